@@ -1,0 +1,139 @@
+//! Identifiers: ULIDs in newtypes, so that a session's id is never taken for a user's.
+//!
+//! A ULID is an identifier and never a secret: knowing one gives nothing. In text it has one form
+//! only, the canonical 26 characters in upper case, because two spellings must not name one row.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ulid::Ulid;
+
+use crate::clock::Timestamp;
+
+/// A text that is not a canonical ULID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidId;
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(
+            "must be a ULID: 26 characters of Crockford base 32 in upper case, the first 0 to 7",
+        )
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+/// Parses the canonical form and nothing else.
+fn parse(text: &str) -> Result<Ulid, InvalidId> {
+    let ulid = Ulid::from_string(text).map_err(|_| InvalidId)?;
+    let mut buffer = [0; ulid::ULID_LEN];
+    if ulid.array_to_str(&mut buffer) == text { Ok(ulid) } else { Err(InvalidId) }
+}
+
+macro_rules! identifiers {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// Makes a new identifier that sorts by `now`.
+            ///
+            /// # Panics
+            ///
+            /// If the operating system has no randomness to give.
+            #[must_use]
+            pub fn generate(now: Timestamp) -> Self {
+                let milliseconds = u64::try_from(now.as_millis()).unwrap_or(0);
+                Self(Ulid::from_parts(milliseconds, crate::secret::random::<u128>()))
+            }
+
+            /// Parses the canonical form: 26 characters, upper case, the first of them 0 to 7.
+            ///
+            /// # Errors
+            ///
+            /// Any other text, also another spelling of the same number.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                parse(text).map(Self)
+            }
+
+            /// The number behind the text.
+            #[must_use]
+            pub const fn as_u128(self) -> u128 {
+                self.0.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut buffer = [0; ulid::ULID_LEN];
+                formatter.pad(self.0.array_to_str(&mut buffer))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, formatter)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::parse(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+identifiers! {
+    /// Names a user.
+    UserId;
+    /// Names a session: one sign-in on one device.
+    SessionId;
+    /// Names a token: the `jti` claim of RFC 7519 §4.1.7.
+    TokenId;
+    /// Names a permission that was granted to a role.
+    GrantId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_form_is_an_id() {
+        let id = UserId::generate(Timestamp::from_millis(1_700_000_000_000));
+        let text = id.to_string();
+        assert_eq!(UserId::parse(&text), Ok(id));
+        assert_eq!(text.len(), 26);
+        assert_eq!(UserId::parse(&text.to_lowercase()), Err(InvalidId));
+        assert_eq!(UserId::parse("8ZZZZZZZZZZZZZZZZZZZZZZZZZ"), Err(InvalidId));
+        assert_eq!(UserId::parse("0OZZZZZZZZZZZZZZZZZZZZZZZZ"), Err(InvalidId));
+        assert_eq!(UserId::parse(""), Err(InvalidId));
+        assert_eq!(UserId::parse(&format!("{text} ")), Err(InvalidId));
+    }
+
+    #[test]
+    fn ids_sort_by_the_time_they_were_made() {
+        let earlier = SessionId::generate(Timestamp::from_millis(1));
+        let later = SessionId::generate(Timestamp::from_millis(2));
+        assert!(earlier.to_string() < later.to_string());
+    }
+}

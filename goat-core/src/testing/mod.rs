@@ -1,0 +1,8 @@
+//! For tests: a clock that the test moves, and the conformance suite of every port.
+//!
+//! Feature `testing`. It adds and never weakens: nothing in production code trusts what is made
+//! here.
+
+mod clock;
+
+pub use clock::ManualClock;

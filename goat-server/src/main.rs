@@ -1,0 +1,2 @@
+//! The goat-server program.
+fn main() {}
