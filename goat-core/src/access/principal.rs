@@ -1,0 +1,167 @@
+//! Who asks: proofs that were made by a check, in rising strength.
+//!
+//! Invariant: every type here has private fields and one maker, so that holding one means that the
+//! check took place.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::event::Doer;
+use crate::id::{SessionId, UserId};
+use crate::session::SessionEpoch;
+
+use super::{Permission, Rights, Role};
+
+/// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
+///
+/// Made only by [`Goat::authenticate`](crate::Goat::authenticate).
+#[derive(Clone)]
+pub struct Principal(Arc<Inner>);
+
+struct Inner {
+    user: UserId,
+    session: SessionId,
+    role: Role,
+    rights: Arc<Rights>,
+    /// The epoch under which the session was born.
+    born: u64,
+    /// When the session ends if nothing more happens.
+    expires_at: Timestamp,
+}
+
+impl Principal {
+    pub(crate) fn new(
+        user: UserId,
+        session: SessionId,
+        role: Role,
+        rights: Arc<Rights>,
+        born: u64,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self(Arc::new(Inner { user, session, role, rights, born, expires_at }))
+    }
+
+    /// Who.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.0.user
+    }
+
+    /// In which session.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.0.session
+    }
+
+    /// In which role.
+    #[must_use]
+    pub fn role(&self) -> &Role {
+        &self.0.role
+    }
+
+    /// Whether the role has a permission.
+    #[must_use]
+    pub fn may(&self, permission: &Permission) -> bool {
+        self.0.rights.allow(permission)
+    }
+
+    pub(crate) fn born(&self) -> u64 {
+        self.0.born
+    }
+
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        self.0.expires_at
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Principal")
+            .field("user", &self.0.user)
+            .field("session", &self.0.session)
+            .field("role", &self.0.role.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A principal that was read again from the stores within this request.
+///
+/// Made only by [`Goat::refreshed`](crate::Goat::refreshed). Not `Clone`: it is consumed by the
+/// service that it is given to, so that it proves one act and not a later one.
+#[derive(Debug)]
+pub struct FreshPrincipal(Principal);
+
+impl FreshPrincipal {
+    pub(crate) fn new(principal: Principal) -> Self {
+        Self(principal)
+    }
+
+    /// The principal.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.0
+    }
+}
+
+/// Who is responsible for a change of users, rights or permissions.
+///
+/// Made from a [`FreshPrincipal`], or by [`Actor::system`] for the command line and for jobs. A
+/// handler that skipped the check has nothing to make one from, and does not compile.
+#[derive(Debug)]
+pub struct Actor(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    User(Principal),
+    System(String),
+}
+
+impl Actor {
+    /// The system itself, which may do everything but break the system. `reason` goes into the
+    /// events.
+    pub fn system(reason: impl Into<String>) -> Self {
+        Self(Kind::System(reason.into()))
+    }
+
+    /// What there is to check about the actor.
+    pub(crate) fn facts(&self) -> Option<ActorFacts> {
+        match &self.0 {
+            Kind::System(_) => None,
+            Kind::User(principal) => Some(ActorFacts {
+                user: principal.user(),
+                session: principal.session(),
+                born: principal.born(),
+            }),
+        }
+    }
+
+    pub(crate) fn doer(&self) -> Doer {
+        match &self.0 {
+            Kind::System(reason) => Doer::System(reason.clone()),
+            Kind::User(principal) => Doer::User(principal.user()),
+        }
+    }
+}
+
+impl From<FreshPrincipal> for Actor {
+    fn from(fresh: FreshPrincipal) -> Self {
+        Self(Kind::User(fresh.0))
+    }
+}
+
+/// Which user acts, in which session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActorFacts {
+    pub(crate) user: UserId,
+    session: SessionId,
+    born: u64,
+}
+
+impl ActorFacts {
+    /// Whether the actor's session is alive in this epoch.
+    pub(crate) fn is_alive_in(&self, epoch: SessionEpoch) -> bool {
+        epoch.covers(self.session, self.born)
+    }
+}

@@ -1,0 +1,28 @@
+//! Storage: the bundle of ports that a goat stands on, and the backends that come with it.
+
+use std::sync::Arc;
+
+use crate::access::RoleStore;
+use crate::limit::LimitStore;
+use crate::notice::Notices;
+use crate::session::SessionStore;
+use crate::user::UserStore;
+
+/// Where everything is kept: one port for each concern, so that backends can be mixed.
+///
+/// ```ignore
+/// Stores { sessions: redis, ..Stores::sqlite("app.db").await? }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Users.
+    pub users: Arc<dyn UserStore>,
+    /// What roles may do.
+    pub roles: Arc<dyn RoleStore>,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// What was spent of limits.
+    pub limits: Arc<dyn LimitStore>,
+    /// Notices between nodes.
+    pub notices: Arc<dyn Notices>,
+}

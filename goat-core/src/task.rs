@@ -1,0 +1,20 @@
+//! Work that must be carried to its end, also when whoever asked for it hangs up.
+
+use std::future::Future;
+
+/// Runs a future on a task of its own and waits for it. If the caller is dropped, the work goes on.
+///
+/// A write commits first and tells caches and other nodes after; a client that hangs up between
+/// the two must not leave them uninformed.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match tokio::spawn(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down and drops every task, this one's waiter included.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}

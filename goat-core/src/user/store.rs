@@ -1,0 +1,146 @@
+//! The port of users.
+
+use async_trait::async_trait;
+
+use crate::access::{Permission, Role};
+use crate::clock::Timestamp;
+use crate::error::{ErrorKind, StoreError};
+use crate::id::UserId;
+
+use super::{Account, User, UserPage, UserQuery, UserState};
+
+/// Who acts, as the write's own transaction finds them.
+#[derive(Clone, Debug)]
+pub struct ActorView {
+    /// Role, status and epoch.
+    pub state: UserState,
+    /// What the role may do, where the store keeps permissions too; else the role table decides.
+    pub permissions: Option<Vec<Permission>>,
+}
+
+/// What a write reads inside its own transaction, before it decides.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Who acts, if somebody does and still exists.
+    pub actor: Option<ActorView>,
+    /// The user to act on, if there is one.
+    pub target: Option<Account>,
+    /// Whether somebody other than the target is active in the top role.
+    pub others_administer: bool,
+}
+
+/// What a write does to its target.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
+pub enum Change {
+    /// Nothing: things are so already.
+    Nothing,
+    /// The target becomes this; it is made if there was none.
+    Put(Account),
+    /// The target is no more.
+    Delete,
+}
+
+/// A write: whom it concerns, and the rules that decide about it.
+pub struct UserWrite<'a> {
+    /// Who acts; none for the system itself, and where users act on themselves.
+    pub actor: Option<UserId>,
+    /// Whom the write concerns.
+    pub target: UserId,
+    /// The role whose active users administer the system.
+    pub top_role: &'a Role,
+    /// Decides from what the transaction read. Pure, quick, and may be called more than once.
+    pub decide: &'a (dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
+}
+
+/// How a write ended.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
+pub enum Written {
+    /// The rules refused; nothing was written.
+    Refused(ErrorKind),
+    /// Another user has the e-mail address; nothing was written.
+    EmailTaken,
+    /// Things were so already; this is how they are.
+    Unchanged(Account),
+    /// The target is this now; `before` is what it was, if it was.
+    Changed {
+        /// What it was.
+        before: Option<Account>,
+        /// What it is.
+        after: Account,
+    },
+    /// The target was this and is no more.
+    Deleted(Account),
+}
+
+/// Where users are kept.
+///
+/// An implementer guarantees:
+/// - reads see what was committed before they began;
+/// - no two accounts share a canonical e-mail address;
+/// - [`UserStore::write`] is one transaction: what `decide` saw still holds when the change is
+///   committed, also against concurrent writes to the actor and to the set of administrators, and
+///   either all of the change is kept or nothing;
+/// - what was answered survives a crash.
+#[async_trait]
+pub trait UserStore: std::fmt::Debug + Send + Sync {
+    /// The account behind a canonical e-mail address. One read.
+    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError>;
+
+    /// The account behind an id. One read.
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
+
+    /// What decides whether the user's sessions are good. One read.
+    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError>;
+
+    /// A page of users.
+    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;
+
+    /// Reads, decides and writes in one transaction.
+    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError>;
+
+    /// Notes that the user signed in, and replaces the password's hash by a newer one of the same
+    /// password if nobody changed it in the meantime. Touches nothing else. Answers the user as it
+    /// is now, if there still is one.
+    async fn signed_in(
+        &self,
+        id: UserId,
+        at: Timestamp,
+        rehashed: Option<Rehashed<'_>>,
+    ) -> Result<Option<User>, StoreError>;
+
+    /// Whether somebody is active in this role.
+    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError>;
+
+    /// Some stored password hashes, so that a start can tell whether they can be verified at all.
+    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
+
+    /// Whether the store answers. Bounded in time by the caller.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// A newer hash of the same password.
+#[derive(Clone, Copy)]
+pub struct Rehashed<'a> {
+    /// The hash that was verified.
+    pub old: &'a str,
+    /// The hash to keep instead, if the old one is still there.
+    pub new: &'a str,
+}
+
+impl std::fmt::Debug for Rehashed<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Rehashed([redacted])")
+    }
+}
+
+impl std::fmt::Debug for UserWrite<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("UserWrite")
+            .field("actor", &self.actor)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
