@@ -8,9 +8,11 @@ pub mod limit;
 mod secret;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod token;
 
 pub use clock::{Clock, SystemClock, Time, Timestamp};
 pub use error::{Error, ErrorKind, Result, StoreError, Violation};
 pub use id::{GrantId, InvalidId, SessionId, TokenId, UserId};
 pub use limit::Quota;
 pub use secret::Secret;
+pub use token::{AccessClaims, RefreshClaims, TokenKeys, TokenSettings, Tokens};
