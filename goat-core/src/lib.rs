@@ -16,6 +16,7 @@ mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod user;
+pub mod token;
 
 pub use access::{Actor, FreshPrincipal, Permission, Principal, Role, RoleSet};
 pub use clock::{Clock, SystemClock, Time, Timestamp};
@@ -26,3 +27,4 @@ pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use secret::Secret;
 pub use store::Stores;
 pub use user::{Email, Status, User};
+pub use token::{AccessClaims, RefreshClaims, TokenKeys, TokenSettings, Tokens};

@@ -1,0 +1,202 @@
+//! Tokens from a forge that signs whatever it is given, so that only the tested defect can be what
+//! makes a token fail.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails here should stop here")]
+
+mod hostile;
+mod keys;
+mod memory;
+mod round_trip;
+mod times;
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+
+use super::{AccessClaims, RefreshClaims, TokenKeys, TokenSettings, Tokens};
+use crate::clock::Timestamp;
+use crate::error::ErrorKind;
+use crate::id::{SessionId, TokenId, UserId};
+use crate::secret::Secret;
+
+/// A secret that nobody would find weak.
+const SECRET: &[u8; 32] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
+
+/// The private key of RFC 8037, appendix A.1.
+const RFC_8037_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+    -----END PRIVATE KEY-----\n";
+
+/// Its public key.
+const RFC_8037_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
+    -----END PUBLIC KEY-----\n";
+
+fn pem(text: &str) -> Secret<String> {
+    Secret::from(text)
+}
+
+fn hs256() -> TokenKeys {
+    TokenKeys::hs256(vec![Secret::new(SECRET.to_vec())]).unwrap()
+}
+
+fn eddsa() -> TokenKeys {
+    TokenKeys::eddsa(&[pem(RFC_8037_PRIVATE)]).unwrap()
+}
+
+fn tokens(keys: TokenKeys) -> Tokens {
+    Tokens::new(keys, TokenSettings::default())
+}
+
+/// 2026-01-01T00:00:00Z.
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_767_225_600)
+}
+
+fn access_claims() -> AccessClaims {
+    AccessClaims {
+        user: UserId::parse("01KDVDNA00A0A0A0A0A0A0A0A1").unwrap(),
+        session: SessionId::parse("01KDVDNA00B0B0B0B0B0B0B0B2").unwrap(),
+        id: TokenId::parse("01KDVDNA00C0C0C0C0C0C0C0C3").unwrap(),
+        issued_at: now(),
+        expires_at: now() + Duration::from_secs(300),
+        permissions: None,
+    }
+}
+
+fn refresh_claims() -> RefreshClaims {
+    let AccessClaims { user, session, id, issued_at, expires_at, .. } = access_claims();
+    RefreshClaims { user, session, id, issued_at, expires_at }
+}
+
+/// What became of a token.
+fn outcome<T>(result: Result<T, crate::Error>) -> Result<(), ErrorKind> {
+    result.map(drop).map_err(|error| error.kind())
+}
+
+/// The members of a JSON object, as they are to be written: name without quotes, value as text.
+#[derive(Clone)]
+struct Members(Vec<(String, String)>);
+
+impl Members {
+    fn of(members: &[(&str, &str)]) -> Self {
+        Self(members.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// Another value for a member that is there.
+    fn with(mut self, name: &str, value: &str) -> Self {
+        let member = self.0.iter_mut().find(|member| member.0 == name);
+        value.clone_into(&mut member.unwrap().1);
+        self
+    }
+
+    /// One more member, whether the name is there or not.
+    fn and(mut self, name: &str, value: &str) -> Self {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn without(mut self, name: &str) -> Self {
+        let before = self.0.len();
+        self.0.retain(|member| member.0 != name);
+        assert_eq!(self.0.len() + 1, before, "{name} was there");
+        self
+    }
+
+    fn json(&self) -> String {
+        let members: Vec<_> =
+            self.0.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// Signs anything with a key that is known to the verifier.
+struct Forge {
+    algorithm: Algorithm,
+    key: EncodingKey,
+    tokens: Tokens,
+}
+
+impl Forge {
+    fn hs256() -> Self {
+        let key = EncodingKey::from_secret(SECRET);
+        Self { algorithm: Algorithm::HS256, key, tokens: tokens(hs256()) }
+    }
+
+    fn eddsa() -> Self {
+        let der = ::pem::parse(RFC_8037_PRIVATE).unwrap();
+        let key = EncodingKey::from_ed_der(der.contents());
+        Self { algorithm: Algorithm::EdDSA, key, tokens: tokens(eddsa()) }
+    }
+
+    fn both() -> [Self; 2] {
+        [Self::hs256(), Self::eddsa()]
+    }
+
+    /// The header of a good access token.
+    fn header(&self) -> Members {
+        Members::of(&[
+            ("alg", &format!("\"{:?}\"", self.algorithm)),
+            ("typ", "\"at+jwt\""),
+            ("kid", &format!("\"{}\"", self.tokens.signing_key())),
+        ])
+    }
+
+    /// The payload of a good token.
+    fn payload() -> Members {
+        Members::of(&[
+            ("iss", "\"goat\""),
+            ("aud", "\"goat-api\""),
+            ("sub", "\"01KDVDNA00A0A0A0A0A0A0A0A1\""),
+            ("sid", "\"01KDVDNA00B0B0B0B0B0B0B0B2\""),
+            ("jti", "\"01KDVDNA00C0C0C0C0C0C0C0C3\""),
+            ("iat", "1767225600"),
+            ("nbf", "1767225600"),
+            ("exp", "1767225900"),
+        ])
+    }
+
+    /// Two texts and the signature over them.
+    fn sign(&self, header: &str, payload: &str) -> String {
+        self.seal(&URL_SAFE_NO_PAD.encode(header), &URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    /// The same where the two are already encoded, well or not.
+    fn seal(&self, header: &str, payload: &str) -> String {
+        let message = format!("{header}.{payload}");
+        let signature = crypto::sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    fn with_header(&self, header: &Members) -> String {
+        self.sign(&header.json(), &Self::payload().json())
+    }
+
+    fn with_payload(&self, payload: &Members) -> String {
+        self.sign(&self.header().json(), &payload.json())
+    }
+
+    fn access(&self, token: &str) -> Result<(), ErrorKind> {
+        outcome(self.tokens.verify_access(token, now()))
+    }
+
+    /// The token is refused, and still is when it comes again.
+    fn assert_refused(&self, token: &str, why: &str) {
+        let remembered = self.tokens.remembered();
+        for _ in 0..2 {
+            assert_eq!(self.access(token), Err(ErrorKind::InvalidToken), "{why}");
+        }
+        assert_eq!(self.tokens.remembered(), remembered, "{why}");
+    }
+}
+
+#[test]
+fn the_forge_makes_good_tokens() {
+    for forge in Forge::both() {
+        let token = forge.with_payload(&Forge::payload());
+        assert_eq!(*forge.tokens.verify_access(&token, now()).unwrap(), access_claims());
+        assert_eq!(forge.tokens.sign_access(&access_claims()).unwrap(), token);
+    }
+}

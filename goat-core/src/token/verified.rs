@@ -1,0 +1,166 @@
+//! Access tokens whose signature was found good, so that it is not computed again at every request:
+//! an Ed25519 verification costs fifty times what finding it here does.
+//!
+//! Invariants:
+//!
+//! * an entry stands for the very bytes of one token, by their SHA-256, and no token is kept;
+//! * it says that the signature and the shape are good under keys that never change: other keys are
+//!   another [`Tokens`](super::Tokens) with an empty memory. Times are checked at every use, and so
+//!   is the session, by whoever asked;
+//! * bounded in entries. Only who holds good tokens can fill it, and loses nothing but time for
+//!   others.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use super::claims::AccessClaims;
+use super::wire::Validity;
+use crate::clock::Timestamp;
+
+/// Parts with a lock each, so that two requests seldom meet.
+const SHARDS: usize = 16;
+
+/// The most entries of a shard: 8192 in all, one or two megabytes.
+const SHARD_CAPACITY: usize = 512;
+
+/// The SHA-256 of a token's bytes.
+///
+/// TIMING: a comparison of fingerprints that ends early tells nothing about a token that is not
+/// known in full already.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(super) fn of(token: &str) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+}
+
+/// A verification that is remembered.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) claims: Arc<AccessClaims>,
+    pub(super) validity: Validity,
+}
+
+/// The memory of verifications.
+pub(super) struct Verified {
+    shards: [Mutex<HashMap<Fingerprint, Entry>>; SHARDS],
+}
+
+impl Verified {
+    pub(super) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// What is remembered of the token. Allocates nothing.
+    pub(super) fn get(&self, token: &Fingerprint) -> Option<Entry> {
+        self.shard(token).get(token).cloned()
+    }
+
+    /// Remembers a verification.
+    pub(super) fn insert(&self, token: Fingerprint, entry: Entry, now: Timestamp) {
+        let mut shard = self.shard(&token);
+        if shard.len() >= SHARD_CAPACITY {
+            shard.retain(|_, entry| entry.validity.expires_at > now);
+        }
+        if shard.len() >= SHARD_CAPACITY {
+            // Half of them go, whichever: a fair choice would cost more at every hit than what it
+            // saves, one signature each.
+            let mut odd = false;
+            shard.retain(|_, _| {
+                odd = !odd;
+                odd
+            });
+        }
+        shard.insert(token, entry);
+    }
+
+    fn shard(&self, token: &Fingerprint) -> MutexGuard<'_, HashMap<Fingerprint, Entry>> {
+        let shard = &self.shards[usize::from(token.0[0]) % SHARDS];
+        // No panic can leave a map half written here; what is in it stays good.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let lock = |shard: &Mutex<HashMap<_, _>>| shard.lock().map_or(0, |entries| entries.len());
+        self.shards.iter().map(lock).sum()
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Verified").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::{SessionId, TokenId, UserId};
+
+    fn entry(expires_at: Timestamp) -> Entry {
+        let issued_at = Timestamp::default();
+        let claims = AccessClaims {
+            user: UserId::generate(issued_at),
+            session: SessionId::generate(issued_at),
+            id: TokenId::generate(issued_at),
+            issued_at,
+            expires_at,
+            permissions: None,
+        };
+        let validity = Validity { issued_at, not_before: issued_at, expires_at };
+        Entry { claims: Arc::new(claims), validity }
+    }
+
+    /// One of many tokens that share a shard.
+    fn fingerprint(index: usize) -> Fingerprint {
+        let mut bytes = [0; 32];
+        bytes[24..].copy_from_slice(&index.to_be_bytes());
+        Fingerprint(bytes)
+    }
+
+    #[test]
+    fn expired_entries_make_room_before_any_other() {
+        let (verified, now) = (Verified::new(), Timestamp::from_seconds(1000));
+        let (over, alive) = (now, now + Duration::from_secs(1));
+        for index in 0..SHARD_CAPACITY {
+            let expires_at = if index % 4 == 0 { over } else { alive };
+            verified.insert(fingerprint(index), entry(expires_at), Timestamp::default());
+        }
+        assert_eq!(verified.len(), SHARD_CAPACITY);
+        verified.insert(fingerprint(SHARD_CAPACITY), entry(alive), now);
+        for index in 0..=SHARD_CAPACITY {
+            let expected = index % 4 != 0 || index == SHARD_CAPACITY;
+            assert_eq!(verified.get(&fingerprint(index)).is_some(), expected, "{index}");
+        }
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_the_newest_is_in_it() {
+        let (verified, now) = (Verified::new(), Timestamp::from_seconds(1000));
+        let alive = now + Duration::from_secs(1);
+        for index in 0..SHARD_CAPACITY * 4 {
+            verified.insert(fingerprint(index), entry(alive), now);
+            assert!(verified.len() <= SHARD_CAPACITY);
+            assert!(verified.len() > SHARD_CAPACITY / 2 || index < SHARD_CAPACITY);
+            assert!(verified.get(&fingerprint(index)).is_some());
+        }
+    }
+
+    #[test]
+    fn other_tokens_live_in_other_shards() {
+        let (verified, now) = (Verified::new(), Timestamp::default());
+        for first in 0..=255 {
+            verified.insert(Fingerprint([first; 32]), entry(now), now);
+        }
+        assert_eq!(verified.len(), 256);
+        assert!(verified.shards.iter().all(|shard| shard.lock().is_ok_and(|map| map.len() == 16)));
+    }
+}

@@ -1,0 +1,210 @@
+//! How claims stand in a token: names, types and order.
+//!
+//! Invariant: the order of members is that of the structs here and of nothing else, because a
+//! refresh token that is signed again must come out as the same bytes.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::claims::{AccessClaims, RefreshClaims};
+use super::settings::TokenSettings;
+use super::{refused, strict};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{SessionId, TokenId, UserId};
+
+/// The last second of the year 9999, after which no calendar agrees with another.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// What a token is for: the `typ` of its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// RFC 9068 §2.1.
+    Access,
+    /// goat's own.
+    Refresh,
+}
+
+impl Kind {
+    pub(super) fn typ(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Refresh => "rt+jwt",
+        }
+    }
+}
+
+/// A header, encoded. No part of it needs escaping.
+pub(super) fn header(algorithm: &str, kind: Kind, kid: &str) -> String {
+    let typ = kind.typ();
+    URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{algorithm}","typ":"{typ}","kid":"{kid}"}}"#))
+}
+
+/// The claims as they are written.
+#[derive(Serialize)]
+struct Written<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: UserId,
+    sid: SessionId,
+    jti: TokenId,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a [String]>,
+}
+
+impl Written<'_> {
+    fn json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self)
+            .map_err(|_| Error::new(ErrorKind::Internal, "cannot write the claims of a token"))
+    }
+}
+
+/// The payload of an access token.
+pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> Result<Vec<u8>> {
+    Written {
+        iss: settings.issuer(),
+        aud: settings.audience(),
+        sub: claims.user,
+        sid: claims.session,
+        jti: claims.id,
+        iat: claims.issued_at.as_seconds(),
+        nbf: claims.issued_at.as_seconds(),
+        exp: claims.expires_at.as_seconds(),
+        permissions: claims.permissions.as_deref(),
+    }
+    .json()
+}
+
+/// The payload of a refresh token.
+pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) -> Result<Vec<u8>> {
+    Written {
+        iss: settings.issuer(),
+        aud: settings.audience(),
+        sub: claims.user,
+        sid: claims.session,
+        jti: claims.id,
+        iat: claims.issued_at.as_seconds(),
+        nbf: claims.issued_at.as_seconds(),
+        exp: claims.expires_at.as_seconds(),
+        permissions: None,
+    }
+    .json()
+}
+
+/// The claims as they are read. Others may be there and mean nothing (RFC 7519 §4), so that nodes
+/// of a newer version can add one.
+#[derive(Deserialize)]
+struct Read<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    sub: UserId,
+    sid: SessionId,
+    jti: TokenId,
+    #[serde(deserialize_with = "instant")]
+    iat: Timestamp,
+    #[serde(deserialize_with = "instant")]
+    nbf: Timestamp,
+    #[serde(deserialize_with = "instant")]
+    exp: Timestamp,
+    #[serde(default, deserialize_with = "present")]
+    permissions: Option<Vec<String>>,
+}
+
+/// Whole seconds since 1970 and nothing else: no sign, no fraction, no exponent, no quotes.
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    match u64::deserialize(deserializer)? {
+        seconds @ 0..=LAST_SECOND => Ok(Timestamp::from_seconds(seconds.cast_signed())),
+        _ => Err(serde::de::Error::custom("beyond the year 9999")),
+    }
+}
+
+/// A member that may be missing, but is never `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// When a token is good.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validity {
+    pub(super) issued_at: Timestamp,
+    pub(super) not_before: Timestamp,
+    pub(super) expires_at: Timestamp,
+}
+
+impl Validity {
+    /// Asked at every use of a token, also of one that is remembered.
+    pub(super) fn check(&self, now: Timestamp, settings: &TokenSettings) -> Result<()> {
+        let latest = now + settings.clock_leeway();
+        if self.issued_at > latest || self.not_before > latest {
+            return Err(refused("the token is not good yet"));
+        }
+        if self.expires_at <= now - settings.clock_leeway() {
+            return Err(ErrorKind::TokenExpired.into());
+        }
+        Ok(())
+    }
+}
+
+/// Reads a payload whose signature is good: everything but whether its time is now.
+fn read<'a>(json: &'a [u8], settings: &TokenSettings) -> Result<(Read<'a>, Validity)> {
+    let claims: Read<'a> = strict::object(json, &[])
+        .ok_or_else(|| refused("a claim is missing, doubled or of the wrong type"))?;
+    if claims.iss != settings.issuer() {
+        return Err(refused("the token is of another issuer"));
+    }
+    if claims.aud != settings.audience() {
+        return Err(refused("the token is for another audience"));
+    }
+    if claims.exp <= claims.iat {
+        return Err(refused("the token ends before it begins"));
+    }
+    let validity =
+        Validity { issued_at: claims.iat, not_before: claims.nbf, expires_at: claims.exp };
+    Ok((claims, validity))
+}
+
+/// Reads the payload of an access token.
+pub(super) fn read_access(
+    json: &[u8],
+    settings: &TokenSettings,
+) -> Result<(AccessClaims, Validity)> {
+    let (claims, validity) = read(json, settings)?;
+    let claims = AccessClaims {
+        user: claims.sub,
+        session: claims.sid,
+        id: claims.jti,
+        issued_at: claims.iat,
+        expires_at: claims.exp,
+        permissions: claims.permissions,
+    };
+    Ok((claims, validity))
+}
+
+/// Reads the payload of a refresh token.
+pub(super) fn read_refresh(
+    json: &[u8],
+    settings: &TokenSettings,
+) -> Result<(RefreshClaims, Validity)> {
+    let (claims, validity) = read(json, settings)?;
+    if claims.permissions.is_some() {
+        return Err(refused("a refresh token carries no permissions"));
+    }
+    let claims = RefreshClaims {
+        user: claims.sub,
+        session: claims.sid,
+        id: claims.jti,
+        issued_at: claims.iat,
+        expires_at: claims.exp,
+    };
+    Ok((claims, validity))
+}

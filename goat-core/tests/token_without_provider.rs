@@ -1,0 +1,31 @@
+//! An application that used jsonwebtoken before goat could install a provider in it, or that has
+//! none: an error at start-up, not a panic. A process of its own, because the slot is one for all.
+
+use std::panic::catch_unwind;
+
+use goat_core::{ErrorKind, Secret, TokenKeys};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+
+#[test]
+fn keys_without_a_provider_are_an_error_and_no_panic() {
+    let works = catch_unwind(|| {
+        crypto::sign(b"message", &EncodingKey::from_secret(&[7; 32]), Algorithm::HS256).is_ok()
+    });
+    // With exactly one provider jsonwebtoken finds it by itself.
+    let one = cfg!(feature = "aws-lc-rs") != cfg!(feature = "rust-crypto");
+    assert_eq!(works.is_ok(), one);
+
+    for keys in [
+        TokenKeys::hs256(vec![Secret::new(vec![7; 32])]),
+        TokenKeys::eddsa(&[TokenKeys::generate_pem()]),
+    ] {
+        match keys {
+            Ok(_) => assert!(one),
+            Err(error) => {
+                assert!(!one, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Configuration);
+                assert!(error.to_string().contains("no cryptography provider"), "{error}");
+            }
+        }
+    }
+}
