@@ -6,6 +6,7 @@ mod error;
 mod id;
 pub mod limit;
 mod secret;
+pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

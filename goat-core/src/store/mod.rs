@@ -1,0 +1,3 @@
+//! Storage: implementations of the ports.
+
+pub mod memory;
