@@ -2,7 +2,7 @@
 //!
 //! [`conformance`] runs all of it. Every case makes keys of its own, so that one store may be used
 //! for all of them and again later. Windows are one second long: with a [`ManualClock`] that is no
-//! time, with [`WaitingTime`] the suite takes some ten seconds.
+//! time, with [`WaitingTime`] the suite takes some five seconds.
 //!
 //! Every function panics where the store does not keep a promise of the port.
 //!

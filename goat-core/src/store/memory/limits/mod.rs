@@ -43,11 +43,13 @@ const ENOUGH_SHARDS: usize = 16;
 /// split evenly among shards; where a shard is full of live keys, the keys that come new to it
 /// share one *overflow* log a quota: such a key never gets more than its quota, and may get less.
 /// While an overflow log lives, a key that finds room again starts from a copy of it, because
-/// any of it may have been its own.
+/// any of it may have been its own. Whoever shares a log and waits `retry_after` gets in if none
+/// of those that share it was quicker. A shard may be full a few keys before the others are.
 ///
-/// **Small.** A key with one or two admitted calls takes 72 bytes and its share of the free places
-/// in two tables: about 85 in a full shard, 140 at worst. From the third call on, its log takes 8
-/// bytes for each place, and doubles up to the limit. It is not made smaller before it is dropped.
+/// **Small.** A key with one or two admitted calls takes 73 bytes and its share of the free places
+/// in two tables: about 85 in a full shard, up to 140 where a table has just doubled. From the
+/// third call on, its log takes 8 bytes for each place, and doubles up to the limit. It is not made
+/// smaller before it is dropped.
 ///
 /// A pair of key and quota is one counter: the same key under another quota has another log, and
 /// takes the place of a key of its own.
