@@ -1,8 +1,13 @@
 //! A quota: so many in a sliding window, and what it says after it was asked.
+//!
+//! Invariant: a quota admits at least one, in a window from one second to 366 days.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
+
+/// A leap year: no limit is meant to outlast it, and stores may count on it.
+const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 86_400);
 
 /// How much is allowed: never more than `limit` in any window of the given length.
 ///
@@ -20,7 +25,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `limit` in any window of that length, in milliseconds.
+    /// `limit` in any window of that length.
     ///
     /// # Panics
     ///
@@ -37,7 +42,7 @@ impl Quota {
     /// The same for numbers that come from outside; `None` where [`Quota::new`] would panic.
     #[must_use]
     pub const fn checked(limit: u32, window: Duration) -> Option<Self> {
-        if limit == 0 || window.as_secs() < 1 || window.as_secs() > 366 * 86_400 {
+        if limit == 0 || window.as_secs() < 1 || window.as_nanos() > LONGEST_WINDOW.as_nanos() {
             return None;
         }
         Some(Self { limit, window })
@@ -113,5 +118,35 @@ impl Charge {
     #[must_use]
     pub fn refuses(&self) -> bool {
         self.retry_after.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_has_a_limit_and_a_window_within_bounds() {
+        let year = Duration::from_secs(366 * 86_400);
+        assert!(Quota::checked(1, Duration::from_secs(1)).is_some());
+        assert!(Quota::checked(u32::MAX, year).is_some());
+        assert!(Quota::checked(0, Duration::from_secs(1)).is_none());
+        assert!(Quota::checked(1, Duration::from_millis(999)).is_none());
+        assert!(Quota::checked(1, year + Duration::from_nanos(1)).is_none());
+        assert!(Quota::checked(1, Duration::MAX).is_none());
+    }
+
+    #[test]
+    fn only_a_charge_that_says_when_to_come_back_refuses() {
+        let admitted = Charge {
+            limit: "auth".into(),
+            quota: Quota::per_minute(1),
+            remaining: 0,
+            reset_after: Duration::from_secs(60),
+            retry_after: None,
+        };
+        let refused = Charge { retry_after: Some(Duration::from_secs(60)), ..admitted.clone() };
+        assert!(!admitted.refuses());
+        assert!(refused.refuses());
     }
 }

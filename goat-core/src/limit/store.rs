@@ -1,4 +1,4 @@
-//! The port of limits.
+//! The port of limits: spend one, and hear what is left.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +20,8 @@ pub struct Spent {
 }
 
 /// The answer of a store: there already, or on its way.
+///
+/// Two forms, so that a limit in this process costs neither a box nor a turn of the executor.
 pub enum Spending {
     /// Kept in this process.
     Done(Spent),
@@ -38,12 +40,25 @@ impl std::fmt::Debug for Spending {
 
 /// Where limits are counted.
 ///
-/// An implementer guarantees that for one key and quota never more than `quota.limit()` calls are
-/// admitted in any window, with any interleaving and on any number of nodes; that a refused call
-/// spends nothing; and that its memory is bounded in keys and per key. The count may be lost with
-/// the store.
+/// An implementer guarantees, for each pair of key and quota:
+///
+/// - never more than `quota.limit()` calls are admitted in any half-open window of
+///   `quota.window()`, with any interleaving and on any number of nodes. What is rounded is rounded
+///   towards refusal;
+/// - a refused call spends nothing and puts off nothing;
+/// - a caller that waits `retry_after` is admitted, if nobody else spends from the same counter;
+/// - the same key under another quota is another counter. So a name may carry two quotas, such as
+///   so many a minute and so many a day, and each counts every call once;
+/// - memory is bounded in keys and per key, and only what has passed is forgotten. Where there is
+///   no room, keys may share a counter: never over the quota, sometimes under;
+/// - an answer or a failure comes within a bounded time. A failure admits nobody.
+///
+/// The counts may be lost with the store. The suite in `testing::limits` (feature `testing`) checks
+/// what can be seen of this from outside.
 pub trait LimitStore: std::fmt::Debug + Send + Sync {
-    /// Spends one from the key, if the quota allows it. `elapsed` is the caller's stopwatch; a
-    /// store with a clock of its own uses that instead.
+    /// Spends one from the key, if the quota allows it.
+    ///
+    /// `elapsed` is the caller's stopwatch; a store with a clock of its own uses that instead.
+    /// Readings may come slightly out of order; the store counts the latest that it has seen.
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending;
 }

@@ -26,3 +26,5 @@ pub struct Stores {
     /// Notices between nodes.
     pub notices: Arc<dyn Notices>,
 }
+//! Storage: implementations of the ports.
+pub mod memory;

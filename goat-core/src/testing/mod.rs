@@ -4,5 +4,8 @@
 //! here.
 
 mod clock;
+pub mod limits;
+mod time;
 
 pub use clock::ManualClock;
+pub use time::{TestTime, WaitingTime};

@@ -1,0 +1,361 @@
+//! The store in memory against a model that keeps everything, against threads, and against floods
+//! of keys.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::limit::Spent;
+use crate::testing::{ManualClock, limits};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn key(number: usize) -> LimitKey {
+    LimitKey::text("test", &number.to_string())
+}
+
+/// Cheap to make by the hundred thousand.
+fn flood_key(number: u32) -> LimitKey {
+    LimitKey::address("test", Ipv4Addr::from(number).into())
+}
+
+/// A reading of the stopwatch.
+fn at(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+impl MemoryLimits {
+    fn ask(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spent {
+        match self.spend(key, quota, elapsed) {
+            Spending::Done(spent) => spent,
+            Spending::Pending(_) => panic!("a store in memory answers at once"),
+        }
+    }
+
+    fn admits(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> bool {
+        self.ask(key, quota, elapsed).retry_after.is_none()
+    }
+
+    fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| size_of::<Mutex<Shard>>() + lock(shard).bytes()).sum()
+    }
+}
+
+/// Keeps every admitted instant and counts afresh each time.
+#[derive(Default)]
+struct Model(HashMap<(LimitKey, Quota), Vec<Duration>>);
+
+impl Model {
+    fn in_window(&self, key: LimitKey, quota: Quota, now: Duration) -> Vec<Duration> {
+        let all = self.0.get(&(key, quota)).map_or(&[][..], Vec::as_slice);
+        all.iter().copied().filter(|instant| *instant + quota.window() > now).collect()
+    }
+
+    fn ask(&mut self, key: LimitKey, quota: Quota, now: Duration) -> Spent {
+        let before = self.in_window(key, quota, now);
+        let refused = before.len() >= quota.limit() as usize;
+        if !refused {
+            self.0.entry((key, quota)).or_default().push(now);
+        }
+        let after = self.in_window(key, quota, now);
+        let reset_after = after[0] + quota.window() - now;
+        Spent {
+            remaining: quota.limit() - after.len() as u32,
+            reset_after,
+            retry_after: refused.then_some(reset_after),
+        }
+    }
+}
+
+/// One step of a random sequence: who asks, and how long after the step before.
+#[derive(Clone, Debug)]
+struct Step {
+    key: usize,
+    quota: usize,
+    pause: Duration,
+}
+
+const QUOTAS: [Quota; 5] = [
+    Quota::per_second(1),
+    Quota::per_second(3),
+    Quota::new(3, Duration::from_millis(2_500)),
+    Quota::new(7, Duration::from_nanos(1_000_000_001)),
+    Quota::new(40, Duration::from_secs(10)),
+];
+
+fn steps(keys: usize) -> impl Strategy<Value = Vec<Step>> {
+    let pause = prop_oneof![
+        4 => Just(Duration::ZERO),
+        1 => Just(Duration::from_nanos(1)),
+        2 => Just(Duration::from_millis(1)),
+        1 => Just(SECOND),
+        4 => (0_u64..400_000_000).prop_map(Duration::from_nanos),
+        1 => (0_u64..12_000).prop_map(Duration::from_millis),
+    ];
+    let step = (0..keys, 0..QUOTAS.len(), pause).prop_map(|(key, quota, pause)| Step {
+        key,
+        quota,
+        pause,
+    });
+    prop::collection::vec(step, 1..200)
+}
+
+/// Whether more than the quota lies in some half-open window of these sorted instants.
+fn over(quota: Quota, instants: &[Duration]) -> bool {
+    let limit = quota.limit() as usize;
+    instants.iter().zip(instants.iter().skip(limit)).any(|(a, b)| *b - *a < quota.window())
+}
+
+proptest! {
+    /// B4: what is admitted, what remains and when it comes back are as if everything were kept.
+    #[test]
+    fn agrees_with_a_model_that_forgets_nothing(steps in steps(4)) {
+        let (store, mut model, mut now) = (MemoryLimits::new(100), Model::default(), Duration::ZERO);
+        for Step { key: number, quota, pause } in steps {
+            now += pause;
+            let (key, quota) = (key(number), QUOTAS[quota]);
+            prop_assert_eq!(store.ask(key, quota, now), model.ask(key, quota, now));
+        }
+        prop_assert_eq!(store.overflowed(), 0);
+    }
+
+    /// B7, B4: with room for few of its keys, the store still never admits more than the quota.
+    /// B5: and who is refused gets in after the wait, if nobody else asks.
+    #[test]
+    fn a_table_that_is_too_small_never_admits_more(room in 0_usize..5, steps in steps(12)) {
+        let (store, mut now) = (MemoryLimits::new(room), Duration::ZERO);
+        let mut admitted: HashMap<_, Vec<Duration>> = HashMap::new();
+        for (index, Step { key: number, quota, pause }) in steps.into_iter().enumerate() {
+            now += pause;
+            let (key, quota) = (key(number), QUOTAS[quota]);
+            let mut spent = store.ask(key, quota, now);
+            if let Some(wait) = spent.retry_after.filter(|_| index % 4 == 0) {
+                prop_assert!(!wait.is_zero());
+                now += wait;
+                spent = store.ask(key, quota, now);
+                prop_assert_eq!(spent.retry_after, None, "B5: waited, and refused again");
+            }
+            if spent.retry_after.is_none() {
+                admitted.entry((key, quota)).or_default().push(now);
+            }
+            prop_assert!(store.keys() <= room);
+        }
+        for ((_, quota), instants) in admitted {
+            prop_assert!(!over(quota, &instants), "over {}: {:?}", quota, instants);
+        }
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_promises_of_the_port() {
+    limits::conformance(&MemoryLimits::default(), &ManualClock::default()).await;
+    limits::conformance(
+        &limits::DeferredLimits::new(MemoryLimits::default()),
+        &ManualClock::default(),
+    )
+    .await;
+}
+
+/// B5, to the nanosecond.
+#[test]
+fn a_nanosecond_less_than_retry_after_is_too_early() {
+    let store = MemoryLimits::new(10);
+    let (key, quota) = (key(0), Quota::per_second(1));
+    let first = Duration::new(5, 123_456_789);
+    assert!(store.admits(key, quota, first));
+    let asked = first + Duration::from_nanos(1);
+    let wait = store.ask(key, quota, asked).retry_after.expect("a refusal");
+    assert_eq!(asked + wait, first + SECOND);
+    assert!(!store.admits(key, quota, asked + wait - Duration::from_nanos(1)));
+    assert!(store.admits(key, quota, asked + wait));
+}
+
+/// B4: two threads read the clock and arrive the other way round.
+#[test]
+fn a_reading_that_comes_late_counts_as_the_latest() {
+    let store = MemoryLimits::new(2);
+    assert_eq!(store.shards.len(), 1);
+    let quota = Quota::per_second(1);
+    assert!(store.admits(key(0), quota, at(1_000)));
+    assert!(store.admits(key(1), quota, at(400)));
+    // Counted by its own reading, the second would have left at 1,400.
+    assert_eq!(store.ask(key(1), quota, at(1_500)).retry_after, Some(at(500)));
+    // And a late reading of its own key does not make the wait longer than the window.
+    assert_eq!(store.ask(key(1), quota, at(0)).retry_after, Some(at(500)));
+    assert!(store.admits(key(1), quota, at(2_000)));
+}
+
+/// B4: as many as the quota says, in each window, with threads that race within it, on keys that
+/// have room and on keys that do not.
+#[test]
+fn threads_that_race_are_admitted_exactly_the_quota() {
+    const THREADS: usize = 8;
+    const KEYS: usize = 6;
+    const LIMIT: usize = 30;
+    let quota = Quota::new(LIMIT as u32, SECOND);
+    for (room, exact) in [(100, true), (2, false)] {
+        let store = MemoryLimits::new(room);
+        let barrier = Barrier::new(THREADS);
+        // Three windows, each a round of its own.
+        let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for (round, admitted) in admitted.iter().enumerate() {
+                        barrier.wait();
+                        for call in 0..KEYS * LIMIT {
+                            let number = call % KEYS;
+                            // The readings of one round differ, but lie in one window.
+                            let elapsed = at(round as u64 * 2_000 + call as u64);
+                            if store.admits(key(number), quota, elapsed) {
+                                admitted[number].fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        for admitted in admitted.as_flattened() {
+            let admitted = admitted.load(Ordering::Relaxed);
+            assert!(admitted <= LIMIT, "{admitted} admitted");
+            assert!(!exact || admitted == LIMIT, "only {admitted} admitted");
+        }
+    }
+}
+
+/// B7
+#[test]
+fn a_flood_of_keys_stays_within_the_cap() {
+    const ROOM: usize = 10_000;
+    let store = MemoryLimits::new(ROOM);
+    let quota = Quota::per_minute(100);
+    for number in 0..200_000_u32 {
+        // All within one window: nothing may be dropped.
+        store.ask(flood_key(number), quota, Duration::from_micros(number.into()));
+    }
+    assert!(store.keys() <= ROOM, "{} keys", store.keys());
+    assert!(store.keys() > ROOM * 9 / 10, "only {} keys", store.keys());
+    assert!(store.overflowed() >= 190_000);
+    assert!(store.bytes() < ROOM * 145, "{} bytes for {ROOM} keys", store.bytes());
+}
+
+/// B7: the bytes a key, as the documentation states them.
+#[test]
+fn a_key_takes_what_the_documentation_says() {
+    assert_eq!(size_of::<(Slot, log::Log)>(), 40);
+    let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
+    assert_eq!(store.shards.len(), 7);
+    let one =
+        MemoryLimits { shards: Box::new([Mutex::new(Shard::new(3_584, store.seed))]), ..store };
+    for number in 0..3_584 {
+        one.ask(flood_key(number), Quota::per_minute(100), Duration::ZERO);
+    }
+    assert_eq!(one.keys(), 3_584);
+    let each = one.bytes() / 3_584;
+    assert!((80..90).contains(&each), "{each} bytes a key");
+}
+
+/// B7: and many more than the cap, as long as they do not all live at once, find room.
+#[test]
+fn keys_whose_window_has_passed_make_room_by_themselves() {
+    let store = MemoryLimits::new(1_000);
+    let quota = Quota::per_second(5);
+    for number in 0..20_000_u32 {
+        // 500 live keys at any time.
+        let spent = store.ask(flood_key(number), quota, at(u64::from(number) * 2));
+        assert_eq!(spent.remaining, 4);
+    }
+    assert_eq!(store.overflowed(), 0);
+    assert!(store.keys() <= 520, "{} keys, of which 500 live", store.keys());
+}
+
+/// B7
+#[test]
+fn calls_of_one_key_drop_others_that_have_passed() {
+    let store = MemoryLimits::new(1_000);
+    assert_eq!(store.shards.len(), 1);
+    let quota = Quota::per_second(500);
+    for number in 0..200 {
+        store.ask(flood_key(number), quota, at(0));
+    }
+    assert_eq!(store.keys(), 200);
+    for _ in 0..200 {
+        store.ask(flood_key(0), quota, at(1_000));
+    }
+    assert_eq!(store.keys(), 1);
+}
+
+/// B7
+#[test]
+fn a_key_that_lives_is_not_dropped_for_a_new_one() {
+    let store = MemoryLimits::new(3);
+    let quota = Quota::per_minute(2);
+    for number in 0..3 {
+        assert!(store.admits(key(number), quota, at(0)));
+    }
+    for number in 3..1_000 {
+        store.ask(key(number), quota, at(1_000));
+    }
+    for number in 0..3 {
+        assert_eq!(store.ask(key(number), quota, at(2_000)).remaining, 0);
+        assert!(!store.admits(key(number), quota, at(2_001)));
+    }
+}
+
+/// B7: nobody gets twice the quota by moving from the overflow log to a log of its own.
+#[test]
+fn a_key_that_finds_room_again_brings_its_overflow_along() {
+    let store = MemoryLimits::new(1);
+    let (short, quota) = (Quota::per_second(1), Quota::per_minute(2));
+    assert!(store.admits(key(0), short, at(0)));
+    assert!(store.admits(key(1), quota, at(500)));
+    assert_eq!((store.keys(), store.overflowed()), (1, 1));
+    // The key in the table has passed.
+    assert!(store.admits(key(1), quota, at(1_000)));
+    assert_eq!((store.keys(), store.overflowed()), (1, 1));
+    assert_eq!(store.ask(key(1), quota, at(1_001)).retry_after, Some(at(59_499)));
+    assert!(store.admits(key(1), quota, at(60_500)));
+}
+
+/// B7: overflow logs are bounded too, and a quota too many is refused, not let through.
+#[test]
+fn more_quotas_than_overflow_logs_are_refused_until_one_has_passed() {
+    let store = MemoryLimits::new(0);
+    let quota = |number: usize| Quota::new(2, SECOND * (number as u32 + 1));
+    let admitted = (0..100).filter(|number| store.admits(key(0), quota(*number), at(0))).count();
+    assert_eq!(admitted, 16);
+    let wait = store.ask(key(0), quota(50), at(100)).retry_after;
+    assert_eq!(wait, Some(at(900)), "the shortest window passes first");
+    assert!(!store.admits(key(0), quota(50), at(999)));
+    assert!(store.admits(key(0), quota(50), at(1_000)));
+}
+
+/// A configuration that changes, or two layers under one name: each quota counts for itself.
+#[test]
+fn one_key_under_two_quotas_keeps_to_each() {
+    let store = MemoryLimits::new(10);
+    let (minute, hour) = (Quota::per_minute(2), Quota::per_hour(3));
+    let both = |elapsed| {
+        let first = store.admits(key(0), minute, elapsed);
+        first && store.admits(key(0), hour, elapsed)
+    };
+    assert_eq!([0, 1, 2].map(|second| both(SECOND * second)), [true, true, false]);
+    assert_eq!([61, 62].map(|second| both(SECOND * second)), [true, false]);
+    assert!(!both(SECOND * 3_599));
+    assert!(both(SECOND * 3_600));
+    assert_eq!(store.keys(), 2);
+}
+
+/// L1: which keys are counted is nobody's business.
+#[test]
+fn debug_output_shows_no_keys() {
+    let store = MemoryLimits::new(7);
+    store.ask(key(0), Quota::per_second(1), at(0));
+    assert_eq!(format!("{store:?}"), "MemoryLimits { max_keys: 7, .. }");
+}

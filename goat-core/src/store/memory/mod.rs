@@ -1,0 +1,5 @@
+//! Storage in the memory of this process.
+
+mod limits;
+
+pub use limits::MemoryLimits;
