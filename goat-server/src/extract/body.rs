@@ -1,0 +1,115 @@
+//! The JSON body of a request.
+//!
+//! - The head decides first: a media type other than JSON, or any content coding, is 415, and a
+//!   declared length over the limit is 413, before a byte of the body is asked for.
+//! - The body is counted as it streams, whatever length was declared (H2).
+//! - Then the grammar, then the members: 415, 413, 400, in this order.
+//!
+//! A route without this extractor does not look at a body at all. What is left of it belongs to
+//! the connection, which bounds it or closes.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use goat_core::Secret;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError};
+
+use super::fields::{Fields, FromFields};
+use super::json::Object;
+use super::rejection::Rejection;
+
+/// How many bytes a body may have.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// Takes a request's body as JSON, strictly.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T, S> FromRequest<S> for Json<T>
+where
+    T: FromFields,
+    S: Send + Sync,
+{
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Rejection> {
+        let (head, body) = request.into_parts();
+        let declared = check(&head.headers)?;
+        let bytes = collect(body, declared).await?;
+        let object = Object::parse(bytes.expose())?;
+        Ok(Self(Fields::read(object)?))
+    }
+}
+
+/// Looks at what the head says about the body; gives the length that it declares.
+fn check(headers: &HeaderMap) -> Result<Option<usize>, Rejection> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    match (types.next(), types.next()) {
+        (Some(value), None) if is_json(value) => {}
+        _ => return Err(Rejection::MediaType),
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(Rejection::ContentEncoding);
+    }
+    let Some(value) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
+    let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let length = value.to_str().ok().filter(digits).ok_or(Rejection::BrokenBody)?;
+    match length.parse() {
+        Ok(length) if length <= BODY_LIMIT => Ok(Some(length)),
+        // More digits than a number can have are too many bytes, too.
+        _ => Err(Rejection::TooLarge),
+    }
+}
+
+/// Whether a value is `application/json`, alone or with `charset=utf-8` (RFC 9110 §8.3.1: names,
+/// and this value, in any case; the value as a token or quoted).
+fn is_json(value: &HeaderValue) -> bool {
+    let Ok(value) = value.to_str() else { return false };
+    let (essence, parameter) = match value.split_once(';') {
+        Some((essence, parameter)) => (essence, Some(parameter)),
+        None => (value, None),
+    };
+    let is_utf8 = |parameter: &str| {
+        let Some((name, value)) = trim(parameter).split_once('=') else { return false };
+        let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        name.eq_ignore_ascii_case("charset") && bare.unwrap_or(value).eq_ignore_ascii_case("utf-8")
+    };
+    trim(essence).eq_ignore_ascii_case("application/json") && parameter.is_none_or(is_utf8)
+}
+
+/// Takes off the optional white space of HTTP (RFC 9110 §5.6.3), which is not Unicode's.
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Reads a body to its end, or to the limit.
+async fn collect(mut body: Body, declared: Option<usize>) -> Result<Secret<Vec<u8>>, Rejection> {
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(Rejection::TooLarge);
+    }
+    let mut bytes = Vec::with_capacity(declared.unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        // What is not data is a trailer, which means nothing here.
+        let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+        if data.len() > BODY_LIMIT - bytes.len() {
+            return Err(Rejection::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Secret::new(bytes))
+}
+
+/// Tells a limit that an application has put around this router from a connection that broke.
+fn broken(error: &(dyn std::error::Error + 'static)) -> Rejection {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        Rejection::TooLarge
+    } else {
+        Rejection::BrokenBody
+    }
+}
+
+#[cfg(test)]
+mod tests;

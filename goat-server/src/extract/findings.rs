@@ -1,0 +1,105 @@
+//! What was found wrong so far, and which names the route knows.
+//!
+//! Invariant: a [`Refused`] exists only where a violation has been recorded, so whoever holds one
+//! need not say again what is wrong.
+
+use std::borrow::Cow;
+
+use goat_core::Violation;
+
+/// Proof that a violation was recorded: what is left of a member or parameter that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused(());
+
+/// Collects violations and the names that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    known: Vec<&'static str>,
+    violations: Vec<Violation>,
+}
+
+impl Findings {
+    /// Notes that the route knows a name.
+    pub(super) fn ask(&mut self, name: &'static str) {
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
+    }
+
+    /// Records a violation.
+    pub(super) fn refuse(
+        &mut self,
+        field: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Refused {
+        self.violations.push(Violation::new(field, message));
+        Refused(())
+    }
+
+    /// Adds each name that is left over, and hands out the value only if nothing was found.
+    pub(super) fn finish<T>(
+        mut self,
+        parsed: Result<T, Refused>,
+        unknown: impl Iterator<Item = String>,
+    ) -> Result<T, Vec<Violation>> {
+        let known = match self.known.as_slice() {
+            [] => "nothing is".to_owned(),
+            [only] => format!("known is {only}"),
+            several => format!("known are {}", several.join(", ")),
+        };
+        for name in unknown {
+            self.refuse(shown(&name), format!("is not known here; {known}"));
+        }
+        match parsed {
+            Ok(value) if self.violations.is_empty() => Ok(value),
+            _ => Err(self.violations),
+        }
+    }
+}
+
+/// How many characters of a name that a client made up are shown.
+const SHOWN: usize = 64;
+
+/// A name that a client made up, fit to be shown: letters, digits and ASCII punctuation as they
+/// are, anything else (spaces, control characters, marks that turn the direction of writing) as
+/// U+FFFD, so that it can forge nothing in a log or a terminal; and no more than 64 characters.
+pub(super) fn shown(name: &str) -> String {
+    let mut characters = name.chars();
+    let mut text: String = characters
+        .by_ref()
+        .take(SHOWN)
+        .map(|c| if c.is_alphanumeric() || c.is_ascii_graphic() { c } else { '\u{fffd}' })
+        .collect();
+    if characters.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names are echoed to clients and logs: A4.
+    #[test]
+    fn an_echoed_name_is_short_and_printable() {
+        assert_eq!(shown("Role"), "Role");
+        assert_eq!(shown("größe"), "größe");
+        assert_eq!(shown("a\r\nb c\u{202e}\u{7f}\u{2028}"), "a��b�c���");
+        assert_eq!(shown(&"x".repeat(64)), "x".repeat(64));
+        assert_eq!(shown(&"ü".repeat(65)), format!("{}…", "ü".repeat(64)));
+    }
+
+    #[test]
+    fn a_value_comes_out_only_if_nothing_was_found() {
+        let clean = Findings::default();
+        assert_eq!(clean.finish(Ok(1), std::iter::empty()), Ok(1));
+
+        let mut found = Findings::default();
+        let _ = found.refuse("email", "is required");
+        assert_eq!(
+            found.finish(Ok(1), std::iter::empty()),
+            Err(vec![Violation::new("email", "is required")]),
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! Why a request was not read: one type for path, query and body.
+//!
+//! It knows its status, code and sentence. How an answer looks is not decided here: the response
+//! that an extractor gives has the status, an empty body, and the [`Rejection`] in its extensions,
+//! for the layer that writes problem documents and knows the request's path and id.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use goat_core::{ErrorKind, Violation};
+use http::StatusCode;
+
+use super::body::BODY_LIMIT;
+use super::json::Malformed;
+
+/// Why a request was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The body is not declared as JSON in UTF-8.
+    MediaType,
+    /// The body is declared as compressed or otherwise encoded.
+    ContentEncoding,
+    /// The body is longer than [`BODY_LIMIT`].
+    TooLarge,
+    /// The body broke off, or its framing is wrong.
+    BrokenBody,
+    /// The body is not one JSON object.
+    Malformed(Malformed),
+    /// Path, query or body do not follow the rules, and how.
+    Invalid(Vec<Violation>),
+    /// The route has no parameter where its handler wants one: a defect of ours.
+    Misrouted,
+}
+
+impl Rejection {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::MediaType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BrokenBody | Self::Malformed(_) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Misrouted => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable name of what is wrong, as it stands in problem documents, metrics and logs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::MediaType | Self::ContentEncoding => "unsupported-media-type",
+            Self::TooLarge => "payload-too-large",
+            Self::BrokenBody => "bad-request",
+            Self::Malformed(_) => "malformed-json",
+            Self::Invalid(_) => ErrorKind::Invalid.code(),
+            Self::Misrouted => ErrorKind::Internal.code(),
+        }
+    }
+
+    /// What a client is told: a sentence without any value that was sent.
+    #[must_use]
+    pub fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Self::MediaType => {
+                "Send the body as JSON in UTF-8, with `Content-Type: application/json`.".into()
+            }
+            Self::ContentEncoding => "Send the body as it is, without `Content-Encoding`.".into(),
+            Self::TooLarge => {
+                format!("The body is over {} KiB; send a shorter one.", BODY_LIMIT / 1024).into()
+            }
+            Self::BrokenBody => "The body did not arrive whole; send the request again.".into(),
+            Self::Malformed(reason) => reason.to_string().into(),
+            Self::Invalid(_) => ErrorKind::Invalid.sentence().into(),
+            Self::Misrouted => ErrorKind::Internal.sentence().into(),
+        }
+    }
+
+    /// Every thing that does not follow the rules; empty but for [`Rejection::Invalid`].
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        match self {
+            Self::Invalid(violations) => violations,
+            _ => &[],
+        }
+    }
+}
+
+impl From<Malformed> for Rejection {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
+}
+
+impl From<Vec<Violation>> for Rejection {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::Invalid(violations)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rejection_has_the_status_and_code_of_the_contract() {
+        let table = [
+            (Rejection::MediaType, 415, "unsupported-media-type"),
+            (Rejection::ContentEncoding, 415, "unsupported-media-type"),
+            (Rejection::TooLarge, 413, "payload-too-large"),
+            (Rejection::BrokenBody, 400, "bad-request"),
+            (Rejection::Malformed(Malformed::NotAnObject), 400, "malformed-json"),
+            (Rejection::Invalid(Vec::new()), 400, "validation"),
+            (Rejection::Misrouted, 500, "internal"),
+        ];
+        for (rejection, status, code) in table {
+            assert_eq!((rejection.status().as_u16(), rejection.code()), (status, code));
+            assert!(rejection.detail().ends_with('.'), "{}", rejection.detail());
+            let response = rejection.clone().into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.extensions().get(), Some(&rejection));
+        }
+    }
+
+    #[test]
+    fn violations_are_there_for_the_document() {
+        let violations = vec![Violation::new("id", "must be a ULID")];
+        assert_eq!(Rejection::from(violations.clone()).violations(), violations);
+        assert!(Rejection::TooLarge.violations().is_empty());
+    }
+}
