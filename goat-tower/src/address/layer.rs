@@ -1,0 +1,160 @@
+//! The layer that puts the client's address into the request's extensions.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Extensions, Request};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{ClientAddress, Evidence, ForwardedHeader, PeerAddress, TrustedProxies, resolve};
+
+/// Finds the client's address for every request; see [the module](super) for the rules.
+///
+/// The peer is read from [`PeerAddress`] in the request's extensions, or from where
+/// [`peer_from`](Self::peer_from) says. Without a peer nothing is put there: what counts by address
+/// further in must not take strangers for one and the same client.
+#[derive(Clone, Debug)]
+pub struct ClientAddressLayer {
+    rules: Rules,
+}
+
+#[derive(Clone)]
+struct Rules {
+    proxies: TrustedProxies,
+    header: ForwardedHeader,
+    peer: fn(&Extensions) -> Option<SocketAddr>,
+    on_untrusted: Option<Arc<OnUntrusted>>,
+}
+
+/// A hook that is called once, and then no more.
+struct OnUntrusted {
+    called: AtomicBool,
+    hook: Box<dyn Fn(IpAddr) + Send + Sync>,
+}
+
+impl ClientAddressLayer {
+    /// Believes no header: the client is the peer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            rules: Rules {
+                proxies: TrustedProxies::none(),
+                header: ForwardedHeader::default(),
+                peer: |extensions| extensions.get::<PeerAddress>().map(|peer| peer.0),
+                on_untrusted: None,
+            },
+        }
+    }
+
+    /// The proxies whose forwarding header is believed; in place of those given before.
+    #[must_use]
+    pub fn trust(mut self, proxies: TrustedProxies) -> Self {
+        self.rules.proxies = proxies;
+        self
+    }
+
+    /// The header that the proxies write; `X-Forwarded-For` unless told.
+    #[must_use]
+    pub fn header(mut self, header: ForwardedHeader) -> Self {
+        self.rules.header = header;
+        self
+    }
+
+    /// Where the peer is found, in place of [`PeerAddress`]. For axum, whose server says it with
+    /// `ConnectInfo`:
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use axum::extract::ConnectInfo;
+    /// use goat_tower::address::ClientAddressLayer;
+    ///
+    /// let layer = ClientAddressLayer::new()
+    ///     .peer_from(|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0));
+    /// ```
+    #[must_use]
+    pub fn peer_from(mut self, peer: fn(&Extensions) -> Option<SocketAddr>) -> Self {
+        self.rules.peer = peer;
+        self
+    }
+
+    /// Called the first time that a peer sends the forwarding header and is not a trusted proxy
+    /// ([`Evidence::Untrusted`]), with the peer's address; then no more, so that nobody can fill a
+    /// log with it. The place for a warning that a proxy may be missing in the configuration.
+    #[must_use]
+    pub fn on_untrusted(mut self, hook: impl Fn(IpAddr) + Send + Sync + 'static) -> Self {
+        let once = OnUntrusted { called: AtomicBool::new(false), hook: Box::new(hook) };
+        self.rules.on_untrusted = Some(Arc::new(once));
+        self
+    }
+}
+
+impl Default for ClientAddressLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Rules")
+            .field("proxies", &self.proxies)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for ClientAddressLayer {
+    type Service = ClientAddressService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ClientAddressService { inner, rules: Arc::new(self.rules.clone()) }
+    }
+}
+
+/// What [`ClientAddressLayer`] makes of a service.
+#[derive(Clone, Debug)]
+pub struct ClientAddressService<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+impl<S, B> Service<Request<B>> for ClientAddressService<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        if let Some(client) = self.rules.client(&request) {
+            request.extensions_mut().insert(client);
+        }
+        self.inner.call(request)
+    }
+}
+
+impl Rules {
+    fn client<B>(&self, request: &Request<B>) -> Option<ClientAddress> {
+        let peer = (self.peer)(request.extensions())?.ip();
+        let found = resolve(&self.proxies, self.header, Some(peer), request.headers());
+        if found.evidence == Evidence::Untrusted
+            && let Some(once) = &self.on_untrusted
+            // Reading first keeps the common case from writing to a line that all cores share.
+            && !once.called.load(Ordering::Relaxed)
+            && !once.called.swap(true, Ordering::Relaxed)
+        {
+            (once.hook)(peer.to_canonical());
+        }
+        found.address
+    }
+}

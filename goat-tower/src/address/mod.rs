@@ -1,0 +1,91 @@
+//! The client's address: what the connection says, or what a trusted proxy says of it.
+//!
+//! - Nothing is believed by default: without trusted proxies the address is the peer's, whatever
+//!   the headers claim.
+//! - If the peer is a trusted proxy, the one configured header is read from right to left, several
+//!   lines as one list, up to the first address that is not a trusted proxy: that is the client.
+//!   What lies left of it was written by nobody who is trusted, and is not even parsed.
+//! - What is reached and is no address (malformed, `unknown`, or a hidden name such as `_edge`)
+//!   means the peer. A host name is malformed: nothing is ever resolved.
+//! - An IPv4 address in its IPv6 form (`::ffff:192.0.2.1`) is the IPv4 address.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use goat_tower::address::{ClientAddress, ClientAddressLayer, PeerAddress, TrustedProxies};
+//! use http::Request;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let layer = ClientAddressLayer::new().trust(TrustedProxies::parse(["10.0.0.0/8"])?);
+//! let service = layer.layer(service_fn(async |request: Request<()>| {
+//!     Ok::<_, std::convert::Infallible>(ClientAddress::of(request.extensions()))
+//! }));
+//!
+//! let request = |peer: &str| {
+//!     Request::builder()
+//!         .header("x-forwarded-for", "198.51.100.1, 192.0.2.7")
+//!         .extension(PeerAddress(SocketAddr::new(peer.parse().unwrap(), 4711)))
+//!         .body(())
+//!         .unwrap()
+//! };
+//! // From the proxy: its word on whom it heard from, and not what it was told beyond that.
+//! let client = service.clone().oneshot(request("10.0.0.1")).await?.expect("a client");
+//! assert_eq!(client.to_string(), "192.0.2.7");
+//! // From anybody else: the peer itself.
+//! let client = service.oneshot(request("203.0.113.9")).await?.expect("a client");
+//! assert_eq!(client.to_string(), "203.0.113.9");
+//! # Ok::<_, Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+mod element;
+mod layer;
+mod proxies;
+mod range;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use http::Extensions;
+
+pub use layer::{ClientAddressLayer, ClientAddressService};
+pub use proxies::{InvalidProxy, TrustedProxies};
+pub use resolve::{Evidence, ForwardedHeader, Resolution, resolve};
+
+/// The address of the client, as [`ClientAddressLayer`] found it and left it in the request's
+/// extensions. Never an IPv4 address in its IPv6 form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientAddress(IpAddr);
+
+impl ClientAddress {
+    /// Takes an address that is known by other means.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        Self(address.to_canonical())
+    }
+
+    /// The address of a request's client, if a layer has found it.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get().copied()
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The other end of the connection. Whoever accepts connections puts it into the extensions of each
+/// request; [`ClientAddressLayer::peer_from`] reads other types in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddress(pub SocketAddr);

@@ -1,0 +1,101 @@
+//! A range of addresses in CIDR notation.
+//!
+//! Invariant: the bits beyond the prefix are zero, and a range of IPv4 addresses is never kept in
+//! its IPv6 form; so an address is compared only in its canonical form.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// All addresses that agree in their first `prefix` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Range {
+    V4 { network: u32, prefix: u8 },
+    V6 { network: u128, prefix: u8 },
+}
+
+/// Where the IPv4 addresses lie among those of IPv6: `::ffff:0:0/96`.
+const MAPPED: u128 = 0xffff << 32;
+const MAPPED_PREFIX: u8 = 96;
+
+impl Range {
+    /// Parses `address` or `address/prefix`. Bits beyond the prefix are ignored.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(parse_prefix(prefix)?)),
+            None => (text, None),
+        };
+        match address.parse().ok()? {
+            IpAddr::V4(address) => Self::v4(address.to_bits(), prefix.unwrap_or(32)),
+            IpAddr::V6(address) => Self::v6(address.to_bits(), prefix.unwrap_or(128)),
+        }
+    }
+
+    fn v4(bits: u32, prefix: u8) -> Option<Self> {
+        (prefix <= 32).then(|| Self::V4 { network: bits & mask_v4(prefix), prefix })
+    }
+
+    fn v6(bits: u128, prefix: u8) -> Option<Self> {
+        if prefix > 128 {
+            return None;
+        }
+        if prefix >= MAPPED_PREFIX
+            && let Some(address) = Ipv6Addr::from_bits(bits).to_ipv4_mapped()
+        {
+            return Self::v4(address.to_bits(), prefix - MAPPED_PREFIX);
+        }
+        Some(Self::V6 { network: bits & mask_v6(prefix), prefix })
+    }
+
+    /// Whether it holds every address there is of IPv4 or of IPv6.
+    pub(super) fn is_everybody(self) -> bool {
+        match self {
+            Self::V4 { prefix, .. } => prefix == 0,
+            Self::V6 { network, prefix } => {
+                prefix == 0 || (prefix < MAPPED_PREFIX && MAPPED & mask_v6(prefix) == network)
+            }
+        }
+    }
+
+    /// Whether it holds a canonical address.
+    pub(super) fn contains(self, address: IpAddr) -> bool {
+        match (self, address) {
+            (Self::V4 { network, prefix }, IpAddr::V4(address)) => {
+                address.to_bits() & mask_v4(prefix) == network
+            }
+            (Self::V6 { network, prefix }, IpAddr::V6(address)) => {
+                address.to_bits() & mask_v6(prefix) == network
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V4 { network, prefix } => {
+                write!(formatter, "{}/{prefix}", Ipv4Addr::from_bits(network))
+            }
+            Self::V6 { network, prefix } => {
+                write!(formatter, "{}/{prefix}", Ipv6Addr::from_bits(network))
+            }
+        }
+    }
+}
+
+/// Digits only, no leading zero: `+8` and `08` are misspelt.
+fn parse_prefix(text: &str) -> Option<u8> {
+    let plain =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
+}
+
+/// The first `prefix` bits set.
+fn mask_v4(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+/// The first `prefix` bits set.
+fn mask_v6(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)
+}

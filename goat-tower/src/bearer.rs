@@ -1,0 +1,197 @@
+//! The bearer token of a request: from the `Authorization` header, and from nowhere else.
+//!
+//! Invariants: a token is never looked for in the query, a cookie or a body. What is not one short,
+//! well-formed credential is refused here, before any cryptography.
+
+use std::fmt;
+
+use goat_core::{Error, ErrorKind};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+/// The longest value of `Authorization` that is looked at, in bytes.
+const MAX_LENGTH: usize = 8 * 1024;
+
+/// Why the `Authorization` of a request is refused before its token is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BearerError {
+    /// More than one `Authorization` header: whose request would it be? (400 `bad-request`)
+    Repeated,
+    /// Over 8 KiB. (401 `invalid-token`)
+    TooLong,
+    /// The scheme is `Bearer`, and what follows is not a token of RFC 6750. (401 `invalid-token`)
+    Malformed,
+}
+
+impl BearerError {
+    /// The error of goat that this comes to; `None` for [`BearerError::Repeated`], which is not
+    /// about a token.
+    #[must_use]
+    pub fn to_error(self) -> Option<Error> {
+        match self {
+            Self::Repeated => None,
+            Self::TooLong | Self::Malformed => {
+                Some(Error::from(ErrorKind::InvalidToken).with_source(self))
+            }
+        }
+    }
+}
+
+impl fmt::Display for BearerError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Repeated => "more than one authorization header",
+            Self::TooLong => "authorization header over 8 KiB",
+            Self::Malformed => "malformed bearer token",
+        })
+    }
+}
+
+impl std::error::Error for BearerError {}
+
+/// Reads the bearer token of a request (RFC 6750 §2.1), the scheme in any case.
+///
+/// `None` means that no bearer token was presented: there is no `Authorization`, or it speaks
+/// another scheme, which may be meant for somebody else on the way.
+///
+/// ```
+/// use goat_tower::{BearerError, bearer};
+/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+///
+/// let mut headers = HeaderMap::new();
+/// assert_eq!(bearer(&headers), Ok(None));
+/// headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer abc.def"));
+/// assert_eq!(bearer(&headers), Ok(Some("abc.def")));
+/// headers.append(AUTHORIZATION, HeaderValue::from_static("bearer abc.def"));
+/// assert_eq!(bearer(&headers), Err(BearerError::Repeated));
+/// ```
+///
+/// # Errors
+///
+/// Two headers, one over 8 KiB, or a token with other than the characters of RFC 6750.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, BearerError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(BearerError::Repeated);
+    }
+    let value = value.as_bytes();
+    if value.len() > MAX_LENGTH {
+        return Err(BearerError::TooLong);
+    }
+    let (scheme, rest) = value.split_at(value.iter().take_while(|byte| is_tchar(**byte)).count());
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(None);
+    }
+    let token = rest.trim_ascii_start();
+    let spaces = &rest[..rest.len() - token.len()];
+    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || !is_b64token(token) {
+        return Err(BearerError::Malformed);
+    }
+    std::str::from_utf8(token).map(Some).map_err(|_| BearerError::Malformed)
+}
+
+/// RFC 9110 §5.6.2: what the name of a scheme is made of.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let text = &token[..token.len() - padding];
+    !text.is_empty()
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn read(value: &[u8]) -> Result<Option<String>, BearerError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header's value"));
+        bearer(&headers).map(|token| token.map(str::to_owned))
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case_and_the_token_as_it_is() {
+        for good in ["Bearer aB.c-_~+/9", "bearer aB.c-_~+/9", "BEARER   aB.c-_~+/9"] {
+            assert_eq!(read(good.as_bytes()), Ok(Some("aB.c-_~+/9".to_owned())), "{good}");
+        }
+        assert_eq!(read(b"Bearer abc=="), Ok(Some("abc==".to_owned())));
+    }
+
+    #[test]
+    fn another_scheme_is_no_bearer_token() {
+        for other in
+            ["", "Basic YTpi", "Bearers abc", "BearerX", "Bear abc", "DPoP abc", ",Bearer a"]
+        {
+            assert_eq!(read(other.as_bytes()), Ok(None), "{other}");
+        }
+    }
+
+    /// J8
+    #[test]
+    fn a_malformed_bearer_token_is_refused() {
+        for bad in [
+            &b"Bearer"[..],
+            b"Bearer ",
+            b"Bearer    ",
+            b"Bearer\tabc",
+            b"Bearer \tabc",
+            b"Bearer a b",
+            b"Bearer abc ",
+            b"Bearer a,Bearer b",
+            b"Bearer,abc",
+            b"Bearer \"abc\"",
+            b"Bearer =",
+            b"Bearer a=b",
+            b"Bearer abc%41",
+            b"Bearer token=abc",
+            b"Bearer abc\xff",
+            b"Bearer \xc3\xb6",
+            b"Bearer=abc",
+        ] {
+            assert_eq!(read(bad), Err(BearerError::Malformed), "{}", bad.escape_ascii());
+        }
+    }
+
+    /// J8
+    #[test]
+    fn a_value_over_8_kib_is_refused_whatever_it_says() {
+        let token = |length: usize| [b"Bearer ".to_vec(), vec![b'a'; length - 7]].concat();
+        assert!(read(&token(8192)).is_ok());
+        assert_eq!(read(&token(8193)), Err(BearerError::TooLong));
+        assert_eq!(read(&[b' '; 9000]), Err(BearerError::TooLong));
+        assert_eq!(read(&[b'x'; 9000]), Err(BearerError::TooLong));
+    }
+
+    /// J8
+    #[test]
+    fn two_headers_are_refused_even_if_they_agree_or_one_is_of_another_scheme() {
+        for (one, two) in [("Bearer a", "Bearer a"), ("Basic a", "Bearer a"), ("", "")] {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, HeaderValue::from_static(one));
+            headers.append(AUTHORIZATION, HeaderValue::from_static(two));
+            assert_eq!(bearer(&headers), Err(BearerError::Repeated));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_a_token_none_or_an_error(value in prop::collection::vec(any::<u8>(), 0..40)) {
+            let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ".to_vec(), value].concat()) else {
+                return Ok(());
+            };
+            if let Ok(token) = read(value.as_bytes()) {
+                let token = token.expect("the scheme is Bearer");
+                prop_assert!(is_b64token(token.as_bytes()));
+                prop_assert!(value.as_bytes().ends_with(token.as_bytes()));
+            }
+        }
+    }
+}

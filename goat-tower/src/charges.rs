@@ -1,0 +1,338 @@
+//! The limits that were charged while a request was served, and the headers that show them.
+//!
+//! Several limits meet in one request: two or three layers and the handler's own. Each records what
+//! it was told in one collector in the request's extensions; whoever opened the collector, the
+//! outermost, writes the headers once, for all of them, on the way back.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use goat_core::Timestamp;
+use goat_core::limit::Charge;
+use http::header::RETRY_AFTER;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// How many limits a request usually meets: address, user, and one of the handler's.
+const USUAL: usize = 3;
+
+/// What every limit said that was asked for one request. Clones share the same list.
+///
+/// ```
+/// use std::time::Duration;
+/// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use goat_tower::{Charges, Collector};
+///
+/// let mut request = http::Request::new(());
+/// let Collector::Opened(charges) = Charges::collect(request.extensions_mut()) else {
+///     panic!("nobody outside has opened one")
+/// };
+/// charges.record(Charge {
+///     limit: "auth".into(),
+///     quota: Quota::per_minute(5),
+///     remaining: 4,
+///     reset_after: Duration::from_secs(60),
+///     retry_after: None,
+/// });
+///
+/// let mut response = http::Response::new(());
+/// charges.show(&mut response, Timestamp::from_seconds(1_767_225_600));
+/// assert_eq!(response.headers()["ratelimit-policy"], "\"auth\";q=5;w=60");
+/// assert_eq!(response.headers()["ratelimit"], "\"auth\";r=4;t=60");
+/// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Charges(Arc<Mutex<Vec<Charge>>>);
+
+/// The collector of a request, and who is to write the headers.
+#[derive(Clone, Debug)]
+pub enum Collector {
+    /// It was opened by this call: the caller is the outermost and calls [`Charges::show`].
+    Opened(Charges),
+    /// Somebody outside opened it, and will write the headers.
+    Joined(Charges),
+}
+
+impl Collector {
+    /// The collector, whoever opened it.
+    #[must_use]
+    pub const fn charges(&self) -> &Charges {
+        match self {
+            Self::Opened(charges) | Self::Joined(charges) => charges,
+        }
+    }
+}
+
+impl Charges {
+    /// Joins the collector of a request, or opens it if there is none yet.
+    pub fn collect(extensions: &mut Extensions) -> Collector {
+        if let Some(charges) = extensions.get::<Self>() {
+            return Collector::Joined(charges.clone());
+        }
+        let charges = Self(Arc::new(Mutex::new(Vec::with_capacity(USUAL))));
+        extensions.insert(charges.clone());
+        Collector::Opened(charges)
+    }
+
+    /// Records what a limit said. A limit that spoke before under the same name is replaced: the
+    /// later word is the newer state.
+    pub fn record(&self, charge: Charge) {
+        let mut list = self.lock();
+        match list.iter_mut().find(|known| known.limit == charge.limit) {
+            Some(known) => *known = charge,
+            None => list.push(charge),
+        }
+    }
+
+    /// Records several.
+    pub fn record_all(&self, charges: impl IntoIterator<Item = Charge>) {
+        charges.into_iter().for_each(|charge| self.record(charge));
+    }
+
+    /// Writes the headers of all that was recorded (see [`write_rate_limits`]), those included that
+    /// an error brought along in the response's extensions. A 429 without `Retry-After` gets the
+    /// longest wait of the limits that refuse.
+    pub fn show<B>(&self, response: &mut Response<B>, now: Timestamp) {
+        if let Some(theirs) = response.extensions_mut().remove::<Self>()
+            && !Arc::ptr_eq(&self.0, &theirs.0)
+        {
+            let theirs = std::mem::take(&mut *theirs.lock());
+            self.record_all(theirs);
+        }
+        let list = self.lock();
+        write_rate_limits(response.headers_mut(), &list, now);
+        if response.status() == StatusCode::TOO_MANY_REQUESTS
+            && !response.headers().contains_key(RETRY_AFTER)
+            && let Some(wait) = list.iter().filter_map(|charge| charge.retry_after).max()
+        {
+            let seconds = HeaderValue::from(ceil_seconds(wait).max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+    }
+
+    /// A thread that panicked left whole charges behind, so the list goes on being used.
+    fn lock(&self) -> MutexGuard<'_, Vec<Charge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Vec<Charge>> for Charges {
+    fn from(charges: Vec<Charge>) -> Self {
+        Self(Arc::new(Mutex::new(charges)))
+    }
+}
+
+/// Writes what limits say into a response's headers, in place of what stood there.
+///
+/// `RateLimit-Policy` and `RateLimit` list them all (IETF draft-ietf-httpapi-ratelimit-headers):
+/// `"auth";q=5;w=60` is five in sixty seconds, `"auth";r=4;t=60` four left and one more given back
+/// in sixty seconds. `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds) show the one with
+/// the least remaining. Seconds are rounded up. Without charges nothing is written.
+pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
+    // Of those with as little left, the one that refuses, then the one that takes longest.
+    let Some(least) = charges
+        .iter()
+        .min_by_key(|charge| (charge.remaining, !charge.refuses(), Reverse(charge.reset_after)))
+    else {
+        return;
+    };
+    let mut policy = String::with_capacity(charges.len() * 32);
+    let mut state = String::with_capacity(charges.len() * 32);
+    for charge in charges {
+        let name = printable(&charge.limit);
+        let window = ceil_seconds(charge.quota.window());
+        let reset = ceil_seconds(charge.reset_after);
+        push_item(&mut policy, &name, ('q', charge.quota.limit()), ('w', window));
+        push_item(&mut state, &name, ('r', charge.remaining), ('t', reset));
+    }
+    for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(header, value);
+        }
+    }
+    let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
+    headers.insert(X_RATE_LIMIT_LIMIT, HeaderValue::from(least.quota.limit()));
+    headers.insert(X_RATE_LIMIT_REMAINING, HeaderValue::from(least.remaining));
+    headers.insert(X_RATE_LIMIT_RESET, HeaderValue::from(reset_at));
+}
+
+/// One member of the list: a quoted name with two parameters (RFC 9651).
+fn push_item(list: &mut String, name: &str, count: (char, u32), seconds: (char, u64)) {
+    use std::fmt::Write as _;
+
+    let separator = if list.is_empty() { "" } else { ", " };
+    let ((c, count), (s, seconds)) = (count, seconds);
+    // Writing to a String does not fail.
+    let _ = write!(list, "{separator}\"{name}\";{c}={count};{s}={seconds}");
+}
+
+/// A limit's name as the inside of a string of RFC 9651 §3.3.3: quotes and backslashes escaped,
+/// what is not printable ASCII as `?`.
+fn printable(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        return Cow::Borrowed(name);
+    }
+    let mut text = String::with_capacity(name.len() + 8);
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            ' '..='~' => text.push(character),
+            _ => text.push('?'),
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Whole seconds, rounded up: who waits that long has waited long enough.
+pub(crate) const fn ceil_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use goat_core::{Error, Quota};
+
+    use crate::Problem;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_250);
+
+    fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Charge {
+        Charge {
+            limit: limit.into(),
+            quota: Quota::per_minute(quota),
+            remaining,
+            reset_after: Duration::from_millis(reset_ms),
+            retry_after: None,
+        }
+    }
+
+    fn refusal(limit: &'static str, wait_ms: u64) -> Charge {
+        let wait = Duration::from_millis(wait_ms);
+        Charge { retry_after: Some(wait), ..charge(limit, 5, 0, wait_ms) }
+    }
+
+    fn headers_of(charges: &[Charge]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        write_rate_limits(&mut headers, charges, NOW);
+        let mut lines: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn every_limit_is_listed_and_the_tightest_shown_alone() {
+        assert_eq!(
+            headers_of(&[charge("address", 300, 299, 59_001), charge("user", 60, 7, 1)]),
+            [
+                r#"ratelimit-policy: "address";q=300;w=60, "user";q=60;w=60"#,
+                r#"ratelimit: "address";r=299;t=60, "user";r=7;t=1"#,
+                "x-ratelimit-limit: 60",
+                "x-ratelimit-remaining: 7",
+                "x-ratelimit-reset: 1767225601",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_charge_writes_no_header() {
+        assert_eq!(headers_of(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_two_that_have_none_left_the_one_that_refuses_is_shown() {
+        let last = charge("a", 10, 0, 50_000);
+        let lines = headers_of(&[last, refusal("b", 2000)]);
+        assert!(lines.contains(&"x-ratelimit-limit: 5".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn seconds_are_rounded_up_and_a_window_keeps_its_fraction_out() {
+        let mut odd = charge("odd", 1, 1, 0);
+        odd.quota = Quota::new(1, Duration::from_millis(1500));
+        let lines = headers_of(&[odd]);
+        assert!(lines.contains(&r#"ratelimit-policy: "odd";q=1;w=2"#.to_owned()), "{lines:?}");
+        assert!(lines.contains(&r#"ratelimit: "odd";r=1;t=0"#.to_owned()), "{lines:?}");
+        assert!(lines.contains(&"x-ratelimit-reset: 1767225601".to_owned()), "{lines:?}");
+    }
+
+    /// L2
+    #[test]
+    fn a_name_cannot_break_out_of_its_quotes() {
+        let lines = headers_of(&[charge("a\";q=9\\\r\n\u{f6}", 1, 1, 0)]);
+        assert!(lines.contains(&r#"ratelimit: "a\";q=9\\???";r=1;t=0"#.to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn the_first_opens_the_collector_and_the_others_join_it() {
+        let mut extensions = Extensions::new();
+        let outer = Charges::collect(&mut extensions);
+        assert!(matches!(outer, Collector::Opened(_)));
+        let inner = Charges::collect(&mut extensions);
+        assert!(matches!(inner, Collector::Joined(_)));
+        inner.charges().record(charge("user", 60, 7, 1));
+        let mut response = Response::new(());
+        outer.charges().show(&mut response, NOW);
+        assert_eq!(response.headers()["ratelimit"], "\"user\";r=7;t=1");
+    }
+
+    #[test]
+    fn the_later_word_of_one_limit_counts() {
+        let charges = Charges::default();
+        charges.record_all([charge("a", 9, 8, 1), charge("b", 9, 8, 1), charge("a", 9, 7, 1)]);
+        let mut response = Response::new(());
+        charges.show(&mut response, NOW);
+        assert_eq!(response.headers()["ratelimit"], "\"a\";r=7;t=1, \"b\";r=8;t=1");
+    }
+
+    /// B5
+    #[test]
+    fn what_an_error_brings_along_is_shown_with_the_rest() {
+        let charges = Charges::default();
+        charges.record(charge("address", 300, 299, 1));
+        let error = Error::rate_limited(vec![refusal("auth", 1200), refusal("account", 2001)]);
+        let mut response = Problem::from(error).into_response();
+        charges.show(&mut response, NOW);
+        let headers = response.headers();
+        assert_eq!(
+            headers["ratelimit"],
+            "\"address\";r=299;t=1, \"auth\";r=0;t=2, \"account\";r=0;t=3"
+        );
+        assert_eq!(headers["retry-after"], "3");
+        assert_eq!(headers["x-ratelimit-remaining"], "0");
+        assert!(response.extensions().get::<Charges>().is_none());
+    }
+
+    /// B5
+    #[test]
+    fn a_429_of_anybodys_making_says_how_long_to_wait() {
+        let charges = Charges::default();
+        charges.record(refusal("auth", 1));
+        let mut response = Response::new(());
+        charges.show(&mut response, NOW);
+        assert!(!response.headers().contains_key(RETRY_AFTER), "it was served all the same");
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        charges.show(&mut response, NOW);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn the_collector_itself_in_the_response_is_no_deadlock() {
+        let charges = Charges::default();
+        charges.record(charge("a", 9, 8, 1));
+        let mut response = Response::new(());
+        response.extensions_mut().insert(charges.clone());
+        charges.show(&mut response, NOW);
+        assert_eq!(response.headers()["ratelimit"], "\"a\";r=8;t=1");
+    }
+}

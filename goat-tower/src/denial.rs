@@ -1,0 +1,243 @@
+//! A denial: why a layer did not let a request through, and how that looks.
+//!
+//! Invariant: whatever renders it, the reason stays in the response's extensions, for outer layers
+//! and the log.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use goat_core::Error;
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use crate::bearer::BearerError;
+use crate::body::ResponseBody;
+use crate::grpc;
+use crate::problem::Problem;
+
+/// Why a layer refused a request. Cheap to clone; found in the extensions of the response.
+///
+/// ```
+/// use goat_core::{Error, ErrorKind};
+/// use goat_tower::Denial;
+///
+/// let denial = Denial::new(Error::from(ErrorKind::Forbidden)).with_scope("report:read");
+/// assert_eq!(denial.code(), "forbidden");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Denial {
+    problem: Problem,
+    error: Option<Arc<Error>>,
+}
+
+impl Denial {
+    /// Refuses because of an error of goat.
+    #[must_use]
+    pub fn new(error: Error) -> Self {
+        Self { problem: Problem::from(&error), error: Some(Arc::new(error)) }
+    }
+
+    /// Refuses because of something that is not an error of goat.
+    #[must_use]
+    pub const fn because(problem: Problem) -> Self {
+        Self { problem, error: None }
+    }
+
+    /// Names the permission that is missing (several: separated by spaces), for the challenge.
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
+        self.problem = self.problem.with_scope(scope);
+        self
+    }
+
+    /// The stable name of the reason, for logs and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.problem.code()
+    }
+
+    /// What a client is told, as yet without what only the request knows.
+    #[must_use]
+    pub const fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The error of goat that it is about, with its cause for the log.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_deref()
+    }
+
+    /// The answer to the request, as the renderer wants it to look, and with this reason in its
+    /// extensions.
+    #[must_use]
+    pub fn respond<B>(
+        self,
+        renderer: &dyn RenderDenial,
+        request: &Parts,
+    ) -> Response<ResponseBody<B>> {
+        let mut response = renderer.render(&self, request).map(ResponseBody::denied);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<BearerError> for Denial {
+    fn from(error: BearerError) -> Self {
+        match error.to_error() {
+            Some(error) => Self::new(error),
+            None => Self::because(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-request",
+                "Bad request",
+                "Send one Authorization header, not several.",
+            )),
+        }
+    }
+}
+
+/// How a denial looks. The layers hold one; [`ProblemDetails`] is the default.
+///
+/// An implementer makes a whole response: status, headers (a 401 without `WWW-Authenticate` is
+/// against RFC 9110; `Retry-After` belongs on a 429) and body. [`Denial::problem`] has them all, so
+/// that little is left to write. Limits' headers are added by the layers themselves.
+///
+/// A closure will do:
+///
+/// ```
+/// use bytes::Bytes;
+/// use goat_tower::{Denial, RenderDenial};
+/// use http::{Response, request::Parts};
+///
+/// fn plain(denial: &Denial, request: &Parts) -> Response<Bytes> {
+///     let problem = denial.problem().clone().for_request(request);
+///     let text = Bytes::from(problem.detail().to_owned());
+///     problem.into_response().map(|_| text)
+/// }
+///
+/// let renderer: &dyn RenderDenial = &plain;
+/// ```
+pub trait RenderDenial: Send + Sync + 'static {
+    /// Makes the response. The request's body is left out, since a denial must not wait for it.
+    fn render(&self, denial: &Denial, request: &Parts) -> Response<Bytes>;
+}
+
+impl<F> RenderDenial for F
+where
+    F: Fn(&Denial, &Parts) -> Response<Bytes> + Send + Sync + 'static,
+{
+    fn render(&self, denial: &Denial, request: &Parts) -> Response<Bytes> {
+        self(denial, request)
+    }
+}
+
+/// The default look of a denial: a problem document (RFC 9457), or for gRPC callers a trailers-only
+/// answer with `grpc-status` 16 (who are you), 7 (you may not), 8 (too many) or 14 (cannot tell
+/// now).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProblemDetails;
+
+impl RenderDenial for ProblemDetails {
+    fn render(&self, denial: &Denial, request: &Parts) -> Response<Bytes> {
+        match grpc::content_type(&request.headers) {
+            Some(content_type) => grpc::trailers_only(denial.problem(), content_type),
+            None => denial.problem().clone().for_request(request).into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use goat_core::{ErrorKind, Quota, limit::Charge};
+    use http::HeaderValue;
+    use http_body_util::{BodyExt, Empty};
+    use std::time::Duration;
+
+    fn request(content_type: Option<&'static str>) -> Parts {
+        let mut request = http::Request::builder().uri("/reports?page=1").body(()).expect("one");
+        if let Some(value) = content_type {
+            request.headers_mut().insert("content-type", HeaderValue::from_static(value));
+        }
+        request.into_parts().0
+    }
+
+    async fn body(response: Response<ResponseBody<Empty<Bytes>>>) -> String {
+        let bytes = response.into_body().collect().await.expect("no error").to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    }
+
+    #[tokio::test]
+    async fn by_default_a_denial_is_a_problem_document_with_the_reason_in_its_extensions() {
+        let denial = Denial::new(Error::from(ErrorKind::Forbidden)).with_scope("report:read");
+        let response = denial.respond::<Empty<Bytes>>(&ProblemDetails, &request(None));
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let reason = response.extensions().get::<Denial>().expect("the reason");
+        assert_eq!(reason.error().expect("an error").kind(), ErrorKind::Forbidden);
+        let challenge = response.headers()["www-authenticate"].to_str().expect("ASCII");
+        assert!(challenge.ends_with(r#"scope="report:read""#), "{challenge}");
+        let text = body(response).await;
+        assert!(text.contains(r#""instance":"/reports","code":"forbidden""#), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_grpc_caller_gets_a_trailers_only_answer() {
+        let spent = Charge {
+            limit: "user".into(),
+            quota: Quota::per_minute(1),
+            remaining: 0,
+            reset_after: Duration::from_secs(9),
+            retry_after: Some(Duration::from_secs(9)),
+        };
+        let denials = [
+            (Denial::new(ErrorKind::Unauthenticated.into()), "16"),
+            (Denial::new(ErrorKind::SessionRevoked.into()), "16"),
+            (Denial::new(ErrorKind::Forbidden.into()), "7"),
+            (Denial::new(Error::rate_limited(vec![spent])), "8"),
+            (Denial::new(Error::unavailable("sessions.find", Duration::ZERO)), "14"),
+            (Denial::from(BearerError::Repeated), "3"),
+            (Denial::new(ErrorKind::Internal.into()), "13"),
+        ];
+        for (denial, status) in denials {
+            let request = request(Some("application/grpc+proto"));
+            let message = denial.problem().detail().to_owned();
+            let response = denial.respond::<Empty<Bytes>>(&ProblemDetails, &request);
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()["content-type"], "application/grpc");
+            assert_eq!(response.headers()["grpc-status"], status, "{message}");
+            assert_eq!(response.headers()["grpc-message"], message);
+            assert!(response.extensions().get::<Denial>().is_some());
+            assert_eq!(body(response).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn how_a_denial_looks_is_the_applications_choice() {
+        let renderer = |denial: &Denial, _: &Parts| {
+            let mut response = Response::new(Bytes::from(denial.code()));
+            *response.status_mut() = StatusCode::IM_A_TEAPOT;
+            response
+        };
+        let denial = Denial::new(ErrorKind::Unauthenticated.into());
+        let response = denial.respond::<Empty<Bytes>>(&renderer, &request(None));
+        assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
+        assert_eq!(
+            response.extensions().get::<Denial>().expect("the reason").code(),
+            "unauthenticated"
+        );
+        assert_eq!(body(response).await, "unauthenticated");
+    }
+
+    /// J8
+    #[test]
+    fn two_authorization_headers_are_a_bad_request_and_a_bad_one_is_an_invalid_token() {
+        let denial = Denial::from(BearerError::Repeated);
+        assert_eq!((denial.problem().status().as_u16(), denial.code()), (400, "bad-request"));
+        for error in [BearerError::TooLong, BearerError::Malformed] {
+            let denial = Denial::from(error);
+            assert_eq!((denial.problem().status().as_u16(), denial.code()), (401, "invalid-token"));
+        }
+    }
+}

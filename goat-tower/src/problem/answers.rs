@@ -1,0 +1,69 @@
+//! Which answer each kind of failure gets over HTTP: the one table.
+//!
+//! 401 says "who are you", 403 "you may not", 503 "cannot tell now"; they are never mixed up.
+
+use goat_core::ErrorKind;
+use http::StatusCode;
+
+/// What `WWW-Authenticate` says (RFC 6750 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// Nothing: to sign in again would not help.
+    None,
+    /// Sign in. No token was presented, so nothing is said of one.
+    SignIn,
+    /// Sign in again: the token that was presented does not do.
+    InvalidToken,
+    /// The token does, its permissions do not.
+    InsufficientScope,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) title: &'static str,
+    pub(super) challenge: Challenge,
+}
+
+/// The answer to a kind of failure. A kind that is not known here is a defect of goat: 500.
+pub(super) const fn answer(kind: ErrorKind) -> Answer {
+    use Challenge::{InsufficientScope, InvalidToken, None, SignIn};
+    use ErrorKind as Kind;
+
+    let (status, title, challenge) = match kind {
+        Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Not signed in", SignIn),
+        Kind::InvalidCredentials => (StatusCode::UNAUTHORIZED, "Wrong credentials", SignIn),
+        Kind::InvalidToken => (StatusCode::UNAUTHORIZED, "Token not valid", InvalidToken),
+        Kind::TokenExpired => (StatusCode::UNAUTHORIZED, "Token expired", InvalidToken),
+        Kind::SessionRevoked => (StatusCode::UNAUTHORIZED, "Session ended", InvalidToken),
+        Kind::TokenReused => (StatusCode::UNAUTHORIZED, "Token used before", InvalidToken),
+
+        Kind::Forbidden => (StatusCode::FORBIDDEN, "Permission missing", InsufficientScope),
+        Kind::Outranked => (StatusCode::FORBIDDEN, "Outranked", None),
+        Kind::RoleNotAssignable => (StatusCode::FORBIDDEN, "Role not assignable", None),
+        Kind::WrongPassword => (StatusCode::FORBIDDEN, "Wrong password", None),
+        Kind::AccountInactive => (StatusCode::FORBIDDEN, "Account inactive", None),
+        Kind::AccountSuspended => (StatusCode::FORBIDDEN, "Account suspended", None),
+
+        Kind::Invalid => (StatusCode::BAD_REQUEST, "Request not valid", None),
+        Kind::NotFound | Kind::SignupClosed => (StatusCode::NOT_FOUND, "Not found", None),
+        Kind::EmailTaken => (StatusCode::CONFLICT, "E-mail address taken", None),
+        Kind::PasswordUnchanged => (StatusCode::CONFLICT, "Password unchanged", None),
+        Kind::LastAdministrator => (StatusCode::CONFLICT, "Last administrator", None),
+        Kind::InvalidTransition => (StatusCode::CONFLICT, "Status cannot change so", None),
+        Kind::PermissionExists => (StatusCode::CONFLICT, "Permission exists", None),
+
+        Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", None),
+        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", None),
+
+        // What is misconfigured is nobody's business outside: the log has it.
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error", None),
+    };
+    let code = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => ErrorKind::Internal.code(),
+        _ => kind.code(),
+    };
+    Answer { status, code, title, challenge }
+}

@@ -1,0 +1,290 @@
+//! Problem documents (RFC 9457): what a client reads where something went wrong.
+//!
+//! Invariants: a document shows only sentences that were written for clients; nothing of a cause, a
+//! store or a header's content finds its way in. The path of the request is shown, its query never.
+//! Every answer made here is `no-store`: it is about one request.
+
+mod answers;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use goat_core::limit::Charge;
+use goat_core::{Error, Violation};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::charges::{Charges, ceil_seconds};
+use crate::json::ObjectWriter;
+use crate::request_id::RequestId;
+use answers::{Answer, Challenge, answer};
+
+/// A problem document with its status and headers.
+///
+/// Made from an [`Error`] of goat, or by hand for what is not goat's business:
+///
+/// ```
+/// use goat_core::{Error, ErrorKind};
+/// use goat_tower::Problem;
+/// use http::StatusCode;
+///
+/// let problem = Problem::from(Error::from(ErrorKind::TokenExpired));
+/// assert_eq!((problem.status(), problem.code()), (StatusCode::UNAUTHORIZED, "token-expired"));
+///
+/// let response = Problem::new(
+///     StatusCode::PAYLOAD_TOO_LARGE,
+///     "payload-too-large",
+///     "Payload too large",
+///     "The body may be 64 KiB at most.",
+/// )
+/// .into_response();
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// ```
+///
+/// What it does not know of the request it leaves out. The response that it becomes carries it in
+/// its extensions, so that an outer layer that does know can put a fuller one in its place; see
+/// [`Problem::for_request`].
+#[derive(Clone, Debug)]
+pub struct Problem(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    answer: Answer,
+    detail: Cow<'static, str>,
+    instance: Option<String>,
+    request_id: Option<RequestId>,
+    violations: Vec<Violation>,
+    scope: Option<Cow<'static, str>>,
+    retry_after: Option<Duration>,
+    charges: Vec<Charge>,
+    headers: HeaderMap,
+}
+
+impl Problem {
+    /// A problem by hand: the stable `code` that clients tell problems apart by (it also makes the
+    /// `type`, `/errors/<code>`), a short `title` that is always the same for that code, and a full
+    /// sentence that a person can act on.
+    ///
+    /// A 401 carries the plain challenge; a 429 or 503 asks to wait a second unless
+    /// [`with_retry_after`](Self::with_retry_after) says longer.
+    #[must_use]
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let challenge = match status {
+            StatusCode::UNAUTHORIZED => Challenge::SignIn,
+            _ => Challenge::None,
+        };
+        Self::with_answer(Answer { status, code, title, challenge }, detail.into())
+    }
+
+    fn with_answer(answer: Answer, detail: Cow<'static, str>) -> Self {
+        Self(Box::new(Inner {
+            answer,
+            detail,
+            instance: None,
+            request_id: None,
+            violations: Vec::new(),
+            scope: None,
+            retry_after: None,
+            charges: Vec::new(),
+            headers: HeaderMap::new(),
+        }))
+    }
+
+    /// The fields that are not valid, each with what it must be.
+    #[must_use]
+    pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
+        self.0.violations = violations;
+        self
+    }
+
+    /// The permission that is missing (several: separated by spaces), for the challenge of a 403.
+    /// Characters that a scope cannot hold (RFC 6750 §3) are left out.
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
+        self.0.scope = Some(scope.into());
+        self.0.answer.challenge = Challenge::InsufficientScope;
+        self
+    }
+
+    /// How long to wait before it is worth trying again; shown on 429 and 503 only.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// A header of the answer, such as `Allow` for a 405; in place of one of that name.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
+    /// Where it happened: the path of the request, without its query.
+    #[must_use]
+    pub fn with_instance(mut self, path: impl Into<String>) -> Self {
+        self.0.instance = Some(path.into());
+        self
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn with_request_id(mut self, id: RequestId) -> Self {
+        self.0.request_id = Some(id);
+        self
+    }
+
+    /// Adds what the request tells: its path, and its [`RequestId`] if it has one in its extensions.
+    ///
+    /// Routers that nest shorten the path for what is inside; there, give the whole one with
+    /// [`with_instance`](Self::with_instance) afterwards.
+    #[must_use]
+    pub fn for_request(mut self, request: &Parts) -> Self {
+        self.0.instance = Some(request.uri.path().to_owned());
+        if let Some(id) = request.extensions.get::<RequestId>() {
+            self.0.request_id = Some(id.clone());
+        }
+        self
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.answer.status
+    }
+
+    /// The stable name of the problem.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.0.answer.code
+    }
+
+    /// What kind of problem it is, in a few words that are always the same for a code.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.0.answer.title
+    }
+
+    /// The sentence for whoever made the request.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// What `Retry-After` says: whole seconds, rounded up, at least 1; only on 429 and 503.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        match self.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Some(ceil_seconds(self.0.retry_after.unwrap_or_default()).max(1))
+            }
+            _ => None,
+        }
+    }
+
+    /// The document, as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let inner = &*self.0;
+        let mut text = String::with_capacity(256);
+        let mut object = ObjectWriter::open(&mut text);
+        object
+            .string("type", &format!("/errors/{}", inner.answer.code))
+            .string("title", inner.answer.title)
+            .number("status", inner.answer.status.as_u16())
+            .string("detail", &inner.detail);
+        if let Some(instance) = &inner.instance {
+            object.string("instance", instance);
+        }
+        object.string("code", inner.answer.code);
+        if let Some(id) = &inner.request_id {
+            object.string("request_id", id.as_str());
+        }
+        if !inner.violations.is_empty() {
+            object.objects("errors", &inner.violations, |object, violation| {
+                object.string("field", &violation.field).string("message", &violation.message);
+            });
+        }
+        object.close();
+        text
+    }
+
+    /// The answer: status, headers and document. Its extensions carry the problem itself and, if
+    /// there are any, the [`Charges`] that the error brought along.
+    #[must_use]
+    pub fn into_response(mut self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.to_json()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        for (name, value) in &self.0.headers {
+            headers.insert(name, value.clone());
+        }
+        let charges = std::mem::take(&mut self.0.charges);
+        if !charges.is_empty() {
+            response.extensions_mut().insert(Charges::from(charges));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// `WWW-Authenticate` of RFC 6750 §3.
+    fn challenge(&self) -> Option<HeaderValue> {
+        let text = match self.0.answer.challenge {
+            Challenge::None => return None,
+            Challenge::SignIn => return Some(HeaderValue::from_static(r#"Bearer realm="goat""#)),
+            Challenge::InvalidToken => format!(
+                r#"Bearer realm="goat", error="invalid_token", error_description="{}""#,
+                quotable(&self.0.detail)
+            ),
+            Challenge::InsufficientScope => {
+                let mut text = String::from(r#"Bearer realm="goat", error="insufficient_scope""#);
+                let scope = quotable(self.0.scope.as_deref().unwrap_or_default());
+                if !scope.is_empty() {
+                    text.extend([r#", scope=""#, &scope, "\""]);
+                }
+                text
+            }
+        };
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+/// What of a text may stand between the quotes of a challenge: RFC 6750 §3 wants printable ASCII
+/// without `"` and `\`.
+fn quotable(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let answer = answer(error.kind());
+        let mut problem = Self::with_answer(answer, error.client_message().to_owned().into());
+        problem.0.violations = error.violations().to_vec();
+        problem.0.retry_after = error.retry_after();
+        problem.0.charges = error.charges().to_vec();
+        problem
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}

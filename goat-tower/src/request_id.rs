@@ -1,0 +1,95 @@
+//! The id under which one request is found again in the log.
+//!
+//! Invariant: 1 to 64 characters of `[A-Za-z0-9_-]`, so that a caller who brings an id cannot forge
+//! a log line or a header with it.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The id of one request, kept in the request's extensions by whoever gives ids out. Problem
+/// documents show it.
+///
+/// ```
+/// use goat_tower::RequestId;
+/// use http::HeaderValue;
+///
+/// let id = RequestId::new(HeaderValue::from_static("order-17")).expect("a well-formed id");
+/// assert_eq!(id.as_str(), "order-17");
+/// assert_eq!(RequestId::new(HeaderValue::from_static("no spaces")), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The header that carries it, in both directions.
+    pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    /// Takes an id; `None` if it is not 1 to 64 characters of `[A-Za-z0-9_-]`.
+    #[must_use]
+    pub fn new(value: HeaderValue) -> Option<Self> {
+        let bytes = value.as_bytes();
+        let fits = matches!(bytes.len(), 1..=64)
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        fits.then_some(Self(value))
+    }
+
+    /// The id that a request or response carries, if it carries exactly one that is well-formed.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(Self::HEADER).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => Self::new(value.clone()),
+            _ => None,
+        }
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Its characters are ASCII, so this is never the empty text.
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// As a header's value, without a copy.
+    #[must_use]
+    pub fn to_header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(value: &[u8]) -> Option<String> {
+        let value = HeaderValue::from_bytes(value).expect("a header's value");
+        RequestId::new(value).map(|id| id.to_string())
+    }
+
+    /// L2
+    #[test]
+    fn only_what_cannot_harm_a_log_is_an_id() {
+        assert_eq!(parsed(b"01J-a_Z").as_deref(), Some("01J-a_Z"));
+        assert_eq!(parsed(&[b'a'; 64]).map(|id| id.len()), Some(64));
+        for bad in [&b""[..], &[b'a'; 65], b"a b", b"a\tb", b"a.b", b"\xc3\xb6", b"a\"b", b"a;b"] {
+            assert_eq!(parsed(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn two_ids_are_none() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(RequestId::from_headers(&headers), None);
+        headers.append(RequestId::HEADER, HeaderValue::from_static("a"));
+        assert_eq!(RequestId::from_headers(&headers).expect("one id").as_str(), "a");
+        headers.append(RequestId::HEADER, HeaderValue::from_static("b"));
+        assert_eq!(RequestId::from_headers(&headers), None);
+    }
+}
