@@ -6,7 +6,7 @@ use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::user::{ActorView, Status, User, UserState};
 
-use super::{ActorFacts, Permission, Rank, Rights, Role, RoleSet};
+use super::{ActorFacts, Permission, Rank, Rights, Role, RoleSet, RoleTable};
 
 /// The permissions that goat's own services ask for.
 pub mod permissions {
@@ -50,15 +50,14 @@ impl Policy {
         &self.roles
     }
 
-    /// Checks an actor anew, as the write's transaction finds them: there, active, in a session
-    /// that is alive, and allowed. `rights` is what the role table says, for a store of users that
-    /// does not keep permissions.
+    /// Checks an actor anew, as the write's transaction finds them: there, active, in a session that
+    /// is alive, and allowed. The table answers for a store of users that does not keep permissions.
     pub(crate) fn admit(
         &self,
         actor: Option<&ActorFacts>,
         view: Option<&ActorView>,
         needs: &Permission,
-        rights: &Rights,
+        table: &RoleTable,
     ) -> Result<Standing, ErrorKind> {
         let Some(facts) = actor else { return Ok(Standing::System) };
         let view = view.ok_or(ErrorKind::SessionRevoked)?;
@@ -69,7 +68,7 @@ impl Policy {
         let allowed = self.roles.contains(&view.state.role)
             && match &view.permissions {
                 Some(permissions) => permissions.iter().collect::<Rights>().allow(needs),
-                None => rights.allow(needs),
+                None => table.rights(&view.state.role).allow(needs),
             };
         if allowed { Ok(self.standing(facts.user, &view.state)) } else { Err(ErrorKind::Forbidden) }
     }

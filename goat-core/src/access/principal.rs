@@ -66,10 +66,6 @@ impl Principal {
         self.0.rights.allow(permission)
     }
 
-    pub(crate) fn born(&self) -> u64 {
-        self.0.born
-    }
-
     pub(crate) fn expires_at(&self) -> Timestamp {
         self.0.expires_at
     }
@@ -129,11 +125,7 @@ impl Actor {
     pub(crate) fn facts(&self) -> Option<ActorFacts> {
         match &self.0 {
             Kind::System(_) => None,
-            Kind::User(principal) => Some(ActorFacts {
-                user: principal.user(),
-                session: principal.session(),
-                born: principal.born(),
-            }),
+            Kind::User(principal) => Some(ActorFacts::of(principal)),
         }
     }
 
@@ -160,6 +152,10 @@ pub(crate) struct ActorFacts {
 }
 
 impl ActorFacts {
+    pub(crate) fn of(principal: &Principal) -> Self {
+        Self { user: principal.user(), session: principal.session(), born: principal.0.born }
+    }
+
     /// Whether the actor's session is alive in this epoch.
     pub(crate) fn is_alive_in(&self, epoch: SessionEpoch) -> bool {
         epoch.covers(self.session, self.born)

@@ -34,8 +34,10 @@ pub struct RoleRows {
 /// What a write reads inside its own transaction, before it decides.
 #[derive(Clone, Debug)]
 pub struct RoleSnapshot {
-    /// Who acts, if somebody does, exists, and this store keeps users too.
+    /// Who acts, if somebody does and exists. None where the store does not keep users.
     pub actor: Option<ActorView>,
+    /// Whether the store keeps users too, so that an actor who is not there does not exist.
+    pub keeps_users: bool,
     /// The grants as they are.
     pub rows: RoleRows,
 }

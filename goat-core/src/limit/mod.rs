@@ -7,11 +7,14 @@
 //! Who calls chooses the spelling of a key. Whatever has several spellings, such as an e-mail
 //! address, must be brought to one form first, or each spelling has a quota of its own.
 
+mod account;
 mod key;
 mod quota;
 mod service;
 mod store;
 
+pub(crate) use account::AccountLimit;
+pub use account::Charged;
 pub use key::LimitKey;
 pub use quota::{Charge, Quota};
 pub use service::{Charging, Limits};

@@ -1,10 +1,12 @@
 //! Storage: the bundle of ports that a goat stands on, and the backends that come with it.
 
+pub mod memory;
+
 use std::sync::Arc;
 
 use crate::access::RoleStore;
 use crate::limit::LimitStore;
-use crate::notice::Notices;
+use crate::notice::{LocalNotices, Notices};
 use crate::session::SessionStore;
 use crate::user::UserStore;
 
@@ -26,5 +28,18 @@ pub struct Stores {
     /// Notices between nodes.
     pub notices: Arc<dyn Notices>,
 }
-//! Storage: implementations of the ports.
-pub mod memory;
+
+impl Stores {
+    /// Everything in the memory of this process, and gone with it.
+    #[must_use]
+    pub fn memory() -> Self {
+        let directory = Arc::new(memory::MemoryDirectory::default());
+        Self {
+            users: Arc::clone(&directory) as _,
+            roles: directory,
+            sessions: Arc::new(memory::MemorySessions::default()),
+            limits: Arc::new(memory::MemoryLimits::default()),
+            notices: Arc::new(LocalNotices::default()),
+        }
+    }
+}

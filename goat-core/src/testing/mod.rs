@@ -4,8 +4,10 @@
 //! here.
 
 mod clock;
+mod hasher;
 pub mod limits;
 mod time;
 
 pub use clock::ManualClock;
+pub use hasher::{HasherCall, PlainHasher};
 pub use time::{TestTime, WaitingTime};

@@ -65,7 +65,8 @@ pub struct UserFilter {
     pub sort: Sort,
     /// Which page.
     pub page: PageRequest,
-    /// Go on after this user in the default order, instead of by page.
+    /// Go on after this user in the default order, instead of by page and in another order. A user
+    /// who is gone, or hidden from the caller, stands where the time in the id says.
     pub after: Option<UserId>,
 }
 
@@ -76,8 +77,8 @@ pub struct UserQuery {
     pub filter: UserFilter,
     /// Users of these roles are hidden from the caller…
     pub hidden_roles: Vec<Role>,
-    /// …except this one, the caller.
-    pub except: UserId,
+    /// …except this one, the caller, if there is one.
+    pub except: Option<UserId>,
 }
 
 /// A page of users.

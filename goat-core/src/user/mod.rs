@@ -2,12 +2,15 @@
 
 mod email;
 mod list;
+mod service;
 mod store;
 
 use std::fmt;
 
 pub use email::{Email, InvalidEmail};
 pub use list::{Sort, SortKey, UserFilter, UserPage, UserQuery};
+pub(crate) use service::Inner;
+pub use service::{NewUser, Profile, UserUpdate, Users};
 pub use store::{ActorView, Change, Rehashed, Snapshot, UserStore, UserWrite, Written};
 
 use crate::access::Role;

@@ -1,0 +1,151 @@
+//! The role table in force, kept up to date with the store by its revision.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::Time;
+use crate::error::Result;
+use crate::id::GrantId;
+
+use super::store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
+use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
+
+/// What roles may do, for whoever asks on a request's path.
+#[derive(Debug)]
+pub(crate) struct Access {
+    store: Arc<dyn RoleStore>,
+    table: Table,
+    /// Set when a notice said that the table in force may be old.
+    doubtful: AtomicBool,
+    /// Only one load at a time: who comes meanwhile waits and finds it done.
+    loading: tokio::sync::Mutex<()>,
+    policy: Policy,
+    time: Time,
+    /// Roles outside the set that were met, so that each is logged once.
+    unknown: Mutex<HashSet<Role>>,
+}
+
+/// How many unknown roles are remembered as logged.
+const UNKNOWN_REMEMBERED: usize = 100;
+
+impl Access {
+    pub(crate) fn new(store: Arc<dyn RoleStore>, roles: RoleSet, time: Time) -> Self {
+        Self {
+            store,
+            table: Table::default(),
+            doubtful: AtomicBool::new(false),
+            loading: tokio::sync::Mutex::new(()),
+            policy: Policy::new(roles),
+            time,
+            unknown: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn store(&self) -> &dyn RoleStore {
+        self.store.as_ref()
+    }
+
+    /// The table in force, at least of the revision that a store has shown. Says also whether it
+    /// was swapped for that.
+    pub(crate) async fn table(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
+        if let Some(table) = self.good(shown) {
+            return Ok((table, false));
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        if let Some(table) = self.good(shown) {
+            return Ok((table, false));
+        }
+        // ATOMIC: the doubt is lifted before the read, so that one that comes meanwhile counts.
+        self.doubtful.store(false, Ordering::SeqCst);
+        let loaded = match self.store.load().await {
+            Ok(rows) => self.seeded(rows).await,
+            Err(error) => Err(error.into()),
+        };
+        match loaded {
+            Ok(rows) => {
+                let swapped = self.put(rows.clone());
+                let table = self.good(None);
+                Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
+            }
+            Err(error) => {
+                self.doubtful.store(true, Ordering::SeqCst);
+                Err(error)
+            }
+        }
+    }
+
+    /// The table in force if it can be trusted.
+    fn good(&self, shown: Option<u64>) -> Option<Arc<RoleTable>> {
+        if self.doubtful.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.table.get().filter(|table| shown.is_none_or(|shown| table.revision >= shown))
+    }
+
+    fn build(&self, rows: RoleRows) -> Arc<RoleTable> {
+        Arc::new(RoleTable::new(rows, self.policy.roles()))
+    }
+
+    /// Puts rows in force, unless newer ones are.
+    pub(crate) fn put(&self, rows: RoleRows) -> bool {
+        self.table.swap(RoleTable::new(rows, self.policy.roles()))
+    }
+
+    /// The table in force may be old.
+    pub(crate) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::SeqCst);
+    }
+
+    /// Gives a new database what the set of roles starts with, and the top role `full_access` if a
+    /// set of one's own brought a new top.
+    async fn seeded(&self, rows: RoleRows) -> Result<RoleRows> {
+        let roles = self.policy.roles().clone();
+        let now = self.time.now();
+        let missing = move |rows: &RoleRows| -> Vec<Grant> {
+            let has = |role: &Role, permission: &Permission| {
+                rows.grants
+                    .iter()
+                    .any(|grant| grant.role == *role && grant.permission == *permission)
+            };
+            roles
+                .seed()
+                .filter(|(role, permission)| {
+                    (rows.revision == 0 || permission.is_full_access()) && !has(role, permission)
+                })
+                .map(|(role, permission)| Grant {
+                    id: GrantId::generate(now),
+                    role: role.clone(),
+                    permission: permission.clone(),
+                    created_at: now,
+                })
+                .collect()
+        };
+        if missing(&rows).is_empty() {
+            return Ok(rows);
+        }
+        let decide = |snapshot: &RoleSnapshot| {
+            let grants = missing(&snapshot.rows);
+            Ok(if grants.is_empty() { RoleChange::Nothing } else { RoleChange::Grant(grants) })
+        };
+        match self.store.write(RoleWrite { actor: None, decide: &decide }).await? {
+            RolesWritten::Written(rows) => Ok(rows),
+            RolesWritten::Refused(kind) => Err(kind.into()),
+        }
+    }
+
+    /// Logs a role that the running set does not know, once.
+    pub(crate) fn note_role(&self, role: &Role) {
+        if self.policy.roles().contains(role) {
+            return;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() < UNKNOWN_REMEMBERED && unknown.insert(role.clone()) {
+            tracing::warn!(%role, "a user has a role that the running set does not know; it has no permissions and the lowest rank");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Sign in: an e-mail address and a password for a session.
+//!
+//! Invariants: an attempt that is admitted costs exactly one verification, whoever it is about;
+//! status shows only after a correct password; nothing after the session's commit can fail the
+//! sign-in.
+
+use std::sync::atomic::Ordering;
+
+use crate::error::{ErrorKind, Result};
+use crate::event::{Doer, Event, EventKind};
+use crate::id::{SessionId, UserId};
+use crate::limit::Charged;
+use crate::password::{TriedPassword, Verification};
+use crate::secret::Secret;
+use crate::session::{Origin, Session};
+use crate::user::{Account, Email, Rehashed, Status, User};
+
+use super::{Flows, TokenPair};
+
+/// How much of a `User-Agent` is kept, in characters.
+const DEVICE_LENGTH: usize = 256;
+/// How often ended sessions are purged as users sign in, in milliseconds.
+const PURGE_EVERY: i64 = 60_000;
+/// How many ended sessions are purged at once.
+const PURGE_MOST: u32 = 1000;
+
+/// What somebody signs in with. Any two texts: whatever does not match is one answer.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The e-mail address, as typed.
+    pub email: Secret<String>,
+    /// The password, as typed.
+    pub password: Secret<String>,
+    /// From where.
+    pub origin: Origin,
+}
+
+/// Somebody who has signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The user.
+    pub user: User,
+    /// The session.
+    pub session: SessionId,
+    /// The tokens.
+    pub tokens: TokenPair,
+}
+
+impl Flows {
+    pub(crate) async fn login(&self, request: Login) -> Result<Charged<SignedIn>> {
+        let charge = self.users.attempts.reserve(request.email.expose()).await?;
+        match self.login_admitted(&request).await {
+            Ok(value) => Ok(Charged { value, charges: Vec::from_iter(charge) }),
+            Err(error) => {
+                let event = EventKind::SignInFailed(error.kind());
+                let event = Event::new(event, self.time().now(), Doer::Anonymous);
+                self.observer().observe(&event.from_address(request.origin.address));
+                Err(error.with_charges(charge))
+            }
+        }
+    }
+
+    async fn login_admitted(&self, request: &Login) -> Result<SignedIn> {
+        let users = &self.users;
+        let account = match Email::parse(request.email.expose()) {
+            Ok(email) => users.users.by_email(email.canonical()).await?,
+            Err(_) => None,
+        };
+        // TIMING: exactly one verification, against a decoy if there is no such account.
+        let stored = account.as_ref().map(|account| account.password_hash.expose().as_str());
+        let tried = TriedPassword::new(request.password.expose());
+        let verified = users.hashing.verify(&tried, stored).await?;
+        let Some(account) = account.filter(|_| verified.matches()) else {
+            return Err(ErrorKind::InvalidCredentials.into());
+        };
+        // TIMING: status only now, so that it shows to nobody who does not know the password.
+        match account.user.status {
+            Status::Active => {}
+            Status::Inactive => return Err(ErrorKind::AccountInactive.into()),
+            Status::Suspended => return Err(ErrorKind::AccountSuspended.into()),
+        }
+        let rehashed = match verified {
+            Verification::MatchesOutdated => self.rehash(request).await,
+            _ => None,
+        };
+        self.open_session(account, rehashed, request).await
+    }
+
+    /// A newer hash of the same password. What cannot be hashed now is hashed at another sign-in.
+    async fn rehash(&self, request: &Login) -> Option<Secret<String>> {
+        let tried = TriedPassword::new(request.password.expose());
+        match self.users.hashing.rehash(&tried).await {
+            Ok(hash) => Some(Secret::new(hash)),
+            Err(error) => {
+                tracing::debug!(%error, "a password could not be hashed anew at sign-in");
+                None
+            }
+        }
+    }
+
+    async fn open_session(
+        &self,
+        account: Account,
+        rehashed: Option<Secret<String>>,
+        request: &Login,
+    ) -> Result<SignedIn> {
+        let users = &self.users;
+        let id = account.user.id;
+        let permissions = self.token_permissions(&account.user.role).await?;
+        let now = self.time().now();
+        let replacement = rehashed
+            .as_ref()
+            .map(|new| Rehashed { old: account.password_hash.expose(), new: new.expose() });
+        let user = users.users.signed_in(id, now, replacement).await?;
+        let user = user.ok_or(ErrorKind::InvalidCredentials)?;
+        if rehashed.is_some() {
+            let event = Event::new(EventKind::PasswordRehashed, now, Doer::User(id)).on(id);
+            self.observer().observe(&event);
+        }
+        let ends_at = (now + self.settings.session_ttl).floor_to_second();
+        let current = self.next_refresh_token(now, ends_at);
+        let device = request.origin.device.as_deref().unwrap_or_default();
+        let session = Session {
+            id: SessionId::generate(now),
+            user: id,
+            // The epoch that was read with the password: whatever raised it since kills this.
+            epoch: account.epoch.number,
+            device: device.chars().take(DEVICE_LENGTH).collect(),
+            address: request.origin.address,
+            created_at: now,
+            last_used_at: now,
+            idle_at: current.expires_at,
+            ends_at,
+            current,
+            previous: None,
+        };
+        // Signed before the commit, so that nothing after it can fail.
+        let tokens = self.sign(&session, permissions, now)?;
+        let displaced = users.sessions.create(&session, self.settings.sessions_per_user).await?;
+        let signed_in = Event::new(EventKind::SignedIn, now, Doer::User(id))
+            .on(id)
+            .in_session(session.id)
+            .from_address(session.address);
+        self.observer().observe(&signed_in);
+        self.after_login(id, displaced);
+        Ok(SignedIn { user, session: session.id, tokens })
+    }
+
+    /// What is left to do once somebody is in: it delays nobody and fails nobody.
+    fn after_login(&self, user: UserId, displaced: Vec<SessionId>) {
+        let now = self.time().now();
+        let before = self.purged_at.load(Ordering::Relaxed);
+        let purge = now.as_millis() - before >= PURGE_EVERY
+            && self
+                .purged_at
+                .compare_exchange(before, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if displaced.is_empty() && !purge {
+            return;
+        }
+        let users = std::sync::Arc::clone(&self.users);
+        for session in &displaced {
+            users.verdicts.forget(user, *session);
+        }
+        tokio::spawn(async move {
+            if !displaced.is_empty() {
+                let kind = EventKind::SessionsDisplaced(displaced.len() as u64);
+                users.observer.observe(&Event::new(kind, now, Doer::User(user)).on(user));
+            }
+            for session in displaced {
+                users.verdicts.session_ended(user, session).await;
+            }
+            if purge && let Err(error) = users.sessions.purge(now, PURGE_MOST).await {
+                tracing::debug!(%error, "ended sessions could not be purged; the next sign-in tries again");
+            }
+        });
+    }
+}

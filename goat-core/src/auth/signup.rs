@@ -1,0 +1,58 @@
+//! Sign up: a new user makes an account.
+
+use crate::error::{Error, ErrorKind, Result, Violation};
+use crate::event::{Doer, Event, EventKind};
+use crate::secret::Secret;
+use crate::session::Origin;
+use crate::task::to_the_end;
+use crate::user::{Change, Email, Snapshot, User, Written};
+
+use super::Flows;
+
+/// What somebody signs up with.
+#[derive(Clone, Debug)]
+pub struct SignUp {
+    /// The e-mail address.
+    pub email: Email,
+    /// The password.
+    pub password: Secret<String>,
+    /// From where.
+    pub origin: Origin,
+}
+
+impl Flows {
+    pub(crate) async fn sign_up(&self, request: SignUp) -> Result<User> {
+        let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
+        let users = std::sync::Arc::clone(&self.users);
+        let mut violations: Vec<Violation> = Vec::new();
+        let password =
+            users.check_password("password", &request.password, &request.email, &mut violations);
+        let Some(password) = password else { return Err(Error::invalid(violations)) };
+        // An address that is taken need not cost a hash: the answer tells it anyway.
+        if users.users.by_email(request.email.canonical()).await?.is_some() {
+            return Err(ErrorKind::EmailTaken.into());
+        }
+        let hash = Secret::new(users.hashing.hash(password).await?);
+        let role = users.access.policy().roles().bottom().clone();
+        let account = users.new_account(request.email, hash, role, status);
+        to_the_end(async move {
+            let rule = |_: &Snapshot| Ok(Change::Put(account.clone()));
+            match users.write_own(account.user.id, &rule).await? {
+                Written::Changed { after, .. } => {
+                    let doer = Doer::User(after.user.id);
+                    let event = Event::new(EventKind::SignedUp, users.time.now(), doer)
+                        .on(after.user.id)
+                        .from_address(request.origin.address);
+                    users.observer.observe(&event);
+                    Ok(after.user)
+                }
+                Written::EmailTaken => Err(ErrorKind::EmailTaken.into()),
+                Written::Refused(kind) => Err(kind.into()),
+                Written::Unchanged(_) | Written::Deleted(_) => {
+                    Err(Error::new(ErrorKind::Internal, "a store made no account where it should"))
+                }
+            }
+        })
+        .await
+    }
+}

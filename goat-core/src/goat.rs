@@ -1,0 +1,227 @@
+//! The handle that an application keeps.
+
+use std::sync::Arc;
+
+use crate::access::{FreshPrincipal, Principal, Roles};
+use crate::auth::{Authentication, Flows, Login, Refreshed, SignUp, SignedIn};
+use crate::builder::Builder;
+use crate::clock::Time;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{Charged, Limits};
+use crate::password::GateLoad;
+use crate::secret::Secret;
+use crate::session::{Origin, Sessions};
+use crate::settings::Settings;
+use crate::store::Stores;
+use crate::token::TokenKeys;
+use crate::user::{User, Users};
+
+/// Users, sessions, roles and limits behind one handle. Cheap to clone; all clones are one.
+///
+/// ```
+/// use goat_core::{Email, Goat, Stores, token::TokenKeys};
+/// use goat_core::auth::{Login, SignUp};
+/// use goat_core::session::Origin;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> goat_core::Result<()> {
+/// let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).build()?;
+///
+/// goat.sign_up(SignUp {
+///     email: Email::parse("ann@example.org").expect("an address"),
+///     password: "a long walk on a short pier".into(),
+///     origin: Origin::default(),
+/// })
+/// .await?;
+/// let signed_in = goat
+///     .login(Login {
+///         email: "ann@example.org".into(),
+///         password: "a long walk on a short pier".into(),
+///         origin: Origin::default(),
+///     })
+///     .await?
+///     .value;
+///
+/// let principal = goat.authenticate(signed_in.tokens.access_token.expose()).await?;
+/// assert_eq!(principal.user(), signed_in.user.id);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Goat {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) stores: Stores,
+    pub(crate) flows: Arc<Flows>,
+    pub(crate) users: Users,
+    pub(crate) sessions: Sessions,
+    pub(crate) roles: Roles,
+    pub(crate) limits: Limits,
+}
+
+impl Goat {
+    /// Begins to build one, over stores and keys; everything else has a default.
+    #[must_use]
+    pub fn builder(stores: Stores, keys: TokenKeys) -> Builder {
+        Builder::new(stores, keys)
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Users: seen, made, changed, deleted.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.inner.users
+    }
+
+    /// Sessions: seen and ended.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.inner.sessions
+    }
+
+    /// Roles and their permissions.
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.inner.roles
+    }
+
+    /// Limits: how much somebody may do in a while.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// The time that this goat decides by.
+    #[must_use]
+    pub fn time(&self) -> &Time {
+        &self.inner.flows.users.time
+    }
+
+    /// How it was told to behave.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.flows.settings
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SignupClosed`], [`ErrorKind::Invalid`] for a password against the policy,
+    /// [`ErrorKind::EmailTaken`], [`ErrorKind::Unavailable`] if a store does not answer or too many
+    /// passwords wait to be hashed.
+    pub async fn sign_up(&self, request: SignUp) -> Result<User> {
+        self.inner.flows.sign_up(request).await
+    }
+
+    /// Exchanges an e-mail address and a password for a session.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::RateLimited`] for too many attempts on the account,
+    /// [`ErrorKind::InvalidCredentials`] for any two texts that do not match; with the right
+    /// password only: [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
+    /// [`ErrorKind::Unavailable`] if a store does not answer or too many passwords wait.
+    pub async fn login(&self, request: Login) -> Result<Charged<SignedIn>> {
+        self.inner.flows.login(request).await
+    }
+
+    /// Who an access token speaks for: a live session of an active user.
+    ///
+    /// Verified locally first, then looked up in the cache, and only then in the stores.
+    ///
+    /// # Errors
+    ///
+    /// The future answers [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`],
+    /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store does not answer.
+    pub fn authenticate(&self, access_token: &str) -> Authentication {
+        self.inner.flows.authenticate(access_token)
+    }
+
+    /// Reads a principal's session and user again from the stores, past every cache: the proof that
+    /// changes of users and rights ask for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile, or
+    /// [`ErrorKind::Unavailable`] if a store does not answer.
+    pub async fn refreshed(&self, principal: &Principal) -> Result<FreshPrincipal> {
+        self.inner.flows.refreshed(principal).await
+    }
+
+    /// Exchanges a refresh token for the next pair of tokens, once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`], [`ErrorKind::SessionRevoked`],
+    /// [`ErrorKind::TokenReused`] in that order of precedence; or [`ErrorKind::Unavailable`] if a
+    /// store does not answer, and then the token is still good, or its successor is answered.
+    pub async fn refresh(
+        &self,
+        refresh_token: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<Refreshed> {
+        self.inner.flows.refresh(refresh_token, origin).await
+    }
+
+    /// Ends the session that asks. Its tokens are refused when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If a store does not answer.
+    pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
+        self.inner.flows.logout(principal, origin).await
+    }
+
+    /// The public keys of access tokens as a JWK set (RFC 7517 §5); empty for HS256.
+    #[must_use]
+    pub fn jwks(&self) -> serde_json::Value {
+        self.inner.flows.tokens.jwks()
+    }
+
+    /// How many passwords are being hashed now, and how many wait.
+    #[must_use]
+    pub fn hash_load(&self) -> GateLoad {
+        self.inner.flows.users.hashing.load()
+    }
+
+    /// Makes ready: fills a new database with what the set of roles starts with, and checks that
+    /// stored passwords can be verified at all.
+    ///
+    /// A goat does the first by itself when it is first asked; a program that wants to fail at its
+    /// start rather than at somebody's sign-in calls this.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, or if a store
+    /// does not answer.
+    pub async fn prepare(&self) -> Result<()> {
+        self.inner.flows.users.access.table(None).await?;
+        for hash in self.inner.stores.users.sample_hashes(SAMPLED_HASHES).await? {
+            self.inner.flows.users.hashing.check(&hash)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the stores answer. Bounded by the stores' own time-outs.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if one does not.
+    pub async fn ping(&self) -> Result<()> {
+        let answers = async {
+            self.inner.stores.users.ping().await?;
+            self.inner.stores.sessions.ping().await
+        };
+        answers.await.map_err(|error| Error::from(ErrorKind::Unavailable).with_source(error))
+    }
+}
+
+/// How many stored hashes are looked at when a goat is made ready.
+const SAMPLED_HASHES: u32 = 100;

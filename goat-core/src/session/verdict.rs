@@ -1,0 +1,126 @@
+//! Verdicts: whether a session is alive and what its user may do, from the cache or the stores.
+
+use std::sync::{Arc, Weak};
+
+use crate::access::{Access, Principal};
+use crate::clock::Time;
+use crate::error::{ErrorKind, Result};
+use crate::id::{SessionId, UserId};
+use crate::notice::{Listener, Notice, Notices};
+use crate::user::{Status, UserStore};
+
+use super::cache::CacheCounts;
+use super::{SessionStore, VerdictCache};
+
+/// Judges sessions, and tells everyone when a judgement no longer holds.
+#[derive(Debug)]
+pub(crate) struct Verdicts {
+    cache: VerdictCache,
+    sessions: Arc<dyn SessionStore>,
+    users: Arc<dyn UserStore>,
+    access: Arc<Access>,
+    notices: Arc<dyn Notices>,
+    time: Time,
+}
+
+impl Verdicts {
+    pub(crate) fn new(
+        cache: VerdictCache,
+        sessions: Arc<dyn SessionStore>,
+        users: Arc<dyn UserStore>,
+        access: Arc<Access>,
+        notices: Arc<dyn Notices>,
+        time: Time,
+    ) -> Arc<Self> {
+        let listening = Arc::clone(&notices);
+        let verdicts = Arc::new(Self { cache, sessions, users, access, notices, time });
+        let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&verdicts) as _));
+        listening.subscribe(listener);
+        verdicts
+    }
+
+    /// The verdict that is remembered, if it still holds.
+    pub(crate) fn cached(&self, user: UserId, session: SessionId) -> Option<Principal> {
+        let principal = self.cache.get(user, session, self.time.elapsed())?;
+        (self.time.now() < principal.expires_at()).then_some(principal)
+    }
+
+    /// The verdict by the stores, remembered for the next one who asks.
+    pub(crate) async fn read(&self, user: UserId, session: SessionId) -> Result<Principal> {
+        let ticket = self.cache.begin(user, self.time.elapsed());
+        let principal = self.judge(user, session).await?;
+        self.cache.insert(ticket, &principal, self.time.elapsed());
+        Ok(principal)
+    }
+
+    async fn judge(&self, user: UserId, session: SessionId) -> Result<Principal> {
+        let gone = || ErrorKind::SessionRevoked.into();
+        let view = self.sessions.find(session).await?.ok_or_else(gone)?;
+        let found = view.session;
+        if found.user != user || found.is_expired(self.time.now()) {
+            return Err(gone());
+        }
+        let state = match view.owner {
+            Some(state) => state,
+            None => self.users.state(user).await?.ok_or_else(gone)?,
+        };
+        if state.status != Status::Active || !state.epoch.covers(session, found.epoch) {
+            return Err(gone());
+        }
+        let (table, changed) = self.access.table(state.roles_revision).await?;
+        if changed {
+            self.cache.clear();
+        }
+        let rights = table.rights(&state.role);
+        self.access.note_role(&state.role);
+        Ok(Principal::new(user, session, state.role, rights, found.epoch, found.expires_at()))
+    }
+
+    /// After a session has ended: forgotten here, and told to the others.
+    pub(crate) async fn session_ended(&self, user: UserId, session: SessionId) {
+        self.cache.evict_session(user, session);
+        self.tell(Notice::Session(user, session)).await;
+    }
+
+    /// Forgets a session here, at once.
+    pub(crate) fn forget(&self, user: UserId, session: SessionId) {
+        self.cache.evict_session(user, session);
+    }
+
+    /// After a user's state has changed or all sessions have ended.
+    pub(crate) async fn user_changed(&self, user: UserId) {
+        self.cache.evict_user(user);
+        self.tell(Notice::User(user)).await;
+    }
+
+    /// After what roles may do has changed.
+    pub(crate) async fn roles_changed(&self) {
+        self.cache.clear();
+        self.tell(Notice::Roles).await;
+    }
+
+    /// A notice that cannot be sent does not turn the success before it into an error: the age of
+    /// what others remember is bounded.
+    async fn tell(&self, notice: Notice) {
+        if let Err(error) = self.notices.publish(notice).await {
+            tracing::warn!(%error, "a notice was not sent; other nodes see the change when what they remember is stale");
+        }
+    }
+
+    pub(crate) fn counts(&self) -> CacheCounts {
+        self.cache.counts()
+    }
+}
+
+impl Listener for Verdicts {
+    fn heard(&self, notice: Notice) {
+        match notice {
+            Notice::Session(user, session) => self.cache.evict_session(user, session),
+            Notice::User(user) => self.cache.evict_user(user),
+            Notice::Roles => {
+                self.access.doubt();
+                self.cache.clear();
+            }
+        }
+    }
+}
