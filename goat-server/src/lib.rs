@@ -1,1 +1,4 @@
 //! Under construction.
+
+pub mod cli;
+pub mod settings;
