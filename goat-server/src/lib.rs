@@ -1,3 +1,5 @@
 //! Under construction.
 
 pub mod extract;
+pub mod cli;
+pub mod settings;

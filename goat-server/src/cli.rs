@@ -1,0 +1,405 @@
+//! The command line: which command is meant, and which settings were given as flags.
+//!
+//! Flags come from the table of settings, so that none can be missing. Nothing is read here but
+//! the arguments, and nothing is printed but by [`NotRun::print`].
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::settings::{Flags, help, table};
+
+/// What the program was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve the API. Also where no command is given.
+    Serve,
+    /// Bring the database's schema up to date.
+    Migrate {
+        /// Take a database over that has tables, but not goat's.
+        adopt: bool,
+    },
+    /// Read the settings, try what they lead to, and say whether `serve` would start.
+    Check,
+    /// Print the OpenAPI document.
+    OpenApi,
+    /// Act on users.
+    User(UserCommand),
+}
+
+/// What to do with users. A password is asked for by whoever runs the command; it is no argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserCommand {
+    /// Create a user.
+    Create {
+        /// The e-mail address.
+        email: String,
+        /// The role.
+        role: String,
+        /// `active` or `inactive`.
+        status: String,
+    },
+    /// List the users.
+    List,
+    /// Give a user another role.
+    SetRole {
+        /// The e-mail address.
+        email: String,
+        /// The role.
+        role: String,
+    },
+    /// Give a user another status.
+    SetStatus {
+        /// The e-mail address.
+        email: String,
+        /// `inactive`, `active` or `suspended`.
+        status: String,
+    },
+    /// Give a user a new password, which ends every session of the user.
+    ResetPassword {
+        /// The e-mail address.
+        email: String,
+    },
+}
+
+/// Arguments, understood.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// The settings among the arguments.
+    pub flags: Flags,
+}
+
+/// Why no command is run: help or the version was asked for, or the arguments are wrong.
+#[derive(Debug)]
+pub struct NotRun(clap::Error);
+
+impl NotRun {
+    /// 0 where something was asked for, 2 where the arguments are wrong.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        if self.0.use_stderr() { 2 } else { 0 }
+    }
+
+    /// The text to show.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.render().to_string()
+    }
+
+    /// Writes the text to standard output if it was asked for, else to standard error.
+    ///
+    /// # Errors
+    ///
+    /// If the stream cannot be written to.
+    pub fn print(&self) -> io::Result<()> {
+        self.0.print()
+    }
+}
+
+impl Invocation {
+    /// Understands arguments, of which the first is the program's own name.
+    ///
+    /// ```
+    /// use goat_server::cli::{Command, Invocation};
+    ///
+    /// let invocation = Invocation::parse(["goat-server", "--goat-listen", "[::]:80"]);
+    /// assert_eq!(invocation.expect("sound arguments").command, Command::Serve);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If no command is to be run, be it that help was asked for.
+    pub fn parse<A>(arguments: impl IntoIterator<Item = A>) -> Result<Self, NotRun>
+    where
+        A: Into<OsString> + Clone,
+    {
+        let matches = definition().try_get_matches_from(arguments).map_err(NotRun)?;
+        Ok(Self { command: command(&matches), flags: flags(&matches) })
+    }
+}
+
+/// The grammar.
+fn definition() -> clap::Command {
+    let email =
+        || Arg::new("email").value_name("E-MAIL").required(true).help("The address of the user");
+    let role = || Arg::new("role").value_name("ROLE").help("The role of the user");
+    let status = || Arg::new("status").value_name("STATUS").help("The status of the user");
+    let user = described("user", "Act on users")
+        .subcommand_required(true)
+        .subcommand(
+            described(
+                "create",
+                "Create a user, with a password from the terminal or standard input",
+            )
+            .arg(email())
+            .arg(role().long("role").default_value("client"))
+            .arg(
+                status()
+                    .long("status")
+                    .default_value("active")
+                    .value_parser(["active", "inactive"]),
+            ),
+        )
+        .subcommand(described("list", "List the users"))
+        .subcommand(
+            described("set-role", "Give a user another role")
+                .arg(email())
+                .arg(role().required(true)),
+        )
+        .subcommand(
+            described("set-status", "Give a user another status")
+                .arg(email())
+                .arg(status().required(true).value_parser(["inactive", "active", "suspended"])),
+        )
+        .subcommand(
+            described(
+                "reset-password",
+                "Set a password from the terminal or standard input, and end every session",
+            )
+            .arg(email()),
+        );
+    let adopt = Arg::new("adopt")
+        .long("adopt")
+        .action(ArgAction::SetTrue)
+        .help("Take a database over that has tables, but not goat's");
+
+    described("goat-server", env!("CARGO_PKG_DESCRIPTION"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help("Every setting is listed by --help.")
+        .subcommand(described("serve", "Serve the API (also when no command is given)"))
+        .subcommand(described("migrate", "Bring the database's schema up to date").arg(adopt))
+        .subcommand(described("check", "Check the settings and what they lead to, without serving"))
+        .subcommand(described("openapi", "Print the OpenAPI document"))
+        .subcommand(user)
+        .args(table::TABLE.iter().filter_map(|setting| {
+            // Hidden, since the help of all settings, secret ones among them, is written in one
+            // form by `help::settings`.
+            Some(
+                Arg::new(setting.name)
+                    .long(setting.flag()?)
+                    .value_name("VALUE")
+                    .global(true)
+                    .hide(true),
+            )
+        }))
+}
+
+/// A command with the settings in its help.
+fn described(name: &'static str, about: &'static str) -> clap::Command {
+    clap::Command::new(name).about(about).after_long_help(help::settings())
+}
+
+/// The command that is meant.
+fn command(matches: &ArgMatches) -> Command {
+    match matches.subcommand() {
+        Some(("migrate", matches)) => Command::Migrate { adopt: matches.get_flag("adopt") },
+        Some(("check", _)) => Command::Check,
+        Some(("openapi", _)) => Command::OpenApi,
+        Some(("user", matches)) => Command::User(user_command(matches)),
+        _ => Command::Serve,
+    }
+}
+
+fn user_command(matches: &ArgMatches) -> UserCommand {
+    // Every argument that is asked for here is required or has a default.
+    let text =
+        |matches: &ArgMatches, id| matches.get_one::<String>(id).cloned().unwrap_or_default();
+    match matches.subcommand() {
+        Some(("create", matches)) => UserCommand::Create {
+            email: text(matches, "email"),
+            role: text(matches, "role"),
+            status: text(matches, "status"),
+        },
+        Some(("set-role", matches)) => {
+            UserCommand::SetRole { email: text(matches, "email"), role: text(matches, "role") }
+        }
+        Some(("set-status", matches)) => UserCommand::SetStatus {
+            email: text(matches, "email"),
+            status: text(matches, "status"),
+        },
+        Some(("reset-password", matches)) => {
+            UserCommand::ResetPassword { email: text(matches, "email") }
+        }
+        _ => UserCommand::List,
+    }
+}
+
+/// The settings among the arguments, wherever they stood.
+fn flags(matches: &ArgMatches) -> Flags {
+    // The innermost command knows the flags of all outer ones.
+    let mut innermost = matches;
+    while let Some((_, inner)) = innermost.subcommand() {
+        innermost = inner;
+    }
+    let mut flags = Flags::default();
+    for setting in table::TABLE.iter().filter(|setting| setting.flag().is_some()) {
+        if let Some(value) = innermost.get_one::<String>(setting.name) {
+            flags.set(setting, value.clone());
+        }
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Invocation, NotRun> {
+        Invocation::parse(["goat-server"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn each_command_is_understood() {
+        let user = Command::User;
+        let email = || "a@b.example".to_owned();
+        for (line, expected) in [
+            ("", Command::Serve),
+            ("serve", Command::Serve),
+            ("migrate", Command::Migrate { adopt: false }),
+            ("migrate --adopt", Command::Migrate { adopt: true }),
+            ("check", Command::Check),
+            ("openapi", Command::OpenApi),
+            ("user list", user(UserCommand::List)),
+            (
+                "user create a@b.example",
+                user(UserCommand::Create {
+                    email: email(),
+                    role: "client".into(),
+                    status: "active".into(),
+                }),
+            ),
+            (
+                "user create --role admin --status inactive a@b.example",
+                user(UserCommand::Create {
+                    email: email(),
+                    role: "admin".into(),
+                    status: "inactive".into(),
+                }),
+            ),
+            (
+                "user set-role a@b.example operator",
+                user(UserCommand::SetRole { email: email(), role: "operator".into() }),
+            ),
+            (
+                "user set-status a@b.example suspended",
+                user(UserCommand::SetStatus { email: email(), status: "suspended".into() }),
+            ),
+            (
+                "user reset-password a@b.example",
+                user(UserCommand::ResetPassword { email: email() }),
+            ),
+        ] {
+            let arguments: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(parse(&arguments).expect(line).command, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_a_usage_error() {
+        for line in [
+            "dance",
+            "user",
+            "user create",
+            "user set-role a@b.example",
+            "user set-status a@b.example asleep",
+            "user create a@b.example --status suspended",
+            "serve --adopt",
+            "--goat-listen",
+            "--goat-litsen 127.0.0.1:80",
+            "--goat-listen 127.0.0.1:80 --goat-listen 127.0.0.1:81",
+        ] {
+            let arguments: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(parse(&arguments).expect_err(line).exit_status(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_told_the_nearest() {
+        let error = parse(&["serve", "--goat-litsen=x"]).expect_err("a misspelt flag").text();
+        assert!(error.contains("'--goat-listen'"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_has_no_flag_and_is_not_repeated_where_one_is_tried() {
+        for flag in ["--goat-jwt-secret", "--goat-password-pepper", "--goat-admin-password"] {
+            for arguments in [vec![format!("{flag}=canary")], vec![flag.into(), "canary".into()]] {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                let error = parse(&arguments).expect_err("a secret on the command line");
+                assert_eq!(error.exit_status(), 2);
+                assert!(!error.text().contains("canary"), "{}", error.text());
+            }
+        }
+    }
+
+    #[test]
+    fn debug_output_of_an_invocation_has_no_values_of_flags() {
+        let invocation = parse(&["--database-url", "postgres://u:canary@db/g"]).expect("sound");
+        let shown = format!("{invocation:?}");
+        assert!(shown.contains("DATABASE_URL") && !shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn every_command_has_help() {
+        for command in [
+            "",
+            "serve",
+            "migrate",
+            "check",
+            "openapi",
+            "user",
+            "user create",
+            "user list",
+            "user set-role",
+            "user set-status",
+            "user reset-password",
+        ] {
+            for option in ["--help", "-h"] {
+                let mut arguments: Vec<&str> = command.split_whitespace().collect();
+                arguments.push(option);
+                let answer = parse(&arguments).expect_err("an answer in place of a command");
+                assert_eq!(answer.exit_status(), 0, "{command} {option}");
+                assert!(!answer.text().is_empty(), "{command} {option}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_version_is_told() {
+        let answer = parse(&["--version"]).expect_err("an answer in place of a command");
+        assert_eq!(answer.exit_status(), 0);
+        assert_eq!(answer.text(), format!("goat-server {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn help_of_every_command_lists_every_setting_with_its_default_and_bounds() {
+        fn flat(text: &str) -> String {
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+        for command in ["", "serve", "migrate", "check", "openapi", "user", "user set-role"] {
+            let mut arguments: Vec<&str> = command.split_whitespace().collect();
+            arguments.push("--help");
+            let help = flat(&parse(&arguments).expect_err("help").text());
+            for setting in table::TABLE {
+                let entry = flat(&format!(
+                    "{} {}May be {}. Default: {}.",
+                    setting.help,
+                    if setting.flag().is_none() { "Secret. " } else { "" },
+                    setting.kind,
+                    setting.default
+                ));
+                let start = help.find(&format!(" {}", setting.name)).expect(setting.name);
+                assert!(help[start..].contains(&entry), "{command}: {}", setting.name);
+                let flag = setting.flag().map(|flag| format!("--{flag} <VALUE>"));
+                assert!(flag.is_none_or(|flag| help[start..].contains(&flag)), "{}", setting.name);
+            }
+        }
+    }
+}

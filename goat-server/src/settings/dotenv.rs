@@ -1,0 +1,84 @@
+//! The `.env` file: read line by line, without touching the environment of the process.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::problem::Problem;
+
+/// One variable of the file.
+pub(super) struct Line {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// Reads the file, if it is there: its variables, and what is wrong with it.
+///
+/// The content of a line that cannot be read is not shown: it may be a secret.
+pub(super) fn read(path: &Path) -> (Vec<Line>, Vec<Problem>) {
+    let file = path.display().to_string();
+    let content = match fs::read(path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
+        Err(error) => {
+            let problem = Problem::new(file, "", format!("cannot be read: {error}"));
+            return (Vec::new(), vec![problem]);
+        }
+    };
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
+    let taken = Cell::new(0);
+    let mut items = dotenvy::Iter::new(LineByLine { rest: content, taken: &taken });
+    let mut lines = Vec::new();
+    let mut problems = Vec::new();
+    loop {
+        let number = next_item(content, taken.get());
+        let message = match items.next() {
+            Some(Ok((name, value))) => {
+                lines.push(Line { number, name, value });
+                continue;
+            }
+            Some(Err(dotenvy::Error::LineParse(..))) => {
+                "is not NAME=value; it may need quotes: 'single' ones keep everything as it is"
+            }
+            Some(Err(_)) => "is not UTF-8 text",
+            None => return (lines, problems),
+        };
+        problems.push(Problem::new(file.clone(), format!(" line {number}"), message));
+    }
+}
+
+/// The number of the first line after so many that is neither blank nor a comment: where the next
+/// item begins, whatever number of lines it takes.
+fn next_item(content: &[u8], after: usize) -> usize {
+    let skipped = content
+        .split(|byte| *byte == b'\n')
+        .skip(after)
+        .take_while(|line| matches!(line.trim_ascii_start().first(), None | Some(b'#')))
+        .count();
+    after + skipped + 1
+}
+
+/// Hands out a single line a call, so that its count says which line is being parsed: the parser
+/// itself does not tell.
+struct LineByLine<'a> {
+    rest: &'a [u8],
+    taken: &'a Cell<usize>,
+}
+
+impl Read for LineByLine<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end =
+            self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |at| at + 1);
+        let count = end.min(buffer.len());
+        let (now, rest) = self.rest.split_at(count);
+        buffer[..count].copy_from_slice(now);
+        self.rest = rest;
+        // A line longer than the buffer comes in pieces and is counted with its last.
+        if count > 0 && count == end {
+            self.taken.set(self.taken.get() + 1);
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,91 @@
+//! What the table says to people: the settings part of `--help`, and `.env.example`.
+
+use std::fmt::Write as _;
+
+use super::table::{Exposure, Section, Setting, TABLE};
+
+/// The width that the texts are broken at.
+const WIDTH: usize = 96;
+
+/// The settings part of `--help`.
+pub(crate) fn settings() -> String {
+    let mut text = String::from("Settings:\n");
+    let introduction = "Each is an environment variable, or a line of the file .env in the working \
+        directory; each but the secret ones is also a flag. A flag wins over the environment, and \
+        the environment over .env. A secret may be given as the path of a file that holds it, in \
+        NAME_FILE. A duration is 500ms, 10s, 5m or 168h; a limit is N/DURATION or off. Wrong \
+        settings stop the start with exit status 78.";
+    push(&mut text, "  ", introduction);
+    for (setting, heading) in with_headings() {
+        if let Some(section) = heading {
+            text += &format!("\n{}:\n", section.title());
+        }
+        let names = [Some(setting.name.to_owned()), setting.file_variable()];
+        let flag = setting.flag().map(|flag| format!("--{flag} <VALUE>"));
+        let names: Vec<String> = names.into_iter().flatten().chain(flag).collect();
+        text += &format!("  {}\n", names.join(", "));
+        push(&mut text, "      ", setting.help);
+        push(&mut text, "      ", &bounds(setting));
+    }
+    text
+}
+
+/// The whole of `.env.example`.
+#[cfg(test)]
+pub(super) fn env_example() -> String {
+    use super::table::Fallback;
+
+    let mut text = String::new();
+    let introduction = "The settings of goat-server with their defaults. Copy this file to .env in the \
+        working directory and change what you need; the process environment and flags win \
+        over it. A value with spaces, quotes, # or $ belongs into 'single quotes', where \
+        everything stays as it is. A secret may be given as the path of a file that holds \
+        it: NAME_FILE. A duration is 500ms, 10s, 5m or 168h; a limit is N/DURATION or off.";
+    push(&mut text, "# ", introduction);
+    for (setting, heading) in with_headings() {
+        if let Some(section) = heading {
+            text += &format!("\n# ---- {} ----\n", section.title());
+        }
+        text += "\n";
+        push(&mut text, "# ", setting.help);
+        push(&mut text, "# ", &bounds(setting));
+        let value = match setting.default {
+            Fallback::Text(value) => value,
+            Fallback::Unset | Fallback::Words(_) => "",
+        };
+        text += &format!("#{}={value}\n", setting.name);
+    }
+    text
+}
+
+/// The settings, each with its section where that begins.
+fn with_headings() -> impl Iterator<Item = (&'static Setting, Option<Section>)> {
+    let mut current = None;
+    TABLE.iter().map(move |setting| {
+        let begins = current.replace(setting.section) != Some(setting.section);
+        (*setting, begins.then_some(setting.section))
+    })
+}
+
+/// What a setting may be, and what it is.
+fn bounds(setting: &Setting) -> String {
+    let secret = if setting.exposure == Exposure::Secret { "Secret. " } else { "" };
+    format!("{secret}May be {}. Default: {}.", setting.kind, setting.default)
+}
+
+/// Adds a paragraph, broken at the width, each line after the prefix.
+fn push(text: &mut String, prefix: &str, paragraph: &str) {
+    let mut column = 0;
+    for word in paragraph.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > WIDTH {
+            text.push('\n');
+            column = 0;
+        }
+        let before = if column == 0 { prefix } else { " " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{before}{word}");
+        column += before.len() + length;
+    }
+    text.push('\n');
+}

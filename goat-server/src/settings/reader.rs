@@ -1,0 +1,173 @@
+//! Reads one setting after another and keeps what is wrong, so that all of it is told at once.
+//!
+//! A value that is wrong is replaced by the default while the reading goes on; since the settings
+//! are only handed out if nothing was wrong, nobody ever runs with such a stand-in.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use goat_core::Quota;
+
+use super::Settings;
+use super::problem::{Invalid, Problem, Warning, quote};
+use super::sources::Gathered;
+use super::table::{Exposure, Fallback, Kind, Setting, TABLE};
+use super::values::{self, Complaint, Parsed};
+
+pub(super) struct Reader {
+    gathered: Gathered,
+    /// The settings that are wrong: nothing more is said about them.
+    wrong: BTreeSet<&'static str>,
+}
+
+impl Reader {
+    pub(super) fn new(gathered: Gathered) -> Self {
+        let wrong =
+            gathered.given.iter().filter(|(_, given)| given.is_none()).map(|(name, _)| *name);
+        Self { wrong: wrong.collect(), gathered }
+    }
+
+    /// Whether a source says anything about it, be it wrong.
+    pub(super) fn is_given(&self, setting: &Setting) -> bool {
+        self.gathered.given.contains_key(setting.name)
+    }
+
+    /// Whether nothing was wrong with any of these.
+    pub(super) fn are_sound(&self, settings: &[&Setting]) -> bool {
+        settings.iter().all(|setting| !self.wrong.contains(setting.name))
+    }
+
+    /// Reads a setting that has no default text.
+    pub(super) fn optional<T>(
+        &mut self,
+        setting: &'static Setting,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        let given = self.gathered.given.get(setting.name)?.as_ref()?;
+        let parsed =
+            if given.text.trim().is_empty() { Err("is empty".into()) } else { parse(&given.text) };
+        parsed.map_err(|complaint: Complaint| self.refuse(setting, &complaint)).ok()
+    }
+
+    /// Reads a setting that has one.
+    pub(super) fn required<T>(
+        &mut self,
+        setting: &'static Setting,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> T {
+        self.optional(setting, &parse).unwrap_or_else(|| match setting.default {
+            Fallback::Text(text) => match parse(text) {
+                Ok(value) => value,
+                Err(complaint) => unreachable!("the default of {} {complaint}", setting.name),
+            },
+            _ => unreachable!("{} has no default text", setting.name),
+        })
+    }
+
+    /// Reads a duration within its bounds.
+    pub(super) fn duration(&mut self, setting: &'static Setting) -> Duration {
+        self.required(setting, |text| {
+            let value = values::duration(text)?;
+            match setting.kind {
+                Kind::Duration(from, to) if (from..=to).contains(&value) => Ok(value),
+                _ => Err("is out of bounds".into()),
+            }
+        })
+    }
+
+    /// Reads a number within its bounds.
+    pub(super) fn count<T: TryFrom<u64>>(&mut self, setting: &'static Setting) -> T {
+        self.required(setting, |text| bounded(setting, text))
+    }
+
+    /// Reads a number within its bounds that has no default text.
+    pub(super) fn optional_count<T: TryFrom<u64>>(
+        &mut self,
+        setting: &'static Setting,
+    ) -> Option<T> {
+        self.optional(setting, |text| bounded(setting, text))
+    }
+
+    /// Reads a limit; `None` is `off`.
+    pub(super) fn quota(&mut self, setting: &'static Setting) -> Option<Quota> {
+        self.required(setting, values::quota)
+    }
+
+    /// Reads one of several words.
+    pub(super) fn choice<T: Copy>(&mut self, setting: &'static Setting, words: &[(&str, T)]) -> T {
+        self.required(setting, |text| one_of(text, words))
+    }
+
+    /// Reads one of several words where there is no default text.
+    pub(super) fn optional_choice<T: Copy>(
+        &mut self,
+        setting: &'static Setting,
+        words: &[(&str, T)],
+    ) -> Option<T> {
+        self.optional(setting, |text| one_of(text, words))
+    }
+
+    /// Refuses what a setting is; the complaint reads after its value.
+    pub(super) fn refuse(&mut self, setting: &'static Setting, complaint: &str) {
+        self.refuse_and_ask(setting, complaint, &setting.kind);
+    }
+
+    /// The same where what it may be depends on another.
+    pub(super) fn refuse_and_ask(
+        &mut self,
+        setting: &'static Setting,
+        complaint: &str,
+        may_be: &dyn fmt::Display,
+    ) {
+        let given = self.gathered.given.get(setting.name).and_then(Option::as_ref);
+        let (subject, origin): (Cow<'_, str>, &str) = match (given, setting.default) {
+            (Some(given), _) if setting.exposure == Exposure::Public => {
+                (format!("{} ", quote(&given.text)).into(), &given.origin)
+            }
+            (Some(given), _) => ("the value ".into(), &given.origin),
+            (None, Fallback::Text(text)) => (format!("{} ", quote(text)).into(), " (default)"),
+            (None, _) => ("".into(), ""),
+        };
+        let message = format!("{subject}{complaint}; it may be {may_be}");
+        self.gathered.problems.push(Problem::new(setting.name, origin, message));
+        self.wrong.insert(setting.name);
+    }
+
+    /// Adds something that the operator should see.
+    pub(super) fn warn(&mut self, setting: &Setting, complaint: &str) {
+        let message = format!("{}: the value {complaint}", setting.name);
+        self.gathered.warnings.push(Warning::new(message));
+    }
+
+    /// Hands the settings out if nothing was wrong.
+    pub(super) fn finish(self, settings: Settings) -> Result<(Settings, Vec<Warning>), Invalid> {
+        let Gathered { mut problems, warnings, .. } = self.gathered;
+        if problems.is_empty() {
+            return Ok((settings, warnings));
+        }
+        problems.sort_by_key(|problem| {
+            let stem = problem.variable().trim_end_matches("_FILE");
+            TABLE.iter().position(|setting| setting.name == stem)
+        });
+        Err(Invalid { problems, warnings, log_format: settings.log.format })
+    }
+}
+
+fn bounded<T: TryFrom<u64>>(setting: &Setting, text: &str) -> Parsed<T> {
+    let value = values::count(text)?;
+    match setting.kind {
+        Kind::Count(from, to) if (from..=to).contains(&value) => T::try_from(value).ok(),
+        _ => None,
+    }
+    .ok_or("is out of bounds".into())
+}
+
+fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
+    words
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, value)| *value)
+        .ok_or("is not one of its words".into())
+}

@@ -1,0 +1,104 @@
+//! Secrets that come from outside: how a list of them is read, and which are too weak.
+//!
+//! A complaint about a secret says which item is meant and never what it holds.
+
+use goat_core::Secret;
+
+use super::values::{Complaint, Parsed};
+
+/// The least that a secret has: 256 bits, as HS256 asks for (RFC 7518, section 3.2).
+const SHORTEST: usize = 32;
+
+/// Pieces of secrets that manuals and templates show; letters and digits alone are compared.
+const PLACEHOLDERS: [&str; 16] = [
+    "0123456789",
+    "1234567890",
+    "abcdefghij",
+    "astringsecret",
+    "atleast256",
+    "atleast32",
+    "changeit",
+    "changeme",
+    "changethis",
+    "insecure",
+    "notasecret",
+    "placeholder",
+    "replaceme",
+    "replacethis",
+    "supersecret",
+    "yoursecret",
+];
+
+/// Why a secret is too weak for production, to be read after it.
+pub(super) fn weak_secret(secret: &[u8]) -> Option<&'static str> {
+    if secret.windows(2).all(|pair| pair[0] == pair[1]) {
+        return Some("is one character repeated");
+    }
+    let letters: String = secret
+        .iter()
+        .filter(|byte| byte.is_ascii_alphanumeric())
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect();
+    // "your-256-bit-secret" and its kin differ only in what stands between.
+    let template = letters.starts_with("your") && letters.contains("secret");
+    if template || PLACEHOLDERS.iter().any(|piece| letters.contains(piece)) {
+        return Some("is a known placeholder");
+    }
+    None
+}
+
+/// Reads one secret or several, newest first.
+pub(super) fn secrets(text: &str) -> Parsed<Vec<Secret<Vec<u8>>>> {
+    let items: Vec<&str> = text.split(',').collect();
+    for (index, item) in items.iter().enumerate() {
+        let complaint = if item.is_empty() {
+            "is empty"
+        } else if item.trim() != *item {
+            "begins or ends with white space"
+        } else if item.len() < SHORTEST {
+            "is shorter than 32 bytes"
+        } else if items[..index].contains(item) {
+            "was there before"
+        } else {
+            continue;
+        };
+        return Err(of_item(index, items.len(), complaint));
+    }
+    Ok(items.into_iter().map(|item| Secret::new(item.as_bytes().to_vec())).collect())
+}
+
+/// Reads PEM blocks: a private key, then any others.
+pub(super) fn keys(text: &str) -> Parsed<Vec<Secret<String>>> {
+    // PEM has no backslash, and many ways of giving an environment have no line breaks.
+    let text = text.replace("\\n", "\n");
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
+    for (index, item) in items.iter().enumerate() {
+        let labels: &[&str] =
+            if index == 0 { &["PRIVATE KEY"] } else { &["PRIVATE KEY", "PUBLIC KEY"] };
+        if !labels.iter().any(|label| is_block(item, label)) {
+            let complaint = if index == 0 {
+                "is not one private key as PKCS#8 PEM"
+            } else {
+                "is not one key as PEM (PKCS#8, or a public key)"
+            };
+            return Err(of_item(index, items.len(), complaint));
+        }
+    }
+    Ok(items.into_iter().map(Secret::from).collect())
+}
+
+/// Whether a text is exactly one PEM block of the label; what it holds is for its user to judge.
+fn is_block(text: &str, label: &str) -> bool {
+    text.strip_prefix(&format!("-----BEGIN {label}-----"))
+        .and_then(|rest| rest.strip_suffix(&format!("-----END {label}-----")))
+        .is_some_and(|body| !body.trim().is_empty() && !body.contains("-----"))
+}
+
+/// Says which of several is meant.
+fn of_item(index: usize, of: usize, complaint: &'static str) -> Complaint {
+    if of == 1 {
+        complaint.into()
+    } else {
+        format!("has an item {} that {complaint}", index + 1).into()
+    }
+}

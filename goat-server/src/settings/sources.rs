@@ -1,0 +1,206 @@
+//! Where values come from: flags, then the process environment, then `.env`.
+//!
+//! Within one source, a secret is given either itself or as the name of a file. A source that wins
+//! over another does so in both forms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use super::dotenv;
+use super::problem::{Problem, Warning};
+use super::table::{Setting, TABLE};
+
+/// What the command line said about settings.
+///
+/// Its `Debug` shows names only.
+#[derive(Clone, Default)]
+pub struct Flags(BTreeMap<&'static str, String>);
+
+impl Flags {
+    pub(crate) fn set(&mut self, setting: &'static Setting, value: String) {
+        self.0.insert(setting.name, value);
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A value and where it comes from.
+pub(super) struct Given {
+    pub(super) text: String,
+    /// To be shown behind the variable's name.
+    pub(super) origin: String,
+}
+
+/// Everything that was given.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// By the name of the setting. `None`: given, and unreadable, which is among the problems.
+    pub(super) given: BTreeMap<&'static str, Option<Given>>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// One source: the raw value and the origin of each name.
+type Source = BTreeMap<String, (OsString, String)>;
+
+/// Looks every setting up in its sources, and every `GOAT_*` name of the sources in the table.
+pub(super) fn gather(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Flags,
+    file: &Path,
+) -> Gathered {
+    let mut gathered = Gathered::default();
+    let from_flags: Source = TABLE
+        .iter()
+        .filter_map(|setting| {
+            let value = flags.0.get(setting.name)?;
+            let origin = format!(" (--{})", setting.flag()?);
+            Some((setting.name.to_owned(), (value.into(), origin)))
+        })
+        .collect();
+    let from_environment: Source = environment
+        .into_iter()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), (value, String::new())))
+        .collect();
+    let from_file = read_file(file, &mut gathered);
+    warn_of_unknown(from_environment.keys().chain(from_file.keys()), &mut gathered.warnings);
+
+    let sources = [from_flags, from_environment, from_file];
+    for setting in TABLE.iter().copied() {
+        match sources.iter().find_map(|source| look_up(setting, source)) {
+            Some(Ok(given)) => {
+                gathered.given.insert(setting.name, Some(given));
+            }
+            Some(Err(problem)) => {
+                gathered.given.insert(setting.name, None);
+                gathered.problems.push(problem);
+            }
+            None => {}
+        }
+    }
+    gathered
+}
+
+/// The variables of `.env`; a setting of goat's stands there once.
+fn read_file(path: &Path, gathered: &mut Gathered) -> Source {
+    let (lines, problems) = dotenv::read(path);
+    gathered.problems.extend(problems);
+    let mut source = Source::new();
+    for line in lines {
+        let origin = format!(" ({} line {})", path.display(), line.number);
+        if is_known(&line.name)
+            && let Some((_, first)) = source.get(&line.name)
+        {
+            let message = format!("was set before{first}; it may be set once");
+            gathered.problems.push(Problem::new(line.name, origin, message));
+        } else {
+            source.insert(line.name, (line.value.into(), origin));
+        }
+    }
+    source
+}
+
+/// What one source says about a setting.
+fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, Problem>> {
+    let direct = source.get(setting.name);
+    let file = setting.file_variable().and_then(|name| Some((source.get(&name)?, name)));
+    match (direct, file) {
+        (None, None) => None,
+        (Some((value, origin)), None) => Some(match value.to_str() {
+            Some(text) => Ok(Given { text: text.to_owned(), origin: origin.clone() }),
+            None => Err(Problem::new(setting.name, origin, "is not UTF-8 text")),
+        }),
+        (None, Some(((path, origin), name))) => Some(match read_secret(Path::new(path)) {
+            Ok(text) => Ok(Given { text, origin: format!(" (from the file of {name})") }),
+            Err(message) => Err(Problem::new(name, origin, message)),
+        }),
+        (Some(_), Some(((_, origin), name))) => {
+            let message = format!("{name} is set too; only one of the two may be");
+            Some(Err(Problem::new(setting.name, origin, message)))
+        }
+    }
+}
+
+/// Reads the file of a secret, without the line break that editors add.
+///
+/// The path is not shown: a secret that was put in its place by mistake would be.
+fn read_secret(path: &Path) -> Result<String, String> {
+    if path.as_os_str().is_empty() {
+        return Err("is empty; it may be the path of a file".to_owned());
+    }
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("names a file that cannot be read ({error})"))?;
+    let mut text =
+        String::from_utf8(bytes).map_err(|_| "names a file that is not UTF-8 text".to_owned())?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// Warns of each name that looks like one of goat's and is not.
+fn warn_of_unknown<'a>(names: impl Iterator<Item = &'a String>, warnings: &mut Vec<Warning>) {
+    let unknown: BTreeSet<&String> =
+        names.filter(|name| name.starts_with("GOAT_") && !is_known(name)).collect();
+    for name in unknown {
+        let nearest = known().min_by_key(|known| distance(name, known)).unwrap_or_default();
+        warnings.push(Warning::new(format!(
+            "{} is not a setting; the nearest one is {nearest}",
+            name.escape_debug()
+        )));
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    known().any(|known| known == name)
+}
+
+/// Every variable that means something.
+fn known() -> impl Iterator<Item = String> {
+    TABLE
+        .iter()
+        .flat_map(|setting| std::iter::once(setting.name.to_owned()).chain(setting.file_variable()))
+}
+
+/// The number of insertions, deletions and substitutions between two texts (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_of_two_names_counts_their_edits() {
+        for (left, right, edits) in [
+            ("", "", 0),
+            ("GOAT", "", 4),
+            ("", "GOAT", 4),
+            ("LISTEN", "LITSEN", 2),
+            ("LOG", "LOGS", 1),
+        ] {
+            assert_eq!(distance(left, right), edits, "{left} {right}");
+        }
+    }
+}

@@ -1,0 +1,940 @@
+//! What settings are made of what is given, and what is said where it is wrong.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use goat_core::{Quota, Secret};
+use tempfile::TempDir;
+
+use super::table::{Exposure, Fallback, Kind, TABLE};
+use super::*;
+use crate::cli::Invocation;
+
+/// Sound secrets, none like another.
+const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgUe6Aa";
+const OLD_TOKEN_SECRET: &str = "Zq5RmX1tVw8KyCn3LbPj7FhGd2SsEo9u";
+const PEPPER: &str = "Bv6Jx0DgTn4WqMz8RkLc2YpHf5UsAe7i";
+const PASSWORD: &str = "seven brown bottles stand";
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----";
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----";
+
+/// Sources of settings: a directory with or without a `.env`, an environment, arguments.
+struct Sources {
+    directory: TempDir,
+    environment: Vec<(OsString, OsString)>,
+    arguments: Vec<String>,
+}
+
+/// An empty environment.
+fn sources() -> Sources {
+    let directory = tempfile::tempdir().expect("a directory");
+    Sources { directory, environment: Vec::new(), arguments: vec!["goat-server".to_owned()] }
+}
+
+/// An environment of these variables.
+fn environment(variables: &[(&str, &str)]) -> Sources {
+    let mut sources = sources();
+    sources.environment =
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    sources
+}
+
+/// An environment that production starts with, and these variables over it.
+fn production(variables: &[(&str, &str)]) -> Sources {
+    let mut all = vec![
+        ("GOAT_ENV", "production"),
+        ("GOAT_JWT_SECRET", TOKEN_SECRET),
+        ("GOAT_PASSWORD_PEPPER", PEPPER),
+        ("GOAT_ADMIN_PASSWORD", PASSWORD),
+    ];
+    all.retain(|(name, _)| !variables.iter().any(|(other, _)| name == other));
+    all.extend(variables.iter().filter(|(_, value)| *value != "-"));
+    environment(&all)
+}
+
+impl Sources {
+    fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    fn dotenv(self, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.path(".env"), content).expect("a file is written");
+        self
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).expect("a file is written");
+        path
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn load(&self) -> Result<(Settings, Vec<Warning>), Invalid> {
+        let invocation = Invocation::parse(&self.arguments).expect("sound arguments");
+        Settings::load(self.environment.clone(), &invocation.flags, &self.path(".env"))
+    }
+
+    fn settings(&self) -> Settings {
+        self.load().expect("sound settings").0
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.load().expect("sound settings").1.iter().map(Warning::to_string).collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let invalid = self.load().expect_err("settings that are wrong");
+        let lines: Vec<String> = invalid.problems.iter().map(Problem::to_string).collect();
+        assert!(lines.iter().all(|line| line.lines().count() == 1), "{lines:?}");
+        assert_eq!(invalid.to_string(), lines.join("\n"));
+        lines
+    }
+
+    /// The one problem that there is.
+    fn problem(&self) -> String {
+        let problems = self.problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems.into_iter().next().expect("one")
+    }
+}
+
+#[test]
+fn nothing_given_is_development_on_sqlite() {
+    let settings = sources().settings();
+    assert_eq!(settings.environment, Environment::Development);
+    assert_eq!(settings.http.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
+    assert_eq!(settings.http.metrics_listen, None);
+    assert_eq!(settings.http.max_connections, 10_000);
+    assert_eq!(settings.http.header_timeout, Duration::from_secs(5));
+    assert_eq!(settings.http.request_timeout, Duration::from_secs(10));
+    assert_eq!(settings.http.idle_timeout, Duration::from_secs(60));
+    assert_eq!(settings.http.drain_delay, Duration::ZERO);
+    assert_eq!(settings.http.shutdown_timeout, Duration::from_secs(15));
+    assert!(settings.http.trusted_proxies.is_empty());
+    assert_eq!(settings.http.forwarded_header, ForwardedHeader::XForwardedFor);
+    assert!(settings.http.cors_origins.is_empty());
+    assert_eq!(settings.storage.data_dir, Path::new("./data"));
+    let Database::Sqlite(path) = &settings.storage.database else { panic!("not SQLite") };
+    assert_eq!(path, Path::new("./data/goat.db"));
+    assert!(settings.storage.redis.is_none());
+    assert_eq!(settings.storage.max_connections, 10);
+    assert_eq!(settings.storage.store_timeout, Duration::from_secs(2));
+    assert!(settings.storage.migrate_on_start);
+    assert!(matches!(settings.tokens.keys, SigningKeys::Generated));
+    assert_eq!(settings.tokens.issuer, "goat");
+    assert_eq!(settings.tokens.audience, "goat-api");
+    assert_eq!(settings.tokens.access_ttl, Duration::from_secs(300));
+    assert!(!settings.tokens.access_permissions);
+    assert_eq!(settings.tokens.refresh_ttl, Duration::from_secs(168 * 3600));
+    assert_eq!(settings.tokens.session_ttl, Duration::from_secs(720 * 3600));
+    assert_eq!(settings.tokens.refresh_leeway, Duration::from_secs(30));
+    assert_eq!(settings.tokens.clock_leeway, Duration::from_secs(5));
+    assert_eq!(settings.sessions.per_user, 50);
+    assert_eq!(settings.sessions.cache_staleness, Duration::from_secs(1));
+    assert!(settings.passwords.peppers.is_none());
+    assert_eq!((settings.passwords.min_length, settings.passwords.max_length), (15, 256));
+    assert_eq!(settings.passwords.argon2_memory, 19_456);
+    assert_eq!(settings.passwords.argon2_iterations, 2);
+    assert_eq!(settings.passwords.argon2_parallelism, 1);
+    assert!(settings.passwords.hash_concurrency >= 1);
+    assert_eq!(settings.passwords.hash_queue, 64);
+    assert_eq!(settings.accounts.signup, Signup::Active);
+    assert_eq!(settings.accounts.admin_email, "admin@goat.local");
+    assert!(settings.accounts.admin_password.is_none());
+    assert_eq!(settings.limits.auth, Some(Quota::per_minute(5)));
+    assert_eq!(settings.limits.refresh, Some(Quota::per_minute(60)));
+    assert_eq!(settings.limits.public, Some(Quota::per_minute(100)));
+    assert_eq!(settings.limits.address, Some(Quota::per_minute(300)));
+    assert_eq!(settings.limits.user, Some(Quota::per_minute(60)));
+    assert_eq!(settings.limits.keys, 1_000_000);
+    assert_eq!(settings.log.filter, "info");
+    assert_eq!(settings.log.format, None);
+    assert!(settings.unsupported().is_empty());
+}
+
+#[test]
+fn the_settings_are_those_of_the_contract() {
+    let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
+    assert_eq!(names.len(), 50);
+    let mut unique = names.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), names.len());
+    let secrets: Vec<&str> = TABLE
+        .iter()
+        .filter(|setting| setting.exposure == Exposure::Secret)
+        .map(|setting| setting.name)
+        .collect();
+    assert_eq!(
+        secrets,
+        ["GOAT_JWT_SECRET", "GOAT_JWT_PRIVATE_KEY", "GOAT_PASSWORD_PEPPER", "GOAT_ADMIN_PASSWORD"]
+    );
+}
+
+#[test]
+fn every_setting_is_read_and_refused_where_it_is_empty() {
+    for setting in TABLE {
+        for value in ["", " "] {
+            let problem = environment(&[(setting.name, value)]).problem();
+            assert!(problem.starts_with(&format!("{}: ", setting.name)), "{problem}");
+            assert!(problem.contains(" is empty; it may be "), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn every_default_that_can_be_written_can_be_given() {
+    for setting in TABLE {
+        if let Fallback::Text(text) = setting.default {
+            let given = environment(&[(setting.name, text)]).settings();
+            assert_eq!(format!("{given:?}"), format!("{:?}", sources().settings()));
+        }
+    }
+}
+
+#[test]
+fn every_word_of_a_choice_is_understood_and_no_other() {
+    for setting in TABLE {
+        let Kind::Choice(words) = setting.kind else { continue };
+        for word in words {
+            let complaints = match environment(&[(setting.name, word)]).load() {
+                Ok(_) => continue,
+                Err(invalid) => invalid.to_string(),
+            };
+            assert!(!complaints.contains("is not one of"), "{complaints}");
+        }
+        for wrong in ["perhaps", &words[0].to_uppercase(), &format!("{} ", words[0])] {
+            if !words.contains(&wrong) {
+                let problem = environment(&[(setting.name, wrong)]).problem();
+                assert!(problem.contains(&format!("it may be {}", setting.kind)), "{problem}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_number_and_duration_is_held_within_its_bounds() {
+    let step = Duration::from_millis(1);
+    for setting in TABLE {
+        let (least, most, outside) = match setting.kind {
+            Kind::Count(from, to) => {
+                let below = from.checked_sub(1).map(|value| value.to_string());
+                let outside = [below, Some((to + 1).to_string())];
+                (from.to_string(), to.to_string(), outside)
+            }
+            Kind::Duration(from, to) => {
+                let below = from.checked_sub(step).map(values::show);
+                let outside = [below, Some(values::show(to + step))];
+                (values::show(from), values::show(to), outside)
+            }
+            _ => continue,
+        };
+        for value in outside.into_iter().flatten() {
+            let problem = environment(&[(setting.name, &value)]).problem();
+            let expected =
+                format!("{}: {value:?} is out of bounds; it may be {}", setting.name, setting.kind);
+            assert_eq!(problem, expected);
+        }
+        for value in [least, most] {
+            // It may contradict a default, and is not out of bounds.
+            if let Err(invalid) = environment(&[(setting.name, &value)]).load() {
+                assert!(!invalid.to_string().contains("bounds"), "{invalid}");
+            }
+        }
+    }
+}
+
+#[test]
+fn malformed_values_are_refused_with_what_they_were_and_may_be() {
+    for (name, values) in [
+        ("GOAT_LISTEN", &["localhost:8080", ":8080", "127.0.0.1", "127.0.0.1:99999", "8080"][..]),
+        ("GOAT_MAX_CONNECTIONS", &["many", "-1", "+1", "1e3", "1_000", "99999999999999999999"]),
+        (
+            "GOAT_IDLE_TIMEOUT",
+            &["10", "10S", "s", "1.5s", "1h30m", "-1s", "10 s", "99999999999999999h"],
+        ),
+        (
+            "GOAT_RATE_LIMIT_AUTH",
+            &[
+                "5",
+                "5/",
+                "/1m",
+                "0/1m",
+                "5/0s",
+                "5/999ms",
+                "5/1",
+                "5/m",
+                "1000001/1m",
+                "5/8761h",
+                "OFF",
+                "-5/1m",
+            ],
+        ),
+        (
+            "GOAT_TRUSTED_PROXIES",
+            &["proxy.example", "10.0.0.0/33", "10.0.0.1,", "10.0.0.1,,10.0.0.2"],
+        ),
+        (
+            "GOAT_CORS_ORIGINS",
+            &[
+                "*",
+                "null",
+                "app.example",
+                "https://",
+                "https://a.example/",
+                "https://a.example/x",
+                "https://*.example",
+                "https://u@a.example",
+                "https://a.example:443",
+                "http://a.example:80",
+                "https://a.example:99999",
+                "https://a.example:",
+                "1http://a.example",
+                "://a",
+                "https://a.example,",
+                "https://a.example,*",
+            ],
+        ),
+        ("GOAT_ISSUER", &["my goat", "a\tb"]),
+        (
+            "GOAT_ADMIN_EMAIL",
+            &["admin", "@goat.local", "admin@", "a b@goat.local", "a@b@c", "ä@goat.local"],
+        ),
+        ("GOAT_LOG", &["goat=loud", "a=b=c"]),
+    ] {
+        for value in values {
+            let problem = environment(&[(name, value)]).problem();
+            let setting = TABLE.iter().find(|setting| setting.name == name).expect(name);
+            assert!(problem.starts_with(&format!("{name}: {value:?} ")), "{problem}");
+            assert!(problem.ends_with(&format!("; it may be {}", setting.kind)), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_value_cannot_forge_a_line_or_fill_the_screen() {
+    let problem = environment(&[("GOAT_ISSUER", "a\nGOAT_ENV: \u{1b}[2J\u{202e}")]).problem();
+    assert!(problem.contains(r#""a\nGOAT_ENV: \u{1b}[2J\u{202e}""#), "{problem}");
+    let long = "ä".repeat(5000);
+    let problem = environment(&[("GOAT_ISSUER", &long)]).problem();
+    assert!(problem.chars().count() < 250, "{problem}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_in_the_order_of_the_help() {
+    let problems = environment(&[
+        ("GOAT_LOG_FORMAT", "xml"),
+        ("GOAT_HASH_QUEUE", "long"),
+        ("GOAT_JWT_SECRET", "short"),
+        ("GOAT_LISTEN", "here"),
+    ])
+    .problems();
+    let names: Vec<&str> = problems.iter().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(names, ["GOAT_LISTEN", "GOAT_JWT_SECRET", "GOAT_HASH_QUEUE", "GOAT_LOG_FORMAT"]);
+}
+
+#[test]
+fn a_refusal_knows_how_the_log_was_to_be_written_and_the_warnings() {
+    let sources =
+        environment(&[("GOAT_LOG_FORMAT", "json"), ("GOAT_LISTEN", "x"), ("GOAT_LISTN", "y")]);
+    let invalid = sources.load().expect_err("a wrong address");
+    assert_eq!(invalid.log_format, Some(LogFormat::Json));
+    assert_eq!(invalid.warnings.len(), 1);
+}
+
+#[test]
+fn durations_and_limits_are_read() {
+    for (text, milliseconds) in [
+        ("10s", 10_000),
+        ("5m", 300_000),
+        ("168h", 604_800_000),
+        ("500ms", 500),
+        ("0", 0),
+        ("0s", 0),
+    ] {
+        assert_eq!(values::duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+    }
+    for text in ["500ms", "10s", "90s", "5m", "168h", "0"] {
+        assert_eq!(values::duration(text).map(values::show), Ok(text.to_owned()));
+    }
+    let quota = |text| environment(&[("GOAT_RATE_LIMIT_USER", text)]).settings().limits.user;
+    assert_eq!(quota("off"), None);
+    assert_eq!(quota("7/90s"), Some(Quota::new(7, Duration::from_secs(90))));
+    assert_eq!(quota("1/1000ms"), Some(Quota::per_second(1)));
+    assert_eq!(quota("1000000/8760h").map(|quota| quota.limit()), Some(1_000_000));
+}
+
+#[test]
+fn proxies_are_networks_in_their_shortest_form() {
+    let sources = environment(&[(
+        "GOAT_TRUSTED_PROXIES",
+        "10.1.2.3/8, 192.0.2.7,2001:db8::1/32,::1,::ffff:172.16.0.1/108",
+    )]);
+    let shown: Vec<String> =
+        sources.settings().http.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128", "172.16.0.0/12"]);
+}
+
+/// I3.
+#[test]
+fn proxies_that_are_everyone_are_refused() {
+    for everyone in [
+        "0.0.0.0/0",
+        "::/0",
+        "10.0.0.1,0.0.0.0/0",
+        "1.2.3.4/0",
+        "::ffff:0:0/96",
+        "::/64",
+        "::ffff:1.2.3.4/90",
+    ] {
+        let problem = environment(&[("GOAT_TRUSTED_PROXIES", everyone)]).problem();
+        assert!(problem.contains("trusts everyone"), "{problem}");
+    }
+}
+
+#[test]
+fn origins_are_kept_as_browsers_send_them() {
+    let origins =
+        "https://App.Example, http://localhost:3000,https://[::1]:8443,capacitor://localhost";
+    let settings = environment(&[("GOAT_CORS_ORIGINS", origins)]).settings();
+    assert_eq!(
+        settings.http.cors_origins,
+        [
+            "https://app.example",
+            "http://localhost:3000",
+            "https://[::1]:8443",
+            "capacitor://localhost"
+        ]
+    );
+}
+
+#[test]
+fn sqlite_urls_name_a_file() {
+    for (url, expected) in [
+        ("sqlite:goat.db", "goat.db"),
+        ("sqlite://goat.db", "goat.db"),
+        ("sqlite:///var/goat.db", "/var/goat.db"),
+        ("sqlite:/var/goat.db", "/var/goat.db"),
+        ("sqlite://./a%20b.db", "./a%20b.db"),
+    ] {
+        let settings = environment(&[("DATABASE_URL", url)]).settings();
+        let Database::Sqlite(path) = settings.storage.database else { panic!("{url}") };
+        assert_eq!(path, Path::new(expected));
+    }
+    let moved = environment(&[("GOAT_DATA_DIR", "/srv/goat")]).settings();
+    let Database::Sqlite(path) = moved.storage.database else { panic!("not SQLite") };
+    assert_eq!(path, Path::new("/srv/goat/goat.db"));
+}
+
+#[test]
+fn urls_that_are_refused_are_not_repeated() {
+    for url in [
+        "sqlite::memory:?canary",
+        "sqlite://:memory:?canary",
+        "sqlite:canary?mode=ro",
+        "sqlite:canary/",
+        "mysql://u:canary@db/g",
+        "canary",
+        "file:canary",
+        "postgres:canary",
+        "SQLITE:canary",
+    ] {
+        let problem = environment(&[("DATABASE_URL", url)]).problem();
+        assert!(problem.starts_with("DATABASE_URL: the value "), "{problem}");
+        assert!(!problem.contains("canary"), "{problem}");
+    }
+    for url in ["http://canary", "redis:canary", "redis://a,canary", "redis://"] {
+        let problem = environment(&[("REDIS_URL", url)]).problem();
+        assert!(!problem.contains("canary"), "{problem}");
+    }
+}
+
+#[test]
+fn what_is_not_built_yet_is_one_line_each() {
+    let settings = environment(&[
+        ("DATABASE_URL", "postgres://u:canary@db/g"),
+        ("REDIS_URL", "redis://:canary@a,rediss://b:6379"),
+    ])
+    .settings();
+    assert!(!settings.storage.migrate_on_start);
+    let lines: Vec<String> = settings.unsupported().iter().map(Problem::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "DATABASE_URL: PostgreSQL is not built yet: this version of goat-server runs on SQLite alone",
+            "REDIS_URL: Redis is not built yet: this version of goat-server runs on SQLite alone",
+        ]
+    );
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+    let issuer = |sources: Sources| sources.settings().tokens.issuer;
+    let variables = [("GOAT_ISSUER", "environment")];
+    assert_eq!(issuer(sources()), "goat");
+    assert_eq!(issuer(sources().dotenv("GOAT_ISSUER=file")), "file");
+    assert_eq!(issuer(environment(&variables).dotenv("GOAT_ISSUER=file")), "environment");
+    for arguments in [["--goat-issuer", "flag"], ["serve", "--goat-issuer=flag"]] {
+        let sources = environment(&variables).dotenv("GOAT_ISSUER=file").arguments(&arguments);
+        assert_eq!(issuer(sources), "flag");
+    }
+    let inner = sources().arguments(&["--goat-issuer=outer", "check", "--goat-issuer=inner"]);
+    assert_eq!(issuer(inner), "inner");
+}
+
+#[test]
+fn a_problem_says_where_the_value_came_from() {
+    let flag = sources().arguments(&["--goat-listen", "x"]).problem();
+    assert!(flag.starts_with("GOAT_LISTEN (--goat-listen): \"x\" is not"), "{flag}");
+    let sources = sources().dotenv("\n# a comment\nGOAT_LISTEN=x\n");
+    let expected = format!("GOAT_LISTEN ({} line 3): ", sources.path(".env").display());
+    assert!(sources.problem().starts_with(&expected), "{}", sources.problem());
+}
+
+#[test]
+fn every_setting_that_is_not_secret_is_a_flag() {
+    for setting in TABLE.iter().filter(|setting| setting.exposure != Exposure::Secret) {
+        let flag = format!("--{}=", setting.name.to_lowercase().replace('_', "-"));
+        let problem = sources().arguments(&["serve", &flag]).problem();
+        assert!(problem.starts_with(&format!("{} (--", setting.name)), "{problem}");
+    }
+}
+
+#[test]
+fn the_file_may_quote_comment_and_break_lines() {
+    let sources = sources().dotenv(format!(
+        "\u{feff}# goat\r\n\r\nexport GOAT_ISSUER='a$b#c' # why not\r\nGOAT_JWT_PRIVATE_KEY=\"{PRIVATE_KEY}\"\nOTHER=x"
+    ));
+    let (settings, warnings) = sources.load().expect("sound settings");
+    assert_eq!(settings.tokens.issuer, "a$b#c");
+    assert!(matches!(settings.tokens.keys, SigningKeys::EdDsa(_)));
+    assert_eq!(warnings, []);
+}
+
+#[test]
+fn a_malformed_line_of_the_file_is_told_by_file_and_number_alone() {
+    let long = format!("A={}\n=canary\n", "x".repeat(20_000));
+    for (content, lines) in [
+        ("canary", &[1][..]),
+        ("A=1\n\n# x\nGOAT_ISSUER=canary canary\nB=2", &[4]),
+        ("A=\"1\n2\"\n=canary\nB=2\n1=canary", &[3, 5]),
+        ("A=1\nB=\"canary\n\n\n", &[2]),
+        ("A=1\nB='canary", &[2]),
+        (&long, &[2]),
+    ] {
+        let sources = sources().dotenv(content);
+        let file = sources.path(".env").display().to_string();
+        let problems = sources.problems();
+        assert_eq!(problems.len(), lines.len(), "{problems:?}");
+        for (problem, line) in problems.iter().zip(lines) {
+            assert!(problem.starts_with(&format!("{file} line {line}: is not")), "{problem}");
+            assert!(!problem.contains("canary"), "{problem}");
+        }
+    }
+    let binary = sources().dotenv(b"A=1\nB=\xff\n".as_slice());
+    assert!(binary.problem().ends_with(" line 2: is not UTF-8 text"), "{}", binary.problem());
+}
+
+#[test]
+fn a_setting_stands_in_the_file_once() {
+    let twice = sources().dotenv("OTHER=1\nOTHER=2\nGOAT_ISSUER=a\nGOAT_ISSUER=b\n");
+    let problem = twice.problem();
+    assert!(problem.starts_with("GOAT_ISSUER (") && problem.contains("line 3"), "{problem}");
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_refused() {
+    let sources = sources();
+    fs::create_dir(sources.path(".env")).expect("a directory");
+    assert!(sources.problem().contains(".env: cannot be read"), "{}", sources.problem());
+}
+
+#[test]
+fn any_secret_may_be_given_as_a_file() {
+    for (name, value) in [
+        ("GOAT_JWT_SECRET", TOKEN_SECRET),
+        ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY),
+        ("GOAT_PASSWORD_PEPPER", PEPPER),
+        ("GOAT_ADMIN_PASSWORD", PASSWORD),
+        ("DATABASE_URL", "postgres://u:p@db/g"),
+        ("REDIS_URL", "redis://r"),
+    ] {
+        for end in ["", "\n", "\r\n"] {
+            let mut sources = sources();
+            let path = sources.file("secret", format!("{value}{end}"));
+            sources.environment.push((format!("{name}_FILE").into(), path.into()));
+            let settings = sources.settings();
+            let text = |secret: &Secret<Vec<u8>>| String::from_utf8(secret.expose().clone());
+            let read = match name {
+                "GOAT_JWT_SECRET" => match &settings.tokens.keys {
+                    SigningKeys::Hs256(secrets) => text(&secrets[0]).ok(),
+                    _ => None,
+                },
+                "GOAT_JWT_PRIVATE_KEY" => match &settings.tokens.keys {
+                    SigningKeys::EdDsa(keys) => Some(keys[0].expose().clone()),
+                    _ => None,
+                },
+                "GOAT_PASSWORD_PEPPER" => {
+                    settings.passwords.peppers.and_then(|peppers| text(&peppers[0]).ok())
+                }
+                "GOAT_ADMIN_PASSWORD" => {
+                    settings.accounts.admin_password.map(|password| password.expose().clone())
+                }
+                "DATABASE_URL" => match &settings.storage.database {
+                    Database::Postgres(url) => Some(url.expose().clone()),
+                    Database::Sqlite(_) => None,
+                },
+                _ => settings.storage.redis.map(|url| url.expose().clone()),
+            };
+            assert_eq!(read.as_deref(), Some(value), "{name}");
+        }
+    }
+}
+
+#[test]
+fn only_one_line_break_is_cut_from_the_file_of_a_secret() {
+    let mut sources = sources();
+    let path = sources.file("password", format!("{PASSWORD}\n\n"));
+    sources.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
+    let password = sources.settings().accounts.admin_password.expect("a password");
+    assert_eq!(password.expose(), &format!("{PASSWORD}\n"));
+}
+
+#[test]
+fn the_file_of_a_secret_is_readable_text_and_the_only_source() {
+    let missing = environment(&[("GOAT_JWT_SECRET_FILE", "/canary/that/is/not/there")]).problem();
+    assert!(missing.starts_with("GOAT_JWT_SECRET_FILE: names a file that cannot be read"));
+    assert!(!missing.contains("canary"), "{missing}");
+
+    let empty = environment(&[("GOAT_JWT_SECRET_FILE", "")]).problem();
+    assert!(empty.starts_with("GOAT_JWT_SECRET_FILE: is empty"), "{empty}");
+
+    let mut binary = sources();
+    let path = binary.file("secret", [0xff; 40]);
+    binary.environment.push(("GOAT_JWT_SECRET_FILE".into(), path.into()));
+    assert!(binary.problem().contains("not UTF-8"), "{}", binary.problem());
+
+    let mut short = sources();
+    let path = short.file("secret", "canary");
+    short.environment.push(("GOAT_JWT_SECRET_FILE".into(), path.into()));
+    let problem = short.problem();
+    assert!(problem.contains("(from the file of GOAT_JWT_SECRET_FILE): the value is shorter"));
+    assert!(!problem.contains("canary"), "{problem}");
+
+    let both =
+        environment(&[("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_JWT_SECRET_FILE", "/x")]).problem();
+    assert!(both.starts_with("GOAT_JWT_SECRET: GOAT_JWT_SECRET_FILE is set too"), "{both}");
+}
+
+#[test]
+fn a_file_named_by_the_environment_wins_over_a_secret_in_the_dotenv_file() {
+    let mut sources = sources().dotenv(format!("GOAT_ADMIN_PASSWORD='{PASSWORD}'"));
+    let path = sources.file("password", "another fine long password");
+    sources.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
+    let password = sources.settings().accounts.admin_password.expect("a password");
+    assert_eq!(password.expose(), "another fine long password");
+}
+
+#[test]
+fn a_file_variable_exists_for_secrets_only() {
+    let warnings = environment(&[("GOAT_ISSUER_FILE", "/x")]).warnings();
+    assert_eq!(warnings, ["GOAT_ISSUER_FILE is not a setting; the nearest one is GOAT_ISSUER"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_not_text_is_refused_and_one_of_no_concern_is_not() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut sources = sources();
+    sources.environment.push(("OTHER".into(), OsString::from_vec(vec![0xff])));
+    sources.settings();
+    sources.environment.push(("GOAT_ISSUER".into(), OsString::from_vec(vec![0xff])));
+    assert_eq!(sources.problem(), "GOAT_ISSUER: is not UTF-8 text");
+}
+
+#[test]
+fn an_unknown_goat_variable_is_a_warning_that_names_the_nearest() {
+    let sources = environment(&[
+        ("GOAT_LISTN", "canary"),
+        ("GOAT_JWT_SECRETS_FILE", "canary"),
+        ("goat_listen", "x"),
+        ("PATH", "x"),
+    ])
+    .dotenv("GOAT_LISTN=1\nGOAT_SIGN_UP=closed\nOTHER=1");
+    assert_eq!(
+        sources.warnings(),
+        [
+            "GOAT_JWT_SECRETS_FILE is not a setting; the nearest one is GOAT_JWT_SECRET_FILE",
+            "GOAT_LISTN is not a setting; the nearest one is GOAT_LISTEN",
+            "GOAT_SIGN_UP is not a setting; the nearest one is GOAT_SIGNUP",
+        ]
+    );
+}
+
+/// J6, J7.
+#[test]
+fn several_secrets_are_kept_in_their_order() {
+    let both = format!("{TOKEN_SECRET},{OLD_TOKEN_SECRET}");
+    let settings = environment(&[("GOAT_JWT_SECRET", &both)]).settings();
+    let SigningKeys::Hs256(secrets) = settings.tokens.keys else { panic!("not HS256") };
+    let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.expose().as_slice()).collect();
+    assert_eq!(secrets, [TOKEN_SECRET.as_bytes(), OLD_TOKEN_SECRET.as_bytes()]);
+
+    let keys = format!("{PRIVATE_KEY}\n,\n{PUBLIC_KEY},{PRIVATE_KEY}").replace('\n', "\\n");
+    let settings = environment(&[("GOAT_JWT_PRIVATE_KEY", &keys)]).settings();
+    let SigningKeys::EdDsa(keys) = settings.tokens.keys else { panic!("not EdDSA") };
+    let keys: Vec<&str> = keys.iter().map(|key| key.expose().as_str()).collect();
+    assert_eq!(keys, [PRIVATE_KEY, PUBLIC_KEY, PRIVATE_KEY]);
+}
+
+/// J6.
+#[test]
+fn secrets_that_cannot_be_used_are_refused_and_not_shown() {
+    for name in ["GOAT_JWT_SECRET", "GOAT_PASSWORD_PEPPER"] {
+        for (value, complaint) in [
+            ("canary".to_owned(), "is shorter than 32 bytes"),
+            (format!("{TOKEN_SECRET},canary"), "has an item 2 that is shorter"),
+            (format!("{TOKEN_SECRET},"), "has an item 2 that is empty"),
+            (
+                format!("{TOKEN_SECRET}, {OLD_TOKEN_SECRET}"),
+                "item 2 that begins or ends with white",
+            ),
+            (format!("{TOKEN_SECRET},{TOKEN_SECRET}"), "item 2 that was there before"),
+        ] {
+            let problem = environment(&[(name, &value)]).problem();
+            assert!(problem.contains(complaint), "{problem}");
+            assert!(!problem.contains("canary") && !problem.contains(TOKEN_SECRET), "{problem}");
+        }
+    }
+    for (value, complaint) in [
+        ("canary".to_owned(), "is not one private key"),
+        (PUBLIC_KEY.to_owned(), "is not one private key"),
+        (PRIVATE_KEY.replace("PRIVATE", "EC PRIVATE"), "is not one private key"),
+        (format!("{PRIVATE_KEY}\n{PUBLIC_KEY}"), "is not one private key"),
+        ("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----".to_owned(), "is not one"),
+        (format!("{PRIVATE_KEY},canary"), "has an item 2 that is not one key"),
+    ] {
+        let problem = environment(&[("GOAT_JWT_PRIVATE_KEY", &value)]).problem();
+        assert!(problem.contains(complaint), "{problem}");
+        assert!(!problem.contains("canary") && !problem.contains("bm90"), "{problem}");
+    }
+}
+
+#[test]
+fn settings_that_contradict_one_another_are_refused() {
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
+        (
+            &[("GOAT_REFRESH_LEEWAY", "9s")],
+            "GOAT_REFRESH_LEEWAY: \"9s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 10s; it may be 0, or 10s to 1m",
+        ),
+        (
+            &[("GOAT_REQUEST_TIMEOUT", "40s"), ("GOAT_SHUTDOWN_TIMEOUT", "40s")],
+            "GOAT_REFRESH_LEEWAY (default): \"30s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 40s; it may be 0, or 40s to 1m",
+        ),
+        (
+            &[
+                ("GOAT_REQUEST_TIMEOUT", "90s"),
+                ("GOAT_SHUTDOWN_TIMEOUT", "2m"),
+                ("GOAT_REFRESH_LEEWAY", "60s"),
+            ],
+            "GOAT_REFRESH_LEEWAY: \"60s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 90s; it may be 0",
+        ),
+        (
+            &[("GOAT_SHUTDOWN_TIMEOUT", "9s")],
+            "GOAT_SHUTDOWN_TIMEOUT: \"9s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 10s; it may be at least 10s",
+        ),
+        (
+            &[("GOAT_STORE_TIMEOUT", "11s")],
+            "GOAT_STORE_TIMEOUT: \"11s\" is longer than GOAT_REQUEST_TIMEOUT, which is 10s; it may be at most 10s",
+        ),
+        (
+            &[("GOAT_METRICS_LISTEN", "127.0.0.1:8080")],
+            "GOAT_METRICS_LISTEN: \"127.0.0.1:8080\" overlaps GOAT_LISTEN, which is 127.0.0.1:8080; it may be another address or port",
+        ),
+        (
+            &[("GOAT_ACCESS_TOKEN_TTL", "1h"), ("GOAT_SESSION_TTL", "30m")],
+            "GOAT_ACCESS_TOKEN_TTL: \"1h\" is longer than GOAT_SESSION_TTL, which is 30m; it may be at most 30m",
+        ),
+        (
+            &[("GOAT_ACCESS_TOKEN_TTL", "1h"), ("GOAT_REFRESH_TOKEN_TTL", "30m")],
+            "GOAT_ACCESS_TOKEN_TTL: \"1h\" is longer than GOAT_REFRESH_TOKEN_TTL, which is 30m; it may be at most 30m",
+        ),
+        (
+            &[("GOAT_REFRESH_TOKEN_TTL", "721h")],
+            "GOAT_REFRESH_TOKEN_TTL: \"721h\" is longer than GOAT_SESSION_TTL, which is 720h; it may be at most 720h",
+        ),
+        (
+            &[("GOAT_PASSWORD_MIN_LENGTH", "100"), ("GOAT_PASSWORD_MAX_LENGTH", "99")],
+            "GOAT_PASSWORD_MAX_LENGTH: \"99\" is less than GOAT_PASSWORD_MIN_LENGTH, which is 100; it may be at least 100",
+        ),
+        (
+            &[("GOAT_ADMIN_PASSWORD", "canary")],
+            "GOAT_ADMIN_PASSWORD: the value is too short or too long; it may be 15 to 256 characters",
+        ),
+        (
+            &[("GOAT_TOKEN_ALGORITHM", "HS256")],
+            "GOAT_TOKEN_ALGORITHM: \"HS256\" needs GOAT_JWT_SECRET, which is not set; it may be EdDSA",
+        ),
+        (
+            &[("GOAT_TOKEN_ALGORITHM", "EdDSA"), ("GOAT_JWT_SECRET", TOKEN_SECRET)],
+            "GOAT_JWT_SECRET: the value has no use where GOAT_TOKEN_ALGORITHM is EdDSA; it may be left out",
+        ),
+        (
+            &[
+                ("GOAT_TOKEN_ALGORITHM", "HS256"),
+                ("GOAT_JWT_SECRET", TOKEN_SECRET),
+                ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY),
+            ],
+            "GOAT_JWT_PRIVATE_KEY: the value has no use where GOAT_TOKEN_ALGORITHM is HS256; it may be left out",
+        ),
+        (
+            &[("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY)],
+            "GOAT_JWT_PRIVATE_KEY: the value has no use where GOAT_JWT_SECRET is set: tokens are signed by one of the two; it may be left out",
+        ),
+    ];
+    for (variables, expected) in cases {
+        assert_eq!(environment(variables).problem(), *expected);
+    }
+}
+
+#[test]
+fn settings_at_the_edge_of_a_contradiction_are_allowed() {
+    let variables: &[&[(&str, &str)]] = &[
+        &[("GOAT_REFRESH_LEEWAY", "0")],
+        &[("GOAT_REFRESH_LEEWAY", "10s")],
+        &[("GOAT_SHUTDOWN_TIMEOUT", "10s")],
+        &[("GOAT_STORE_TIMEOUT", "10s")],
+        &[("GOAT_LISTEN", "127.0.0.1:0"), ("GOAT_METRICS_LISTEN", "127.0.0.1:0")],
+        &[("GOAT_REFRESH_TOKEN_TTL", "720h")],
+        &[("GOAT_ACCESS_TOKEN_TTL", "30m"), ("GOAT_SESSION_TTL", "30m")],
+        &[("GOAT_PASSWORD_MIN_LENGTH", "64"), ("GOAT_PASSWORD_MAX_LENGTH", "64")],
+        &[("GOAT_ADMIN_PASSWORD", "äöüäöüäöüäöüäöü")],
+        &[("GOAT_TOKEN_ALGORITHM", "HS256"), ("GOAT_JWT_SECRET", TOKEN_SECRET)],
+        &[("GOAT_TOKEN_ALGORITHM", "EdDSA"), ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY)],
+        &[("GOAT_TOKEN_ALGORITHM", "EdDSA")],
+    ];
+    for variables in variables {
+        environment(variables).settings();
+    }
+}
+
+#[test]
+fn the_idle_limit_follows_a_shorter_session_unless_it_is_given() {
+    let settings = environment(&[("GOAT_SESSION_TTL", "24h")]).settings();
+    assert_eq!(settings.tokens.refresh_ttl, settings.tokens.session_ttl);
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_not_also_said_to_contradict() {
+    let problem = environment(&[("GOAT_REQUEST_TIMEOUT", "1h")]).problem();
+    assert!(problem.starts_with("GOAT_REQUEST_TIMEOUT: "), "{problem}");
+    let problem = environment(&[("GOAT_TOKEN_ALGORITHM", "HS256"), ("GOAT_JWT_SECRET", "x")]);
+    assert!(problem.problem().starts_with("GOAT_JWT_SECRET: "));
+    let problem = production(&[("GOAT_PASSWORD_PEPPER", "x")]).problem();
+    assert!(problem.contains("shorter than 32 bytes"), "{problem}");
+}
+
+#[test]
+fn production_starts_with_secrets_of_its_own() {
+    assert_eq!(production(&[]).settings().environment, Environment::Production);
+    production(&[("GOAT_JWT_SECRET", "-"), ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY)]).settings();
+    assert_eq!(production(&[]).warnings(), [""; 0]);
+}
+
+/// J6.
+#[test]
+fn production_refuses_to_generate() {
+    let problems = environment(&[("GOAT_ENV", "production")]).problems();
+    let names: Vec<&str> = problems.iter().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(names, ["GOAT_JWT_PRIVATE_KEY", "GOAT_PASSWORD_PEPPER", "GOAT_ADMIN_PASSWORD"]);
+    assert!(problems.iter().all(|problem| problem.contains("is not set")), "{problems:?}");
+}
+
+/// J6.
+#[test]
+fn production_refuses_weak_secrets_of_which_development_warns() {
+    let repeated = "x".repeat(32);
+    let listed = format!("{TOKEN_SECRET},{repeated}");
+    for (name, value, complaint) in [
+        ("GOAT_JWT_SECRET", repeated.as_str(), "is one character repeated"),
+        ("GOAT_JWT_SECRET", &listed, "is one character repeated"),
+        ("GOAT_JWT_SECRET", "please-change-me-please-change-me", "is a known placeholder"),
+        ("GOAT_JWT_SECRET", "your-256-bit-secret-for-signing-tokens", "is a known placeholder"),
+        ("GOAT_JWT_SECRET", "0123456789abcdef0123456789abcdef", "is a known placeholder"),
+        ("GOAT_JWT_SECRET", "a-string-secret-at-least-256-bits-long", "is a known placeholder"),
+        ("GOAT_PASSWORD_PEPPER", &repeated, "is one character repeated"),
+        ("GOAT_PASSWORD_PEPPER", TOKEN_SECRET, "is the secret of tokens as well"),
+        ("GOAT_ADMIN_PASSWORD", "aaaaaaaaaaaaaaa", "is one character repeated"),
+        ("GOAT_ADMIN_PASSWORD", "Change me! Change me!", "is a known placeholder"),
+    ] {
+        let problem = production(&[(name, value)]).problem();
+        assert!(problem.starts_with(&format!("{name}: the value {complaint}; ")), "{problem}");
+        assert!(!problem.contains(value), "{problem}");
+
+        let development = production(&[(name, value), ("GOAT_ENV", "development")]);
+        let expected = format!("{name}: the value {complaint}; production refuses it");
+        assert_eq!(development.warnings(), [expected]);
+    }
+}
+
+/// L1.
+#[test]
+fn no_secret_shows_in_debug_output() {
+    let canary = |name: &str| format!("canary-{name}-kT9vQ2xLr7ZpWc4NfYb8HsJd3Mg");
+    let key = PRIVATE_KEY.replace("bm90IGEga2V5", "canary");
+    let common = [
+        ("GOAT_PASSWORD_PEPPER", canary("pepper")),
+        ("GOAT_ADMIN_PASSWORD", canary("password")),
+        ("DATABASE_URL", "postgres://u:canary@db/goat".to_owned()),
+        ("REDIS_URL", "redis://:canary@r".to_owned()),
+    ];
+    for keys in [("GOAT_JWT_SECRET", canary("secret")), ("GOAT_JWT_PRIVATE_KEY", key)] {
+        let mut variables: Vec<(&str, &str)> =
+            common.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        variables.push((keys.0, &keys.1));
+        let sources = environment(&variables);
+        let (settings, warnings) = sources.load().expect("sound settings");
+        for shown in [format!("{settings:?}"), format!("{settings:#?}"), format!("{warnings:?}")] {
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+        assert!(format!("{settings:?}").contains("[redacted]"));
+
+        variables.push(("GOAT_LISTEN", "x"));
+        let invalid = environment(&variables).load().expect_err("a wrong address");
+        assert!(!format!("{invalid:?} {invalid}").contains("canary"));
+    }
+}
+
+/// `UPDATE_SNAPSHOTS=1 cargo test -p goat-server env_example` writes the file anew.
+#[test]
+fn env_example_is_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
+    let generated = help::env_example();
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, &generated).expect("the example is written");
+    }
+    let kept = fs::read_to_string(&path).expect("the example is there");
+    assert!(kept == generated, "run with UPDATE_SNAPSHOTS=1 to write {} anew", path.display());
+}
+
+#[test]
+fn env_example_with_its_defaults_switched_on_changes_nothing() {
+    let text: String = help::env_example()
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(set) if !set.starts_with(' ') && !set.ends_with('=') => format!("{set}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    assert!(text.contains("\nGOAT_LISTEN=127.0.0.1:8080\n"));
+    let (settings, warnings) = sources().dotenv(&text).load().expect("sound settings");
+    assert_eq!(format!("{settings:?}"), format!("{:?}", sources().settings()));
+    assert_eq!(warnings, []);
+}

@@ -1,0 +1,218 @@
+//! The grammars of values: durations, limits, networks, origins, addresses and URLs.
+//!
+//! A complaint reads after the value ("is not a duration") and never repeats it, so that the same
+//! words serve for what may be shown and for what may not.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use goat_core::{Quota, Secret};
+use http::uri::Authority;
+use ipnet::{IpNet, Ipv4Net};
+use tracing_subscriber::EnvFilter;
+
+use super::Database;
+use super::table::{LONGEST, QUOTA_MOST};
+
+/// Why a value is refused, to be read after it.
+pub(super) type Complaint = Cow<'static, str>;
+
+/// What a grammar says.
+pub(super) type Parsed<T> = Result<T, Complaint>;
+
+/// The units of a duration in milliseconds, longest first.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Reads `10s`, `5m`, `168h`, `500ms`, or `0`.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let milliseconds = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .and_then(|(_, scale)| count.parse::<u64>().ok()?.checked_mul(*scale))
+        .ok_or("is not a duration such as 500ms, 10s, 5m or 168h")?;
+    Ok(Duration::from_millis(milliseconds))
+}
+
+/// Writes a duration the way it is read, in the longest unit that it is a multiple of: `90s`, `5m`,
+/// `168h`.
+pub(super) fn show(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    UNITS
+        .iter()
+        .map(|(unit, scale)| (unit, u128::from(*scale)))
+        .find(|(_, scale)| milliseconds >= *scale && milliseconds.is_multiple_of(*scale))
+        .map_or_else(|| "0".to_owned(), |(unit, scale)| format!("{}{unit}", milliseconds / scale))
+}
+
+/// Reads a whole number in decimal digits.
+pub(super) fn count(text: &str) -> Parsed<u64> {
+    text.parse()
+        .ok()
+        .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or("is not a whole number".into())
+}
+
+/// Reads `N/DURATION`, or `off` as nothing.
+pub(super) fn quota(text: &str) -> Parsed<Option<Quota>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let (limit, window) = text.split_once('/').ok_or("is not a limit such as 60/1m")?;
+    let limit = count(limit).map_err(|_| "does not begin with a whole number")?;
+    let window = duration(window).map_err(|_| "does not end with a duration")?;
+    u32::try_from(limit)
+        .ok()
+        .filter(|limit| *limit <= QUOTA_MOST && window <= LONGEST)
+        .and_then(|limit| Quota::checked(limit, window))
+        .map(Some)
+        .ok_or("is out of bounds".into())
+}
+
+/// Reads an address and a port.
+pub(super) fn socket(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| "is not an address to listen on".into())
+}
+
+/// Reads a list that is separated by commas; `none` is the empty one.
+fn list<T>(text: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(|part| item(part.trim())).collect()
+}
+
+/// Reads addresses and ranges (I3: never everyone, never a host name).
+pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
+    list(text, network)
+}
+
+fn network(text: &str) -> Parsed<IpNet> {
+    let network = text
+        .parse::<IpAddr>()
+        .map(IpNet::from)
+        .or_else(|_| text.parse::<IpNet>())
+        .map_err(|_| "has an item that is neither an address nor a CIDR range")?
+        .trunc();
+    let everyone = match network {
+        IpNet::V4(network) => network.prefix_len() == 0,
+        // IPv4 as a dual-stack socket shows it, ::ffff:0:0/96, is everyone just as well.
+        IpNet::V6(network) => {
+            network.prefix_len() <= 96
+                && network.contains(&Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0))
+        }
+    };
+    if everyone {
+        return Err("has an item that trusts everyone".into());
+    }
+    Ok(unmapped(network))
+}
+
+/// A range of IPv4 addresses that was written as one of IPv6.
+fn unmapped(network: IpNet) -> IpNet {
+    if let IpNet::V6(v6) = network
+        && let Some(address) = v6.network().to_ipv4_mapped()
+        && let Ok(v4) = Ipv4Net::new(address, v6.prefix_len().saturating_sub(96))
+    {
+        return IpNet::V4(v4);
+    }
+    network
+}
+
+/// Reads origins the way browsers send them (RFC 6454, section 6.2).
+pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
+    list(text, origin)
+}
+
+fn origin(text: &str) -> Parsed<String> {
+    if text == "*" {
+        return Err("lets every web page in".into());
+    }
+    let text = text.to_ascii_lowercase();
+    let (scheme, authority) =
+        text.split_once("://").ok_or("has an item that is not an origin: scheme://host")?;
+    let scheme_is_sound = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let parsed = authority
+        .parse::<Authority>()
+        .ok()
+        .filter(|parsed| scheme_is_sound && !parsed.host().is_empty())
+        .filter(|_| !authority.contains(['@', '*']))
+        .ok_or("has an item that is not an origin: scheme, host and port alone")?;
+    if parsed.port_u16().is_none() && parsed.host() != authority {
+        return Err("has an item with a port that is none".into());
+    }
+    if matches!((scheme, parsed.port_u16()), ("http", Some(80)) | ("https", Some(443))) {
+        return Err("has an item with its scheme's own port, which browsers leave out".into());
+    }
+    Ok(text)
+}
+
+/// Reads a name for tokens.
+pub(super) fn identifier(text: &str) -> Parsed<String> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("has white space or control characters in it".into());
+    }
+    if text.chars().count() > 256 {
+        return Err("is longer than 256 characters".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads an e-mail address as far as can be told without the rules of accounts, which are asked
+/// again when it is used.
+pub(super) fn email(text: &str) -> Parsed<String> {
+    let sound = text.len() <= 254
+        && text.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.is_empty() && local.is_ascii() && !local.contains('@')
+        })
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    if sound { Ok(text.to_owned()) } else { Err("is not an e-mail address".into()) }
+}
+
+/// Reads a filter of `tracing`.
+pub(super) fn filter(text: &str) -> Parsed<String> {
+    EnvFilter::try_new(text).map_err(|_| "is not a filter")?;
+    Ok(text.to_owned())
+}
+
+/// Reads where the database is.
+pub(super) fn database(text: &str) -> Parsed<Database> {
+    if let Some(rest) = text.strip_prefix("sqlite:") {
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        if path.contains(":memory:") {
+            return Err("asks for a database in memory, and this one has to last".into());
+        }
+        if path.contains('?') {
+            return Err("has parameters, and SQLite takes none here".into());
+        }
+        if path.is_empty() || path.ends_with('/') {
+            return Err("names no file".into());
+        }
+        return Ok(Database::Sqlite(PathBuf::from(path)));
+    }
+    if reaches(text, &["postgres", "postgresql"]) {
+        return Ok(Database::Postgres(Secret::from(text)));
+    }
+    Err("is neither a SQLite nor a PostgreSQL URL".into())
+}
+
+/// Reads where Redis is.
+pub(super) fn redis(text: &str) -> Parsed<Secret<String>> {
+    if text.split(',').all(|node| reaches(node.trim(), &["redis", "rediss"])) {
+        return Ok(Secret::from(text));
+    }
+    Err("is not a Redis URL, nor a list of them".into())
+}
+
+/// Whether a URL has one of the schemes and something after it.
+fn reaches(url: &str, schemes: &[&str]) -> bool {
+    url.split_once("://")
+        .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
