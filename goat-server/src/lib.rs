@@ -3,3 +3,4 @@
 pub mod extract;
 pub mod cli;
 pub mod settings;
+pub mod serve;

@@ -1,0 +1,146 @@
+//! The accept loop: who gets in, and how all leave.
+
+use std::error::Error as StdError;
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tower::Service;
+
+use super::connection::{End, Order, drive};
+use super::{Lifecycle, ServeSettings, Served};
+
+/// The pause after an error of `accept` that trying again at once would only repeat.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Where connections come from.
+pub(super) trait Accept: Send {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next one. Dropping the future loses none.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        // Answers are written whole; nothing is gained by waiting for more.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        Ok((stream, peer))
+    }
+}
+
+/// Serves until the lifecycle drains and all connections are gone.
+pub(super) async fn run<L, S, B>(
+    mut listener: L,
+    service: S,
+    settings: ServeSettings,
+    lifecycle: Lifecycle,
+) -> Served
+where
+    L: Accept,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let settings = Arc::new(settings);
+    let max = settings.max_connections.max(1);
+    let (orders, received) = watch::channel(Order::Work);
+    let mut connections = JoinSet::new();
+    let spawn = |connections: &mut JoinSet<()>, (io, peer): (L::Io, SocketAddr)| {
+        let (service, orders) = (service.clone(), received.clone());
+        let settings = Arc::clone(&settings);
+        connections.spawn(async move {
+            log(peer, &drive(io, peer, service, &settings, orders).await);
+        });
+    };
+
+    let mut stop = pin!(async {
+        lifecycle.draining().await;
+        orders.send_replace(Order::Drain);
+        sleep(settings.drain_delay).await;
+    });
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(ended) = connections.join_next() => reap(ended),
+            // At the cap nothing is accepted: who comes waits in the backlog, and gets in when
+            // somebody leaves, which everybody does.
+            accepted = listener.accept(), if connections.len() < max => match accepted {
+                Ok(connection) => spawn(&mut connections, connection),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "accepting connections fails; trying again");
+                    // The pause must not hold up a shutdown.
+                    tokio::select! { () = &mut stop => break, () = sleep(PAUSE) => {} }
+                }
+            },
+        }
+    }
+
+    // Whoever has connected by now is in, also if nobody had the time to accept them.
+    while connections.len() < max {
+        tokio::select! {
+            biased;
+            Ok(connection) = listener.accept() => spawn(&mut connections, connection),
+            () = ready(()) => break,
+        }
+    }
+    drop(listener);
+    orders.send_replace(Order::Stop);
+
+    let gone = async {
+        while let Some(ended) = connections.join_next().await {
+            reap(ended);
+        }
+    };
+    // A time-out drops `gone`, and not the set, which is then cut by the count.
+    let _ = timeout(settings.shutdown_timeout, gone).await;
+    let cut = connections.len();
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut by the shutdown time-out");
+    }
+    connections.abort_all();
+    Served { cut }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// A connection's task has ended. What a panic said stays unsaid: it may hold anything.
+fn reap(ended: Result<(), JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a connection was ended by a panic");
+    }
+}
+
+fn log(peer: SocketAddr, end: &End) {
+    match end {
+        End::Closed => tracing::trace!(%peer, "connection closed"),
+        End::Failed(error) => tracing::debug!(%peer, %error, "connection failed"),
+        End::Cut(reason) => tracing::debug!(%peer, reason, "connection cut"),
+    }
+}

@@ -1,0 +1,177 @@
+//! The application's service as a connection sees it: each request gets the peer's address, and is
+//! counted until its answer has been handed over.
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tower::util::Oneshot;
+use tower::{Service, ServiceExt};
+
+use super::PeerAddress;
+use super::activity::Activity;
+use super::connection::MAX_HEADERS;
+
+/// The bytes of an HTTP/2 frame; every client takes so many (RFC 9113, section 4.2).
+const FRAME: usize = 16 * 1024;
+
+/// The service of one connection.
+pub(super) struct Counted<S> {
+    service: S,
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+}
+
+impl<S> Counted<S> {
+    pub(super) fn new(service: S, peer: SocketAddr, activity: Arc<Activity>) -> Self {
+        Self { service, peer, activity }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Counted<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<CountedBody<B>>;
+    type Error = S::Error;
+    type Future = Answer<S>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let version = request.version();
+        let guard = InFlight::begin(Arc::clone(&self.activity), version == Version::HTTP_2);
+        // HTTP/1 counts while it parses; HTTP/2 bounds the size of the list only.
+        let service = (request.headers().len() <= MAX_HEADERS).then(|| {
+            request.extensions_mut().insert(PeerAddress(self.peer));
+            self.service.clone().oneshot(request)
+        });
+        Answer { service, version, guard: Some(guard) }
+    }
+}
+
+pin_project! {
+    /// The answer that is being made.
+    pub(super) struct Answer<S>
+    where
+        S: Service<Request<Incoming>>,
+    {
+        // None: refused before the service was asked.
+        #[pin]
+        service: Option<Oneshot<S, Request<Incoming>>>,
+        version: Version,
+        guard: Option<InFlight>,
+    }
+}
+
+impl<S, B> Future for Answer<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    type Output = Result<Response<CountedBody<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = match this.service.as_pin_mut() {
+            Some(service) => ready!(service.poll(cx))?.map(Some),
+            None => {
+                let mut refusal = Response::new(None);
+                *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                refusal
+            }
+        };
+        let guard = this.guard.take();
+        // HTTP/2 says it with a GOAWAY, and knows no such header.
+        if *this.version < Version::HTTP_2
+            && guard.as_ref().is_some_and(|guard| guard.activity.is_draining())
+        {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let http2 = *this.version == Version::HTTP_2;
+        Poll::Ready(Ok(response.map(|body| CountedBody::new(body, http2, guard))))
+    }
+}
+
+pin_project! {
+    /// An answer's body; the request ends when it is dropped.
+    ///
+    /// hyper drops a body when all of it is handed over, and HTTP/2 takes any chunk whole, however
+    /// little the client reads. So there, chunks go over one frame at a time: until the client has
+    /// made room for the last one, the stream is a request in flight, with a deadline. (What is
+    /// stuck after that is a frame a stream, until the connection is idle for too long.)
+    pub(super) struct CountedBody<B> {
+        #[pin]
+        body: Option<B>,
+        // What is left of a chunk.
+        rest: Bytes,
+        framed: bool,
+        _guard: Option<InFlight>,
+    }
+}
+
+impl<B> CountedBody<B> {
+    fn new(body: Option<B>, framed: bool, guard: Option<InFlight>) -> Self {
+        Self { body, rest: Bytes::new(), framed, _guard: guard }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        if this.rest.is_empty() {
+            let frame = ready!(body.poll_frame(cx));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(chunk))) => *this.rest = chunk,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let length = if *this.framed { FRAME.min(this.rest.len()) } else { this.rest.len() };
+        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let ended = self.body.as_ref().is_none_or(Body::is_end_stream);
+        ended && self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Asked before the first frame only, where nothing is in `rest`.
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A request that has not been answered to the end.
+struct InFlight {
+    activity: Arc<Activity>,
+}
+
+impl InFlight {
+    fn begin(activity: Arc<Activity>, http2: bool) -> Self {
+        activity.begin(http2);
+        Self { activity }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.activity.end();
+    }
+}

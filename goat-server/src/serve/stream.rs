@@ -1,0 +1,112 @@
+//! The socket as the protocol sees it: reports what comes and goes, and closes without destroying
+//! the last answer.
+//!
+//! Closing a socket while bytes of the client are unread makes the kernel reset the connection, and
+//! a reset can overtake an answer (a 413, a 431) that the client has not read yet. So after our side
+//! is shut down, what still comes is read and thrown away until the client closes, for a bounded
+//! time (the connection's task sees to it) and a bounded amount.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::activity::Activity;
+
+/// How many bytes are thrown away after our side is closed.
+const DISCARD: usize = 512 * 1024;
+
+pin_project! {
+    /// A stream that reports to an [`Activity`].
+    pub(super) struct Watched<I> {
+        #[pin]
+        io: I,
+        activity: Arc<Activity>,
+        blocked: bool,
+        shut: bool,
+        discarded: usize,
+    }
+}
+
+impl<I> Watched<I> {
+    pub(super) fn new(io: I, activity: Arc<Activity>) -> Self {
+        Self { io, activity, blocked: false, shut: false, discarded: 0 }
+    }
+
+    fn report<T>(written: &Poll<io::Result<T>>, blocked: &mut bool, activity: &Activity) {
+        if written.is_pending() != *blocked {
+            *blocked = written.is_pending();
+            activity.blocked(*blocked);
+        }
+    }
+}
+
+impl<I: AsyncRead> AsyncRead for Watched<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buffer.filled().len();
+        ready!(this.io.poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            this.activity.received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite> AsyncWrite for Watched<I> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let written = this.io.poll_write(cx, bytes);
+        Self::report(&written, this.blocked, this.activity);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let written = this.io.poll_write_vectored(cx, slices);
+        Self::report(&written, this.blocked, this.activity);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut this = self.project();
+        if !*this.shut {
+            ready!(this.io.as_mut().poll_shutdown(cx))?;
+            *this.shut = true;
+            this.activity.closed();
+        }
+        let mut space = [0; 4096];
+        while *this.discarded < DISCARD {
+            let mut buffer = ReadBuf::new(&mut space);
+            match ready!(this.io.as_mut().poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => *this.discarded += buffer.filled().len(),
+                // The client has closed, or is gone: either way nothing is left to protect.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

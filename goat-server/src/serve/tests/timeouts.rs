@@ -1,0 +1,213 @@
+//! Slow clients and slow services.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, Service, service_fn};
+
+use super::harness::{Server, assert_took};
+use crate::serve::ServeSettings;
+use crate::serve::deadline::DeadlineLayer;
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn silent_connection_is_closed_after_the_header_timeout() {
+    let server = Server::start();
+    let (said, took) = server.connect().rest().await;
+    assert_eq!(said, "");
+    assert_took(took, 5);
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn half_a_preface_is_closed_after_the_header_timeout() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send("PRI * HTTP/2.0\r\n").await;
+    assert_took(client.rest().await.1, 5);
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn preface_without_a_request_is_closed_after_the_header_timeout() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    assert_took(client.rest().await.1, 5);
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn dripping_head_is_closed_after_the_header_timeout() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n").await;
+    let (mut reader, mut writer) = tokio::io::split(client.io);
+    let drip = tokio::spawn(async move {
+        let mut drops = 0;
+        while tokio::io::AsyncWriteExt::write_all(&mut writer, b"a: b\r\n").await.is_ok() {
+            drops += 1;
+            sleep(Duration::from_millis(700)).await;
+        }
+        drops
+    });
+    let start = Instant::now();
+    let _ = reader.read_to_end(&mut Vec::new()).await;
+    assert_took(start.elapsed(), 5);
+    assert!(drip.await.unwrap() >= 7);
+    assert!(server.asked.paths().is_empty());
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn dripping_second_head_has_the_header_timeout_from_its_first_byte() {
+    let server = Server::start();
+    let mut client = server.connect();
+    assert!(client.get("/").await.starts_with("http/1.1 200"));
+    sleep(Duration::from_secs(20)).await;
+    client.send("G").await;
+    sleep(Duration::from_secs(4)).await;
+    client.send("E").await;
+    assert_took(client.rest().await.1, 25);
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn idle_connection_is_closed_after_the_idle_timeout() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.get("/").await;
+    sleep(Duration::from_secs(59)).await;
+    client.get("/").await;
+    assert_took(client.rest().await.1, 59 + 60);
+}
+
+/// H3, O1
+#[tokio::test(start_paused = true)]
+async fn stuck_service_is_answered_at_the_deadline_and_the_connection_lives_on() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let start = Instant::now();
+    assert!(client.get("/stuck").await.starts_with("http/1.1 503"));
+    assert_took(start.elapsed(), 10);
+    assert!(client.get("/").await.starts_with("http/1.1 200"));
+}
+
+/// What a late handler holds is free when its caller reads the answer.
+#[tokio::test(start_paused = true)]
+async fn late_service_is_dropped_before_its_answer_leaves() {
+    let held = Arc::new(());
+    let service = service_fn(|_: Request<()>| {
+        let held = Arc::clone(&held);
+        async move {
+            let () = std::future::pending().await;
+            drop(held);
+            Ok::<_, Infallible>(Response::new("in time"))
+        }
+    });
+    let layer = DeadlineLayer::new(Duration::from_secs(1), || Response::new("late"));
+    let mut answer = pin!(layer.layer(service).call(Request::new(())));
+    assert_eq!(*answer.as_mut().await.unwrap().body(), "late");
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn dripping_body_is_answered_at_the_deadline_and_the_connection_closed() {
+    let server = Server::start();
+    let client = server.connect();
+    let (mut reader, mut writer) = tokio::io::split(client.io);
+    let drip = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        writer.write_all(b"POST /body HTTP/1.1\r\ncontent-length: 9999\r\n\r\n").await.unwrap();
+        while writer.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(700)).await;
+        }
+    });
+    let start = Instant::now();
+    let mut answer = Vec::new();
+    let _ = reader.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 503"));
+    assert_took(start.elapsed(), 10);
+    // And soon nobody listens to the drops any more.
+    drip.await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(13));
+}
+
+/// H3
+#[tokio::test(start_paused = true)]
+async fn answer_that_nobody_reads_is_cut_a_moment_after_the_deadline() {
+    let server = Server::start();
+    let mut client = server.connect_with(1024);
+    client.send("GET /big HTTP/1.1\r\n\r\n").await;
+    sleep(Duration::from_millis(10_900)).await;
+    let mut some = [0; 512];
+    client.io.read_exact(&mut some).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    // What lay in the pipe can still be read, and then it ends.
+    let (rest, _) = client.rest().await;
+    assert!(rest.len() <= 1024, "{}", rest.len());
+}
+
+/// H3: reading a little now and then buys no time.
+#[tokio::test(start_paused = true)]
+async fn answer_that_is_read_slowly_is_cut_a_moment_after_the_deadline() {
+    let server = Server::start();
+    let mut client = server.connect_with(1024);
+    client.send("GET /big HTTP/1.1\r\n\r\n").await;
+    let start = Instant::now();
+    let mut some = [0; 512];
+    while client.io.read(&mut some).await.is_ok_and(|read| read > 0) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(11));
+    assert!(start.elapsed() < Duration::from_secs(12));
+}
+
+/// H3: a service without the layer is bounded all the same.
+#[tokio::test(start_paused = true)]
+async fn connection_is_cut_a_moment_after_the_deadline_if_nobody_answers() {
+    let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
+    let mut client = server.connect();
+    client.send("GET /stuck HTTP/1.1\r\n\r\n").await;
+    let (said, took) = client.rest().await;
+    assert_eq!(said, "");
+    assert_took(took, 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_hangs_up_ends_its_request() {
+    let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
+    let mut client = server.connect();
+    client.send("GET /stuck HTTP/1.1\r\n\r\n").await;
+    sleep(Duration::from_secs(1)).await;
+    drop(client);
+    let start = Instant::now();
+    server.lifecycle.drain();
+    assert_eq!(server.finished().await.cut, 0);
+    assert_took(start.elapsed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_beyond_all_bounds_are_no_timeouts() {
+    let server = Server::with(ServeSettings {
+        header_timeout: Duration::MAX,
+        request_timeout: Duration::MAX,
+        idle_timeout: Duration::MAX,
+        shutdown_timeout: Duration::MAX,
+        ..ServeSettings::default()
+    });
+    let mut client = server.connect();
+    sleep(Duration::from_secs(3600)).await;
+    client.get("/slow").await;
+    sleep(Duration::from_secs(3600)).await;
+    client.get("/slow").await;
+    drop(client);
+    server.lifecycle.drain();
+    assert_eq!(server.finished().await.cut, 0);
+}

@@ -1,0 +1,47 @@
+//! What a panic says in the log; in a program of its own, since the hook is for all of it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use goat_server::serve::catch_panic::{CatchPanicLayer, log_panics};
+use http::{Request, Response};
+use tower::{Layer, ServiceExt, service_fn};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic in here").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// H5, L1
+#[tokio::test]
+async fn panic_is_one_line_that_names_the_place_and_not_the_message() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    log_panics();
+
+    let broken = service_fn(async |_: Request<()>| -> io::Result<Response<u16>> {
+        panic!("the secret is {}", "hunter2")
+    });
+    let response = CatchPanicLayer::new(|| Response::new(500)).layer(broken);
+    let response = response.oneshot(Request::new(())).await.expect("an answer");
+    assert_eq!(*response.body(), 500);
+
+    let text = String::from_utf8(log.0.lock().expect("no panic in here").clone()).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("\"place\":\"goat-server/tests/panics.rs:"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
