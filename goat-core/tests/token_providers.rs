@@ -2,7 +2,8 @@
 
 #![cfg(all(feature = "aws-lc-rs", feature = "rust-crypto"))]
 
-use goat_core::{ErrorKind, Secret, TokenKeys};
+use goat_core::token::TokenKeys;
+use goat_core::{ErrorKind, Secret};
 use jsonwebtoken::crypto::{CryptoProvider, aws_lc, rust_crypto};
 use jsonwebtoken::jwk::EllipticCurve;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};

@@ -3,7 +3,8 @@
 
 use std::panic::catch_unwind;
 
-use goat_core::{ErrorKind, Secret, TokenKeys};
+use goat_core::token::TokenKeys;
+use goat_core::{ErrorKind, Secret};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 
 #[test]

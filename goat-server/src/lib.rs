@@ -1,6 +1,6 @@
 //! Under construction.
 
-pub mod extract;
 pub mod cli;
-pub mod settings;
+pub mod extract;
 pub mod serve;
+pub mod settings;
