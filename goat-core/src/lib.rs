@@ -5,6 +5,7 @@ mod clock;
 mod error;
 mod id;
 pub mod limit;
+pub mod password;
 mod secret;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

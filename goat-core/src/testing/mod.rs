@@ -4,5 +4,7 @@
 //! here.
 
 mod clock;
+mod hasher;
 
 pub use clock::ManualClock;
+pub use hasher::{HasherCall, PlainHasher};

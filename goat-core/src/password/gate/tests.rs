@@ -1,0 +1,249 @@
+//! A hasher that stops until it is told to go on makes every interleaving here a certain one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::thread::ThreadId;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::password::PasswordPolicy;
+use crate::testing::{HasherCall, PlainHasher};
+
+/// Stops in every verification until it is opened, and counts.
+#[derive(Debug)]
+struct StoppingHasher {
+    open: Mutex<bool>,
+    opened: Condvar,
+    running: AtomicUsize,
+    most: AtomicUsize,
+    entered: mpsc::UnboundedSender<ThreadId>,
+}
+
+impl StoppingHasher {
+    fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<ThreadId>) {
+        let (entered, entries) = mpsc::unbounded_channel();
+        let hasher = Self {
+            open: Mutex::new(false),
+            opened: Condvar::new(),
+            running: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            entered,
+        };
+        (Arc::new(hasher), entries)
+    }
+
+    fn open(&self) {
+        *self.open.lock().expect("no panic under the lock") = true;
+        self.opened.notify_all();
+    }
+}
+
+impl PasswordHasher for StoppingHasher {
+    fn hash(&self, _: &[u8]) -> Result<String, HashError> {
+        panic!("canary: only verifications are asked for here");
+    }
+
+    fn verify(&self, _: &[u8], _: &str) -> Result<Verification, HashError> {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        self.entered.send(std::thread::current().id()).map_err(HashError::failed)?;
+        let open = self.open.lock().expect("no panic under the lock");
+        let open = self.opened.wait_while(open, |open| !*open);
+        drop(open);
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        Ok(Verification::Differs)
+    }
+
+    fn check(&self, _: &str) -> Result<(), HashError> {
+        Ok(())
+    }
+
+    fn decoy(&self) -> &str {
+        "decoy"
+    }
+}
+
+fn limits(running: usize, waiting: usize) -> GateLimits {
+    GateLimits { running: NonZeroUsize::new(running).expect("at least one"), waiting }
+}
+
+fn attempt(gate: &HashGate) -> tokio::task::JoinHandle<Result<Verification>> {
+    let gate = gate.clone();
+    tokio::spawn(async move { gate.verify(&TriedPassword::new("attempt"), None).await })
+}
+
+/// Lets other tasks run until the gate shows this load.
+async fn load_is(gate: &HashGate, running: usize, waiting: usize) {
+    while gate.load() != (GateLoad { running, waiting }) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_thousand_attempts_run_n_at_once_and_wait_m_at_most() {
+    let (hasher, mut entries) = StoppingHasher::new();
+    let gate = HashGate::new(hasher.clone(), limits(4, 64));
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    for _ in 0..2000 {
+        let (gate, answers) = (gate.clone(), answers.clone());
+        tokio::spawn(async move {
+            let before = gate.load();
+            let answer = gate.verify(&TriedPassword::new("attempt"), None).await;
+            answers.send((before, answer)).expect("the test listens");
+        });
+    }
+
+    // Nothing is done yet, so whoever is answered now is refused: all but the 68 that fit.
+    for _ in 0..2000 - 68 {
+        let (before, answer) = answered.recv().await.expect("an answer");
+        assert!(before.running <= 4 && before.waiting <= 64, "{before:?}");
+        let refused = answer.expect_err("a refusal");
+        assert!(refused.is_unavailable());
+        assert_eq!(refused.retry_after(), Some(RETRY_AFTER));
+    }
+    assert_eq!(gate.load(), GateLoad { running: 4, waiting: 64 });
+
+    hasher.open();
+    for _ in 0..68 {
+        let (_, answer) = answered.recv().await.expect("an answer");
+        assert_eq!(answer.expect("a verification"), Verification::Differs);
+        entries.recv().await.expect("a call of the hasher");
+    }
+    assert!(entries.try_recv().is_err(), "a refused attempt reached the hasher");
+    assert_eq!(hasher.most.load(Ordering::SeqCst), 4);
+    load_is(&gate, 0, 0).await;
+}
+
+/// P7
+#[tokio::test]
+async fn a_caller_that_hangs_up_leaves_the_queue() {
+    let (hasher, mut entries) = StoppingHasher::new();
+    let gate = HashGate::new(hasher.clone(), limits(1, 1));
+    let first = attempt(&gate);
+    entries.recv().await.expect("the first runs");
+    let second = attempt(&gate);
+    load_is(&gate, 1, 1).await;
+    let third = attempt(&gate).await.expect("no panic");
+    assert!(third.expect_err("the queue is full").is_unavailable());
+
+    second.abort();
+    assert!(second.await.expect_err("hung up").is_cancelled());
+    assert_eq!(gate.load(), GateLoad { running: 1, waiting: 0 });
+    let fourth = attempt(&gate);
+    load_is(&gate, 1, 1).await;
+
+    hasher.open();
+    assert!(first.await.expect("no panic").is_ok());
+    assert!(fourth.await.expect("no panic").is_ok());
+    entries.recv().await.expect("the fourth ran");
+    assert!(entries.try_recv().is_err(), "whoever hung up was hashed for");
+}
+
+/// P7
+#[tokio::test]
+async fn a_hash_whose_caller_hung_up_keeps_its_slot_until_it_is_done() {
+    let (hasher, mut entries) = StoppingHasher::new();
+    let gate = HashGate::new(hasher.clone(), limits(1, 0));
+    let first = attempt(&gate);
+    entries.recv().await.expect("the first runs");
+    first.abort();
+    assert!(first.await.expect_err("hung up").is_cancelled());
+    assert_eq!(gate.load(), GateLoad { running: 1, waiting: 0 });
+    assert!(attempt(&gate).await.expect("no panic").is_err());
+
+    hasher.open();
+    load_is(&gate, 0, 0).await;
+    assert!(attempt(&gate).await.expect("no panic").is_ok());
+}
+
+/// P7
+#[tokio::test]
+async fn hashing_leaves_the_async_worker_free() {
+    let (hasher, mut entries) = StoppingHasher::new();
+    let gate = HashGate::new(hasher.clone(), limits(1, 0));
+    let attempt = attempt(&gate);
+    // The one worker is here while the hash runs there.
+    let thread = entries.recv().await.expect("it runs");
+    assert_ne!(thread, std::thread::current().id());
+    hasher.open();
+    assert!(attempt.await.expect("no panic").is_ok());
+}
+
+#[tokio::test]
+async fn a_panic_of_the_hasher_gives_the_slot_back_and_is_not_quoted() {
+    let (hasher, _entries) = StoppingHasher::new();
+    let gate = HashGate::new(hasher, limits(1, 0));
+    for _ in 0..2 {
+        let failure = gate.rehash(&TriedPassword::new("canary")).await.expect_err("a panic");
+        assert_eq!(failure.kind(), ErrorKind::Internal);
+        assert!(!format!("{failure:?}").contains("canary"));
+    }
+    load_is(&gate, 0, 0).await;
+}
+
+/// E1
+#[tokio::test]
+async fn every_attempt_costs_one_verification_and_the_unknown_user_the_current_parameters() {
+    let hasher = PlainHasher::default();
+    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let stored = hasher.hash(b"seven lamps").expect("hashed");
+    hasher.change_parameters();
+    assert_eq!(hasher.take_calls(), [HasherCall::Hash { generation: 0 }]);
+
+    let over_long = "x".repeat(1 << 20);
+    for typed in ["seven lamps", "another", "", "\u{0}", "seven\nlamps", over_long.as_str()] {
+        let tried = TriedPassword::new(typed);
+        let known = gate.verify(&tried, Some(&stored)).await.expect("verified");
+        assert_eq!(known.matches(), typed == "seven lamps");
+        let unknown = gate.verify(&tried, None).await.expect("verified");
+        assert_eq!(unknown, Verification::Differs);
+        assert_eq!(
+            hasher.take_calls(),
+            [HasherCall::Verify { generation: Some(0) }, HasherCall::Verify { generation: None }]
+        );
+    }
+}
+
+/// E1
+#[tokio::test]
+async fn what_cannot_be_a_password_matches_nothing_not_even_its_own_hash() {
+    let hasher = PlainHasher::default();
+    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let tried = TriedPassword::new("");
+    let stored = hasher.hash(tried.as_bytes()).expect("hashed");
+    let verified = gate.verify(&tried, Some(&stored)).await.expect("verified");
+    assert_eq!(verified, Verification::Differs);
+    assert!(gate.rehash(&tried).await.is_err());
+}
+
+/// P6
+#[tokio::test]
+async fn an_outdated_hash_says_so_and_is_renewed() {
+    let hasher = PlainHasher::default();
+    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let text = "seven lamps over the quay";
+    let password =
+        NewPassword::parse(text, &PasswordPolicy::default(), None).expect("a good password");
+    let stored = gate.hash(password).await.expect("hashed");
+    let tried = TriedPassword::new(text);
+    assert_eq!(gate.verify(&tried, Some(&stored)).await.expect("verified"), Verification::Matches);
+
+    hasher.change_parameters();
+    assert_eq!(
+        gate.verify(&tried, Some(&stored)).await.expect("verified"),
+        Verification::MatchesOutdated
+    );
+    let renewed = gate.rehash(&tried).await.expect("hashed");
+    assert_eq!(gate.verify(&tried, Some(&renewed)).await.expect("verified"), Verification::Matches);
+}
+
+#[tokio::test]
+async fn a_stored_hash_that_cannot_be_read_is_our_fault_and_no_wrong_password() {
+    let gate = HashGate::new(Arc::new(PlainHasher::default()), limits(1, 0));
+    let tried = TriedPassword::new("attempt");
+    let failure = gate.verify(&tried, Some("garbage")).await.expect_err("an error");
+    assert_eq!(failure.kind(), ErrorKind::Internal);
+    assert_eq!(gate.check("garbage").expect_err("an error").kind(), ErrorKind::Internal);
+}
