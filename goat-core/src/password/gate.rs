@@ -175,7 +175,7 @@ impl HashGate {
         let hasher = Arc::clone(&self.hasher);
         let task = tokio::task::spawn_blocking(move || {
             // The slot is given back when the work is done, whether or not anybody still waits.
-            drop(slot);
+            let _slot = slot;
             work(&*hasher)
         });
         match task.await {

@@ -1,3 +1,5 @@
+//! What a text must be to become a password, and what becomes of it.
+
 use super::*;
 
 fn default(text: &str) -> Result<NewPassword, Vec<PasswordFault>> {
