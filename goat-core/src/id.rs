@@ -59,6 +59,12 @@ macro_rules! identifiers {
                 parse(text).map(Self)
             }
 
+            /// The time that it sorts by: when it was made, where [`Self::generate`] made it.
+            #[must_use]
+            pub fn made_at(self) -> Timestamp {
+                Timestamp::from_millis(self.0.timestamp_ms().cast_signed())
+            }
+
             /// The number behind the text.
             #[must_use]
             pub const fn as_u128(self) -> u128 {

@@ -3,6 +3,7 @@
 mod store;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 pub use store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
@@ -111,22 +112,33 @@ impl Session {
     /// What becomes of it when a refresh token is presented: the rule of rotation, for every store
     /// that can run it inside its own transaction.
     ///
-    /// A token works once. The direct predecessor of the current token is honoured again until the
-    /// leeway ends, or the current token is used, since then it is the direct predecessor no more.
+    /// A token works once. The direct predecessor of the current token is honoured again while the
+    /// leeway since its use lasts, and until the current token is used, since then it is the direct
+    /// predecessor no more. With a leeway of zero it is never honoured, also where `now` lies before
+    /// its use, because nodes' clocks differ.
     #[must_use]
-    pub fn judge(&self, presented: TokenId, now: Timestamp, leeway_end: Timestamp) -> Judgement {
+    pub fn judge(&self, presented: TokenId, now: Timestamp, leeway: Duration) -> Judgement {
+        let is_honoured = |previous: Predecessor| {
+            previous.id == presented && !leeway.is_zero() && now < previous.used_at + leeway
+        };
         if self.is_expired(now) {
             Judgement::Over
         } else if presented == self.current.id {
             Judgement::Rotate
-        } else if self
-            .previous
-            .is_some_and(|previous| previous.id == presented && previous.used_at > leeway_end)
-        {
+        } else if self.previous.is_some_and(is_honoured) {
             Judgement::Repeat
         } else {
             Judgement::Reuse
         }
+    }
+
+    /// What [`Judgement::Rotate`] makes of it: the successor is current, the current token is the
+    /// predecessor, and the session lives as long as the successor does.
+    pub fn rotate(&mut self, successor: RefreshToken, now: Timestamp) {
+        self.previous = Some(Predecessor { id: self.current.id, used_at: now });
+        self.last_used_at = now;
+        self.idle_at = successor.expires_at.min(self.ends_at);
+        self.current = successor;
     }
 }
 

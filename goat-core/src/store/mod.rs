@@ -1,5 +1,9 @@
 //! Storage: the bundle of ports that a goat stands on, and the backends that come with it.
 
+pub mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod sql;
+
 use std::sync::Arc;
 
 use crate::access::RoleStore;

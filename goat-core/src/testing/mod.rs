@@ -4,5 +4,9 @@
 //! here.
 
 mod clock;
+pub mod roles;
+mod sample;
+pub mod sessions;
+pub mod users;
 
 pub use clock::ManualClock;

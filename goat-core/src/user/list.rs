@@ -65,7 +65,8 @@ pub struct UserFilter {
     pub sort: Sort,
     /// Which page.
     pub page: PageRequest,
-    /// Go on after this user in the default order, instead of by page.
+    /// Go on after this user in the default order, instead of by page and in another order. A user
+    /// who is gone, or hidden from the caller, stands where the time in the id says.
     pub after: Option<UserId>,
 }
 

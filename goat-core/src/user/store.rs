@@ -29,13 +29,14 @@ pub struct Snapshot {
     pub others_administer: bool,
 }
 
-/// What a write does to its target.
+/// What a write does to its target. `Nothing` and `Delete` need one: without it the write ends as
+/// refused with [`ErrorKind::NotFound`].
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
 pub enum Change {
     /// Nothing: things are so already.
     Nothing,
-    /// The target becomes this; it is made if there was none.
+    /// The target becomes this; it is made if there was none. The account's id is the target's.
     Put(Account),
     /// The target is no more.
     Delete,

@@ -1,0 +1,198 @@
+//! Sessions in memory.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::id::{SessionId, UserId};
+use crate::page::{Page, PageRequest};
+use crate::session::{
+    Judgement, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+};
+
+/// Sessions in memory: when it ends, everyone is logged out.
+#[derive(Default)]
+pub struct MemorySessions {
+    state: Mutex<State>,
+}
+
+/// Invariant: `owners` has exactly the sessions that lie in `users`, and no map there is empty.
+#[derive(Default)]
+struct State {
+    users: HashMap<UserId, HashMap<SessionId, Session>>,
+    owners: HashMap<SessionId, UserId>,
+}
+
+impl MemorySessions {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemorySessions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MemorySessions")
+    }
+}
+
+impl State {
+    fn get(&mut self, id: SessionId) -> Option<&mut Session> {
+        let owner = self.owners.get(&id)?;
+        self.users.get_mut(owner)?.get_mut(&id)
+    }
+
+    fn of(&self, user: UserId) -> impl Iterator<Item = &Session> {
+        self.users.get(&user).into_iter().flat_map(HashMap::values)
+    }
+
+    fn insert(&mut self, session: &Session) {
+        self.owners.insert(session.id, session.user);
+        self.users.entry(session.user).or_default().insert(session.id, session.clone());
+    }
+
+    fn remove(&mut self, id: SessionId) -> bool {
+        let Some(owner) = self.owners.remove(&id) else { return false };
+        if let Some(sessions) = self.users.get_mut(&owner) {
+            sessions.remove(&id);
+            if sessions.is_empty() {
+                self.users.remove(&owner);
+            }
+        }
+        true
+    }
+
+    fn rotate(&mut self, rotation: &Rotation) -> Rotated {
+        let &Rotation { now, presented, .. } = rotation;
+        let found = self.get(rotation.session).filter(|session| session.user == rotation.user);
+        let Some(session) = found else { return Rotated::Unknown };
+        match session.judge(presented, now, rotation.leeway) {
+            Judgement::Over => Rotated::Unknown,
+            Judgement::Repeat => Rotated::Repeated(session.clone()),
+            Judgement::Rotate => {
+                session.rotate(rotation.successor.clone(), now);
+                Rotated::Rotated(session.clone())
+            }
+            Judgement::Reuse => {
+                let session = session.clone();
+                self.remove(session.id);
+                Rotated::Reused(session)
+            }
+        }
+    }
+
+    fn displace(&mut self, kept: &Session, most: u32) -> Vec<SessionId> {
+        let others = self.of(kept.user).filter(|session| session.id != kept.id);
+        let mut others: Vec<_> = others
+            .map(|session| (!session.is_expired(kept.created_at), session.created_at, session.id))
+            .collect();
+        others.sort_by_key(|&order| Reverse(order));
+        let surplus = others.into_iter().skip(most.saturating_sub(1) as usize);
+        let surplus: Vec<_> = surplus.map(|(_, _, id)| id).collect();
+        for id in &surplus {
+            self.remove(*id);
+        }
+        surplus
+    }
+}
+
+/// Whether the session is alive for its user.
+fn is_alive(session: &Session, epoch: SessionEpoch, now: Timestamp) -> bool {
+    !session.is_expired(now) && epoch.covers(session.id, session.epoch)
+}
+
+#[async_trait]
+impl SessionStore for MemorySessions {
+    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
+        let mut state = self.lock();
+        state.insert(session);
+        Ok(state.displace(session, most))
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        let found = self.lock().get(id).cloned();
+        Ok(found.map(|session| SessionView { session, owner: None }))
+    }
+
+    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        Ok(self.lock().rotate(rotation))
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        let state = self.lock();
+        let alive = state.of(user).filter(|session| is_alive(session, epoch, now));
+        let mut alive: Vec<Session> = alive.cloned().collect();
+        alive.sort_by_key(|session| Reverse((session.created_at, session.id)));
+        Ok(Page::of(alive, page))
+    }
+
+    async fn revoke(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        sessions: &[SessionId],
+    ) -> Result<Revoked, StoreError> {
+        let mut state = self.lock();
+        let is_revocable = |id: &SessionId| {
+            let sessions = state.users.get(&user);
+            let session = sessions.and_then(|sessions| sessions.get(id));
+            session.is_some_and(|session| is_alive(session, epoch, now))
+        };
+        if !sessions.iter().all(is_revocable) {
+            return Ok(Revoked::Missing);
+        }
+        for id in sessions {
+            state.remove(*id);
+        }
+        Ok(Revoked::All(sessions.len() as u64))
+    }
+
+    async fn revoke_all(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        kept: Option<SessionId>,
+    ) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let ended: Vec<_> = state
+            .of(user)
+            .filter(|session| Some(session.id) != kept)
+            .map(|session| (session.id, is_alive(session, epoch, now)))
+            .collect();
+        for (id, _) in &ended {
+            state.remove(*id);
+        }
+        Ok(ended.into_iter().filter(|(_, was_alive)| *was_alive).count() as u64)
+    }
+
+    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+        Ok(self.lock().remove(id))
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let all = state.users.values().flat_map(HashMap::values);
+        let over = all.filter(|session| session.is_expired(now)).map(|session| session.id);
+        let over: Vec<_> = over.take(most as usize).collect();
+        for id in &over {
+            state.remove(*id);
+        }
+        Ok(over.len() as u64)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
