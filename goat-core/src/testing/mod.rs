@@ -5,7 +5,7 @@
 
 mod clock;
 pub mod roles;
-mod sample;
+pub(crate) mod sample;
 pub mod sessions;
 pub mod users;
 

@@ -14,30 +14,30 @@ use crate::session::{RefreshToken, Session, SessionEpoch};
 use crate::user::{Account, Email, Status, User};
 
 /// Where a suite's time begins: 2026-01-01T00:00:00Z.
-pub(super) const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
+pub(crate) const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// A moment after the start.
-pub(super) fn later(seconds: u64) -> Timestamp {
+pub(crate) fn later(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
 }
 
 /// A word that nobody else uses, so that cases do not meet in the store.
-pub(super) fn word() -> String {
+pub(crate) fn word() -> String {
     TokenId::generate(START).to_string().to_lowercase()
 }
 
 /// A role that nobody else uses.
-pub(super) fn role() -> Role {
+pub(crate) fn role() -> Role {
     Role::parse(&word()).expect("a role's name")
 }
 
 /// An active user.
-pub(super) fn account(role: &Role) -> Account {
+pub(crate) fn account(role: &Role) -> Account {
     account_of(role, &format!("{}@example.org", word()))
 }
 
 /// An active user with an address.
-pub(super) fn account_of(role: &Role, email: &str) -> Account {
+pub(crate) fn account_of(role: &Role, email: &str) -> Account {
     Account {
         user: User {
             id: UserId::generate(START),
@@ -54,7 +54,7 @@ pub(super) fn account_of(role: &Role, email: &str) -> Account {
 }
 
 /// A refresh token that lives for an hour.
-pub(super) fn token(issued_at: Timestamp) -> RefreshToken {
+pub(crate) fn token(issued_at: Timestamp) -> RefreshToken {
     RefreshToken {
         id: TokenId::generate(issued_at),
         issued_at,
@@ -64,7 +64,7 @@ pub(super) fn token(issued_at: Timestamp) -> RefreshToken {
 }
 
 /// A session that ends in an hour if it is idle, and in a day at the latest.
-pub(super) fn session(user: UserId, created_at: Timestamp) -> Session {
+pub(crate) fn session(user: UserId, created_at: Timestamp) -> Session {
     let current = token(created_at);
     Session {
         id: SessionId::generate(created_at),
@@ -82,7 +82,7 @@ pub(super) fn session(user: UserId, created_at: Timestamp) -> Session {
 }
 
 /// Lets tasks loose at one moment; answers what each made.
-pub(super) async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
+pub(crate) async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,

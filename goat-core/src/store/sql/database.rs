@@ -5,7 +5,10 @@ use std::sync::Arc;
 use sqlx::{Pool, Transaction};
 
 use crate::access::RoleStore;
+use crate::limit::LimitStore;
+use crate::notice::LocalNotices;
 use crate::session::SessionStore;
+use crate::store::Stores;
 use crate::user::UserStore;
 
 use super::Database;
@@ -66,6 +69,24 @@ impl Database {
     #[must_use]
     pub fn sessions_without_users(&self) -> Arc<dyn SessionStore> {
         Arc::new(Sessions::without_users(self.pools.clone()))
+    }
+
+    /// Everything that is kept here, beside limits and notices, which are not: notices stay within
+    /// this process. Where something is kept elsewhere, replace it:
+    ///
+    /// ```ignore
+    /// let elsewhere = Stores { users: other.users(), sessions: database.sessions_without_users(),
+    ///     ..database.stores(limits) };
+    /// ```
+    #[must_use]
+    pub fn stores(&self, limits: Arc<dyn LimitStore>) -> Stores {
+        Stores {
+            users: self.users(),
+            roles: self.roles(),
+            sessions: self.sessions(),
+            limits,
+            notices: Arc::new(LocalNotices::default()),
+        }
     }
 
     /// Closes every connection, once the calls under way are done. Later calls find the database

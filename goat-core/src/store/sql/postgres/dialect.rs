@@ -122,3 +122,22 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     name: "initial",
     sql: include_str!("../migrations/postgres/0001_initial.sql"),
 }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// O1.
+    #[test]
+    fn what_passes_is_told_from_what_is_broken() {
+        for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["55P03", "57014", "57P01", "57P03", "58030"] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["23505", "22021", "42P01", "25P02", "XX000", "", "5"] {
+            assert!(!passes(code), "{code}");
+        }
+    }
+}

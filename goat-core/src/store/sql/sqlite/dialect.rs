@@ -71,31 +71,46 @@ pub(super) fn at(operation: &'static str) -> impl Fn(Failure) -> StoreError {
     move |failure| failure.in_operation(operation, passes)
 }
 
-/// Whether another try later may help: locked, full, read-only, out of memory or of files. The
-/// codes are those of <https://www.sqlite.org/rescode.html>, the primary one in the lowest byte.
+/// Whether another process is in the way.
+pub(super) fn is_held(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref().and_then(primary), Some(code::BUSY | code::LOCKED))
+}
+
+/// Whether another try later may help: locked, full, read-only, out of memory or of files.
 fn passes(code: &str) -> bool {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const OUT_OF_MEMORY: u32 = 7;
-    const READ_ONLY: u32 = 8;
-    const INTERRUPTED: u32 = 9;
-    const INPUT_OUTPUT: u32 = 10;
-    const FULL: u32 = 13;
-    const CANNOT_OPEN: u32 = 14;
-    const LOCKING_PROTOCOL: u32 = 15;
-    let primary = code.parse::<u32>().map(|code| code & 0xff);
     matches!(
-        primary,
-        Ok(BUSY
-            | LOCKED
-            | OUT_OF_MEMORY
-            | READ_ONLY
-            | INTERRUPTED
-            | INPUT_OUTPUT
-            | FULL
-            | CANNOT_OPEN
-            | LOCKING_PROTOCOL)
+        primary(code),
+        Some(
+            code::BUSY
+                | code::LOCKED
+                | code::OUT_OF_MEMORY
+                | code::READ_ONLY
+                | code::INTERRUPTED
+                | code::INPUT_OUTPUT
+                | code::FULL
+                | code::CANNOT_OPEN
+                | code::LOCKING_PROTOCOL
+        )
     )
+}
+
+/// Primary result codes, from <https://www.sqlite.org/rescode.html>.
+mod code {
+    pub(super) const BUSY: u32 = 5;
+    pub(super) const LOCKED: u32 = 6;
+    pub(super) const OUT_OF_MEMORY: u32 = 7;
+    pub(super) const READ_ONLY: u32 = 8;
+    pub(super) const INTERRUPTED: u32 = 9;
+    pub(super) const INPUT_OUTPUT: u32 = 10;
+    pub(super) const FULL: u32 = 13;
+    pub(super) const CANNOT_OPEN: u32 = 14;
+    pub(super) const LOCKING_PROTOCOL: u32 = 15;
+}
+
+/// The primary code of an extended one: its lowest byte.
+fn primary(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
 /// The names of all tables.
@@ -115,3 +130,19 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     name: "initial",
     sql: include_str!("../migrations/sqlite/0001_initial.sql"),
 }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// O1: extended codes count by their primary one.
+    #[test]
+    fn what_passes_is_told_from_what_is_broken() {
+        for code in ["5", "261", "517", "6", "8", "264", "10", "522", "13", "14", "15"] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["1", "11", "19", "1555", "2067", "26", "", "x"] {
+            assert!(!passes(code), "{code}");
+        }
+    }
+}

@@ -138,15 +138,15 @@ async fn start_log(pool: &SqlitePool, path: &Path, patience: Duration) -> Result
     const PAUSE: Duration = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     let mode: String = loop {
-        let failure = match sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await {
+        match sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await {
             Ok(mode) => break mode,
-            Err(error) => dialect::at("open")(error.into()),
-        };
-        if !failure.is_unavailable() {
-            return Err(cannot_open(path, &failure));
-        }
-        if waited >= patience {
-            return Err(failure.into());
+            Err(error) if !dialect::is_held(&error) => {
+                return Err(cannot_open(path, &error));
+            }
+            Err(error) if waited >= patience => {
+                return Err(dialect::at("open")(error.into()).into());
+            }
+            Err(_) => {}
         }
         waited += PAUSE;
         tokio::time::sleep(PAUSE).await;
