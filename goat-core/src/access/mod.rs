@@ -1,6 +1,6 @@
 //! Access: roles, the permissions they have, and who may act on whom.
 
-mod access;
+mod current;
 mod permission;
 mod policy;
 mod principal;
@@ -17,7 +17,7 @@ pub use service::{RoleSummary, Roles};
 pub use store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
 pub use table::Rights;
 
-pub(crate) use access::Access;
+pub(crate) use current::Access;
 pub(crate) use policy::{Policy, Standing};
 pub(crate) use principal::ActorFacts;
 pub(crate) use table::{RoleTable, Table};

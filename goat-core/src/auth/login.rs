@@ -54,7 +54,7 @@ impl Flows {
             Err(error) => {
                 let event = EventKind::SignInFailed(error.kind());
                 let event = Event::new(event, self.time().now(), Doer::Anonymous);
-                self.observer().observe(&event.from_address(request.origin.address));
+                self.observer().observe(&event.seen_from(request.origin.address));
                 Err(error.with_charges(charge))
             }
         }
@@ -140,7 +140,7 @@ impl Flows {
         let signed_in = Event::new(EventKind::SignedIn, now, Doer::User(id))
             .on(id)
             .in_session(session.id)
-            .from_address(session.address);
+            .seen_from(session.address);
         self.observer().observe(&signed_in);
         self.after_login(id, displaced);
         Ok(SignedIn { user, session: session.id, tokens })

@@ -61,7 +61,7 @@ impl Flows {
         {
             let kind = EventKind::RefreshFailed(error.kind());
             let event = Event::new(kind, self.time().now(), Doer::Anonymous);
-            self.observer().observe(&event.from_address(address));
+            self.observer().observe(&event.seen_from(address));
         }
         result
     }
@@ -121,7 +121,7 @@ impl Flows {
         let event = Event::new(kind, now, Doer::User(session.user))
             .on(session.user)
             .in_session(session.id)
-            .from_address(address);
+            .seen_from(address);
         self.observer().observe(&event);
         let tokens = self.sign(&session, permissions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
@@ -133,7 +133,7 @@ impl Flows {
         let event = Event::new(EventKind::TokenReused, self.time().now(), Doer::Anonymous)
             .on(session.user)
             .in_session(session.id)
-            .from_address(address);
+            .seen_from(address);
         self.observer().observe(&event);
         ErrorKind::TokenReused.into()
     }

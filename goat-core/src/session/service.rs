@@ -103,7 +103,7 @@ impl Sessions {
                         inner.verdicts.session_ended(user, session).await;
                     }
                     let kind = EventKind::SessionsRevoked(count);
-                    inner.observe(Event::new(kind, now, Doer::User(user)).on(user));
+                    inner.observe(&Event::new(kind, now, Doer::User(user)).on(user));
                     Ok(count)
                 }
             }
@@ -197,8 +197,8 @@ fn next_epoch(account: &Account, kept: Option<SessionId>) -> Change {
 }
 
 impl Inner {
-    fn observe(&self, event: Event) {
-        self.observer.observe(&event);
+    fn observe(&self, event: &Event) {
+        self.observer.observe(event);
     }
 
     async fn epoch_of(&self, user: UserId) -> Result<SessionEpoch> {
@@ -224,7 +224,7 @@ impl Inner {
         self.verdicts.user_changed(user).await;
         let now = self.time.now();
         let count = self.sessions.revoke_all(user, before.epoch, now, kept).await?;
-        self.observe(Event::new(EventKind::SessionsRevoked(count), now, doer).on(user));
+        self.observe(&Event::new(EventKind::SessionsRevoked(count), now, doer).on(user));
         Ok(count)
     }
 }
