@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tracing::Instrument as _;
+
 /// Runs a future on a task of its own and waits for it. If the caller is dropped, the work goes on.
 ///
 /// A write commits first and tells caches and other nodes after; a client that hangs up between
@@ -9,7 +11,8 @@ use std::future::Future;
 pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
-    match tokio::spawn(work).await {
+    // In the caller's span, so that what is logged on the way names the same request.
+    match tokio::spawn(work.in_current_span()).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
