@@ -1,7 +1,9 @@
 //! What the suites of storage have in common: users and sessions to begin with, and races.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Barrier;
@@ -97,4 +99,18 @@ where
         });
     }
     set.join_all().await
+}
+
+/// Polls a future so many times at most, and drops it then.
+pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    poll_fn(|context| {
+        if polls == times {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
 }

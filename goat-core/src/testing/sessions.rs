@@ -27,7 +27,7 @@ use crate::id::{SessionId, UserId};
 use crate::page::PageRequest;
 use crate::session::{Revoked, Session, SessionEpoch, SessionStore};
 
-use super::sample::{START, later, race, session};
+use super::sample::{START, later, polled, race, session};
 
 /// Runs every case.
 pub async fn conformance(store: &Arc<dyn SessionStore>) {
@@ -50,6 +50,7 @@ pub async fn conformance(store: &Arc<dyn SessionStore>) {
     all_sessions_end_but_the_kept_one(store).await;
     a_session_ends_once(store).await;
     a_purge_takes_what_is_over_and_no_more_than_asked(store).await;
+    a_dropped_call_leaves_nothing_half_done(store).await;
     store.ping().await.expect("the store answers");
 }
 
@@ -294,4 +295,26 @@ pub async fn a_purge_takes_what_is_over_and_no_more_than_asked(store: &Arc<dyn S
         assert_eq!(find(store, session.id).await.is_some(), number >= 3, "{number}");
     }
     store.revoke_all(user, SessionEpoch::default(), now, None).await.expect("the store answers");
+}
+
+/// A call that is dropped, wherever it stands, did all that it was to do or nothing, and leaves the
+/// store in order.
+pub async fn a_dropped_call_leaves_nothing_half_done(store: &Arc<dyn SessionStore>) {
+    let user = UserId::generate(START);
+    let mut made = some(store, user, 1).await;
+    let mut is_finished = false;
+    for times in 0..40 {
+        // It makes one session and ends another: there is always exactly one.
+        let next = session(user, later(1 + times));
+        made.push(next.clone());
+        let polls = usize::try_from(times).expect("a small number");
+        is_finished |= polled(store.create(&next, 1), polls).await.is_some();
+        let alive = alive(store, user).await;
+        assert_eq!(alive.len(), 1, "after {times} polls");
+        assert!(ids(&made).contains(&alive[0]));
+    }
+    assert!(is_finished, "forty polls are enough for a call");
+    let last = session(user, later(50));
+    store.create(&last, 1).await.expect("the store answers");
+    assert_eq!(alive(store, user).await, [last.id]);
 }

@@ -20,6 +20,7 @@
 #![expect(clippy::missing_panics_doc, reason = "to panic is what all of these are for")]
 
 mod list;
+mod races;
 
 use std::sync::Arc;
 
@@ -27,16 +28,23 @@ pub use list::{
     a_list_goes_on_after_a_user, a_list_is_what_filter_order_and_page_say,
     hidden_users_are_in_no_list,
 };
+pub use races::{
+    a_system_without_administrator_gets_one_at_most,
+    a_write_never_comes_after_the_fall_of_its_actor,
+    administrators_removed_by_the_system_at_once_leave_one,
+    administrators_who_demote_each_other_at_once_leave_one, no_write_is_lost_to_another,
+    sign_ins_and_writes_do_not_undo_one_another, sign_ups_with_one_address_at_once_make_one_user,
+    writes_of_one_new_user_at_once_make_it_once,
+};
 
 use crate::access::Role;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
-use crate::session::SessionEpoch;
 use crate::user::{
     Account, Change, Email, Rehashed, Snapshot, Status, UserStore, UserWrite, Written,
 };
 
-use super::sample::{START, account, account_of, later, race, role, word};
+use super::sample::{START, account, account_of, later, role, word};
 
 /// Runs every case.
 pub async fn conformance(store: &Arc<dyn UserStore>) {
@@ -53,6 +61,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     administrators_removed_by_the_system_at_once_leave_one(store).await;
     a_system_without_administrator_gets_one_at_most(store).await;
     no_write_is_lost_to_another(store).await;
+    a_write_never_comes_after_the_fall_of_its_actor(store).await;
     a_sign_in_is_noted_and_touches_nothing_else(store).await;
     a_hash_is_replaced_only_if_it_is_still_there(store).await;
     sign_ins_and_writes_do_not_undo_one_another(store).await;
@@ -160,41 +169,6 @@ pub async fn an_address_belongs_to_one_user(store: &Arc<dyn UserStore>) {
     assert!(matches!(put(store, &first).await, Written::Changed { .. }));
 }
 
-/// Of many who sign up with one address at once, one gets it.
-pub async fn sign_ups_with_one_address_at_once_make_one_user(store: &Arc<dyn UserStore>) {
-    let (role, email) = (role(), format!("{}@example.org", word()));
-    let outcomes = race(16, |_| {
-        let (store, account) = (Arc::clone(store), account_of(&role, &email));
-        async move { (account.user.id, put(&store, &account).await) }
-    })
-    .await;
-    let made = |(_, written): &&(UserId, Written)| matches!(written, Written::Changed { .. });
-    let winners: Vec<UserId> = outcomes.iter().filter(made).map(|(id, _)| *id).collect();
-    let taken = outcomes.iter().filter(|(_, written)| matches!(written, Written::EmailTaken));
-    assert_eq!((winners.len(), taken.count()), (1, 15));
-    let holder = store.by_email(&email).await.expect("the store answers").expect("the user");
-    assert_eq!(holder.user.id, winners[0]);
-}
-
-/// A write that finds no target, and is overtaken by one that makes it, decides anew.
-pub async fn writes_of_one_new_user_at_once_make_it_once(store: &Arc<dyn UserStore>) {
-    let account = account(&role());
-    let outcomes = race(8, |_| {
-        let (store, account) = (Arc::clone(store), account.clone());
-        async move {
-            let decide = |snapshot: &Snapshot| match &snapshot.target {
-                None => Ok(Change::Put(account.clone())),
-                Some(_) => Ok(Change::Nothing),
-            };
-            write(&store, None, account.user.id, &account.user.role, &decide).await
-        }
-    })
-    .await;
-    let made = outcomes.iter().filter(|written| matches!(written, Written::Changed { .. }));
-    let found = outcomes.iter().filter(|written| matches!(written, Written::Unchanged(_)));
-    assert_eq!((made.count(), found.count()), (1, 7));
-}
-
 /// What the rules refuse leaves no trace.
 pub async fn a_refused_write_changes_nothing(store: &Arc<dyn UserStore>) {
     let account = account(&role());
@@ -276,107 +250,6 @@ pub async fn others_administer_if_active_in_the_top_role(store: &Arc<dyn UserSto
     write(store, Some(target.user.id), target.user.id, &top, &expect(true)).await;
 }
 
-/// Refuses to take the last administrator away.
-fn demote(to: &Role) -> impl Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync {
-    let to = to.clone();
-    move |snapshot| {
-        if !snapshot.others_administer {
-            return Err(ErrorKind::LastAdministrator);
-        }
-        let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
-        account.user.role = to.clone();
-        Ok(Change::Put(account))
-    }
-}
-
-/// A3: two administrators who demote each other at once leave one.
-pub async fn administrators_who_demote_each_other_at_once_leave_one(store: &Arc<dyn UserStore>) {
-    for _ in 0..10 {
-        let (top, low) = (role(), role());
-        let pair = [account(&top), account(&top)];
-        for account in &pair {
-            put(store, account).await;
-        }
-        let outcomes = race(2, |number| {
-            let (store, top, low) = (Arc::clone(store), top.clone(), low.clone());
-            let (actor, target) = (pair[number].user.id, pair[1 - number].user.id);
-            async move { write(&store, Some(actor), target, &top, &demote(&low)).await }
-        })
-        .await;
-        assert_one_is_left(store, &top, &outcomes).await;
-    }
-}
-
-/// A3: the same where nobody acts but the system, by deletion.
-pub async fn administrators_removed_by_the_system_at_once_leave_one(store: &Arc<dyn UserStore>) {
-    for _ in 0..10 {
-        let top = role();
-        let pair = [account(&top), account(&top)];
-        for account in &pair {
-            put(store, account).await;
-        }
-        let outcomes = race(2, |number| {
-            let (store, top, target) = (Arc::clone(store), top.clone(), pair[number].user.id);
-            async move {
-                let decide = |snapshot: &Snapshot| {
-                    let left = snapshot.others_administer;
-                    if left { Ok(Change::Delete) } else { Err(ErrorKind::LastAdministrator) }
-                };
-                write(&store, None, target, &top, &decide).await
-            }
-        })
-        .await;
-        assert_one_is_left(store, &top, &outcomes).await;
-    }
-}
-
-async fn assert_one_is_left(store: &Arc<dyn UserStore>, top: &Role, outcomes: &[Written]) {
-    let refusal = Written::Refused(ErrorKind::LastAdministrator);
-    let is_refusal = |written: &&Written| format!("{written:?}") == format!("{refusal:?}");
-    assert_eq!(outcomes.iter().filter(is_refusal).count(), 1, "{outcomes:?}");
-    assert!(store.anyone_active_in(top).await.expect("the store answers"));
-}
-
-/// Who becomes an administrator because there is none does so alone.
-pub async fn a_system_without_administrator_gets_one_at_most(store: &Arc<dyn UserStore>) {
-    let top = role();
-    let outcomes = race(8, |_| {
-        let (store, account) = (Arc::clone(store), account(&top));
-        async move {
-            let decide = |snapshot: &Snapshot| {
-                let is_first = !snapshot.others_administer;
-                if is_first { Ok(Change::Put(account.clone())) } else { Err(ErrorKind::Forbidden) }
-            };
-            write(&store, None, account.user.id, &account.user.role, &decide).await
-        }
-    })
-    .await;
-    let made = outcomes.iter().filter(|written| matches!(written, Written::Changed { .. }));
-    assert_eq!(made.count(), 1, "{outcomes:?}");
-}
-
-/// What `decide` saw holds at the commit: as many raises as were made are counted.
-pub async fn no_write_is_lost_to_another(store: &Arc<dyn UserStore>) {
-    let (account, actor) = (account(&role()), account(&role()));
-    put(store, &account).await;
-    put(store, &actor).await;
-    let (target, actor) = (account.user.id, actor.user.id);
-    race(24, |number| {
-        let (store, top) = (Arc::clone(store), account.user.role.clone());
-        async move {
-            let decide = |snapshot: &Snapshot| {
-                let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
-                account.epoch = account.epoch.next(None);
-                Ok(Change::Put(account))
-            };
-            let actor = (number % 2 == 0).then_some(actor);
-            write(&store, actor, target, &top, &decide).await
-        }
-    })
-    .await;
-    assert_eq!(read(store, target).await.epoch, SessionEpoch { number: 24, kept: None });
-}
-
 /// A sign-in sets the time of the last one, and not back; nobody is made by it.
 pub async fn a_sign_in_is_noted_and_touches_nothing_else(store: &Arc<dyn UserStore>) {
     let account = account(&role());
@@ -403,33 +276,6 @@ pub async fn a_hash_is_replaced_only_if_it_is_still_there(store: &Arc<dyn UserSt
         let rehashed = Some(Rehashed { old, new });
         store.signed_in(id, later(1), rehashed).await.expect("answers").expect("the user");
         assert_eq!(read(store, id).await.password_hash.expose(), expected);
-    }
-}
-
-/// Neither takes back what the other wrote.
-pub async fn sign_ins_and_writes_do_not_undo_one_another(store: &Arc<dyn UserStore>) {
-    for _ in 0..10 {
-        let account = account(&role());
-        let id = account.user.id;
-        put(store, &account).await;
-        race(2, |number| {
-            let (store, top) = (Arc::clone(store), account.user.role.clone());
-            async move {
-                if number == 0 {
-                    store.signed_in(id, later(3), None).await.expect("answers").expect("the user");
-                    return;
-                }
-                let suspend = |snapshot: &Snapshot| {
-                    let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
-                    account.user.status = Status::Suspended;
-                    Ok(Change::Put(account))
-                };
-                write(&store, None, id, &top, &suspend).await;
-            }
-        })
-        .await;
-        let user = read(store, id).await.user;
-        assert_eq!((user.status, user.last_login_at), (Status::Suspended, Some(later(3))));
     }
 }
 

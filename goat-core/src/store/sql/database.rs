@@ -12,7 +12,7 @@ use crate::store::Stores;
 use crate::user::UserStore;
 
 use super::Database;
-use super::dialect::{BEGIN, Db};
+use super::dialect::{self, Db};
 use super::roles::Roles;
 use super::sessions::Sessions;
 use super::users::Users;
@@ -28,7 +28,7 @@ pub(super) struct Pools {
 impl Pools {
     /// Begins a write. If it is dropped before it commits, nothing happened.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Db>, Failure> {
-        Ok(self.write.begin_with(BEGIN).await?)
+        Ok(dialect::begin(&self.write).await?)
     }
 
     /// Whether the database answers.

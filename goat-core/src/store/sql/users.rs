@@ -77,61 +77,14 @@ impl Users {
     }
 
     async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
-        // ATOMIC: what is locked stays as it was read until the commit; the guard comes first, as
-        // everywhere. Dropping the transaction takes everything back.
         let mut transaction = self.pools.begin().await?;
-        if is_guarded {
-            dialect::lock_guard(&mut transaction).await?;
+        let attempt = decide_and_save(&mut transaction, write, is_guarded).await?;
+        if let Attempt::Done(Written::Changed { .. } | Written::Deleted(_)) = attempt {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
         }
-        let target = lock_account(&mut transaction, write.target).await?;
-        let actor = match write.actor {
-            Some(id) => lock_actor(&mut transaction, id).await?,
-            None => None,
-        };
-        let others_administer =
-            is_anyone_active(&mut transaction, write.top_role, Some(write.target)).await?;
-        let snapshot = Snapshot { actor, target, others_administer };
-        let change = (write.decide)(&snapshot);
-        let before = snapshot.target;
-
-        let after = match change {
-            Err(kind) => return Ok(Attempt::Done(Written::Refused(kind))),
-            Ok(Change::Put(after)) => Some(after),
-            Ok(Change::Delete) => None,
-            Ok(Change::Nothing) => {
-                let unchanged = before.map_or(Written::Refused(ErrorKind::NotFound), |account| {
-                    Written::Unchanged(account)
-                });
-                return Ok(Attempt::Done(unchanged));
-            }
-        };
-        let administers = |account: &Option<Account>| {
-            account.as_ref().is_some_and(|account| {
-                account.user.role == *write.top_role && account.user.status == Status::Active
-            })
-        };
-        if !is_guarded && administers(&before) != administers(&after) {
-            return Ok(Attempt::NeedsGuard);
-        }
-        let written = match (&before, &after) {
-            (None, None) => return Ok(Attempt::Done(Written::Refused(ErrorKind::NotFound))),
-            (None, Some(after)) => insert(&mut transaction, after).await,
-            (Some(_), Some(after)) => update(&mut transaction, after).await,
-            (Some(_), None) => delete(&mut transaction, write.target).await,
-        };
-        match written {
-            Ok(()) => transaction.commit().await?,
-            Err(error) => match dialect::taken(&error) {
-                Some(Taken::Email) => return Ok(Attempt::Done(Written::EmailTaken)),
-                Some(Taken::Id) => return Ok(Attempt::Overtaken),
-                None => return Err(error.into()),
-            },
-        }
-        Ok(match (before, after) {
-            (before, Some(after)) => Attempt::Done(Written::Changed { before, after }),
-            (Some(before), None) => Attempt::Done(Written::Deleted(before)),
-            (None, None) => Attempt::Done(Written::Refused(ErrorKind::NotFound)),
-        })
+        Ok(attempt)
     }
 
     async fn note_sign_in(
@@ -164,6 +117,60 @@ impl Users {
         let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.pools.read).await?;
         Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
     }
+}
+
+/// What a write does within its transaction, up to the commit.
+async fn decide_and_save(
+    connection: &mut Connection,
+    write: &UserWrite<'_>,
+    is_guarded: bool,
+) -> Result<Attempt, Failure> {
+    // ATOMIC: what is locked stays as it was read until the commit; the guard comes first, as
+    // everywhere.
+    if is_guarded {
+        dialect::lock_guard(connection).await?;
+    }
+    let target = lock_account(connection, write.target).await?;
+    let actor = match write.actor {
+        Some(id) => lock_actor(connection, id).await?,
+        None => None,
+    };
+    let others_administer =
+        is_anyone_active(connection, write.top_role, Some(write.target)).await?;
+    let snapshot = Snapshot { actor, target, others_administer };
+    let change = (write.decide)(&snapshot);
+
+    let written = match (change, snapshot.target) {
+        (Err(kind), _) => Written::Refused(kind),
+        (Ok(Change::Nothing), Some(account)) => Written::Unchanged(account),
+        (Ok(Change::Nothing | Change::Delete), None) => Written::Refused(ErrorKind::NotFound),
+        (Ok(Change::Put(after)), before) => Written::Changed { before, after },
+        (Ok(Change::Delete), Some(before)) => Written::Deleted(before),
+    };
+    let (before, after) = match &written {
+        Written::Changed { before, after } => (before.as_ref(), Some(after)),
+        Written::Deleted(before) => (Some(before), None),
+        _ => return Ok(Attempt::Done(written)),
+    };
+    let administers = |account: Option<&Account>| {
+        account.is_some_and(|Account { user, .. }| {
+            user.role == *write.top_role && user.status == Status::Active
+        })
+    };
+    if !is_guarded && administers(before) != administers(after) {
+        return Ok(Attempt::NeedsGuard);
+    }
+    let saved = match (before, after) {
+        (None, Some(after)) => insert(connection, after).await,
+        (Some(_), Some(after)) => update(connection, after).await,
+        (_, None) => delete(connection, write.target).await,
+    };
+    match saved.as_ref().err().and_then(dialect::taken) {
+        Some(Taken::Email) => return Ok(Attempt::Done(Written::EmailTaken)),
+        Some(Taken::Id) => return Ok(Attempt::Overtaken),
+        None => saved?,
+    }
+    Ok(Attempt::Done(written))
 }
 
 /// What a write reads of the user who acts; it stays so until the transaction ends. Permissions

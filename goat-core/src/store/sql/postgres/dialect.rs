@@ -6,12 +6,13 @@
 //! a user holds that user's lock first; rotation and sign-out lock one session and nothing else;
 //! the purge waits for nobody.
 
-use sqlx::Postgres;
+use sqlx::{Pool, Postgres, Transaction};
 
 use crate::error::StoreError;
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
+use crate::task::to_the_end;
 
 use super::database::Taken;
 
@@ -19,9 +20,20 @@ pub(super) type Db = Postgres;
 pub(super) type Row = sqlx::postgres::PgRow;
 pub(super) type Connection = sqlx::PgConnection;
 
-/// Begins a write. The level is named because a database or a role may have another default, under
-/// which a lock that had to be waited for would fail the write.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// The statement that begins a write. The level is named because a database or a role may have
+/// another default, under which a lock that had to be waited for would fail the write.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// Begins a write.
+///
+/// On a task of its own: if the driver is dropped while it waits for the answer to `BEGIN`, it
+/// forgets the transaction, and gives the connection to the next caller in the middle of it, whose
+/// writes would then never commit. This way the transaction is always known, and rolled back when
+/// nobody takes it.
+pub(super) async fn begin(pool: &Pool<Db>) -> Result<Transaction<'static, Db>, sqlx::Error> {
+    let pool = pool.clone();
+    to_the_end(async move { pool.begin_with(BEGIN).await }).await
+}
 
 /// Whether a transaction that writes is alone from its beginning.
 pub(super) const ONE_WRITER: bool = false;

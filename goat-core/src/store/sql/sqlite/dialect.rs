@@ -4,7 +4,7 @@
 //! at once. So what a write reads holds until it commits, nothing else needs to be locked, and no
 //! transaction ever has to turn from reading to writing, which is where SQLite would refuse.
 
-use sqlx::Sqlite;
+use sqlx::{Pool, Sqlite, Transaction};
 
 use crate::error::StoreError;
 use crate::id::UserId;
@@ -17,8 +17,13 @@ pub(super) type Db = Sqlite;
 pub(super) type Row = sqlx::sqlite::SqliteRow;
 pub(super) type Connection = sqlx::SqliteConnection;
 
-/// Begins a write.
+/// The statement that begins a write.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Begins a write.
+pub(super) async fn begin(pool: &Pool<Db>) -> Result<Transaction<'static, Db>, sqlx::Error> {
+    pool.begin_with(BEGIN).await
+}
 
 /// Whether a transaction that writes is alone from its beginning.
 pub(super) const ONE_WRITER: bool = true;

@@ -67,6 +67,17 @@ impl SqliteOptions {
 /// Several processes may open the same file, on the same machine: SQLite's write-ahead log does not
 /// work over a network file system. What was committed survives the loss of power
 /// (`synchronous=FULL`).
+///
+/// ```no_run
+/// use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
+///
+/// # async fn example() -> goat_core::Result<()> {
+/// let database = SqliteDatabase::open(SqliteOptions::new("app.db")).await?;
+/// database.migrate(MigrateOptions { adopt_foreign: true }).await?;
+/// let users = database.users();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SqliteDatabase {
     pools: Pools,

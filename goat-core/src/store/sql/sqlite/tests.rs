@@ -1,11 +1,8 @@
 //! What is SQLite's own: the file, the schema, several processes, and rows that goat never wrote.
 //! What every store has to keep is in the conformance suites.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,11 +12,11 @@ use super::{SqliteDatabase, SqliteOptions};
 use crate::access::Role;
 use crate::error::{ErrorKind, Result, StoreError};
 use crate::id::{SessionId, UserId};
-use crate::page::{PAGE_REACH, PageRequest};
-use crate::session::{Session, SessionEpoch};
+use crate::page::PAGE_REACH;
+use crate::session::SessionEpoch;
 use crate::store::sql::schema::Migration;
 use crate::store::sql::{MigrateOptions, SchemaState};
-use crate::testing::sample::{START, account, account_of, later, race, role, session, word};
+use crate::testing::sample::{START, account, account_of, race, role, session, word};
 use crate::user::{
     Account, Change, Snapshot, UserFilter, UserQuery, UserStore, UserWrite, Written,
 };
@@ -302,45 +299,6 @@ async fn a_session_comes_with_its_owner_where_users_are_kept_too() {
     let alone = database.sessions_without_users();
     let found = alone.find(owned.id).await.expect("the store answers").expect("the session");
     assert_eq!((found.session, found.owner), (owned, None));
-}
-
-/// Polls a future so many times at most, and drops it then.
-async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    std::future::poll_fn(|context| {
-        if polls == times {
-            return Poll::Ready(None);
-        }
-        polls += 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_call_that_is_dropped_anywhere_leaves_nothing_half_done() {
-    let (_folder, database) = migrated().await;
-    let sessions = database.sessions();
-    let user = UserId::generate(START);
-    let mut newest = session(user, START);
-    sessions.create(&newest, 1).await.expect("the store answers");
-    let mut finished = false;
-    for (number, times) in (0..40).enumerate() {
-        let next: Session = session(user, later(number as u64 + 1));
-        // It makes one session and ends another: there is always exactly one.
-        finished |= polled(sessions.create(&next, 1), times).await.is_some();
-        let page = PageRequest::default();
-        let list = sessions.list(user, SessionEpoch::default(), later(60), page).await;
-        let alive = list.expect("the store answers").items;
-        assert_eq!(alive.len(), 1, "after {times} polls: {alive:?}");
-        assert!([newest.id, next.id].contains(&alive[0].id));
-        // A commit that was under way is over once another write was.
-        sessions.end(SessionId::generate(START)).await.expect("the store answers");
-        let list = sessions.list(user, SessionEpoch::default(), later(60), page).await;
-        newest = list.expect("the store answers").items.remove(0);
-    }
-    assert!(finished, "forty polls are enough for a call");
 }
 
 #[tokio::test]
