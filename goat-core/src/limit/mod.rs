@@ -18,4 +18,5 @@ pub use key::LimitKey;
 pub use service::{Charging, Limits};
 pub use store::{LimitStore, Spending, Spent};
 
-pub use crate::quota::{Charge, Quota};
+pub use crate::quota::Charge;
+pub(crate) use crate::quota::Quota;
