@@ -6,8 +6,10 @@
 mod clock;
 mod hasher;
 pub mod limits;
+mod pauses;
 mod time;
 
 pub use clock::ManualClock;
 pub use hasher::{HasherCall, PlainHasher};
+pub use pauses::{Held, Pauses, Point};
 pub use time::{TestTime, WaitingTime};
