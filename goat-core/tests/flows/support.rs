@@ -66,18 +66,41 @@ impl Ground {
 
 /// Remembers every event.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Events(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Events(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    events: Mutex<Vec<Event>>,
+    more: tokio::sync::Notify,
+}
 
 impl Observer for Events {
     fn observe(&self, event: &Event) {
-        self.0.lock().expect("no panic").push(event.clone());
+        self.0.events.lock().expect("no panic").push(event.clone());
+        self.0.more.notify_waiters();
     }
 }
 
 impl Events {
     /// All of them, which are then forgotten.
     pub(crate) fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut self.0.lock().expect("no panic"))
+        std::mem::take(&mut self.0.events.lock().expect("no panic"))
+    }
+
+    /// Waits until there was such an event since they were last taken.
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(&EventKind) -> bool) {
+        let come = async {
+            loop {
+                let more = self.0.more.notified();
+                let events = self.0.events.lock().expect("no panic").clone();
+                if events.iter().any(|event| wanted(&event.kind)) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), come).await;
+        waited.expect("the event comes");
     }
 
     /// The kinds of all of them, which are then forgotten.
