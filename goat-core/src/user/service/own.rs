@@ -178,7 +178,8 @@ impl Inner {
         password: &str,
         charges: &mut Vec<Charge>,
     ) -> Result<()> {
-        charges.extend(self.attempts.reserve(account.user.email.canonical()).await?);
+        let doer = Doer::User(account.user.id);
+        charges.extend(self.reserve(account.user.email.canonical(), doer, None).await?);
         let tried = TriedPassword::new(password);
         let verified = self.hashing.verify(&tried, Some(account.password_hash.expose())).await?;
         if verified.matches() {

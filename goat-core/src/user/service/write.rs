@@ -1,6 +1,7 @@
 //! What the services of users and the flows share: what they stand on, how they write, and what
 //! follows a write.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::access::{Access, Role};
@@ -8,7 +9,7 @@ use crate::clock::Time;
 use crate::error::{ErrorKind, Result, Violation};
 use crate::event::{Doer, Event, EventKind, Observer};
 use crate::id::{SessionId, UserId};
-use crate::limit::AccountLimit;
+use crate::limit::{AccountLimit, Charge};
 use crate::password::{HashGate, NewPassword, PasswordPolicy};
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, SessionStore, Verdicts};
@@ -40,8 +41,27 @@ pub(super) fn changed(written: Written) -> Result<(Option<Account>, Account)> {
 }
 
 impl Inner {
-    pub(super) fn tell(&self, kind: EventKind, doer: Doer, user: UserId) {
+    pub(crate) fn tell(&self, kind: EventKind, doer: Doer, user: UserId) {
         self.observer.observe(&Event::new(kind, self.time.now(), doer).on(user));
+    }
+
+    /// Reserves an attempt on an account, whether or not there is such an account. A refusal is an
+    /// event.
+    pub(crate) async fn reserve(
+        &self,
+        email: &str,
+        doer: Doer,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Charge>> {
+        let reserved = self.attempts.reserve(email).await;
+        if let Err(error) = &reserved {
+            for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
+                let kind = EventKind::Limited(refusal.limit.clone().into_owned());
+                let event = Event::new(kind, self.time.now(), doer.clone());
+                self.observer.observe(&event.seen_from(address));
+            }
+        }
+        reserved
     }
 
     /// A new password that follows the policy, or what it must do to.
