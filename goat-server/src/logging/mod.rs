@@ -8,8 +8,9 @@
 //!   `request_id`, and `user` once it is known, so that both are on every line that is written
 //!   while the request is served. The filter cannot switch that span off.
 //! - **Nothing secret, at any level** (L1). goat's own code is written for that. Others' code is
-//!   not: at `debug` and `trace` an HTTP library prints headers, and a driver what it sends. So what
-//!   is not goat's own goes no lower than `info`, whatever `GOAT_LOG` says.
+//!   not: what a library of HTTP, TLS or SQL prints at `debug` and `trace` (headers, parameters) is
+//!   its own affair, and may change with any update. So what is not goat's own goes no lower than
+//!   `info`, whatever `GOAT_LOG` says.
 //! - **Panics are lines too**: the place in the code, never the message; see
 //!   [`log_panics`](crate::serve::catch_panic::log_panics). What no hook sees (a stack overflow, the
 //!   kernel's kill) is the only thing that can write otherwise.

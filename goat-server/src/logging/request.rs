@@ -271,9 +271,8 @@ impl Exchange {
         self.notes.note(extensions);
         self.status = Some(response.status());
         let denial = extensions.get::<Denial>();
-        self.code = denial
-            .map(Denial::code)
-            .or_else(|| extensions.get::<Problem>().map(Problem::code));
+        self.code =
+            denial.map(Denial::code).or_else(|| extensions.get::<Problem>().map(Problem::code));
         let error = denial.and_then(Denial::error);
         if response.status().is_server_error() {
             let cause = || error.map(|error| Cause::of(error));

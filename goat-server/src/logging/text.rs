@@ -28,7 +28,9 @@ pub(super) fn push_escaped(line: &mut String, text: &str) {
 /// Appends a value so that it cannot be taken for two: in quotes, unless it is one plain word.
 pub(super) fn push_value(line: &mut String, text: &str) {
     let plain = |character: char| {
-        !is_unsafe(character) && !character.is_whitespace() && !matches!(character, '"' | '=' | '\\')
+        !is_unsafe(character)
+            && !character.is_whitespace()
+            && !matches!(character, '"' | '=' | '\\')
     };
     if !text.is_empty() && text.chars().all(plain) {
         line.push_str(text);

@@ -135,7 +135,21 @@ impl Metrics {
             store_seconds: Family::new_with_constructor(|| Histogram::new(STORE_SECONDS)),
         };
         metrics.register();
+        metrics.begin_at_zero();
         Arc::new(metrics)
+    }
+
+    /// Makes the series that alarms hang on, so that the first one counts as a rise.
+    fn begin_at_zero(&self) {
+        for outcome in ["success", "invalid-credentials"] {
+            drop(self.logins.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for outcome in ["success", "repeated", "reused"] {
+            drop(self.refreshes.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for reason in ["signed-out", "revoked", "displaced", "reused"] {
+            drop(self.sessions_ended.get_or_create(&ReasonLabel { reason }));
+        }
     }
 
     /// Names every family. The encoder ends a help text with a full stop of its own and a counter's
