@@ -1,6 +1,7 @@
 //! Behaviours of a whole goat, at its edge: the same on every store.
 
 mod login;
+mod own;
 mod races;
 mod rotation;
 mod support;
