@@ -4,4 +4,5 @@ mod login;
 mod own;
 mod races;
 mod rotation;
+mod rules;
 mod support;
