@@ -3,6 +3,8 @@
 mod login;
 mod own;
 mod races;
+mod records;
+mod rights;
 mod rotation;
 mod rules;
 mod support;
