@@ -64,7 +64,6 @@ pub(crate) struct Inner {
 
 impl Goat {
     /// Begins to build one, over stores and keys; everything else has a default.
-    #[must_use]
     pub fn builder(stores: Stores, keys: TokenKeys) -> Builder {
         Builder::new(stores, keys)
     }

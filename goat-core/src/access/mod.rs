@@ -1,6 +1,6 @@
 //! Access: roles, the permissions they have, and who may act on whom.
 
-mod access;
+mod current;
 pub(crate) mod permission;
 mod policy;
 pub(crate) mod principal;
@@ -16,7 +16,7 @@ pub use service::{RoleSummary, Roles};
 pub use store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
 pub use table::Rights;
 
-pub(crate) use access::Access;
+pub(crate) use current::Access;
 pub(crate) use permission::Permission;
 pub(crate) use policy::{Policy, Standing};
 pub(crate) use principal::{Actor, ActorFacts, FreshPrincipal, Principal};

@@ -21,7 +21,7 @@ impl Flows {
             let event = Event::new(EventKind::SignedOut, users.time.now(), Doer::User(user))
                 .on(user)
                 .in_session(session)
-                .from_address(address);
+                .coming_from(address);
             users.observer.observe(&event);
             Ok(())
         })

@@ -52,7 +52,7 @@ impl Flows {
             let kind = EventKind::RefreshFailed(error.kind());
             let mut event = Event::new(kind, self.time().now(), Doer::Anonymous);
             (event.user, event.session) = shown.unzip();
-            self.observer().observe(&event.from_address(address));
+            self.observer().observe(&event.coming_from(address));
         }
         result
     }
@@ -129,7 +129,7 @@ impl Flows {
         let event = Event::new(kind, now, Doer::User(session.user))
             .on(session.user)
             .in_session(session.id)
-            .from_address(address);
+            .coming_from(address);
         self.observer().observe(&event);
         let tokens = self.sign(&session, permissions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
@@ -141,7 +141,7 @@ impl Flows {
         let event = Event::new(EventKind::TokenReused, self.time().now(), Doer::Anonymous)
             .on(session.user)
             .in_session(session.id)
-            .from_address(address);
+            .coming_from(address);
         self.observer().observe(&event);
         ErrorKind::TokenReused.into()
     }

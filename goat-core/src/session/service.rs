@@ -106,7 +106,7 @@ impl Sessions {
                         inner.verdicts.session_ended(user, session).await;
                     }
                     let kind = EventKind::SessionsRevoked(count);
-                    inner.observe(Event::new(kind, now, Doer::User(user)).on(user));
+                    inner.observe(&Event::new(kind, now, Doer::User(user)).on(user));
                     Ok(count)
                 }
             }
@@ -201,8 +201,8 @@ fn next_epoch(account: &Account, kept: Option<SessionId>) -> Change {
 }
 
 impl Inner {
-    fn observe(&self, event: Event) {
-        self.observer.observe(&event);
+    fn observe(&self, event: &Event) {
+        self.observer.observe(event);
     }
 
     async fn epoch_of(&self, user: UserId) -> Result<SessionEpoch> {
@@ -227,7 +227,7 @@ impl Inner {
         };
         let count = self.verdicts.all_ended(user, before.epoch, kept).await;
         let kind = EventKind::SessionsRevoked(count);
-        self.observe(Event::new(kind, self.time.now(), doer).on(user));
+        self.observe(&Event::new(kind, self.time.now(), doer).on(user));
         Ok(count)
     }
 }

@@ -32,7 +32,6 @@ pub struct Snapshot {
 /// What a write does to its target. `Nothing` and `Delete` need one: without it the write ends as
 /// refused with [`ErrorKind::NotFound`].
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
 pub enum Change {
     /// Nothing: things are so already.
     Nothing,
@@ -56,7 +55,6 @@ pub struct UserWrite<'a> {
 
 /// How a write ended.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
 pub enum Written {
     /// The rules refused; nothing was written.
     Refused(ErrorKind),

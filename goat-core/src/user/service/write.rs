@@ -58,7 +58,7 @@ impl Inner {
             for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
                 let kind = EventKind::Limited(refusal.limit.clone().into_owned());
                 let event = Event::new(kind, self.time.now(), doer.clone());
-                self.observer.observe(&event.from_address(address));
+                self.observer.observe(&event.coming_from(address));
             }
         }
         reserved
