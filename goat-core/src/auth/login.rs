@@ -62,7 +62,7 @@ impl Flows {
                 let kind = EventKind::SignInFailed(error.kind());
                 let mut event = Event::new(kind, self.time().now(), Doer::Anonymous);
                 event.user = known;
-                self.observer().observe(&event.seen_from(address));
+                self.observer().observe(&event.coming_from(address));
                 Err(error.with_charges(charge))
             }
         }
@@ -161,10 +161,10 @@ impl Flows {
         }
         let event = |kind| Event::new(kind, now, Doer::User(id)).on(id);
         let signed_in = event(EventKind::SignedIn).in_session(session.id);
-        self.observer().observe(&signed_in.seen_from(session.address));
+        self.observer().observe(&signed_in.coming_from(session.address));
         if !displaced.is_empty() {
             let kind = EventKind::SessionsDisplaced(displaced.len() as u64);
-            self.observer().observe(&event(kind).seen_from(session.address));
+            self.observer().observe(&event(kind).coming_from(session.address));
         }
         self.after_login(id, displaced);
         Ok(SignedIn { user, session: session.id, tokens })

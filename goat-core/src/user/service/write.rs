@@ -58,7 +58,7 @@ impl Inner {
             for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
                 let kind = EventKind::Limited(refusal.limit.clone().into_owned());
                 let event = Event::new(kind, self.time.now(), doer.clone());
-                self.observer.observe(&event.seen_from(address));
+                self.observer.observe(&event.coming_from(address));
             }
         }
         reserved
@@ -72,8 +72,8 @@ impl Inner {
         email: Option<&Email>,
         violations: &mut Vec<Violation>,
     ) -> Option<NewPassword> {
-        let email = email.map(Email::canonical);
-        let parsed = NewPassword::parse(password.expose(), &self.passwords, email);
+        let parsed =
+            NewPassword::parse(password.expose(), &self.passwords, email.map(Email::canonical));
         match parsed {
             Ok(password) => Some(password),
             Err(faults) => {
@@ -116,8 +116,7 @@ impl Inner {
         Ok(self.users.write(UserWrite { actor: None, target, top_role, decide }).await?)
     }
 
-    /// After the epoch has risen: everyone forgets, and the sessions are removed. They are dead
-    /// already; what cannot be removed now is purged when its time is over.
+    /// After the epoch has risen. Answers how many sessions were alive before.
     pub(super) async fn end_sessions(
         &self,
         user: UserId,
@@ -125,19 +124,9 @@ impl Inner {
         kept: Option<SessionId>,
         doer: Doer,
     ) -> u64 {
-        self.verdicts.user_changed(user).await;
-        let now = self.time.now();
-        match self.sessions.revoke_all(user, before, now, kept).await {
-            Ok(count) => {
-                let event = Event::new(EventKind::SessionsRevoked(count), now, doer).on(user);
-                self.observer.observe(&event);
-                count
-            }
-            Err(error) => {
-                tracing::warn!(%error, %user, "ended sessions could not be removed; they are dead all the same");
-                0
-            }
-        }
+        let count = self.verdicts.all_ended(user, before, kept).await;
+        self.tell(EventKind::SessionsRevoked(count), doer, user);
+        count
     }
 
     pub(super) async fn deleted(&self, written: Written, doer: Doer) -> Result<()> {
