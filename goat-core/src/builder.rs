@@ -116,7 +116,12 @@ impl Builder {
             verdicts: Arc::clone(&verdicts),
             hashing: HashGate::new(hasher, hashing),
             passwords: settings.passwords.clone(),
-            attempts: AccountLimit::new(limits.clone(), settings.account_quota),
+            attempts: AccountLimit::new(
+                limits.clone(),
+                settings.account_quota,
+                Arc::clone(&observer),
+                time.clone(),
+            ),
             observer: Arc::clone(&observer),
             time: time.clone(),
         });

@@ -67,3 +67,40 @@ mod sqlite {
         testing::sessions::conformance(&database.sessions_without_users()).await;
     }
 }
+
+/// A watch over stores keeps every promise of what it watches.
+mod watched {
+    use super::*;
+    use std::time::Duration;
+
+    use goat_core::event::NoObserver;
+    use goat_core::testing::ManualClock;
+    use goat_core::{Stores, SystemClock};
+
+    fn stores() -> Stores {
+        let clock = Arc::new(SystemClock::start());
+        Stores::memory().watched(Duration::from_secs(60), Arc::new(NoObserver), clock)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn users_conform() {
+        testing::users::conformance(&stores().users).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn roles_conform() {
+        let stores = stores();
+        testing::roles::conformance(&stores.roles).await;
+        testing::roles::conformance_with_users(&stores.roles, &stores.users).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sessions_conform() {
+        testing::sessions::conformance(&stores().sessions).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn limits_conform() {
+        testing::limits::conformance(&*stores().limits, &ManualClock::default()).await;
+    }
+}

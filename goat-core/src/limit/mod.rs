@@ -18,4 +18,4 @@ pub use account::Charged;
 pub use key::LimitKey;
 pub use quota::{Charge, Quota};
 pub use service::{Charging, Limits};
-pub use store::{LimitStore, Spending, Spent};
+pub use store::{LimitLoad, LimitStore, Spending, Spent};

@@ -3,6 +3,7 @@
 pub mod memory;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
+mod watched;
 
 use std::sync::Arc;
 
