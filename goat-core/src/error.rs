@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::limit::Charge;
+use crate::quota::Charge;
 
 /// A result of goat.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,5 +1,83 @@
 //! Users, sessions, roles and limits for Rust services: the rules and the storage, free of any
 //! framework.
+//!
+//! goat-core is what authentication *is*. It speaks no HTTP, reads no environment variable and keeps
+//! no process-wide state; goat-tower puts it into a tower stack, and goat-server runs it as a
+//! service of its own.
+//!
+//! # How to start
+//!
+//! An application keeps one [`Goat`], which is cheap to clone. It stands on [`Stores`] and on the
+//! keys that sign its tokens; everything else has a default that is safe.
+//!
+//! ```
+//! use goat_core::auth::{Login, SignUp};
+//! use goat_core::session::Origin;
+//! use goat_core::token::TokenKeys;
+//! use goat_core::{Actor, Email, ErrorKind, Goat, Permission, Role, Stores};
+//!
+//! const REPORTS: Permission = Permission::new("report:read"); // a misspelt form does not compile
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).build()?;
+//!
+//! // Somebody signs up, and signs in.
+//! let (email, password) = ("ann@example.org", "a long walk on a short pier");
+//! let origin = Origin::default();
+//! let sign_up = SignUp {
+//!     email: Email::parse(email)?,
+//!     password: password.into(),
+//!     origin: origin.clone(),
+//! };
+//! let ann = goat.sign_up(sign_up).await?;
+//! let login = Login { email: email.into(), password: password.into(), origin: origin.clone() };
+//! let tokens = goat.login(login).await?.value.tokens;
+//!
+//! // Each request shows the access token. What the user's role may do is asked of the principal.
+//! let me = goat.authenticate(tokens.access_token.expose()).await?;
+//! assert_eq!(me.user(), ann.id);
+//! assert!(!me.may(&REPORTS));
+//!
+//! // A change of rights is in force when it returns.
+//! goat.roles().grant(Actor::system("set up"), "client", REPORTS).await?;
+//! assert!(goat.authenticate(tokens.access_token.expose()).await?.may(&REPORTS));
+//!
+//! // A refresh token works once; signing out ends the session and all its tokens.
+//! let tokens = goat.refresh(&tokens.refresh_token, &origin).await?.tokens;
+//! goat.logout(&me, &origin).await?;
+//! let refused = goat.authenticate(tokens.access_token.expose()).await.unwrap_err();
+//! assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! | to | look at |
+//! |---|---|
+//! | build the handle, and set lifetimes and quotas | [`Goat::builder`], [`Builder`], [`Settings`] |
+//! | sign up, sign in, be let in, go on, sign out | the methods of [`Goat`]; their requests and answers in [`auth`] |
+//! | see, make, change and delete users | [`Goat::users`], [`user`] |
+//! | see and end sessions | [`Goat::sessions`], [`session`] |
+//! | give and take permissions, rank roles | [`Goat::roles`], [`access`], [`RoleSet`] |
+//! | limit how much somebody does | [`Goat::limits`], [`limit`] |
+//! | know who asks, and prove it | [`Principal`], [`FreshPrincipal`], [`Actor`] |
+//! | hash and judge passwords | [`password`] |
+//! | sign and verify tokens | [`token`] |
+//! | choose or write a storage | [`store`], [`Stores`]; the ports are with their concepts |
+//! | hear what happens | [`event`]; nodes tell one another by [`notice`] |
+//! | test | the `testing` module, behind the feature of that name |
+//!
+//! # What holds everywhere
+//!
+//! - One [`Error`] with an [`ErrorKind`] that says who can mend it. No error, event or `Debug`
+//!   output holds a password, a token or an e-mail address.
+//! - Whoever changes users or rights is an [`Actor`], which only a fresh read or the system itself
+//!   makes, and is checked again inside the write's own transaction.
+//! - Dropping a future leaves nothing half done: what was committed is told to caches and to other
+//!   nodes on a task of its own.
+//! - All of it runs on Tokio, and by the [`Clock`] that it was given.
 
 pub mod access;
 pub mod auth;
@@ -13,6 +91,7 @@ pub mod limit;
 pub mod notice;
 mod page;
 pub mod password;
+mod quota;
 mod secret;
 pub mod session;
 mod settings;
@@ -23,15 +102,18 @@ pub mod testing;
 pub mod token;
 pub mod user;
 
-pub use access::{Actor, FreshPrincipal, Permission, Principal, Role, RoleSet};
+pub use access::permission::Permission;
+pub use access::principal::{Actor, FreshPrincipal, Principal};
+pub use access::role::{Role, RoleSet};
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock, Time, Timestamp};
 pub use error::{Error, ErrorKind, Result, StoreError, Violation};
 pub use goat::Goat;
 pub use id::{GrantId, InvalidId, SessionId, TokenId, UserId};
-pub use limit::Quota;
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
+pub use quota::Quota;
 pub use secret::Secret;
 pub use settings::{Settings, Signup};
 pub use store::Stores;
-pub use user::{Email, Status, User};
+pub use user::account::{Status, User};
+pub use user::email::Email;

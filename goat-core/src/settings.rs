@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::limit::Quota;
 use crate::password::PasswordPolicy;
+use crate::quota::Quota;
 use crate::user::Status;
 
 /// How a goat behaves. Every value has a default that is safe; override what is to differ:

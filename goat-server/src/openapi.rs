@@ -2,6 +2,6 @@
 
 /// The document, as JSON.
 #[must_use]
-pub fn document() -> serde_json::Value {
-    serde_json::json!({ "openapi": "3.1.0" })
+pub fn openapi() -> String {
+    serde_json::json!({ "openapi": "3.1.0" }).to_string()
 }

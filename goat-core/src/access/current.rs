@@ -1,7 +1,7 @@
 //! The role table in force, kept up to date with the store by its revision.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Time;
@@ -16,8 +16,10 @@ use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
 pub(crate) struct Access {
     store: Arc<dyn RoleStore>,
     table: Table,
-    /// Set when a notice said that the table in force may be old.
-    doubtful: AtomicBool,
+    /// How often a notice said that the table in force may be old.
+    doubts: AtomicU64,
+    /// How many of the doubts a load has settled that began after them.
+    settled: AtomicU64,
     /// Only one load at a time: who comes meanwhile waits and finds it done.
     loading: tokio::sync::Mutex<()>,
     policy: Policy,
@@ -34,7 +36,8 @@ impl Access {
         Self {
             store,
             table: Table::default(),
-            doubtful: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             loading: tokio::sync::Mutex::new(()),
             policy: Policy::new(roles),
             time,
@@ -60,28 +63,20 @@ impl Access {
         if let Some(table) = self.good(shown) {
             return Ok((table, false));
         }
-        // ATOMIC: the doubt is lifted before the read, so that one that comes meanwhile counts.
-        self.doubtful.store(false, Ordering::SeqCst);
-        let loaded = match self.store.load().await {
-            Ok(rows) => self.seeded(rows).await,
-            Err(error) => Err(error.into()),
-        };
-        match loaded {
-            Ok(rows) => {
-                let swapped = self.put(rows.clone());
-                let table = self.good(None);
-                Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
-            }
-            Err(error) => {
-                self.doubtful.store(true, Ordering::SeqCst);
-                Err(error)
-            }
-        }
+        // ATOMIC: a doubt is settled only by a load that began after it and came to its end, so that
+        // neither one that comes meanwhile nor a caller that hangs up leaves an old table in force.
+        let doubts = self.doubts.load(Ordering::SeqCst);
+        let rows = self.store.load().await?;
+        let rows = self.seeded(rows).await?;
+        let swapped = self.put(rows.clone());
+        self.settled.fetch_max(doubts, Ordering::SeqCst);
+        let table = self.table.get().filter(|table| table.revision >= rows.revision);
+        Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
     }
 
     /// The table in force if it can be trusted.
     fn good(&self, shown: Option<u64>) -> Option<Arc<RoleTable>> {
-        if self.doubtful.load(Ordering::SeqCst) {
+        if self.settled.load(Ordering::SeqCst) < self.doubts.load(Ordering::SeqCst) {
             return None;
         }
         self.table.get().filter(|table| shown.is_none_or(|shown| table.revision >= shown))
@@ -98,7 +93,7 @@ impl Access {
 
     /// The table in force may be old.
     pub(crate) fn doubt(&self) {
-        self.doubtful.store(true, Ordering::SeqCst);
+        self.doubts.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Gives a new database what the set of roles starts with, and the top role `full_access` if a

@@ -25,8 +25,12 @@ impl Flows {
         let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
         let users = std::sync::Arc::clone(&self.users);
         let mut violations: Vec<Violation> = Vec::new();
-        let password =
-            users.check_password("password", &request.password, &request.email, &mut violations);
+        let password = users.check_password(
+            "password",
+            &request.password,
+            Some(&request.email),
+            &mut violations,
+        );
         let Some(password) = password else { return Err(Error::invalid(violations)) };
         // An address that is taken need not cost a hash: the answer tells it anyway.
         if users.users.by_email(request.email.canonical()).await?.is_some() {

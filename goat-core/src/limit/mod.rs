@@ -9,13 +9,14 @@
 
 mod account;
 mod key;
-mod quota;
 mod service;
 mod store;
 
 pub(crate) use account::AccountLimit;
 pub use account::Charged;
 pub use key::LimitKey;
-pub use quota::{Charge, Quota};
 pub use service::{Charging, Limits};
 pub use store::{LimitLoad, LimitStore, Spending, Spent};
+
+pub use crate::quota::Charge;
+pub(crate) use crate::quota::Quota;

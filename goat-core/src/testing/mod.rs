@@ -6,6 +6,7 @@
 mod clock;
 mod hasher;
 pub mod limits;
+mod pauses;
 pub mod roles;
 pub(crate) mod sample;
 pub mod sessions;
@@ -14,4 +15,5 @@ pub mod users;
 
 pub use clock::ManualClock;
 pub use hasher::{HasherCall, PlainHasher};
+pub use pauses::{Held, Pauses, Point};
 pub use time::{TestTime, WaitingTime};

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::ed25519::{self, Document};
 use super::wire::{self, Kind};
 use super::{MIN_SECRET_BYTES, provider};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// Keeps the id of a shared secret apart from every other hash of it.
@@ -201,7 +201,7 @@ impl TokenKeys {
         let signing = |key: &Key| key.signing.is_some();
         let key = self.find(kid).filter(|key| signing(key)).unwrap_or(&self.first);
         key.sign(self.algorithm, kind, payload)
-            .ok_or_else(|| Error::new(crate::ErrorKind::Internal, "cannot sign a token"))
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "cannot sign a token"))
     }
 
     /// Whether the key signed the message. `signature` is in base64url.

@@ -22,9 +22,9 @@ impl Console {
         Self { format: LogFormat::Pretty }
     }
 
-    /// As the log of `serve` is written.
+    /// As the log of `serve` is written, which goes to standard output.
     pub(super) fn of_serve(format: Option<LogFormat>) -> Self {
-        let fallback = if io::stderr().is_terminal() { LogFormat::Pretty } else { LogFormat::Json };
+        let fallback = if io::stdout().is_terminal() { LogFormat::Pretty } else { LogFormat::Json };
         Self { format: format.unwrap_or(fallback) }
     }
 

@@ -20,7 +20,6 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::router;
-use crate::serve::catch_panic::log_panics;
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
 use crate::settings::{HttpSettings, Settings, Warning};
 use crate::state::AppState;
@@ -42,8 +41,8 @@ pub(super) async fn run(
     warnings: &[Warning],
     console: &Console,
 ) -> Result<(), Failure> {
-    logging::init(&settings.log);
-    log_panics();
+    logging::init(&settings.log)
+        .map_err(|error| Failure::new(format!("the log cannot be begun ({error})")))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -1,0 +1,311 @@
+//! What actors do to others: every rule is asked inside the write's own transaction.
+
+use std::sync::Arc;
+
+use crate::access::{Actor, Permission, Role, Standing, permissions};
+use crate::error::{Error, ErrorKind, Result, Violation};
+use crate::event::EventKind;
+use crate::id::UserId;
+use crate::secret::Secret;
+use crate::task::to_the_end;
+use crate::user::{Account, Change, Email, Snapshot, Status, User, UserWrite, Written};
+
+use super::write::changed;
+use super::{Inner, Users};
+
+/// A user to be made by an administrator.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Where the user is reached.
+    pub email: Email,
+    /// The password that the user begins with.
+    pub password: Secret<String>,
+    /// The role.
+    pub role: Role,
+    /// Whether the user may sign in at once. Nobody begins suspended.
+    pub status: Status,
+}
+
+/// What an administrator changes of a user.
+#[derive(Clone, Debug, Default)]
+pub struct UserUpdate {
+    /// The new e-mail address.
+    pub email: Option<Email>,
+    /// The new password; it ends all sessions of the user.
+    pub password: Option<Secret<String>>,
+}
+
+impl Users {
+    /// Makes a user.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:write`, [`ErrorKind::Invalid`] for a password against
+    /// the policy, for status suspended and for a role that the set does not know,
+    /// [`ErrorKind::RoleNotAssignable`], [`ErrorKind::EmailTaken`]; or if a store does not answer.
+    pub async fn create(&self, actor: Actor, new: NewUser) -> Result<User> {
+        let inner = Arc::clone(&self.inner);
+        let mut violations = Vec::new();
+        if new.status == Status::Suspended {
+            violations.push(Violation::new("status", "must be inactive or active for a new user"));
+        }
+        inner.check_role(&new.role, &mut violations);
+        let password =
+            inner.check_password("password", &new.password, Some(&new.email), &mut violations);
+        let (Some(password), true) = (password, violations.is_empty()) else {
+            return Err(Error::invalid(violations));
+        };
+        let hash = Secret::new(inner.hashing.hash(password).await?);
+        to_the_end(async move {
+            let account = inner.new_account(new.email, hash, new.role, new.status);
+            let rule = |standing: Standing, snapshot: &Snapshot| {
+                inner.access.policy().check_assignable(standing, &account.user.role)?;
+                debug_assert!(snapshot.target.is_none(), "an id that was just drawn is nobody's");
+                Ok(Change::Put(account.clone()))
+            };
+            let id = account.user.id;
+            let written = inner.write(&actor, id, &permissions::USER_WRITE, &rule).await?;
+            let user = changed(written)?.1.user;
+            inner.tell(EventKind::UserCreated, actor.doer(), user.id);
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Changes a user's e-mail address, password or both.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::Invalid`] for a password against
+    /// the policy, [`ErrorKind::NotFound`], [`ErrorKind::Outranked`] also on oneself,
+    /// [`ErrorKind::EmailTaken`]; or if a store does not answer.
+    pub async fn update(&self, actor: Actor, id: UserId, update: UserUpdate) -> Result<User> {
+        let inner = Arc::clone(&self.inner);
+        let hash = match &update.password {
+            None => None,
+            Some(password) => Some(inner.hash_for(id, password, update.email.as_ref()).await?),
+        };
+        to_the_end(async move {
+            let now = inner.time.now();
+            let rule = |standing: Standing, snapshot: &Snapshot| {
+                let mut account = inner.target(standing, snapshot)?;
+                let new_email = update
+                    .email
+                    .as_ref()
+                    .filter(|email| email.as_str() != account.user.email.as_str());
+                if new_email.is_none() && hash.is_none() {
+                    return Ok(Change::Nothing);
+                }
+                if let Some(email) = new_email {
+                    account.user.email = email.clone();
+                }
+                if let Some(hash) = &hash {
+                    account.password_hash = hash.clone();
+                    account.epoch = account.epoch.next(None);
+                }
+                account.user.updated_at = now;
+                Ok(Change::Put(account))
+            };
+            let written = inner.write(&actor, id, &permissions::USER_UPDATE, &rule).await?;
+            let (before, after) = changed(written)?;
+            if let Some(before) = &before {
+                if hash.is_some() {
+                    inner.end_sessions(id, before.epoch, None, actor.doer()).await;
+                    inner.tell(EventKind::PasswordChanged, actor.doer(), id);
+                }
+                if before.user.email != after.user.email {
+                    inner.tell(EventKind::EmailChanged, actor.doer(), id);
+                }
+            }
+            Ok(after.user)
+        })
+        .await
+    }
+
+    /// Sets a user's password without the old one, for the system's own use: it ends all sessions
+    /// of the user.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::update`].
+    pub async fn reset_password(
+        &self,
+        actor: Actor,
+        id: UserId,
+        password: Secret<String>,
+    ) -> Result<User> {
+        self.update(actor, id, UserUpdate { email: None, password: Some(password) }).await
+    }
+
+    /// Changes a user's role. Sessions go on, under the new role.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:change_role`, [`ErrorKind::Invalid`] for a role that
+    /// the set does not know, [`ErrorKind::NotFound`], [`ErrorKind::Outranked`] also on oneself,
+    /// [`ErrorKind::RoleNotAssignable`], [`ErrorKind::LastAdministrator`]; or if a store does not
+    /// answer.
+    pub async fn change_role(&self, actor: Actor, id: UserId, role: Role) -> Result<User> {
+        let inner = Arc::clone(&self.inner);
+        let mut violations = Vec::new();
+        inner.check_role(&role, &mut violations);
+        if !violations.is_empty() {
+            return Err(Error::invalid(violations));
+        }
+        to_the_end(async move {
+            let now = inner.time.now();
+            let policy = inner.access.policy();
+            let rule = |standing: Standing, snapshot: &Snapshot| {
+                let mut account = inner.target(standing, snapshot)?;
+                policy.check_assignable(standing, &role)?;
+                if account.user.role == role {
+                    return Ok(Change::Nothing);
+                }
+                let before = account.user.clone();
+                account.user.role = role.clone();
+                account.user.updated_at = now;
+                let after = Some(&account.user);
+                policy.check_administrators(&before, after, snapshot.others_administer)?;
+                Ok(Change::Put(account))
+            };
+            let written = inner.write(&actor, id, &permissions::USER_CHANGE_ROLE, &rule).await?;
+            let (before, after) = changed(written)?;
+            if before.is_some() {
+                inner.verdicts.user_changed(id).await;
+                inner.tell(EventKind::RoleChanged, actor.doer(), id);
+            }
+            Ok(after.user)
+        })
+        .await
+    }
+
+    /// Changes a user's status. Suspension ends all sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:change_status`, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::Outranked`] also on oneself, [`ErrorKind::InvalidTransition`],
+    /// [`ErrorKind::LastAdministrator`]; or if a store does not answer.
+    pub async fn change_status(&self, actor: Actor, id: UserId, status: Status) -> Result<User> {
+        let inner = Arc::clone(&self.inner);
+        to_the_end(async move {
+            let now = inner.time.now();
+            let policy = inner.access.policy();
+            let rule = |standing: Standing, snapshot: &Snapshot| {
+                let mut account = inner.target(standing, snapshot)?;
+                if account.user.status == status {
+                    return Ok(Change::Nothing);
+                }
+                if !account.user.status.may_become(status) {
+                    return Err(ErrorKind::InvalidTransition);
+                }
+                let before = account.user.clone();
+                account.user.status = status;
+                account.user.updated_at = now;
+                if status == Status::Suspended {
+                    account.epoch = account.epoch.next(None);
+                }
+                let after = Some(&account.user);
+                policy.check_administrators(&before, after, snapshot.others_administer)?;
+                Ok(Change::Put(account))
+            };
+            let written = inner.write(&actor, id, &permissions::USER_CHANGE_STATUS, &rule).await?;
+            let (before, after) = changed(written)?;
+            if let Some(before) = before {
+                if status == Status::Suspended {
+                    inner.end_sessions(id, before.epoch, None, actor.doer()).await;
+                } else {
+                    inner.verdicts.user_changed(id).await;
+                }
+                inner.tell(EventKind::StatusChanged, actor.doer(), id);
+            }
+            Ok(after.user)
+        })
+        .await
+    }
+
+    /// Deletes another user. Every session of theirs ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:delete`, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::Outranked`] also on oneself, [`ErrorKind::LastAdministrator`]; or if a store
+    /// does not answer.
+    pub async fn delete(&self, actor: Actor, id: UserId) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        to_the_end(async move {
+            let rule = |standing: Standing, snapshot: &Snapshot| {
+                let account = inner.target(standing, snapshot)?;
+                let others = snapshot.others_administer;
+                inner.access.policy().check_administrators(&account.user, None, others)?;
+                Ok(Change::Delete)
+            };
+            let written = inner.write(&actor, id, &permissions::USER_DELETE, &rule).await?;
+            inner.deleted(written, actor.doer()).await
+        })
+        .await
+    }
+}
+
+/// A rule over somebody whom an actor acts on.
+type Rule<'a> = &'a (dyn Fn(Standing, &Snapshot) -> Result<Change, ErrorKind> + Send + Sync);
+
+impl Inner {
+    /// Writes for an actor, who is checked anew inside the transaction.
+    async fn write(
+        &self,
+        actor: &Actor,
+        target: UserId,
+        needs: &Permission,
+        rule: Rule<'_>,
+    ) -> Result<Written> {
+        let facts = actor.facts();
+        let (table, _) = self.access.table(None).await?;
+        let policy = self.access.policy();
+        let decide = |snapshot: &Snapshot| {
+            let view = snapshot.actor.as_ref();
+            let standing = policy.admit(facts.as_ref(), view, needs, &table)?;
+            rule(standing, snapshot)
+        };
+        let actor = facts.as_ref().map(|facts| facts.user);
+        let top_role = policy.roles().top();
+        Ok(self.users.write(UserWrite { actor, target, top_role, decide: &decide }).await?)
+    }
+
+    /// The user to act on, if there is one and the actor may.
+    fn target(&self, standing: Standing, snapshot: &Snapshot) -> Result<Account, ErrorKind> {
+        let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
+        self.access.policy().check_target(standing, &account.user)?;
+        Ok(account.clone())
+    }
+
+    /// Hashes a password for a user who has, or is about to have, an e-mail address.
+    async fn hash_for(
+        &self,
+        id: UserId,
+        password: &Secret<String>,
+        email: Option<&Email>,
+    ) -> Result<Secret<String>> {
+        let stored = match email {
+            Some(_) => None,
+            None => self.users.by_id(id).await?.map(|account| account.user.email),
+        };
+        let email = email.or(stored.as_ref());
+        let mut violations = Vec::new();
+        let password = self.check_password("password", password, email, &mut violations);
+        // What is wrong with the password is told before whether there is such a user.
+        let password = password.ok_or_else(|| Error::invalid(violations))?;
+        if email.is_none() {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(Secret::new(self.hashing.hash(password).await?))
+    }
+
+    fn check_role(&self, role: &Role, violations: &mut Vec<Violation>) {
+        let roles = self.access.policy().roles();
+        if !roles.contains(role) {
+            let names: Vec<_> = roles.iter().map(Role::as_str).collect();
+            violations.push(Violation::new("role", format!("must be one of {}", names.join(", "))));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What an application may ask about users. Here: to see them.
+
+mod admin;
+mod own;
+mod write;
+
+use std::sync::Arc;
+
+use crate::access::{Permission, Principal, permissions};
+use crate::error::{ErrorKind, Result};
+use crate::id::UserId;
+
+pub use admin::{NewUser, UserUpdate};
+pub(crate) use write::Inner;
+
+use super::list::canonical_search;
+use super::{Account, Email, User, UserFilter, UserPage, UserQuery};
+
+/// Users: seen, made, changed, deleted.
+#[derive(Clone, Debug)]
+pub struct Users {
+    inner: Arc<Inner>,
+}
+
+/// A user, with what they may do.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The user.
+    pub user: User,
+    /// What the user's role may do.
+    pub permissions: Vec<Permission>,
+}
+
+impl Users {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// The caller, and what they may do.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SessionRevoked`] if the user is gone; or if a store does not answer.
+    pub async fn profile(&self, principal: &Principal) -> Result<Profile> {
+        let account = self.inner.own_account(principal).await?;
+        let (table, _) = self.inner.access.table(None).await?;
+        let known = self.inner.access.policy().roles().contains(&account.user.role);
+        let grants = table.of(&account.user.role).filter(|_| known);
+        let permissions = grants.map(|grant| grant.permission.clone()).collect();
+        Ok(Profile { user: account.user, permissions })
+    }
+
+    /// A page of the users whom the caller may act on, and the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:read`; or if the store does not answer.
+    pub async fn list(&self, principal: &Principal, mut filter: UserFilter) -> Result<UserPage> {
+        need(principal, &permissions::USER_READ)?;
+        let policy = self.inner.access.policy();
+        let rank = policy.roles().rank(principal.role());
+        let hidden = policy.roles().iter().filter(|role| !policy.outranks(rank, role));
+        let hidden_roles = hidden.cloned().collect();
+        filter.search = filter.search.as_deref().map(canonical_search);
+        let query = UserQuery { filter, hidden_roles, except: Some(principal.user()) };
+        Ok(self.inner.users.list(&query).await?)
+    }
+
+    /// One user: oneself, or somebody whom the caller may act on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:read`, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::Outranked`]; or if the store does not answer.
+    pub async fn find(&self, principal: &Principal, id: UserId) -> Result<User> {
+        need(principal, &permissions::USER_READ)?;
+        let account = self.inner.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?;
+        let policy = self.inner.access.policy();
+        let rank = policy.roles().rank(principal.role());
+        if id != principal.user() && !policy.outranks(rank, &account.user.role) {
+            return Err(ErrorKind::Outranked.into());
+        }
+        Ok(account.user)
+    }
+
+    /// The user behind an e-mail address, for the system's own use: it is shown to nobody but an
+    /// operator at the command line.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn find_by_email(&self, email: &Email) -> Result<Option<User>> {
+        let account = self.inner.users.by_email(email.canonical()).await?;
+        Ok(account.map(|account| account.user))
+    }
+
+    /// A page of all users, for the system's own use.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn list_all(&self, mut filter: UserFilter) -> Result<UserPage> {
+        filter.search = filter.search.as_deref().map(canonical_search);
+        let query = UserQuery { filter, hidden_roles: Vec::new(), except: None };
+        Ok(self.inner.users.list(&query).await?)
+    }
+
+    /// Whether there is an administrator: somebody active in the highest role.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn has_administrator(&self) -> Result<bool> {
+        let top = self.inner.access.policy().roles().top();
+        Ok(self.inner.users.anyone_active_in(top).await?)
+    }
+}
+
+impl Inner {
+    /// Who asks. A principal whose user is gone has no session either.
+    async fn own_account(&self, principal: &Principal) -> Result<Account> {
+        let account = self.users.by_id(principal.user()).await?;
+        Ok(account.ok_or(ErrorKind::SessionRevoked)?)
+    }
+}
+
+fn need(principal: &Principal, permission: &Permission) -> Result<()> {
+    if principal.may(permission) { Ok(()) } else { Err(ErrorKind::Forbidden.into()) }
+}

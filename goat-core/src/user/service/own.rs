@@ -1,0 +1,191 @@
+//! What users do to themselves: with the current password, reserved against the account's limit
+//! before it is verified.
+
+use std::sync::Arc;
+
+use crate::access::{ActorFacts, Principal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Doer, EventKind};
+use crate::limit::{Charge, Charged};
+use crate::password::TriedPassword;
+use crate::secret::Secret;
+use crate::task::to_the_end;
+use crate::user::{Account, Change, Email, Snapshot, Status, User};
+
+use super::write::changed;
+use super::{Inner, Users};
+
+impl Users {
+    /// Changes one's own e-mail address. The same address in another spelling is no conflict.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::RateLimited`] for too many attempts on the account,
+    /// [`ErrorKind::WrongPassword`], [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the
+    /// session has ended meanwhile; or if a store does not answer.
+    pub async fn change_email(
+        &self,
+        principal: &Principal,
+        email: Email,
+        current_password: &str,
+    ) -> Result<Charged<User>> {
+        let inner = Arc::clone(&self.inner);
+        let account = inner.own_account(principal).await?;
+        if account.user.email.as_str() == email.as_str() {
+            return Ok(Charged { value: account.user, charges: Vec::new() });
+        }
+        let mut charges = Vec::new();
+        let result = async {
+            inner.prove(&account, current_password, &mut charges).await?;
+            let facts = ActorFacts::of(principal);
+            to_the_end(async move {
+                let now = inner.time.now();
+                let number = account.epoch.number;
+                let id = account.user.id;
+                let rule = |snapshot: &Snapshot| {
+                    let mut account = own(snapshot, facts, number)?;
+                    account.user.email = email.clone();
+                    account.user.updated_at = now;
+                    Ok(Change::Put(account))
+                };
+                let user = changed(inner.write_own(id, &rule).await?)?.1.user;
+                inner.tell(EventKind::EmailChanged, Doer::User(id), id);
+                Ok(user)
+            })
+            .await
+        }
+        .await;
+        charged(result, charges)
+    }
+
+    /// Changes one's own password. Every other session ends, this one goes on; answers how many
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a new password against the policy, [`ErrorKind::RateLimited`] for
+    /// too many attempts on the account, [`ErrorKind::WrongPassword`],
+    /// [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the session has ended
+    /// meanwhile; or if a store does not answer.
+    pub async fn change_password(
+        &self,
+        principal: &Principal,
+        current_password: &str,
+        new_password: &Secret<String>,
+    ) -> Result<Charged<u64>> {
+        let inner = Arc::clone(&self.inner);
+        let account = inner.own_account(principal).await?;
+        let mut violations = Vec::new();
+        let email = &account.user.email;
+        let new = inner.check_password("new_password", new_password, Some(email), &mut violations);
+        let Some(new) = new else { return Err(Error::invalid(violations)) };
+        let mut charges = Vec::new();
+        let result = async {
+            inner.prove(&account, current_password, &mut charges).await?;
+            if new.is_same_as(&TriedPassword::new(current_password)) {
+                return Err(ErrorKind::PasswordUnchanged.into());
+            }
+            let hash = Secret::new(inner.hashing.hash(new).await?);
+            let facts = ActorFacts::of(principal);
+            let session = principal.session();
+            to_the_end(async move {
+                let now = inner.time.now();
+                let number = account.epoch.number;
+                let id = account.user.id;
+                let rule = |snapshot: &Snapshot| {
+                    let mut account = own(snapshot, facts, number)?;
+                    account.password_hash = hash.clone();
+                    account.epoch = account.epoch.next(Some(session));
+                    account.user.updated_at = now;
+                    Ok(Change::Put(account))
+                };
+                let (before, _) = changed(inner.write_own(id, &rule).await?)?;
+                let epoch = before.map_or(account.epoch, |before| before.epoch);
+                let ended = inner.end_sessions(id, epoch, Some(session), Doer::User(id)).await;
+                inner.tell(EventKind::PasswordChanged, Doer::User(id), id);
+                Ok(ended)
+            })
+            .await
+        }
+        .await;
+        charged(result, charges)
+    }
+
+    /// Deletes oneself. Every session ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::RateLimited`] for too many attempts on the account,
+    /// [`ErrorKind::WrongPassword`], [`ErrorKind::LastAdministrator`],
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store does not
+    /// answer.
+    pub async fn delete_self(
+        &self,
+        principal: &Principal,
+        current_password: &str,
+    ) -> Result<Charged<()>> {
+        let inner = Arc::clone(&self.inner);
+        let account = inner.own_account(principal).await?;
+        let mut charges = Vec::new();
+        let result = async {
+            inner.prove(&account, current_password, &mut charges).await?;
+            let facts = ActorFacts::of(principal);
+            to_the_end(async move {
+                let number = account.epoch.number;
+                let id = account.user.id;
+                let rule = |snapshot: &Snapshot| {
+                    let account = own(snapshot, facts, number)?;
+                    let others = snapshot.others_administer;
+                    inner.access.policy().check_administrators(&account.user, None, others)?;
+                    Ok(Change::Delete)
+                };
+                let written = inner.write_own(id, &rule).await?;
+                inner.deleted(written, Doer::User(id)).await
+            })
+            .await
+        }
+        .await;
+        charged(result, charges)
+    }
+}
+
+/// Joins a result with what was charged for it, whichever way it ended.
+fn charged<T>(result: Result<T>, charges: Vec<Charge>) -> Result<Charged<T>> {
+    match result {
+        Ok(value) => Ok(Charged { value, charges }),
+        Err(error) => Err(error.with_charges(charges)),
+    }
+}
+
+/// One's own account as the transaction finds it: active, the session alive, and the password still
+/// the one that was verified, since a new one would have raised the epoch.
+fn own(snapshot: &Snapshot, facts: ActorFacts, verified: u64) -> Result<Account, ErrorKind> {
+    let account = snapshot.target.clone().ok_or(ErrorKind::SessionRevoked)?;
+    if account.user.status != Status::Active || !facts.is_alive_in(account.epoch) {
+        return Err(ErrorKind::SessionRevoked);
+    }
+    if account.epoch.number != verified {
+        return Err(ErrorKind::WrongPassword);
+    }
+    Ok(account)
+}
+
+impl Inner {
+    /// Verifies the current password of an account, reserved against its limit.
+    async fn prove(
+        &self,
+        account: &Account,
+        password: &str,
+        charges: &mut Vec<Charge>,
+    ) -> Result<()> {
+        let doer = Doer::User(account.user.id);
+        charges.extend(self.reserve(account.user.email.canonical(), doer, None).await?);
+        let tried = TriedPassword::new(password);
+        let verified = self.hashing.verify(&tried, Some(account.password_hash.expose())).await?;
+        if verified.matches() {
+            return Ok(());
+        }
+        self.tell(EventKind::WrongPassword, Doer::User(account.user.id), account.user.id);
+        Err(ErrorKind::WrongPassword.into())
+    }
+}

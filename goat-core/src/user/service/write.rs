@@ -1,0 +1,153 @@
+//! What the services of users and the flows share: what they stand on, how they write, and what
+//! follows a write.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::access::{Access, Role};
+use crate::clock::Time;
+use crate::error::{ErrorKind, Result, Violation};
+use crate::event::{Doer, Event, EventKind, Observer};
+use crate::id::{SessionId, UserId};
+use crate::limit::{AccountLimit, Charge};
+use crate::password::{HashGate, NewPassword, PasswordPolicy};
+use crate::secret::Secret;
+use crate::session::{SessionEpoch, SessionStore, Verdicts};
+use crate::user::{Account, Change, Email, Snapshot, Status, User, UserStore, UserWrite, Written};
+
+/// What the services of users and the flows that write users stand on.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) users: Arc<dyn UserStore>,
+    pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) hashing: HashGate,
+    pub(crate) passwords: PasswordPolicy,
+    pub(crate) attempts: AccountLimit,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) time: Time,
+}
+
+/// What a write left: the account before it, unless nothing changed, and the account now.
+pub(super) fn changed(written: Written) -> Result<(Option<Account>, Account)> {
+    match written {
+        Written::Refused(kind) => Err(kind.into()),
+        Written::EmailTaken => Err(ErrorKind::EmailTaken.into()),
+        Written::Unchanged(account) => Ok((None, account)),
+        Written::Changed { before, after } => Ok((before, after)),
+        Written::Deleted(_) => Err(ErrorKind::NotFound.into()),
+    }
+}
+
+impl Inner {
+    pub(crate) fn tell(&self, kind: EventKind, doer: Doer, user: UserId) {
+        self.observer.observe(&Event::new(kind, self.time.now(), doer).on(user));
+    }
+
+    /// Reserves an attempt on an account, whether or not there is such an account. A refusal is an
+    /// event.
+    pub(crate) async fn reserve(
+        &self,
+        email: &str,
+        doer: Doer,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Charge>> {
+        let reserved = self.attempts.reserve(email).await;
+        if let Err(error) = &reserved {
+            for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
+                let kind = EventKind::Limited(refusal.limit.clone().into_owned());
+                let event = Event::new(kind, self.time.now(), doer.clone());
+                self.observer.observe(&event.seen_from(address));
+            }
+        }
+        reserved
+    }
+
+    /// A new password that follows the policy, or what it must do to.
+    pub(crate) fn check_password(
+        &self,
+        field: &'static str,
+        password: &Secret<String>,
+        email: Option<&Email>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<NewPassword> {
+        let email = email.map(Email::canonical);
+        let parsed = NewPassword::parse(password.expose(), &self.passwords, email);
+        match parsed {
+            Ok(password) => Some(password),
+            Err(faults) => {
+                violations.extend(
+                    faults.into_iter().map(|fault| Violation::new(field, fault.to_string())),
+                );
+                None
+            }
+        }
+    }
+
+    /// An account that does not exist yet.
+    pub(crate) fn new_account(
+        &self,
+        email: Email,
+        password_hash: Secret<String>,
+        role: Role,
+        status: Status,
+    ) -> Account {
+        let now = self.time.now();
+        let user = User {
+            id: UserId::generate(now),
+            email,
+            role,
+            status,
+            created_at: now,
+            updated_at: now,
+            last_login_at: None,
+        };
+        Account { user, password_hash, epoch: SessionEpoch::default() }
+    }
+
+    /// Writes for somebody who acts on themselves.
+    pub(crate) async fn write_own(
+        &self,
+        target: UserId,
+        decide: &(dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
+    ) -> Result<Written> {
+        let top_role = self.access.policy().roles().top();
+        Ok(self.users.write(UserWrite { actor: None, target, top_role, decide }).await?)
+    }
+
+    /// After the epoch has risen: everyone forgets, and the sessions are removed. They are dead
+    /// already; what cannot be removed now is purged when its time is over.
+    pub(super) async fn end_sessions(
+        &self,
+        user: UserId,
+        before: SessionEpoch,
+        kept: Option<SessionId>,
+        doer: Doer,
+    ) -> u64 {
+        self.verdicts.user_changed(user).await;
+        let now = self.time.now();
+        match self.sessions.revoke_all(user, before, now, kept).await {
+            Ok(count) => {
+                let event = Event::new(EventKind::SessionsRevoked(count), now, doer).on(user);
+                self.observer.observe(&event);
+                count
+            }
+            Err(error) => {
+                tracing::warn!(%error, %user, "ended sessions could not be removed; they are dead all the same");
+                0
+            }
+        }
+    }
+
+    pub(super) async fn deleted(&self, written: Written, doer: Doer) -> Result<()> {
+        let account = match written {
+            Written::Deleted(account) => account,
+            other => return changed(other).map(drop),
+        };
+        let id = account.user.id;
+        self.end_sessions(id, account.epoch, None, doer.clone()).await;
+        self.tell(EventKind::UserDeleted, doer, id);
+        Ok(())
+    }
+}
