@@ -7,7 +7,11 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use serde::Serializer as _;
+use serde::ser::SerializeMap as _;
+
 use crate::failure::Failure;
+use crate::logging::{SafeJson, push_escaped};
 use crate::settings::LogFormat;
 
 /// How sentences are written to standard error.
@@ -46,29 +50,35 @@ impl Console {
     fn write(self, level: &str, mark: &str, sentence: &str) {
         let line = self.line(level, mark, sentence);
         // A stream that is closed can be told nothing.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        let _ = io::stderr().lock().write_all(&line);
     }
 
-    fn line(self, level: &str, mark: &str, sentence: &str) -> String {
-        match self.format {
+    fn line(self, level: &str, mark: &str, sentence: &str) -> Vec<u8> {
+        let line = match self.format {
             LogFormat::Pretty => {
-                let sentence: String = sentence
-                    .chars()
-                    .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-                    .collect();
-                format!("{mark}{sentence}\n")
+                let mut line = mark.to_owned();
+                push_escaped(&mut line, sentence);
+                line.into_bytes()
             }
-            LogFormat::Json => {
-                let line = serde_json::json!({
-                    "timestamp": jiff::Timestamp::now().to_string(),
-                    "level": level,
-                    "message": sentence,
-                    "target": "goat_server",
-                });
-                format!("{line}\n")
-            }
-        }
+            LogFormat::Json => json(level, sentence),
+        };
+        [line, b"\n".to_vec()].concat()
     }
+}
+
+/// An object as the log's are.
+fn json(level: &str, sentence: &str) -> Vec<u8> {
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, SafeJson);
+    let written = serializer.serialize_map(Some(4)).and_then(|mut map| {
+        map.serialize_entry("timestamp", &format!("{:.3}", jiff::Timestamp::now()))?;
+        map.serialize_entry("level", level)?;
+        map.serialize_entry("target", "goat_server")?;
+        map.serialize_entry("message", sentence)?;
+        map.end()
+    });
+    // Texts into memory: nothing of that fails, and half a line would be no object.
+    if written.is_ok() { line } else { b"{}".to_vec() }
 }
 
 /// Writes an answer to standard output. Whoever closed it has read enough.
@@ -86,21 +96,28 @@ pub(super) fn answer(text: &str) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    fn line(format: LogFormat, sentence: &str) -> String {
+        let line = Console { format }.line("WARN", "warning: ", sentence);
+        String::from_utf8(line).expect("text")
+    }
+
     /// L2.
     #[test]
     fn a_sentence_is_one_line_in_either_format() {
         for format in [LogFormat::Pretty, LogFormat::Json] {
-            let line = Console { format }.line("ERROR", "", "one\ntwo\x1b[2J\rthree");
-            assert_eq!(line.matches(['\n', '\r', '\x1b']).count(), 1, "{line:?}");
+            let line = line(format, "one\ntwo\x1b[2J\rthree\u{2028}four");
+            assert_eq!(line.matches(['\n', '\r', '\x1b', '\u{2028}']).count(), 1, "{line:?}");
             assert!(line.ends_with('\n'));
         }
+        assert_eq!(line(LogFormat::Pretty, "mind this"), "warning: mind this\n");
     }
 
     #[test]
-    fn a_line_of_json_has_a_time_a_level_and_the_sentence() {
-        let line = Console { format: LogFormat::Json }.line("WARN", "warning: ", "mind \"this\"");
+    fn a_line_of_json_is_an_object_like_those_of_the_log() {
+        let line = line(LogFormat::Json, "mind \"this\"");
         let line: serde_json::Value = serde_json::from_str(&line).expect("an object");
         assert_eq!(line["level"], "WARN");
+        assert_eq!(line["target"], "goat_server");
         assert_eq!(line["message"], "mind \"this\"");
         assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')));
     }
