@@ -77,7 +77,8 @@ async fn live(
         "ready"
     );
     if console.is_for_people() && io::stdout().is_terminal() {
-        answer(&started.banner(settings))?;
+        // A screen that cannot be written to is no reason not to serve.
+        let _ = answer(&started.banner(settings));
     }
     started.serve(settings, lifecycle).await
 }
@@ -226,3 +227,6 @@ async fn purge(goat: &Goat, lifecycle: &Lifecycle) {
         () = rounds => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,30 +92,41 @@ async fn reset_password(goat: &Goat, email: &str) -> Result<(), Failure> {
 async fn revoke_sessions(goat: &Goat, whose: Whose) -> Result<(), Failure> {
     let email = match whose {
         Whose::User(email) => email,
-        Whose::Everyone => return revoke_everyones(goat).await,
+        Whose::Everyone => {
+            let Revoked { users, sessions } = revoke_everyones(goat).await?;
+            return answer(&format!("ended {sessions} sessions of {users} users\n"));
+        }
     };
     let user = find_user(goat, &email).await?;
     let ended = goat.sessions().revoke_all_of(system(), user.id).await.map_err(explain)?;
     answer(&format!("ended {ended} sessions of {}\n", user.email.as_str()))
 }
 
-/// Also for whoever has none that is known: after a restore, a session that the backup does not
-/// have may live on somewhere else, and the raised epoch ends it.
-async fn revoke_everyones(goat: &Goat) -> Result<(), Failure> {
-    let (mut users, mut sessions) = (0_u64, 0_u64);
-    for_every_user(goat, async |user| {
+/// How many sessions were ended, of how many users.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Revoked {
+    users: u64,
+    sessions: u64,
+}
+
+/// Also for whoever has no session that is known: after a restore, one that the backup does not
+/// have may live on somewhere else, and the raised epoch ends it (R9).
+async fn revoke_everyones(goat: &Goat) -> Result<Revoked, Failure> {
+    let mut revoked = Revoked::default();
+    let done = for_every_user(goat, async |user| {
         match goat.sessions().revoke_all_of(system(), user.id).await {
-            Ok(ended) => sessions += ended,
+            Ok(ended) => revoked.sessions += ended,
             // Deleted meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(explain(error)),
         }
-        users += 1;
+        revoked.users += 1;
         Ok(())
-    })
-    .await
-    .map_err(|failure| failure.with_advice(&format!("{users} users are done; run it again")))?;
-    answer(&format!("ended {sessions} sessions of {users} users\n"))
+    });
+    done.await.map_err(|failure| {
+        failure.with_advice("some users' sessions are not ended yet: run it again")
+    })?;
+    Ok(revoked)
 }
 
 /// Goes through all users, the newest first.
@@ -220,6 +231,12 @@ impl<const N: usize> Table<N> {
 
 #[cfg(test)]
 mod tests {
+    use goat_core::Stores;
+    use goat_core::auth::{Login, SignUp};
+    use goat_core::session::Origin;
+    use goat_core::testing::PlainHasher;
+    use goat_core::token::TokenKeys;
+
     use super::*;
 
     #[test]
@@ -227,6 +244,36 @@ mod tests {
         let mut table = Table::new(["A", "LONG"]);
         table.push(["wider".to_owned(), "x".to_owned()]);
         assert_eq!(table.text(), "A      LONG\nwider  x\n");
+    }
+
+    /// R9.
+    #[tokio::test]
+    async fn sessions_of_everyone_end_also_beyond_one_page_of_users() {
+        let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
+            .hasher(Arc::new(PlainHasher::default()))
+            .build()
+            .expect("a goat");
+        let count = u64::from(2 * PAGE_MAXIMUM + 1);
+        let mut tokens = Vec::new();
+        for number in 0..count {
+            let (email, password) = (format!("user{number}@example.org"), "a walk on a short pier");
+            let sign_up = SignUp {
+                email: Email::parse(&email).expect("an address"),
+                password: password.into(),
+                origin: Origin::default(),
+            };
+            goat.sign_up(sign_up).await.expect("a user");
+            let login =
+                Login { email: email.into(), password: password.into(), origin: Origin::default() };
+            let signed_in = goat.login(login).await.expect("a session").value;
+            tokens.push(signed_in.tokens.access_token);
+        }
+        let revoked = revoke_everyones(&goat).await.expect("the store answers");
+        assert_eq!(revoked, Revoked { users: count, sessions: count });
+        for token in tokens {
+            let refused = goat.authenticate(token.expose()).await.expect_err("the session is over");
+            assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The database that the settings name: opened, and its schema judged before anything else is done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use goat_core::Stores;
@@ -37,7 +37,7 @@ impl Storage {
         let Database::Sqlite(path) = &settings.database else {
             return Err(Failure::configuration("DATABASE_URL: PostgreSQL is not built yet"));
         };
-        if path.parent() == Some(data.path()) {
+        if is_in(path, data.path()) {
             data.create()?;
         }
         let options = SqliteOptions {
@@ -137,5 +137,13 @@ impl Storage {
     /// Closes every connection, once the calls under way are done.
     pub async fn close(&self) {
         self.database.close().await;
+    }
+}
+
+/// Whether a file lies in a directory, in whatever words the two are named.
+fn is_in(file: &Path, directory: &Path) -> bool {
+    match (absolute(file), absolute(directory)) {
+        (Ok(file), Ok(directory)) => file.parent() == Some(&directory),
+        _ => false,
     }
 }
