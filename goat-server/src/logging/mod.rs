@@ -42,6 +42,7 @@ pub(crate) use self::audit::audit;
 use self::lines::{Lines, Look};
 pub use self::notes::{NoteLayer, NoteService, RequestNotes};
 pub use self::request::{Cause, LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};
+pub(crate) use self::text::{SafeJson, push_escaped};
 
 /// Begins to log, for the whole process, and makes a panic a line of the log.
 ///

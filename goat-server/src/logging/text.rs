@@ -15,7 +15,7 @@ fn is_unsafe(character: char) -> bool {
 }
 
 /// Appends text with its unsafe characters spelt out.
-pub(super) fn push_escaped(line: &mut String, text: &str) {
+pub(crate) fn push_escaped(line: &mut String, text: &str) {
     for character in text.chars() {
         if is_unsafe(character) {
             line.extend(character.escape_default());
@@ -48,7 +48,7 @@ pub(super) fn push_value(line: &mut String, text: &str) {
 }
 
 /// JSON as usual, and with the unsafe characters beyond ASCII spelt out too.
-pub(super) struct SafeJson;
+pub(crate) struct SafeJson;
 
 impl Formatter for SafeJson {
     fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
