@@ -121,12 +121,7 @@ impl Builder {
             verdicts: Arc::clone(&verdicts),
             hashing: HashGate::new(hasher, hashing),
             passwords: settings.passwords.clone(),
-            attempts: AccountLimit::new(
-                limits.clone(),
-                settings.account_quota,
-                Arc::clone(&observer),
-                time.clone(),
-            ),
+            attempts: AccountLimit::new(limits.clone(), settings.account_quota),
             observer: Arc::clone(&observer),
             time: time.clone(),
         });
