@@ -137,9 +137,10 @@ fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut 
 /// Adds what the handler does not say: what its rule asks, and how its answers fail.
 fn complete(operation: &mut Operation, rule: &Rule) {
     let mut failures = vec![(500, "`internal`."), (503, "`unavailable`: see Retry-After.")];
-    // A query that is not known is refused everywhere, and so are ids and bodies that are wrong.
-    failures.push((400, "`validation`, `malformed-json`, `bad-request`."));
+    // What is not known, in a query too, is refused everywhere.
+    failures.push((400, "`validation`: see `errors`."));
     if operation.request_body.is_some() {
+        failures.push((400, "`malformed-json`."));
         failures.push((413, "`payload-too-large`: over 64 KiB."));
         failures.push((415, "`unsupported-media-type`."));
     }

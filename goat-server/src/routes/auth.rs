@@ -58,6 +58,7 @@ impl FromFieldsWith<AppState> for SignUpBody {
 #[utoipa::path(
     post,
     path = "/api/v1/auth/signup",
+    operation_id = "signUp",
     tag = "auth",
     responses(
         (status = 201, description = "The account.", body = Data<User>,
@@ -103,6 +104,7 @@ impl FromFields for LoginBody {
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
+    operation_id = "login",
     tag = "auth",
     responses(
         (status = 200, description = "The session's tokens, and the user.", body = Data<SignedIn>),
@@ -142,6 +144,7 @@ impl FromFields for RefreshBody {
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
+    operation_id = "refresh",
     tag = "auth",
     responses(
         (status = 200, description = "The next tokens.", body = Data<Tokens>),
@@ -164,6 +167,7 @@ pub(crate) async fn refresh(
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
+    operation_id = "logout",
     tag = "auth",
     responses((status = 204, description = "The session has ended.")),
 )]

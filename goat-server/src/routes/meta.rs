@@ -27,6 +27,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
+    operation_id = "jwks",
     tag = "meta",
     responses((status = 200, description = "The keys.", body = Object)),
 )]
@@ -51,6 +52,7 @@ pub(crate) struct Health {
 #[utoipa::path(
     get,
     path = "/api/health",
+    operation_id = "health",
     tag = "meta",
     responses((status = 200, description = "It does.", body = Health)),
 )]
@@ -72,6 +74,7 @@ pub(crate) struct Ready {
 #[utoipa::path(
     get,
     path = "/api/ready",
+    operation_id = "ready",
     tag = "meta",
     responses(
         (status = 200, description = "They can.", body = Ready),
@@ -95,6 +98,7 @@ pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<R
 #[utoipa::path(
     get,
     path = "/api/metrics",
+    operation_id = "metrics",
     tag = "meta",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
 )]
@@ -114,6 +118,7 @@ pub(crate) async fn metrics(
 #[utoipa::path(
     get,
     path = "/api/openapi.json",
+    operation_id = "openapi",
     tag = "meta",
     responses((status = 200, description = "The document.", body = Object)),
 )]
@@ -126,6 +131,7 @@ pub(crate) async fn openapi(_: NoQuery) -> Response {
 #[utoipa::path(
     get,
     path = "/api/docs",
+    operation_id = "docs",
     tag = "meta",
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
 )]

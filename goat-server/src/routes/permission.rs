@@ -20,6 +20,7 @@ use crate::state::AppState;
 #[utoipa::path(
     get,
     path = "/api/v1/permission",
+    operation_id = "listPermissions",
     tag = "access",
     params(Page),
     responses((status = 200, description = "A page of permissions.", body = present::Page<Permission>)),
@@ -36,6 +37,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/permission/{key}",
+    operation_id = "listRolePermissions",
     tag = "access",
     params(("key" = String, Path, description = "The name of a role.", example = "operator")),
     responses(
@@ -77,6 +79,7 @@ impl FromFieldsWith<AppState> for GrantBody {
 #[utoipa::path(
     post,
     path = "/api/v1/permission",
+    operation_id = "grantPermission",
     tag = "access",
     responses(
         (status = 201, description = "The permission.", body = Data<Permission>),
@@ -100,6 +103,7 @@ pub(crate) async fn grant(
 #[utoipa::path(
     delete,
     path = "/api/v1/permission/{key}",
+    operation_id = "revokePermission",
     tag = "access",
     params(("key" = String, Path, description = "The permission's id.", example = "01KDWMBY00C8X0F4ZCV7J3T9QH")),
     responses(

@@ -13,6 +13,7 @@ use crate::present::{Data, Role};
 #[utoipa::path(
     get,
     path = "/api/v1/role",
+    operation_id = "listRoles",
     tag = "access",
     responses((status = 200, description = "The roles.", body = Data<Vec<Role>>)),
 )]

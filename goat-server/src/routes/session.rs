@@ -24,6 +24,7 @@ pub(crate) struct Revoked {
 #[utoipa::path(
     get,
     path = "/api/v1/sessions",
+    operation_id = "listSessions",
     tag = "sessions",
     params(Page),
     responses((status = 200, description = "A page of sessions.", body = present::Page<Session>)),
@@ -101,6 +102,7 @@ fn only_true(fields: &mut Fields, name: &'static str) -> Result<Option<()>, Refu
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions",
+    operation_id = "revokeSessions",
     tag = "sessions",
     request_body = inline(RevokeSchema),
     responses(
@@ -128,6 +130,7 @@ pub(crate) async fn revoke(
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions/{id}",
+    operation_id = "revokeSession",
     tag = "sessions",
     params(("id" = String, Path, description = "The session's id.")),
     responses(

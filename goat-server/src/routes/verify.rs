@@ -30,6 +30,7 @@ impl FromQuery for VerifyQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/auth/verify",
+    operation_id = "verify",
     tag = "auth",
     params(VerifyQuery),
     responses(

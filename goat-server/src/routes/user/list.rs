@@ -70,6 +70,7 @@ fn sort(name: &'static str) -> (&'static str, Sort) {
 #[utoipa::path(
     get,
     path = "/api/v1/user/list",
+    operation_id = "listUsers",
     tag = "users",
     params(ListQuery),
     responses((status = 200, description = "A page of users.", body = present::Page<User>)),
@@ -91,6 +92,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/user/{id}",
+    operation_id = "findUser",
     tag = "users",
     params(("id" = String, Path, description = "The user's id.")),
     responses(

@@ -18,6 +18,7 @@ use crate::routes::uncharge;
 #[utoipa::path(
     get,
     path = "/api/v1/user",
+    operation_id = "profile",
     tag = "me",
     responses((status = 200, description = "The caller.", body = Data<Profile>)),
 )]
@@ -55,6 +56,7 @@ impl FromFields for ChangeEmailBody {
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-email",
+    operation_id = "changeEmail",
     tag = "me",
     responses(
         (status = 200, description = "The caller, under the new address.", body = Data<User>),
@@ -105,6 +107,7 @@ pub(crate) struct PasswordChanged {
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-password",
+    operation_id = "changePassword",
     tag = "me",
     responses(
         (status = 200, description = "The new password is in force.", body = Data<PasswordChanged>),
@@ -144,6 +147,7 @@ impl FromFields for DeleteSelfBody {
 #[utoipa::path(
     delete,
     path = "/api/v1/user",
+    operation_id = "deleteSelf",
     tag = "me",
     responses(
         (status = 204, description = "The account is gone."),

@@ -62,6 +62,7 @@ fn first_status(name: &str) -> Result<Status, &'static str> {
 #[utoipa::path(
     post,
     path = "/api/v1/user",
+    operation_id = "createUser",
     tag = "users",
     responses(
         (status = 201, description = "The user.", body = Data<User>,
@@ -112,6 +113,7 @@ impl FromFieldsWith<AppState> for UpdateBody {
 #[utoipa::path(
     put,
     path = "/api/v1/user/{id}",
+    operation_id = "updateUser",
     tag = "users",
     params(("id" = String, Path, description = "The user's id.")),
     responses(
@@ -153,6 +155,7 @@ impl FromFieldsWith<AppState> for ChangeRoleBody {
 #[utoipa::path(
     patch,
     path = "/api/v1/user/{id}/change-role",
+    operation_id = "changeRole",
     tag = "users",
     params(("id" = String, Path, description = "The user's id.")),
     responses(
@@ -197,6 +200,7 @@ impl FromFields for ChangeStatusBody {
 #[utoipa::path(
     patch,
     path = "/api/v1/user/{id}/change-status",
+    operation_id = "changeStatus",
     tag = "users",
     params(("id" = String, Path, description = "The user's id.")),
     responses(
@@ -224,6 +228,7 @@ pub(crate) async fn change_status(
 #[utoipa::path(
     delete,
     path = "/api/v1/user/{id}",
+    operation_id = "deleteUser",
     tag = "users",
     params(("id" = String, Path, description = "The user's id.")),
     responses(
@@ -250,6 +255,7 @@ pub(crate) async fn delete(
 #[utoipa::path(
     get,
     path = "/api/v1/user/{id}/sessions",
+    operation_id = "listUserSessions",
     tag = "users",
     params(("id" = String, Path, description = "The user's id."), Page),
     responses(
@@ -275,6 +281,7 @@ pub(crate) async fn sessions(
 #[utoipa::path(
     delete,
     path = "/api/v1/user/{id}/sessions",
+    operation_id = "revokeUserSessions",
     tag = "users",
     params(("id" = String, Path, description = "The user's id.")),
     responses(
