@@ -6,6 +6,7 @@
 
 use goat_tower::RequestId;
 use http::Method;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
@@ -186,6 +187,12 @@ fn show_failures(operation: &mut Operation) {
             let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
             let content = ContentBuilder::new().schema(Some(schema)).build();
             response.content.insert("application/problem+json".to_owned(), content.into());
+        }
+        let (challenge, wait) = ("What is missing (RFC 6750).", "Whole seconds to wait.");
+        match status.as_str() {
+            "401" => add_header(response, WWW_AUTHENTICATE.as_str(), challenge),
+            "429" | "503" => add_header(response, RETRY_AFTER.as_str(), wait),
+            _ => {}
         }
         add_header(response, RequestId::HEADER.as_str(), "The id of the request.");
     }

@@ -79,6 +79,29 @@ fn every_operation_says_what_it_asks_for_and_how_it_ends() {
     }
 }
 
+/// A4: what is not known is refused, and so is `null`; the document says both.
+#[test]
+fn bodies_have_no_members_but_those_that_are_named() {
+    let document = document();
+    let mut bodies = 0;
+    for endpoint in table() {
+        let operation = operation(&document, endpoint.method().as_str(), endpoint.path());
+        let Some(body) = operation.get("requestBody") else { continue };
+        bodies += 1;
+        let mut schema = &body["content"]["application/json"]["schema"];
+        if let Some(pointer) = schema["$ref"].as_str().and_then(|text| text.strip_prefix('#')) {
+            schema = document.pointer(pointer).expect("a schema");
+        }
+        let case = format!("{} {}: {schema}", endpoint.method(), endpoint.path());
+        assert_eq!(body["required"], true, "{case}");
+        assert_eq!(schema["additionalProperties"], false, "{case}");
+        for member in schema["properties"].as_object().expect("members").values() {
+            assert!(member["type"].is_string(), "{case}");
+        }
+    }
+    assert_eq!(bodies, 12);
+}
+
 #[test]
 fn every_reference_leads_somewhere() {
     fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {

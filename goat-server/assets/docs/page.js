@@ -238,7 +238,7 @@ function show(outcome, url, method, response, text, took) {
 
 /** The form that tries an operation. */
 function tryForm(method, path, operation) {
-  const form = make("form", { noValidate: false });
+  const form = make("form");
   const inner = make("div", { className: "fields" });
   const readValues = parameterFields(operation, inner);
   const readBody = bodyField(operation, inner);

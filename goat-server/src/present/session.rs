@@ -15,7 +15,7 @@ pub struct Session {
     /// The `User-Agent` at sign-in, cut at 256 characters.
     pub device: String,
     /// The client's address at sign-in; `null` where it was not known.
-    #[schema(example = "192.0.2.7")]
+    #[schema(required = true, example = "192.0.2.7")]
     pub ip: Option<String>,
     /// When the user signed in.
     pub created_at: Time,

@@ -26,6 +26,7 @@ pub struct User {
     /// When e-mail, password, role or status last changed. Signing in does not count.
     pub updated_at: Time,
     /// When the user last signed in; `null` for never.
+    #[schema(required = true)]
     pub last_login_at: Option<Time>,
 }
 

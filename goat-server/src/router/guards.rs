@@ -38,7 +38,7 @@ pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
 }
 
 /// What answers where no path matches: 404, counted by the public limit.
-pub(super) fn nowhere(state: &AppState) -> Router {
+pub(super) fn nowhere(state: &AppState) -> Router<AppState> {
     let router = Router::new().fallback(problems::not_found);
     match limit(&PUBLIC, state) {
         Some(limit) => router.layer(limit),
@@ -47,7 +47,7 @@ pub(super) fn nowhere(state: &AppState) -> Router {
 }
 
 /// All methods of one path, each behind its guards, and 405 for the others.
-pub(super) fn path(endpoints: Vec<Endpoint>, state: &AppState) -> MethodRouter {
+pub(super) fn path(endpoints: Vec<Endpoint>, state: &AppState) -> MethodRouter<AppState> {
     let allow = allow(&endpoints);
     let limit = wrong_method_limit(&endpoints, state);
     let mut wrong_method =
@@ -55,10 +55,7 @@ pub(super) fn path(endpoints: Vec<Endpoint>, state: &AppState) -> MethodRouter {
     if let Some(limit) = limit {
         wrong_method = wrong_method.layer(limit);
     }
-    endpoints
-        .into_iter()
-        .fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, state)))
-        .with_state(state.clone())
+    endpoints.into_iter().fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, state)))
 }
 
 /// One endpoint behind its guards. What is added later stands further out.

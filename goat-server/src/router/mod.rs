@@ -31,31 +31,31 @@ const METRICS: &str = "/api/metrics";
 pub fn router(state: AppState) -> Router {
     let moved = state.http.metrics_listen.is_some();
     let endpoints = table().into_iter().filter(|endpoint| !moved || endpoint.path() != METRICS);
-    assemble(endpoints, &state)
+    assemble(endpoints, state)
 }
 
 /// The metrics alone, for a listener of their own.
 pub fn metrics_router(state: AppState) -> Router {
     let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
-    assemble(endpoints, &state)
+    assemble(endpoints, state)
 }
 
 /// Makes a router of endpoints, each behind its guards.
 ///
 /// The rule of paths comes first of all: what is not the one spelling of a path reaches no route
 /// (A5), and is answered like a path that is not there.
-fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: &AppState) -> Router {
+fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Router {
     let mut paths = BTreeMap::<_, Vec<_>>::new();
     for endpoint in endpoints {
         paths.entry(endpoint.path()).or_default().push(endpoint);
     }
-    let nowhere = guards::nowhere(state);
+    let nowhere = guards::nowhere(&state);
     let mut routes = nowhere.clone();
     for (path, endpoints) in paths {
-        routes = routes.route(path, guards::path(endpoints, state));
+        routes = routes.route(path, guards::path(endpoints, &state));
     }
-    let routes = surround(routes, state);
-    let nowhere = surround(nowhere, state);
+    let nowhere = surround(nowhere, &state).with_state(state.clone());
+    let routes = surround(routes, &state).with_state(state);
     Router::new().fallback_service(service_fn(move |request: Request| {
         let router = if path_is_canonical(request.uri().path()) { &routes } else { &nowhere };
         router.clone().oneshot(request)
@@ -73,7 +73,7 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: &AppState) -> Rout
 /// 5. The catching of panics, as near as can be to what may panic.
 ///
 /// Then come the route's own [`guards`].
-fn surround(routes: Router, state: &AppState) -> Router {
+fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
     let time = state.goat.time().clone();
     let cors = Cors::new(&state.http.cors_origins);
     routes.layer(

@@ -30,6 +30,7 @@ impl FromRequestParts<AppState> for OpenSignup {
 
 /// What an account is made from.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SignUpBody {
     /// At most 254 octets; trimmed, and kept as it was given.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
@@ -80,6 +81,7 @@ pub(crate) async fn sign_up(
 
 /// What somebody signs in with: any two texts are tried.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LoginBody {
     /// The e-mail address.
     #[schema(value_type = String, example = "ann@example.org")]
@@ -125,6 +127,7 @@ pub(crate) async fn login(
 
 /// What a session goes on with.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RefreshBody {
     /// The refresh token that was answered last.
     #[schema(value_type = String)]

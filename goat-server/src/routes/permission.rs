@@ -56,6 +56,7 @@ pub(crate) async fn of_role(
 
 /// What a role is to be able to do.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct GrantBody {
     /// The name of the role.
     #[schema(value_type = String, example = "operator")]

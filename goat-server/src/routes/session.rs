@@ -41,15 +41,18 @@ pub(crate) async fn list(
 
 /// Which sessions are to end: exactly one of the three.
 #[derive(Debug, ToSchema)]
-#[schema(as = RevokeBody)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"others": true}))]
 #[expect(dead_code, reason = "what the document shows; the choice itself is Revocation")]
 struct RevokeSchema {
     /// These; one that is named twice is ended once. All of them or none.
-    #[schema(min_items = 1, max_items = 100)]
+    #[schema(nullable = false, min_items = 1, max_items = 100)]
     session_ids: Option<Vec<String>>,
     /// `true`: all but the session that asks.
+    #[schema(nullable = false)]
     others: Option<bool>,
     /// `true`: all, the session that asks included.
+    #[schema(nullable = false)]
     all: Option<bool>,
 }
 

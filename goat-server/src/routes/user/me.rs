@@ -33,6 +33,7 @@ pub(crate) async fn profile(
 
 /// Where the caller is to be reached from now on.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ChangeEmailBody {
     /// At most 254 octets; trimmed, and kept as it was given.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
@@ -77,6 +78,7 @@ pub(crate) async fn change_email(
 
 /// The password to be, and the one that is.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ChangePasswordBody {
     /// The password, as proof.
     #[schema(value_type = String, format = Password)]
@@ -129,6 +131,7 @@ pub(crate) async fn change_password(
 
 /// Proof that it is the caller who asks.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct DeleteSelfBody {
     /// The password.
     #[schema(value_type = String, format = Password)]

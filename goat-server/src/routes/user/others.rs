@@ -17,6 +17,7 @@ use crate::state::AppState;
 
 /// A user to be made.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CreateBody {
     /// At most 254 octets; trimmed, and kept as it was given.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
@@ -25,10 +26,10 @@ pub(crate) struct CreateBody {
     #[schema(value_type = String, format = Password)]
     password: Secret<String>,
     /// The name of a role that the caller may give; the lowest one if none is given.
-    #[schema(value_type = Option<String>, example = "client")]
+    #[schema(value_type = Option<String>, nullable = false, example = "client")]
     role: Role,
     /// `inactive` or `active`.
-    #[schema(value_type = Option<String>, default = "active", example = "active")]
+    #[schema(value_type = Option<String>, nullable = false, default = "active", example = "active")]
     status: Status,
 }
 
@@ -84,12 +85,13 @@ pub(crate) async fn create(
 
 /// What is to be different about a user: at least one of the two.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct UpdateBody {
     /// At most 254 octets; trimmed, and kept as it was given.
-    #[schema(value_type = Option<String>, format = Email, example = "ann@example.org")]
+    #[schema(value_type = Option<String>, nullable = false, format = Email, example = "ann@example.org")]
     email: Option<Email>,
     /// 15 to 256 characters unless configured otherwise; not a common one, not the address.
-    #[schema(value_type = Option<String>, format = Password)]
+    #[schema(value_type = Option<String>, nullable = false, format = Password)]
     password: Option<Secret<String>>,
 }
 
@@ -137,6 +139,7 @@ pub(crate) async fn update(
 
 /// What a user is to be able to do.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ChangeRoleBody {
     /// The name of a role that the caller may give.
     #[schema(value_type = String, example = "operator")]
@@ -179,6 +182,7 @@ pub(crate) async fn change_role(
 
 /// Whether a user is to be able to sign in.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ChangeStatusBody {
     /// `inactive`, `active` or `suspended`.
     #[schema(value_type = String, example = "suspended")]
