@@ -4,6 +4,7 @@
 //! here.
 
 mod clock;
+mod fixture;
 mod hasher;
 pub mod limits;
 pub mod roles;
@@ -13,5 +14,6 @@ mod time;
 pub mod users;
 
 pub use clock::ManualClock;
+pub use fixture::{TestGoat, TestUser};
 pub use hasher::{HasherCall, PlainHasher};
 pub use time::{TestTime, WaitingTime};
