@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use goat_core::Goat;
 
 use crate::metrics::Metrics;
@@ -21,4 +22,10 @@ pub struct AppState {
     pub http: Arc<HttpSettings>,
     /// How much a client may ask for.
     pub limits: Arc<LimitSettings>,
+}
+
+impl FromRef<AppState> for Goat {
+    fn from_ref(state: &AppState) -> Self {
+        state.goat.clone()
+    }
 }
