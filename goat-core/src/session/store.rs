@@ -34,7 +34,7 @@ pub struct Rotation {
     pub successor: RefreshToken,
     /// Now.
     pub now: Timestamp,
-    /// How long a direct predecessor is honoured again. Zero: never.
+    /// How long after its use a direct predecessor is honoured again. Zero: never.
     pub leeway: Duration,
 }
 
@@ -67,13 +67,15 @@ pub enum Revoked {
 /// - nothing but [`SessionStore::create`] makes a session: a rotation that comes late never brings
 ///   back what was ended;
 /// - what was answered survives a crash as far as the store's medium does; a store that loses
-///   sessions only logs people out.
+///   sessions only logs people out;
+/// - a call that is dropped did all or nothing.
 ///
 /// `epoch` tells which sessions of a user are alive; the store itself need not know users. `now` is
 /// the caller's; a store with a clock of its own uses that instead.
 #[async_trait]
 pub trait SessionStore: std::fmt::Debug + Send + Sync {
-    /// Makes a session. If the user has more than `most` then, the oldest are ended; answers those.
+    /// Makes a session. If the user has more than `most` then, those that are over and then the
+    /// oldest others are ended, never the new one; answers which.
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError>;
 
     /// The session, if it exists. Whether it is over is the caller's to judge.

@@ -1,6 +1,8 @@
 //! Storage: the bundle of ports that a goat stands on, and the backends that come with it.
 
 pub mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod sql;
 
 use std::sync::Arc;
 

@@ -7,7 +7,11 @@ mod clock;
 mod hasher;
 pub mod limits;
 mod pauses;
+pub mod roles;
+pub(crate) mod sample;
+pub mod sessions;
 mod time;
+pub mod users;
 
 pub use clock::ManualClock;
 pub use hasher::{HasherCall, PlainHasher};

@@ -81,7 +81,7 @@ pub enum Written {
 /// - [`UserStore::write`] is one transaction: what `decide` saw still holds when the change is
 ///   committed, also against concurrent writes to the actor and to the set of administrators, and
 ///   either all of the change is kept or nothing;
-/// - what was answered survives a crash.
+/// - what was answered survives a crash, and a call that is dropped did all or nothing.
 #[async_trait]
 pub trait UserStore: std::fmt::Debug + Send + Sync {
     /// The account behind a canonical e-mail address. One read.

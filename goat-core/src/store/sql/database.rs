@@ -1,0 +1,98 @@
+//! A database as goat uses it: where reads and writes go, and the stores that stand on it.
+
+use std::sync::Arc;
+
+use sqlx::{Pool, Transaction};
+
+use crate::access::RoleStore;
+use crate::limit::LimitStore;
+use crate::notice::LocalNotices;
+use crate::session::SessionStore;
+use crate::store::Stores;
+use crate::user::UserStore;
+
+use super::Database;
+use super::dialect::{self, Db};
+use super::roles::Roles;
+use super::sessions::Sessions;
+use super::users::Users;
+use crate::store::sql::failure::Failure;
+
+/// Where reads go, and where writes go.
+#[derive(Clone, Debug)]
+pub(super) struct Pools {
+    pub(super) read: Pool<Db>,
+    pub(super) write: Pool<Db>,
+}
+
+impl Pools {
+    /// Begins a write. If it is dropped before it commits, nothing happened.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Db>, Failure> {
+        Ok(dialect::begin(&self.write).await?)
+    }
+
+    /// Whether the database answers.
+    pub(super) async fn ping(&self) -> Result<(), Failure> {
+        sqlx::query("SELECT 1").fetch_one(&self.read).await?;
+        Ok(())
+    }
+}
+
+/// What a write of a user would have had twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Email,
+    Id,
+}
+
+impl Database {
+    /// The users that are kept here.
+    #[must_use]
+    pub fn users(&self) -> Arc<dyn UserStore> {
+        Arc::new(Users::new(self.pools.clone()))
+    }
+
+    /// The permissions that are kept here.
+    #[must_use]
+    pub fn roles(&self) -> Arc<dyn RoleStore> {
+        Arc::new(Roles::new(self.pools.clone()))
+    }
+
+    /// The sessions that are kept here, read together with their users, who are kept here too.
+    #[must_use]
+    pub fn sessions(&self) -> Arc<dyn SessionStore> {
+        Arc::new(Sessions::with_users(self.pools.clone()))
+    }
+
+    /// The sessions that are kept here, where users are kept elsewhere: rows of users that lie here
+    /// from an earlier time are not looked at.
+    #[must_use]
+    pub fn sessions_without_users(&self) -> Arc<dyn SessionStore> {
+        Arc::new(Sessions::without_users(self.pools.clone()))
+    }
+
+    /// Everything that is kept here, beside limits and notices, which are not: notices stay within
+    /// this process. Where something is kept elsewhere, replace it:
+    ///
+    /// ```ignore
+    /// let elsewhere = Stores { users: other.users(), sessions: database.sessions_without_users(),
+    ///     ..database.stores(limits) };
+    /// ```
+    #[must_use]
+    pub fn stores(&self, limits: Arc<dyn LimitStore>) -> Stores {
+        Stores {
+            users: self.users(),
+            roles: self.roles(),
+            sessions: self.sessions(),
+            limits,
+            notices: Arc::new(LocalNotices::default()),
+        }
+    }
+
+    /// Closes every connection, once the calls under way are done. Later calls find the database
+    /// unavailable.
+    pub async fn close(&self) {
+        self.pools.read.close().await;
+        self.pools.write.close().await;
+    }
+}

@@ -1,0 +1,86 @@
+//! What goes wrong below a store, and what of it may be told.
+//!
+//! Invariant: no driver's error leaves this module. A database quotes values in its messages, such
+//! as an e-mail address that is there already, and errors end up in logs.
+
+use std::fmt;
+
+use crate::error::StoreError;
+
+/// Why a query gave nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The driver says so.
+    Driver(sqlx::Error),
+    /// This column holds what goat never writes.
+    Row(&'static str),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl Failure {
+    /// The failure as a store's error. `passes` says of a database's error code whether another try
+    /// later may help.
+    pub(super) fn in_operation(
+        self,
+        operation: &'static str,
+        passes: fn(&str) -> bool,
+    ) -> StoreError {
+        use sqlx::Error::{
+            BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed,
+        };
+
+        let is_passing = match &self {
+            Self::Row(_) => false,
+            Self::Driver(Database(error)) => error.code().is_some_and(|code| passes(&code)),
+            Self::Driver(error) => matches!(
+                error,
+                Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed | BeginFailed
+            ),
+        };
+        let error = if is_passing {
+            StoreError::unavailable(operation)
+        } else {
+            StoreError::broken(operation)
+        };
+        error.with_source(Cause(self.tellable()))
+    }
+
+    fn tellable(self) -> String {
+        match self {
+            Self::Row(column) => format!("column {column} holds what goat never writes"),
+            Self::Driver(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default().into_owned();
+                match error.constraint() {
+                    Some(constraint) => format!("database error {code} at {constraint}"),
+                    // Data exceptions and broken constraints (SQL:2016 classes 22 and 23) quote
+                    // values; SQLite's codes are decimal, and its messages name tables and columns.
+                    None if code.len() == 5 && code.starts_with('2') => {
+                        format!("database error {code}")
+                    }
+                    None => format!("database error {code}: {}", error.message()),
+                }
+            }
+            Self::Driver(sqlx::Error::ColumnDecode { index, .. }) => {
+                format!("column {index} cannot be read as what it should be")
+            }
+            Self::Driver(error) => error.to_string(),
+        }
+    }
+}
+
+/// What lies beneath a store's error, without values.
+#[derive(Debug)]
+struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}

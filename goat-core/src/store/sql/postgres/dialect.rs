@@ -1,0 +1,155 @@
+//! What PostgreSQL does in its own way.
+//!
+//! Writes run side by side, so what a write read is locked until it commits. Locks are taken in one
+//! order, so that no two writes ever wait for each other: the guard, then rows of users. Who does
+//! not hold the guard locks one row of a user and no more. Whoever adds or ends several sessions of
+//! a user holds that user's lock first; rotation and sign-out lock one session and nothing else;
+//! the purge waits for nobody.
+
+use sqlx::{Pool, Postgres, Transaction};
+
+use crate::error::StoreError;
+use crate::id::UserId;
+use crate::store::sql::failure::Failure;
+use crate::store::sql::schema::Migration;
+use crate::task::to_the_end;
+
+use super::database::Taken;
+
+pub(super) type Db = Postgres;
+pub(super) type Row = sqlx::postgres::PgRow;
+pub(super) type Connection = sqlx::PgConnection;
+
+/// The statement that begins a write. The level is named because a database or a role may have
+/// another default, under which a lock that had to be waited for would fail the write.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// Begins a write.
+///
+/// On a task of its own: if the driver is dropped while it waits for the answer to `BEGIN`, it
+/// forgets the transaction, and gives the connection to the next caller in the middle of it, whose
+/// writes would then never commit. This way the transaction is always known, and rolled back when
+/// nobody takes it.
+pub(super) async fn begin(pool: &Pool<Db>) -> Result<Transaction<'static, Db>, sqlx::Error> {
+    let pool = pool.clone();
+    to_the_end(async move { pool.begin_with(BEGIN).await }).await
+}
+
+/// Whether a transaction that writes is alone from its beginning.
+pub(super) const ONE_WRITER: bool = false;
+
+/// Ends a query whose rows stay as they are until the transaction ends.
+macro_rules! for_update {
+    () => {
+        " FOR UPDATE"
+    };
+}
+pub(super) use for_update;
+
+/// Ends a query for rows that nobody else is busy with, which stay as they are.
+macro_rules! for_update_of_idle {
+    () => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+}
+pub(super) use for_update_of_idle;
+
+/// The first half of the key of every advisory lock on a user's sessions: "goat". The second half
+/// comes from the user's id; two users who share it only wait for each other.
+const SESSIONS_LOCK: i32 = 0x676f_6174;
+
+/// The key of the advisory lock under which goat migrates: "goat", and "migr".
+const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
+
+/// Waits until no other write holds the guard.
+pub(super) async fn lock_guard(connection: &mut Connection) -> Result<(), Failure> {
+    let guard = "SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE";
+    sqlx::query(guard).fetch_one(connection).await?;
+    Ok(())
+}
+
+/// Waits until nobody else adds sessions to this user's, or ends several.
+pub(super) async fn lock_sessions(
+    connection: &mut Connection,
+    user: UserId,
+) -> Result<(), Failure> {
+    // The low bits of a ULID are random.
+    let low_bits = (user.as_u128() & u128::from(u32::MAX)).try_into().unwrap_or(u32::MAX);
+    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+        .bind(SESSIONS_LOCK)
+        .bind(low_bits.cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Waits until no other process migrates.
+pub(super) async fn lock_migrations(connection: &mut Connection) -> Result<(), Failure> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MIGRATIONS_LOCK)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Which uniqueness a write of a user would have broken.
+pub(super) fn taken(error: &sqlx::Error) -> Option<Taken> {
+    match error.as_database_error()?.constraint()? {
+        "goat_users_email" => Some(Taken::Email),
+        "goat_users_id" => Some(Taken::Id),
+        _ => None,
+    }
+}
+
+/// A failure as the store's error.
+pub(super) fn at(operation: &'static str) -> impl Fn(Failure) -> StoreError {
+    move |failure| failure.in_operation(operation, passes)
+}
+
+/// Whether another try later may help. The codes are those of the PostgreSQL manual, appendix A;
+/// the first two characters are the class.
+fn passes(code: &str) -> bool {
+    const READ_ONLY_TRANSACTION: &str = "25006";
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let class = code.get(..2).unwrap_or_default();
+    // Connection, log-in, database name, rollback for others' sake, resources, operator, system.
+    matches!(class, "08" | "28" | "3D" | "40" | "53" | "57" | "58")
+        || [READ_ONLY_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
+}
+
+/// The names of all tables in the schema where new ones are made.
+pub(super) const TABLES: &str = "SELECT CAST(tablename AS TEXT) AS name FROM pg_catalog.pg_tables \
+    WHERE schemaname = current_schema() ORDER BY 1";
+
+/// Makes the table of migrations.
+pub(super) const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS goat_migrations (
+    version    BIGINT NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    checksum   TEXT   NOT NULL,
+    applied_at BIGINT NOT NULL DEFAULT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
+)";
+
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "initial",
+    sql: include_str!("../migrations/postgres/0001_initial.sql"),
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// O1.
+    #[test]
+    fn what_passes_is_told_from_what_is_broken() {
+        for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["55P03", "57014", "57P01", "57P03", "58030"] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["23505", "22021", "42P01", "25P02", "XX000", "", "5"] {
+            assert!(!passes(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What roles may do.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+
+use crate::access::{
+    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten,
+};
+use crate::error::StoreError;
+use crate::id::GrantId;
+use crate::store::sql::failure::Failure;
+
+use super::database::Pools;
+use super::dialect::{self, Connection, at};
+use super::rows;
+use super::users::lock_actor;
+
+/// The permissions of a database's roles.
+#[derive(Debug)]
+pub(super) struct Roles {
+    pools: Pools,
+}
+
+impl Roles {
+    pub(super) fn new(pools: Pools) -> Self {
+        Self { pools }
+    }
+
+    async fn read(&self) -> Result<RoleRows, Failure> {
+        let mut connection = self.pools.read.acquire().await?;
+        all(&mut connection).await
+    }
+
+    async fn carry_out(&self, write: &RoleWrite<'_>) -> Result<RolesWritten, Failure> {
+        // ATOMIC: whoever changes permissions holds the guard, so that they and the revision stay
+        // as they were read until the commit, and the row of who acts is locked.
+        let mut transaction = self.pools.begin().await?;
+        dialect::lock_guard(&mut transaction).await?;
+        let actor = match write.actor {
+            Some(id) => lock_actor(&mut transaction, id).await?,
+            None => None,
+        };
+        let snapshot =
+            RoleSnapshot { actor, keeps_users: true, rows: all(&mut transaction).await? };
+        let is_changed = match (write.decide)(&snapshot) {
+            Err(kind) => return Ok(RolesWritten::Refused(kind)),
+            Ok(RoleChange::Nothing) => false,
+            Ok(RoleChange::Grant(grants)) => {
+                for grant in &grants {
+                    insert(&mut transaction, grant).await?;
+                }
+                !grants.is_empty()
+            }
+            Ok(RoleChange::Revoke(id)) => delete(&mut transaction, id).await?,
+        };
+        if !is_changed {
+            return Ok(RolesWritten::Written(snapshot.rows));
+        }
+        let rise = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
+        sqlx::query(rise).execute(&mut *transaction).await?;
+        let rows = all(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(RolesWritten::Written(rows))
+    }
+}
+
+/// Everything, in one read: the revision always belongs to the grants.
+async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
+    let query = "SELECT goat_guard.roles_revision, granted.id, role, permission, created_at \
+                 FROM goat_guard LEFT JOIN goat_permissions AS granted ON 1 = 1 \
+                 ORDER BY granted.id";
+    let rows = sqlx::query(query).fetch_all(connection).await?;
+    let first = rows.first().ok_or(Failure::Row("roles_revision"))?;
+    let revision = rows::count(first, "roles_revision")?;
+    // Without a grant, there is one row that has none.
+    let grants = if first.try_get::<Option<&str>, _>("id")?.is_none() { &[] } else { &rows[..] };
+    let grants = grants.iter().map(rows::grant).collect::<Result<_, _>>()?;
+    Ok(RoleRows { revision, grants })
+}
+
+async fn insert(connection: &mut Connection, grant: &Grant) -> Result<(), Failure> {
+    let query = "INSERT INTO goat_permissions (id, role, permission, created_at) \
+                 VALUES ($1, $2, $3, $4)";
+    sqlx::query(query)
+        .bind(grant.id.to_string())
+        .bind(grant.role.as_str())
+        .bind(grant.permission.as_str())
+        .bind(grant.created_at.as_millis())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn delete(connection: &mut Connection, id: GrantId) -> Result<bool, Failure> {
+    let query = "DELETE FROM goat_permissions WHERE id = $1";
+    let deleted = sqlx::query(query).bind(id.to_string()).execute(connection).await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+#[async_trait]
+impl RoleStore for Roles {
+    async fn load(&self) -> Result<RoleRows, StoreError> {
+        self.read().await.map_err(at("roles.load"))
+    }
+
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+        self.carry_out(&write).await.map_err(at("roles.write"))
+    }
+}

@@ -1,0 +1,163 @@
+//! Rows as what they stand for.
+//!
+//! Invariant: what cannot be parsed is a failure and never a default, since somebody else wrote it.
+
+use std::net::IpAddr;
+
+use sqlx::Row as _;
+
+use crate::access::{Grant, Permission, Role};
+use crate::clock::Timestamp;
+use crate::id::{GrantId, SessionId, TokenId, UserId};
+use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch};
+use crate::store::sql::failure::Failure;
+use crate::user::{Account, Email, Status, User, UserState};
+
+use super::dialect::Row;
+
+/// The columns that [`user`] reads.
+macro_rules! user_columns {
+    () => {
+        "id, email, email_canonical, role, status, created_at, updated_at, last_login_at"
+    };
+}
+pub(super) use user_columns;
+
+/// The columns that [`account`] reads.
+macro_rules! account_columns {
+    () => {
+        "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, \
+         password_hash, session_epoch, kept_session"
+    };
+}
+pub(super) use account_columns;
+
+/// The columns that [`state`] reads.
+macro_rules! state_columns {
+    () => {
+        "role, status, session_epoch, kept_session, \
+         (SELECT roles_revision FROM goat_guard) AS roles_revision"
+    };
+}
+pub(super) use state_columns;
+
+/// The columns that [`session`] reads, also beside those of the user.
+macro_rules! session_columns {
+    () => {
+        "goat_sessions.id, user_id, epoch, device, address, goat_sessions.created_at, \
+         last_used_at, idle_at, ends_at, current_id, current_issued_at, current_expires_at, \
+         current_key, previous_id, previous_used_at"
+    };
+}
+pub(super) use session_columns;
+
+/// A user, without what only goat sees.
+pub(super) fn user(row: &Row) -> Result<User, Failure> {
+    let last_login_at = time(row, "last_login_at")?;
+    Ok(User {
+        id: parsed(row, "id", UserId::parse)?,
+        email: Email::from_stored(row.try_get("email")?, row.try_get("email_canonical")?),
+        role: parsed(row, "role", Role::parse)?,
+        status: status(row)?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        last_login_at: (last_login_at != Timestamp::default()).then_some(last_login_at),
+    })
+}
+
+/// Everything that is kept of a user.
+pub(super) fn account(row: &Row) -> Result<Account, Failure> {
+    let password_hash: String = row.try_get("password_hash")?;
+    Ok(Account { user: user(row)?, password_hash: password_hash.into(), epoch: epoch(row)? })
+}
+
+/// What decides whether a user's sessions are good.
+pub(super) fn state(row: &Row) -> Result<UserState, Failure> {
+    Ok(UserState {
+        role: parsed(row, "role", Role::parse)?,
+        status: status(row)?,
+        epoch: epoch(row)?,
+        roles_revision: Some(count(row, "roles_revision")?),
+    })
+}
+
+/// A session.
+pub(super) fn session(row: &Row) -> Result<Session, Failure> {
+    let previous = match parsed_if_any(row, "previous_id", TokenId::parse)? {
+        None => None,
+        Some(id) => Some(Predecessor { id, used_at: time(row, "previous_used_at")? }),
+    };
+    Ok(Session {
+        id: parsed(row, "id", SessionId::parse)?,
+        user: parsed(row, "user_id", UserId::parse)?,
+        epoch: count(row, "epoch")?,
+        device: row.try_get("device")?,
+        address: parsed_if_any(row, "address", str::parse::<IpAddr>)?,
+        created_at: time(row, "created_at")?,
+        last_used_at: time(row, "last_used_at")?,
+        idle_at: time(row, "idle_at")?,
+        ends_at: time(row, "ends_at")?,
+        current: RefreshToken {
+            id: parsed(row, "current_id", TokenId::parse)?,
+            issued_at: time(row, "current_issued_at")?,
+            expires_at: time(row, "current_expires_at")?,
+            key: row.try_get("current_key")?,
+        },
+        previous,
+    })
+}
+
+/// A permission that a role has.
+pub(super) fn grant(row: &Row) -> Result<Grant, Failure> {
+    Ok(Grant {
+        id: parsed(row, "id", GrantId::parse)?,
+        role: parsed(row, "role", Role::parse)?,
+        permission: permission(row)?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+/// What a grant allows.
+pub(super) fn permission(row: &Row) -> Result<Permission, Failure> {
+    parsed(row, "permission", Permission::parse)
+}
+
+fn status(row: &Row) -> Result<Status, Failure> {
+    parsed(row, "status", |text| Status::parse(text).ok_or(()))
+}
+
+fn epoch(row: &Row) -> Result<SessionEpoch, Failure> {
+    let kept = parsed_if_any(row, "kept_session", SessionId::parse)?;
+    Ok(SessionEpoch { number: count(row, "session_epoch")?, kept })
+}
+
+fn time(row: &Row, column: &'static str) -> Result<Timestamp, Failure> {
+    Ok(Timestamp::from_millis(row.try_get(column)?))
+}
+
+/// A number that is never negative.
+pub(super) fn count(row: &Row, column: &'static str) -> Result<u64, Failure> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Failure::Row(column))
+}
+
+fn parsed<T, E>(
+    row: &Row,
+    column: &'static str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, Failure> {
+    parse(row.try_get(column)?).map_err(|_| Failure::Row(column))
+}
+
+fn parsed_if_any<T, E>(
+    row: &Row,
+    column: &'static str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Failure> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(parse).transpose().map_err(|_| Failure::Row(column))
+}
+
+/// A number as the database keeps it, which has no room for the upper half of the unsigned.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

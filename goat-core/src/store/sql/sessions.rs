@@ -1,0 +1,344 @@
+//! Sessions.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+
+use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::id::{SessionId, UserId};
+use crate::page::{Page, PageRequest};
+use crate::session::{
+    Judgement, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+};
+use crate::store::sql::failure::Failure;
+
+use super::database::Pools;
+use super::dialect::{self, Connection, Row, at, for_update, for_update_of_idle};
+use super::rows::{self, session_columns, signed, state_columns};
+
+/// The sessions of a database.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    pools: Pools,
+    /// Whether the users that the database holds are the ones that count.
+    has_users: bool,
+}
+
+impl Sessions {
+    pub(super) fn with_users(pools: Pools) -> Self {
+        Self { pools, has_users: true }
+    }
+
+    pub(super) fn without_users(pools: Pools) -> Self {
+        Self { pools, has_users: false }
+    }
+
+    async fn insert(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, Failure> {
+        // ATOMIC: while the user's lock is held, nobody else adds a session that the count misses.
+        let mut transaction = self.pools.begin().await?;
+        dialect::lock_sessions(&mut transaction, session.user).await?;
+        insert(&mut transaction, session).await?;
+        let displaced = displace(&mut transaction, session, most).await?;
+        transaction.commit().await?;
+        Ok(displaced)
+    }
+
+    async fn read(&self, id: SessionId) -> Result<Option<SessionView>, Failure> {
+        const ALONE: &str =
+            concat!("SELECT ", session_columns!(), " FROM goat_sessions WHERE id = $1");
+        const WITH_OWNER: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            ", ",
+            state_columns!(),
+            " FROM goat_sessions LEFT JOIN goat_users ON goat_users.id = user_id \
+             WHERE goat_sessions.id = $1"
+        );
+        let query = if self.has_users { WITH_OWNER } else { ALONE };
+        let row = sqlx::query(query).bind(id.to_string()).fetch_optional(&self.pools.read).await?;
+        let Some(row) = row else { return Ok(None) };
+        let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
+        let owner = if has_owner { Some(rows::state(&row)?) } else { None };
+        Ok(Some(SessionView { session: rows::session(&row)?, owner }))
+    }
+
+    async fn use_up(&self, rotation: &Rotation) -> Result<Rotated, Failure> {
+        const QUERY: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM goat_sessions WHERE id = $1 AND user_id = $2",
+            for_update!()
+        );
+        // ATOMIC: the row stays as it was read until the commit, and is changed only if it is still
+        // there: a session that was ended in the meantime is not found.
+        let mut transaction = self.pools.begin().await?;
+        let row = sqlx::query(QUERY)
+            .bind(rotation.session.to_string())
+            .bind(rotation.user.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = row else { return Ok(Rotated::Unknown) };
+        let mut session = rows::session(&row)?;
+        let rotated = match session.judge(rotation.presented, rotation.now, rotation.leeway) {
+            Judgement::Over => return Ok(Rotated::Unknown),
+            Judgement::Repeat => return Ok(Rotated::Repeated(session)),
+            Judgement::Rotate => {
+                session.rotate(rotation.successor.clone(), rotation.now);
+                update_tokens(&mut transaction, &session).await?;
+                Rotated::Rotated(session)
+            }
+            Judgement::Reuse => {
+                delete(&mut transaction, session.id).await?;
+                Rotated::Reused(session)
+            }
+        };
+        transaction.commit().await?;
+        Ok(rotated)
+    }
+
+    async fn page(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Session>, Failure> {
+        const PAGE: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM goat_sessions \
+             WHERE user_id = $1 AND idle_at > $2 AND (epoch = $3 OR id = $4) \
+             ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
+        );
+        const TOTAL: &str = "SELECT COUNT(*) FROM goat_sessions \
+             WHERE user_id = $1 AND idle_at > $2 AND (epoch = $3 OR id = $4)";
+        let (user, kept) = (user.to_string(), epoch.kept.map(|session| session.to_string()));
+        let mut connection = self.pools.read.acquire().await?;
+        let rows = sqlx::query(PAGE)
+            .bind(&user)
+            .bind(now.as_millis())
+            .bind(signed(epoch.number))
+            .bind(&kept)
+            .bind(i64::from(page.limit()))
+            .bind(signed(page.offset()))
+            .fetch_all(&mut *connection)
+            .await?;
+        let total: i64 = sqlx::query_scalar(TOTAL)
+            .bind(&user)
+            .bind(now.as_millis())
+            .bind(signed(epoch.number))
+            .bind(&kept)
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(Page {
+            items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
+            total: u64::try_from(total).unwrap_or_default(),
+        })
+    }
+
+    async fn delete_named(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        sessions: &[SessionId],
+    ) -> Result<Revoked, Failure> {
+        let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2 AND idle_at > $3 \
+                     AND (epoch = $4 OR id = $5)";
+        // ATOMIC: one that is missing takes all of it back.
+        let mut transaction = self.pools.begin().await?;
+        dialect::lock_sessions(&mut transaction, user).await?;
+        for id in sessions {
+            let deleted = sqlx::query(query)
+                .bind(id.to_string())
+                .bind(user.to_string())
+                .bind(now.as_millis())
+                .bind(signed(epoch.number))
+                .bind(epoch.kept.map(|session| session.to_string()))
+                .execute(&mut *transaction)
+                .await?;
+            if deleted.rows_affected() == 0 {
+                return Ok(Revoked::Missing);
+            }
+        }
+        transaction.commit().await?;
+        Ok(Revoked::All(sessions.len() as u64))
+    }
+
+    async fn delete_all(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        kept: Option<SessionId>,
+    ) -> Result<u64, Failure> {
+        const QUERY: &str = concat!(
+            "DELETE FROM goat_sessions WHERE user_id = $1 AND id <> $2 RETURNING ",
+            session_columns!()
+        );
+        let mut transaction = self.pools.begin().await?;
+        dialect::lock_sessions(&mut transaction, user).await?;
+        let rows = sqlx::query(QUERY)
+            .bind(user.to_string())
+            .bind(kept.map(|session| session.to_string()).unwrap_or_default())
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        let was_alive = |row: &Row| {
+            let session = rows::session(row)?;
+            Ok(!session.is_expired(now) && epoch.covers(session.id, session.epoch))
+        };
+        let alive = rows.iter().map(was_alive).collect::<Result<Vec<bool>, Failure>>()?;
+        Ok(alive.into_iter().filter(|&was_alive| was_alive).count() as u64)
+    }
+
+    async fn delete_expired(&self, now: Timestamp, most: u32) -> Result<u64, Failure> {
+        const QUERY: &str = concat!(
+            "WITH expired AS MATERIALIZED \
+             (SELECT id FROM goat_sessions WHERE idle_at <= $1 ORDER BY idle_at LIMIT $2",
+            for_update_of_idle!(),
+            ") DELETE FROM goat_sessions WHERE id IN (SELECT id FROM expired)"
+        );
+        let deleted = sqlx::query(QUERY)
+            .bind(now.as_millis())
+            .bind(i64::from(most))
+            .execute(&self.pools.write)
+            .await?;
+        Ok(deleted.rows_affected())
+    }
+}
+
+async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
+    let query = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, \
+                 last_used_at, idle_at, ends_at, current_id, current_issued_at, \
+                 current_expires_at, current_key, previous_id, previous_used_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    sqlx::query(query)
+        .bind(session.id.to_string())
+        .bind(session.user.to_string())
+        .bind(signed(session.epoch))
+        // PostgreSQL has no text with this character, and a client may send anything.
+        .bind(session.device.replace('\0', "\u{fffd}"))
+        .bind(session.address.map(|address| address.to_string()))
+        .bind(session.created_at.as_millis())
+        .bind(session.last_used_at.as_millis())
+        .bind(session.expires_at().as_millis())
+        .bind(session.ends_at.as_millis())
+        .bind(session.current.id.to_string())
+        .bind(session.current.issued_at.as_millis())
+        .bind(session.current.expires_at.as_millis())
+        .bind(&session.current.key)
+        .bind(session.previous.map(|previous| previous.id.to_string()))
+        .bind(session.previous.map(|previous| previous.used_at.as_millis()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends what the user has too much of: what is over first, then the oldest.
+async fn displace(
+    connection: &mut Connection,
+    kept: &Session,
+    most: u32,
+) -> Result<Vec<SessionId>, Failure> {
+    let query = "DELETE FROM goat_sessions WHERE id IN (SELECT id FROM (\
+                 SELECT id, ROW_NUMBER() OVER (ORDER BY \
+                 CASE WHEN idle_at > $3 THEN 0 ELSE 1 END, created_at DESC, id DESC) AS place \
+                 FROM goat_sessions WHERE user_id = $1 AND id <> $2) AS others \
+                 WHERE place >= $4) RETURNING id";
+    let rows = sqlx::query(query)
+        .bind(kept.user.to_string())
+        .bind(kept.id.to_string())
+        .bind(kept.created_at.as_millis())
+        .bind(i64::from(most.max(1)))
+        .fetch_all(connection)
+        .await?;
+    let id = |row: &Row| SessionId::parse(row.try_get("id")?).map_err(|_| Failure::Row("id"));
+    rows.iter().map(id).collect()
+}
+
+async fn update_tokens(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
+    let query = "UPDATE goat_sessions SET last_used_at = $2, idle_at = $3, current_id = $4, \
+                 current_issued_at = $5, current_expires_at = $6, current_key = $7, \
+                 previous_id = $8, previous_used_at = $9 WHERE id = $1";
+    sqlx::query(query)
+        .bind(session.id.to_string())
+        .bind(session.last_used_at.as_millis())
+        .bind(session.expires_at().as_millis())
+        .bind(session.current.id.to_string())
+        .bind(session.current.issued_at.as_millis())
+        .bind(session.current.expires_at.as_millis())
+        .bind(&session.current.key)
+        .bind(session.previous.map(|previous| previous.id.to_string()))
+        .bind(session.previous.map(|previous| previous.used_at.as_millis()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn delete(connection: &mut Connection, id: SessionId) -> Result<bool, Failure> {
+    let query = "DELETE FROM goat_sessions WHERE id = $1";
+    let deleted = sqlx::query(query).bind(id.to_string()).execute(connection).await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.insert(session, most).await.map_err(at("sessions.create"))
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.read(id).await.map_err(at("sessions.find"))
+    }
+
+    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        self.use_up(rotation).await.map_err(at("sessions.rotate"))
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        self.page(user, epoch, now, page).await.map_err(at("sessions.list"))
+    }
+
+    async fn revoke(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        sessions: &[SessionId],
+    ) -> Result<Revoked, StoreError> {
+        self.delete_named(user, epoch, now, sessions).await.map_err(at("sessions.revoke"))
+    }
+
+    async fn revoke_all(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        kept: Option<SessionId>,
+    ) -> Result<u64, StoreError> {
+        self.delete_all(user, epoch, now, kept).await.map_err(at("sessions.revoke_all"))
+    }
+
+    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+        let ended = async {
+            let mut connection = self.pools.write.acquire().await?;
+            delete(&mut connection, id).await
+        };
+        ended.await.map_err(at("sessions.end"))
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.delete_expired(now, most).await.map_err(at("sessions.purge"))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.pools.ping().await.map_err(at("sessions.ping"))
+    }
+}

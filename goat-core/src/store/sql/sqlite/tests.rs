@@ -1,0 +1,331 @@
+//! What is SQLite's own: the file, the schema, several processes, and rows that goat never wrote.
+//! What every store has to keep is in the conformance suites.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::dialect::{BEGIN, CREATE_MIGRATIONS, MIGRATIONS};
+use super::{SqliteDatabase, SqliteOptions};
+use crate::access::Role;
+use crate::error::{ErrorKind, Result, StoreError};
+use crate::id::{SessionId, UserId};
+use crate::page::PAGE_REACH;
+use crate::session::SessionEpoch;
+use crate::store::sql::schema::Migration;
+use crate::store::sql::{MigrateOptions, SchemaState};
+use crate::testing::sample::{START, account, account_of, race, role, session, word};
+use crate::user::{
+    Account, Change, Snapshot, UserFilter, UserQuery, UserStore, UserWrite, Written,
+};
+
+fn file() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("goat.db");
+    (folder, path)
+}
+
+async fn open(path: &PathBuf) -> SqliteDatabase {
+    SqliteDatabase::open(SqliteOptions::new(path)).await.expect("a database")
+}
+
+async fn migrated() -> (TempDir, SqliteDatabase) {
+    let (folder, path) = file();
+    let database = open(&path).await;
+    database.migrate(MigrateOptions::default()).await.expect("a schema");
+    (folder, database)
+}
+
+async fn run(database: &SqliteDatabase, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(&database.pools.write).await.expect("valid SQL");
+}
+
+async fn number(database: &SqliteDatabase, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&database.pools.read).await.expect("a number")
+}
+
+async fn state(database: &SqliteDatabase) -> SchemaState {
+    database.schema_state().await.expect("the database answers")
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
+    result.expect_err("a refusal").kind()
+}
+
+async fn put(users: &Arc<dyn UserStore>, account: &Account) -> Result<Written, StoreError> {
+    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+    let (target, top_role) = (account.user.id, &account.user.role);
+    users.write(UserWrite { actor: None, target, top_role, decide: &decide }).await
+}
+
+#[tokio::test]
+async fn a_new_file_is_empty_until_it_is_migrated() {
+    let (_folder, path) = file();
+    let database = open(&path).await;
+    assert_eq!(state(&database).await, SchemaState::Empty);
+    let taken = database.migrate(MigrateOptions::default()).await.expect("a schema");
+    assert_eq!(taken, MIGRATIONS.iter().map(|migration| migration.name).collect::<Vec<_>>());
+    assert_eq!(state(&database).await, SchemaState::Current);
+    let taken = database.migrate(MigrateOptions::default()).await.expect("a schema");
+    assert_eq!(taken, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_stored_is_there_when_the_file_is_opened_again() {
+    let (folder, database) = migrated().await;
+    let account = account(&role());
+    put(&database.users(), &account).await.expect("the store answers");
+    database.close().await;
+    let error = database.users().ping().await.expect_err("it is closed");
+    assert!(error.is_unavailable());
+    let database = open(&folder.path().join("goat.db")).await;
+    assert_eq!(state(&database).await, SchemaState::Current);
+    let found = database.users().by_id(account.user.id).await.expect("the store answers");
+    assert_eq!(found.expect("the user").user, account.user);
+}
+
+/// O5.
+#[tokio::test]
+async fn an_interrupted_migration_never_happened() {
+    const BROKEN: &[Migration] = &[Migration {
+        version: 1,
+        name: "broken",
+        sql: "CREATE TABLE goat_users (id TEXT); CREATE TABLE nonsense (",
+    }];
+    let (_folder, path) = file();
+    let database = open(&path).await;
+
+    let mut transaction = database.pools.write.begin_with(BEGIN).await.expect("a transaction");
+    sqlx::raw_sql(CREATE_MIGRATIONS).execute(&mut *transaction).await.expect("a table");
+    sqlx::raw_sql(MIGRATIONS[0].sql).execute(&mut *transaction).await.expect("tables");
+    drop(transaction);
+    assert_eq!(state(&database).await, SchemaState::Empty);
+
+    database.step(MigrateOptions::default(), BROKEN).await.expect_err("a broken step");
+    assert_eq!(state(&database).await, SchemaState::Empty);
+
+    database.migrate(MigrateOptions::default()).await.expect("a schema");
+    assert_eq!(state(&database).await, SchemaState::Current);
+}
+
+/// O5.
+#[tokio::test]
+async fn a_schema_of_a_newer_version_is_refused() {
+    let (_folder, database) = migrated().await;
+    run(&database, "INSERT INTO goat_migrations (version, name, checksum) VALUES (99, 'x', 'y')")
+        .await;
+    assert_eq!(state(&database).await, SchemaState::Ahead);
+    let adopting = MigrateOptions { adopt_foreign: true };
+    for options in [MigrateOptions::default(), adopting] {
+        assert_eq!(kind(database.migrate(options).await), ErrorKind::Configuration);
+    }
+}
+
+/// O5.
+#[tokio::test]
+async fn a_schema_that_another_text_made_is_refused() {
+    let (_folder, database) = migrated().await;
+    run(&database, "UPDATE goat_migrations SET checksum = 'another'").await;
+    assert_eq!(kind(database.schema_state().await), ErrorKind::Configuration);
+    assert_eq!(kind(database.migrate(MigrateOptions::default()).await), ErrorKind::Configuration);
+}
+
+#[tokio::test]
+async fn tables_of_somebody_else_are_refused_or_left_alone() {
+    let (_folder, path) = file();
+    let database = open(&path).await;
+    run(&database, "CREATE TABLE books (title TEXT); INSERT INTO books VALUES ('Emma')").await;
+    assert_eq!(state(&database).await, SchemaState::Foreign(vec!["books".to_owned()]));
+    let error = database.migrate(MigrateOptions::default()).await.expect_err("a refusal");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("books"), "{error}");
+    assert_eq!(number(&database, "SELECT COUNT(*) FROM sqlite_master").await, 1);
+
+    database.migrate(MigrateOptions { adopt_foreign: true }).await.expect("a schema");
+    assert_eq!(state(&database).await, SchemaState::Current);
+    assert_eq!(number(&database, "SELECT COUNT(*) FROM books WHERE title = 'Emma'").await, 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_that_are_made_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (folder, _database) = migrated().await;
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("its rights").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{entry:?}");
+        names.push(entry.file_name().into_string().expect("a name"));
+    }
+    names.sort();
+    assert_eq!(names, ["goat.db", "goat.db-shm", "goat.db-wal"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_database_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = folder.path().join("text");
+    std::fs::write(&text, "this is a letter and no database, ".repeat(99)).expect("a file");
+    let paths =
+        [text, folder.path().to_owned(), folder.path().join("no/folder"), ":memory:".into()];
+    for path in paths {
+        let opened = SqliteDatabase::open(SqliteOptions::new(&path)).await;
+        assert_eq!(kind(opened), ErrorKind::Configuration, "{}", path.display());
+    }
+}
+
+/// As several processes would: connections of their own, to a file that is not there yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_may_open_migrate_and_write_one_file_at_once() {
+    let (_folder, path) = file();
+    let account = account(&role());
+    let id = account.user.id;
+    let steps = race(4, |_| {
+        let (path, account) = (path.clone(), account.clone());
+        async move {
+            let database = open(&path).await;
+            let steps = database.migrate(MigrateOptions::default()).await.expect("a schema");
+            let users = database.users();
+            for _ in 0..5 {
+                let decide = |snapshot: &Snapshot| {
+                    let mut account = snapshot.target.clone().unwrap_or_else(|| account.clone());
+                    account.epoch = account.epoch.next(None);
+                    Ok(Change::Put(account))
+                };
+                let top_role = &account.user.role;
+                let write = UserWrite { actor: None, target: id, top_role, decide: &decide };
+                users.write(write).await.expect("the store answers");
+            }
+            steps.len()
+        }
+    })
+    .await;
+    assert_eq!(steps.iter().sum::<usize>(), MIGRATIONS.len());
+    let users = open(&path).await.users();
+    let found = users.by_id(id).await.expect("the store answers").expect("the user");
+    assert_eq!(found.epoch.number, 20);
+}
+
+/// O1.
+#[tokio::test]
+async fn a_file_that_another_process_holds_is_unavailable_and_comes_back() {
+    let (folder, other) = migrated().await;
+    let options = SqliteOptions {
+        busy_timeout: Duration::from_millis(20),
+        ..SqliteOptions::new(folder.path().join("goat.db"))
+    };
+    let users = SqliteDatabase::open(options).await.expect("a database").users();
+    let account = account(&role());
+    let held = other.pools.write.begin_with(BEGIN).await.expect("a transaction");
+    let error = put(&users, &account).await.expect_err("the file is held");
+    assert!(error.is_unavailable(), "{error:?}");
+    assert_eq!(error.operation(), "users.write");
+    assert!(users.by_id(account.user.id).await.expect("reads go on").is_none());
+    held.rollback().await.expect("the end of it");
+    put(&users, &account).await.expect("the store answers again");
+}
+
+/// O1.
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_takes_nothing_in() {
+    let (_folder, database) = migrated().await;
+    // No page more than there are.
+    run(&database, "PRAGMA max_page_count = 1").await;
+    let mut session = session(UserId::generate(START), START);
+    session.device = "x".repeat(100_000);
+    let error = database.sessions().create(&session, 9).await.expect_err("no room");
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(database.sessions().find(session.id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn rows_that_goat_never_wrote_are_broken() {
+    let (_folder, database) = migrated().await;
+    let users = database.users();
+    let odd = account(&Role::parse("role_of_another_set").expect("a role"));
+    put(&users, &odd).await.expect("the store answers");
+    let read = async || users.by_id(odd.user.id).await;
+    assert_eq!(read().await.expect("a user").expect("a user").user, odd.user);
+    for spoil in [
+        "UPDATE goat_users SET status = 'asleep'",
+        "UPDATE goat_users SET status = 'active', role = 'Not A Role'",
+        "UPDATE goat_users SET role = 'client', session_epoch = -1",
+        "UPDATE goat_users SET session_epoch = 0, kept_session = 'x'",
+    ] {
+        run(&database, spoil).await;
+        let error = read().await.expect_err(spoil);
+        assert!(!error.is_unavailable(), "{error:?}");
+        assert!(!format!("{error:?}").contains("asleep"), "{error:?}");
+    }
+    run(&database, "UPDATE goat_users SET kept_session = NULL").await;
+    assert!(read().await.expect("a user").is_some());
+}
+
+/// L1: what SQLite says of a value stays below.
+#[tokio::test]
+async fn an_error_names_the_operation_and_no_value() {
+    let (_folder, database) = migrated().await;
+    let mut session = session(UserId::generate(START), START);
+    session.device = "canary".to_owned();
+    let sessions = database.sessions();
+    sessions.create(&session, 9).await.expect("the store answers");
+    let error = sessions.create(&session, 9).await.expect_err("the same id twice");
+    assert_eq!((error.operation(), error.is_unavailable()), ("sessions.create", false));
+    let shown = format!("{error:?}");
+    assert!(shown.contains("goat_sessions.id"), "{shown}");
+    assert!(!shown.contains("canary") && !shown.contains(&session.id.to_string()), "{shown}");
+}
+
+#[tokio::test]
+async fn a_session_comes_with_its_owner_where_users_are_kept_too() {
+    let (_folder, database) = migrated().await;
+    let mut owner = account(&role());
+    owner.epoch = SessionEpoch { number: 3, kept: Some(SessionId::generate(START)) };
+    put(&database.users(), &owner).await.expect("the store answers");
+    let (owned, stray) = (session(owner.user.id, START), session(UserId::generate(START), START));
+    let sessions = database.sessions();
+    for session in [&owned, &stray] {
+        sessions.create(session, 9).await.expect("the store answers");
+    }
+    let found = sessions.find(owned.id).await.expect("the store answers").expect("the session");
+    let state = database.users().state(owner.user.id).await.expect("the store answers");
+    assert_eq!((&found.session, found.owner), (&owned, state));
+    let found = sessions.find(stray.id).await.expect("the store answers").expect("the session");
+    assert_eq!(found.owner, None);
+    let alone = database.sessions_without_users();
+    let found = alone.find(owned.id).await.expect("the store answers").expect("the session");
+    assert_eq!((found.session, found.owner), (owned, None));
+}
+
+#[tokio::test]
+async fn a_total_is_exact_to_ten_thousand() {
+    let (_folder, database) = migrated().await;
+    let users = database.users();
+    let role = role();
+    let model = account(&role);
+    put(&users, &model).await.expect("the store answers");
+    sqlx::query(
+        "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers LIMIT $1) \
+         INSERT INTO goat_users SELECT printf('%026d', n), email, n || email_canonical, \
+         email_domain, role, status, password_hash, created_at, updated_at, last_login_at, \
+         session_epoch, kept_session FROM numbers, goat_users",
+    )
+    .bind(i64::try_from(PAGE_REACH).expect("a small number") - 1)
+    .execute(&database.pools.write)
+    .await
+    .expect("valid SQL");
+    let filter = UserFilter { roles: vec![role.clone()], ..UserFilter::default() };
+    let query = UserQuery { filter, hidden_roles: Vec::new(), except: Some(model.user.id) };
+    let total = async || {
+        let page = users.list(&query).await.expect("the store answers");
+        (page.users.len(), page.total, page.total_is_lower_bound)
+    };
+    assert_eq!(total().await, (20, PAGE_REACH, false));
+    let one_more = account_of(&role, &format!("{}@example.org", word()));
+    put(&users, &one_more).await.expect("the store answers");
+    assert_eq!(total().await, (20, PAGE_REACH, true));
+}

@@ -1,0 +1,199 @@
+//! Rotation: one token, one use, also when many come at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::id::{TokenId, UserId};
+use crate::session::{
+    Predecessor, RefreshToken, Rotated, Rotation, Session, SessionEpoch, SessionStore,
+};
+use crate::testing::sample::{START, later, race, session, token};
+
+use super::{create, find};
+
+const LEEWAY: Duration = Duration::from_secs(10);
+
+async fn made(store: &Arc<dyn SessionStore>) -> Session {
+    let session = session(UserId::generate(START), START);
+    create(store, &session).await;
+    session
+}
+
+fn rotation(session: &Session, presented: TokenId, now: Timestamp, leeway: Duration) -> Rotation {
+    Rotation {
+        session: session.id,
+        user: session.user,
+        presented,
+        successor: token(now),
+        now,
+        leeway,
+    }
+}
+
+async fn rotate(store: &Arc<dyn SessionStore>, rotation: &Rotation) -> Rotated {
+    store.rotate(rotation).await.expect("the store answers")
+}
+
+/// Rotates once, to have a predecessor.
+async fn rotated(store: &Arc<dyn SessionStore>, session: &Session, now: Timestamp) -> Session {
+    match rotate(store, &rotation(session, session.current.id, now, LEEWAY)).await {
+        Rotated::Rotated(session) => session,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// R1, R5: the successor is current, the token is its predecessor, the session lives on.
+pub async fn a_current_token_is_replaced(store: &Arc<dyn SessionStore>) {
+    let session = made(store).await;
+    let successor = RefreshToken { key: "another".to_owned(), ..token(later(60)) };
+    let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
+    request.successor = successor.clone();
+    let expected = Session {
+        last_used_at: later(60),
+        idle_at: successor.expires_at,
+        current: successor,
+        previous: Some(Predecessor { id: session.current.id, used_at: later(60) }),
+        ..session.clone()
+    };
+    assert_eq!(rotate(store, &request).await, Rotated::Rotated(expected.clone()));
+    assert_eq!(find(store, session.id).await, Some(expected));
+}
+
+/// R6: whatever the successor says, the session ends when it was to end.
+pub async fn a_rotation_never_outlives_the_session(store: &Arc<dyn SessionStore>) {
+    let session = made(store).await;
+    let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
+    request.successor.expires_at = session.ends_at + LEEWAY;
+    assert!(matches!(rotate(store, &request).await, Rotated::Rotated(_)));
+    let found = find(store, session.id).await.expect("the session");
+    assert_eq!((found.expires_at(), found.ends_at), (session.ends_at, session.ends_at));
+}
+
+/// R1, R2, R3: the direct predecessor gets the same successor until the leeway is over, to the
+/// millisecond; from then on it ends the session. Without leeway it does so at once, also by a
+/// clock that is behind.
+pub async fn a_predecessor_is_honoured_while_the_leeway_lasts(store: &Arc<dyn SessionStore>) {
+    let used_at = later(60);
+    let moment = Duration::from_millis(1);
+    for (now, leeway, is_honoured) in [
+        (used_at, LEEWAY, true),
+        (used_at + LEEWAY - moment, LEEWAY, true),
+        (used_at + LEEWAY, LEEWAY, false),
+        (used_at, Duration::ZERO, false),
+        (used_at - moment, Duration::ZERO, false),
+        (used_at - moment, LEEWAY, true),
+    ] {
+        let first = made(store).await;
+        let second = rotated(store, &first, used_at).await;
+        let again = rotate(store, &rotation(&first, first.current.id, now, leeway)).await;
+        let (expected, left) = if is_honoured {
+            (Rotated::Repeated(second.clone()), Some(second))
+        } else {
+            (Rotated::Reused(second), None)
+        };
+        assert_eq!(again, expected);
+        assert_eq!(find(store, first.id).await, left);
+    }
+}
+
+/// R2: a token that is neither current nor its direct predecessor ends the session: the one before,
+/// and one that never was.
+pub async fn any_other_token_ends_the_session(store: &Arc<dyn SessionStore>) {
+    for is_known in [true, false] {
+        let first = made(store).await;
+        let second = rotated(store, &first, later(60)).await;
+        let third = rotated(store, &second, later(61)).await;
+        let presented = if is_known { first.current.id } else { TokenId::generate(START) };
+        let outcome = rotate(store, &rotation(&first, presented, later(62), LEEWAY)).await;
+        assert_eq!(outcome, Rotated::Reused(third.clone()));
+        assert_eq!(find(store, first.id).await, None);
+        let current = rotation(&third, third.current.id, later(62), LEEWAY);
+        assert_eq!(rotate(store, &current).await, Rotated::Unknown);
+    }
+}
+
+/// R6: neither its current token nor the one before revives what is over.
+pub async fn a_session_that_is_over_does_not_rotate(store: &Arc<dyn SessionStore>) {
+    let first = made(store).await;
+    let second = rotated(store, &first, later(60)).await;
+    let moment = Duration::from_millis(1);
+    for presented in [second.current.id, first.current.id] {
+        let late = rotation(&second, presented, second.idle_at, LEEWAY);
+        assert_eq!(rotate(store, &late).await, Rotated::Unknown);
+    }
+    let in_time = rotation(&second, second.current.id, second.idle_at - moment, LEEWAY);
+    assert!(matches!(rotate(store, &in_time).await, Rotated::Rotated(_)));
+}
+
+/// A token whose user is not the session's does nothing, and neither does one without a session.
+pub async fn a_token_of_another_user_is_unknown(store: &Arc<dyn SessionStore>) {
+    let session = made(store).await;
+    let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
+    request.user = UserId::generate(START);
+    assert_eq!(rotate(store, &request).await, Rotated::Unknown);
+    request.presented = TokenId::generate(START);
+    assert_eq!(rotate(store, &request).await, Rotated::Unknown);
+    assert_eq!(find(store, session.id).await, Some(session.clone()));
+    store.end(session.id).await.expect("the store answers");
+    let request = rotation(&session, session.current.id, later(60), LEEWAY);
+    assert_eq!(rotate(store, &request).await, Rotated::Unknown);
+}
+
+/// R1: fifty refreshes of one token at once make one successor, which all of them get.
+pub async fn fifty_at_once_get_one_successor(store: &Arc<dyn SessionStore>) {
+    let session = made(store).await;
+    let outcomes = race(50, |_| {
+        let request = rotation(&session, session.current.id, later(60), LEEWAY);
+        let store = Arc::clone(store);
+        async move { rotate(&store, &request).await }
+    })
+    .await;
+    let kept = find(store, session.id).await.expect("the session");
+    let winners = outcomes.iter().filter(|one| **one == Rotated::Rotated(kept.clone())).count();
+    let others = outcomes.iter().filter(|one| **one == Rotated::Repeated(kept.clone())).count();
+    assert_eq!((winners, others), (1, 49), "{outcomes:?}");
+}
+
+/// R2: without leeway, the second of fifty ends the session, and the rest find none.
+pub async fn fifty_at_once_without_leeway_end_the_session(store: &Arc<dyn SessionStore>) {
+    let session = made(store).await;
+    let outcomes = race(50, |_| {
+        let request = rotation(&session, session.current.id, later(60), Duration::ZERO);
+        let store = Arc::clone(store);
+        async move { rotate(&store, &request).await }
+    })
+    .await;
+    let count = |is: fn(&Rotated) -> bool| outcomes.iter().filter(|one| is(one)).count();
+    let rotated = count(|one| matches!(one, Rotated::Rotated(_)));
+    let reused = count(|one| matches!(one, Rotated::Reused(_)));
+    let unknown = count(|one| matches!(one, Rotated::Unknown));
+    assert_eq!((rotated, reused, unknown), (1, 1, 48), "{outcomes:?}");
+    assert_eq!(find(store, session.id).await, None);
+}
+
+/// R4: a session that is ended while its token is rotated is gone afterwards, whoever came first.
+pub async fn a_late_rotation_revives_nothing(store: &Arc<dyn SessionStore>) {
+    for round in 0..24 {
+        let session = made(store).await;
+        let (id, user) = (session.id, session.user);
+        race(3, |number| {
+            let store = Arc::clone(store);
+            let request = rotation(&session, session.current.id, later(60), LEEWAY);
+            async move {
+                let epoch = SessionEpoch::default();
+                if number > 0 {
+                    rotate(&store, &request).await;
+                } else if round % 3 == 0 {
+                    assert!(store.end(id).await.expect("the store answers"));
+                } else if round % 3 == 1 {
+                    store.revoke(user, epoch, later(60), &[id]).await.expect("the store answers");
+                } else {
+                    store.revoke_all(user, epoch, later(60), None).await.expect("answers");
+                }
+            }
+        })
+        .await;
+        assert_eq!(find(store, id).await, None, "round {round}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Writes at once: each sees the other, or the other sees it.
+
+use std::sync::Arc;
+
+use crate::access::Role;
+use crate::error::ErrorKind;
+use crate::id::UserId;
+use crate::session::SessionEpoch;
+use crate::testing::sample::{account, account_of, later, race, role, word};
+use crate::user::{Change, Snapshot, Status, UserStore, Written};
+
+use super::{put, read, write};
+
+/// Of many who sign up with one address at once, one gets it.
+pub async fn sign_ups_with_one_address_at_once_make_one_user(store: &Arc<dyn UserStore>) {
+    let (role, email) = (role(), format!("{}@example.org", word()));
+    let outcomes = race(16, |_| {
+        let (store, account) = (Arc::clone(store), account_of(&role, &email));
+        async move { (account.user.id, put(&store, &account).await) }
+    })
+    .await;
+    let made = |(_, written): &&(UserId, Written)| matches!(written, Written::Changed { .. });
+    let winners: Vec<UserId> = outcomes.iter().filter(made).map(|(id, _)| *id).collect();
+    let taken = outcomes.iter().filter(|(_, written)| matches!(written, Written::EmailTaken));
+    assert_eq!((winners.len(), taken.count()), (1, 15));
+    let holder = store.by_email(&email).await.expect("the store answers").expect("the user");
+    assert_eq!(holder.user.id, winners[0]);
+}
+
+/// A write that finds no target, and is overtaken by one that makes it, decides anew.
+pub async fn writes_of_one_new_user_at_once_make_it_once(store: &Arc<dyn UserStore>) {
+    let (account, top) = (account(&role()), role());
+    let outcomes = race(8, |_| {
+        let (store, account, top) = (Arc::clone(store), account.clone(), top.clone());
+        async move {
+            let decide = |snapshot: &Snapshot| match &snapshot.target {
+                None => Ok(Change::Put(account.clone())),
+                Some(_) => Ok(Change::Nothing),
+            };
+            write(&store, None, account.user.id, &top, &decide).await
+        }
+    })
+    .await;
+    let made = outcomes.iter().filter(|written| matches!(written, Written::Changed { .. }));
+    let found = outcomes.iter().filter(|written| matches!(written, Written::Unchanged(_)));
+    assert_eq!((made.count(), found.count()), (1, 7));
+}
+
+/// Refuses to take the last administrator away.
+fn demote(to: &Role) -> impl Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync {
+    let to = to.clone();
+    move |snapshot| {
+        if !snapshot.others_administer {
+            return Err(ErrorKind::LastAdministrator);
+        }
+        let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+        account.user.role = to.clone();
+        Ok(Change::Put(account))
+    }
+}
+
+/// A3: two administrators who demote each other at once leave one.
+pub async fn administrators_who_demote_each_other_at_once_leave_one(store: &Arc<dyn UserStore>) {
+    for _ in 0..10 {
+        let (top, low) = (role(), role());
+        let pair = [account(&top), account(&top)];
+        for account in &pair {
+            put(store, account).await;
+        }
+        let outcomes = race(2, |number| {
+            let (store, top, low) = (Arc::clone(store), top.clone(), low.clone());
+            let (actor, target) = (pair[number].user.id, pair[1 - number].user.id);
+            async move { write(&store, Some(actor), target, &top, &demote(&low)).await }
+        })
+        .await;
+        assert_one_is_left(store, &top, &outcomes).await;
+    }
+}
+
+/// A3: the same where nobody acts but the system, by deletion.
+pub async fn administrators_removed_by_the_system_at_once_leave_one(store: &Arc<dyn UserStore>) {
+    for _ in 0..10 {
+        let top = role();
+        let pair = [account(&top), account(&top)];
+        for account in &pair {
+            put(store, account).await;
+        }
+        let outcomes = race(2, |number| {
+            let (store, top, target) = (Arc::clone(store), top.clone(), pair[number].user.id);
+            async move {
+                let decide = |snapshot: &Snapshot| {
+                    let left = snapshot.others_administer;
+                    if left { Ok(Change::Delete) } else { Err(ErrorKind::LastAdministrator) }
+                };
+                write(&store, None, target, &top, &decide).await
+            }
+        })
+        .await;
+        assert_one_is_left(store, &top, &outcomes).await;
+    }
+}
+
+async fn assert_one_is_left(store: &Arc<dyn UserStore>, top: &Role, outcomes: &[Written]) {
+    let refusal = Written::Refused(ErrorKind::LastAdministrator);
+    let is_refusal = |written: &&Written| format!("{written:?}") == format!("{refusal:?}");
+    assert_eq!(outcomes.iter().filter(is_refusal).count(), 1, "{outcomes:?}");
+    assert!(store.anyone_active_in(top).await.expect("the store answers"));
+}
+
+/// Who becomes an administrator because there is none does so alone.
+pub async fn a_system_without_administrator_gets_one_at_most(store: &Arc<dyn UserStore>) {
+    let top = role();
+    let outcomes = race(8, |_| {
+        let (store, account) = (Arc::clone(store), account(&top));
+        async move {
+            let decide = |snapshot: &Snapshot| {
+                let is_first = !snapshot.others_administer;
+                if is_first { Ok(Change::Put(account.clone())) } else { Err(ErrorKind::Forbidden) }
+            };
+            write(&store, None, account.user.id, &account.user.role, &decide).await
+        }
+    })
+    .await;
+    let made = outcomes.iter().filter(|written| matches!(written, Written::Changed { .. }));
+    assert_eq!(made.count(), 1, "{outcomes:?}");
+}
+
+/// What `decide` saw holds at the commit: as many raises as were made are counted.
+pub async fn no_write_is_lost_to_another(store: &Arc<dyn UserStore>) {
+    let (account, actor) = (account(&role()), account(&role()));
+    put(store, &account).await;
+    put(store, &actor).await;
+    let (target, actor) = (account.user.id, actor.user.id);
+    race(24, |number| {
+        let (store, top) = (Arc::clone(store), account.user.role.clone());
+        async move {
+            let decide = |snapshot: &Snapshot| {
+                let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+                account.epoch = account.epoch.next(None);
+                Ok(Change::Put(account))
+            };
+            let actor = (number % 2 == 0).then_some(actor);
+            write(&store, actor, target, &top, &decide).await
+        }
+    })
+    .await;
+    assert_eq!(read(store, target).await.epoch, SessionEpoch { number: 24, kept: None });
+}
+
+/// A2: when a suspension has been answered, the suspended user's writes are made already or never.
+pub async fn a_write_never_comes_after_the_fall_of_its_actor(store: &Arc<dyn UserStore>) {
+    for _ in 0..20 {
+        let (mut actor, target, top) = (account(&role()), account(&role()), role());
+        put(store, &actor).await;
+        put(store, &target).await;
+        let (id, target) = (actor.user.id, target.user.id);
+        actor.user.status = Status::Suspended;
+        let answered = race(2, |number| {
+            let (store, actor, top) = (Arc::clone(store), actor.clone(), top.clone());
+            async move {
+                if number == 0 {
+                    let suspend = |_: &Snapshot| Ok(Change::Put(actor.clone()));
+                    write(&store, None, id, &top, &suspend).await;
+                    return Some(read(&store, target).await.epoch);
+                }
+                let decide = |snapshot: &Snapshot| {
+                    let view = snapshot.actor.as_ref().expect("the actor");
+                    if view.state.status != Status::Active {
+                        return Err(ErrorKind::SessionRevoked);
+                    }
+                    let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+                    account.epoch = account.epoch.next(None);
+                    Ok(Change::Put(account))
+                };
+                write(&store, Some(id), target, &top, &decide).await;
+                None
+            }
+        })
+        .await;
+        let answered = answered.into_iter().flatten().next().expect("the suspension's answer");
+        assert_eq!(read(store, target).await.epoch, answered);
+    }
+}
+
+/// Neither takes back what the other wrote.
+pub async fn sign_ins_and_writes_do_not_undo_one_another(store: &Arc<dyn UserStore>) {
+    for _ in 0..10 {
+        let account = account(&role());
+        let id = account.user.id;
+        put(store, &account).await;
+        race(2, |number| {
+            let (store, top) = (Arc::clone(store), account.user.role.clone());
+            async move {
+                if number == 0 {
+                    store.signed_in(id, later(3), None).await.expect("answers").expect("the user");
+                    return;
+                }
+                let suspend = |snapshot: &Snapshot| {
+                    let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+                    account.user.status = Status::Suspended;
+                    Ok(Change::Put(account))
+                };
+                write(&store, None, id, &top, &suspend).await;
+            }
+        })
+        .await;
+        let user = read(store, id).await.user;
+        assert_eq!((user.status, user.last_login_at), (Status::Suspended, Some(later(3))));
+    }
+}
