@@ -150,7 +150,7 @@ pub(crate) enum Identity {
 /// Reads the credentials of a request, as far as that needs no store.
 pub(crate) fn identify(goat: &Goat, headers: &HeaderMap) -> Result<Identity, Denial> {
     let Some(token) = bearer(headers)? else { return Ok(Identity::Anonymous) };
-    match goat.authenticate(token).ready() {
+    match goat.authenticate_token(token).ready() {
         Ok(answer) => answer.map(Identity::Known).map_err(Denial::new),
         Err(asking) => Ok(Identity::Asking(asking)),
     }

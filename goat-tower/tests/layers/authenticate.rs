@@ -61,7 +61,7 @@ async fn a_token_that_does_not_do_is_told_why() {
     let bob = test.sign_in("bob", []).await;
     let service = test.goat.authentication().layer(whoami());
 
-    let principal = test.goat.authenticate(bob.access_token()).await.unwrap();
+    let principal = test.goat.authenticate_token(bob.access_token()).await.unwrap();
     test.goat.logout(&principal, &Default::default()).await.unwrap();
     let answer = send(&service, request(Some(&bob))).await;
     assert_eq!(answer.outcome(), (401, "session-revoked"));

@@ -159,7 +159,7 @@ async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted()
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
     }
     let mut known = request(None);
-    let principal = test.goat.authenticate(alice.access_token()).await.unwrap();
+    let principal = test.goat.authenticate_token(alice.access_token()).await.unwrap();
     known.extensions_mut().insert::<Principal>(principal);
     assert_eq!(send(&by_user, known).await.outcome(), (200, ""));
 }

@@ -166,7 +166,7 @@ async fn known() -> (TestGoat, Switch, Box<dyn Fn() -> Request<Sent>>) {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
-    test.goat.authenticate(alice.access_token()).await.expect("a principal");
+    test.goat.authenticate_token(alice.access_token()).await.expect("a principal");
     (test, switch, Box::new(move || request(Some(&alice))))
 }
 
