@@ -139,8 +139,8 @@ impl Goat {
     ///
     /// The future answers [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`],
     /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store does not answer.
-    pub fn authenticate(&self, access_token: &str) -> Authentication {
-        self.inner.flows.authenticate_token(access_token)
+    pub fn authenticate_token(&self, access_token: &str) -> Authentication {
+        self.inner.flows.authenticate(access_token)
     }
 
     /// Reads a principal's session and user again from the stores, past every cache: the proof that

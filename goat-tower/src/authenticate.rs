@@ -36,7 +36,7 @@ use crate::principal::Anonymous;
 /// let test = TestGoat::new();
 /// let alice = test.sign_in("alice", []).await;
 ///
-/// let service = test.goat.authentication().layer(service_fn(async |request: Request<()>| {
+/// let service = test.goat.authenticate().layer(service_fn(async |request: Request<()>| {
 ///     let me = Principal::of(request.extensions()).expect("somebody is signed in");
 ///     let response = Response::builder().header("x-user", me.user().to_string());
 ///     response.body(Empty::<&[u8]>::new())

@@ -214,7 +214,8 @@ mod tests {
     const WRITE: Permission = Permission::new("report:write");
 
     async fn may(test: &TestGoat, user: &TestUser) -> (bool, bool) {
-        let principal = test.goat.authenticate_token(user.access_token()).await.expect("a principal");
+        let principal =
+            test.goat.authenticate_token(user.access_token()).await.expect("a principal");
         (principal.may(&READ), principal.may(&WRITE))
     }
 

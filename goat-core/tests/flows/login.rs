@@ -193,7 +193,7 @@ async fn one_session_too_many_ends_the_oldest_at_once(ground: Ground) {
     house.events.take();
     house.clock.advance(Duration::from_millis(1));
     let third = house.sign_in("ann").await.tokens;
-    assert_eq!(house.authenticate_token(&first).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(house.authenticate(&first).await.kind(), Some(ErrorKind::SessionRevoked));
     house.principal(&second).await;
     house.principal(&third).await;
     assert!(house.events.take_kinds().contains(&EventKind::SessionsDisplaced(1)));
@@ -217,7 +217,7 @@ async fn a_sign_in_whose_caller_hangs_up_is_carried_to_its_end(ground: Ground) {
     held.release();
     // The next sign-in's own calls come after what the abandoned one left to do.
     house.events.wait_for(|kind| *kind == EventKind::SignedIn).await;
-    assert_eq!(house.authenticate_token(&first).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(house.authenticate(&first).await.kind(), Some(ErrorKind::SessionRevoked));
 }
 
 /// The device is cut, by characters.

@@ -27,7 +27,7 @@ async fn a_new_password_ends_every_session_but_the_one_that_asks(ground: Ground)
         [EventKind::SessionsRevoked(2), EventKind::PasswordChanged],
     );
     for tokens in &others {
-        assert_eq!(house.authenticate_token(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+        assert_eq!(house.authenticate(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
         assert_eq!(house.refresh(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
     }
     let mine = house.refresh(&mine).await.expect("this one goes on").tokens;
@@ -38,7 +38,7 @@ async fn a_new_password_ends_every_session_but_the_one_that_asks(ground: Ground)
     let me = house.principal(&mine).await;
     let changed = house.goat.users().change_password(&me, OTHER_PASSWORD, &PASSWORD.into()).await;
     assert_eq!(changed.expect("changed").value, 1);
-    assert!(house.authenticate_token(&second.tokens).await.is_err());
+    assert!(house.authenticate(&second.tokens).await.is_err());
     house.principal(&mine).await;
 }
 
@@ -181,7 +181,7 @@ async fn who_deletes_themselves_is_gone(ground: Ground) {
     let tokens = house.member("ann", "client").await.tokens;
     let me = house.principal(&tokens).await;
     house.goat.users().delete_self(&me, PASSWORD).await.expect("deleted");
-    assert_eq!(house.authenticate_token(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(house.authenticate(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
     assert_eq!(house.refresh(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
     assert_eq!(house.try_sign_in("ann").await.kind(), Some(ErrorKind::InvalidCredentials));
     house.member("ann", "client").await;
@@ -213,8 +213,8 @@ async fn a_batch_with_a_foreign_session_ends_nothing(ground: Ground) {
     }
     let twice = [second.session, mine.session, second.session];
     assert_eq!(sessions.revoke(&me, &twice).await.expect("ended"), 2);
-    assert!(house.authenticate_token(&mine.tokens).await.is_err());
-    assert!(house.authenticate_token(&second.tokens).await.is_err());
+    assert!(house.authenticate(&mine.tokens).await.is_err());
+    assert!(house.authenticate(&second.tokens).await.is_err());
     house.principal(&other.tokens).await;
 }
 
@@ -231,13 +231,13 @@ async fn all_sessions_or_all_others_end_at_once(ground: Ground) {
     assert_eq!(listed.expect("a page"), 2);
     let ended = sessions.revoke_all(&me, OtherSessions::KeepCurrent).await.expect("ended");
     assert_eq!(ended, 1);
-    assert!(house.authenticate_token(&other).await.is_err());
+    assert!(house.authenticate(&other).await.is_err());
     let me = house.principal(&mine).await;
     let listed = sessions.list(&me, PageRequest::default()).await.map(page);
     assert_eq!(listed.expect("a page"), 1);
     let ended = sessions.revoke_all(&me, OtherSessions::EndCurrentToo).await.expect("ended");
     assert_eq!(ended, 1);
-    assert!(house.authenticate_token(&mine).await.is_err());
+    assert!(house.authenticate(&mine).await.is_err());
     let again = sessions.revoke_all(&me, OtherSessions::EndCurrentToo).await.kind();
     assert_eq!(again, Some(ErrorKind::SessionRevoked));
     house.principal(&foreign).await;
@@ -252,7 +252,7 @@ async fn sessions_end_also_when_their_store_fails_afterwards(ground: Ground) {
     house.pauses.fail("sessions.revoke_all", Point::Entry);
     let sessions = house.goat.sessions();
     sessions.revoke_all(&me, OtherSessions::KeepCurrent).await.expect("they are dead");
-    assert!(house.authenticate_token(&other).await.is_err());
+    assert!(house.authenticate(&other).await.is_err());
     assert!(house.refresh(&other).await.is_err());
     house.principal(&mine).await;
 }
@@ -305,9 +305,9 @@ async fn a_session_store_that_went_back_in_time_revives_nothing(ground: Ground) 
             house.stores.sessions.create(session, 50).await.expect("back again");
         }
         let refused = Some(ErrorKind::SessionRevoked);
-        assert_eq!(house.authenticate_token(&other.tokens).await.kind(), refused, "{act}");
+        assert_eq!(house.authenticate(&other.tokens).await.kind(), refused, "{act}");
         assert_eq!(house.refresh(&other.tokens).await.kind(), refused, "{act}");
-        assert_eq!(house.authenticate_token(&mine.tokens).await.is_ok(), kept, "{act}");
+        assert_eq!(house.authenticate(&mine.tokens).await.is_ok(), kept, "{act}");
         assert_eq!(house.refresh(&mine.tokens).await.is_ok(), kept, "{act}");
     }
 }
@@ -321,7 +321,7 @@ async fn a_session_of_a_deleted_user_stays_dead(ground: Ground) {
     house.goat.users().delete(system(), signed_in.user.id).await.expect("deleted");
     // A store that knows its users may refuse the row; one that does not must not matter.
     drop(house.stores.sessions.create(&session, 50).await);
-    assert!(house.authenticate_token(&signed_in.tokens).await.is_err());
+    assert!(house.authenticate(&signed_in.tokens).await.is_err());
     assert!(house.refresh(&signed_in.tokens).await.is_err());
 }
 
@@ -343,7 +343,7 @@ async fn a_status_written_past_goat_shuts_out_as_well(ground: Ground) {
     house.stores.users.write(write).await.expect("written");
     house.advance(1);
     let revoked = Some(ErrorKind::SessionRevoked);
-    assert_eq!(house.authenticate_token(&root.tokens).await.kind(), revoked);
+    assert_eq!(house.authenticate(&root.tokens).await.kind(), revoked);
     assert_eq!(house.refresh(&root.tokens).await.kind(), revoked);
     assert_eq!(house.goat.users().delete_self(&me, PASSWORD).await.kind(), revoked);
     let carl = house.user("carl", "client").await.id;

@@ -116,11 +116,11 @@ async fn every_act_at_every_call(ground: Ground, begin: fn(&House, &str, &TokenP
             let begins_after = (call, point) == ("users.by_email", Point::Entry);
             for tokens in answer.iter().filter(|_| !begins_after).chain([&theirs]) {
                 let refused = Some(ErrorKind::SessionRevoked);
-                assert_eq!(house.authenticate_token(tokens).await.kind(), refused, "{case}");
+                assert_eq!(house.authenticate(tokens).await.kind(), refused, "{case}");
                 assert_eq!(house.refresh(tokens).await.kind(), refused, "{case}");
             }
             let mine_lives = matches!(act, Act::ChangeOwnPassword | Act::EndMyOthers);
-            assert_eq!(house.authenticate_token(&mine).await.is_ok(), mine_lives, "{case}");
+            assert_eq!(house.authenticate(&mine).await.is_ok(), mine_lives, "{case}");
             assert_eq!(house.refresh(&mine).await.is_ok(), mine_lives, "{case}");
         }
     }
@@ -172,7 +172,7 @@ async fn a_slow_reader_does_not_remember_what_an_act_has_ended(ground: Ground) {
             held.release();
             drop(reading.await.expect("no panic"));
 
-            match house.authenticate_token(&read).await {
+            match house.authenticate(&read).await {
                 Ok(principal) => {
                     assert_eq!(act, Act::Promote, "{case}");
                     assert_eq!(principal.role().as_str(), "operator", "{case}");
@@ -196,7 +196,8 @@ async fn a_slow_reader_does_not_revive_a_session_that_was_signed_out(ground: Gro
         let doomed = house.principal(&again.tokens).await;
         house.advance(2);
         let held = house.pauses.hold("sessions.find", point);
-        let reading = tokio::spawn(house.goat.authenticate_token(again.tokens.access_token.expose()));
+        let reading =
+            tokio::spawn(house.goat.authenticate_token(again.tokens.access_token.expose()));
         held.reached().await;
         if point == Point::Entry {
             house.goat.logout(&doomed, &Origin::default()).await.expect("signed out");
@@ -205,7 +206,7 @@ async fn a_slow_reader_does_not_revive_a_session_that_was_signed_out(ground: Gro
         }
         held.release();
         drop(reading.await.expect("no panic"));
-        let refused = house.authenticate_token(&again.tokens).await.kind();
+        let refused = house.authenticate(&again.tokens).await.kind();
         assert_eq!(refused, Some(ErrorKind::SessionRevoked));
     }
 }
@@ -227,7 +228,7 @@ async fn an_act_whose_caller_hangs_up_is_carried_to_its_end(ground: Ground) {
     let ending = house.pauses.hold("sessions.revoke_all", Point::Return);
     held.release();
     ending.reached().await;
-    assert_eq!(house.authenticate_token(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(house.authenticate(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
 }
 
 /// A change of permissions that is read while its reader hangs up is read by the next one.

@@ -78,7 +78,7 @@ async fn the_predecessor_after_the_leeway_ends_the_session(ground: Ground) {
     assert_eq!(house.events.take_kinds(), [EventKind::TokenReused]);
     // Access tokens die with it, and every token of the session is that of an ended one.
     for tokens in [&before, &after] {
-        assert_eq!(house.authenticate_token(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+        assert_eq!(house.authenticate(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
         assert_eq!(house.refresh(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
     }
 }
@@ -91,7 +91,7 @@ async fn the_predecessor_of_a_used_successor_ends_the_session(ground: Ground) {
     let third = house.refresh(&second).await.expect("rotated").tokens;
     assert_eq!(house.refresh(&first).await.kind(), Some(ErrorKind::TokenReused));
     assert_eq!(house.refresh(&third).await.kind(), Some(ErrorKind::SessionRevoked));
-    assert_eq!(house.authenticate_token(&third).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(house.authenticate(&third).await.kind(), Some(ErrorKind::SessionRevoked));
 }
 
 /// R2
@@ -140,7 +140,7 @@ async fn an_idle_session_ends_and_its_tokens_with_it(ground: Ground) {
     house.principal(&tokens).await;
     house.advance(1);
     // The leeway for clocks never reaches past the session's end.
-    assert_eq!(house.authenticate_token(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(house.authenticate(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
     assert_eq!(house.refresh(&tokens).await.kind(), Some(ErrorKind::TokenExpired));
 }
 
@@ -164,7 +164,7 @@ async fn a_refresh_never_extends_the_absolute_end(ground: Ground) {
     assert_eq!((tokens.refresh_token_expires_at, tokens.access_token_expires_at), (end, end));
     house.advance(6);
     assert!(house.refresh(&tokens).await.is_err());
-    assert!(house.authenticate_token(&tokens).await.is_err());
+    assert!(house.authenticate(&tokens).await.is_err());
 }
 
 /// R6: also an access token that was answered late to a predecessor.
@@ -231,7 +231,7 @@ async fn an_ended_session_is_revoked_whatever_token_is_shown(ground: Ground) {
     house.logout(&third).await;
     for tokens in [&first, &second, &third] {
         assert_eq!(house.refresh(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
-        assert_eq!(house.authenticate_token(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+        assert_eq!(house.authenticate(tokens).await.kind(), Some(ErrorKind::SessionRevoked));
     }
 }
 
@@ -253,10 +253,10 @@ async fn a_slow_refresh_does_not_revive_a_session_that_was_signed_out(ground: Gr
             let late = slow.await.expect("no panic");
             if let Ok(late) = late {
                 assert_eq!((call, point), ("sessions.rotate", Point::Return));
-                assert!(house.authenticate_token(&late.tokens).await.is_err());
+                assert!(house.authenticate(&late.tokens).await.is_err());
                 assert!(house.refresh(&late.tokens).await.is_err());
             }
-            assert_eq!(house.authenticate_token(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
+            assert_eq!(house.authenticate(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
             assert_eq!(house.refresh(&tokens).await.kind(), Some(ErrorKind::SessionRevoked));
         }
     }
@@ -282,10 +282,10 @@ async fn a_clock_that_jumps_revives_nothing(ground: Ground) {
     house.principal(&idle).await;
     // Forward: what is over is over, also when the calendar comes back.
     house.clock.set_calendar(start + HOUR);
-    assert!(house.authenticate_token(&idle).await.is_err());
+    assert!(house.authenticate(&idle).await.is_err());
     assert_eq!(house.refresh(&idle).await.kind(), Some(ErrorKind::TokenExpired));
     house.clock.set_calendar(start);
-    assert!(house.authenticate_token(&idle).await.is_err());
+    assert!(house.authenticate(&idle).await.is_err());
     assert_eq!(house.refresh(&idle).await.kind(), Some(ErrorKind::TokenExpired));
 }
 

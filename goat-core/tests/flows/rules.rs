@@ -254,7 +254,7 @@ async fn history(house: &House, seed: u64, steps: usize) {
 async fn ended(house: &House, person: &mut Person, case: &str) {
     if let Some(signed_in) = person.signed_in.take() {
         let refused = Some(ErrorKind::SessionRevoked);
-        assert_eq!(house.authenticate_token(&signed_in.tokens).await.kind(), refused, "{case}");
+        assert_eq!(house.authenticate(&signed_in.tokens).await.kind(), refused, "{case}");
         assert_eq!(house.refresh(&signed_in.tokens).await.kind(), refused, "{case}");
     }
 }

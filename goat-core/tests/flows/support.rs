@@ -212,7 +212,7 @@ impl House {
     }
 
     pub(crate) async fn principal(&self, tokens: &TokenPair) -> Principal {
-        self.authenticate_token(tokens).await.expect("a live session")
+        self.authenticate(tokens).await.expect("a live session")
     }
 
     pub(crate) async fn actor(&self, tokens: &TokenPair) -> Actor {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::limit::{LimitKey, LimitStore, Quota, Spending};
+use goat_core::Quota;
+use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
