@@ -14,8 +14,15 @@ run: ## Start the server on its embedded default, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
 .PHONY: test
-test: ## Run every test
+test: test-tools ## Run every test; gets what they need and the machine lacks
 	$(CARGO) test --locked --workspace --all-features
+
+# The session of README.md is run as it stands there, so it needs what it names.
+.PHONY: test-tools
+test-tools:
+	@command -v bash >/dev/null && command -v curl >/dev/null \
+	  || { apt-get update -qq && apt-get install -y -qq bash curl; } \
+	  || { echo "please install bash and curl: a test runs the README's session with them" >&2; exit 1; }
 
 .PHONY: build
 build: ## Build the server for production: target/release/goat-server

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tracing::Instrument;
+use tracing::Instrument as _;
 
 /// Runs a future on a task of its own and waits for it. If the caller is dropped, the work goes on.
 ///
@@ -12,6 +12,7 @@ use tracing::Instrument;
 pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
+    // In the caller's span, so that what is logged on the way names the same request.
     match tokio::spawn(work.in_current_span()).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {

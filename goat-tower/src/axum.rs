@@ -1,12 +1,101 @@
 //! Feature `axum`: goat's types where axum's handlers take and give them.
+//!
+//! Invariant: where the layer that an extractor stands on is missing, nobody is taken for a
+//! stranger, nor the other way round: that is a 500, and the log says which layer to add.
 
 use axum_core::body::Body;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use goat_core::{Error, ErrorKind};
+use http::request::Parts;
 
-use crate::Problem;
+use crate::address::ClientAddress;
+use crate::misplaced::misplaced;
+use crate::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
+use crate::problem::Problem;
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         Self::into_response(self).map(Body::from)
+    }
+}
+
+/// What a handler's argument comes to where it cannot be had.
+fn rejection(error: &Error, request: &Parts) -> Problem {
+    Problem::from(error).for_request(request)
+}
+
+/// Who makes the request; `None` where that is nobody and may be. An error if no layer has looked.
+fn find(request: &Parts) -> Result<Option<Principal>, Problem> {
+    match Principal::of(&request.extensions) {
+        None if request.extensions.get::<Anonymous>().is_none() => {
+            let error = misplaced(
+                "a handler takes a Principal and nobody has looked for one: add \
+                 .layer(goat.authentication()) to the router, after its routes",
+            );
+            Err(rejection(&error, request))
+        }
+        found => Ok(found),
+    }
+}
+
+/// 401 where signing in is optional and nobody is signed in; 500 where no layer has looked.
+impl<S: Send + Sync> FromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+        find(request)?.ok_or_else(|| rejection(&ErrorKind::Unauthenticated.into(), request))
+    }
+}
+
+/// `None` where signing in is optional and nobody is signed in; 500 where no layer has looked.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        find(request)
+    }
+}
+
+/// 500 where the route does not ask for a fresh principal, or where it was taken before.
+impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::take(&request.extensions).ok_or_else(|| {
+            let error = misplaced(match request.extensions.get::<FreshSlot>() {
+                Some(_) => "a handler takes two FreshPrincipals, and there is one",
+                None => {
+                    "a handler takes a FreshPrincipal and nobody made one: add .fresh() to the \
+                     route's .route_layer(goat.require(..))"
+                }
+            });
+            rejection(&error, request)
+        })
+    }
+}
+
+/// 500 where no layer found an address.
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(&request.extensions).ok_or_else(|| {
+            let error = misplaced(
+                "a handler takes a ClientAddress and nobody has found one: add \
+                 .layer(ClientAddressLayer::new()) to the router, after its routes, and see that \
+                 it finds the peer",
+            );
+            rejection(&error, request)
+        })
+    }
+}
+
+/// `None` where no layer found an address.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Ok(Self::of(&request.extensions))
     }
 }

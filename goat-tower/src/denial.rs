@@ -77,7 +77,11 @@ impl Denial {
         renderer: &dyn RenderDenial,
         request: &Parts,
     ) -> Response<ResponseBody<B>> {
-        let mut response = renderer.render(&self, request).map(ResponseBody::denied);
+        self.render(renderer, request).map(ResponseBody::denied)
+    }
+
+    pub(crate) fn render(self, renderer: &dyn RenderDenial, request: &Parts) -> Response<Bytes> {
+        let mut response = renderer.render(&self, request);
         response.extensions_mut().insert(self);
         response
     }
@@ -118,6 +122,11 @@ impl From<BearerError> for Denial {
 ///
 /// let renderer: &dyn RenderDenial = &plain;
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how a denial looks",
+    label = "not a `RenderDenial`",
+    note = "give `ProblemDetails`, or a `fn(&Denial, &http::request::Parts) -> http::Response<bytes::Bytes>`"
+)]
 pub trait RenderDenial: Send + Sync + 'static {
     /// Makes the response. The request's body is left out, since a denial must not wait for it.
     fn render(&self, denial: &Denial, request: &Parts) -> Response<Bytes>;

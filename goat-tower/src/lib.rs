@@ -1,8 +1,96 @@
 //! Authentication, permissions and rate limits as tower layers, for axum, tonic, bare hyper and
 //! whatever else speaks `tower::Service<http::Request<B>>`.
 //!
-//! What stands here works without a store or a handle:
+//! ```
+//! use goat_core::testing::TestGoat;
+//! use goat_core::{Permission, Quota};
+//! use goat_tower::GoatExt;
+//! use goat_tower::address::{ClientAddressLayer, PeerAddress};
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Empty;
+//! use tower::{ServiceBuilder, ServiceExt};
 //!
+//! const REPORTS: Permission = Permission::new("report:read");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let test = TestGoat::new(); // in an application: Goat::builder(stores, keys).build()?
+//! let goat = &test.goat;
+//!
+//! let service = ServiceBuilder::new()
+//!     .layer(ClientAddressLayer::new())
+//!     .layer(goat.limit(Quota::per_minute(300)).by_address())
+//!     .layer(goat.authentication())
+//!     .layer(goat.limit(Quota::per_minute(60)).by_user())
+//!     .layer(goat.require(REPORTS))
+//!     .service_fn(async |_: Request<()>| {
+//!         Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+//!     });
+//!
+//! let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
+//! let alice = test.sign_in("alice", [REPORTS]).await;
+//! let request = Request::builder().extension(peer).header("authorization", alice.bearer());
+//! let response = service.clone().oneshot(request.body(())?).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//! assert_eq!(response.headers()["ratelimit"], r#""address";r=299;t=60, "user";r=59;t=60"#);
+//!
+//! let stranger = Request::builder().extension(peer).body(())?;
+//! let response = service.oneshot(stranger).await?;
+//! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(response.headers()["ratelimit"], r#""address";r=298;t=60"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The order of layers
+//!
+//! From the outside in, as a request meets them:
+//!
+//! 1. [`ClientAddressLayer`](address::ClientAddressLayer) finds the client's address.
+//! 2. [`limit`]`.by_address()` refuses a flood before anything is spent on it. A bad token charges
+//!    the address alone.
+//! 3. [`authentication`] finds out whose request it is, or answers 401.
+//! 4. [`limit`]`.by_user()` counts users, whatever their sessions and addresses.
+//! 5. [`require`] answers 403 where the role may not.
+//!
+//! `ServiceBuilder` is written in this order, the outermost first. A `Router` of axum is written the
+//! other way round: each `.layer(…)` goes around all that stands before it, and `.route_layer(…)`
+//! around its routes only.
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use std::net::SocketAddr;
+//! use axum::{Router, extract::ConnectInfo, routing::{get, post}};
+//! use goat_core::{Goat, Permission, Quota};
+//! use goat_tower::{GoatExt, Principal, address::ClientAddressLayer};
+//!
+//! const REPORTS: Permission = Permission::new("report:read");
+//!
+//! fn app(goat: &Goat) -> Router {
+//!     Router::new()
+//!         .route("/reports", get(list).route_layer(goat.require(REPORTS)))
+//!         .route("/exports", post(export).route_layer(goat.limit(Quota::per_minute(5)).by_user()))
+//!         .layer(goat.authentication())
+//!         .layer(goat.limit(Quota::per_minute(300)).by_address())
+//!         .layer(ClientAddressLayer::new().peer_from(|extensions| {
+//!             extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)
+//!         }))
+//! }
+//!
+//! async fn list(me: Principal) -> String {
+//!     format!("the reports of {}", me.user())
+//! }
+//!
+//! async fn export() {}
+//! # let _ = app;
+//! # }
+//! ```
+//!
+//! # What stands here
+//!
+//! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
+//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`].
+//! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
 //! - [`bearer()`] reads the bearer token of a request.
 //! - [`Charges`] collects what every limit said and shows it in the `RateLimit` headers.
@@ -13,24 +101,52 @@
 //! - [`ResponseBody`] is the body of a guarded service: the inner one, or a denial's few bytes.
 //! - [`RequestId`] is what a problem document shows of the log.
 //!
-//! No type here has a parameter that an application must name, and no layer asks more of a body
-//! than to be one.
+//! # What every layer keeps to
+//!
+//! - No type here has a parameter that an application must name, and no layer asks more of a body
+//!   than to be one. The error of a guarded service is the inner service's own.
+//! - `poll_ready` only forwards, and `call` uses the very instance that was polled.
+//! - A denial never reaches the inner service, and gives its readiness back: cheap 401s cannot
+//!   starve a concurrency limit below.
+//! - What is allowed passes unchanged, but for the headers that the layer is for.
+//! - A request that is dropped while a store is asked leaves nothing half done.
+//! - A request whose session the cache knows, and whose limits are kept in memory, waits for nothing.
+//!   To let it in costs one allocation, to find that its role may costs none; limits cost some
+//!   fifteen for the first, nearly all of them for the headers, and a few for each further one.
+//! - 401 (who are you), 403 (you may not) and 503 (cannot tell now) are never mixed up.
+//!
+//! [`limit`]: GoatExt::limit
+//! [`authentication`]: GoatExt::authentication
+//! [`require`]: GoatExt::require
 
 pub mod address;
+mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;
 mod bearer;
 mod body;
 mod charges;
 mod denial;
+mod ext;
 mod grpc;
+mod guard;
 mod json;
+mod limit;
+mod misplaced;
+mod principal;
 mod problem;
 mod request_id;
+mod require;
 
+pub use authenticate::AuthenticateLayer;
 pub use bearer::{BearerError, bearer};
 pub use body::ResponseBody;
 pub use charges::{Charges, Collector, write_rate_limits};
 pub use denial::{Denial, ProblemDetails, RenderDenial};
+pub use ext::GoatExt;
+pub use guard::{GuardFuture, Guarded};
+pub use limit::LimitLayer;
+pub use principal::{FreshPrincipal, Principal};
 pub use problem::Problem;
 pub use request_id::RequestId;
+pub use require::{RequireLayer, Requirement};

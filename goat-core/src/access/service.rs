@@ -61,6 +61,12 @@ impl Roles {
         self.inner.access.policy().roles().iter().cloned().collect()
     }
 
+    /// The lowest role, which users get unless somebody says otherwise.
+    #[must_use]
+    pub fn lowest(&self) -> Role {
+        self.inner.access.policy().roles().bottom().clone()
+    }
+
     /// The roles, in rising rank.
     ///
     /// # Errors

@@ -23,8 +23,20 @@ enum State {
 }
 
 impl Authentication {
-    fn ready(result: Result<Principal>) -> Self {
+    fn of(result: Result<Principal>) -> Self {
         Self(State::Ready(Some(result)))
+    }
+
+    /// The answer without waiting, where it is there already; otherwise the future back.
+    ///
+    /// # Errors
+    ///
+    /// The future, if the stores must be asked, or if it was polled and has answered.
+    pub fn ready(self) -> Result<Result<Principal>, Self> {
+        match self.0 {
+            State::Ready(Some(result)) => Ok(result),
+            state => Err(Self(state)),
+        }
     }
 }
 
@@ -59,10 +71,10 @@ impl Flows {
     pub(crate) fn authenticate(self: &Arc<Self>, token: &str) -> Authentication {
         let claims = match self.tokens.verify_access(token, self.time().now()) {
             Ok(claims) => claims,
-            Err(error) => return Authentication::ready(Err(error)),
+            Err(error) => return Authentication::of(Err(error)),
         };
         if let Some(principal) = self.users.verdicts.cached(claims.user, claims.session) {
-            return Authentication::ready(Ok(principal));
+            return Authentication::of(Ok(principal));
         }
         let users = Arc::clone(&self.users);
         Authentication(State::Pending(Box::pin(async move {

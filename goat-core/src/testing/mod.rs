@@ -4,6 +4,7 @@
 //! here.
 
 mod clock;
+mod fixture;
 mod hasher;
 pub mod limits;
 mod pauses;
@@ -14,6 +15,7 @@ mod time;
 pub mod users;
 
 pub use clock::ManualClock;
+pub use fixture::{TestGoat, TestUser};
 pub use hasher::{HasherCall, PlainHasher};
 pub use pauses::{Held, Pauses, Point};
 pub use time::{TestTime, WaitingTime};

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError};
 
-use super::fields::{Fields, FromFields};
+use super::fields::{Fields, FromFieldsWith};
 use super::json::Object;
 use super::rejection::Rejection;
 
@@ -29,17 +29,17 @@ pub struct Json<T>(pub T);
 
 impl<T, S> FromRequest<S> for Json<T>
 where
-    T: FromFields,
+    T: FromFieldsWith<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Rejection> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
         let (head, body) = request.into_parts();
         let declared = check(&head.headers)?;
         let bytes = collect(body, declared).await?;
         let object = Object::parse(bytes.expose())?;
-        Ok(Self(Fields::read(object)?))
+        Ok(Self(Fields::read_with(object, state)?))
     }
 }
 

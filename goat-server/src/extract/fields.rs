@@ -22,6 +22,25 @@ pub trait FromFields: Sized {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused>;
 }
 
+/// A request body whose rules depend on what the server runs with: its set of roles, say, or its
+/// password policy.
+///
+/// What is [`FromFields`] is this too, whatever the state.
+pub trait FromFieldsWith<S>: Sized {
+    /// Asks for each member, then puts them together.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], which only the methods of [`Fields`] can give: what is wrong is recorded there.
+    fn from_fields_with(fields: &mut Fields, state: &S) -> Result<Self, Refused>;
+}
+
+impl<T: FromFields, S> FromFieldsWith<S> for T {
+    fn from_fields_with(fields: &mut Fields, _: &S) -> Result<Self, Refused> {
+        T::from_fields(fields)
+    }
+}
+
 /// The members of an object that have not been asked for, and what was wrong with the others.
 ///
 /// A member that is `null` is there and has the wrong type. No message holds a value.
@@ -56,8 +75,20 @@ impl Fields {
     ///
     /// Every violation, in the order in which members were asked for, then the unknown members.
     pub fn read<T: FromFields>(object: Object) -> Result<T, Vec<Violation>> {
+        Self::read_with(object, &())
+    }
+
+    /// Reads a whole body by rules that depend on `state`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::read`].
+    pub fn read_with<T: FromFieldsWith<S>, S>(
+        object: Object,
+        state: &S,
+    ) -> Result<T, Vec<Violation>> {
         let mut fields = Self::new(object);
-        let parsed = T::from_fields(&mut fields);
+        let parsed = T::from_fields_with(&mut fields, state);
         fields.finish(parsed)
     }
 

@@ -33,6 +33,7 @@
 //! ```
 
 mod body;
+mod caller;
 mod fields;
 mod findings;
 mod json;
@@ -41,9 +42,10 @@ mod query;
 mod rejection;
 
 pub use body::{BODY_LIMIT, Json};
-pub use fields::{Fields, FromFields};
+pub use caller::{Caller, Sender};
+pub use fields::{Fields, FromFields, FromFieldsWith};
 pub use findings::Refused;
 pub use json::{MAX_DEPTH, Malformed, Object, Value};
 pub use path::{Id, Segment, path_is_canonical};
-pub use query::{FromQuery, NoQuery, Page, Parameters, Query};
+pub use query::{FromQuery, FromQueryWith, NoQuery, Page, Parameters, Query};
 pub use rejection::Rejection;

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use axum::extract::FromRequestParts;
-use goat_core::Violation;
+use goat_core::{PageRequest, Violation};
 use http::request::Parts;
 
 use super::findings::{Findings, Refused};
@@ -23,6 +23,25 @@ pub trait FromQuery: Sized {
     /// [`Refused`], which only the methods of [`Parameters`] can give: what is wrong is recorded
     /// there.
     fn from_query(parameters: &mut Parameters) -> Result<Self, Refused>;
+}
+
+/// A query whose rules depend on what the server runs with: its set of roles, say.
+///
+/// What is [`FromQuery`] is this too, whatever the state.
+pub trait FromQueryWith<S>: Sized {
+    /// Asks for each parameter, then puts them together.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], which only the methods of [`Parameters`] can give: what is wrong is recorded
+    /// there.
+    fn from_query_with(parameters: &mut Parameters, state: &S) -> Result<Self, Refused>;
+}
+
+impl<T: FromQuery, S> FromQueryWith<S> for T {
+    fn from_query_with(parameters: &mut Parameters, _: &S) -> Result<Self, Refused> {
+        T::from_query(parameters)
+    }
 }
 
 /// The parameters that have not been asked for, and what was wrong with the others.
@@ -70,8 +89,20 @@ impl Parameters {
     ///
     /// Every violation, in the order in which parameters were asked for, then the unknown ones.
     pub fn read<T: FromQuery>(query: Option<&str>) -> Result<T, Vec<Violation>> {
+        Self::read_with(query, &())
+    }
+
+    /// Reads a whole query by rules that depend on `state`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Parameters::read`].
+    pub fn read_with<T: FromQueryWith<S>, S>(
+        query: Option<&str>,
+        state: &S,
+    ) -> Result<T, Vec<Violation>> {
         let mut parameters = Self::parse(query);
-        let parsed = T::from_query(&mut parameters);
+        let parsed = T::from_query_with(&mut parameters, state);
         parameters.finish(parsed)
     }
 
@@ -250,6 +281,13 @@ impl Page {
     }
 }
 
+impl From<Page> for PageRequest {
+    fn from(page: Page) -> Self {
+        // The bounds of the two are the same, which a test shows.
+        Self::new(page.number, page.limit).unwrap_or_default()
+    }
+}
+
 impl FromQuery for Page {
     fn from_query(parameters: &mut Parameters) -> Result<Self, Refused> {
         parameters.page()
@@ -260,11 +298,11 @@ impl FromQuery for Page {
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 
-impl<T: FromQuery, S: Send + Sync> FromRequestParts<S> for Query<T> {
+impl<T: FromQueryWith<S>, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Ok(Self(Parameters::read(parts.uri.query())?))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        Ok(Self(Parameters::read_with(parts.uri.query(), state)?))
     }
 }
 

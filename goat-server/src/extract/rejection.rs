@@ -1,13 +1,14 @@
 //! Why a request was not read: one type for path, query and body.
 //!
-//! It knows its status, code and sentence. How an answer looks is not decided here: the response
-//! that an extractor gives has the status, an empty body, and the [`Rejection`] in its extensions,
-//! for the layer that writes problem documents and knows the request's path and id.
+//! The response that an extractor gives is a problem document without what only the request knows;
+//! the layer around all routes adds its path and id. The [`Rejection`] stays in the response's
+//! extensions, for outer layers and the log.
 
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
-use goat_core::{ErrorKind, Violation};
+use goat_core::{Error, ErrorKind, Violation};
+use goat_tower::Problem;
 use http::StatusCode;
 
 use super::body::BODY_LIMIT;
@@ -57,6 +58,18 @@ impl Rejection {
         }
     }
 
+    /// What kind of problem it is, in a few words that are always the same for a code.
+    const fn title(&self) -> &'static str {
+        match self {
+            Self::MediaType | Self::ContentEncoding => "Media type not supported",
+            Self::TooLarge => "Payload too large",
+            Self::BrokenBody => "Bad request",
+            Self::Malformed(_) => "Malformed JSON",
+            Self::Invalid(_) => "Request not valid",
+            Self::Misrouted => "Internal error",
+        }
+    }
+
     /// What a client is told: a sentence without any value that was sent.
     #[must_use]
     pub fn detail(&self) -> Cow<'static, str> {
@@ -97,9 +110,25 @@ impl From<Vec<Violation>> for Rejection {
     }
 }
 
+impl From<&Rejection> for Problem {
+    fn from(rejection: &Rejection) -> Self {
+        match rejection {
+            // Goat has an answer for these already.
+            Rejection::Invalid(violations) => Error::invalid(violations.clone()).into(),
+            Rejection::Misrouted => Error::from(ErrorKind::Internal).into(),
+            _ => Self::new(
+                rejection.status(),
+                rejection.code(),
+                rejection.title(),
+                rejection.detail(),
+            ),
+        }
+    }
+}
+
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let mut response = self.status().into_response();
+        let mut response = IntoResponse::into_response(Problem::from(&self));
         response.extensions_mut().insert(self);
         response
     }
@@ -126,6 +155,9 @@ mod tests {
             let response = rejection.clone().into_response();
             assert_eq!(response.status(), status);
             assert_eq!(response.extensions().get(), Some(&rejection));
+            let problem = response.extensions().get::<Problem>().expect("a problem document");
+            assert_eq!((problem.code(), problem.title()), (code, rejection.title()));
+            assert_eq!(problem.detail(), rejection.detail());
         }
     }
 

@@ -33,7 +33,6 @@ mod stream;
 mod tests;
 
 use std::error::Error as StdError;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,12 +44,6 @@ use tower::Service;
 
 pub use lifecycle::{Lifecycle, Stage};
 pub use signals::drain_on_signals;
-
-/// The address of the socket's other end, in the extensions of every request.
-///
-/// Behind a proxy this is the proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
 
 /// The limits of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +87,8 @@ pub struct Served {
 /// Serves HTTP/1.1 and HTTP/2 (by prior knowledge) until `lifecycle` drains, and returns when the
 /// last connection is gone.
 ///
-/// `service` is cloned for every request; [`PeerAddress`] is in each request's extensions.
+/// `service` is cloned for every request; the socket's other end is in each request's extensions, as
+/// a [`PeerAddress`](goat_tower::address::PeerAddress).
 ///
 /// Draining goes in three steps, so that a rolling restart loses no request:
 ///

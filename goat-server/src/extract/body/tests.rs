@@ -13,7 +13,7 @@ use http_body::Frame;
 use http_body_util::Limited;
 
 use super::*;
-use crate::extract::{Malformed, Refused};
+use crate::extract::{FromFields, Malformed, Refused};
 
 #[derive(Debug)]
 struct Note {

@@ -22,7 +22,7 @@ use tower::{Layer, Service, service_fn};
 use crate::serve::accept::{Accept, run};
 use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
-use crate::serve::{Lifecycle, PeerAddress, ServeSettings, Served};
+use crate::serve::{Lifecycle, ServeSettings, Served};
 
 type Connection = io::Result<(DuplexStream, SocketAddr)>;
 
@@ -114,7 +114,8 @@ pub(super) fn service(
                 "/panic" => panic!("a handler that breaks"),
                 "/panic-body" => Response::new(TestBody::Panicking),
                 "/peer" => {
-                    let peer = request.extensions().get::<PeerAddress>().unwrap();
+                    let peer =
+                        request.extensions().get::<goat_tower::address::PeerAddress>().unwrap();
                     answer(StatusCode::OK, peer.0.to_string())
                 }
                 _ => answer(StatusCode::OK, "hello"),

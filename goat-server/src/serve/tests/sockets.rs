@@ -5,7 +5,7 @@ use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::serve::{Lifecycle, PeerAddress, ServeSettings, serve};
+use crate::serve::{Lifecycle, ServeSettings, serve};
 
 async fn ask(stream: &mut TcpStream, head: &str) -> String {
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -20,7 +20,7 @@ async fn router_is_served_until_the_drain_and_connections_are_refused_after_it()
     let app = Router::new().route(
         "/peer",
         get(async |request: axum::extract::Request| {
-            request.extensions().get::<PeerAddress>().unwrap().0.to_string()
+            request.extensions().get::<goat_tower::address::PeerAddress>().unwrap().0.to_string()
         }),
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,54 @@
+//! What every answer gets on its way out, and what must be noted of the request beforehand.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use goat_core::Time;
+use goat_tower::{Charges, RequestId};
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::{HeaderMap, HeaderValue};
+
+use super::cors::Cors;
+use super::{problems, security_headers};
+
+/// What the envelope needs to know of the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    pub(crate) cors: Cors,
+    pub(crate) time: Time,
+}
+
+/// Runs a request and puts its answer into an envelope: the whole problem document, the limits that
+/// were charged, and the headers for caches and browsers.
+pub(crate) async fn envelope(
+    State(Envelope { cors, time }): State<Envelope>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned();
+    let path = request.uri().path().to_owned();
+    let is_private = carries_credentials(&path, request.headers());
+    let origin = cors.allowed(request.headers());
+    // Opened here, so that the limits within join in, and it is shown once, for all of them.
+    let charges = Charges::collect(request.extensions_mut()).charges().clone();
+
+    let mut response = match cors.preflight(&request) {
+        Some(response) => response,
+        None => next.run(request).await,
+    };
+
+    problems::complete(&mut response, &path, id.as_ref());
+    charges.show(&mut response, time.now());
+    let headers = response.headers_mut();
+    if is_private {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    security_headers::set(headers);
+    cors.mark(headers, origin);
+    response
+}
+
+/// Whether the answer is for the one who asked alone (H1; RFC 9111 §5.2.2.5).
+fn carries_credentials(path: &str, headers: &HeaderMap) -> bool {
+    path.starts_with("/api/v1/auth/") || headers.contains_key(AUTHORIZATION)
+}

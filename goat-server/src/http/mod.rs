@@ -1,0 +1,16 @@
+//! What surrounds every request, whatever its route: its id, the look of failures, and the headers
+//! that every answer carries.
+//!
+//! The order in which these stand is one function, [`router`](crate::router::router).
+
+mod cors;
+mod envelope;
+mod failure;
+pub(crate) mod problems;
+mod request_id;
+mod security_headers;
+
+pub(crate) use cors::Cors;
+pub(crate) use envelope::{Envelope, envelope};
+pub use failure::Failure;
+pub use request_id::{RequestIdLayer, RequestIdService};

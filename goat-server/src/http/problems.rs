@@ -1,0 +1,58 @@
+//! Failures that no handler answers for, and the finish of every problem document.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use goat_core::{Error, ErrorKind};
+use goat_tower::{Problem, RequestId};
+use http::header::{ALLOW, CONTENT_LENGTH};
+use http::{HeaderValue, StatusCode};
+
+/// There is no such path.
+pub(crate) async fn not_found() -> Response {
+    let problem = Problem::new(
+        StatusCode::NOT_FOUND,
+        ErrorKind::NotFound.code(),
+        "Not found",
+        "There is no such path here.",
+    );
+    IntoResponse::into_response(problem)
+}
+
+/// The path is there, and not for this method.
+pub(crate) fn method_not_allowed(allow: HeaderValue) -> Response {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "Method not allowed",
+        "This path does not take that method; see Allow for those that it takes.",
+    );
+    IntoResponse::into_response(problem.with_header(ALLOW, allow))
+}
+
+/// A handler panicked (H5). What it said is in no answer.
+pub(crate) fn panicked() -> Response {
+    IntoResponse::into_response(Problem::from(Error::from(ErrorKind::Internal)))
+}
+
+/// The request's time is over (O1).
+pub(crate) fn too_late() -> Response {
+    let error = Error::unavailable("the request's time was over", RETRY_AFTER);
+    IntoResponse::into_response(Problem::from(error))
+}
+
+/// What a client is told to wait when its request took too long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Gives a problem document what only the request knows. The problem stays in the response's
+/// extensions, for the log.
+pub(super) fn complete(response: &mut Response, path: &str, id: Option<&RequestId>) {
+    let Some(problem) = response.extensions().get::<Problem>() else { return };
+    let mut problem = problem.clone().with_instance(path);
+    if let Some(id) = id {
+        problem = problem.with_request_id(id.clone());
+    }
+    *response.body_mut() = Body::from(problem.to_json());
+    response.headers_mut().remove(CONTENT_LENGTH);
+}

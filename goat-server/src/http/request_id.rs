@@ -1,0 +1,117 @@
+//! The layer that gives every request an id, and every answer the same.
+//!
+//! The caller's id is kept if it is 1 to 64 characters of `[A-Za-z0-9_-]`, given once, so that a
+//! request can be followed across services and nobody can forge a line of the log (L2). Any other
+//! request gets a new ULID.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use goat_core::{Time, Timestamp};
+use goat_tower::RequestId;
+use http::{HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+use ulid::Ulid;
+
+/// Makes [`RequestIdService`].
+#[derive(Clone, Debug)]
+pub struct RequestIdLayer {
+    time: Time,
+}
+
+impl RequestIdLayer {
+    /// New ids sort by this time.
+    #[must_use]
+    pub const fn new(time: Time) -> Self {
+        Self { time }
+    }
+}
+
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = RequestIdService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestIdService { inner, time: self.time.clone() }
+    }
+}
+
+/// A service whose requests have an id. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct RequestIdService<S> {
+    inner: S,
+    time: Time,
+}
+
+impl<S, A, B> Service<Request<A>> for RequestIdService<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = RequestIdFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let id = RequestId::from_headers(request.headers()).or_else(|| generate(self.time.now()));
+        if let Some(id) = &id {
+            request.extensions_mut().insert(id.clone());
+        }
+        RequestIdFuture { inner: self.inner.call(request), id }
+    }
+}
+
+/// A new id. Randomness that cannot be had costs its uniqueness, not the request.
+fn generate(now: Timestamp) -> Option<RequestId> {
+    let mut random = [0; 16];
+    let _ = getrandom::fill(&mut random);
+    let milliseconds = u64::try_from(now.as_millis()).unwrap_or(0);
+    let id = Ulid::from_parts(milliseconds, u128::from_le_bytes(random));
+    let mut text = [0; ulid::ULID_LEN];
+    RequestId::new(HeaderValue::from_str(id.array_to_str(&mut text)).ok()?)
+}
+
+pin_project! {
+    /// The answer of [`RequestIdService`].
+    #[derive(Debug)]
+    pub struct RequestIdFuture<F> {
+        #[pin]
+        inner: F,
+        id: Option<RequestId>,
+    }
+}
+
+impl<F, B, E> Future for RequestIdFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(id) = this.id {
+            response.headers_mut().insert(RequestId::HEADER, id.to_header());
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_new_id_is_a_ulid_of_its_own() {
+        let ids: HashSet<_> = (0..100)
+            .map(|_| generate(Timestamp::from_seconds(1_767_225_600)).expect("an id").to_string())
+            .collect();
+        assert_eq!(ids.len(), 100);
+        assert!(ids.iter().all(|id| id.len() == 26 && id.starts_with("01KDVD")), "{ids:?}");
+    }
+}

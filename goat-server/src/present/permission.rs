@@ -1,0 +1,58 @@
+//! Roles and their permissions on the wire.
+
+use goat_core::access::{Grant, RoleSummary};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Time;
+
+/// A permission that a role has.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Permission {
+    /// Names the permission: a ULID.
+    #[schema(example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
+    pub id: String,
+    /// The role that has it.
+    #[schema(example = "operator")]
+    pub role: String,
+    /// What it allows: `full_access`, `resource:verb` or `resource:*`.
+    #[schema(example = "user:read")]
+    pub action: String,
+    /// When it was given.
+    pub created_at: Time,
+}
+
+impl From<Grant> for Permission {
+    fn from(grant: Grant) -> Self {
+        Self {
+            id: grant.id.to_string(),
+            role: grant.role.as_str().to_owned(),
+            action: grant.permission.as_str().to_owned(),
+            created_at: grant.created_at.into(),
+        }
+    }
+}
+
+/// A role.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Role {
+    /// Its name.
+    #[schema(example = "operator")]
+    pub name: String,
+    /// How high it stands: a user may act on users of lower rank.
+    #[schema(example = 2)]
+    pub rank: u32,
+    /// What it may do.
+    #[schema(example = json!(["user:read", "user:update"]))]
+    pub permissions: Vec<String>,
+}
+
+impl From<RoleSummary> for Role {
+    fn from(role: RoleSummary) -> Self {
+        Self {
+            name: role.role.as_str().to_owned(),
+            rank: role.rank.0,
+            permissions: role.permissions.iter().map(ToString::to_string).collect(),
+        }
+    }
+}

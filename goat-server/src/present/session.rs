@@ -1,0 +1,44 @@
+//! A session on the wire.
+
+use goat_core::{Principal, session};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Time;
+
+/// A session: one sign-in on one device.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Session {
+    /// Names the session: a ULID.
+    #[schema(example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
+    pub id: String,
+    /// The `User-Agent` at sign-in, cut at 256 characters.
+    pub device: String,
+    /// The client's address at sign-in; `null` where it was not known.
+    #[schema(required = true, example = "192.0.2.7")]
+    pub ip: Option<String>,
+    /// When the user signed in.
+    pub created_at: Time,
+    /// When the user signed in or last refreshed.
+    pub last_used_at: Time,
+    /// When it ends if nothing more happens: the earlier of its idle and its absolute end.
+    pub expires_at: Time,
+    /// Whether it is the session of this very request.
+    pub current: bool,
+}
+
+impl Session {
+    /// Shows a session to somebody.
+    #[must_use]
+    pub fn new(session: &session::Session, to: &Principal) -> Self {
+        Self {
+            id: session.id.to_string(),
+            device: session.device.clone(),
+            ip: session.address.map(|address| address.to_string()),
+            created_at: session.created_at.into(),
+            last_used_at: session.last_used_at.into(),
+            expires_at: session.expires_at().into(),
+            current: session.id == to.session(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Tokens on the wire.
+//!
+//! The one place where secrets leave the process. Neither type is `Debug`: what is made from them
+//! goes to the client and nowhere else.
+
+use goat_core::auth::{self, TokenPair};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Time, User};
+
+/// What a client holds of a session. Neither token outlives the session.
+#[derive(Serialize, ToSchema)]
+pub struct Tokens {
+    /// Shown with each request, as `Authorization: Bearer …`.
+    pub access_token: String,
+    /// When the access token ends: a whole second, the token's `exp`.
+    pub access_token_expires_at: Time,
+    /// Exchanged for the next pair, once.
+    pub refresh_token: String,
+    /// When the refresh token ends: a whole second, the token's `exp`.
+    pub refresh_token_expires_at: Time,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    pub token_type: &'static str,
+    /// Whole seconds until the access token ends, rounded down.
+    pub expires_in: u64,
+}
+
+impl From<TokenPair> for Tokens {
+    fn from(tokens: TokenPair) -> Self {
+        Self {
+            access_token: tokens.access_token.expose().clone(),
+            access_token_expires_at: tokens.access_token_expires_at.into(),
+            refresh_token: tokens.refresh_token.expose().clone(),
+            refresh_token_expires_at: tokens.refresh_token_expires_at.into(),
+            token_type: "Bearer",
+            expires_in: tokens.expires_in.as_secs(),
+        }
+    }
+}
+
+/// Tokens, and whose they are.
+#[derive(Serialize, ToSchema)]
+pub struct SignedIn {
+    /// The tokens.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// Who has signed in.
+    pub user: User,
+}
+
+impl From<auth::SignedIn> for SignedIn {
+    fn from(signed_in: auth::SignedIn) -> Self {
+        Self { tokens: signed_in.tokens.into(), user: signed_in.user.into() }
+    }
+}

@@ -1,0 +1,120 @@
+//! What stands before each handler: limits, authentication, permission.
+//!
+//! - The limit by address comes first of all, also before 404 and 405: who asks too much is told
+//!   nothing else.
+//! - Then the path, the method, who asks, the limit by user, and the permission. Only then does a
+//!   handler look at path, query and body.
+//! - A quota that is off has no layer at all.
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use bytes::Bytes;
+use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
+use goat_tower::{Denial, GoatExt as _, LimitLayer};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response};
+
+use super::{Endpoint, PublicLimit, Rule};
+use crate::http::problems;
+use crate::settings::{ForwardedHeader, HttpSettings};
+use crate::state::AppState;
+
+/// Finds the client's address, and warns once of a proxy that nobody has configured.
+pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
+    let ranges = http.trusted_proxies.iter().map(ToString::to_string);
+    // The settings have refused what does not parse; were it otherwise, nobody would be trusted.
+    let proxies = TrustedProxies::parse(ranges).unwrap_or_default();
+    let header = match http.forwarded_header {
+        ForwardedHeader::XForwardedFor => address::ForwardedHeader::XForwardedFor,
+        ForwardedHeader::Forwarded => address::ForwardedHeader::Forwarded,
+    };
+    ClientAddressLayer::new().trust(proxies).header(header).on_untrusted(|peer| {
+        tracing::warn!(
+            %peer,
+            "somebody who is not a trusted proxy sent a forwarding header, which was ignored; if it \
+             is a proxy, add it to GOAT_TRUSTED_PROXIES"
+        );
+    })
+}
+
+/// What answers where no path matches: 404, counted by the public limit.
+pub(super) fn nowhere(state: &AppState) -> Router<AppState> {
+    let router = Router::new().fallback(problems::not_found);
+    match limit(&PUBLIC, state) {
+        Some(limit) => router.layer(limit),
+        None => router,
+    }
+}
+
+/// All methods of one path, each behind its guards, and 405 for the others.
+pub(super) fn path(endpoints: Vec<Endpoint>, state: &AppState) -> MethodRouter<AppState> {
+    let allow = allow(&endpoints);
+    let limit = wrong_method_limit(&endpoints, state);
+    let mut wrong_method =
+        MethodRouter::new().fallback(move || async { problems::method_not_allowed(allow) });
+    if let Some(limit) = limit {
+        wrong_method = wrong_method.layer(limit);
+    }
+    endpoints.into_iter().fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, state)))
+}
+
+/// One endpoint behind its guards. What is added later stands further out.
+fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
+    let rule = endpoint.rule().clone();
+    let mut guarded = endpoint.into_handler();
+    if let Rule::Permission(permission) = &rule {
+        let required = state.goat.require(permission.clone());
+        guarded = guarded.route_layer(required.render_with(problem));
+    }
+    if rule.is_protected() {
+        if let Some(quota) = state.limits.user {
+            let limit = state.goat.limit(quota).by_user();
+            guarded = guarded.route_layer(limit.render_with(problem));
+        }
+        guarded = guarded.route_layer(state.goat.authentication().render_with(problem));
+    }
+    match limit(&rule, state) {
+        Some(limit) => guarded.route_layer(limit),
+        None => guarded,
+    }
+}
+
+/// The limit by client address that a rule has. The headers show one name for all that has to do
+/// with passwords, and yet each of those counts apart.
+fn limit(rule: &Rule, state: &AppState) -> Option<LimitLayer> {
+    let limits = &state.limits;
+    let (quota, name, counter) = match rule {
+        Rule::Public(PublicLimit::Unlimited) => return None,
+        Rule::Public(PublicLimit::Auth(bucket)) => (limits.auth, "auth", *bucket),
+        Rule::Public(PublicLimit::Public) => (limits.public, "public", "public"),
+        Rule::RefreshToken => (limits.refresh, "refresh", "refresh"),
+        Rule::Authenticated | Rule::Permission(_) => (limits.address, "address", "address"),
+    };
+    let limit = state.goat.limit(quota?).by_address();
+    Some(limit.named(name).counted_as(counter).render_with(problem))
+}
+
+/// The limit of a path's 405: that of its rule, except that nobody spends their sign-ins on it.
+fn wrong_method_limit(endpoints: &[Endpoint], state: &AppState) -> Option<LimitLayer> {
+    match endpoints.first().map(Endpoint::rule)? {
+        Rule::Public(PublicLimit::Auth(_)) | Rule::RefreshToken => limit(&PUBLIC, state),
+        rule => limit(rule, state),
+    }
+}
+
+const PUBLIC: Rule = Rule::Public(PublicLimit::Public);
+
+/// How a refusal looks: a problem document, whatever protocol the request claims to speak.
+fn problem(denial: &Denial, request: &Parts) -> Response<Bytes> {
+    denial.problem().clone().for_request(request).into_response()
+}
+
+/// What `Allow` says of a path.
+fn allow(endpoints: &[Endpoint]) -> HeaderValue {
+    let mut methods: Vec<_> = endpoints.iter().map(|endpoint| endpoint.method().as_str()).collect();
+    if methods.contains(&Method::GET.as_str()) {
+        methods.push(Method::HEAD.as_str());
+    }
+    methods.sort_unstable();
+    HeaderValue::try_from(methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,87 @@
+//! The routes: one table, the guards that its rules ask for, and the order of everything around.
+
+mod endpoint;
+mod guards;
+mod table;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+pub use endpoint::{Endpoint, PublicLimit, Rule};
+pub use table::table;
+
+use crate::extract::path_is_canonical;
+use crate::http::{Cors, Envelope, RequestIdLayer, envelope, problems};
+use crate::serve::catch_panic::CatchPanicLayer;
+use crate::serve::deadline::DeadlineLayer;
+use crate::state::AppState;
+
+/// Where the metrics are.
+const METRICS: &str = "/api/metrics";
+
+/// The API, with everything around it. It wants a
+/// [`PeerAddress`](goat_tower::address::PeerAddress) in each request's extensions, as
+/// [`serve`](crate::serve::serve) puts it there.
+///
+/// The metrics are here too, unless they have a listener of their own.
+pub fn router(state: AppState) -> Router {
+    let moved = state.http.metrics_listen.is_some();
+    let endpoints = table().into_iter().filter(|endpoint| !moved || endpoint.path() != METRICS);
+    assemble(endpoints, state)
+}
+
+/// The metrics alone, for a listener of their own.
+pub fn metrics_router(state: AppState) -> Router {
+    let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
+    assemble(endpoints, state)
+}
+
+/// Makes a router of endpoints, each behind its guards.
+///
+/// The rule of paths comes first of all: what is not the one spelling of a path reaches no route
+/// (A5), and is answered like a path that is not there.
+fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Router {
+    let mut paths = BTreeMap::<_, Vec<_>>::new();
+    for endpoint in endpoints {
+        paths.entry(endpoint.path()).or_default().push(endpoint);
+    }
+    let nowhere = guards::nowhere(&state);
+    let mut routes = nowhere.clone();
+    for (path, endpoints) in paths {
+        routes = routes.route(path, guards::path(endpoints, &state));
+    }
+    let nowhere = surround(nowhere, &state).with_state(state.clone());
+    let routes = surround(routes, &state).with_state(state);
+    Router::new().fallback_service(service_fn(move |request: Request| {
+        let router = if path_is_canonical(request.uri().path()) { &routes } else { &nowhere };
+        router.clone().oneshot(request)
+    }))
+}
+
+/// What surrounds every route, from the outside in. A request goes down this list, and its answer
+/// comes back up.
+///
+/// 1. The request id, so that everything below can name the request.
+/// 2. The client's address, for the log, the limits and the sessions.
+/// 3. The envelope: CORS, problem documents, the limits' headers, caches, browsers. Whatever is
+///    answered further in gets it: refusals, time-outs and panics too.
+/// 4. The deadline, which also covers the waiting for limits and for authentication.
+/// 5. The catching of panics, as near as can be to what may panic.
+///
+/// Then come the route's own [`guards`].
+fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
+    let time = state.goat.time().clone();
+    let cors = Cors::new(&state.http.cors_origins);
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(RequestIdLayer::new(time.clone()))
+            .layer(guards::client_address(&state.http))
+            .layer(from_fn_with_state(Envelope { cors, time }, envelope))
+            .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
+            .layer(CatchPanicLayer::new(problems::panicked)),
+    )
+}

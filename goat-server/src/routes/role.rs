@@ -1,0 +1,23 @@
+//! Roles.
+
+use axum::extract::State;
+use goat_core::Goat;
+
+use crate::extract::NoQuery;
+use crate::http::Failure;
+use crate::present::{Data, Role};
+
+/// List the roles.
+///
+/// In rising rank, each with what it may do.
+#[utoipa::path(
+    get,
+    path = "/api/v1/role",
+    operation_id = "listRoles",
+    tag = "access",
+    responses((status = 200, description = "The roles.", body = Data<Vec<Role>>)),
+)]
+pub(crate) async fn list(State(goat): State<Goat>, _: NoQuery) -> Result<Data<Vec<Role>>, Failure> {
+    let roles = goat.roles().list().await?;
+    Ok(Data::new(roles.into_iter().map(Role::from).collect()))
+}

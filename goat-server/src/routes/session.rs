@@ -1,0 +1,152 @@
+//! One's own sessions.
+
+use axum::extract::State;
+use goat_core::session::OtherSessions;
+use goat_core::{Goat, SessionId};
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::extract::{Caller, Fields, FromFields, Id, Json, NoQuery, Page, Query, Refused};
+use crate::http::Failure;
+use crate::present::{self, Data, Session};
+
+/// How many sessions have ended.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Revoked {
+    /// How many were alive until now.
+    pub(crate) revoked: u64,
+}
+
+/// List one's own sessions.
+///
+/// Those that are alive, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sessions",
+    operation_id = "listSessions",
+    tag = "sessions",
+    params(Page),
+    responses((status = 200, description = "A page of sessions.", body = present::Page<Session>)),
+)]
+pub(crate) async fn list(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    Query(page): Query<Page>,
+) -> Result<present::Page<Session>, Failure> {
+    let sessions = goat.sessions().list(&caller, page.into()).await?;
+    let shown = sessions.items.iter().map(|session| Session::new(session, &caller));
+    Ok(present::Page::new(shown, page, sessions.total))
+}
+
+/// Which sessions are to end: exactly one of the three.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"others": true}))]
+#[expect(dead_code, reason = "what the document shows; the choice itself is Revocation")]
+struct RevokeSchema {
+    /// These; one that is named twice is ended once. All of them or none.
+    #[schema(nullable = false, min_items = 1, max_items = 100)]
+    session_ids: Option<Vec<String>>,
+    /// `true`: all but the session that asks.
+    #[schema(nullable = false)]
+    others: Option<bool>,
+    /// `true`: all, the session that asks included.
+    #[schema(nullable = false)]
+    all: Option<bool>,
+}
+
+/// Which sessions are to end.
+#[derive(Debug)]
+pub(crate) enum Revocation {
+    These(Vec<SessionId>),
+    All(OtherSessions),
+}
+
+/// How many sessions one request can name.
+const MOST_SESSIONS: usize = 100;
+const EXACTLY_ONE: &str = "must be given as exactly one of session_ids, others and all";
+
+impl FromFields for Revocation {
+    fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
+        let names = ["session_ids", "others", "all"];
+        let given: Vec<_> = names.into_iter().filter(|name| fields.contains(name)).collect();
+        let these = fields.optional_list("session_ids", 1..=MOST_SESSIONS, SessionId::parse);
+        let others = only_true(fields, "others");
+        let all = only_true(fields, "all");
+        if given.len() != 1 {
+            let named = if given.is_empty() { &names[..] } else { &given[..] };
+            let refused = named.iter().map(|name| fields.refuse(*name, EXACTLY_ONE)).last();
+            if let Some(refused) = refused {
+                return Err(refused);
+            }
+        }
+        Ok(match (these?, others?, all?) {
+            (Some(these), ..) => Self::These(these),
+            (None, Some(()), _) => Self::All(OtherSessions::KeepCurrent),
+            (None, None, _) => Self::All(OtherSessions::EndCurrentToo),
+        })
+    }
+}
+
+/// A member that means something only if it is `true`.
+fn only_true(fields: &mut Fields, name: &'static str) -> Result<Option<()>, Refused> {
+    match fields.optional_bool(name)? {
+        None => Ok(None),
+        Some(true) => Ok(Some(())),
+        Some(false) => Err(fields.refuse(name, "must be true if it is given")),
+    }
+}
+
+/// End some of one's own sessions.
+///
+/// Those that are named, all but the one that asks, or all. Their tokens are dead when this is
+/// answered.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/sessions",
+    operation_id = "revokeSessions",
+    tag = "sessions",
+    request_body = inline(RevokeSchema),
+    responses(
+        (status = 200, description = "How many have ended.", body = Data<Revoked>),
+        (status = 404, description = "`not-found`: one of them is unknown or someone else's, and none has ended."),
+    ),
+)]
+pub(crate) async fn revoke(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    _: NoQuery,
+    Json(revocation): Json<Revocation>,
+) -> Result<Data<Revoked>, Failure> {
+    let sessions = goat.sessions();
+    let revoked = match revocation {
+        Revocation::These(these) => sessions.revoke(&caller, &these).await?,
+        Revocation::All(others) => sessions.revoke_all(&caller, others).await?,
+    };
+    Ok(Data::new(Revoked { revoked }))
+}
+
+/// End one of one's own sessions.
+///
+/// Its tokens are dead when this is answered.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/sessions/{id}",
+    operation_id = "revokeSession",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session's id.")),
+    responses(
+        (status = 204, description = "The session has ended."),
+        (status = 404, description = "`not-found`: it is unknown or someone else's."),
+    ),
+)]
+pub(crate) async fn revoke_one(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    Id(id): Id<SessionId>,
+    _: NoQuery,
+) -> Result<StatusCode, Failure> {
+    goat.sessions().revoke(&caller, &[id]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,112 @@
+//! Lists of users, and one user of them.
+
+use axum::extract::State;
+use goat_core::user::{Sort, UserFilter};
+use goat_core::{Goat, PageRequest, Status, UserId};
+
+use crate::extract::{Caller, FromQueryWith, Id, NoQuery, Page, Parameters, Query, Refused};
+use crate::http::Failure;
+use crate::present::{self, Data, User};
+use crate::routes::known_role;
+use crate::state::AppState;
+
+/// The longest beginning of an address, in characters.
+const LONGEST_SEARCH: usize = 254;
+/// What is said where two ways of going on are asked for at once.
+const NOT_WITH_AFTER: &str = "must not be given together with after";
+
+/// Which users, and in which order.
+#[derive(Debug)]
+pub(crate) struct ListQuery {
+    filter: UserFilter,
+    page: Page,
+}
+
+impl FromQueryWith<AppState> for ListQuery {
+    fn from_query_with(parameters: &mut Parameters, state: &AppState) -> Result<Self, Refused> {
+        let goes_on = parameters.contains("after");
+        let page_after = goes_on && parameters.contains("page");
+        let page = parameters.page();
+        let roles = parameters.repeated_parse("role", |name| known_role(&state.goat, name));
+        let statuses = parameters.repeated_parse("status", status);
+        let search = parameters.optional_parse("search", search);
+        let sort = parameters.one_of("sort", &Sort::NAMES.map(sort));
+        let after = parameters.optional_parse("after", UserId::parse);
+        if page_after {
+            return Err(parameters.refuse("page", NOT_WITH_AFTER));
+        }
+        let sort = sort?.unwrap_or_default();
+        if goes_on && sort != Sort::default() {
+            return Err(parameters.refuse("sort", NOT_WITH_AFTER));
+        }
+        let (page, roles, statuses) = (page?, roles?, statuses?);
+        let (search, after) = (search?, after?);
+        let filter =
+            UserFilter { roles, statuses, search, sort, page: PageRequest::from(page), after };
+        Ok(Self { filter, page })
+    }
+}
+
+fn status(name: &str) -> Result<Status, &'static str> {
+    Status::parse(name).ok_or("must be one of inactive, active, suspended")
+}
+
+fn search(text: &str) -> Result<String, &'static str> {
+    let length = text.chars().count();
+    if !(1..=LONGEST_SEARCH).contains(&length) || text.chars().any(char::is_control) {
+        return Err("must be 1 to 254 characters, none of them a control character");
+    }
+    Ok(text.to_owned())
+}
+
+fn sort(name: &'static str) -> (&'static str, Sort) {
+    (name, Sort::parse(name).unwrap_or_default())
+}
+
+/// List users.
+///
+/// Those on whom the caller may act, and the caller. `total` is exact to 10,000; to go further,
+/// `after` goes on after a user in the default order.
+#[utoipa::path(
+    get,
+    path = "/api/v1/user/list",
+    operation_id = "listUsers",
+    tag = "users",
+    params(ListQuery),
+    responses((status = 200, description = "A page of users.", body = present::Page<User>)),
+)]
+pub(crate) async fn list(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    Query(ListQuery { filter, page }): Query<ListQuery>,
+) -> Result<present::Page<User>, Failure> {
+    let found = goat.users().list(&caller, filter).await?;
+    let shown = found.users.into_iter().map(User::from);
+    let answer = present::Page::new(shown, page, found.total);
+    Ok(answer.with_lower_bound(found.total_is_lower_bound))
+}
+
+/// Show a user.
+///
+/// Oneself, or somebody of lower rank.
+#[utoipa::path(
+    get,
+    path = "/api/v1/user/{id}",
+    operation_id = "findUser",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses(
+        (status = 200, description = "The user.", body = Data<User>),
+        (status = 403, description = "`outranked`."),
+        (status = 404, description = "`not-found`."),
+    ),
+)]
+pub(crate) async fn find(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    Id(id): Id<UserId>,
+    _: NoQuery,
+) -> Result<Data<User>, Failure> {
+    let user = goat.users().find(&caller, id).await?;
+    Ok(Data::new(user.into()))
+}

@@ -1,0 +1,69 @@
+//! Who a token speaks for, told to other services and reverse proxies.
+
+use axum::response::{IntoResponse, Response};
+use goat_core::{Error, ErrorKind, Permission};
+use http::{HeaderName, HeaderValue, StatusCode};
+use utoipa::IntoParams;
+
+use crate::extract::{Caller, FromQuery, Parameters, Query, Refused};
+use crate::http::Failure;
+
+/// What a caller must be able to do.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VerifyQuery {
+    /// A permission that the caller must have; repeated: all of them.
+    #[param(value_type = Vec<String>, required = false, example = json!(["report:read"]))]
+    permission: Vec<Permission>,
+}
+
+impl FromQuery for VerifyQuery {
+    fn from_query(parameters: &mut Parameters) -> Result<Self, Refused> {
+        Ok(Self { permission: parameters.repeated_parse("permission", Permission::parse)? })
+    }
+}
+
+/// Verify a token.
+///
+/// For other services and reverse proxies (`auth_request`, `forwardAuth`): says who the token speaks
+/// for, and whether they may do what is asked.
+#[utoipa::path(
+    get,
+    path = "/api/v1/auth/verify",
+    operation_id = "verify",
+    tag = "auth",
+    params(VerifyQuery),
+    responses(
+        (status = 204, description = "The token is good, and the caller has every permission that was named.",
+            headers(
+                ("X-Goat-User" = String, description = "The user's id."),
+                ("X-Goat-Role" = String, description = "The name of the user's role."),
+                ("X-Goat-Session" = String, description = "The session's id."),
+            )),
+        (status = 403, description = "`forbidden`: a permission is missing; the challenge names it."),
+    ),
+)]
+pub(crate) async fn verify(
+    Caller(caller): Caller,
+    Query(VerifyQuery { permission }): Query<VerifyQuery>,
+) -> Result<Response, Failure> {
+    let missing = permission.iter().filter(|permission| !caller.may(permission));
+    let missing: Vec<_> = missing.map(Permission::as_str).collect();
+    if !missing.is_empty() {
+        let sentence = format!("Your role does not have {}.", missing.join(", "));
+        let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
+        return Err(Failure::from(error).with_scope(missing.join(" ")));
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let who = [
+        (HeaderName::from_static("x-goat-user"), caller.user().to_string()),
+        (HeaderName::from_static("x-goat-role"), caller.role().to_string()),
+        (HeaderName::from_static("x-goat-session"), caller.session().to_string()),
+    ];
+    for (name, value) in who {
+        // Ids and names of roles are ASCII letters, digits and `_`.
+        let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
+}

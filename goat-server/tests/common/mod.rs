@@ -1,0 +1,345 @@
+//! The whole API in this process: its router over stores in memory, a hasher that hashes nothing,
+//! and a clock that only the test moves.
+//!
+//! ```ignore
+//! let app = TestApp::new().await;
+//! let admin = app.admin().await;
+//! let answer = app.get("/api/v1/user").bearer(&admin.token).send().await;
+//! assert_eq!(answer.status, 200);
+//! assert_eq!(answer.data()["email"], admin.email);
+//! ```
+
+#![expect(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use goat_core::auth::Login;
+use goat_core::password::PasswordHasher;
+use goat_core::session::Origin;
+use goat_core::testing::{ManualClock, PlainHasher};
+use goat_core::token::TokenKeys;
+use goat_core::user::NewUser;
+use goat_core::{Actor, Email, Goat, Quota, SessionId, Status, Stores, UserId};
+use goat_server::metrics::Metrics;
+use goat_server::serve::Lifecycle;
+use goat_server::settings::{Flags, HttpSettings, LimitSettings, Settings};
+use goat_server::state::AppState;
+use goat_tower::address::PeerAddress;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+/// The password of every user that a test does not give one.
+pub(crate) const PASSWORD: &str = "a long walk on a short pier";
+
+/// The client's address, unless a request says otherwise.
+pub(crate) const CLIENT: &str = "192.0.2.7";
+
+/// The API.
+pub(crate) struct TestApp {
+    pub(crate) goat: Goat,
+    pub(crate) clock: ManualClock,
+    /// The hasher, unless the test brought its own.
+    pub(crate) hasher: PlainHasher,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) state: AppState,
+    router: Router,
+    users: AtomicUsize,
+}
+
+/// What a test may have otherwise.
+pub(crate) struct Setup {
+    pub(crate) goat: goat_core::Settings,
+    pub(crate) stores: Stores,
+    pub(crate) keys: TokenKeys,
+    /// In place of the [`PlainHasher`].
+    pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    pub(crate) http: HttpSettings,
+    /// So large that no test meets one by chance; [`Setup::shipped_limits`] brings the defaults.
+    pub(crate) limits: LimitSettings,
+    /// Whether the server says that it is ready.
+    pub(crate) ready: bool,
+}
+
+impl Setup {
+    /// The limits that the server ships with.
+    pub(crate) fn shipped_limits(&mut self) {
+        self.limits = shipped().limits;
+        self.goat.account_quota = goat_core::Settings::default().account_quota;
+    }
+}
+
+/// The settings of a server that is told nothing.
+fn shipped() -> Settings {
+    Settings::load([], &Flags::default(), Path::new("there-is-no.env")).unwrap().0
+}
+
+impl TestApp {
+    /// With everything as shipped, but for the limits.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With something changed.
+    pub(crate) async fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let Settings { http, mut limits, .. } = shipped();
+        let plenty = Some(Quota::per_minute(1_000_000));
+        for limit in [
+            &mut limits.auth,
+            &mut limits.refresh,
+            &mut limits.public,
+            &mut limits.address,
+            &mut limits.user,
+        ] {
+            *limit = plenty;
+        }
+        let mut setup = Setup {
+            goat: goat_core::Settings { account_quota: plenty, ..goat_core::Settings::default() },
+            stores: Stores::memory(),
+            keys: TokenKeys::generate(),
+            hasher: None,
+            http,
+            limits,
+            ready: true,
+        };
+        change(&mut setup);
+        let Setup { goat, stores, keys, hasher, http, limits, ready } = setup;
+        let (clock, plain) = (ManualClock::default(), PlainHasher::default());
+        let metrics = Metrics::new();
+        let goat = Goat::builder(stores, keys)
+            .settings(goat)
+            .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))
+            .clock(Arc::new(clock.clone()))
+            .build()
+            .unwrap();
+        let lifecycle = Lifecycle::new();
+        if ready {
+            lifecycle.ready();
+        }
+        let state = AppState {
+            goat: goat.clone(),
+            metrics,
+            lifecycle: lifecycle.clone(),
+            http: Arc::new(http),
+            limits: Arc::new(limits),
+        };
+        let router = goat_server::router::router(state.clone());
+        let users = AtomicUsize::new(0);
+        Self { goat, clock, hasher: plain, lifecycle, state, router, users }
+    }
+
+    /// An active user of the top role, signed in.
+    pub(crate) async fn admin(&self) -> TestUser {
+        self.user("admin").await
+    }
+
+    /// An active operator, signed in.
+    pub(crate) async fn operator(&self) -> TestUser {
+        self.user("operator").await
+    }
+
+    /// An active client, signed in.
+    pub(crate) async fn client(&self) -> TestUser {
+        self.user("client").await
+    }
+
+    /// An active user of a role, signed in. Each call makes another.
+    pub(crate) async fn user(&self, role: &str) -> TestUser {
+        let number = self.users.fetch_add(1, Ordering::SeqCst);
+        let email = format!("{role}-{number}@example.org");
+        let id = self.add(&email, role, Status::Active).await;
+        self.sign_in(&email, PASSWORD).await.with_id(id)
+    }
+
+    /// A user, not signed in.
+    pub(crate) async fn add(&self, email: &str, role: &str, status: Status) -> UserId {
+        let new = NewUser {
+            email: Email::parse(email).unwrap(),
+            password: PASSWORD.into(),
+            role: self.goat.roles().get(role).unwrap(),
+            status,
+        };
+        self.goat.users().create(Actor::system("a test"), new).await.unwrap().id
+    }
+
+    /// One more session of somebody who is there, past the API and its limits.
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> TestUser {
+        let login = Login {
+            email: email.into(),
+            password: password.into(),
+            origin: Origin { address: CLIENT.parse().ok(), device: Some("a test".to_owned()) },
+        };
+        let signed_in = self.goat.login(login).await.unwrap().value;
+        TestUser {
+            id: signed_in.user.id,
+            email: email.to_owned(),
+            token: signed_in.tokens.access_token.expose().clone(),
+            refresh_token: signed_in.tokens.refresh_token.expose().clone(),
+            session: signed_in.session,
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::POST, path)
+    }
+
+    pub(crate) fn put(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::PUT, path)
+    }
+
+    pub(crate) fn patch(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::PATCH, path)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::DELETE, path)
+    }
+
+    /// A request to be sent, of any method and to any path, as it stands.
+    pub(crate) fn request(&self, method: Method, path: &str) -> TestRequest<'_> {
+        TestRequest {
+            app: self,
+            method,
+            path: path.to_owned(),
+            from: CLIENT.parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: Body::empty(),
+        }
+    }
+}
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct TestUser {
+    pub(crate) id: UserId,
+    pub(crate) email: String,
+    pub(crate) token: String,
+    pub(crate) refresh_token: String,
+    pub(crate) session: SessionId,
+}
+
+impl TestUser {
+    fn with_id(self, id: UserId) -> Self {
+        assert_eq!(self.id, id);
+        self
+    }
+
+    /// The path of this user.
+    pub(crate) fn path(&self) -> String {
+        format!("/api/v1/user/{}", self.id)
+    }
+}
+
+/// A request that is being put together.
+#[must_use = "nothing is sent before send() is called"]
+pub(crate) struct TestRequest<'a> {
+    app: &'a TestApp,
+    method: Method,
+    path: String,
+    from: IpAddr,
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl TestRequest<'_> {
+    /// Shows an access token.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
+    }
+
+    /// Adds a header, beside one of that name that is there.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        let name: http::HeaderName = name.parse().unwrap();
+        self.headers.append(name, HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// Sends JSON.
+    pub(crate) fn json(self, value: &Value) -> Self {
+        self.body("application/json", value.to_string())
+    }
+
+    /// Sends anything, under a content type.
+    pub(crate) fn body(mut self, content_type: &str, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self.header(CONTENT_TYPE.as_str(), content_type)
+    }
+
+    /// From another address than [`CLIENT`].
+    pub(crate) fn from(mut self, address: &str) -> Self {
+        self.from = address.parse().unwrap();
+        self
+    }
+
+    /// Sends it, and waits for the whole answer.
+    pub(crate) async fn send(self) -> TestResponse {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        *request.headers_mut().unwrap() = self.headers;
+        let peer = PeerAddress(SocketAddr::new(self.from, 4711));
+        let request = request.extension(peer).body(self.body).unwrap();
+        TestResponse::read(self.app.router.clone().oneshot(request).await.unwrap()).await
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct TestResponse {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The body as JSON; `null` where it is none.
+    pub(crate) json: Value,
+}
+
+impl TestResponse {
+    async fn read(response: Response) -> Self {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        Self { status: head.status.as_u16(), headers: head.headers, body, json }
+    }
+
+    /// A header that is there once, or the empty text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().map_or("", |value| value.to_str().unwrap());
+        assert!(values.next().is_none(), "{name} is there twice: {:?}", self.headers);
+        value
+    }
+
+    /// What a success shows.
+    pub(crate) fn data(&self) -> &Value {
+        assert!((200..300).contains(&self.status), "{} {}", self.status, self.json);
+        &self.json["data"]
+    }
+
+    /// The code of a failure; the empty text for a success.
+    pub(crate) fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// The status and the code of a failure.
+    pub(crate) fn failure(&self) -> (u16, &str) {
+        (self.status, self.code())
+    }
+
+    /// The names of the fields that a `validation` names, in its order.
+    pub(crate) fn fields(&self) -> Vec<&str> {
+        let errors = self.json["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        errors.iter().map(|error| error["field"].as_str().unwrap()).collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! H4: pages of other origins.
+
+mod common;
+
+use common::TestApp;
+use http::Method;
+
+const PAGE: &str = "https://app.example.org";
+
+async fn app() -> TestApp {
+    TestApp::with(|setup| setup.http.cors_origins = vec![PAGE.to_owned()]).await
+}
+
+#[tokio::test]
+async fn a_configured_origin_may_ask_and_read() {
+    let app = app().await;
+    let preflight = app
+        .request(Method::OPTIONS, "/api/v1/user")
+        .header("origin", PAGE)
+        .header("access-control-request-method", "DELETE")
+        .header("access-control-request-headers", "authorization, content-type")
+        .send()
+        .await;
+    assert_eq!((preflight.status, preflight.body.len()), (204, 0));
+    assert_eq!(preflight.header("access-control-allow-origin"), PAGE);
+    assert!(preflight.header("access-control-allow-methods").contains("DELETE"));
+    assert!(preflight.header("access-control-allow-headers").contains("authorization"));
+    assert!(preflight.header("vary").contains("origin"));
+
+    // Failures are to be read, too.
+    let answer = app.get("/api/v1/user").header("origin", PAGE).send().await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, PAGE));
+    assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
+}
+
+#[tokio::test]
+async fn another_origin_is_told_nothing() {
+    let app = app().await;
+    for origin in ["https://evil.example", "https://app.example.org.evil.example", "null", "*", ""]
+    {
+        let preflight = app
+            .request(Method::OPTIONS, "/api/v1/user")
+            .header("origin", origin)
+            .header("access-control-request-method", "GET")
+            .send()
+            .await;
+        assert_eq!(preflight.failure(), (405, "method-not-allowed"), "{origin}");
+        let answer = app.get("/api/health").header("origin", origin).send().await;
+        for answer in [preflight, answer] {
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
+            assert_eq!(answer.header("vary"), "origin");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_for_a_path_that_is_not_there_is_a_404() {
+    let app = app().await;
+    let preflight = app
+        .request(Method::OPTIONS, "/nowhere")
+        .header("origin", PAGE)
+        .header("access-control-request-method", "GET")
+        .send()
+        .await;
+    assert_eq!(preflight.failure(), (404, "not-found"));
+}
+
+#[tokio::test]
+async fn without_origins_nothing_is_said_of_them() {
+    let app = TestApp::new().await;
+    let preflight = app
+        .request(Method::OPTIONS, "/api/v1/user")
+        .header("origin", PAGE)
+        .header("access-control-request-method", "GET")
+        .send()
+        .await;
+    assert_eq!(preflight.failure(), (405, "method-not-allowed"));
+    assert_eq!(preflight.header("access-control-allow-origin"), "");
+    assert_eq!(preflight.header("vary"), "");
+}

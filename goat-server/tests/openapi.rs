@@ -1,0 +1,207 @@
+//! The OpenAPI document, held together with the route table and with what is answered.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{PASSWORD, TestApp, TestResponse};
+use goat_server::openapi::openapi;
+use goat_server::router::{Rule, table};
+use serde_json::{Value, json};
+
+/// What is served and is not part of the API: the parts of the page.
+const ASSETS: [&str; 2] = ["/api/docs/page.css", "/api/docs/page.js"];
+
+fn document() -> Value {
+    serde_json::from_str(&openapi()).expect("JSON")
+}
+
+/// The operation of a route of the table.
+fn operation<'a>(document: &'a Value, method: &str, path: &str) -> &'a Value {
+    &document["paths"][path][method.to_lowercase()]
+}
+
+#[test]
+fn the_document_has_the_routes_of_the_table_and_no_others() {
+    let document = document();
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let mut documented = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in item.as_object().expect("operations").keys() {
+            documented.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let served: BTreeSet<_> = table()
+        .iter()
+        .filter(|endpoint| !ASSETS.contains(&endpoint.path()))
+        .map(|endpoint| format!("{} {}", endpoint.method(), endpoint.path()))
+        .collect();
+    assert_eq!(documented, served);
+}
+
+#[test]
+fn every_operation_says_what_it_asks_for_and_how_it_ends() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    for endpoint in table().iter().filter(|endpoint| !ASSETS.contains(&endpoint.path())) {
+        let (method, path) = (endpoint.method().as_str(), endpoint.path());
+        let operation = operation(&document, method, path);
+        let case = format!("{method} {path}: {operation}");
+        assert!(!operation["summary"].as_str().expect("a summary").is_empty(), "{case}");
+        assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{case}");
+        let responses = operation["responses"].as_object().expect("responses");
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{case}");
+        let has = |status: u16| responses.contains_key(&status.to_string());
+        for status in [400, 500, 503] {
+            assert!(has(status), "{status}: {case}");
+        }
+        let fails = |status: &str| status.starts_with(['4', '5']);
+        for (status, response) in responses.iter().filter(|(status, _)| fails(status)) {
+            let content = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(content, "#/components/schemas/Problem", "{status}: {case}");
+        }
+        let is_protected = endpoint.rule().is_protected();
+        assert_eq!(operation["security"].is_array(), is_protected, "{case}");
+        if is_protected {
+            assert_eq!(operation["security"], json!([{"bearer": []}]), "{case}");
+            assert!(has(401) && has(429), "{case}");
+        }
+        if let Rule::Permission(permission) = endpoint.rule() {
+            assert!(has(403), "{case}");
+            let description = operation["description"].as_str().expect("a description");
+            assert!(description.contains(permission.as_str()), "{case}");
+        }
+        let takes_a_body = operation.get("requestBody").is_some();
+        assert_eq!((has(413), has(415)), (takes_a_body, takes_a_body), "{case}");
+        let named = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let in_path: Vec<_> = named.iter().filter(|parameter| parameter["in"] == "path").collect();
+        assert_eq!(in_path.len(), path.matches('{').count(), "{case}");
+    }
+}
+
+/// A4: what is not known is refused, and so is `null`; the document says both.
+#[test]
+fn bodies_have_no_members_but_those_that_are_named() {
+    let document = document();
+    let mut bodies = 0;
+    for endpoint in table() {
+        let operation = operation(&document, endpoint.method().as_str(), endpoint.path());
+        let Some(body) = operation.get("requestBody") else { continue };
+        bodies += 1;
+        let mut schema = &body["content"]["application/json"]["schema"];
+        if let Some(pointer) = schema["$ref"].as_str().and_then(|text| text.strip_prefix('#')) {
+            schema = document.pointer(pointer).expect("a schema");
+        }
+        let case = format!("{} {}: {schema}", endpoint.method(), endpoint.path());
+        assert_eq!(body["required"], true, "{case}");
+        assert_eq!(schema["additionalProperties"], false, "{case}");
+        for member in schema["properties"].as_object().expect("members").values() {
+            assert!(member["type"].is_string(), "{case}");
+        }
+    }
+    assert_eq!(bodies, 12);
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(entries) => entries.iter().for_each(|entry| references(entry, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 10, "{found:?}");
+    for reference in found {
+        let pointer = reference.strip_prefix('#').expect("a reference within the document");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+/// The names of an object's members that a schema allows, following references and `allOf`.
+fn members(document: &Value, schema: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    if let Some(pointer) = schema["$ref"].as_str().and_then(|text| text.strip_prefix('#')) {
+        names.extend(members(document, document.pointer(pointer).expect("a schema")));
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        names.extend(members(document, part));
+    }
+    names.extend(
+        schema["properties"].as_object().into_iter().flat_map(|object| object.keys().cloned()),
+    );
+    names
+}
+
+/// The body of an answer has the members that the document promises, no more and no fewer.
+fn assert_as_promised(answer: &TestResponse, method: &str, path: &str) {
+    let document = document();
+    let responses = &operation(&document, method, path)["responses"];
+    let content = &responses[answer.status.to_string()]["content"]["application/json"];
+    let mut schema = content["schema"].clone();
+    if let Some(pointer) = schema["$ref"].as_str().and_then(|text| text.strip_prefix('#')) {
+        schema = document.pointer(pointer).expect("a schema").clone();
+    }
+    let (mut promised, mut shown) = (&schema["properties"]["data"], &answer.json["data"]);
+    if promised["type"] == "array" {
+        (promised, shown) = (&promised["items"], &answer.json["data"][0]);
+    }
+    let shown: BTreeSet<_> = shown.as_object().expect("an object").keys().cloned().collect();
+    assert_eq!(members(&document, promised), shown, "{method} {path}: {promised}");
+}
+
+#[tokio::test]
+async fn what_is_answered_is_what_the_document_promises() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let login = json!({"email": admin.email, "password": PASSWORD});
+    let answer = app.post("/api/v1/auth/login").json(&login).send().await;
+    assert_as_promised(&answer, "POST", "/api/v1/auth/login");
+    let refresh = json!({"refresh_token": answer.data()["refresh_token"]});
+    let answer = app.post("/api/v1/auth/refresh").json(&refresh).send().await;
+    assert_as_promised(&answer, "POST", "/api/v1/auth/refresh");
+    let signup = json!({"email": "new@example.org", "password": PASSWORD});
+    let answer = app.post("/api/v1/auth/signup").json(&signup).send().await;
+    assert_as_promised(&answer, "POST", "/api/v1/auth/signup");
+    for path in [
+        "/api/v1/user",
+        "/api/v1/user/list",
+        "/api/v1/sessions",
+        "/api/v1/role",
+        "/api/v1/permission",
+    ] {
+        let answer = app.get(path).bearer(&admin.token).send().await;
+        assert_as_promised(&answer, "GET", path);
+    }
+}
+
+#[tokio::test]
+async fn the_document_and_the_page_are_served() {
+    let app = TestApp::new().await;
+    let answer = app.get("/api/openapi.json").send().await;
+    assert_eq!(answer.json, document());
+    assert_eq!(answer.header("content-type"), "application/json");
+
+    let page = app.get("/api/docs").send().await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let text = String::from_utf8(page.body.to_vec()).expect("UTF-8");
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    // The policy forbids what is written into the page itself, so there must be none of it.
+    assert!(
+        !text.contains("<style") && !text.contains(" style=") && !text.contains(" on"),
+        "{text}"
+    );
+    for asset in ASSETS {
+        let name = asset.strip_prefix("/api/").expect("below the page");
+        assert!(text.contains(&format!("\"{name}\"")), "{name}: {text}");
+        let answer = app.get(asset).send().await;
+        assert!(answer.status == 200 && !answer.body.is_empty(), "{asset}");
+    }
+}

@@ -1,0 +1,157 @@
+//! Authentication: whose request is this?
+
+use std::sync::Arc;
+
+use goat_core::auth::Authentication;
+use goat_core::{Error, ErrorKind, Goat};
+use http::HeaderMap;
+use http::request::Parts;
+use tower_layer::Layer;
+
+use crate::bearer::bearer;
+use crate::denial::{Denial, ProblemDetails, RenderDenial};
+use crate::guard::{After, Check, Guard, Guarded};
+use crate::principal::Anonymous;
+
+/// Lets in who shows an access token of a live session.
+///
+/// - The bearer token of the `Authorization` header is exchanged for a principal, which goes into
+///   the request's extensions; see [`Principal`](crate::Principal).
+/// - No credentials are a 401 `unauthenticated`, or pass where [`optional`] was said. A token that
+///   does not do is a 401 either way, two `Authorization` headers are a 400, and a store that cannot
+///   tell is a 503.
+/// - Every answer to a request that carries an `Authorization` header gets `Cache-Control: no-store`
+///   in place of what stood there.
+/// - A session that the cache knows is let in without waiting.
+///
+/// ```
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{GoatExt, Principal};
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let alice = test.sign_in("alice", []).await;
+///
+/// let service = test.goat.authentication().layer(service_fn(async |request: Request<()>| {
+///     let me = Principal::of(request.extensions()).expect("somebody is signed in");
+///     let response = Response::builder().header("x-user", me.user().to_string());
+///     response.body(Empty::<&[u8]>::new())
+/// }));
+///
+/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// let response = service.clone().oneshot(allowed).await?;
+/// assert_eq!(response.headers()["x-user"], alice.user.id.to_string());
+/// assert_eq!(response.headers()["cache-control"], "no-store");
+///
+/// let refused = service.oneshot(Request::new(())).await?;
+/// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+/// assert_eq!(refused.headers()["www-authenticate"], r#"Bearer realm="goat""#);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`optional`]: AuthenticateLayer::optional
+#[derive(Clone)]
+pub struct AuthenticateLayer {
+    goat: Goat,
+    optional: bool,
+    renderer: Arc<dyn RenderDenial>,
+}
+
+impl AuthenticateLayer {
+    pub(crate) fn new(goat: Goat) -> Self {
+        Self { goat, optional: false, renderer: Arc::new(ProblemDetails) }
+    }
+
+    /// Lets requests without credentials pass too, without a principal. A token that does not do is
+    /// refused all the same: who shows one wants to be somebody.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// How its denials look, in place of [`ProblemDetails`].
+    #[must_use]
+    pub fn render_with(mut self, renderer: impl RenderDenial) -> Self {
+        self.renderer = Arc::new(renderer);
+        self
+    }
+}
+
+impl std::fmt::Debug for AuthenticateLayer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = formatter.debug_struct("AuthenticateLayer");
+        debug.field("optional", &self.optional).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for AuthenticateLayer {
+    type Service = Guarded<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded::new(inner, self.clone())
+    }
+}
+
+impl Guard for AuthenticateLayer {
+    type Answer = goat_core::Principal;
+    type Asking = Authentication;
+
+    fn check(
+        &self,
+        request: &mut Parts,
+        after: &mut After,
+    ) -> Result<Check<Authentication>, Denial> {
+        after.guard_from_caches(request);
+        match identify(&self.goat, &request.headers)? {
+            Identity::Known(principal) => {
+                request.extensions.insert(principal);
+                Ok(Check::Pass)
+            }
+            Identity::Asking(asking) => Ok(Check::Ask(asking)),
+            Identity::Anonymous if self.optional => {
+                request.extensions.insert(Anonymous);
+                Ok(Check::Pass)
+            }
+            Identity::Anonymous => Err(Denial::new(ErrorKind::Unauthenticated.into())),
+        }
+    }
+
+    fn decide(
+        &self,
+        request: &mut Parts,
+        _: &mut After,
+        answer: Result<goat_core::Principal, Error>,
+    ) -> Result<(), Denial> {
+        request.extensions.insert(answer.map_err(Denial::new)?);
+        Ok(())
+    }
+
+    fn renderer(&self) -> &dyn RenderDenial {
+        self.renderer.as_ref()
+    }
+}
+
+/// What the headers of a request say of who makes it.
+pub(crate) enum Identity {
+    /// Nothing: no bearer token.
+    Anonymous,
+    /// Somebody whom the cache knows.
+    Known(goat_core::Principal),
+    /// Perhaps somebody: the stores must be asked.
+    Asking(Authentication),
+}
+
+/// Reads the credentials of a request, as far as that needs no store.
+pub(crate) fn identify(goat: &Goat, headers: &HeaderMap) -> Result<Identity, Denial> {
+    let Some(token) = bearer(headers)? else { return Ok(Identity::Anonymous) };
+    match goat.authenticate(token).ready() {
+        Ok(answer) => answer.map(Identity::Known).map_err(Denial::new),
+        Err(asking) => Ok(Identity::Asking(asking)),
+    }
+}

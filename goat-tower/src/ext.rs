@@ -1,0 +1,42 @@
+//! What goat's handle gains over HTTP.
+
+use goat_core::{Goat, Quota};
+
+use crate::authenticate::AuthenticateLayer;
+use crate::limit::LimitLayer;
+use crate::require::{RequireLayer, Requirement};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for goat_core::Goat {}
+}
+
+/// Layers over a [`Goat`]. Implemented for it and for nothing else.
+///
+/// Every layer is a plain value: cheap to clone, without a type parameter, over any body and any
+/// error.
+pub trait GoatExt: sealed::Sealed {
+    /// Lets in who shows an access token of a live session, and leaves a
+    /// [`Principal`](crate::Principal).
+    fn authentication(&self) -> AuthenticateLayer;
+
+    /// Lets through whose role has a permission, all of several, or any of several.
+    fn require(&self, requirement: impl Into<Requirement>) -> RequireLayer;
+
+    /// Lets through so many requests in a while, of each client unless told otherwise.
+    fn limit(&self, quota: Quota) -> LimitLayer;
+}
+
+impl GoatExt for Goat {
+    fn authentication(&self) -> AuthenticateLayer {
+        AuthenticateLayer::new(self.clone())
+    }
+
+    fn require(&self, requirement: impl Into<Requirement>) -> RequireLayer {
+        RequireLayer::new(self.clone(), requirement.into())
+    }
+
+    fn limit(&self, quota: Quota) -> LimitLayer {
+        LimitLayer::new(self.clone(), quota)
+    }
+}

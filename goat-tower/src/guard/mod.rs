@@ -1,0 +1,126 @@
+//! What every guarding layer is made of: one service and one future, so that the contract is kept
+//! in one place.
+//!
+//! Invariants:
+//!
+//! 1. `poll_ready` only forwards. A request is decided on in `call`, by the instance that was polled
+//!    ready; where it is not that very instance which goes on, a fresh clone takes its place.
+//! 2. A denial never reaches the inner service, and gives its readiness back at once: the instance
+//!    that was polled is dropped before the denial is answered.
+//! 3. The error is the inner service's own. The body is a [`ResponseBody`], and nothing is asked of
+//!    the inner one.
+//! 4. What is allowed passes unchanged, but for the headers in [`After`].
+//! 5. Everything that a waiting request holds is in its future and goes with it.
+
+mod after;
+mod future;
+
+use std::future::Future;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use goat_core::Error;
+use http::request::Parts;
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::denial::{Denial, RenderDenial};
+
+pub(crate) use after::After;
+pub use future::GuardFuture;
+
+/// What a layer decides. Sealed: implemented by the layers of this crate.
+pub trait Guard: Send + Sync + 'static {
+    /// What a store has to say of the request.
+    type Answer;
+    /// The question to a store.
+    type Asking: Future<Output = Result<Self::Answer, Error>> + Send + Unpin;
+
+    /// Looks at a request, and decides on it if that needs no store.
+    ///
+    /// # Errors
+    ///
+    /// Why the request is refused.
+    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Self::Asking>, Denial>;
+
+    /// Decides with what the store said.
+    ///
+    /// # Errors
+    ///
+    /// Why the request is refused.
+    fn decide(
+        &self,
+        request: &mut Parts,
+        after: &mut After,
+        answer: Result<Self::Answer, Error>,
+    ) -> Result<(), Denial>;
+
+    /// How its denials look.
+    fn renderer(&self) -> &dyn RenderDenial;
+}
+
+/// How far a guard got without waiting.
+#[derive(Debug)]
+pub enum Check<A> {
+    /// The request goes on.
+    Pass,
+    /// A store must be asked.
+    Ask(A),
+}
+
+/// A service behind one of the layers.
+#[derive(Debug)]
+pub struct Guarded<S, G> {
+    inner: S,
+    guard: Arc<G>,
+}
+
+impl<S: Clone, G> Clone for Guarded<S, G> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), guard: Arc::clone(&self.guard) }
+    }
+}
+
+impl<S, G> Guarded<S, G> {
+    pub(crate) fn new(inner: S, guard: G) -> Self {
+        Self { inner, guard: Arc::new(guard) }
+    }
+}
+
+impl<S, B, R, G> Service<Request<B>> for Guarded<S, G>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    G: Guard,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = GuardFuture<S, B, G>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let mut after = After::default();
+        match self.guard.check(&mut parts, &mut after) {
+            // The instance that was polled is right here, so nothing need be cloned.
+            Ok(Check::Pass) => {
+                GuardFuture::passed(self.inner.call(Request::from_parts(parts, body)), after)
+            }
+            Ok(Check::Ask(asking)) => {
+                let fresh = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, fresh);
+                let guard = Arc::clone(&self.guard);
+                GuardFuture::asking(asking, guard, ready, parts, body, after)
+            }
+            Err(denial) => {
+                // The instance that was polled goes, and what it reserved with it.
+                self.inner = self.inner.clone();
+                GuardFuture::denied(denial, self.guard.renderer(), &parts, after)
+            }
+        }
+    }
+}

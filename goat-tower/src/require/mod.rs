@@ -1,0 +1,212 @@
+//! Permissions: may this request's role do that?
+
+mod requirement;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use goat_core::{Error, ErrorKind, Goat, Principal};
+use http::request::Parts;
+use tower_layer::Layer;
+
+use crate::authenticate::{Identity, identify};
+use crate::denial::{Denial, ProblemDetails, RenderDenial};
+use crate::guard::{After, Check, Guard, Guarded};
+use crate::principal::{Anonymous, FreshSlot};
+
+pub use requirement::Requirement;
+
+/// Lets through whose role meets a [`Requirement`].
+///
+/// - No principal is a 401 `unauthenticated`; a role without the permission a 403 `forbidden`, whose
+///   challenge names what is missing; a store that cannot tell a 503.
+/// - It needs no [`authentication`](crate::GoatExt::authentication) layer around it: where none has
+///   looked at the request, it does so itself. To forget that layer lets nobody in, and shuts nobody
+///   out.
+/// - With [`fresh`](RequireLayer::fresh), session, role and permissions are read again from the
+///   stores, past every cache, and a [`FreshPrincipal`](crate::FreshPrincipal) is left for the
+///   handler.
+///
+/// ```
+/// use goat_core::Permission;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::GoatExt;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// const REPORTS: Permission = Permission::new("report:read");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let alice = test.sign_in("alice", [REPORTS]).await;
+/// let bob = test.sign_in("bob", []).await;
+///
+/// let service = test.goat.require(REPORTS).layer(service_fn(async |_: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+///
+/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// assert_eq!(service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
+///
+/// let refused = Request::builder().header("authorization", bob.bearer()).body(())?;
+/// let refused = service.oneshot(refused).await?;
+/// assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+/// assert_eq!(
+///     refused.headers()["www-authenticate"],
+///     r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RequireLayer {
+    goat: Goat,
+    requirement: Requirement,
+    fresh: bool,
+    renderer: Arc<dyn RenderDenial>,
+}
+
+impl RequireLayer {
+    pub(crate) fn new(goat: Goat, requirement: Requirement) -> Self {
+        Self { goat, requirement, fresh: false, renderer: Arc::new(ProblemDetails) }
+    }
+
+    /// Reads the principal again from the stores, decides by what they say, and leaves a
+    /// [`FreshPrincipal`](crate::FreshPrincipal) to be taken once: for routes that change users,
+    /// rights or permissions. Costs a store's answer a request; who is refused by what is remembered
+    /// already costs none.
+    ///
+    /// ```
+    /// use goat_core::access::permissions::USER_DELETE;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    ///
+    /// let layer = TestGoat::new().goat.require(USER_DELETE).fresh();
+    /// ```
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
+    }
+
+    /// How its denials look, in place of [`ProblemDetails`].
+    #[must_use]
+    pub fn render_with(mut self, renderer: impl RenderDenial) -> Self {
+        self.renderer = Arc::new(renderer);
+        self
+    }
+
+    fn judge(&self, principal: &Principal) -> Result<(), Denial> {
+        if self.requirement.is_met_by(principal) {
+            Ok(())
+        } else {
+            Err(Denial::new(ErrorKind::Forbidden.into()).with_scope(self.requirement.scope()))
+        }
+    }
+
+    /// The question to the stores: who is `identity`, and, if it is to be fresh, who is that now?
+    fn ask(&self, identity: Asked) -> Asking {
+        let goat = self.fresh.then(|| self.goat.clone());
+        Box::pin(async move {
+            let principal = match identity {
+                Asked::Known(principal) => principal,
+                Asked::Asking(asking) => asking.await?,
+            };
+            Ok(match goat {
+                None => Proof { principal, fresh: None },
+                Some(goat) => {
+                    let fresh = goat.refreshed(&principal).await?;
+                    let principal = fresh.principal().clone();
+                    Proof { principal, fresh: Some(FreshSlot::holding(fresh)) }
+                }
+            })
+        })
+    }
+}
+
+impl fmt::Debug for RequireLayer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("RequireLayer");
+        debug.field("requirement", &self.requirement).field("fresh", &self.fresh);
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for RequireLayer {
+    type Service = Guarded<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded::new(inner, self.clone())
+    }
+}
+
+/// Who must be asked about.
+enum Asked {
+    Known(Principal),
+    Asking(goat_core::auth::Authentication),
+}
+
+/// Who the stores say it is.
+pub struct Proof {
+    principal: Principal,
+    fresh: Option<FreshSlot>,
+}
+
+type Asking = Pin<Box<dyn Future<Output = Result<Proof, Error>> + Send>>;
+
+impl Guard for RequireLayer {
+    type Answer = Proof;
+    type Asking = Asking;
+
+    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Denial> {
+        let principal = match request.extensions.get::<Principal>() {
+            Some(principal) => principal.clone(),
+            None if request.extensions.get::<Anonymous>().is_some() => {
+                return Err(Denial::new(ErrorKind::Unauthenticated.into()));
+            }
+            None => {
+                after.guard_from_caches(request);
+                match identify(&self.goat, &request.headers)? {
+                    Identity::Anonymous => {
+                        return Err(Denial::new(ErrorKind::Unauthenticated.into()));
+                    }
+                    Identity::Asking(asking) => {
+                        return Ok(Check::Ask(self.ask(Asked::Asking(asking))));
+                    }
+                    Identity::Known(principal) => {
+                        request.extensions.insert(principal.clone());
+                        principal
+                    }
+                }
+            }
+        };
+        self.judge(&principal)?;
+        match self.fresh {
+            false => Ok(Check::Pass),
+            true => Ok(Check::Ask(self.ask(Asked::Known(principal)))),
+        }
+    }
+
+    fn decide(
+        &self,
+        request: &mut Parts,
+        _: &mut After,
+        answer: Result<Proof, Error>,
+    ) -> Result<(), Denial> {
+        let Proof { principal, fresh } = answer.map_err(Denial::new)?;
+        self.judge(&principal)?;
+        request.extensions.insert(principal);
+        if let Some(slot) = fresh {
+            request.extensions.insert(slot);
+        }
+        Ok(())
+    }
+
+    fn renderer(&self) -> &dyn RenderDenial {
+        self.renderer.as_ref()
+    }
+}

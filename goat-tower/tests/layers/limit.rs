@@ -1,0 +1,165 @@
+//! How often may they ask?
+
+use std::time::Duration;
+
+use goat_core::testing::TestGoat;
+use goat_core::{Principal, Quota};
+use goat_tower::address::ClientAddress;
+use goat_tower::{Denial, GoatExt};
+use http::request::Parts;
+use tower::{Layer, ServiceBuilder};
+
+use crate::fixture::{request, send, whoami, with_header};
+use crate::stores::{Mood, switched};
+
+/// B5, B6
+#[tokio::test]
+async fn an_address_is_refused_past_its_quota_and_let_in_when_it_has_waited() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(Quota::per_minute(2)).by_address().layer(whoami());
+    let from = |address: [u16; 8]| {
+        let mut request = request(None);
+        request.extensions_mut().insert(ClientAddress::new(address.into()));
+        request
+    };
+    let (one, same_64, other) = (
+        [0x2001, 0xdb8, 0, 1, 0, 0, 0, 1],
+        [0x2001, 0xdb8, 0, 1, 9, 9, 9, 9],
+        [0x2001, 0xdb8, 0, 2, 0, 0, 0, 1],
+    );
+    let answer = send(&service, from(one)).await;
+    assert_eq!(answer.outcome(), (200, ""));
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=2;w=60"#);
+    assert_eq!(answer.header("ratelimit"), r#""address";r=1;t=60"#);
+    assert_eq!(answer.header("x-ratelimit-remaining"), "1");
+    assert_eq!(answer.header("retry-after"), "");
+    test.clock.advance(Duration::from_secs(10));
+    assert_eq!(send(&service, from(same_64)).await.outcome(), (200, ""));
+
+    let answer = send(&service, from(one)).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(answer.header("retry-after"), "50");
+    assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=50"#);
+    assert_eq!(send(&service, from(other)).await.outcome(), (200, ""));
+    test.clock.advance(Duration::from_secs(50));
+    assert_eq!(send(&service, from(one)).await.outcome(), (200, ""));
+}
+
+#[tokio::test]
+async fn users_are_counted_whatever_their_session_and_strangers_are_not() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let again = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.authentication().optional())
+        .layer(test.goat.limit(Quota::per_minute(1)).by_user())
+        .service(whoami());
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.header("ratelimit"), r#""user";r=0;t=60"#);
+    assert_eq!(send(&service, request(Some(&again))).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (200, ""));
+    for _ in 0..3 {
+        let answer = send(&service, request(None)).await;
+        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_the_request_is_counted_and_none_does_not_count() {
+    let test = TestGoat::new();
+    let layer = test
+        .goat
+        .limit(Quota::per_minute(1))
+        .named("tenant")
+        .by_key(|request: &Parts| Some(request.headers.get("x-tenant")?.to_str().ok()?.into()));
+    let service = layer.layer(whoami());
+    let answer = send(&service, with_header("x-tenant", "a")).await;
+    assert_eq!(answer.header("ratelimit"), r#""tenant";r=0;t=60"#);
+    let answer = send(&service, with_header("x-tenant", "a")).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, with_header("x-tenant", "b")).await.outcome(), (200, ""));
+    for _ in 0..3 {
+        assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
+    }
+}
+
+#[tokio::test]
+async fn several_limits_show_side_by_side_and_the_one_that_refuses_is_not_charged() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.limit(Quota::per_minute(9)).by_address())
+        .layer(test.goat.authentication())
+        .layer(test.goat.limit(Quota::per_minute(1)).by_user())
+        .layer(test.goat.limit(Quota::per_hour(5)).by_user().named("exports"))
+        .service(whoami());
+    let answer = send(&service, request(Some(&alice))).await;
+    let all = r#""address";r=8;t=60, "user";r=0;t=60, "exports";r=4;t=3600"#;
+    assert_eq!(answer.header("ratelimit"), all);
+    assert_eq!(answer.header("x-ratelimit-limit"), "1");
+
+    test.clock.advance(Duration::from_secs(20));
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    // The address was charged on the way; what lies behind the refusal was not asked.
+    assert_eq!(answer.header("ratelimit"), r#""address";r=7;t=40, "user";r=0;t=40"#);
+    assert_eq!(answer.header("retry-after"), "40");
+    test.clock.advance(Duration::from_secs(40));
+    let answer = send(&service, request(Some(&alice))).await;
+    assert!(answer.header("ratelimit").ends_with(r#""exports";r=3;t=3540"#), "{answer:?}");
+}
+
+#[tokio::test]
+async fn limits_of_one_name_and_quota_count_together_and_others_do_not() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(Quota::per_minute(1)).by_address();
+    let (here, there) = (limit.layer(whoami()), limit.layer(whoami()));
+    let named = limit.clone().named("elsewhere").layer(whoami());
+    let longer = test.goat.limit(Quota::per_hour(1)).by_address().layer(whoami());
+    assert_eq!(send(&here, request(None)).await.outcome(), (200, ""));
+    assert_eq!(send(&there, request(None)).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&named, request(None)).await.outcome(), (200, ""));
+    assert_eq!(send(&longer, request(None)).await.outcome(), (200, ""));
+}
+
+/// B8
+#[tokio::test]
+async fn a_store_of_limits_that_is_down_lets_nobody_in() {
+    let (stores, switch) = switched();
+    let test = TestGoat::build(stores, |builder| builder);
+    let service = test.goat.limit(Quota::per_minute(2)).layer(whoami());
+    assert_eq!(send(&service, request(None)).await.header("ratelimit"), r#""address";r=1;t=60"#);
+    switch.set(Mood::Down);
+    let answer = send(&service, request(None)).await;
+    assert_eq!(answer.outcome(), (503, "unavailable"));
+    assert_eq!(answer.header("retry-after"), "1");
+    switch.set(Mood::Fine);
+    assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
+    assert_eq!(send(&service, request(None)).await.outcome(), (429, "rate-limited"));
+}
+
+#[tokio::test]
+async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let limit = test.goat.limit(Quota::per_minute(2));
+    let mut nowhere = request(None);
+    nowhere.extensions_mut().remove::<ClientAddress>();
+    let by_user = limit.clone().by_user().layer(whoami());
+    let cases = [
+        (send(&limit.clone().by_address().layer(whoami()), nowhere).await, "ClientAddressLayer"),
+        (send(&by_user, request(None)).await, "authentication"),
+        (send(&by_user, request(Some(&alice))).await, "authentication"),
+    ];
+    for (answer, advice) in cases {
+        assert_eq!(answer.outcome(), (500, "internal"));
+        assert!(!answer.body.contains(advice), "a client cannot mend it: {}", answer.body);
+        let reason = answer.response.extensions().get::<Denial>().unwrap();
+        assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
+    }
+    let mut known = request(None);
+    let principal = test.goat.authenticate(alice.access_token()).await.unwrap();
+    known.extensions_mut().insert::<Principal>(principal);
+    assert_eq!(send(&by_user, known).await.outcome(), (200, ""));
+}

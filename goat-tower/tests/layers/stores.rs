@@ -1,0 +1,130 @@
+//! Stores that a test makes fail, or wait until it says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use goat_core::Quota;
+use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::session::{
+    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+};
+use goat_core::store::memory::MemoryLimits;
+use goat_core::{Page, PageRequest, SessionId, StoreError, Stores, Timestamp, UserId};
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Fine,
+    Down,
+    Hanging,
+}
+
+/// Sets the mood of the stores that were made with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Switch(Arc<watch::Sender<Mood>>);
+
+impl Switch {
+    pub(crate) fn set(&self, mood: Mood) {
+        self.0.send_replace(mood);
+    }
+
+    async fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
+        let mut mood = self.0.subscribe();
+        let mood = *mood.wait_for(|mood| *mood != Mood::Hanging).await.unwrap();
+        if mood == Mood::Down { Err(StoreError::unavailable(operation)) } else { Ok(()) }
+    }
+}
+
+/// Stores in memory of which sessions and limits obey a switch.
+pub(crate) fn switched() -> (Stores, Switch) {
+    let switch = Switch(Arc::new(watch::Sender::new(Mood::Fine)));
+    let stores = Stores::memory();
+    let sessions = Sessions { inner: Arc::clone(&stores.sessions), switch: switch.clone() };
+    let limits = Limits { inner: Arc::default(), switch: switch.clone() };
+    (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, switch)
+}
+
+#[derive(Debug)]
+struct Sessions {
+    inner: Arc<dyn SessionStore>,
+    switch: Switch,
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.inner.create(session, most).await
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.switch.pass("sessions.find").await?;
+        self.inner.find(id).await
+    }
+
+    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        self.inner.rotate(rotation).await
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        self.inner.list(user, epoch, now, page).await
+    }
+
+    async fn revoke(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        sessions: &[SessionId],
+    ) -> Result<Revoked, StoreError> {
+        self.inner.revoke(user, epoch, now, sessions).await
+    }
+
+    async fn revoke_all(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        kept: Option<SessionId>,
+    ) -> Result<u64, StoreError> {
+        self.inner.revoke_all(user, epoch, now, kept).await
+    }
+
+    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+        self.inner.end(id).await
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.inner.purge(now, most).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}
+
+/// Counts in memory, and answers as a store elsewhere does: when it is waited for.
+#[derive(Debug)]
+struct Limits {
+    inner: Arc<MemoryLimits>,
+    switch: Switch,
+}
+
+impl LimitStore for Limits {
+    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+        let (inner, switch) = (Arc::clone(&self.inner), self.switch.clone());
+        Spending::Pending(Box::pin(async move {
+            switch.pass("limits.spend").await?;
+            match inner.spend(key, quota, elapsed) {
+                Spending::Done(spent) => Ok(spent),
+                Spending::Pending(pending) => pending.await,
+            }
+        }))
+    }
+}
