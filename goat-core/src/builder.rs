@@ -100,7 +100,12 @@ impl Builder {
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));
         let limits = Limits::new(Arc::clone(&stores.limits), time.clone());
-        let access = Arc::new(Access::new(Arc::clone(&stores.roles), roles, time.clone()));
+        let access = Arc::new(Access::new(
+            Arc::clone(&stores.roles),
+            roles,
+            settings.cache_staleness,
+            time.clone(),
+        ));
         let verdicts = Verdicts::new(
             VerdictCache::new(settings.cache_staleness, settings.cache_entries),
             Arc::clone(&stores.sessions),

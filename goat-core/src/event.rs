@@ -131,7 +131,7 @@ impl Event {
         self
     }
 
-    pub(crate) fn seen_from(mut self, address: Option<IpAddr>) -> Self {
+    pub(crate) fn coming_from(mut self, address: Option<IpAddr>) -> Self {
         self.address = address;
         self
     }

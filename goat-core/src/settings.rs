@@ -87,7 +87,6 @@ impl Signup {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const TEN_YEARS: Duration = Duration::from_secs(3650 * 86_400);
@@ -108,7 +107,7 @@ impl Settings {
                 )));
             }
         }
-        if self.access_ttl.subsec_nanos() != 0 || self.refresh_ttl < SECOND {
+        if self.access_ttl.subsec_nanos() != 0 {
             return Err(Error::configuration("access_ttl must be whole seconds"));
         }
         if self.sessions_per_user == 0 {

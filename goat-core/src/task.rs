@@ -7,7 +7,8 @@ use tracing::Instrument as _;
 /// Runs a future on a task of its own and waits for it. If the caller is dropped, the work goes on.
 ///
 /// A write commits first and tells caches and other nodes after; a client that hangs up between
-/// the two must not leave them uninformed.
+/// the two must not leave them uninformed. The work stays in the caller's span, so that its log lines
+/// carry the request's fields.
 pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {

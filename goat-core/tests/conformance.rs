@@ -67,3 +67,87 @@ mod sqlite {
         testing::sessions::conformance(&database.sessions_without_users()).await;
     }
 }
+
+/// A watch over stores keeps every promise of what it watches.
+mod watched {
+    use super::*;
+    use std::time::Duration;
+
+    use goat_core::event::NoObserver;
+    use goat_core::testing::ManualClock;
+    use goat_core::{Stores, SystemClock};
+
+    fn stores() -> Stores {
+        let clock = Arc::new(SystemClock::start());
+        Stores::memory().watched(Duration::from_secs(60), Arc::new(NoObserver), clock)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn users_conform() {
+        testing::users::conformance(&stores().users).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn roles_conform() {
+        let stores = stores();
+        testing::roles::conformance(&stores.roles).await;
+        testing::roles::conformance_with_users(&stores.roles, &stores.users).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sessions_conform() {
+        testing::sessions::conformance(&stores().sessions).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn limits_conform() {
+        testing::limits::conformance(&*stores().limits, &ManualClock::default()).await;
+    }
+
+    /// O1: a call that ran out of time, wherever it was, left all of its write or nothing, and the
+    /// database goes on.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_that_ran_out_of_time_is_whole_or_nothing() {
+        use goat_core::auth::{Login, SignUp};
+        use goat_core::session::Origin;
+        use goat_core::testing::PlainHasher;
+        use goat_core::token::TokenKeys;
+        use goat_core::{Email, ErrorKind, Goat};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let stores = Stores::sqlite(folder.path().join("goat.db")).await.expect("a database");
+        let keys = TokenKeys::generate();
+        let goat = |stores| {
+            let builder = Goat::builder(stores, keys.clone());
+            builder.hasher(Arc::new(PlainHasher::default())).build().expect("a goat")
+        };
+        let patient = goat(stores.clone());
+        patient.prepare().await.expect("a database");
+        for attempt in 0..40 {
+            // From no time at all to plenty: the cut falls at another place each time.
+            let timeout = Duration::from_micros(attempt * 25);
+            let clock = Arc::new(SystemClock::start());
+            let hasty = goat(stores.clone().watched(timeout, Arc::new(NoObserver), clock));
+            let email = format!("user-{attempt}@example.org");
+            let sign_up = || SignUp {
+                email: Email::parse(&email).expect("an address"),
+                password: "a long walk on a short pier".into(),
+                origin: Origin::default(),
+            };
+            if let Err(error) = hasty.sign_up(sign_up()).await {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            }
+            // Whether or not it was committed, the account is whole after another try.
+            if let Err(error) = patient.sign_up(sign_up()).await {
+                assert_eq!(error.kind(), ErrorKind::EmailTaken, "{error:?}");
+            }
+            let login = Login {
+                email: email.clone().into(),
+                password: "a long walk on a short pier".into(),
+                origin: Origin::default(),
+            };
+            patient.login(login).await.expect("the account is whole");
+        }
+    }
+}

@@ -61,6 +61,18 @@ pub enum UserCommand {
         /// The e-mail address.
         email: String,
     },
+    /// End every session of a user, or of everyone: the step after the database was restored from a
+    /// backup.
+    RevokeSessions(Whose),
+}
+
+/// Whom a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The user of this e-mail address.
+    User(String),
+    /// Everyone.
+    Everyone,
 }
 
 /// Arguments, understood.
@@ -160,6 +172,19 @@ fn definition() -> clap::Command {
                 "Set a password from the terminal or standard input, and end every session",
             )
             .arg(email()),
+        )
+        .subcommand(
+            described(
+                "revoke-sessions",
+                "End every session of a user, or of everyone after the database was restored",
+            )
+            .arg(email().required(false).required_unless_present("all").conflicts_with("all"))
+            .arg(
+                Arg::new("all")
+                    .long("all")
+                    .action(ArgAction::SetTrue)
+                    .help("End the sessions of everyone"),
+            ),
         );
     let adopt = Arg::new("adopt")
         .long("adopt")
@@ -222,6 +247,12 @@ fn user_command(matches: &ArgMatches) -> UserCommand {
         },
         Some(("reset-password", matches)) => {
             UserCommand::ResetPassword { email: text(matches, "email") }
+        }
+        Some(("revoke-sessions", matches)) if matches.get_flag("all") => {
+            UserCommand::RevokeSessions(Whose::Everyone)
+        }
+        Some(("revoke-sessions", matches)) => {
+            UserCommand::RevokeSessions(Whose::User(text(matches, "email")))
         }
         _ => UserCommand::List,
     }
@@ -296,6 +327,11 @@ mod tests {
                 "user reset-password a@b.example",
                 user(UserCommand::ResetPassword { email: email() }),
             ),
+            (
+                "user revoke-sessions a@b.example",
+                user(UserCommand::RevokeSessions(Whose::User(email()))),
+            ),
+            ("user revoke-sessions --all", user(UserCommand::RevokeSessions(Whose::Everyone))),
         ] {
             let arguments: Vec<&str> = line.split_whitespace().collect();
             assert_eq!(parse(&arguments).expect(line).command, expected, "{line}");
@@ -310,6 +346,8 @@ mod tests {
             "user create",
             "user set-role a@b.example",
             "user set-status a@b.example asleep",
+            "user revoke-sessions",
+            "user revoke-sessions --all a@b.example",
             "user create a@b.example --status suspended",
             "serve --adopt",
             "--goat-listen",
@@ -360,6 +398,7 @@ mod tests {
             "user set-role",
             "user set-status",
             "user reset-password",
+            "user revoke-sessions",
         ] {
             for option in ["--help", "-h"] {
                 let mut arguments: Vec<&str> = command.split_whitespace().collect();

@@ -1,8 +1,12 @@
 //! Under construction.
 
+pub mod bootstrap;
 pub mod cli;
+pub mod commands;
 pub mod extract;
+pub mod failure;
 pub mod http;
+pub mod logging;
 pub mod metrics;
 pub mod openapi;
 pub mod present;
@@ -11,3 +15,4 @@ mod routes;
 pub mod serve;
 pub mod settings;
 pub mod state;
+pub mod wiring;

@@ -44,9 +44,10 @@ fn what_was_answered_survives_fifty_kills() {
         let server = Server::start(folder.path(), &SETTINGS);
         let ledger = Mutex::new(Ledger::default());
         let over = AtomicBool::new(false);
+        let client = server.client();
         std::thread::scope(|scope| {
             for _ in 0..WRITERS {
-                scope.spawn(|| write(server.client(), &names, &ledger, &over));
+                scope.spawn(|| write(client, &names, &ledger, &over));
             }
             // Another moment each round: from amid the first sign-up to amid many writes.
             std::thread::sleep(Duration::from_millis(40 + (round * 37) % 260));

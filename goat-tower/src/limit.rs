@@ -23,7 +23,7 @@ use crate::principal::Anonymous;
 ///   name; the outermost limit writes the headers for all, on whatever answer comes back.
 /// - A store of limits that fails is a 503: nothing is ever unlimited for that.
 /// - Limits of one name and one quota count together, wherever they stand. Give a limit that is to
-///   count alone a name of its own.
+///   count alone a name of its own, or a [counter](LimitLayer::counted_as) of its own.
 /// - A limit kept in memory answers without waiting.
 ///
 /// ```
@@ -61,6 +61,7 @@ pub struct LimitLayer {
     goat: Goat,
     quota: Quota,
     name: Option<Cow<'static, str>>,
+    counter: Option<Cow<'static, str>>,
     by: By,
     renderer: Arc<dyn RenderDenial>,
 }
@@ -77,7 +78,14 @@ type KeyOf = dyn Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync;
 
 impl LimitLayer {
     pub(crate) fn new(goat: Goat, quota: Quota) -> Self {
-        Self { goat, quota, name: None, by: By::Address, renderer: Arc::new(ProblemDetails) }
+        Self {
+            goat,
+            quota,
+            name: None,
+            counter: None,
+            by: By::Address,
+            renderer: Arc::new(ProblemDetails),
+        }
     }
 
     /// Counts by the client's address, as [`ClientAddressLayer`] found it; IPv6 by its /64. This is
@@ -129,10 +137,19 @@ impl LimitLayer {
         self
     }
 
-    /// The limit's name, as the headers show it and as it is counted under.
+    /// The limit's name, as the headers show it, and as it is counted under unless
+    /// [`counted_as`](Self::counted_as) says otherwise.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Counts under another name than the headers show: for limits that clients know by one name,
+    /// and that are to count apart.
+    #[must_use]
+    pub fn counted_as(mut self, counter: impl Into<Cow<'static, str>>) -> Self {
+        self.counter = Some(counter.into());
         self
     }
 
@@ -153,24 +170,24 @@ impl LimitLayer {
     }
 
     /// Whom the request counts against; `None` if it does not count here.
-    fn key(&self, name: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
+    fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
         match &self.by {
             By::Address => match ClientAddress::of(&request.extensions) {
-                Some(client) => Ok(Some(LimitKey::address(name, client.ip()))),
+                Some(client) => Ok(Some(LimitKey::address(counter, client.ip()))),
                 None => Err(misplaced(
                     "a limit counts by address and nobody has found the client's: add \
                      ClientAddressLayer outside of it, and see that it finds the peer",
                 )),
             },
             By::User => match request.extensions.get::<Principal>() {
-                Some(principal) => Ok(Some(LimitKey::user(name, principal.user()))),
+                Some(principal) => Ok(Some(LimitKey::user(counter, principal.user()))),
                 None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
                 None => Err(misplaced(
                     "a limit counts by user and nobody has looked for one: put it inside of \
                      goat.authentication()",
                 )),
             },
-            By::Key(key) => Ok(key(request).map(|text| LimitKey::text(name, &text))),
+            By::Key(key) => Ok(key(request).map(|text| LimitKey::text(counter, &text))),
         }
     }
 }
@@ -197,7 +214,8 @@ impl Guard for LimitLayer {
 
     fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Charging>, Denial> {
         let name = self.name();
-        let Some(key) = self.key(&name, request).map_err(Denial::new)? else {
+        let counter = self.counter.as_deref().unwrap_or(&name);
+        let Some(key) = self.key(counter, request).map_err(Denial::new)? else {
             return Ok(Check::Pass);
         };
         match self.goat.limits().charge(name, key, self.quota).ready() {

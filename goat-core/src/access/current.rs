@@ -1,8 +1,9 @@
 //! The role table in force, kept up to date with the store by its revision.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Time;
 use crate::error::Result;
@@ -16,10 +17,16 @@ use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
 pub(crate) struct Access {
     store: Arc<dyn RoleStore>,
     table: Table,
-    /// Set when a notice said that the table in force may be old.
-    doubtful: AtomicBool,
+    /// How often a notice said that the table in force may be old.
+    doubts: AtomicU64,
+    /// How many of the doubts a load has settled that began after them.
+    settled: AtomicU64,
     /// Only one load at a time: who comes meanwhile waits and finds it done.
     loading: tokio::sync::Mutex<()>,
+    /// When a load began that came to its end, by the stopwatch, in milliseconds.
+    loaded_at: AtomicU64,
+    /// How long the table is trusted where no store shows a revision to compare it with.
+    staleness: Duration,
     policy: Policy,
     time: Time,
     /// Roles outside the set that were met, so that each is logged once.
@@ -29,13 +36,25 @@ pub(crate) struct Access {
 /// How many unknown roles are remembered as logged.
 const UNKNOWN_REMEMBERED: usize = 100;
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Access {
-    pub(crate) fn new(store: Arc<dyn RoleStore>, roles: RoleSet, time: Time) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn RoleStore>,
+        roles: RoleSet,
+        staleness: Duration,
+        time: Time,
+    ) -> Self {
         Self {
             store,
             table: Table::default(),
-            doubtful: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             loading: tokio::sync::Mutex::new(()),
+            loaded_at: AtomicU64::new(0),
+            staleness,
             policy: Policy::new(roles),
             time,
             unknown: Mutex::default(),
@@ -50,8 +69,8 @@ impl Access {
         self.store.as_ref()
     }
 
-    /// The table in force, at least of the revision that a store has shown. Says also whether it
-    /// was swapped for that.
+    /// The table in force: at least of the revision that a store has shown, and no older than the
+    /// staleness where none has. Says also whether it was swapped for that.
     pub(crate) async fn table(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
         if let Some(table) = self.good(shown) {
             return Ok((table, false));
@@ -60,31 +79,34 @@ impl Access {
         if let Some(table) = self.good(shown) {
             return Ok((table, false));
         }
-        // ATOMIC: the doubt is lifted before the read, so that one that comes meanwhile counts.
-        self.doubtful.store(false, Ordering::SeqCst);
-        let loaded = match self.store.load().await {
-            Ok(rows) => self.seeded(rows).await,
-            Err(error) => Err(error.into()),
-        };
-        match loaded {
-            Ok(rows) => {
-                let swapped = self.put(rows.clone());
-                let table = self.good(None);
-                Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
-            }
-            Err(error) => {
-                self.doubtful.store(true, Ordering::SeqCst);
-                Err(error)
-            }
-        }
+        // ATOMIC: a doubt is settled only by a load that began after it and came to its end, so that
+        // neither one that comes meanwhile nor a caller that hangs up leaves an old table in force.
+        let doubts = self.doubts.load(Ordering::SeqCst);
+        let began = milliseconds(self.time.elapsed());
+        let rows = self.store.load().await?;
+        let rows = self.seeded(rows).await?;
+        let swapped = self.put(rows.clone());
+        self.settled.fetch_max(doubts, Ordering::SeqCst);
+        self.loaded_at.fetch_max(began, Ordering::SeqCst);
+        let table = self.table.get().filter(|table| table.revision >= rows.revision);
+        Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
     }
 
     /// The table in force if it can be trusted.
     fn good(&self, shown: Option<u64>) -> Option<Arc<RoleTable>> {
-        if self.doubtful.load(Ordering::SeqCst) {
+        if self.settled.load(Ordering::SeqCst) < self.doubts.load(Ordering::SeqCst) {
             return None;
         }
-        self.table.get().filter(|table| shown.is_none_or(|shown| table.revision >= shown))
+        self.table.get().filter(|table| match shown {
+            Some(shown) => table.revision >= shown,
+            None => self.is_young(),
+        })
+    }
+
+    fn is_young(&self) -> bool {
+        let age =
+            milliseconds(self.time.elapsed()).saturating_sub(self.loaded_at.load(Ordering::SeqCst));
+        age < milliseconds(self.staleness)
     }
 
     fn build(&self, rows: RoleRows) -> Arc<RoleTable> {
@@ -98,7 +120,7 @@ impl Access {
 
     /// The table in force may be old.
     pub(crate) fn doubt(&self) {
-        self.doubtful.store(true, Ordering::SeqCst);
+        self.doubts.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Gives a new database what the set of roles starts with, and the top role `full_access` if a

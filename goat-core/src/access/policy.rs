@@ -4,7 +4,7 @@
 
 use crate::error::ErrorKind;
 use crate::id::UserId;
-use crate::user::{ActorView, Status, User, UserState};
+use crate::user::{ActorView, Status, User};
 
 use super::{ActorFacts, Permission, Rank, Rights, Role, RoleSet, RoleTable};
 
@@ -70,12 +70,16 @@ impl Policy {
                 Some(permissions) => permissions.iter().collect::<Rights>().allow(needs),
                 None => table.rights(&view.state.role).allow(needs),
             };
-        if allowed { Ok(self.standing(facts.user, &view.state)) } else { Err(ErrorKind::Forbidden) }
+        if allowed {
+            Ok(self.standing(facts.user, &view.state.role))
+        } else {
+            Err(ErrorKind::Forbidden)
+        }
     }
 
     /// How high a user stands.
-    pub(crate) fn standing(&self, user: UserId, state: &UserState) -> Standing {
-        Standing::User(user, self.roles.rank(&state.role))
+    pub(crate) fn standing(&self, user: UserId, role: &Role) -> Standing {
+        Standing::User(user, self.roles.rank(role))
     }
 
     /// An actor may act on a user of lower rank; the top rank on everyone; nobody on themselves.

@@ -7,11 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::ErrorKind;
 use crate::event::Doer;
 use crate::id::{SessionId, UserId};
 use crate::session::SessionEpoch;
 
-use super::{Permission, Rights, Role};
+use super::{Permission, Policy, Rights, Role, Standing};
 
 /// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
 ///
@@ -126,6 +127,23 @@ impl Actor {
         match &self.0 {
             Kind::System(_) => None,
             Kind::User(principal) => Some(ActorFacts::of(principal)),
+        }
+    }
+
+    /// Whether the actor may do this, as of the fresh read: asked before anything costly is done. The
+    /// write asks again.
+    pub(crate) fn check(&self, needs: &Permission) -> Result<(), ErrorKind> {
+        match &self.0 {
+            Kind::User(principal) if !principal.may(needs) => Err(ErrorKind::Forbidden),
+            Kind::User(_) | Kind::System(_) => Ok(()),
+        }
+    }
+
+    /// How high the actor stands, as of the fresh read.
+    pub(crate) fn standing(&self, policy: &Policy) -> Standing {
+        match &self.0 {
+            Kind::System(_) => Standing::System,
+            Kind::User(principal) => policy.standing(principal.user(), principal.role()),
         }
     }
 

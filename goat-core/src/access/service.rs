@@ -116,6 +116,7 @@ impl Roles {
     /// set does not know and for `full_access` to a role that is not the highest,
     /// [`ErrorKind::PermissionExists`]; or if the store does not answer.
     pub async fn grant(&self, actor: Actor, role: &str, permission: Permission) -> Result<Grant> {
+        actor.check(&Permission::FULL_ACCESS)?;
         let inner = Arc::clone(&self.inner);
         let role = self
             .get(role)
@@ -154,6 +155,7 @@ impl Roles {
     /// [`ErrorKind::LastAdministrator`] for the `full_access` of the highest role; or if the store
     /// does not answer.
     pub async fn revoke(&self, actor: Actor, grant: GrantId) -> Result<()> {
+        actor.check(&Permission::FULL_ACCESS)?;
         let inner = Arc::clone(&self.inner);
         to_the_end(async move {
             let top = inner.access.policy().roles().top().clone();

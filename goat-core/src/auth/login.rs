@@ -4,8 +4,12 @@
 //! status shows only after a correct password; nothing after the session's commit can fail the
 //! sign-in.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::Instrument;
+
+use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
 use crate::event::{Doer, Event, EventKind};
 use crate::id::{SessionId, UserId};
@@ -13,6 +17,7 @@ use crate::limit::Charged;
 use crate::password::{TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{Origin, Session};
+use crate::task::to_the_end;
 use crate::user::{Account, Email, Rehashed, Status, User};
 
 use super::{Flows, TokenPair};
@@ -47,25 +52,34 @@ pub struct SignedIn {
 }
 
 impl Flows {
-    pub(crate) async fn login(&self, request: Login) -> Result<Charged<SignedIn>> {
-        let charge = self.users.attempts.reserve(request.email.expose()).await?;
-        match self.login_admitted(&request).await {
+    pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<Charged<SignedIn>> {
+        let address = request.origin.address;
+        let charge = self.users.reserve(request.email.expose(), Doer::Anonymous, address).await?;
+        let mut known = None;
+        match self.login_admitted(request, &mut known).await {
             Ok(value) => Ok(Charged { value, charges: Vec::from_iter(charge) }),
             Err(error) => {
-                let event = EventKind::SignInFailed(error.kind());
-                let event = Event::new(event, self.time().now(), Doer::Anonymous);
-                self.observer().observe(&event.seen_from(request.origin.address));
+                let kind = EventKind::SignInFailed(error.kind());
+                let mut event = Event::new(kind, self.time().now(), Doer::Anonymous);
+                event.user = known;
+                self.observer().observe(&event.coming_from(address));
                 Err(error.with_charges(charge))
             }
         }
     }
 
-    async fn login_admitted(&self, request: &Login) -> Result<SignedIn> {
+    /// `known` is whose account it is about, if there is one: for the events, not for the answer.
+    async fn login_admitted(
+        self: &Arc<Self>,
+        request: Login,
+        known: &mut Option<UserId>,
+    ) -> Result<SignedIn> {
         let users = &self.users;
         let account = match Email::parse(request.email.expose()) {
             Ok(email) => users.users.by_email(email.canonical()).await?,
             Err(_) => None,
         };
+        *known = account.as_ref().map(|account| account.user.id);
         // TIMING: exactly one verification, against a decoy if there is no such account.
         let stored = account.as_ref().map(|account| account.password_hash.expose().as_str());
         let tried = TriedPassword::new(request.password.expose());
@@ -80,16 +94,21 @@ impl Flows {
             Status::Suspended => return Err(ErrorKind::AccountSuspended.into()),
         }
         let rehashed = match verified {
-            Verification::MatchesOutdated => self.rehash(request).await,
-            _ => None,
+            Verification::MatchesOutdated => self.rehash(&tried).await,
+            Verification::Matches | Verification::Differs => None,
         };
-        self.open_session(account, rehashed, request).await
+        let permissions = self.token_permissions(&account.user.role).await?;
+        let flows = Arc::clone(self);
+        // What the session displaces must be forgotten, and the event told, whoever has hung up.
+        to_the_end(async move {
+            flows.open_session(account, rehashed, permissions, request.origin).await
+        })
+        .await
     }
 
     /// A newer hash of the same password. What cannot be hashed now is hashed at another sign-in.
-    async fn rehash(&self, request: &Login) -> Option<Secret<String>> {
-        let tried = TriedPassword::new(request.password.expose());
-        match self.users.hashing.rehash(&tried).await {
+    async fn rehash(&self, verified: &TriedPassword) -> Option<Secret<String>> {
+        match self.users.hashing.rehash(verified).await {
             Ok(hash) => Some(Secret::new(hash)),
             Err(error) => {
                 tracing::debug!(%error, "a password could not be hashed anew at sign-in");
@@ -102,11 +121,11 @@ impl Flows {
         &self,
         account: Account,
         rehashed: Option<Secret<String>>,
-        request: &Login,
+        permissions: Option<Vec<String>>,
+        origin: Origin,
     ) -> Result<SignedIn> {
         let users = &self.users;
         let id = account.user.id;
-        let permissions = self.token_permissions(&account.user.role).await?;
         let now = self.time().now();
         let replacement = rehashed
             .as_ref()
@@ -114,19 +133,18 @@ impl Flows {
         let user = users.users.signed_in(id, now, replacement).await?;
         let user = user.ok_or(ErrorKind::InvalidCredentials)?;
         if rehashed.is_some() {
-            let event = Event::new(EventKind::PasswordRehashed, now, Doer::User(id)).on(id);
-            self.observer().observe(&event);
+            users.tell(EventKind::PasswordRehashed, Doer::User(id), id);
         }
         let ends_at = (now + self.settings.session_ttl).floor_to_second();
         let current = self.next_refresh_token(now, ends_at);
-        let device = request.origin.device.as_deref().unwrap_or_default();
+        let device = origin.device.as_deref().unwrap_or_default();
         let session = Session {
             id: SessionId::generate(now),
             user: id,
             // The epoch that was read with the password: whatever raised it since kills this.
             epoch: account.epoch.number,
             device: device.chars().take(DEVICE_LENGTH).collect(),
-            address: request.origin.address,
+            address: origin.address,
             created_at: now,
             last_used_at: now,
             idle_at: current.expires_at,
@@ -137,11 +155,17 @@ impl Flows {
         // Signed before the commit, so that nothing after it can fail.
         let tokens = self.sign(&session, permissions, now)?;
         let displaced = users.sessions.create(&session, self.settings.sessions_per_user).await?;
-        let signed_in = Event::new(EventKind::SignedIn, now, Doer::User(id))
-            .on(id)
-            .in_session(session.id)
-            .seen_from(session.address);
-        self.observer().observe(&signed_in);
+        // ATOMIC: forgotten here before the sign-in is answered; told to the others after.
+        for other in &displaced {
+            users.verdicts.forget(id, *other);
+        }
+        let event = |kind| Event::new(kind, now, Doer::User(id)).on(id);
+        let signed_in = event(EventKind::SignedIn).in_session(session.id);
+        self.observer().observe(&signed_in.coming_from(session.address));
+        if !displaced.is_empty() {
+            let kind = EventKind::SessionsDisplaced(displaced.len() as u64);
+            self.observer().observe(&event(kind).coming_from(session.address));
+        }
         self.after_login(id, displaced);
         Ok(SignedIn { user, session: session.id, tokens })
     }
@@ -149,30 +173,30 @@ impl Flows {
     /// What is left to do once somebody is in: it delays nobody and fails nobody.
     fn after_login(&self, user: UserId, displaced: Vec<SessionId>) {
         let now = self.time().now();
-        let before = self.purged_at.load(Ordering::Relaxed);
-        let purge = now.as_millis() - before >= PURGE_EVERY
-            && self
-                .purged_at
-                .compare_exchange(before, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
+        let purge = self.purge_is_due(now);
         if displaced.is_empty() && !purge {
             return;
         }
-        let users = std::sync::Arc::clone(&self.users);
-        for session in &displaced {
-            users.verdicts.forget(user, *session);
-        }
-        tokio::spawn(async move {
-            if !displaced.is_empty() {
-                let kind = EventKind::SessionsDisplaced(displaced.len() as u64);
-                users.observer.observe(&Event::new(kind, now, Doer::User(user)).on(user));
-            }
+        let users = Arc::clone(&self.users);
+        let rest = async move {
             for session in displaced {
                 users.verdicts.session_ended(user, session).await;
             }
             if purge && let Err(error) = users.sessions.purge(now, PURGE_MOST).await {
-                tracing::debug!(%error, "ended sessions could not be purged; the next sign-in tries again");
+                tracing::debug!(%error, "ended sessions could not be purged; a later sign-in tries again");
             }
-        });
+        };
+        tokio::spawn(rest.in_current_span());
+    }
+
+    /// Whether it is time to purge, and then the caller's task to do so.
+    fn purge_is_due(&self, now: Timestamp) -> bool {
+        let now = now.as_millis();
+        let before = self.purged_at.load(Ordering::Relaxed);
+        now - before >= PURGE_EVERY
+            && self
+                .purged_at
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 }

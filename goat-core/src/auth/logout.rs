@@ -21,7 +21,7 @@ impl Flows {
             let event = Event::new(EventKind::SignedOut, users.time.now(), Doer::User(user))
                 .on(user)
                 .in_session(session)
-                .seen_from(address);
+                .coming_from(address);
             users.observer.observe(&event);
             Ok(())
         })

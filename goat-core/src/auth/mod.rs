@@ -74,7 +74,7 @@ impl Flows {
         now: Timestamp,
     ) -> Result<TokenPair> {
         let issued_at = now.floor_to_second();
-        let expires_at = (issued_at + self.settings.access_ttl).min(session.ends_at);
+        let expires_at = (issued_at + self.settings.access_ttl).min(session.expires_at());
         let access = AccessClaims {
             user: session.user,
             session: session.id,

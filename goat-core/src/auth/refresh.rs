@@ -44,26 +44,34 @@ impl Flows {
         origin: &Origin,
     ) -> Result<Refreshed> {
         let address = origin.address;
-        let result = async {
-            let claims = self.tokens.verify_refresh(token.expose(), self.time().now())?;
-            let alive = self.check_session(&claims).await?;
-            let permissions = self.token_permissions(&alive.role).await?;
-            let flows = Arc::clone(self);
-            // Once it is decided it is carried out, so that the events of a reuse are not lost.
-            to_the_end(
-                async move { flows.rotate(&claims, alive.ends_at, permissions, address).await },
-            )
-            .await
-        }
-        .await;
+        let mut shown = None;
+        let result = self.exchange(token, address, &mut shown).await;
         if let Err(error) = &result
             && error.kind() != ErrorKind::TokenReused
         {
             let kind = EventKind::RefreshFailed(error.kind());
-            let event = Event::new(kind, self.time().now(), Doer::Anonymous);
-            self.observer().observe(&event.seen_from(address));
+            let mut event = Event::new(kind, self.time().now(), Doer::Anonymous);
+            (event.user, event.session) = shown.unzip();
+            self.observer().observe(&event.coming_from(address));
         }
         result
+    }
+
+    /// `shown` is what a token names that is goat's own: for the events, not for the answer.
+    async fn exchange(
+        self: &Arc<Self>,
+        token: &Secret<String>,
+        address: Option<IpAddr>,
+        shown: &mut Option<(UserId, SessionId)>,
+    ) -> Result<Refreshed> {
+        let claims = self.tokens.verify_refresh(token.expose(), self.time().now())?;
+        *shown = Some((claims.user, claims.session));
+        let alive = self.check_session(&claims).await?;
+        let permissions = self.token_permissions(&alive.role).await?;
+        let flows = Arc::clone(self);
+        // Once it is decided it is carried out, so that the events of a reuse are not lost.
+        to_the_end(async move { flows.rotate(&claims, alive.ends_at, permissions, address).await })
+            .await
     }
 
     /// Whether the session that a token names is alive, and its user may go on.
@@ -121,7 +129,7 @@ impl Flows {
         let event = Event::new(kind, now, Doer::User(session.user))
             .on(session.user)
             .in_session(session.id)
-            .seen_from(address);
+            .coming_from(address);
         self.observer().observe(&event);
         let tokens = self.sign(&session, permissions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
@@ -133,7 +141,7 @@ impl Flows {
         let event = Event::new(EventKind::TokenReused, self.time().now(), Doer::Anonymous)
             .on(session.user)
             .in_session(session.id)
-            .seen_from(address);
+            .coming_from(address);
         self.observer().observe(&event);
         ErrorKind::TokenReused.into()
     }

@@ -46,7 +46,7 @@ impl Flows {
                     let doer = Doer::User(after.user.id);
                     let event = Event::new(EventKind::SignedUp, users.time.now(), doer)
                         .on(after.user.id)
-                        .seen_from(request.origin.address);
+                        .coming_from(request.origin.address);
                     users.observer.observe(&event);
                     Ok(after.user)
                 }

@@ -16,7 +16,7 @@ pub(crate) use account::AccountLimit;
 pub use account::Charged;
 pub use key::LimitKey;
 pub use service::{Charging, Limits};
-pub use store::{LimitStore, Spending, Spent};
+pub use store::{LimitLoad, LimitStore, Spending, Spent};
 
 pub use crate::quota::Charge;
 pub(crate) use crate::quota::Quota;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use crate::clock::Time;
 use crate::error::Error;
 
-use super::{Charge, LimitKey, LimitStore, Quota, Spending, Spent};
+use super::{Charge, LimitKey, LimitLoad, LimitStore, Quota, Spending, Spent};
 
 /// Charges limits. Cheap to clone.
 ///
@@ -58,6 +58,12 @@ impl Limits {
     ) -> Charging {
         let spending = self.store.spend(key, quota, self.time.elapsed());
         Charging { limit: limit.into(), quota, spending }
+    }
+
+    /// How full the store is, for metrics; `None` where it is not in this process.
+    #[must_use]
+    pub fn load(&self) -> Option<LimitLoad> {
+        self.store.load()
     }
 }
 

@@ -61,4 +61,18 @@ pub trait LimitStore: std::fmt::Debug + Send + Sync {
     /// `elapsed` is the caller's stopwatch; a store with a clock of its own uses that instead.
     /// Readings may come slightly out of order; the store counts the latest that it has seen.
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending;
+
+    /// How full the store is, for metrics; `None` where that is not this process's matter.
+    fn load(&self) -> Option<LimitLoad> {
+        None
+    }
+}
+
+/// How full a store of limits in this process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitLoad {
+    /// Counters that are kept now.
+    pub keys: u64,
+    /// Calls that found no room for a counter of their own, since the start.
+    pub overflowed: u64,
 }

@@ -90,6 +90,9 @@ impl Sessions {
         let mut sessions = sessions.to_vec();
         sessions.sort_unstable();
         sessions.dedup();
+        if sessions.is_empty() {
+            return Ok(0);
+        }
         let principal = principal.clone();
         let inner = Arc::clone(&self.inner);
         to_the_end(async move {
@@ -145,6 +148,7 @@ impl Sessions {
     /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::NotFound`],
     /// [`ErrorKind::Outranked`]; or if a store does not answer.
     pub async fn revoke_all_of(&self, actor: Actor, user: UserId) -> Result<u64> {
+        actor.check(&permissions::USER_UPDATE)?;
         let inner = Arc::clone(&self.inner);
         to_the_end(async move {
             let facts = actor.facts();
@@ -221,10 +225,9 @@ impl Inner {
             Written::Changed { before: Some(before), .. } => before,
             _ => return Err(ErrorKind::NotFound.into()),
         };
-        self.verdicts.user_changed(user).await;
-        let now = self.time.now();
-        let count = self.sessions.revoke_all(user, before.epoch, now, kept).await?;
-        self.observe(&Event::new(EventKind::SessionsRevoked(count), now, doer).on(user));
+        let count = self.verdicts.all_ended(user, before.epoch, kept).await;
+        let kind = EventKind::SessionsRevoked(count);
+        self.observe(&Event::new(kind, self.time.now(), doer).on(user));
         Ok(count)
     }
 }

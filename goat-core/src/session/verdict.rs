@@ -10,7 +10,7 @@ use crate::notice::{Listener, Notice, Notices};
 use crate::user::{Status, UserStore};
 
 use super::cache::CacheCounts;
-use super::{SessionStore, VerdictCache};
+use super::{SessionEpoch, SessionStore, VerdictCache};
 
 /// Judges sessions, and tells everyone when a judgement no longer holds.
 #[derive(Debug)]
@@ -91,6 +91,25 @@ impl Verdicts {
     pub(crate) async fn user_changed(&self, user: UserId) {
         self.cache.evict_user(user);
         self.tell(Notice::User(user)).await;
+    }
+
+    /// After the epoch has risen, from what it was `before`: everyone forgets, and the sessions are
+    /// removed. They are dead already, so what cannot be removed now fails nobody; it is purged when
+    /// its time is over. Answers how many were alive, as far as they could be counted.
+    pub(crate) async fn all_ended(
+        &self,
+        user: UserId,
+        before: SessionEpoch,
+        kept: Option<SessionId>,
+    ) -> u64 {
+        self.user_changed(user).await;
+        match self.sessions.revoke_all(user, before, self.time.now(), kept).await {
+            Ok(count) => count,
+            Err(error) => {
+                tracing::warn!(%error, %user, "ended sessions could not be removed; they are dead all the same");
+                0
+            }
+        }
     }
 
     /// After what roles may do has changed.

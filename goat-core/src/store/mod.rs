@@ -3,6 +3,7 @@
 pub mod memory;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
+mod watched;
 
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Stores {
     ///
     /// If the file cannot be opened, or holds a schema that is newer than this goat.
     #[cfg(feature = "sqlite")]
-    pub async fn sqlite(path: impl AsRef<std::path::Path>) -> crate::Result<Self> {
+    pub async fn sqlite(path: impl AsRef<std::path::Path>) -> crate::error::Result<Self> {
         let options = sql::SqliteOptions::new(path.as_ref());
         let database = sql::SqliteDatabase::open(options).await?;
         database.migrate(sql::MigrateOptions { adopt_foreign: true }).await?;

@@ -1,22 +1,208 @@
-//! What is counted and measured.
+//! Metrics: what the server counts, and how it is read.
+//!
+//! Invariants:
+//! - a label's values are few and known: methods that HTTP does not define share one, a route is its
+//!   template, and paths that match no route share one (L3);
+//! - a counter never falls. What others count already (caches, the hash queue) is read at each
+//!   scrape and not kept twice;
+//! - nothing here names a user, a session or an address; those are the log's.
+//!
+//! | name | labels | |
+//! |---|---|---|
+//! | `http_requests_total` | `method`, `route`, `status` | requests that ended; [`NO_STATUS`] where the client left first |
+//! | `http_request_duration_seconds` | `method`, `route`, `status` | until the last byte of the answer was handed over |
+//! | `http_requests_in_flight` | `method` | |
+//! | `goat_logins_total` | `outcome` | `success`, or the code of the refusal |
+//! | `goat_refreshes_total` | `outcome` | `success`, `repeated`, `reused`, or the code of the refusal |
+//! | `goat_sessions_ended_total` | `reason` | `signed-out`, `revoked`, `displaced` (too many), `reused` |
+//! | `goat_events_total` | `event` | every event by its name |
+//! | `goat_limit_denials_total` | `limit` | |
+//! | `goat_limit_keys`, `goat_limit_overflows_total` | | limits that this process counts |
+//! | `goat_password_hashes_running`, `_waiting` | | |
+//! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
+//! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |
+//! | `goat_store_call_duration_seconds` | `operation` | |
+//! | `goat_build_info` | `version` | |
+
+mod events;
+mod exposition;
+mod http;
+mod names;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use goat_core::Goat;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
 
-/// The metrics of one process.
-#[derive(Debug, Default)]
-pub struct Metrics(());
+pub use self::http::{InFlight, NO_STATUS};
+pub use self::names::{UNMATCHED, method_name};
+
+/// From a cached answer to the request time-out, in seconds: Argon2 at its floor takes some 20 ms.
+const REQUEST_SECONDS: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// From a page in memory to the default time-out of a store, in seconds.
+const STORE_SECONDS: [f64; 12] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0];
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// All that the server counts. It has a registry of its own: several servers in one process do not
+/// meet.
+///
+/// It is goat's observer too, and each event becomes a line of the log (see
+/// [`logging`](crate::logging)).
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Durations<RequestLabels>,
+    in_flight: Family<MethodLabel, Gauge>,
+    logins: Family<OutcomeLabel, Counter>,
+    refreshes: Family<OutcomeLabel, Counter>,
+    sessions_ended: Family<ReasonLabel, Counter>,
+    events: Family<EventLabel, Counter>,
+    limit_denials: Family<LimitLabel, Counter>,
+    store_calls: Family<OperationLabel, Counter>,
+    store_errors: Family<OperationLabel, Counter>,
+    store_seconds: Durations<OperationLabel>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: StatusLabel,
+}
+
+/// A status that was sent, or that none was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct StatusLabel(Option<u16>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    event: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
 
 impl Metrics {
-    /// Starts at zero.
+    /// Nothing is counted yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            in_flight: Family::default(),
+            logins: Family::default(),
+            refreshes: Family::default(),
+            sessions_ended: Family::default(),
+            events: Family::default(),
+            limit_denials: Family::default(),
+            store_calls: Family::default(),
+            store_errors: Family::default(),
+            store_seconds: Family::new_with_constructor(|| Histogram::new(STORE_SECONDS)),
+        };
+        metrics.register();
+        metrics.begin_at_zero();
+        Arc::new(metrics)
     }
 
-    /// Everything, in the format that fits what the client accepts.
-    pub fn expose(&self, _: &Goat, _: Option<&str>) -> (&'static str, String) {
-        ("text/plain; version=0.0.4; charset=utf-8", String::new())
+    /// Makes the series that alarms hang on, so that the first one counts as a rise.
+    fn begin_at_zero(&self) {
+        for outcome in ["success", "invalid-credentials"] {
+            drop(self.logins.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for outcome in ["success", "repeated", "reused"] {
+            drop(self.refreshes.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for reason in ["signed-out", "revoked", "displaced", "reused"] {
+            drop(self.sessions_ended.get_or_create(&ReasonLabel { reason }));
+        }
+    }
+
+    /// Names every family. The encoder ends a help text with a full stop of its own and a counter's
+    /// name with `_total`.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("http_requests", "Requests that ended", self.requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time until the last byte of the answer was handed over",
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+        registry.register(
+            "http_requests_in_flight",
+            "Requests that have not ended",
+            self.in_flight.clone(),
+        );
+        registry.register("goat_logins", "Sign-ins by how they ended", self.logins.clone());
+        registry.register("goat_refreshes", "Refreshes by how they ended", self.refreshes.clone());
+        registry.register(
+            "goat_sessions_ended",
+            "Sessions that were ended before their time",
+            self.sessions_ended.clone(),
+        );
+        registry.register("goat_events", "What happened, by name", self.events.clone());
+        registry.register(
+            "goat_limit_denials",
+            "Requests that a rate limit refused",
+            self.limit_denials.clone(),
+        );
+        registry.register(
+            "goat_store_calls",
+            "Calls to the stores that were waited for",
+            self.store_calls.clone(),
+        );
+        registry.register(
+            "goat_store_call_errors",
+            "Calls to the stores that failed or ran out of time",
+            self.store_errors.clone(),
+        );
+        registry.register_with_unit(
+            "goat_store_call_duration",
+            "Time that calls to the stores took",
+            Unit::Seconds,
+            self.store_seconds.clone(),
+        );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("goat_build", "The running version", build);
+    }
+
+    /// A rate limit refused a request. The name is the limit's.
+    pub fn denied(&self, limit: &str) {
+        self.limit_denials.get_or_create(&LimitLabel { limit: limit.to_owned() }).inc();
     }
 }

@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, Response};
 
 use super::{Endpoint, PublicLimit, Rule};
 use crate::http::problems;
+use crate::logging::NoteLayer;
 use crate::settings::{ForwardedHeader, HttpSettings};
 use crate::state::AppState;
 
@@ -71,6 +72,8 @@ fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
             let limit = state.goat.limit(quota).by_user();
             guarded = guarded.route_layer(limit.render_with(problem));
         }
+        // Who it is has become known here: the log is to name them, let through or not.
+        guarded = guarded.route_layer(NoteLayer);
         guarded = guarded.route_layer(state.goat.authentication().render_with(problem));
     }
     match limit(&rule, state) {

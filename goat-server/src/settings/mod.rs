@@ -29,6 +29,8 @@ pub use concerns::{
 pub use problem::{EXIT_STATUS, Invalid, Problem, Warning};
 pub use sources::Flags;
 
+pub(crate) use values::show as show_duration;
+
 use reader::Reader;
 
 /// The file in the working directory that settings may stand in.

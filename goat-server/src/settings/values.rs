@@ -42,7 +42,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 
 /// Writes a duration the way it is read, in the longest unit that it is a multiple of: `90s`, `5m`,
 /// `168h`.
-pub(super) fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     UNITS
         .iter()

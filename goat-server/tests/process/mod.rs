@@ -14,13 +14,13 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server. It is killed when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// The program, in a folder, with nothing of the environment that could steer it.
-pub fn program(folder: &Path) -> Command {
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_goat-server"));
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
@@ -33,7 +33,7 @@ pub fn program(folder: &Path) -> Command {
 
 impl Server {
     /// Starts it on a free port and waits until it listens.
-    pub fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = program(folder);
         command
             .arg("serve")
@@ -56,16 +56,16 @@ impl Server {
     }
 
     /// Ends it as a power cut would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client { address: self.address }
     }
 }
@@ -86,20 +86,20 @@ fn listening(line: &str) -> Option<SocketAddr> {
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 /// Speaks to a server, one connection a call.
 #[derive(Clone, Copy, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
 }
 
 impl Client {
     /// Makes a call. None if the connection broke before the whole answer was there.
-    pub fn call(
+    pub(crate) fn call(
         &self,
         method: &str,
         path: &str,
@@ -123,11 +123,11 @@ impl Client {
         parse(&answer)
     }
 
-    pub fn get(&self, path: &str, bearer: &str) -> Option<Answer> {
+    pub(crate) fn get(&self, path: &str, bearer: &str) -> Option<Answer> {
         self.call("GET", path, Some(bearer), None)
     }
 
-    pub fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Option<Answer> {
+    pub(crate) fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Option<Answer> {
         self.call("POST", path, bearer, Some(body))
     }
 }

@@ -44,6 +44,7 @@ impl Users {
     /// the policy, for status suspended and for a role that the set does not know,
     /// [`ErrorKind::RoleNotAssignable`], [`ErrorKind::EmailTaken`]; or if a store does not answer.
     pub async fn create(&self, actor: Actor, new: NewUser) -> Result<User> {
+        actor.check(&permissions::USER_WRITE)?;
         let inner = Arc::clone(&self.inner);
         let mut violations = Vec::new();
         if new.status == Status::Suspended {
@@ -80,10 +81,13 @@ impl Users {
     /// the policy, [`ErrorKind::NotFound`], [`ErrorKind::Outranked`] also on oneself,
     /// [`ErrorKind::EmailTaken`]; or if a store does not answer.
     pub async fn update(&self, actor: Actor, id: UserId, update: UserUpdate) -> Result<User> {
+        actor.check(&permissions::USER_UPDATE)?;
         let inner = Arc::clone(&self.inner);
         let hash = match &update.password {
             None => None,
-            Some(password) => Some(inner.hash_for(id, password, update.email.as_ref()).await?),
+            Some(password) => {
+                Some(inner.hash_for(&actor, id, password, update.email.as_ref()).await?)
+            }
         };
         to_the_end(async move {
             let now = inner.time.now();
@@ -113,7 +117,7 @@ impl Users {
                     inner.end_sessions(id, before.epoch, None, actor.doer()).await;
                     inner.tell(EventKind::PasswordChanged, actor.doer(), id);
                 }
-                if before.user.email != after.user.email {
+                if before.user.email.as_str() != after.user.email.as_str() {
                     inner.tell(EventKind::EmailChanged, actor.doer(), id);
                 }
             }
@@ -146,6 +150,7 @@ impl Users {
     /// [`ErrorKind::RoleNotAssignable`], [`ErrorKind::LastAdministrator`]; or if a store does not
     /// answer.
     pub async fn change_role(&self, actor: Actor, id: UserId, role: Role) -> Result<User> {
+        actor.check(&permissions::USER_CHANGE_ROLE)?;
         let inner = Arc::clone(&self.inner);
         let mut violations = Vec::new();
         inner.check_role(&role, &mut violations);
@@ -187,6 +192,7 @@ impl Users {
     /// [`ErrorKind::Outranked`] also on oneself, [`ErrorKind::InvalidTransition`],
     /// [`ErrorKind::LastAdministrator`]; or if a store does not answer.
     pub async fn change_status(&self, actor: Actor, id: UserId, status: Status) -> Result<User> {
+        actor.check(&permissions::USER_CHANGE_STATUS)?;
         let inner = Arc::clone(&self.inner);
         to_the_end(async move {
             let now = inner.time.now();
@@ -232,6 +238,7 @@ impl Users {
     /// [`ErrorKind::Outranked`] also on oneself, [`ErrorKind::LastAdministrator`]; or if a store
     /// does not answer.
     pub async fn delete(&self, actor: Actor, id: UserId) -> Result<()> {
+        actor.check(&permissions::USER_DELETE)?;
         let inner = Arc::clone(&self.inner);
         to_the_end(async move {
             let rule = |standing: Standing, snapshot: &Snapshot| {
@@ -279,25 +286,26 @@ impl Inner {
         Ok(account.clone())
     }
 
-    /// Hashes a password for a user who has, or is about to have, an e-mail address.
+    /// Hashes a password for another user, who has, or is about to have, an e-mail address.
     async fn hash_for(
         &self,
+        actor: &Actor,
         id: UserId,
         password: &Secret<String>,
-        email: Option<&Email>,
+        new_email: Option<&Email>,
     ) -> Result<Secret<String>> {
-        let stored = match email {
-            Some(_) => None,
-            None => self.users.by_id(id).await?.map(|account| account.user.email),
+        let check = |email: Option<&Email>| {
+            let mut violations = Vec::new();
+            let password = self.check_password("password", password, email, &mut violations);
+            password.ok_or_else(|| Error::invalid(violations))
         };
-        let email = email.or(stored.as_ref());
-        let mut violations = Vec::new();
-        let password = self.check_password("password", password, email, &mut violations);
-        // What is wrong with the password is told before whether there is such a user.
-        let password = password.ok_or_else(|| Error::invalid(violations))?;
-        if email.is_none() {
-            return Err(ErrorKind::NotFound.into());
-        }
+        check(new_email)?;
+        // Only now whose it is: what the policy says of a password must not show the address of
+        // somebody on whom the actor may not act, and nobody's work is done for such a one.
+        let target = self.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?.user;
+        let policy = self.access.policy();
+        policy.check_target(actor.standing(policy), &target)?;
+        let password = check(new_email.or(Some(&target.email)))?;
         Ok(Secret::new(self.hashing.hash(password).await?))
     }
 

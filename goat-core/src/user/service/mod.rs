@@ -6,7 +6,7 @@ mod write;
 
 use std::sync::Arc;
 
-use crate::access::{Permission, Principal, permissions};
+use crate::access::{ActorFacts, Permission, Principal, permissions};
 use crate::error::{ErrorKind, Result};
 use crate::id::UserId;
 
@@ -14,7 +14,7 @@ pub use admin::{NewUser, UserUpdate};
 pub(crate) use write::Inner;
 
 use super::list::canonical_search;
-use super::{Account, Email, User, UserFilter, UserPage, UserQuery};
+use super::{Account, Email, Status, User, UserFilter, UserPage, UserQuery};
 
 /// Users: seen, made, changed, deleted.
 #[derive(Clone, Debug)]
@@ -121,10 +121,16 @@ impl Users {
 }
 
 impl Inner {
-    /// Who asks. A principal whose user is gone has no session either.
+    /// Who asks, if their session is still alive: a principal may be as old as the cache allows.
     async fn own_account(&self, principal: &Principal) -> Result<Account> {
         let account = self.users.by_id(principal.user()).await?;
-        Ok(account.ok_or(ErrorKind::SessionRevoked)?)
+        let account = account.ok_or(ErrorKind::SessionRevoked)?;
+        let alive = ActorFacts::of(principal).is_alive_in(account.epoch);
+        if account.user.status == Status::Active && alive {
+            Ok(account)
+        } else {
+            Err(ErrorKind::SessionRevoked.into())
+        }
     }
 }
 

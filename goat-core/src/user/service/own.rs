@@ -40,10 +40,9 @@ impl Users {
             let facts = ActorFacts::of(principal);
             to_the_end(async move {
                 let now = inner.time.now();
-                let number = account.epoch.number;
                 let id = account.user.id;
                 let rule = |snapshot: &Snapshot| {
-                    let mut account = own(snapshot, facts, number)?;
+                    let mut account = own(snapshot, facts, &account)?;
                     account.user.email = email.clone();
                     account.user.updated_at = now;
                     Ok(Change::Put(account))
@@ -90,10 +89,9 @@ impl Users {
             let session = principal.session();
             to_the_end(async move {
                 let now = inner.time.now();
-                let number = account.epoch.number;
                 let id = account.user.id;
                 let rule = |snapshot: &Snapshot| {
-                    let mut account = own(snapshot, facts, number)?;
+                    let mut account = own(snapshot, facts, &account)?;
                     account.password_hash = hash.clone();
                     account.epoch = account.epoch.next(Some(session));
                     account.user.updated_at = now;
@@ -131,10 +129,9 @@ impl Users {
             inner.prove(&account, current_password, &mut charges).await?;
             let facts = ActorFacts::of(principal);
             to_the_end(async move {
-                let number = account.epoch.number;
                 let id = account.user.id;
                 let rule = |snapshot: &Snapshot| {
-                    let account = own(snapshot, facts, number)?;
+                    let account = own(snapshot, facts, &account)?;
                     let others = snapshot.others_administer;
                     inner.access.policy().check_administrators(&account.user, None, others)?;
                     Ok(Change::Delete)
@@ -158,13 +155,16 @@ fn charged<T>(result: Result<T>, charges: Vec<Charge>) -> Result<Charged<T>> {
 }
 
 /// One's own account as the transaction finds it: active, the session alive, and the password still
-/// the one that was verified, since a new one would have raised the epoch.
-fn own(snapshot: &Snapshot, facts: ActorFacts, verified: u64) -> Result<Account, ErrorKind> {
+/// the one that was verified.
+fn own(snapshot: &Snapshot, facts: ActorFacts, verified: &Account) -> Result<Account, ErrorKind> {
     let account = snapshot.target.clone().ok_or(ErrorKind::SessionRevoked)?;
     if account.user.status != Status::Active || !facts.is_alive_in(account.epoch) {
         return Err(ErrorKind::SessionRevoked);
     }
-    if account.epoch.number != verified {
+    // A new password raises the epoch and has another hash. To end one's other sessions does only
+    // the first, and to renew a hash at sign-in only the second.
+    let same_epoch = account.epoch.number == verified.epoch.number;
+    if !same_epoch && account.password_hash.expose() != verified.password_hash.expose() {
         return Err(ErrorKind::WrongPassword);
     }
     Ok(account)
@@ -178,7 +178,8 @@ impl Inner {
         password: &str,
         charges: &mut Vec<Charge>,
     ) -> Result<()> {
-        charges.extend(self.attempts.reserve(account.user.email.canonical()).await?);
+        let doer = Doer::User(account.user.id);
+        charges.extend(self.reserve(account.user.email.canonical(), doer, None).await?);
         let tried = TriedPassword::new(password);
         let verified = self.hashing.verify(&tried, Some(account.password_hash.expose())).await?;
         if verified.matches() {

@@ -1,6 +1,7 @@
 //! What the services of users and the flows share: what they stand on, how they write, and what
 //! follows a write.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::access::{Access, Role};
@@ -8,7 +9,7 @@ use crate::clock::Time;
 use crate::error::{ErrorKind, Result, Violation};
 use crate::event::{Doer, Event, EventKind, Observer};
 use crate::id::{SessionId, UserId};
-use crate::limit::AccountLimit;
+use crate::limit::{AccountLimit, Charge};
 use crate::password::{HashGate, NewPassword, PasswordPolicy};
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, SessionStore, Verdicts};
@@ -40,8 +41,27 @@ pub(super) fn changed(written: Written) -> Result<(Option<Account>, Account)> {
 }
 
 impl Inner {
-    pub(super) fn tell(&self, kind: EventKind, doer: Doer, user: UserId) {
+    pub(crate) fn tell(&self, kind: EventKind, doer: Doer, user: UserId) {
         self.observer.observe(&Event::new(kind, self.time.now(), doer).on(user));
+    }
+
+    /// Reserves an attempt on an account, whether or not there is such an account. A refusal is an
+    /// event.
+    pub(crate) async fn reserve(
+        &self,
+        email: &str,
+        doer: Doer,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Charge>> {
+        let reserved = self.attempts.reserve(email).await;
+        if let Err(error) = &reserved {
+            for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
+                let kind = EventKind::Limited(refusal.limit.clone().into_owned());
+                let event = Event::new(kind, self.time.now(), doer.clone());
+                self.observer.observe(&event.coming_from(address));
+            }
+        }
+        reserved
     }
 
     /// A new password that follows the policy, or what it must do to.
@@ -52,8 +72,8 @@ impl Inner {
         email: Option<&Email>,
         violations: &mut Vec<Violation>,
     ) -> Option<NewPassword> {
-        let email = email.map(Email::canonical);
-        let parsed = NewPassword::parse(password.expose(), &self.passwords, email);
+        let parsed =
+            NewPassword::parse(password.expose(), &self.passwords, email.map(Email::canonical));
         match parsed {
             Ok(password) => Some(password),
             Err(faults) => {
@@ -96,8 +116,7 @@ impl Inner {
         Ok(self.users.write(UserWrite { actor: None, target, top_role, decide }).await?)
     }
 
-    /// After the epoch has risen: everyone forgets, and the sessions are removed. They are dead
-    /// already; what cannot be removed now is purged when its time is over.
+    /// After the epoch has risen. Answers how many sessions were alive before.
     pub(super) async fn end_sessions(
         &self,
         user: UserId,
@@ -105,19 +124,9 @@ impl Inner {
         kept: Option<SessionId>,
         doer: Doer,
     ) -> u64 {
-        self.verdicts.user_changed(user).await;
-        let now = self.time.now();
-        match self.sessions.revoke_all(user, before, now, kept).await {
-            Ok(count) => {
-                let event = Event::new(EventKind::SessionsRevoked(count), now, doer).on(user);
-                self.observer.observe(&event);
-                count
-            }
-            Err(error) => {
-                tracing::warn!(%error, %user, "ended sessions could not be removed; they are dead all the same");
-                0
-            }
-        }
+        let count = self.verdicts.all_ended(user, before, kept).await;
+        self.tell(EventKind::SessionsRevoked(count), doer, user);
+        count
     }
 
     pub(super) async fn deleted(&self, written: Written, doer: Doer) -> Result<()> {

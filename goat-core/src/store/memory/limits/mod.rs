@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::limit::{LimitKey, LimitStore, Quota, Spending};
+use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, Spending};
 
 use self::log::{Rule, nanoseconds};
 use self::shard::Shard;
@@ -138,5 +138,9 @@ impl LimitStore for MemoryLimits {
         let rule = Rule::from(quota);
         let slot = Slot::new(key, rule);
         Spending::Done(self.shard(slot).spend(slot, rule, nanoseconds(elapsed)))
+    }
+
+    fn load(&self) -> Option<LimitLoad> {
+        Some(LimitLoad { keys: self.keys() as u64, overflowed: self.overflowed() })
     }
 }

@@ -1,0 +1,252 @@
+//! Stores that are watched: every call has so much time, and is reported.
+//!
+//! Invariants:
+//! - a store that does not answer is [`StoreError::unavailable`] when the time is over: an outage is
+//!   never a hang, and never a pass (O1);
+//! - a call that ran out of time leaves nothing half-written. Its future is dropped, and every port
+//!   promises that a call is one transaction or one atomic step: what was not committed is rolled
+//!   back by the store, and what was committed is whole. Which of the two it was, nobody can know,
+//!   and so the error says neither; asking again is safe, as it is after a lost connection.
+//!
+//! A limit that is answered at once has waited for nothing, so it passes untouched and uncounted.
+//! A call whose caller went away before the answer is not reported: that tells of the caller.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Stores;
+use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RolesWritten};
+use crate::clock::{Clock, Timestamp};
+use crate::error::StoreError;
+use crate::event::Observer;
+use crate::id::{SessionId, UserId};
+use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, Spending};
+use crate::notice::{Listener, Notice, Notices};
+use crate::page::{Page, PageRequest};
+use crate::session::{
+    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+};
+use crate::user::{
+    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
+};
+
+impl Stores {
+    /// The same stores, with so much time for each call, and each call reported to
+    /// [`Observer::store_called`] under a name such as `users.by_email`.
+    ///
+    /// The clock tells how long a call took; give the one that the goat is built with. The time-out
+    /// itself is the runtime's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use goat_core::{Stores, SystemClock, event::NoObserver};
+    ///
+    /// let stores = Stores::memory().watched(
+    ///     Duration::from_secs(2),
+    ///     Arc::new(NoObserver),
+    ///     Arc::new(SystemClock::start()),
+    /// );
+    /// ```
+    #[must_use]
+    pub fn watched(
+        self,
+        timeout: Duration,
+        observer: Arc<dyn Observer>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let watch = Watch { timeout, observer, clock };
+        Self {
+            users: Arc::new(watch.over(self.users)),
+            roles: Arc::new(watch.over(self.roles)),
+            sessions: Arc::new(watch.over(self.sessions)),
+            limits: Arc::new(watch.over(self.limits)),
+            notices: Arc::new(watch.over(self.notices)),
+        }
+    }
+}
+
+/// How calls are watched, whatever the port.
+#[derive(Clone, Debug)]
+struct Watch {
+    timeout: Duration,
+    observer: Arc<dyn Observer>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Watch {
+    fn over<P: ?Sized>(&self, inner: Arc<P>) -> Watched<P> {
+        Watched { inner, watch: self.clone() }
+    }
+
+    /// Waits for a call, as long as it may take, and reports it.
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let begun = self.clock.elapsed();
+        let answer = match tokio::time::timeout(self.timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::unavailable(operation)
+                .with_source(format!("no answer within {:?}", self.timeout))),
+        };
+        let took = self.clock.elapsed().saturating_sub(begun);
+        self.observer.store_called(operation, took, answer.is_err());
+        answer
+    }
+}
+
+/// A port whose calls are watched.
+#[derive(Debug)]
+struct Watched<P: ?Sized> {
+    watch: Watch,
+    inner: Arc<P>,
+}
+
+#[async_trait]
+impl UserStore for Watched<dyn UserStore> {
+    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
+        self.watch.call("users.by_email", self.inner.by_email(canonical)).await
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        self.watch.call("users.by_id", self.inner.by_id(id)).await
+    }
+
+    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
+        self.watch.call("users.state", self.inner.state(id)).await
+    }
+
+    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
+        self.watch.call("users.list", self.inner.list(query)).await
+    }
+
+    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+        self.watch.call("users.write", self.inner.write(write)).await
+    }
+
+    async fn signed_in(
+        &self,
+        id: UserId,
+        at: Timestamp,
+        rehashed: Option<Rehashed<'_>>,
+    ) -> Result<Option<User>, StoreError> {
+        self.watch.call("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
+    }
+
+    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.watch.call("users.anyone_active_in", self.inner.anyone_active_in(role)).await
+    }
+
+    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.watch.call("users.sample_hashes", self.inner.sample_hashes(limit)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.watch.call("users.ping", self.inner.ping()).await
+    }
+}
+
+#[async_trait]
+impl RoleStore for Watched<dyn RoleStore> {
+    async fn load(&self) -> Result<RoleRows, StoreError> {
+        self.watch.call("roles.load", self.inner.load()).await
+    }
+
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+        self.watch.call("roles.write", self.inner.write(write)).await
+    }
+}
+
+#[async_trait]
+impl SessionStore for Watched<dyn SessionStore> {
+    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.watch.call("sessions.create", self.inner.create(session, most)).await
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.watch.call("sessions.find", self.inner.find(id)).await
+    }
+
+    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        self.watch.call("sessions.rotate", self.inner.rotate(rotation)).await
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        self.watch.call("sessions.list", self.inner.list(user, epoch, now, page)).await
+    }
+
+    async fn revoke(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        sessions: &[SessionId],
+    ) -> Result<Revoked, StoreError> {
+        self.watch.call("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
+    }
+
+    async fn revoke_all(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        kept: Option<SessionId>,
+    ) -> Result<u64, StoreError> {
+        self.watch.call("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
+    }
+
+    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+        self.watch.call("sessions.end", self.inner.end(id)).await
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.watch.call("sessions.purge", self.inner.purge(now, most)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.watch.call("sessions.ping", self.inner.ping()).await
+    }
+}
+
+impl LimitStore for Watched<dyn LimitStore> {
+    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+        match self.inner.spend(key, quota, elapsed) {
+            Spending::Done(spent) => Spending::Done(spent),
+            Spending::Pending(pending) => {
+                let watch = self.watch.clone();
+                Spending::Pending(Box::pin(
+                    async move { watch.call("limits.spend", pending).await },
+                ))
+            }
+        }
+    }
+
+    fn load(&self) -> Option<LimitLoad> {
+        self.inner.load()
+    }
+}
+
+#[async_trait]
+impl Notices for Watched<dyn Notices> {
+    async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
+        self.watch.call("notices.publish", self.inner.publish(notice)).await
+    }
+
+    fn subscribe(&self, listener: Weak<dyn Listener>) {
+        self.inner.subscribe(listener);
+    }
+}

@@ -1,0 +1,417 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+use crate::auth::{Login, SignUp};
+use crate::error::ErrorKind;
+use crate::event::Event;
+use crate::session::{Origin, RefreshToken};
+use crate::testing::{ManualClock, PlainHasher, limits};
+use crate::token::TokenKeys;
+use crate::user::UserFilter;
+use crate::{Email, Goat, TokenId};
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Every port at once, and never an answer worth having.
+#[derive(Clone, Copy, Debug)]
+enum Broken {
+    /// It takes the call and says nothing.
+    Silent,
+    /// It fails at once.
+    Failing,
+}
+
+impl Broken {
+    async fn answer<T>(self) -> Result<T, StoreError> {
+        match self {
+            Self::Silent => std::future::pending().await,
+            Self::Failing => Err(StoreError::unavailable("a driver's own name")),
+        }
+    }
+
+    fn stores(self) -> Stores {
+        let store = Arc::new(self);
+        Stores {
+            users: Arc::clone(&store) as _,
+            roles: Arc::clone(&store) as _,
+            sessions: Arc::clone(&store) as _,
+            limits: Arc::clone(&store) as _,
+            notices: store,
+        }
+    }
+}
+
+#[async_trait]
+impl UserStore for Broken {
+    async fn by_email(&self, _: &str) -> Result<Option<Account>, StoreError> {
+        self.answer().await
+    }
+
+    async fn by_id(&self, _: UserId) -> Result<Option<Account>, StoreError> {
+        self.answer().await
+    }
+
+    async fn state(&self, _: UserId) -> Result<Option<UserState>, StoreError> {
+        self.answer().await
+    }
+
+    async fn list(&self, _: &UserQuery) -> Result<UserPage, StoreError> {
+        self.answer().await
+    }
+
+    async fn write(&self, _: UserWrite<'_>) -> Result<Written, StoreError> {
+        self.answer().await
+    }
+
+    async fn signed_in(
+        &self,
+        _: UserId,
+        _: Timestamp,
+        _: Option<Rehashed<'_>>,
+    ) -> Result<Option<User>, StoreError> {
+        self.answer().await
+    }
+
+    async fn anyone_active_in(&self, _: &Role) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn sample_hashes(&self, _: u32) -> Result<Vec<String>, StoreError> {
+        self.answer().await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.answer().await
+    }
+}
+
+#[async_trait]
+impl RoleStore for Broken {
+    async fn load(&self) -> Result<RoleRows, StoreError> {
+        self.answer().await
+    }
+
+    async fn write(&self, _: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+        self.answer().await
+    }
+}
+
+#[async_trait]
+impl SessionStore for Broken {
+    async fn create(&self, _: &Session, _: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.answer().await
+    }
+
+    async fn find(&self, _: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.answer().await
+    }
+
+    async fn rotate(&self, _: &Rotation) -> Result<Rotated, StoreError> {
+        self.answer().await
+    }
+
+    async fn list(
+        &self,
+        _: UserId,
+        _: SessionEpoch,
+        _: Timestamp,
+        _: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        self.answer().await
+    }
+
+    async fn revoke(
+        &self,
+        _: UserId,
+        _: SessionEpoch,
+        _: Timestamp,
+        _: &[SessionId],
+    ) -> Result<Revoked, StoreError> {
+        self.answer().await
+    }
+
+    async fn revoke_all(
+        &self,
+        _: UserId,
+        _: SessionEpoch,
+        _: Timestamp,
+        _: Option<SessionId>,
+    ) -> Result<u64, StoreError> {
+        self.answer().await
+    }
+
+    async fn end(&self, _: SessionId) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn purge(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        self.answer().await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.answer().await
+    }
+}
+
+impl LimitStore for Broken {
+    fn spend(&self, _: LimitKey, _: Quota, _: Duration) -> Spending {
+        Spending::Pending(Box::pin(self.answer()))
+    }
+}
+
+#[async_trait]
+impl Notices for Broken {
+    async fn publish(&self, _: Notice) -> Result<(), StoreError> {
+        self.answer().await
+    }
+
+    fn subscribe(&self, _: Weak<dyn Listener>) {}
+}
+
+/// A clock that runs as tokio's does, which these tests pause.
+#[derive(Debug)]
+struct Paused(tokio::time::Instant);
+
+impl Paused {
+    fn start() -> Arc<Self> {
+        Arc::new(Self(tokio::time::Instant::now()))
+    }
+}
+
+impl Clock for Paused {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_767_225_600) + self.elapsed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What was reported.
+#[derive(Debug, Default)]
+struct Reports(Mutex<Vec<(&'static str, Duration, bool)>>);
+
+impl Reports {
+    fn take(&self) -> Vec<(&'static str, Duration, bool)> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Observer for Reports {
+    fn observe(&self, _: &Event) {}
+
+    fn store_called(&self, operation: &'static str, took: Duration, failed: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((operation, took, failed));
+    }
+}
+
+fn watched(stores: Stores) -> (Stores, Arc<Reports>) {
+    let reports = Arc::new(Reports::default());
+    (stores.watched(TIMEOUT, Arc::clone(&reports) as _, Paused::start()), reports)
+}
+
+type Call<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+
+fn call<'a, T>(future: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Call<'a> {
+    Box::pin(async move { future.await.map(drop) })
+}
+
+/// Every method of every port that waits for an answer, by the name it is reported under.
+async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, Call<'_>)) {
+    let now = Timestamp::from_seconds(1_767_225_600);
+    let (user, id, epoch) =
+        (UserId::generate(now), SessionId::generate(now), SessionEpoch::default());
+    let role = Role::parse("admin").unwrap();
+    let token = RefreshToken {
+        id: TokenId::generate(now),
+        issued_at: now,
+        expires_at: now,
+        key: String::new(),
+    };
+    let session = Session {
+        id,
+        user,
+        epoch: 0,
+        device: String::new(),
+        address: None,
+        created_at: now,
+        last_used_at: now,
+        idle_at: now,
+        ends_at: now,
+        current: token.clone(),
+        previous: None,
+    };
+    let rotation = Rotation {
+        session: id,
+        user,
+        presented: token.id,
+        successor: token,
+        now,
+        leeway: Duration::ZERO,
+    };
+    let query = UserQuery { filter: UserFilter::default(), hidden_roles: Vec::new(), except: None };
+    let page = PageRequest::default();
+
+    let users = &stores.users;
+    check("users.by_email", call(users.by_email("ann@example.org"))).await;
+    check("users.by_id", call(users.by_id(user))).await;
+    check("users.state", call(users.state(user))).await;
+    check("users.list", call(users.list(&query))).await;
+    let write = UserWrite {
+        actor: None,
+        target: user,
+        top_role: &role,
+        decide: &|_| Err(ErrorKind::Internal),
+    };
+    check("users.write", call(users.write(write))).await;
+    check("users.signed_in", call(users.signed_in(user, now, None))).await;
+    check("users.anyone_active_in", call(users.anyone_active_in(&role))).await;
+    check("users.sample_hashes", call(users.sample_hashes(1))).await;
+    check("users.ping", call(users.ping())).await;
+
+    check("roles.load", call(stores.roles.load())).await;
+    let write = RoleWrite { actor: None, decide: &|_| Err(ErrorKind::Internal) };
+    check("roles.write", call(stores.roles.write(write))).await;
+
+    let sessions = &stores.sessions;
+    check("sessions.create", call(sessions.create(&session, 1))).await;
+    check("sessions.find", call(sessions.find(id))).await;
+    check("sessions.rotate", call(sessions.rotate(&rotation))).await;
+    check("sessions.list", call(sessions.list(user, epoch, now, page))).await;
+    check("sessions.revoke", call(sessions.revoke(user, epoch, now, &[id]))).await;
+    check("sessions.revoke_all", call(sessions.revoke_all(user, epoch, now, None))).await;
+    check("sessions.end", call(sessions.end(id))).await;
+    check("sessions.purge", call(sessions.purge(now, 1))).await;
+    check("sessions.ping", call(sessions.ping())).await;
+
+    let key = LimitKey::text("login", "ann");
+    let spending = stores.limits.spend(key, Quota::per_minute(5), Duration::ZERO);
+    if let Spending::Pending(pending) = spending {
+        check("limits.spend", call(pending)).await;
+    }
+    check("notices.publish", call(stores.notices.publish(Notice::Roles))).await;
+}
+
+/// O1
+#[tokio::test(start_paused = true)]
+async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
+    let (stores, reports) = watched(Broken::Silent.stores());
+    let mut calls = 0;
+    each_method(&stores, async |operation, call| {
+        let error = call.await.unwrap_err();
+        assert!(error.is_unavailable(), "{operation}");
+        assert_eq!(error.operation(), operation);
+        assert_eq!(reports.take(), [(operation, TIMEOUT, true)]);
+        calls += 1;
+    })
+    .await;
+    assert_eq!(calls, 22);
+}
+
+/// O1
+#[tokio::test(start_paused = true)]
+async fn a_stores_own_failure_passes_as_it_is_and_is_reported() {
+    let (stores, reports) = watched(Broken::Failing.stores());
+    each_method(&stores, async |operation, call| {
+        let error = call.await.unwrap_err();
+        assert_eq!(error.operation(), "a driver's own name");
+        assert_eq!(reports.take(), [(operation, Duration::ZERO, true)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_reported_without_a_failure_and_a_limit_in_memory_not_at_all() {
+    let (stores, reports) = watched(Stores::memory());
+    stores.users.ping().await.unwrap();
+    assert_eq!(reports.take(), [("users.ping", Duration::ZERO, false)]);
+
+    let key = LimitKey::text("login", "ann");
+    let spending = stores.limits.spend(key, Quota::per_minute(5), Duration::ZERO);
+    assert!(matches!(spending, Spending::Done(_)));
+    assert_eq!(reports.take(), []);
+    assert_eq!(stores.limits.load().unwrap().keys, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_is_no_failure_of_the_store() {
+    let (stores, reports) = watched(Broken::Silent.stores());
+    let gone = tokio::time::timeout(TIMEOUT / 2, stores.users.ping()).await;
+    assert!(gone.is_err());
+    tokio::time::sleep(TIMEOUT).await;
+    assert_eq!(reports.take(), []);
+}
+
+fn goat(stores: Stores, keys: TokenKeys) -> Goat {
+    Goat::builder(stores, keys)
+        .hasher(Arc::new(PlainHasher::default()))
+        .clock(Paused::start())
+        .build()
+        .unwrap()
+}
+
+fn login() -> Login {
+    Login {
+        email: "ann@example.org".into(),
+        password: "a long walk on a short pier".into(),
+        origin: Origin::default(),
+    }
+}
+
+fn sign_up() -> SignUp {
+    SignUp {
+        email: Email::parse("ann@example.org").unwrap(),
+        password: "a long walk on a short pier".into(),
+        origin: Origin::default(),
+    }
+}
+
+/// O1, O2: with every store silent or failing, each flow is unavailable in bounded time, and the
+/// tokens from before neither pass nor are called invalid.
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
+    let keys = TokenKeys::generate();
+    let before = goat(Stores::memory(), keys.clone());
+    before.sign_up(sign_up()).await.unwrap();
+    let tokens = before.login(login()).await.unwrap().value.tokens;
+    let access = tokens.access_token.expose();
+    let principal = before.authenticate(access).await.unwrap();
+
+    for broken in [Broken::Silent, Broken::Failing] {
+        let (stores, _) = watched(broken.stores());
+        let goat = goat(stores, keys.clone());
+        let origin = Origin::default();
+        let begun = tokio::time::Instant::now();
+        let failures = [
+            goat.ping().await.unwrap_err(),
+            goat.prepare().await.unwrap_err(),
+            goat.sign_up(sign_up()).await.unwrap_err(),
+            goat.login(login()).await.unwrap_err(),
+            goat.authenticate(access).await.unwrap_err(),
+            goat.refreshed(&principal).await.unwrap_err(),
+            goat.refresh(&tokens.refresh_token, &origin).await.unwrap_err(),
+            goat.logout(&principal, &origin).await.unwrap_err(),
+        ];
+        for failure in &failures {
+            assert_eq!(failure.kind(), ErrorKind::Unavailable, "{failure:?}");
+        }
+        assert!(begun.elapsed() <= TIMEOUT * 2 * failures.len() as u32);
+    }
+}
+
+#[tokio::test]
+async fn limits_conform_when_watched() {
+    let clock = ManualClock::default();
+    for store in [
+        Arc::new(crate::store::memory::MemoryLimits::default()) as Arc<dyn LimitStore>,
+        Arc::new(limits::DeferredLimits::new(crate::store::memory::MemoryLimits::default())),
+    ] {
+        let stores = Stores { limits: store, ..Stores::memory() };
+        let (stores, _) = watched(stores);
+        limits::conformance(&*stores.limits, &clock).await;
+    }
+}

@@ -1,0 +1,10 @@
+//! Behaviours of a whole goat, at its edge: the same on every store.
+
+mod login;
+mod own;
+mod races;
+mod records;
+mod rights;
+mod rotation;
+mod rules;
+mod support;

@@ -1,0 +1,262 @@
+//! A goat with a manual clock, a hasher that counts, stores that can be held, and an observer that
+//! remembers; and the few steps that most tests begin with.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use goat_core::auth::{Login, Refreshed, SignedIn, TokenPair};
+use goat_core::event::{Event, EventKind, Observer};
+use goat_core::notice::LocalNotices;
+use goat_core::session::Origin;
+use goat_core::testing::{ManualClock, Pauses, PlainHasher};
+use goat_core::token::TokenKeys;
+use goat_core::user::NewUser;
+use goat_core::{
+    Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, Secret, Settings, Status,
+    Stores, User,
+};
+
+/// What everybody's password is at first.
+pub(crate) const PASSWORD: &str = "a long walk on a short pier";
+/// Another one.
+pub(crate) const OTHER_PASSWORD: &str = "seven lamps over the quay";
+
+/// Runs behaviours on every backend: each is an `async fn(Ground)` in the module above.
+macro_rules! on_every_store {
+    ($($behaviour:ident),* $(,)?) => {
+        mod memory {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    super::$behaviour($crate::support::Ground::memory()).await;
+                }
+            )*
+        }
+        #[cfg(any())]
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    super::$behaviour($crate::support::Ground::sqlite().await).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_store;
+
+/// The stores that a test stands on.
+pub(crate) struct Ground {
+    stores: Stores,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Ground {
+    pub(crate) fn memory() -> Self {
+        Self { stores: Stores::memory(), _folder: None }
+    }
+
+    #[cfg(any())]
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stores = Stores::sqlite(folder.path().join("goat.db")).await.expect("a database");
+        Self { stores, _folder: Some(folder) }
+    }
+}
+
+/// Remembers every event.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    events: Mutex<Vec<Event>>,
+    more: tokio::sync::Notify,
+}
+
+impl Observer for Events {
+    fn observe(&self, event: &Event) {
+        self.0.events.lock().expect("no panic").push(event.clone());
+        self.0.more.notify_waiters();
+    }
+}
+
+impl Events {
+    /// All of them, which are then forgotten.
+    pub(crate) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.events.lock().expect("no panic"))
+    }
+
+    /// Waits until there was such an event since they were last taken.
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(&EventKind) -> bool) {
+        let come = async {
+            loop {
+                let more = self.0.more.notified();
+                let events = self.0.events.lock().expect("no panic").clone();
+                if events.iter().any(|event| wanted(&event.kind)) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), come).await;
+        waited.expect("the event comes");
+    }
+
+    /// The kinds of all of them, which are then forgotten.
+    pub(crate) fn take_kinds(&self) -> Vec<EventKind> {
+        self.take().into_iter().map(|event| event.kind).collect()
+    }
+}
+
+/// One goat and everything that a test reaches it by.
+pub(crate) struct House {
+    pub(crate) goat: Goat,
+    pub(crate) clock: ManualClock,
+    pub(crate) hasher: PlainHasher,
+    pub(crate) events: Events,
+    pub(crate) pauses: Pauses,
+    /// The stores beneath the pauses.
+    pub(crate) stores: Stores,
+    keys: TokenKeys,
+    settings: Settings,
+    _ground: Ground,
+}
+
+impl House {
+    pub(crate) fn on(ground: Ground) -> Self {
+        Self::with(ground, |_| {})
+    }
+
+    /// With other settings than the defaults. The limit of attempts is off unless they set one.
+    pub(crate) fn with(ground: Ground, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings { account_quota: None, ..Settings::default() };
+        change(&mut settings);
+        let clock = ManualClock::default();
+        let hasher = PlainHasher::default();
+        let events = Events::default();
+        let keys = TokenKeys::generate();
+        let (stores, pauses) = Pauses::over(ground.stores.clone());
+        let goat = Goat::builder(stores, keys.clone())
+            .settings(settings.clone())
+            .clock(Arc::new(clock.clone()))
+            .hasher(Arc::new(hasher.clone()))
+            .observer(Arc::new(events.clone()))
+            .build()
+            .expect("good settings");
+        let stores = ground.stores.clone();
+        Self { goat, clock, hasher, events, pauses, stores, keys, settings, _ground: ground }
+    }
+
+    /// A second node over these stores, with the same keys and clock.
+    pub(crate) fn node(&self, stores: Stores) -> Goat {
+        Goat::builder(stores, self.keys.clone())
+            .settings(self.settings.clone())
+            .clock(Arc::new(self.clock.clone()))
+            .hasher(Arc::new(self.hasher.clone()))
+            .build()
+            .expect("good settings")
+    }
+
+    /// A second node that hears what the first one tells.
+    pub(crate) fn neighbour(&self) -> Goat {
+        self.node(self.stores.clone())
+    }
+
+    /// A second node that hears nothing.
+    pub(crate) fn deaf_neighbour(&self) -> Goat {
+        let notices = Arc::new(LocalNotices::default());
+        self.node(Stores { notices, ..self.stores.clone() })
+    }
+
+    pub(crate) fn role(&self, name: &str) -> Role {
+        self.goat.roles().get(name).expect("a role of the set")
+    }
+
+    /// Makes an active user of a role, with [`PASSWORD`].
+    pub(crate) async fn user(&self, name: &str, role: &str) -> User {
+        let new = NewUser {
+            email: email(name),
+            password: PASSWORD.into(),
+            role: self.role(role),
+            status: Status::Active,
+        };
+        self.goat.users().create(system(), new).await.expect("a user")
+    }
+
+    pub(crate) async fn try_sign_in(&self, name: &str) -> Result<SignedIn> {
+        login(&self.goat, address(name), PASSWORD).await
+    }
+
+    pub(crate) async fn sign_in(&self, name: &str) -> SignedIn {
+        self.try_sign_in(name).await.expect("a session")
+    }
+
+    /// Makes an active user and signs them in.
+    pub(crate) async fn member(&self, name: &str, role: &str) -> SignedIn {
+        self.user(name, role).await;
+        self.sign_in(name).await
+    }
+
+    pub(crate) async fn authenticate(&self, tokens: &TokenPair) -> Result<Principal> {
+        self.goat.authenticate(tokens.access_token.expose()).await
+    }
+
+    pub(crate) async fn principal(&self, tokens: &TokenPair) -> Principal {
+        self.authenticate(tokens).await.expect("a live session")
+    }
+
+    pub(crate) async fn actor(&self, tokens: &TokenPair) -> Actor {
+        let principal = self.principal(tokens).await;
+        self.goat.refreshed(&principal).await.expect("a live session").into()
+    }
+
+    pub(crate) async fn refresh(&self, tokens: &TokenPair) -> Result<Refreshed> {
+        refresh(&self.goat, &tokens.refresh_token).await
+    }
+
+    pub(crate) async fn logout(&self, tokens: &TokenPair) {
+        let principal = self.principal(tokens).await;
+        self.goat.logout(&principal, &Origin::default()).await.expect("signed out");
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+pub(crate) async fn login(
+    goat: &Goat,
+    email: impl Into<Secret<String>>,
+    password: &str,
+) -> Result<SignedIn> {
+    let login = Login { email: email.into(), password: password.into(), origin: Origin::default() };
+    Ok(goat.login(login).await?.value)
+}
+
+pub(crate) async fn refresh(goat: &Goat, token: &Secret<String>) -> Result<Refreshed> {
+    goat.refresh(token, &Origin::default()).await
+}
+
+pub(crate) fn address(name: &str) -> String {
+    format!("{name}@example.org")
+}
+
+pub(crate) fn email(name: &str) -> Email {
+    Email::parse(&address(name)).expect("an address")
+}
+
+pub(crate) fn system() -> Actor {
+    Actor::system("a test")
+}
+
+/// The kind of a failure, or nothing for a success.
+pub(crate) trait Outcome {
+    fn kind(&self) -> Option<ErrorKind>;
+}
+
+impl<T> Outcome for Result<T> {
+    fn kind(&self) -> Option<ErrorKind> {
+        self.as_ref().err().map(Error::kind)
+    }
+}

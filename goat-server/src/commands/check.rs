@@ -1,0 +1,185 @@
+//! `goat-server check`: says whether `serve` would start, and on what, without making anything.
+//!
+//! One line for each thing that was looked at: to standard output what is well, to standard error
+//! what is not. No line shows a secret.
+
+use std::sync::Arc;
+
+use goat_core::event::NoObserver;
+use goat_core::password::NewPassword;
+use goat_core::store::sql::SchemaState;
+use goat_core::token::TokenKeys;
+use goat_core::{Email, Goat, Stores};
+
+use crate::bootstrap::{DataDir, KeptFile};
+use crate::failure::Failure;
+use crate::settings::{Database, Environment, Settings, SigningKeys};
+use crate::wiring::{self, Adoption, KeySource, SAMPLED_HASHES, Storage};
+
+use super::console::answer;
+
+/// What was found, so far.
+#[derive(Default)]
+struct Findings {
+    well: String,
+    wrong: Vec<Failure>,
+}
+
+impl Findings {
+    /// Notes what is well, or not.
+    fn note(&mut self, subject: &str, finding: Result<String, Failure>) {
+        match finding {
+            Ok(text) => self.well.push_str(&format!("{subject}: {text}\n")),
+            Err(failure) => self.wrong.push(failure),
+        }
+    }
+}
+
+pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
+    let unsupported = settings.unsupported();
+    if !unsupported.is_empty() {
+        return Err(Failure::from(unsupported.as_slice()));
+    }
+    let data = DataDir::new(&settings.storage.data_dir);
+    let mut findings = Findings::default();
+    findings.note("settings", rules(settings));
+    findings.note("token keys", token_keys(settings, &data));
+    match open(settings, &data).await {
+        Ok(Some((storage, state))) => {
+            let stores = storage.stores(1);
+            findings.note("database", Ok(format!("{}, {state}", storage.shown())));
+            findings.note("pepper", pepper(settings, &data, Some(&stores)).await);
+            findings.note("administrator", administrator(settings, Some(stores)).await);
+            storage.close().await;
+        }
+        Ok(None) => {
+            findings.note("database", Ok("not there yet; a start makes it".to_owned()));
+            findings.note("pepper", pepper(settings, &data, None).await);
+            findings.note("administrator", administrator(settings, None).await);
+        }
+        Err(failure) => {
+            findings.note("database", Err(failure));
+            findings.note("pepper", pepper(settings, &data, None).await);
+        }
+    }
+    answer(&findings.well)?;
+    Failure::all(findings.wrong)
+}
+
+/// The rules that come from the settings alone.
+fn rules(settings: &Settings) -> Result<String, Failure> {
+    Goat::builder(Stores::memory(), TokenKeys::generate())
+        .tokens(wiring::token_settings(settings)?)
+        .settings(wiring::rules(settings)?)
+        .build()?;
+    Ok(match settings.environment {
+        Environment::Development => "valid, for development".to_owned(),
+        Environment::Production => "valid, for production".to_owned(),
+    })
+}
+
+fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
+    let path = data.path_of(KeptFile::TokenKey);
+    let show = |keys: &TokenKeys, place: &str| {
+        format!("{}, signing with {}, {place}", keys.algorithm(), keys.signing_key())
+    };
+    match &settings.tokens.keys {
+        SigningKeys::Generated => match data.read(KeptFile::TokenKey)? {
+            None => Ok(format!("EdDSA, a start makes {}", path.display())),
+            Some(pem) => {
+                let keys = wiring::kept_token_key(&pem, data)?;
+                Ok(show(&keys, &format!("kept in {}", path.display())))
+            }
+        },
+        given => Ok(show(&wiring::token_keys(given, data)?.0, "given")),
+    }
+}
+
+/// Opens the database if it is there, and says how its schema stands; a schema that nothing can be
+/// read from yet counts as not there.
+async fn open(
+    settings: &Settings,
+    data: &DataDir,
+) -> Result<Option<(Storage, &'static str)>, Failure> {
+    let migrates = settings.storage.migrate_on_start;
+    let behind = || {
+        Failure::configuration(
+            "the database's schema is older than this version: run goat-server migrate",
+        )
+    };
+    if let Database::Sqlite(path) = &settings.storage.database
+        && !path.exists()
+    {
+        return if migrates { Ok(None) } else { Err(behind()) };
+    }
+    let storage = Storage::open(&settings.storage, data).await?;
+    let state = storage.schema_state().await?;
+    if let Some(refusal) = storage.refusal(&state, Adoption::Refuse) {
+        return Err(refusal);
+    }
+    match state {
+        SchemaState::Current => Ok(Some((storage, "schema up to date"))),
+        SchemaState::Empty if migrates => Ok(None),
+        _ if migrates => Ok(Some((storage, "schema to be brought up to date by a start"))),
+        _ => Err(behind()),
+    }
+}
+
+async fn pepper(
+    settings: &Settings,
+    data: &DataDir,
+    stores: Option<&Stores>,
+) -> Result<String, Failure> {
+    let hashes = match stores {
+        Some(stores) => stores.users.sample_hashes(SAMPLED_HASHES).await?,
+        None => Vec::new(),
+    };
+    let path = data.path_of(KeptFile::Pepper);
+    let (peppers, source, place) = match &settings.passwords.peppers {
+        Some(peppers) => (peppers.clone(), KeySource::Given, format!("{} given", peppers.len())),
+        None => match data.read(KeptFile::Pepper)? {
+            Some(text) => {
+                let place = format!("kept in {}", path.display());
+                (vec![wiring::pepper_bytes(&text)], KeySource::Kept, place)
+            }
+            None => {
+                wiring::refuse_without_pepper(data, &hashes)?;
+                return Ok(format!("a start makes {}", path.display()));
+            }
+        },
+    };
+    let hasher = wiring::hasher(&settings.passwords, peppers, source, data)?;
+    wiring::check_hashes(&hasher, source, data, &hashes)?;
+    Ok(match hashes.len() {
+        0 => place,
+        count => format!("{place}, fits {count} stored passwords that were looked at"),
+    })
+}
+
+async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<String, Failure> {
+    if let Some(stores) = stores {
+        let goat =
+            Goat::builder(stores, TokenKeys::generate()).observer(Arc::new(NoObserver)).build()?;
+        if goat.users().has_administrator().await? {
+            return Ok("there is one".to_owned());
+        }
+    }
+    let accounts = &settings.accounts;
+    let email = Email::parse(&accounts.admin_email).map_err(|error| {
+        Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
+    })?;
+    let Some(password) = &accounts.admin_password else {
+        return Ok("a start makes one, with a generated password".to_owned());
+    };
+    let policy = wiring::rules(settings)?.passwords;
+    match NewPassword::parse(password.expose(), &policy, Some(email.canonical())) {
+        Ok(_) => Ok("a start makes one, with the password that is given".to_owned()),
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Err(Failure::configuration(format!(
+                "GOAT_ADMIN_PASSWORD: the password {}",
+                faults.join("; it ")
+            )))
+        }
+    }
+}

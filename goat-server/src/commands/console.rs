@@ -1,0 +1,124 @@
+//! What is written for the operator past the log: why a start is refused, and what a command
+//! answers.
+//!
+//! Invariant: a sentence is one line, whatever is in it (L2), and a JSON object where `serve` was
+//! asked for JSON. The log's filter does not apply: an operator who silenced the log still reads
+//! why nothing starts.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serializer as _;
+use serde::ser::SerializeMap as _;
+
+use crate::failure::Failure;
+use crate::logging::{SafeJson, push_escaped};
+use crate::settings::LogFormat;
+
+/// How sentences are written to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Console {
+    format: LogFormat,
+}
+
+impl Console {
+    /// For people.
+    pub(super) fn plain() -> Self {
+        Self { format: LogFormat::Pretty }
+    }
+
+    /// As the log of `serve` is written, which goes to standard output.
+    pub(super) fn of_serve(format: Option<LogFormat>) -> Self {
+        let fallback = if io::stdout().is_terminal() { LogFormat::Pretty } else { LogFormat::Json };
+        Self { format: format.unwrap_or(fallback) }
+    }
+
+    /// Whether people are to read it.
+    pub(super) fn is_for_people(self) -> bool {
+        self.format == LogFormat::Pretty
+    }
+
+    /// Says why something ends.
+    pub(super) fn error(self, sentence: &str) {
+        self.write("ERROR", "", sentence);
+    }
+
+    /// Says what somebody should look at.
+    pub(super) fn warn(self, sentence: &str) {
+        self.write("WARN", "warning: ", sentence);
+    }
+
+    fn write(self, level: &str, mark: &str, sentence: &str) {
+        let line = self.line(level, mark, sentence);
+        // A stream that is closed can be told nothing.
+        let _ = io::stderr().lock().write_all(&line);
+    }
+
+    fn line(self, level: &str, mark: &str, sentence: &str) -> Vec<u8> {
+        let line = match self.format {
+            LogFormat::Pretty => {
+                let mut line = mark.to_owned();
+                push_escaped(&mut line, sentence);
+                line.into_bytes()
+            }
+            LogFormat::Json => json(level, sentence),
+        };
+        [line, b"\n".to_vec()].concat()
+    }
+}
+
+/// An object as the log's are.
+fn json(level: &str, sentence: &str) -> Vec<u8> {
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, SafeJson);
+    let written = serializer.serialize_map(Some(4)).and_then(|mut map| {
+        map.serialize_entry("timestamp", &format!("{:.3}", jiff::Timestamp::now()))?;
+        map.serialize_entry("level", level)?;
+        map.serialize_entry("target", "goat_server")?;
+        map.serialize_entry("message", sentence)?;
+        map.end()
+    });
+    // Texts into memory: nothing of that fails, and half a line would be no object.
+    if written.is_ok() { line } else { b"{}".to_vec() }
+}
+
+/// Writes an answer to standard output. Whoever closed it has read enough.
+pub(super) fn answer(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("standard output cannot be written to ({error})")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(format: LogFormat, sentence: &str) -> String {
+        let line = Console { format }.line("WARN", "warning: ", sentence);
+        String::from_utf8(line).expect("text")
+    }
+
+    /// L2.
+    #[test]
+    fn a_sentence_is_one_line_in_either_format() {
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let line = line(format, "one\ntwo\x1b[2J\rthree\u{2028}four");
+            assert_eq!(line.matches(['\n', '\r', '\x1b', '\u{2028}']).count(), 1, "{line:?}");
+            assert!(line.ends_with('\n'));
+        }
+        assert_eq!(line(LogFormat::Pretty, "mind this"), "warning: mind this\n");
+    }
+
+    #[test]
+    fn a_line_of_json_is_an_object_like_those_of_the_log() {
+        let line = line(LogFormat::Json, "mind \"this\"");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("an object");
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["target"], "goat_server");
+        assert_eq!(line["message"], "mind \"this\"");
+        assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')));
+    }
+}

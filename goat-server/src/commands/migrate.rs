@@ -1,0 +1,26 @@
+//! `goat-server migrate`: brings the database's schema up to date, as a step of a deployment.
+
+use crate::bootstrap::DataDir;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::wiring::{Adoption, Storage};
+
+use super::console::answer;
+
+pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure> {
+    let unsupported = settings.unsupported();
+    if !unsupported.is_empty() {
+        return Err(Failure::from(unsupported.as_slice()));
+    }
+    let data = DataDir::new(&settings.storage.data_dir);
+    let storage = Storage::open(&settings.storage, &data).await?;
+    let adoption = if adopt { Adoption::Allow } else { Adoption::Refuse };
+    let migrated = storage.migrate(adoption).await;
+    storage.close().await;
+    let steps = migrated?;
+    if steps.is_empty() {
+        return answer("the schema is up to date already\n");
+    }
+    let lines: String = steps.iter().map(|step| format!("migrated: {step}\n")).collect();
+    answer(&lines)
+}

@@ -1,0 +1,9 @@
+//! `goat-server openapi`: prints the document of the API. Needs no settings.
+
+use crate::failure::Failure;
+
+use super::console::answer;
+
+pub(super) fn run() -> Result<(), Failure> {
+    answer(&format!("{}\n", crate::openapi::openapi().trim_end()))
+}

@@ -1,0 +1,71 @@
+//! How a command gets a password: from the terminal without echo, twice, or from standard input.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use goat_core::Secret;
+
+use crate::failure::Failure;
+
+/// More than any policy takes; what is longer was not meant as a password.
+const LONGEST: u64 = 16 * 1024;
+
+/// Asks for a new password.
+///
+/// # Errors
+///
+/// If there is none, the two differ, or the input cannot be read.
+pub(super) fn ask() -> Result<Secret<String>, Failure> {
+    let password = if io::stdin().is_terminal() {
+        let first = prompt("New password: ")?;
+        if prompt("The same again: ")?.expose() != first.expose() {
+            return Err(Failure::new("the two passwords differ"));
+        }
+        first
+    } else {
+        first_line(io::stdin().lock())?
+    };
+    if password.expose().is_empty() {
+        return Err(Failure::new(
+            "there is no password: give it as the first line of standard input, or at a terminal",
+        ));
+    }
+    Ok(password)
+}
+
+fn prompt(text: &str) -> Result<Secret<String>, Failure> {
+    rpassword::prompt_password(text)
+        .map(Secret::new)
+        .map_err(|error| Failure::new(format!("the password cannot be read ({error})")))
+}
+
+/// The first line without its end.
+fn first_line(input: impl io::BufRead) -> Result<Secret<String>, Failure> {
+    let mut line = String::with_capacity(1024);
+    let read = input.take(LONGEST).read_line(&mut line);
+    let line = Secret::new(line);
+    read.map_err(|error| Failure::new(format!("the password cannot be read ({error})")))?;
+    let text = line.expose();
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(Secret::from(text.strip_suffix('\r').unwrap_or(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_from_a_pipe_is_the_first_line_as_it_is() {
+        for (input, expected) in [
+            ("one two\n", "one two"),
+            ("one two", "one two"),
+            ("one two\r\nthree\n", "one two"),
+            (" spaces count \n", " spaces count "),
+            ("", ""),
+            ("\n", ""),
+        ] {
+            let password = first_line(input.as_bytes()).expect("it is text");
+            assert_eq!(password.expose(), expected, "{input:?}");
+        }
+        assert!(first_line(&b"\xff\n"[..]).is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! `goat-server serve`: from settings to a server at work, and to its end.
+//!
+//! The order: signals are caught first, so that a start that hangs can be ended; then the addresses
+//! are taken, so that a second server on one address ends before it touches anything; then state,
+//! keys and the first administrator. Ready is said when all of it is there, and not before.
+
+mod banner;
+
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use goat_core::Goat;
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::bootstrap::{Administrator, KeptFile, first_administrator};
+use crate::failure::Failure;
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::router;
+use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
+use crate::settings::{HttpSettings, Settings, Warning};
+use crate::state::AppState;
+use crate::wiring::{self, Wired};
+
+use super::console::{Console, answer};
+
+/// How often sessions whose time is over are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// How many of them at once, so that nobody waits long for the database.
+const PURGE_MOST: u32 = 1000;
+
+/// How long the database has to close; what it has committed is safe anyway.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(
+    settings: &Settings,
+    warnings: &[Warning],
+    console: &Console,
+) -> Result<(), Failure> {
+    logging::init(&settings.log)
+        .map_err(|error| Failure::new(format!("the log cannot be begun ({error})")))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let lifecycle = Lifecycle::new();
+    let second_signal = drain_on_signals(lifecycle.clone())
+        .map_err(|error| Failure::new(format!("signals cannot be caught ({error})")))?;
+    tokio::select! {
+        biased;
+        result = live(settings, console, &lifecycle) => result,
+        () = second_signal => Err(Failure::new("what was in flight was cut by the second signal")),
+    }
+}
+
+/// Starts, serves and ends.
+async fn live(
+    settings: &Settings,
+    console: &Console,
+    lifecycle: &Lifecycle,
+) -> Result<(), Failure> {
+    let started = tokio::select! {
+        biased;
+        () = lifecycle.draining() => return Ok(()),
+        started = Server::start(settings) => started?,
+    };
+    lifecycle.ready();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listening = %started.api.address,
+        metrics_listening = started.metrics.as_ref().map(|bound| bound.address.to_string()),
+        database = started.wired.storage.shown(),
+        data = %started.wired.data.path().display(),
+        "ready"
+    );
+    if console.is_for_people() && io::stdout().is_terminal() {
+        // A screen that cannot be written to is no reason not to serve.
+        let _ = answer(&started.banner(settings));
+    }
+    started.serve(settings, lifecycle).await
+}
+
+/// An address that is taken.
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    async fn to(variable: &str, wanted: SocketAddr) -> Result<Self, Failure> {
+        let bound = async {
+            let listener = TcpListener::bind(wanted).await?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        };
+        bound.await.map_err(|error: io::Error| match error.kind() {
+            // It may be free again in a moment: the server before this one is leaving, say.
+            io::ErrorKind::AddrInUse => {
+                Failure::new(format!("{variable}: {wanted} is in use by another program"))
+            }
+            _ => Failure::configuration(format!(
+                "{variable}: {wanted} cannot be listened on ({error})"
+            )),
+        })
+    }
+}
+
+/// All that a server stands on.
+struct Server {
+    api: Bound,
+    metrics: Option<Bound>,
+    wired: Wired,
+    counters: Arc<Metrics>,
+    administrator: Administrator,
+}
+
+impl Server {
+    async fn start(settings: &Settings) -> Result<Self, Failure> {
+        let unsupported = settings.unsupported();
+        if !unsupported.is_empty() {
+            return Err(Failure::from(unsupported.as_slice()));
+        }
+        let api = Bound::to("GOAT_LISTEN", settings.http.listen).await?;
+        let metrics = match settings.http.metrics_listen {
+            Some(address) => Some(Bound::to("GOAT_METRICS_LISTEN", address).await?),
+            None => None,
+        };
+        let counters = Metrics::new();
+        let wired = wiring::build(settings, Arc::clone(&counters) as _).await?;
+        let administrator =
+            first_administrator(&wired.goat, &settings.accounts, &settings.passwords, &wired.data)
+                .await?;
+        match &administrator {
+            Administrator::Found => {}
+            Administrator::Made => tracing::info!("the first administrator was made"),
+            Administrator::MadeWithGeneratedPassword(_) => tracing::info!(
+                password_file = %wired.data.path_of(KeptFile::AdminPassword).display(),
+                "the first administrator was made, with a generated password"
+            ),
+        }
+        wired.goat.ping().await?;
+        Ok(Self { api, metrics, wired, counters, administrator })
+    }
+
+    /// What a person at a terminal reads first.
+    fn banner(&self, settings: &Settings) -> String {
+        let metrics = self.metrics.as_ref().map(|bound| bound.address);
+        let password_file = self.wired.data.path_of(KeptFile::AdminPassword);
+        banner::text(&banner::Facts {
+            settings,
+            api: self.api.address,
+            metrics,
+            database: &self.wired.storage.shown(),
+            administrator: &self.administrator,
+            password_file: password_file.exists().then_some(password_file.as_path()),
+        })
+    }
+
+    /// Serves until the lifecycle drains and the last connection is gone.
+    async fn serve(self, settings: &Settings, lifecycle: &Lifecycle) -> Result<(), Failure> {
+        let Wired { goat, storage, .. } = self.wired;
+        let state = AppState {
+            goat: goat.clone(),
+            metrics: self.counters,
+            lifecycle: lifecycle.clone(),
+            http: Arc::new(settings.http.clone()),
+            limits: Arc::new(settings.limits.clone()),
+        };
+        let limits = serve_settings(&settings.http);
+        let api = serve(
+            self.api.listener,
+            router::router(state.clone()),
+            limits.clone(),
+            lifecycle.clone(),
+        );
+        let metrics = async {
+            match self.metrics {
+                Some(bound) => {
+                    let routes = router::metrics_router(state);
+                    serve(bound.listener, routes, limits, lifecycle.clone()).await
+                }
+                None => Served { cut: 0 },
+            }
+        };
+        let (api, metrics, ()) = tokio::join!(api, metrics, purge(&goat, lifecycle));
+        if timeout(CLOSE_WITHIN, storage.close()).await.is_err() {
+            tracing::warn!("the database did not close in time; what was committed is kept");
+        }
+        tracing::info!(cut = api.cut + metrics.cut, "stopped");
+        Ok(())
+    }
+}
+
+/// What a connection may cost.
+fn serve_settings(http: &HttpSettings) -> ServeSettings {
+    ServeSettings {
+        max_connections: http.max_connections,
+        header_timeout: http.header_timeout,
+        request_timeout: http.request_timeout,
+        idle_timeout: http.idle_timeout,
+        drain_delay: http.drain_delay,
+        shutdown_timeout: http.shutdown_timeout,
+    }
+}
+
+/// Removes sessions whose time is over, some every minute, until the server drains. They are dead
+/// already; this is for the disk.
+async fn purge(goat: &Goat, lifecycle: &Lifecycle) {
+    let mut ticks = interval(PURGE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let rounds = async {
+        loop {
+            ticks.tick().await;
+            match goat.sessions().purge(PURGE_MOST).await {
+                Ok(0) => {}
+                Ok(count) => tracing::debug!(count, "expired sessions were removed"),
+                Err(error) => tracing::warn!(%error, "expired sessions could not be removed"),
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = lifecycle.draining() => {}
+        () = rounds => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What a person at a terminal reads when the server is ready. It never goes into a log.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use goat_core::Quota;
+
+use crate::bootstrap::Administrator;
+use crate::settings::{Settings, show_duration};
+use crate::wiring::account_quota;
+
+/// What there is to say.
+pub(super) struct Facts<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) api: SocketAddr,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) database: &'a str,
+    pub(super) administrator: &'a Administrator,
+    /// Where a generated password is, if there is one.
+    pub(super) password_file: Option<&'a Path>,
+}
+
+/// The whole text.
+pub(super) fn text(facts: &Facts<'_>) -> String {
+    let Facts { settings, api, database, .. } = facts;
+    let base = url(*api);
+    let limits = &settings.limits;
+    let mut lines = vec![
+        ("listening on", base.clone()),
+        ("documentation", format!("{base}/api/docs")),
+        ("metrics", format!("{}/api/metrics", facts.metrics.map_or(base, url))),
+        ("data", format!("{} ({database})", settings.storage.data_dir.display())),
+        ("sign-in, sign-up", per(limits.auth, "client address")),
+        ("sign-in", per(account_quota(settings), "account")),
+        ("refresh", per(limits.refresh, "client address")),
+        ("public routes", per(limits.public, "client address")),
+        ("protected routes", per(limits.address, "client address")),
+        ("", per(limits.user, "user")),
+        ("administrator", settings.accounts.admin_email.clone()),
+    ];
+    if let Administrator::MadeWithGeneratedPassword(password) = facts.administrator {
+        lines.push(("password", password.expose().clone()));
+    }
+    match (facts.administrator, facts.password_file) {
+        (Administrator::Found, Some(path)) => {
+            lines.push(("", format!("the first password is in {}", path.display())));
+        }
+        (_, Some(path)) => lines.push(("", format!("kept in {}", path.display()))),
+        _ => {}
+    }
+    let mut text = format!("\ngoat-server {}\n\n", env!("CARGO_PKG_VERSION"));
+    for (name, value) in lines {
+        text.push_str(&format!("  {name:18}{value}\n"));
+    }
+    text.push('\n');
+    text
+}
+
+/// Where a browser on this machine finds it.
+fn url(address: SocketAddr) -> String {
+    let host = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}", SocketAddr::new(host, address.port()))
+}
+
+/// A limit in words.
+fn per(quota: Option<Quota>, whom: &str) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1, "a second"), (60, "a minute"), (3600, "an hour"), (86_400, "a day")];
+    let Some(quota) = quota else { return format!("no limit per {whom}") };
+    let unit = UNITS.iter().find(|(seconds, _)| quota.window() == Duration::from_secs(*seconds));
+    let window =
+        unit.map_or_else(|| format!("in {}", show_duration(quota.window())), |unit| unit.1.into());
+    format!("{} {window} per {whom}", quota.limit())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::Flags;
+
+    fn settings(environment: &[(&str, &str)]) -> Settings {
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        let file = Path::new("there-is-no.env");
+        Settings::load(environment, &Flags::default(), file).expect("sound settings").0
+    }
+
+    #[test]
+    fn the_first_screen_says_where_everything_is() {
+        let settings =
+            settings(&[("GOAT_RATE_LIMIT_USER", "off"), ("GOAT_RATE_LIMIT_REFRESH", "9/90s")]);
+        let text = text(&Facts {
+            settings: &settings,
+            api: "0.0.0.0:8080".parse().expect("an address"),
+            metrics: None,
+            database: "SQLite in ./data/goat.db",
+            administrator: &Administrator::MadeWithGeneratedPassword("abcde-fghij".into()),
+            password_file: Some(Path::new("./data/admin-password")),
+        });
+        for piece in [
+            "http://127.0.0.1:8080\n",
+            "http://127.0.0.1:8080/api/docs\n",
+            "http://127.0.0.1:8080/api/metrics\n",
+            "./data (SQLite in ./data/goat.db)\n",
+            "5 a minute per client address\n",
+            "50 a minute per account\n",
+            "9 in 90s per client address\n",
+            "no limit per user\n",
+            "admin@goat.local\n",
+            "abcde-fghij\n",
+            "kept in ./data/admin-password\n",
+        ] {
+            assert!(text.contains(piece), "{piece} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_every_interface_is_shown_as_one_that_can_be_opened() {
+        for (address, expected) in [
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("192.0.2.1:80", "http://192.0.2.1:80"),
+        ] {
+            assert_eq!(url(address.parse().expect("an address")), expected);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The job that runs beside the server.
+
+use std::sync::Arc;
+
+use goat_core::auth::{Login, SignUp};
+use goat_core::session::Origin;
+use goat_core::testing::{ManualClock, PlainHasher};
+use goat_core::token::TokenKeys;
+use goat_core::{Email, Stores};
+use tokio::time::sleep;
+
+use super::*;
+
+/// A goat with a session whose time is over.
+async fn with_an_expired_session() -> Goat {
+    let clock = Arc::new(ManualClock::default());
+    let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
+        .hasher(Arc::new(PlainHasher::default()))
+        .clock(Arc::clone(&clock) as _)
+        .build()
+        .expect("a goat");
+    let (email, password) = ("ann@example.org", "a walk on a short pier");
+    let sign_up = SignUp {
+        email: Email::parse(email).expect("an address"),
+        password: password.into(),
+        origin: Origin::default(),
+    };
+    goat.sign_up(sign_up).await.expect("a user");
+    let login = Login { email: email.into(), password: password.into(), origin: Origin::default() };
+    goat.login(login).await.expect("a session");
+    clock.advance(Duration::from_secs(365 * 86_400));
+    goat
+}
+
+async fn left(goat: &Goat) -> u64 {
+    goat.sessions().purge(PURGE_MOST).await.expect("the store answers")
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_sessions_are_removed_beside_the_server_until_it_drains() {
+    assert_eq!(left(&with_an_expired_session().await).await, 1, "there is something to remove");
+
+    let goat = with_an_expired_session().await;
+    let lifecycle = Lifecycle::new();
+    let job = tokio::spawn({
+        let (goat, lifecycle) = (goat.clone(), lifecycle.clone());
+        async move { purge(&goat, &lifecycle).await }
+    });
+    sleep(PURGE_EVERY * 2).await;
+    assert!(!job.is_finished());
+    lifecycle.drain();
+    job.await.expect("it ends with the server");
+    assert_eq!(left(&goat).await, 0);
+}

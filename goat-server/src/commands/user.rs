@@ -1,0 +1,283 @@
+//! `goat-server user …`: acts on users past the API, for whoever has the machine.
+//!
+//! Every change goes through the services of goat-core as the system itself, so that the rules that
+//! hold for everyone (the last administrator, say) hold here. A server that runs sees it within
+//! `GOAT_SESSION_CACHE_STALENESS`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use goat_core::event::NoObserver;
+use goat_core::user::{NewUser, UserFilter};
+use goat_core::{
+    Actor, Email, Error, ErrorKind, Goat, PAGE_MAXIMUM, PageRequest, Role, Status, Timestamp, User,
+};
+
+use crate::cli::{UserCommand, Whose};
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::wiring::{self, Wired};
+
+use super::console::answer;
+use super::password;
+
+pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
+    let Wired { goat, storage, .. } = wiring::build(settings, Arc::new(NoObserver)).await?;
+    let done = match command {
+        UserCommand::Create { email, role, status } => create(&goat, &email, &role, &status).await,
+        UserCommand::List => list(&goat).await,
+        UserCommand::SetRole { email, role } => set_role(&goat, &email, &role).await,
+        UserCommand::SetStatus { email, status } => set_status(&goat, &email, &status).await,
+        UserCommand::ResetPassword { email } => reset_password(&goat, &email).await,
+        UserCommand::RevokeSessions(whose) => revoke_sessions(&goat, whose).await,
+    };
+    storage.close().await;
+    done
+}
+
+fn system() -> Actor {
+    Actor::system("command line")
+}
+
+async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<(), Failure> {
+    // All that can be wrong is told before somebody types a password.
+    let email = parse_email(email)?;
+    let role = find_role(goat, role)?;
+    let status = parse_status(status)?;
+    if goat.users().find_by_email(&email).await.map_err(explain)?.is_some() {
+        return Err(explain(ErrorKind::EmailTaken.into()));
+    }
+    let new = NewUser { email, password: password::ask()?, role, status };
+    let user = goat.users().create(system(), new).await.map_err(explain)?;
+    answer(&format!("created {}: {}, {}\n", user.email.as_str(), user.role, user.status))
+}
+
+async fn list(goat: &Goat) -> Result<(), Failure> {
+    let mut table = Table::new(["E-MAIL", "ROLE", "STATUS", "CREATED", "LAST SIGN-IN"]);
+    for_every_user(goat, async |user| {
+        table.push([
+            user.email.as_str().to_owned(),
+            user.role.to_string(),
+            user.status.to_string(),
+            show_time(user.created_at),
+            user.last_login_at.map_or_else(|| "never".to_owned(), show_time),
+        ]);
+        Ok(())
+    })
+    .await?;
+    answer(&table.text())
+}
+
+async fn set_role(goat: &Goat, email: &str, role: &str) -> Result<(), Failure> {
+    let user = find_user(goat, email).await?;
+    let role = find_role(goat, role)?;
+    let user = goat.users().change_role(system(), user.id, role).await.map_err(explain)?;
+    answer(&format!("{} has the role {}\n", user.email.as_str(), user.role))
+}
+
+async fn set_status(goat: &Goat, email: &str, status: &str) -> Result<(), Failure> {
+    let user = find_user(goat, email).await?;
+    let status = parse_status(status)?;
+    let user = goat.users().change_status(system(), user.id, status).await.map_err(explain)?;
+    answer(&format!("{} is {}\n", user.email.as_str(), user.status))
+}
+
+async fn reset_password(goat: &Goat, email: &str) -> Result<(), Failure> {
+    let user = find_user(goat, email).await?;
+    let password = password::ask()?;
+    let user = goat.users().reset_password(system(), user.id, password).await.map_err(explain)?;
+    answer(&format!("{} has a new password, and no session\n", user.email.as_str()))
+}
+
+async fn revoke_sessions(goat: &Goat, whose: Whose) -> Result<(), Failure> {
+    let email = match whose {
+        Whose::User(email) => email,
+        Whose::Everyone => {
+            let Revoked { users, sessions } = revoke_everyones(goat).await?;
+            return answer(&format!("ended {sessions} sessions of {users} users\n"));
+        }
+    };
+    let user = find_user(goat, &email).await?;
+    let ended = goat.sessions().revoke_all_of(system(), user.id).await.map_err(explain)?;
+    answer(&format!("ended {ended} sessions of {}\n", user.email.as_str()))
+}
+
+/// How many sessions were ended, of how many users.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Revoked {
+    users: u64,
+    sessions: u64,
+}
+
+/// Also for whoever has no session that is known: after a restore, one that the backup does not
+/// have may live on somewhere else, and the raised epoch ends it (R9).
+async fn revoke_everyones(goat: &Goat) -> Result<Revoked, Failure> {
+    let mut revoked = Revoked::default();
+    let done = for_every_user(goat, async |user| {
+        match goat.sessions().revoke_all_of(system(), user.id).await {
+            Ok(ended) => revoked.sessions += ended,
+            // Deleted meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(explain(error)),
+        }
+        revoked.users += 1;
+        Ok(())
+    });
+    done.await.map_err(|failure| {
+        failure.with_advice("some users' sessions are not ended yet: run it again")
+    })?;
+    Ok(revoked)
+}
+
+/// Goes through all users, the newest first.
+async fn for_every_user(
+    goat: &Goat,
+    mut act: impl AsyncFnMut(User) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let page = PageRequest::new(1, PAGE_MAXIMUM).unwrap_or_default();
+    let mut filter = UserFilter { page, ..UserFilter::default() };
+    loop {
+        let users = goat.users().list_all(filter.clone()).await.map_err(explain)?.users;
+        let Some(last) = users.last() else { return Ok(()) };
+        filter.after = Some(last.id);
+        for user in users {
+            act(user).await?;
+        }
+    }
+}
+
+async fn find_user(goat: &Goat, email: &str) -> Result<User, Failure> {
+    let email = parse_email(email)?;
+    let found = goat.users().find_by_email(&email).await.map_err(explain)?;
+    found.ok_or_else(|| explain(ErrorKind::NotFound.into()))
+}
+
+fn parse_email(text: &str) -> Result<Email, Failure> {
+    Email::parse(text).map_err(|error| Failure::new(format!("the e-mail address {error}")))
+}
+
+fn find_role(goat: &Goat, name: &str) -> Result<Role, Failure> {
+    goat.roles().get(name).ok_or_else(|| {
+        let names: Vec<String> = goat.roles().names().iter().map(ToString::to_string).collect();
+        Failure::new(format!("the role must be one of {}", names.join(", ")))
+    })
+}
+
+fn parse_status(text: &str) -> Result<Status, Failure> {
+    let names = Status::ALL.map(Status::as_str).join(", ");
+    Status::parse(text).ok_or_else(|| Failure::new(format!("the status must be one of {names}")))
+}
+
+/// What the operator is told: the rule that was in the way, or what is broken.
+fn explain(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound => Failure::new("no user has this e-mail address"),
+        ErrorKind::EmailTaken => Failure::new("another user has this e-mail address"),
+        ErrorKind::Invalid => {
+            let faults: Vec<String> = error
+                .violations()
+                .iter()
+                .map(|violation| format!("the {} {}", violation.field, violation.message))
+                .collect();
+            Failure::new(faults.join("; "))
+        }
+        ErrorKind::LastAdministrator | ErrorKind::InvalidTransition => {
+            Failure::new(error.client_message())
+        }
+        _ => Failure::from(error),
+    }
+}
+
+/// RFC 3339, to the second.
+fn show_time(time: Timestamp) -> String {
+    jiff::Timestamp::from_second(time.as_seconds())
+        .map_or_else(|_| "unknown".to_owned(), |time| time.to_string())
+}
+
+/// Columns that are as wide as what stands in them.
+struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    fn new(heading: [&str; N]) -> Self {
+        Self { rows: vec![heading.map(str::to_owned)] }
+    }
+
+    fn push(&mut self, row: [String; N]) {
+        self.rows.push(row);
+    }
+
+    fn text(&self) -> String {
+        let mut widths = [0; N];
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "{cell:width$}  ");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use goat_core::Stores;
+    use goat_core::auth::{Login, SignUp};
+    use goat_core::session::Origin;
+    use goat_core::testing::PlainHasher;
+    use goat_core::token::TokenKeys;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_stands_in_them() {
+        let mut table = Table::new(["A", "LONG"]);
+        table.push(["wider".to_owned(), "x".to_owned()]);
+        assert_eq!(table.text(), "A      LONG\nwider  x\n");
+    }
+
+    /// R9.
+    #[tokio::test]
+    async fn sessions_of_everyone_end_also_beyond_one_page_of_users() {
+        let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
+            .hasher(Arc::new(PlainHasher::default()))
+            .build()
+            .expect("a goat");
+        let count = u64::from(2 * PAGE_MAXIMUM + 1);
+        let mut tokens = Vec::new();
+        for number in 0..count {
+            let (email, password) = (format!("user{number}@example.org"), "a walk on a short pier");
+            let sign_up = SignUp {
+                email: Email::parse(&email).expect("an address"),
+                password: password.into(),
+                origin: Origin::default(),
+            };
+            goat.sign_up(sign_up).await.expect("a user");
+            let login =
+                Login { email: email.into(), password: password.into(), origin: Origin::default() };
+            let signed_in = goat.login(login).await.expect("a session").value;
+            tokens.push(signed_in.tokens.access_token);
+        }
+        let revoked = revoke_everyones(&goat).await.expect("the store answers");
+        assert_eq!(revoked, Revoked { users: count, sessions: count });
+        for token in tokens {
+            let refused = goat.authenticate(token.expose()).await.expect_err("the session is over");
+            assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
+        }
+    }
+
+    #[test]
+    fn a_time_is_shown_to_the_second() {
+        assert_eq!(show_time(Timestamp::from_millis(1_767_225_600_999)), "2026-01-01T00:00:00Z");
+    }
+}

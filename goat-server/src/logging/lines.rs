@@ -1,0 +1,159 @@
+//! The layer that writes lines: one event, one line, one write.
+
+use std::io::Write as _;
+
+use serde::Serializer as _;
+use serde::ser::SerializeMap as _;
+use serde_json::Value;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::Fields;
+use super::text::{SafeJson, push_escaped, push_value};
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// A JSON object.
+    Json,
+    /// For people.
+    Pretty {
+        /// Whether the terminal is told colours.
+        colours: bool,
+    },
+}
+
+/// The members that every line has.
+const RESERVED: [&str; 3] = ["timestamp", "level", "target"];
+
+#[derive(Debug)]
+pub(super) struct Lines<W> {
+    look: Look,
+    writer: W,
+}
+
+impl<W> Lines<W> {
+    pub(super) fn new(look: Look, writer: W) -> Self {
+        Self { look, writer }
+    }
+}
+
+impl<S, W> Layer<S> for Lines<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        // Formatted before the span is locked: a value may log while it formats.
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        if let Some(span) = context.span(id)
+            && let Some(known) = span.extensions_mut().get_mut::<Fields>()
+        {
+            known.extend(&fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut own = Fields::default();
+        event.record(&mut own);
+        let message = own.remove("message").unwrap_or_default();
+        // From the outermost span inwards, and the event last: the nearer wins.
+        let mut fields = Fields::default();
+        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(known) = span.extensions().get::<Fields>() {
+                fields.extend(known);
+            }
+        }
+        fields.remove("message");
+        fields.extend(&own);
+        let now = format!("{:.3}", jiff::Timestamp::now());
+        let line = match self.look {
+            Look::Json => json(&now, event.metadata(), &message, &fields),
+            Look::Pretty { colours } => {
+                pretty(&now, event.metadata(), &message, &fields, colours).into_bytes()
+            }
+        };
+        // A line that cannot be written is lost; there is nowhere to say so.
+        let _ = self.writer.make_writer_for(event.metadata()).write_all(&line);
+    }
+}
+
+fn json(now: &str, metadata: &Metadata<'_>, message: &Value, fields: &Fields) -> Vec<u8> {
+    let mut line = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, SafeJson);
+    let written = serializer.serialize_map(None).and_then(|mut map| {
+        map.serialize_entry("timestamp", now)?;
+        map.serialize_entry("level", metadata.level().as_str())?;
+        map.serialize_entry("target", metadata.target())?;
+        map.serialize_entry("message", message.as_str().unwrap_or_default())?;
+        for (name, value) in fields.iter() {
+            if RESERVED.contains(&name) {
+                map.serialize_entry(&format!("field.{name}"), value)?;
+            } else {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    });
+    // Texts and numbers into memory: nothing of that fails, and half a line would be no object.
+    if written.is_err() {
+        line.clear();
+        line.extend_from_slice(b"{}");
+    }
+    line.push(b'\n');
+    line
+}
+
+fn pretty(
+    now: &str,
+    metadata: &Metadata<'_>,
+    message: &Value,
+    fields: &Fields,
+    colours: bool,
+) -> String {
+    let mut line = String::with_capacity(256);
+    let paint = |line: &mut String, colour: &str, text: &str| {
+        if colours {
+            line.extend(["\x1b[", colour, "m", text, "\x1b[0m"]);
+        } else {
+            line.push_str(text);
+        }
+    };
+    let (colour, level) = match *metadata.level() {
+        Level::ERROR => ("31", "ERROR"),
+        Level::WARN => ("33", " WARN"),
+        Level::INFO => ("32", " INFO"),
+        Level::DEBUG => ("34", "DEBUG"),
+        Level::TRACE => ("35", "TRACE"),
+    };
+    paint(&mut line, "2", now);
+    line.push(' ');
+    paint(&mut line, colour, level);
+    line.push(' ');
+    paint(&mut line, "2", metadata.target());
+    line.push_str(": ");
+    push_escaped(&mut line, message.as_str().unwrap_or_default());
+    for (name, value) in fields.iter() {
+        line.push(' ');
+        paint(&mut line, "2", name);
+        line.push('=');
+        match value {
+            Value::String(text) => push_value(&mut line, text),
+            other => line.push_str(&other.to_string()),
+        }
+    }
+    line.push('\n');
+    line
+}

@@ -1,0 +1,49 @@
+use super::*;
+
+/// L1: others' code at `debug` and `trace` may print what it has in hand.
+#[test]
+fn what_is_not_goats_goes_no_lower_than_info_whatever_is_asked_for() {
+    for directives in ["trace", "h2=trace,hyper=trace,sqlx=debug,goat_core=trace", "trace,h2=trace"]
+    {
+        let (log, _guard) = Log::begin(directives, Look::Json);
+        tracing::trace!(target: "h2::codec", "authorization: canary");
+        tracing::debug!(target: "hyper::proto", "authorization: canary");
+        tracing::debug!(target: "sqlx::query", "canary");
+        tracing::trace!(target: "goat_core_impostor", "canary");
+        tracing::trace!(target: "goat_core::auth", "own");
+        tracing::info!(target: "sqlx::migrate", "theirs");
+        let text = log.text();
+        assert!(!text.contains("canary"), "{text}");
+        assert!(text.contains("own"), "{text}");
+    }
+}
+
+#[test]
+fn the_operator_may_ask_for_less() {
+    let (log, _guard) = Log::begin("warn,goat_core=error,sqlx=off", Look::Json);
+    tracing::info!(target: "goat_server", "quiet");
+    tracing::warn!(target: "goat_core", "quiet");
+    tracing::error!(target: "sqlx", "quiet");
+    tracing::warn!(target: "goat_server", "loud");
+    let messages: Vec<_> = log.objects().iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(messages, ["loud"]);
+}
+
+#[test]
+fn lines_of_a_quiet_filter_still_know_their_request() {
+    let (log, _guard) = Log::begin("off,goat_core=warn", Look::Json);
+    let request = tracing::error_span!(
+        target: super::super::request::TARGET,
+        super::super::request::SPAN,
+        request_id = "order-17"
+    );
+    request.in_scope(|| tracing::warn!(target: "goat_core::auth", "deep within"));
+    let lines = log.objects();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["request_id"], "order-17");
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_is_an_error() {
+    assert!(subscriber("goat_core=loud", Look::Json, Log::default()).is_err());
+}

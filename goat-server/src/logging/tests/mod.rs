@@ -1,0 +1,55 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod forging;
+mod levels;
+mod requests;
+mod secrets;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{Look, subscriber};
+
+/// What was written.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Logs on this thread, until the guard is dropped.
+    fn begin(directives: &str, look: Look) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = subscriber(directives, look, log.clone()).unwrap();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Every line as an object.
+    fn objects(&self) -> Vec<Map<String, Value>> {
+        self.text().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}

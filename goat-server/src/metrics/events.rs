@@ -1,0 +1,54 @@
+//! Goat's events, counted and written to the log.
+
+use std::time::Duration;
+
+use goat_core::event::{Event, EventKind, Observer};
+
+use super::{EventLabel, Metrics, OperationLabel, OutcomeLabel, ReasonLabel};
+use crate::logging;
+
+impl Metrics {
+    fn login(&self, outcome: &'static str) {
+        self.logins.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    fn refresh(&self, outcome: &'static str) {
+        self.refreshes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    fn sessions_ended(&self, reason: &'static str, count: u64) {
+        self.sessions_ended.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, event: &Event) {
+        logging::audit(event);
+        self.events.get_or_create(&EventLabel { event: event.kind.name() }).inc();
+        match &event.kind {
+            EventKind::SignedIn => self.login("success"),
+            EventKind::SignInFailed(kind) => self.login(kind.code()),
+            EventKind::Refreshed => self.refresh("success"),
+            EventKind::RefreshRepeated => self.refresh("repeated"),
+            EventKind::RefreshFailed(kind) => self.refresh(kind.code()),
+            EventKind::TokenReused => {
+                self.refresh("reused");
+                self.sessions_ended("reused", 1);
+            }
+            EventKind::SignedOut => self.sessions_ended("signed-out", 1),
+            EventKind::SessionsRevoked(count) => self.sessions_ended("revoked", *count),
+            EventKind::SessionsDisplaced(count) => self.sessions_ended("displaced", *count),
+            EventKind::Limited(limit) => self.denied(limit),
+            // Its name is counted.
+            _ => {}
+        }
+    }
+
+    fn store_called(&self, operation: &'static str, took: Duration, failed: bool) {
+        let labels = OperationLabel { operation };
+        self.store_calls.get_or_create(&labels).inc();
+        self.store_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        // Made at the first call, so that a rate over it begins at zero.
+        self.store_errors.get_or_create(&labels).inc_by(u64::from(failed));
+    }
+}

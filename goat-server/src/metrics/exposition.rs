@@ -1,0 +1,210 @@
+//! What a scrape is answered: OpenMetrics 1.0, or the older text format of Prometheus, 0.0.4.
+//!
+//! The encoder writes OpenMetrics only. The older format differs in a few lines, which
+//! [`to_prometheus_text`] brings over: a counter's `TYPE` and `HELP` carry the name of its sample
+//! with `_total`, an info is a gauge whose name ends in `_info`, there is no `UNIT` and no `EOF`,
+//! and what OpenMetrics calls `unknown` is `untyped`.
+
+use std::fmt;
+
+use goat_core::Goat;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::Metrics;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl Metrics {
+    /// All that is counted, with what `goat` counts itself: the content type and the body.
+    ///
+    /// OpenMetrics where the value of `Accept` names it and does not like plain text better, else
+    /// the text format of Prometheus, which everything reads.
+    #[must_use]
+    pub fn expose(&self, goat: &Goat, accept: Option<&str>) -> (&'static str, String) {
+        let mut body = String::with_capacity(16 * 1024);
+        if self.encode(goat, &mut body).is_err() {
+            // To write to a text does not fail; if it did, half of it would be no exposition.
+            tracing::error!("metrics could not be encoded; this is a bug");
+            body.clear();
+        }
+        if accept.is_some_and(prefers_open_metrics) {
+            body.push_str("# EOF\n");
+            (OPEN_METRICS, body)
+        } else {
+            (PROMETHEUS, to_prometheus_text(&body))
+        }
+    }
+
+    fn encode(&self, goat: &Goat, body: &mut String) -> fmt::Result {
+        text::encode_registry(body, &self.registry)?;
+        text::encode_registry(body, &read(goat))
+    }
+}
+
+/// What goat counts itself, as it is now.
+fn read(goat: &Goat) -> Registry {
+    let mut registry = Registry::default();
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        registry.register(name, help, ConstGauge::new(value));
+    };
+    let hashes = goat.hash_load();
+    let cache = goat.sessions().cache_counts();
+    let limits = goat.limits().load();
+    gauge("goat_password_hashes_running", "Passwords being hashed", hashes.running as u64);
+    gauge("goat_password_hashes_waiting", "Passwords waiting to be hashed", hashes.waiting as u64);
+    gauge("goat_session_cache_entries", "Verdicts on sessions that are remembered", cache.entries);
+    if let Some(limits) = limits {
+        gauge("goat_limit_keys", "Counters of limits in this process", limits.keys);
+    }
+    let mut counter = |name: &str, help: &str, value: u64| {
+        registry.register(name, help, ConstCounter::new(value));
+    };
+    counter("goat_session_cache_hits", "Questions that the cache answered", cache.hits);
+    counter("goat_session_cache_misses", "Questions that went to the store", cache.misses);
+    counter(
+        "goat_session_cache_evictions",
+        "Verdicts dropped after a change or for room",
+        cache.evictions,
+    );
+    if let Some(limits) = limits {
+        counter(
+            "goat_limit_overflows",
+            "Calls that shared a counter because the table was full",
+            limits.overflowed,
+        );
+    }
+    registry
+}
+
+/// Whether an `Accept` asks for OpenMetrics in a version that this is, and rather than plain text.
+fn prefers_open_metrics(accept: &str) -> bool {
+    let (mut open_metrics, mut plain) = (0.0_f32, 0.0_f32);
+    for element in accept.split(',') {
+        let mut parts = element.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let (mut quality, mut version) = (1.0_f32, None);
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim().to_ascii_lowercase().as_str() {
+                // What is no number asks for nothing.
+                "q" => quality = value.trim().parse().unwrap_or(0.0),
+                "version" => version = Some(value.trim().trim_matches('"').to_owned()),
+                _ => {}
+            }
+        }
+        match (media.as_str(), version.as_deref()) {
+            ("application/openmetrics-text", None | Some("1.0.0")) => {
+                open_metrics = open_metrics.max(quality);
+            }
+            ("text/plain", None | Some("0.0.4")) => plain = plain.max(quality),
+            _ => {}
+        }
+    }
+    open_metrics > 0.0 && open_metrics >= plain
+}
+
+/// Turns what the encoder writes into the older format, line by line.
+fn to_prometheus_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut lines = open_metrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(help) = line.strip_prefix("# HELP ") else {
+            if !line.starts_with("# UNIT ") && line != "# EOF" {
+                push(&mut text, &[line]);
+            }
+            continue;
+        };
+        // A family begins with HELP, and its TYPE is the next line.
+        let (name, help) = help.split_once(' ').unwrap_or((help, ""));
+        let kind = lines
+            .next_if(|line| line.starts_with("# TYPE "))
+            .and_then(|line| line.rsplit(' ').next())
+            .unwrap_or("unknown");
+        let (suffix, kind) = match kind {
+            "counter" => ("_total", "counter"),
+            "info" => ("_info", "gauge"),
+            "unknown" => ("", "untyped"),
+            other => ("", other),
+        };
+        push(&mut text, &["# HELP ", name, suffix, " ", help]);
+        push(&mut text, &["# TYPE ", name, suffix, " ", kind]);
+    }
+    text
+}
+
+fn push(text: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| text.push_str(part));
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_metrics_is_for_those_who_ask_for_it() {
+        // As Prometheus asks, since 2.49 and before.
+        let asked = [
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3",
+            "application/openmetrics-text",
+            "APPLICATION/OpenMetrics-Text ; Version=\"1.0.0\"",
+        ];
+        for accept in asked {
+            assert!(prefers_open_metrics(accept), "{accept}");
+        }
+        let others = [
+            "",
+            "*/*",
+            "text/plain",
+            "text/html, */*;q=0.1",
+            "application/openmetrics-text;version=0.0.1",
+            "application/openmetrics-text;version=2.0.0",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;q=much",
+            "text/plain;q=0.9, application/openmetrics-text;q=0.8",
+            ";;;=,,q=1",
+        ];
+        for accept in others {
+            assert!(!prefers_open_metrics(accept), "{accept}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_brought_over_to_the_older_format() {
+        let open_metrics = "\
+# HELP a Counted.
+# TYPE a counter
+a_total{x=\"# EOF\"} 1
+# HELP b_seconds Timed.
+# TYPE b_seconds gauge
+# UNIT b_seconds seconds
+b_seconds 2.5
+# HELP c Told.
+# TYPE c info
+c_info{version=\"1\"} 1
+# HELP d Who knows.
+# TYPE d unknown
+d 3
+# EOF
+";
+        let expected = "\
+# HELP a_total Counted.
+# TYPE a_total counter
+a_total{x=\"# EOF\"} 1
+# HELP b_seconds Timed.
+# TYPE b_seconds gauge
+b_seconds 2.5
+# HELP c_info Told.
+# TYPE c_info gauge
+c_info{version=\"1\"} 1
+# HELP d Who knows.
+# TYPE d untyped
+d 3
+";
+        assert_eq!(to_prometheus_text(open_metrics), expected);
+    }
+}

@@ -1,0 +1,36 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod formats;
+mod parser;
+mod recording;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use goat_core::testing::{ManualClock, PlainHasher};
+use goat_core::token::TokenKeys;
+use goat_core::{Goat, Stores};
+
+use super::Metrics;
+
+/// A goat in memory whose stores and events are counted.
+fn goat(metrics: &Arc<Metrics>) -> Goat {
+    let clock = ManualClock::default();
+    let stores = Stores::memory().watched(
+        Duration::from_secs(2),
+        Arc::clone(metrics) as _,
+        Arc::new(clock.clone()),
+    );
+    Goat::builder(stores, TokenKeys::generate())
+        .hasher(Arc::new(PlainHasher::default()))
+        .clock(Arc::new(clock))
+        .observer(Arc::clone(metrics) as _)
+        .build()
+        .unwrap()
+}
+
+/// The value of a sample in the text format of Prometheus.
+fn sample(metrics: &Metrics, goat: &Goat, name: &str) -> Option<f64> {
+    let (_, text) = metrics.expose(goat, None);
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}

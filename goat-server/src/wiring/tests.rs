@@ -1,0 +1,147 @@
+//! What settings become, and which databases and peppers are refused.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use goat_core::event::NoObserver;
+use goat_core::user::NewUser;
+use goat_core::{Actor, Email, Status};
+
+use super::*;
+use crate::bootstrap::KeptFile;
+use crate::settings::{EXIT_STATUS, Flags};
+
+const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";
+const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
+
+fn settings(folder: &Path, variables: &[(&str, &str)]) -> Settings {
+    let data = folder.join("data").display().to_string();
+    let mut all = vec![("GOAT_DATA_DIR", data.as_str())];
+    all.extend(variables);
+    let environment = all.iter().map(|(name, value)| (name.into(), value.into()));
+    let file = folder.join("there-is-no.env");
+    Settings::load(environment, &Flags::default(), &file).expect("sound settings").0
+}
+
+async fn wire(folder: &Path, variables: &[(&str, &str)]) -> Result<Wired, Failure> {
+    build(&settings(folder, variables), Arc::new(NoObserver)).await
+}
+
+async fn refused(folder: &Path, variables: &[(&str, &str)]) -> String {
+    let failure = wire(folder, variables).await.expect_err("a refusal");
+    assert_eq!(failure.exit_status(), EXIT_STATUS);
+    failure.to_string()
+}
+
+/// A folder with a database in which somebody has a password.
+async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wired = wire(folder.path(), variables).await.expect("a goat");
+    let new = NewUser {
+        email: Email::parse("ann@example.org").expect("an address"),
+        password: "seven lamps over the quay".into(),
+        role: wired.goat.roles().get("client").expect("a role"),
+        status: Status::Active,
+    };
+    wired.goat.users().create(Actor::system("test"), new).await.expect("a user");
+    wired.storage.close().await;
+    folder
+}
+
+#[test]
+fn an_account_may_be_tried_ten_times_as_often_as_an_address_may_try() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (auth, expected) in [
+        ("5/1m", Some(Quota::per_minute(50))),
+        ("7/90s", Some(Quota::new(70, Duration::from_secs(90)))),
+        ("off", None),
+    ] {
+        let settings = settings(folder.path(), &[("GOAT_RATE_LIMIT_AUTH", auth)]);
+        assert_eq!(account_quota(&settings), expected, "{auth}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_given_is_not_generated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let given = [("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_PASSWORD_PEPPER", PEPPER)];
+    let wired = wire(folder.path(), &given).await.expect("a goat");
+    for file in [KeptFile::TokenKey, KeptFile::Pepper, KeptFile::AdminPassword] {
+        assert!(!wired.data.path_of(file).exists(), "{file:?}");
+    }
+}
+
+/// P5.
+#[tokio::test]
+async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
+    let folder = in_use(&[]).await;
+    let pepper = folder.path().join("data/pepper");
+    let kept = fs::read(&pepper).expect("it is there");
+    fs::remove_file(&pepper).expect("it is ours");
+    for _ in 0..2 {
+        let sentence = refused(folder.path(), &[]).await;
+        assert!(sentence.contains("data/pepper is missing"), "{sentence}");
+        assert!(!pepper.exists());
+    }
+    // The file, given as the setting, is the same pepper.
+    let text = String::from_utf8(kept).expect("text");
+    let given = [("GOAT_PASSWORD_PEPPER", text.trim_end())];
+    wire(folder.path(), &given).await.expect("the pepper is back");
+}
+
+/// P5.
+#[tokio::test]
+async fn another_pepper_than_the_stored_passwords_need_is_refused() {
+    let folder = in_use(&[]).await;
+    let sentence = refused(folder.path(), &[("GOAT_PASSWORD_PEPPER", PEPPER)]).await;
+    assert!(sentence.starts_with("GOAT_PASSWORD_PEPPER: "), "{sentence}");
+    assert!(sentence.contains("the file pepper"), "{sentence}");
+    assert!(!sentence.contains(PEPPER), "{sentence}");
+
+    let data = DataDir::new(folder.path().join("data"));
+    fs::remove_file(data.path_of(KeptFile::Pepper)).expect("it is ours");
+    data.read_or_make(KeptFile::Pepper, || PEPPER.into()).expect("it is made");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("data/pepper: ") && !sentence.contains(PEPPER), "{sentence}");
+}
+
+/// J7.
+#[tokio::test]
+async fn a_token_key_that_is_none_is_refused_and_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = DataDir::new(folder.path().join("data"));
+    data.read_or_make(KeptFile::TokenKey, || "not a key".into()).expect("it is made");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("jwt-key.pem: token key 1 "), "{sentence}");
+    assert!(!sentence.contains("not a key"), "{sentence}");
+    let kept = data.read(KeptFile::TokenKey).expect("it is private").expect("it is there");
+    assert_eq!(kept.expose(), "not a key");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_missing_is_refused_where_nothing_may_be_migrated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sentence = refused(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await;
+    assert!(sentence.contains("goat-server migrate"), "{sentence}");
+    let settings = settings(folder.path(), &[]);
+    let data = DataDir::new(&settings.storage.data_dir);
+    let storage = Storage::open(&settings.storage, &data).await.expect("a database");
+    assert_eq!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 1);
+    assert_eq!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
+    wire(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await.expect("a goat");
+}
+
+#[tokio::test]
+async fn what_is_not_built_yet_is_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sentence = refused(
+        folder.path(),
+        &[("DATABASE_URL", "postgres://u:canary@db/goat"), ("REDIS_URL", "redis://:canary@r")],
+    )
+    .await;
+    assert_eq!(sentence.lines().count(), 2, "{sentence}");
+    assert!(sentence.contains("DATABASE_URL: PostgreSQL is not built yet"), "{sentence}");
+    assert!(!sentence.contains("canary"), "{sentence}");
+    assert!(!folder.path().join("data").exists());
+}
