@@ -5,7 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod extract;
 pub mod failure;
-pub mod http;
+mod http;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;

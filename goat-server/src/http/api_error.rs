@@ -9,7 +9,7 @@ use goat_tower::Denial;
 /// The answer is the error's problem document; the error itself stays in the response's extensions
 /// as a [`Denial`], with its cause, for the log.
 #[derive(Debug)]
-pub struct ApiError(Denial);
+pub(crate) struct ApiError(Denial);
 
 impl ApiError {
     /// Names the permissions that are missing, for the challenge.

@@ -10,7 +10,7 @@ pub(crate) mod problems;
 mod request_id;
 mod security_headers;
 
-pub use api_error::ApiError;
+pub(crate) use api_error::ApiError;
 pub(crate) use cors::Cors;
 pub(crate) use envelope::{Envelope, envelope};
-pub use request_id::{RequestIdLayer, RequestIdService};
+pub(crate) use request_id::RequestIdLayer;
