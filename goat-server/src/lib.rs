@@ -1,11 +1,11 @@
-//! The whole of goat behind one URL: users, sessions, roles and limits as an HTTP API.
+//! Under construction.
 
 pub mod bootstrap;
 pub mod cli;
 pub mod commands;
 pub mod extract;
 pub mod failure;
-pub mod http;
+mod http;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;

@@ -99,7 +99,7 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
         });
         refresh = next;
     }
-    if name % 2 == 0 {
+    if name.is_multiple_of(2) {
         // From here on the session may be over or not, until the answer says that it is.
         note(&|ledger| ledger.alive.retain(|token| *token != refresh));
         let signed_out = client.call("POST", "/api/v1/auth/logout", Some(&access), None)?;

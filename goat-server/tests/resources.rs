@@ -295,6 +295,33 @@ async fn keys_and_metrics_are_public() {
     let metrics = app.get("/api/metrics").send().await;
     assert_eq!(metrics.status, 200);
     assert!(metrics.header("content-type").starts_with("text/plain"));
+    let text = String::from_utf8(metrics.body.to_vec()).expect("UTF-8");
+    let counted =
+        r#"http_requests_total{method="GET",route="/.well-known/jwks.json",status="200"} 1"#;
+    assert!(text.contains(counted), "{text}");
     let moved = TestApp::with(|setup| setup.http.metrics_listen = "127.0.0.1:0".parse().ok()).await;
     assert_eq!(moved.get("/api/metrics").send().await.status, 404);
+}
+
+/// L3
+#[tokio::test]
+async fn metrics_know_routes_by_their_templates_alone() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    for path in ["/nowhere", "/api/v1/user/%2e", "/api/v1/user/x", &admin.path()] {
+        app.get(path).bearer(&admin.token).send().await;
+    }
+    let metrics = app.get("/api/metrics").send().await;
+    let text = String::from_utf8(metrics.body.to_vec()).expect("UTF-8");
+    let prefix = "http_requests_total{";
+    let mut series: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(prefix)).collect();
+    series.sort_unstable();
+    let unmatched = goat_server::metrics::UNMATCHED;
+    let mut expected = [
+        format!("method=\"GET\",route=\"{unmatched}\",status=\"404\"}} 2"),
+        r#"method="GET",route="/api/v1/user/{id}",status="200"} 1"#.to_owned(),
+        r#"method="GET",route="/api/v1/user/{id}",status="400"} 1"#.to_owned(),
+    ];
+    expected.sort_unstable();
+    assert_eq!(series, expected);
 }

@@ -23,7 +23,7 @@ use crate::principal::Anonymous;
 ///   name; the outermost limit writes the headers for all, on whatever answer comes back.
 /// - A store of limits that fails is a 503: nothing is ever unlimited for that.
 /// - Limits of one name and one quota count together, wherever they stand. Give a limit that is to
-///   count alone a name of its own.
+///   count alone a name of its own, or a [counter](LimitLayer::counted_as) of its own.
 /// - A limit kept in memory answers without waiting.
 ///
 /// ```
@@ -137,7 +137,8 @@ impl LimitLayer {
         self
     }
 
-    /// The limit's name, as the headers show it and as it is counted under.
+    /// The limit's name, as the headers show it, and as it is counted under unless
+    /// [`counted_as`](Self::counted_as) says otherwise.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());

@@ -3,14 +3,14 @@
 //!
 //! The order in which these stand is one function, [`router`](crate::router::router).
 
+mod api_error;
 mod cors;
 mod envelope;
-mod failure;
 pub(crate) mod problems;
 mod request_id;
 mod security_headers;
 
+pub(crate) use api_error::ApiError;
 pub(crate) use cors::Cors;
 pub(crate) use envelope::{Envelope, envelope};
-pub use failure::Failure;
-pub use request_id::{RequestIdLayer, RequestIdService};
+pub(crate) use request_id::RequestIdLayer;

@@ -16,14 +16,14 @@ use ulid::Ulid;
 
 /// Makes [`RequestIdService`].
 #[derive(Clone, Debug)]
-pub struct RequestIdLayer {
+pub(crate) struct RequestIdLayer {
     time: Time,
 }
 
 impl RequestIdLayer {
     /// New ids sort by this time.
     #[must_use]
-    pub const fn new(time: Time) -> Self {
+    pub(crate) const fn new(time: Time) -> Self {
         Self { time }
     }
 }
@@ -38,7 +38,7 @@ impl<S> Layer<S> for RequestIdLayer {
 
 /// A service whose requests have an id. See the [module](self).
 #[derive(Clone, Debug)]
-pub struct RequestIdService<S> {
+pub(crate) struct RequestIdService<S> {
     inner: S,
     time: Time,
 }
@@ -77,7 +77,7 @@ fn generate(now: Timestamp) -> Option<RequestId> {
 pin_project! {
     /// The answer of [`RequestIdService`].
     #[derive(Debug)]
-    pub struct RequestIdFuture<F> {
+    pub(crate) struct RequestIdFuture<F> {
         #[pin]
         inner: F,
         id: Option<RequestId>,

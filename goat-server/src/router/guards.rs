@@ -72,6 +72,7 @@ fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
             let limit = state.goat.limit(quota).by_user();
             guarded = guarded.route_layer(limit.render_with(problem));
         }
+        // Who it is has become known here: the log is to name them, let through or not.
         guarded = guarded.route_layer(NoteLayer);
         guarded = guarded.route_layer(state.goat.authenticate().render_with(problem));
     }

@@ -17,7 +17,7 @@ pub use table::table;
 
 use crate::extract::path_is_canonical;
 use crate::http::{Cors, Envelope, RequestIdLayer, envelope, problems};
-use crate::logging::{NoteLayer, RequestLogLayer};
+use crate::logging::RequestLogLayer;
 use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
 use crate::state::AppState;
@@ -69,7 +69,7 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
 ///
 /// 1. The request id, so that everything below can name the request.
 /// 2. The client's address, for the log, the limits and the sessions.
-/// 3. The line of the log and the measurements, of everything that is answered further in.
+/// 3. The log's line and the metrics, which see the answer as it leaves.
 /// 4. The envelope: CORS, problem documents, the limits' headers, caches, browsers. Whatever is
 ///    answered further in gets it: refusals, time-outs and panics too.
 /// 5. The deadline, which also covers the waiting for limits and for authentication.
@@ -84,7 +84,6 @@ fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
             .layer(RequestIdLayer::new(time.clone()))
             .layer(guards::client_address(&state.http))
             .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
-            .layer(NoteLayer)
             .layer(from_fn_with_state(Envelope { cors, time }, envelope))
             .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
             .layer(CatchPanicLayer::new(problems::panicked)),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{new_password, uncharge};
 use crate::extract::{Caller, Fields, FromFields, FromFieldsWith, Json, NoQuery, Refused, Sender};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{Created, Data, SignedIn, Tokens, User};
 use crate::state::AppState;
 
@@ -18,9 +18,9 @@ use crate::state::AppState;
 pub(crate) struct OpenSignup;
 
 impl FromRequestParts<AppState> for OpenSignup {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Failure> {
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         match state.goat.settings().signup {
             Signup::Closed => Err(ErrorKind::SignupClosed.into()),
             Signup::Active | Signup::Inactive => Ok(Self),
@@ -74,7 +74,7 @@ pub(crate) async fn sign_up(
     _: NoQuery,
     Sender(origin): Sender,
     Json(SignUpBody { email, password }): Json<SignUpBody>,
-) -> Result<Created<User>, Failure> {
+) -> Result<Created<User>, ApiError> {
     let user = goat.sign_up(SignUp { email, password, origin }).await?;
     Ok(User::from(user).created())
 }
@@ -119,7 +119,7 @@ pub(crate) async fn login(
     _: NoQuery,
     Sender(origin): Sender,
     Json(LoginBody { email, password }): Json<LoginBody>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, ApiError> {
     let signed_in = goat.login(Login { email, password, origin }).await?;
     let (signed_in, charges) = uncharge(signed_in);
     Ok((charges, Data::new(SignedIn::from(signed_in))))
@@ -159,7 +159,7 @@ pub(crate) async fn refresh(
     _: NoQuery,
     Sender(origin): Sender,
     Json(RefreshBody { refresh_token }): Json<RefreshBody>,
-) -> Result<Data<Tokens>, Failure> {
+) -> Result<Data<Tokens>, ApiError> {
     let refreshed = goat.refresh(&refresh_token, &origin).await?;
     Ok(Data::new(refreshed.tokens.into()))
 }
@@ -179,7 +179,7 @@ pub(crate) async fn logout(
     Caller(caller): Caller,
     _: NoQuery,
     Sender(origin): Sender,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, ApiError> {
     goat.logout(&caller, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

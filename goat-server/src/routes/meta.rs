@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::extract::NoQuery;
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::json;
 use crate::state::AppState;
 
@@ -81,7 +81,7 @@ pub(crate) struct Ready {
         (status = 503, description = "`unavailable`: not now."),
     ),
 )]
-pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, Failure> {
+pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, ApiError> {
     if !state.lifecycle.is_ready() {
         return Err(Error::unavailable("the server starts or drains", RETRY_AFTER).into());
     }

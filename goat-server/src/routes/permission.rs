@@ -10,7 +10,7 @@ use super::{actor, known_role};
 use crate::extract::{
     Caller, Fields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused, Segment,
 };
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{self, Created, Data, Permission};
 use crate::state::AppState;
 
@@ -28,7 +28,7 @@ use crate::state::AppState;
 pub(crate) async fn list(
     State(goat): State<Goat>,
     Query(page): Query<Page>,
-) -> Result<present::Page<Permission>, Failure> {
+) -> Result<present::Page<Permission>, ApiError> {
     let grants = goat.roles().grants(page.into()).await?;
     Ok(present::Page::new(grants.items.into_iter().map(Permission::from), page, grants.total))
 }
@@ -49,7 +49,7 @@ pub(crate) async fn of_role(
     State(goat): State<Goat>,
     Segment(role): Segment,
     _: NoQuery,
-) -> Result<Data<Vec<Permission>>, Failure> {
+) -> Result<Data<Vec<Permission>>, ApiError> {
     let grants = goat.roles().grants_of(&role).await?;
     Ok(Data::new(grants.into_iter().map(Permission::from).collect()))
 }
@@ -92,7 +92,7 @@ pub(crate) async fn grant(
     Caller(caller): Caller,
     _: NoQuery,
     Json(GrantBody { role, action }): Json<GrantBody>,
-) -> Result<Created<Permission>, Failure> {
+) -> Result<Created<Permission>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let grant = goat.roles().grant(actor, role.as_str(), action).await?;
     Ok(Created { data: grant.into(), location: None })
@@ -118,7 +118,7 @@ pub(crate) async fn revoke(
     Caller(caller): Caller,
     Id(id): Id<GrantId>,
     _: NoQuery,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, ApiError> {
     let actor = actor(&goat, &caller).await?;
     goat.roles().revoke(actor, id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -4,7 +4,7 @@ use axum::extract::State;
 use goat_core::Goat;
 
 use crate::extract::NoQuery;
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{Data, Role};
 
 /// List the roles.
@@ -17,7 +17,10 @@ use crate::present::{Data, Role};
     tag = "access",
     responses((status = 200, description = "The roles.", body = Data<Vec<Role>>)),
 )]
-pub(crate) async fn list(State(goat): State<Goat>, _: NoQuery) -> Result<Data<Vec<Role>>, Failure> {
+pub(crate) async fn list(
+    State(goat): State<Goat>,
+    _: NoQuery,
+) -> Result<Data<Vec<Role>>, ApiError> {
     let roles = goat.roles().list().await?;
     Ok(Data::new(roles.into_iter().map(Role::from).collect()))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::extract::{Caller, Fields, FromFields, Id, Json, NoQuery, Page, Query, Refused};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{self, Data, Session};
 
 /// How many sessions have ended.
@@ -33,7 +33,7 @@ pub(crate) async fn list(
     State(goat): State<Goat>,
     Caller(caller): Caller,
     Query(page): Query<Page>,
-) -> Result<present::Page<Session>, Failure> {
+) -> Result<present::Page<Session>, ApiError> {
     let sessions = goat.sessions().list(&caller, page.into()).await?;
     let shown = sessions.items.iter().map(|session| Session::new(session, &caller));
     Ok(present::Page::new(shown, page, sessions.total))
@@ -118,7 +118,7 @@ pub(crate) async fn revoke(
     Caller(caller): Caller,
     _: NoQuery,
     Json(revocation): Json<Revocation>,
-) -> Result<Data<Revoked>, Failure> {
+) -> Result<Data<Revoked>, ApiError> {
     let sessions = goat.sessions();
     let revoked = match revocation {
         Revocation::These(these) => sessions.revoke(&caller, &these).await?,
@@ -146,7 +146,7 @@ pub(crate) async fn revoke_one(
     Caller(caller): Caller,
     Id(id): Id<SessionId>,
     _: NoQuery,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, ApiError> {
     goat.sessions().revoke(&caller, &[id]).await?;
     Ok(StatusCode::NO_CONTENT)
 }

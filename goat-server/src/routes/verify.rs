@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa::IntoParams;
 
 use crate::extract::{Caller, FromQuery, Parameters, Query, Refused};
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// What a caller must be able to do.
 #[derive(Debug, IntoParams)]
@@ -46,13 +46,13 @@ impl FromQuery for VerifyQuery {
 pub(crate) async fn verify(
     Caller(caller): Caller,
     Query(VerifyQuery { permission }): Query<VerifyQuery>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let missing = permission.iter().filter(|permission| !caller.may(permission));
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
     if !missing.is_empty() {
         let sentence = format!("Your role does not have {}.", missing.join(", "));
         let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
-        return Err(Failure::from(error).with_scope(missing.join(" ")));
+        return Err(ApiError::from(error).with_scope(missing.join(" ")));
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     let who = [

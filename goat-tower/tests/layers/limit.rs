@@ -123,6 +123,22 @@ async fn limits_of_one_name_and_quota_count_together_and_others_do_not() {
     assert_eq!(send(&longer, request(None)).await.outcome(), (200, ""));
 }
 
+#[tokio::test]
+async fn limits_of_one_name_count_apart_where_they_are_told_to() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(Quota::per_minute(1)).by_address().named("auth");
+    let login = limit.clone().counted_as("login").layer(whoami());
+    let signup = limit.counted_as("signup").layer(whoami());
+    let shown = r#""auth";r=0;t=60"#;
+    for service in [&login, &signup] {
+        let answer = send(service, request(None)).await;
+        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), shown));
+        let answer = send(service, request(None)).await;
+        assert_eq!(answer.outcome(), (429, "rate-limited"));
+        assert_eq!(answer.header("ratelimit"), shown);
+    }
+}
+
 /// B8
 #[tokio::test]
 async fn a_store_of_limits_that_is_down_lets_nobody_in() {

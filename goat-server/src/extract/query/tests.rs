@@ -203,3 +203,15 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn every_page_that_is_read_is_one_for_goat(number in 0..12_000_u32, limit in 0..120_u32) {
+        let query = format!("page={number}&limit={limit}");
+        let read = Parameters::read::<Page>(Some(&query)).ok();
+        prop_assert_eq!(read.is_some(), PageRequest::new(number, limit).is_some());
+        if let Some(request) = read.map(PageRequest::from) {
+            prop_assert_eq!((request.page(), request.limit()), (number, limit));
+        }
+    }
+}

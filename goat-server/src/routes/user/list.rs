@@ -5,7 +5,7 @@ use goat_core::user::{Sort, UserFilter};
 use goat_core::{Goat, PageRequest, Status, UserId};
 
 use crate::extract::{Caller, FromQueryWith, Id, NoQuery, Page, Parameters, Query, Refused};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{self, Data, User};
 use crate::routes::known_role;
 use crate::state::AppState;
@@ -79,7 +79,7 @@ pub(crate) async fn list(
     State(goat): State<Goat>,
     Caller(caller): Caller,
     Query(ListQuery { filter, page }): Query<ListQuery>,
-) -> Result<present::Page<User>, Failure> {
+) -> Result<present::Page<User>, ApiError> {
     let found = goat.users().list(&caller, filter).await?;
     let shown = found.users.into_iter().map(User::from);
     let answer = present::Page::new(shown, page, found.total);
@@ -106,7 +106,7 @@ pub(crate) async fn find(
     Caller(caller): Caller,
     Id(id): Id<UserId>,
     _: NoQuery,
-) -> Result<Data<User>, Failure> {
+) -> Result<Data<User>, ApiError> {
     let user = goat.users().find(&caller, id).await?;
     Ok(Data::new(user.into()))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::extract::{Caller, Fields, FromFields, Json, NoQuery, Refused};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{Data, Profile, User};
 use crate::routes::uncharge;
 
@@ -26,7 +26,7 @@ pub(crate) async fn profile(
     State(goat): State<Goat>,
     Caller(caller): Caller,
     _: NoQuery,
-) -> Result<Data<Profile>, Failure> {
+) -> Result<Data<Profile>, ApiError> {
     let profile = goat.users().profile(&caller).await?;
     Ok(Data::new(profile.into()))
 }
@@ -70,7 +70,7 @@ pub(crate) async fn change_email(
     Caller(caller): Caller,
     _: NoQuery,
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, ApiError> {
     let changed = goat.users().change_email(&caller, email, current_password.expose()).await?;
     let (user, charges) = uncharge(changed);
     Ok((charges, Data::new(User::from(user))))
@@ -122,7 +122,7 @@ pub(crate) async fn change_password(
     Caller(caller): Caller,
     _: NoQuery,
     Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, ApiError> {
     let users = goat.users();
     let ended = users.change_password(&caller, current_password.expose(), &new_password).await?;
     let (revoked_sessions, charges) = uncharge(ended);
@@ -163,7 +163,7 @@ pub(crate) async fn delete_self(
     Caller(caller): Caller,
     _: NoQuery,
     Json(DeleteSelfBody { current_password }): Json<DeleteSelfBody>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, ApiError> {
     let deleted = goat.users().delete_self(&caller, current_password.expose()).await?;
     let ((), charges) = uncharge(deleted);
     Ok((charges, StatusCode::NO_CONTENT))

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::extract::{
     Caller, Fields, FromFields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused,
 };
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::present::{self, Created, Data, Session, User};
 use crate::routes::session::Revoked;
 use crate::routes::{actor, known_role, new_password};
@@ -77,7 +77,7 @@ pub(crate) async fn create(
     Caller(caller): Caller,
     _: NoQuery,
     Json(CreateBody { email, password, role, status }): Json<CreateBody>,
-) -> Result<Created<User>, Failure> {
+) -> Result<Created<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let user = goat.users().create(actor, NewUser { email, password, role, status }).await?;
     Ok(User::from(user).created())
@@ -131,7 +131,7 @@ pub(crate) async fn update(
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(UpdateBody { email, password }): Json<UpdateBody>,
-) -> Result<Data<User>, Failure> {
+) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let user = goat.users().update(actor, id, UserUpdate { email, password }).await?;
     Ok(Data::new(user.into()))
@@ -174,7 +174,7 @@ pub(crate) async fn change_role(
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(ChangeRoleBody { role }): Json<ChangeRoleBody>,
-) -> Result<Data<User>, Failure> {
+) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let user = goat.users().change_role(actor, id, role).await?;
     Ok(Data::new(user.into()))
@@ -220,7 +220,7 @@ pub(crate) async fn change_status(
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(ChangeStatusBody { status }): Json<ChangeStatusBody>,
-) -> Result<Data<User>, Failure> {
+) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let user = goat.users().change_status(actor, id, status).await?;
     Ok(Data::new(user.into()))
@@ -247,7 +247,7 @@ pub(crate) async fn delete(
     Caller(caller): Caller,
     Id(id): Id<UserId>,
     _: NoQuery,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, ApiError> {
     let actor = actor(&goat, &caller).await?;
     goat.users().delete(actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -273,7 +273,7 @@ pub(crate) async fn sessions(
     Caller(caller): Caller,
     Id(id): Id<UserId>,
     Query(page): Query<Page>,
-) -> Result<present::Page<Session>, Failure> {
+) -> Result<present::Page<Session>, ApiError> {
     let sessions = goat.sessions().list_of(&caller, id, page.into()).await?;
     let shown = sessions.items.iter().map(|session| Session::new(session, &caller));
     Ok(present::Page::new(shown, page, sessions.total))
@@ -299,7 +299,7 @@ pub(crate) async fn revoke_sessions(
     Caller(caller): Caller,
     Id(id): Id<UserId>,
     _: NoQuery,
-) -> Result<Data<Revoked>, Failure> {
+) -> Result<Data<Revoked>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let revoked = goat.sessions().revoke_all_of(actor, id).await?;
     Ok(Data::new(Revoked { revoked }))
