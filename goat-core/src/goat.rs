@@ -42,7 +42,7 @@ use crate::user::{User, Users};
 ///     .await?
 ///     .value;
 ///
-/// let principal = goat.authenticate(signed_in.tokens.access_token.expose()).await?;
+/// let principal = goat.authenticate_token(signed_in.tokens.access_token.expose()).await?;
 /// assert_eq!(principal.user(), signed_in.user.id);
 /// # Ok(())
 /// # }
@@ -139,7 +139,7 @@ impl Goat {
     ///
     /// The future answers [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`],
     /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store does not answer.
-    pub fn authenticate(&self, access_token: &str) -> Authentication {
+    pub fn authenticate_token(&self, access_token: &str) -> Authentication {
         self.inner.flows.authenticate(access_token)
     }
 

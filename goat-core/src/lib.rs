@@ -35,18 +35,18 @@
 //! let tokens = goat.login(login).await?.value.tokens;
 //!
 //! // Each request shows the access token. What the user's role may do is asked of the principal.
-//! let me = goat.authenticate(tokens.access_token.expose()).await?;
+//! let me = goat.authenticate_token(tokens.access_token.expose()).await?;
 //! assert_eq!(me.user(), ann.id);
 //! assert!(!me.may(&REPORTS));
 //!
 //! // A change of rights is in force when it returns.
 //! goat.roles().grant(Actor::system("set up"), "client", REPORTS).await?;
-//! assert!(goat.authenticate(tokens.access_token.expose()).await?.may(&REPORTS));
+//! assert!(goat.authenticate_token(tokens.access_token.expose()).await?.may(&REPORTS));
 //!
 //! // A refresh token works once; signing out ends the session and all its tokens.
 //! let tokens = goat.refresh(&tokens.refresh_token, &origin).await?.tokens;
 //! goat.logout(&me, &origin).await?;
-//! let refused = goat.authenticate(tokens.access_token.expose()).await.unwrap_err();
+//! let refused = goat.authenticate_token(tokens.access_token.expose()).await.unwrap_err();
 //! assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
 //! # Ok(())
 //! # }

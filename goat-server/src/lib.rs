@@ -1,4 +1,4 @@
-//! Under construction.
+//! The whole of goat behind one URL: users, sessions, roles and limits as an HTTP API.
 
 pub mod bootstrap;
 pub mod cli;

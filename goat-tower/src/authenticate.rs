@@ -36,7 +36,7 @@ use crate::principal::Anonymous;
 /// let test = TestGoat::new();
 /// let alice = test.sign_in("alice", []).await;
 ///
-/// let service = test.goat.authentication().layer(service_fn(async |request: Request<()>| {
+/// let service = test.goat.authenticate().layer(service_fn(async |request: Request<()>| {
 ///     let me = Principal::of(request.extensions()).expect("somebody is signed in");
 ///     let response = Response::builder().header("x-user", me.user().to_string());
 ///     response.body(Empty::<&[u8]>::new())
@@ -150,7 +150,7 @@ pub(crate) enum Identity {
 /// Reads the credentials of a request, as far as that needs no store.
 pub(crate) fn identify(goat: &Goat, headers: &HeaderMap) -> Result<Identity, Denial> {
     let Some(token) = bearer(headers)? else { return Ok(Identity::Anonymous) };
-    match goat.authenticate(token).ready() {
+    match goat.authenticate_token(token).ready() {
         Ok(answer) => answer.map(Identity::Known).map_err(Denial::new),
         Err(asking) => Ok(Identity::Asking(asking)),
     }

@@ -31,7 +31,7 @@ fn find(request: &Parts) -> Result<Option<Principal>, Problem> {
         None if request.extensions.get::<Anonymous>().is_none() => {
             let error = misplaced(
                 "a handler takes a Principal and nobody has looked for one: add \
-                 .layer(goat.authentication()) to the router, after its routes",
+                 .layer(goat.authenticate()) to the router, after its routes",
             );
             Err(rejection(&error, request))
         }

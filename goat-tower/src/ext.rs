@@ -18,7 +18,7 @@ mod sealed {
 pub trait GoatExt: sealed::Sealed {
     /// Lets in who shows an access token of a live session, and leaves a
     /// [`Principal`](crate::Principal).
-    fn authentication(&self) -> AuthenticateLayer;
+    fn authenticate(&self) -> AuthenticateLayer;
 
     /// Lets through whose role has a permission, all of several, or any of several.
     fn require(&self, requirement: impl Into<Requirement>) -> RequireLayer;
@@ -28,7 +28,7 @@ pub trait GoatExt: sealed::Sealed {
 }
 
 impl GoatExt for Goat {
-    fn authentication(&self) -> AuthenticateLayer {
+    fn authenticate(&self) -> AuthenticateLayer {
         AuthenticateLayer::new(self.clone())
     }
 

@@ -20,7 +20,7 @@
 //! let service = ServiceBuilder::new()
 //!     .layer(ClientAddressLayer::new())
 //!     .layer(goat.limit(Quota::per_minute(300)).by_address())
-//!     .layer(goat.authentication())
+//!     .layer(goat.authenticate())
 //!     .layer(goat.limit(Quota::per_minute(60)).by_user())
 //!     .layer(goat.require(REPORTS))
 //!     .service_fn(async |_: Request<()>| {
@@ -70,7 +70,7 @@
 //!     Router::new()
 //!         .route("/reports", get(list).route_layer(goat.require(REPORTS)))
 //!         .route("/exports", post(export).route_layer(goat.limit(Quota::per_minute(5)).by_user()))
-//!         .layer(goat.authentication())
+//!         .layer(goat.authenticate())
 //!         .layer(goat.limit(Quota::per_minute(300)).by_address())
 //!         .layer(ClientAddressLayer::new().peer_from(|extensions| {
 //!             extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)

@@ -184,7 +184,7 @@ impl LimitLayer {
                 None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
                 None => Err(misplaced(
                     "a limit counts by user and nobody has looked for one: put it inside of \
-                     goat.authentication()",
+                     goat.authenticate()",
                 )),
             },
             By::Key(key) => Ok(key(request).map(|text| LimitKey::text(counter, &text))),

@@ -16,7 +16,7 @@ use super::{Permission, Policy, Rights, Role, Standing};
 
 /// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
 ///
-/// Made only by [`Goat::authenticate`](crate::Goat::authenticate).
+/// Made only by [`Goat::authenticate_token`](crate::Goat::authenticate_token).
 #[derive(Clone)]
 pub struct Principal(Arc<Inner>);
 

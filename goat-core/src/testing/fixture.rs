@@ -44,12 +44,12 @@ const PASSWORD: &str = "a long walk on a short pier";
 /// # async fn main() -> goat_core::Result<()> {
 /// let test = TestGoat::new();
 /// let alice = test.sign_in("alice", [REPORTS]).await;
-/// let principal = test.goat.authenticate(alice.access_token()).await?;
+/// let principal = test.goat.authenticate_token(alice.access_token()).await?;
 /// assert_eq!(principal.user(), alice.user.id);
 /// assert!(principal.may(&REPORTS));
 ///
 /// test.clock.advance(Duration::from_secs(3600));
-/// let error = test.goat.authenticate(alice.access_token()).await.expect_err("an old token");
+/// let error = test.goat.authenticate_token(alice.access_token()).await.expect_err("an old token");
 /// assert_eq!(error.kind(), ErrorKind::TokenExpired);
 /// # Ok(())
 /// # }
@@ -214,7 +214,8 @@ mod tests {
     const WRITE: Permission = Permission::new("report:write");
 
     async fn may(test: &TestGoat, user: &TestUser) -> (bool, bool) {
-        let principal = test.goat.authenticate(user.access_token()).await.expect("a principal");
+        let principal =
+            test.goat.authenticate_token(user.access_token()).await.expect("a principal");
         (principal.may(&READ), principal.may(&WRITE))
     }
 

@@ -325,6 +325,31 @@ async fn a_session_of_a_deleted_user_stays_dead(ground: Ground) {
     assert!(house.refresh(&signed_in.tokens).await.is_err());
 }
 
+/// R7: the status decides by itself too, where somebody wrote it past goat and left the epoch alone.
+async fn a_status_written_past_goat_shuts_out_as_well(ground: Ground) {
+    use goat_core::user::{Change, Snapshot, UserWrite};
+    let house = House::on(ground);
+    let root = house.member("root", "admin").await;
+    let actor = house.actor(&root.tokens).await;
+    let me = house.principal(&root.tokens).await;
+    let top_role = house.role("admin");
+    let suspend = |snapshot: &Snapshot| {
+        let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+        account.user.status = Status::Suspended;
+        Ok(Change::Put(account))
+    };
+    let target = root.user.id;
+    let write = UserWrite { actor: None, target, top_role: &top_role, decide: &suspend };
+    house.stores.users.write(write).await.expect("written");
+    house.advance(1);
+    let revoked = Some(ErrorKind::SessionRevoked);
+    assert_eq!(house.authenticate(&root.tokens).await.kind(), revoked);
+    assert_eq!(house.refresh(&root.tokens).await.kind(), revoked);
+    assert_eq!(house.goat.users().delete_self(&me, PASSWORD).await.kind(), revoked);
+    let carl = house.user("carl", "client").await.id;
+    assert_eq!(house.goat.users().delete(actor, carl).await.kind(), revoked);
+}
+
 async fn events_of_a_sign_out_say_who_and_which(ground: Ground) {
     let house = House::on(ground);
     let signed_in = house.member("ann", "client").await;
@@ -355,5 +380,6 @@ on_every_store![
     sessions_end_also_when_their_store_fails_afterwards,
     a_session_store_that_went_back_in_time_revives_nothing,
     a_session_of_a_deleted_user_stays_dead,
+    a_status_written_past_goat_shuts_out_as_well,
     events_of_a_sign_out_say_who_and_which,
 ];

@@ -165,7 +165,7 @@ async fn a_slow_reader_does_not_remember_what_an_act_has_ended(ground: Ground) {
             let read = house.sign_in(&name).await.tokens;
 
             let held = house.pauses.hold(call, point);
-            let reading = house.goat.authenticate(read.access_token.expose());
+            let reading = house.goat.authenticate_token(read.access_token.expose());
             let reading = tokio::spawn(reading);
             held.reached().await;
             act.happen(&house, user, &me).await;
@@ -196,7 +196,8 @@ async fn a_slow_reader_does_not_revive_a_session_that_was_signed_out(ground: Gro
         let doomed = house.principal(&again.tokens).await;
         house.advance(2);
         let held = house.pauses.hold("sessions.find", point);
-        let reading = tokio::spawn(house.goat.authenticate(again.tokens.access_token.expose()));
+        let reading =
+            tokio::spawn(house.goat.authenticate_token(again.tokens.access_token.expose()));
         held.reached().await;
         if point == Point::Entry {
             house.goat.logout(&doomed, &Origin::default()).await.expect("signed out");

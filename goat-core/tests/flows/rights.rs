@@ -31,7 +31,7 @@ fn naive(granted: &BTreeSet<(usize, String)>, role: usize, asked: &Permission) -
 }
 
 async fn may(goat: &Goat, who: &SignedIn, asked: &Permission) -> bool {
-    goat.authenticate(who.tokens.access_token.expose()).await.expect("a session").may(asked)
+    goat.authenticate_token(who.tokens.access_token.expose()).await.expect("a session").may(asked)
 }
 
 /// A6
@@ -148,7 +148,7 @@ async fn changes_of_rights_are_in_force_when_they_return(ground: Ground) {
     users.change_status(system(), ann.user.id, Status::Suspended).await.expect("suspended");
     for goat in [&house.goat, &neighbour] {
         let token = ann.tokens.access_token.expose();
-        assert_eq!(goat.authenticate(token).await.kind(), Some(ErrorKind::SessionRevoked));
+        assert_eq!(goat.authenticate_token(token).await.kind(), Some(ErrorKind::SessionRevoked));
     }
 }
 
@@ -176,7 +176,7 @@ async fn a_deaf_node_sees_every_change_within_the_staleness(ground: Ground) {
     house.advance(1);
     for person in [&ann, &ben] {
         let token = person.tokens.access_token.expose();
-        assert_eq!(deaf.authenticate(token).await.kind(), Some(ErrorKind::SessionRevoked));
+        assert_eq!(deaf.authenticate_token(token).await.kind(), Some(ErrorKind::SessionRevoked));
     }
 }
 
@@ -201,7 +201,7 @@ async fn without_staleness_a_deaf_node_sees_changes_at_once(ground: Ground) {
     assert!(may(&deaf, &ann, &REPORTS).await);
     house.logout(&ann.tokens).await;
     let token = ann.tokens.access_token.expose();
-    assert_eq!(deaf.authenticate(token).await.kind(), Some(ErrorKind::SessionRevoked));
+    assert_eq!(deaf.authenticate_token(token).await.kind(), Some(ErrorKind::SessionRevoked));
 }
 
 /// A live verdict is answered from memory, without a store.
@@ -232,7 +232,7 @@ async fn a_role_that_the_set_does_not_know_allows_nothing(ground: Ground) {
         .expect("a goat");
     let tokens = crate::support::login(&goat, "root@example.org", crate::support::PASSWORD).await;
     let tokens = tokens.expect("a session").tokens;
-    let me = goat.authenticate(tokens.access_token.expose()).await.expect("a session");
+    let me = goat.authenticate_token(tokens.access_token.expose()).await.expect("a session");
     assert!(!me.may(&REPORTS) && !me.may(&Permission::FULL_ACCESS));
     let actor = || async { goat.refreshed(&me).await.expect("a session").into() };
     let forbidden = Some(ErrorKind::Forbidden);

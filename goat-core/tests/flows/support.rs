@@ -32,7 +32,7 @@ macro_rules! on_every_store {
                 }
             )*
         }
-        #[cfg(any())]
+        #[cfg(feature = "sqlite")]
         mod sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,10 +56,19 @@ impl Ground {
         Self { stores: Stores::memory(), _folder: None }
     }
 
-    #[cfg(any())]
+    #[cfg(feature = "sqlite")]
     pub(crate) async fn sqlite() -> Self {
+        use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
         let folder = tempfile::tempdir().expect("a folder");
-        let stores = Stores::sqlite(folder.path().join("goat.db")).await.expect("a database");
+        let options = SqliteOptions::new(folder.path().join("goat.db"));
+        let database = SqliteDatabase::open(options).await.expect("a database");
+        database.migrate(MigrateOptions::default()).await.expect("a schema");
+        let stores = Stores {
+            users: database.users(),
+            roles: database.roles(),
+            sessions: database.sessions(),
+            ..Stores::memory()
+        };
         Self { stores, _folder: Some(folder) }
     }
 }
@@ -199,7 +208,7 @@ impl House {
     }
 
     pub(crate) async fn authenticate(&self, tokens: &TokenPair) -> Result<Principal> {
-        self.goat.authenticate(tokens.access_token.expose()).await
+        self.goat.authenticate_token(tokens.access_token.expose()).await
     }
 
     pub(crate) async fn principal(&self, tokens: &TokenPair) -> Principal {

@@ -271,7 +271,8 @@ mod tests {
         let revoked = revoke_everyones(&goat).await.expect("the store answers");
         assert_eq!(revoked, Revoked { users: count, sessions: count });
         for token in tokens {
-            let refused = goat.authenticate(token.expose()).await.expect_err("the session is over");
+            let refused =
+                goat.authenticate_token(token.expose()).await.expect_err("the session is over");
             assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
         }
     }

@@ -74,7 +74,7 @@ fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
         }
         // Who it is has become known here: the log is to name them, let through or not.
         guarded = guarded.route_layer(NoteLayer);
-        guarded = guarded.route_layer(state.goat.authentication().render_with(problem));
+        guarded = guarded.route_layer(state.goat.authenticate().render_with(problem));
     }
     match limit(&rule, state) {
         Some(limit) => guarded.route_layer(limit),

@@ -14,7 +14,7 @@ use crate::stores::{Mood, switched};
 async fn a_live_session_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
-    let service = test.goat.authentication().layer(whoami());
+    let service = test.goat.authenticate().layer(whoami());
     // Once by the store, once by the cache.
     for _ in 0..2 {
         let answer = send(&service, request(Some(&alice))).await;
@@ -27,7 +27,7 @@ async fn a_live_session_becomes_a_principal_and_its_answer_is_kept_by_no_cache()
 
 #[tokio::test]
 async fn who_shows_nothing_is_asked_to_sign_in() {
-    let service = TestGoat::new().goat.authentication().layer(whoami());
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
     for stranger in [request(None), with_header("authorization", "Basic YTpi")] {
         let answer = send(&service, stranger).await;
         assert_eq!(answer.outcome(), (401, "unauthenticated"));
@@ -42,7 +42,7 @@ async fn who_shows_nothing_is_asked_to_sign_in() {
 async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_token_does_not() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
-    let service = test.goat.authentication().optional().layer(whoami());
+    let service = test.goat.authenticate().optional().layer(whoami());
 
     let answer = send(&service, request(None)).await;
     assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
@@ -59,9 +59,9 @@ async fn a_token_that_does_not_do_is_told_why() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
-    let service = test.goat.authentication().layer(whoami());
+    let service = test.goat.authenticate().layer(whoami());
 
-    let principal = test.goat.authenticate(bob.access_token()).await.unwrap();
+    let principal = test.goat.authenticate_token(bob.access_token()).await.unwrap();
     test.goat.logout(&principal, &Default::default()).await.unwrap();
     let answer = send(&service, request(Some(&bob))).await;
     assert_eq!(answer.outcome(), (401, "session-revoked"));
@@ -87,7 +87,7 @@ async fn two_authorization_headers_are_a_bad_request_also_where_signing_in_is_op
         request.headers_mut().append("authorization", value);
         request
     };
-    let strict = test.goat.authentication();
+    let strict = test.goat.authenticate();
     for layer in [strict.clone(), strict.optional()] {
         let answer = send(&layer.layer(whoami()), twice()).await;
         assert_eq!(answer.outcome(), (400, "bad-request"));
@@ -101,7 +101,7 @@ async fn a_store_that_cannot_tell_is_a_503_and_never_a_401() {
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     switch.set(Mood::Down);
-    let strict = test.goat.authentication();
+    let strict = test.goat.authenticate();
     for layer in [strict.clone(), strict.optional()] {
         let answer = send(&layer.layer(whoami()), request(Some(&alice))).await;
         assert_eq!(answer.outcome(), (503, "unavailable"));
@@ -109,7 +109,7 @@ async fn a_store_that_cannot_tell_is_a_503_and_never_a_401() {
         assert_eq!(answer.header("www-authenticate"), "");
     }
     switch.set(Mood::Fine);
-    let answer = send(&test.goat.authentication().layer(whoami()), request(Some(&alice))).await;
+    let answer = send(&test.goat.authenticate().layer(whoami()), request(Some(&alice))).await;
     assert_eq!(answer.outcome(), (200, ""));
 }
 
@@ -118,7 +118,7 @@ async fn a_denial_looks_as_the_application_wants() {
     use bytes::Bytes;
     use http::{Response, StatusCode, request::Parts};
 
-    let layer = TestGoat::new().goat.authentication().render_with(
+    let layer = TestGoat::new().goat.authenticate().render_with(
         |denial: &Denial, _: &Parts| -> Response<Bytes> {
             let mut response = Response::new(Bytes::from(denial.code()));
             *response.status_mut() = StatusCode::IM_A_TEAPOT;
@@ -131,7 +131,7 @@ async fn a_denial_looks_as_the_application_wants() {
 
 #[tokio::test]
 async fn a_grpc_caller_is_denied_in_trailers() {
-    let service = TestGoat::new().goat.authentication().layer(whoami());
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
     let answer = send(&service, with_header("content-type", "application/grpc")).await;
     assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "16"));
 }

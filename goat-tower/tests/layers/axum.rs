@@ -68,7 +68,7 @@ async fn handlers_take_what_the_layers_found() {
     let alice = test.sign_in("alice", [REPORTS]).await;
     let root = test.sign_in("root", [Permission::FULL_ACCESS]).await;
     let id = alice.user.id.to_string();
-    let app = app(&test).layer(test.goat.authentication());
+    let app = app(&test).layer(test.goat.authenticate());
     for path in ["/me", "/perhaps", "/reports", "/export"] {
         assert_eq!(ask(app.clone(), "GET", path, Some(&alice)).await, (200, id.clone()), "{path}");
     }
@@ -82,7 +82,7 @@ async fn handlers_take_what_the_layers_found() {
 #[tokio::test]
 async fn a_stranger_is_nobody_where_that_may_be_and_401_where_it_may_not() {
     let test = TestGoat::new();
-    let app = app(&test).layer(test.goat.authentication().optional());
+    let app = app(&test).layer(test.goat.authenticate().optional());
     let answer = ask(app.clone(), "GET", "/perhaps", None).await;
     assert_eq!(answer, (200, "stranger".to_owned()));
     for path in ["/me", "/reports", "/grant"] {

@@ -52,7 +52,7 @@ async fn users_are_counted_whatever_their_session_and_strangers_are_not() {
     let again = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
     let service = ServiceBuilder::new()
-        .layer(test.goat.authentication().optional())
+        .layer(test.goat.authenticate().optional())
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .service(whoami());
     let answer = send(&service, request(Some(&alice))).await;
@@ -90,7 +90,7 @@ async fn several_limits_show_side_by_side_and_the_one_that_refuses_is_not_charge
     let alice = test.sign_in("alice", []).await;
     let service = ServiceBuilder::new()
         .layer(test.goat.limit(Quota::per_minute(9)).by_address())
-        .layer(test.goat.authentication())
+        .layer(test.goat.authenticate())
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .layer(test.goat.limit(Quota::per_hour(5)).by_user().named("exports"))
         .service(whoami());
@@ -175,7 +175,7 @@ async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted()
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
     }
     let mut known = request(None);
-    let principal = test.goat.authenticate(alice.access_token()).await.unwrap();
+    let principal = test.goat.authenticate_token(alice.access_token()).await.unwrap();
     known.extensions_mut().insert::<Principal>(principal);
     assert_eq!(send(&by_user, known).await.outcome(), (200, ""));
 }

@@ -18,7 +18,7 @@ async fn a_stranger_is_asked_to_sign_in_and_who_may_not_is_told_what_is_missing(
     let alice = test.sign_in("alice", [REPORTS]).await;
     let bob = test.sign_in("bob", [EXPORTS]).await;
     let service = ServiceBuilder::new()
-        .layer(test.goat.authentication().optional())
+        .layer(test.goat.authenticate().optional())
         .layer(test.goat.require(REPORTS))
         .service(whoami());
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
@@ -112,7 +112,7 @@ async fn a_fresh_principal_is_read_past_the_cache() {
 async fn a_fresh_principal_is_judged_by_what_the_store_says_now() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
-    let stale = test.goat.authenticate(alice.access_token()).await.unwrap();
+    let stale = test.goat.authenticate_token(alice.access_token()).await.unwrap();
     let fresh = test.goat.require(REPORTS).fresh().layer(whoami());
     let from_the_cache = || {
         let mut request = request(None);

@@ -23,7 +23,7 @@ async fn a_request_is_refused_by_the_outermost_reason() {
     let bob = test.sign_in("bob", [EXPORTS]).await;
     let service = ServiceBuilder::new()
         .layer(test.goat.limit(Quota::per_minute(6)).by_address())
-        .layer(test.goat.authentication())
+        .layer(test.goat.authenticate())
         .layer(test.goat.limit(Quota::per_minute(2)).by_user())
         .layer(test.goat.require(REPORTS))
         .service(whoami());
@@ -58,7 +58,7 @@ where
     ServiceBuilder::new()
         .layer(ClientAddressLayer::new())
         .layer(test.goat.limit(Quota::per_minute(60)).by_address())
-        .layer(test.goat.authentication())
+        .layer(test.goat.authenticate())
         .layer(test.goat.require(REPORTS))
         .service(inner)
 }
@@ -100,7 +100,7 @@ async fn a_body_need_not_even_be_one() {
     struct NoBody;
     let (test, alice) = alice().await;
     let inner = service_fn(async |_: Request<Sent>| Ok::<_, Infallible>(Response::new(NoBody)));
-    let service = test.goat.authentication().layer(inner);
+    let service = test.goat.authenticate().layer(inner);
     let response: Response<ResponseBody<NoBody>> =
         service.oneshot(request(Some(&alice))).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -112,7 +112,7 @@ async fn what_is_allowed_passes_unchanged_but_for_the_headers_of_the_layers() {
     let plain = send(&Probe::default(), request(Some(&alice))).await;
     let limit = test.goat.limit(Quota::per_minute(60)).by_address();
     let through = [
-        (send(&test.goat.authentication().layer(Probe::default()), request(Some(&alice))).await, 1),
+        (send(&test.goat.authenticate().layer(Probe::default()), request(Some(&alice))).await, 1),
         (send(&limit.layer(Probe::default()), request(Some(&alice))).await, 5),
         (
             send(

@@ -379,7 +379,7 @@ async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
     before.sign_up(sign_up()).await.unwrap();
     let tokens = before.login(login()).await.unwrap().value.tokens;
     let access = tokens.access_token.expose();
-    let principal = before.authenticate(access).await.unwrap();
+    let principal = before.authenticate_token(access).await.unwrap();
 
     for broken in [Broken::Silent, Broken::Failing] {
         let (stores, _) = watched(broken.stores());
@@ -391,7 +391,7 @@ async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
             goat.prepare().await.unwrap_err(),
             goat.sign_up(sign_up()).await.unwrap_err(),
             goat.login(login()).await.unwrap_err(),
-            goat.authenticate(access).await.unwrap_err(),
+            goat.authenticate_token(access).await.unwrap_err(),
             goat.refreshed(&principal).await.unwrap_err(),
             goat.refresh(&tokens.refresh_token, &origin).await.unwrap_err(),
             goat.logout(&principal, &origin).await.unwrap_err(),

@@ -44,7 +44,7 @@ async fn principal(goat: &Goat) -> Principal {
     let request =
         Login { email: email.into(), password: password.into(), origin: Origin::default() };
     let tokens = goat.login(request).await.unwrap().value.tokens;
-    goat.authenticate(tokens.access_token.expose()).await.unwrap()
+    goat.authenticate_token(tokens.access_token.expose()).await.unwrap()
 }
 
 fn request(method: Method, path: &str) -> Request<Body> {

@@ -123,8 +123,8 @@ async fn ended_sessions_denials_caches_and_stores_are_counted() {
     for _ in 0..3 {
         let tokens = goat.login(login(PASSWORD)).await.unwrap().value.tokens;
         let access = tokens.access_token.expose();
-        goat.authenticate(access).await.unwrap();
-        principals.push(goat.authenticate(access).await.unwrap());
+        goat.authenticate_token(access).await.unwrap();
+        principals.push(goat.authenticate_token(access).await.unwrap());
     }
     assert_eq!(count("goat_session_cache_hits_total"), 3.0);
     assert_eq!(count("goat_session_cache_misses_total"), 3.0);

@@ -166,7 +166,7 @@ async fn known() -> (TestGoat, Switch, Box<dyn Fn() -> Request<Sent>>) {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
-    test.goat.authenticate(alice.access_token()).await.expect("a principal");
+    test.goat.authenticate_token(alice.access_token()).await.expect("a principal");
     (test, switch, Box::new(move || request(Some(&alice))))
 }
 
@@ -187,7 +187,7 @@ fn unknown(test: &TestGoat, known: &dyn Fn() -> Request<Sent>) -> Box<dyn Fn() -
 async fn authentication_keeps_the_contract() {
     let (test, switch, allowed) = known().await;
     let case = Case {
-        layer: test.goat.authentication(),
+        layer: test.goat.authenticate(),
         refused: Box::new(|| request(None)),
         asking: Some(unknown(&test, &allowed)),
         allowed,
@@ -335,7 +335,7 @@ where
 #[tokio::test]
 async fn cheap_denials_do_not_starve_a_concurrency_limit_below() {
     let one = || GlobalConcurrencyLimitLayer::new(1).layer(Probe::default());
-    let service = TestGoat::new().goat.authentication().layer(one());
+    let service = TestGoat::new().goat.authenticate().layer(one());
     assert!(!starves(service.clone(), service).await);
     let service = TestGoat::new().goat.require(REPORTS).layer(one());
     assert!(!starves(service.clone(), service).await);
@@ -349,7 +349,7 @@ async fn cheap_denials_do_not_starve_a_concurrency_limit_below() {
 #[tokio::test(start_paused = true)]
 async fn a_denial_gives_its_place_in_a_buffer_back() {
     let (test, _, allowed) = known().await;
-    let service = test.goat.authentication().layer(Buffer::new(whoami(), 1));
+    let service = test.goat.authenticate().layer(Buffer::new(whoami(), 1));
     // Several clients, each of whom is denied and then idles.
     let mut idle = Vec::new();
     for _ in 0..5 {
@@ -369,9 +369,8 @@ fn layers_services_and_futures_go_where_frameworks_want_them() {
     fn sent<T: Send + 'static>(_: T) {}
     let goat = TestGoat::new().goat;
     let limit = goat.limit(Quota::per_minute(1)).by_address();
-    let mut service =
-        goat.authentication().layer(limit.layer(goat.require(REPORTS).layer(whoami())));
-    shared(&goat.authentication());
+    let mut service = goat.authenticate().layer(limit.layer(goat.require(REPORTS).layer(whoami())));
+    shared(&goat.authenticate());
     shared(&goat.require(REPORTS));
     shared(&limit);
     sent(service.call(request(None)));
