@@ -49,7 +49,7 @@
 //! 1. [`ClientAddressLayer`](address::ClientAddressLayer) finds the client's address.
 //! 2. [`limit`]`.by_address()` refuses a flood before anything is spent on it. A bad token charges
 //!    the address alone.
-//! 3. [`authentication`] finds out whose request it is, or answers 401.
+//! 3. [`authenticate`] finds out whose request it is, or answers 401.
 //! 4. [`limit`]`.by_user()` counts users, whatever their sessions and addresses.
 //! 5. [`require`] answers 403 where the role may not.
 //!
@@ -116,7 +116,7 @@
 //! - 401 (who are you), 403 (you may not) and 503 (cannot tell now) are never mixed up.
 //!
 //! [`limit`]: GoatExt::limit
-//! [`authentication`]: GoatExt::authentication
+//! [`authenticate`]: GoatExt::authenticate
 //! [`require`]: GoatExt::require
 
 pub mod address;

@@ -105,7 +105,7 @@ impl LimitLayer {
     ///
     /// Who may pass without signing in is not counted here: count them by address. Where nobody has
     /// looked at the credentials yet the answer is a 500: put this layer inside of
-    /// [`authentication`](crate::GoatExt::authentication).
+    /// [`authenticate`](crate::GoatExt::authenticate).
     #[must_use]
     pub fn by_user(mut self) -> Self {
         self.by = By::User;

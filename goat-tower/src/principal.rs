@@ -12,7 +12,7 @@ use http::Extensions;
 
 /// Whose request this is: a live session of an active user.
 ///
-/// [`authentication`](crate::GoatExt::authentication) leaves a [`goat_core::Principal`] in the request's
+/// [`authenticate`](crate::GoatExt::authenticate) leaves a [`goat_core::Principal`] in the request's
 /// extensions. This is the same, in a type that axum's handlers can take as an argument (feature
 /// `axum`): `Principal` where somebody must be signed in, `Option<Principal>` where signing in is
 /// optional. It dereferences to the principal of goat-core, so `&me` is one wherever goat asks for

@@ -22,7 +22,7 @@ pub use requirement::Requirement;
 ///
 /// - No principal is a 401 `unauthenticated`; a role without the permission a 403 `forbidden`, whose
 ///   challenge names what is missing; a store that cannot tell a 503.
-/// - It needs no [`authentication`](crate::GoatExt::authentication) layer around it: where none has
+/// - It needs no [`authenticate`](crate::GoatExt::authenticate) layer around it: where none has
 ///   looked at the request, it does so itself. To forget that layer lets nobody in, and shuts nobody
 ///   out.
 /// - With [`fresh`](RequireLayer::fresh), session, role and permissions are read again from the

@@ -165,8 +165,8 @@ async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted()
     let by_user = limit.clone().by_user().layer(whoami());
     let cases = [
         (send(&limit.clone().by_address().layer(whoami()), nowhere).await, "ClientAddressLayer"),
-        (send(&by_user, request(None)).await, "authentication"),
-        (send(&by_user, request(Some(&alice))).await, "authentication"),
+        (send(&by_user, request(None)).await, "authenticate()"),
+        (send(&by_user, request(Some(&alice))).await, "authenticate()"),
     ];
     for (answer, advice) in cases {
         assert_eq!(answer.outcome(), (500, "internal"));
