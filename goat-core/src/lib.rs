@@ -54,7 +54,7 @@
 //!
 //! # How to test
 //!
-//! With the feature `testing`, [`TestGoat`](testing::TestGoat) is a goat in memory on which anybody
+//! With the feature `testing`, `testing::TestGoat` is a goat in memory on which anybody
 //! is signed in within one line. The tokens are real, and time stands still until the test moves it.
 //!
 //! ```
@@ -69,7 +69,7 @@
 //! # assert!(authorization.starts_with("Bearer "));
 //! assert_eq!(test.goat.authenticate_token(alice.access_token()).await?.user(), alice.user.id);
 //!
-//! test.clock.advance(test.goat.settings().access_ttl);
+//! test.clock.advance(std::time::Duration::from_secs(3600));
 //! assert!(test.goat.authenticate_token(alice.access_token()).await.is_err());
 //! # Ok(())
 //! # }
