@@ -56,7 +56,8 @@
 //!
 //! `ServiceBuilder` is written in this order, the outermost first. A `Router` of axum is written the
 //! other way round: each `.layer(…)` goes around all that stands before it, and `.route_layer(…)`
-//! around its routes only.
+//! around its routes only. So with `.layer(goat.authenticate())` a stranger who asks for a path that is
+//! not there gets a 401, which tells nothing of what is; with `.route_layer(…)` it is a 404.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
