@@ -1,6 +1,11 @@
 //! L1, L2, L3: what the whole program writes and shows while every route is asked in every way.
 
+use std::net::SocketAddr;
+
+use bytes::Bytes;
 use goat_server::router::{Rule, table};
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
 use crate::harness::{ADMIN, Answer, Server, UNLIMITED, folder};
@@ -124,6 +129,29 @@ fn ask_in_every_way(
     answers
 }
 
+/// Signs in and asks with secrets over HTTP/2, whose code has the most to tell.
+fn ask_over_http2(address: SocketAddr) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("it speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        let body = json!({ "email": format!("ann1@{MAIL}.example"), "password": PASSWORD });
+        let request = http::Request::post(format!("http://goat/api/v1/auth/login?a={CANARY}"))
+            .header("authorization", format!("Bearer {CANARY}"))
+            .header("cookie", CANARY)
+            .header("user-agent", CANARY)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("a request");
+        assert!(client.send_request(request).await.expect("an answer").status().as_u16() >= 200);
+        connection.abort();
+    });
+}
+
 /// L1: no password, token, key, pepper or e-mail address is in a line of the log at its most
 /// talkative, in a metric, or in the answer to what failed.
 #[test]
@@ -186,10 +214,12 @@ fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
     }
     // Here the path names no session and no permission; everything else was done at least once.
     assert_eq!(failed, ["DELETE /api/v1/sessions/{id}", "DELETE /api/v1/permission/{key}"]);
+    ask_over_http2(server.address);
     let metrics = server.get("/api/metrics", "");
     assert!(metrics.text.contains("/api/v1/auth/login"), "{metrics:?}");
     secrets.check("the metrics", &metrics.text);
     let said = server.stop();
+    assert!(said.iter().any(|line| line.contains("\"TRACE\"")));
     assert!(said.iter().any(|line| line.contains("\"sign-in-failed\"")));
     assert!(said.iter().any(|line| line.contains("\"token-reused\"")));
     for line in said {
