@@ -237,13 +237,13 @@ async fn what_is_wrong_with_a_new_password_comes_before_the_old_one() {
         let path = "/api/v1/user/change-password";
         app.patch(path).bearer(&client.token).json(&body).send().await
     };
-    let short = change("wrong", "short").await;
+    let short = change("wrong", "qx7 lamps").await;
     assert_eq!((short.failure(), short.fields()), ((400, "validation"), vec!["new_password"]));
     // The address may not be the password, and only the account knows it.
     let address = change("wrong", &client.email).await;
     assert_eq!(address.failure(), (400, "validation"));
     assert_eq!(change("wrong", PASSWORD).await.failure(), (403, "wrong-password"));
-    assert_eq!(change("wrong", "short").await.failure(), (400, "validation"));
+    assert_eq!(change("wrong", "qx7 lamps").await.failure(), (400, "validation"));
     assert_eq!(change(PASSWORD, PASSWORD).await.failure(), (429, "rate-limited"));
     app.clock.advance(std::time::Duration::from_secs(60));
     assert_eq!(change(PASSWORD, PASSWORD).await.failure(), (409, "password-unchanged"));

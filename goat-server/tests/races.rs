@@ -68,7 +68,7 @@ async fn of_two_administrators_who_remove_each_other_at_once_one_stays() {
                 (200 | 204, _) => done += 1,
                 (401, code) => assert_eq!(code, "session-revoked", "{act:?}"),
                 (403, code) => {
-                    assert!(["forbidden", "outranked"].contains(&&*code), "{act:?}: {code}")
+                    assert!(["forbidden", "outranked"].contains(&&*code), "{act:?}: {code}");
                 }
                 (409, code) => assert_eq!(code, "last-administrator", "{act:?}"),
                 other => panic!("{act:?}: {other:?}"),
