@@ -202,3 +202,49 @@ async fn that_nothing_changes_comes_before_the_account_limit_that_before_the_pas
     app.clock.advance(std::time::Duration::from_secs(60));
     assert_eq!(change("taken@example.org", PASSWORD).await.failure(), (409, "email-taken"));
 }
+
+#[tokio::test]
+async fn rank_and_role_come_before_a_conflict() {
+    let app = TestApp::new().await;
+    let (admin, operator, other) = (app.admin().await, app.operator().await, app.operator().await);
+    let body = json!({"role": "operator", "action": "user:write"});
+    let granted = app.post("/api/v1/permission").bearer(&admin.token).json(&body).send().await;
+    assert_eq!(granted.status, 201);
+    let put = async |path: &str| {
+        let body = json!({"email": admin.email});
+        app.put(path).bearer(&operator.token).json(&body).send().await
+    };
+    for path in [admin.path(), other.path(), operator.path()] {
+        assert_eq!(put(&path).await.failure(), (403, "outranked"));
+    }
+    assert_eq!(put(&app.client().await.path()).await.failure(), (409, "email-taken"));
+    for (role, status, code) in
+        [("operator", 403, "role-not-assignable"), ("client", 409, "email-taken")]
+    {
+        let body = json!({"email": admin.email, "password": PASSWORD, "role": role});
+        let answer = app.post("/api/v1/user").bearer(&operator.token).json(&body).send().await;
+        assert_eq!(answer.failure(), (status, code));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_new_password_comes_before_the_old_one() {
+    let app = TestApp::with(|setup| setup.goat.account_quota = Some(Quota::per_minute(2))).await;
+    // To sign in has spent one of the two.
+    let client = app.client().await;
+    let change = async |current: &str, new: &str| {
+        let body = json!({"current_password": current, "new_password": new});
+        let path = "/api/v1/user/change-password";
+        app.patch(path).bearer(&client.token).json(&body).send().await
+    };
+    let short = change("wrong", "qx7 lamps").await;
+    assert_eq!((short.failure(), short.fields()), ((400, "validation"), vec!["new_password"]));
+    // The address may not be the password, and only the account knows it.
+    let address = change("wrong", &client.email).await;
+    assert_eq!(address.failure(), (400, "validation"));
+    assert_eq!(change("wrong", PASSWORD).await.failure(), (403, "wrong-password"));
+    assert_eq!(change("wrong", "qx7 lamps").await.failure(), (400, "validation"));
+    assert_eq!(change(PASSWORD, PASSWORD).await.failure(), (429, "rate-limited"));
+    app.clock.advance(std::time::Duration::from_secs(60));
+    assert_eq!(change(PASSWORD, PASSWORD).await.failure(), (409, "password-unchanged"));
+}

@@ -2,19 +2,22 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{PASSWORD, TestApp, TestRequest};
 use goat_core::{Quota, Status};
-use goat_server::settings::ForwardedHeader;
+use goat_server::settings::{Flags, Settings};
 use serde_json::json;
 
 const EMAIL: &str = "ann@example.org";
 
-/// A server that believes these proxies, with a sign-in for each address a minute.
-async fn behind(proxies: &[&str], header: ForwardedHeader) -> TestApp {
+/// A server that is configured so, with a sign-in for each address a minute.
+async fn configured(variables: &[(&str, &str)]) -> TestApp {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    let nowhere = Path::new("there-is-no.env");
+    let settings = Settings::load(variables, &Flags::default(), nowhere).expect("good settings").0;
     let app = TestApp::with(|setup| {
-        setup.http.trusted_proxies =
-            proxies.iter().map(|range| range.parse().expect("a range")).collect();
-        setup.http.forwarded_header = header;
+        setup.http = settings.http;
         setup.limits.auth = Some(Quota::per_minute(1));
     })
     .await;
@@ -45,7 +48,7 @@ fn sign_in<'a>(app: &'a TestApp, from: &str, headers: &[(&str, &str)]) -> TestRe
 /// I1
 #[tokio::test]
 async fn nothing_is_believed_by_default() {
-    let app = behind(&[], ForwardedHeader::XForwardedFor).await;
+    let app = configured(&[]).await;
     let claims = [
         ("x-forwarded-for", "203.0.113.9"),
         ("forwarded", "for=203.0.113.9"),
@@ -68,8 +71,8 @@ async fn nothing_is_believed_by_default() {
 /// I2
 #[tokio::test]
 async fn behind_trusted_proxies_the_first_that_is_not_one_counts() {
-    let proxies = ["10.0.0.0/8", "2001:db8:ffff::/48", "192.0.2.1"];
-    let app = behind(&proxies, ForwardedHeader::XForwardedFor).await;
+    let proxies = "10.0.0.0/8, 2001:db8:ffff::/48, 192.0.2.1";
+    let app = configured(&[("GOAT_TRUSTED_PROXIES", proxies)]).await;
     let name = "x-forwarded-for";
     for (values, expected) in [
         (vec!["203.0.113.9"], "203.0.113.9"),
@@ -100,7 +103,8 @@ async fn behind_trusted_proxies_the_first_that_is_not_one_counts() {
 /// I2
 #[tokio::test]
 async fn forwarded_is_read_as_its_rfc_says() {
-    let app = behind(&["10.0.0.0/8"], ForwardedHeader::Forwarded).await;
+    let proxies = ("GOAT_TRUSTED_PROXIES", "10.0.0.0/8");
+    let app = configured(&[proxies, ("GOAT_FORWARDED_HEADER", "forwarded")]).await;
     for (values, expected) in [
         (vec!["for=203.0.113.9"], "203.0.113.9"),
         (vec!["For=203.0.113.9;proto=https;by=10.0.0.1"], "203.0.113.9"),
@@ -122,7 +126,7 @@ async fn forwarded_is_read_as_its_rfc_says() {
 /// B6
 #[tokio::test]
 async fn ipv6_is_limited_by_64_bits_and_a_mapped_address_as_ipv4() {
-    let app = behind(&[], ForwardedHeader::XForwardedFor).await;
+    let app = configured(&[]).await;
     for (first, same, other) in [
         ("2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:2::1"),
         ("203.0.113.1", "::ffff:203.0.113.1", "::ffff:203.0.113.2"),
@@ -130,5 +134,17 @@ async fn ipv6_is_limited_by_64_bits_and_a_mapped_address_as_ipv4() {
         assert_eq!(sign_in(&app, first, &[]).send().await.status, 200);
         assert_eq!(sign_in(&app, same, &[]).send().await.status, 429, "{same}");
         assert_eq!(sign_in(&app, other, &[]).send().await.status, 200, "{other}");
+    }
+}
+
+/// I3
+#[test]
+fn proxies_are_ranges_of_addresses_and_never_everyone_or_a_name() {
+    for value in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/0", "proxy.example.org", "localhost"] {
+        let variables = [("GOAT_TRUSTED_PROXIES".into(), value.into())];
+        let nowhere = Path::new("there-is-no.env");
+        let refused = Settings::load(variables, &Flags::default(), nowhere);
+        let refused = refused.map(|_| ()).expect_err(value);
+        assert!(refused.problems[0].to_string().contains("GOAT_TRUSTED_PROXIES"), "{value}");
     }
 }

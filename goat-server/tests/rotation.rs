@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{PASSWORD, TestApp, TestResponse, TestUser};
+use goat_core::testing::{Pauses, Point};
 use goat_core::{Status, Stores};
 use serde_json::{Value, json};
 
@@ -84,6 +85,30 @@ async fn within_the_leeway_the_predecessor_gets_the_very_same_successor() {
     assert_eq!(successor, again, "byte for byte");
     assert_eq!(profile(&app, &access).await.0, 200);
     next(&app, &successor).await;
+}
+
+/// R3: the client is gone, or the answer is, after the store has done its part.
+#[tokio::test]
+async fn a_lost_answer_logs_nobody_out() {
+    let (stores, pauses) = Pauses::over(Stores::memory());
+    let app = Arc::new(TestApp::with(|setup| setup.stores = stores).await);
+    let client = app.client().await;
+    pauses.fail("sessions.rotate", Point::Return);
+    let lost = refresh(&app, &client.refresh_token).await;
+    assert_eq!(lost.failure(), (503, "unavailable"));
+    assert!(!lost.header("retry-after").is_empty());
+    let held = pauses.hold("sessions.rotate", Point::Return);
+    let hung_up = tokio::spawn({
+        let (app, token) = (Arc::clone(&app), client.refresh_token.clone());
+        async move { refresh(&app, &token).await }
+    });
+    held.reached().await;
+    hung_up.abort();
+    assert!(hung_up.await.expect_err("aborted").is_cancelled());
+    held.release();
+    let (access, token) = next(&app, &client.refresh_token).await;
+    assert_eq!(profile(&app, &access).await.0, 200);
+    next(&app, &token).await;
 }
 
 /// R2

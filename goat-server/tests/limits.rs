@@ -1,0 +1,286 @@
+//! Limits over HTTP: who is counted where, what the headers say, and that waiting helps.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{PASSWORD, Setup, TestApp, TestResponse};
+use goat_core::{Quota, Status, Stores};
+use serde_json::json;
+
+const LOGIN: &str = "/api/v1/auth/login";
+
+async fn try_in(app: &TestApp, from: &str, email: &str, password: &str) -> TestResponse {
+    let body = json!({"email": email, "password": password});
+    app.post(LOGIN).json(&body).from(from).send().await
+}
+
+fn address(number: usize) -> String {
+    format!("198.51.{}.{}", number / 250, number % 250 + 1)
+}
+
+/// One text of a header such as `"auth";r=4;t=60`.
+fn item<'a>(answer: &'a TestResponse, header: &str, limit: &str) -> &'a str {
+    let items = answer.header(header).split(", ");
+    let start = format!("\"{limit}\";");
+    items.into_iter().find_map(|item| item.strip_prefix(start.as_str())).unwrap_or_default()
+}
+
+/// B1
+#[tokio::test]
+async fn an_account_is_limited_whatever_the_address_known_or_not_under_one_spelling() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    app.add("ann@example.org", "client", Status::Active).await;
+    let known = [
+        "ann@example.org",
+        "ANN@EXAMPLE.ORG",
+        " ann@example.org ",
+        "Ann@Example.Org\t",
+        "ann@ｅｘａｍｐｌｅ.org",
+    ];
+    let unknown = ["nobody@example.org", "Nobody@example.org ", "NOBODY@EXAMPLE.ORG"];
+    let mut number = 0;
+    for spellings in [&known[..], &unknown[..]] {
+        for attempt in 0..50_usize {
+            let email = spellings[attempt % spellings.len()];
+            let answer = try_in(&app, &address(number), email, "wrong").await;
+            number += 1;
+            assert_eq!(answer.failure(), (401, "invalid-credentials"), "{attempt}");
+            assert_eq!(item(&answer, "ratelimit", "account"), format!("r={};t=60", 49 - attempt));
+        }
+        let _ = app.hasher.take_calls();
+        for email in spellings {
+            // Also with the right password: who is throttled learns nothing from the answer.
+            let answer = try_in(&app, &address(number), email, PASSWORD).await;
+            number += 1;
+            assert_eq!(answer.failure(), (429, "rate-limited"), "{email}");
+            assert_eq!(answer.header("retry-after"), "60");
+            assert_eq!(answer.header("ratelimit"), r#""auth";r=4;t=60, "account";r=0;t=60"#);
+            assert_eq!(answer.header("x-ratelimit-remaining"), "0");
+            assert_eq!(answer.header("x-ratelimit-limit"), "50");
+        }
+        // E1: what is throttled costs nothing.
+        assert_eq!(app.hasher.verifications(), 0);
+    }
+}
+
+/// B1, B3
+#[tokio::test]
+async fn an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_when_refused() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    app.add("ann@example.org", "client", Status::Active).await;
+    for number in 0..5 {
+        let email = format!("nobody-{number}@example.org");
+        assert_eq!(try_in(&app, "192.0.2.66", &email, "wrong").await.status, 401);
+    }
+    for _ in 0..100 {
+        let answer = try_in(&app, "192.0.2.66", "ann@example.org", "wrong").await;
+        assert_eq!(answer.failure(), (429, "rate-limited"));
+        assert_eq!(answer.header("ratelimit"), r#""auth";r=0;t=60"#);
+    }
+    let answer = try_in(&app, "192.0.2.67", "ann@example.org", PASSWORD).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(item(&answer, "ratelimit", "account"), "r=49;t=60", "nothing was spent of it");
+}
+
+/// B2: a hundred guesses at once, over the database that the server ships with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (spread, most) in [(false, 5), (true, 10)] {
+        let path = folder.path().join(format!("{spread}.db"));
+        let stores = Stores::sqlite(path).await.expect("a database");
+        let app = TestApp::with(|setup| {
+            setup.stores = stores;
+            setup.shipped_limits();
+            setup.goat.account_quota = Some(Quota::per_minute(10));
+        });
+        let app = Arc::new(app.await);
+        app.add("ann@example.org", "client", Status::Active).await;
+        let _ = app.hasher.take_calls();
+        let guesses: Vec<_> = (0..100)
+            .map(|number| {
+                let app = Arc::clone(&app);
+                let from = address(if spread { number } else { 0 });
+                tokio::spawn(async move { try_in(&app, &from, "ann@example.org", "wrong").await })
+            })
+            .collect();
+        let mut statuses = Vec::new();
+        for guess in guesses {
+            statuses.push(guess.await.expect("an answer").status);
+        }
+        let count = |status| statuses.iter().filter(|other| **other == status).count();
+        assert_eq!((count(401), count(429)), (most, 100 - most), "{statuses:?}");
+        assert_eq!(app.hasher.verifications(), most);
+    }
+}
+
+/// B3, B5
+#[tokio::test]
+async fn who_waits_as_long_as_told_gets_in() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    app.add("ann@example.org", "client", Status::Active).await;
+    app.clock.advance(Duration::from_millis(250));
+    // Five, spread over the window: each frees its own place.
+    for _ in 0..5 {
+        assert_eq!(try_in(&app, "192.0.2.1", "ann@example.org", "wrong").await.status, 401);
+        app.clock.advance(Duration::from_millis(7_300));
+    }
+    for _ in 0..4 {
+        let refused = try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await;
+        assert_eq!(refused.status, 429);
+        let wait: u64 = refused.header("retry-after").parse().expect("whole seconds");
+        assert!((1..=60).contains(&wait), "{wait}");
+        let reset = format!("r=0;t={wait}");
+        assert!(item(&refused, "ratelimit", "auth").starts_with("r=0;"), "{reset}");
+        // A second less is too early, whatever was rounded.
+        app.clock.advance(Duration::from_secs(wait - 1));
+        assert_eq!(try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await.status, 429);
+        app.clock.advance(Duration::from_secs(1));
+        assert_eq!(try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await.status, 200);
+    }
+}
+
+/// B5: where two limits refuse one after the other, a wait is for the one that refuses.
+#[tokio::test]
+async fn the_wait_is_at_least_a_second_and_rounded_up() {
+    let app = TestApp::with(|setup| {
+        setup.limits.public = Some(Quota::new(1, Duration::from_millis(1_500)));
+    })
+    .await;
+    let path = "/.well-known/jwks.json";
+    assert_eq!(app.get(path).send().await.status, 200);
+    for (advance, wait) in [(0, "2"), (499, "2"), (1, "1"), (999, "1")] {
+        app.clock.advance(Duration::from_millis(advance));
+        let refused = app.get(path).send().await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, wait), "{advance}");
+    }
+    app.clock.advance(Duration::from_millis(1));
+    assert_eq!(app.get(path).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_charged_and_a_success_is() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    app.add("ann@example.org", "client", Status::Active).await;
+    for left in (0..5).rev() {
+        let answer = try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(item(&answer, "ratelimit", "auth"), format!("r={left};t=60"));
+    }
+    app.clock.advance(Duration::from_secs(30));
+    for _ in 0..50 {
+        assert_eq!(try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await.status, 429);
+    }
+    // Were the fifty charged, the window would begin anew with each.
+    app.clock.advance(Duration::from_secs(30));
+    assert_eq!(try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_route_shows_the_limits_that_it_charges() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    app.clock.advance(Duration::from_millis(1_250));
+    let client = app.client().await;
+    let credentials = json!({"email": "ann@example.org", "password": PASSWORD});
+    let refresh = json!({"refresh_token": client.refresh_token});
+    let change = json!({"email": "bea@example.org", "current_password": PASSWORD});
+    let bearer = &client.token;
+    let answers = [
+        (app.post("/api/v1/auth/signup").json(&credentials), "auth", "5"),
+        (app.post(LOGIN).json(&credentials), "auth account", "5"),
+        (app.post("/api/v1/auth/refresh").json(&refresh), "refresh", "60"),
+        (app.post("/api/v1/auth/refresh").json(&json!({})), "refresh", "60"),
+        (app.get("/.well-known/jwks.json"), "public", "100"),
+        (app.get("/api/openapi.json"), "public", "100"),
+        (app.get("/nowhere"), "public", "100"),
+        (app.get("/api/v1/auth/verify").bearer(bearer), "address user", "60"),
+        (app.get("/api/v1/user").bearer("nonsense"), "address", "300"),
+        (app.get("/api/v1/user"), "address", "300"),
+        (app.patch("/api/v1/user"), "address", "300"),
+        (
+            app.patch("/api/v1/user/change-email").bearer(bearer).json(&change),
+            "address user account",
+            "50",
+        ),
+        (app.get("/api/health"), "", ""),
+        (app.get("/api/ready"), "", ""),
+        (app.get("/api/metrics"), "", ""),
+    ];
+    for (request, names, least) in answers {
+        let answer = request.send().await;
+        let shown = |header: &str| {
+            let items = answer.header(header).split(", ").filter(|item| !item.is_empty());
+            items.map(|item| item.split('"').nth(1).expect("a name")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((shown("ratelimit"), shown("ratelimit-policy")), (names.into(), names.into()));
+        assert_eq!(answer.header("x-ratelimit-limit"), least, "{names}");
+        let reset = if names.is_empty() { "" } else { "1767225662" };
+        assert_eq!(answer.header("x-ratelimit-reset"), reset, "{names}: rounded up");
+        assert_eq!(answer.header("retry-after"), "", "{names}");
+    }
+}
+
+#[tokio::test]
+async fn sign_up_and_sign_in_have_a_bucket_each() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    for _ in 0..5 {
+        assert_eq!(app.post("/api/v1/auth/signup").json(&json!({})).send().await.status, 400);
+    }
+    assert_eq!(app.post("/api/v1/auth/signup").json(&json!({})).send().await.status, 429);
+    for _ in 0..5 {
+        assert_eq!(try_in(&app, common::CLIENT, "a@example.org", "wrong").await.status, 401);
+    }
+    assert_eq!(try_in(&app, common::CLIENT, "a@example.org", "wrong").await.status, 429);
+}
+
+#[tokio::test]
+async fn a_user_is_counted_across_sessions_and_addresses() {
+    let app = TestApp::with(|setup| setup.limits.user = Some(Quota::per_minute(2))).await;
+    let client = app.client().await;
+    let other = app.sign_in(&client.email, PASSWORD).await;
+    let get = async |token: &str, from: &str| {
+        app.get("/api/v1/user").bearer(token).from(from).send().await
+    };
+    assert_eq!(get(&client.token, "192.0.2.1").await.status, 200);
+    assert_eq!(get(&other.token, "192.0.2.2").await.status, 200);
+    let refused = get(&other.token, "192.0.2.3").await;
+    assert_eq!(refused.failure(), (429, "rate-limited"));
+    assert_eq!(refused.header("cache-control"), "no-store");
+    assert_eq!(get(&app.client().await.token, "192.0.2.1").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_current_password_counts_with_the_sign_ins() {
+    let app = TestApp::with(|setup| setup.goat.account_quota = Some(Quota::per_minute(4))).await;
+    let client = app.client().await;
+    let wrong = json!({"email": "x@example.org", "current_password": "wrong"});
+    let change = app.patch("/api/v1/user/change-email").bearer(&client.token).json(&wrong);
+    assert_eq!(change.send().await.failure(), (403, "wrong-password"));
+    let wrong = json!({"current_password": "wrong", "new_password": "seven lamps over the quay"});
+    let change = app.patch("/api/v1/user/change-password").bearer(&client.token).json(&wrong);
+    assert_eq!(change.send().await.failure(), (403, "wrong-password"));
+    let wrong = json!({"current_password": "wrong"});
+    let delete = app.delete("/api/v1/user").bearer(&client.token).json(&wrong);
+    assert_eq!(delete.send().await.failure(), (403, "wrong-password"));
+    let _ = app.hasher.take_calls();
+    assert_eq!(try_in(&app, "192.0.2.9", &client.email, PASSWORD).await.status, 429);
+    let right = json!({"current_password": PASSWORD});
+    let delete = app.delete("/api/v1/user").bearer(&client.token).json(&right);
+    assert_eq!(delete.send().await.failure(), (429, "rate-limited"));
+    assert_eq!(app.hasher.verifications(), 0);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_off_is_not_there() {
+    let app = TestApp::with(|setup| {
+        setup.limits.auth = None;
+        setup.goat.account_quota = None;
+    })
+    .await;
+    let answer = try_in(&app, common::CLIENT, "a@example.org", "wrong").await;
+    for header in ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-reset"] {
+        assert_eq!(answer.header(header), "");
+    }
+}

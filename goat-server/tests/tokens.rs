@@ -1,0 +1,325 @@
+//! Access tokens over HTTP: whatever is not exactly a token of this server is a 401. The forge signs
+//! with the server's own key, so that only the tested defect can be what makes a token fail.
+
+mod common;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common::{TestApp, TestResponse, TestUser};
+use goat_core::Secret;
+use goat_core::token::TokenKeys;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::{Value, json};
+
+/// A secret that nobody would find weak.
+const SECRET: &[u8] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
+/// Another one.
+const OTHER: &[u8] = b"Qe5aGp9dLf1mHc6bTz3nXw8sR0vq2kyJ";
+
+fn keys(secrets: &[&[u8]]) -> TokenKeys {
+    let secrets = secrets.iter().map(|secret| Secret::new(secret.to_vec())).collect();
+    TokenKeys::hs256(secrets).expect("keys")
+}
+
+/// The header and the payload of a token.
+fn parts(token: &str) -> (Value, Value) {
+    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64"));
+    let mut part = || serde_json::from_slice(&parts.next().expect("a part")).expect("JSON");
+    (part(), part())
+}
+
+/// Signs two texts with the server's key.
+fn sign(header: &str, payload: &str) -> String {
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let key = EncodingKey::from_secret(SECRET);
+    let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("a signature");
+    format!("{message}.{signature}")
+}
+
+async fn app() -> (TestApp, TestUser) {
+    let app = TestApp::with(|setup| setup.keys = keys(&[SECRET])).await;
+    let client = app.client().await;
+    (app, client)
+}
+
+async fn show(app: &TestApp, token: &str) -> TestResponse {
+    app.get("/api/v1/user").bearer(token).send().await
+}
+
+async fn assert_refused(app: &TestApp, token: &str, why: &str) {
+    let answer = show(app, token).await;
+    assert_eq!(answer.failure(), (401, "invalid-token"), "{why}");
+    assert_eq!(answer.header("cache-control"), "no-store", "{why}");
+    let challenge = answer.header("www-authenticate");
+    let expected = r#"Bearer realm="goat", error="invalid_token", error_description=""#;
+    assert!(challenge.starts_with(expected), "{why}: {challenge}");
+}
+
+/// What is known to be good, so that the refusals below are about their defects.
+#[tokio::test]
+async fn the_forge_makes_good_tokens() {
+    let (app, client) = app().await;
+    let (header, payload) = parts(&client.token);
+    let forged = sign(&header.to_string(), &payload.to_string());
+    assert_eq!(show(&app, &forged).await.data()["id"], client.id.to_string());
+}
+
+/// J1, J2, J3
+#[tokio::test]
+async fn the_header_cannot_choose_how_it_is_verified() {
+    let (app, client) = app().await;
+    let (header, payload) = parts(&client.token);
+    let payload = payload.to_string();
+    for (name, value) in [
+        ("alg", json!("none")),
+        ("alg", json!("NONE")),
+        ("alg", json!("nOnE")),
+        ("alg", json!("")),
+        ("alg", json!("HS512")),
+        ("alg", json!("hs256")),
+        ("alg", json!("RS256")),
+        ("alg", json!("EdDSA")),
+        ("alg", json!(["HS256"])),
+        ("alg", json!(null)),
+        ("kid", json!("another")),
+        ("kid", json!("../../etc/passwd")),
+        ("kid", json!(1)),
+        ("typ", json!("JWT")),
+        ("typ", json!("rt+jwt")),
+        ("typ", json!(null)),
+        ("crit", json!(["exp"])),
+        ("crit", json!([])),
+    ] {
+        let mut header = header.clone();
+        header[name] = value;
+        let header = header.to_string();
+        assert_refused(&app, &sign(&header, &payload), &header).await;
+    }
+    for name in ["alg", "typ", "kid"] {
+        let mut header = header.clone();
+        header.as_object_mut().expect("an object").remove(name).expect(name);
+        assert_refused(&app, &sign(&header.to_string(), &payload), name).await;
+    }
+    let twice = header.to_string().replacen('{', "{\"alg\":\"none\",", 1);
+    assert_refused(&app, &sign(&twice, &payload), "alg twice").await;
+}
+
+/// J2: a key that comes with the token, or a place to get one, is not looked at.
+#[tokio::test]
+async fn a_key_that_a_token_brings_along_is_never_used() {
+    let (app, client) = app().await;
+    let (header, payload) = parts(&client.token);
+    for (name, value) in [
+        ("jku", json!("http://127.0.0.1:9/keys")),
+        ("x5u", json!("http://127.0.0.1:9/chain")),
+        ("x5c", json!(["MIIB"])),
+        ("jwk", json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(OTHER)})),
+    ] {
+        let mut header = header.clone();
+        header[name] = value;
+        let message = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header.to_string()),
+            URL_SAFE_NO_PAD.encode(payload.to_string())
+        );
+        let key = EncodingKey::from_secret(OTHER);
+        let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("one");
+        assert_refused(&app, &format!("{message}.{signature}"), name).await;
+    }
+}
+
+/// J1
+#[tokio::test]
+async fn another_signature_or_none_is_refused() {
+    let (app, client) = app().await;
+    let (message, signature) = client.token.rsplit_once('.').expect("three parts");
+    let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
+    let payload = message.split_once('.').expect("two parts").1;
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    for (why, token) in [
+        ("empty", format!("{message}.")),
+        ("absent", message.to_owned()),
+        ("cut", format!("{message}.{}", &signature[1..])),
+        ("another", format!("{message}.{other}{}", &signature[1..])),
+        ("none", format!("{unsigned}.{payload}.")),
+        ("four parts", format!("{message}.{signature}.")),
+        ("padded", format!("{message}.{signature}=")),
+    ] {
+        assert_refused(&app, &token, why).await;
+    }
+}
+
+/// J4
+#[tokio::test]
+async fn every_claim_is_required_and_of_its_type() {
+    let (app, client) = app().await;
+    let (header, payload) = parts(&client.token);
+    let header = header.to_string();
+    for name in ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"] {
+        let mut without = payload.clone();
+        without.as_object_mut().expect("an object").remove(name).expect(name);
+        assert_refused(&app, &sign(&header, &without.to_string()), name).await;
+        for value in [json!(null), json!(true), json!([]), json!({}), json!(-1), json!("")] {
+            let mut wrong = payload.clone();
+            wrong[name] = value;
+            let wrong = wrong.to_string();
+            assert_refused(&app, &sign(&header, &wrong), &wrong).await;
+        }
+        let twice =
+            payload.to_string().replacen('{', &format!("{{\"{name}\":{},", payload[name]), 1);
+        assert_refused(&app, &sign(&header, &twice), &twice).await;
+    }
+    for (name, value) in [
+        ("iss", json!("Goat")),
+        ("aud", json!("another")),
+        ("aud", json!(["goat-api", "another"])),
+        ("sub", json!(client.id.to_string().to_lowercase())),
+        ("exp", json!(payload["exp"].to_string())),
+        ("exp", json!(1e300)),
+        ("nbf", json!("1767225600")),
+    ] {
+        let mut wrong = payload.clone();
+        wrong[name] = value;
+        let wrong = wrong.to_string();
+        assert_refused(&app, &sign(&header, &wrong), &wrong).await;
+    }
+}
+
+/// J4: what is well signed and names nobody, or somebody else's session, is nobody's.
+#[tokio::test]
+async fn a_token_speaks_for_a_session_of_its_user_only() {
+    let (app, client) = app().await;
+    let stranger = app.client().await;
+    let (header, payload) = parts(&client.token);
+    for (name, value) in [
+        ("sub", stranger.id.to_string()),
+        ("sid", stranger.session.to_string()),
+        ("sub", "01KDWMBY00C8X0F4ZCV7J3T9QH".to_owned()),
+        ("sid", "01KDWMBY00C8X0F4ZCV7J3T9QH".to_owned()),
+    ] {
+        let mut other = payload.clone();
+        other[name] = json!(value);
+        let answer = show(&app, &sign(&header.to_string(), &other.to_string())).await;
+        assert_eq!(answer.failure(), (401, "session-revoked"), "{name}");
+    }
+}
+
+/// J3
+#[tokio::test]
+async fn neither_token_passes_for_the_other() {
+    let (app, client) = app().await;
+    assert_refused(&app, &client.refresh_token, "a refresh token").await;
+    let body = json!({"refresh_token": client.token});
+    let answer = app.post("/api/v1/auth/refresh").json(&body).send().await;
+    assert_eq!(answer.failure(), (401, "invalid-token"));
+}
+
+/// J5
+#[tokio::test]
+async fn times_have_a_leeway_of_five_seconds_in_both_directions() {
+    let (app, client) = app().await;
+    let (header, payload) = parts(&client.token);
+    let now = payload["iat"].as_i64().expect("seconds");
+    let shifted = |by: i64| {
+        let mut later = payload.clone();
+        for name in ["iat", "nbf"] {
+            later[name] = json!(now + by);
+        }
+        sign(&header.to_string(), &later.to_string())
+    };
+    assert_eq!(show(&app, &shifted(5)).await.status, 200);
+    assert_refused(&app, &shifted(6), "not yet").await;
+    app.clock.advance(Duration::from_millis(304_999));
+    assert_eq!(show(&app, &client.token).await.status, 200);
+    app.clock.advance(Duration::from_millis(1));
+    let expired = show(&app, &client.token).await;
+    assert_eq!(expired.failure(), (401, "token-expired"));
+    let challenge = expired.header("www-authenticate");
+    assert!(challenge.contains(r#"error="invalid_token""#), "{challenge}");
+}
+
+/// J7
+#[tokio::test]
+async fn of_several_keys_the_first_signs_and_all_verify() {
+    let before = app().await.1;
+    let stays = TestApp::with(|setup| setup.keys = keys(&[OTHER, SECRET])).await;
+    let client = stays.client().await;
+    assert_eq!(show(&stays, &client.token).await.status, 200);
+    let (header, payload) = parts(&client.token);
+    let (old_header, _) = parts(&before.token);
+    assert_ne!(header["kid"], old_header["kid"], "the first signs");
+    // Signed with the second, for a session that is here.
+    let second = sign(&old_header.to_string(), &payload.to_string());
+    assert_eq!(show(&stays, &second).await.status, 200);
+    // A key is looked up by its name, and by nothing else.
+    assert_refused(&stays, &sign(&header.to_string(), &payload.to_string()), "misnamed").await;
+    let removed = TestApp::with(|setup| setup.keys = keys(&[OTHER])).await;
+    assert_refused(&removed, &second, "its key was removed").await;
+}
+
+/// J8
+#[tokio::test]
+async fn a_strange_authorization_is_refused() {
+    let (app, client) = app().await;
+    let long = |length: usize| format!("Bearer {}", "a".repeat(length - 7));
+    for value in [long(8192), long(8193), long(30_000)] {
+        let answer = app.get("/api/v1/user").header("authorization", &value).send().await;
+        assert_eq!(answer.failure(), (401, "invalid-token"), "{}", value.len());
+    }
+    for value in [
+        "Bearer".to_owned(),
+        format!("Bearer {} x", client.token),
+        format!("Bearer {},{}", client.token, client.token),
+        format!("Bearer\t{}", client.token),
+        format!("Bearer {}==", client.token),
+    ] {
+        let answer = app.get("/api/v1/user").header("authorization", &value).send().await;
+        assert_eq!(answer.failure(), (401, "invalid-token"), "{value}");
+    }
+    for value in ["Basic YTpi", "", "Token x", client.token.as_str()] {
+        let answer = app.get("/api/v1/user").header("authorization", value).send().await;
+        assert_eq!(answer.failure(), (401, "unauthenticated"), "{value}");
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+    for scheme in ["bearer", "BEARER", "Bearer  "] {
+        let value = format!("{scheme} {}", client.token);
+        let answer = app.get("/api/v1/user").header("authorization", &value).send().await;
+        assert_eq!(answer.status, 200, "{scheme}");
+    }
+}
+
+/// J8: base64 that could be spelt otherwise.
+#[tokio::test]
+async fn stray_bits_are_another_token_and_refused() {
+    let (app, client) = app().await;
+    let (message, signature) = client.token.rsplit_once('.').expect("three parts");
+    // 32 bytes leave two bits of the last of 43 characters without meaning.
+    let last = signature.chars().last().expect("43 characters");
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let index = alphabet.find(last).expect("one of them");
+    let stray = alphabet.chars().nth(index + 1).expect("it is even");
+    let token = format!("{message}.{}{stray}", &signature[..signature.len() - 1]);
+    assert_eq!(show(&app, &client.token).await.status, 200);
+    assert_refused(&app, &token, "stray bits").await;
+}
+
+/// J8
+#[tokio::test]
+async fn a_token_is_read_from_its_header_only() {
+    let (app, client) = app().await;
+    let path = format!("/api/v1/user?access_token={}", client.token);
+    assert_eq!(app.get(&path).send().await.failure(), (401, "unauthenticated"));
+    let known = app.get(&path).bearer(&client.token).send().await;
+    assert_eq!((known.failure(), known.fields()), ((400, "validation"), vec!["access_token"]));
+    assert!(!known.json.to_string().contains(&client.token));
+    let cookie = format!("access_token={}", client.token);
+    let answer = app.get("/api/v1/user").header("cookie", &cookie).send().await;
+    assert_eq!(answer.failure(), (401, "unauthenticated"));
+    let body = format!("access_token={}", client.token);
+    let form = app.post("/api/v1/auth/logout").body("application/x-www-form-urlencoded", body);
+    assert_eq!(form.send().await.failure(), (401, "unauthenticated"));
+}
