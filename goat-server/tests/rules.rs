@@ -164,7 +164,6 @@ async fn a_status_moves_along_its_path_and_the_same_again_changes_nothing() {
     assert_eq!(answer.json, before.json, "the same role again");
 }
 
-/// S3
 #[tokio::test]
 async fn a_change_is_in_force_for_whoever_asks_next() {
     let app = TestApp::new().await;
