@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use process::{Client, Server};
+use process::{Client, Site};
 use serde_json::json;
 
 const ROUNDS: u64 = 50;
@@ -37,14 +37,14 @@ struct Ledger {
 
 #[test]
 fn what_was_answered_survives_fifty_kills() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let site = SETTINGS.iter().fold(Site::new(), |site, (name, value)| site.with(name, value));
     let names = AtomicU64::new(0);
     let mut answered = 0;
     for round in 0..ROUNDS {
-        let server = Server::start(folder.path(), &SETTINGS);
+        let (server, address) = site.serve();
         let ledger = Mutex::new(Ledger::default());
         let over = AtomicBool::new(false);
-        let client = server.client();
+        let client = Client::new(address);
         std::thread::scope(|scope| {
             for _ in 0..WRITERS {
                 scope.spawn(|| write(client, &names, &ledger, &over));
@@ -56,8 +56,10 @@ fn what_was_answered_survives_fifty_kills() {
         });
         let ledger = ledger.into_inner().expect("no writer failed");
         answered += ledger.users.len() + ledger.alive.len() + ledger.ended.len();
-        verify(&Server::start(folder.path(), &SETTINGS).client(), &ledger);
-        assert_sound(folder.path());
+        let (server, address) = site.serve();
+        verify(&Client::new(address), &ledger);
+        drop(server);
+        assert_sound(&site.path("data/goat.db"));
     }
     assert!(answered > 100, "the load answered only {answered} writes in {ROUNDS} rounds");
 }
@@ -134,8 +136,8 @@ fn verify(client: &Client, ledger: &Ledger) {
     }
 }
 
-fn assert_sound(folder: &std::path::Path) {
-    let url = format!("sqlite://{}", folder.join("data/goat.db").display());
+fn assert_sound(database: &std::path::Path) {
+    let url = format!("sqlite://{}", database.display());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -4,24 +4,24 @@ mod process;
 
 use std::process::{Command, Stdio};
 
-use process::Server;
+use process::Site;
 
 const README: &str = include_str!("../../README.md");
 
 #[test]
 fn the_session_of_the_readme_works_as_pasted() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path(), &[]);
+    let site = Site::new();
+    let (_server, address) = site.serve();
     let (_, rest) = README.split_once("```sh\n").expect("a session");
     let (session, _) = rest.split_once("```").expect("its end");
-    let session = session.replace("127.0.0.1:8080", &server.address.to_string());
+    let session = session.replace("127.0.0.1:8080", &address.to_string());
     // Each call of curl tells its status beside what the session itself makes of the answer.
     let script =
         format!("curl() {{ command curl -w '%{{stderr}}%{{http_code}}\\n' \"$@\"; }}\n{session}");
     let output = Command::new("bash")
         .arg("-c")
         .arg(script)
-        .current_dir(folder.path())
+        .current_dir(site.path(""))
         .stdin(Stdio::null())
         .output()
         .expect("bash runs");

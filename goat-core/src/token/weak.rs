@@ -4,7 +4,8 @@
 //! passes here is not thereby a good one. Good ones are random.
 
 /// Words that placeholders are made of, in lower case.
-const PLACEHOLDER_WORDS: [&str; 46] = [
+const PLACEHOLDER_WORDS: [&str; 49] = [
+    "a",
     "at",
     "bit",
     "bits",
@@ -42,6 +43,7 @@ const PLACEHOLDER_WORDS: [&str; 46] = [
     "random",
     "replace",
     "secret",
+    "signing",
     "some",
     "string",
     "super",
@@ -49,6 +51,7 @@ const PLACEHOLDER_WORDS: [&str; 46] = [
     "the",
     "this",
     "token",
+    "tokens",
     "with",
     "your",
 ];
@@ -135,6 +138,8 @@ mod tests {
             "change-me-change-me-change-me-32",
             "CHANGE_ME_in_production_please_0123",
             "this-is-my-super-secret-jwt-key-",
+            "a-string-secret-at-least-256-bits-long",
+            "your-256-bit-secret-for-signing-tokens",
             "replace this with at least 32 random bytes",
             "0123456789abcdef0123456789abcdef",
             "abcdefghijklmnopqrstuvwxyz012345",

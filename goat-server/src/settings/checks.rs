@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use goat_core::Secret;
+use goat_core::token::weak_secret;
 
 use super::concerns::Algorithm;
 use super::reader::Reader;
-use super::secrets::weak_secret;
 use super::table::{self, Setting};
 use super::values::show;
 use super::{Environment, Settings, SigningKeys};

@@ -1,4 +1,4 @@
-//! Secrets that come from outside: how a list of them is read, and which are too weak.
+//! Secrets that come from outside: how a list of them is read.
 //!
 //! A complaint about a secret says which item is meant and never what it holds.
 
@@ -8,44 +8,6 @@ use super::values::{Complaint, Parsed};
 
 /// The least that a secret has: 256 bits, as HS256 asks for (RFC 7518, section 3.2).
 const SHORTEST: usize = 32;
-
-/// Pieces of secrets that manuals and templates show; letters and digits alone are compared.
-const PLACEHOLDERS: [&str; 16] = [
-    "0123456789",
-    "1234567890",
-    "abcdefghij",
-    "astringsecret",
-    "atleast256",
-    "atleast32",
-    "changeit",
-    "changeme",
-    "changethis",
-    "insecure",
-    "notasecret",
-    "placeholder",
-    "replaceme",
-    "replacethis",
-    "supersecret",
-    "yoursecret",
-];
-
-/// Why a secret is too weak for production, to be read after it.
-pub(super) fn weak_secret(secret: &[u8]) -> Option<&'static str> {
-    if secret.windows(2).all(|pair| pair[0] == pair[1]) {
-        return Some("is one character repeated");
-    }
-    let letters: String = secret
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect();
-    // "your-256-bit-secret" and its kin differ only in what stands between.
-    let template = letters.starts_with("your") && letters.contains("secret");
-    if template || PLACEHOLDERS.iter().any(|piece| letters.contains(piece)) {
-        return Some("is a known placeholder");
-    }
-    None
-}
 
 /// Reads one secret or several, newest first.
 pub(super) fn secrets(text: &str) -> Parsed<Vec<Secret<Vec<u8>>>> {

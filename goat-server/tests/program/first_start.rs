@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Site, get, json, mode};
+use crate::process::{Site, json, mode, status};
 
 const FILES: [&str; 4] = ["jwt-key.pem", "pepper", "admin-password", "goat.db"];
 
@@ -11,8 +11,8 @@ fn first_start_makes_private_files_and_an_administrator_and_the_second_keeps_the
     let site = Site::new();
     let (server, address) = site.serve();
     assert_ne!(address.port(), 0, "the line says the real port");
-    assert_eq!(get(address, "/api/health"), "200");
-    assert_eq!(get(address, "/api/ready"), "200");
+    assert_eq!(status(address, "/api/health"), 200);
+    assert_eq!(status(address, "/api/ready"), 200);
     assert_eq!(mode(&site.path("data")), 0o700);
     for file in FILES {
         assert_eq!(mode(&site.path("data").join(file)), 0o600, "{file}");
@@ -91,7 +91,7 @@ fn metrics_move_to_an_address_of_their_own() {
     let mut server = site.launch();
     let ready = server.wait_for("ready");
     let address = |field: &str| ready[field].as_str().expect(field).parse().expect("an address");
-    assert_eq!(get(address("metrics_listening"), "/api/metrics"), "200");
-    assert_eq!(get(address("listening"), "/api/metrics"), "404");
+    assert_eq!(status(address("metrics_listening"), "/api/metrics"), 200);
+    assert_eq!(status(address("listening"), "/api/metrics"), 404);
     server.stop();
 }

@@ -1,6 +1,7 @@
 //! The program as an operator meets it: started, refused, asked, and ended.
 
-mod harness;
+#[path = "../process/mod.rs"]
+mod process;
 
 mod check;
 mod first_start;

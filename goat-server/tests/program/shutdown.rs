@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::harness::{Site, get, json, message};
+use crate::process::{Site, json, message, status};
 
 /// O3.
 #[test]
@@ -15,7 +15,7 @@ fn sigterm_drains_and_ends_well() {
         let mut stream = TcpStream::connect(address).expect("it listens");
         write!(stream, "GET /api/health HTTP/1.1\r\nHost: goat\r\n").expect("sent");
         // Answered after the other connection was accepted.
-        assert_eq!(get(address, "/api/health"), "200");
+        assert_eq!(status(address, "/api/health"), 200);
         server.signal(signal);
         server.wait_for("draining");
         write!(stream, "\r\n").expect("sent");
@@ -36,8 +36,8 @@ fn readiness_goes_off_while_the_listener_still_accepts() {
     let (mut server, address) = site.serve();
     server.signal("TERM");
     server.wait_for("draining");
-    assert_eq!(get(address, "/api/ready"), "503");
-    assert_eq!(get(address, "/api/health"), "200");
+    assert_eq!(status(address, "/api/ready"), 503);
+    assert_eq!(status(address, "/api/health"), 200);
 }
 
 /// O3.

@@ -1,21 +1,19 @@
-//! Starts the program in a folder of its own, with an environment of its own.
+//! The program in a folder of its own, with an environment of its own: run to its end, or serving.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Far more than anything here takes: a bound for what hangs, not a measure.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::PATIENCE;
 
 /// A folder to run the program in.
 pub(crate) struct Site {
@@ -159,6 +157,12 @@ impl Server {
         (status.code(), std::mem::take(&mut self.said))
     }
 
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
     /// Asks it to leave and waits until it is gone; answers everything that was said.
     pub(crate) fn stop(self) -> Vec<String> {
         self.signal("TERM");
@@ -185,15 +189,6 @@ fn follow(pipe: impl Read + Send + 'static, lines: Sender<String>) {
             }
         }
     });
-}
-
-/// The status of a GET.
-pub(crate) fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n").expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer.split_whitespace().nth(1).unwrap_or_default().to_owned()
 }
 
 pub(crate) fn json(line: &str) -> Value {
