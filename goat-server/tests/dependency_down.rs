@@ -4,12 +4,14 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
-use goat_core::Stores;
+use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::testing::{Pauses, Point};
-use goat_server::router::{Endpoint, table};
+use goat_core::{Quota, StoreError, Stores};
+use goat_server::router::{Endpoint, PublicLimit, Rule, table};
 use serde_json::json;
 
 const NEW_PASSWORD: &str = "seven lamps over the quay";
@@ -159,7 +161,7 @@ async fn every_call_meets(fate: Fate) {
                 let (method, path) = (endpoint.method(), endpoint.path());
                 let case = format!("{method} {path}: {call} number {before} {fate:?} at {point:?}");
                 met.insert(call);
-                if AFTERWARDS.contains(&call) && answer.status != 503 {
+                if AFTERWARDS.contains(&call) {
                     assert!((200..300).contains(&answer.status), "{case}: {}", answer.json);
                     scene.assert_in_force(&endpoint, &case).await;
                 } else {
@@ -180,4 +182,31 @@ async fn a_store_call_that_fails_is_a_503_on_every_route() {
 #[tokio::test(start_paused = true)]
 async fn a_store_call_that_hangs_is_a_503_on_every_route() {
     every_call_meets(Fate::Hangs).await;
+}
+
+/// A store of limits that does not answer.
+#[derive(Debug)]
+struct NoLimits;
+
+impl LimitStore for NoLimits {
+    fn spend(&self, _: LimitKey, _: Quota, _: Duration) -> Spending {
+        Spending::Pending(Box::pin(async { Err(StoreError::unavailable("limits.spend")) }))
+    }
+}
+
+/// B8: what cannot be counted is not let through.
+#[tokio::test]
+async fn without_the_store_of_limits_nothing_is_unlimited() {
+    let app = TestApp::with(|setup| setup.stores.limits = Arc::new(NoLimits)).await;
+    for endpoint in table() {
+        let path = endpoint.path().replace("{id}", "x").replace("{key}", "x");
+        let answer = app.request(endpoint.method().clone(), &path).send().await;
+        let case = format!("{} {path}", endpoint.method());
+        if *endpoint.rule() == Rule::Public(PublicLimit::Unlimited) {
+            assert_eq!(answer.status, 200, "{case}");
+        } else {
+            assert_unavailable(&answer, &case);
+        }
+    }
+    assert_unavailable(&app.get("/nowhere").send().await, "nowhere");
 }

@@ -21,7 +21,7 @@ pub struct RoleSummary {
     pub role: Role,
     /// Its rank, from 1 up.
     pub rank: Rank,
-    /// What it may do.
+    /// What it may do, in alphabetical order.
     pub permissions: Vec<Permission>,
 }
 
@@ -78,7 +78,7 @@ impl Roles {
         let summary = |role: &Role| RoleSummary {
             role: role.clone(),
             rank: roles.rank(role),
-            permissions: table.of(role).map(|grant| grant.permission.clone()).collect(),
+            permissions: table.permissions(role),
         };
         Ok(roles.iter().map(summary).collect())
     }

@@ -71,9 +71,12 @@ impl RoleTable {
         Arc::clone(self.rights.get(role).unwrap_or(&self.nothing))
     }
 
-    /// The grants of one role.
-    pub(crate) fn of<'a>(&'a self, role: &'a Role) -> impl Iterator<Item = &'a Grant> {
-        self.grants.iter().filter(move |grant| grant.role == *role)
+    /// The permissions of one role, in alphabetical order.
+    pub(crate) fn permissions(&self, role: &Role) -> Vec<Permission> {
+        let grants = self.grants.iter().filter(|grant| grant.role == *role);
+        let mut permissions: Vec<_> = grants.map(|grant| grant.permission.clone()).collect();
+        permissions.sort_unstable();
+        permissions
     }
 }
 

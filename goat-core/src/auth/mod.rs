@@ -62,7 +62,7 @@ impl Flows {
             return Ok(None);
         }
         let (table, _) = self.users.access.table(None).await?;
-        Ok(Some(table.of(role).map(|grant| grant.permission.to_string()).collect()))
+        Ok(Some(table.permissions(role).iter().map(ToString::to_string).collect()))
     }
 
     /// Signs both tokens of a session from what is stored of it: a new access token, and the very

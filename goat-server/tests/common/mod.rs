@@ -16,12 +16,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use goat_core::auth::Login;
+use goat_core::event::Observer;
 use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
 use goat_core::testing::{ManualClock, PlainHasher};
@@ -44,6 +46,9 @@ pub(crate) const PASSWORD: &str = "a long walk on a short pier";
 
 /// The client's address, unless a request says otherwise.
 pub(crate) const CLIENT: &str = "192.0.2.7";
+
+/// How long a store has to answer, on the runtime's clock.
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The API.
 pub(crate) struct TestApp {
@@ -116,10 +121,13 @@ impl TestApp {
         let Setup { goat, stores, keys, hasher, http, limits, ready } = setup;
         let (clock, plain) = (ManualClock::default(), PlainHasher::default());
         let metrics = Metrics::new();
+        let observer: Arc<dyn Observer> = Arc::clone(&metrics) as _;
+        let stores = stores.watched(STORE_TIMEOUT, Arc::clone(&observer), Arc::new(clock.clone()));
         let goat = Goat::builder(stores, keys)
             .settings(goat)
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))
             .clock(Arc::new(clock.clone()))
+            .observer(observer)
             .build()
             .unwrap();
         let lifecycle = Lifecycle::new();

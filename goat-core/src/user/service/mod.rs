@@ -27,7 +27,7 @@ pub struct Users {
 pub struct Profile {
     /// The user.
     pub user: User,
-    /// What the user's role may do.
+    /// What the user's role may do, in alphabetical order.
     pub permissions: Vec<Permission>,
 }
 
@@ -49,8 +49,7 @@ impl Users {
         let account = self.inner.own_account(principal).await?;
         let (table, _) = self.inner.access.table(None).await?;
         let known = self.inner.access.policy().roles().contains(&account.user.role);
-        let grants = table.of(&account.user.role).filter(|_| known);
-        let permissions = grants.map(|grant| grant.permission.clone()).collect();
+        let permissions = if known { table.permissions(&account.user.role) } else { Vec::new() };
         Ok(Profile { user: account.user, permissions })
     }
 
