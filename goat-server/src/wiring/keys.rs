@@ -8,6 +8,7 @@ use goat_core::token::TokenKeys;
 
 use crate::bootstrap::{DataDir, Kept, KeptFile, random_bytes};
 use crate::failure::Failure;
+use crate::settings::table::ARGON2_MOST;
 use crate::settings::{PasswordSettings, SigningKeys};
 
 /// Where a key or pepper comes from.
@@ -97,18 +98,21 @@ pub fn password_hasher(
     Ok(Hashing { hasher: Arc::new(hasher), pepper: source })
 }
 
-/// A hasher at the settings' cost with these peppers.
+/// A hasher at the settings' cost with these peppers. It verifies hashes of any cost that the
+/// settings may ever have asked for, so that they may be lowered again (P6).
 pub(crate) fn hasher(
     settings: &PasswordSettings,
     peppers: Vec<Secret<Vec<u8>>>,
     source: KeySource,
     data: &DataDir,
 ) -> Result<Argon2id, Failure> {
+    let (memory, passes, lanes) = ARGON2_MOST;
     let cost = Argon2Settings::new(
         settings.argon2_memory,
         settings.argon2_iterations,
         settings.argon2_parallelism,
-    )?;
+    )?
+    .accepting(&Argon2Settings::new(memory, passes, lanes)?);
     let peppers = Peppers::new(peppers)
         .map_err(|error| prefixed(&pepper_place(source, data), &Failure::from(error)))?;
     Ok(Argon2id::new(cost, peppers))

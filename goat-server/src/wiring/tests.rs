@@ -106,6 +106,13 @@ async fn another_pepper_than_the_stored_passwords_need_is_refused() {
     assert!(sentence.contains("data/pepper: ") && !sentence.contains(PEPPER), "{sentence}");
 }
 
+/// P6: what the settings allowed once is a password still when they are lowered again.
+#[tokio::test]
+async fn hashes_of_any_cost_that_the_settings_allow_are_verified_under_any_other() {
+    let folder = in_use(&[("GOAT_ARGON2_ITERATIONS", "11")]).await;
+    wire(folder.path(), &[]).await.expect("the stored passwords can be verified");
+}
+
 /// J7.
 #[tokio::test]
 async fn a_token_key_that_is_none_is_refused_and_stays() {
