@@ -260,8 +260,8 @@ table! {
             "Where unset, sessions are kept in the database and rate limits in the process.")
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
-            Kind::Count(1, 1000),
-            "Connections to the database.");
+            Kind::Count(2, 1000),
+            "Connections to the database; with SQLite, one of them writes.");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "For one call to the database or Redis; at most GOAT_REQUEST_TIMEOUT.");

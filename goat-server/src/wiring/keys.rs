@@ -106,16 +106,20 @@ pub(crate) fn hasher(
     source: KeySource,
     data: &DataDir,
 ) -> Result<Argon2id, Failure> {
+    let peppers = Peppers::new(peppers)
+        .map_err(|error| prefixed(&pepper_place(source, data), &Failure::from(error)))?;
+    Ok(Argon2id::new(cost(settings)?, peppers))
+}
+
+/// What a hash costs, and may have cost.
+pub(super) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failure> {
     let (memory, passes, lanes) = ARGON2_MOST;
     let cost = Argon2Settings::new(
         settings.argon2_memory,
         settings.argon2_iterations,
         settings.argon2_parallelism,
-    )?
-    .accepting(&Argon2Settings::new(memory, passes, lanes)?);
-    let peppers = Peppers::new(peppers)
-        .map_err(|error| prefixed(&pepper_place(source, data), &Failure::from(error)))?;
-    Ok(Argon2id::new(cost, peppers))
+    )?;
+    Ok(cost.accepting(&Argon2Settings::new(memory, passes, lanes)?))
 }
 
 /// The pepper is the text of the file as it is, so that the file may be given as
