@@ -14,7 +14,7 @@ use goat_core::{
 };
 use goat_tower::GoatExt as _;
 use goat_tower::address::{ClientAddressLayer, PeerAddress};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt as _, service_fn};
 
@@ -68,6 +68,7 @@ fn guarded_call(criterion: &mut Criterion) {
     let wide = Quota::per_second(u32::MAX);
 
     let bare = service_fn(answer);
+    let counted = goat.limit(wide).by_address().layer(service_fn(answer));
     let authenticated = goat.authenticate().layer(service_fn(answer));
     let guarded = goat.authenticate().layer(goat.require(REPORTS).layer(service_fn(answer)));
     let limited = ClientAddressLayer::new().layer(goat.limit(wide).by_address().layer(
@@ -76,13 +77,21 @@ fn guarded_call(criterion: &mut Criterion) {
         ),
     ));
 
+    let refusing = limited.clone();
+    // A signature that is no signature, of the right length.
+    let (signed, signature) = bearer.rsplit_once('.').expect("a token has three parts");
+    let forged = format!("{signed}.{}", "A".repeat(signature.len()));
+
     let mut group = criterion.benchmark_group("a call that the cache answers");
     macro_rules! measure {
         ($name:literal, $service:expr) => {
+            measure!($name, $service, bearer, StatusCode::OK);
+        };
+        ($name:literal, $service:expr, $bearer:expr, $status:expr) => {
             group.bench_function($name, |bencher| {
                 bencher.to_async(&runtime).iter(|| {
                     let mut service = $service.clone();
-                    let request = request(&bearer);
+                    let request = request(&$bearer);
                     async move {
                         let response = service
                             .ready()
@@ -91,7 +100,7 @@ fn guarded_call(criterion: &mut Criterion) {
                             .call(request)
                             .await
                             .expect("answer");
-                        assert!(response.status().is_success());
+                        assert_eq!(response.status(), $status);
                         response
                     }
                 });
@@ -99,9 +108,11 @@ fn guarded_call(criterion: &mut Criterion) {
         };
     }
     measure!("bare service", bare);
+    measure!("limit by address", counted);
     measure!("authenticate", authenticated);
     measure!("authenticate, require", guarded);
     measure!("limit by address, authenticate, limit by user, require", limited);
+    measure!("refused: a forged token", refusing, forged, StatusCode::UNAUTHORIZED);
     group.finish();
 }
 

@@ -124,20 +124,26 @@ impl ErrorKind {
             }
             Self::InvalidCredentials => "The e-mail address or the password is wrong.",
             Self::Forbidden => "Your role does not have the permission that this needs.",
-            Self::Outranked => "You may act only on users whose role ranks below your own.",
+            Self::Outranked => {
+                "You may act only on others, and only on those whose role ranks below your own."
+            }
             Self::RoleNotAssignable => {
                 "You may give only roles whose users you could act on yourself."
             }
             Self::WrongPassword => "The current password is wrong.",
-            Self::AccountInactive => "The account has not been activated yet.",
-            Self::AccountSuspended => "The account is suspended.",
+            Self::AccountInactive => {
+                "The account has not been activated yet. Ask an administrator to do so."
+            }
+            Self::AccountSuspended => "The account is suspended. Ask an administrator about it.",
             Self::SignupClosed => "Sign-up is closed here.",
             Self::Invalid => "The request is not valid; see `errors` for each thing to mend.",
             Self::NotFound => "There is nothing here under this name.",
             Self::EmailTaken => "Another account has this e-mail address.",
-            Self::PasswordUnchanged => "The new password is the same as the current one.",
+            Self::PasswordUnchanged => {
+                "The new password is the same as the current one. Choose another."
+            }
             Self::LastAdministrator => {
-                "This would leave the system without an active administrator."
+                "This would leave the system without an active administrator. Make somebody else one first."
             }
             Self::InvalidTransition => {
                 "The status cannot change this way: inactive, then active, then suspended, then active again."
@@ -146,7 +152,9 @@ impl ErrorKind {
             Self::RateLimited => "Too many requests. Wait as long as Retry-After says.",
             Self::Unavailable => "The service cannot answer right now. Try again shortly.",
             Self::Configuration => "The service is not configured correctly.",
-            Self::Internal => "Something went wrong on our side.",
+            Self::Internal => {
+                "Something went wrong on our side. If it happens again, report it with the request's id."
+            }
         }
     }
 }

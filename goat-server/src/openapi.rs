@@ -140,6 +140,7 @@ fn complete(operation: &mut Operation, rule: &Rule) {
     let mut failures = vec![(500, "`internal`."), (503, "`unavailable`: see Retry-After.")];
     // What is not known, in a query too, is refused everywhere.
     failures.push((400, "`validation`: see `errors`."));
+    failures.push((400, "`bad-request`: two `Authorization` headers."));
     if operation.request_body.is_some() {
         failures.push((400, "`malformed-json`."));
         failures.push((413, "`payload-too-large`: over 64 KiB."));

@@ -3,14 +3,17 @@
 //! Invariant: where the layer that an extractor stands on is missing, nobody is taken for a
 //! stranger, nor the other way round: that is a 500, and the log says which layer to add.
 
-use axum_core::body::Body;
-use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum_core::response::{IntoResponse, Response};
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, Response};
 use goat_core::{Error, ErrorKind};
 use http::request::Parts;
 
 use crate::address::ClientAddress;
 use crate::misplaced::misplaced;
+use crate::origin::Origin;
 use crate::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
 use crate::problem::Problem;
 
@@ -75,27 +78,36 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
     }
 }
 
-/// 500 where no layer found an address.
+/// 500 where no layer found an address and the peer is not known.
 impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Problem;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
         Self::of(&request.extensions).ok_or_else(|| {
             let error = misplaced(
-                "a handler takes a ClientAddress and nobody has found one: add \
-                 .layer(ClientAddressLayer::new()) to the router, after its routes, and see that \
-                 it finds the peer",
+                "a handler takes a ClientAddress and nobody knows the peer: serve the router with \
+                 .into_make_service_with_connect_info::<SocketAddr>(), or put a PeerAddress into \
+                 the extensions of each request",
             );
             rejection(&error, request)
         })
     }
 }
 
-/// `None` where no layer found an address.
+/// `None` where no layer found an address and the peer is not known.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientAddress {
     type Rejection = Problem;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
         Ok(Self::of(&request.extensions))
+    }
+}
+
+/// Never fails: what is not known of the origin is left out.
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(request))
     }
 }

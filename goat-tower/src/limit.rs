@@ -30,7 +30,7 @@ use crate::principal::Anonymous;
 /// use goat_core::Quota;
 /// use goat_core::testing::TestGoat;
 /// use goat_tower::GoatExt;
-/// use goat_tower::address::ClientAddress;
+/// use goat_tower::address::PeerAddress;
 /// use http::{Request, Response, StatusCode};
 /// use http_body_util::Empty;
 /// use tower::{Layer, ServiceExt, service_fn};
@@ -42,9 +42,9 @@ use crate::principal::Anonymous;
 ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 /// }));
 ///
-/// // `ClientAddressLayer` leaves the address of each client.
-/// let client = ClientAddress::new([192, 0, 2, 7].into());
-/// let request = || Request::builder().extension(client).body(());
+/// // Whoever accepts connections leaves their other end.
+/// let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
+/// let request = || Request::builder().extension(peer).body(());
 ///
 /// let allowed = service.clone().oneshot(request()?).await?;
 /// assert_eq!(allowed.status(), StatusCode::OK);
@@ -88,11 +88,16 @@ impl LimitLayer {
         }
     }
 
-    /// Counts by the client's address, as [`ClientAddressLayer`] found it; IPv6 by its /64. This is
-    /// how a limit counts unless told otherwise. Its name is `address` unless told.
+    /// Counts by the client's address; IPv6 by its /64. This is how a limit counts unless told
+    /// otherwise. Its name is `address` unless told.
     ///
-    /// Where no address was found the answer is a 500: strangers must not share one counter, nor go
-    /// uncounted. Add [`ClientAddressLayer`] outside of this layer.
+    /// The address is the one that [`ClientAddressLayer`] found, or else the
+    /// [peer's](crate::address::PeerAddress::of). Behind a proxy the peer is the proxy, and all its
+    /// clients would share one counter: there, add [`ClientAddressLayer`] outside of this layer and
+    /// tell it whom to trust.
+    ///
+    /// Where not even the peer is known the answer is a 500: strangers must not share one counter,
+    /// nor go uncounted.
     ///
     /// [`ClientAddressLayer`]: crate::address::ClientAddressLayer
     #[must_use]
@@ -175,8 +180,9 @@ impl LimitLayer {
             By::Address => match ClientAddress::of(&request.extensions) {
                 Some(client) => Ok(Some(LimitKey::address(counter, client.ip()))),
                 None => Err(misplaced(
-                    "a limit counts by address and nobody has found the client's: add \
-                     ClientAddressLayer outside of it, and see that it finds the peer",
+                    "a limit counts by address and nobody knows the peer: put a PeerAddress into \
+                     the extensions of each request; with axum, serve the router with \
+                     .into_make_service_with_connect_info::<SocketAddr>()",
                 )),
             },
             By::User => match request.extensions.get::<Principal>() {

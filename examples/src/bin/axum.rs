@@ -1,29 +1,28 @@
-//! An API of reports on axum: sign up, sign in, read reports with the permission, export a few a
-//! minute. Run it with `cargo run -p examples --bin axum`, then:
+//! An API of reports on axum: sign up, sign in, refresh, see one's sessions, sign out; read reports
+//! with the permission, export a few a minute. Run it with `cargo run -p examples --bin axum`, then:
 //!
 //! ```text
-//! curl -s localhost:3000/signup -H 'content-type: application/json' \
-//!   -d '{"email": "ann@example.org", "password": "a long walk on a short pier"}'
+//! form='{"email": "ann@example.org", "password": "a long walk on a short pier"}'
+//! curl -s localhost:3000/signup -H 'content-type: application/json' -d "$form"
+//! curl -s localhost:3000/login -H 'content-type: application/json' -d "$form"
+//! curl -s localhost:3000/reports -H "authorization: Bearer <the access token>"
 //! ```
 
 use std::net::SocketAddr;
 
 use axum::extract::{Json, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
-use goat_core::auth::{Login, SignUp};
-use goat_core::session::Origin;
+use axum::{Router, serve};
+use goat_core::auth::{Login, SignUp, TokenPair};
 use goat_core::token::TokenKeys;
-use goat_core::{Actor, Email, Error, ErrorKind, Goat, Permission, Quota, Stores, Violation};
-use goat_tower::address::{ClientAddress, ClientAddressLayer};
-use goat_tower::{GoatExt as _, Principal, Problem};
+use goat_core::{Actor, Email, ErrorKind, Goat, PageRequest, Permission, Quota, Stores};
+use goat_tower::{GoatExt as _, Origin, Principal, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 const REPORTS: Permission = Permission::new("report:read");
-const EXPORTS: Permission = Permission::new("report:export");
+const AUDIT: Permission = Permission::new("report:audit");
 
 #[derive(Deserialize)]
 struct Credentials {
@@ -31,29 +30,67 @@ struct Credentials {
     password: String,
 }
 
+#[derive(Deserialize)]
+struct Refresh {
+    refresh_token: String,
+}
+
 async fn sign_up(
     State(goat): State<Goat>,
+    origin: Origin,
     Json(form): Json<Credentials>,
-) -> Result<Response, Problem> {
-    let email = Email::parse(&form.email)
-        .map_err(|error| Error::invalid(vec![Violation::new("email", error.message())]))?;
-    let request = SignUp { email, password: form.password.into(), origin: Origin::default() };
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let email = Email::parse(&form.email)?;
+    let request = SignUp { email, password: form.password.into(), origin: origin.into() };
     let user = goat.sign_up(request).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "id": user.id }))).into_response())
+    Ok((StatusCode::CREATED, Json(json!({ "id": user.id }))))
 }
 
 async fn sign_in(
     State(goat): State<Goat>,
-    Extension(client): Extension<ClientAddress>,
+    origin: Origin,
     Json(form): Json<Credentials>,
 ) -> Result<Json<Value>, Problem> {
-    let origin = Origin { address: Some(client.ip()), device: None };
-    let request = Login { email: form.email.into(), password: form.password.into(), origin };
-    let tokens = goat.login(request).await?.value.tokens;
-    Ok(Json(json!({
+    let (email, password) = (form.email.into(), form.password.into());
+    let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?.value;
+    Ok(show(&signed_in.tokens))
+}
+
+async fn refresh(
+    State(goat): State<Goat>,
+    origin: Origin,
+    Json(form): Json<Refresh>,
+) -> Result<Json<Value>, Problem> {
+    Ok(show(&goat.refresh(&form.refresh_token.into(), &origin).await?.tokens))
+}
+
+fn show(tokens: &TokenPair) -> Json<Value> {
+    Json(json!({
         "access_token": tokens.access_token.expose(),
         "refresh_token": tokens.refresh_token.expose(),
-    })))
+        "expires_in": tokens.expires_in.as_secs(),
+    }))
+}
+
+async fn sign_out(
+    State(goat): State<Goat>,
+    origin: Origin,
+    me: Principal,
+) -> Result<StatusCode, Problem> {
+    goat.logout(&me, &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn sessions(State(goat): State<Goat>, me: Principal) -> Result<Json<Value>, Problem> {
+    let page = goat.sessions().list(&me, PageRequest::default()).await?;
+    let shown = page.items.iter().map(|session| {
+        json!({
+            "id": session.id,
+            "device": session.device,
+            "current": session.id == me.session(),
+        })
+    });
+    Ok(Json(json!({ "sessions": shown.collect::<Vec<_>>() })))
 }
 
 async fn list(me: Principal) -> Json<Value> {
@@ -71,24 +108,26 @@ async fn hello(me: Option<Principal>) -> String {
 
 fn app(goat: &Goat) -> Router {
     let protected = Router::new()
+        .route("/logout", post(sign_out))
+        .route("/sessions", get(sessions))
         .route("/reports", get(list).route_layer(goat.require(REPORTS)))
+        .route("/audit", get(list).route_layer(goat.require(AUDIT)))
         .route(
             "/exports",
+            // The layer that is written last is the first that a request meets.
             post(export)
                 .route_layer(goat.limit(Quota::per_minute(5)).named("exports").by_user())
-                .route_layer(goat.require(EXPORTS)),
+                .route_layer(goat.require(REPORTS)),
         )
         .layer(goat.authenticate());
     let open = Router::new()
         .route("/", get(hello))
         .route("/signup", post(sign_up))
         .route("/login", post(sign_in))
+        .route("/refresh", post(refresh))
         .layer(goat.authenticate().optional());
     open.merge(protected)
         .layer(goat.limit(Quota::per_minute(300)).by_address())
-        .layer(ClientAddressLayer::new().peer_from(|extensions| {
-            extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0)
-        }))
         .with_state(goat.clone())
 }
 
@@ -100,15 +139,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
     let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate()).build()?;
-    for permission in [REPORTS, EXPORTS] {
-        match goat.roles().grant(Actor::system("start"), "client", permission).await {
-            Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
-            _ => {}
-        }
+    // Whoever signs up is a client, and clients read reports. Nobody audits yet.
+    match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
+        Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
+        _ => {}
     }
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let service = app(&goat).into_make_service_with_connect_info::<SocketAddr>();
-    Ok(axum::serve(listener, service).await?)
+    // Limits by address count the other end of each connection. Behind a proxy that is the proxy:
+    // there, add goat_tower::address::ClientAddressLayer as the last layer, and say whom to trust.
+    Ok(serve(listener, app(&goat).into_make_service_with_connect_info::<SocketAddr>()).await?)
 }

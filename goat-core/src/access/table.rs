@@ -54,7 +54,9 @@ pub(crate) struct RoleTable {
 
 impl RoleTable {
     /// Builds the table. Grants of roles that the set does not have allow nobody anything.
-    pub(crate) fn new(rows: RoleRows, roles: &RoleSet) -> Self {
+    pub(crate) fn new(mut rows: RoleRows, roles: &RoleSet) -> Self {
+        // People compare what two roles may do.
+        rows.grants.sort_by(|one, other| one.permission.cmp(&other.permission));
         let mut rights = HashMap::new();
         for role in roles.iter() {
             let permissions = rows.grants.iter().filter(|grant| grant.role == *role);

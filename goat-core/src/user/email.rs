@@ -7,6 +7,8 @@ use std::fmt;
 
 use idna::AsciiDenyList;
 
+use crate::error::{Error, Violation};
+
 /// The longest address that a mail system carries, in octets (RFC 5321 §4.5.3.1.3).
 const MAXIMUM_OCTETS: usize = 254;
 /// The longest part before the `@`, in octets (RFC 5321 §4.5.3.1.1).
@@ -33,6 +35,13 @@ impl fmt::Display for InvalidEmail {
 }
 
 impl std::error::Error for InvalidEmail {}
+
+/// A violation of the field `email`, by which name clients know it as a rule.
+impl From<InvalidEmail> for Error {
+    fn from(error: InvalidEmail) -> Self {
+        Self::invalid(vec![Violation::new("email", error.message())])
+    }
+}
 
 /// An e-mail address.
 ///

@@ -3,8 +3,6 @@
 use axum::extract::FromRequestParts;
 use goat_core::Principal;
 use goat_core::session::Origin;
-use goat_tower::address::ClientAddress;
-use http::header::USER_AGENT;
 use http::request::Parts;
 
 use super::rejection::Rejection;
@@ -31,9 +29,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Sender {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let address = ClientAddress::of(&parts.extensions).map(ClientAddress::ip);
-        let agent = parts.headers.get(USER_AGENT);
-        let device = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned());
-        Ok(Self(Origin { address, device }))
+        Ok(Self(goat_tower::Origin::of(parts).into()))
     }
 }

@@ -43,7 +43,7 @@ impl Findings {
         unknown: impl Iterator<Item = String>,
     ) -> Result<T, Vec<Violation>> {
         let known = match self.known.as_slice() {
-            [] => "nothing is".to_owned(),
+            [] => "leave it out".to_owned(),
             [only] => format!("known is {only}"),
             several => format!("known are {}", several.join(", ")),
         };

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use goat_core::Error;
-use goat_tower::Denial;
+use goat_tower::{BearerError, Denial};
 
 /// The error of every handler.
 ///
@@ -21,6 +21,12 @@ impl ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         Self(Denial::new(error))
+    }
+}
+
+impl From<BearerError> for ApiError {
+    fn from(error: BearerError) -> Self {
+        Self(error.into())
     }
 }
 

@@ -3,19 +3,22 @@
 //! - The limit by address comes first of all, also before 404 and 405: who asks too much is told
 //!   nothing else.
 //! - Then the path, the method, who asks, the limit by user, and the permission. Only then does a
-//!   handler look at path, query and body.
+//!   handler look at path, query and body. Also where anyone may ask, nobody asks as two at once.
 //! - A quota that is off has no layer at all.
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response as Answer};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
-use goat_tower::{Denial, GoatExt as _, LimitLayer};
+use goat_tower::{BearerError, Denial, GoatExt as _, LimitLayer, bearer};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 
 use super::{Endpoint, PublicLimit, Rule};
-use crate::http::problems;
+use crate::http::{ApiError, problems};
 use crate::logging::NoteLayer;
 use crate::settings::{ForwardedHeader, HttpSettings};
 use crate::state::AppState;
@@ -75,6 +78,8 @@ fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
         // Who it is has become known here: the log is to name them, let through or not.
         guarded = guarded.route_layer(NoteLayer);
         guarded = guarded.route_layer(state.goat.authenticate().render_with(problem));
+    } else {
+        guarded = guarded.route_layer(from_fn(one_authorization));
     }
     match limit(&rule, state) {
         Some(limit) => guarded.route_layer(limit),
@@ -102,6 +107,15 @@ fn wrong_method_limit(endpoints: &[Endpoint], state: &AppState) -> Option<LimitL
     match endpoints.first().map(Endpoint::rule)? {
         Rule::Public(PublicLimit::Auth(_)) | Rule::RefreshToken => limit(&PUBLIC, state),
         rule => limit(rule, state),
+    }
+}
+
+/// Refuses two `Authorization` headers where nobody authenticates, as authentication does elsewhere:
+/// two readers of such a request could take it for two people's (J8).
+async fn one_authorization(request: Request, next: Next) -> Answer {
+    match bearer(request.headers()) {
+        Err(error @ BearerError::Repeated) => ApiError::from(error).into_response(),
+        _ => next.run(request).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole API in this process: its router over stores in memory, a hasher that hashes nothing,
 //! and a clock that only the test moves.
 //!
-//! ```ignore
+//! ```text
 //! let app = TestApp::new().await;
 //! let admin = app.admin().await;
 //! let answer = app.get("/api/v1/user").bearer(&admin.token).send().await;

@@ -14,7 +14,7 @@ use super::{ClientAddress, Evidence, ForwardedHeader, PeerAddress, TrustedProxie
 
 /// Finds the client's address for every request; see [the module](super) for the rules.
 ///
-/// The peer is read from [`PeerAddress`] in the request's extensions, or from where
+/// The peer is read from the request's extensions as [`PeerAddress::of`] does, or from where
 /// [`peer_from`](Self::peer_from) says. Without a peer nothing is put there: what counts by address
 /// further in must not take strangers for one and the same client.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl ClientAddressLayer {
             rules: Rules {
                 proxies: TrustedProxies::none(),
                 header: ForwardedHeader::default(),
-                peer: |extensions| extensions.get::<PeerAddress>().map(|peer| peer.0),
+                peer: |extensions| PeerAddress::of(extensions).map(|peer| peer.0),
                 on_untrusted: None,
             },
         }
@@ -64,16 +64,20 @@ impl ClientAddressLayer {
         self
     }
 
-    /// Where the peer is found, in place of [`PeerAddress`]. For axum, whose server says it with
-    /// `ConnectInfo`:
+    /// Where the peer is found, in place of [`PeerAddress::of`]: for servers that say it with a type
+    /// of their own.
     ///
     /// ```
     /// use std::net::SocketAddr;
-    /// use axum::extract::ConnectInfo;
     /// use goat_tower::address::ClientAddressLayer;
     ///
+    /// #[derive(Clone)]
+    /// struct Connection {
+    ///     remote: SocketAddr,
+    /// }
+    ///
     /// let layer = ClientAddressLayer::new()
-    ///     .peer_from(|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0));
+    ///     .peer_from(|extensions| extensions.get::<Connection>().map(|connection| connection.remote));
     /// ```
     #[must_use]
     pub fn peer_from(mut self, peer: fn(&Extensions) -> Option<SocketAddr>) -> Self {

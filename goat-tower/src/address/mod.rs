@@ -66,10 +66,12 @@ impl ClientAddress {
         Self(address.to_canonical())
     }
 
-    /// The address of a request's client, if a layer has found it.
+    /// The address of a request's client: what [`ClientAddressLayer`] found, or else the
+    /// [peer's](PeerAddress::of), which is what the layer finds unless it is told to trust proxies.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get().copied()
+        let found = extensions.get().copied();
+        found.or_else(|| PeerAddress::of(extensions).map(|peer| Self::new(peer.0.ip())))
     }
 
     /// The address.
@@ -86,6 +88,21 @@ impl fmt::Display for ClientAddress {
 }
 
 /// The other end of the connection. Whoever accepts connections puts it into the extensions of each
-/// request; [`ClientAddressLayer::peer_from`] reads other types in its place.
+/// request. With the feature `axum` also what axum's own server says of it is read, `ConnectInfo`;
+/// [`ClientAddressLayer::peer_from`] reads other types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress(pub SocketAddr);
+
+impl PeerAddress {
+    /// The peer of a request, if whoever accepted its connection has said so.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let said = extensions.get().copied();
+        #[cfg(feature = "axum")]
+        let said = said.or_else(|| {
+            use ::axum::extract::ConnectInfo;
+            extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| Self(peer.0))
+        });
+        said
+    }
+}

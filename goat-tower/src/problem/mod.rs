@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use goat_core::limit::Charge;
-use goat_core::{Error, Violation};
+use goat_core::user::InvalidEmail;
+use goat_core::{Error, ErrorKind, Violation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -286,5 +287,18 @@ impl From<&Error> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self::from(&error)
+    }
+}
+
+impl From<ErrorKind> for Problem {
+    fn from(kind: ErrorKind) -> Self {
+        Self::from(Error::from(kind))
+    }
+}
+
+/// A `validation` of the field `email`.
+impl From<InvalidEmail> for Problem {
+    fn from(error: InvalidEmail) -> Self {
+        Self::from(Error::from(error))
     }
 }

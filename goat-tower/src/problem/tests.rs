@@ -170,6 +170,15 @@ fn a_document_says_nothing_of_the_cause() {
 }
 
 #[test]
+fn what_is_no_email_address_is_a_violation_of_that_field() {
+    let error = goat_core::Email::parse("ann").expect_err("no address");
+    let json = document(&Problem::from(error).into_response());
+    assert_eq!((json["status"].as_u64(), json["code"].as_str()), (Some(400), Some("validation")));
+    assert_eq!(json["errors"][0]["field"], "email");
+    assert_eq!(json["errors"][0]["message"], error.message());
+}
+
+#[test]
 fn a_header_by_hand_is_added_or_replaces_the_default() {
     let allow = HeaderValue::from_static("GET, HEAD");
     let response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "M", "No.")

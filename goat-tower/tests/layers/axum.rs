@@ -1,13 +1,16 @@
 //! The layers and extractors in a router of axum.
 
+use std::net::SocketAddr;
+
+use axum::Router;
 use axum::body::Body;
+use axum::extract::{ConnectInfo, Extension};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get};
-use axum::{Router, extract::Extension};
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::{Actor, Permission, Quota};
 use goat_tower::address::ClientAddress;
-use goat_tower::{FreshPrincipal, GoatExt, Principal};
+use goat_tower::{FreshPrincipal, GoatExt, Origin, Principal};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -37,6 +40,10 @@ async fn perhaps_address(address: Option<ClientAddress>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }
 
+async fn origin(origin: Origin) -> String {
+    format!("{:?} {:?}", origin.address, origin.device)
+}
+
 fn app(test: &TestGoat) -> Router {
     Router::new()
         .route("/me", get(me))
@@ -48,6 +55,7 @@ fn app(test: &TestGoat) -> Router {
         .route("/export", get(me).route_layer(test.goat.limit(Quota::per_minute(1)).by_user()))
         .route("/address", get(address))
         .route("/perhaps-address", get(perhaps_address))
+        .route("/origin", get(origin))
         .layer(Extension(test.clone()))
 }
 
@@ -116,4 +124,31 @@ async fn a_missing_layer_is_a_500_that_tells_the_client_nothing() {
     for path in ["/address", "/perhaps-address"] {
         assert_eq!(ask(known.clone(), "GET", path, None).await, (200, "192.0.2.7".to_owned()));
     }
+}
+
+/// What axum's own server says of a connection, `into_make_service_with_connect_info`, is enough.
+#[tokio::test]
+async fn the_peer_that_axum_knows_is_the_client_unless_a_layer_knows_better() {
+    let test = TestGoat::new();
+    let peer = Extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
+    let app = app(&test).layer(test.goat.limit(Quota::per_minute(1)).by_address());
+    let served = app.clone().layer(peer.clone());
+    let answer = ask(served.clone(), "GET", "/address", None).await;
+    assert_eq!(answer, (200, "192.0.2.7".to_owned()));
+    assert_eq!(ask(served, "GET", "/address", None).await.0, 429);
+    let found = Extension(ClientAddress::new([198, 51, 100, 1].into()));
+    let answer = ask(app.layer(found).layer(peer), "GET", "/address", None).await;
+    assert_eq!(answer, (200, "198.51.100.1".to_owned()));
+}
+
+#[tokio::test]
+async fn an_origin_is_what_is_known_and_fails_nobody() {
+    let app = app(&TestGoat::new());
+    let answer = ask(app.clone(), "GET", "/origin", None).await;
+    assert_eq!(answer, (200, "None None".to_owned()));
+    let known = app.layer(Extension(ClientAddress::new([192, 0, 2, 7].into())));
+    let request = Request::get("/origin").header("user-agent", "a test");
+    let response = known.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, r#"Some(192.0.2.7) Some("a test")"#);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use goat_core::testing::TestGoat;
 use goat_core::{Principal, Quota};
-use goat_tower::address::ClientAddress;
+use goat_tower::address::{ClientAddress, PeerAddress};
 use goat_tower::{Denial, GoatExt};
 use http::request::Parts;
 use tower::{Layer, ServiceBuilder};
@@ -156,6 +156,24 @@ async fn a_store_of_limits_that_is_down_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn without_a_layer_that_looks_further_the_client_is_the_peer_whatever_it_claims() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(Quota::per_minute(1)).by_address().layer(whoami());
+    let from = |peer: [u8; 4], claim: &'static str| {
+        let mut request = with_header("x-forwarded-for", claim);
+        request.extensions_mut().remove::<ClientAddress>();
+        request.extensions_mut().insert(PeerAddress((peer, 4711).into()));
+        request
+    };
+    let answer = send(&service, from([192, 0, 2, 7], "198.51.100.1")).await;
+    assert_eq!(answer.outcome(), (200, ""));
+    let answer = send(&service, from([192, 0, 2, 7], "198.51.100.2")).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    let answer = send(&service, from([192, 0, 2, 8], "198.51.100.1")).await;
+    assert_eq!(answer.outcome(), (200, ""));
+}
+
+#[tokio::test]
 async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
@@ -164,7 +182,7 @@ async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted()
     nowhere.extensions_mut().remove::<ClientAddress>();
     let by_user = limit.clone().by_user().layer(whoami());
     let cases = [
-        (send(&limit.clone().by_address().layer(whoami()), nowhere).await, "ClientAddressLayer"),
+        (send(&limit.clone().by_address().layer(whoami()), nowhere).await, "PeerAddress"),
         (send(&by_user, request(None)).await, "authenticate()"),
         (send(&by_user, request(Some(&alice))).await, "authenticate()"),
     ];

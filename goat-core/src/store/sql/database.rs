@@ -74,9 +74,17 @@ impl Database {
     /// Everything that is kept here, beside limits and notices, which are not: notices stay within
     /// this process. Where something is kept elsewhere, replace it:
     ///
-    /// ```ignore
-    /// let elsewhere = Stores { users: other.users(), sessions: database.sessions_without_users(),
-    ///     ..database.stores(limits) };
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use goat_core::Stores;
+    /// use goat_core::store::SqliteDatabase;
+    ///
+    /// /// Users and roles in memory, sessions in a file.
+    /// fn mixed(database: &SqliteDatabase) -> Stores {
+    ///     Stores { sessions: database.sessions_without_users(), ..Stores::memory() }
+    /// }
+    /// # let _ = mixed;
+    /// # }
     /// ```
     #[must_use]
     pub fn stores(&self, limits: Arc<dyn LimitStore>) -> Stores {

@@ -111,7 +111,7 @@ fn a_body_without_members_knows_nothing() {
     assert!(read::<Nothing>("{}").is_ok());
     assert_eq!(
         read::<Nothing>(r#"{"a":1}"#).err(),
-        Some(vec!["a is not known here; nothing is".to_owned()])
+        Some(vec!["a is not known here; leave it out".to_owned()])
     );
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use goat_core::user::{NewUser, UserUpdate};
-use goat_core::{Email, Goat, Role, Secret, Status, UserId};
+use goat_core::{Email, Error, ErrorKind, Goat, Principal, Role, Secret, Status, UserId};
 use http::StatusCode;
 use utoipa::ToSchema;
 
@@ -14,6 +14,18 @@ use crate::present::{self, Created, Data, Session, User};
 use crate::routes::session::Revoked;
 use crate::routes::{actor, known_role, new_password};
 use crate::state::AppState;
+
+/// What the refusal to act on oneself says: which way is open instead.
+fn unless_oneself<'a>(
+    caller: &'a Principal,
+    id: UserId,
+    instead: &'static str,
+) -> impl FnOnce(Error) -> Error + use<'a> {
+    move |error| match error.kind() {
+        ErrorKind::Outranked if caller.user() == id => error.with_client_message(instead),
+        _ => error,
+    }
+}
 
 /// A user to be made.
 #[derive(Debug, ToSchema)]
@@ -133,7 +145,10 @@ pub(crate) async fn update(
     Json(UpdateBody { email, password }): Json<UpdateBody>,
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let user = goat.users().update(actor, id, UserUpdate { email, password }).await?;
+    let instead =
+        "To change your own account, use PATCH /api/v1/user/change-email or change-password.";
+    let done = goat.users().update(actor, id, UserUpdate { email, password }).await;
+    let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))
 }
 
@@ -176,7 +191,9 @@ pub(crate) async fn change_role(
     Json(ChangeRoleBody { role }): Json<ChangeRoleBody>,
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let user = goat.users().change_role(actor, id, role).await?;
+    let instead = "Nobody changes their own role. Ask another administrator.";
+    let done = goat.users().change_role(actor, id, role).await;
+    let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))
 }
 
@@ -222,7 +239,9 @@ pub(crate) async fn change_status(
     Json(ChangeStatusBody { status }): Json<ChangeStatusBody>,
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let user = goat.users().change_status(actor, id, status).await?;
+    let instead = "Nobody changes their own status. Ask another administrator.";
+    let done = goat.users().change_status(actor, id, status).await;
+    let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))
 }
 
@@ -249,7 +268,9 @@ pub(crate) async fn delete(
     _: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    goat.users().delete(actor, id).await?;
+    let instead = "To delete your own account, use DELETE /api/v1/user.";
+    let done = goat.users().delete(actor, id).await;
+    done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -301,6 +322,8 @@ pub(crate) async fn revoke_sessions(
     _: NoQuery,
 ) -> Result<Data<Revoked>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let revoked = goat.sessions().revoke_all_of(actor, id).await?;
+    let instead = "To end your own sessions, use DELETE /api/v1/sessions.";
+    let done = goat.sessions().revoke_all_of(actor, id).await;
+    let revoked = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(Revoked { revoked }))
 }

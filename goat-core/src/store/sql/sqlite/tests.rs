@@ -215,7 +215,7 @@ async fn several_may_open_migrate_and_write_one_file_at_once() {
 async fn a_file_that_another_process_holds_is_unavailable_and_comes_back() {
     let (folder, other) = migrated().await;
     let options = SqliteOptions {
-        busy_timeout: Duration::from_millis(20),
+        busy_timeout: Duration::from_secs(1),
         ..SqliteOptions::new(folder.path().join("goat.db"))
     };
     let users = SqliteDatabase::open(options).await.expect("a database").users();

@@ -1,0 +1,134 @@
+//! Whose address it is: the one that limits count and sessions show, behind proxies and without.
+
+mod common;
+
+use common::{PASSWORD, TestApp, TestRequest};
+use goat_core::{Quota, Status};
+use goat_server::settings::ForwardedHeader;
+use serde_json::json;
+
+const EMAIL: &str = "ann@example.org";
+
+/// A server that believes these proxies, with a sign-in for each address a minute.
+async fn behind(proxies: &[&str], header: ForwardedHeader) -> TestApp {
+    let app = TestApp::with(|setup| {
+        setup.http.trusted_proxies =
+            proxies.iter().map(|range| range.parse().expect("a range")).collect();
+        setup.http.forwarded_header = header;
+        setup.limits.auth = Some(Quota::per_minute(1));
+    })
+    .await;
+    app.add(EMAIL, "client", Status::Active).await;
+    app
+}
+
+/// Signs in with these headers, and gives the address that the session shows.
+async fn seen(app: &TestApp, from: &str, headers: &[(&str, &str)]) -> String {
+    let answer = sign_in(app, from, headers).send().await;
+    assert_eq!(answer.status, 200, "{headers:?}: {}", answer.json);
+    let token = answer.data()["access_token"].as_str().expect("a token");
+    let listed = app.get("/api/v1/sessions?limit=100").bearer(token).send().await;
+    let sessions = listed.data().as_array().expect("a list");
+    let current = sessions.iter().find(|session| session["current"] == true).expect("this one");
+    // The limit has counted the same address: it is spent, until the clock moves.
+    assert_eq!(sign_in(app, from, headers).send().await.status, 429, "{headers:?}");
+    app.clock.advance(std::time::Duration::from_secs(60));
+    current["ip"].as_str().expect("an address").to_owned()
+}
+
+fn sign_in<'a>(app: &'a TestApp, from: &str, headers: &[(&str, &str)]) -> TestRequest<'a> {
+    let body = json!({"email": EMAIL, "password": PASSWORD});
+    let request = app.post("/api/v1/auth/login").json(&body).from(from);
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+}
+
+/// I1
+#[tokio::test]
+async fn nothing_is_believed_by_default() {
+    let app = behind(&[], ForwardedHeader::XForwardedFor).await;
+    let claims = [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("forwarded", "for=203.0.113.9"),
+        ("x-real-ip", "203.0.113.9"),
+        ("client-ip", "203.0.113.9"),
+        ("cf-connecting-ip", "203.0.113.9"),
+        ("true-client-ip", "203.0.113.9"),
+    ];
+    assert_eq!(seen(&app, "198.51.100.1", &claims).await, "198.51.100.1");
+    // Another claim is no other key.
+    assert_eq!(sign_in(&app, "198.51.100.1", &[]).send().await.status, 200);
+    for last in 1..5 {
+        let claim = format!("203.0.113.{last}");
+        let answer = sign_in(&app, "198.51.100.1", &[("x-forwarded-for", &claim)]).send().await;
+        assert_eq!(answer.status, 429);
+    }
+    assert_eq!(sign_in(&app, "198.51.100.2", &[]).send().await.status, 200);
+}
+
+/// I2
+#[tokio::test]
+async fn behind_trusted_proxies_the_first_that_is_not_one_counts() {
+    let proxies = ["10.0.0.0/8", "2001:db8:ffff::/48", "192.0.2.1"];
+    let app = behind(&proxies, ForwardedHeader::XForwardedFor).await;
+    let name = "x-forwarded-for";
+    for (values, expected) in [
+        (vec!["203.0.113.9"], "203.0.113.9"),
+        (vec!["203.0.113.9, 10.1.1.1"], "203.0.113.9"),
+        (vec!["198.51.100.7, 203.0.113.9 , 10.1.1.1,192.0.2.1"], "203.0.113.9"),
+        (vec!["198.51.100.7, 203.0.113.9", "10.1.1.1"], "203.0.113.9"),
+        // What lies left of it is never parsed.
+        (vec!["<script>, 203.0.113.9, 10.1.1.1"], "203.0.113.9"),
+        // A malformed element that is reached means the peer.
+        (vec!["203.0.113.9, nonsense, 10.1.1.1"], "10.0.0.1"),
+        (vec!["203.0.113.9, localhost"], "10.0.0.1"),
+        (vec!["unknown"], "10.0.0.1"),
+        (vec!["_hidden"], "10.0.0.1"),
+        (vec!["203.0.113.9:4711"], "203.0.113.9"),
+        (vec!["[2001:db8::9]:4711"], "2001:db8::9"),
+        (vec!["2001:db8::9, 2001:db8:ffff::1"], "2001:db8::9"),
+        (vec!["::ffff:203.0.113.9"], "203.0.113.9"),
+    ] {
+        let headers: Vec<_> = values.iter().map(|value| (name, *value)).collect();
+        assert_eq!(seen(&app, "10.0.0.1", &headers).await, expected, "{values:?}");
+    }
+    // The other header is ignored, and who is not a proxy is not believed.
+    let other = [("forwarded", "for=203.0.113.9"), ("x-real-ip", "203.0.113.9")];
+    assert_eq!(seen(&app, "10.0.0.1", &other).await, "10.0.0.1");
+    assert_eq!(seen(&app, "192.0.2.2", &[(name, "203.0.113.9")]).await, "192.0.2.2");
+}
+
+/// I2
+#[tokio::test]
+async fn forwarded_is_read_as_its_rfc_says() {
+    let app = behind(&["10.0.0.0/8"], ForwardedHeader::Forwarded).await;
+    for (values, expected) in [
+        (vec!["for=203.0.113.9"], "203.0.113.9"),
+        (vec!["For=203.0.113.9;proto=https;by=10.0.0.1"], "203.0.113.9"),
+        (vec!["for=\"203.0.113.9:80\""], "203.0.113.9"),
+        (vec!["for=\"[2001:db8::9]:4711\""], "2001:db8::9"),
+        (vec!["for=198.51.100.7, for=203.0.113.9, for=10.1.1.1"], "203.0.113.9"),
+        (vec!["for=203.0.113.9", "for=10.1.1.1"], "203.0.113.9"),
+        (vec!["for=\"_hidden\", for=10.1.1.1"], "10.0.0.1"),
+        (vec!["for=unknown"], "10.0.0.1"),
+        (vec!["for=\"203.0.113.9"], "10.0.0.1"),
+    ] {
+        let headers: Vec<_> = values.iter().map(|value| ("forwarded", *value)).collect();
+        assert_eq!(seen(&app, "10.0.0.1", &headers).await, expected, "{values:?}");
+    }
+    let other = [("x-forwarded-for", "203.0.113.9")];
+    assert_eq!(seen(&app, "10.0.0.1", &other).await, "10.0.0.1");
+}
+
+/// B6
+#[tokio::test]
+async fn ipv6_is_limited_by_64_bits_and_a_mapped_address_as_ipv4() {
+    let app = behind(&[], ForwardedHeader::XForwardedFor).await;
+    for (first, same, other) in [
+        ("2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:2::1"),
+        ("203.0.113.1", "::ffff:203.0.113.1", "::ffff:203.0.113.2"),
+    ] {
+        assert_eq!(sign_in(&app, first, &[]).send().await.status, 200);
+        assert_eq!(sign_in(&app, same, &[]).send().await.status, 429, "{same}");
+        assert_eq!(sign_in(&app, other, &[]).send().await.status, 200, "{other}");
+    }
+}

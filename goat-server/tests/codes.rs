@@ -1,0 +1,249 @@
+//! Every code that the contract lists, each brought about over HTTP, each in the same form; and no
+//! code beyond the list.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::{PASSWORD, Setup, TestApp, TestResponse};
+use goat_core::password::{HashError, PasswordHasher, Verification};
+use goat_core::testing::{Pauses, Point};
+use goat_core::{Quota, Status, Stores};
+use http::Method;
+use serde_json::{Value, json};
+
+/// The list of the contract: a code has one status and one title.
+const CODES: [(&str, u16); 27] = [
+    ("validation", 400),
+    ("malformed-json", 400),
+    ("bad-request", 400),
+    ("unauthenticated", 401),
+    ("invalid-token", 401),
+    ("token-expired", 401),
+    ("session-revoked", 401),
+    ("token-reused", 401),
+    ("invalid-credentials", 401),
+    ("forbidden", 403),
+    ("outranked", 403),
+    ("role-not-assignable", 403),
+    ("wrong-password", 403),
+    ("account-inactive", 403),
+    ("account-suspended", 403),
+    ("not-found", 404),
+    ("method-not-allowed", 405),
+    ("email-taken", 409),
+    ("password-unchanged", 409),
+    ("last-administrator", 409),
+    ("invalid-transition", 409),
+    ("permission-exists", 409),
+    ("payload-too-large", 413),
+    ("unsupported-media-type", 415),
+    ("rate-limited", 429),
+    ("internal", 500),
+    ("unavailable", 503),
+];
+
+/// A hasher with a defect.
+#[derive(Debug)]
+struct Broken;
+
+impl PasswordHasher for Broken {
+    fn hash(&self, _: &[u8]) -> Result<String, HashError> {
+        panic!("canary")
+    }
+
+    fn verify(&self, _: &[u8], _: &str) -> Result<Verification, HashError> {
+        panic!("canary")
+    }
+
+    fn check(&self, _: &str) -> Result<(), HashError> {
+        Ok(())
+    }
+
+    fn decoy(&self) -> &str {
+        ""
+    }
+}
+
+/// What failed, and the path that was asked.
+type Failures = Vec<(TestResponse, String)>;
+
+/// A request as a line of a table: who, what, and with which body.
+async fn send(
+    app: &TestApp,
+    token: Option<&str>,
+    line: &str,
+    body: Value,
+) -> (TestResponse, String) {
+    let (method, path) = line.split_once(' ').expect("a method and a path");
+    let mut request = app.request(method.parse::<Method>().expect("a method"), path);
+    if let Some(token) = token {
+        request = request.bearer(token);
+    }
+    if !body.is_null() {
+        request = request.json(&body);
+    }
+    (request.send().await, path.to_owned())
+}
+
+/// Whoever is not let in, and why.
+async fn refused_at_the_door(app: &TestApp) -> Failures {
+    let (profile, refresh) = ("GET /api/v1/user", "POST /api/v1/auth/refresh");
+    let client = app.client().await;
+    let mut failures = vec![
+        send(app, None, profile, Value::Null).await,
+        send(app, Some("nonsense"), profile, Value::Null).await,
+        send(app, Some(&client.token), "GET /api/v1/role", Value::Null).await,
+    ];
+    let twice = app.get("/api/v1/user").bearer("a").bearer("b").send().await;
+    failures.push((twice, "/api/v1/user".to_owned()));
+    let expiring = app.client().await;
+    // With room for clocks that differ.
+    app.clock.advance(app.goat.settings().access_ttl * 2);
+    failures.push(send(app, Some(&expiring.token), profile, Value::Null).await);
+
+    let ended = app.client().await;
+    send(app, Some(&ended.token), "POST /api/v1/auth/logout", Value::Null).await;
+    failures.push(send(app, Some(&ended.token), profile, Value::Null).await);
+    // The successor is used, so the leeway of its predecessor is over.
+    let reusing = app.client().await;
+    let first = json!({"refresh_token": reusing.refresh_token});
+    let second = send(app, None, refresh, first.clone()).await.0;
+    let second = json!({"refresh_token": second.data()["refresh_token"]});
+    assert_eq!(send(app, None, refresh, second).await.0.status, 200);
+    failures.push(send(app, None, refresh, first).await);
+
+    let login = "POST /api/v1/auth/login";
+    app.add("inactive@example.org", "client", Status::Inactive).await;
+    let suspended = app.client().await;
+    let (admin, path) = (app.admin().await, suspended.path());
+    let suspend = format!("PATCH {path}/change-status");
+    send(app, Some(&admin.token), &suspend, json!({"status": "suspended"})).await;
+    for (email, password) in [
+        ("nobody@example.org", "x"),
+        ("inactive@example.org", PASSWORD),
+        (&suspended.email, PASSWORD),
+    ] {
+        failures.push(send(app, None, login, json!({"email": email, "password": password})).await);
+    }
+    failures
+}
+
+/// Requests that are wrong in themselves.
+async fn malformed(app: &TestApp) -> Failures {
+    let path = "/api/v1/auth/login";
+    let long = "x".repeat(64 * 1024 + 1);
+    let mut failures = vec![
+        send(app, None, "GET /nowhere", Value::Null).await,
+        send(app, None, "DELETE /api/health", Value::Null).await,
+        send(app, None, "POST /api/v1/auth/login", json!({"email": 1})).await,
+    ];
+    for (content_type, body) in
+        [("application/json", "{"), ("application/json", long.as_str()), ("text/plain", "{}")]
+    {
+        let answer = app.post(path).body(content_type, body.to_owned()).send().await;
+        failures.push((answer, path.to_owned()));
+    }
+    failures
+}
+
+/// What the rules do not allow, as things are.
+async fn against_the_rules(app: &TestApp) -> Failures {
+    let (admin, operator, client) = (app.admin().await, app.operator().await, app.client().await);
+    let lone = TestApp::new().await;
+    let last = lone.admin().await;
+    let status = format!("PATCH {}/change-status", client.path());
+    let write = json!({"role": "operator", "action": "user:write"});
+    let user = json!({"email": client.email, "password": PASSWORD});
+    let mut noble = user.clone();
+    noble["role"] = json!("admin");
+    let same = json!({"current_password": PASSWORD, "new_password": PASSWORD});
+    let line = "POST /api/v1/permission";
+    assert_eq!(send(app, Some(&admin.token), line, write.clone()).await.0.status, 201);
+    let (admin, operator, client) =
+        (admin.token.as_str(), (operator.token.as_str(), operator.path()), client.token.as_str());
+    vec![
+        send(app, Some(admin), line, write).await,
+        send(app, Some(operator.0), &format!("DELETE {}/sessions", operator.1), Value::Null).await,
+        send(app, Some(operator.0), "POST /api/v1/user", noble).await,
+        send(app, Some(admin), "POST /api/v1/user", user).await,
+        send(app, Some(admin), &status, json!({"status": "inactive"})).await,
+        send(app, Some(client), "DELETE /api/v1/user", json!({"current_password": "x"})).await,
+        send(app, Some(client), "PATCH /api/v1/user/change-password", same).await,
+        send(
+            &lone,
+            Some(&last.token),
+            "DELETE /api/v1/user",
+            json!({"current_password": PASSWORD}),
+        )
+        .await,
+    ]
+}
+
+/// What is no fault of the one who asks, or too much of it.
+async fn not_now() -> Failures {
+    let credentials = json!({"email": "ann@example.org", "password": PASSWORD});
+    let login = "POST /api/v1/auth/login";
+    let limited = TestApp::with(|setup: &mut Setup| {
+        setup.limits.auth = Some(Quota::per_minute(1));
+    })
+    .await;
+    send(&limited, None, login, credentials.clone()).await;
+    let broken = TestApp::with(|setup| setup.hasher = Some(Arc::new(Broken))).await;
+    let (stores, pauses) = Pauses::over(Stores::memory());
+    let down = TestApp::with(|setup| setup.stores = stores).await;
+    pauses.fail("users.by_email", Point::Entry);
+    vec![
+        send(&limited, None, login, credentials.clone()).await,
+        send(&broken, None, login, credentials.clone()).await,
+        send(&down, None, login, credentials).await,
+    ]
+}
+
+fn assert_form(answer: &TestResponse, path: &str) {
+    let (code, case) = (answer.code().to_owned(), &answer.json);
+    let mut members = vec!["code", "detail", "instance", "request_id", "status", "title", "type"];
+    if code == "validation" {
+        members.insert(2, "errors");
+        let errors = answer.json["errors"].as_array().expect("a list");
+        assert!(!errors.is_empty(), "{case}");
+        for error in errors {
+            let names: Vec<_> = error.as_object().expect("an object").keys().collect();
+            assert_eq!(names, ["field", "message"], "{case}");
+        }
+    }
+    let shown: Vec<_> = answer.json.as_object().expect("an object").keys().collect();
+    assert_eq!(shown, members, "{case}");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(answer.json["type"], format!("/errors/{code}"));
+    assert_eq!(answer.json["status"], answer.status);
+    assert_eq!(answer.json["instance"], path);
+    assert_eq!(answer.json["request_id"], answer.header("x-request-id"));
+    let detail = answer.json["detail"].as_str().expect("a text");
+    let begins_well = detail.starts_with(|first: char| first.is_uppercase());
+    assert!(begins_well && detail.ends_with('.') && !detail.contains("canary"), "{case}");
+    let waits = matches!(answer.status, 429 | 503);
+    assert_eq!(answer.headers.contains_key("retry-after"), waits, "{case}");
+    let challenged = answer.status == 401 || code == "forbidden";
+    assert_eq!(answer.headers.contains_key("www-authenticate"), challenged, "{case}");
+    assert_eq!(answer.headers.contains_key("allow"), answer.status == 405, "{case}");
+}
+
+#[tokio::test]
+async fn every_code_of_the_contract_is_answered_and_no_other() {
+    let app = TestApp::new().await;
+    let mut failures = refused_at_the_door(&app).await;
+    failures.extend(malformed(&app).await);
+    failures.extend(against_the_rules(&app).await);
+    failures.extend(not_now().await);
+    let (mut statuses, mut titles) = (BTreeMap::new(), BTreeMap::new());
+    for (answer, path) in &failures {
+        assert_form(answer, path);
+        statuses.insert(answer.code(), answer.status);
+        let title = answer.json["title"].as_str().expect("a title");
+        let before = titles.insert(answer.code(), title);
+        assert!(!title.is_empty() && before.is_none_or(|before| before == title), "{title}");
+    }
+    assert_eq!(statuses, BTreeMap::from(CODES));
+}

@@ -1,0 +1,183 @@
+//! O1: a store that fails or hangs at any one of its calls. Whatever the route, the answer is a 503
+//! that says when to come back: never a defect, never a refusal, never a request let through.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
+use goat_core::Stores;
+use goat_core::testing::{Pauses, Point};
+use goat_server::router::{Endpoint, table};
+use serde_json::json;
+
+const NEW_PASSWORD: &str = "seven lamps over the quay";
+
+/// Longer than anything is remembered, and shorter than an access token lives.
+const MUCH_LATER: Duration = Duration::from_secs(120);
+
+/// An app whose stores can be broken, and everybody whom the routes are about. Nothing is
+/// remembered from before.
+struct Scene {
+    app: TestApp,
+    pauses: Pauses,
+    /// Who asks: an administrator, and not the only one.
+    caller: TestUser,
+    /// Another session of the caller.
+    other: TestUser,
+    /// Somebody to act on.
+    target: TestUser,
+    /// A permission that can be taken away.
+    grant: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let (stores, pauses) = Pauses::over(Stores::memory());
+        let app = TestApp::with(|setup| setup.stores = stores).await;
+        let (caller, _) = (app.admin().await, app.admin().await);
+        let other = app.sign_in(&caller.email, PASSWORD).await;
+        let target = app.client().await;
+        let grants = app.get("/api/v1/permission/operator").bearer(&caller.token).send().await;
+        let grant = grants.data()[0]["id"].as_str().expect("an id").to_owned();
+        app.clock.advance(MUCH_LATER);
+        let _before = pauses.take_calls();
+        Self { app, pauses, caller, other, target, grant }
+    }
+
+    /// A request to an endpoint that succeeds where nothing is broken.
+    fn request(&self, endpoint: &Endpoint) -> TestRequest<'_> {
+        let (method, template) = (endpoint.method().as_str(), endpoint.path());
+        let id = match template {
+            "/api/v1/sessions/{id}" => self.other.session.to_string(),
+            _ => self.target.id.to_string(),
+        };
+        let key = if method == "DELETE" { &self.grant } else { "operator" };
+        let path = template.replace("{id}", &id).replace("{key}", key);
+        let mut request = self.app.request(endpoint.method().clone(), &path);
+        if endpoint.rule().is_protected() {
+            request = request.bearer(&self.caller.token);
+        }
+        let body = match (method, template) {
+            ("POST", "/api/v1/auth/signup" | "/api/v1/user") => {
+                json!({"email": "new@example.org", "password": PASSWORD})
+            }
+            ("POST", "/api/v1/auth/login") => {
+                json!({"email": self.target.email, "password": PASSWORD})
+            }
+            ("POST", "/api/v1/auth/refresh") => {
+                json!({"refresh_token": self.target.refresh_token})
+            }
+            ("PUT", "/api/v1/user/{id}") => {
+                json!({"email": "new@example.org", "password": NEW_PASSWORD})
+            }
+            ("PATCH", "/api/v1/user/change-email") => {
+                json!({"email": "new@example.org", "current_password": PASSWORD})
+            }
+            ("PATCH", "/api/v1/user/change-password") => {
+                json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD})
+            }
+            ("PATCH", "/api/v1/user/{id}/change-role") => json!({"role": "operator"}),
+            ("PATCH", "/api/v1/user/{id}/change-status") => json!({"status": "suspended"}),
+            ("DELETE", "/api/v1/user") => json!({"current_password": PASSWORD}),
+            ("DELETE", "/api/v1/sessions") => json!({"others": true}),
+            ("POST", "/api/v1/permission") => json!({"role": "client", "action": "report:read"}),
+            ("POST", "/api/v1/auth/logout") | ("GET", _) | ("DELETE", _) => return request,
+            _ => panic!("say what {method} {template} is sent"),
+        };
+        request.json(&body)
+    }
+
+    /// The sessions that an endpoint was to end are dead, though they could not be cleared away.
+    async fn assert_in_force(&self, endpoint: &Endpoint, case: &str) {
+        let ended = match endpoint.path() {
+            "/api/v1/auth/login" => return,
+            path if path.contains("{id}") => &self.target,
+            _ => &self.other,
+        };
+        let answer = self.app.get("/api/v1/user").bearer(&ended.token).send().await;
+        assert_eq!(answer.failure(), (401, "session-revoked"), "{case}");
+    }
+
+    /// Lets calls of a name through, so that what is planned next happens to the one after them.
+    fn skip(&self, call: &'static str, point: Point, times: usize) {
+        for _ in 0..times {
+            drop(self.pauses.hold(call, point));
+        }
+    }
+}
+
+/// The calls that an endpoint makes where all goes well, each with how many of its name were before.
+async fn calls_of(endpoint: &Endpoint) -> Vec<(&'static str, usize)> {
+    let scene = Scene::new().await;
+    let answer = scene.request(endpoint).send().await;
+    let name = format!("{} {}", endpoint.method(), endpoint.path());
+    assert!((200..300).contains(&answer.status), "{name}: {} {}", answer.status, answer.json);
+    let calls = scene.pauses.take_calls();
+    let before = |place: usize| calls[..place].iter().filter(|call| **call == calls[place]).count();
+    (0..calls.len()).map(|place| (calls[place], before(place))).collect()
+}
+
+fn assert_unavailable(answer: &TestResponse, case: &str) {
+    assert_eq!(answer.failure(), (503, "unavailable"), "{case}: {}", answer.json);
+    let wait: u64 = answer.header("retry-after").parse().expect("a number of seconds");
+    assert!(wait >= 1, "{case}");
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{case}");
+    let shown = answer.json.to_string();
+    assert!(!shown.contains("users.") && !shown.contains("sessions."), "{case}: {shown}");
+}
+
+/// Work that is done once what was asked is in force, on what is dead already: its failure is
+/// logged, and the answer is the success that it is.
+const AFTERWARDS: [&str; 2] = ["sessions.purge", "sessions.revoke_all"];
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Fails,
+    Hangs,
+}
+
+/// Sends a request to every endpoint for each of its store calls, which meets this fate.
+async fn every_call_meets(fate: Fate) {
+    let mut met = BTreeSet::new();
+    for endpoint in table() {
+        for (call, before) in calls_of(&endpoint).await {
+            for point in Point::ALL {
+                let scene = Scene::new().await;
+                scene.skip(call, point, before);
+                let held = match fate {
+                    Fate::Fails => {
+                        scene.pauses.fail(call, point);
+                        None
+                    }
+                    Fate::Hangs => Some(scene.pauses.hold(call, point)),
+                };
+                let answer = scene.request(&endpoint).send().await;
+                drop(held);
+                let (method, path) = (endpoint.method(), endpoint.path());
+                let case = format!("{method} {path}: {call} number {before} {fate:?} at {point:?}");
+                met.insert(call);
+                if AFTERWARDS.contains(&call) && answer.status != 503 {
+                    assert!((200..300).contains(&answer.status), "{case}: {}", answer.json);
+                    scene.assert_in_force(&endpoint, &case).await;
+                } else {
+                    assert_unavailable(&answer, &case);
+                }
+            }
+        }
+    }
+    assert!(met.len() > 15, "the routes make more calls than {met:?}");
+}
+
+#[tokio::test]
+async fn a_store_call_that_fails_is_a_503_on_every_route() {
+    every_call_meets(Fate::Fails).await;
+}
+
+/// The clock of the runtime stands still but for time-outs, so that nothing is really waited for.
+#[tokio::test(start_paused = true)]
+async fn a_store_call_that_hangs_is_a_503_on_every_route() {
+    every_call_meets(Fate::Hangs).await;
+}

@@ -1,0 +1,291 @@
+//! What a person reads when something was wrong: each sentence says what to do about it.
+
+mod common;
+
+use common::{PASSWORD, TestApp, TestResponse, TestUser};
+use goat_core::Status;
+use serde_json::{Value, json};
+
+/// What an answer says, in one line: each field with its message, or else the detail.
+fn said(answer: &TestResponse) -> String {
+    let Some(errors) = answer.json["errors"].as_array() else {
+        return answer.json["detail"].as_str().unwrap_or("no problem").to_owned();
+    };
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let errors =
+        errors.iter().map(|error| [&error["field"], &error["message"]].map(text).join(" "));
+    errors.collect::<Vec<_>>().join("; ")
+}
+
+/// Sends a body to a route, as somebody.
+async fn send(app: &TestApp, user: &TestUser, line: &str, body: &Value) -> String {
+    let (method, path) = line.split_once(' ').expect("a method and a path");
+    let request = app.request(method.parse().expect("a method"), path).bearer(&user.token);
+    let answer =
+        if body.is_null() { request.send().await } else { request.json(body).send().await };
+    assert!(answer.status >= 400, "{line} {body}: {}", answer.json);
+    said(&answer)
+}
+
+#[tokio::test]
+async fn a_bad_address_is_told_what_an_address_must_be() {
+    const LOCAL: &str = "email must have before the @ only ASCII letters, digits, single dots and \
+                         !#$%&'*+-/=?^_`{|}~";
+    const DOMAIN: &str = "email must have a valid domain after the @";
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let long = format!("{}@example.org", "x".repeat(254));
+    let long_local = format!("{}@example.org", "x".repeat(65));
+    for (email, expected) in [
+        ("", "email must not be empty"),
+        ("  ", "email must not be empty"),
+        ("ann", "email must have the form name@domain"),
+        ("@example.org", "email must have 1 to 64 characters before the @"),
+        (long_local.as_str(), "email must have 1 to 64 characters before the @"),
+        (long.as_str(), "email must be at most 254 octets long"),
+        ("änn@example.org", LOCAL),
+        ("ann ann@example.org", LOCAL),
+        ("ann..ann@example.org", LOCAL),
+        ("\"ann\"@example.org", LOCAL),
+        ("ann@ann@example.org", LOCAL),
+        ("ann@", DOMAIN),
+        ("ann@example..org", DOMAIN),
+        ("ann@-example.org", DOMAIN),
+        ("ann@[192.0.2.1]", DOMAIN),
+        ("ann@exa mple.org", DOMAIN),
+    ] {
+        let body = json!({"email": email, "password": PASSWORD});
+        assert_eq!(send(&app, &admin, "POST /api/v1/user", &body).await, expected, "{email}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_password_is_told_what_a_password_must_be() {
+    const COMMON: &str = "password must not be a password that many people use, or one repeated";
+    const EMAIL: &str = "password must not be made of the e-mail address";
+    const SHORT: &str = "password must have at least 15 characters";
+    const UNUSABLE: &str =
+        "password must not contain control characters, invisible or unassigned ones";
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let long = "qx7 lamps ".repeat(26);
+    for (password, expected) in [
+        ("", SHORT),
+        ("qx7 lamps", SHORT),
+        (long.as_str(), "password must have at most 256 characters"),
+        ("passwordpassword", COMMON),
+        ("ann.ohara@example.org", EMAIL),
+        ("ANN.OHARA@Example.Org", EMAIL),
+        ("ann.oharaann.ohara", EMAIL),
+        ("a long walk\u{0} on a short pier", UNUSABLE),
+        ("a long walk\u{200b} on a short pier", UNUSABLE),
+    ] {
+        let body = json!({"email": "ann.ohara@example.org", "password": password});
+        assert_eq!(send(&app, &admin, "POST /api/v1/user", &body).await, expected, "{password:?}");
+    }
+    // 15 and 256 characters will do, whatever they are.
+    for (name, password) in [("a", "ünï kødə lamps!".to_owned()), ("b", long[..256].to_owned())]
+    {
+        let body = json!({"email": format!("{name}@example.org"), "password": password});
+        let answer = app.post("/api/v1/user").bearer(&admin.token).json(&body).send().await;
+        assert_eq!(answer.status, 201, "{password}: {}", answer.json);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_body_or_query_is_told_what_is_known_here() {
+    const ULID: &str =
+        "id must be a ULID: 26 characters of Crockford base 32 in upper case, the first 0 to 7";
+    const ACTION: &str = "action must be full_access, resource:verb or resource:*, each of 1 to 64 \
+                          of a-z, 0-9 and _";
+    const ROLE: &str = "role must be one of client, operator, admin";
+    const STATUS: &str = "status must be one of inactive, active, suspended";
+    let app = TestApp::new().await;
+    let (admin, client) = (app.admin().await, app.client().await);
+    let path = client.path();
+    let [put, role, status] = ["PUT {}", "PATCH {}/change-role", "PATCH {}/change-status"]
+        .map(|l| l.replace("{}", &path));
+    let (user, list, grant) =
+        ("POST /api/v1/user", "GET /api/v1/user/list", "POST /api/v1/permission");
+    let good = json!({"email": "ann@example.org", "password": PASSWORD});
+    let with = |name: &str, value: Value| {
+        let mut body = good.clone();
+        body[name] = value;
+        body
+    };
+    let listed = |query: &str| format!("{list}?{query}");
+    let none = Value::Null;
+    for (line, body, expected) in [
+        (user.to_owned(), json!({}), "email is required; password is required"),
+        (user.to_owned(), with("password", none.clone()), "password must be a string"),
+        (user.to_owned(), with("role", json!("King")), ROLE),
+        (
+            user.to_owned(),
+            with("status", json!("suspended")),
+            "status must be inactive or active for a new user",
+        ),
+        (
+            user.to_owned(),
+            with("Role", json!("admin")),
+            "Role is not known here; known are email, password, role, status",
+        ),
+        (put, json!({}), "email or password must be given"),
+        (role.clone(), json!({}), "role is required"),
+        (role, json!({"role": "king"}), ROLE),
+        (status, json!({"status": "dead"}), STATUS),
+        (grant.to_owned(), json!({"role": "client", "action": "Users:Read"}), ACTION),
+        (
+            grant.to_owned(),
+            json!({"role": "client", "action": "full_access"}),
+            "action can be full_access only for admin",
+        ),
+        ("GET /api/v1/user/1".to_owned(), none.clone(), ULID),
+        (listed("page=0"), none.clone(), "page must be a whole number from 1 to 10000"),
+        (listed("limit=101"), none.clone(), "limit must be a whole number from 1 to 100"),
+        (
+            listed("page=101&limit=100"),
+            none.clone(),
+            "page must not exceed 10000 when multiplied by limit",
+        ),
+        (listed("role=King"), none.clone(), ROLE),
+        (listed("status=Active"), none.clone(), STATUS),
+        (
+            listed("sort=age"),
+            none.clone(),
+            "sort must be one of created_at, -created_at, email, -email, last_login_at, \
+             -last_login_at",
+        ),
+        (
+            listed("search="),
+            none.clone(),
+            "search must be 1 to 254 characters, none of them a control character",
+        ),
+        (
+            listed("search=%zz"),
+            none.clone(),
+            "search must be UTF-8 with every `%` followed by two hex digits",
+        ),
+        (listed("sort=email&sort=email"), none.clone(), "sort must not be given more than once"),
+        (
+            format!("{list}?page=1&after={}", client.id),
+            none.clone(),
+            "page must not be given together with after",
+        ),
+        ("GET /api/v1/user?Page=1".to_owned(), none, "Page is not known here; leave it out"),
+    ] {
+        assert_eq!(send(&app, &admin, &line, &body).await, expected, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_do_instead() {
+    let app = TestApp::new().await;
+    let (admin, operator, client) = (app.admin().await, app.operator().await, app.client().await);
+    let late = app.add("late@example.org", "client", Status::Inactive).await;
+    let own = admin.path();
+    let of_client = client.path();
+    let none = Value::Null;
+    for (user, line, body, expected) in [
+        (
+            &admin,
+            format!("PUT {own}"),
+            json!({"email": "new@example.org"}),
+            "To change your own account, use PATCH /api/v1/user/change-email or change-password.",
+        ),
+        (
+            &admin,
+            format!("PATCH {own}/change-role"),
+            json!({"role": "client"}),
+            "Nobody changes their own role. Ask another administrator.",
+        ),
+        (
+            &admin,
+            format!("PATCH {own}/change-status"),
+            json!({"status": "suspended"}),
+            "Nobody changes their own status. Ask another administrator.",
+        ),
+        (
+            &admin,
+            format!("DELETE {own}"),
+            none.clone(),
+            "To delete your own account, use DELETE /api/v1/user.",
+        ),
+        (
+            &admin,
+            format!("DELETE {own}/sessions"),
+            none.clone(),
+            "To end your own sessions, use DELETE /api/v1/sessions.",
+        ),
+        (
+            &operator,
+            format!("GET {own}"),
+            none.clone(),
+            "You may act only on others, and only on those whose role ranks below your own.",
+        ),
+        (
+            &client,
+            "GET /api/v1/role".to_owned(),
+            none.clone(),
+            "Your role does not have the permission that this needs.",
+        ),
+        (
+            &admin,
+            format!("PATCH /api/v1/user/{late}/change-status"),
+            json!({"status": "suspended"}),
+            "The status cannot change this way: inactive, then active, then suspended, then active \
+             again.",
+        ),
+        (
+            &admin,
+            "DELETE /api/v1/user".to_owned(),
+            json!({"current_password": PASSWORD}),
+            "This would leave the system without an active administrator. Make somebody else one \
+             first.",
+        ),
+        (
+            &admin,
+            "DELETE /api/v1/user".to_owned(),
+            none.clone(),
+            "Send the body as JSON in UTF-8, with `Content-Type: application/json`.",
+        ),
+        (
+            &client,
+            "PATCH /api/v1/user/change-email".to_owned(),
+            json!({"email": "new@example.org", "current_password": "x"}),
+            "The current password is wrong.",
+        ),
+        (
+            &client,
+            "PATCH /api/v1/user/change-email".to_owned(),
+            json!({"email": admin.email, "current_password": PASSWORD}),
+            "Another account has this e-mail address.",
+        ),
+        (
+            &client,
+            "PATCH /api/v1/user/change-password".to_owned(),
+            json!({"current_password": PASSWORD, "new_password": PASSWORD}),
+            "The new password is the same as the current one. Choose another.",
+        ),
+        (
+            &admin,
+            "POST /api/v1/permission".to_owned(),
+            json!({"role": "operator", "action": "user:read"}),
+            "The role has this permission already.",
+        ),
+        (&client, format!("GET {of_client}/x"), none.clone(), "There is no such path here."),
+        (
+            &client,
+            "PUT /api/v1/user".to_owned(),
+            none,
+            "This path does not take that method; see Allow for those that it takes.",
+        ),
+        (
+            &client,
+            "POST /api/v1/auth/login".to_owned(),
+            json!({"email": "late@example.org", "password": PASSWORD}),
+            "The account has not been activated yet. Ask an administrator to do so.",
+        ),
+    ] {
+        assert_eq!(send(&app, user, &line, &body).await, expected, "{line}");
+    }
+}

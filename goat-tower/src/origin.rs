@@ -1,0 +1,60 @@
+//! From where a request comes, in the form that goat-core's flows ask for.
+
+use std::ops::Deref;
+
+use goat_core::session;
+use http::header::USER_AGENT;
+use http::request::Parts;
+
+use crate::address::ClientAddress;
+
+/// From where a request comes: the client's address and its `User-Agent`. It stands in the session
+/// that a sign-in begins, and in events.
+///
+/// An argument of axum's handlers with the feature `axum`. It cannot fail: what is not known is
+/// left out.
+///
+/// ```
+/// use goat_core::Goat;
+/// use goat_core::auth::{Login, TokenPair};
+/// use goat_tower::Origin;
+///
+/// async fn sign_in(
+///     goat: &Goat,
+///     request: &http::request::Parts,
+///     email: String,
+///     password: String,
+/// ) -> goat_core::Result<TokenPair> {
+///     let origin = Origin::of(request).into();
+///     let login = Login { email: email.into(), password: password.into(), origin };
+///     Ok(goat.login(login).await?.value.tokens)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Origin(session::Origin);
+
+impl Origin {
+    /// From where a request comes, as far as it is known; see [`ClientAddress::of`].
+    #[must_use]
+    pub fn of(request: &Parts) -> Self {
+        let device = request.headers.get(USER_AGENT);
+        Self(session::Origin {
+            address: ClientAddress::of(&request.extensions).map(ClientAddress::ip),
+            device: device.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        })
+    }
+}
+
+impl Deref for Origin {
+    type Target = session::Origin;
+
+    fn deref(&self) -> &session::Origin {
+        &self.0
+    }
+}
+
+impl From<Origin> for session::Origin {
+    fn from(origin: Origin) -> Self {
+        origin.0
+    }
+}
