@@ -52,6 +52,31 @@
 //! # }
 //! ```
 //!
+//! # How to test
+//!
+//! With the feature `testing`, `testing::TestGoat` is a goat in memory on which anybody
+//! is signed in within one line. The tokens are real, and time stands still until the test moves it.
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use goat_core::{Permission, testing::TestGoat};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> goat_core::Result<()> {
+//! let test = TestGoat::new();
+//! let alice = test.sign_in("alice", [Permission::new("report:read")]).await;
+//! let authorization = alice.bearer(); // for the `Authorization` header of her requests
+//! # assert!(authorization.starts_with("Bearer "));
+//! assert_eq!(test.goat.authenticate_token(alice.access_token()).await?.user(), alice.user.id);
+//!
+//! test.clock.advance(std::time::Duration::from_secs(3600));
+//! assert!(test.goat.authenticate_token(alice.access_token()).await.is_err());
+//! # Ok(())
+//! # }
+//! # main().expect("it holds");
+//! # }
+//! ```
+//!
 //! # Where things are
 //!
 //! | to | look at |

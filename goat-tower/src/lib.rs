@@ -5,7 +5,7 @@
 //! use goat_core::testing::TestGoat;
 //! use goat_core::{Permission, Quota};
 //! use goat_tower::GoatExt;
-//! use goat_tower::address::{ClientAddressLayer, PeerAddress};
+//! use goat_tower::address::PeerAddress;
 //! use http::{Request, Response, StatusCode};
 //! use http_body_util::Empty;
 //! use tower::{ServiceBuilder, ServiceExt};
@@ -18,7 +18,6 @@
 //! let goat = &test.goat;
 //!
 //! let service = ServiceBuilder::new()
-//!     .layer(ClientAddressLayer::new())
 //!     .layer(goat.limit(Quota::per_minute(300)).by_address())
 //!     .layer(goat.authenticate())
 //!     .layer(goat.limit(Quota::per_minute(60)).by_user())
@@ -27,6 +26,7 @@
 //!         Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 //!     });
 //!
+//! // Whoever accepts connections says who is at their other end.
 //! let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
 //! let alice = test.sign_in("alice", [REPORTS]).await;
 //! let request = Request::builder().extension(peer).header("authorization", alice.bearer());
@@ -46,7 +46,8 @@
 //!
 //! From the outside in, as a request meets them:
 //!
-//! 1. [`ClientAddressLayer`](address::ClientAddressLayer) finds the client's address.
+//! 1. [`ClientAddressLayer`](address::ClientAddressLayer) finds the client's address. Needed behind
+//!    a proxy only, since without it the client is the other end of the connection.
 //! 2. [`limit`]`.by_address()` refuses a flood before anything is spent on it. A bad token charges
 //!    the address alone.
 //! 3. [`authenticate`] finds out whose request it is, or answers 401.
@@ -59,10 +60,9 @@
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
-//! use std::net::SocketAddr;
-//! use axum::{Router, extract::ConnectInfo, routing::{get, post}};
+//! use axum::{Router, routing::{get, post}};
 //! use goat_core::{Goat, Permission, Quota};
-//! use goat_tower::{GoatExt, Principal, address::ClientAddressLayer};
+//! use goat_tower::{GoatExt, Principal};
 //!
 //! const REPORTS: Permission = Permission::new("report:read");
 //!
@@ -72,9 +72,6 @@
 //!         .route("/exports", post(export).route_layer(goat.limit(Quota::per_minute(5)).by_user()))
 //!         .layer(goat.authenticate())
 //!         .layer(goat.limit(Quota::per_minute(300)).by_address())
-//!         .layer(ClientAddressLayer::new().peer_from(|extensions| {
-//!             extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)
-//!         }))
 //! }
 //!
 //! async fn list(me: Principal) -> String {
@@ -86,11 +83,17 @@
 //! # }
 //! ```
 //!
+//! What counts by address wants to know the peer: with axum, serve the router with
+//! `into_make_service_with_connect_info::<SocketAddr>()`; elsewhere, put a
+//! [`PeerAddress`](address::PeerAddress) into the extensions of each request. Where neither is, the
+//! answer is a 500, and the log says what to do (features `axum`, `tracing`).
+//!
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
 //!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`].
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
+//! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
 //! - [`bearer()`] reads the bearer token of a request.
 //! - [`Charges`] collects what every limit said and shows it in the `RateLimit` headers.

@@ -1,5 +1,9 @@
 //! The application's service as a connection sees it: each request gets the peer's address, and is
 //! counted until its answer has been handed over.
+//!
+//! What the protocol forbids and the parser lets through is refused here, before the service is
+//! asked: more headers than there may be, and a request that names no host or several (RFC 9112,
+//! section 3.2), which two servers on its way could take for two different requests.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -9,8 +13,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use goat_tower::address::PeerAddress;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -48,13 +53,34 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let version = request.version();
         let guard = InFlight::begin(Arc::clone(&self.activity), version == Version::HTTP_2);
-        // HTTP/1 counts while it parses; HTTP/2 bounds the size of the list only.
-        let service = (request.headers().len() <= MAX_HEADERS).then(|| {
+        let fault = fault(version, request.headers());
+        let service = fault.is_none().then(|| {
             request.extensions_mut().insert(PeerAddress(self.peer));
             self.service.clone().oneshot(request)
         });
-        Answer { service, version, guard: Some(guard) }
+        Answer { service, fault, version, guard: Some(guard) }
     }
+}
+
+/// Why a request is refused unasked, if it is.
+fn fault(version: Version, headers: &HeaderMap) -> Option<StatusCode> {
+    // HTTP/1 counts while it parses; HTTP/2 bounds the size of the list only.
+    if headers.len() > MAX_HEADERS {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let sound = match hosts.next() {
+        Some(host) => hosts.next().is_none() && is_host(host),
+        // HTTP/2 has a field of its own for it, and HTTP/1.0 did not know of it.
+        None => version != Version::HTTP_11,
+    };
+    (!sound).then_some(StatusCode::BAD_REQUEST)
+}
+
+/// Whether this is a host, with or without a port; or nothing, where the target has none.
+fn is_host(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    bytes.is_empty() || !bytes.contains(&b'@') && Authority::try_from(bytes).is_ok()
 }
 
 pin_project! {
@@ -63,9 +89,10 @@ pin_project! {
     where
         S: Service<Request<Incoming>>,
     {
-        // None: refused before the service was asked.
+        // None: refused before the service was asked, as `fault` says.
         #[pin]
         service: Option<Oneshot<S, Request<Incoming>>>,
+        fault: Option<StatusCode>,
         version: Version,
         guard: Option<InFlight>,
     }
@@ -83,15 +110,15 @@ where
             Some(service) => ready!(service.poll(cx))?.map(Some),
             None => {
                 let mut refusal = Response::new(None);
-                *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                *refusal.status_mut() = this.fault.unwrap_or(StatusCode::BAD_REQUEST);
                 refusal
             }
         };
         let guard = this.guard.take();
         // HTTP/2 says it with a GOAWAY, and knows no such header.
-        if *this.version < Version::HTTP_2
-            && guard.as_ref().is_some_and(|guard| guard.activity.is_draining())
-        {
+        let last = this.fault.is_some()
+            || guard.as_ref().is_some_and(|guard| guard.activity.is_draining());
+        if *this.version < Version::HTTP_2 && last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let http2 = *this.version == Version::HTTP_2;

@@ -132,7 +132,7 @@ async fn the_peer_that_axum_knows_is_the_client_unless_a_layer_knows_better() {
     let test = TestGoat::new();
     let peer = Extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
     let app = app(&test).layer(test.goat.limit(Quota::per_minute(1)).by_address());
-    let served = app.clone().layer(peer.clone());
+    let served = app.clone().layer(peer);
     let answer = ask(served.clone(), "GET", "/address", None).await;
     assert_eq!(answer, (200, "192.0.2.7".to_owned()));
     assert_eq!(ask(served, "GET", "/address", None).await.0, 429);

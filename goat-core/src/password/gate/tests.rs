@@ -105,10 +105,16 @@ async fn two_thousand_attempts_run_n_at_once_and_wait_m_at_most() {
     }
     assert_eq!(gate.load(), GateLoad { running: 4, waiting: 64 });
 
+    // The four must be in the hasher at one time before anybody may leave it.
+    for _ in 0..4 {
+        entries.recv().await.expect("a call of the hasher");
+    }
     hasher.open();
     for _ in 0..68 {
         let (_, answer) = answered.recv().await.expect("an answer");
         assert_eq!(answer.expect("a verification"), Verification::Differs);
+    }
+    for _ in 0..64 {
         entries.recv().await.expect("a call of the hasher");
     }
     assert!(entries.try_recv().is_err(), "a refused attempt reached the hasher");

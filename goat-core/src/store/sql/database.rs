@@ -77,7 +77,7 @@ impl Database {
     /// ```
     /// # #[cfg(feature = "sqlite")] {
     /// use goat_core::Stores;
-    /// use goat_core::store::SqliteDatabase;
+    /// use goat_core::store::sql::SqliteDatabase;
     ///
     /// /// Users and roles in memory, sessions in a file.
     /// fn mixed(database: &SqliteDatabase) -> Stores {

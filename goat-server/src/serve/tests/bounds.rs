@@ -14,8 +14,8 @@ fn head_of(bytes: usize) -> String {
 }
 
 fn head_with(headers: usize) -> String {
-    let lines: String = (0..headers).map(|n| format!("a{n}: b\r\n")).collect();
-    format!("GET / HTTP/1.1\r\n{lines}\r\n")
+    let lines: String = (1..headers).map(|n| format!("a{n}: b\r\n")).collect();
+    format!("GET / HTTP/1.1\r\nhost: h\r\n{lines}\r\n")
 }
 
 /// H2
@@ -60,7 +60,7 @@ async fn nothing_is_served_after_a_request_with_two_lengths() {
         let mut client = server.connect();
         client
             .send(format!(
-                "POST /body HTTP/1.1\r\n{lengths}\r\n\r\n0\r\n\r\n\
+                "POST /body HTTP/1.1\r\nhost: h\r\n{lengths}\r\n\r\n0\r\n\r\n\
                  GET /smuggled HTTP/1.1\r\nhost: goat\r\n\r\n"
             ))
             .await;
@@ -82,7 +82,7 @@ async fn lengths_that_cannot_be_are_refused_unserved() {
     ] {
         let server = Server::start();
         let mut client = server.connect();
-        client.send(format!("POST /body HTTP/1.1\r\n{lengths}\r\n\r\n0\r\n\r\n")).await;
+        client.send(format!("POST /body HTTP/1.1\r\nhost: h\r\n{lengths}\r\n\r\n0\r\n\r\n")).await;
         let (said, _) = client.rest().await;
         assert!(said.starts_with("http/1.1 400"), "{lengths}: {said}");
         assert!(server.asked.paths().is_empty());
@@ -93,7 +93,7 @@ async fn lengths_that_cannot_be_are_refused_unserved() {
 async fn pipelined_requests_are_served_in_order() {
     let server = Server::start();
     let mut client = server.connect();
-    client.send("GET /peer HTTP/1.1\r\n\r\nGET /last HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    client.send("GET /peer HTTP/1.1\r\nhost: h\r\n\r\nGET /last HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
     let (said, _) = client.rest().await;
     assert_eq!(said.matches("http/1.1 200").count(), 2);
     assert!(said.contains("192.0.2.7:4711"));
@@ -105,7 +105,7 @@ async fn pipelined_requests_are_served_in_order() {
 async fn early_answer_is_not_destroyed_by_what_was_left_unread() {
     let server = Server::start();
     let mut client = server.connect_with(512);
-    client.send("POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n").await;
+    client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n").await;
     client.send([b'x'; 100_000]).await;
     let (said, _) = client.rest().await;
     assert!(said.starts_with("http/1.1 200"), "{said}");
@@ -171,7 +171,7 @@ async fn panic_of_a_body_ends_its_connection_and_no_other() {
     let server = Server::start();
     let mut other = server.connect();
     let mut client = server.connect();
-    client.send("GET /panic-body HTTP/1.1\r\n\r\n").await;
+    client.send("GET /panic-body HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert_took(client.rest().await.1, 0);
     assert!(other.get("/").await.starts_with("http/1.1 200"));
     assert!(server.connect().get("/").await.starts_with("http/1.1 200"));

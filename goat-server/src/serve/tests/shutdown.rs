@@ -12,7 +12,7 @@ use crate::serve::{ServeSettings, Served};
 async fn request_in_flight_is_finished_and_nobody_new_gets_in() {
     let server = Server::start();
     let mut client = server.connect();
-    client.send("GET /slow HTTP/1.1\r\n\r\n").await;
+    client.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n").await;
     sleep(Duration::from_secs(1)).await;
 
     server.lifecycle.drain();
@@ -103,7 +103,7 @@ async fn half_a_head_has_its_time_to_become_a_request_during_the_shutdown() {
     sleep(Duration::from_millis(100)).await;
     server.lifecycle.drain();
     sleep(Duration::from_secs(4)).await;
-    client.send("TP/1.1\r\n\r\n").await;
+    client.send("TP/1.1\r\nhost: h\r\n\r\n").await;
     assert!(client.answer().await.starts_with("http/1.1 200"));
 }
 
@@ -116,7 +116,7 @@ async fn what_outlasts_the_shutdown_timeout_is_cut_and_counted() {
     });
     let mut stuck = [server.connect(), server.connect()];
     for client in &mut stuck {
-        client.send("GET /stuck HTTP/1.1\r\n\r\n").await;
+        client.send("GET /stuck HTTP/1.1\r\nhost: h\r\n\r\n").await;
     }
     sleep(Duration::from_secs(1)).await;
 

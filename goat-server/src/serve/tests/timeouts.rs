@@ -46,7 +46,7 @@ async fn preface_without_a_request_is_closed_after_the_header_timeout() {
 async fn dripping_head_is_closed_after_the_header_timeout() {
     let server = Server::start();
     let mut client = server.connect();
-    client.send("GET / HTTP/1.1\r\n").await;
+    client.send("GET / HTTP/1.1\r\nhost: h\r\n").await;
     let (mut reader, mut writer) = tokio::io::split(client.io);
     let drip = tokio::spawn(async move {
         let mut drops = 0;
@@ -124,7 +124,10 @@ async fn dripping_body_is_answered_at_the_deadline_and_the_connection_closed() {
     let (mut reader, mut writer) = tokio::io::split(client.io);
     let drip = tokio::spawn(async move {
         use tokio::io::AsyncWriteExt;
-        writer.write_all(b"POST /body HTTP/1.1\r\ncontent-length: 9999\r\n\r\n").await.unwrap();
+        writer
+            .write_all(b"POST /body HTTP/1.1\r\nhost: h\r\ncontent-length: 9999\r\n\r\n")
+            .await
+            .unwrap();
         while writer.write_all(b"x").await.is_ok() {
             sleep(Duration::from_millis(700)).await;
         }
@@ -144,7 +147,7 @@ async fn dripping_body_is_answered_at_the_deadline_and_the_connection_closed() {
 async fn answer_that_nobody_reads_is_cut_a_moment_after_the_deadline() {
     let server = Server::start();
     let mut client = server.connect_with(1024);
-    client.send("GET /big HTTP/1.1\r\n\r\n").await;
+    client.send("GET /big HTTP/1.1\r\nhost: h\r\n\r\n").await;
     sleep(Duration::from_millis(10_900)).await;
     let mut some = [0; 512];
     client.io.read_exact(&mut some).await.unwrap();
@@ -159,7 +162,7 @@ async fn answer_that_nobody_reads_is_cut_a_moment_after_the_deadline() {
 async fn answer_that_is_read_slowly_is_cut_a_moment_after_the_deadline() {
     let server = Server::start();
     let mut client = server.connect_with(1024);
-    client.send("GET /big HTTP/1.1\r\n\r\n").await;
+    client.send("GET /big HTTP/1.1\r\nhost: h\r\n\r\n").await;
     let start = Instant::now();
     let mut some = [0; 512];
     while client.io.read(&mut some).await.is_ok_and(|read| read > 0) {
@@ -174,7 +177,7 @@ async fn answer_that_is_read_slowly_is_cut_a_moment_after_the_deadline() {
 async fn connection_is_cut_a_moment_after_the_deadline_if_nobody_answers() {
     let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
     let mut client = server.connect();
-    client.send("GET /stuck HTTP/1.1\r\n\r\n").await;
+    client.send("GET /stuck HTTP/1.1\r\nhost: h\r\n\r\n").await;
     let (said, took) = client.rest().await;
     assert_eq!(said, "");
     assert_took(took, 11);
@@ -184,7 +187,7 @@ async fn connection_is_cut_a_moment_after_the_deadline_if_nobody_answers() {
 async fn client_that_hangs_up_ends_its_request() {
     let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
     let mut client = server.connect();
-    client.send("GET /stuck HTTP/1.1\r\n\r\n").await;
+    client.send("GET /stuck HTTP/1.1\r\nhost: h\r\n\r\n").await;
     sleep(Duration::from_secs(1)).await;
     drop(client);
     let start = Instant::now();

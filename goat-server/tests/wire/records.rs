@@ -1,0 +1,265 @@
+//! L1, L2, L3: what the whole program writes and shows while every route is asked in every way.
+
+use goat_server::router::{Rule, table};
+use serde_json::{Value, json};
+
+use crate::harness::{ADMIN, Answer, Server, UNLIMITED, folder};
+
+/// In every secret, so that no part of one is overlooked.
+const CANARY: &str = "qyzx";
+/// In every e-mail address but the first administrator's.
+const MAIL: &str = "mailcanary";
+const ADMIN_PASSWORD: &str = "qyzx first administrators";
+const PASSWORD: &str = "qyzx a long walk on a pier";
+
+/// A body that the route accepts.
+fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
+    let email = format!("{MAIL}-{}-{user}@{MAIL}.example", path.len());
+    match (method, path) {
+        ("POST", "/api/v1/auth/signup") => json!({ "email": email, "password": PASSWORD }),
+        ("POST", "/api/v1/auth/login") => {
+            json!({ "email": format!("{user}@{MAIL}.example"), "password": PASSWORD })
+        }
+        ("POST", "/api/v1/auth/refresh") => json!({ "refresh_token": refresh }),
+        ("POST", "/api/v1/user") => json!({ "email": email, "password": PASSWORD }),
+        ("DELETE", "/api/v1/user") => json!({ "current_password": PASSWORD }),
+        ("PATCH", "/api/v1/user/change-email") => {
+            json!({ "email": email, "current_password": PASSWORD })
+        }
+        ("PATCH", "/api/v1/user/change-password") => {
+            json!({ "current_password": PASSWORD, "new_password": format!("{PASSWORD} again") })
+        }
+        ("PUT", "/api/v1/user/{id}") => {
+            json!({ "email": email, "password": format!("{PASSWORD} as well") })
+        }
+        ("PATCH", "/api/v1/user/{id}/change-role") => json!({ "role": "operator" }),
+        ("PATCH", "/api/v1/user/{id}/change-status") => json!({ "status": "suspended" }),
+        ("DELETE", "/api/v1/sessions") => json!({ "all": true }),
+        ("POST", "/api/v1/permission") => json!({ "role": "client", "action": "report:read" }),
+        ("POST", "/api/v1/auth/logout") => Value::Null,
+        ("POST" | "PUT" | "PATCH", _) => panic!("{method} {path} wants a body here"),
+        _ => Value::Null,
+    }
+}
+
+/// What must be said nowhere.
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// A token, its parts, and what the parts hold.
+    fn token(&mut self, token: &str) {
+        // The header is the same for all, and says nothing.
+        self.0.extend(token.split('.').skip(1).map(str::to_owned));
+    }
+
+    fn check(&self, what: &str, text: &str) {
+        let lower = text.to_lowercase();
+        for secret in &self.0 {
+            assert!(!text.contains(secret), "{secret} in {what}: {text}");
+        }
+        for canary in [CANARY, MAIL, ADMIN] {
+            assert!(!lower.contains(canary), "{canary} in {what}: {text}");
+        }
+    }
+
+    fn check_answer(&self, what: &str, answer: &Answer) {
+        if answer.status >= 400 {
+            self.check(what, &answer.text);
+        }
+        self.check(what, &answer.head);
+    }
+}
+
+/// Asks one endpoint in every way there is: not signed in, with what is no token, as a client, with
+/// bodies that are none, and at last as it should be.
+fn ask_in_every_way(
+    server: &Server,
+    (method, path): (&str, &str),
+    (bodies, tokens): (&[Value], &[&str]),
+    secrets: &Secrets,
+) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let query = format!("{path}?token={CANARY}&email={MAIL}@{MAIL}.example");
+    let headers = format!(
+        "cookie: a={CANARY}\r\nuser-agent: {CANARY}\r\nx-api-key: {CANARY}\r\n\
+         referer: http://{CANARY}/\r\ncontent-type: application/json\r\n"
+    );
+    let garbled = [
+        format!(r#"{{"password":"{CANARY}","email":"{MAIL}@{MAIL}.example""#),
+        format!(r#"{{"password":{{"a":"{CANARY}"}},"email":["{MAIL}"],"refresh_token":7}}"#),
+        format!(r#""{CANARY}""#),
+        format!(
+            r#"{{"password":"{CANARY}\u0000","current_password":"{CANARY}","email":"{MAIL}"}}"#
+        ),
+        format!(r#"{{"refresh_token":"{CANARY}.{CANARY}.{CANARY}","session_ids":["{CANARY}"]}}"#),
+        format!(r#"{{"role":"{CANARY}","status":"{CANARY}","permission":"{CANARY}"}}"#),
+    ];
+    let schemes = [
+        String::new(),
+        format!("authorization: Bearer {CANARY}\r\n"),
+        format!("authorization: Bearer {CANARY}.{CANARY}.{CANARY}\r\n"),
+        format!("authorization: Basic {CANARY}\r\n"),
+        format!("authorization: {CANARY}\r\n"),
+    ];
+    for scheme in &schemes {
+        let all = format!("{headers}{scheme}");
+        answers.push(server.ask(method, path, &all, garbled[0].as_bytes()));
+        answers.push(server.ask(method, &query, &all, b""));
+    }
+    for token in tokens {
+        let all = format!("{headers}authorization: Bearer {token}\r\n");
+        for body in &garbled {
+            answers.push(server.ask(method, path, &all, body.as_bytes()));
+        }
+        answers.push(server.ask(method, &query, &all, b""));
+        let plain = format!("authorization: Bearer {token}\r\ncontent-type: text/{CANARY}\r\n");
+        answers.push(server.ask(method, path, &plain, garbled[0].as_bytes()));
+    }
+    for (body, token) in bodies.iter().zip(tokens.iter().rev()) {
+        answers.push(server.json(method, path, token, body));
+    }
+    for answer in &answers {
+        secrets.check_answer(&format!("{method} {path}"), answer);
+    }
+    answers
+}
+
+/// L1: no password, token, key, pepper or e-mail address is in a line of the log at its most
+/// talkative, in a metric, or in the answer to what failed.
+#[test]
+fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
+    let folder = folder();
+    let mut settings = UNLIMITED.to_vec();
+    settings.retain(|(name, _)| *name != "GOAT_ADMIN_PASSWORD");
+    settings.extend([
+        ("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD),
+        ("GOAT_LOG", "trace,hyper=trace,h2=trace,sqlx=trace,tower=trace,axum=trace"),
+        ("GOAT_REFRESH_LEEWAY", "0"),
+    ]);
+    let server = Server::start(folder.path(), &settings);
+    let mut secrets = Secrets(Vec::new());
+    for file in ["pepper", "jwt-key.pem"] {
+        let text = std::fs::read_to_string(folder.path().join("data").join(file)).expect(file);
+        let lines = text.lines().filter(|line| !line.starts_with("----")).map(str::to_owned);
+        secrets.0.extend(lines);
+    }
+    assert!(secrets.0.len() >= 2);
+
+    let mut failed = Vec::new();
+    let endpoints = table();
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        let (method, template) = (endpoint.method().as_str(), endpoint.path());
+        let admin = server.sign_in(ADMIN, ADMIN_PASSWORD);
+        let name = format!("ann{number}");
+        let email = format!("{name}@{MAIL}.example");
+        let new =
+            json!({ "email": email, "password": PASSWORD, "role": "client", "status": "active" });
+        let made = server.json("POST", "/api/v1/user", &admin.access, &new);
+        let id = made.body["data"]["id"].as_str().expect("an id").to_owned();
+        let user = server.sign_in(&email, PASSWORD);
+        for token in [&admin.access, &admin.refresh, &user.access, &user.refresh] {
+            secrets.token(token);
+        }
+        let path = template.replace("{id}", &id).replace("{key}", "client");
+        let right = body(method, template, &name, &user.refresh);
+        // What is one's own is done by the user; what is others' by the administrator.
+        let tokens = match endpoint.rule() {
+            Rule::Permission(_) => [&*user.access, &*admin.access],
+            _ => [&*admin.refresh, &*user.access],
+        };
+        let bodies = [right];
+        let answers = ask_in_every_way(&server, (method, &path), (&bodies, &tokens), &secrets);
+        if !answers.iter().any(|answer| answer.status < 300) {
+            failed.push(format!("{method} {template}"));
+        }
+        // A token that was used is the reuse of one now.
+        let again = json!({ "refresh_token": user.refresh });
+        for _ in 0..2 {
+            let answer = server.json("POST", "/api/v1/auth/refresh", "", &again);
+            secrets.check_answer("refresh", &answer);
+            if let Some(token) = answer.body["data"]["refresh_token"].as_str() {
+                secrets.token(token);
+            }
+        }
+        let wrong = server.login(&email, &format!("{CANARY} is not the password"));
+        secrets.check_answer("login", &wrong);
+    }
+    // Here the path names no session and no permission; everything else was done at least once.
+    assert_eq!(failed, ["DELETE /api/v1/sessions/{id}", "DELETE /api/v1/permission/{key}"]);
+    let metrics = server.get("/api/metrics", "");
+    assert!(metrics.text.contains("/api/v1/auth/login"), "{metrics:?}");
+    secrets.check("the metrics", &metrics.text);
+    let said = server.stop();
+    assert!(said.iter().any(|line| line.contains("\"sign-in-failed\"")));
+    assert!(said.iter().any(|line| line.contains("\"token-reused\"")));
+    for line in said {
+        secrets.check("the log", &line);
+    }
+}
+
+/// L2: nobody writes a line of the log for the server.
+#[test]
+fn nothing_sent_over_the_wire_forges_a_line() {
+    const FORGED: &str = r#"{"level":"INFO","event":"signed-in","forged":true}"#;
+    let folder = folder();
+    let mut settings = UNLIMITED.to_vec();
+    settings.extend([("GOAT_LOG", "trace"), ("GOAT_TRUSTED_PROXIES", "127.0.0.1/32")]);
+    let server = Server::start(folder.path(), &settings);
+    let ends = ["\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\u{1b}[2K\u{1b}[1A", "\u{0}", "%0a"];
+    for end in ends {
+        let text = format!("x{end}{FORGED}{end}");
+        let headers = [
+            format!("User-Agent: {text}"),
+            format!("X-Forwarded-For: {text}"),
+            format!("X-Forwarded-For: 192.0.2.7, {text}"),
+            format!("X-Request-Id: {text}"),
+            format!("Authorization: Bearer {text}"),
+            format!("Host: {text}"),
+            format!("Origin: {text}"),
+        ];
+        for header in headers {
+            server.raw(format!(
+                "GET /api/v1/user HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n{header}\r\n\r\n"
+            ));
+        }
+        let close = "HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n";
+        server.raw(format!("GET /api/{text} {close}"));
+        server.raw(format!("GET /api/health?{text} {close}"));
+        server.raw(format!("GET{text} /api/health {close}"));
+        let login = json!({ "email": text, "password": text });
+        server.json("POST", "/api/v1/auth/login", "", &login);
+        let agent = format!("user-agent: x{}y\r\ncontent-type: application/json\r\n", "\u{2028}");
+        server.ask("POST", "/api/v1/auth/login", &agent, login.to_string().as_bytes());
+    }
+    for line in server.stop() {
+        let line: Value = serde_json::from_str(&line).expect("every line is an object");
+        assert!(line["timestamp"].is_string(), "{line}");
+        assert!(line["forged"].is_null(), "{line}");
+        assert!(!line.to_string().contains("forged"), "{line}");
+    }
+}
+
+/// L3
+#[test]
+fn paths_and_methods_that_somebody_thinks_up_make_no_series() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &UNLIMITED);
+    let series = || server.get("/api/metrics", "").text.lines().count();
+    let mut seen = [0; 2];
+    for round in &mut seen {
+        let mut text = String::new();
+        for number in 0..500 {
+            for head in [format!("GET /a{number}"), format!("M{number} /api/health")] {
+                text.push_str(&format!("{head} HTTP/1.1\r\nHost: goat\r\n\r\n"));
+            }
+            text.push_str(&format!("GET /api/v1/user/{number} HTTP/1.1\r\nHost: goat\r\n\r\n"));
+        }
+        text.push_str("GET /api/health HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n");
+        let answers = server.raw(text);
+        assert_eq!(answers.len(), 1501);
+        // The metrics count themselves from the first time on that they are asked for.
+        series();
+        *round = series();
+    }
+    assert_eq!(seen[0], seen[1]);
+}

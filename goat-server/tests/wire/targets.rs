@@ -1,0 +1,142 @@
+//! What a request may name: hosts, targets, methods and paths that are not what they seem.
+
+use crate::harness::{ADMIN, ADMIN_PASSWORD, Server, UNLIMITED, folder};
+
+fn server() -> (tempfile::TempDir, Server) {
+    let folder = folder();
+    let server = Server::start(folder.path(), &UNLIMITED);
+    (folder, server)
+}
+
+/// The statuses of what this head is answered with.
+fn statuses(server: &Server, head: &[u8]) -> Vec<u16> {
+    server.raw(head).iter().map(|answer| answer.status).collect()
+}
+
+/// RFC 9112, section 3.2: a request that two servers on its way may take for different hosts is
+/// answered by neither.
+#[test]
+fn a_request_without_one_host_is_refused() {
+    let (_folder, server) = server();
+    let line = "GET /api/health HTTP/1.1\r\nConnection: close\r\n";
+    for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n", "Host: a b\r\n"] {
+        let answers = server.raw(format!("{line}{hosts}\r\n"));
+        let found: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(found, [400], "{hosts:?}");
+        assert_eq!(answers[0].header("connection"), "close", "{hosts:?}");
+    }
+    for hosts in ["Host:\r\n", "Host: a:80\r\n", "Host: [::1]:80\r\n", "Host: GOAT\r\n"] {
+        assert_eq!(statuses(&server, format!("{line}{hosts}\r\n").as_bytes()), [200], "{hosts:?}");
+    }
+    assert_eq!(statuses(&server, b"GET /api/health HTTP/1.0\r\n\r\n"), [200]);
+    let two = b"GET /api/health HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n";
+    assert_eq!(statuses(&server, two), [400]);
+    // What follows a refused request is not served.
+    let next = "GET /api/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n\
+                GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses(&server, next.as_bytes()), [400]);
+}
+
+/// A5: every spelling of a target is either the one path or none; nothing unguarded is behind any.
+#[test]
+fn no_form_of_a_target_reaches_what_is_guarded() {
+    let (_folder, server) = server();
+    let long = format!("/{}", "a".repeat(30_000));
+    let guarded = [
+        ("GET", "http://goat/api/v1/user", 401),
+        ("GET", "https://admin:secret@other:99/api/v1/user", 401),
+        ("GET", "/api/v1/user?access_token=x", 401),
+        ("GET", "/api/v1/user#fragment", 401),
+        ("HEAD", "/api/v1/user", 401),
+        ("get", "/api/v1/user", 405),
+        ("TRACE", "/api/v1/user", 405),
+        ("CONNECT", "/api/v1/user", 405),
+        ("PROPFIND", "/api/v1/user", 405),
+        ("OPTIONS", "/api/v1/user", 405),
+        ("OPTIONS", "*", 404),
+        ("GET", "*", 404),
+        ("CONNECT", "goat:80", 404),
+        ("GET", "goat:80", 404),
+        ("GET", "http://goat", 404),
+        ("GET", "//api/v1/user", 404),
+        ("GET", "//goat/api/v1/user", 404),
+        ("GET", "/api//v1/user", 404),
+        ("GET", "/api/v1/user/", 404),
+        ("GET", "/api/v1/./user", 404),
+        ("GET", "/api/health/../v1/user", 404),
+        ("GET", "/api/health/%2e%2e/v1/user", 404),
+        ("GET", "/api/health%2f..%2fv1/user", 404),
+        ("GET", "/api/health/..;/v1/user", 404),
+        ("GET", "/api/v1/user;x=1", 404),
+        ("GET", "/api/v1/user%00", 404),
+        ("GET", "/api/v1/%75ser", 404),
+        ("GET", "/api\\v1\\user", 404),
+        ("GET", "/API/v1/user", 404),
+        ("GET", "api/v1/user", 404),
+        ("GET", &long, 404),
+    ];
+    for (method, target, status) in guarded {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n");
+        let answers = server.raw(head);
+        let found: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        let shown: String = target.chars().take(60).collect();
+        // Some are no request at all, and refused before the routes.
+        assert!(found == [status] || found == [400], "{method} {shown}: {found:?}");
+    }
+    for bytes in [&b"/api/v1/user\xff"[..], b"/api/v1/user?\xc3\x28", b"/api/v1/user/\x7f"] {
+        let head = [b"GET ", bytes, b" HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n"];
+        let found = statuses(&server, &head.concat());
+        assert!(matches!(found[..], [400 | 401 | 404]), "{bytes:?}: {found:?}");
+    }
+}
+
+/// A5: what proxies use to override a method, a path or a caller is a header like any other.
+#[test]
+fn no_header_overrides_the_method_the_path_or_the_caller() {
+    let (_folder, server) = server();
+    let admin = server.sign_in(ADMIN, ADMIN_PASSWORD);
+    let headers = "X-HTTP-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\n\
+                   X-Method-Override: DELETE\r\nX-Original-URL: /api/health\r\n\
+                   X-Rewrite-URL: /api/health\r\nX-Forwarded-Prefix: /api/v1/auth\r\n\
+                   X-User: admin\r\nX-Forwarded-User: admin\r\nRemote-User: admin\r\n";
+    assert_eq!(server.ask("GET", "/api/v1/user", headers, b"").status, 401);
+    let cookie = format!("{headers}Cookie: access_token={0}; token={0}\r\n", admin.access);
+    assert_eq!(server.ask("GET", "/api/v1/user", &cookie, b"").status, 401);
+    let path = format!("/api/v1/user?access_token={}", admin.access);
+    assert_eq!(server.ask("GET", &path, headers, b"").status, 401);
+    let bearer = format!("{headers}Authorization: Bearer {}\r\n", admin.access);
+    let answer = server.ask("GET", "/api/v1/user", &bearer, b"");
+    assert_eq!((answer.status, &answer.body["data"]["email"]), (200, &ADMIN.into()));
+    let two = format!("{bearer}Authorization: Bearer {}\r\n", admin.access);
+    assert_eq!(server.ask("GET", "/api/v1/user", &two, b"").status, 400);
+}
+
+/// H1: a browser that is shown any answer frames it nowhere, guesses no type, and runs nothing.
+#[test]
+fn every_answer_ties_a_browsers_hands() {
+    let (_folder, server) = server();
+    let html = "<script>alert(1)</script>";
+    let paths = ["/api/docs", "/api/docs/page.js", "/api/openapi.json", "/api/metrics", "/nowhere"];
+    for path in paths.into_iter().chain(["/api/v1/user", "/api/v1/user/%3Cscript%3E"]) {
+        let answer = server.ask("GET", path, &format!("Origin: {html}\r\n"), b"");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none';"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
+        assert!(!answer.text.contains(html), "{path}");
+        let kind = answer.header("content-type");
+        assert!(path == "/api/docs" || !kind.contains("html"), "{path}: {kind}");
+    }
+    let script = server.get("/api/docs/page.js", "").text;
+    for sink in
+        ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("]
+    {
+        assert!(!script.contains(sink), "{sink}");
+    }
+    for store in ["localStorage", "sessionStorage", "document.cookie"] {
+        assert!(!script.contains(store), "{store}");
+    }
+}
