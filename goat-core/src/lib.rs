@@ -139,6 +139,6 @@ pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;
 pub use settings::{Settings, Signup};
-pub use store::Stores;
+pub use store::stores::Stores;
 pub use user::account::{Status, User};
 pub use user::email::Email;

@@ -36,10 +36,7 @@ impl Findings {
 }
 
 pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
-    let unsupported = settings.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::from(unsupported.as_slice()));
-    }
+    wiring::check_supported(settings)?;
     let data = DataDir::new(&settings.storage.data_dir);
     let mut findings = Findings::default();
     findings.note("settings", rules(settings));

@@ -3,15 +3,12 @@
 use crate::bootstrap::DataDir;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::wiring::{Adoption, Storage};
+use crate::wiring::{self, Adoption, Storage};
 
 use super::console::answer;
 
 pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure> {
-    let unsupported = settings.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::from(unsupported.as_slice()));
-    }
+    wiring::check_supported(settings)?;
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
     let adoption = if adopt { Adoption::Allow } else { Adoption::Refuse };

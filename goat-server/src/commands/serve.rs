@@ -119,10 +119,7 @@ struct Server {
 
 impl Server {
     async fn start(settings: &Settings) -> Result<Self, Failure> {
-        let unsupported = settings.unsupported();
-        if !unsupported.is_empty() {
-            return Err(Failure::from(unsupported.as_slice()));
-        }
+        wiring::check_supported(settings)?;
         let api = Bound::to("GOAT_LISTEN", settings.http.listen).await?;
         let metrics = match settings.http.metrics_listen {
             Some(address) => Some(Bound::to("GOAT_METRICS_LISTEN", address).await?),

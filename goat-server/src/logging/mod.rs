@@ -11,9 +11,8 @@
 //!   not: what a library of HTTP, TLS or SQL prints at `debug` and `trace` (headers, parameters) is
 //!   its own affair, and may change with any update. So what is not goat's own goes no lower than
 //!   `info`, whatever `GOAT_LOG` says.
-//! - **Panics are lines too**: the place in the code, never the message; see
-//!   [`log_panics`](crate::serve::catch_panic::log_panics). What no hook sees (a stack overflow, the
-//!   kernel's kill) is the only thing that can write otherwise.
+//! - **Panics are lines too**: the place in the code, never the message; see [`log_panics`]. What no
+//!   hook sees (a stack overflow, the kernel's kill) is the only thing that can write otherwise.
 //!
 //! A line that cannot be written is lost: a full disk must not stop a server.
 
@@ -22,6 +21,7 @@ mod fields;
 mod filter;
 mod lines;
 mod notes;
+mod panics;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -35,12 +35,12 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::serve::catch_panic;
 use crate::settings::{LogFormat, LogSettings};
 
 pub(crate) use self::audit::audit;
 use self::lines::{Lines, Look};
 pub use self::notes::{NoteLayer, NoteService, RequestNotes};
+pub use self::panics::log_panics;
 pub use self::request::{Cause, LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};
 pub(crate) use self::text::{SafeJson, push_escaped};
 
@@ -61,7 +61,7 @@ pub fn init(settings: &LogSettings) -> Result<(), Box<dyn StdError + Send + Sync
         },
     };
     subscriber(&settings.filter, look, io::stdout)?.try_init()?;
-    catch_panic::log_panics();
+    log_panics();
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! A layer that turns a panic of the service into an answer, and what a panic may say in the log.
+//! A layer that turns a panic of the service into an answer.
 //!
 //! A panic's message may hold anything that the code had in hand, so it is never shown: the client
 //! gets what the application's function makes, and the log gets the place in the code, once, from
-//! the hook that [`log_panics`] installs.
+//! the hook that [`log_panics`](crate::logging::log_panics) installs.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -25,26 +25,13 @@
 //! # });
 //! ```
 
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
-
-/// From now on a panic of any thread is one line of the log that names the place in the code, and
-/// nothing goes to standard error.
-///
-/// Process-wide, and so for the program to call, not for a library that is part of another one.
-pub fn log_panics() {
-    std::panic::set_hook(Box::new(log));
-}
-
-fn log(info: &PanicHookInfo<'_>) {
-    let place = info.location().map(tracing::field::display);
-    tracing::error!(place, "a task panicked; this is a bug");
-}
 
 /// Makes [`CatchPanic`].
 #[derive(Clone, Copy, Debug)]

@@ -112,6 +112,9 @@ pub(crate) enum Kind {
 /// The most that a limit may allow in its window: ten times as many still fits a quota.
 pub(crate) const QUOTA_MOST: u32 = 1_000_000;
 
+/// The most that a hash may be told to cost: KiB, passes, lanes.
+pub(crate) const ARGON2_MOST: (u32, u32, u32) = (1_048_576, 64, 64);
+
 /// The longest duration that anything takes: a year.
 pub(crate) const LONGEST: Duration = hours(8760);
 
@@ -257,8 +260,8 @@ table! {
             "Where unset, sessions are kept in the database and rate limits in the process.")
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
-            Kind::Count(1, 1000),
-            "Connections to the database.");
+            Kind::Count(2, 1000),
+            "Connections to the database; with SQLite, one of them writes.");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "For one call to the database or Redis; at most GOAT_REQUEST_TIMEOUT.");
@@ -316,11 +319,11 @@ table! {
             "Fewest characters of a new password.");
         PASSWORD_MAX_LENGTH = Setting::new("GOAT_PASSWORD_MAX_LENGTH", Text("256"), Kind::Count(64, 1024),
             "Most characters of a password; at least GOAT_PASSWORD_MIN_LENGTH.");
-        ARGON2_MEMORY = Setting::new("GOAT_ARGON2_MEMORY", Text("19456"), Kind::Count(19_456, 1_048_576),
+        ARGON2_MEMORY = Setting::new("GOAT_ARGON2_MEMORY", Text("19456"), Kind::Count(19_456, ARGON2_MOST.0 as u64),
             "KiB a hash takes (OWASP's floor). A stored hash with other parameters is replaced at the next login.");
-        ARGON2_ITERATIONS = Setting::new("GOAT_ARGON2_ITERATIONS", Text("2"), Kind::Count(2, 64),
+        ARGON2_ITERATIONS = Setting::new("GOAT_ARGON2_ITERATIONS", Text("2"), Kind::Count(2, ARGON2_MOST.1 as u64),
             "Passes over the memory (OWASP's floor).");
-        ARGON2_PARALLELISM = Setting::new("GOAT_ARGON2_PARALLELISM", Text("1"), Kind::Count(1, 64),
+        ARGON2_PARALLELISM = Setting::new("GOAT_ARGON2_PARALLELISM", Text("1"), Kind::Count(1, ARGON2_MOST.2 as u64),
             "Lanes of a hash.");
         HASH_CONCURRENCY = Setting::new("GOAT_HASH_CONCURRENCY", Words("the number of cores"),
             Kind::Count(1, 1024),

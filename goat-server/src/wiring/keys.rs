@@ -8,6 +8,7 @@ use goat_core::token::TokenKeys;
 
 use crate::bootstrap::{DataDir, Kept, KeptFile, random_bytes};
 use crate::failure::Failure;
+use crate::settings::table::ARGON2_MOST;
 use crate::settings::{PasswordSettings, SigningKeys};
 
 /// Where a key or pepper comes from.
@@ -97,21 +98,28 @@ pub fn password_hasher(
     Ok(Hashing { hasher: Arc::new(hasher), pepper: source })
 }
 
-/// A hasher at the settings' cost with these peppers.
+/// A hasher at the settings' cost with these peppers. It verifies hashes of any cost that the
+/// settings may ever have asked for, so that they may be lowered again (P6).
 pub(crate) fn hasher(
     settings: &PasswordSettings,
     peppers: Vec<Secret<Vec<u8>>>,
     source: KeySource,
     data: &DataDir,
 ) -> Result<Argon2id, Failure> {
+    let peppers = Peppers::new(peppers)
+        .map_err(|error| prefixed(&pepper_place(source, data), &Failure::from(error)))?;
+    Ok(Argon2id::new(cost(settings)?, peppers))
+}
+
+/// What a hash costs, and may have cost.
+pub(super) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failure> {
+    let (memory, passes, lanes) = ARGON2_MOST;
     let cost = Argon2Settings::new(
         settings.argon2_memory,
         settings.argon2_iterations,
         settings.argon2_parallelism,
     )?;
-    let peppers = Peppers::new(peppers)
-        .map_err(|error| prefixed(&pepper_place(source, data), &Failure::from(error)))?;
-    Ok(Argon2id::new(cost, peppers))
+    Ok(cost.accepting(&Argon2Settings::new(memory, passes, lanes)?))
 }
 
 /// The pepper is the text of the file as it is, so that the file may be given as

@@ -50,10 +50,7 @@ pub struct Wired {
 /// not the one of this version and may not be migrated now, or a key or pepper is missing or
 /// wrong.
 pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Wired, Failure> {
-    let unsupported = settings.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::from(unsupported.as_slice()));
-    }
+    check_supported(settings)?;
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
     storage.bring_up_to_date(settings.storage.migrate_on_start).await?;
@@ -76,6 +73,14 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
         .build()?;
     goat.prepare().await?;
     Ok(Wired { goat, storage, data })
+}
+
+/// Refuses settings that ask for what this version cannot do.
+pub(crate) fn check_supported(settings: &Settings) -> Result<(), Failure> {
+    match settings.unsupported().as_slice() {
+        [] => Ok(()),
+        problems => Err(Failure::from(problems)),
+    }
 }
 
 /// Issuer, audience and leeway of tokens.

@@ -40,13 +40,7 @@ impl Storage {
         if is_in(path, data.path()) {
             data.create()?;
         }
-        let options = SqliteOptions {
-            // One connection writes.
-            readers: settings.max_connections.saturating_sub(1).max(1),
-            busy_timeout: settings.store_timeout,
-            ..SqliteOptions::new(path)
-        };
-        let database = SqliteDatabase::open(options).await?;
+        let database = SqliteDatabase::open(sqlite_options(settings, path)).await?;
         Ok(Self { path: path.clone(), database })
     }
 
@@ -137,6 +131,16 @@ impl Storage {
     /// Closes every connection, once the calls under way are done.
     pub async fn close(&self) {
         self.database.close().await;
+    }
+}
+
+/// How a file of SQLite is opened.
+pub(super) fn sqlite_options(settings: &StorageSettings, path: &Path) -> SqliteOptions {
+    SqliteOptions {
+        // One connection writes.
+        readers: settings.max_connections.saturating_sub(1).max(1),
+        busy_timeout: settings.store_timeout,
+        ..SqliteOptions::new(path)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use goat_core::event::NoObserver;
+use goat_core::limit::LimitKey;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Status};
 
@@ -62,6 +63,59 @@ fn an_account_may_be_tried_ten_times_as_often_as_an_address_may_try() {
     }
 }
 
+#[test]
+fn each_setting_reaches_what_it_is_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let handed_on = |variables: &[(&str, &str)]| {
+        let settings = settings(folder.path(), variables);
+        let (rules, tokens) = (rules(&settings), token_settings(&settings));
+        let (gate, cost) = (gate_limits(&settings), keys::cost(&settings.passwords));
+        let sqlite = storage::sqlite_options(&settings.storage, Path::new("goat.db"));
+        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?}")
+    };
+    let shipped = handed_on(&[]);
+    for (variable, value, expected) in [
+        ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "readers: 6,"),
+        ("GOAT_STORE_TIMEOUT", "3s", "busy_timeout: 3s"),
+        ("GOAT_ISSUER", "https://id.example", "issuer: \"https://id.example\""),
+        ("GOAT_AUDIENCE", "shop", "audience: \"shop\""),
+        ("GOAT_ACCESS_TOKEN_TTL", "10m", "access_ttl: 600s"),
+        ("GOAT_ACCESS_TOKEN_PERMISSIONS", "true", "access_token_permissions: true"),
+        ("GOAT_REFRESH_TOKEN_TTL", "2h", "refresh_ttl: 7200s"),
+        ("GOAT_SESSION_TTL", "200h", "session_ttl: 720000s"),
+        ("GOAT_REFRESH_LEEWAY", "20s", "refresh_leeway: 20s"),
+        ("GOAT_CLOCK_LEEWAY", "9s", "clock_leeway: 9s"),
+        ("GOAT_SESSIONS_PER_USER", "3", "sessions_per_user: 3,"),
+        ("GOAT_SESSION_CACHE_STALENESS", "0", "cache_staleness: 0ns"),
+        ("GOAT_PASSWORD_MIN_LENGTH", "20", "minimum: 20,"),
+        ("GOAT_PASSWORD_MAX_LENGTH", "99", "maximum: 99,"),
+        ("GOAT_ARGON2_MEMORY", "20480", "cost: Cost { memory: 20480, passes: 2, lanes: 1 }"),
+        ("GOAT_ARGON2_ITERATIONS", "3", "cost: Cost { memory: 19456, passes: 3, lanes: 1 }"),
+        ("GOAT_ARGON2_PARALLELISM", "4", "cost: Cost { memory: 19456, passes: 2, lanes: 4 }"),
+        ("GOAT_HASH_CONCURRENCY", "17", "running: 17"),
+        ("GOAT_HASH_QUEUE", "5", "waiting: 5 "),
+        ("GOAT_SIGNUP", "closed", "signup: Closed"),
+        ("GOAT_SIGNUP", "inactive", "signup: Inactive"),
+        ("GOAT_RATE_LIMIT_AUTH", "off", "account_quota: None"),
+    ] {
+        assert!(!shipped.contains(expected), "{expected} in {shipped}");
+        let changed = handed_on(&[(variable, value)]);
+        assert!(changed.contains(expected), "{variable}: no {expected} in {changed}");
+    }
+}
+
+#[tokio::test]
+async fn so_many_keys_of_limits_are_kept_and_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wired = wire(folder.path(), &[("GOAT_RATE_LIMIT_KEYS", "1000")]).await.expect("a goat");
+    for number in 0..2000 {
+        let key = LimitKey::text("export", &number.to_string());
+        wired.goat.limits().charge("export", key, Quota::per_minute(1)).await.expect("it is kept");
+    }
+    let load = wired.goat.limits().load().expect("it lies in memory");
+    assert!(load.keys <= 1000 && load.overflowed > 0, "{load:?}");
+}
+
 #[tokio::test]
 async fn what_is_given_is_not_generated() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -104,6 +158,13 @@ async fn another_pepper_than_the_stored_passwords_need_is_refused() {
     data.read_or_make(KeptFile::Pepper, || PEPPER.into()).expect("it is made");
     let sentence = refused(folder.path(), &[]).await;
     assert!(sentence.contains("data/pepper: ") && !sentence.contains(PEPPER), "{sentence}");
+}
+
+/// P6: what the settings allowed once is a password still when they are lowered again.
+#[tokio::test]
+async fn hashes_of_any_cost_that_the_settings_allow_are_verified_under_any_other() {
+    let folder = in_use(&[("GOAT_ARGON2_ITERATIONS", "11")]).await;
+    wire(folder.path(), &[]).await.expect("the stored passwords can be verified");
 }
 
 /// J7.

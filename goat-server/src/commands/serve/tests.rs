@@ -1,5 +1,6 @@
-//! The job that runs beside the server.
+//! What a listener is told, and the job that runs beside the server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use goat_core::auth::{Login, SignUp};
@@ -10,6 +11,7 @@ use goat_core::{Email, Stores};
 use tokio::time::sleep;
 
 use super::*;
+use crate::settings::Flags;
 
 /// A goat with a session whose time is over.
 async fn with_an_expired_session() -> Goat {
@@ -51,4 +53,39 @@ async fn expired_sessions_are_removed_beside_the_server_until_it_drains() {
     lifecycle.drain();
     job.await.expect("it ends with the server");
     assert_eq!(left(&goat).await, 0);
+}
+
+#[test]
+fn each_setting_of_a_listener_reaches_it_and_no_other_does() {
+    let told = |variables: &[(&str, &str)]| {
+        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let file = Path::new("there-is-no.env");
+        let settings = Settings::load(environment, &Flags::default(), file);
+        serve_settings(&settings.expect("sound settings").0.http)
+    };
+    let shipped = ServeSettings::default();
+    let seconds = Duration::from_secs;
+    assert_eq!(told(&[]), shipped, "what is shipped is what the library does by itself");
+    for (variable, value, expected) in [
+        ("GOAT_MAX_CONNECTIONS", "7", ServeSettings { max_connections: 7, ..shipped.clone() }),
+        (
+            "GOAT_HEADER_TIMEOUT",
+            "3s",
+            ServeSettings { header_timeout: seconds(3), ..shipped.clone() },
+        ),
+        (
+            "GOAT_REQUEST_TIMEOUT",
+            "9s",
+            ServeSettings { request_timeout: seconds(9), ..shipped.clone() },
+        ),
+        ("GOAT_IDLE_TIMEOUT", "8s", ServeSettings { idle_timeout: seconds(8), ..shipped.clone() }),
+        ("GOAT_DRAIN_DELAY", "4s", ServeSettings { drain_delay: seconds(4), ..shipped.clone() }),
+        (
+            "GOAT_SHUTDOWN_TIMEOUT",
+            "20s",
+            ServeSettings { shutdown_timeout: seconds(20), ..shipped.clone() },
+        ),
+    ] {
+        assert_eq!(told(&[(variable, value)]), expected, "{variable}");
+    }
 }
