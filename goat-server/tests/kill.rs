@@ -5,7 +5,7 @@ mod process;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use process::{Client, Site};
 use serde_json::json;
@@ -24,9 +24,14 @@ const SETTINGS: [(&str, &str); 8] = [
     ("GOAT_LOG", "warn,goat_server=info"),
 ];
 
+/// How long a round may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the server has answered, and so must keep.
 #[derive(Default)]
 struct Ledger {
+    /// How many writes were answered.
+    answers: u64,
     /// Users by id, with their address.
     users: Vec<(String, String)>,
     /// The refresh token that was answered last, by session.
@@ -49,19 +54,30 @@ fn what_was_answered_survives_fifty_kills() {
             for _ in 0..WRITERS {
                 scope.spawn(|| write(client, &names, &ledger, &over));
             }
-            // Another moment each round: from amid the first sign-up to amid many writes.
-            std::thread::sleep(Duration::from_millis(40 + (round * 37) % 260));
+            // Another moment each round: from amid the first sign-up to amid many writes, and from
+            // right after an answer to far into what is being done then.
+            await_answers(&ledger, round % 16);
+            std::thread::sleep(Duration::from_micros(900 * (round % 23)));
             server.kill();
             over.store(true, Ordering::SeqCst);
         });
         let ledger = ledger.into_inner().expect("no writer failed");
-        answered += ledger.users.len() + ledger.alive.len() + ledger.ended.len();
+        answered += ledger.answers;
         let (server, address) = site.serve();
         verify(&Client::new(address), &ledger);
         drop(server);
         assert_sound(&site.path("data/goat.db"));
     }
     assert!(answered > 100, "the load answered only {answered} writes in {ROUNDS} rounds");
+}
+
+/// Waits until so many writes were answered, whatever the machine's speed.
+fn await_answers(ledger: &Mutex<Ledger>, due: u64) {
+    let begun = Instant::now();
+    while ledger.lock().expect("the ledger").answers < due {
+        assert!(begun.elapsed() < PATIENCE, "the server does not answer");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Signs up, signs in, refreshes and signs out until the server is gone; notes what was answered.
@@ -81,13 +97,19 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
     let signed_up = client.post("/api/v1/auth/signup", None, &credentials)?;
     assert_eq!(signed_up.status, 201, "{signed_up:?}");
     let id = text(&signed_up.body, "/data/id");
-    note(&|ledger| ledger.users.push((id.clone(), email.clone())));
+    note(&|ledger| {
+        ledger.answers += 1;
+        ledger.users.push((id.clone(), email.clone()));
+    });
 
     let signed_in = client.post("/api/v1/auth/login", None, &credentials)?;
     assert_eq!(signed_in.status, 200, "{signed_in:?}");
     let mut access = text(&signed_in.body, "/data/access_token");
     let mut refresh = text(&signed_in.body, "/data/refresh_token");
-    note(&|ledger| ledger.alive.push(refresh.clone()));
+    note(&|ledger| {
+        ledger.answers += 1;
+        ledger.alive.push(refresh.clone());
+    });
 
     for _ in 0..3 {
         let body = json!({ "refresh_token": refresh });
@@ -96,6 +118,7 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
         let next = text(&refreshed.body, "/data/refresh_token");
         access = text(&refreshed.body, "/data/access_token");
         note(&|ledger| {
+            ledger.answers += 1;
             ledger.alive.retain(|token| *token != refresh);
             ledger.alive.push(next.clone());
         });
@@ -106,7 +129,10 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
         note(&|ledger| ledger.alive.retain(|token| *token != refresh));
         let signed_out = client.call("POST", "/api/v1/auth/logout", Some(&access), None)?;
         assert_eq!(signed_out.status, 204, "{signed_out:?}");
-        note(&|ledger| ledger.ended.push(refresh.clone()));
+        note(&|ledger| {
+            ledger.answers += 1;
+            ledger.ended.push(refresh.clone());
+        });
     }
     Some(())
 }
