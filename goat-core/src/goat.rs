@@ -14,7 +14,7 @@ use crate::session::{Origin, Sessions};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::TokenKeys;
-use crate::user::{User, Users};
+use crate::user::{SAMPLED_HASHES, User, Users};
 
 /// Users, sessions, roles and limits behind one handle. Cheap to clone; all clones are one.
 ///
@@ -221,6 +221,3 @@ impl Goat {
         answers.await.map_err(|error| Error::from(ErrorKind::Unavailable).with_source(error))
     }
 }
-
-/// How many stored hashes are looked at when a goat is made ready.
-const SAMPLED_HASHES: u32 = 100;

@@ -13,4 +13,6 @@ pub use email::InvalidEmail;
 pub use list::{Sort, SortKey, UserFilter, UserPage, UserQuery};
 pub(crate) use service::Inner;
 pub use service::{NewUser, Profile, UserUpdate, Users};
-pub use store::{ActorView, Change, Rehashed, Snapshot, UserStore, UserWrite, Written};
+pub use store::{
+    ActorView, Change, Rehashed, SAMPLED_HASHES, Snapshot, UserStore, UserWrite, Written,
+};

@@ -9,6 +9,10 @@ use crate::id::UserId;
 
 use super::{Account, User, UserPage, UserQuery, UserState};
 
+/// How many stored hashes a start looks at to tell whether it can verify them all, having the right
+/// pepper for one: see [`UserStore::sample_hashes`].
+pub const SAMPLED_HASHES: u32 = 100;
+
 /// Who acts, as the write's own transaction finds them.
 #[derive(Clone, Debug)]
 pub struct ActorView {
@@ -112,7 +116,8 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
     /// Whether somebody is active in this role.
     async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError>;
 
-    /// Some stored password hashes, so that a start can tell whether they can be verified at all.
+    /// Some stored password hashes, so that a start can tell whether they can be verified at all:
+    /// it asks for [`SAMPLED_HASHES`].
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 
     /// Whether the store answers. Bounded in time by the caller.

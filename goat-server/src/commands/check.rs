@@ -9,12 +9,13 @@ use goat_core::event::NoObserver;
 use goat_core::password::NewPassword;
 use goat_core::store::sql::SchemaState;
 use goat_core::token::TokenKeys;
+use goat_core::user::SAMPLED_HASHES;
 use goat_core::{Email, Goat, Stores};
 
 use crate::bootstrap::{DataDir, KeptFile};
 use crate::failure::Failure;
 use crate::settings::{Database, Environment, Settings, SigningKeys};
-use crate::wiring::{self, Adoption, KeySource, SAMPLED_HASHES, Storage};
+use crate::wiring::{self, Adoption, KeySource, Storage};
 
 use super::console::answer;
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use goat_core::event::Observer;
 use goat_core::password::{GateLimits, PasswordPolicy};
 use goat_core::token::TokenSettings;
+use goat_core::user::SAMPLED_HASHES;
 use goat_core::{Clock, Goat, Quota, SystemClock};
 
 use crate::bootstrap::DataDir;
@@ -26,9 +27,6 @@ pub use storage::{Adoption, Storage};
 /// How many times as often as a client's address may try, an account may be tried from anywhere:
 /// few enough to guess nothing, and enough that shutting somebody out takes many addresses.
 const ACCOUNT_FACTOR: u32 = 10;
-
-/// How many stored hashes are looked at to tell whether the pepper is the right one.
-pub(crate) const SAMPLED_HASHES: u32 = 100;
 
 /// A goat and what it stands on.
 #[derive(Debug)]
