@@ -18,6 +18,7 @@
 //! use axum::{Router, routing::get};
 //! use goat_core::{Goat, Stores, token::TokenKeys};
 //! use goat_server::metrics::Metrics;
+//! use goat_server::observer::ServerObserver;
 //! use goat_server::router::router;
 //! use goat_server::serve::{Lifecycle, ServeSettings, drain_on_signals, serve};
 //! use goat_server::settings::{Flags, Settings};
@@ -32,7 +33,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let metrics = Metrics::new();
 //! let goat = Goat::builder(Stores::sqlite("app.db").await?, TokenKeys::generate())
-//!     .observer(metrics.clone())
+//!     .observer(ServerObserver::new(metrics.clone()))
 //!     .build()?;
 //!
 //! // As the program does; of what it reads, the router wants proxies, origins and limits.
@@ -75,7 +76,7 @@
 //! | know the routes | [`router`], [`openapi`] |
 //! | read and show JSON as it does | [`extract`], [`present`] |
 //! | accept connections, and end them well | [`serve`] |
-//! | watch it | [`logging`], [`metrics`] |
+//! | watch it | [`logging`], [`metrics`]; [`observer`] feeds both with goat's events |
 //! | run the program | [`cli`], [`commands`], [`failure`] |
 
 pub mod bootstrap;
@@ -86,6 +87,7 @@ pub mod failure;
 mod http;
 pub mod logging;
 pub mod metrics;
+pub mod observer;
 pub mod openapi;
 pub mod present;
 pub mod router;

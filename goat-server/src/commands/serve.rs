@@ -19,6 +19,7 @@ use crate::bootstrap::{Administrator, KeptFile, first_administrator};
 use crate::failure::Failure;
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::observer::ServerObserver;
 use crate::router;
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
 use crate::settings::{HttpSettings, Settings, Warning};
@@ -126,7 +127,7 @@ impl Server {
             None => None,
         };
         let counters = Metrics::new();
-        let wired = wiring::build(settings, Arc::clone(&counters) as _).await?;
+        let wired = wiring::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
         let administrator =
             first_administrator(&wired.goat, &settings.accounts, &settings.passwords, &wired.data)
                 .await?;

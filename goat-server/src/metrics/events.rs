@@ -1,11 +1,10 @@
-//! Goat's events, counted and written to the log.
+//! Goat's events and its calls to the stores, counted.
 
 use std::time::Duration;
 
-use goat_core::event::{Event, EventKind, Observer};
+use goat_core::event::{Event, EventKind};
 
 use super::{EventLabel, Metrics, OperationLabel, OutcomeLabel, ReasonLabel};
-use crate::logging;
 
 impl Metrics {
     fn login(&self, outcome: &'static str) {
@@ -19,11 +18,9 @@ impl Metrics {
     fn sessions_ended(&self, reason: &'static str, count: u64) {
         self.sessions_ended.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
-}
 
-impl Observer for Metrics {
-    fn observe(&self, event: &Event) {
-        logging::audit(event);
+    /// Something happened. Each event counts under its name, and some under what they mean too.
+    pub(crate) fn happened(&self, event: &Event) {
         self.events.get_or_create(&EventLabel { event: event.kind.name() }).inc();
         match &event.kind {
             EventKind::SignedIn => self.login("success"),
@@ -44,7 +41,8 @@ impl Observer for Metrics {
         }
     }
 
-    fn store_called(&self, operation: &'static str, took: Duration, failed: bool) {
+    /// A call to a store was waited for, to its end or its time-out.
+    pub(crate) fn store_called(&self, operation: &'static str, took: Duration, failed: bool) {
         let labels = OperationLabel { operation };
         self.store_calls.get_or_create(&labels).inc();
         self.store_seconds.get_or_create(&labels).observe(took.as_secs_f64());

@@ -57,8 +57,7 @@ type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 /// All that the server counts. It has a registry of its own: several servers in one process do not
 /// meet.
 ///
-/// It is goat's observer too, and each event becomes a line of the log (see
-/// [`logging`](crate::logging)).
+/// What goat tells is counted through a [`ServerObserver`](crate::observer::ServerObserver).
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

@@ -23,7 +23,6 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use goat_core::auth::Login;
-use goat_core::event::Observer;
 use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
 use goat_core::testing::{ManualClock, PlainHasher};
@@ -31,6 +30,7 @@ use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Goat, Quota, SessionId, Status, Stores, UserId};
 use goat_server::metrics::Metrics;
+use goat_server::observer::ServerObserver;
 use goat_server::serve::Lifecycle;
 use goat_server::settings::{Flags, HttpSettings, LimitSettings, Settings};
 use goat_server::state::AppState;
@@ -121,8 +121,9 @@ impl TestApp {
         let Setup { goat, stores, keys, hasher, http, limits, ready } = setup;
         let (clock, plain) = (ManualClock::default(), PlainHasher::default());
         let metrics = Metrics::new();
-        let observer: Arc<dyn Observer> = Arc::clone(&metrics) as _;
-        let stores = stores.watched(STORE_TIMEOUT, Arc::clone(&observer), Arc::new(clock.clone()));
+        let observer = ServerObserver::new(Arc::clone(&metrics));
+        let stores =
+            stores.watched(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
         let goat = Goat::builder(stores, keys)
             .settings(goat)
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))

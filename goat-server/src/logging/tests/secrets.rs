@@ -1,6 +1,5 @@
 use axum::Router;
 use axum::routing::post;
-use goat_core::event::Observer;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,6 +10,7 @@ use super::*;
 use crate::logging::lines::Lines;
 use crate::logging::{NoteLayer, RequestLogLayer};
 use crate::metrics::Metrics;
+use crate::observer::ServerObserver;
 use crate::serve::{Lifecycle, ServeSettings, serve};
 
 const CANARY: &str = "canary-5eed";
@@ -87,13 +87,12 @@ async fn events_are_lines_that_name_ids_and_no_address_of_mail() {
     use goat_core::session::Origin;
 
     let (log, _guard) = Log::begin("trace", Look::Json);
-    let metrics = Metrics::new();
     let goat = goat_core::Goat::builder(
         goat_core::Stores::memory(),
         goat_core::token::TokenKeys::generate(),
     )
     .hasher(Arc::new(goat_core::testing::PlainHasher::default()))
-    .observer(Arc::clone(&metrics) as Arc<dyn Observer>)
+    .observer(ServerObserver::new(Metrics::new()))
     .build()
     .unwrap();
     let origin = Origin { address: "192.0.2.7".parse().ok(), device: Some(CANARY.to_owned()) };

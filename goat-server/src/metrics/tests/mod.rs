@@ -12,19 +12,21 @@ use goat_core::token::TokenKeys;
 use goat_core::{Goat, Stores};
 
 use super::Metrics;
+use crate::observer::ServerObserver;
 
 /// A goat in memory whose stores and events are counted.
 fn goat(metrics: &Arc<Metrics>) -> Goat {
     let clock = ManualClock::default();
+    let observer = ServerObserver::new(Arc::clone(metrics));
     let stores = Stores::memory().watched(
         Duration::from_secs(2),
-        Arc::clone(metrics) as _,
+        Arc::clone(&observer) as _,
         Arc::new(clock.clone()),
     );
     Goat::builder(stores, TokenKeys::generate())
         .hasher(Arc::new(PlainHasher::default()))
         .clock(Arc::new(clock))
-        .observer(Arc::clone(metrics) as _)
+        .observer(observer)
         .build()
         .unwrap()
 }
