@@ -1,6 +1,6 @@
-//! A client that speaks to the program over loopback, one connection a call.
+//! A client that speaks to the program over loopback, one connection a call, and sends any bytes.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
@@ -8,16 +8,39 @@ use serde_json::Value;
 use super::PATIENCE;
 
 /// What was answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) head: String,
+    /// The body as text.
+    pub(crate) text: String,
+    /// The body as JSON; `null` where it is none.
     pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A header, or the empty text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut values = lines.filter(|(one, _)| one.eq_ignore_ascii_case(name));
+        values.next().map_or("", |(_, value)| value)
+    }
+
+    /// The status and the code of a failure.
+    pub(crate) fn failure(&self) -> (u16, &str) {
+        (self.status, self.body["code"].as_str().unwrap_or_default())
+    }
+
+    /// How long the body is to be, by the head.
+    fn length(&self) -> usize {
+        self.header("content-length").parse().unwrap_or(0)
+    }
 }
 
 /// Speaks to the server at an address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Client {
@@ -25,7 +48,48 @@ impl Client {
         Self { address }
     }
 
-    /// Makes a call. None if the connection broke before the whole answer was there.
+    /// A connection.
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+
+    /// Sends bytes as they are, and reads until the server closes. None if the connection broke
+    /// before the last answer was whole.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Option<Vec<Answer>> {
+        let mut stream = self.connect().ok()?;
+        // The server may answer and close before all of it was taken.
+        let _ = stream.write_all(bytes);
+        read_all(stream)
+    }
+
+    /// Makes a request with more headers than it needs. None if the connection broke before the
+    /// whole answer was there.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Option<Answer> {
+        let length = body.len();
+        let mut bytes = format!(
+            "{method} {path} HTTP/1.1\r\nhost: goat\r\nconnection: close\r\n{headers}\
+             content-length: {length}\r\n\r\n"
+        )
+        .into_bytes();
+        bytes.extend_from_slice(body);
+        let mut answers = self.raw(&bytes)?;
+        let answer = answers.pop()?;
+        assert!(answers.is_empty(), "{method} {path}: {answers:?}");
+        // A head alone is an answer to HEAD; of any other it is what the connection left of one.
+        (method == "HEAD" || answer.text.len() == answer.length()).then_some(answer)
+    }
+
+    /// Makes a request with a token and JSON, or without. None if the connection broke before the
+    /// whole answer was there.
     pub(crate) fn call(
         &self,
         method: &str,
@@ -33,21 +97,15 @@ impl Client {
         bearer: Option<&str>,
         body: Option<&Value>,
     ) -> Option<Answer> {
-        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: goat\r\nconnection: close\r\n");
+        let mut headers = String::new();
         if let Some(token) = bearer {
-            head.push_str(&format!("authorization: Bearer {token}\r\n"));
+            headers.push_str(&format!("authorization: Bearer {token}\r\n"));
+        }
+        if body.is_some() {
+            headers.push_str("content-type: application/json\r\n");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        if !body.is_empty() {
-            head.push_str("content-type: application/json\r\n");
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-        stream.write_all(head.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        parse(&answer)
+        self.ask(method, path, &headers, body.as_bytes())
     }
 
     pub(crate) fn get(&self, path: &str, bearer: &str) -> Option<Answer> {
@@ -64,17 +122,27 @@ pub(crate) fn status(address: SocketAddr, path: &str) -> u16 {
     Client::new(address).call("GET", path, None, None).expect("an answer").status
 }
 
-/// A whole answer: of the length that it says, or none.
-fn parse(answer: &[u8]) -> Option<Answer> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    if length.is_some_and(|length| length != body.len()) {
-        return None;
+/// Reads every answer until the server closes. None if what came is not whole answers.
+pub(crate) fn read_all(mut stream: TcpStream) -> Option<Vec<Answer>> {
+    let mut bytes = Vec::new();
+    // A reset after the answers takes nothing from them.
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).ok()?;
+    let (mut answers, mut rest) = (Vec::new(), &*text);
+    while let Some((head, after)) = rest.split_once("\r\n\r\n") {
+        let mut answer = Answer {
+            status: head.split(' ').nth(1)?.parse().ok()?,
+            head: head.to_owned(),
+            text: String::new(),
+            body: Value::Null,
+        };
+        // The answer to HEAD has a length and no body.
+        let length = if after.is_empty() { 0 } else { answer.length() };
+        let (body, next) = after.split_at_checked(length)?;
+        answer.text = body.to_owned();
+        answer.body = serde_json::from_str(body).unwrap_or_default();
+        answers.push(answer);
+        rest = next;
     }
-    Some(Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null) })
+    rest.is_empty().then_some(answers)
 }

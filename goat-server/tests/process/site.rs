@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{Server, json, message};
 
 /// A folder to run the program in.
 pub(crate) struct Site {
@@ -44,7 +41,7 @@ impl Ended {
 impl Site {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, variables: BTreeMap::new() }.with("GOAT_LISTEN", "127.0.0.1:0")
+        Self { folder, variables: BTreeMap::new() }
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -62,14 +59,7 @@ impl Site {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_goat-server"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(&self.variables)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        prepare(&mut command, self.folder.path()).args(arguments).envs(&self.variables);
         command
     }
 
@@ -102,109 +92,26 @@ impl Site {
 
     /// Starts a server without waiting for it.
     pub(crate) fn launch(&self) -> Server {
-        let mut child = self.command(&["serve"]).spawn().expect("the program starts");
-        let (sender, lines) = channel();
-        follow(child.stdout.take().expect("a pipe"), sender.clone());
-        follow(child.stderr.take().expect("a pipe"), sender);
-        Server { child, lines, said: Vec::new() }
+        Server::launch(&mut self.command(&["serve"]))
     }
 
     /// Starts a server and waits until it is ready.
     pub(crate) fn serve(&self) -> (Server, SocketAddr) {
         let mut server = self.launch();
-        let ready = server.wait_for("ready");
-        let address = ready["listening"].as_str().expect("an address").parse();
-        (server, address.expect("an address"))
+        let address = server.address();
+        (server, address)
     }
 }
 
-/// A server that runs; killed where it is dropped.
-pub(crate) struct Server {
-    child: Child,
-    lines: Receiver<String>,
-    said: Vec<String>,
-}
-
-impl Server {
-    /// Waits for the line of the log with this message.
-    pub(crate) fn wait_for(&mut self, wanted: &str) -> Value {
-        loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
-                panic!("{wanted:?} was not said: {:?}", self.said);
-            };
-            let value = json(&line);
-            self.said.push(line);
-            if message(&value).starts_with(wanted) {
-                return fields(value);
-            }
-        }
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status()
-            .expect("there is a kill command");
-        assert!(status.success());
-    }
-
-    /// Waits for the end; answers the exit status and everything that was said.
-    pub(crate) fn end(mut self) -> (Option<i32>, Vec<String>) {
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.said.push(line);
-        }
-        let status = self.child.wait().expect("it ends");
-        (status.code(), std::mem::take(&mut self.said))
-    }
-
-    /// Ends it as a power cut would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it ends");
-    }
-
-    /// Asks it to leave and waits until it is gone; answers everything that was said.
-    pub(crate) fn stop(self) -> Vec<String> {
-        self.signal("TERM");
-        let (status, said) = self.end();
-        assert_eq!(status, Some(0), "{said:?}");
-        said
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // One that has ended cannot be killed, and that is well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn follow(pipe: impl Read + Send + 'static, lines: Sender<String>) {
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).lines() {
-            let line = line.expect("text");
-            if lines.send(line).is_err() {
-                return;
-            }
-        }
-    });
-}
-
-pub(crate) fn json(line: &str) -> Value {
-    match serde_json::from_str(line) {
-        Ok(value @ Value::Object(_)) => value,
-        _ => panic!("not a JSON object: {line}"),
-    }
-}
-
-/// The fields of a line, wherever the format puts them.
-fn fields(line: Value) -> Value {
-    if line["fields"].is_object() { line["fields"].clone() } else { line }
-}
-
-pub(crate) fn message(line: &Value) -> String {
-    fields(line.clone())["message"].as_str().expect("a message").to_owned()
+/// Has a command run in a folder, with no environment but a port of its own, and its output piped.
+pub(crate) fn prepare<'c>(command: &'c mut Command, folder: &Path) -> &'c mut Command {
+    command
+        .env_clear()
+        .env("GOAT_LISTEN", "127.0.0.1:0")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
 }
 
 pub(crate) fn mode(path: &Path) -> u32 {

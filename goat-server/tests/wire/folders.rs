@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
 use crate::harness::{ADMIN, ADMIN_PASSWORD, PASSWORD, Server, UNLIMITED, folder};
+use crate::process::prepare;
 
 fn modes(folder: &Path) -> BTreeMap<String, u32> {
     let entries = fs::read_dir(folder).expect("a directory").map(|entry| entry.expect("an entry"));
@@ -91,16 +92,9 @@ fn servers_that_begin_at_once_in_one_folder_are_one() {
 
 /// What a start says that is refused.
 fn refusal(folder: &Path, settings: &[(&str, &str)]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_goat-server"))
-        .arg("serve")
-        .current_dir(folder)
-        .env_clear()
-        .env("GOAT_LISTEN", "127.0.0.1:0")
-        .env("GOAT_LOG_FORMAT", "json")
-        .envs(settings.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .expect("it runs");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_goat-server"));
+    prepare(command.arg("serve"), folder).envs(settings.iter().copied());
+    let output = command.output().expect("it runs");
     assert!(!output.status.success());
     format!(
         "{}{}",

@@ -2,6 +2,8 @@
 //! port, and not only for who speaks through a well-behaved client.
 
 mod harness;
+#[path = "../process/mod.rs"]
+mod process;
 
 mod crowds;
 mod folders;
