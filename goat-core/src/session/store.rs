@@ -103,6 +103,10 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
     ) -> Result<Revoked, StoreError>;
 
     /// Ends every session of the user but `kept`; answers how many of them were alive by `epoch`.
+    ///
+    /// Whatever number a session was born under, it goes: after a restore of the users the number
+    /// starts again lower, and what was left of a later one would come alive when the number gets
+    /// there. A sign-in in the very moment goes with the rest, which costs signing in again.
     async fn revoke_all(
         &self,
         user: UserId,

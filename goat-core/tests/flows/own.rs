@@ -172,6 +172,24 @@ async fn the_end_of_other_sessions_does_not_make_the_password_wrong(ground: Grou
     slow.await.expect("no panic").expect("the password was right");
 }
 
+/// R9: after the users were restored from an older copy, sessions of a later epoch lie in their
+/// store. To end all sessions removes them, so that no later rise of the epoch meets them again.
+async fn the_end_of_all_sessions_leaves_none_of_a_later_epoch(ground: Ground) {
+    let house = House::on(ground);
+    let mine = house.member("ann", "client").await;
+    let user = house.principal(&mine.tokens).await.user();
+    let sessions = &house.stores.sessions;
+    let kept = sessions.find(mine.session).await.expect("an answer").expect("a session").session;
+    let mut later = kept.clone();
+    later.id = SessionId::generate(kept.created_at);
+    later.epoch = kept.epoch + 2;
+    sessions.create(&later, 50).await.expect("an answer");
+    for _ in 0..3 {
+        house.goat.sessions().revoke_all_of(system(), user).await.expect("ended");
+        assert!(sessions.find(later.id).await.expect("an answer").is_none());
+    }
+}
+
 async fn who_deletes_themselves_is_gone(ground: Ground) {
     let house = House::on(ground);
     let admin = house.member("root", "admin").await.tokens;
@@ -374,6 +392,7 @@ on_every_store![
     an_ended_session_tries_no_passwords,
     a_change_of_oneself_that_was_overtaken_is_refused_inside_the_write,
     the_end_of_other_sessions_does_not_make_the_password_wrong,
+    the_end_of_all_sessions_leaves_none_of_a_later_epoch,
     who_deletes_themselves_is_gone,
     a_batch_with_a_foreign_session_ends_nothing,
     all_sessions_or_all_others_end_at_once,
