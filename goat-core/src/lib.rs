@@ -117,6 +117,7 @@ pub mod notice;
 mod page;
 pub mod password;
 mod quota;
+mod recent;
 mod secret;
 pub mod session;
 mod settings;

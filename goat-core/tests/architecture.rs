@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A module may use those of its own layer and of the layers below.
 const LAYERS: [(&str, &[&str]); 5] = [
-    ("base", &["error", "id", "secret", "clock", "quota", "page", "task", "event", "notice"]),
+    (
+        "base",
+        &["error", "id", "secret", "clock", "quota", "page", "recent", "task", "event", "notice"],
+    ),
     ("concepts", &["user", "access", "password", "session", "token", "limit"]),
     ("settings and storage", &["settings", "store"]),
     ("flows", &["auth"]),

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
+use crate::recent::Recent;
 use crate::user::ActorView;
 
 use super::{Permission, Role};
@@ -84,6 +85,11 @@ pub enum RolesWritten {
 pub trait RoleStore: std::fmt::Debug + Send + Sync {
     /// Every grant, with the revision. One read.
     async fn load(&self) -> Result<RoleRows, StoreError>;
+
+    /// As [`RoleStore::load`], from wherever it can be had cheaply, and so old as the answer says.
+    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
+        Ok(Recent::now(self.load().await?))
+    }
 
     /// Reads, decides and writes in one transaction.
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError>;

@@ -16,7 +16,7 @@ impl Flows {
         let (user, session) = (principal.user(), principal.session());
         let address = origin.address;
         to_the_end(async move {
-            users.sessions.end(session).await?;
+            users.sessions.end(user, session).await?;
             users.verdicts.session_ended(user, session).await;
             let event = Event::new(EventKind::SignedOut, users.time.now(), Doer::User(user))
                 .on(user)

@@ -77,7 +77,7 @@ impl Flows {
     /// Whether the session that a token names is alive, and its user may go on.
     async fn check_session(&self, claims: &RefreshClaims) -> Result<Alive> {
         let gone = || Error::from(ErrorKind::SessionRevoked);
-        let view = self.users.sessions.find(claims.session).await?.ok_or_else(gone)?;
+        let view = self.users.sessions.find(claims.user, claims.session).await?.ok_or_else(gone)?;
         let session = view.session;
         if session.user != claims.user {
             return Err(gone());

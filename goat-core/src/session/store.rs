@@ -71,15 +71,22 @@ pub enum Revoked {
 /// - a call that is dropped did all or nothing.
 ///
 /// `epoch` tells which sessions of a user are alive; the store itself need not know users. `now` is
-/// the caller's; a store with a clock of its own uses that instead.
+/// the caller's; a store with a clock of its own uses that instead. Whatever is asked of a session
+/// names its user too, so that a store may keep all sessions of a user in one place.
 #[async_trait]
 pub trait SessionStore: std::fmt::Debug + Send + Sync {
     /// Makes a session. If the user has more than `most` then, those that are over and then the
     /// oldest others are ended, never the new one; answers which.
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError>;
 
-    /// The session, if it exists. Whether it is over is the caller's to judge.
-    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError>;
+    /// Whether [`SessionStore::find`] answers the owner too, so that nobody need ask for the user's
+    /// state beside it.
+    fn keeps_users(&self) -> bool {
+        false
+    }
+
+    /// The session of this user, if it exists. Whether it is over is the caller's to judge.
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError>;
 
     /// Uses up a refresh token.
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError>;
@@ -115,8 +122,9 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError>;
 
-    /// Ends the session whoever asks, as sign-out does; answers whether there was one.
-    async fn end(&self, id: SessionId) -> Result<bool, StoreError>;
+    /// Ends a session of this user whether or not it is alive, as sign-out does; answers whether
+    /// there was one.
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError>;
 
     /// Removes at most `most` sessions whose time is over; answers how many.
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError>;

@@ -7,10 +7,10 @@ use crate::clock::Time;
 use crate::error::{ErrorKind, Result};
 use crate::id::{SessionId, UserId};
 use crate::notice::{Listener, Notice, Notices};
-use crate::user::{Status, UserStore};
+use crate::user::{Status, UserState, UserStore};
 
 use super::cache::CacheCounts;
-use super::{SessionEpoch, SessionStore, VerdictCache};
+use super::{Session, SessionEpoch, SessionStore, VerdictCache};
 
 /// Judges sessions, and tells everyone when a judgement no longer holds.
 #[derive(Debug)]
@@ -55,15 +55,10 @@ impl Verdicts {
 
     async fn judge(&self, user: UserId, session: SessionId) -> Result<Principal> {
         let gone = || ErrorKind::SessionRevoked.into();
-        let view = self.sessions.find(session).await?.ok_or_else(gone)?;
-        let found = view.session;
+        let (found, state) = self.session_and_owner(user, session).await?.ok_or_else(gone)?;
         if found.user != user || found.is_expired(self.time.now()) {
             return Err(gone());
         }
-        let state = match view.owner {
-            Some(state) => state,
-            None => self.users.state(user).await?.ok_or_else(gone)?,
-        };
         if state.status != Status::Active || !state.epoch.covers(session, found.epoch) {
             return Err(gone());
         }
@@ -74,6 +69,26 @@ impl Verdicts {
         let rights = table.rights(&state.role);
         self.access.note_role(&state.role);
         Ok(Principal::new(user, session, state.role, rights, found.epoch, found.expires_at()))
+    }
+
+    /// Both in one turn: where the store of sessions does not keep users, the two are asked at the
+    /// same time.
+    async fn session_and_owner(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Option<(Session, UserState)>> {
+        if self.sessions.keeps_users() {
+            let Some(view) = self.sessions.find(user, session).await? else { return Ok(None) };
+            let state = match view.owner {
+                Some(state) => Some(state),
+                None => self.users.state(user).await?,
+            };
+            return Ok(state.map(|state| (view.session, state)));
+        }
+        let (view, state) =
+            tokio::try_join!(self.sessions.find(user, session), self.users.state(user))?;
+        Ok(view.map(|view| view.session).zip(state))
     }
 
     /// After a session has ended: forgotten here, and told to the others.

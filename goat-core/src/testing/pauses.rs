@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
+use crate::recent::Recent;
 use crate::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
@@ -226,6 +227,10 @@ impl UserStore for PausingUsers {
         self.pauses.pass("users.state", self.inner.state(id)).await
     }
 
+    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
+        self.pauses.pass("users.recent_state", self.inner.recent_state(id)).await
+    }
+
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         self.pauses.pass("users.list", self.inner.list(query)).await
     }
@@ -262,6 +267,10 @@ impl RoleStore for PausingRoles {
         self.pauses.pass("roles.load", self.inner.load()).await
     }
 
+    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
+        self.pauses.pass("roles.recent", self.inner.recent()).await
+    }
+
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
         self.pauses.pass("roles.write", self.inner.write(write)).await
     }
@@ -269,12 +278,16 @@ impl RoleStore for PausingRoles {
 
 #[async_trait]
 impl SessionStore for PausingSessions {
+    fn keeps_users(&self) -> bool {
+        self.inner.keeps_users()
+    }
+
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         self.pauses.pass("sessions.create", self.inner.create(session, most)).await
     }
 
-    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.pauses.pass("sessions.find", self.inner.find(id)).await
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.pauses.pass("sessions.find", self.inner.find(user, id)).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
@@ -311,8 +324,8 @@ impl SessionStore for PausingSessions {
         self.pauses.pass("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
     }
 
-    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        self.pauses.pass("sessions.end", self.inner.end(id)).await
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.pauses.pass("sessions.end", self.inner.end(user, id)).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {

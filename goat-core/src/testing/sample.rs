@@ -52,6 +52,7 @@ pub(crate) fn account_of(role: &Role, email: &str) -> Account {
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),
+        revision: 0,
     }
 }
 

@@ -62,8 +62,8 @@ async fn create(store: &Arc<dyn SessionStore>, session: &Session) {
     assert_eq!(displaced, []);
 }
 
-async fn find(store: &Arc<dyn SessionStore>, id: SessionId) -> Option<Session> {
-    store.find(id).await.expect("the store answers").map(|view| view.session)
+async fn find(store: &Arc<dyn SessionStore>, user: UserId, id: SessionId) -> Option<Session> {
+    store.find(user, id).await.expect("the store answers").map(|view| view.session)
 }
 
 /// Some sessions of a user, a second apart, the oldest first.
@@ -97,9 +97,9 @@ pub async fn a_session_is_kept_as_it_was_made(store: &Arc<dyn SessionStore>) {
         session.epoch += 1;
         session.address = address.map(|address| address.parse().expect("an address"));
         create(store, &session).await;
-        assert_eq!(find(store, session.id).await, Some(session.clone()));
+        assert_eq!(find(store, session.user, session.id).await, Some(session.clone()));
     }
-    assert_eq!(find(store, SessionId::generate(START)).await, None);
+    assert_eq!(find(store, UserId::generate(START), SessionId::generate(START)).await, None);
 }
 
 /// Who signs in too often loses the oldest sessions, and hears which; others lose nothing.
@@ -204,7 +204,7 @@ pub async fn named_sessions_end_together_or_not_at_all(store: &Arc<dyn SessionSt
         assert_eq!(revoked, Revoked::Missing);
     }
     for session in sessions.iter().chain(&foreign).chain([&over, &fallen]) {
-        assert_eq!(find(store, session.id).await.as_ref(), Some(session));
+        assert_eq!(find(store, session.user, session.id).await.as_ref(), Some(session));
     }
     // The epoch's kept session is alive whatever its number is.
     let epoch = SessionEpoch { number: 0, kept: Some(fallen.id) };
@@ -212,7 +212,7 @@ pub async fn named_sessions_end_together_or_not_at_all(store: &Arc<dyn SessionSt
     let revoked = store.revoke(user, epoch, later(20), &batch).await.expect("answers");
     assert_eq!(revoked, Revoked::All(3));
     for id in batch {
-        assert_eq!(find(store, id).await, None);
+        assert_eq!(find(store, user, id).await, None);
     }
     assert_eq!(alive(store, user).await, [sessions[2].id]);
     let nothing = store.revoke(user, epoch, later(20), &[]).await.expect("the store answers");
@@ -253,7 +253,7 @@ pub async fn all_sessions_end_but_the_kept_one(store: &Arc<dyn SessionStore>) {
     let end = async |kept| store.revoke_all(user, epoch, later(20), kept).await.expect("answers");
     assert_eq!(end(kept).await, 2);
     for id in [sessions[0].id, sessions[2].id, over.id, fallen.id] {
-        assert_eq!(find(store, id).await, None);
+        assert_eq!(find(store, user, id).await, None);
     }
     assert_eq!(alive(store, user).await, [sessions[1].id]);
     assert_eq!(alive(store, other).await, [others[0].id]);
@@ -266,10 +266,10 @@ pub async fn all_sessions_end_but_the_kept_one(store: &Arc<dyn SessionStore>) {
 /// R4: what has ended is gone; to end it again is no error.
 pub async fn a_session_ends_once(store: &Arc<dyn SessionStore>) {
     let sessions = some(store, UserId::generate(START), 2).await;
-    assert!(store.end(sessions[0].id).await.expect("the store answers"));
-    assert!(!store.end(sessions[0].id).await.expect("the store answers"));
-    assert_eq!(find(store, sessions[0].id).await, None);
-    assert_eq!(find(store, sessions[1].id).await.as_ref(), Some(&sessions[1]));
+    assert!(store.end(sessions[0].user, sessions[0].id).await.expect("the store answers"));
+    assert!(!store.end(sessions[0].user, sessions[0].id).await.expect("the store answers"));
+    assert_eq!(find(store, sessions[0].user, sessions[0].id).await, None);
+    assert_eq!(find(store, sessions[1].user, sessions[1].id).await.as_ref(), Some(&sessions[1]));
 }
 
 /// A purge takes what is over, in steps.
@@ -292,7 +292,7 @@ pub async fn a_purge_takes_what_is_over_and_no_more_than_asked(store: &Arc<dyn S
     assert_eq!(purge(2).await, 1);
     assert_eq!(purge(2).await, 0);
     for (number, session) in sessions.iter().enumerate() {
-        assert_eq!(find(store, session.id).await.is_some(), number >= 3, "{number}");
+        assert_eq!(find(store, session.user, session.id).await.is_some(), number >= 3, "{number}");
     }
     store.revoke_all(user, SessionEpoch::default(), now, None).await.expect("the store answers");
 }

@@ -88,6 +88,8 @@ pub struct UserState {
     /// The revision of the role table when this was read, where the store keeps that too. A node
     /// that missed a change of permissions learns of it here.
     pub roles_revision: Option<u64>,
+    /// How often the user was written; see [`Account::revision`].
+    pub revision: u64,
 }
 
 /// Everything that a store keeps of a user.
@@ -99,6 +101,10 @@ pub struct Account {
     pub password_hash: Secret<String>,
     /// Which sessions of the user are alive.
     pub epoch: SessionEpoch,
+    /// Rises with every write of the user, so that of two states the newer one is known. The store
+    /// counts it, from one up, whatever a change says; zero where the store does not count, and then
+    /// nothing may remember the user's state beside it.
+    pub revision: u64,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::access::{Permission, Role};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
+use crate::recent::Recent;
 
 use super::{Account, User, UserPage, UserQuery, UserState};
 
@@ -96,6 +97,13 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
 
     /// What decides whether the user's sessions are good. One read.
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError>;
+
+    /// As [`UserStore::state`], from wherever it can be had cheaply, and so old as the answer says.
+    /// A write is seen as soon as it was answered, unless whoever wrote could not reach the place
+    /// where states are remembered. Who must be sure asks [`UserStore::state`].
+    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
+        Ok(Recent::now(self.state(id).await?))
+    }
 
     /// A page of users.
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;

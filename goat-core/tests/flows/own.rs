@@ -179,14 +179,15 @@ async fn the_end_of_all_sessions_leaves_none_of_a_later_epoch(ground: Ground) {
     let mine = house.member("ann", "client").await;
     let user = house.principal(&mine.tokens).await.user();
     let sessions = &house.stores.sessions;
-    let kept = sessions.find(mine.session).await.expect("an answer").expect("a session").session;
+    let kept =
+        sessions.find(user, mine.session).await.expect("an answer").expect("a session").session;
     let mut later = kept.clone();
     later.id = SessionId::generate(kept.created_at);
     later.epoch = kept.epoch + 2;
     sessions.create(&later, 50).await.expect("an answer");
     for _ in 0..3 {
         house.goat.sessions().revoke_all_of(system(), user).await.expect("ended");
-        assert!(sessions.find(later.id).await.expect("an answer").is_none());
+        assert!(sessions.find(user, later.id).await.expect("an answer").is_none());
     }
 }
 
@@ -285,7 +286,7 @@ async fn a_session_store_that_went_back_in_time_revives_nothing(ground: Ground) 
         let me = house.principal(&mine.tokens).await;
         let mut dump = Vec::new();
         for session in [mine.session, other.session] {
-            let view = house.stores.sessions.find(session).await.expect("an answer");
+            let view = house.stores.sessions.find(me.user(), session).await.expect("an answer");
             dump.push(view.expect("a session").session);
         }
         let (users, sessions, id) = (house.goat.users(), house.goat.sessions(), me.user());
@@ -319,7 +320,7 @@ async fn a_session_store_that_went_back_in_time_revives_nothing(ground: Ground) 
             }
         };
         for session in &dump {
-            house.stores.sessions.end(session.id).await.expect("ended");
+            house.stores.sessions.end(session.user, session.id).await.expect("ended");
             house.stores.sessions.create(session, 50).await.expect("back again");
         }
         let refused = Some(ErrorKind::SessionRevoked);
@@ -334,7 +335,8 @@ async fn a_session_store_that_went_back_in_time_revives_nothing(ground: Ground) 
 async fn a_session_of_a_deleted_user_stays_dead(ground: Ground) {
     let house = House::on(ground);
     let signed_in = house.member("ann", "client").await;
-    let view = house.stores.sessions.find(signed_in.session).await.expect("an answer");
+    let view =
+        house.stores.sessions.find(signed_in.user.id, signed_in.session).await.expect("an answer");
     let session = view.expect("a session").session;
     house.goat.users().delete(system(), signed_in.user.id).await.expect("deleted");
     // A store that knows its users may refuse the row; one that does not must not matter.

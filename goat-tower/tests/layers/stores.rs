@@ -57,9 +57,9 @@ impl SessionStore for Sessions {
         self.inner.create(session, most).await
     }
 
-    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
         self.switch.pass("sessions.find").await?;
-        self.inner.find(id).await
+        self.inner.find(user, id).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
@@ -96,8 +96,8 @@ impl SessionStore for Sessions {
         self.inner.revoke_all(user, epoch, now, kept).await
     }
 
-    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        self.inner.end(id).await
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.inner.end(user, id).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {

@@ -21,11 +21,10 @@ pub struct MemorySessions {
     state: Mutex<State>,
 }
 
-/// Invariant: `owners` has exactly the sessions that lie in `users`, and no map there is empty.
+/// Invariant: no map in `users` is empty.
 #[derive(Default)]
 struct State {
     users: HashMap<UserId, HashMap<SessionId, Session>>,
-    owners: HashMap<SessionId, UserId>,
 }
 
 impl MemorySessions {
@@ -41,34 +40,27 @@ impl fmt::Debug for MemorySessions {
 }
 
 impl State {
-    fn get(&mut self, id: SessionId) -> Option<&mut Session> {
-        let owner = self.owners.get(&id)?;
-        self.users.get_mut(owner)?.get_mut(&id)
-    }
-
     fn of(&self, user: UserId) -> impl Iterator<Item = &Session> {
         self.users.get(&user).into_iter().flat_map(HashMap::values)
     }
 
     fn insert(&mut self, session: &Session) {
-        self.owners.insert(session.id, session.user);
         self.users.entry(session.user).or_default().insert(session.id, session.clone());
     }
 
-    fn remove(&mut self, id: SessionId) -> bool {
-        let Some(owner) = self.owners.remove(&id) else { return false };
-        if let Some(sessions) = self.users.get_mut(&owner) {
-            sessions.remove(&id);
-            if sessions.is_empty() {
-                self.users.remove(&owner);
-            }
+    fn remove(&mut self, user: UserId, id: SessionId) -> bool {
+        let Some(sessions) = self.users.get_mut(&user) else { return false };
+        let was_there = sessions.remove(&id).is_some();
+        if sessions.is_empty() {
+            self.users.remove(&user);
         }
-        true
+        was_there
     }
 
     fn rotate(&mut self, rotation: &Rotation) -> Rotated {
         let &Rotation { now, presented, .. } = rotation;
-        let found = self.get(rotation.session).filter(|session| session.user == rotation.user);
+        let sessions = self.users.get_mut(&rotation.user);
+        let found = sessions.and_then(|sessions| sessions.get_mut(&rotation.session));
         let Some(session) = found else { return Rotated::Unknown };
         match session.judge(presented, now, rotation.leeway) {
             Judgement::Over => Rotated::Unknown,
@@ -79,7 +71,7 @@ impl State {
             }
             Judgement::Reuse => {
                 let session = session.clone();
-                self.remove(session.id);
+                self.remove(session.user, session.id);
                 Rotated::Reused(session)
             }
         }
@@ -94,7 +86,7 @@ impl State {
         let surplus = others.into_iter().skip(most.saturating_sub(1) as usize);
         let surplus: Vec<_> = surplus.map(|(_, _, id)| id).collect();
         for id in &surplus {
-            self.remove(*id);
+            self.remove(kept.user, *id);
         }
         surplus
     }
@@ -113,8 +105,9 @@ impl SessionStore for MemorySessions {
         Ok(state.displace(session, most))
     }
 
-    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        let found = self.lock().get(id).cloned();
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        let state = self.lock();
+        let found = state.users.get(&user).and_then(|sessions| sessions.get(&id)).cloned();
         Ok(found.map(|session| SessionView { session, owner: None }))
     }
 
@@ -153,7 +146,7 @@ impl SessionStore for MemorySessions {
             return Ok(Revoked::Missing);
         }
         for id in sessions {
-            state.remove(*id);
+            state.remove(user, *id);
         }
         Ok(Revoked::All(sessions.len() as u64))
     }
@@ -172,22 +165,23 @@ impl SessionStore for MemorySessions {
             .map(|session| (session.id, is_alive(session, epoch, now)))
             .collect();
         for (id, _) in &ended {
-            state.remove(*id);
+            state.remove(user, *id);
         }
         Ok(ended.into_iter().filter(|(_, was_alive)| *was_alive).count() as u64)
     }
 
-    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        Ok(self.lock().remove(id))
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+        Ok(self.lock().remove(user, id))
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         let mut state = self.lock();
         let all = state.users.values().flat_map(HashMap::values);
-        let over = all.filter(|session| session.is_expired(now)).map(|session| session.id);
-        let over: Vec<_> = over.take(most as usize).collect();
-        for id in &over {
-            state.remove(*id);
+        let over = all.filter(|session| session.is_expired(now));
+        let over: Vec<_> =
+            over.map(|session| (session.user, session.id)).take(most as usize).collect();
+        for (user, id) in &over {
+            state.remove(*user, *id);
         }
         Ok(over.len() as u64)
     }

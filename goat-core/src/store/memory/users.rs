@@ -67,12 +67,13 @@ impl State {
     }
 
     fn state(&self, id: UserId) -> Option<UserState> {
-        let Account { user, epoch, .. } = self.accounts.get(&id)?;
+        let Account { user, epoch, revision, .. } = self.accounts.get(&id)?;
         Some(UserState {
             role: user.role.clone(),
             status: user.status,
             epoch: *epoch,
             roles_revision: Some(self.revision),
+            revision: *revision,
         })
     }
 
@@ -104,7 +105,8 @@ impl State {
         }
     }
 
-    fn put(&mut self, before: Option<Account>, after: Account) -> Written {
+    fn put(&mut self, before: Option<Account>, mut after: Account) -> Written {
+        after.revision = before.as_ref().map_or(0, |before| before.revision) + 1;
         let canonical = after.user.email.canonical();
         if self.emails.get(canonical).is_some_and(|holder| *holder != after.user.id) {
             return Written::EmailTaken;

@@ -27,7 +27,7 @@ pub(super) use user_columns;
 macro_rules! account_columns {
     () => {
         "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, \
-         password_hash, session_epoch, kept_session"
+         password_hash, session_epoch, kept_session, revision"
     };
 }
 pub(super) use account_columns;
@@ -35,7 +35,7 @@ pub(super) use account_columns;
 /// The columns that [`state`] reads.
 macro_rules! state_columns {
     () => {
-        "role, status, session_epoch, kept_session, \
+        "role, status, session_epoch, kept_session, revision, \
          (SELECT roles_revision FROM goat_guard) AS roles_revision"
     };
 }
@@ -68,7 +68,12 @@ pub(super) fn user(row: &Row) -> Result<User, Failure> {
 /// Everything that is kept of a user.
 pub(super) fn account(row: &Row) -> Result<Account, Failure> {
     let password_hash: String = row.try_get("password_hash")?;
-    Ok(Account { user: user(row)?, password_hash: password_hash.into(), epoch: epoch(row)? })
+    Ok(Account {
+        user: user(row)?,
+        password_hash: password_hash.into(),
+        epoch: epoch(row)?,
+        revision: count(row, "revision")?,
+    })
 }
 
 /// What decides whether a user's sessions are good.
@@ -78,6 +83,7 @@ pub(super) fn state(row: &Row) -> Result<UserState, Failure> {
         status: status(row)?,
         epoch: epoch(row)?,
         roles_revision: Some(count(row, "roles_revision")?),
+        revision: count(row, "revision")?,
     })
 }
 

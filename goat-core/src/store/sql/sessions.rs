@@ -43,19 +43,26 @@ impl Sessions {
         Ok(displaced)
     }
 
-    async fn read(&self, id: SessionId) -> Result<Option<SessionView>, Failure> {
-        const ALONE: &str =
-            concat!("SELECT ", session_columns!(), " FROM goat_sessions WHERE id = $1");
+    async fn read(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, Failure> {
+        const ALONE: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM goat_sessions WHERE id = $1 AND user_id = $2"
+        );
         const WITH_OWNER: &str = concat!(
             "SELECT ",
             session_columns!(),
             ", ",
             state_columns!(),
             " FROM goat_sessions LEFT JOIN goat_users ON goat_users.id = user_id \
-             WHERE goat_sessions.id = $1"
+             WHERE goat_sessions.id = $1 AND user_id = $2"
         );
         let query = if self.has_users { WITH_OWNER } else { ALONE };
-        let row = sqlx::query(query).bind(id.to_string()).fetch_optional(&self.pools.read).await?;
+        let row = sqlx::query(query)
+            .bind(id.to_string())
+            .bind(user.to_string())
+            .fetch_optional(&self.pools.read)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
         let owner = if has_owner { Some(rows::state(&row)?) } else { None };
@@ -88,7 +95,7 @@ impl Sessions {
                 Rotated::Rotated(session)
             }
             Judgement::Reuse => {
-                delete(&mut transaction, session.id).await?;
+                delete(&mut transaction, session.user, session.id).await?;
                 Rotated::Reused(session)
             }
         };
@@ -276,20 +283,25 @@ async fn update_tokens(connection: &mut Connection, session: &Session) -> Result
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, id: SessionId) -> Result<bool, Failure> {
-    let query = "DELETE FROM goat_sessions WHERE id = $1";
-    let deleted = sqlx::query(query).bind(id.to_string()).execute(connection).await?;
+async fn delete(connection: &mut Connection, user: UserId, id: SessionId) -> Result<bool, Failure> {
+    let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2";
+    let deleted =
+        sqlx::query(query).bind(id.to_string()).bind(user.to_string()).execute(connection).await?;
     Ok(deleted.rows_affected() > 0)
 }
 
 #[async_trait]
 impl SessionStore for Sessions {
+    fn keeps_users(&self) -> bool {
+        self.has_users
+    }
+
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         self.insert(session, most).await.map_err(at("sessions.create"))
     }
 
-    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.read(id).await.map_err(at("sessions.find"))
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.read(user, id).await.map_err(at("sessions.find"))
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
@@ -326,10 +338,10 @@ impl SessionStore for Sessions {
         self.delete_all(user, epoch, now, kept).await.map_err(at("sessions.revoke_all"))
     }
 
-    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
         let ended = async {
             let mut connection = self.pools.write.acquire().await?;
-            delete(&mut connection, id).await
+            delete(&mut connection, user, id).await
         };
         ended.await.map_err(at("sessions.end"))
     }

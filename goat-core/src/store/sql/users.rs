@@ -138,7 +138,10 @@ async fn decide_and_save(
     let others_administer =
         is_anyone_active(connection, write.top_role, Some(write.target)).await?;
     let snapshot = Snapshot { actor, target, others_administer };
-    let change = (write.decide)(&snapshot);
+    let mut change = (write.decide)(&snapshot);
+    if let Ok(Change::Put(after)) = &mut change {
+        after.revision = snapshot.target.as_ref().map_or(0, |before| before.revision) + 1;
+    }
 
     let written = match (change, snapshot.target) {
         (Err(kind), _) => Written::Refused(kind),
@@ -216,15 +219,17 @@ async fn is_anyone_active(
 
 async fn insert(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
-                 password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                 password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
+                 revision) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     save(connection, query, account).await
 }
 
 async fn update(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
-                 last_login_at = $10, session_epoch = $11, kept_session = $12 WHERE id = $1";
+                 last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13 \
+                 WHERE id = $1";
     save(connection, query, account).await
 }
 
@@ -233,7 +238,7 @@ async fn save(
     query: &'static str,
     account: &Account,
 ) -> Result<(), sqlx::Error> {
-    let Account { user, password_hash, epoch } = account;
+    let Account { user, password_hash, epoch, revision } = account;
     sqlx::query(query)
         .bind(user.id.to_string())
         .bind(user.email.as_str())
@@ -247,6 +252,7 @@ async fn save(
         .bind(user.last_login_at.unwrap_or_default().as_millis())
         .bind(rows::signed(epoch.number))
         .bind(epoch.kept.map(|session| session.to_string()))
+        .bind(rows::signed(*revision))
         .execute(connection)
         .await?;
     Ok(())

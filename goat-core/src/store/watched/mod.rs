@@ -29,6 +29,7 @@ use crate::id::{SessionId, UserId};
 use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, Spending};
 use crate::notice::{Listener, Notice, Notices};
 use crate::page::{Page, PageRequest};
+use crate::recent::Recent;
 use crate::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
@@ -124,6 +125,10 @@ impl UserStore for Watched<dyn UserStore> {
         self.watch.call("users.state", self.inner.state(id)).await
     }
 
+    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
+        self.watch.call("users.recent_state", self.inner.recent_state(id)).await
+    }
+
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         self.watch.call("users.list", self.inner.list(query)).await
     }
@@ -160,6 +165,10 @@ impl RoleStore for Watched<dyn RoleStore> {
         self.watch.call("roles.load", self.inner.load()).await
     }
 
+    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
+        self.watch.call("roles.recent", self.inner.recent()).await
+    }
+
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
         self.watch.call("roles.write", self.inner.write(write)).await
     }
@@ -167,12 +176,16 @@ impl RoleStore for Watched<dyn RoleStore> {
 
 #[async_trait]
 impl SessionStore for Watched<dyn SessionStore> {
+    fn keeps_users(&self) -> bool {
+        self.inner.keeps_users()
+    }
+
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         self.watch.call("sessions.create", self.inner.create(session, most)).await
     }
 
-    async fn find(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.watch.call("sessions.find", self.inner.find(id)).await
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.watch.call("sessions.find", self.inner.find(user, id)).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
@@ -209,8 +222,8 @@ impl SessionStore for Watched<dyn SessionStore> {
         self.watch.call("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
     }
 
-    async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        self.watch.call("sessions.end", self.inner.end(id)).await
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.watch.call("sessions.end", self.inner.end(user, id)).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {

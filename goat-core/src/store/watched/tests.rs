@@ -105,7 +105,7 @@ impl SessionStore for Broken {
         self.answer().await
     }
 
-    async fn find(&self, _: SessionId) -> Result<Option<SessionView>, StoreError> {
+    async fn find(&self, _: UserId, _: SessionId) -> Result<Option<SessionView>, StoreError> {
         self.answer().await
     }
 
@@ -143,7 +143,7 @@ impl SessionStore for Broken {
         self.answer().await
     }
 
-    async fn end(&self, _: SessionId) -> Result<bool, StoreError> {
+    async fn end(&self, _: UserId, _: SessionId) -> Result<bool, StoreError> {
         self.answer().await
     }
 
@@ -260,6 +260,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("users.by_email", call(users.by_email("ann@example.org"))).await;
     check("users.by_id", call(users.by_id(user))).await;
     check("users.state", call(users.state(user))).await;
+    check("users.recent_state", call(users.recent_state(user))).await;
     check("users.list", call(users.list(&query))).await;
     let write = UserWrite {
         actor: None,
@@ -274,17 +275,18 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("users.ping", call(users.ping())).await;
 
     check("roles.load", call(stores.roles.load())).await;
+    check("roles.recent", call(stores.roles.recent())).await;
     let write = RoleWrite { actor: None, decide: &|_| Err(ErrorKind::Internal) };
     check("roles.write", call(stores.roles.write(write))).await;
 
     let sessions = &stores.sessions;
     check("sessions.create", call(sessions.create(&session, 1))).await;
-    check("sessions.find", call(sessions.find(id))).await;
+    check("sessions.find", call(sessions.find(user, id))).await;
     check("sessions.rotate", call(sessions.rotate(&rotation))).await;
     check("sessions.list", call(sessions.list(user, epoch, now, page))).await;
     check("sessions.revoke", call(sessions.revoke(user, epoch, now, &[id]))).await;
     check("sessions.revoke_all", call(sessions.revoke_all(user, epoch, now, None))).await;
-    check("sessions.end", call(sessions.end(id))).await;
+    check("sessions.end", call(sessions.end(user, id))).await;
     check("sessions.purge", call(sessions.purge(now, 1))).await;
     check("sessions.ping", call(sessions.ping())).await;
 
@@ -309,7 +311,7 @@ async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 22);
+    assert_eq!(calls, 24);
 }
 
 /// O1

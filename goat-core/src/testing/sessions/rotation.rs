@@ -57,7 +57,7 @@ pub async fn a_current_token_is_replaced(store: &Arc<dyn SessionStore>) {
         ..session.clone()
     };
     assert_eq!(rotate(store, &request).await, Rotated::Rotated(expected.clone()));
-    assert_eq!(find(store, session.id).await, Some(expected));
+    assert_eq!(find(store, session.user, session.id).await, Some(expected));
 }
 
 /// R6: whatever the successor says, the session ends when it was to end.
@@ -66,7 +66,7 @@ pub async fn a_rotation_never_outlives_the_session(store: &Arc<dyn SessionStore>
     let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
     request.successor.expires_at = session.ends_at + LEEWAY;
     assert!(matches!(rotate(store, &request).await, Rotated::Rotated(_)));
-    let found = find(store, session.id).await.expect("the session");
+    let found = find(store, session.user, session.id).await.expect("the session");
     assert_eq!((found.expires_at(), found.ends_at), (session.ends_at, session.ends_at));
 }
 
@@ -93,7 +93,7 @@ pub async fn a_predecessor_is_honoured_while_the_leeway_lasts(store: &Arc<dyn Se
             (Rotated::Reused(second), None)
         };
         assert_eq!(again, expected);
-        assert_eq!(find(store, first.id).await, left);
+        assert_eq!(find(store, first.user, first.id).await, left);
     }
 }
 
@@ -107,7 +107,7 @@ pub async fn any_other_token_ends_the_session(store: &Arc<dyn SessionStore>) {
         let presented = if is_known { first.current.id } else { TokenId::generate(START) };
         let outcome = rotate(store, &rotation(&first, presented, later(62), LEEWAY)).await;
         assert_eq!(outcome, Rotated::Reused(third.clone()));
-        assert_eq!(find(store, first.id).await, None);
+        assert_eq!(find(store, first.user, first.id).await, None);
         let current = rotation(&third, third.current.id, later(62), LEEWAY);
         assert_eq!(rotate(store, &current).await, Rotated::Unknown);
     }
@@ -134,8 +134,8 @@ pub async fn a_token_of_another_user_is_unknown(store: &Arc<dyn SessionStore>) {
     assert_eq!(rotate(store, &request).await, Rotated::Unknown);
     request.presented = TokenId::generate(START);
     assert_eq!(rotate(store, &request).await, Rotated::Unknown);
-    assert_eq!(find(store, session.id).await, Some(session.clone()));
-    store.end(session.id).await.expect("the store answers");
+    assert_eq!(find(store, session.user, session.id).await, Some(session.clone()));
+    store.end(session.user, session.id).await.expect("the store answers");
     let request = rotation(&session, session.current.id, later(60), LEEWAY);
     assert_eq!(rotate(store, &request).await, Rotated::Unknown);
 }
@@ -149,7 +149,7 @@ pub async fn fifty_at_once_get_one_successor(store: &Arc<dyn SessionStore>) {
         async move { rotate(&store, &request).await }
     })
     .await;
-    let kept = find(store, session.id).await.expect("the session");
+    let kept = find(store, session.user, session.id).await.expect("the session");
     let winners = outcomes.iter().filter(|one| **one == Rotated::Rotated(kept.clone())).count();
     let others = outcomes.iter().filter(|one| **one == Rotated::Repeated(kept.clone())).count();
     assert_eq!((winners, others), (1, 49), "{outcomes:?}");
@@ -169,7 +169,7 @@ pub async fn fifty_at_once_without_leeway_end_the_session(store: &Arc<dyn Sessio
     let reused = count(|one| matches!(one, Rotated::Reused(_)));
     let unknown = count(|one| matches!(one, Rotated::Unknown));
     assert_eq!((rotated, reused, unknown), (1, 1, 48), "{outcomes:?}");
-    assert_eq!(find(store, session.id).await, None);
+    assert_eq!(find(store, session.user, session.id).await, None);
 }
 
 /// R4: a session that is ended while its token is rotated is gone afterwards, whoever came first.
@@ -185,7 +185,7 @@ pub async fn a_late_rotation_revives_nothing(store: &Arc<dyn SessionStore>) {
                 if number > 0 {
                     rotate(&store, &request).await;
                 } else if round % 3 == 0 {
-                    assert!(store.end(id).await.expect("the store answers"));
+                    assert!(store.end(user, id).await.expect("the store answers"));
                 } else if round % 3 == 1 {
                     store.revoke(user, epoch, later(60), &[id]).await.expect("the store answers");
                 } else {
@@ -194,6 +194,6 @@ pub async fn a_late_rotation_revives_nothing(store: &Arc<dyn SessionStore>) {
             }
         })
         .await;
-        assert_eq!(find(store, id).await, None, "round {round}");
+        assert_eq!(find(store, user, id).await, None, "round {round}");
     }
 }

@@ -103,7 +103,7 @@ impl Inner {
             updated_at: now,
             last_login_at: None,
         };
-        Account { user, password_hash, epoch: SessionEpoch::default() }
+        Account { user, password_hash, epoch: SessionEpoch::default(), revision: 0 }
     }
 
     /// Writes for somebody who acts on themselves.

@@ -239,7 +239,7 @@ async fn a_full_disk_is_unavailable_and_takes_nothing_in() {
     session.device = "x".repeat(100_000);
     let error = database.sessions().create(&session, 9).await.expect_err("no room");
     assert!(error.is_unavailable(), "{error:?}");
-    assert!(database.sessions().find(session.id).await.expect("an answer").is_none());
+    assert!(database.sessions().find(session.user, session.id).await.expect("an answer").is_none());
 }
 
 #[tokio::test]
@@ -291,13 +291,16 @@ async fn a_session_comes_with_its_owner_where_users_are_kept_too() {
     for session in [&owned, &stray] {
         sessions.create(session, 9).await.expect("the store answers");
     }
-    let found = sessions.find(owned.id).await.expect("the store answers").expect("the session");
+    let found =
+        sessions.find(owned.user, owned.id).await.expect("the store answers").expect("the session");
     let state = database.users().state(owner.user.id).await.expect("the store answers");
     assert_eq!((&found.session, found.owner), (&owned, state));
-    let found = sessions.find(stray.id).await.expect("the store answers").expect("the session");
+    let found =
+        sessions.find(stray.user, stray.id).await.expect("the store answers").expect("the session");
     assert_eq!(found.owner, None);
     let alone = database.sessions_without_users();
-    let found = alone.find(owned.id).await.expect("the store answers").expect("the session");
+    let found =
+        alone.find(owned.user, owned.id).await.expect("the store answers").expect("the session");
     assert_eq!((found.session, found.owner), (owned, None));
 }
 
@@ -312,7 +315,7 @@ async fn a_total_is_exact_to_ten_thousand() {
         "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers LIMIT $1) \
          INSERT INTO goat_users SELECT printf('%026d', n), email, n || email_canonical, \
          email_domain, role, status, password_hash, created_at, updated_at, last_login_at, \
-         session_epoch, kept_session FROM numbers, goat_users",
+         session_epoch, kept_session, revision FROM numbers, goat_users",
     )
     .bind(i64::try_from(PAGE_REACH).expect("a small number") - 1)
     .execute(&database.pools.write)

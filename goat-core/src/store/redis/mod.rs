@@ -1,0 +1,1 @@
+//! Storage in Redis or Valkey: sessions, limits, what nodes remember together, and notices.
