@@ -32,7 +32,7 @@ impl RedisCluster {
         let settings = ["cluster-enabled yes", "cluster-node-timeout 2000"];
         let options =
             RedisOptions { settings: settings.map(str::to_owned).to_vec(), ..Default::default() };
-        let start = || Redis::start_at(options.clone(), port::free_with_bus);
+        let start = || Redis::start_at(options.clone(), port::free_with_bus, false);
         let nodes: Vec<Redis> = (0..3).map(|_| start()).collect();
         let addresses: Vec<String> =
             nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();

@@ -1,5 +1,6 @@
 //! A private PostgreSQL: its own folder, its own port of 127.0.0.1, gone with its owner.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -86,6 +87,11 @@ impl Postgres {
     /// Port of 127.0.0.1, the same for the whole life.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Address of the instance, for a [`crate::Proxy`].
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The file with what a client must trust, where the instance speaks TLS.
