@@ -13,10 +13,13 @@ finish() {
     trap '' INT TERM HUP
     if [ -e "$folder/running" ]; then
         kill -s "$farewell" "$engine"
-        (sleep 5 && kill -s KILL "$engine") &
-        late=$!
+        turn=0
+        while [ -e "$folder/running" ] && [ "$turn" -lt 500 ]; do
+            sleep 0.01
+            turn=$((turn + 1))
+        done
+        [ ! -e "$folder/running" ] || kill -s KILL "$engine"
         wait "$watch"
-        kill "$late"
     fi
     # After a kill, PostgreSQL leaves a small segment of shared memory; its seventh line names it.
     if [ -e "$folder/data/postmaster.pid" ]; then
