@@ -30,7 +30,7 @@ pub enum Persistence {
 pub struct RedisOptions {
     /// What is left after a kill.
     pub persistence: Persistence,
-    /// Asks for this password.
+    /// Asks for this password, of letters, digits and dashes.
     pub password: Option<String>,
     /// Takes connections by TLS only, with a certificate of [`Redis::authority`].
     pub tls: bool,
