@@ -30,7 +30,7 @@ pub enum Persistence {
 pub struct RedisOptions {
     /// What is left after a kill.
     pub persistence: Persistence,
-    /// Asks for this password.
+    /// Asks for this password, of letters, digits and dashes.
     pub password: Option<String>,
     /// Takes connections by TLS only, with a certificate of [`Redis::authority`].
     pub tls: bool,
@@ -166,7 +166,7 @@ impl Redis {
     /// # Panics
     /// Where it does not run.
     pub fn freeze(&self) {
-        self.keeper.signal("STOP", &[self.keeper.id().expect("it runs")]);
+        self.keeper.hold();
     }
 
     /// Ends what [`Redis::freeze`] began.
@@ -174,7 +174,8 @@ impl Redis {
     /// # Panics
     /// Where it does not run.
     pub fn thaw(&self) {
-        self.keeper.signal("CONT", &[self.keeper.id().expect("it runs")]);
+        let id = self.keeper.id().expect("it runs");
+        self.keeper.signal("CONT", &[id]);
     }
 
     /// Starts it again after [`Redis::stop`] or [`Redis::kill`]: same port, with the data that its

@@ -50,7 +50,7 @@ impl Sentinel {
         let mut settings = vec![
             format!("sentinel monitor {name} 127.0.0.1 {} {quorum}", nodes[0].port()),
             format!("sentinel down-after-milliseconds {name} 500"),
-            format!("sentinel failover-timeout {name} 3000"),
+            format!("sentinel failover-timeout {name} 2000"),
         ];
         if let Some(password) = password {
             settings.push(format!("sentinel auth-pass {name} {password}"));
