@@ -10,7 +10,7 @@ use tower_layer::Layer;
 
 use crate::bearer::bearer;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::guard::{After, Check, Guard, Guarded};
+use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::principal::Anonymous;
 
 /// Lets in who shows an access token of a live session.
@@ -98,16 +98,9 @@ impl<S> Layer<S> for AuthenticateLayer {
     }
 }
 
-impl Guard for AuthenticateLayer {
-    type Answer = goat_core::Principal;
-    type Asking = Authentication;
-
-    fn check(
-        &self,
-        request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Authentication>, Denial> {
-        after.guard_from_caches(request);
+impl AuthenticateLayer {
+    /// Reads the credentials, and leaves whose they are if that is known here.
+    pub(crate) fn identify(&self, request: &mut Parts) -> Result<Check<Authentication>, Denial> {
         match identify(&self.goat, &request.headers)? {
             Identity::Known(principal) => {
                 request.extensions.insert(principal);
@@ -122,18 +115,32 @@ impl Guard for AuthenticateLayer {
         }
     }
 
+    pub(crate) fn refuse(&self, denial: Denial) -> Refusal<'_> {
+        Refusal::new(denial, self.renderer.as_ref())
+    }
+}
+
+impl Guard for AuthenticateLayer {
+    type Asking = Authentication;
+
+    fn check(
+        &self,
+        request: &mut Parts,
+        after: &mut After,
+    ) -> Result<Check<Authentication>, Refusal<'_>> {
+        after.guard_from_caches(request);
+        self.identify(request).map_err(|denial| self.refuse(denial))
+    }
+
     fn decide(
         &self,
         request: &mut Parts,
         _: &mut After,
         answer: Result<goat_core::Principal, Error>,
-    ) -> Result<(), Denial> {
-        request.extensions.insert(answer.map_err(Denial::new)?);
-        Ok(())
-    }
-
-    fn renderer(&self) -> &dyn RenderDenial {
-        self.renderer.as_ref()
+    ) -> Result<Check<Authentication>, Refusal<'_>> {
+        let principal = answer.map_err(|error| self.refuse(Denial::new(error)))?;
+        request.extensions.insert(principal);
+        Ok(Check::Pass)
     }
 }
 
