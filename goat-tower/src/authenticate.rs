@@ -8,9 +8,11 @@ use http::HeaderMap;
 use http::request::Parts;
 use tower_layer::Layer;
 
+use crate::admit::AdmitLayer;
 use crate::bearer::bearer;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::limit::LimitLayer;
 use crate::principal::Anonymous;
 
 /// Lets in who shows an access token of a live session.
@@ -73,6 +75,21 @@ impl AuthenticateLayer {
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
+    }
+
+    /// The same between two limits: one that is asked before it is known whose request it is, such
+    /// as one by address, and one that is asked after, such as one by user. Where there is nothing to
+    /// count, give `None::<LimitLayer>`.
+    ///
+    /// Says what the three layers say when they are stacked, and waits for one answer of the stores
+    /// where those wait for one each; see [`AdmitLayer`].
+    #[must_use]
+    pub fn limited(
+        self,
+        before: impl Into<Option<LimitLayer>>,
+        after: impl Into<Option<LimitLayer>>,
+    ) -> AdmitLayer {
+        AdmitLayer::new(self, before.into(), after.into())
     }
 
     /// How its denials look, in place of [`ProblemDetails`].

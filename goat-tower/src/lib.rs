@@ -124,6 +124,7 @@
 //! [`require`]: GoatExt::require
 
 pub mod address;
+mod admit;
 mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;
@@ -143,6 +144,7 @@ mod problem;
 mod request_id;
 mod require;
 
+pub use admit::AdmitLayer;
 pub use authenticate::AuthenticateLayer;
 pub use bearer::{BearerError, bearer};
 pub use body::ResponseBody;
