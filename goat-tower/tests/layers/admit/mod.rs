@@ -13,7 +13,7 @@ use goat_core::{Principal, Quota};
 use goat_tower::address::ClientAddress;
 use goat_tower::{AdmitLayer, Denial, GoatExt, LimitLayer};
 use http::request::Parts;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 use crate::fixture::{Answer, Probe, REPORTS, request, send, whoami};
 use wire::{ADDRESS, Kept, USER, Wire, poll};
@@ -179,6 +179,27 @@ async fn either_limit_may_be_left_out() {
             assert_eq!(waited, trips);
         }
     }
+}
+
+/// No question is put, so no instance is cloned for one and no future is polled.
+#[tokio::test]
+async fn what_is_known_here_reaches_the_inner_service_within_the_call() {
+    let (stores, wire) = Wire::over(Kept::Memory);
+    let test = TestGoat::build(stores, |builder| builder);
+    let alice = test.sign_in("alice", []).await;
+    test.goat.authenticate_token(alice.access_token()).await.unwrap();
+    wire.close();
+    let mut service = admission(&test).layer(whoami());
+    for (user, stage) in [
+        (Some(&alice), "inner"),
+        (None, "denied"),
+        (Some(&alice), "inner"),
+        (Some(&alice), "denied"),
+    ] {
+        let future = service.ready().await.unwrap().call(request(user));
+        assert_eq!(format!("{future:?}"), format!("GuardFuture({stage})"));
+    }
+    assert_eq!(wire.asked(), ["address", "user", "address", "address", "user", "address"]);
 }
 
 /// A fresh requirement relies on nothing that was read before.

@@ -128,11 +128,12 @@ impl From<Answer> for Seen {
     }
 }
 
-/// Whose denial it is stands in the answer.
+/// Whose denial it is stands in the answer; what caches are told is left to the layers.
 fn signed(by: &'static str) -> impl Fn(&Denial, &Parts) -> Response<Bytes> + Send + Sync + 'static {
     move |denial, request| {
         let mut response = denial.problem().clone().for_request(request).into_response();
         response.headers_mut().insert("x-denied-by", HeaderValue::from_static(by));
+        response.headers_mut().remove("cache-control");
         response
     }
 }
