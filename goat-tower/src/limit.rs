@@ -24,7 +24,8 @@ use crate::principal::Anonymous;
 /// - A store of limits that fails is a 503: nothing is ever unlimited for that.
 /// - Limits of one name and one quota count together, wherever they stand. Give a limit that is to
 ///   count alone a name of its own, or a [counter](LimitLayer::counted_as) of its own.
-/// - A limit kept in memory answers without waiting.
+/// - A limit kept in memory answers without waiting. One kept elsewhere costs a round trip, unless it
+///   is asked together with another: see [`AdmitLayer`](crate::AdmitLayer).
 ///
 /// ```
 /// use goat_core::Quota;

@@ -4,6 +4,8 @@
 //!   nothing else.
 //! - Then the path, the method, who asks, the limit by user, and the permission. Only then does a
 //!   handler look at path, query and body. Also where anyone may ask, nobody asks as two at once.
+//! - Where limits are kept elsewhere, both of a protected route are asked at the same time, and an
+//!   address that is refused is told nothing else all the same.
 //! - A quota that is off has no layer at all.
 
 use axum::Router;

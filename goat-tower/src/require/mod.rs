@@ -77,8 +77,8 @@ impl RequireLayer {
 
     /// Reads the principal again from the stores, decides by what they say, and leaves a
     /// [`FreshPrincipal`](crate::FreshPrincipal) to be taken once: for routes that change users,
-    /// rights or permissions. Costs a store's answer a request; who is refused by what is remembered
-    /// already costs none.
+    /// rights or permissions. Costs a store's answer a request, a round trip of its own whatever was
+    /// asked further out; who is refused by what is remembered already costs none.
     ///
     /// ```
     /// use goat_core::access::permissions::USER_DELETE;

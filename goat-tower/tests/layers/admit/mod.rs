@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use goat_core::store::memory::MemoryLimits;
+use goat_core::testing::limits::DeferredLimits;
 use goat_core::testing::{TestGoat, TestUser};
-use goat_core::{Principal, Quota};
+use goat_core::{Principal, Quota, Stores};
 use goat_tower::address::ClientAddress;
 use goat_tower::{AdmitLayer, Denial, GoatExt, LimitLayer};
 use http::request::Parts;
@@ -178,6 +180,22 @@ async fn either_limit_may_be_left_out() {
             assert_eq!(answer.header("cache-control"), "no-store");
             assert_eq!(waited, trips);
         }
+    }
+}
+
+/// On an executor that polls only what was woken, for stores that answer at different times.
+#[tokio::test(start_paused = true)]
+async fn whichever_answers_last_wakes_the_request() {
+    let limits = Arc::new(DeferredLimits::new(MemoryLimits::default()));
+    let test = TestGoat::build(Stores { limits, ..Stores::memory() }, |builder| builder);
+    let alice = test.sign_in("alice", []).await;
+    let service = admission(&test).layer(whoami());
+    // The session by the store, then by the cache.
+    for left in [r#""address";r=2;t=60, "user";r=1;t=60"#, r#""address";r=1;t=60, "user";r=0;t=60"#]
+    {
+        let sent = send(&service, request(Some(&alice)));
+        let answer = tokio::time::timeout(Duration::from_secs(1), sent).await;
+        assert_eq!(answer.expect("it was woken").header("ratelimit"), left);
     }
 }
 
