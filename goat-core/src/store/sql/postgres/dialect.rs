@@ -176,11 +176,12 @@ pub(super) fn at(operation: &'static str) -> impl Fn(Failure) -> StoreError {
 /// the first two characters are the class.
 fn passes(code: &str) -> bool {
     const READ_ONLY_TRANSACTION: &str = "25006";
+    const IDLE_IN_TRANSACTION: &str = "25P03";
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let class = code.get(..2).unwrap_or_default();
     // Connection, log-in, database name, rollback for others' sake, resources, operator, system.
     matches!(class, "08" | "28" | "3D" | "40" | "53" | "57" | "58")
-        || [READ_ONLY_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
+        || [READ_ONLY_TRANSACTION, IDLE_IN_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
 }
 
 /// The names of all tables in the schema where new ones are made.
@@ -223,7 +224,7 @@ mod tests {
         for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
             assert!(passes(code), "{code}");
         }
-        for code in ["55P03", "57014", "57P01", "57P03", "58030"] {
+        for code in ["25P03", "55P03", "57014", "57P01", "57P03", "58030"] {
             assert!(passes(code), "{code}");
         }
         for code in ["23505", "22021", "42P01", "25P02", "XX000", "", "5"] {
