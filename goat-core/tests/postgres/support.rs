@@ -6,9 +6,7 @@ use std::time::Duration;
 use goat_core::session::{RefreshToken, Rotation, Session, SessionEpoch};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::user::{Account, Change, Snapshot, UserStore, UserWrite, Written};
-use goat_core::{
-    Email, Role, SessionId, Status, StoreError, Timestamp, TokenId, User, UserId,
-};
+use goat_core::{Email, Role, SessionId, Status, StoreError, Timestamp, TokenId, User, UserId};
 
 /// Opens a database that is migrated.
 pub(crate) async fn open(options: &PostgresOptions) -> PostgresDatabase {
