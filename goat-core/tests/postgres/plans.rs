@@ -391,15 +391,10 @@ async fn ask_lists(million: &mut Million) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_users_are_served_by_indexes() {
-    let begun = std::time::Instant::now();
     let mut million = Million::make().await;
-    eprintln!("a million users after {:?}", begun.elapsed());
     ask_users(&mut million).await;
-    eprintln!("users asked after {:?}", begun.elapsed());
     ask_sessions(&mut million).await;
-    eprintln!("sessions asked after {:?}", begun.elapsed());
     ask_lists(&mut million).await;
-    eprintln!("lists asked after {:?}", begun.elapsed());
     eprintln!(
         "{} calls; at most {} rows, {} blocks",
         million.calls, million.worst.0, million.worst.1

@@ -4,13 +4,13 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 use goat_core::testing;
 use goat_engines::Postgres;
 
-use crate::support::{account, name, open, put, role};
+use crate::support::{Patience, account, name, open, put, role};
 
 /// PgBouncer in transaction mode. It ends with this process, however that ends.
 struct Pooler {
@@ -46,9 +46,9 @@ impl Pooler {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script, "keeper"]).arg(&path).stdin(Stdio::piped());
         let keeper = command.stdout(Stdio::null()).spawn().expect("a shell");
-        let begun = Instant::now();
+        let patience = Patience::of(20);
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "install pgbouncer 1.18 or later");
+            assert!(!patience.is_over(), "install pgbouncer 1.18 or later");
             std::thread::sleep(Duration::from_millis(5));
         }
         Self { keeper, port, _folder: folder }
