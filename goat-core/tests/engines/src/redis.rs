@@ -60,7 +60,8 @@ impl Redis {
     /// A prefix for keys that no other test of this process has.
     pub fn prefix() -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed))
+        // All of one length: none is the beginning of another.
+        format!("test{:05}", COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Starts an empty instance.
@@ -90,6 +91,16 @@ impl Redis {
             }
         }
         panic!("Redis found no free port")
+    }
+
+    /// Its folder, with its data and `log` in it.
+    pub fn folder(&self) -> &Path {
+        self.keeper.folder()
+    }
+
+    /// Id of its process, None while it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.keeper.id()
     }
 
     /// Port of 127.0.0.1, the same for the whole life.

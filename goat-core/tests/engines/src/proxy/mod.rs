@@ -149,7 +149,7 @@ impl Proxy {
         self.tell_connections();
     }
 
-    /// Holds every answer back for so long.
+    /// Holds every answer back for so long, or until [`Proxy::heal`].
     pub fn delay(&self, duration: Duration) {
         self.shared.rules().delay = duration;
     }

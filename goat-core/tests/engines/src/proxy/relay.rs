@@ -118,10 +118,7 @@ impl Connection {
             if self.ends_at_answer.load(Ordering::SeqCst) {
                 return;
             }
-            let delay = self.shared.rules().delay;
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
+            self.delay().await;
             match self.judge(|rules| rules.answer()) {
                 Fate::Cut => return,
                 Fate::Vanish => {}
@@ -131,6 +128,15 @@ impl Connection {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits as long as answers are held back, or until that is over.
+    async fn delay(&self) {
+        let mut changes = self.shared.changed.subscribe();
+        let delay = self.shared.rules().delay;
+        if !delay.is_zero() {
+            let _ = tokio::time::timeout(delay, changes.changed()).await;
         }
     }
 
