@@ -1,0 +1,1 @@
+//! Cached stores, against the suites of the ports.
