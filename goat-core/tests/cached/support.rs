@@ -107,8 +107,9 @@ enum Fate {
     Silent,
 }
 
-/// A shelf whose calls the test holds, breaks and counts: `look`, `put` and `raise`. A call that is
-/// held goes on when it is released, also if its caller has given it up, as it would over a network.
+/// A shelf whose calls the test holds, breaks and counts: `look`, `put` and `raise`. A `put` goes on
+/// when it is released, also if its caller has given it up, as it would over a network; the others
+/// end with their callers, as they would where nothing was sent yet.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldShelf {
     inner: Arc<dyn Shelf>,
@@ -202,38 +203,32 @@ impl HeldShelf {
         }
     }
 
-    /// Carries a call out on a task of its own, which nobody's impatience ends.
-    async fn pass<T: Send + 'static>(
+    async fn pass<T>(
         &self,
         call: &'static str,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let this = self.clone();
-        let whole = async move {
-            this.at(call, Point::Entry).await?;
-            let answer = work.await;
-            this.at(call, Point::Return).await?;
-            answer
-        };
-        tokio::spawn(whole).await.expect("no panic")
+        self.at(call, Point::Entry).await?;
+        let answer = work.await;
+        self.at(call, Point::Return).await?;
+        answer
     }
 }
 
 #[async_trait]
 impl Shelf for HeldShelf {
     async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        self.pass("look", async move { inner.look(key).await }).await
+        self.pass("look", self.inner.look(key)).await
     }
 
     async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
-        let (inner, entry) = (Arc::clone(&self.inner), entry.clone());
-        self.pass("put", async move { inner.put(key, &entry, life).await }).await
+        let (this, entry) = (self.clone(), entry.clone());
+        let putting = async move { this.pass("put", this.inner.put(key, &entry, life)).await };
+        tokio::spawn(putting).await.expect("no panic")
     }
 
     async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        let inner = Arc::clone(&self.inner);
-        self.pass("raise", async move { inner.raise(key, revision, life).await }).await
+        self.pass("raise", self.inner.raise(key, revision, life)).await
     }
 }
 
