@@ -6,6 +6,7 @@
 
 mod failure;
 mod link;
+mod notices;
 mod options;
 
 use std::sync::Arc;
