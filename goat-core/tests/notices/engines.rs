@@ -95,6 +95,34 @@ async fn nodes_behind_sentinels_obey_each_other_and_follow_the_master() {
     assert_eq!(b.refusal(&tokens).await, Some(ErrorKind::SessionRevoked));
 }
 
+/// A7: a master that becomes a replica keeps its connections and still publishes, to nobody but those
+/// who stayed with it. Nobody stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_tells_by_a_server_that_is_no_master_any_more() {
+    let start = || Redis::start(goat_engines::RedisOptions::default());
+    let (first, second) = (start(), start());
+    second.replica_of(&first);
+    let urls = format!("{},{}", first.url(), second.url());
+    let common = common(Stores::memory(), LONG);
+    let node = || common.node(redis(&urls, "goat").notices(LONG));
+    let a = node();
+    a.hears().await;
+    let tokens = a.member("ann").await.tokens;
+    let me = a.principal(&tokens).await;
+
+    tokio::task::block_in_place(|| {
+        second.cli(&["REPLICAOF", "NO", "ONE"]);
+        first.replica_of(&second);
+    });
+    let b = node();
+    b.hears().await;
+    b.learn(&tokens).await;
+    a.goat.logout(&me, &Origin::default()).await.expect("signed out");
+    b.hears_more_than(0).await;
+    assert_eq!(b.refusal(&tokens).await, Some(ErrorKind::SessionRevoked));
+    assert_eq!(a.goat.sessions().notice_counts().unsent, 0);
+}
+
 /// Systems that share a Redis under different prefixes hear nothing of each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prefix_keeps_systems_apart() {
