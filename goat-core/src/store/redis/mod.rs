@@ -8,6 +8,7 @@ mod cached;
 mod failure;
 mod limits;
 mod link;
+mod notices;
 mod options;
 mod sessions;
 
