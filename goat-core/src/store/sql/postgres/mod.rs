@@ -1,6 +1,7 @@
 //! PostgreSQL: for several nodes.
 
 mod dialect;
+mod notices;
 
 #[path = "../database.rs"]
 mod database;
