@@ -8,8 +8,6 @@ mod broadcast;
 mod lease;
 mod local;
 mod message;
-#[cfg(test)]
-mod tests;
 mod transport;
 
 pub use broadcast::Broadcast;

@@ -7,6 +7,7 @@
 mod failure;
 mod limits;
 mod link;
+mod notices;
 mod options;
 mod sessions;
 
