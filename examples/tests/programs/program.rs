@@ -30,17 +30,29 @@ impl Program {
 
     /// Runs a command; the address to listen on becomes its last argument.
     pub(crate) fn run(command: &mut Command) -> Self {
-        let mut child = command
-            .arg("127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
+        let (child, line) = Self::spawn(command.stderr(Stdio::inherit()));
+        let address = line.trim().strip_prefix("listening on http://").expect("an address");
+        Self { address: address.to_owned(), child, folder: None }
+    }
+
+    /// Runs a command that must refuse to listen; answers what it said of the reason.
+    pub(crate) fn fail(command: &mut Command) -> String {
+        let (mut child, line) = Self::spawn(command.stderr(Stdio::piped()));
+        // One that has ended cannot be killed, and that is well.
+        let _ = child.kill();
+        let output = child.wait_with_output().expect("it has ended");
+        assert!(line.is_empty() && !output.status.success(), "it started: {line}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Starts a command and waits for its first line; there is none if it ended.
+    fn spawn(command: &mut Command) -> (Child, String) {
+        let command = command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the example starts");
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
         out.read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening on http://").expect("an address");
-        Self { address: address.to_owned(), child, folder: None }
+        (child, line)
     }
 
     /// Sends a request; answers the status, the head, and the body as JSON (`null` where it is
