@@ -183,7 +183,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         (store::ADMIN, vec!["full_access"]),
     ])?;
     // Other programs block people without telling goat. So nothing is remembered of them here, which
-    // costs two reads of the file with each request.
+    // costs two reads of the file with each request. Who writes within reach of `Stores::notices` can
+    // tell instead, by publishing `Notice::User`.
     let settings = Settings { cache_staleness: Duration::ZERO, ..Settings::default() };
     // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
     let goat = Goat::builder(stores, TokenKeys::generate()).roles(roles).settings(settings);
