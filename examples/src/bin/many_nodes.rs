@@ -23,11 +23,12 @@ use std::time::Duration;
 
 use axum::extract::{Json, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, serve};
 use goat_core::auth::{Login, SignUp};
 use goat_core::event::NoObserver;
 use goat_core::password::{Argon2Settings, Argon2id, Peppers};
+use goat_core::session::OtherSessions;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::token::TokenKeys;
@@ -61,6 +62,7 @@ async fn goat() -> Result<Goat, Box<dyn Error>> {
         ..database.stores(redis.limits())
     };
     let stores = stores.watched(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));
+    let (stores, _) = stores.cached(redis.shelf(), STALENESS, Arc::clone(&clock));
 
     // What one node signs, all verify; what one hashes, all verify.
     let keys = TokenKeys::eddsa(&[variable("TOKEN_KEY")?.into()])?;
@@ -113,6 +115,15 @@ async fn sign_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Ends every session of the user, on all devices and at all nodes.
+async fn sign_out_everywhere(
+    State(goat): State<Goat>,
+    me: Principal,
+) -> Result<StatusCode, Problem> {
+    goat.sessions().revoke_all(&me, OtherSessions::EndCurrentToo).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn reports(me: Principal) -> Json<Value> {
     Json(json!({ "reports": ["january", "february"], "for": me.user() }))
 }
@@ -120,6 +131,7 @@ async fn reports(me: Principal) -> Json<Value> {
 fn app(goat: &Goat) -> Router {
     Router::new()
         .route("/logout", post(sign_out))
+        .route("/sessions", delete(sign_out_everywhere))
         .route("/reports", get(reports).route_layer(goat.require(REPORTS)))
         .route(
             "/exports",

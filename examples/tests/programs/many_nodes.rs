@@ -78,24 +78,42 @@ fn what_happens_at_one_node_holds_at_the_other() {
         assert_eq!(refused.outcome(), (429, "rate-limited"));
     }
 
-    // Signed out at one, refused by the other, which has just let them in and would remember that
-    // for ten seconds. The notice is on its way when the sign-out is answered.
-    assert_eq!(other.get("/reports", &ann).status, 200);
+    // What the nodes read of Ann in PostgreSQL, they share.
+    assert_eq!(installation.redis.cli(&["--scan", "--pattern", "goat:*:u"]).lines().count(), 1);
+
+    // Signed out at one, refused by the other.
     assert_eq!(one.post("/logout", &ann, Value::Null).status, 204);
-    assert_eq!(one.get("/reports", &ann).outcome(), (401, "session-revoked"));
-    let signed_out = Instant::now();
-    while other.get("/reports", &ann).outcome() != (401, "session-revoked") {
-        assert!(signed_out.elapsed() < Duration::from_secs(3), "the notice has not come");
-        thread::sleep(Duration::from_millis(20));
-    }
+    assert_refused_soon(&one, &ann);
+    assert_refused_soon(&other, &ann);
     assert_eq!(other.get("/reports", &also_ann).status, 200);
 
     // A node that comes later knows all of it.
     let third = installation.start_node();
     assert_eq!(third.get("/reports", &ann).outcome(), (401, "session-revoked"));
-    assert_eq!(third.get("/reports", &also_ann).status, 200);
     let refused = third.post("/exports", &also_ann, Value::Null);
     assert_eq!(refused.outcome(), (429, "rate-limited"));
+
+    // And all that Ann has is ended there, for all.
+    let anew = one.post("/login", "", form()).text("access_token");
+    for node in [&one, &other] {
+        assert_eq!(node.get("/reports", &anew).status, 200);
+    }
+    assert_eq!(third.call("DELETE", "/sessions", &anew, None).status, 204);
+    for node in [&third, &one, &other] {
+        assert_refused_soon(node, &anew);
+        assert_refused_soon(node, &also_ann);
+    }
+}
+
+/// A node has let somebody in and would go on for ten seconds. The notice that they are out may be
+/// on its way when who sent it has answered, and comes at once.
+fn assert_refused_soon(node: &Program, token: &str) {
+    let began = Instant::now();
+    while node.get("/reports", token).status == 200 {
+        assert!(began.elapsed() < Duration::from_secs(3), "the notice has not come");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(node.get("/reports", token).outcome(), (401, "session-revoked"));
 }
 
 /// P5: better no node than one where every password is wrong.
