@@ -87,7 +87,7 @@ fn fill(server: &Postgres, database: &str) {
         run(constraint);
     }
     side_by_side(&plain);
-    side_by_side(&["VACUUM ANALYZE goat_users", "VACUUM ANALYZE goat_sessions"]);
+    side_by_side(&["ANALYZE goat_users", "ANALYZE goat_sessions"]);
     assert_eq!(run(INDEXES).lines().count(), indexes.lines().count(), "every index is back");
 }
 
@@ -125,6 +125,9 @@ impl Million {
             "maintenance_work_mem = 256MB",
             "max_wal_size = 8GB",
             "autovacuum = off",
+            // As on a slow disk: whatever the planner thinks of it, a list keeps to its bound.
+            "random_page_cost = 20",
+            "effective_cache_size = 1MB",
         ];
         let settings = settings.map(str::to_owned).to_vec();
         let server =
@@ -343,6 +346,7 @@ async fn ask_lists(million: &mut Million) {
         vec![],
         vec![Status::Active],
         vec![Status::Suspended],
+        vec![Status::Inactive],
         vec![Status::Suspended, Status::Active],
     ];
     let searches = [
