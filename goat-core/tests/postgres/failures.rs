@@ -207,6 +207,32 @@ async fn a_lock_that_is_not_let_go_of_is_waited_for_so_long() {
     assert_eq!(server.psql(name(&url), locks), "0");
 }
 
+/// A read that the caller gave up on is still the server's until it answers, and so is its connection:
+/// what comes meanwhile is told so, and is served again when the lock is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_was_given_up_costs_its_connection_no_longer_than_the_lock() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let (_, owner) = furnished(&url).await;
+    let patience = Duration::from_millis(100);
+    let options = PostgresOptions {
+        connections: 1,
+        acquire_timeout: patience,
+        ..PostgresOptions::new(url.as_str())
+    };
+    let users = open(&options).await.users();
+    let holder =
+        hold(name(&url), "BEGIN; LOCK TABLE goat_users; SELECT pg_sleep(0.6); ROLLBACK".to_owned());
+    let read = tokio::time::timeout(patience, users.by_id(owner.user.id)).await;
+    assert!(read.is_err(), "it is locked: {read:?}");
+    unavailable(users.ping().await, "");
+    holder.join().expect("it was held");
+    while let Err(error) = users.ping().await {
+        assert!(error.is_unavailable(), "{error:?}");
+    }
+    assert!(users.by_id(owner.user.id).await.expect("it is free again").is_some());
+}
+
 /// As a node does that stands still in the middle of a write: what it holds is free again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_stands_still_is_ended_by_the_server() {
