@@ -111,6 +111,7 @@ async fn logs(redis: &Redis, url: &str) {
         (1_000, 300, 60),
         (1_000, 300, 3_600),
         (20, 10_000, 3_600),
+        (2, 100_000, 86_400),
     ] {
         let quota = Quota::new(requests as u32, Duration::from_secs(window));
         let packed = measured(redis, keys, requests, |number| {
