@@ -1,0 +1,60 @@
+//! A private Redis Cluster of three masters.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::keeper::wait_until;
+use crate::port;
+use crate::redis::{Redis, RedisOptions};
+
+/// How long the nodes may take to agree.
+const AGREEMENT: Duration = Duration::from_secs(30);
+
+/// Three masters that share all slots, without replicas.
+pub struct RedisCluster {
+    nodes: Vec<Redis>,
+}
+
+impl RedisCluster {
+    /// The cluster that all tests of this process share, started by the first who asks; the rules of
+    /// [`Redis::shared`] hold.
+    pub fn shared() -> &'static RedisCluster {
+        static SHARED: OnceLock<RedisCluster> = OnceLock::new();
+        SHARED.get_or_init(RedisCluster::start)
+    }
+
+    /// Starts the nodes and joins them.
+    ///
+    /// # Panics
+    /// Where Redis is not installed or the nodes do not find together.
+    #[must_use]
+    pub fn start() -> RedisCluster {
+        let settings = ["cluster-enabled yes", "cluster-node-timeout 2000"];
+        let options =
+            RedisOptions { settings: settings.map(str::to_owned).to_vec(), ..Default::default() };
+        let start = || Redis::start_at(options.clone(), port::free_with_bus);
+        let nodes: Vec<Redis> = (0..3).map(|_| start()).collect();
+        let addresses: Vec<String> =
+            nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let mut words = vec!["--cluster", "create"];
+        words.extend(addresses.iter().map(String::as_str));
+        words.extend(["--cluster-replicas", "0", "--cluster-yes"]);
+        nodes[0].cli(&words);
+        for node in &nodes {
+            wait_until("the cluster is whole", AGREEMENT, || {
+                node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+            });
+        }
+        RedisCluster { nodes }
+    }
+
+    /// The masters; one can be killed and started again.
+    pub fn nodes(&self) -> &[Redis] {
+        &self.nodes
+    }
+
+    /// URL of each node.
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(Redis::url).collect()
+    }
+}

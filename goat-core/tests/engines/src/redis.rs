@@ -1,0 +1,230 @@
+//! A private Redis (or Valkey): its own folder, its own port of 127.0.0.1, gone with its owner.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::certificate::Certificate;
+use crate::keeper::{Keeper, output, wait_until};
+use crate::{find, port};
+
+/// How long a replica may take to have all of its master.
+const FOLLOWING: Duration = Duration::from_secs(20);
+
+/// What is left after a kill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Persistence {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All but the last second.
+    EverySecond,
+    /// All that was answered.
+    Always,
+}
+
+/// How an instance differs from the usual one.
+#[derive(Clone, Debug, Default)]
+pub struct RedisOptions {
+    /// What is left after a kill.
+    pub persistence: Persistence,
+    /// Asks for this password.
+    pub password: Option<String>,
+    /// Takes connections by TLS only, with a certificate of [`Redis::authority`].
+    pub tls: bool,
+    /// Further lines of `redis.conf`.
+    pub settings: Vec<String>,
+}
+
+/// A running instance. Dropped, or its process ended in whatever way, it is gone without a trace.
+pub struct Redis {
+    keeper: Keeper,
+    options: RedisOptions,
+    port: u16,
+    authority: Option<PathBuf>,
+}
+
+impl Redis {
+    /// The instance that all tests of this process share, started by the first who asks. A test
+    /// keeps to keys below a [`Redis::prefix`] of its own; whoever stops or kills an instance starts
+    /// one of their own.
+    pub fn shared() -> &'static Redis {
+        static SHARED: OnceLock<Redis> = OnceLock::new();
+        SHARED.get_or_init(|| Redis::start(RedisOptions::default()))
+    }
+
+    /// A prefix for keys that no other test of this process has.
+    pub fn prefix() -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Starts an empty instance.
+    ///
+    /// # Panics
+    /// Where Redis is not installed or does not start.
+    #[must_use]
+    pub fn start(options: RedisOptions) -> Redis {
+        Redis::start_at(options, port::free)
+    }
+
+    /// The same, with a port of the caller's choice.
+    pub(crate) fn start_at(options: RedisOptions, choose: fn() -> u16) -> Redis {
+        let keeper = Keeper::start("KILL", None);
+        let mut redis = Redis { keeper, options, port: 0, authority: None };
+        let certificate = redis.options.tls.then(|| Certificate::make(&redis.keeper));
+        for _ in 0..port::TRIES {
+            redis.port = choose();
+            redis.write_configuration(certificate.as_ref());
+            match redis.run() {
+                Ok(()) => {
+                    redis.authority = certificate.map(|made| made.authority);
+                    return redis;
+                }
+                Err(log) if port::was_taken(&log) => {}
+                Err(log) => panic!("Redis does not start: {log}"),
+            }
+        }
+        panic!("Redis found no free port")
+    }
+
+    /// Port of 127.0.0.1, the same for the whole life.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The file with what a client must trust, where the instance speaks TLS.
+    pub fn authority(&self) -> Option<&Path> {
+        self.authority.as_deref()
+    }
+
+    /// URL of the instance, with its password.
+    pub fn url(&self) -> String {
+        let scheme = if self.options.tls { "rediss" } else { "redis" };
+        let password = self.options.password.as_ref().map(|password| format!(":{password}@"));
+        format!("{scheme}://{}127.0.0.1:{}", password.unwrap_or_default(), self.port)
+    }
+
+    /// Runs a command with `redis-cli`; returns its answer, also where that is an error.
+    ///
+    /// # Panics
+    /// Where the instance cannot be reached.
+    pub fn cli(&self, arguments: &[&str]) -> String {
+        self.try_cli(arguments).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
+    }
+
+    /// Like [`Redis::cli`].
+    ///
+    /// # Errors
+    /// What `redis-cli` says where it cannot reach the instance.
+    pub fn try_cli(&self, arguments: &[&str]) -> Result<String, String> {
+        static CLI: OnceLock<PathBuf> = OnceLock::new();
+        let cli = CLI.get_or_init(|| find::program(&["redis-cli", "valkey-cli"], "redis-server"));
+        let mut command = self.keeper.command(cli);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        if let Some(authority) = &self.authority {
+            command.arg("--tls").arg("--cacert").arg(authority);
+        }
+        if let Some(password) = &self.options.password {
+            command.env("REDISCLI_AUTH", password);
+        }
+        output(command.args(arguments))
+    }
+
+    /// Ends it in order.
+    pub fn stop(&self) {
+        self.keeper.end_by("TERM");
+    }
+
+    /// Kills it, as a loss of power would.
+    pub fn kill(&self) {
+        self.keeper.end_by("KILL");
+    }
+
+    /// Holds it still: it keeps its connections and answers nothing until [`Redis::thaw`].
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn freeze(&self) {
+        self.keeper.signal("STOP", &[self.keeper.id().expect("it runs")]);
+    }
+
+    /// Ends what [`Redis::freeze`] began.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn thaw(&self) {
+        self.keeper.signal("CONT", &[self.keeper.id().expect("it runs")]);
+    }
+
+    /// Starts it again after [`Redis::stop`] or [`Redis::kill`]: same port, with the data that its
+    /// [`Persistence`] kept.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start_again(&self) {
+        self.run().unwrap_or_else(|log| panic!("Redis does not start again: {log}"));
+    }
+
+    /// Makes it a replica of the other and waits until it has all of it.
+    ///
+    /// # Panics
+    /// Where it does not succeed.
+    pub fn replica_of(&self, master: &Redis) {
+        if let Some(password) = &master.options.password {
+            self.cli(&["CONFIG", "SET", "masterauth", password]);
+        }
+        assert_eq!(self.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]), "OK");
+        wait_until("the replica follows its master", FOLLOWING, || {
+            self.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        });
+    }
+
+    fn write_configuration(&self, certificate: Option<&Certificate>) {
+        use std::fmt::Write;
+        let (folder, port) = (self.keeper.folder().display(), self.port);
+        let mut text = format!(
+            "bind 127.0.0.1\ndir {folder}\ndaemonize no\nsave \"\"\n\
+             repl-diskless-sync yes\nrepl-diskless-sync-delay 0\n"
+        );
+        text += match self.options.persistence {
+            Persistence::Nothing => "appendonly no\n",
+            Persistence::EverySecond => "appendonly yes\nappendfsync everysec\n",
+            Persistence::Always => "appendonly yes\nappendfsync always\n",
+        };
+        if let Some(password) = &self.options.password {
+            writeln!(text, "requirepass \"{password}\"").expect("a string can be written");
+        }
+        match certificate {
+            None => writeln!(text, "port {port}"),
+            Some(made) => writeln!(
+                text,
+                "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\n\
+                 tls-ca-cert-file {}\ntls-auth-clients no\ntls-replication yes",
+                made.certificate.display(),
+                made.key.display(),
+                made.authority.display()
+            ),
+        }
+        .expect("a string can be written");
+        for line in &self.options.settings {
+            text += line;
+            text += "\n";
+        }
+        std::fs::write(self.keeper.folder().join("redis.conf"), text).expect("it can be written");
+    }
+
+    fn run(&self) -> Result<(), String> {
+        let server = server();
+        let file = self.keeper.folder().join("redis.conf").display().to_string();
+        self.keeper.run(server, &[file]);
+        // Asked by its log, not by its port, where another might answer.
+        self.keeper.wait_until_ready(|| self.keeper.log().contains("Ready to accept connections"))
+    }
+}
+
+pub(crate) fn server() -> &'static Path {
+    static SERVER: OnceLock<PathBuf> = OnceLock::new();
+    SERVER.get_or_init(|| find::program(&["redis-server", "valkey-server"], "redis-server"))
+}
