@@ -47,7 +47,12 @@ impl Failure {
         } else {
             StoreError::broken(operation)
         };
-        error.with_source(Cause(self.tellable()))
+        error.with_source(self.into_cause())
+    }
+
+    /// The failure without values, for an error that is not a store's.
+    pub(super) fn into_cause(self) -> Cause {
+        Cause(self.tellable())
     }
 
     fn tellable(self) -> String {
@@ -75,7 +80,7 @@ impl Failure {
 
 /// What lies beneath a store's error, without values.
 #[derive(Debug)]
-struct Cause(String);
+pub(super) struct Cause(String);
 
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

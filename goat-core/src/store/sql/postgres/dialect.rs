@@ -140,6 +140,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "user_revision",
         sql: include_str!("../migrations/postgres/0002_user_revision.sql"),
     },
+    Migration {
+        version: 3,
+        name: "signing_keys",
+        sql: include_str!("../migrations/postgres/0003_signing_keys.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! PostgreSQL: for several nodes.
 
 mod dialect;
+mod nodes;
+mod server;
 
 #[path = "../database.rs"]
 mod database;
@@ -27,6 +29,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+
+pub use nodes::StrangeKeys;
 
 use database::Pools;
 
