@@ -1,15 +1,29 @@
-//! The database that the settings name: opened, and its schema judged before anything else is done.
+//! Where state is kept: the database and Redis that the settings name, and the schema judged before
+//! anything else is done.
+//!
+//! | | without Redis | with Redis |
+//! |---|---|---|
+//! | users, roles | database | database; PostgreSQL's remembered in Redis for the staleness |
+//! | sessions | database | Redis |
+//! | limits | process | Redis |
+//! | notices | SQLite: process; PostgreSQL: `LISTEN` | Redis |
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, absolute};
 use std::sync::Arc;
+use std::time::Duration;
 
-use goat_core::Stores;
+use goat_core::event::Observer;
 use goat_core::store::memory::MemoryLimits;
-use goat_core::store::sql::{MigrateOptions, SchemaState, SqliteDatabase, SqliteOptions};
+use goat_core::store::sql::{MigrateOptions, SchemaState, StrangeKeys};
+use goat_core::token::TokenKeys;
+use goat_core::{Clock, Stores};
 
 use crate::bootstrap::DataDir;
 use crate::failure::Failure;
-use crate::settings::{Database, StorageSettings};
+use crate::settings::{self, Settings, StorageSettings};
+
+use super::KeySource;
+use super::database::Database;
 
 /// Whether goat may set up its tables beside those of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,34 +34,49 @@ pub enum Adoption {
     Allow,
 }
 
-/// An open database.
+/// What answered, as the operator knows it: no host, no password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The database.
+    pub database: String,
+    /// Redis, where there is one.
+    pub redis: Option<String>,
+}
+
+/// An open database, and Redis where there is one.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    path: PathBuf,
-    database: SqliteDatabase,
+    database: Database,
 }
 
 impl Storage {
-    /// Opens the database, and makes it where it is a file that is not there.
+    /// Opens the database: a file of SQLite, which is made where it is not there; or gets ready to
+    /// connect, which the first call does.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, or this version has no driver for it.
+    /// If a file cannot be opened, or a URL is malformed.
     pub async fn open(settings: &StorageSettings, data: &DataDir) -> Result<Self, Failure> {
-        let Database::Sqlite(path) = &settings.database else {
-            return Err(Failure::configuration("DATABASE_URL: PostgreSQL is not built yet"));
-        };
-        if is_in(path, data.path()) {
+        if let settings::Database::Sqlite(path) = &settings.database
+            && is_in(path, data.path())
+        {
             data.create()?;
         }
-        let database = SqliteDatabase::open(sqlite_options(settings, path)).await?;
-        Ok(Self { path: path.clone(), database })
+        Ok(Self { database: Database::open(settings).await? })
     }
 
-    /// The database, as the operator knows it.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        format!("SQLite in {}", self.path.display())
+    /// Asks all of it whether it is there and can be used.
+    ///
+    /// # Errors
+    ///
+    /// Of each that does not answer in time, lets nobody in, or is too old.
+    pub async fn reach(&self) -> Result<Reached, Failure> {
+        Ok(Reached { database: self.reach_database().await?, redis: None })
+    }
+
+    /// The same of the database alone; answers what the operator knows it as.
+    pub(crate) async fn reach_database(&self) -> Result<String, Failure> {
+        self.database.reach().await
     }
 
     /// How the schema stands to this version.
@@ -56,10 +85,11 @@ impl Storage {
     ///
     /// If the database does not answer, or was set up by a goat that this version does not know.
     pub async fn schema_state(&self) -> Result<SchemaState, Failure> {
-        Ok(self.database.schema_state().await?)
+        self.database.schema_state().await
     }
 
-    /// Brings the schema to where this version needs it; answers the steps that were taken.
+    /// Brings the schema to where this version needs it; answers the steps that were taken. Several
+    /// that do so at once take each step once.
     ///
     /// # Errors
     ///
@@ -71,7 +101,7 @@ impl Storage {
             return Err(refusal);
         }
         let options = MigrateOptions { adopt_foreign: adoption == Adoption::Allow };
-        Ok(self.database.migrate(options).await?)
+        self.database.migrate(options).await
     }
 
     /// What a start does about the schema: migrates, or refuses.
@@ -122,10 +152,45 @@ impl Storage {
         }
     }
 
-    /// The stores that stand on it, and limits in the memory of this process with so many keys.
+    /// The stores that stand on it. Each call has its time, and is reported to the observer.
     #[must_use]
-    pub fn stores(&self, limit_keys: usize) -> Stores {
-        self.database.stores(Arc::new(MemoryLimits::new(limit_keys)))
+    pub fn stores(
+        &self,
+        settings: &Settings,
+        observer: &Arc<dyn Observer>,
+        clock: &Arc<dyn Clock>,
+    ) -> Stores {
+        let stores = self.database.stores(Arc::new(MemoryLimits::new(settings.limits.keys)));
+        stores.watched(settings.storage.store_timeout, Arc::clone(observer), Arc::clone(clock))
+    }
+
+    /// Notes with which key this node signs, and answers the ids of keys that others on the same
+    /// database sign with and that this node does not know: they will refuse its tokens, and it
+    /// theirs.
+    ///
+    /// # Errors
+    ///
+    /// If the database does not answer; or if there is such a key, and this node's was generated,
+    /// which nobody could have wanted.
+    pub async fn note_signing_key(
+        &self,
+        keys: &TokenKeys,
+        source: KeySource,
+    ) -> Result<Vec<String>, Failure> {
+        let strange = match source {
+            KeySource::Given => StrangeKeys::Allow,
+            KeySource::Kept | KeySource::Made => StrangeKeys::Refuse,
+        };
+        let unknown = self.database.note_signing_key(keys, NOTED_LATELY, strange).await?;
+        if strange == StrangeKeys::Refuse && !unknown.is_empty() {
+            return Err(Failure::configuration(
+                "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a key that \
+                 this one does not have, and each would refuse the other's tokens; give all nodes \
+                 the same GOAT_JWT_PRIVATE_KEY or GOAT_JWT_SECRET (the file jwt-key.pem in the data \
+                 directory of the first node will do)",
+            ));
+        }
+        Ok(unknown)
     }
 
     /// Closes every connection, once the calls under way are done.
@@ -134,15 +199,12 @@ impl Storage {
     }
 }
 
-/// How a file of SQLite is opened.
-pub(super) fn sqlite_options(settings: &StorageSettings, path: &Path) -> SqliteOptions {
-    SqliteOptions {
-        // One connection writes.
-        readers: settings.max_connections.saturating_sub(1).max(1),
-        busy_timeout: settings.store_timeout,
-        ..SqliteOptions::new(path)
-    }
-}
+/// How often a node notes its key.
+pub(crate) const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a note counts: a node that was stopped, or could not write for a while, is forgotten
+/// after a few.
+const NOTED_LATELY: Duration = Duration::from_secs(180);
 
 /// Whether a file lies in a directory, in whatever words the two are named.
 fn is_in(file: &Path, directory: &Path) -> bool {
