@@ -29,10 +29,20 @@ impl RedisCluster {
     /// Where Redis is not installed or the nodes do not find together.
     #[must_use]
     pub fn start() -> RedisCluster {
+        RedisCluster::start_with(RedisOptions::default())
+    }
+
+    /// The same, with options for each node.
+    ///
+    /// # Panics
+    /// Like [`RedisCluster::start`], and where TLS is asked for: each node would have an authority
+    /// of its own.
+    #[must_use]
+    pub fn start_with(mut options: RedisOptions) -> RedisCluster {
+        assert!(!options.tls, "a cluster speaks no TLS here");
         let settings = ["cluster-enabled yes", "cluster-node-timeout 2000"];
-        let options =
-            RedisOptions { settings: settings.map(str::to_owned).to_vec(), ..Default::default() };
-        let start = || Redis::start_at(options.clone(), port::free_with_bus);
+        options.settings.extend(settings.map(str::to_owned));
+        let start = || Redis::start_at(options.clone(), port::free_with_bus, false);
         let nodes: Vec<Redis> = (0..3).map(|_| start()).collect();
         let addresses: Vec<String> =
             nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();

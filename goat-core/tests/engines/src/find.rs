@@ -14,10 +14,14 @@ const USUAL: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/homeb
 /// # Panics
 /// Where none is, naming `package` as what to install.
 pub(crate) fn program(names: &[&str], package: &str) -> PathBuf {
+    let folders: Vec<PathBuf> = folders().collect();
+    first_that_works(names, &folders).unwrap_or_else(|| missing(names[0], package))
+}
+
+fn first_that_works(names: &[&str], folders: &[PathBuf]) -> Option<PathBuf> {
     names
         .iter()
-        .find_map(|name| folders().map(|folder| folder.join(name)).find(|path| works(path)))
-        .unwrap_or_else(|| missing(names[0], package))
+        .find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| works(path)))
 }
 
 /// The folder of PostgreSQL's own programs: `postgres` works there and `initdb` lies beside it.
@@ -73,4 +77,48 @@ fn missing(program: &str, package: &str) -> ! {
         "`{program}` is needed by this test and is not on this machine: \
          install the package `{package}`, or run `make test`, which installs what is missing"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::keeper::Keeper;
+
+    fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("permissions");
+        path
+    }
+
+    #[test]
+    fn a_stub_and_a_broken_link_are_passed_over() {
+        let keeper = Keeper::start("KILL", None);
+        let folders = ["link", "stub", "good"].map(|name| keeper.folder().join(name));
+        script(&folders[1], "engine", "#!/bin/sh\nexit 1\n");
+        let good = script(&folders[2], "engine", "#!/bin/sh\nexit 0\n");
+        std::fs::create_dir_all(&folders[0]).expect("a folder");
+        std::os::unix::fs::symlink("/nowhere", folders[0].join("engine")).expect("a link");
+        assert_eq!(first_that_works(&["engine"], &folders), Some(good.clone()));
+        assert_eq!(first_that_works(&["other", "engine"], &folders), Some(good));
+        assert_eq!(first_that_works(&["engine"], &folders[..2]), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "install the package `some-package`, or run `make test`")]
+    fn what_is_missing_is_named_with_what_to_install() {
+        program(&["no-such-engine"], "some-package");
+    }
+
+    #[test]
+    fn the_folder_of_postgresql_is_where_its_own_programs_lie() {
+        let folder = postgres_folder();
+        for name in ["postgres", "initdb", "psql"] {
+            let path = folder.join(name).canonicalize().expect("it is there");
+            assert_eq!(path.parent(), Some(folder), "no wrapper: {}", path.display());
+        }
+    }
 }

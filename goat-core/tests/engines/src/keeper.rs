@@ -4,7 +4,7 @@
 //! Invariants: the shell is the only one that starts the engine, so there is no moment at which an
 //! engine runs and nobody would end it; the engine holds no pipe of the owner.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -25,7 +25,8 @@ const STEP: Duration = Duration::from_millis(5);
 #[derive(Clone, Copy)]
 enum Event {
     Started(u32),
-    Ended,
+    /// With its exit code, as a shell gives it.
+    Ended(i32),
 }
 
 struct State {
@@ -47,7 +48,7 @@ impl State {
     fn wait(&mut self, limit: Duration) -> Option<Event> {
         match self.events.recv_timeout(limit) {
             Ok(event) => {
-                if let Event::Ended = event {
+                if let Event::Ended(_) = event {
                     self.engine = None;
                 }
                 Some(event)
@@ -89,7 +90,8 @@ impl Keeper {
             for line in answers.lines().map_while(Result::ok) {
                 let event = match line.split_once(' ') {
                     Some(("started", id)) => Event::Started(id.parse().expect("an id")),
-                    _ => Event::Ended,
+                    Some(("ended", code)) => Event::Ended(code.parse().expect("a code")),
+                    _ => panic!("a keeper says {line:?}"),
                 };
                 if tell.send(event).is_err() {
                     return;
@@ -142,13 +144,20 @@ impl Keeper {
         self.state().order(&format!("signal {name} {}", ids.join(" ")));
     }
 
-    /// Waits for the engine's end.
-    pub(crate) fn wait_for_end(&self) {
+    /// Waits for the engine's end; its exit code, None where none runs.
+    pub(crate) fn wait_for_end(&self) -> Option<i32> {
         let mut state = self.state();
-        while state.engine.is_some() {
-            let ended = state.wait(PATIENCE).is_some();
-            assert!(ended, "an engine does not end: {}", self.whole_log());
+        state.engine?;
+        match state.wait(PATIENCE) {
+            Some(Event::Ended(code)) => Some(code),
+            _ => panic!("an engine does not end: {}", self.whole_log()),
         }
+    }
+
+    /// Runs a program that prepares the folder; Err with what it said where it failed.
+    pub(crate) fn run_to_end(&self, program: &Path, arguments: &[String]) -> Result<(), String> {
+        self.run(program, arguments);
+        if self.wait_for_end() == Some(0) { Ok(()) } else { Err(self.log()) }
     }
 
     /// Sends the signal to the engine and waits for its end; nothing where none runs.
@@ -214,14 +223,38 @@ fn plain_environment(command: &mut Command, account: Option<Account>) {
 }
 
 /// Runs a command to its end; Err with what it said where it failed.
+///
+/// # Panics
+/// Where it cannot be run, or does not end.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
-    let said = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    if said.status.success() {
-        Ok(text(&said.stdout))
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child =
+        command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let deadline = Instant::now() + PATIENCE;
+    let (said, complaint) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let [said, complaint] = [said, complaint].map(|text| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        text.recv_timeout(left).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("no end within {PATIENCE:?}: {command:?}")
+        })
+    });
+    if child.wait().is_ok_and(|status| status.success()) {
+        Ok(said)
     } else {
-        Err(format!("{}\n{}", text(&said.stdout), text(&said.stderr)))
+        Err(format!("{said}\n{complaint}"))
     }
+}
+
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let mut pipe = pipe.expect("it is piped");
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = tell.send(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+    });
+    told
 }
 
 /// Asks until the answer is yes.

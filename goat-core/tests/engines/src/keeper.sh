@@ -7,16 +7,20 @@
 #   signal NAME ID...  sends the signal
 farewell=$1
 shift
-folder=$(mktemp -d "${TMPDIR:-/tmp}/goat-engine.XXXXXX") || exit 1
+folder=
 
 finish() {
     trap '' INT TERM HUP
+    [ -n "$folder" ] || return
     if [ -e "$folder/running" ]; then
         kill -s "$farewell" "$engine"
-        (sleep 5 && kill -s KILL "$engine") &
-        late=$!
+        turn=0
+        while [ -e "$folder/running" ] && [ "$turn" -lt 300 ]; do
+            sleep 0.01
+            turn=$((turn + 1))
+        done
+        [ ! -e "$folder/running" ] || kill -s KILL "$engine"
         wait "$watch"
-        kill "$late"
     fi
     # After a kill, PostgreSQL leaves a small segment of shared memory; its seventh line names it.
     if [ -e "$folder/data/postmaster.pid" ]; then
@@ -31,7 +35,10 @@ finish() {
 } >/dev/null 2>&1
 trap finish EXIT
 trap 'exit 0' INT TERM HUP
+# An owner that is gone reads no answers; that must not end this before the end of its orders does.
+trap : PIPE
 
+folder=$(mktemp -d "${TMPDIR:-/tmp}/goat-engine.XXXXXX") || exit 1
 mkfifo "$folder/id" || exit 1
 echo "folder $folder"
 while read -r order rest; do
@@ -41,6 +48,7 @@ while read -r order rest; do
         : >"$folder/running"
         # The engine gets neither end of the pipe nor this output: nobody waits for it by mistake.
         (
+            trap : PIPE
             "$@" </dev/null >>"$folder/log" 2>&1 &
             echo "$!" >"$folder/id"
             echo "started $!"

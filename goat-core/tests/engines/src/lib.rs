@@ -2,6 +2,8 @@
 //!
 //! - [`Postgres`], [`Redis`], [`RedisCluster`]: `shared()` for one a process, `start(…)` for one of
 //!   the test's own, which it may stop, kill, and start again.
+//! - [`Sentinel`]: a master and a replica, and who makes the replica the master when it must.
+//! - [`Proxy`]: stands before an engine and breaks at the message that a test names.
 //!
 //! Every engine has its own folder and port and dies with the process that started it, however that
 //! ends. One that is not installed fails the test with a sentence that says what to install; none is
@@ -15,8 +17,12 @@ mod keeper;
 mod port;
 mod postgres;
 mod process;
+mod proxy;
 mod redis;
+mod sentinel;
 
 pub use cluster::RedisCluster;
 pub use postgres::{Postgres, PostgresOptions};
+pub use proxy::{Cut, Proxy};
 pub use redis::{Persistence, Redis, RedisOptions};
+pub use sentinel::Sentinel;

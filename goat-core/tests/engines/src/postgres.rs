@@ -1,5 +1,6 @@
 //! A private PostgreSQL: its own folder, its own port of 127.0.0.1, gone with its owner.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -83,9 +84,24 @@ impl Postgres {
         panic!("PostgreSQL found no free port")
     }
 
+    /// Its folder, with `data` and `log` in it.
+    pub fn folder(&self) -> &Path {
+        self.keeper.folder()
+    }
+
+    /// Id of the server's first process, None while it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.keeper.id()
+    }
+
     /// Port of 127.0.0.1, the same for the whole life.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Address of the instance, for a [`crate::Proxy`].
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The file with what a client must trust, where the instance speaks TLS.
@@ -212,15 +228,18 @@ impl Postgres {
 }
 
 fn initialize(keeper: &Keeper, options: &PostgresOptions) {
-    let mut command = keeper.command(&find::postgres_folder().join("initdb"));
-    command.args(["-D", "data", "-U", USER, "-E", "UTF8", "--locale=C", "--no-sync"]);
+    let folder = keeper.folder().display();
+    let mut line = format!("-D {folder}/data -U {USER} -E UTF8 --locale=C --no-sync");
     if let Some(password) = &options.password {
         std::fs::write(keeper.folder().join("password"), password).expect("it can be written");
-        command.args(["-A", "scram-sha-256", "--pwfile=password"]);
+        line += &format!(" -A scram-sha-256 --pwfile={folder}/password");
     } else {
-        command.args(["-A", "trust"]);
+        line += " -A trust";
     }
-    output(&mut command).unwrap_or_else(|said| panic!("initdb: {said}"));
+    let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    keeper
+        .run_to_end(&find::postgres_folder().join("initdb"), &arguments)
+        .unwrap_or_else(|said| panic!("initdb: {said}"));
     if options.tls {
         let method = if options.password.is_some() { "scram-sha-256" } else { "trust" };
         let line = format!("hostssl all all 127.0.0.1/32 {method}\n");

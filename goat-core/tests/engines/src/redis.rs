@@ -1,5 +1,6 @@
 //! A private Redis (or Valkey): its own folder, its own port of 127.0.0.1, gone with its owner.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +44,8 @@ pub struct Redis {
     options: RedisOptions,
     port: u16,
     authority: Option<PathBuf>,
+    /// It watches others instead of holding data.
+    is_sentinel: bool,
 }
 
 impl Redis {
@@ -57,7 +60,8 @@ impl Redis {
     /// A prefix for keys that no other test of this process has.
     pub fn prefix() -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed))
+        // All of one length: none is the beginning of another.
+        format!("test{:05}", COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Starts an empty instance.
@@ -66,13 +70,13 @@ impl Redis {
     /// Where Redis is not installed or does not start.
     #[must_use]
     pub fn start(options: RedisOptions) -> Redis {
-        Redis::start_at(options, port::free)
+        Redis::start_at(options, port::free, false)
     }
 
-    /// The same, with a port of the caller's choice.
-    pub(crate) fn start_at(options: RedisOptions, choose: fn() -> u16) -> Redis {
+    /// The same for the parts of a cluster and for a sentinel.
+    pub(crate) fn start_at(options: RedisOptions, choose: fn() -> u16, is_sentinel: bool) -> Redis {
         let keeper = Keeper::start("KILL", None);
-        let mut redis = Redis { keeper, options, port: 0, authority: None };
+        let mut redis = Redis { keeper, options, port: 0, authority: None, is_sentinel };
         let certificate = redis.options.tls.then(|| Certificate::make(&redis.keeper));
         for _ in 0..port::TRIES {
             redis.port = choose();
@@ -89,6 +93,16 @@ impl Redis {
         panic!("Redis found no free port")
     }
 
+    /// Its folder, with its data and `log` in it.
+    pub fn folder(&self) -> &Path {
+        self.keeper.folder()
+    }
+
+    /// Id of its process, None while it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.keeper.id()
+    }
+
     /// Port of 127.0.0.1, the same for the whole life.
     pub fn port(&self) -> u16 {
         self.port
@@ -97,6 +111,11 @@ impl Redis {
     /// The file with what a client must trust, where the instance speaks TLS.
     pub fn authority(&self) -> Option<&Path> {
         self.authority.as_deref()
+    }
+
+    /// Address of the instance, for a [`crate::Proxy`].
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// URL of the instance, with its password.
@@ -184,15 +203,15 @@ impl Redis {
     fn write_configuration(&self, certificate: Option<&Certificate>) {
         use std::fmt::Write;
         let (folder, port) = (self.keeper.folder().display(), self.port);
-        let mut text = format!(
-            "bind 127.0.0.1\ndir {folder}\ndaemonize no\nsave \"\"\n\
-             repl-diskless-sync yes\nrepl-diskless-sync-delay 0\n"
-        );
-        text += match self.options.persistence {
-            Persistence::Nothing => "appendonly no\n",
-            Persistence::EverySecond => "appendonly yes\nappendfsync everysec\n",
-            Persistence::Always => "appendonly yes\nappendfsync always\n",
-        };
+        let mut text = format!("bind 127.0.0.1\ndir {folder}\ndaemonize no\n");
+        if !self.is_sentinel {
+            text += "save \"\"\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n";
+            text += match self.options.persistence {
+                Persistence::Nothing => "appendonly no\n",
+                Persistence::EverySecond => "appendonly yes\nappendfsync everysec\n",
+                Persistence::Always => "appendonly yes\nappendfsync always\n",
+            };
+        }
         if let Some(password) = &self.options.password {
             writeln!(text, "requirepass \"{password}\"").expect("a string can be written");
         }
@@ -218,13 +237,18 @@ impl Redis {
     fn run(&self) -> Result<(), String> {
         let server = server();
         let file = self.keeper.folder().join("redis.conf").display().to_string();
-        self.keeper.run(server, &[file]);
+        let (arguments, ready) = if self.is_sentinel {
+            (vec![file, "--sentinel".to_owned()], "+monitor master")
+        } else {
+            (vec![file], "Ready to accept connections")
+        };
+        self.keeper.run(server, &arguments);
         // Asked by its log, not by its port, where another might answer.
-        self.keeper.wait_until_ready(|| self.keeper.log().contains("Ready to accept connections"))
+        self.keeper.wait_until_ready(|| self.keeper.log().contains(ready))
     }
 }
 
-pub(crate) fn server() -> &'static Path {
+fn server() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
     SERVER.get_or_init(|| find::program(&["redis-server", "valkey-server"], "redis-server"))
 }

@@ -7,11 +7,103 @@ fn a_killed_server_starts_again_with_what_was_committed() {
     let postgres = Postgres::start(PostgresOptions::default());
     postgres.psql("postgres", "CREATE TABLE kept (value int)");
     postgres.psql("postgres", "INSERT INTO kept VALUES (7)");
+    let (port, first) = (postgres.port(), postgres.process_id());
     postgres.kill();
+    assert_eq!(postgres.process_id(), None);
     let refused = postgres.try_psql("postgres", "SELECT 1").expect_err("nobody answers");
-    assert!(refused.contains("refused"), "{refused}");
+    assert!(refused.contains("Connection refused"), "{refused}");
+    postgres.start_again();
+    assert_eq!(postgres.port(), port);
+    assert_ne!(postgres.process_id(), first);
+    assert_eq!(postgres.psql("postgres", "SELECT value FROM kept"), "7");
+    let log = std::fs::read_to_string(postgres.folder().join("log")).expect("a log");
+    assert!(log.contains("was not properly shut down"), "it was a kill: {log}");
+}
+
+#[test]
+fn a_server_killed_amid_work_takes_its_processes_with_it() {
+    let postgres = Postgres::start(PostgresOptions::default());
+    postgres.psql("postgres", "CREATE TABLE kept (value int)");
+    std::thread::scope(|scope| {
+        let work = "INSERT INTO kept VALUES (1); SELECT pg_sleep(600)";
+        let busy = scope.spawn(|| postgres.try_psql("postgres", work));
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while postgres.psql("postgres", running) != "1" {
+            std::thread::yield_now();
+        }
+        postgres.kill();
+        busy.join().expect("it ends").expect_err("its server is gone");
+    });
+    postgres.start_again();
+    // The two statements are one transaction, which had not ended.
+    assert_eq!(postgres.psql("postgres", "SELECT count(*) FROM kept"), "0");
+}
+
+#[test]
+fn a_stopped_server_starts_again_with_its_data() {
+    let postgres = Postgres::start(PostgresOptions::default());
+    postgres.psql("postgres", "CREATE TABLE kept AS SELECT 7 AS value");
+    postgres.stop();
+    postgres.try_psql("postgres", "SELECT 1").expect_err("nobody answers");
     postgres.start_again();
     assert_eq!(postgres.psql("postgres", "SELECT value FROM kept"), "7");
-    postgres.create_database();
-    drop(postgres);
+    let log = std::fs::read_to_string(postgres.folder().join("log")).expect("a log");
+    assert!(!log.contains("was not properly shut down"), "it was ended in order: {log}");
+}
+
+#[test]
+fn a_standby_answers_reads_and_refuses_writes_until_it_is_promoted() {
+    let postgres = Postgres::start(PostgresOptions::default());
+    postgres.psql("postgres", "CREATE TABLE kept AS SELECT 7 AS value");
+    postgres.make_standby();
+    assert_eq!(postgres.psql("postgres", "SELECT value FROM kept"), "7");
+    let insert = "INSERT INTO kept VALUES (8)";
+    let refused = postgres.try_psql("postgres", insert).expect_err("it is read-only");
+    assert!(refused.contains("read-only transaction"), "{refused}");
+    postgres.promote();
+    postgres.psql("postgres", insert);
+    assert_eq!(postgres.psql("postgres", "SELECT sum(value) FROM kept"), "15");
+}
+
+#[test]
+fn the_shared_instance_is_one_and_gives_each_test_a_database() {
+    let (one, other) = (Postgres::shared(), Postgres::shared());
+    assert_eq!(one.process_id(), other.process_id());
+    let (first, second) = (one.create_database(), other.create_database());
+    assert_ne!(first, second);
+    let name = |url: &str| url.rsplit('/').next().expect("a name").to_owned();
+    one.psql(&name(&first), "CREATE TABLE mine (value int)");
+    one.psql(&name(&second), "CREATE TABLE mine (value int)");
+    assert_eq!(one.psql(&name(&first), "SHOW server_encoding"), "UTF8");
+    assert_eq!(one.psql(&name(&first), "SHOW max_connections"), "200");
+}
+
+#[test]
+fn with_a_password_nobody_gets_in_without() {
+    let password = Some("a-password".to_owned());
+    let postgres = Postgres::start(PostgresOptions { password, ..Default::default() });
+    assert_eq!(postgres.psql("postgres", "SELECT 1"), "1");
+    let rules = "SELECT DISTINCT auth_method FROM pg_hba_file_rules";
+    assert_eq!(postgres.psql("postgres", rules), "scram-sha-256");
+    assert!(postgres.url().starts_with("postgres://goat:a-password@127.0.0.1:"));
+}
+
+#[test]
+fn with_tls_connections_are_encrypted_and_others_refused() {
+    let postgres = Postgres::start(PostgresOptions { tls: true, ..Default::default() });
+    let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    assert_eq!(postgres.psql("postgres", encrypted), "t");
+    let rules = "SELECT DISTINCT type FROM pg_hba_file_rules";
+    assert_eq!(postgres.psql("postgres", rules), "hostssl");
+    assert!(postgres.authority().expect("it has one").exists());
+}
+
+#[test]
+fn options_reach_the_server() {
+    let settings = vec!["max_connections = 33".to_owned()];
+    let postgres =
+        Postgres::start(PostgresOptions { durable: true, settings, ..Default::default() });
+    assert_eq!(postgres.psql("postgres", "SHOW fsync"), "on");
+    assert_eq!(postgres.psql("postgres", "SHOW max_connections"), "33");
+    assert_eq!(Postgres::shared().psql("postgres", "SHOW fsync"), "off");
 }
