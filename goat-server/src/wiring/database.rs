@@ -25,8 +25,8 @@ const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
 pub(super) enum Database {
     /// A file.
     Sqlite { path: PathBuf, database: SqliteDatabase },
-    /// A server, and how it is reached by those who need more time than a call has.
-    Postgres { database: PostgresDatabase, options: PostgresOptions, patience: Duration },
+    /// A server, and how long a call to it may take.
+    Postgres { database: PostgresDatabase, patience: Duration },
 }
 
 impl Database {
@@ -40,8 +40,7 @@ impl Database {
             settings::Database::Postgres(url) => {
                 let options = postgres_options(settings, url);
                 let database = PostgresDatabase::open(&options).map_err(named)?;
-                let patience = settings.store_timeout;
-                Ok(Self::Postgres { database, options, patience })
+                Ok(Self::Postgres { database, patience: settings.store_timeout })
             }
         }
     }
@@ -73,16 +72,8 @@ impl Database {
     ) -> Result<Vec<&'static str>, Failure> {
         match self {
             Self::Sqlite { database, .. } => Ok(database.migrate(options).await?),
-            Self::Postgres { options: reached, .. } => {
-                let slow = PostgresOptions {
-                    connections: 1,
-                    statement_timeout: MIGRATE_WITHIN,
-                    ..reached.clone()
-                };
-                let database = PostgresDatabase::open(&slow).map_err(named)?;
-                let migrated = within(MIGRATE_WITHIN, database.migrate(options)).await;
-                database.close().await;
-                migrated
+            Self::Postgres { database, .. } => {
+                within(MIGRATE_WITHIN, database.migrate(options)).await
             }
         }
     }

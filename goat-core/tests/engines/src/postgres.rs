@@ -164,12 +164,8 @@ impl Postgres {
     /// # Panics
     /// Where it does not run.
     pub fn kill(&self) {
-        let id = self.keeper.id().expect("it runs");
-        // A stopped server starts no further processes while the present ones are counted.
-        self.keeper.signal("STOP", &[id]);
-        wait_until("the server is stopped", DEATH, || {
-            process::find(id).is_none_or(|server| server.is_stopped())
-        });
+        // Held, it starts no further processes while the present ones are counted.
+        let id = self.keeper.hold();
         let mut doomed = process::children_of(id);
         doomed.push(id);
         self.keeper.signal("KILL", &doomed);

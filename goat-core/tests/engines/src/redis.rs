@@ -166,7 +166,7 @@ impl Redis {
     /// # Panics
     /// Where it does not run.
     pub fn freeze(&self) {
-        self.keeper.signal("STOP", &[self.keeper.id().expect("it runs")]);
+        self.keeper.hold();
     }
 
     /// Ends what [`Redis::freeze`] began.
@@ -174,7 +174,8 @@ impl Redis {
     /// # Panics
     /// Where it does not run.
     pub fn thaw(&self) {
-        self.keeper.signal("CONT", &[self.keeper.id().expect("it runs")]);
+        let id = self.keeper.id().expect("it runs");
+        self.keeper.signal("CONT", &[id]);
     }
 
     /// Starts it again after [`Redis::stop`] or [`Redis::kill`]: same port, with the data that its

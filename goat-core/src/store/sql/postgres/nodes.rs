@@ -49,15 +49,12 @@ impl PostgresDatabase {
         strange: StrangeKeys,
     ) -> Result<Vec<String>> {
         let noted = async {
-            let mut transaction = self.pools.begin().await?;
+            let mut link = self.pools.begin().await?;
             // ATOMIC: nobody else notes between the look and the commit.
-            sqlx::query("LOCK TABLE goat_signing_keys IN SHARE ROW EXCLUSIVE MODE")
-                .execute(&mut *transaction)
-                .await?;
+            link.run("LOCK TABLE goat_signing_keys IN SHARE ROW EXCLUSIVE MODE").await?;
             let others =
                 concat!("SELECT id FROM goat_signing_keys WHERE noted_at > ", now!(), " - $1");
-            let others =
-                sqlx::query(others).bind(milliseconds(lately)).fetch_all(&mut *transaction).await?;
+            let others = link.all(sqlx::query(others).bind(milliseconds(lately))).await?;
             let others: Vec<String> =
                 others.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
             let unknown: Vec<String> =
@@ -65,23 +62,15 @@ impl PostgresDatabase {
             if strange == StrangeKeys::Refuse && !unknown.is_empty() {
                 return Ok(unknown);
             }
-            sqlx::query(concat!(
-                "DELETE FROM goat_signing_keys WHERE noted_at < ",
-                now!(),
-                " - $1"
-            ))
-            .bind(milliseconds(KEPT))
-            .execute(&mut *transaction)
-            .await?;
-            sqlx::query(concat!(
+            let old = concat!("DELETE FROM goat_signing_keys WHERE noted_at < ", now!(), " - $1");
+            link.execute(sqlx::query(old).bind(milliseconds(KEPT))).await?;
+            let note = concat!(
                 "INSERT INTO goat_signing_keys (id, noted_at) VALUES ($1, ",
                 now!(),
                 ") ON CONFLICT (id) DO UPDATE SET noted_at = excluded.noted_at"
-            ))
-            .bind(keys.signing_key())
-            .execute(&mut *transaction)
-            .await?;
-            transaction.commit().await?;
+            );
+            link.execute(sqlx::query(note).bind(keys.signing_key())).await?;
+            link.commit().await?;
             Ok::<_, Failure>(unknown)
         };
         Ok(noted.await.map_err(at("note_signing_key"))?)

@@ -22,8 +22,11 @@ impl PostgresDatabase {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if it does not answer.
     pub async fn version(&self) -> Result<String> {
         const VERSION: &str = "SELECT CAST(current_setting('server_version_num') AS INTEGER) AS n";
-        let asked = async { sqlx::query(VERSION).fetch_one(&self.pools.read).await?.try_get("n") };
-        let number: i32 = asked.await.map_err(refused)?;
+        let asked = async {
+            let row = self.pools.read().await?.one(sqlx::query(VERSION)).await?;
+            Ok::<i32, Failure>(row.try_get("n")?)
+        };
+        let number = asked.await.map_err(refused)?;
         // From 10 on, the last four digits are the minor version.
         let version = format!("{}.{}", number / 10_000, number % 10_000);
         if number < OLDEST {
@@ -37,18 +40,15 @@ impl PostgresDatabase {
 
 /// What a start cannot get past is told from what may pass. While it runs, either is unavailable:
 /// a password that was changed at the server may be changed back.
-fn refused(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(|error| error.code().map(String::from));
+fn refused(failure: Failure) -> Error {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
     // Log-in and database name, and the right to connect.
-    let is_final = code.is_some_and(|code| {
+    let is_final = failure.code().is_some_and(|code| {
         matches!(code.get(..2), Some("28" | "3D")) || code == INSUFFICIENT_PRIVILEGE
     });
-    let failure = Failure::from(error);
     if is_final {
         return Error::configuration("the server refuses the connection")
             .with_source(failure.into_cause());
     }
     at("version")(failure).into()
 }
-
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
