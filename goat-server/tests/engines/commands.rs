@@ -1,0 +1,1 @@
+//! `check` and `user …` on PostgreSQL and Redis.
