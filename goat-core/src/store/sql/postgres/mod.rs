@@ -8,6 +8,7 @@
 
 mod dialect;
 mod nodes;
+mod notices;
 mod server;
 
 #[path = "../database.rs"]
