@@ -8,10 +8,12 @@ mod failure;
 mod link;
 mod notices;
 mod options;
+mod server;
 
 use std::sync::Arc;
 
 pub use options::RedisOptions;
+pub use server::RedisServer;
 
 use self::link::{Again, Link};
 use crate::error::{Result, StoreError};
