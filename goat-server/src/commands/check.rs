@@ -34,6 +34,13 @@ impl Findings {
             Err(failure) => self.wrong.push(failure),
         }
     }
+
+    /// The same of what need not be.
+    fn note_some(&mut self, subject: &str, finding: Result<Option<String>, Failure>) {
+        if let Some(finding) = finding.transpose() {
+            self.note(subject, finding);
+        }
+    }
 }
 
 pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
@@ -41,23 +48,28 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     let mut findings = Findings::default();
     findings.note("settings", rules(settings));
     findings.note("token keys", token_keys(settings, &data));
-    match open(settings, &data).await {
+    let opened = open(settings, &data).await;
+    let redis = redis(settings).await;
+    match opened {
         Ok(Some(Opened { storage, database, schema })) => {
             let (observer, clock): (Arc<dyn Observer>, Arc<dyn Clock>) =
                 (Arc::new(NoObserver), Arc::new(SystemClock::start()));
-            let stores = storage.stores(settings, &observer, &clock);
+            let stores = storage.stores(settings, &observer, &clock).stores;
             findings.note("database", Ok(format!("{database}, {schema}")));
+            findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, Some(&stores)).await);
             findings.note("administrator", administrator(settings, Some(stores)).await);
             storage.close().await;
         }
         Ok(None) => {
             findings.note("database", Ok("not there yet; a start makes it".to_owned()));
+            findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, None).await);
             findings.note("administrator", administrator(settings, None).await);
         }
         Err(failure) => {
             findings.note("database", Err(failure));
+            findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, None).await);
         }
     }
@@ -132,6 +144,15 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
         }
         _ => Err(behind()),
     }
+}
+
+/// Redis, where there is one.
+async fn redis(settings: &Settings) -> Result<Option<String>, Failure> {
+    let found = wiring::reach_redis(&settings.storage).await?;
+    Ok(found.map(|(shown, warning)| match warning {
+        Some(warning) => format!("{shown}, but {warning}"),
+        None => shown,
+    }))
 }
 
 async fn pepper(

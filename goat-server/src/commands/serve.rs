@@ -131,6 +131,12 @@ impl Server {
         };
         let counters = Metrics::new();
         let wired = wiring::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
+        for warning in &wired.reached.warnings {
+            tracing::warn!("{warning}");
+        }
+        if wired.storage.is_shared() {
+            counters.follow(&wired.notices, wired.shared.clone());
+        }
         let administrator =
             first_administrator(&wired.goat, &settings.accounts, &settings.passwords, &wired.data)
                 .await?;

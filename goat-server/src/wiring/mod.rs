@@ -6,13 +6,16 @@
 
 mod database;
 mod keys;
+mod redis;
 mod storage;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use goat_core::event::Observer;
+use goat_core::notice::Notices;
 use goat_core::password::{GateLimits, PasswordPolicy};
+use goat_core::store::cached::SharedCache;
 use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::user::{SAMPLED_HASHES, UserStore};
 use goat_core::{Clock, Goat, Quota, SystemClock};
@@ -23,8 +26,9 @@ use crate::settings::{Settings, Signup};
 
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper};
+pub(crate) use redis::reach_redis;
 pub(crate) use storage::NOTE_EVERY;
-pub use storage::{Adoption, Reached, Storage};
+pub use storage::{Adoption, Kept, Reached, Storage};
 
 /// How many times as often as a client's address may try, an account may be tried from anywhere:
 /// few enough to guess nothing, and enough that shutting somebody out takes many addresses.
@@ -45,6 +49,10 @@ pub struct Wired {
     pub hashing: Hashing,
     /// What signs its tokens, and where that comes from.
     pub keys: (TokenKeys, KeySource),
+    /// What carries its notices.
+    pub notices: Arc<dyn Notices>,
+    /// What it remembers together with other nodes, where it does.
+    pub shared: Option<SharedCache>,
     users: Arc<dyn UserStore>,
 }
 
@@ -61,13 +69,13 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
     let reached = storage.reach().await?;
     storage.bring_up_to_date(settings.storage.migrate_on_start).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let stores = storage.stores(settings, &observer, &clock);
+    let Kept { stores, shared } = storage.stores(settings, &observer, &clock);
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
     // with it, so of two starts at once the later one finds the pepper of what it has seen.
     let hashes = stores.users.sample_hashes(SAMPLED_HASHES).await?;
     let hashing = password_hasher(&settings.passwords, &data, &hashes)?;
     let keys = token_keys(&settings.tokens.keys, &data)?;
-    let users = Arc::clone(&stores.users);
+    let (users, notices) = (Arc::clone(&stores.users), Arc::clone(&stores.notices));
     let goat = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
@@ -77,7 +85,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
         .observer(observer)
         .build()?;
     goat.prepare().await?;
-    Ok(Wired { goat, storage, reached, data, hashing, keys, users })
+    Ok(Wired { goat, storage, reached, data, hashing, keys, notices, shared, users })
 }
 
 impl Wired {

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::event::Observer;
+use goat_core::limit::LimitStore;
+use goat_core::store::cached::SharedCache;
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::sql::{MigrateOptions, SchemaState, StrangeKeys};
 use goat_core::token::TokenKeys;
@@ -24,6 +26,7 @@ use crate::settings::{self, Settings, StorageSettings};
 
 use super::KeySource;
 use super::database::Database;
+use super::redis::{Answered, Redis};
 
 /// Whether goat may set up its tables beside those of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +44,24 @@ pub struct Reached {
     pub database: String,
     /// Redis, where there is one.
     pub redis: Option<String>,
+    /// What is wrong with how they are run, though they can be used.
+    pub warnings: Vec<String>,
+}
+
+/// The stores that a goat is built on, and what is between them and it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The stores.
+    pub stores: Stores,
+    /// What nodes remember together, where they do.
+    pub shared: Option<SharedCache>,
 }
 
 /// An open database, and Redis where there is one.
 #[derive(Clone, Debug)]
 pub struct Storage {
     database: Database,
+    redis: Option<Redis>,
 }
 
 impl Storage {
@@ -62,7 +77,8 @@ impl Storage {
         {
             data.create()?;
         }
-        Ok(Self { database: Database::open(settings).await? })
+        let redis = settings.redis.as_ref().map(|urls| Redis::open(settings, urls)).transpose()?;
+        Ok(Self { database: Database::open(settings).await?, redis })
     }
 
     /// Asks all of it whether it is there and can be used.
@@ -71,12 +87,37 @@ impl Storage {
     ///
     /// Of each that does not answer in time, lets nobody in, or is too old.
     pub async fn reach(&self) -> Result<Reached, Failure> {
-        Ok(Reached { database: self.reach_database().await?, redis: None })
+        let (database, redis) = tokio::join!(self.reach_database(), self.reach_redis());
+        match (database, redis) {
+            (Ok(database), Ok(redis)) => {
+                let (redis, warning) =
+                    redis.map(|redis| (redis.shown, redis.warning)).unzip();
+                Ok(Reached { database, redis, warnings: warning.flatten().into_iter().collect() })
+            }
+            (database, redis) => {
+                let failures = [database.err(), redis.err()].into_iter().flatten().collect();
+                Failure::all(failures)?;
+                Err(Failure::new("nothing was reached"))
+            }
+        }
     }
 
     /// The same of the database alone; answers what the operator knows it as.
     pub(crate) async fn reach_database(&self) -> Result<String, Failure> {
         self.database.reach().await
+    }
+
+    async fn reach_redis(&self) -> Result<Option<Answered>, Failure> {
+        match &self.redis {
+            Some(redis) => redis.reach().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether other nodes may stand on the same state.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.redis.is_some() || matches!(self.database, Database::Postgres { .. })
     }
 
     /// How the schema stands to this version.
@@ -152,16 +193,47 @@ impl Storage {
         }
     }
 
-    /// The stores that stand on it. Each call has its time, and is reported to the observer.
+    /// The stores that stand on it.
+    ///
+    /// From the inside out: each store; a watch around it, which bounds the time of each call and
+    /// reports it; and around both, the second level of what is remembered, which asks Redis before
+    /// it asks the database. So what Redis answers is not counted as the database's, and a Redis that
+    /// is slow costs no call to the database its time.
     #[must_use]
     pub fn stores(
         &self,
         settings: &Settings,
         observer: &Arc<dyn Observer>,
         clock: &Arc<dyn Clock>,
-    ) -> Stores {
-        let stores = self.database.stores(Arc::new(MemoryLimits::new(settings.limits.keys)));
-        stores.watched(settings.storage.store_timeout, Arc::clone(observer), Arc::clone(clock))
+    ) -> Kept {
+        let staleness = settings.sessions.cache_staleness;
+        let timeout = settings.storage.store_timeout;
+        let limits: Arc<dyn LimitStore> = match &self.redis {
+            Some(redis) => redis.database.limits(),
+            None => Arc::new(MemoryLimits::new(settings.limits.keys)),
+        };
+        let mut stores = self.database.stores(limits);
+        match (&self.redis, &self.database) {
+            (Some(redis), _) => {
+                stores.sessions = redis.database.sessions();
+                stores.notices = redis.database.notices(staleness);
+            }
+            (None, Database::Postgres { database, .. }) => {
+                stores.notices = database.notices(staleness);
+            }
+            // Whoever reads the file is in this process, or has no server that runs beside it.
+            (None, Database::Sqlite { .. }) => {}
+        }
+        let stores = stores.watched(timeout, Arc::clone(observer), Arc::clone(clock));
+        match (&self.redis, &self.database) {
+            (Some(redis), Database::Postgres { .. }) => {
+                let shelf = redis.database.shelf();
+                let (stores, shared) = stores.cached(shelf, staleness, Arc::clone(clock));
+                Kept { stores, shared: Some(shared) }
+            }
+            // A file of this machine is nearer than Redis.
+            _ => Kept { stores, shared: None },
+        }
     }
 
     /// Notes with which key this node signs, and answers the ids of keys that others on the same
