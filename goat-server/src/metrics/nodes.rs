@@ -112,11 +112,9 @@ impl Nodes {
             registry.register(name, help, family);
         };
         register("goat_shared_cache_hits", "Questions that Redis answered", |counts| counts.hits);
-        register(
-            "goat_shared_cache_misses",
-            "Questions that went on to the database",
-            |counts| counts.misses,
-        );
+        register("goat_shared_cache_misses", "Questions that went on to the database", |counts| {
+            counts.misses
+        });
         register(
             "goat_shared_cache_failures",
             "Calls of Redis for what is remembered that failed",

@@ -90,8 +90,7 @@ impl Storage {
         let (database, redis) = tokio::join!(self.reach_database(), self.reach_redis());
         match (database, redis) {
             (Ok(database), Ok(redis)) => {
-                let (redis, warning) =
-                    redis.map(|redis| (redis.shown, redis.warning)).unzip();
+                let (redis, warning) = redis.map(|redis| (redis.shown, redis.warning)).unzip();
                 Ok(Reached { database, redis, warnings: warning.flatten().into_iter().collect() })
             }
             (database, redis) => {
@@ -225,15 +224,8 @@ impl Storage {
             (None, Database::Sqlite { .. }) => {}
         }
         let stores = stores.watched(timeout, Arc::clone(observer), Arc::clone(clock));
-        match (&self.redis, &self.database) {
-            (Some(redis), Database::Postgres { .. }) => {
-                let shelf = redis.database.shelf();
-                let (stores, shared) = stores.cached(shelf, staleness, Arc::clone(clock));
-                Kept { stores, shared: Some(shared) }
-            }
-            // A file of this machine is nearer than Redis.
-            _ => Kept { stores, shared: None },
-        }
+        // A file of this machine is nearer than Redis. // SHELF
+        Kept { stores, shared: None }
     }
 
     /// Notes with which key this node signs, and answers the ids of keys that others on the same

@@ -5,18 +5,24 @@
 //! Scripts go by the server's clock, so that nodes whose clocks differ agree.
 
 mod failure;
+mod limits;
 mod link;
 mod notices;
 mod options;
 mod server;
+mod sessions;
 
 use std::sync::Arc;
 
 pub use options::RedisOptions;
 pub use server::RedisServer;
 
+use self::limits::RedisLimits;
 use self::link::{Again, Link};
+use self::sessions::RedisSessions;
 use crate::error::{Result, StoreError};
+use crate::limit::LimitStore;
+use crate::session::SessionStore;
 
 /// A Redis, and the stores that it keeps. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -42,6 +48,21 @@ impl RedisDatabase {
         let link = Link::new(options)?;
         let prefix = Arc::from(options.prefix.as_str());
         Ok(Self { keeper: Keeper { link, prefix, is_callers_clock: options.is_callers_clock } })
+    }
+
+    /// Sessions, one hash a user. They last as long as this Redis keeps them.
+    #[must_use]
+    pub fn sessions(&self) -> Arc<dyn SessionStore> {
+        Arc::new(RedisSessions::new(self.keeper.clone()))
+    }
+
+    /// Limits, which all nodes count together: an exact log a key and quota.
+    ///
+    /// This process remembers who is refused until when, so that a flood of refused calls costs
+    /// Redis nothing. All callers of one such store must therefore read the same stopwatch.
+    #[must_use]
+    pub fn limits(&self) -> Arc<dyn LimitStore> {
+        Arc::new(RedisLimits::new(self.keeper.clone()))
     }
 
     /// Whether Redis answers and serves.
