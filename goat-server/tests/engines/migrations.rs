@@ -30,11 +30,8 @@ fn ten_migrations_at_once_are_one() {
     let kept = psql(&database, "SELECT count(*) FROM goat_migrations");
     assert_eq!(kept.trim().parse::<usize>().expect("a number"), steps, "{said:?}");
     assert!(steps > 0);
-    for (step, count) in [("initial", 1)] {
-        let line = format!("migrated: {step}");
-        let lines = said.iter().flat_map(|said| said.lines());
-        assert_eq!(lines.filter(|one| **one == line).count(), count, "{said:?}");
-    }
+    let lines = said.iter().flat_map(|said| said.lines());
+    assert_eq!(lines.filter(|line| *line == "migrated: initial").count(), 1, "{said:?}");
     let again = bare(&database).run_well(&["migrate"], "");
     assert_eq!(again, "the schema is up to date already\n");
 }

@@ -1,12 +1,15 @@
 //! Starts on PostgreSQL: several at once, with secrets that differ, and those that are refused.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use goat_engines::{Postgres, PostgresOptions};
+use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
 use crate::process::Site;
-use crate::support::{PEPPER, TOKEN_SECRET, bare, database, node};
+use crate::support::{PEPPER, TOKEN_SECRET, bare, database, node, node_with};
 
 const CANARY: &str = "canary7Zp2";
 
@@ -140,11 +143,103 @@ fn a_database_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
 /// O1: it takes the connection and then says nothing.
 #[test]
 fn a_database_that_says_nothing_is_a_sentence_in_time_and_may_pass() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:{port}/goat");
     let sentence = refused(&node(&url), 1);
     assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not answer: "), "{sentence}");
+}
+
+/// O1.
+#[test]
+fn a_redis_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let database = database();
+    for urls in [
+        format!("redis://:{CANARY}@127.0.0.1:1"),
+        format!("redis://:{CANARY}@127.0.0.1:1,redis://:{CANARY}@127.0.0.1:2"),
+        format!("redis://:{CANARY}@127.0.0.1:{port}"),
+    ] {
+        let sentence = refused(&node_with(&database, &urls), 1);
+        assert!(sentence.starts_with("REDIS_URL: Redis does not answer: "), "{sentence}");
+    }
+    // Both engines at once are told at once.
+    let site = node_with("postgres://goat@127.0.0.1:1/goat", "redis://127.0.0.1:1");
+    let messages = site.run(&["serve"]).messages();
+    let starts: Vec<_> = messages.iter().filter_map(|text| text.split(':').next()).collect();
+    assert_eq!(starts, ["DATABASE_URL", "REDIS_URL"], "{messages:?}");
+}
+
+#[test]
+fn what_another_try_does_not_help_with_redis_is_told_from_what_may_pass() {
+    let options = RedisOptions { password: Some("right".to_owned()), ..Default::default() };
+    let redis = Redis::start(options);
+    let database = database();
+    let port = redis.port();
+    for urls in [
+        format!("redis://:{CANARY}@127.0.0.1:{port}"),
+        format!("redis://{CANARY}:{CANARY}@127.0.0.1:{port}"),
+        format!("redis://127.0.0.1:{port}"),
+    ] {
+        let sentence = refused(&node_with(&database, &urls), 78);
+        let expected = "REDIS_URL: the server refuses the user or the password";
+        assert!(sentence.starts_with(expected), "{sentence}");
+    }
+    for urls in [
+        format!("http://:{CANARY}@127.0.0.1:{port}"),
+        format!("redis://:{CANARY}@127.0.0.1:port"),
+        format!("redis://:{CANARY}@127.0.0.1:{port}?databse=1"),
+        format!("redis://:{CANARY}@127.0.0.1:{port},http://{CANARY}"),
+    ] {
+        let sentence = refused(&node_with(&database, &urls), 78);
+        assert!(sentence.starts_with("REDIS_URL: "), "{sentence}");
+    }
+    let site = node_with(&database, &redis.url());
+    let (server, _) = site.serve();
+    server.stop();
+}
+
+/// Speaks for a server that is as old as nothing that is installed anywhere.
+fn old_redis() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().expect("a copy")).lines();
+                // A command is an array of texts, each after a line with its length.
+                while let Some(Ok(count)) = lines.next() {
+                    let count = count[1..].parse().expect("a count");
+                    let mut words = (0..count).map(|_| {
+                        let _length = lines.next();
+                        lines.next().expect("a word").expect("text")
+                    });
+                    let name = words.next().expect("a name").to_ascii_uppercase();
+                    words.for_each(drop);
+                    let info = "redis_version:5.0.14\r\nredis_mode:standalone\r\nrole:master\r\n";
+                    let answer = match name.as_str() {
+                        "INFO" => format!("${}\r\n{info}\r\n", info.len()),
+                        "ROLE" => "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_owned(),
+                        "GET" => "$-1\r\n".to_owned(),
+                        _ => "+OK\r\n".to_owned(),
+                    };
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_redis_that_is_too_old_is_refused() {
+    let url = format!("redis://{}", old_redis());
+    let sentence = refused(&node_with(&database(), &url), 78);
+    assert!(sentence.contains("Redis 5.0.14, and goat needs Redis 6.0 or later"), "{sentence}");
 }
 
 #[test]

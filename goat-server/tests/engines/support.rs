@@ -28,9 +28,30 @@ pub(crate) fn node(database: &str) -> Site {
     UNLIMITED.into_iter().fold(site, |site, (name, value)| site.with(name, value))
 }
 
+/// A node of this database and Redis.
+pub(crate) fn node_with(database: &str, redis: &str) -> Site {
+    node(database).with("REDIS_URL", redis)
+}
+
 /// The same without any secret, and as shipped.
 pub(crate) fn bare(database: &str) -> Site {
     Site::new().with("DATABASE_URL", database)
+}
+
+/// How soon another node obeys, on a machine that is busy with tests: far sooner than what it
+/// remembers would end by itself where [`REMEMBERS`] is set.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
+
+/// So long that only a notice brings a change to another node while a test waits.
+pub(crate) const REMEMBERS: (&str, &str) = ("GOAT_SESSION_CACHE_STALENESS", "60s");
+
+/// Waits until something holds, and sees to it that this is soon.
+pub(crate) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < SOON, "{what}: not within {SOON:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Waits until something holds, for as long as anything may take.
@@ -111,11 +132,16 @@ impl Node {
         self.0.call("GET", "/api/health", None, None).expect("an answer").status
     }
 
-    /// The value of a series, which is zero where it is not there.
-    pub(crate) fn metric(self, name: &str) -> f64 {
+    /// Waits until it hears notices, so that it remembers what it has read.
+    pub(crate) fn wait_until_it_hears(self) {
+        wait_until("it hears", || self.series("goat_notices_deaf") == Some(0.0));
+    }
+
+    /// The value of a series, if it is there.
+    pub(crate) fn series(self, name: &str) -> Option<f64> {
         let answer = self.0.call("GET", "/api/metrics", None, None).expect("an answer");
         let value = answer.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().expect("a number"))
+        value.map(|value| value.parse().expect("a number"))
     }
 }
 
