@@ -23,7 +23,7 @@ pub struct PostgresOptions {
     /// Waits for the disk at every commit. A killed process needs it not, since what was written is
     /// the system's; a loss of power and a measurement do.
     pub durable: bool,
-    /// Asks for this password (SCRAM) instead of trusting everybody.
+    /// Asks for this password (SCRAM) instead of trusting everybody; of letters, digits and dashes.
     pub password: Option<String>,
     /// Takes connections by TLS only, with a certificate of [`Postgres::authority`].
     pub tls: bool,
