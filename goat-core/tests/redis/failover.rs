@@ -61,14 +61,31 @@ async fn a_master_that_becomes_a_replica_is_unavailable_until_it_is_one_again() 
     works(&database).await;
     let session = made(&database.sessions()).await;
     tokio::task::block_in_place(|| redis.replica_of(&other));
+    let sessions = database.sessions();
+    assert!(!is_there(sessions.create(&session, 9).await));
     for _ in 0..20 {
-        let sessions = database.sessions();
         assert!(!is_there(sessions.rotate(&rotation(&session, Duration::ZERO)).await));
-        assert!(!is_there(sessions.end(session.user, session.id).await));
+        assert!(!is_there(sessions.find(session.user, session.id).await));
     }
     assert_eq!(redis.cli(&["REPLICAOF", "NO", "ONE"]), "OK");
     recovered(&database).await;
     works(&database).await;
+}
+
+/// Reads are not refused by a replica, but what it has is of the past: it is noticed within a second
+/// or so that it is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_the_master_is_not_read_for_long() {
+    let start = || Redis::start(goat_engines::RedisOptions::default());
+    let (redis, other) = (start(), start());
+    let database = hasty(&redis.url());
+    let session = made(&database.sessions()).await;
+    tokio::task::block_in_place(|| redis.replica_of(&other));
+    let begun = std::time::Instant::now();
+    while is_there(database.sessions().find(session.user, session.id).await) {
+        assert!(begun.elapsed() < Duration::from_secs(3), "a replica is read for ever");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The same where both are named: the other one is found.
