@@ -15,14 +15,33 @@ run: ## Start the server on its embedded default, at http://127.0.0.1:8080
 
 .PHONY: test
 test: test-tools ## Run every test; gets what they need and the machine lacks
-	$(CARGO) test --locked --workspace --all-features
+	env -u DATABASE_URL -u REDIS_URL $(CARGO) test --locked --workspace --all-features
 
-# The session of README.md is run as it stands there, so it needs what it names.
+# Prints the Debian packages that the tests need and the machine lacks. Debian keeps PostgreSQL's own
+# programs outside PATH, and a program named postgres may be a stub.
+define LACKING
+	for program in bash curl openssl; do command -v $$program >/dev/null || echo $$program; done; \
+	PATH=$$PATH:/usr/sbin; command -v pgbouncer >/dev/null || echo pgbouncer; \
+	{ command -v redis-server || command -v valkey-server; } >/dev/null \
+	  && { command -v redis-cli || command -v valkey-cli; } >/dev/null || echo redis-server; \
+	for server in $$(command -v postgres) /usr/lib/postgresql/*/bin/postgres; do \
+	  folder=$$(dirname "$$(readlink -f "$$server")"); \
+	  for program in postgres initdb psql; do "$$folder/$$program" --version || break; done \
+	    2>/dev/null | grep -q '^psql' && break; \
+	  false; \
+	done || echo postgresql
+endef
+
+# The tests start private engines at free ports; what a package starts by itself is never used. The
+# session of README.md is run as it stands there, so it needs what it names.
 .PHONY: test-tools
 test-tools:
-	@command -v bash >/dev/null && command -v curl >/dev/null \
-	  || { apt-get update -qq && apt-get install -y -qq bash curl; } \
-	  || { echo "please install bash and curl: a test runs the README's session with them" >&2; exit 1; }
+	@lacking=$$($(LACKING)); [ -z "$$lacking" ] || { \
+	  [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$lacking; \
+	}; \
+	lacking=$$($(LACKING)); [ -z "$$lacking" ] \
+	  || { echo "please install what the tests need:" $$lacking >&2; exit 1; }
 
 .PHONY: build
 build: ## Build the server for production: target/release/goat-server

@@ -4,22 +4,28 @@
 //! of one user, and all of one limit's key, share a hash tag, so that every script touches one slot.
 //! Scripts go by the server's clock, so that nodes whose clocks differ agree.
 
+mod cached;
 mod failure;
 mod limits;
 mod link;
+mod notices;
 mod options;
+mod server;
 mod sessions;
 
 use std::sync::Arc;
 
 pub use options::RedisOptions;
+pub use server::RedisServer;
 
+use self::cached::RedisShelf;
 use self::limits::RedisLimits;
 use self::link::{Again, Link};
 use self::sessions::RedisSessions;
 use crate::error::{Result, StoreError};
 use crate::limit::LimitStore;
 use crate::session::SessionStore;
+use crate::store::cached::Shelf;
 
 /// A Redis, and the stores that it keeps. Clones share the connections.
 ///
@@ -73,6 +79,12 @@ impl RedisDatabase {
     #[must_use]
     pub fn limits(&self) -> Arc<dyn LimitStore> {
         Arc::new(RedisLimits::new(self.keeper.clone()))
+    }
+
+    /// What nodes remember together of users and roles; for [`Stores::cached`](crate::Stores::cached).
+    #[must_use]
+    pub fn shelf(&self) -> Arc<dyn Shelf> {
+        Arc::new(RedisShelf::new(self.keeper.clone()))
     }
 
     /// Whether Redis answers and serves.

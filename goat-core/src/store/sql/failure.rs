@@ -47,7 +47,20 @@ impl Failure {
         } else {
             StoreError::broken(operation)
         };
-        error.with_source(Cause(self.tellable()))
+        error.with_source(self.into_cause())
+    }
+
+    /// The database's code, where it was the database that refused.
+    pub(super) fn code(&self) -> Option<String> {
+        match self {
+            Self::Driver(sqlx::Error::Database(error)) => error.code().map(String::from),
+            _ => None,
+        }
+    }
+
+    /// The failure without values, for an error that is not a store's.
+    pub(super) fn into_cause(self) -> Cause {
+        Cause(self.tellable())
     }
 
     fn tellable(self) -> String {
@@ -55,6 +68,15 @@ impl Failure {
             Self::Row(column) => format!("column {column} holds what goat never writes"),
             Self::Driver(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default().into_owned();
+                // PostgreSQL's "invalid SQL statement name" and "duplicate prepared statement".
+                if matches!(code.as_str(), "26000" | "42P05") {
+                    return format!(
+                        "database error {code}: prepared statements do not stay where they are \
+                         made; a pooler in transaction mode has to carry them (PgBouncer from 1.21, \
+                         max_prepared_statements), or statement-cache-capacity=0 in the URL does \
+                         without them"
+                    );
+                }
                 match error.constraint() {
                     Some(constraint) => format!("database error {code} at {constraint}"),
                     // Data exceptions and broken constraints (SQL:2016 classes 22 and 23) quote
@@ -75,7 +97,7 @@ impl Failure {
 
 /// What lies beneath a store's error, without values.
 #[derive(Debug)]
-struct Cause(String);
+pub(super) struct Cause(String);
 
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

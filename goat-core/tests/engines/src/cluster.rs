@@ -7,6 +7,9 @@ use crate::keeper::wait_until;
 use crate::port;
 use crate::redis::{Redis, RedisOptions};
 
+/// As many as every cluster has.
+const SLOTS: usize = 16_384;
+
 /// How long the nodes may take to agree.
 const AGREEMENT: Duration = Duration::from_secs(30);
 
@@ -44,12 +47,7 @@ impl RedisCluster {
         options.settings.extend(settings.map(str::to_owned));
         let start = || Redis::start_at(options.clone(), port::free_with_bus, false);
         let nodes: Vec<Redis> = (0..3).map(|_| start()).collect();
-        let addresses: Vec<String> =
-            nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
-        let mut words = vec!["--cluster", "create"];
-        words.extend(addresses.iter().map(String::as_str));
-        words.extend(["--cluster-replicas", "0", "--cluster-yes"]);
-        nodes[0].cli(&words);
+        join(&nodes);
         for node in &nodes {
             wait_until("the cluster is whole", AGREEMENT, || {
                 node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
@@ -66,5 +64,24 @@ impl RedisCluster {
     /// URL of each node.
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(Redis::url).collect()
+    }
+}
+
+/// Gives each node its share of the slots and introduces all to each other. `redis-cli --cluster
+/// create` does the same and sleeps in between.
+fn join(nodes: &[Redis]) {
+    for (turn, node) in nodes.iter().enumerate() {
+        let share = SLOTS * turn / nodes.len()..SLOTS * (turn + 1) / nodes.len();
+        let slots: Vec<String> = share.map(|slot| slot.to_string()).collect();
+        let mut command = vec!["CLUSTER", "ADDSLOTS"];
+        command.extend(slots.iter().map(String::as_str));
+        assert_eq!(node.cli(&command), "OK");
+        assert_eq!(node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(turn + 1).to_string()]), "OK");
+    }
+    for (turn, node) in nodes.iter().enumerate() {
+        for other in &nodes[turn + 1..] {
+            let meet = ["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()];
+            assert_eq!(node.cli(&meet), "OK");
+        }
     }
 }

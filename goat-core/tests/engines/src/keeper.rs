@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::account::Account;
+use crate::process;
 
 const SCRIPT: &str = include_str!("keeper.sh");
 
@@ -138,7 +139,17 @@ impl Keeper {
         self.runs().then(|| self.state().engine).flatten()
     }
 
-    /// Sends a signal to the processes named.
+    /// Holds the engine's first process still, and waits until it is; its id.
+    pub(crate) fn hold(&self) -> u32 {
+        let id = self.id().expect("the engine runs");
+        self.signal("STOP", &[id]);
+        wait_until("the engine is held", PATIENCE, || {
+            process::find(id).is_none_or(|process| process.is_stopped())
+        });
+        id
+    }
+
+    /// Sends a signal to the processes named, without waiting for its effect.
     pub(crate) fn signal(&self, name: &str, ids: &[u32]) {
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         self.state().order(&format!("signal {name} {}", ids.join(" ")));

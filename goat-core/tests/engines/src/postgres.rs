@@ -23,7 +23,7 @@ pub struct PostgresOptions {
     /// Waits for the disk at every commit. A killed process needs it not, since what was written is
     /// the system's; a loss of power and a measurement do.
     pub durable: bool,
-    /// Asks for this password (SCRAM) instead of trusting everybody.
+    /// Asks for this password (SCRAM) instead of trusting everybody; of letters, digits and dashes.
     pub password: Option<String>,
     /// Takes connections by TLS only, with a certificate of [`Postgres::authority`].
     pub tls: bool,
@@ -164,12 +164,8 @@ impl Postgres {
     /// # Panics
     /// Where it does not run.
     pub fn kill(&self) {
-        let id = self.keeper.id().expect("it runs");
-        // A stopped server starts no further processes while the present ones are counted.
-        self.keeper.signal("STOP", &[id]);
-        wait_until("the server is stopped", DEATH, || {
-            process::find(id).is_none_or(|server| server.is_stopped())
-        });
+        // Held, it starts no further processes while the present ones are counted.
+        let id = self.keeper.hold();
         let mut doomed = process::children_of(id);
         doomed.push(id);
         self.keeper.signal("KILL", &doomed);

@@ -47,10 +47,20 @@ fn send(client: &mut TcpStream, text: &str) {
     client.write_all(text.as_bytes()).expect("it can be sent");
 }
 
+/// A read with a limit can be interrupted by any signal.
+fn read(client: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match client.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            ended => return ended,
+        }
+    }
+}
+
 /// The answer, empty where the connection was cut.
 fn receive(client: &mut TcpStream) -> String {
     let mut buffer = [0; 100];
-    match client.read(&mut buffer) {
+    match read(client, &mut buffer) {
         Ok(size) => String::from_utf8_lossy(&buffer[..size]).into_owned(),
         Err(error) if error.kind() == ErrorKind::ConnectionReset => String::new(),
         Err(error) => panic!("neither answer nor end: {error}"),
@@ -64,7 +74,7 @@ fn ask(client: &mut TcpStream, text: &str) -> String {
 
 fn hears_nothing(client: &mut TcpStream) -> bool {
     client.set_read_timeout(Some(SILENCE)).expect("a limit");
-    let heard = client.read(&mut [0; 100]);
+    let heard = read(client, &mut [0; 100]);
     client.set_read_timeout(Some(LIMIT)).expect("a limit");
     heard.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Cut;
 
-/// What is broken, or will be at a message that is named by its number.
+/// What is broken, or will be at a message that is named by its number, which comes once.
 #[derive(Clone, Copy)]
 pub(super) enum Fault {
     None,
@@ -71,7 +71,6 @@ impl Rules {
         self.count += u64::from(counts);
         match self.fault {
             Fault::CutAt(at, place) if counts && self.count == at => {
-                self.fault = Fault::None;
                 self.struck = true;
                 match place {
                     Cut::BeforeForwarding => Fate::Cut,

@@ -1,0 +1,199 @@
+//! Behind a pooler in transaction mode, which gives every transaction another connection: nothing
+//! that goat does may need the one from before, or change it for the next.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use goat_core::notice::{Listener, Notice, Notices};
+use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
+use goat_core::testing;
+use goat_engines::Postgres;
+
+use crate::support::{Patience, account, name, open, put, role};
+
+/// PgBouncer in transaction mode. It ends with this process, however that ends.
+struct Pooler {
+    /// A shell that ends the pooler when its own input ends.
+    keeper: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    /// With so many connections to the server.
+    fn start(server: &Postgres, connections: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let everybody = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), everybody).expect("the folder is ours");
+        // Whoever else takes the port meanwhile makes the pooler end, and then the test fails.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = free.local_addr().expect("its address").port();
+        drop(free);
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=goat\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = {connections}\n\
+             max_db_connections = {connections}\nmax_client_conn = 400\nlogfile = {}\n",
+            server.port(),
+            folder.path().join("log").display()
+        );
+        let path = folder.path().join("pgbouncer.ini");
+        std::fs::write(&path, settings).expect("the folder is ours");
+        // PgBouncer refuses to be root.
+        let script = "account=; [ \"$(id -u)\" = 0 ] && account='-u postgres'; \
+                      pgbouncer -q $account \"$1\" & read -r line; kill $!; wait";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "keeper"]).arg(&path).stdin(Stdio::piped());
+        let keeper = command.stdout(Stdio::null()).spawn().expect("a shell");
+        let patience = Patience::of(20);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(!patience.is_over(), "install pgbouncer 1.18 or later");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self { keeper, port, _folder: folder }
+    }
+
+    /// The URL of a database, by way of the pooler.
+    fn url(&self, direct: &str) -> String {
+        format!("postgres://goat@127.0.0.1:{}/{}", self.port, name(direct))
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().expect("the shell is ours");
+    }
+}
+
+/// Users, roles and sessions, side by side, over fewer connections than there are callers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
+    let server = Postgres::shared();
+    let pooler = Pooler::start(server, 4);
+    let url = pooler.url(&server.create_database());
+    let options = |url: &str| PostgresOptions {
+        connections: 20,
+        acquire_timeout: Duration::from_secs(30),
+        ..PostgresOptions::new(format!("{url}?statement-cache-capacity=0")).by_the_callers_clock()
+    };
+    let (database, node) = (open(&options(&url)).await, open(&options(&url)).await);
+    // What is over is purged whoever's it is, so that two suites of sessions do not share a place.
+    let another = open(&options(&pooler.url(&server.create_database()))).await;
+    let (users, sessions, alone) =
+        (database.users(), node.sessions(), another.sessions_without_users());
+    tokio::join!(
+        testing::users::conformance(&users),
+        testing::sessions::conformance(&sessions),
+        testing::sessions::conformance(&alone),
+    );
+    testing::roles::conformance(&database.roles()).await;
+    testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
+
+    // Whoever gets one of these connections next finds it as the server made it.
+    for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        for _ in 0..4 {
+            let mut command = Command::new("psql");
+            command.args(["-X", "-A", "-t", "-w", "-c", &format!("SHOW {setting}")]);
+            let said = command.arg(&url);
+            let said = said.output().expect("psql can be run");
+            assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "0", "{setting}: {said:?}");
+        }
+    }
+}
+
+/// Two clients who share a connection by turns prepare statements of the same name.
+#[tokio::test]
+async fn statements_that_a_pooler_loses_fail_with_a_word_on_what_to_do() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let direct = open(&PostgresOptions::new(url.as_str())).await;
+    let account = account(&role("client"));
+    put(&direct.users(), None, &account).await.expect("the store answers");
+
+    let pooler = Pooler::start(server, 1);
+    let options = PostgresOptions { connections: 1, ..PostgresOptions::new(pooler.url(&url)) };
+    let first = PostgresDatabase::open(&options).expect("a URL");
+    let second = PostgresDatabase::open(&options).expect("a URL");
+    first.users().by_id(account.user.id).await.expect("nobody was there before");
+    let error = second.users().by_id(account.user.id).await.expect_err("it is there already");
+    let shown = format!("{error:?}");
+    assert!(shown.contains("max_prepared_statements"), "{shown}");
+    assert!(shown.contains("statement-cache-capacity=0"), "{shown}");
+
+    let options = PostgresOptions { prepared_statements: false, ..options };
+    let second = PostgresDatabase::open(&options).expect("a URL");
+    for _ in 0..10 {
+        let found = second.users().by_id(account.user.id).await.expect("it needs no names");
+        assert_eq!(found.expect("the user").user, account.user);
+    }
+}
+
+/// A7: what is told passes a pooler in transaction mode, and what is listened for does not. Such a
+/// node is deaf, and right: it asks the database each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let direct = open(&PostgresOptions::new(url.as_str())).await;
+    for connections in [1, 2, 8] {
+        let pooler = Pooler::start(server, connections);
+        let options = PostgresOptions::new(pooler.url(&url));
+        let options = PostgresOptions { prepared_statements: false, ..options };
+        let pooled = PostgresDatabase::open(&options).expect("a URL");
+
+        let staleness = Duration::from_millis(200);
+        let (near, far) =
+            (Ear::on(&direct.notices(staleness)), Ear::on(&pooled.notices(staleness)));
+        let patience = Patience::of(20);
+        while !near.0.hears() {
+            assert!(!patience.is_over(), "who listens to the server hears");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        far.1.publish(Notice::Roles).await.expect("told");
+        while near.1.counts().heard == 0 {
+            assert!(!patience.is_over(), "what is told by way of the pooler arrives");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // It has as long as its neighbour to hear something of its own, and longer; and whoever uses
+        // the server's connections by way of the pooler gets answers to what was asked, and no more.
+        let users = pooled.users();
+        while near.0.0.load(Ordering::SeqCst) < 20 {
+            assert!(!patience.is_over(), "its neighbour goes on");
+            users.ping().await.expect("an answer");
+            far.1.publish(Notice::Roles).await.expect("told");
+            near.1.publish(Notice::Roles).await.expect("told");
+        }
+        assert!(!far.0.hears(), "nothing comes back by way of the pooler");
+        assert_eq!(far.1.counts().heard, 0);
+    }
+}
+
+/// Counts how often it was told that it hears.
+#[derive(Debug, Default)]
+struct Ear(AtomicUsize);
+
+impl Ear {
+    fn on(notices: &Arc<dyn Notices>) -> (Arc<Self>, Arc<dyn Notices>) {
+        let ear = Arc::new(Self::default());
+        let weak: Weak<Self> = Arc::downgrade(&ear);
+        notices.subscribe(weak);
+        (ear, Arc::clone(notices))
+    }
+
+    fn hears(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Listener for Ear {
+    fn heard(&self, _: Notice) {}
+
+    fn hears(&self, _: Duration) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
