@@ -71,12 +71,20 @@ fn each_setting_reaches_what_it_is_for() {
         let (rules, tokens) = (rules(&settings), token_settings(&settings));
         let (gate, cost) = (gate_limits(&settings), keys::cost(&settings.passwords));
         let sqlite = database::sqlite_options(&settings.storage, Path::new("goat.db"));
-        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?}")
+        let url = "postgres://goat@db/goat".into();
+        let postgres = database::postgres_options(&settings.storage, &url);
+        let redis = redis::redis_options(&settings.storage, &"redis://sessions".into());
+        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?} {postgres:?} {redis:?}")
     };
     let shipped = handed_on(&[]);
     for (variable, value, expected) in [
         ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "readers: 6,"),
+        ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "connections: 7,"),
         ("GOAT_STORE_TIMEOUT", "3s", "busy_timeout: 3s"),
+        // Shorter than the time of a call, so that what is said is what took so long.
+        ("GOAT_STORE_TIMEOUT", "3s", "acquire_timeout: 2.7s"),
+        ("GOAT_STORE_TIMEOUT", "3s", "statement_timeout: 3s"),
+        ("GOAT_STORE_TIMEOUT", "3s", " timeout: 2.7s"),
         ("GOAT_ISSUER", "https://id.example", "issuer: \"https://id.example\""),
         ("GOAT_AUDIENCE", "shop", "audience: \"shop\""),
         ("GOAT_ACCESS_TOKEN_TTL", "10m", "access_ttl: 600s"),
