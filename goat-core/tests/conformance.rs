@@ -68,6 +68,41 @@ mod sqlite {
     }
 }
 
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::*;
+    use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
+    use goat_engines::Postgres;
+
+    /// By the caller's clock, since the suites ask for answers to the millisecond.
+    async fn database() -> PostgresDatabase {
+        let options = PostgresOptions::new(Postgres::shared().create_database());
+        let options = options.by_the_callers_clock();
+        let database = PostgresDatabase::open(&options).expect("a URL");
+        database.migrate(MigrateOptions::default()).await.expect("a schema");
+        database
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn users_conform() {
+        testing::users::conformance(&database().await.users()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn roles_conform() {
+        let database = database().await;
+        testing::roles::conformance(&database.roles()).await;
+        testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sessions_conform() {
+        let database = database().await;
+        testing::sessions::conformance(&database.sessions()).await;
+        testing::sessions::conformance(&database.sessions_without_users()).await;
+    }
+}
+
 /// A watch over stores keeps every promise of what it watches.
 mod watched {
     use super::*;

@@ -41,6 +41,15 @@ macro_rules! on_every_store {
                 }
             )*
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    super::$behaviour($crate::support::Ground::postgres().await).await;
+                }
+            )*
+        }
     };
 }
 pub(crate) use on_every_store;
@@ -70,6 +79,32 @@ impl Ground {
             ..Stores::memory()
         };
         Self { stores, _folder: Some(folder) }
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use goat_core::Stores;
+    use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
+    use goat_engines::Postgres;
+
+    use super::Ground;
+
+    impl Ground {
+        /// A database of its own, by the caller's clock.
+        pub(crate) async fn postgres() -> Self {
+            let options = PostgresOptions::new(Postgres::shared().create_database());
+            let options = options.by_the_callers_clock();
+            let database = PostgresDatabase::open(&options).expect("a URL");
+            database.migrate(MigrateOptions::default()).await.expect("a schema");
+            let stores = Stores {
+                users: database.users(),
+                roles: database.roles(),
+                sessions: database.sessions(),
+                ..Stores::memory()
+            };
+            Self { stores, _folder: None }
+        }
     }
 }
 

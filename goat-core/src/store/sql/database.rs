@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Pool, Transaction};
+use sqlx::Pool;
 
 use crate::access::RoleStore;
 use crate::limit::LimitStore;
@@ -12,7 +12,8 @@ use crate::store::Stores;
 use crate::user::UserStore;
 
 use super::Database;
-use super::dialect::{self, Db};
+use super::dialect::{Db, Manner};
+use super::link::Link;
 use super::roles::Roles;
 use super::sessions::Sessions;
 use super::users::Users;
@@ -23,17 +24,38 @@ use crate::store::sql::failure::Failure;
 pub(super) struct Pools {
     pub(super) read: Pool<Db>,
     pub(super) write: Pool<Db>,
+    pub(super) manner: Manner,
 }
 
 impl Pools {
+    /// For reads that each stand for themselves.
+    pub(super) async fn read(&self) -> Result<Link, Failure> {
+        self.manner.single(&self.read).await
+    }
+
+    /// For reads that see one moment, and whose plans are made for their values.
+    pub(super) async fn snapshot(&self) -> Result<Link, Failure> {
+        self.manner.snapshot(&self.read).await
+    }
+
+    /// For a write of one statement. It counts once the link is committed.
+    pub(super) async fn write(&self) -> Result<Link, Failure> {
+        self.manner.single(&self.write).await
+    }
+
     /// Begins a write. If it is dropped before it commits, nothing happened.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Db>, Failure> {
-        Ok(dialect::begin(&self.write).await?)
+    pub(super) async fn begin(&self) -> Result<Link, Failure> {
+        self.manner.begin(&self.write).await
+    }
+
+    /// Begins a step of a migration, which may take as long as it takes.
+    pub(super) async fn begin_step(&self) -> Result<Link, Failure> {
+        self.manner.begin_step(&self.write).await
     }
 
     /// Whether the database answers.
     pub(super) async fn ping(&self) -> Result<(), Failure> {
-        sqlx::query("SELECT 1").fetch_one(&self.read).await?;
+        self.read().await?.one(sqlx::query("SELECT 1")).await?;
         Ok(())
     }
 }

@@ -55,6 +55,15 @@ impl Failure {
             Self::Row(column) => format!("column {column} holds what goat never writes"),
             Self::Driver(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default().into_owned();
+                // PostgreSQL's "invalid SQL statement name" and "duplicate prepared statement".
+                if matches!(code.as_str(), "26000" | "42P05") {
+                    return format!(
+                        "database error {code}: prepared statements do not stay where they are \
+                         made; a pooler in transaction mode has to carry them (PgBouncer from 1.21, \
+                         max_prepared_statements), or statement-cache-capacity=0 in the URL does \
+                         without them"
+                    );
+                }
                 match error.constraint() {
                     Some(constraint) => format!("database error {code} at {constraint}"),
                     // Data exceptions and broken constraints (SQL:2016 classes 22 and 23) quote

@@ -1,107 +1,233 @@
 //! The list of users: the one query that is put together, of texts written here and bound values.
+//!
+//! Invariant: whatever is asked for, no more is read than a list reaches, whoever else there is. So
+//! a list is a union of ranges of an index, one for each role and status that it shows, each in the
+//! order of the list: the database takes the first of them all, and what it passes over was on the
+//! pages before. No index has the users that a search finds in an order other than that of the
+//! search itself, so these are collected, as many as a list reaches, and then sorted: where more
+//! match, the list is of the first by address, and of the first by domain.
 
-use sqlx::{Pool, QueryBuilder};
+use sqlx::{QueryBuilder, Row as _};
 
-use crate::id::UserId;
 use crate::page::PAGE_REACH;
 use crate::store::sql::failure::Failure;
-use crate::user::{Sort, SortKey, UserPage, UserQuery};
+use crate::user::{Sort, SortKey, Status, UserPage, UserQuery};
 
+use super::database::Pools;
 use super::dialect::Db;
+use super::link::Link;
 use super::rows::{self, signed, user_columns};
 
+/// As many as it takes to see that there are more than a list reaches.
+const MOST: u64 = PAGE_REACH + 1;
+
 /// Reads a page.
-pub(super) async fn page(pool: &Pool<Db>, query: &UserQuery) -> Result<UserPage, Failure> {
+pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, Failure> {
+    let nobody = UserPage { users: Vec::new(), total: 0, total_is_lower_bound: false };
     // Canonical addresses are of printable ASCII, so that nothing else begins one; and PostgreSQL
     // would not take a NUL.
     let is_printable = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
     if !query.filter.search.as_ref().is_none_or(is_printable) {
-        return Ok(UserPage { users: Vec::new(), total: 0, total_is_lower_bound: false });
+        return Ok(nobody);
     }
-    let mut connection = pool.acquire().await?;
-    let rows = users(query).build().fetch_all(&mut *connection).await?;
-    let total: i64 = count(query).build_query_scalar().fetch_one(&mut *connection).await?;
-    let total = u64::try_from(total).unwrap_or_default();
+    let mut link = pools.snapshot().await?;
+    let ranges = ranges(&mut link, query).await?;
+    let list = List { query, ranges, own: own_roles(query) };
+    if list.ranges.is_empty() && list.own.is_empty() {
+        return Ok(nobody);
+    }
+    let place = place(&mut link, query).await?;
+    let found = link.all(list.page(place.as_ref()).build()).await?;
+    let total = rows::count(&link.one(list.count().build()).await?, "total")?;
     Ok(UserPage {
-        users: rows.iter().map(rows::user).collect::<Result<_, _>>()?,
+        users: found.iter().map(rows::user).collect::<Result<_, _>>()?,
         total: total.min(PAGE_REACH),
         total_is_lower_bound: total > PAGE_REACH,
     })
 }
 
-fn users(query: &UserQuery) -> QueryBuilder<Db> {
+/// One role and one status of those that are listed.
+type Range = (String, Status);
+
+/// The ranges of the list. The roles are those that users have, looked up one after the other in an
+/// index: what other roles the caller may see does not matter.
+async fn ranges(link: &mut Link, query: &UserQuery) -> Result<Vec<Range>, Failure> {
+    const PRESENT: &str = "WITH RECURSIVE present (role) AS (\
+        SELECT MIN(role) FROM goat_users UNION ALL \
+        SELECT (SELECT MIN(role) FROM goat_users WHERE role > present.role) FROM present \
+        WHERE present.role IS NOT NULL) \
+        SELECT role FROM present WHERE role IS NOT NULL";
     let filter = &query.filter;
-    let mut sql = QueryBuilder::new(concat!("SELECT ", user_columns!(), " FROM goat_users"));
-    push_conditions(&mut sql, query);
-    if let Some(after) = filter.after {
-        push_place(&mut sql, query, after);
+    let mut ranges = Vec::new();
+    for row in link.all(sqlx::query(PRESENT)).await? {
+        let role: String = row.try_get("role")?;
+        let is_wanted =
+            filter.roles.is_empty() || filter.roles.iter().any(|wanted| wanted.as_str() == role);
+        let is_hidden = query.hidden_roles.iter().any(|hidden| hidden.as_str() == role);
+        if is_wanted && !is_hidden {
+            ranges.extend(statuses(query).map(|status| (role.clone(), status)));
+        }
     }
-    let Sort { key, descending } =
-        if filter.after.is_some() { Sort::default() } else { filter.sort };
-    let direction = if descending { " DESC" } else { " ASC" };
-    let column = match key {
-        SortKey::CreatedAt => "created_at",
-        SortKey::Email => "email_canonical",
-        SortKey::LastLoginAt => "last_login_at",
-    };
-    sql.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
-    sql.push(" LIMIT ").push_bind(i64::from(filter.page.limit()));
-    if filter.after.is_none() {
-        sql.push(" OFFSET ").push_bind(signed(filter.page.offset()));
-    }
-    sql
+    Ok(ranges)
 }
 
-/// Counts no further than it takes to see that there are more than a list tells.
-fn count(query: &UserQuery) -> QueryBuilder<Db> {
-    let mut sql = QueryBuilder::new("SELECT COUNT(*) FROM (SELECT 1 FROM goat_users");
-    push_conditions(&mut sql, query);
-    sql.push(" LIMIT ").push_bind(signed(PAGE_REACH + 1)).push(") AS counted");
-    sql
+fn statuses(query: &UserQuery) -> impl Iterator<Item = Status> {
+    let wanted = &query.filter.statuses;
+    Status::ALL.into_iter().filter(|status| wanted.is_empty() || wanted.contains(status))
 }
 
-fn push_conditions(sql: &mut QueryBuilder<Db>, query: &UserQuery) {
-    let filter = &query.filter;
-    sql.push(" WHERE ");
-    push_visible(sql, query);
-    if !filter.roles.is_empty() {
-        sql.push(" AND role IN (");
-        push_list(sql, filter.roles.iter().map(|role| role.as_str()));
-        sql.push(")");
-    }
-    if !filter.statuses.is_empty() {
-        sql.push(" AND status IN (");
-        push_list(sql, filter.statuses.iter().map(|status| status.as_str()));
-        sql.push(")");
-    }
-    if let Some(search) = &filter.search {
-        sql.push(" AND (");
-        push_beginning(sql, "email_canonical", search);
-        sql.push(" OR ");
-        push_beginning(sql, "email_domain", search);
-        sql.push(")");
-    }
+/// The hidden roles in which the list shows the caller alone.
+fn own_roles(query: &UserQuery) -> Vec<&str> {
+    let wanted = &query.filter.roles;
+    let is_listed = |role: &&_| wanted.is_empty() || wanted.contains(role);
+    let hidden = query.hidden_roles.iter().filter(|_| query.except.is_some());
+    hidden.filter(is_listed).map(|role| role.as_str()).collect()
 }
 
-/// Whom the caller may see at all.
-fn push_visible(sql: &mut QueryBuilder<Db>, query: &UserQuery) {
-    if query.hidden_roles.is_empty() {
-        sql.push("1 = 1");
-        return;
+/// After which time and id the list goes on. A user who is gone, or hidden from the caller, stands
+/// where the time in the id says.
+async fn place(link: &mut Link, query: &UserQuery) -> Result<Option<(i64, String)>, Failure> {
+    let Some(after) = query.filter.after else { return Ok(None) };
+    let place = "SELECT role, created_at FROM goat_users WHERE id = $1";
+    let row = link.optional(sqlx::query(place).bind(after.to_string())).await?;
+    let mut made_at = after.made_at().as_millis();
+    if let Some(row) = row {
+        let role: &str = row.try_get("role")?;
+        let is_hidden = query.hidden_roles.iter().any(|hidden| hidden.as_str() == role);
+        if !is_hidden || query.except == Some(after) {
+            made_at = row.try_get("created_at")?;
+        }
     }
-    sql.push("(");
-    if let Some(except) = query.except {
-        sql.push("id = ").push_bind(except.to_string()).push(" OR ");
+    Ok(Some((made_at, after.to_string())))
+}
+
+struct List<'a> {
+    query: &'a UserQuery,
+    ranges: Vec<Range>,
+    own: Vec<&'a str>,
+}
+
+impl List<'_> {
+    fn page(&self, place: Option<&(i64, String)>) -> QueryBuilder<Db> {
+        let filter = &self.query.filter;
+        let order = if place.is_some() { Sort::default() } else { filter.sort };
+        let mut sql = QueryBuilder::new(concat!("SELECT ", user_columns!(), " FROM ("));
+        if filter.search.is_some() {
+            self.push_found(&mut sql, user_columns!());
+            sql.push(") AS listed");
+            if let Some(place) = place {
+                sql.push(" WHERE ");
+                push_place(&mut sql, place);
+            }
+        } else {
+            self.push_ranges(&mut sql, user_columns!(), |sql| {
+                if let Some(place) = place {
+                    sql.push(" AND ");
+                    push_place(sql, place);
+                }
+            });
+            sql.push(") AS listed");
+        }
+        let direction = if order.descending { " DESC" } else { " ASC" };
+        let column = match order.key {
+            SortKey::CreatedAt => "created_at",
+            SortKey::Email => "email_canonical",
+            SortKey::LastLoginAt => "last_login_at",
+        };
+        sql.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
+        sql.push(" LIMIT ").push_bind(i64::from(filter.page.limit()));
+        if place.is_none() {
+            sql.push(" OFFSET ").push_bind(signed(filter.page.offset()));
+        }
+        sql
     }
-    sql.push("role NOT IN (");
-    push_list(sql, query.hidden_roles.iter().map(|role| role.as_str()));
-    sql.push("))");
+
+    /// Counts no further than it takes to see that there are more than a list tells.
+    fn count(&self) -> QueryBuilder<Db> {
+        let mut sql = QueryBuilder::new("SELECT COUNT(*) AS total FROM (SELECT 1 FROM (");
+        if self.query.filter.search.is_some() {
+            self.push_found(&mut sql, "id, email_canonical");
+        } else {
+            self.push_ranges(&mut sql, "id", |_| ());
+        }
+        sql.push(") AS listed LIMIT ").push_bind(signed(MOST)).push(") AS counted");
+        sql
+    }
+
+    /// Every user of the list, with this condition beside.
+    fn push_ranges(
+        &self,
+        sql: &mut QueryBuilder<Db>,
+        columns: &'static str,
+        push_condition: impl Fn(&mut QueryBuilder<Db>),
+    ) {
+        for (place, (role, status)) in self.ranges.iter().enumerate() {
+            sql.push(if place > 0 { " UNION ALL SELECT " } else { "SELECT " }).push(columns);
+            sql.push(" FROM goat_users WHERE role = ").push_bind(role.clone());
+            sql.push(" AND status = ").push_bind(status.as_str());
+            push_condition(sql);
+        }
+        if !self.own.is_empty() {
+            sql.push(if self.ranges.is_empty() { "SELECT " } else { " UNION ALL SELECT " });
+            sql.push(columns);
+            self.push_own(sql);
+            push_condition(sql);
+        }
+    }
+
+    /// The caller, where only the caller is shown.
+    fn push_own(&self, sql: &mut QueryBuilder<Db>) {
+        let id = self.query.except.map(|id| id.to_string()).unwrap_or_default();
+        sql.push(" FROM goat_users WHERE id = ").push_bind(id).push(" AND role IN (");
+        push_list(sql, self.own.iter().copied());
+        sql.push(") AND status IN (");
+        push_list(sql, statuses(self.query).map(Status::as_str));
+        sql.push(")");
+    }
+
+    /// Whom the search finds, nobody twice.
+    fn push_found(&self, sql: &mut QueryBuilder<Db>, columns: &'static str) {
+        let search = self.query.filter.search.as_deref().unwrap_or_default();
+        let mut is_first = true;
+        if !self.ranges.is_empty() {
+            sql.push("SELECT ").push(columns).push(" FROM (");
+            self.push_beginning_so(sql, "email_canonical", search);
+            sql.push(") AS addresses UNION ALL SELECT ").push(columns).push(" FROM (");
+            self.push_beginning_so(sql, "email_domain", search);
+            sql.push(") AS domains WHERE NOT ");
+            push_beginning(sql, "email_canonical", search);
+            is_first = false;
+        }
+        if !self.own.is_empty() {
+            sql.push(if is_first { "SELECT " } else { " UNION ALL SELECT " }).push(columns);
+            self.push_own(sql);
+            sql.push(" AND (");
+            push_beginning(sql, "email_canonical", search);
+            sql.push(" OR ");
+            push_beginning(sql, "email_domain", search);
+            sql.push(")");
+        }
+    }
+
+    /// The first of all ranges whose column begins so.
+    fn push_beginning_so(&self, sql: &mut QueryBuilder<Db>, column: &'static str, search: &str) {
+        sql.push("SELECT * FROM (");
+        for (place, (role, status)) in self.ranges.iter().enumerate() {
+            sql.push(if place > 0 { " UNION ALL SELECT " } else { "SELECT " });
+            sql.push(concat!(user_columns!(), ", email_domain FROM goat_users WHERE role = "));
+            sql.push_bind(role.clone()).push(" AND status = ").push_bind(status.as_str());
+            sql.push(" AND ");
+            push_beginning(sql, column, search);
+        }
+        sql.push(") AS matching ORDER BY ").push(column).push(", id LIMIT ");
+        sql.push_bind(signed(MOST));
+    }
 }
 
 fn push_list<'a>(sql: &mut QueryBuilder<Db>, texts: impl Iterator<Item = &'a str>) {
     let mut list = sql.separated(", ");
     for text in texts {
-        list.push_bind(text);
+        list.push_bind(text.to_owned());
     }
 }
 
@@ -112,12 +238,6 @@ fn push_beginning(sql: &mut QueryBuilder<Db>, column: &'static str, beginning: &
     sql.push(" AND ").push(column).push(" < ").push_bind(format!("{beginning}\u{7f}")).push(")");
 }
 
-/// What comes after a user in the default order. A user who is gone, or hidden from the caller,
-/// stands where the time in the id says.
-fn push_place(sql: &mut QueryBuilder<Db>, query: &UserQuery, after: UserId) {
-    sql.push(" AND (created_at, id) < (COALESCE((SELECT created_at FROM goat_users WHERE id = ");
-    sql.push_bind(after.to_string()).push(" AND ");
-    push_visible(sql, query);
-    sql.push("), ").push_bind(after.made_at().as_millis()).push("), ");
-    sql.push_bind(after.to_string()).push(")");
+fn push_place(sql: &mut QueryBuilder<Db>, (made_at, id): &(i64, String)) {
+    sql.push("(created_at, id) < (").push_bind(*made_at).push(", ").push_bind(id.clone()).push(")");
 }

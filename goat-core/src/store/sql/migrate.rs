@@ -8,7 +8,8 @@ use sqlx::Row as _;
 use crate::error::{Error, Result};
 
 use super::Database;
-use super::dialect::{self, CREATE_MIGRATIONS, Connection, MIGRATIONS, TABLES};
+use super::dialect::{self, CREATE_MIGRATIONS, MIGRATIONS, TABLES};
+use super::link::Link;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::{MigrateOptions, Migration, SchemaState};
 
@@ -29,8 +30,8 @@ impl Database {
     /// not answer.
     pub async fn schema_state(&self) -> Result<SchemaState> {
         let found = async {
-            let mut connection = self.pools.read.acquire().await?;
-            look(&mut connection).await
+            let mut link = self.pools.read().await?;
+            look(&mut link).await
         };
         judge(found.await.map_err(dialect::at("schema_state"))?)
     }
@@ -59,10 +60,10 @@ impl Database {
         migrations: &'static [Migration],
     ) -> Result<Option<&'static str>> {
         let failed = dialect::at("migrate");
-        let mut transaction = self.pools.begin().await.map_err(&failed)?;
+        let mut link = self.pools.begin_step().await.map_err(&failed)?;
         // ATOMIC: nobody else takes a step between the look and the commit.
-        dialect::lock_migrations(&mut transaction).await.map_err(&failed)?;
-        let found = look(&mut transaction).await.map_err(&failed)?;
+        dialect::lock_migrations(&mut link).await.map_err(&failed)?;
+        let found = look(&mut link).await.map_err(&failed)?;
         let done = found.steps.len();
         match judge(found)? {
             SchemaState::Ahead => return Err(ahead()),
@@ -71,32 +72,27 @@ impl Database {
         }
         let Some(next) = migrations.get(done) else { return Ok(None) };
         let taken = async {
-            sqlx::raw_sql(CREATE_MIGRATIONS).execute(&mut *transaction).await?;
-            sqlx::raw_sql(next.sql).execute(&mut *transaction).await?;
-            sqlx::query(
-                "INSERT INTO goat_migrations (version, name, checksum) VALUES ($1, $2, $3)",
-            )
-            .bind(next.version)
-            .bind(next.name)
-            .bind(next.checksum())
-            .execute(&mut *transaction)
-            .await?;
-            Ok(transaction.commit().await?)
+            link.run(CREATE_MIGRATIONS).await?;
+            link.run(next.sql).await?;
+            let note = "INSERT INTO goat_migrations (version, name, checksum) VALUES ($1, $2, $3)";
+            let note = sqlx::query(note).bind(next.version).bind(next.name).bind(next.checksum());
+            link.execute(note).await?;
+            link.commit().await
         };
         taken.await.map_err(&failed)?;
         Ok(Some(next.name))
     }
 }
 
-async fn look(connection: &mut Connection) -> Result<Found, Failure> {
-    let tables = sqlx::query(TABLES).fetch_all(&mut *connection).await?;
+async fn look(link: &mut Link) -> Result<Found, Failure> {
+    let tables = link.all(sqlx::query(TABLES)).await?;
     let tables =
         tables.iter().map(|row| row.try_get("name")).collect::<Result<Vec<String>, _>>()?;
     if !tables.iter().any(|table| table == "goat_migrations") {
         return Ok(Found { tables, steps: Vec::new() });
     }
     let steps = "SELECT version, checksum FROM goat_migrations ORDER BY version";
-    let steps = sqlx::query(steps).fetch_all(connection).await?;
+    let steps = link.all(sqlx::query(steps)).await?;
     let step = |row: &super::dialect::Row| Ok((row.try_get("version")?, row.try_get("checksum")?));
     let steps = steps.iter().map(step).collect::<Result<Vec<_>, sqlx::Error>>()?;
     Ok(Found { tables, steps })

@@ -11,7 +11,8 @@ use crate::id::GrantId;
 use crate::store::sql::failure::Failure;
 
 use super::database::Pools;
-use super::dialect::{self, Connection, at};
+use super::dialect::{self, at};
+use super::link::Link;
 use super::rows;
 use super::users::lock_actor;
 
@@ -27,49 +28,47 @@ impl Roles {
     }
 
     async fn read(&self) -> Result<RoleRows, Failure> {
-        let mut connection = self.pools.read.acquire().await?;
-        all(&mut connection).await
+        all(&mut self.pools.read().await?).await
     }
 
     async fn carry_out(&self, write: &RoleWrite<'_>) -> Result<RolesWritten, Failure> {
         // ATOMIC: whoever changes permissions holds the guard, so that they and the revision stay
         // as they were read until the commit, and the row of who acts is locked.
-        let mut transaction = self.pools.begin().await?;
-        dialect::lock_guard(&mut transaction).await?;
+        let mut link = self.pools.begin().await?;
+        dialect::lock_guard(&mut link).await?;
         let actor = match write.actor {
-            Some(id) => lock_actor(&mut transaction, id).await?,
+            Some(id) => lock_actor(&mut link, id).await?,
             None => None,
         };
-        let snapshot =
-            RoleSnapshot { actor, keeps_users: true, rows: all(&mut transaction).await? };
+        let snapshot = RoleSnapshot { actor, keeps_users: true, rows: all(&mut link).await? };
         let is_changed = match (write.decide)(&snapshot) {
             Err(kind) => return Ok(RolesWritten::Refused(kind)),
             Ok(RoleChange::Nothing) => false,
             Ok(RoleChange::Grant(grants)) => {
                 for grant in &grants {
-                    insert(&mut transaction, grant).await?;
+                    insert(&mut link, grant).await?;
                 }
                 !grants.is_empty()
             }
-            Ok(RoleChange::Revoke(id)) => delete(&mut transaction, id).await?,
+            Ok(RoleChange::Revoke(id)) => delete(&mut link, id).await?,
         };
         if !is_changed {
             return Ok(RolesWritten::Written(snapshot.rows));
         }
         let rise = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
-        sqlx::query(rise).execute(&mut *transaction).await?;
-        let rows = all(&mut transaction).await?;
-        transaction.commit().await?;
+        link.execute(sqlx::query(rise)).await?;
+        let rows = all(&mut link).await?;
+        link.commit().await?;
         Ok(RolesWritten::Written(rows))
     }
 }
 
 /// Everything, in one read: the revision always belongs to the grants.
-async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
+async fn all(link: &mut Link) -> Result<RoleRows, Failure> {
     let query = "SELECT goat_guard.roles_revision, granted.id, role, permission, created_at \
                  FROM goat_guard LEFT JOIN goat_permissions AS granted ON 1 = 1 \
                  ORDER BY granted.id";
-    let rows = sqlx::query(query).fetch_all(connection).await?;
+    let rows = link.all(sqlx::query(query)).await?;
     let first = rows.first().ok_or(Failure::Row("roles_revision"))?;
     let revision = rows::count(first, "roles_revision")?;
     // Without a grant, there is one row that has none.
@@ -78,23 +77,21 @@ async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
     Ok(RoleRows { revision, grants })
 }
 
-async fn insert(connection: &mut Connection, grant: &Grant) -> Result<(), Failure> {
+async fn insert(link: &mut Link, grant: &Grant) -> Result<(), Failure> {
     let query = "INSERT INTO goat_permissions (id, role, permission, created_at) \
                  VALUES ($1, $2, $3, $4)";
-    sqlx::query(query)
+    let query = sqlx::query(query)
         .bind(grant.id.to_string())
         .bind(grant.role.as_str())
         .bind(grant.permission.as_str())
-        .bind(grant.created_at.as_millis())
-        .execute(connection)
-        .await?;
+        .bind(grant.created_at.as_millis());
+    link.execute(query).await?;
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, id: GrantId) -> Result<bool, Failure> {
+async fn delete(link: &mut Link, id: GrantId) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_permissions WHERE id = $1";
-    let deleted = sqlx::query(query).bind(id.to_string()).execute(connection).await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(link.execute(sqlx::query(query).bind(id.to_string())).await? > 0)
 }
 
 #[async_trait]

@@ -137,7 +137,8 @@ fn epoch(row: &Row) -> Result<SessionEpoch, Failure> {
     Ok(SessionEpoch { number: count(row, "session_epoch")?, kept })
 }
 
-fn time(row: &Row, column: &'static str) -> Result<Timestamp, Failure> {
+/// A moment.
+pub(super) fn time(row: &Row, column: &'static str) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_millis(row.try_get(column)?))
 }
 

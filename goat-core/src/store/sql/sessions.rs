@@ -13,7 +13,8 @@ use crate::session::{
 use crate::store::sql::failure::Failure;
 
 use super::database::Pools;
-use super::dialect::{self, Connection, Row, at, for_update, for_update_of_idle};
+use super::dialect::{self, Row, at, for_update, for_update_of_idle, now};
+use super::link::Link;
 use super::rows::{self, session_columns, signed, state_columns};
 
 /// The sessions of a database.
@@ -35,11 +36,11 @@ impl Sessions {
 
     async fn insert(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, Failure> {
         // ATOMIC: while the user's lock is held, nobody else adds a session that the count misses.
-        let mut transaction = self.pools.begin().await?;
-        dialect::lock_sessions(&mut transaction, session.user).await?;
-        insert(&mut transaction, session).await?;
-        let displaced = displace(&mut transaction, session, most).await?;
-        transaction.commit().await?;
+        let mut link = self.pools.begin().await?;
+        dialect::lock_sessions(&mut link, session.user).await?;
+        insert(&mut link, session).await?;
+        let displaced = displace(&mut link, session, most).await?;
+        link.commit().await?;
         Ok(displaced)
     }
 
@@ -58,11 +59,9 @@ impl Sessions {
              WHERE goat_sessions.id = $1 AND user_id = $2"
         );
         let query = if self.has_users { WITH_OWNER } else { ALONE };
-        let row = sqlx::query(query)
-            .bind(id.to_string())
-            .bind(user.to_string())
-            .fetch_optional(&self.pools.read)
-            .await?;
+        let mut link = self.pools.read().await?;
+        let row =
+            link.optional(sqlx::query(query).bind(id.to_string()).bind(user.to_string())).await?;
         let Some(row) = row else { return Ok(None) };
         let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
         let owner = if has_owner { Some(rows::state(&row)?) } else { None };
@@ -70,36 +69,41 @@ impl Sessions {
     }
 
     async fn use_up(&self, rotation: &Rotation) -> Result<Rotated, Failure> {
+        // The time is read once the row is locked: who had to wait is judged by when the turn came.
         const QUERY: &str = concat!(
-            "SELECT ",
+            "WITH locked AS MATERIALIZED (SELECT ",
             session_columns!(),
             " FROM goat_sessions WHERE id = $1 AND user_id = $2",
-            for_update!()
+            for_update!(),
+            ") SELECT locked.*, ",
+            now!("$3"),
+            " AS judged_at FROM locked"
         );
         // ATOMIC: the row stays as it was read until the commit, and is changed only if it is still
         // there: a session that was ended in the meantime is not found.
-        let mut transaction = self.pools.begin().await?;
-        let row = sqlx::query(QUERY)
+        let mut link = self.pools.begin().await?;
+        let query = sqlx::query(QUERY)
             .bind(rotation.session.to_string())
             .bind(rotation.user.to_string())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(row) = row else { return Ok(Rotated::Unknown) };
+            .bind(self.pools.manner.now(rotation.now));
+        let Some(row) = link.optional(query).await? else { return Ok(Rotated::Unknown) };
         let mut session = rows::session(&row)?;
-        let rotated = match session.judge(rotation.presented, rotation.now, rotation.leeway) {
+        // TIMING: one clock judges for all nodes, whose own differ.
+        let now = rows::time(&row, "judged_at")?;
+        let rotated = match session.judge(rotation.presented, now, rotation.leeway) {
             Judgement::Over => return Ok(Rotated::Unknown),
             Judgement::Repeat => return Ok(Rotated::Repeated(session)),
             Judgement::Rotate => {
-                session.rotate(rotation.successor.clone(), rotation.now);
-                update_tokens(&mut transaction, &session).await?;
+                session.rotate(rotation.successor.clone(), now);
+                update_tokens(&mut link, &session).await?;
                 Rotated::Rotated(session)
             }
             Judgement::Reuse => {
-                delete(&mut transaction, session.user, session.id).await?;
+                delete(&mut link, session.user, session.id).await?;
                 Rotated::Reused(session)
             }
         };
-        transaction.commit().await?;
+        link.commit().await?;
         Ok(rotated)
     }
 
@@ -113,33 +117,31 @@ impl Sessions {
         const PAGE: &str = concat!(
             "SELECT ",
             session_columns!(),
-            " FROM goat_sessions \
-             WHERE user_id = $1 AND idle_at > $2 AND (epoch = $3 OR id = $4) \
+            " FROM goat_sessions WHERE user_id = $1 AND idle_at > ",
+            now!("$2"),
+            " AND (epoch = $3 OR id = $4) \
              ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
         );
-        const TOTAL: &str = "SELECT COUNT(*) FROM goat_sessions \
-             WHERE user_id = $1 AND idle_at > $2 AND (epoch = $3 OR id = $4)";
+        const TOTAL: &str = concat!(
+            "SELECT COUNT(*) AS total FROM goat_sessions WHERE user_id = $1 AND idle_at > ",
+            now!("$2"),
+            " AND (epoch = $3 OR id = $4)"
+        );
         let (user, kept) = (user.to_string(), epoch.kept.map(|session| session.to_string()));
-        let mut connection = self.pools.read.acquire().await?;
-        let rows = sqlx::query(PAGE)
+        let now = self.pools.manner.now(now);
+        let listed = sqlx::query(PAGE)
             .bind(&user)
-            .bind(now.as_millis())
+            .bind(now)
             .bind(signed(epoch.number))
             .bind(&kept)
             .bind(i64::from(page.limit()))
-            .bind(signed(page.offset()))
-            .fetch_all(&mut *connection)
-            .await?;
-        let total: i64 = sqlx::query_scalar(TOTAL)
-            .bind(&user)
-            .bind(now.as_millis())
-            .bind(signed(epoch.number))
-            .bind(&kept)
-            .fetch_one(&mut *connection)
-            .await?;
+            .bind(signed(page.offset()));
+        let total = sqlx::query(TOTAL).bind(&user).bind(now).bind(signed(epoch.number)).bind(&kept);
+        let mut link = self.pools.read().await?;
+        let rows = link.all(listed).await?;
         Ok(Page {
             items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
-            total: u64::try_from(total).unwrap_or_default(),
+            total: rows::count(&link.one(total).await?, "total")?,
         })
     }
 
@@ -150,25 +152,26 @@ impl Sessions {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, Failure> {
-        let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2 AND idle_at > $3 \
-                     AND (epoch = $4 OR id = $5)";
+        const QUERY: &str = concat!(
+            "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2 AND idle_at > ",
+            now!("$3"),
+            " AND (epoch = $4 OR id = $5)"
+        );
         // ATOMIC: one that is missing takes all of it back.
-        let mut transaction = self.pools.begin().await?;
-        dialect::lock_sessions(&mut transaction, user).await?;
+        let mut link = self.pools.begin().await?;
+        dialect::lock_sessions(&mut link, user).await?;
         for id in sessions {
-            let deleted = sqlx::query(query)
+            let query = sqlx::query(QUERY)
                 .bind(id.to_string())
                 .bind(user.to_string())
-                .bind(now.as_millis())
+                .bind(self.pools.manner.now(now))
                 .bind(signed(epoch.number))
-                .bind(epoch.kept.map(|session| session.to_string()))
-                .execute(&mut *transaction)
-                .await?;
-            if deleted.rows_affected() == 0 {
+                .bind(epoch.kept.map(|session| session.to_string()));
+            if link.execute(query).await? == 0 {
                 return Ok(Revoked::Missing);
             }
         }
-        transaction.commit().await?;
+        link.commit().await?;
         Ok(Revoked::All(sessions.len() as u64))
     }
 
@@ -181,18 +184,22 @@ impl Sessions {
     ) -> Result<u64, Failure> {
         const QUERY: &str = concat!(
             "DELETE FROM goat_sessions WHERE user_id = $1 AND id <> $2 RETURNING ",
-            session_columns!()
+            session_columns!(),
+            ", ",
+            now!("$3"),
+            " AS judged_at"
         );
-        let mut transaction = self.pools.begin().await?;
-        dialect::lock_sessions(&mut transaction, user).await?;
-        let rows = sqlx::query(QUERY)
+        let mut link = self.pools.begin().await?;
+        dialect::lock_sessions(&mut link, user).await?;
+        let query = sqlx::query(QUERY)
             .bind(user.to_string())
             .bind(kept.map(|session| session.to_string()).unwrap_or_default())
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
+            .bind(self.pools.manner.now(now));
+        let rows = link.all(query).await?;
+        link.commit().await?;
         let was_alive = |row: &Row| {
             let session = rows::session(row)?;
+            let now = rows::time(row, "judged_at")?;
             Ok(!session.is_expired(now) && epoch.covers(session.id, session.epoch))
         };
         let alive = rows.iter().map(was_alive).collect::<Result<Vec<bool>, Failure>>()?;
@@ -202,25 +209,26 @@ impl Sessions {
     async fn delete_expired(&self, now: Timestamp, most: u32) -> Result<u64, Failure> {
         const QUERY: &str = concat!(
             "WITH expired AS MATERIALIZED \
-             (SELECT id FROM goat_sessions WHERE idle_at <= $1 ORDER BY idle_at LIMIT $2",
+             (SELECT id FROM goat_sessions WHERE idle_at <= ",
+            now!("$1"),
+            " ORDER BY idle_at LIMIT $2",
             for_update_of_idle!(),
             ") DELETE FROM goat_sessions WHERE id IN (SELECT id FROM expired)"
         );
-        let deleted = sqlx::query(QUERY)
-            .bind(now.as_millis())
-            .bind(i64::from(most))
-            .execute(&self.pools.write)
-            .await?;
-        Ok(deleted.rows_affected())
+        let query = sqlx::query(QUERY).bind(self.pools.manner.now(now)).bind(i64::from(most));
+        let mut link = self.pools.write().await?;
+        let deleted = link.execute(query).await?;
+        link.commit().await?;
+        Ok(deleted)
     }
 }
 
-async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
+async fn insert(link: &mut Link, session: &Session) -> Result<(), Failure> {
     let query = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, \
                  last_used_at, idle_at, ends_at, current_id, current_issued_at, \
                  current_expires_at, current_key, previous_id, previous_used_at) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-    sqlx::query(query)
+    let query = sqlx::query(query)
         .bind(session.id.to_string())
         .bind(session.user.to_string())
         .bind(signed(session.epoch))
@@ -236,39 +244,33 @@ async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Fa
         .bind(session.current.expires_at.as_millis())
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
-        .bind(session.previous.map(|previous| previous.used_at.as_millis()))
-        .execute(connection)
-        .await?;
+        .bind(session.previous.map(|previous| previous.used_at.as_millis()));
+    link.execute(query).await?;
     Ok(())
 }
 
 /// Ends what the user has too much of: what is over first, then the oldest.
-async fn displace(
-    connection: &mut Connection,
-    kept: &Session,
-    most: u32,
-) -> Result<Vec<SessionId>, Failure> {
+async fn displace(link: &mut Link, kept: &Session, most: u32) -> Result<Vec<SessionId>, Failure> {
     let query = "DELETE FROM goat_sessions WHERE id IN (SELECT id FROM (\
                  SELECT id, ROW_NUMBER() OVER (ORDER BY \
                  CASE WHEN idle_at > $3 THEN 0 ELSE 1 END, created_at DESC, id DESC) AS place \
                  FROM goat_sessions WHERE user_id = $1 AND id <> $2) AS others \
                  WHERE place >= $4) RETURNING id";
-    let rows = sqlx::query(query)
+    let query = sqlx::query(query)
         .bind(kept.user.to_string())
         .bind(kept.id.to_string())
         .bind(kept.created_at.as_millis())
-        .bind(i64::from(most.max(1)))
-        .fetch_all(connection)
-        .await?;
+        .bind(i64::from(most.max(1)));
+    let rows = link.all(query).await?;
     let id = |row: &Row| SessionId::parse(row.try_get("id")?).map_err(|_| Failure::Row("id"));
     rows.iter().map(id).collect()
 }
 
-async fn update_tokens(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
+async fn update_tokens(link: &mut Link, session: &Session) -> Result<(), Failure> {
     let query = "UPDATE goat_sessions SET last_used_at = $2, idle_at = $3, current_id = $4, \
                  current_issued_at = $5, current_expires_at = $6, current_key = $7, \
                  previous_id = $8, previous_used_at = $9 WHERE id = $1";
-    sqlx::query(query)
+    let query = sqlx::query(query)
         .bind(session.id.to_string())
         .bind(session.last_used_at.as_millis())
         .bind(session.expires_at().as_millis())
@@ -277,17 +279,15 @@ async fn update_tokens(connection: &mut Connection, session: &Session) -> Result
         .bind(session.current.expires_at.as_millis())
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
-        .bind(session.previous.map(|previous| previous.used_at.as_millis()))
-        .execute(connection)
-        .await?;
+        .bind(session.previous.map(|previous| previous.used_at.as_millis()));
+    link.execute(query).await?;
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, user: UserId, id: SessionId) -> Result<bool, Failure> {
+async fn delete(link: &mut Link, user: UserId, id: SessionId) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2";
-    let deleted =
-        sqlx::query(query).bind(id.to_string()).bind(user.to_string()).execute(connection).await?;
-    Ok(deleted.rows_affected() > 0)
+    let query = sqlx::query(query).bind(id.to_string()).bind(user.to_string());
+    Ok(link.execute(query).await? > 0)
 }
 
 #[async_trait]
@@ -340,8 +340,10 @@ impl SessionStore for Sessions {
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
         let ended = async {
-            let mut connection = self.pools.write.acquire().await?;
-            delete(&mut connection, user, id).await
+            let mut link = self.pools.write().await?;
+            let ended = delete(&mut link, user, id).await?;
+            link.commit().await?;
+            Ok(ended)
         };
         ended.await.map_err(at("sessions.end"))
     }

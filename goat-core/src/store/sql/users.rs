@@ -14,7 +14,8 @@ use crate::user::{
 };
 
 use super::database::{Pools, Taken};
-use super::dialect::{self, Connection, at, for_update};
+use super::dialect::{self, at, for_update};
+use super::link::Link;
 use super::list;
 use super::rows::{self, account_columns, state_columns, user_columns};
 
@@ -46,20 +47,23 @@ impl Users {
         }
         const QUERY: &str =
             concat!("SELECT ", account_columns!(), " FROM goat_users WHERE email_canonical = $1");
-        let row = sqlx::query(QUERY).bind(canonical).fetch_optional(&self.pools.read).await?;
+        let mut link = self.pools.read().await?;
+        let row = link.optional(sqlx::query(QUERY).bind(canonical)).await?;
         row.as_ref().map(rows::account).transpose()
     }
 
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, Failure> {
         const QUERY: &str =
             concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1");
-        let row = sqlx::query(QUERY).bind(id.to_string()).fetch_optional(&self.pools.read).await?;
+        let mut link = self.pools.read().await?;
+        let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
         row.as_ref().map(rows::account).transpose()
     }
 
     async fn find_state(&self, id: UserId) -> Result<Option<UserState>, Failure> {
         const QUERY: &str = concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1");
-        let row = sqlx::query(QUERY).bind(id.to_string()).fetch_optional(&self.pools.read).await?;
+        let mut link = self.pools.read().await?;
+        let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
         row.as_ref().map(rows::state).transpose()
     }
 
@@ -77,12 +81,12 @@ impl Users {
     }
 
     async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
-        let mut transaction = self.pools.begin().await?;
-        let attempt = decide_and_save(&mut transaction, write, is_guarded).await?;
+        let mut link = self.pools.begin().await?;
+        let attempt = decide_and_save(&mut link, write, is_guarded).await?;
         if let Attempt::Done(Written::Changed { .. } | Written::Deleted(_)) = attempt {
-            transaction.commit().await?;
+            link.commit().await?;
         } else {
-            transaction.rollback().await?;
+            link.rollback().await?;
         }
         Ok(attempt)
     }
@@ -102,41 +106,42 @@ impl Users {
         );
         // All rows and not the first: SQLite commits when it has no more to give, and only who
         // waits for that hears that it could not.
-        let rows = sqlx::query(QUERY)
+        let query = sqlx::query(QUERY)
             .bind(id.to_string())
             .bind(at.as_millis())
             .bind(rehashed.map(|rehashed| rehashed.old))
-            .bind(rehashed.map(|rehashed| rehashed.new))
-            .fetch_all(&self.pools.write)
-            .await?;
+            .bind(rehashed.map(|rehashed| rehashed.new));
+        let mut link = self.pools.write().await?;
+        let rows = link.all(query).await?;
+        link.commit().await?;
         rows.first().map(rows::user).transpose()
     }
 
     async fn some_hashes(&self, limit: u32) -> Result<Vec<String>, Failure> {
-        let query = "SELECT password_hash FROM goat_users LIMIT $1";
-        let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.pools.read).await?;
+        let query = "SELECT password_hash FROM goat_users ORDER BY id LIMIT $1";
+        let mut link = self.pools.read().await?;
+        let rows = link.all(sqlx::query(query).bind(i64::from(limit))).await?;
         Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
     }
 }
 
 /// What a write does within its transaction, up to the commit.
 async fn decide_and_save(
-    connection: &mut Connection,
+    link: &mut Link,
     write: &UserWrite<'_>,
     is_guarded: bool,
 ) -> Result<Attempt, Failure> {
     // ATOMIC: what is locked stays as it was read until the commit; the guard comes first, as
     // everywhere.
     if is_guarded {
-        dialect::lock_guard(connection).await?;
+        dialect::lock_guard(link).await?;
     }
-    let target = lock_account(connection, write.target).await?;
+    let target = lock_account(link, write.target).await?;
     let actor = match write.actor {
-        Some(id) => lock_actor(connection, id).await?,
+        Some(id) => lock_actor(link, id).await?,
         None => None,
     };
-    let others_administer =
-        is_anyone_active(connection, write.top_role, Some(write.target)).await?;
+    let others_administer = is_anyone_active(link, write.top_role, Some(write.target)).await?;
     let snapshot = Snapshot { actor, target, others_administer };
     let mut change = (write.decide)(&snapshot);
     if let Ok(Change::Put(after)) = &mut change {
@@ -164,9 +169,9 @@ async fn decide_and_save(
         return Ok(Attempt::NeedsGuard);
     }
     let saved = match (before, after) {
-        (None, Some(after)) => insert(connection, after).await,
-        (Some(_), Some(after)) => update(connection, after).await,
-        (_, None) => delete(connection, write.target).await,
+        (None, Some(after)) => insert(link, after).await,
+        (Some(_), Some(after)) => update(link, after).await,
+        (_, None) => delete(link, write.target).await,
     };
     match saved.as_ref().err().and_then(dialect::taken) {
         Some(Taken::Email) => return Ok(Attempt::Done(Written::EmailTaken)),
@@ -178,68 +183,60 @@ async fn decide_and_save(
 
 /// What a write reads of the user who acts; it stays so until the transaction ends. Permissions
 /// stay so where the guard is held.
-pub(super) async fn lock_actor(
-    connection: &mut Connection,
-    id: UserId,
-) -> Result<Option<ActorView>, Failure> {
+pub(super) async fn lock_actor(link: &mut Link, id: UserId) -> Result<Option<ActorView>, Failure> {
     const QUERY: &str =
         concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1", for_update!());
-    let row = sqlx::query(QUERY).bind(id.to_string()).fetch_optional(&mut *connection).await?;
+    let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
     let Some(row) = row else { return Ok(None) };
     let state = rows::state(&row)?;
-    let permissions = sqlx::query("SELECT permission FROM goat_permissions WHERE role = $1")
-        .bind(state.role.as_str())
-        .fetch_all(connection)
-        .await?;
+    let query = "SELECT permission FROM goat_permissions WHERE role = $1";
+    let permissions = link.all(sqlx::query(query).bind(state.role.as_str())).await?;
     let permissions = permissions.iter().map(rows::permission).collect::<Result<_, _>>()?;
     Ok(Some(ActorView { state, permissions: Some(permissions) }))
 }
 
-async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<Account>, Failure> {
+async fn lock_account(link: &mut Link, id: UserId) -> Result<Option<Account>, Failure> {
     const QUERY: &str =
         concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1", for_update!());
-    let row = sqlx::query(QUERY).bind(id.to_string()).fetch_optional(connection).await?;
+    let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
     row.as_ref().map(rows::account).transpose()
 }
 
 async fn is_anyone_active(
-    connection: &mut Connection,
+    link: &mut Link,
     role: &Role,
     except: Option<UserId>,
 ) -> Result<bool, Failure> {
-    let query = "SELECT EXISTS (SELECT 1 FROM goat_users \
-                 WHERE role = $1 AND status = $2 AND id <> $3)";
-    Ok(sqlx::query_scalar(query)
+    // The order is that of the index, so that no plan passes over everybody else to find one: a plan
+    // for unknown values would take every role for a common one.
+    let query = "SELECT id FROM goat_users WHERE role = $1 AND status = $2 AND id <> $3 \
+                 ORDER BY created_at, id LIMIT 1";
+    let query = sqlx::query(query)
         .bind(role.as_str())
         .bind(Status::Active.as_str())
-        .bind(except.map(|id| id.to_string()).unwrap_or_default())
-        .fetch_one(connection)
-        .await?)
+        .bind(except.map(|id| id.to_string()).unwrap_or_default());
+    Ok(link.optional(query).await?.is_some())
 }
 
-async fn insert(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
+async fn insert(link: &mut Link, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
                  password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
                  revision) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    save(connection, query, account).await
+    save(link, query, account).await
 }
 
-async fn update(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
+async fn update(link: &mut Link, account: &Account) -> Result<(), sqlx::Error> {
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
                  last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13 \
                  WHERE id = $1";
-    save(connection, query, account).await
+    save(link, query, account).await
 }
 
-async fn save(
-    connection: &mut Connection,
-    query: &'static str,
-    account: &Account,
-) -> Result<(), sqlx::Error> {
+async fn save(link: &mut Link, query: &'static str, account: &Account) -> Result<(), sqlx::Error> {
     let Account { user, password_hash, epoch, revision } = account;
-    sqlx::query(query)
+    let query = sqlx::query(query)
         .bind(user.id.to_string())
         .bind(user.email.as_str())
         .bind(user.email.canonical())
@@ -252,15 +249,14 @@ async fn save(
         .bind(user.last_login_at.unwrap_or_default().as_millis())
         .bind(rows::signed(epoch.number))
         .bind(epoch.kept.map(|session| session.to_string()))
-        .bind(rows::signed(*revision))
-        .execute(connection)
-        .await?;
+        .bind(rows::signed(*revision));
+    link.execute(query).await?;
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, id: UserId) -> Result<(), sqlx::Error> {
+async fn delete(link: &mut Link, id: UserId) -> Result<(), sqlx::Error> {
     let query = "DELETE FROM goat_users WHERE id = $1";
-    sqlx::query(query).bind(id.to_string()).execute(connection).await?;
+    link.execute(sqlx::query(query).bind(id.to_string())).await?;
     Ok(())
 }
 
@@ -279,7 +275,7 @@ impl UserStore for Users {
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        list::page(&self.pools.read, query).await.map_err(at("users.list"))
+        list::page(&self.pools, query).await.map_err(at("users.list"))
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
@@ -296,10 +292,7 @@ impl UserStore for Users {
     }
 
     async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        let found = async {
-            let mut connection = self.pools.read.acquire().await?;
-            is_anyone_active(&mut connection, role, None).await
-        };
+        let found = async { is_anyone_active(&mut self.pools.read().await?, role, None).await };
         found.await.map_err(at("users.anyone_active_in"))
     }
 

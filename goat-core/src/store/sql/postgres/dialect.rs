@@ -6,8 +6,11 @@
 //! a user holds that user's lock first; rotation and sign-out lock one session and nothing else;
 //! the purge waits for nobody.
 
-use sqlx::{Pool, Postgres, Transaction};
+use std::time::Duration;
 
+use sqlx::{AssertSqlSafe, Pool, Postgres, SqlSafeStr as _, SqlStr, Transaction};
+
+use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
@@ -15,25 +18,98 @@ use crate::store::sql::schema::Migration;
 use crate::task::to_the_end;
 
 use super::database::Taken;
+use super::link::Link;
 
 pub(super) type Db = Postgres;
 pub(super) type Row = sqlx::postgres::PgRow;
 pub(super) type Connection = sqlx::PgConnection;
 
-/// The statement that begins a write. The level is named because a database or a role may have
-/// another default, under which a lock that had to be waited for would fail the write.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// How this process deals with the database, by its options.
+///
+/// Nothing here outlasts a transaction: a pooler in transaction mode gives the next one to another
+/// connection, and this one to somebody else.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    write: SqlStr,
+    step: SqlStr,
+    snapshot: SqlStr,
+    is_named: bool,
+    by_the_callers_clock: bool,
+}
 
-/// Begins a write.
+impl Manner {
+    /// The level is named because a database or a role may have another default, under which a lock
+    /// that had to be waited for would fail the write. Whether writes are allowed is not: who sets
+    /// `default_transaction_read_only` means it.
+    pub(super) fn new(patience: Duration, is_named: bool, by_the_callers_clock: bool) -> Self {
+        let most = i32::MAX.unsigned_abs().into();
+        let patience = patience.as_millis().clamp(1, most);
+        let idle = format!("SET LOCAL idle_in_transaction_session_timeout = {patience}");
+        let begin = |mode: &str, patience: u128| {
+            let bound = format!("SET LOCAL statement_timeout = {patience}; {idle}");
+            AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {mode}; {bound}")).into_sql_str()
+        };
+        Self {
+            write: begin("READ COMMITTED", patience),
+            step: begin("READ COMMITTED", 0),
+            snapshot: begin("REPEATABLE READ READ ONLY", patience),
+            is_named,
+            by_the_callers_clock,
+        }
+    }
+
+    /// A connection for single statements. Unnamed statements are in two parts, which a pooler keeps
+    /// together within a transaction only.
+    pub(super) async fn single(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        if self.is_named { Link::single(pool).await } else { self.begin(pool).await }
+    }
+
+    /// A connection that sees one moment. Its statements have no names, so that each is planned for
+    /// its values: a plan for a rare role is no good for a common one.
+    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        Ok(Link::within(begin(pool, &self.snapshot).await?, false))
+    }
+
+    /// Begins a write.
+    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        Ok(Link::within(begin(pool, &self.write).await?, self.is_named))
+    }
+
+    /// Begins a step of a migration. To build an index on a large table takes long, and so does
+    /// waiting for another process that does.
+    pub(super) async fn begin_step(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        Ok(Link::within(begin(pool, &self.step).await?, self.is_named))
+    }
+
+    /// What to bind where a text says [`now`]: nothing where the database's clock counts.
+    pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
+        self.by_the_callers_clock.then(|| now.as_millis())
+    }
+}
+
+/// Begins a transaction.
 ///
 /// On a task of its own: if the driver is dropped while it waits for the answer to `BEGIN`, it
 /// forgets the transaction, and gives the connection to the next caller in the middle of it, whose
 /// writes would then never commit. This way the transaction is always known, and rolled back when
 /// nobody takes it.
-pub(super) async fn begin(pool: &Pool<Db>) -> Result<Transaction<'static, Db>, sqlx::Error> {
-    let pool = pool.clone();
-    to_the_end(async move { pool.begin_with(BEGIN).await }).await
+async fn begin(pool: &Pool<Db>, statement: &SqlStr) -> Result<Transaction<'static, Db>, Failure> {
+    let (pool, statement) = (pool.clone(), statement.clone());
+    Ok(to_the_end(async move { pool.begin_with(statement).await }).await?)
 }
+
+/// The present time in milliseconds, by the database's clock, unless the parameter has another. Read
+/// once a statement, when it is first needed, so that an index serves the comparison with it.
+macro_rules! now {
+    ($given:literal) => {
+        concat!(
+            "(SELECT COALESCE(",
+            $given,
+            ", CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)))"
+        )
+    };
+}
+pub(super) use now;
 
 /// Whether a transaction that writes is alone from its beginning.
 pub(super) const ONE_WRITER: bool = false;
@@ -62,33 +138,23 @@ const SESSIONS_LOCK: i32 = 0x676f_6174;
 const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 
 /// Waits until no other write holds the guard.
-pub(super) async fn lock_guard(connection: &mut Connection) -> Result<(), Failure> {
-    let guard = "SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE";
-    sqlx::query(guard).fetch_one(connection).await?;
+pub(super) async fn lock_guard(link: &mut Link) -> Result<(), Failure> {
+    link.one(sqlx::query("SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE")).await?;
     Ok(())
 }
 
 /// Waits until nobody else adds sessions to this user's, or ends several.
-pub(super) async fn lock_sessions(
-    connection: &mut Connection,
-    user: UserId,
-) -> Result<(), Failure> {
+pub(super) async fn lock_sessions(link: &mut Link, user: UserId) -> Result<(), Failure> {
     // The low bits of a ULID are random.
     let low_bits = (user.as_u128() & u128::from(u32::MAX)).try_into().unwrap_or(u32::MAX);
-    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-        .bind(SESSIONS_LOCK)
-        .bind(low_bits.cast_signed())
-        .execute(connection)
-        .await?;
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)");
+    link.execute(lock.bind(SESSIONS_LOCK).bind(low_bits.cast_signed())).await?;
     Ok(())
 }
 
 /// Waits until no other process migrates.
-pub(super) async fn lock_migrations(connection: &mut Connection) -> Result<(), Failure> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(MIGRATIONS_LOCK)
-        .execute(connection)
-        .await?;
+pub(super) async fn lock_migrations(link: &mut Link) -> Result<(), Failure> {
+    link.execute(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS_LOCK)).await?;
     Ok(())
 }
 
@@ -110,11 +176,12 @@ pub(super) fn at(operation: &'static str) -> impl Fn(Failure) -> StoreError {
 /// the first two characters are the class.
 fn passes(code: &str) -> bool {
     const READ_ONLY_TRANSACTION: &str = "25006";
+    const IDLE_IN_TRANSACTION: &str = "25P03";
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let class = code.get(..2).unwrap_or_default();
     // Connection, log-in, database name, rollback for others' sake, resources, operator, system.
     matches!(class, "08" | "28" | "3D" | "40" | "53" | "57" | "58")
-        || [READ_ONLY_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
+        || [READ_ONLY_TRANSACTION, IDLE_IN_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
 }
 
 /// The names of all tables in the schema where new ones are made.
@@ -140,6 +207,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "user_revision",
         sql: include_str!("../migrations/postgres/0002_user_revision.sql"),
     },
+    Migration {
+        version: 3,
+        name: "lists",
+        sql: include_str!("../migrations/postgres/0003_lists.sql"),
+    },
 ];
 
 #[cfg(test)]
@@ -152,7 +224,7 @@ mod tests {
         for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
             assert!(passes(code), "{code}");
         }
-        for code in ["55P03", "57014", "57P01", "57P03", "58030"] {
+        for code in ["25P03", "55P03", "57014", "57P01", "57P03", "58030"] {
             assert!(passes(code), "{code}");
         }
         for code in ["23505", "22021", "42P01", "25P02", "XX000", "", "5"] {

@@ -1,9 +1,17 @@
 //! PostgreSQL: for several nodes.
+//!
+//! Nothing newer than PostgreSQL 12 is needed. The newest that is used, and since when:
+//! `WITH … AS MATERIALIZED` (12), `FOR UPDATE SKIP LOCKED` (9.5), `CREATE TABLE IF NOT EXISTS` (9.1),
+//! `idle_in_transaction_session_timeout` (9.6), `pg_advisory_xact_lock` (9.1), `WITH RECURSIVE` and
+//! window functions (8.4), `DELETE … RETURNING` (8.2). `EXTRACT` is a float before 14 and exact from
+//! then on; either is precise to the microsecond in this century.
 
 mod dialect;
 
 #[path = "../database.rs"]
 mod database;
+#[path = "../link.rs"]
+mod link;
 #[path = "../list.rs"]
 mod list;
 #[path = "../migrate.rs"]
@@ -17,6 +25,8 @@ mod sessions;
 #[path = "../users.rs"]
 mod users;
 
+mod url;
+
 #[cfg(test)]
 mod tests;
 
@@ -29,10 +39,16 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 use database::Pools;
+use dialect::Manner;
 
 use PostgresDatabase as Database;
 
 /// How a PostgreSQL database is reached.
+///
+/// A pooler may stand in between, also one in transaction mode: goat leaves nothing behind on a
+/// connection. What such a pooler must be able to is to carry prepared statements, as PgBouncer does
+/// from 1.21 on with `max_prepared_statements` above zero; for one that does not,
+/// [`PostgresOptions::prepared_statements`] must be off.
 ///
 /// ```
 /// use goat_core::store::sql::PostgresOptions;
@@ -42,16 +58,29 @@ use PostgresDatabase as Database;
 /// ```
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database?sslmode=verify-full`. What it leaves out, the
-    /// driver takes from libpq's variables and password file, as every PostgreSQL client does.
+    /// `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=/path/to/ca.pem`.
+    /// What it leaves out, the driver takes from libpq's variables and password file, as every
+    /// PostgreSQL client does; without an `sslmode`, TLS is used if the server offers it, and its
+    /// certificate is believed. `statement-cache-capacity=0` turns
+    /// [`PostgresOptions::prepared_statements`] off.
     pub url: Secret<String>,
     /// The most connections of this process.
     pub connections: u32,
     /// How long a caller waits for a connection.
     pub acquire_timeout: Duration,
-    /// How long the server works on a statement, and waits for the next one of a transaction, before
-    /// it gives up: what a node that died holds is free again after that.
+    /// How long the server works on a statement of a transaction, and waits for the next one, before
+    /// it gives up: what a node that died holds is free again after that. Statements outside of
+    /// transactions read by an index, or wait for such transactions, and have no bound of their own;
+    /// for one, set `statement_timeout` for the role.
     pub statement_timeout: Duration,
+    /// Whether a connection keeps prepared statements, by name. Off, every call is a transaction that
+    /// prepares its statements anew, which takes three more round trips, and works with any pooler in
+    /// transaction mode.
+    pub prepared_statements: bool,
+    /// Whether the caller's clock counts where otherwise the database's does, so that a test may move
+    /// it.
+    #[cfg(feature = "testing")]
+    pub callers_clock: bool,
 }
 
 impl PostgresOptions {
@@ -62,7 +91,27 @@ impl PostgresOptions {
             connections: 10,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
+            prepared_statements: true,
+            #[cfg(feature = "testing")]
+            callers_clock: false,
         }
+    }
+
+    /// The same, with the caller's clock instead of the database's: for tests with a manual clock.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn by_the_callers_clock(self) -> Self {
+        Self { callers_clock: true, ..self }
+    }
+
+    #[cfg(feature = "testing")]
+    fn is_by_the_callers_clock(&self) -> bool {
+        self.callers_clock
+    }
+
+    #[cfg(not(feature = "testing"))]
+    fn is_by_the_callers_clock(&self) -> bool {
+        false
     }
 }
 
@@ -80,18 +129,16 @@ impl PostgresDatabase {
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) if the URL is none.
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the URL is none, or has a parameter that
+    /// the driver would pass over.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
         // What is wrong with the URL is not said: it holds a password.
-        let connect: PgConnectOptions =
-            options.url.expose().parse().map_err(|_| {
-                Error::configuration("the URL of the PostgreSQL database is malformed")
-            })?;
-        let milliseconds = options.statement_timeout.as_millis();
-        let mut connect = connect.options([
-            ("statement_timeout", milliseconds),
-            ("idle_in_transaction_session_timeout", milliseconds),
-        ]);
+        let malformed = || Error::configuration("the URL of the PostgreSQL database is malformed");
+        let url = options.url.expose();
+        let keeps_statements = url::check(url)?;
+        let connect: PgConnectOptions = url.parse().map_err(|_| malformed())?;
+        // No number here has a fraction, and poolers refuse settings that they do not know.
+        let mut connect = connect.extra_float_digits(None);
         if connect.get_application_name().is_none() {
             connect = connect.application_name("goat");
         }
@@ -102,7 +149,12 @@ impl PostgresDatabase {
             // says unavailable.
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pools: Pools { read: pool.clone(), write: pool } })
+        let manner = Manner::new(
+            options.statement_timeout,
+            options.prepared_statements && keeps_statements,
+            options.is_by_the_callers_clock(),
+        );
+        Ok(Self { pools: Pools { read: pool.clone(), write: pool, manner } })
     }
 }
 

@@ -4,14 +4,16 @@
 //! at once. So what a write reads holds until it commits, nothing else needs to be locked, and no
 //! transaction ever has to turn from reading to writing, which is where SQLite would refuse.
 
-use sqlx::{Pool, Sqlite, Transaction};
+use sqlx::{Pool, Sqlite};
 
+use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
 
 use super::database::Taken;
+use super::link::Link;
 
 pub(super) type Db = Sqlite;
 pub(super) type Row = sqlx::sqlite::SqliteRow;
@@ -20,10 +22,44 @@ pub(super) type Connection = sqlx::SqliteConnection;
 /// The statement that begins a write.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Begins a write.
-pub(super) async fn begin(pool: &Pool<Db>) -> Result<Transaction<'static, Db>, sqlx::Error> {
-    pool.begin_with(BEGIN).await
+/// How this process deals with the database: there is one way.
+#[derive(Clone, Debug)]
+pub(super) struct Manner;
+
+impl Manner {
+    /// A connection for single statements.
+    pub(super) async fn single(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        Link::single(pool).await
+    }
+
+    /// A connection for reads that belong together.
+    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        self.single(pool).await
+    }
+
+    /// Begins a write.
+    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        Ok(Link::within(pool.begin_with(BEGIN).await?, true))
+    }
+
+    /// Begins a step of a migration.
+    pub(super) async fn begin_step(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+        self.begin(pool).await
+    }
+
+    /// What to bind where a text says [`now`].
+    pub(super) fn now(&self, now: Timestamp) -> i64 {
+        now.as_millis()
+    }
 }
+
+/// The present time in milliseconds: the parameter's, since there is no other machine.
+macro_rules! now {
+    ($given:literal) => {
+        $given
+    };
+}
+pub(super) use now;
 
 /// Whether a transaction that writes is alone from its beginning.
 pub(super) const ONE_WRITER: bool = true;
@@ -45,17 +81,17 @@ macro_rules! for_update_of_idle {
 pub(super) use for_update_of_idle;
 
 /// Waits until no other write holds the guard.
-pub(super) async fn lock_guard(_: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn lock_guard(_: &mut Link) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Waits until nobody else adds sessions to this user's, or ends several.
-pub(super) async fn lock_sessions(_: &mut Connection, _: UserId) -> Result<(), Failure> {
+pub(super) async fn lock_sessions(_: &mut Link, _: UserId) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Waits until no other process migrates.
-pub(super) async fn lock_migrations(_: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn lock_migrations(_: &mut Link) -> Result<(), Failure> {
     Ok(())
 }
 
@@ -140,6 +176,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 2,
         name: "user_revision",
         sql: include_str!("../migrations/sqlite/0002_user_revision.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "lists",
+        sql: include_str!("../migrations/sqlite/0003_lists.sql"),
     },
 ];
 

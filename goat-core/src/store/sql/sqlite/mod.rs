@@ -4,6 +4,8 @@ mod dialect;
 
 #[path = "../database.rs"]
 mod database;
+#[path = "../link.rs"]
+mod link;
 #[path = "../list.rs"]
 mod list;
 #[path = "../migrate.rs"]
@@ -112,7 +114,7 @@ impl SqliteDatabase {
         let write = pool(1).connect_lazy_with(logged);
         start_log(&write, &path, busy_timeout).await?;
         let read = pool(readers).connect_lazy_with(connect.pragma("query_only", "ON"));
-        Ok(Self { pools: Pools { read, write } })
+        Ok(Self { pools: Pools { read, write, manner: dialect::Manner } })
     }
 }
 

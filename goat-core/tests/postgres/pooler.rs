@@ -1,0 +1,133 @@
+//! Behind a pooler in transaction mode, which gives every transaction another connection: nothing
+//! that goat does may need the one from before, or change it for the next.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
+use goat_core::testing;
+use goat_engines::Postgres;
+
+use crate::support::{account, name, open, put, role};
+
+/// How many connections to the server the pooler has.
+const SERVER_CONNECTIONS: u32 = 4;
+
+/// PgBouncer in transaction mode. It ends with this process, however that ends.
+struct Pooler {
+    /// A shell that ends the pooler when its own input ends.
+    keeper: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    fn start(server: &Postgres) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let everybody = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), everybody).expect("the folder is ours");
+        // Whoever else takes the port meanwhile makes the pooler end, and then the test fails.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = free.local_addr().expect("its address").port();
+        drop(free);
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=goat\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\n\
+             max_db_connections = {SERVER_CONNECTIONS}\nmax_client_conn = 400\nlogfile = {}\n",
+            server.port(),
+            folder.path().join("log").display()
+        );
+        let path = folder.path().join("pgbouncer.ini");
+        std::fs::write(&path, settings).expect("the folder is ours");
+        // PgBouncer refuses to be root.
+        let script = "account=; [ \"$(id -u)\" = 0 ] && account='-u postgres'; \
+                      pgbouncer -q $account \"$1\" & read -r line; kill $!; wait";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "keeper"]).arg(&path).stdin(Stdio::piped());
+        let keeper = command.stdout(Stdio::null()).spawn().expect("a shell");
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "install pgbouncer 1.18 or later");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self { keeper, port, _folder: folder }
+    }
+
+    /// The URL of a database, by way of the pooler.
+    fn url(&self, direct: &str) -> String {
+        format!("postgres://goat@127.0.0.1:{}/{}", self.port, name(direct))
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().expect("the shell is ours");
+    }
+}
+
+/// Users, roles and sessions, side by side, over fewer connections than there are callers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
+    let server = Postgres::shared();
+    let pooler = Pooler::start(server);
+    let url = pooler.url(&server.create_database());
+    let url = format!("{url}?statement-cache-capacity=0");
+    let options = PostgresOptions {
+        connections: 20,
+        acquire_timeout: Duration::from_secs(30),
+        ..PostgresOptions::new(url.as_str())
+    };
+    let options = options.by_the_callers_clock();
+    let (database, another) = (open(&options).await, open(&options).await);
+    let (users, sessions, alone) =
+        (database.users(), another.sessions(), database.sessions_without_users());
+    tokio::join!(
+        testing::users::conformance(&users),
+        testing::sessions::conformance(&sessions),
+        testing::sessions::conformance(&alone),
+    );
+    testing::roles::conformance(&database.roles()).await;
+    testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
+
+    // Whoever gets one of these connections next finds it as the server made it.
+    for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        for _ in 0..SERVER_CONNECTIONS {
+            let mut command = Command::new("psql");
+            command.args(["-X", "-A", "-t", "-w", "-c", &format!("SHOW {setting}")]);
+            let said = command.arg(pooler.url(&url.replace("?statement-cache-capacity=0", "")));
+            let said = said.output().expect("psql can be run");
+            assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "0", "{setting}: {said:?}");
+        }
+    }
+}
+
+/// Two clients who share a connection by turns prepare statements of the same name.
+#[tokio::test]
+async fn statements_that_a_pooler_loses_fail_with_a_word_on_what_to_do() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let direct = open(&PostgresOptions::new(url.as_str())).await;
+    let account = account(&role("client"));
+    put(&direct.users(), None, &account).await.expect("the store answers");
+
+    let pooler = Pooler::start(server);
+    let options = PostgresOptions { connections: 1, ..PostgresOptions::new(pooler.url(&url)) };
+    let first = PostgresDatabase::open(&options).expect("a URL");
+    let second = PostgresDatabase::open(&options).expect("a URL");
+    first.users().by_id(account.user.id).await.expect("nobody was there before");
+    let error = second.users().by_id(account.user.id).await.expect_err("it is there already");
+    let shown = format!("{error:?}");
+    assert!(shown.contains("max_prepared_statements"), "{shown}");
+    assert!(shown.contains("statement-cache-capacity=0"), "{shown}");
+
+    let options = PostgresOptions { prepared_statements: false, ..options };
+    let second = PostgresDatabase::open(&options).expect("a URL");
+    for _ in 0..10 {
+        let found = second.users().by_id(account.user.id).await.expect("it needs no names");
+        assert_eq!(found.expect("the user").user, account.user);
+    }
+}

@@ -1,0 +1,108 @@
+//! Databases to work on, and users and sessions to put into them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use goat_core::session::{RefreshToken, Rotation, Session, SessionEpoch};
+use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
+use goat_core::user::{Account, Change, Snapshot, UserStore, UserWrite, Written};
+use goat_core::{
+    Email, Role, SessionId, Status, StoreError, Timestamp, TokenId, User, UserId,
+};
+
+/// Opens a database that is migrated.
+pub(crate) async fn open(options: &PostgresOptions) -> PostgresDatabase {
+    let database = PostgresDatabase::open(options).expect("a URL");
+    database.migrate(MigrateOptions::default()).await.expect("a schema");
+    database
+}
+
+/// The name of the database that a URL ends in.
+pub(crate) fn name(url: &str) -> &str {
+    url.rsplit_once('/').expect("a path").1
+}
+
+/// The present time, so that what is made now is not over by the database's clock.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("a clock before 292278994"))
+}
+
+pub(crate) fn role(name: &str) -> Role {
+    Role::parse(name).expect("a role's name")
+}
+
+/// An active user.
+pub(crate) fn account(role: &Role) -> Account {
+    let id = UserId::generate(now());
+    Account {
+        user: User {
+            id,
+            email: Email::parse(&format!("{id}@example.org")).expect("an address"),
+            role: role.clone(),
+            status: Status::Active,
+            created_at: now(),
+            updated_at: now(),
+            last_login_at: None,
+        },
+        password_hash: "hash".into(),
+        epoch: SessionEpoch::default(),
+        revision: 0,
+    }
+}
+
+/// Writes an account as it is.
+pub(crate) async fn put(
+    users: &Arc<dyn UserStore>,
+    actor: Option<UserId>,
+    account: &Account,
+) -> Result<Written, StoreError> {
+    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+    let (target, top_role) = (account.user.id, &role("admin"));
+    users.write(UserWrite { actor, target, top_role, decide: &decide }).await
+}
+
+pub(crate) fn token(now: Timestamp) -> RefreshToken {
+    RefreshToken {
+        id: TokenId::generate(now),
+        issued_at: now,
+        expires_at: now + Duration::from_secs(3600),
+        key: "key".to_owned(),
+    }
+}
+
+/// A session that ends in an hour if it is idle, and in a day at the latest.
+pub(crate) fn session(user: UserId) -> Session {
+    let created_at = now();
+    let current = token(created_at);
+    Session {
+        id: SessionId::generate(created_at),
+        user,
+        epoch: 0,
+        device: "Browser".to_owned(),
+        address: None,
+        created_at,
+        last_used_at: created_at,
+        idle_at: current.expires_at,
+        ends_at: created_at + Duration::from_secs(24 * 3600),
+        current,
+        previous: None,
+    }
+}
+
+/// The presentation of a session's token at a moment.
+pub(crate) fn rotation(
+    session: &Session,
+    presented: TokenId,
+    now: Timestamp,
+    leeway: Duration,
+) -> Rotation {
+    Rotation {
+        session: session.id,
+        user: session.user,
+        presented,
+        successor: token(now),
+        now,
+        leeway,
+    }
+}

@@ -1,0 +1,54 @@
+//! TLS, as the URL says.
+
+use std::time::Duration;
+
+use goat_core::StoreError;
+use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
+use goat_engines::Postgres;
+
+const PASSWORD: &str = "canary-of-the-quay";
+
+fn server() -> Postgres {
+    Postgres::start(goat_engines::PostgresOptions {
+        tls: true,
+        password: Some(PASSWORD.to_owned()),
+        ..Default::default()
+    })
+}
+
+async fn ping(url: &str) -> Result<(), StoreError> {
+    let options =
+        PostgresOptions { acquire_timeout: Duration::from_secs(10), ..PostgresOptions::new(url) };
+    PostgresDatabase::open(&options).expect("a URL").users().ping().await
+}
+
+fn unavailable(answer: Result<(), StoreError>, word: &str) {
+    let error = answer.expect_err(word);
+    let shown = format!("{error:?} {error}");
+    assert!(error.is_unavailable(), "{shown}");
+    assert!(shown.contains(word), "{shown}");
+    assert!(!shown.contains(PASSWORD) && !shown.contains("postgres://"), "{shown}");
+}
+
+/// L1: what does not trust, says why, and shows no secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_trusted_by_the_authority_of_the_url_alone() {
+    let (server, other) = (server(), server());
+    let [ours, others] =
+        [&server, &other].map(|one| one.authority().expect("it speaks TLS").display().to_string());
+    let url = server.url();
+    ping(&format!("{url}?sslmode=verify-full&sslrootcert={ours}")).await.expect("it is trusted");
+    ping(&format!("{url}?sslmode=verify-ca&sslrootcert={ours}")).await.expect("it is trusted");
+    ping(&format!("{url}?sslmode=require")).await.expect("whoever it is");
+
+    let answer = ping(&format!("{url}?sslmode=verify-full&sslrootcert={others}")).await;
+    unavailable(answer, "certificate");
+    // Its certificate is for the address, not for this name of it.
+    let renamed = url.replace("127.0.0.1", "localhost.localdomain");
+    let renamed = format!("{renamed}?hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={others}");
+    assert!(ping(&renamed).await.is_err());
+    // The server takes nobody without.
+    unavailable(ping(&format!("{url}?sslmode=disable")).await, "28000");
+    let wrong = url.replace(PASSWORD, "another");
+    unavailable(ping(&format!("{wrong}?sslmode=verify-full&sslrootcert={ours}")).await, "28P01");
+}
