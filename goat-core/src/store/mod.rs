@@ -1,5 +1,6 @@
 //! Storage: the bundle of ports that a goat stands on, and the backends that come with it.
 
+pub mod cached;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;

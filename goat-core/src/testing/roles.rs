@@ -9,6 +9,7 @@
 #![expect(clippy::missing_panics_doc, reason = "to panic is what all of these are for")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::{
     Grant, Permission, Role, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten,
@@ -28,6 +29,8 @@ pub async fn conformance(store: &Arc<dyn RoleStore>) {
     an_actor_that_does_not_exist_is_none(store).await;
     grants_at_once_are_all_kept_and_counted(store).await;
     a_permission_granted_at_once_is_granted_once(store).await;
+    recent_rows_are_as_the_rows(store).await;
+    recent_rows_show_every_write_that_was_answered(store).await;
 }
 
 /// Runs every case about users that are kept in the same place.
@@ -165,6 +168,47 @@ pub async fn a_permission_granted_at_once_is_granted_once(store: &Arc<dyn RoleSt
     let refused = |outcome: &&Result<_, _>| **outcome == Err(ErrorKind::PermissionExists);
     assert_eq!(outcomes.iter().filter(refused).count(), 15);
     assert_eq!(of(&load(store).await, &role).len(), 1);
+}
+
+async fn recent(store: &Arc<dyn RoleStore>) -> RoleRows {
+    store.recent().await.expect("the store answers").value
+}
+
+/// Recent rows are the rows where nothing was written since.
+pub async fn recent_rows_are_as_the_rows(store: &Arc<dyn RoleStore>) {
+    let role = role();
+    for permission in ["a:b", "a:*", "full_access"] {
+        let granted = grant(&role, permission);
+        let rows = add(store, std::slice::from_ref(&granted)).await;
+        // More than once, so that one who remembers has the chance to.
+        for _ in 0..3 {
+            assert_eq!(recent(store).await, rows);
+        }
+        let revoke = |_: &RoleSnapshot| Ok(RoleChange::Revoke(granted.id));
+        let rows = write(store, None, &revoke).await.expect("nothing refuses");
+        assert_eq!(recent(store).await, rows);
+    }
+}
+
+/// Who asks for recent rows after a write was answered is shown that write or a later one, whatever
+/// is read at the same time.
+pub async fn recent_rows_show_every_write_that_was_answered(store: &Arc<dyn RoleStore>) {
+    let (role, answered) = (role(), Arc::new(AtomicU64::new(load(store).await.revision)));
+    race(8, |number| {
+        let (store, role, answered) = (Arc::clone(store), role.clone(), Arc::clone(&answered));
+        async move {
+            for turn in 0..25 {
+                if number < 2 {
+                    let rows = add(&store, &[grant(&role, &format!("a:b{number}_{turn}"))]).await;
+                    answered.fetch_max(rows.revision, Ordering::SeqCst);
+                }
+                let known = answered.load(Ordering::SeqCst);
+                let seen = recent(&store).await.revision;
+                assert!(seen >= known, "{seen} is shown after {known} was answered");
+            }
+        }
+    })
+    .await;
 }
 
 async fn put(users: &Arc<dyn UserStore>, account: &Account) {

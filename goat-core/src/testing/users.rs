@@ -21,6 +21,7 @@
 
 mod list;
 mod races;
+mod recent;
 
 use std::sync::Arc;
 
@@ -35,6 +36,10 @@ pub use races::{
     administrators_who_demote_each_other_at_once_leave_one, no_write_is_lost_to_another,
     sign_ins_and_writes_do_not_undo_one_another, sign_ups_with_one_address_at_once_make_one_user,
     writes_of_one_new_user_at_once_make_it_once,
+};
+pub use recent::{
+    a_recent_state_is_as_the_state, a_recent_state_shows_every_write_that_was_answered,
+    every_write_that_is_kept_is_counted, writes_at_once_are_counted_each,
 };
 
 use crate::access::Role;
@@ -70,6 +75,10 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     a_list_is_what_filter_order_and_page_say(store).await;
     hidden_users_are_in_no_list(store).await;
     a_list_goes_on_after_a_user(store).await;
+    every_write_that_is_kept_is_counted(store).await;
+    writes_at_once_are_counted_each(store).await;
+    a_recent_state_is_as_the_state(store).await;
+    a_recent_state_shows_every_write_that_was_answered(store).await;
     store.ping().await.expect("the store answers");
 }
 

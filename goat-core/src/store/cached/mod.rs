@@ -1,0 +1,96 @@
+//! Stores that share what they read of users and roles: a second level behind the caches of the
+//! nodes, so that one that starts cold asks the [`Shelf`] and not the database.
+//!
+//! Invariants:
+//! - what [`UserStore::recent_state`] and [`RoleStore::recent`] answer is what the store answered to
+//!   a read that began less than the staleness ago, and says no younger age than that;
+//! - whoever asks after a write was answered gets that write or a later one. A write raises the
+//!   shelf to its revision after the commit and before it answers; a read that began before the
+//!   commit and comes late is too low to be laid down, or too old. Where the shelf could not be
+//!   raised, this node does without it until whatever may lie there is stale; for others the
+//!   staleness is the bound, as it is for what a crash after the commit leaves behind;
+//! - only reads are laid down, whole: a write cannot tell the revision of the roles that its user's
+//!   state is read with. So what lies there costs one read after each write, and agrees in itself;
+//! - the shelf makes nothing fail. What it does not answer in time, or not sensibly, is asked of the
+//!   store, and while it is out of order nobody waits for it.
+//!
+//! Reads of one thing at once become one: who comes while one is on its way waits for it, and takes
+//! part in the next, which began after they came.
+//!
+//! [`UserState::roles_revision`](crate::user::UserState::roles_revision) of a recent state is as old
+//! as the state: roles were changed that often at least.
+
+mod flights;
+mod level;
+mod roles;
+mod shelf;
+mod text;
+mod trust;
+mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use level::SharedCounts;
+pub use shelf::{Entry, Look, Shelf, ShelfKey, Stamp};
+
+use crate::access::RoleStore;
+use crate::clock::Clock;
+use crate::user::UserStore;
+
+use super::Stores;
+use level::Level;
+use roles::CachedRoles;
+use trust::Trust;
+use users::CachedUsers;
+
+impl Stores {
+    /// The same stores, with users' states and the permissions of roles remembered on a shelf that
+    /// nodes share, for at most `staleness`. Zero: nothing is remembered.
+    ///
+    /// Put it over stores that are watched already, so that their time-outs are its own and what it
+    /// spares them is not counted as theirs. The clock's stopwatch is used; give the one that the
+    /// goat is built with.
+    #[must_use]
+    pub fn cached(
+        self,
+        shelf: Arc<dyn Shelf>,
+        staleness: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, SharedCache) {
+        if staleness.is_zero() {
+            return (self, SharedCache::default());
+        }
+        let trust = Arc::new(Trust::new(clock));
+        let states = Level::new(Arc::clone(&shelf), staleness, Arc::clone(&trust));
+        let rows = Level::new(shelf, staleness, trust);
+        let users = Arc::new(CachedUsers::new(self.users, states));
+        let roles = Arc::new(CachedRoles::new(self.roles, rows));
+        let cache =
+            SharedCache { users: Some(Arc::clone(&users)), roles: Some(Arc::clone(&roles)) };
+        let stores =
+            Self { users: users as Arc<dyn UserStore>, roles: roles as Arc<dyn RoleStore>, ..self };
+        (stores, cache)
+    }
+}
+
+/// Tells what a second level has done.
+#[derive(Clone, Debug, Default)]
+pub struct SharedCache {
+    users: Option<Arc<CachedUsers>>,
+    roles: Option<Arc<CachedRoles>>,
+}
+
+impl SharedCache {
+    /// Of users' states.
+    #[must_use]
+    pub fn users(&self) -> SharedCounts {
+        self.users.as_ref().map(|users| users.counts()).unwrap_or_default()
+    }
+
+    /// Of what roles may do.
+    #[must_use]
+    pub fn roles(&self) -> SharedCounts {
+        self.roles.as_ref().map(|roles| roles.counts()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,102 @@
+//! Users whose states are remembered on the shelf.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::access::Role;
+use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::id::UserId;
+use crate::recent::Recent;
+use crate::user::{
+    Account, Change, Rehashed, Snapshot, User, UserPage, UserQuery, UserState, UserStore,
+    UserWrite, Written,
+};
+
+use super::ShelfKey;
+use super::level::{Level, SharedCounts};
+
+#[derive(Debug)]
+pub(super) struct CachedUsers {
+    inner: Arc<dyn UserStore>,
+    states: Level<UserState>,
+}
+
+impl CachedUsers {
+    pub(super) fn new(inner: Arc<dyn UserStore>, states: Level<UserState>) -> Self {
+        Self { inner, states }
+    }
+
+    pub(super) fn counts(&self) -> SharedCounts {
+        self.states.counts()
+    }
+}
+
+#[async_trait]
+impl UserStore for CachedUsers {
+    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
+        self.inner.by_email(canonical).await
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        self.inner.by_id(id).await
+    }
+
+    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
+        self.inner.state(id).await
+    }
+
+    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
+        self.states.recent(ShelfKey::User(id), || self.inner.state(id)).await
+    }
+
+    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
+        self.inner.list(query).await
+    }
+
+    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+        let raising = self.states.raising(ShelfKey::User(write.target));
+        let decide = |snapshot: &Snapshot| {
+            let change = (write.decide)(snapshot);
+            if let Ok(Change::Put(_) | Change::Delete) = change {
+                let before = snapshot.target.as_ref().map_or(0, |target| target.revision);
+                raising.may_reach(before + 1);
+            }
+            change
+        };
+        let written = self.inner.write(UserWrite { decide: &decide, ..write }).await;
+        // ATOMIC: after the commit and before the answer, so that who asks after the answer is not
+        // shown what was before.
+        match &written {
+            Ok(Written::Refused(_) | Written::EmailTaken) => raising.nothing(),
+            Ok(Written::Changed { after, .. }) => raising.to(after.revision).await,
+            // Things are so, and are to be seen so, also where whoever made them so could not tell.
+            Ok(Written::Unchanged(account)) => raising.to(account.revision).await,
+            Ok(Written::Deleted(before)) => raising.to(before.revision + 1).await,
+            Err(_) => raising.unknown().await,
+        }
+        written
+    }
+
+    async fn signed_in(
+        &self,
+        id: UserId,
+        at: Timestamp,
+        rehashed: Option<Rehashed<'_>>,
+    ) -> Result<Option<User>, StoreError> {
+        self.inner.signed_in(id, at, rehashed).await
+    }
+
+    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.inner.anyone_active_in(role).await
+    }
+
+    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.inner.sample_hashes(limit).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}

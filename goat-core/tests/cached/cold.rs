@@ -1,0 +1,1 @@
+//! A node that starts cold under load.
