@@ -106,8 +106,9 @@ impl Builder {
             settings.cache_staleness,
             time.clone(),
         ));
+        let lease = Arc::clone(access.lease());
         let verdicts = Verdicts::new(
-            VerdictCache::new(settings.cache_staleness, settings.cache_entries),
+            VerdictCache::new(settings.cache_staleness, settings.cache_entries, lease),
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.users),
             Arc::clone(&access),

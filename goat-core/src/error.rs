@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::quota::Charge;
@@ -225,6 +226,21 @@ impl Error {
         error.0.retry_after = charges.iter().filter_map(|charge| charge.retry_after).max();
         error.0.charges = charges;
         error
+    }
+
+    /// The same failure, for one more of those who waited for the same. The original lies beneath.
+    pub(crate) fn shared(original: &Arc<Self>) -> Self {
+        let Inner { kind, context, client_message, violations, retry_after, charges, source: _ } =
+            original.0.as_ref();
+        Self(Box::new(Inner {
+            kind: *kind,
+            context: context.clone(),
+            client_message: client_message.clone(),
+            violations: violations.clone(),
+            retry_after: *retry_after,
+            charges: charges.clone(),
+            source: Some(Box::new(Arc::clone(original))),
+        }))
     }
 
     /// Adds the limits that were charged on the way to this failure.

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::error::Result;
+use crate::error::{Error, Result, StoreError};
 use crate::id::GrantId;
+use crate::notice::Lease;
+use crate::recent::Recent;
 
 use super::store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
 use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
@@ -21,17 +23,25 @@ pub(crate) struct Access {
     doubts: AtomicU64,
     /// How many of the doubts a load has settled that began after them.
     settled: AtomicU64,
-    /// Only one load at a time: who comes meanwhile waits and finds it done.
-    loading: tokio::sync::Mutex<()>,
+    /// Only one load at a time: who comes meanwhile waits and finds it done. Holds how the last one
+    /// ended, and which it was.
+    loading: tokio::sync::Mutex<Ended>,
+    /// How many loads have begun.
+    begun: AtomicU64,
     /// When a load began that came to its end, by the stopwatch, in milliseconds.
     loaded_at: AtomicU64,
     /// How long the table is trusted where no store shows a revision to compare it with.
     staleness: Duration,
+    /// Holds while notices are heard.
+    lease: Arc<Lease>,
     policy: Policy,
     time: Time,
     /// Roles outside the set that were met, so that each is logged once.
     unknown: Mutex<HashSet<Role>>,
 }
+
+/// How a load ended, by its number: a failure is kept for those who waited for it.
+type Ended = (u64, Result<(), Arc<Error>>);
 
 /// How many unknown roles are remembered as logged.
 const UNKNOWN_REMEMBERED: usize = 100;
@@ -52,9 +62,11 @@ impl Access {
             table: Table::default(),
             doubts: AtomicU64::new(0),
             settled: AtomicU64::new(0),
-            loading: tokio::sync::Mutex::new(()),
+            loading: tokio::sync::Mutex::new((0, Ok(()))),
+            begun: AtomicU64::new(0),
             loaded_at: AtomicU64::new(0),
             staleness,
+            lease: Arc::default(),
             policy: Policy::new(roles),
             time,
             unknown: Mutex::default(),
@@ -69,27 +81,84 @@ impl Access {
         self.store.as_ref()
     }
 
+    /// Holds while notices are heard; whoever else depends on that shares it.
+    pub(crate) fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
     /// The table in force: at least of the revision that a store has shown, and no older than the
     /// staleness where none has. Says also whether it was swapped for that.
     pub(crate) async fn table(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
         if let Some(table) = self.good(shown) {
             return Ok((table, false));
         }
-        let _one_at_a_time = self.loading.lock().await;
+        let asked = self.begun.load(Ordering::SeqCst);
+        let mut ended = self.loading.lock().await;
         if let Some(table) = self.good(shown) {
             return Ok((table, false));
         }
+        // A load that began after this was asked for serves as well as one's own would, and its
+        // failure too: those who wait do not fail one after another.
+        if ended.0 > asked {
+            if let Err(error) = &ended.1 {
+                return Err(Error::shared(error));
+            }
+            if let Some(table) = self.table.get().filter(|table| Some(table.revision) >= shown) {
+                return Ok((table, false));
+            }
+        }
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        match self.load(shown).await {
+            Ok(loaded) => {
+                *ended = (number, Ok(()));
+                Ok(loaded)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                *ended = (number, Err(Arc::clone(&error)));
+                Err(Error::shared(&error))
+            }
+        }
+    }
+
+    async fn load(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
         // ATOMIC: a doubt is settled only by a load that began after it and came to its end, so that
         // neither one that comes meanwhile nor a caller that hangs up leaves an old table in force.
         let doubts = self.doubts.load(Ordering::SeqCst);
-        let began = milliseconds(self.time.elapsed());
-        let rows = self.store.load().await?;
+        let began = self.time.elapsed();
+        let Recent { value: rows, age } = self.rows(shown, doubts, began).await?;
         let rows = self.seeded(rows).await?;
         let swapped = self.put(rows.clone());
         self.settled.fetch_max(doubts, Ordering::SeqCst);
-        self.loaded_at.fetch_max(began, Ordering::SeqCst);
+        self.loaded_at.fetch_max(milliseconds(began.saturating_sub(age)), Ordering::SeqCst);
         let table = self.table.get().filter(|table| table.revision >= rows.revision);
         Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
+    }
+
+    /// The grants, from wherever they can be had cheaply if nothing says that they have changed:
+    /// after a doubt only the store itself can settle it, since whoever wrote may have failed to
+    /// tell those who remember.
+    async fn rows(
+        &self,
+        shown: Option<u64>,
+        doubts: u64,
+        began: Duration,
+    ) -> Result<Recent<RoleRows>, StoreError> {
+        if self.settled.load(Ordering::SeqCst) == doubts && self.is_trusted(began) {
+            let recent = self.store.recent().await?;
+            // What is older than this process has no place on its stopwatch.
+            let age_fits = recent.age < self.staleness && recent.age <= began;
+            let is_shown = shown.is_none_or(|shown| recent.value.revision >= shown);
+            if recent.age.is_zero() || age_fits && is_shown {
+                return Ok(recent);
+            }
+        }
+        Ok(Recent::now(self.store.load().await?))
+    }
+
+    /// Whether what is remembered may be used at all now.
+    fn is_trusted(&self, elapsed: Duration) -> bool {
+        !self.staleness.is_zero() && self.lease.holds(elapsed)
     }
 
     /// The table in force if it can be trusted.
@@ -104,9 +173,9 @@ impl Access {
     }
 
     fn is_young(&self) -> bool {
-        let age =
-            milliseconds(self.time.elapsed()).saturating_sub(self.loaded_at.load(Ordering::SeqCst));
-        age < milliseconds(self.staleness)
+        let elapsed = self.time.elapsed();
+        let age = milliseconds(elapsed).saturating_sub(self.loaded_at.load(Ordering::SeqCst));
+        age < milliseconds(self.staleness) && self.lease.holds(elapsed)
     }
 
     fn build(&self, rows: RoleRows) -> Arc<RoleTable> {

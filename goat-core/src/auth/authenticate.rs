@@ -84,7 +84,8 @@ impl Flows {
 
     /// Reads a principal's session and user again.
     pub(crate) async fn refreshed(&self, principal: &Principal) -> Result<FreshPrincipal> {
-        let read = self.users.verdicts.read(principal.user(), principal.session()).await?;
+        let verdicts = &self.users.verdicts;
+        let read = verdicts.read_fresh(principal.user(), principal.session()).await?;
         Ok(FreshPrincipal::new(read))
     }
 }

@@ -1,6 +1,7 @@
 //! Sessions: one sign-in on one device, alive until it is idle too long, too old, or ended.
 
 mod cache;
+mod flight;
 mod service;
 mod store;
 mod verdict;

@@ -7,6 +7,7 @@ use crate::clock::Time;
 use crate::error::{ErrorKind, Result};
 use crate::event::{Doer, Event, EventKind, Observer};
 use crate::id::{SessionId, UserId};
+use crate::notice::NoticeCounts;
 use crate::page::{Page, PageRequest};
 use crate::task::to_the_end;
 use crate::user::{Account, Change, Snapshot, Status, UserStore, UserWrite, Written};
@@ -182,6 +183,19 @@ impl Sessions {
     #[must_use]
     pub fn cache_counts(&self) -> CacheCounts {
         self.inner.verdicts.counts()
+    }
+
+    /// What was told to other nodes and heard from them.
+    #[must_use]
+    pub fn notice_counts(&self) -> NoticeCounts {
+        self.inner.verdicts.notice_counts()
+    }
+
+    /// Whether this node hears the others now. Where it does not, it uses no cache and asks the
+    /// stores each time. A goat whose notices stay in the process always does.
+    #[must_use]
+    pub fn hears_notices(&self) -> bool {
+        self.inner.verdicts.hears()
     }
 }
 

@@ -1,26 +1,43 @@
 //! Verdicts: whether a session is alive and what its user may do, from the cache or the stores.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::access::{Access, Principal};
 use crate::clock::Time;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, StoreError};
 use crate::id::{SessionId, UserId};
-use crate::notice::{Listener, Notice, Notices};
+use crate::notice::{Listener, Notice, NoticeCounts, Notices};
+use crate::recent::Recent;
 use crate::user::{Status, UserState, UserStore};
 
-use super::cache::CacheCounts;
+use super::cache::{CacheCounts, Ticket};
+use super::flight::Flights;
 use super::{Session, SessionEpoch, SessionStore, VerdictCache};
 
 /// Judges sessions, and tells everyone when a judgement no longer holds.
 #[derive(Debug)]
 pub(crate) struct Verdicts {
     cache: VerdictCache,
+    flights: Arc<Flights>,
     sessions: Arc<dyn SessionStore>,
     users: Arc<dyn UserStore>,
     access: Arc<Access>,
     notices: Arc<dyn Notices>,
     time: Time,
+}
+
+/// From where the user's state may come.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// From the store itself.
+    Store,
+    /// From whoever remembers it, if the ticket accepts its age.
+    Recent(Ticket),
+}
+
+fn is_alive(session: &Session, owner: &UserState) -> bool {
+    owner.status == Status::Active && owner.epoch.covers(session.id, session.epoch)
 }
 
 impl Verdicts {
@@ -33,7 +50,9 @@ impl Verdicts {
         time: Time,
     ) -> Arc<Self> {
         let listening = Arc::clone(&notices);
-        let verdicts = Arc::new(Self { cache, sessions, users, access, notices, time });
+        let flights = Arc::default();
+        let verdicts = Self { cache, flights, sessions, users, access, notices, time };
+        let verdicts = Arc::new(verdicts);
         let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&verdicts) as _));
         listening.subscribe(listener);
         verdicts
@@ -45,30 +64,87 @@ impl Verdicts {
         (self.time.now() < principal.expires_at()).then_some(principal)
     }
 
-    /// The verdict by the stores, remembered for the next one who asks.
-    pub(crate) async fn read(&self, user: UserId, session: SessionId) -> Result<Principal> {
+    /// The verdict by the stores, remembered for the next one who asks. Whoever asks for the same
+    /// meanwhile gets the same answer. Where nothing that is remembered may be trusted, nothing that
+    /// was begun for others is either.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Principal> {
+        let elapsed = self.time.elapsed();
+        if !self.cache.is_trusted(elapsed) {
+            return self.read_fresh(user, session).await;
+        }
+        let ticket = self.cache.begin(user, elapsed);
+        let read = || {
+            let verdicts = Arc::clone(self);
+            async move {
+                // One may have landed between the miss and here.
+                match verdicts.remembered(user, session) {
+                    Some(principal) => Ok(principal),
+                    None => verdicts.fill(ticket, user, session, Source::Recent(ticket)).await,
+                }
+            }
+        };
+        self.flights.join((user, session), ticket, read).await
+    }
+
+    fn remembered(&self, user: UserId, session: SessionId) -> Option<Principal> {
+        let principal = self.cache.get_again(user, session, self.time.elapsed())?;
+        (self.time.now() < principal.expires_at()).then_some(principal)
+    }
+
+    /// The verdict by a read of the stores themselves that begins now.
+    pub(crate) async fn read_fresh(&self, user: UserId, session: SessionId) -> Result<Principal> {
         let ticket = self.cache.begin(user, self.time.elapsed());
-        let principal = self.judge(user, session).await?;
-        self.cache.insert(ticket, &principal, self.time.elapsed());
+        self.fill(ticket, user, session, Source::Store).await
+    }
+
+    async fn fill(
+        &self,
+        ticket: Ticket,
+        user: UserId,
+        session: SessionId,
+        source: Source,
+    ) -> Result<Principal> {
+        let (principal, age) = self.judge(user, session, source).await?;
+        self.cache.insert(ticket, &principal, age, self.time.elapsed());
         Ok(principal)
     }
 
-    async fn judge(&self, user: UserId, session: SessionId) -> Result<Principal> {
-        let gone = || ErrorKind::SessionRevoked.into();
-        let (found, state) = self.session_and_owner(user, session).await?.ok_or_else(gone)?;
+    /// The verdict, and how old the oldest of what it comes from was when its read began.
+    async fn judge(
+        &self,
+        user: UserId,
+        session: SessionId,
+        source: Source,
+    ) -> Result<(Principal, Duration)> {
+        let gone = || Error::from(ErrorKind::SessionRevoked);
+        let (found, owner) =
+            self.session_and_owner(user, session, source).await?.ok_or_else(gone)?;
         if found.user != user || found.is_expired(self.time.now()) {
             return Err(gone());
         }
-        if state.status != Status::Active || !state.epoch.covers(session, found.epoch) {
-            return Err(gone());
-        }
+        let Recent { value: state, age } = match owner {
+            Recent { value: Some(state), age } if is_alive(&found, &state) => {
+                Recent { value: state, age }
+            }
+            Recent { age: Duration::ZERO, .. } => return Err(gone()),
+            // Nobody is refused by what is merely remembered.
+            _ => {
+                let state = self.users.state(user).await?;
+                Recent::now(state.filter(|state| is_alive(&found, state)).ok_or_else(gone)?)
+            }
+        };
         let (table, changed) = self.access.table(state.roles_revision).await?;
         if changed {
             self.cache.clear();
         }
         let rights = table.rights(&state.role);
         self.access.note_role(&state.role);
-        Ok(Principal::new(user, session, state.role, rights, found.epoch, found.expires_at()))
+        let expires_at = found.expires_at();
+        Ok((Principal::new(user, session, state.role, rights, found.epoch, expires_at), age))
     }
 
     /// Both in one turn: where the store of sessions does not keep users, the two are asked at the
@@ -77,18 +153,33 @@ impl Verdicts {
         &self,
         user: UserId,
         session: SessionId,
-    ) -> Result<Option<(Session, UserState)>> {
+        source: Source,
+    ) -> Result<Option<(Session, Recent<Option<UserState>>)>> {
         if self.sessions.keeps_users() {
             let Some(view) = self.sessions.find(user, session).await? else { return Ok(None) };
-            let state = match view.owner {
+            let owner = match view.owner {
                 Some(state) => Some(state),
                 None => self.users.state(user).await?,
             };
-            return Ok(state.map(|state| (view.session, state)));
+            return Ok(Some((view.session, Recent::now(owner))));
         }
-        let (view, state) =
-            tokio::try_join!(self.sessions.find(user, session), self.users.state(user))?;
-        Ok(view.map(|view| view.session).zip(state))
+        let (view, owner) =
+            tokio::try_join!(self.sessions.find(user, session), self.owner(user, source))?;
+        Ok(view.map(|view| (view.session, owner)))
+    }
+
+    async fn owner(
+        &self,
+        user: UserId,
+        source: Source,
+    ) -> Result<Recent<Option<UserState>>, StoreError> {
+        if let Source::Recent(ticket) = source {
+            let recent = self.users.recent_state(user).await?;
+            if ticket.accepts(recent.age) {
+                return Ok(recent);
+            }
+        }
+        Ok(Recent::now(self.users.state(user).await?))
     }
 
     /// After a session has ended: forgotten here, and told to the others.
@@ -104,7 +195,7 @@ impl Verdicts {
 
     /// After a user's state has changed or all sessions have ended.
     pub(crate) async fn user_changed(&self, user: UserId) {
-        self.cache.evict_user(user);
+        self.cache.evict_user(user, self.time.elapsed());
         self.tell(Notice::User(user)).await;
     }
 
@@ -144,17 +235,45 @@ impl Verdicts {
     pub(crate) fn counts(&self) -> CacheCounts {
         self.cache.counts()
     }
+
+    pub(crate) fn notice_counts(&self) -> NoticeCounts {
+        self.notices.counts()
+    }
+
+    /// Whether notices of other nodes arrive.
+    pub(crate) fn hears(&self) -> bool {
+        self.access.lease().holds(self.time.elapsed())
+    }
 }
 
 impl Listener for Verdicts {
     fn heard(&self, notice: Notice) {
         match notice {
             Notice::Session(user, session) => self.cache.evict_session(user, session),
-            Notice::User(user) => self.cache.evict_user(user),
+            Notice::User(user) => self.cache.evict_user(user, self.time.elapsed()),
             Notice::Roles => {
                 self.access.doubt();
                 self.cache.clear();
             }
+            Notice::Everything => {
+                self.access.doubt();
+                self.cache.evict_everyone(self.time.elapsed());
+            }
         }
+    }
+
+    fn deaf(&self) {
+        self.access.lease().end();
+    }
+
+    fn hears(&self, lease: Duration) {
+        let elapsed = self.time.elapsed();
+        if !self.access.lease().holds(elapsed) {
+            // ATOMIC: forgotten first and trusted after, so that nothing is used from the time when
+            // notices were lost.
+            self.access.doubt();
+            self.cache.clear();
+        }
+        self.access.lease().renew(elapsed.saturating_add(lease));
     }
 }

@@ -1,1 +1,65 @@
 //! Storage in Redis or Valkey: sessions, limits, what nodes remember together, and notices.
+//!
+//! One server, what sentinels watch, or a cluster; nothing newer than Redis 6.0 is needed. All keys
+//! of one user, and all of one limit's key, share a hash tag, so that every script touches one slot.
+//! Scripts go by the server's clock, so that nodes whose clocks differ agree.
+
+mod failure;
+mod link;
+mod notices;
+mod options;
+
+use std::sync::Arc;
+
+pub use options::RedisOptions;
+
+use self::link::{Again, Link};
+use crate::error::{Result, StoreError};
+
+/// A Redis, and the stores that it keeps. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct RedisDatabase {
+    keeper: Keeper,
+}
+
+/// What every store in Redis needs.
+#[derive(Clone, Debug)]
+struct Keeper {
+    link: Link,
+    prefix: Arc<str>,
+    is_callers_clock: bool,
+}
+
+impl RedisDatabase {
+    /// Reads the options. Connects to nothing: that happens when something is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL is none.
+    pub fn open(options: &RedisOptions) -> Result<Self> {
+        let link = Link::new(options)?;
+        let prefix = Arc::from(options.prefix.as_str());
+        Ok(Self { keeper: Keeper { link, prefix, is_callers_clock: options.is_callers_clock } })
+    }
+
+    /// Whether Redis answers and serves.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.keeper.ping("redis.ping").await
+    }
+}
+
+impl Keeper {
+    /// Asks for a key, since a cluster that is down and a server that is loading still answer to
+    /// `PING`.
+    async fn ping(&self, operation: &'static str) -> Result<(), StoreError> {
+        let key = format!("{}:ping", self.prefix);
+        let mut command = redis::cmd("GET");
+        command.arg(&key);
+        self.link.command(operation, key.as_bytes(), &command, Again::Yes).await?;
+        Ok(())
+    }
+}

@@ -27,7 +27,7 @@ use crate::error::StoreError;
 use crate::event::Observer;
 use crate::id::{SessionId, UserId};
 use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, Spending};
-use crate::notice::{Listener, Notice, Notices};
+use crate::notice::{Listener, Notice, NoticeCounts, Notices};
 use crate::page::{Page, PageRequest};
 use crate::recent::Recent;
 use crate::session::{
@@ -261,5 +261,9 @@ impl Notices for Watched<dyn Notices> {
 
     fn subscribe(&self, listener: Weak<dyn Listener>) {
         self.inner.subscribe(listener);
+    }
+
+    fn counts(&self) -> NoticeCounts {
+        self.inner.counts()
     }
 }

@@ -7,6 +7,7 @@
 //! then on; either is precise to the microsecond in this century.
 
 mod dialect;
+mod notices;
 
 #[path = "../database.rs"]
 mod database;

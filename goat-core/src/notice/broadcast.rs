@@ -1,0 +1,331 @@
+//! Notices to every node, by a transport that may lose them.
+//!
+//! Invariants:
+//! - a listener is told to trust what it remembers only after a heartbeat of this node came back that
+//!   was sent while the present subscription was in force, and only until half the staleness is over
+//!   since that heartbeat was *sent*;
+//! - a subscription that ends makes the listeners deaf before another is begun;
+//! - the listeners of this process hear of a notice before it is sent.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+
+use super::message::{self, Message};
+use super::{Listener, LocalNotices, Notice, NoticeCounts, Notices, Subscription, Transport};
+use crate::error::StoreError;
+use crate::secret::random;
+
+/// The least time between two heartbeats.
+const SHORTEST_BEAT: Duration = Duration::from_millis(25);
+/// How long a text may take to be sent, or a subscription to begin.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The least time for which a subscription is kept on which nothing of one's own comes back.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
+/// The first and the longest wait before another subscription is tried.
+const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How many heartbeats are under way at most before the oldest is given up.
+const BEATS_REMEMBERED: usize = 32;
+
+/// Tells every node that listens to the same transport, and knows whether it hears them.
+///
+/// Every quarter of the staleness it sends a heartbeat and must hear it back. Where none has come
+/// back for half the staleness, or the subscription is down, its listeners are deaf. It begins deaf,
+/// and again and again tries to hear by itself, on a task that ends when this is dropped.
+///
+/// A staleness of zero means that nobody remembers anything: there are no heartbeats then.
+pub struct Broadcast {
+    inner: Arc<Inner>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner {
+    transport: Arc<dyn Transport>,
+    /// Names this node in what it sends, and nobody else.
+    node: String,
+    staleness: Duration,
+    listeners: LocalNotices,
+    state: Mutex<State>,
+    /// How many heartbeats were begun, whatever the subscription.
+    beats: AtomicU64,
+    sent: AtomicU64,
+    unsent: AtomicU64,
+    heard: AtomicU64,
+    deafened: AtomicU64,
+}
+
+/// What was last said of the hearing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Starting,
+    Hears,
+    Deaf,
+}
+
+/// Heartbeats of one subscription that have not come back: number, and when it was sent.
+type Beats = Mutex<VecDeque<(u64, Instant)>>;
+
+impl Broadcast {
+    /// Tells and hears over a transport. Does nothing yet: it begins with the first listener or
+    /// notice, which must come within a Tokio runtime.
+    pub fn new(transport: Arc<dyn Transport>, staleness: Duration) -> Arc<Self> {
+        let inner = Inner {
+            transport,
+            node: format!("{:016x}", random::<u64>()),
+            staleness,
+            listeners: LocalNotices::default(),
+            state: Mutex::new(State::Starting),
+            beats: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            unsent: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            deafened: AtomicU64::new(0),
+        };
+        Arc::new(Self { inner: Arc::new(inner), task: Mutex::default() })
+    }
+
+    /// Sees to it that the task runs, also where an earlier one went down with its runtime.
+    fn start(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(JoinHandle::is_finished)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            *task = Some(runtime.spawn(Arc::clone(&self.inner).run()));
+        }
+    }
+}
+
+impl Drop for Broadcast {
+    fn drop(&mut self) {
+        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Broadcast {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Broadcast")
+            .field("node", &self.inner.node)
+            .field("transport", &self.inner.transport)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Notices for Broadcast {
+    async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
+        self.start();
+        // ATOMIC: first here, so that this node obeys whatever becomes of the rest.
+        self.inner.listeners.each(|listener| listener.heard(notice));
+        let sent = self.inner.send(&message::notice(&self.inner.node, notice)).await;
+        let count = if sent.is_ok() { &self.inner.sent } else { &self.inner.unsent };
+        count.fetch_add(1, Ordering::Relaxed);
+        sent
+    }
+
+    fn subscribe(&self, listener: Weak<dyn Listener>) {
+        // Deaf until the next heartbeat comes back, also if others here hear already.
+        if let Some(listener) = listener.upgrade() {
+            listener.deaf();
+        }
+        self.inner.listeners.add(listener);
+        self.start();
+    }
+
+    fn counts(&self) -> NoticeCounts {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        NoticeCounts {
+            sent: of(&self.inner.sent),
+            unsent: of(&self.inner.unsent),
+            heard: of(&self.inner.heard),
+            deafened: of(&self.inner.deafened),
+        }
+    }
+}
+
+impl Inner {
+    async fn send(&self, text: &str) -> Result<(), StoreError> {
+        within_patience("notices.publish", self.transport.send(text)).await
+    }
+
+    /// Listens for ever, over one subscription after another.
+    async fn run(self: Arc<Self>) {
+        let (shortest, longest) = WAITS;
+        let mut wait = shortest;
+        loop {
+            let listening = within_patience("notices.listen", self.transport.listen()).await;
+            let (heard, error) = match listening {
+                Ok(subscription) => self.follow(subscription).await,
+                Err(error) => (false, error),
+            };
+            self.deafen(&error);
+            if heard {
+                wait = shortest;
+            }
+            // Up to half as long again, so that nodes that lost the same server do not come back as one.
+            sleep(wait + wait.mul_f64(f64::from(random::<u64>() as u8) / 512.0)).await;
+            wait = (wait * 2).min(longest);
+        }
+    }
+
+    /// Follows one subscription to its end. Answers whether it was ever relied on, and why it ended.
+    async fn follow(&self, mut subscription: Box<dyn Subscription>) -> (bool, StoreError) {
+        let beats = Beats::default();
+        if self.staleness.is_zero() {
+            // Nobody remembers anything: there is nothing to rely on.
+            self.trust(Duration::MAX);
+        }
+        tokio::select! {
+            ended = self.hear(subscription.as_mut(), &beats) => ended,
+            never = self.beat(&beats) => match never {},
+        }
+    }
+
+    async fn hear(&self, subscription: &mut dyn Subscription, beats: &Beats) -> (bool, StoreError) {
+        let silence = (self.staleness * 2).max(SHORTEST_SILENCE);
+        let mut heard = false;
+        let mut given_up_at = Instant::now() + silence;
+        let mut trusted_until = None;
+        loop {
+            let now = Instant::now();
+            if trusted_until.is_some_and(|until| until <= now) {
+                trusted_until = None;
+                self.deafen(&nothing_came_back());
+            }
+            if trusted_until.is_none() && given_up_at <= now && !self.staleness.is_zero() {
+                return (heard, nothing_came_back());
+            }
+            let wake_at = trusted_until.unwrap_or(given_up_at);
+            let text = tokio::select! {
+                biased;
+                text = subscription.next() => text,
+                () = sleep_until(wake_at), if !self.staleness.is_zero() => continue,
+            };
+            match text {
+                Err(error) => return (heard, error),
+                Ok(text) => match message::read(&text, &self.node) {
+                    Message::Nothing => {}
+                    Message::OwnHeartbeat(number) => {
+                        let Some(sent_at) = take(beats, number) else { continue };
+                        // Late or not, the way is open.
+                        given_up_at = Instant::now() + silence;
+                        let until = sent_at + self.lease();
+                        let left = until.saturating_duration_since(Instant::now());
+                        if !left.is_zero() {
+                            heard = true;
+                            trusted_until = Some(until);
+                            self.trust(left);
+                        }
+                    }
+                    Message::Notice(notice) => self.deliver(notice),
+                    Message::Unknown => {
+                        tracing::debug!(
+                            "a notice of another version was heard; everything is forgotten"
+                        );
+                        self.deliver(Notice::Everything);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Sends one heartbeat after another.
+    async fn beat(&self, beats: &Beats) -> Infallible {
+        if self.staleness.is_zero() {
+            return std::future::pending().await;
+        }
+        let mut ticks = interval(self.between_beats());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let number = self.beats.fetch_add(1, Ordering::Relaxed);
+            {
+                // Remembered before it is sent: its age counts from here.
+                let mut beats = lock(beats);
+                if beats.len() >= BEATS_REMEMBERED {
+                    beats.pop_front();
+                }
+                beats.push_back((number, Instant::now()));
+            }
+            if let Err(error) = self.send(&message::heartbeat(&self.node, number)).await {
+                tracing::debug!(%error, "a heartbeat was not sent");
+            }
+        }
+    }
+
+    fn between_beats(&self) -> Duration {
+        (self.staleness / 4).max(SHORTEST_BEAT)
+    }
+
+    /// For how long after it was sent a heartbeat that came back is relied on: half the staleness,
+    /// and never less than two heartbeats take.
+    fn lease(&self) -> Duration {
+        (self.staleness / 2).max(self.between_beats() * 2)
+    }
+
+    fn deliver(&self, notice: Notice) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+        self.listeners.each(|listener| listener.heard(notice));
+    }
+
+    fn trust(&self, lease: Duration) {
+        self.listeners.each(|listener| listener.hears(lease));
+        let before = std::mem::replace(&mut *lock(&self.state), State::Hears);
+        if before == State::Deaf {
+            tracing::info!("this node hears the others again; what it remembered was forgotten");
+        }
+    }
+
+    fn deafen(&self, error: &StoreError) {
+        self.listeners.each(|listener| listener.deaf());
+        let before = std::mem::replace(&mut *lock(&self.state), State::Deaf);
+        if before == State::Deaf {
+            return;
+        }
+        self.deafened.fetch_add(1, Ordering::Relaxed);
+        let reason = std::error::Error::source(error).map(ToString::to_string);
+        tracing::warn!(
+            %error,
+            reason,
+            advice = self.transport.advice(),
+            "this node does not hear the others: it trusts nothing that it remembers and asks the stores each time, until it hears again"
+        );
+    }
+}
+
+fn nothing_came_back() -> StoreError {
+    StoreError::unavailable("notices.hear")
+        .with_source("no heartbeat of this node came back in time")
+}
+
+/// When a heartbeat of this subscription was sent. It and all before it are then forgotten.
+fn take(beats: &Beats, number: u64) -> Option<Instant> {
+    let mut beats = lock(beats);
+    let place = beats.iter().position(|(one, _)| *one == number)?;
+    beats.drain(..=place).next_back().map(|(_, sent_at)| sent_at)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn within_patience<T>(
+    operation: &'static str,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(PATIENCE, call).await.unwrap_or_else(|_| {
+        Err(StoreError::unavailable(operation)
+            .with_source(format!("no answer within {PATIENCE:?}")))
+    })
+}

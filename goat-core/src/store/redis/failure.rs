@@ -1,0 +1,158 @@
+//! What goes wrong between goat and Redis, and what of it may be told.
+//!
+//! Invariant: no driver's error leaves this module. A server quotes keys and arguments in its
+//! messages, and an address may stand in an error of the network; so a code or a kind is all that
+//! is kept.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use redis::RedisError;
+
+use crate::error::StoreError;
+
+/// What a failure means for the connection, and for the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// The connection is no more. Whether the call was done, nobody knows.
+    Lost,
+    /// There is no connection now; nothing was sent.
+    Down,
+    /// No answer came in time. Whether the call was done, nobody knows.
+    Late,
+    /// The server lives, but is not the one to ask: no longer the master, or not yet ready. Nothing
+    /// was done.
+    Elsewhere,
+    /// The keys of the call are on their way to another node; in a moment they are there. Nothing
+    /// was done.
+    Again,
+    /// The server refuses for now.
+    Refused,
+    /// It does not know the script. Nothing was done.
+    NoScript,
+    /// What it holds or says cannot be read.
+    Broken,
+}
+
+/// Why a call to Redis gave nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    means: Means,
+    text: Cow<'static, str>,
+    /// Where a cluster says that the slot is.
+    redirect: Option<Redirect>,
+}
+
+/// Another node of the cluster, as a node names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Redirect {
+    pub(super) address: String,
+    /// The slot is moving: only this one call goes there.
+    pub(super) is_once: bool,
+}
+
+impl Failure {
+    pub(super) fn new(means: Means, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { means, text: text.into(), redirect: None }
+    }
+
+    /// What Redis holds or says cannot be read.
+    pub(super) fn broken(text: &'static str) -> Self {
+        Self::new(Means::Broken, text)
+    }
+
+    pub(super) fn means(&self) -> Means {
+        self.means
+    }
+
+    pub(super) fn redirect(&self) -> Option<&Redirect> {
+        self.redirect.as_ref()
+    }
+
+    /// The same failure for callers who only waited for a connection: nothing of theirs was sent.
+    pub(super) fn while_connecting(self) -> Self {
+        Self { means: Means::Down, ..self }
+    }
+
+    /// The failure as a store's error.
+    pub(super) fn in_operation(self, operation: &'static str) -> StoreError {
+        let error = match self.means {
+            Means::Broken => StoreError::broken(operation),
+            _ => StoreError::unavailable(operation),
+        };
+        error.with_source(self)
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        use redis::ErrorKind::{AuthenticationFailed, Client, Io, Parse};
+
+        if let Some(code) = error.code() {
+            return Self::from_server(code, &error);
+        }
+        match error.kind() {
+            Io => {
+                let cause = StdError::source(&error).and_then(beneath);
+                Self::new(Means::Lost, cause.map_or(Cow::Borrowed("connection lost"), network))
+            }
+            AuthenticationFailed => Self::new(Means::Refused, "the server refuses the credentials"),
+            Parse => Self::new(Means::Lost, "the server does not speak the protocol of Redis"),
+            Client => Self::new(Means::Lost, "the connection ended"),
+            kind => Self::new(Means::Refused, format!("driver error {kind:?}")),
+        }
+    }
+}
+
+impl Failure {
+    fn from_server(code: &str, error: &RedisError) -> Self {
+        let means = match code {
+            "NOSCRIPT" => Means::NoScript,
+            "TRYAGAIN" => Means::Again,
+            "WRONGTYPE" | "CROSSSLOT" => Means::Broken,
+            "READONLY" | "MASTERDOWN" | "LOADING" | "CLUSTERDOWN" | "MOVED" | "ASK" => {
+                Means::Elsewhere
+            }
+            _ => Means::Refused,
+        };
+        let redirect = error
+            .redirect_node()
+            .map(|(address, _)| Redirect { address: address.to_owned(), is_once: code == "ASK" });
+        // A code is one word in capitals; anything else was made by somebody's script.
+        let is_code = code.bytes().all(|byte| byte.is_ascii_uppercase());
+        let text =
+            if is_code { format!("server error {code}").into() } else { "server error".into() };
+        Self { means, text, redirect }
+    }
+}
+
+/// The network's error in the driver's, which wraps it once more.
+fn beneath<'a>(source: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    match source.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
+        Some(shared) => shared.downcast_ref(),
+        None => source.downcast_ref(),
+    }
+}
+
+/// What may be told of the network's failure: its kind, which names no address.
+fn network(error: &io::Error) -> Cow<'static, str> {
+    let beneath = error.get_ref().and_then(|beneath| beneath.downcast_ref::<rustls::Error>());
+    match beneath {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            Cow::Borrowed("the server's certificate is not to be trusted")
+        }
+        Some(_) => Cow::Borrowed("no connection by TLS"),
+        None => Cow::Owned(format!("connection lost: {}", error.kind())),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl StdError for Failure {}

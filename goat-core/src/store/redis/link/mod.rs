@@ -1,0 +1,211 @@
+//! The line to Redis, whatever stands at its end: one server, what sentinels watch, or a cluster.
+//!
+//! Invariants:
+//! - there is one connection to a server, and all calls of this process go over it at once;
+//! - nothing is connected before it is needed, and what broke is connected anew by itself;
+//! - a call ends within the time-out of the options, the connection that it waited for included;
+//! - a call whose fate is unknown is repeated only where that makes no difference.
+
+mod cluster;
+mod connection;
+mod endpoint;
+mod node;
+mod script;
+mod sentinel;
+mod shared;
+mod slots;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::PubSub;
+use redis::{Cmd, Value};
+use tokio::time::{Instant, timeout_at};
+
+use self::cluster::Cluster;
+use self::endpoint::{Endpoint, Endpoints};
+use self::node::{Node, Place, first_of};
+pub(super) use self::script::Script;
+use self::shared::Shared;
+use self::slots::slot_of;
+use super::failure::{Failure, Means};
+use super::options::RedisOptions;
+use crate::error::{Result, StoreError};
+
+/// What to do when a connection broke and nobody knows whether the call was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Ask again: to do it twice is to do it once.
+    Yes,
+    /// Fail.
+    No,
+}
+
+/// A line to Redis. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Link(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    endpoints: Vec<Endpoint>,
+    master: Option<String>,
+    timeout: Duration,
+    system: Arc<Shared<System>>,
+}
+
+/// What stands at the end of the line.
+#[derive(Clone, Debug)]
+enum System {
+    One(Arc<Node>),
+    Cluster(Arc<Cluster>),
+}
+
+impl Link {
+    /// Reads the options; does no I/O.
+    pub(super) fn new(options: &RedisOptions) -> Result<Self> {
+        let Endpoints { all, master } = Endpoints::parse(options)?;
+        let timeout = options.timeout;
+        Ok(Self(Arc::new(Inner { endpoints: all, master, timeout, system: Arc::default() })))
+    }
+
+    /// Sends a command that concerns `key`, and waits for the answer.
+    pub(super) async fn command(
+        &self,
+        operation: &'static str,
+        key: &[u8],
+        command: &Cmd,
+        again: Again,
+    ) -> Result<Value, StoreError> {
+        let deadline = self.deadline();
+        let answer = self.insist(key, command, again, deadline).await;
+        answer.map_err(|failure| failure.in_operation(operation))
+    }
+
+    /// Runs a script on `key`, and waits for the answer.
+    pub(super) async fn script(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        key: &[u8],
+        arguments: &[&[u8]],
+        again: Again,
+    ) -> Result<Value, StoreError> {
+        let deadline = self.deadline();
+        let command = script.by_hash(key, arguments);
+        let mut answer = self.insist(key, &command, again, deadline).await;
+        if answer.as_ref().is_err_and(|failure| failure.means() == Means::NoScript) {
+            let command = script.by_text(key, arguments);
+            answer = self.insist(key, &command, again, deadline).await;
+        }
+        answer.map_err(|failure| failure.in_operation(operation))
+    }
+
+    /// A connection of its own for what is published on `channel`, to a server that hears it.
+    pub(super) async fn pubsub(
+        &self,
+        operation: &'static str,
+        channel: &[u8],
+    ) -> Result<PubSub, StoreError> {
+        let deadline = self.deadline();
+        let connecting = async {
+            let endpoint = match self.system(deadline).await? {
+                System::One(node) => node.endpoint(deadline).await?,
+                System::Cluster(cluster) => cluster.endpoint(slot_of(channel), deadline).await?,
+            };
+            Ok(endpoint.client()?.get_async_pubsub().await?)
+        };
+        let connected = timeout_at(deadline, connecting).await;
+        let connected =
+            connected.unwrap_or_else(|_| Err(Failure::new(Means::Late, "no answer in time")));
+        connected.map_err(|failure: Failure| failure.in_operation(operation))
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.0.timeout
+    }
+
+    /// Asks, and asks once more if that can do no harm and may help.
+    async fn insist(
+        &self,
+        key: &[u8],
+        command: &Cmd,
+        again: Again,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        let answer = self.ask(key, command, deadline).await;
+        let Err(failure) = &answer else { return answer };
+        let is_harmless = match failure.means() {
+            Means::Lost => again == Again::Yes,
+            // It said that it did nothing, and by now it is known to be the wrong one.
+            Means::Elsewhere => true,
+            _ => false,
+        };
+        if is_harmless { self.ask(key, command, deadline).await } else { answer }
+    }
+
+    async fn ask(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+        match self.system(deadline).await? {
+            System::One(node) => node.ask(command, false, deadline).await,
+            System::Cluster(cluster) => cluster.ask(slot_of(key), command, deadline).await,
+        }
+    }
+
+    async fn system(&self, deadline: Instant) -> Result<System, Failure> {
+        let make = || {
+            let inner = Arc::clone(&self.0);
+            async move { inner.recognise().await }
+        };
+        let (_, system) = timeout_at(deadline, self.0.system.get(make))
+            .await
+            .map_err(|_| Failure::new(Means::Down, "no connection in time"))??;
+        Ok(system)
+    }
+}
+
+/// What a server says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Standalone,
+    Sentinel,
+    Cluster,
+}
+
+impl Inner {
+    /// Asks the addresses of the options what they are.
+    async fn recognise(self: Arc<Self>) -> Result<System, Failure> {
+        let timeout = self.timeout;
+        let ask = |endpoint: Endpoint| async move {
+            let deadline = Instant::now() + timeout;
+            let connection = sentinel::open(&endpoint, timeout).await?;
+            let mut command = redis::cmd("INFO");
+            command.arg("server");
+            Ok(kind(&connection.ask(&command, false, deadline).await?))
+        };
+        let kind = first_of(self.endpoints.iter().cloned().map(ask)).await?;
+        let place = match kind {
+            Kind::Cluster => {
+                return Ok(System::Cluster(Arc::new(Cluster::new(&self.endpoints, timeout))));
+            }
+            Kind::Standalone => Place::Among(self.endpoints.clone()),
+            Kind::Sentinel => {
+                Place::Watched { sentinels: self.endpoints.clone(), master: self.master.clone() }
+            }
+        };
+        Ok(System::One(Arc::new(Node::new(place, timeout))))
+    }
+}
+
+/// Reads the answer to `INFO server`, of Redis or of Valkey.
+fn kind(answer: &Value) -> Kind {
+    let Value::BulkString(text) = answer else { return Kind::Standalone };
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.lines().map(str::trim);
+    let mode = lines.find_map(|line| {
+        line.strip_prefix("redis_mode:").or_else(|| line.strip_prefix("server_mode:"))
+    });
+    match mode {
+        Some("sentinel") => Kind::Sentinel,
+        Some("cluster") => Kind::Cluster,
+        _ => Kind::Standalone,
+    }
+}

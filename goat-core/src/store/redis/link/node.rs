@@ -1,0 +1,152 @@
+//! One server to ask: the master of a system without slots, wherever it is now, or a node of a
+//! cluster.
+//!
+//! Invariants: a connection that broke, went silent, or leads to a server that is not the master any
+//! more is not used again; nobody waits past the deadline.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::super::failure::{Failure, Means};
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::sentinel;
+use super::shared::Shared;
+
+/// Where a node is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Here, whatever its role is: a cluster says by itself who has what.
+    Here(Box<Endpoint>),
+    /// Whichever of these is the master.
+    Among(Vec<Endpoint>),
+    /// Where sentinels say.
+    Watched { sentinels: Vec<Endpoint>, master: Option<String> },
+}
+
+/// A server, connected to when it is first asked.
+#[derive(Debug)]
+pub(super) struct Node {
+    place: Place,
+    timeout: Duration,
+    connection: Arc<Shared<(Endpoint, Connection)>>,
+}
+
+impl Node {
+    pub(super) fn new(place: Place, timeout: Duration) -> Self {
+        Self { place, timeout, connection: Arc::default() }
+    }
+
+    /// Sends a command and waits for its answer until the deadline.
+    pub(super) async fn ask(
+        &self,
+        command: &Cmd,
+        is_guest: bool,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        let (number, (_, connection)) = self.connection(deadline).await?;
+        let answer = connection.ask(command, is_guest, deadline).await;
+        if let Err(failure) = &answer {
+            let is_spent = match failure.means() {
+                Means::Lost => true,
+                // Late alone may mean that the caller came with little time.
+                Means::Late => connection.is_silent_for(self.timeout / 2),
+                Means::Elsewhere => !matches!(self.place, Place::Here(_)),
+                _ => false,
+            };
+            if is_spent {
+                self.connection.give_up(number);
+            }
+        }
+        answer
+    }
+
+    /// The address that it is at now.
+    pub(super) async fn endpoint(&self, deadline: Instant) -> Result<Endpoint, Failure> {
+        let (_, (endpoint, _)) = self.connection(deadline).await?;
+        Ok(endpoint)
+    }
+
+    async fn connection(
+        &self,
+        deadline: Instant,
+    ) -> Result<(u64, (Endpoint, Connection)), Failure> {
+        loop {
+            let make = || connect(self.place.clone(), self.timeout);
+            let getting = self.connection.get(make);
+            let (number, there) = timeout_at(deadline, getting)
+                .await
+                .map_err(|_| Failure::new(Means::Down, "no connection in time"))??;
+            // Callers that went away before their time saw nothing of a peer that is gone.
+            if !there.1.is_silent_for(self.timeout) {
+                return Ok((number, there));
+            }
+            self.connection.give_up(number);
+        }
+    }
+}
+
+async fn connect(place: Place, timeout: Duration) -> Result<(Endpoint, Connection), Failure> {
+    match place {
+        Place::Here(endpoint) => {
+            let connection = Connection::open(&endpoint, timeout).await?;
+            Ok((*endpoint, connection))
+        }
+        Place::Among(endpoints) => {
+            first_of(endpoints.into_iter().map(|endpoint| master(endpoint, timeout))).await
+        }
+        Place::Watched { sentinels, master: name } => {
+            let ask = |sentinel: Endpoint| {
+                let name = name.clone();
+                async move {
+                    let address = sentinel::master(&sentinel, name.as_deref(), timeout).await?;
+                    let endpoint = sentinel.at(&address);
+                    let unreadable = || Failure::broken("a sentinel named no address");
+                    master(endpoint.ok_or_else(unreadable)?, timeout).await
+                }
+            };
+            first_of(sentinels.into_iter().map(ask)).await
+        }
+    }
+}
+
+/// Connects, if that is a master which is ready.
+async fn master(endpoint: Endpoint, timeout: Duration) -> Result<(Endpoint, Connection), Failure> {
+    let deadline = Instant::now() + timeout;
+    let connection = Connection::open(&endpoint, timeout).await?;
+    connection.ask(&redis::cmd("PING"), false, deadline).await?;
+    let role = match connection.ask(&redis::cmd("ROLE"), false, deadline).await {
+        Ok(Value::Array(words)) => words.into_iter().next(),
+        // A server that keeps its role to itself shows it soon enough.
+        Err(failure) if failure.means() == Means::Refused => None,
+        Err(failure) => return Err(failure),
+        Ok(_) => None,
+    };
+    match role {
+        Some(Value::BulkString(role)) if role != b"master" => {
+            Err(Failure::new(Means::Elsewhere, "the server is not the master"))
+        }
+        _ => Ok((endpoint, connection)),
+    }
+}
+
+/// Tries all at once; the first that succeeds is it, and the others are dropped.
+pub(super) async fn first_of<T: Send + 'static>(
+    attempts: impl Iterator<Item = impl Future<Output = Result<T, Failure>> + Send + 'static>,
+) -> Result<T, Failure> {
+    let mut set: JoinSet<_> = attempts.collect();
+    let mut last = Failure::new(Means::Down, "there is nobody to ask");
+    while let Some(done) = set.join_next().await {
+        match done {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(failure)) => last = failure,
+            Err(_) => {}
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,141 @@
+//! Something that takes a conversation to make, such as a connection: made by one caller for all,
+//! made anew when it was given up, and not too often while it cannot be made.
+//!
+//! Invariants: at most one is being made at a time, and that goes on if the caller who began it
+//! goes away; while it cannot be made, callers hear so at once and queue nowhere.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::failure::{Failure, Means};
+use crate::secret;
+
+/// How long nobody tries again after a first failure. Doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// The longest pause: how late a Redis that is back is noticed at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A thing that is made when it is asked for.
+#[derive(Debug)]
+pub(super) struct Shared<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    stage: Stage<T>,
+    /// How often it was made or tried.
+    generation: u64,
+    /// How often it failed since it last succeeded.
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum Stage<T> {
+    None,
+    Making(watch::Receiver<Option<Made<T>>>),
+    There(T),
+    Pause { until: Instant, why: Failure },
+}
+
+/// A thing and its number, or why there is none.
+type Made<T> = Result<(u64, T), Failure>;
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { stage: Stage::None, generation: 0, failures: 0 }) }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thing and its number, by which it can be given up. The caller bounds the wait.
+    pub(super) async fn get<F>(self: &Arc<Self>, make: impl FnOnce() -> F) -> Made<T>
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let mut receiver = match self.begin(make) {
+            Ok(made) => return made,
+            Err(receiver) => receiver,
+        };
+        let made = receiver.wait_for(Option::is_some).await.ok().and_then(|made| (*made).clone());
+        made.unwrap_or_else(|| {
+            // The runtime that was to make it has ended.
+            self.abandon();
+            Err(Failure::new(Means::Down, "nobody makes a connection any more"))
+        })
+    }
+
+    /// What there is, or who makes it.
+    fn begin<F>(
+        self: &Arc<Self>,
+        make: impl FnOnce() -> F,
+    ) -> Result<Made<T>, watch::Receiver<Option<Made<T>>>>
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let mut state = self.lock();
+        match &state.stage {
+            Stage::There(value) => return Ok(Ok((state.generation, value.clone()))),
+            Stage::Making(receiver) => return Err(receiver.clone()),
+            Stage::Pause { until, why } if Instant::now() < *until => return Ok(Err(why.clone())),
+            Stage::None | Stage::Pause { .. } => {}
+        }
+        state.generation += 1;
+        let (sender, receiver) = watch::channel(None);
+        state.stage = Stage::Making(receiver.clone());
+        let (shared, generation, making) = (Arc::clone(self), state.generation, make());
+        tokio::spawn(async move {
+            let made = making.await.map_err(Failure::while_connecting);
+            sender.send_replace(Some(shared.settle(generation, made)));
+        });
+        Err(receiver)
+    }
+
+    fn settle(&self, generation: u64, made: Result<T, Failure>) -> Made<T> {
+        let mut state = self.lock();
+        match made {
+            Ok(value) => {
+                state.failures = 0;
+                state.stage = Stage::There(value.clone());
+                Ok((generation, value))
+            }
+            Err(why) => {
+                let pause = pause(state.failures);
+                state.failures = state.failures.saturating_add(1);
+                state.stage = Stage::Pause { until: Instant::now() + pause, why: why.clone() };
+                Err(why)
+            }
+        }
+    }
+
+    fn abandon(&self) {
+        let mut state = self.lock();
+        if matches!(&state.stage, Stage::Making(receiver) if receiver.has_changed().is_err()) {
+            state.stage = Stage::None;
+        }
+    }
+
+    /// Lets go of a thing that is no good any more, unless it was replaced already.
+    pub(super) fn give_up(&self, generation: u64) {
+        let mut state = self.lock();
+        if state.generation == generation && matches!(state.stage, Stage::There(_)) {
+            state.stage = Stage::None;
+        }
+    }
+}
+
+/// How long to wait after so many failures: about twice as long each time, and differently long on
+/// each node, so that not all of them come back at one moment.
+fn pause(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+    let share = secret::random::<u64>() % 256;
+    pause.mul_f64(0.75) + pause.mul_f64(0.25).mul_f64(share as f64 / 255.0)
+}

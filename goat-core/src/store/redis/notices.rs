@@ -1,0 +1,82 @@
+//! Notices by publish and subscribe.
+//!
+//! A node listens over a connection of its own, and tells over the line that all calls share. Where
+//! there are several servers both lead to the same one: the master, or in a cluster the node that has
+//! the channel's slot, so that a heartbeat which comes back has gone the way of every notice.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::Stream as _;
+use redis::aio::PubSubStream;
+
+use crate::error::StoreError;
+use crate::notice::{Broadcast, Notices, Subscription, Transport};
+
+use super::RedisDatabase;
+use super::failure::Failure;
+use super::link::{Again, Link};
+
+impl RedisDatabase {
+    /// Notices to every node that uses this Redis under the same prefix, by publish and subscribe.
+    /// `staleness` is that of the nodes' caches,
+    /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
+    #[must_use]
+    pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
+        let channel = format!("{}:notices", self.keeper.prefix);
+        Broadcast::new(Arc::new(PubSub { link: self.keeper.link.clone(), channel }), staleness)
+    }
+}
+
+struct PubSub {
+    link: Link,
+    channel: String,
+}
+
+impl fmt::Debug for PubSub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PubSub").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for PubSub {
+    async fn send(&self, text: &str) -> Result<(), StoreError> {
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(&self.channel).arg(text);
+        // To hear of the same thing twice is to hear of it once.
+        let channel = self.channel.as_bytes();
+        self.link.command("notices.publish", channel, &command, Again::Yes).await?;
+        Ok(())
+    }
+
+    async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        let mut pubsub = self.link.pubsub("notices.listen", self.channel.as_bytes()).await?;
+        let subscribed = pubsub.subscribe(&self.channel).await;
+        subscribed.map_err(|error| Failure::from(error).in_operation("notices.listen"))?;
+        Ok(Box::new(Listening(pubsub.into_on_message())))
+    }
+
+    fn advice(&self) -> &'static str {
+        "the user of Redis needs the right to the channel, and a replica is no master"
+    }
+}
+
+struct Listening(PubSubStream);
+
+#[async_trait]
+impl Subscription for Listening {
+    async fn next(&mut self) -> Result<String, StoreError> {
+        let message = poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await;
+        let lost = || {
+            StoreError::unavailable("notices.hear")
+                .with_source("the connection that listens was lost")
+        };
+        // What is no text is nobody's notice, and understood by nobody.
+        Ok(String::from_utf8_lossy(message.ok_or_else(lost)?.get_payload_bytes()).into_owned())
+    }
+}

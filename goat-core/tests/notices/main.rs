@@ -1,0 +1,10 @@
+//! Notices from node to node: what is heard, what becomes of a node that does not hear, and what
+//! the cache that depends on it may answer.
+
+mod engines;
+mod flights;
+mod hearing;
+mod nodes;
+mod remembering;
+mod support;
+mod wire;
