@@ -76,8 +76,12 @@ fn guarded_call(criterion: &mut Criterion) {
             goat.limit(wide).by_user().layer(goat.require(REPORTS).layer(service_fn(answer))),
         ),
     ));
+    let by_user = goat.limit(wide).by_user();
+    let admit = goat.authenticate().limited(goat.limit(wide).by_address(), by_user);
+    let admitted = ClientAddressLayer::new()
+        .layer(admit.layer(goat.require(REPORTS).layer(service_fn(answer))));
 
-    let refusing = limited.clone();
+    let refusing = admitted.clone();
     // A signature that is no signature, of the right length.
     let (signed, signature) = bearer.rsplit_once('.').expect("a token has three parts");
     let forged = format!("{signed}.{}", "A".repeat(signature.len()));
@@ -112,6 +116,7 @@ fn guarded_call(criterion: &mut Criterion) {
     measure!("authenticate", authenticated);
     measure!("authenticate, require", guarded);
     measure!("limit by address, authenticate, limit by user, require", limited);
+    measure!("the same, admitted by one layer", admitted);
     measure!("refused: a forged token", refusing, forged, StatusCode::UNAUTHORIZED);
     group.finish();
 }

@@ -65,6 +65,12 @@ macro_rules! identifiers {
                 Timestamp::from_millis(self.0.timestamp_ms().cast_signed())
             }
 
+            /// The identifier of a number, for stores that keep numbers.
+            #[must_use]
+            pub const fn from_u128(number: u128) -> Self {
+                Self(Ulid(number))
+            }
+
             /// The number behind the text.
             #[must_use]
             pub const fn as_u128(self) -> u128 {

@@ -30,6 +30,7 @@ mod memory {
     async fn sessions_conform() {
         let store: Arc<dyn SessionStore> = Arc::new(MemorySessions::default());
         testing::sessions::conformance(&store).await;
+        testing::sessions::conformance_in(&store, &testing::ManualClock::default()).await;
     }
 }
 
@@ -65,6 +66,8 @@ mod sqlite {
         let (_folder, database) = database().await;
         testing::sessions::conformance(&database.sessions()).await;
         testing::sessions::conformance(&database.sessions_without_users()).await;
+        let clock = testing::ManualClock::default();
+        testing::sessions::conformance_in(&database.sessions(), &clock).await;
     }
 }
 

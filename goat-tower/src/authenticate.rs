@@ -8,9 +8,11 @@ use http::HeaderMap;
 use http::request::Parts;
 use tower_layer::Layer;
 
+use crate::admit::AdmitLayer;
 use crate::bearer::bearer;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::guard::{After, Check, Guard, Guarded};
+use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::limit::LimitLayer;
 use crate::principal::Anonymous;
 
 /// Lets in who shows an access token of a live session.
@@ -75,6 +77,21 @@ impl AuthenticateLayer {
         self
     }
 
+    /// The same between two limits: one that is asked before it is known whose request it is, such
+    /// as one by address, and one that is asked after, such as one by user. Where there is nothing to
+    /// count, give `None::<LimitLayer>`.
+    ///
+    /// Says what the three layers say when they are stacked, and waits for one answer of the stores
+    /// where those wait for one each; see [`AdmitLayer`].
+    #[must_use]
+    pub fn limited(
+        self,
+        before: impl Into<Option<LimitLayer>>,
+        after: impl Into<Option<LimitLayer>>,
+    ) -> AdmitLayer {
+        AdmitLayer::new(self, before.into(), after.into())
+    }
+
     /// How its denials look, in place of [`ProblemDetails`].
     #[must_use]
     pub fn render_with(mut self, renderer: impl RenderDenial) -> Self {
@@ -98,16 +115,9 @@ impl<S> Layer<S> for AuthenticateLayer {
     }
 }
 
-impl Guard for AuthenticateLayer {
-    type Answer = goat_core::Principal;
-    type Asking = Authentication;
-
-    fn check(
-        &self,
-        request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Authentication>, Denial> {
-        after.guard_from_caches(request);
+impl AuthenticateLayer {
+    /// Reads the credentials, and leaves whose they are if that is known here.
+    pub(crate) fn identify(&self, request: &mut Parts) -> Result<Check<Authentication>, Denial> {
         match identify(&self.goat, &request.headers)? {
             Identity::Known(principal) => {
                 request.extensions.insert(principal);
@@ -122,18 +132,32 @@ impl Guard for AuthenticateLayer {
         }
     }
 
+    pub(crate) fn refuse(&self, denial: Denial) -> Refusal<'_> {
+        Refusal::new(denial, self.renderer.as_ref())
+    }
+}
+
+impl Guard for AuthenticateLayer {
+    type Asking = Authentication;
+
+    fn check(
+        &self,
+        request: &mut Parts,
+        after: &mut After,
+    ) -> Result<Check<Authentication>, Refusal<'_>> {
+        after.guard_from_caches(request);
+        self.identify(request).map_err(|denial| self.refuse(denial))
+    }
+
     fn decide(
         &self,
         request: &mut Parts,
         _: &mut After,
         answer: Result<goat_core::Principal, Error>,
-    ) -> Result<(), Denial> {
-        request.extensions.insert(answer.map_err(Denial::new)?);
-        Ok(())
-    }
-
-    fn renderer(&self) -> &dyn RenderDenial {
-        self.renderer.as_ref()
+    ) -> Result<Check<Authentication>, Refusal<'_>> {
+        let principal = answer.map_err(|error| self.refuse(Denial::new(error)))?;
+        request.extensions.insert(principal);
+        Ok(Check::Pass)
     }
 }
 

@@ -17,7 +17,8 @@ mod sealed {
 /// error.
 pub trait GoatExt: sealed::Sealed {
     /// Lets in who shows an access token of a live session, and leaves a
-    /// [`Principal`](crate::Principal).
+    /// [`Principal`](crate::Principal). With limits around it as one layer, see
+    /// [`limited`](AuthenticateLayer::limited).
     fn authenticate(&self) -> AuthenticateLayer;
 
     /// Lets through whose role has a permission, all of several, or any of several.

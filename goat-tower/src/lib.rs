@@ -89,10 +89,39 @@
 //! [`PeerAddress`](address::PeerAddress) into the extensions of each request. Where neither is, the
 //! answer is a 500, and the log says what to do (features `axum`, `tracing`).
 //!
+//! # Round trips
+//!
+//! Layers that are stacked wait for each other. Where limits and sessions are kept elsewhere, in Redis
+//! say, each layer that has to ask costs a round trip: with the three in the middle of the list above
+//! that is two for a session that the cache knows, and three for one that it does not.
+//!
+//! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
+//! asks as much at once as can be: one round trip, and two. Its [own page](AdmitLayer) says what it
+//! asks when. It is what goat's server uses.
+//!
+//! ```
+//! # use goat_core::{Goat, Quota};
+//! use goat_tower::GoatExt;
+//! use tower::ServiceBuilder;
+//!
+//! # fn app(goat: &Goat) {
+//! let address = goat.limit(Quota::per_minute(300)).by_address();
+//! let user = goat.limit(Quota::per_minute(60)).by_user();
+//! let stack = ServiceBuilder::new()
+//!     .layer(goat.authenticate().limited(address, user))
+//!     .layer(goat.require(goat_core::access::permissions::USER_READ));
+//! # let _ = stack;
+//! # }
+//! ```
+//!
+//! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
+//! kept in memory costs none, stacked or not.
+//!
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
-//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`].
+//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AdmitLayer`] is authentication
+//!   between two limits.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
 //! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
@@ -124,6 +153,7 @@
 //! [`require`]: GoatExt::require
 
 pub mod address;
+mod admit;
 mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;
@@ -143,6 +173,7 @@ mod problem;
 mod request_id;
 mod require;
 
+pub use admit::AdmitLayer;
 pub use authenticate::AuthenticateLayer;
 pub use bearer::{BearerError, bearer};
 pub use body::ResponseBody;

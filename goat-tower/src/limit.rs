@@ -11,7 +11,7 @@ use tower_layer::Layer;
 
 use crate::address::ClientAddress;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::guard::{After, Check, Guard, Guarded};
+use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::misplaced::misplaced;
 use crate::principal::Anonymous;
 
@@ -24,7 +24,8 @@ use crate::principal::Anonymous;
 /// - A store of limits that fails is a 503: nothing is ever unlimited for that.
 /// - Limits of one name and one quota count together, wherever they stand. Give a limit that is to
 ///   count alone a name of its own, or a [counter](LimitLayer::counted_as) of its own.
-/// - A limit kept in memory answers without waiting.
+/// - A limit kept in memory answers without waiting. One kept elsewhere costs a round trip, unless it
+///   is asked together with another: see [`AdmitLayer`](crate::AdmitLayer).
 ///
 /// ```
 /// use goat_core::Quota;
@@ -214,19 +215,34 @@ impl<S> Layer<S> for LimitLayer {
     }
 }
 
-impl Guard for LimitLayer {
-    type Answer = Charge;
-    type Asking = Charging;
-
-    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Charging>, Denial> {
+impl LimitLayer {
+    /// Charges the request; `None` if it does not count here.
+    pub(crate) fn charge(&self, request: &Parts) -> Result<Option<Charging>, Error> {
         let name = self.name();
         let counter = self.counter.as_deref().unwrap_or(&name);
-        let Some(key) = self.key(counter, request).map_err(Denial::new)? else {
-            return Ok(Check::Pass);
-        };
-        match self.goat.limits().charge(name, key, self.quota).ready() {
-            Ok(charge) => self.decide(request, after, Ok(charge)).map(|()| Check::Pass),
-            Err(charging) => Ok(Check::Ask(charging)),
+        let key = self.key(counter, request)?;
+        Ok(key.map(|key| self.goat.limits().charge(name, key, self.quota)))
+    }
+
+    fn refuse(&self, error: Error) -> Refusal<'_> {
+        Refusal::new(Denial::new(error), self.renderer.as_ref())
+    }
+}
+
+impl Guard for LimitLayer {
+    type Asking = Charging;
+
+    fn check(
+        &self,
+        request: &mut Parts,
+        after: &mut After,
+    ) -> Result<Check<Charging>, Refusal<'_>> {
+        match self.charge(request).map_err(|error| self.refuse(error))? {
+            None => Ok(Check::Pass),
+            Some(charging) => match charging.ready() {
+                Ok(charge) => self.decide(request, after, Ok(charge)),
+                Err(charging) => Ok(Check::Ask(charging)),
+            },
         }
     }
 
@@ -235,13 +251,12 @@ impl Guard for LimitLayer {
         request: &mut Parts,
         after: &mut After,
         answer: Result<Charge, Error>,
-    ) -> Result<(), Denial> {
-        let charge = answer.map_err(Denial::new)?;
+    ) -> Result<Check<Charging>, Refusal<'_>> {
+        let charge = answer.map_err(|error| self.refuse(error))?;
         after.collect(request, &self.goat).record(charge.clone());
-        if charge.refuses() { Err(Denial::new(Error::rate_limited(vec![charge]))) } else { Ok(()) }
-    }
-
-    fn renderer(&self) -> &dyn RenderDenial {
-        self.renderer.as_ref()
+        if charge.refuses() {
+            return Err(self.refuse(Error::rate_limited(vec![charge])));
+        }
+        Ok(Check::Pass)
     }
 }

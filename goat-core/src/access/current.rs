@@ -147,9 +147,9 @@ impl Access {
         if self.settled.load(Ordering::SeqCst) == doubts && self.is_trusted(began) {
             let recent = self.store.recent().await?;
             // What is older than this process has no place on its stopwatch.
-            let age_fits = recent.age < self.staleness && recent.age <= began;
+            let is_young = recent.age < self.staleness && recent.age <= began;
             let is_shown = shown.is_none_or(|shown| recent.value.revision >= shown);
-            if recent.age.is_zero() || age_fits && is_shown {
+            if is_young && is_shown {
                 return Ok(recent);
             }
         }

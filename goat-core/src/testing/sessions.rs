@@ -1,6 +1,7 @@
 //! The conformance suite of [`SessionStore`].
 //!
-//! [`conformance`] runs all of it. Every case makes users of its own, so that one store may be used
+//! [`conformance`] runs all of it by the caller's clock, and [`conformance_in`] what depends on time
+//! by whatever clock the store has. Every case makes users of its own, so that one store may be used
 //! for all of them; a case that purges lets other sessions alone. Races are worth more on a runtime
 //! of several threads.
 //!
@@ -8,12 +9,17 @@
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is what all of these are for")]
 
+mod clock;
 mod rotation;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use clock::{
+    a_session_ends_when_its_time_comes, a_session_lives_on_while_it_is_used, conformance_in,
+    the_leeway_ends, what_is_over_by_the_stores_clock_gives_way,
+};
 pub use rotation::{
     a_current_token_is_replaced, a_late_rotation_revives_nothing,
     a_predecessor_is_honoured_while_the_leeway_lasts, a_rotation_never_outlives_the_session,
@@ -31,6 +37,13 @@ use super::sample::{START, later, polled, race, session};
 
 /// Runs every case.
 pub async fn conformance(store: &Arc<dyn SessionStore>) {
+    conformance_of_expiring(store).await;
+    a_purge_takes_what_is_over_and_no_more_than_asked(store).await;
+}
+
+/// Runs every case for a store whose sessions go by themselves when they are over, so that a purge
+/// finds nothing to take.
+pub async fn conformance_of_expiring(store: &Arc<dyn SessionStore>) {
     a_session_is_kept_as_it_was_made(store).await;
     a_current_token_is_replaced(store).await;
     a_rotation_never_outlives_the_session(store).await;
@@ -49,7 +62,7 @@ pub async fn conformance(store: &Arc<dyn SessionStore>) {
     sessions_named_twice_at_once_end_once(store).await;
     all_sessions_end_but_the_kept_one(store).await;
     a_session_ends_once(store).await;
-    a_purge_takes_what_is_over_and_no_more_than_asked(store).await;
+    a_purge_takes_nothing_that_is_alive(store).await;
     a_dropped_call_leaves_nothing_half_done(store).await;
     store.ping().await.expect("the store answers");
 }
@@ -270,6 +283,16 @@ pub async fn a_session_ends_once(store: &Arc<dyn SessionStore>) {
     assert!(!store.end(sessions[0].user, sessions[0].id).await.expect("the store answers"));
     assert_eq!(find(store, sessions[0].user, sessions[0].id).await, None);
     assert_eq!(find(store, sessions[1].user, sessions[1].id).await.as_ref(), Some(&sessions[1]));
+}
+
+/// A purge takes no session whose time has not come.
+pub async fn a_purge_takes_nothing_that_is_alive(store: &Arc<dyn SessionStore>) {
+    let sessions = some(store, UserId::generate(START), 3).await;
+    let moment = Duration::from_millis(1);
+    store.purge(sessions[0].idle_at - moment, MANY).await.expect("the store answers");
+    for session in &sessions {
+        assert_eq!(find(store, session.user, session.id).await.as_ref(), Some(session));
+    }
 }
 
 /// A purge takes what is over, in steps.

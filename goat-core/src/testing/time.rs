@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 
 use super::ManualClock;
 
 /// Lets time pass for a suite that does not know whose clock the store goes by.
 #[async_trait]
 pub trait TestTime: fmt::Debug + Send + Sync {
+    /// The calendar, about as the store sees it: its clock may be some milliseconds away.
+    fn now(&self) -> Timestamp;
+
     /// The stopwatch to hand to the store.
     fn elapsed(&self) -> Duration;
 
@@ -26,6 +29,10 @@ pub trait TestTime: fmt::Debug + Send + Sync {
 
 #[async_trait]
 impl TestTime for ManualClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+
     fn elapsed(&self) -> Duration {
         Clock::elapsed(self)
     }
@@ -46,6 +53,10 @@ pub struct WaitingTime(SystemClock);
 
 #[async_trait]
 impl TestTime for WaitingTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }

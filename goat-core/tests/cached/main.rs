@@ -5,6 +5,8 @@
 
 mod cold;
 mod conform;
+#[cfg(feature = "redis")]
+mod engines;
 mod outages;
 mod races;
 mod remembering;

@@ -1,5 +1,7 @@
 //! A shelf in memory, a hand that holds and breaks its calls, and nodes that share it.
 
+mod turns;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,14 +12,13 @@ use goat_core::session::SessionEpoch;
 use goat_core::store::Recent;
 use goat_core::store::cached::{Entry, Look, SharedCache, Shelf, ShelfKey, Stamp};
 use goat_core::testing::{ManualClock, Pauses, Point};
-use goat_core::user::{
-    Account, Change, Rehashed, Snapshot, UserPage, UserQuery, UserState, UserStore, UserWrite,
-    Written,
-};
+use goat_core::user::{Account, Change, Snapshot, UserState, UserWrite, Written};
 use goat_core::{
     Clock, Email, ErrorKind, Role, Status, StoreError, Stores, Timestamp, User, UserId,
 };
 use tokio::sync::Semaphore;
+
+pub(crate) use turns::{NeverCommits, TurnAbout};
 
 /// How old what is remembered may be.
 pub(crate) const STALENESS: Duration = Duration::from_millis(1000);
@@ -107,8 +108,9 @@ enum Fate {
     Silent,
 }
 
-/// A shelf whose calls the test holds, breaks and counts: `look`, `put` and `raise`. A call that is
-/// held goes on when it is released, also if its caller has given it up, as it would over a network.
+/// A shelf whose calls the test holds, breaks and counts: `look`, `put` and `raise`. A `put` goes on
+/// when it is released, also if its caller has given it up, as it would over a network; the others
+/// end with their callers, as they would where nothing was sent yet.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldShelf {
     inner: Arc<dyn Shelf>,
@@ -202,38 +204,32 @@ impl HeldShelf {
         }
     }
 
-    /// Carries a call out on a task of its own, which nobody's impatience ends.
-    async fn pass<T: Send + 'static>(
+    async fn pass<T>(
         &self,
         call: &'static str,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let this = self.clone();
-        let whole = async move {
-            this.at(call, Point::Entry).await?;
-            let answer = work.await;
-            this.at(call, Point::Return).await?;
-            answer
-        };
-        tokio::spawn(whole).await.expect("no panic")
+        self.at(call, Point::Entry).await?;
+        let answer = work.await;
+        self.at(call, Point::Return).await?;
+        answer
     }
 }
 
 #[async_trait]
 impl Shelf for HeldShelf {
     async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        self.pass("look", async move { inner.look(key).await }).await
+        self.pass("look", self.inner.look(key)).await
     }
 
     async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
-        let (inner, entry) = (Arc::clone(&self.inner), entry.clone());
-        self.pass("put", async move { inner.put(key, &entry, life).await }).await
+        let (this, entry) = (self.clone(), entry.clone());
+        let putting = async move { this.pass("put", this.inner.put(key, &entry, life)).await };
+        tokio::spawn(putting).await.expect("no panic")
     }
 
     async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        let inner = Arc::clone(&self.inner);
-        self.pass("raise", async move { inner.raise(key, revision, life).await }).await
+        self.pass("raise", self.inner.raise(key, revision, life)).await
     }
 }
 
@@ -393,58 +389,5 @@ pub(crate) async fn grant(stores: &Stores) -> Result<u64, StoreError> {
     match stores.roles.write(RoleWrite { actor: None, decide: &decide }).await? {
         RolesWritten::Written(rows) => Ok(rows.revision),
         RolesWritten::Refused(kind) => panic!("nothing refuses: {kind:?}"),
-    }
-}
-
-/// Users whose writes are decided, and then fail before the commit.
-#[derive(Debug)]
-pub(crate) struct NeverCommits(pub(crate) Arc<dyn UserStore>);
-
-#[async_trait]
-impl UserStore for NeverCommits {
-    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.0.by_email(canonical).await
-    }
-
-    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.0.by_id(id).await
-    }
-
-    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.0.state(id).await
-    }
-
-    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        self.0.list(query).await
-    }
-
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
-        let decide = |snapshot: &Snapshot| {
-            (write.decide)(snapshot).ok();
-            Err(ErrorKind::Internal)
-        };
-        self.0.write(UserWrite { decide: &decide, ..write }).await?;
-        Err(StoreError::unavailable("users.write"))
-    }
-
-    async fn signed_in(
-        &self,
-        id: UserId,
-        at: Timestamp,
-        rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
-        self.0.signed_in(id, at, rehashed).await
-    }
-
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.0.anyone_active_in(role).await
-    }
-
-    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.0.sample_hashes(limit).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.0.ping().await
     }
 }

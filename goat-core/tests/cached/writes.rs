@@ -1,6 +1,5 @@
 //! A write is seen as soon as it was answered, whatever reads it overtook and however it ended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::StoreError;
@@ -9,7 +8,7 @@ use goat_core::testing::Point;
 use goat_core::user::Written;
 
 use crate::support::{
-    Ground, HeldCall, MOMENT, Node, STALENESS, delete, grant, leave, refuse, touch,
+    Ground, HeldCall, MOMENT, NeverCommits, Node, STALENESS, delete, grant, leave, refuse, touch,
 };
 
 #[tokio::test(start_paused = true)]
@@ -248,10 +247,7 @@ async fn a_write_that_was_never_decided_leaves_what_is_remembered() {
 async fn a_write_of_unknown_outcome_that_was_not_committed_costs_reads_only() {
     let ground = Ground::new();
     let user = ground.user().await;
-    let failing = goat_core::Stores {
-        users: Arc::new(crate::support::NeverCommits(Arc::clone(&ground.database.users))),
-        ..ground.database.clone()
-    };
+    let failing = NeverCommits::over(&ground.database);
     let (failing, node) = (ground.node_over(failing, STALENESS), ground.node());
     assert_eq!(node.sees(user).await, 1);
     failing.touch(user).await.expect_err("it does not commit");

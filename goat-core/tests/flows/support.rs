@@ -50,6 +50,15 @@ macro_rules! on_every_store {
                 }
             )*
         }
+        #[cfg(feature = "redis")]
+        mod redis {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    super::$behaviour($crate::support::Ground::redis()).await;
+                }
+            )*
+        }
     };
 }
 pub(crate) use on_every_store;
@@ -103,6 +112,26 @@ mod postgres {
                 sessions: database.sessions(),
                 ..Stores::memory()
             };
+            Self { stores, _folder: None }
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use goat_core::Stores;
+    use goat_core::store::redis::{RedisDatabase, RedisOptions};
+    use goat_engines::Redis;
+
+    use super::Ground;
+
+    impl Ground {
+        /// Users in memory, sessions and limits in Redis, by the caller's clock.
+        pub(crate) fn redis() -> Self {
+            let options = RedisOptions::new(Redis::shared().url()).prefix(Redis::prefix());
+            let redis = RedisDatabase::open(&options.by_the_callers_clock()).expect("a URL");
+            let stores =
+                Stores { sessions: redis.sessions(), limits: redis.limits(), ..Stores::memory() };
             Self { stores, _folder: None }
         }
     }

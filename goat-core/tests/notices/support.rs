@@ -29,7 +29,7 @@ pub(crate) struct Common {
     pub(crate) stores: Stores,
     pub(crate) staleness: Duration,
     pub(crate) clock: Arc<dyn Clock>,
-    keys: TokenKeys,
+    pub(crate) keys: TokenKeys,
 }
 
 /// A goat whose calls to the stores are counted.

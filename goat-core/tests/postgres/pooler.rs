@@ -4,16 +4,13 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 use goat_core::testing;
 use goat_engines::Postgres;
 
-use crate::support::{account, name, open, put, role};
-
-/// How many connections to the server the pooler has.
-const SERVER_CONNECTIONS: u32 = 4;
+use crate::support::{Patience, account, name, open, put, role};
 
 /// PgBouncer in transaction mode. It ends with this process, however that ends.
 struct Pooler {
@@ -24,7 +21,8 @@ struct Pooler {
 }
 
 impl Pooler {
-    fn start(server: &Postgres) -> Self {
+    /// With so many connections to the server.
+    fn start(server: &Postgres, connections: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let everybody = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(folder.path(), everybody).expect("the folder is ours");
@@ -35,8 +33,8 @@ impl Pooler {
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=goat\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = any\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\n\
-             max_db_connections = {SERVER_CONNECTIONS}\nmax_client_conn = 400\nlogfile = {}\n",
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = {connections}\n\
+             max_db_connections = {connections}\nmax_client_conn = 400\nlogfile = {}\n",
             server.port(),
             folder.path().join("log").display()
         );
@@ -48,9 +46,9 @@ impl Pooler {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script, "keeper"]).arg(&path).stdin(Stdio::piped());
         let keeper = command.stdout(Stdio::null()).spawn().expect("a shell");
-        let begun = Instant::now();
+        let patience = Patience::of(20);
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "install pgbouncer 1.18 or later");
+            assert!(!patience.is_over(), "install pgbouncer 1.18 or later");
             std::thread::sleep(Duration::from_millis(5));
         }
         Self { keeper, port, _folder: folder }
@@ -73,7 +71,7 @@ impl Drop for Pooler {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
     let server = Postgres::shared();
-    let pooler = Pooler::start(server);
+    let pooler = Pooler::start(server, 4);
     let url = pooler.url(&server.create_database());
     let url = format!("{url}?statement-cache-capacity=0");
     let options = PostgresOptions {
@@ -95,7 +93,7 @@ async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
 
     // Whoever gets one of these connections next finds it as the server made it.
     for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
-        for _ in 0..SERVER_CONNECTIONS {
+        for _ in 0..4 {
             let mut command = Command::new("psql");
             command.args(["-X", "-A", "-t", "-w", "-c", &format!("SHOW {setting}")]);
             let said = command.arg(pooler.url(&url.replace("?statement-cache-capacity=0", "")));
@@ -114,7 +112,7 @@ async fn statements_that_a_pooler_loses_fail_with_a_word_on_what_to_do() {
     let account = account(&role("client"));
     put(&direct.users(), None, &account).await.expect("the store answers");
 
-    let pooler = Pooler::start(server);
+    let pooler = Pooler::start(server, 1);
     let options = PostgresOptions { connections: 1, ..PostgresOptions::new(pooler.url(&url)) };
     let first = PostgresDatabase::open(&options).expect("a URL");
     let second = PostgresDatabase::open(&options).expect("a URL");

@@ -7,7 +7,8 @@ use goat_core::session::{RefreshToken, Rotation, Session, SessionEpoch};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::user::{Account, Change, Snapshot, UserStore, UserWrite, Written};
 use goat_core::{
-    Email, Role, SessionId, Status, StoreError, Timestamp, TokenId, User, UserId,
+    Clock as _, Email, Role, SessionId, Status, StoreError, SystemClock, Timestamp, TokenId, User,
+    UserId,
 };
 
 /// Opens a database that is migrated.
@@ -15,6 +16,22 @@ pub(crate) async fn open(options: &PostgresOptions) -> PostgresDatabase {
     let database = PostgresDatabase::open(options).expect("a URL");
     database.migrate(MigrateOptions::default()).await.expect("a schema");
     database
+}
+
+/// Waiting that does not go on for ever.
+pub(crate) struct Patience {
+    clock: SystemClock,
+    most: Duration,
+}
+
+impl Patience {
+    pub(crate) fn of(seconds: u64) -> Self {
+        Self { clock: SystemClock::start(), most: Duration::from_secs(seconds) }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.clock.elapsed() > self.most
+    }
 }
 
 /// The name of the database that a URL ends in.

@@ -2,4 +2,5 @@
 
 #![cfg(feature = "redis")]
 
+mod conformance;
 mod reach;

@@ -4,6 +4,8 @@
 //!   nothing else.
 //! - Then the path, the method, who asks, the limit by user, and the permission. Only then does a
 //!   handler look at path, query and body. Also where anyone may ask, nobody asks as two at once.
+//! - Where limits are kept elsewhere, both of a protected route are asked at the same time, and an
+//!   address that is refused is told nothing else all the same.
 //! - A quota that is off has no layer at all.
 
 use axum::Router;
@@ -13,13 +15,13 @@ use axum::response::{IntoResponse as _, Response as Answer};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
-use goat_tower::{BearerError, Denial, GoatExt as _, LimitLayer, bearer};
+use goat_tower::{AdmitLayer, BearerError, Denial, GoatExt as _, LimitLayer, bearer};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 
 use super::{Endpoint, PublicLimit, Rule};
 use crate::http::{ApiError, problems};
-use crate::logging::NoteLayer;
+use crate::logging::{NoteLayer, RequestNotes};
 use crate::settings::{ForwardedHeader, HttpSettings};
 use crate::state::AppState;
 
@@ -70,21 +72,26 @@ fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
         let required = state.goat.require(permission.clone());
         guarded = guarded.route_layer(required.render_with(problem));
     }
+    let limit = limit(&rule, state);
     if rule.is_protected() {
-        if let Some(quota) = state.limits.user {
-            let limit = state.goat.limit(quota).by_user();
-            guarded = guarded.route_layer(limit.render_with(problem));
-        }
-        // Who it is has become known here: the log is to name them, let through or not.
-        guarded = guarded.route_layer(NoteLayer);
-        guarded = guarded.route_layer(state.goat.authenticate().render_with(problem));
+        // Who it is has become known here: the log is to name them, whatever the permission says.
+        guarded.route_layer(NoteLayer).route_layer(admission(limit, state))
     } else {
-        guarded = guarded.route_layer(from_fn(one_authorization));
+        let guarded = guarded.route_layer(from_fn(one_authorization));
+        match limit {
+            Some(limit) => guarded.route_layer(limit),
+            None => guarded,
+        }
     }
-    match limit(&rule, state) {
-        Some(limit) => guarded.route_layer(limit),
-        None => guarded,
-    }
+}
+
+/// Authentication between the limit by address and the limit by user, as one layer: with limits and
+/// sessions elsewhere, a request whose session the cache knows waits for one round trip.
+fn admission(by_address: Option<LimitLayer>, state: &AppState) -> AdmitLayer {
+    let goat = &state.goat;
+    let by_user = state.limits.user.map(|quota| goat.limit(quota).by_user());
+    let by_user = by_user.map(|limit| limit.render_with(problem_of_somebody));
+    goat.authenticate().render_with(problem).limited(by_address, by_user)
 }
 
 /// The limit by client address that a rule has. The headers show one name for all that has to do
@@ -124,6 +131,15 @@ const PUBLIC: Rule = Rule::Public(PublicLimit::Public);
 /// How a refusal looks: a problem document, whatever protocol the request claims to speak.
 fn problem(denial: &Denial, request: &Parts) -> Response<Bytes> {
     denial.problem().clone().for_request(request).into_response()
+}
+
+/// The same where it is known who is refused, and nothing further in gets to see them: the log is to
+/// name them too.
+fn problem_of_somebody(denial: &Denial, request: &Parts) -> Response<Bytes> {
+    if let Some(notes) = request.extensions.get::<RequestNotes>() {
+        notes.note(&request.extensions);
+    }
+    problem(denial, request)
 }
 
 /// What `Allow` says of a path.

@@ -13,9 +13,8 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{After, Guard};
+use super::{After, Check, Guard, Refusal};
 use crate::body::ResponseBody;
-use crate::denial::{Denial, RenderDenial};
 
 pin_project! {
     /// The response of a guarded service, on its way.
@@ -60,13 +59,8 @@ where
         Self { state: State::Inner { future, after } }
     }
 
-    pub(super) fn denied(
-        denial: Denial,
-        renderer: &dyn RenderDenial,
-        request: &Parts,
-        after: After,
-    ) -> Self {
-        Self { state: State::denied(denial, renderer, request, after) }
+    pub(super) fn denied(refusal: Refusal<'_>, request: &Parts, after: After) -> Self {
+        Self { state: State::denied(refusal, request, after) }
     }
 
     pub(super) fn asking(
@@ -83,8 +77,8 @@ where
 }
 
 impl<S, F, B, G: Guard> State<S, F, B, G> {
-    fn denied(denial: Denial, renderer: &dyn RenderDenial, request: &Parts, after: After) -> Self {
-        let mut response = denial.render(renderer, request);
+    fn denied(refusal: Refusal<'_>, request: &Parts, after: After) -> Self {
+        let mut response = refusal.denial.render(refusal.renderer, request);
         after.apply(&mut response);
         Self::Denied { response: Some(response) }
     }
@@ -113,17 +107,21 @@ where
                 }
                 StateProjection::Asking { asking, held } => {
                     let answer = ready!(Pin::new(asking).poll(context));
-                    let held = held.take().expect("a store answers only once");
+                    let held = held.take().expect("a question is answered only once");
                     let Held { guard, mut ready, mut parts, body, mut after } = held;
                     match guard.decide(&mut parts, &mut after, answer) {
-                        Ok(()) => {
+                        Ok(Check::Pass) => {
                             let future = ready.call(Request::from_parts(parts, body));
                             State::Inner { future, after }
                         }
-                        Err(denial) => {
+                        Ok(Check::Ask(asking)) => {
+                            let held = Some(Held { guard, ready, parts, body, after });
+                            State::Asking { asking, held }
+                        }
+                        Err(refusal) => {
                             // Before anything else: what the instance reserved is given back.
                             drop(ready);
-                            State::denied(denial, guard.renderer(), &parts, after)
+                            State::denied(refusal, &parts, after)
                         }
                     }
                 }

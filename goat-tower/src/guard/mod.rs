@@ -20,7 +20,6 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use goat_core::Error;
 use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
@@ -33,19 +32,21 @@ pub use future::GuardFuture;
 
 /// What a layer decides. Sealed: implemented by the layers of this crate.
 pub trait Guard: Send + Sync + 'static {
-    /// What a store has to say of the request.
-    type Answer;
-    /// The question to a store.
-    type Asking: Future<Output = Result<Self::Answer, Error>> + Send + Unpin;
+    /// The question to a store, or to several at once.
+    type Asking: Future + Send + Unpin;
 
     /// Looks at a request, and decides on it if that needs no store.
     ///
     /// # Errors
     ///
     /// Why the request is refused.
-    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Self::Asking>, Denial>;
+    fn check(
+        &self,
+        request: &mut Parts,
+        after: &mut After,
+    ) -> Result<Check<Self::Asking>, Refusal<'_>>;
 
-    /// Decides with what the store said.
+    /// Decides with what was answered, or asks once more because of it.
     ///
     /// # Errors
     ///
@@ -54,12 +55,12 @@ pub trait Guard: Send + Sync + 'static {
         &self,
         request: &mut Parts,
         after: &mut After,
-        answer: Result<Self::Answer, Error>,
-    ) -> Result<(), Denial>;
-
-    /// How its denials look.
-    fn renderer(&self) -> &dyn RenderDenial;
+        answer: Answer<Self>,
+    ) -> Result<Check<Self::Asking>, Refusal<'_>>;
 }
+
+/// What is answered to the question of a guard.
+pub(crate) type Answer<G> = <<G as Guard>::Asking as Future>::Output;
 
 /// How far a guard got without waiting.
 #[derive(Debug)]
@@ -68,6 +69,18 @@ pub enum Check<A> {
     Pass,
     /// A store must be asked.
     Ask(A),
+}
+
+/// A denial, and how it is to look.
+pub struct Refusal<'a> {
+    denial: Denial,
+    renderer: &'a dyn RenderDenial,
+}
+
+impl<'a> Refusal<'a> {
+    pub(crate) fn new(denial: Denial, renderer: &'a dyn RenderDenial) -> Self {
+        Self { denial, renderer }
+    }
 }
 
 /// A service behind one of the layers.
@@ -116,10 +129,10 @@ where
                 let guard = Arc::clone(&self.guard);
                 GuardFuture::asking(asking, guard, ready, parts, body, after)
             }
-            Err(denial) => {
+            Err(refusal) => {
                 // The instance that was polled goes, and what it reserved with it.
                 self.inner = self.inner.clone();
-                GuardFuture::denied(denial, self.guard.renderer(), &parts, after)
+                GuardFuture::denied(refusal, &parts, after)
             }
         }
     }

@@ -13,7 +13,7 @@ use tower_layer::Layer;
 
 use crate::authenticate::{Identity, identify};
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::guard::{After, Check, Guard, Guarded};
+use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::principal::{Anonymous, FreshSlot};
 
 pub use requirement::Requirement;
@@ -77,8 +77,8 @@ impl RequireLayer {
 
     /// Reads the principal again from the stores, decides by what they say, and leaves a
     /// [`FreshPrincipal`](crate::FreshPrincipal) to be taken once: for routes that change users,
-    /// rights or permissions. Costs a store's answer a request; who is refused by what is remembered
-    /// already costs none.
+    /// rights or permissions. Costs a store's answer a request, a round trip of its own whatever was
+    /// asked further out; who is refused by what is remembered already costs none.
     ///
     /// ```
     /// use goat_core::access::permissions::USER_DELETE;
@@ -158,11 +158,12 @@ pub struct Proof {
 
 type Asking = Pin<Box<dyn Future<Output = Result<Proof, Error>> + Send>>;
 
-impl Guard for RequireLayer {
-    type Answer = Proof;
-    type Asking = Asking;
+impl RequireLayer {
+    fn refuse(&self, denial: Denial) -> Refusal<'_> {
+        Refusal::new(denial, self.renderer.as_ref())
+    }
 
-    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Denial> {
+    fn look(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Denial> {
         let principal = match request.extensions.get::<Principal>() {
             Some(principal) => principal.clone(),
             None if request.extensions.get::<Anonymous>().is_some() => {
@@ -191,12 +192,7 @@ impl Guard for RequireLayer {
         }
     }
 
-    fn decide(
-        &self,
-        request: &mut Parts,
-        _: &mut After,
-        answer: Result<Proof, Error>,
-    ) -> Result<(), Denial> {
+    fn accept(&self, request: &mut Parts, answer: Result<Proof, Error>) -> Result<(), Denial> {
         let Proof { principal, fresh } = answer.map_err(Denial::new)?;
         self.judge(&principal)?;
         request.extensions.insert(principal);
@@ -205,8 +201,22 @@ impl Guard for RequireLayer {
         }
         Ok(())
     }
+}
 
-    fn renderer(&self) -> &dyn RenderDenial {
-        self.renderer.as_ref()
+impl Guard for RequireLayer {
+    type Asking = Asking;
+
+    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Refusal<'_>> {
+        self.look(request, after).map_err(|denial| self.refuse(denial))
+    }
+
+    fn decide(
+        &self,
+        request: &mut Parts,
+        _: &mut After,
+        answer: Result<Proof, Error>,
+    ) -> Result<Check<Asking>, Refusal<'_>> {
+        let accepted = self.accept(request, answer).map_err(|denial| self.refuse(denial));
+        accepted.map(|()| Check::Pass)
     }
 }

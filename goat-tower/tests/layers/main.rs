@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in tests, what fails should fail")]
 
+mod admit;
 mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;

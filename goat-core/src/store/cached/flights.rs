@@ -55,22 +55,18 @@ impl<V> Default for Flights<V> {
 }
 
 impl<V: Clone> Flights<V> {
-    /// Reads, or takes part in a read that begins from now on. The read is told whether it had to
-    /// wait for its turn.
+    /// Reads, or takes part in a read that begins from now on.
     pub(super) async fn join<R>(
         &self,
         key: ShelfKey,
-        read: impl FnOnce(bool) -> R,
+        read: impl FnOnce() -> R,
     ) -> Result<V, StoreError>
     where
         R: Future<Output = Result<V, StoreError>>,
     {
         let came = self.moment();
         let seat = self.seat(key);
-        let (mut landed, waited) = match seat.flight.0.try_lock() {
-            Ok(landed) => (landed, false),
-            Err(_under_way) => (seat.flight.0.lock().await, true),
-        };
+        let mut landed = seat.flight.0.lock().await;
         if let Some(landed) = landed.as_ref()
             && landed.began > came
         {
@@ -78,7 +74,7 @@ impl<V: Clone> Flights<V> {
         }
         // If this is dropped on the way, the next in line reads.
         let began = self.moment();
-        let outcome = read(waited).await;
+        let outcome = read().await;
         let told = outcome.as_ref().map(V::clone).map_err(Failure::of);
         *landed = Some(Landed { began, outcome: told });
         outcome
@@ -148,9 +144,8 @@ mod tests {
                 (Arc::clone(&flights), Arc::clone(&reads), Arc::clone(&held));
             async move {
                 flights
-                    .join(KEY, |waited| async move {
+                    .join(KEY, || async move {
                         let number = reads.fetch_add(1, Ordering::SeqCst);
-                        assert_eq!(waited, number > 0);
                         held.notified().await;
                         Ok(number)
                     })
@@ -178,7 +173,7 @@ mod tests {
         let flights: Arc<Flights<usize>> = Arc::default();
         let gone = tokio::spawn({
             let flights = Arc::clone(&flights);
-            async move { flights.join(KEY, |_| std::future::pending()).await }
+            async move { flights.join(KEY, std::future::pending).await }
         });
         seated(&flights, 1).await;
         let reads = Arc::new(AtomicUsize::new(0));
@@ -186,7 +181,7 @@ mod tests {
         for _ in 0..5 {
             let (flights, reads) = (Arc::clone(&flights), Arc::clone(&reads));
             others.spawn(async move {
-                let read = |_| async move {
+                let read = || async move {
                     reads.fetch_add(1, Ordering::SeqCst);
                     Err(StoreError::unavailable("users.state"))
                 };

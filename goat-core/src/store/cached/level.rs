@@ -122,24 +122,17 @@ impl<V: Shelved> Level<V> {
     where
         R: Future<Output = Result<Option<V>, StoreError>>,
     {
-        let looked = self.look(key).await;
-        let counts = &self.core.counts;
-        let answer = if let Looked::Hit(answer) = looked {
-            counts.hits.fetch_add(1, Ordering::Relaxed);
-            answer
-        } else {
-            counts.misses.fetch_add(1, Ordering::Relaxed);
-            let fill = |waited| async move {
-                // Who waited for another's read finds it on the shelf, as a rule.
-                let looked = if waited { self.look(key).await } else { looked };
-                match looked {
-                    Looked::Hit(answer) => Ok(answer),
-                    Looked::Miss(stamp) => self.fill(key, Some(stamp), read()).await,
-                    Looked::Silence => self.fill(key, None, read()).await,
-                }
-            };
-            self.flights.join(key, fill).await?
+        let look_and_read = || async {
+            match self.look(key).await {
+                Looked::Hit(answer) => Ok(answer),
+                Looked::Miss(stamp) => self.fill(key, Some(stamp), read()).await,
+                Looked::Silence => self.fill(key, None, read()).await,
+            }
         };
+        let answer = self.flights.join(key, look_and_read).await?;
+        let Counts { hits, misses, .. } = &self.core.counts;
+        let count = if let Answer::Remembered { .. } = answer { hits } else { misses };
+        count.fetch_add(1, Ordering::Relaxed);
         Ok(answer.recent(self.core.trust.elapsed()))
     }
 
@@ -229,7 +222,12 @@ impl Core {
             }
             Err(error) => {
                 self.count_failure();
-                self.trust.failed(&error);
+                if error.is_unavailable() {
+                    self.trust.failed(&error);
+                } else {
+                    // About this one key; the others are as good as before.
+                    tracing::warn!(%error, "something in the shared cache is not goat's");
+                }
                 None
             }
         }

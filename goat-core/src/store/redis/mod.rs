@@ -4,17 +4,26 @@
 //! of one user, and all of one limit's key, share a hash tag, so that every script touches one slot.
 //! Scripts go by the server's clock, so that nodes whose clocks differ agree.
 
+mod cached;
 mod failure;
+mod limits;
 mod link;
 mod notices;
 mod options;
+mod sessions;
 
 use std::sync::Arc;
 
 pub use options::RedisOptions;
 
+use self::cached::RedisShelf;
+use self::limits::RedisLimits;
 use self::link::{Again, Link};
+use self::sessions::RedisSessions;
 use crate::error::{Result, StoreError};
+use crate::limit::LimitStore;
+use crate::session::SessionStore;
+use crate::store::cached::Shelf;
 
 /// A Redis, and the stores that it keeps. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -40,6 +49,27 @@ impl RedisDatabase {
         let link = Link::new(options)?;
         let prefix = Arc::from(options.prefix.as_str());
         Ok(Self { keeper: Keeper { link, prefix, is_callers_clock: options.is_callers_clock } })
+    }
+
+    /// Sessions, one hash a user. They last as long as this Redis keeps them.
+    #[must_use]
+    pub fn sessions(&self) -> Arc<dyn SessionStore> {
+        Arc::new(RedisSessions::new(self.keeper.clone()))
+    }
+
+    /// Limits, which all nodes count together: an exact log a key and quota.
+    ///
+    /// This process remembers who is refused until when, so that a flood of refused calls costs
+    /// Redis nothing. All callers of one such store must therefore read the same stopwatch.
+    #[must_use]
+    pub fn limits(&self) -> Arc<dyn LimitStore> {
+        Arc::new(RedisLimits::new(self.keeper.clone()))
+    }
+
+    /// What nodes remember together of users and roles; for [`Stores::cached`](crate::Stores::cached).
+    #[must_use]
+    pub fn shelf(&self) -> Arc<dyn Shelf> {
+        Arc::new(RedisShelf::new(self.keeper.clone()))
     }
 
     /// Whether Redis answers and serves.

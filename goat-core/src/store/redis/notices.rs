@@ -3,6 +3,9 @@
 //! A node listens over a connection of its own, and tells over the line that all calls share. Where
 //! there are several servers both lead to the same one: the master, or in a cluster the node that has
 //! the channel's slot, so that a heartbeat which comes back has gone the way of every notice.
+//!
+//! Invariant: what was told was told by a master. A server that became a replica still publishes, to
+//! nobody but those who stayed with it; so each telling writes too, which only a master does.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,7 +22,7 @@ use crate::notice::{Broadcast, Notices, Subscription, Transport};
 
 use super::RedisDatabase;
 use super::failure::Failure;
-use super::link::{Again, Link};
+use super::link::{Again, Link, Script};
 
 impl RedisDatabase {
     /// Notices to every node that uses this Redis under the same prefix, by publish and subscribe.
@@ -28,13 +31,16 @@ impl RedisDatabase {
     #[must_use]
     pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
         let channel = format!("{}:notices", self.keeper.prefix);
-        Broadcast::new(Arc::new(PubSub { link: self.keeper.link.clone(), channel }), staleness)
+        let tell = Script::new(include_str!("tell.lua").to_owned());
+        let link = self.keeper.link.clone();
+        Broadcast::new(Arc::new(PubSub { link, channel, tell }), staleness)
     }
 }
 
 struct PubSub {
     link: Link,
     channel: String,
+    tell: Script,
 }
 
 impl fmt::Debug for PubSub {
@@ -46,15 +52,19 @@ impl fmt::Debug for PubSub {
 #[async_trait]
 impl Transport for PubSub {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(&self.channel).arg(text);
         // To hear of the same thing twice is to hear of it once.
         let channel = self.channel.as_bytes();
-        self.link.command("notices.publish", channel, &command, Again::Yes).await?;
+        let arguments = [text.as_bytes()];
+        self.link.script("notices.publish", &self.tell, channel, &arguments, Again::Yes).await?;
         Ok(())
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
+        // The line may still lead to where the master was: only what is sent over it shows that.
+        let mut write = redis::cmd("DEL");
+        write.arg(&self.channel);
+        let channel = self.channel.as_bytes();
+        self.link.command("notices.listen", channel, &write, Again::Yes).await?;
         let mut pubsub = self.link.pubsub("notices.listen", self.channel.as_bytes()).await?;
         let subscribed = pubsub.subscribe(&self.channel).await;
         subscribed.map_err(|error| Failure::from(error).in_operation("notices.listen"))?;

@@ -2,8 +2,8 @@
 //!
 //! Invariant: whatever is asked for, no more is read than a list reaches, whoever else there is. So
 //! a list is a union of ranges of an index, one for each role and status that it shows, each in the
-//! order of the list: the database takes the first of them all, and what it passes over was on the
-//! pages before. No index has the users that a search finds in an order other than that of the
+//! order of the list and cut where the page ends: the database takes the first of them all, and what
+//! it passes over was on the pages before. No index has the users that a search finds in an order other than that of the
 //! search itself, so these are collected, as many as a list reaches, and then sorted: where more
 //! match, the list is of the first by address, and of the first by domain.
 
@@ -108,98 +108,100 @@ struct List<'a> {
 }
 
 impl List<'_> {
+    /// The page: which users, from the indexes alone where there is no search, and then their rows.
     fn page(&self, place: Option<&(i64, String)>) -> QueryBuilder<Db> {
         let filter = &self.query.filter;
         let order = if place.is_some() { Sort::default() } else { filter.sort };
-        let mut sql = QueryBuilder::new(concat!("SELECT ", user_columns!(), " FROM ("));
-        if filter.search.is_some() {
-            self.push_found(&mut sql, user_columns!());
-            sql.push(") AS listed");
-            if let Some(place) = place {
-                sql.push(" WHERE ");
-                push_place(&mut sql, place);
-            }
-        } else {
-            self.push_ranges(&mut sql, user_columns!(), |sql| {
-                if let Some(place) = place {
-                    sql.push(" AND ");
-                    push_place(sql, place);
-                }
-            });
-            sql.push(") AS listed");
-        }
         let direction = if order.descending { " DESC" } else { " ASC" };
         let column = match order.key {
             SortKey::CreatedAt => "created_at",
             SortKey::Email => "email_canonical",
             SortKey::LastLoginAt => "last_login_at",
         };
-        sql.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
-        sql.push(" LIMIT ").push_bind(i64::from(filter.page.limit()));
-        if place.is_none() {
-            sql.push(" OFFSET ").push_bind(signed(filter.page.offset()));
+        let (limit, offset) = (u64::from(filter.page.limit()), filter.page.offset());
+        let offset = if place.is_some() { 0 } else { offset };
+        let mut sql = QueryBuilder::new(concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM (SELECT id AS listed_id FROM ("
+        ));
+        if filter.search.is_some() {
+            self.push_found(&mut sql, column);
+            sql.push(") AS listed");
+            if let Some(place) = place {
+                sql.push(" WHERE ");
+                push_place(&mut sql, "place", place);
+            }
+        } else {
+            self.push_ranges(&mut sql, column, direction, limit + offset, |sql| {
+                if let Some(place) = place {
+                    sql.push(" AND ");
+                    push_place(sql, "created_at", place);
+                }
+            });
+            sql.push(") AS listed");
         }
+        push_order(&mut sql, "place", direction);
+        sql.push(" LIMIT ").push_bind(signed(limit));
+        sql.push(" OFFSET ").push_bind(signed(offset));
+        sql.push(") AS page JOIN goat_users ON id = listed_id");
+        push_order(&mut sql, column, direction);
         sql
     }
 
     /// Counts no further than it takes to see that there are more than a list tells.
     fn count(&self) -> QueryBuilder<Db> {
-        let mut sql = QueryBuilder::new("SELECT COUNT(*) AS total FROM (SELECT 1 FROM (");
+        let mut sql = QueryBuilder::new("SELECT COUNT(*) AS total FROM (SELECT id FROM (");
         if self.query.filter.search.is_some() {
-            self.push_found(&mut sql, "id, email_canonical");
+            self.push_found(&mut sql, "email_canonical");
         } else {
-            self.push_ranges(&mut sql, "id", |_| ());
+            self.push_ranges(&mut sql, "created_at", " ASC", MOST, |_| ());
         }
         sql.push(") AS listed LIMIT ").push_bind(signed(MOST)).push(") AS counted");
         sql
     }
 
-    /// Every user of the list, with this condition beside.
+    /// The first so many of every range, with this condition beside.
     fn push_ranges(
         &self,
         sql: &mut QueryBuilder<Db>,
-        columns: &'static str,
+        column: &'static str,
+        direction: &'static str,
+        most: u64,
         push_condition: impl Fn(&mut QueryBuilder<Db>),
     ) {
-        for (place, (role, status)) in self.ranges.iter().enumerate() {
-            sql.push(if place > 0 { " UNION ALL SELECT " } else { "SELECT " }).push(columns);
-            sql.push(" FROM goat_users WHERE role = ").push_bind(role.clone());
+        let mut union = "";
+        for (role, status) in &self.ranges {
+            sql.push(union).push("SELECT * FROM (SELECT id, ").push(column);
+            sql.push(" AS place FROM goat_users WHERE role = ").push_bind(role.clone());
             sql.push(" AND status = ").push_bind(status.as_str());
             push_condition(sql);
+            push_order(sql, column, direction);
+            sql.push(" LIMIT ").push_bind(signed(most)).push(") AS part");
+            union = " UNION ALL ";
         }
         if !self.own.is_empty() {
-            sql.push(if self.ranges.is_empty() { "SELECT " } else { " UNION ALL SELECT " });
-            sql.push(columns);
+            sql.push(union).push("SELECT id, ").push(column).push(" AS place");
             self.push_own(sql);
             push_condition(sql);
         }
     }
 
-    /// The caller, where only the caller is shown.
-    fn push_own(&self, sql: &mut QueryBuilder<Db>) {
-        let id = self.query.except.map(|id| id.to_string()).unwrap_or_default();
-        sql.push(" FROM goat_users WHERE id = ").push_bind(id).push(" AND role IN (");
-        push_list(sql, self.own.iter().copied());
-        sql.push(") AND status IN (");
-        push_list(sql, statuses(self.query).map(Status::as_str));
-        sql.push(")");
-    }
-
     /// Whom the search finds, nobody twice.
-    fn push_found(&self, sql: &mut QueryBuilder<Db>, columns: &'static str) {
+    fn push_found(&self, sql: &mut QueryBuilder<Db>, column: &'static str) {
         let search = self.query.filter.search.as_deref().unwrap_or_default();
-        let mut is_first = true;
+        let mut union = "";
         if !self.ranges.is_empty() {
-            sql.push("SELECT ").push(columns).push(" FROM (");
-            self.push_beginning_so(sql, "email_canonical", search);
-            sql.push(") AS addresses UNION ALL SELECT ").push(columns).push(" FROM (");
-            self.push_beginning_so(sql, "email_domain", search);
+            sql.push("SELECT id, place FROM (");
+            self.push_beginning_so(sql, "email_canonical", search, column);
+            sql.push(") AS addresses UNION ALL SELECT id, place FROM (");
+            self.push_beginning_so(sql, "email_domain", search, column);
             sql.push(") AS domains WHERE NOT ");
             push_beginning(sql, "email_canonical", search);
-            is_first = false;
+            union = " UNION ALL ";
         }
         if !self.own.is_empty() {
-            sql.push(if is_first { "SELECT " } else { " UNION ALL SELECT " }).push(columns);
+            sql.push(union).push("SELECT id, ").push(column).push(" AS place");
             self.push_own(sql);
             sql.push(" AND (");
             push_beginning(sql, "email_canonical", search);
@@ -210,17 +212,37 @@ impl List<'_> {
     }
 
     /// The first of all ranges whose column begins so.
-    fn push_beginning_so(&self, sql: &mut QueryBuilder<Db>, column: &'static str, search: &str) {
-        sql.push("SELECT * FROM (");
-        for (place, (role, status)) in self.ranges.iter().enumerate() {
-            sql.push(if place > 0 { " UNION ALL SELECT " } else { "SELECT " });
-            sql.push(concat!(user_columns!(), ", email_domain FROM goat_users WHERE role = "));
+    fn push_beginning_so(
+        &self,
+        sql: &mut QueryBuilder<Db>,
+        searched: &'static str,
+        search: &str,
+        column: &'static str,
+    ) {
+        let mut union = "SELECT * FROM (";
+        for (role, status) in &self.ranges {
+            sql.push(union).push("SELECT * FROM (SELECT id, email_canonical, email_domain, ");
+            sql.push(column).push(" AS place FROM goat_users WHERE role = ");
             sql.push_bind(role.clone()).push(" AND status = ").push_bind(status.as_str());
             sql.push(" AND ");
-            push_beginning(sql, column, search);
+            push_beginning(sql, searched, search);
+            push_order(sql, searched, " ASC");
+            sql.push(" LIMIT ").push_bind(signed(MOST)).push(") AS part");
+            union = " UNION ALL ";
         }
-        sql.push(") AS matching ORDER BY ").push(column).push(", id LIMIT ");
-        sql.push_bind(signed(MOST));
+        sql.push(") AS matching");
+        push_order(sql, searched, " ASC");
+        sql.push(" LIMIT ").push_bind(signed(MOST));
+    }
+
+    /// The caller, where only the caller is shown.
+    fn push_own(&self, sql: &mut QueryBuilder<Db>) {
+        let id = self.query.except.map(|id| id.to_string()).unwrap_or_default();
+        sql.push(" FROM goat_users WHERE id = ").push_bind(id).push(" AND role IN (");
+        push_list(sql, self.own.iter().copied());
+        sql.push(") AND status IN (");
+        push_list(sql, statuses(self.query).map(Status::as_str));
+        sql.push(")");
     }
 }
 
@@ -238,6 +260,11 @@ fn push_beginning(sql: &mut QueryBuilder<Db>, column: &'static str, beginning: &
     sql.push(" AND ").push(column).push(" < ").push_bind(format!("{beginning}\u{7f}")).push(")");
 }
 
-fn push_place(sql: &mut QueryBuilder<Db>, (made_at, id): &(i64, String)) {
-    sql.push("(created_at, id) < (").push_bind(*made_at).push(", ").push_bind(id.clone()).push(")");
+fn push_place(sql: &mut QueryBuilder<Db>, column: &'static str, (made_at, id): &(i64, String)) {
+    sql.push("(").push(column).push(", id) < (").push_bind(*made_at);
+    sql.push(", ").push_bind(id.clone()).push(")");
+}
+
+fn push_order(sql: &mut QueryBuilder<Db>, column: &'static str, direction: &'static str) {
+    sql.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
 }

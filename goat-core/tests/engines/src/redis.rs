@@ -196,8 +196,24 @@ impl Redis {
             self.cli(&["CONFIG", "SET", "masterauth", password]);
         }
         assert_eq!(self.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]), "OK");
-        wait_until("the replica follows its master", FOLLOWING, || {
-            self.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        self.catch_up_with(master);
+    }
+
+    /// Waits until a replica has all that its master had when this was called.
+    ///
+    /// # Panics
+    /// Where it does not get it.
+    pub fn catch_up_with(&self, master: &Redis) {
+        let asked = || master.cli(&["INFO", "replication"]);
+        let offset = |text: &str, name: &str| text.split_once(name)?.1.lines().next()?.parse().ok();
+        let wanted: Option<u64> = offset(&asked(), "master_repl_offset:");
+        assert!(wanted.is_some(), "the master says how much it has");
+        wait_until("the replica has all of its master", FOLLOWING, || {
+            let said = self.cli(&["INFO", "replication"]);
+            // The master too must hold it for ready: before, it sends no commands yet.
+            said.contains("master_link_status:up")
+                && asked().contains(&format!("port={},state=online", self.port))
+                && offset(&said, "slave_repl_offset:") >= wanted
         });
     }
 

@@ -1,4 +1,4 @@
-//! What every layer keeps to, as checks that say which promise is broken; run over the three layers,
+//! What every layer keeps to, as checks that say which promise is broken; run over all the layers,
 //! and over wrong ones to see that each check fails the layer that it is there for.
 
 mod wrong;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use goat_core::Quota;
-use goat_core::testing::TestGoat;
-use goat_tower::GoatExt;
+use goat_core::testing::{TestGoat, TestUser};
+use goat_core::{Quota, Stores};
 use goat_tower::address::ClientAddress;
+use goat_tower::{AdmitLayer, GoatExt};
 use http::{Request, Response};
 use tower::buffer::Buffer;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -270,6 +270,75 @@ async fn a_limit_kept_elsewhere_keeps_the_contract() {
     assert_eq!(broken(&case).await, []);
 }
 
+/// A goat with somebody whom the cache knows, and authentication between two limits of a hundred.
+async fn admission(elsewhere: bool) -> (TestGoat, Switch, AdmitLayer, TestUser) {
+    let (mut stores, switch) = switched();
+    if !elsewhere {
+        stores.limits = Stores::memory().limits;
+    }
+    let test = TestGoat::build(stores, |builder| builder);
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    test.goat.authenticate_token(alice.access_token()).await.expect("a principal");
+    let limit = test.goat.limit(Quota::per_minute(100));
+    let layer = test.goat.authenticate().limited(limit.clone().by_address(), limit.by_user());
+    (test, switch, layer, alice)
+}
+
+#[tokio::test]
+async fn admission_keeps_the_contract_wherever_limits_are_and_whether_or_not_the_cache_knows() {
+    for (elsewhere, is_known) in [(false, false), (true, false), (true, true)] {
+        let (test, switch, layer, alice) = admission(elsewhere).await;
+        let allowed = Arc::new(move || request(Some(&alice)));
+        let again = Arc::clone(&allowed);
+        let case = Case {
+            layer,
+            allowed: Box::new(move || again()),
+            refused: Box::new(|| request(None)),
+            asking: Some(match is_known {
+                true => Box::new(move || allowed()),
+                false => unknown(&test, &*allowed),
+            }),
+            store: Some(switch),
+        };
+        assert_eq!(broken(&case).await, [], "{elsewhere} {is_known}");
+    }
+}
+
+/// Refused by the one limit and by the other, with a token that does.
+#[tokio::test]
+async fn admission_that_a_limit_refuses_keeps_the_contract() {
+    for (elsewhere, by_user) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (test, switch, layer, alice) = admission(elsewhere).await;
+        let bob = test.sign_in("bob", []).await;
+        test.goat.authenticate_token(bob.access_token()).await.expect("a principal");
+        let spent = ClientAddress::new([192, 0, 2, 99].into());
+        // Bob has spent what he and an address have, and goes on from that address or from another.
+        let from = move |user: &TestUser, address| {
+            let mut request = request(Some(user));
+            request.extensions_mut().insert(address);
+            request
+        };
+        for _ in 0..100 {
+            layer.layer(whoami()).oneshot(from(&bob, spent)).await.expect("an answer");
+        }
+        let other = ClientAddress::new([192, 0, 2, 98].into());
+        let carol = test.sign_in("carol", []).await;
+        test.goat.authenticate_token(carol.access_token()).await.expect("a principal");
+        let case = Case {
+            layer,
+            allowed: Box::new(move || request(Some(&alice))),
+            refused: Box::new(
+                move || if by_user { from(&bob, other) } else { from(&carol, spent) },
+            ),
+            asking: None,
+            store: Some(switch),
+        };
+        let refused = case.layer.layer(whoami()).oneshot((case.refused)()).await;
+        assert_eq!(refused.expect("an answer").status(), 429);
+        assert_eq!(broken(&case).await, [], "{elsewhere} {by_user}");
+    }
+}
+
 /// A limit is charged or not: a request that is dropped before the store was asked is not.
 #[tokio::test]
 async fn a_request_that_is_dropped_before_the_store_answers_is_not_charged_here() {
@@ -339,6 +408,11 @@ async fn cheap_denials_do_not_starve_a_concurrency_limit_below() {
     assert!(!starves(service.clone(), service).await);
     let service = TestGoat::new().goat.require(REPORTS).layer(one());
     assert!(!starves(service.clone(), service).await);
+    for elsewhere in [false, true] {
+        let (_, _, layer, _) = admission(elsewhere).await;
+        let service = layer.layer(one());
+        assert!(!starves(service.clone(), service).await);
+    }
 
     let (wrong, _) = WrongLayer::new(Some(Fault::KeepsThePolledInstance));
     let service = wrong.layer(one());
@@ -374,6 +448,9 @@ fn layers_services_and_futures_go_where_frameworks_want_them() {
     shared(&goat.require(REPORTS));
     shared(&limit);
     sent(service.call(request(None)));
+    let admit = goat.authenticate().limited(limit.clone(), limit);
+    sent(admit.layer(whoami()).call(request(None)));
+    shared(&admit);
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -5,13 +5,14 @@ use redis::Cmd;
 /// A script. Servers forget scripts, so its text is kept.
 #[derive(Debug)]
 pub(in crate::store::redis) struct Script {
-    source: &'static str,
+    source: String,
     hash: String,
 }
 
 impl Script {
-    pub(in crate::store::redis) fn new(source: &'static str) -> Self {
-        Self { source, hash: redis::Script::new(source).get_hash().to_owned() }
+    pub(in crate::store::redis) fn new(source: String) -> Self {
+        let hash = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, hash }
     }
 
     /// Calls it by its hash, which is all that is sent as long as the server knows it.
@@ -21,7 +22,7 @@ impl Script {
 
     /// Calls it by its text, after which the server knows it.
     pub(super) fn by_text(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
-        call("EVAL", self.source, key, arguments)
+        call("EVAL", &self.source, key, arguments)
     }
 }
 

@@ -1,0 +1,109 @@
+//! Limits in Redis: an exact log a key and quota, two to five bytes a call.
+//!
+//! Invariants: each call is one script on one key, by one clock; what is remembered of refusals in
+//! this process refuses only what Redis would refuse too, and admits nobody.
+
+mod refusals;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use redis::Value;
+
+use self::refusals::Refusals;
+use super::Keeper;
+use super::failure::Failure;
+use super::link::{Again, Script};
+use crate::error::StoreError;
+use crate::limit::{LimitKey, LimitStore, Quota, Spending, Spent};
+
+static SPEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new([include_str!("../clock.lua"), include_str!("spend.lua")].concat())
+});
+
+/// How many refusals are remembered.
+const REFUSALS: usize = 100_000;
+/// How long a log outlives its window. The server's clock ends both, so a moment is enough.
+const SPARE: Duration = Duration::from_millis(2);
+/// The same where a test moves the time that the window goes by, but not the server's.
+const SPARE_OF_CALLERS: Duration = Duration::from_secs(3600);
+
+/// Counts limits in Redis.
+#[derive(Clone, Debug)]
+pub(super) struct RedisLimits {
+    keeper: Keeper,
+    refusals: Arc<Refusals>,
+}
+
+impl RedisLimits {
+    pub(super) fn new(keeper: Keeper) -> Self {
+        Self { keeper, refusals: Arc::new(Refusals::new(REFUSALS)) }
+    }
+
+    /// The key of a log. All logs of one key of limits have one hash tag.
+    fn key(&self, key: LimitKey, quota: Quota) -> Vec<u8> {
+        let (prefix, tag) = (&self.keeper.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()));
+        format!("{prefix}:{{{tag}}}:{}/{}", quota.limit(), quota.window().as_nanos()).into_bytes()
+    }
+
+    async fn ask(
+        self,
+        key: LimitKey,
+        quota: Quota,
+        elapsed: Duration,
+    ) -> Result<Spent, StoreError> {
+        let window = quota.window().as_nanos().div_ceil(1_000_000);
+        let (time, spare) = if self.keeper.is_callers_clock {
+            (elapsed.as_micros().to_string(), SPARE_OF_CALLERS)
+        } else {
+            (String::new(), SPARE)
+        };
+        let (limit, width) = (quota.limit().to_string(), width(window).to_string());
+        let (window, spare) = (window.to_string(), spare.as_millis().to_string());
+        let arguments = [&time, &limit, &window, &width, &spare];
+        let arguments = arguments.map(|argument| argument.as_bytes());
+        // Where the answer was lost with its connection, this call may count twice: towards refusal.
+        let link = &self.keeper.link;
+        let log = self.key(key, quota);
+        let answer = link.script("limits.spend", &SPEND, &log, &arguments, Again::Yes).await?;
+        let spent = read(&answer).ok_or_else(|| {
+            Failure::broken("a limit's answer cannot be read").in_operation("limits.spend")
+        })?;
+        if let Some(wait) = spent.retry_after {
+            // From before the question: whoever waits as long as the answer says comes after that.
+            self.refusals.remember(key, quota, elapsed, elapsed.saturating_add(wait));
+        }
+        Ok(spent)
+    }
+}
+
+/// How many bytes tell the ages of a window apart.
+fn width(window: u128) -> u32 {
+    (2..8).find(|width| window < 1 << (8 * width)).unwrap_or(8)
+}
+
+fn read(answer: &Value) -> Option<Spent> {
+    let Value::Array(fields) = answer else { return None };
+    let &[Value::Int(remaining), Value::Int(wait), Value::Int(refuses)] = fields.as_slice() else {
+        return None;
+    };
+    let reset_after = Duration::from_micros(u64::try_from(wait).ok()?);
+    Some(Spent {
+        remaining: u32::try_from(remaining).ok()?,
+        reset_after,
+        retry_after: (refuses == 1).then_some(reset_after),
+    })
+}
+
+impl LimitStore for RedisLimits {
+    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+        match self.refusals.recall(key, quota, elapsed) {
+            Some(wait) => {
+                Spending::Done(Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) })
+            }
+            None => Spending::Pending(Box::pin(self.clone().ask(key, quota, elapsed))),
+        }
+    }
+}

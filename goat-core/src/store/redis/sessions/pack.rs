@@ -1,0 +1,191 @@
+//! A session as bytes: a header of fixed places, which scripts read too, and then its texts.
+//!
+//! ```text
+//!  1  1  version
+//!  2  8  epoch             34 16  id of the current token     84  1  length of its key's name
+//! 10  6  created at        50  6  issued at                   85  …  its key's name
+//! 16  6  last used at      56  6  expires at                   …  1  length of the address
+//! 22  6  idle at           62 16  id of the token before       …  …  address
+//! 28  6  ends at           78  6  used at                      …  …  device, to the end
+//! ```
+//!
+//! Places count from 1, as Lua does; numbers are big-endian, times milliseconds since 1970. Sixteen
+//! zeros stand for no token before.
+
+use std::net::IpAddr;
+
+use crate::clock::Timestamp;
+use crate::id::{SessionId, TokenId, UserId};
+use crate::session::{Predecessor, RefreshToken, Session};
+
+/// The form of these bytes. Another is not read.
+const VERSION: u8 = 1;
+/// The longest time: the year 10889.
+const LAST: u64 = (1 << 48) - 1;
+
+/// Milliseconds in six bytes; a time that does not fit is `None`.
+pub(super) fn time(time: Timestamp) -> Option<[u8; 6]> {
+    let milliseconds = u64::try_from(time.as_millis()).ok().filter(|time| *time <= LAST)?;
+    let mut bytes = [0; 6];
+    bytes.copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+    Some(bytes)
+}
+
+/// The bytes of a session; `None` if a time or a text does not fit.
+pub(super) fn pack(session: &Session) -> Option<Vec<u8>> {
+    let Session { current, previous, .. } = session;
+    let mut bytes = vec![VERSION];
+    bytes.extend(session.epoch.to_be_bytes());
+    for at in [session.created_at, session.last_used_at, session.idle_at, session.ends_at] {
+        bytes.extend(time(at)?);
+    }
+    bytes.extend(current.id.as_u128().to_be_bytes());
+    bytes.extend(time(current.issued_at)?);
+    bytes.extend(time(current.expires_at)?);
+    let before = previous.map_or(0, |previous| previous.id.as_u128());
+    bytes.extend(before.to_be_bytes());
+    bytes.extend(previous.map_or(Some([0; 6]), |previous| time(previous.used_at))?);
+    bytes.push(u8::try_from(current.key.len()).ok()?);
+    bytes.extend(current.key.as_bytes());
+    match session.address {
+        None => bytes.push(0),
+        Some(IpAddr::V4(address)) => {
+            bytes.push(4);
+            bytes.extend(address.octets());
+        }
+        Some(IpAddr::V6(address)) => {
+            bytes.push(16);
+            bytes.extend(address.octets());
+        }
+    }
+    bytes.extend(session.device.as_bytes());
+    Some(bytes)
+}
+
+/// The session of these bytes; `None` if goat did not write them.
+pub(super) fn unpack(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Session> {
+    let mut rest = Rest(bytes);
+    if rest.array()? != [VERSION] {
+        return None;
+    }
+    let epoch = u64::from_be_bytes(rest.array()?);
+    let created_at = rest.time()?;
+    let last_used_at = rest.time()?;
+    let idle_at = rest.time()?;
+    let ends_at = rest.time()?;
+    let (token, issued_at, expires_at) = (rest.token()?, rest.time()?, rest.time()?);
+    let (before, used_at) = (rest.token()?, rest.time()?);
+    let key = rest.text()?;
+    let [length] = rest.array()?;
+    let address = match length {
+        0 => None,
+        4 => Some(IpAddr::from(rest.array::<4>()?)),
+        16 => Some(IpAddr::from(rest.array::<16>()?)),
+        _ => return None,
+    };
+    let device = String::from_utf8(rest.0.to_vec()).ok()?;
+    let previous = (before.as_u128() != 0).then_some(Predecessor { id: before, used_at });
+    let current = RefreshToken { id: token, issued_at, expires_at, key };
+    Some(Session {
+        id,
+        user,
+        epoch,
+        device,
+        address,
+        created_at,
+        last_used_at,
+        idle_at,
+        ends_at,
+        current,
+        previous,
+    })
+}
+
+/// What has not been read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        let bytes: [u8; 6] = self.array()?;
+        let milliseconds = bytes.iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte));
+        Some(Timestamp::from_millis(milliseconds))
+    }
+
+    fn token(&mut self) -> Option<TokenId> {
+        Some(TokenId::from_u128(u128::from_be_bytes(self.array()?)))
+    }
+
+    /// A text after its length.
+    fn text(&mut self) -> Option<String> {
+        let [length] = self.array()?;
+        let (text, rest) = self.0.split_at_checked(length.into())?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::sample::{START, session};
+
+    fn id<T>(make: impl Fn(Timestamp) -> T) -> T {
+        make(START)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_is_unpacked(
+            epoch: u64,
+            times in prop::array::uniform7(0_i64..=LAST as i64),
+            address: Option<IpAddr>,
+            device in ".{0,256}",
+            key in "[a-zA-Z0-9_-]{0,86}",
+            is_used: bool,
+        ) {
+            let mut packed = session(id(UserId::generate), START);
+            let at = |place: usize| Timestamp::from_millis(times[place]);
+            (packed.created_at, packed.last_used_at) = (at(0), at(1));
+            (packed.idle_at, packed.ends_at) = (at(2), at(3));
+            (packed.current.issued_at, packed.current.expires_at) = (at(4), at(5));
+            packed.current.key = key;
+            (packed.epoch, packed.address, packed.device) = (epoch, address, device);
+            packed.previous =
+                is_used.then(|| Predecessor { id: id(TokenId::generate), used_at: at(6) });
+            let bytes = pack(&packed).expect("it fits");
+            prop_assert_eq!(unpack(packed.user, packed.id, &bytes), Some(packed));
+        }
+
+        #[test]
+        fn bytes_of_somebody_else_are_no_session(bytes: Vec<u8>) {
+            let (user, id) = (id(UserId::generate), id(SessionId::generate));
+            if let Some(session) = unpack(user, id, &bytes) {
+                prop_assert_eq!(pack(&session), Some(bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_packed() {
+        let good = session(id(UserId::generate), START);
+        assert!(pack(&good).is_some());
+        let before_all = Session { created_at: Timestamp::from_millis(-1), ..good.clone() };
+        assert_eq!(pack(&before_all), None);
+        let current = RefreshToken { key: "k".repeat(256), ..good.current.clone() };
+        assert_eq!(pack(&Session { current, ..good.clone() }), None);
+        let mut bytes = pack(&good).expect("it fits");
+        bytes[0] = 2;
+        assert_eq!(unpack(good.user, good.id, &bytes), None);
+        for length in 0..85 {
+            assert_eq!(unpack(good.user, good.id, &bytes[..length]), None);
+        }
+    }
+}

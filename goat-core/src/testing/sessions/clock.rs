@@ -1,0 +1,193 @@
+//! What depends on time, for stores that go by a clock of their own.
+//!
+//! Times lie around the present, and pass by [`TestTime::advance`]. Lives are a second or two long:
+//! with a manual clock that is no time, with a store's own clock the suite takes some eight seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::id::{TokenId, UserId};
+use crate::page::PageRequest;
+use crate::session::{
+    RefreshToken, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore,
+};
+use crate::testing::TestTime;
+use crate::testing::sample::{race, session};
+
+use super::{create, find, ids};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How far the clock of a store may be from the test's, and how long a busy machine may take.
+const SLACK: Duration = Duration::from_millis(400);
+
+/// Runs every case that depends on time.
+pub async fn conformance_in(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
+    the_leeway_ends(store, time).await;
+    a_session_ends_when_its_time_comes(store, time).await;
+    a_session_lives_on_while_it_is_used(store, time).await;
+    what_is_over_by_the_stores_clock_gives_way(store, time).await;
+    fifty_at_once_get_one_successor_now(store, time).await;
+}
+
+/// A session that ends so long from now if it is idle.
+fn brief(time: &dyn TestTime, user: UserId, idle: Duration) -> Session {
+    let now = time.now();
+    let mut session = session(user, now);
+    session.idle_at = now + idle;
+    session.current.expires_at = session.idle_at;
+    session
+}
+
+fn rotation(time: &dyn TestTime, session: &Session, life: Duration, leeway: Duration) -> Rotation {
+    let now = time.now();
+    let successor = RefreshToken {
+        id: TokenId::generate(now),
+        issued_at: now.floor_to_second(),
+        expires_at: now + life,
+        key: "key".to_owned(),
+    };
+    Rotation {
+        session: session.id,
+        user: session.user,
+        presented: session.current.id,
+        successor,
+        now,
+        leeway,
+    }
+}
+
+async fn rotate(store: &Arc<dyn SessionStore>, rotation: &Rotation) -> Rotated {
+    store.rotate(rotation).await.expect("the store answers")
+}
+
+async fn alive(
+    store: &Arc<dyn SessionStore>,
+    user: UserId,
+    now: Timestamp,
+) -> Vec<crate::id::SessionId> {
+    let list = store.list(user, SessionEpoch::default(), now, PageRequest::default()).await;
+    ids(&list.expect("the store answers").items)
+}
+
+/// R1, R2, R3: the direct predecessor is honoured while the leeway lasts and never after; a leeway
+/// of zero does not last at all.
+pub async fn the_leeway_ends(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
+    let minute = Duration::from_secs(60);
+    let first = brief(time, UserId::generate(time.now()), minute);
+    let strict = brief(time, UserId::generate(time.now()), minute);
+    for session in [&first, &strict] {
+        create(store, session).await;
+    }
+    let begun = time.now();
+    let request = rotation(time, &first, minute, SECOND);
+    let Rotated::Rotated(second) = rotate(store, &request).await else { panic!("it is current") };
+    let used = second.previous.expect("it was used");
+    assert_eq!((second.current.clone(), used.id), (request.successor, first.current.id));
+    assert!(used.used_at.since(begun) < SLACK && begun.since(used.used_at) < SLACK, "{used:?}");
+    assert_eq!(used.used_at, second.last_used_at);
+    assert_eq!(find(store, first.user, first.id).await.as_ref(), Some(&second));
+    let again = rotate(store, &rotation(time, &first, minute, SECOND)).await;
+    assert_eq!(again, Rotated::Repeated(second.clone()));
+    time.advance(SECOND).await;
+    let late = rotate(store, &rotation(time, &first, minute, SECOND)).await;
+    assert_eq!(late, Rotated::Reused(second));
+    assert_eq!(find(store, first.user, first.id).await, None);
+
+    let once = rotate(store, &rotation(time, &strict, minute, Duration::ZERO)).await;
+    assert!(matches!(once, Rotated::Rotated(_)), "{once:?}");
+    let twice = rotate(store, &rotation(time, &strict, minute, Duration::ZERO)).await;
+    assert!(matches!(twice, Rotated::Reused(_)), "{twice:?}");
+}
+
+/// R6: a session whose time has come does not rotate, is not listed, is not to be revoked, and does
+/// not count.
+pub async fn a_session_ends_when_its_time_comes(
+    store: &Arc<dyn SessionStore>,
+    time: &dyn TestTime,
+) {
+    let user = UserId::generate(time.now());
+    let (short, long) = (brief(time, user, SECOND), brief(time, user, SECOND * 60));
+    create(store, &long).await;
+    create(store, &short).await;
+    let request = rotation(time, &short, SECOND, SECOND * 60);
+    let Rotated::Rotated(used) = rotate(store, &request).await else { panic!("it is current") };
+    assert_eq!(alive(store, user, time.now()).await.len(), 2);
+    time.advance(SECOND).await;
+    for session in [&short, &used] {
+        let late = rotate(store, &rotation(time, session, SECOND, SECOND * 60)).await;
+        assert_eq!(late, Rotated::Unknown);
+    }
+    let (epoch, now) = (SessionEpoch::default(), time.now());
+    assert_eq!(alive(store, user, now).await, [long.id]);
+    let both = [long.id, short.id];
+    let revoked = store.revoke(user, epoch, now, &both).await.expect("the store answers");
+    assert_eq!(revoked, Revoked::Missing);
+    // The end of one has taken nothing of the other.
+    assert_eq!(find(store, user, long.id).await.as_ref(), Some(&long));
+    assert_eq!(store.revoke_all(user, epoch, now, None).await.expect("the store answers"), 1);
+    assert_eq!(find(store, user, long.id).await, None);
+}
+
+/// R5, R6: a rotation lets a session live on, but never past its end.
+pub async fn a_session_lives_on_while_it_is_used(
+    store: &Arc<dyn SessionStore>,
+    time: &dyn TestTime,
+) {
+    let user = UserId::generate(time.now());
+    let mut session = brief(time, user, SECOND);
+    session.ends_at = time.now() + SECOND * 2;
+    create(store, &session).await;
+    time.advance(SECOND / 2).await;
+    let request = rotation(time, &session, SECOND * 60, SECOND);
+    let Rotated::Rotated(session) = rotate(store, &request).await else { panic!("it is current") };
+    assert_eq!((session.idle_at, session.expires_at()), (session.ends_at, session.ends_at));
+    // It was to end here.
+    time.advance(SECOND * 3 / 4).await;
+    assert_eq!(alive(store, user, time.now()).await, [session.id]);
+    assert_eq!(find(store, user, session.id).await.as_ref(), Some(&session));
+    time.advance(SECOND * 3 / 4).await;
+    let late = rotate(store, &rotation(time, &session, SECOND, SECOND)).await;
+    assert_eq!(late, Rotated::Unknown);
+    assert_eq!(alive(store, user, time.now()).await, []);
+}
+
+/// Who signs in too often loses what is over first, then the oldest.
+pub async fn what_is_over_by_the_stores_clock_gives_way(
+    store: &Arc<dyn SessionStore>,
+    time: &dyn TestTime,
+) {
+    let user = UserId::generate(time.now());
+    let old = brief(time, user, SECOND * 60);
+    create(store, &old).await;
+    time.advance(Duration::from_millis(5)).await;
+    let over = brief(time, user, SECOND);
+    create(store, &over).await;
+    time.advance(SECOND).await;
+    let (third, fourth) = (brief(time, user, SECOND * 60), brief(time, user, SECOND * 60));
+    let displaced = store.create(&third, 2).await.expect("the store answers");
+    assert_eq!(displaced, [over.id]);
+    let displaced = store.create(&fourth, 2).await.expect("the store answers");
+    assert_eq!(displaced, [old.id]);
+    let mut left = alive(store, user, time.now()).await;
+    left.sort_unstable();
+    let mut expected = [third.id, fourth.id];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+}
+
+/// R1: fifty refreshes of one token at once make one successor, which all of them get.
+async fn fifty_at_once_get_one_successor_now(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
+    let session = brief(time, UserId::generate(time.now()), SECOND * 60);
+    create(store, &session).await;
+    let outcomes = race(50, |_| {
+        let request = rotation(time, &session, SECOND * 60, SECOND * 30);
+        let store = Arc::clone(store);
+        async move { rotate(&store, &request).await }
+    })
+    .await;
+    let kept = find(store, session.user, session.id).await.expect("the session");
+    let winners = outcomes.iter().filter(|one| **one == Rotated::Rotated(kept.clone())).count();
+    let others = outcomes.iter().filter(|one| **one == Rotated::Repeated(kept.clone())).count();
+    assert_eq!((winners, others), (1, 49), "{outcomes:?}");
+}

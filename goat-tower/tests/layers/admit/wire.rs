@@ -1,0 +1,222 @@
+//! Stores in memory at the other end of a wire, on which a test sees what is under way together.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::session::{
+    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+};
+use goat_core::store::memory::MemoryLimits;
+use goat_core::{Page, PageRequest, Quota, SessionId, StoreError, Stores, Timestamp, UserId};
+
+/// The quota that goes over the wire as `address`.
+pub(super) const ADDRESS: Quota = Quota::per_minute(3);
+/// The quota that goes over the wire as `user`.
+pub(super) const USER: Quota = Quota::per_minute(2);
+
+/// Where limits are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Memory,
+    Elsewhere,
+    /// Elsewhere, but a refusal is known without asking.
+    Remembered,
+}
+
+/// What goes over the wire: `address` and `user` for limits, `session` for a verdict. The store does
+/// what it is asked as soon as it is asked; its answer arrives when the test says so.
+#[derive(Clone, Debug)]
+pub(super) struct Wire(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether answers wait to be let through.
+    closed: bool,
+    failing: Vec<&'static str>,
+    asked: Vec<&'static str>,
+    under_way: Vec<(usize, &'static str)>,
+    next: usize,
+}
+
+impl Wire {
+    /// Stores at its other end. It is open until it is closed.
+    pub(super) fn over(kept: Kept) -> (Stores, Self) {
+        let wire = Self(Arc::default());
+        let stores = Stores::memory();
+        let sessions = Sessions { inner: Arc::clone(&stores.sessions), wire: wire.clone() };
+        let limits = Limits { inner: MemoryLimits::default(), kept, wire: wire.clone() };
+        (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, wire)
+    }
+
+    /// From now on nothing arrives by itself, and what is asked is counted.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.asked.clear();
+    }
+
+    /// Breaks every call of this name.
+    pub(super) fn fail(&self, call: &'static str) {
+        self.state().failing.push(call);
+    }
+
+    /// What was asked since it was closed, in its order, what needed no wire too.
+    pub(super) fn asked(&self) -> Vec<&'static str> {
+        self.state().asked.clone()
+    }
+
+    /// Lets all that is under way arrive, and says what that was.
+    pub(super) fn arrive(&self) -> Vec<&'static str> {
+        let arrived = std::mem::take(&mut self.state().under_way);
+        arrived.into_iter().map(|(_, call)| call).collect()
+    }
+
+    /// Lets one call arrive alone.
+    pub(super) fn arrive_alone(&self, call: &'static str) {
+        let under_way = &mut self.state().under_way;
+        let place = under_way.iter().position(|(_, other)| *other == call);
+        under_way.remove(place.unwrap_or_else(|| panic!("{call} is not under way")));
+    }
+
+    /// Drives a future to its end, and says what was under way together each time that it waited:
+    /// its round trips.
+    pub(super) fn drive<T>(&self, future: impl Future<Output = T>) -> (T, Vec<Vec<&'static str>>) {
+        let mut future = pin!(future);
+        let mut trips = Vec::new();
+        loop {
+            match poll(future.as_mut()) {
+                Poll::Ready(value) => return (value, trips),
+                Poll::Pending => trips.push(self.arrive()),
+            }
+            assert_ne!(trips.last(), Some(&vec![]), "it waits, and for no store: {trips:?}");
+        }
+    }
+
+    async fn cross(&self, call: &'static str) -> Result<(), StoreError> {
+        let (mine, fails) = {
+            let mut state = self.state();
+            state.asked.push(call);
+            state.next += 1;
+            let mine = state.next;
+            if state.closed {
+                state.under_way.push((mine, call));
+            }
+            (mine, state.failing.contains(&call))
+        };
+        poll_fn(|_| match self.state().under_way.iter().any(|(other, _)| *other == mine) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+        if fails { Err(StoreError::unavailable(call)) } else { Ok(()) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics with it")
+    }
+}
+
+/// Polls once, with nobody to wake.
+pub(super) fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[derive(Debug)]
+struct Limits {
+    inner: MemoryLimits,
+    kept: Kept,
+    wire: Wire,
+}
+
+impl LimitStore for Limits {
+    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+        let call = if quota == ADDRESS { "address" } else { "user" };
+        let Spending::Done(spent) = self.inner.spend(key, quota, elapsed) else {
+            panic!("memory answers at once")
+        };
+        let at_once = match self.kept {
+            Kept::Memory => true,
+            Kept::Elsewhere => false,
+            Kept::Remembered => spent.retry_after.is_some(),
+        };
+        if at_once {
+            self.wire.state().asked.push(call);
+            return Spending::Done(spent);
+        }
+        let wire = self.wire.clone();
+        Spending::Pending(Box::pin(async move { wire.cross(call).await.map(|()| spent) }))
+    }
+}
+
+#[derive(Debug)]
+struct Sessions {
+    inner: Arc<dyn SessionStore>,
+    wire: Wire,
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    fn keeps_users(&self) -> bool {
+        self.inner.keeps_users()
+    }
+
+    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.inner.create(session, most).await
+    }
+
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.wire.cross("session").await?;
+        self.inner.find(user, id).await
+    }
+
+    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        self.inner.rotate(rotation).await
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        self.inner.list(user, epoch, now, page).await
+    }
+
+    async fn revoke(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        sessions: &[SessionId],
+    ) -> Result<Revoked, StoreError> {
+        self.inner.revoke(user, epoch, now, sessions).await
+    }
+
+    async fn revoke_all(
+        &self,
+        user: UserId,
+        epoch: SessionEpoch,
+        now: Timestamp,
+        kept: Option<SessionId>,
+    ) -> Result<u64, StoreError> {
+        self.inner.revoke_all(user, epoch, now, kept).await
+    }
+
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+        self.inner.end(user, id).await
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.inner.purge(now, most).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}
