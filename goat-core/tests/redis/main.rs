@@ -2,5 +2,11 @@
 
 #![cfg(feature = "redis")]
 
+mod breaks;
+mod cluster;
 mod conformance;
+mod failover;
+mod limits;
 mod reach;
+mod refusals;
+mod support;
