@@ -160,7 +160,10 @@ pub(crate) fn check_hashes(
                 "add it after the others; the file pepper in the data directory may hold it"
             }
             KeySource::Given => "add it after the others",
-            _ => "the file is not the one that the stored passwords were hashed with",
+            _ => {
+                "the file is not the one that the stored passwords were hashed with; where another \
+                 node made it, give all of them the same GOAT_PASSWORD_PEPPER"
+            }
         };
         return Err(prefixed(&pepper_place(source, data), &failure).with_advice(advice));
     }

@@ -10,11 +10,13 @@ mod limits;
 mod link;
 mod notices;
 mod options;
+mod server;
 mod sessions;
 
 use std::sync::Arc;
 
 pub use options::RedisOptions;
+pub use server::RedisServer;
 
 use self::cached::RedisShelf;
 use self::limits::RedisLimits;

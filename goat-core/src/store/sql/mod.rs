@@ -20,7 +20,7 @@ mod schema;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresDatabase, PostgresOptions};
+pub use postgres::{PostgresDatabase, PostgresOptions, StrangeKeys};
 pub use schema::{MigrateOptions, SchemaState};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteDatabase, SqliteOptions};

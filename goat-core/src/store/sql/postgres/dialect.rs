@@ -217,6 +217,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "lists",
         sql: include_str!("../migrations/postgres/0003_lists.sql"),
     },
+    Migration {
+        version: 4,
+        name: "signing_keys",
+        sql: include_str!("../migrations/postgres/0004_signing_keys.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -1,0 +1,12 @@
+//! The program on PostgreSQL and Redis, as several nodes of it are run: started, refused, asked,
+//! robbed of an engine, and ended.
+
+#[path = "../process/mod.rs"]
+mod process;
+
+mod commands;
+mod migrations;
+mod nodes;
+mod outages;
+mod starts;
+mod support;
