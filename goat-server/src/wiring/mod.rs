@@ -7,6 +7,7 @@
 mod database;
 mod keys;
 mod redis;
+mod shelf;
 mod storage;
 
 use std::num::NonZeroUsize;

@@ -27,6 +27,7 @@ use crate::settings::{self, Settings, StorageSettings};
 use super::KeySource;
 use super::database::Database;
 use super::redis::{Answered, Redis};
+use super::shelf::WatchedShelf;
 
 /// Whether goat may set up its tables beside those of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,8 +225,20 @@ impl Storage {
             (None, Database::Sqlite { .. }) => {}
         }
         let stores = stores.watched(timeout, Arc::clone(observer), Arc::clone(clock));
-        // A file of this machine is nearer than Redis. // SHELF
-        Kept { stores, shared: None }
+        match (&self.redis, &self.database) {
+            (Some(redis), Database::Postgres { .. }) => {
+                let shelf = WatchedShelf {
+                    inner: redis.database.shelf(),
+                    timeout,
+                    observer: Arc::clone(observer),
+                    clock: Arc::clone(clock),
+                };
+                let (stores, shared) = stores.cached(Arc::new(shelf), staleness, Arc::clone(clock));
+                Kept { stores, shared: Some(shared) }
+            }
+            // A file of this machine is nearer than Redis.
+            _ => Kept { stores, shared: None },
+        }
     }
 
     /// Notes with which key this node signs, and answers the ids of keys that others on the same

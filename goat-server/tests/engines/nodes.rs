@@ -98,11 +98,14 @@ fn two_nodes_on_postgresql_and_redis_are_one() {
         || node_with(&database, &redis.url()),
         |one, other| {
             two_nodes_are_one(one, other);
-            for name in ["sessions.create", "sessions.find", "notices.publish", "users.by_email"] {
+            for name in ["sessions.find", "notices.publish", "shelf.look", "shelf.raise"] {
                 let series = format!("goat_store_calls_total{{operation=\"{name}\"}}");
                 let calls = [one, other].map(|node| node.series(&series).unwrap_or(0.0));
                 assert!(calls[0] + calls[1] > 0.0, "{name}");
             }
+            let hits = "goat_shared_cache_hits_total{kind=\"users\"}";
+            let hits = [one, other].map(|node| node.series(hits).expect("it is told"));
+            assert!(hits[0] + hits[1] > 0.0, "what one reads the other need not");
             assert_eq!(one.series("goat_limit_keys"), None, "no limit is counted here");
         },
     );
