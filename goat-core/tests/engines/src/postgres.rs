@@ -43,6 +43,7 @@ pub struct Postgres {
     port: u16,
     authority: Option<PathBuf>,
     databases: AtomicU32,
+    template: OnceLock<String>,
 }
 
 impl Postgres {
@@ -72,7 +73,8 @@ impl Postgres {
             made.authority
         });
         let databases = AtomicU32::new(0);
-        let mut postgres = Postgres { keeper, options, port: 0, authority, databases };
+        let template = OnceLock::new();
+        let mut postgres = Postgres { keeper, options, port: 0, authority, databases, template };
         for _ in 0..port::TRIES {
             postgres.port = port::free();
             match postgres.run() {
@@ -125,6 +127,19 @@ impl Postgres {
     pub fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        self.url_of(&name)
+    }
+
+    /// Makes a copy of a database that `prepare` is given the URL of, once in the life of the
+    /// instance, to set up. Nobody may be connected to that one when it returns. Returns the URL.
+    pub fn copy_database(&self, prepare: impl FnOnce(&str)) -> String {
+        let template = self.template.get_or_init(|| {
+            let url = self.create_database();
+            prepare(&url);
+            url.rsplit('/').next().expect("a URL ends in the database's name").to_owned()
+        });
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
         self.url_of(&name)
     }
 
