@@ -9,8 +9,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Ground, PASSWORD, TestApp, TestResponse, TestUser};
-use goat_core::testing::Point;
 use goat_core::Status;
+use goat_core::testing::Point;
 use serde_json::{Value, json};
 
 /// The leeway as shipped.

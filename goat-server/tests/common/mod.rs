@@ -138,7 +138,8 @@ impl TestApp {
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
         // What is remembered together is remembered of these users, not of those of a test's own.
-        let shelf = ground.shelf.clone().filter(|_| Arc::ptr_eq(&stores.users, &ground.stores.users));
+        let shelf =
+            ground.shelf.clone().filter(|_| Arc::ptr_eq(&stores.users, &ground.stores.users));
         let mut stores =
             stores.watched(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
         if let Some(shelf) = shelf {
@@ -151,6 +152,13 @@ impl TestApp {
             .observer(observer)
             .build()
             .unwrap();
+        // Who does not hear notices remembers nothing, and most of the tests are over by then.
+        let hears = async {
+            while !goat.sessions().hears_notices() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), hears).await.expect("it hears");
         let lifecycle = Lifecycle::new();
         if ready {
             lifecycle.ready();

@@ -17,7 +17,8 @@ fn every_file_of_tests_of_the_api_is_run_here_too() {
     let mut files = BTreeSet::new();
     for entry in folder.read_dir().expect("the folder is there") {
         let path = entry.expect("an entry").path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".rs")) else {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".rs"))
+        else {
             continue;
         };
         let text = std::fs::read_to_string(&path).expect("a text");
