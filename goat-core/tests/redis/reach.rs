@@ -2,7 +2,8 @@
 //! without them.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::{ErrorKind, StoreError};
