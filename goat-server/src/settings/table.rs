@@ -261,7 +261,7 @@ table! {
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
             Kind::Count(2, 1000),
-            "Connections of this node to the database. With SQLite, one of them writes; with PostgreSQL and without Redis, one more listens for notices.");
+            "Connections of this node to the database. With SQLite, one of them writes; with PostgreSQL and without Redis, two more carry notices: one listens, one tells.");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "For one call to the database or Redis; at most GOAT_REQUEST_TIMEOUT.");
