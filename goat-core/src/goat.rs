@@ -8,13 +8,13 @@ use crate::builder::Builder;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{Charged, Limits};
-use crate::password::GateLoad;
+use crate::password::{GateLoad, HashError};
 use crate::secret::Secret;
 use crate::session::{Origin, Sessions};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::TokenKeys;
-use crate::user::{SAMPLED_HASHES, User, Users};
+use crate::user::{User, Users, sampled_hashes};
 
 /// Users, sessions, roles and limits behind one handle. Cheap to clone; all clones are one.
 ///
@@ -198,12 +198,29 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, or if a store
-    /// does not answer.
+    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing,
+    /// [`ErrorKind::Internal`] if one costs more than the hasher accepts; or if a store does not
+    /// answer. What is stored in a password's place and is no hash at all is logged: such users sign
+    /// in once a password is set for them.
     pub async fn prepare(&self) -> Result<()> {
         self.inner.flows.users.access.table(None).await?;
-        for hash in self.inner.stores.users.sample_hashes(SAMPLED_HASHES).await? {
-            self.inner.flows.users.hashing.check(&hash)?;
+        self.check_hashes().await
+    }
+
+    async fn check_hashes(&self) -> Result<()> {
+        let hashing = &self.inner.flows.users.hashing;
+        let is_unreadable =
+            |checked: &Result<(), HashError>| checked.as_ref().is_err_and(HashError::is_unreadable);
+        let is_readable = |hash: &str| !is_unreadable(&hashing.check(hash));
+        let mut unreadable = 0_usize;
+        for hash in sampled_hashes(self.inner.stores.users.as_ref(), is_readable).await? {
+            match hashing.check(&hash) {
+                refused if is_unreadable(&refused) => unreadable += 1,
+                checked => checked?,
+            }
+        }
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "some users have no password that could be verified");
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Behaviours of a whole goat, at its edge: the same on every store.
 
+mod hashes;
 mod login;
 mod own;
 mod races;
