@@ -13,7 +13,6 @@ use std::sync::Arc;
 use goat_core::event::Observer;
 use goat_core::password::{GateLimits, PasswordPolicy};
 use goat_core::token::TokenSettings;
-use goat_core::user::SAMPLED_HASHES;
 use goat_core::{Clock, Goat, Quota, SystemClock};
 
 use crate::bootstrap::DataDir;
@@ -21,7 +20,9 @@ use crate::failure::Failure;
 use crate::settings::{Settings, Signup};
 
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
-pub(crate) use keys::{check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper};
+pub(crate) use keys::{
+    check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper, stored_hashes,
+};
 pub use storage::{Adoption, Storage};
 
 /// How many times as often as a client's address may try, an account may be tried from anywhere:
@@ -55,7 +56,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
     let stores = storage.stores(settings.limits.keys);
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
     // with it, so of two starts at once the later one finds the pepper of what it has seen.
-    let hashes = stores.users.sample_hashes(SAMPLED_HASHES).await?;
+    let hashes = stored_hashes(&stores).await?;
     let Hashing { hasher, .. } = password_hasher(&settings.passwords, &data, &hashes)?;
     let (keys, _) = token_keys(&settings.tokens.keys, &data)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
