@@ -14,7 +14,7 @@ use crate::session::{Origin, Sessions};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::TokenKeys;
-use crate::user::{User, Users, sampled_hashes};
+use crate::user::{User, UserFilter, Users, sampled_hashes};
 
 /// Users, sessions, roles and limits behind one handle. Cheap to clone; all clones are one.
 ///
@@ -191,20 +191,33 @@ impl Goat {
     }
 
     /// Makes ready: fills a new database with what the set of roles starts with, and checks that
-    /// stored passwords can be verified at all.
+    /// stored passwords can be verified at all, and that the store of permissions knows the users if
+    /// it says so.
     ///
     /// A goat does the first by itself when it is first asked; a program that wants to fail at its
     /// start rather than at somebody's sign-in calls this.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing,
+    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, and for a store of
+    /// permissions that looks for users where they are not kept;
     /// [`ErrorKind::Internal`] if one costs more than the hasher accepts; or if a store does not
     /// answer. What is stored in a password's place and is no hash at all is logged: such users sign
     /// in once a password is set for them.
     pub async fn prepare(&self) -> Result<()> {
         self.inner.flows.users.access.table(None).await?;
-        self.check_hashes().await
+        self.check_hashes().await?;
+        self.check_users().await
+    }
+
+    /// Looks one user up where permissions are kept. What stores are made of does not show from
+    /// outside, so that a wrong mix is known by a user who is in one place and not in the other.
+    async fn check_users(&self) -> Result<()> {
+        let page = self.inner.users.list_all(UserFilter::default()).await?;
+        match page.users.first() {
+            Some(user) => self.inner.roles.check_users(user.id).await,
+            None => Ok(()),
+        }
     }
 
     async fn check_hashes(&self) -> Result<()> {

@@ -1,15 +1,12 @@
 //! Stored passwords that no hasher can read: their users have none that would be right.
 
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
-
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, Peppers};
 use goat_core::testing::HasherCall;
 use goat_core::token::TokenKeys;
 use goat_core::user::{Change, Snapshot, UserWrite};
 use goat_core::{ErrorKind, Goat, Secret, UserId};
-use tracing::field::{Field, Visit};
 
+use crate::log::Lines;
 use crate::support::{
     Ground, House, OTHER_PASSWORD, Outcome, PASSWORD, address, email, login, on_every_store, system,
 };
@@ -113,50 +110,6 @@ async fn a_start_goes_on_over_what_is_no_hash_and_not_over_a_lost_pepper(ground:
     assert_eq!(goat.prepare().await.kind(), Some(ErrorKind::Internal));
     let refused = login(&goat, address("ann"), PASSWORD).await.kind();
     assert_eq!(refused, Some(ErrorKind::InvalidCredentials));
-}
-
-/// Keeps the lines that were logged.
-#[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, " {field}={value:?}").expect("a string takes all");
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("goat_core")
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
-        event.record(&mut line);
-        self.0.lock().expect("no panic").push(line.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-impl Lines {
-    fn take_warnings(&self) -> Vec<String> {
-        let mut lines = std::mem::take(&mut *self.0.lock().expect("no panic"));
-        lines.retain(|line| line.starts_with("WARN"));
-        lines
-    }
 }
 
 /// L1: the operator learns whose password it is, and not what is stored or was typed.
