@@ -126,6 +126,14 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
         Ok(Recent::now(self.state(id).await?))
     }
 
+    /// Somebody wrote the user without this port. Whoever remembers states beside the store forgets
+    /// this one, so that what [`UserStore::recent_state`] answers from now on was read from now on;
+    /// a store that remembers nothing has nothing to do.
+    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+        let _ = id;
+        Ok(())
+    }
+
     /// A page of users.
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;
 
