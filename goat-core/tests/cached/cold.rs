@@ -87,8 +87,9 @@ async fn rush(node: &Node, goat: &Goat, tokens: &[String]) -> usize {
     let _earlier = node.database.take_calls();
     let start = Arc::new(Barrier::new(tokens.len()));
     let mut requests = JoinSet::new();
-    for token in tokens.iter().cloned() {
+    for token in tokens {
         let (goat, start) = (goat.clone(), Arc::clone(&start));
+        let token = token.clone();
         requests.spawn(async move {
             start.wait().await;
             goat.authenticate_token(&token).await.expect("it is alive");

@@ -226,7 +226,8 @@ impl List<'_> {
             push_condition(sql);
             return;
         }
-        let mut union = "";
+        // In brackets of its own: SQLite has a bound on how much stands side by side in a union.
+        let mut union = "SELECT id, place FROM (";
         for (role, status) in &self.ranges {
             sql.push(union).push("SELECT * FROM (SELECT id, ").push(column);
             sql.push(" AS place FROM goat_users WHERE role = ").push_bind(role.clone());
@@ -241,9 +242,10 @@ impl List<'_> {
             }
             push_condition(sql);
             push_order(sql, ordered, direction);
-            sql.push(" LIMIT ").push_bind(signed(most)).push(") AS part");
+            sql.push(" LIMIT ").push_bind(signed(most)).push(") AS one_range");
             union = " UNION ALL ";
         }
+        sql.push(") AS part");
     }
 
     /// The caller, where only the caller is shown.
