@@ -24,6 +24,11 @@ fn a_slow_reader_meets(act: Act, pair: &Pair, proxy: &Proxy, redis: Option<&Redi
         let mut scene = Scene::new(pair.one, &admin);
         act.prepare(pair.one, &mut scene);
         soon("it is as before", || !act.is_obeyed(pair.one, &scene));
+        // Its connections have prepared what it is to ask, so that the first message is the question.
+        for _ in 0..3 {
+            let another = pair.one.login(&scene.email);
+            assert_eq!(pair.other.profile(&another).status, 200);
+        }
         if let Some(redis) = redis {
             // What the nodes remember together would spare the other the slow read.
             redis.cli(&["DEL", &format!("goat:{{{}}}:u", scene.id)]);
@@ -63,14 +68,19 @@ fn proxy_before(address: SocketAddr) -> Proxy {
 
 /// Several answers of one call are late, one after the other.
 fn pair(sites: [Site; 2]) -> Pair {
-    let patient = |site: Site| site.with("GOAT_STORE_TIMEOUT", "5s").with(LONG.0, LONG.1);
+    let patient = |site: Site| {
+        let site = site.with("GOAT_STORE_TIMEOUT", "5s").with(LONG.0, LONG.1);
+        site.with("GOAT_DATABASE_MAX_CONNECTIONS", "2")
+    };
     Pair::that_hear(sites.map(patient))
 }
 
 fn all_meet(acts: &[Act], pair: &Pair, proxy: &Proxy, redis: Option<&Redis>) {
     let slow: Vec<usize> =
         acts.iter().map(|act| a_slow_reader_meets(*act, pair, proxy, redis)).collect();
-    assert!(slow.iter().sum::<usize>() >= acts.len(), "hardly any reader was slow: {slow:?}");
+    // With Redis most of them learn, when they put down what they have read, that it is old.
+    let least = if redis.is_some() { 2 } else { acts.len() };
+    assert!(slow.iter().sum::<usize>() >= least, "hardly any reader was slow: {slow:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod scene;
 
 pub(crate) use acts::Act;
 pub(crate) use pair::{LONG, Pair};
-pub(crate) use scene::Scene;
+pub(crate) use scene::{NEW_PASSWORD, Scene};
 
 /// Whether what goes to an engine is a node asking whether it hears itself, which it does all the
 /// time and of its own accord: no part of any request.
