@@ -12,4 +12,7 @@ mod together;
 
 mod answers;
 mod flows;
+mod kills;
+mod read_only;
+mod states;
 mod sweep;

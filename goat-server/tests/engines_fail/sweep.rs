@@ -68,6 +68,7 @@ impl Stage {
         let answer = in_time(&case, || flow.ask(at, &scene));
         let struck = self.proxy.has_struck();
         self.proxy.heal();
+        assert_ne!(answer.status, 500, "{case}: {:?}", self.pair.complaints());
         let done = is_success(&case, &answer);
         assert!(struck || done, "{case}: {answer:?}");
         seen.struck.fetch_add(u64::from(struck), Ordering::Relaxed);

@@ -33,6 +33,13 @@ impl Pair {
         [self.one, self.other]
     }
 
+    /// What the first has warned of lately.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut said = self.servers[0].said_lately();
+        said.retain(|line| line.contains("ERROR") || line.contains("WARN"));
+        said
+    }
+
     /// Ends both in order.
     pub(crate) fn stop(self) {
         let _sites = self.sites;
