@@ -135,6 +135,12 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
     }
 
     /// A page of users.
+    ///
+    /// A list goes on after somebody who is gone, or hidden from the caller, at the time that their id
+    /// was made for: [`UserId::made_at`]. So that this is where they stood, a store of people whom
+    /// goat did not make gives them ids by [`UserId::generate`] for their `created_at`, to the
+    /// millisecond; with other ids, whoever goes through a list while people are deleted may miss
+    /// some, or meet them again.
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;
 
     /// Reads, decides and writes in one transaction.
