@@ -129,8 +129,19 @@ async fn a_url_that_is_none_is_refused_without_being_shown() {
         assert_eq!(error.kind(), ErrorKind::Configuration, "{url}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{url}: {error:?}");
     }
-    let options = RedisOptions::new("rediss://127.0.0.1").authority("canary");
-    let _ = RedisDatabase::open(&options);
+}
+
+/// L1: it would be found out at the first call only, as a server that nobody trusts.
+#[tokio::test]
+async fn an_authority_that_is_none_is_refused_without_being_shown() {
+    let spoilt = "-----BEGIN CERTIFICATE-----\nY2FuYXJ5\n-----END CERTIFICATE-----\n";
+    for pem in ["", "canary", spoilt] {
+        let options = RedisOptions::new("rediss://127.0.0.1").authority(pem);
+        let error = RedisDatabase::open(&options).expect_err(pem);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{pem}");
+        assert!(error.to_string().contains("authority"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
 }
 
 /// O1

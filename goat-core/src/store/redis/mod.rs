@@ -59,7 +59,8 @@ impl RedisDatabase {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL is none.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL is none, or
+    /// the authority is.
     pub fn open(options: &RedisOptions) -> Result<Self> {
         let link = Link::new(options)?;
         let prefix = Arc::from(options.prefix.as_str());

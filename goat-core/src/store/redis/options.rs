@@ -61,7 +61,7 @@ impl RedisOptions {
     }
 
     /// Trusts the certificates of these authorities (PEM) and no others. The machine's own are
-    /// trusted if nothing is said.
+    /// trusted if nothing is said. A text without any is refused when the database is opened.
     #[must_use]
     pub fn authority(self, pem: impl Into<Vec<u8>>) -> Self {
         Self { authority: Some(pem.into()), ..self }

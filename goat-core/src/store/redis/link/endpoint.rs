@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
 
 use super::super::failure::{Failure, Means};
 use super::super::options::RedisOptions;
@@ -34,6 +37,9 @@ pub(super) struct Endpoints {
 impl Endpoints {
     /// Reads the URLs.
     pub(super) fn parse(options: &RedisOptions) -> Result<Self> {
+        if options.authority.as_deref().is_some_and(|pem| !holds_certificates(pem)) {
+            return Err(Error::configuration("the authority of Redis holds no certificate in PEM"));
+        }
         let text = options.urls.expose().trim();
         let mut endpoints = Self { all: Vec::new(), master: None };
         let mut database = 0;
@@ -83,6 +89,15 @@ fn authority_at(url: &str) -> usize {
     let scheme = url.find("://").map_or(0, |at| at + 3);
     let end = url[scheme..].find(['/', '?', '#']).map_or(url.len(), |at| scheme + at);
     url[scheme..end].rfind('@').map_or(scheme, |at| scheme + at + 1)
+}
+
+/// Whether there is somebody to trust. The driver takes an empty text for trust in nobody.
+fn holds_certificates(pem: &[u8]) -> bool {
+    let mut trusted = RootCertStore::empty();
+    let is_good = |one: Result<CertificateDer<'_>, pem::Error>| {
+        one.is_ok_and(|certificate| trusted.add(certificate).is_ok())
+    };
+    CertificateDer::pem_slice_iter(pem).all(is_good) && !trusted.is_empty()
 }
 
 fn unreadable() -> Error {
