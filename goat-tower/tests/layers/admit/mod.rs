@@ -18,7 +18,7 @@ use http::request::Parts;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::fixture::{Answer, Probe, REPORTS, request, send, whoami};
-use wire::{ADDRESS, Kept, USER, Wire, poll};
+use wire::{ADDRESS, Kept, USER, Wire, poll, settled};
 
 const NONE: Option<LimitLayer> = None;
 
@@ -57,11 +57,11 @@ async fn what_the_second_limit_says_waits_for_the_first() {
         let (test, wire, alice) = known().await;
         let service = admission(&test).layer(whoami());
         for _ in 0..USER.limit() {
-            let (answer, _) = wire.drive(send(&service, request(Some(&alice))));
+            let (answer, _) = wire.drive(send(&service, request(Some(&alice)))).await;
             assert_eq!(answer.outcome(), (200, ""));
         }
         if refused {
-            let (answer, _) = wire.drive(send(&service, request(None)));
+            let (answer, _) = wire.drive(send(&service, request(None))).await;
             assert_eq!(answer.outcome(), (401, "unauthenticated"));
         }
         let mut future = pin!(send(&service, request(Some(&alice))));
@@ -82,15 +82,15 @@ async fn what_the_first_limit_refuses_or_cannot_tell_is_answered_without_the_res
             let (test, wire, alice) = if known_before { known().await } else { forgotten().await };
             let service = admission(&test).layer(whoami());
             for _ in 0..ADDRESS.limit() {
-                assert_eq!(wire.drive(send(&service, request(None))).0.status, 401);
+                assert_eq!(wire.drive(send(&service, request(None))).await.0.status, 401);
             }
             if fails {
                 wire.fail("address");
             }
             let mut future = pin!(send(&service, request(Some(&alice))));
-            assert!(poll(future.as_mut()).is_pending());
+            assert!(settled(future.as_mut()).await.is_pending());
             wire.arrive_alone("address");
-            let answer = answered(poll(future));
+            let answer = answered(settled(future).await);
             assert_eq!(answer.outcome(), outcome);
             assert_eq!(wire.arrive(), [also], "that was under way, and nobody waits for it");
         }
@@ -103,13 +103,13 @@ async fn a_user_may_be_charged_for_what_the_address_is_refused() {
     let (test, wire, alice) = known().await;
     let service = admission(&test).layer(whoami());
     for _ in 0..ADDRESS.limit() {
-        assert_eq!(wire.drive(send(&service, request(None))).0.status, 401);
+        assert_eq!(wire.drive(send(&service, request(None))).await.0.status, 401);
     }
-    let (answer, _) = wire.drive(send(&service, request(Some(&alice))));
+    let (answer, _) = wire.drive(send(&service, request(Some(&alice)))).await;
     assert_eq!(answer.outcome(), (429, "rate-limited"));
     let mut elsewhere = request(Some(&alice));
     elsewhere.extensions_mut().insert(ClientAddress::new([192, 0, 2, 8].into()));
-    let (answer, _) = wire.drive(send(&service, elsewhere));
+    let (answer, _) = wire.drive(send(&service, elsewhere)).await;
     assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
 }
 
@@ -125,17 +125,17 @@ async fn a_request_that_is_dropped_while_it_waits_leaves_a_limit_charged_or_not(
             let service = admission(&test).layer(probe);
             let mut future = Box::pin(service.clone().oneshot(request(Some(&alice))));
             for _ in 0..dropped_at {
-                assert!(poll(future.as_mut()).is_pending());
+                assert!(settled(future.as_mut()).await.is_pending());
                 wire.arrive();
             }
-            assert!(poll(future.as_mut()).is_pending());
+            assert!(settled(future.as_mut()).await.is_pending());
             assert_eq!(seen.reserved(), 1, "what waits is ready to go on");
             drop(future);
             assert_eq!((seen.calls(), seen.reserved()), (0, 0));
             let asked = wire.asked();
 
             wire.arrive();
-            let (response, _) = wire.drive(service.oneshot(request(Some(&alice))));
+            let (response, _) = wire.drive(service.oneshot(request(Some(&alice)))).await;
             let spent = |limit| asked.iter().filter(|call| **call == limit).count();
             let left = format!(
                 r#""address";r={};t=60, "user";r={};t=60"#,
@@ -175,7 +175,8 @@ async fn either_limit_may_be_left_out() {
         for (number, trips) in trips.into_iter().enumerate() {
             let (test, wire, alice) = if is_known { known().await } else { forgotten().await };
             let (layer, limits) = cases(&test)[number].clone();
-            let (answer, waited) = wire.drive(send(&layer.layer(whoami()), request(Some(&alice))));
+            let (answer, waited) =
+                wire.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
             assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), limits));
             assert_eq!(answer.header("cache-control"), "no-store");
             assert_eq!(waited, trips);
@@ -225,7 +226,7 @@ async fn what_is_known_here_reaches_the_inner_service_within_the_call() {
 async fn a_fresh_requirement_costs_a_trip_of_its_own() {
     let (test, wire, alice) = known().await;
     let service = admission(&test).layer(test.goat.require(REPORTS).fresh().layer(whoami()));
-    let (answer, trips) = wire.drive(send(&service, request(Some(&alice))));
+    let (answer, trips) = wire.drive(send(&service, request(Some(&alice)))).await;
     assert_eq!(answer.outcome(), (200, ""));
     assert_eq!(trips, [vec!["address", "user"], vec!["session"]]);
 }
@@ -239,7 +240,7 @@ async fn the_second_limit_may_count_by_a_text_that_only_who_is_known_has() {
             Some(request.extensions.get::<Principal>()?.role().to_string().into())
         });
         let layer = test.goat.authenticate().limited(test.goat.limit(ADDRESS), by_role);
-        let (answer, _) = wire.drive(send(&layer.layer(whoami()), request(Some(&alice))));
+        let (answer, _) = wire.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
         assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "role";r=1;t=60"#);
     }
 }
@@ -255,7 +256,7 @@ async fn limits_in_the_wrong_place_let_nobody_go_uncounted() {
     for (layer, advice) in [(swapped, "authenticate()"), (nowhere, "PeerAddress")] {
         let mut request = request(Some(&alice));
         request.extensions_mut().remove::<ClientAddress>();
-        let (answer, _) = wire.drive(send(&layer.layer(whoami()), request));
+        let (answer, _) = wire.drive(send(&layer.layer(whoami()), request)).await;
         assert_eq!(answer.outcome(), (500, "internal"));
         let reason = answer.response.extensions().get::<Denial>().unwrap();
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
@@ -274,7 +275,7 @@ async fn a_grpc_caller_is_denied_in_trailers_whoever_denies() {
     for (user, status) in
         [(None, "16"), (Some(&alice), ""), (Some(&alice), ""), (Some(&alice), "8"), (None, "8")]
     {
-        let (answer, _) = wire.drive(send(&service, grpc(user)));
+        let (answer, _) = wire.drive(send(&service, grpc(user))).await;
         assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
     }
 }

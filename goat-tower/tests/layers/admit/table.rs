@@ -208,7 +208,7 @@ where
     R: Body<Error: std::fmt::Debug>,
 {
     let (layers, request, wire) = scene(case).await;
-    let (mut answer, trips) = wire.drive(send(&service(layers), request));
+    let (mut answer, trips) = wire.drive(send(&service(layers), request)).await;
     if let Some(user) = answer.response.headers_mut().get_mut("x-user")
         && !user.is_empty()
     {

@@ -1,6 +1,6 @@
 //! Stores in memory at the other end of a wire, on which a test sees what is under way together.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -13,6 +13,7 @@ use goat_core::session::{
 };
 use goat_core::store::memory::MemoryLimits;
 use goat_core::{Page, PageRequest, Quota, SessionId, StoreError, Stores, Timestamp, UserId};
+use tokio::sync::oneshot;
 
 /// The quota that goes over the wire as `address`.
 pub(super) const ADDRESS: Quota = Quota::per_minute(3);
@@ -39,8 +40,7 @@ struct State {
     closed: bool,
     failing: Vec<&'static str>,
     asked: Vec<&'static str>,
-    under_way: Vec<(usize, &'static str)>,
-    next: usize,
+    under_way: Vec<(&'static str, oneshot::Sender<()>)>,
 }
 
 impl Wire {
@@ -73,23 +73,26 @@ impl Wire {
     /// Lets all that is under way arrive, and says what that was.
     pub(super) fn arrive(&self) -> Vec<&'static str> {
         let arrived = std::mem::take(&mut self.state().under_way);
-        arrived.into_iter().map(|(_, call)| call).collect()
+        arrived.into_iter().map(|(call, _)| call).collect()
     }
 
     /// Lets one call arrive alone.
     pub(super) fn arrive_alone(&self, call: &'static str) {
         let under_way = &mut self.state().under_way;
-        let place = under_way.iter().position(|(_, other)| *other == call);
-        under_way.remove(place.unwrap_or_else(|| panic!("{call} is not under way")));
+        let place = under_way.iter().position(|(other, _)| *other == call);
+        drop(under_way.remove(place.unwrap_or_else(|| panic!("{call} is not under way"))));
     }
 
     /// Drives a future to its end, and says what was under way together each time that it waited:
     /// its round trips.
-    pub(super) fn drive<T>(&self, future: impl Future<Output = T>) -> (T, Vec<Vec<&'static str>>) {
+    pub(super) async fn drive<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> (T, Vec<Vec<&'static str>>) {
         let mut future = pin!(future);
         let mut trips = Vec::new();
         loop {
-            match poll(future.as_mut()) {
+            match settled(future.as_mut()).await {
                 Poll::Ready(value) => return (value, trips),
                 Poll::Pending => trips.push(self.arrive()),
             }
@@ -98,27 +101,36 @@ impl Wire {
     }
 
     async fn cross(&self, call: &'static str) -> Result<(), StoreError> {
-        let (mine, fails) = {
+        let (answer, fails) = {
             let mut state = self.state();
             state.asked.push(call);
-            state.next += 1;
-            let mine = state.next;
+            let (arrival, answer) = oneshot::channel();
             if state.closed {
-                state.under_way.push((mine, call));
+                state.under_way.push((call, arrival));
             }
-            (mine, state.failing.contains(&call))
+            (answer, state.failing.contains(&call))
         };
-        poll_fn(|_| match self.state().under_way.iter().any(|(other, _)| *other == mine) {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        })
-        .await;
+        // It arrives when the other half is dropped.
+        let _ = answer.await;
         if fails { Err(StoreError::unavailable(call)) } else { Ok(()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no test panics with it")
     }
+}
+
+/// Polls until it waits for the wire alone: a session is read on a task of its own, which gets its
+/// turns in between.
+pub(super) async fn settled<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    const TURNS: u32 = 10;
+    for _ in 0..TURNS {
+        if let Poll::Ready(value) = poll(future.as_mut()) {
+            return Poll::Ready(value);
+        }
+        tokio::task::yield_now().await;
+    }
+    poll(future)
 }
 
 /// Polls once, with nobody to wake.
