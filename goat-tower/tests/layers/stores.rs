@@ -29,7 +29,7 @@ impl Switch {
         self.0.send_replace(mood);
     }
 
-    async fn pass(&self, operation: &'static str) -> Result<(), StoreError> {
+    async fn let_through(&self, operation: &'static str) -> Result<(), StoreError> {
         let mut mood = self.0.subscribe();
         let mood = *mood.wait_for(|mood| *mood != Mood::Hanging).await.unwrap();
         if mood == Mood::Down { Err(StoreError::unavailable(operation)) } else { Ok(()) }
@@ -40,25 +40,43 @@ impl Switch {
 pub(crate) fn switched() -> (Stores, Switch) {
     let switch = Switch(Arc::new(watch::Sender::new(Mood::Fine)));
     let stores = Stores::memory();
-    let sessions = Sessions { inner: Arc::clone(&stores.sessions), switch: switch.clone() };
+    let sessions = FarSessions { inner: Arc::clone(&stores.sessions), way: switch.clone() };
     let limits = Limits { inner: Arc::default(), switch: switch.clone() };
     (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, switch)
 }
 
+#[async_trait]
+impl Way for Switch {
+    async fn pass(&self) -> Result<(), StoreError> {
+        self.let_through("sessions.find").await
+    }
+}
+
+/// What lies between a layer and a store: it takes time, or fails.
+#[async_trait]
+pub(crate) trait Way: std::fmt::Debug + Send + Sync {
+    async fn pass(&self) -> Result<(), StoreError>;
+}
+
+/// Sessions at the far end of a way, which whoever looks for one has to pass.
 #[derive(Debug)]
-struct Sessions {
-    inner: Arc<dyn SessionStore>,
-    switch: Switch,
+pub(crate) struct FarSessions<W> {
+    pub(crate) inner: Arc<dyn SessionStore>,
+    pub(crate) way: W,
 }
 
 #[async_trait]
-impl SessionStore for Sessions {
+impl<W: Way> SessionStore for FarSessions<W> {
+    fn keeps_users(&self) -> bool {
+        self.inner.keeps_users()
+    }
+
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         self.inner.create(session, most).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.switch.pass("sessions.find").await?;
+        self.way.pass().await?;
         self.inner.find(user, id).await
     }
 
@@ -120,7 +138,7 @@ impl LimitStore for Limits {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
         let (inner, switch) = (Arc::clone(&self.inner), self.switch.clone());
         Spending::Pending(Box::pin(async move {
-            switch.pass("limits.spend").await?;
+            switch.let_through("limits.spend").await?;
             match inner.spend(key, quota, elapsed) {
                 Spending::Done(spent) => Ok(spent),
                 Spending::Pending(pending) => pending.await,

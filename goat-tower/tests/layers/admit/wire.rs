@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goat_core::limit::{LimitKey, LimitStore, Spending};
-use goat_core::session::{
-    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
-};
 use goat_core::store::memory::MemoryLimits;
-use goat_core::{Page, PageRequest, Quota, SessionId, StoreError, Stores, Timestamp, UserId};
+use goat_core::{Quota, StoreError, Stores};
 use tokio::sync::oneshot;
+
+use crate::stores::{FarSessions, Way};
 
 /// The quota that goes over the wire as `address`.
 pub(super) const ADDRESS: Quota = Quota::per_minute(3);
@@ -48,7 +47,7 @@ impl Wire {
     pub(super) fn over(kept: Kept) -> (Stores, Self) {
         let wire = Self(Arc::default());
         let stores = Stores::memory();
-        let sessions = Sessions { inner: Arc::clone(&stores.sessions), wire: wire.clone() };
+        let sessions = FarSessions { inner: Arc::clone(&stores.sessions), way: wire.clone() };
         let limits = Limits { inner: MemoryLimits::default(), kept, wire: wire.clone() };
         (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, wire)
     }
@@ -165,70 +164,9 @@ impl LimitStore for Limits {
     }
 }
 
-#[derive(Debug)]
-struct Sessions {
-    inner: Arc<dyn SessionStore>,
-    wire: Wire,
-}
-
 #[async_trait]
-impl SessionStore for Sessions {
-    fn keeps_users(&self) -> bool {
-        self.inner.keeps_users()
-    }
-
-    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.inner.create(session, most).await
-    }
-
-    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.wire.cross("session").await?;
-        self.inner.find(user, id).await
-    }
-
-    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.inner.rotate(rotation).await
-    }
-
-    async fn list(
-        &self,
-        user: UserId,
-        epoch: SessionEpoch,
-        now: Timestamp,
-        page: PageRequest,
-    ) -> Result<Page<Session>, StoreError> {
-        self.inner.list(user, epoch, now, page).await
-    }
-
-    async fn revoke(
-        &self,
-        user: UserId,
-        epoch: SessionEpoch,
-        now: Timestamp,
-        sessions: &[SessionId],
-    ) -> Result<Revoked, StoreError> {
-        self.inner.revoke(user, epoch, now, sessions).await
-    }
-
-    async fn revoke_all(
-        &self,
-        user: UserId,
-        epoch: SessionEpoch,
-        now: Timestamp,
-        kept: Option<SessionId>,
-    ) -> Result<u64, StoreError> {
-        self.inner.revoke_all(user, epoch, now, kept).await
-    }
-
-    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.inner.end(user, id).await
-    }
-
-    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.inner.purge(now, most).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.ping().await
+impl Way for Wire {
+    async fn pass(&self) -> Result<(), StoreError> {
+        self.cross("session").await
     }
 }
