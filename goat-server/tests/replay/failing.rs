@@ -32,7 +32,7 @@ async fn seen(
     scenario: impl AsyncFn(&mut Play),
 ) -> Option<String> {
     let [change, other_change] = changes;
-    let one = transcript(Kind::Memory.ground().await, change, &scenario).await;
+    let one = transcript(Kind::Memory.grounds().await, change, &scenario).await;
     let two = transcript(other, other_change, &scenario).await;
     difference(("right", &one), ("wrong", &two))
 }
