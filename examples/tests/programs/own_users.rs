@@ -124,3 +124,30 @@ fn the_library_blocks_people_by_the_rules_of_goat() {
     assert!(older.one::<bool>("SELECT blocked FROM people WHERE person_id = 2"));
     assert_eq!(library.get("/people", &grace).json[1]["blocked"], true);
 }
+
+/// Whoever administers is among the library's people, and goat's own table of users is empty.
+#[test]
+fn an_administrator_of_the_library_changes_what_roles_may_do() {
+    let (_folder, _older, library) = library();
+    let (ann, grace) = (token(&library, ANN), token(&library, GRACE));
+    assert_eq!(library.get("/people", &ann).outcome(), (403, "forbidden"));
+    let path = "/roles/reader/permissions/people:read";
+    let allow = |who: &str| library.post(path, who, Value::Null);
+    assert_eq!(allow(&ann).outcome(), (403, "forbidden"));
+    assert_eq!(allow(&grace).status, 204);
+    assert_eq!(library.get("/people", &ann).status, 200);
+    assert_eq!(allow(&grace).outcome(), (409, "permission-exists"));
+}
+
+#[test]
+fn people_without_a_password_are_refused_like_strangers_and_stop_no_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("library.db");
+    let older = OlderProgram::open(&path);
+    older.run(include_str!("../../src/bin/own_users/people.sql"));
+    older.run("UPDATE people SET pass_hash = '!' WHERE person_id = 2");
+    let library = Program::run(Command::new(env!("CARGO_BIN_EXE_own_users")).arg(&path));
+    assert_eq!(sign_in(&library, ANN).outcome(), (401, "invalid-credentials"));
+    assert_eq!(sign_in(&library, "nobody@example.org").outcome(), (401, "invalid-credentials"));
+    token(&library, GRACE);
+}

@@ -231,6 +231,11 @@ impl UserStore for PausingUsers {
         self.pauses.pass("users.recent_state", self.inner.recent_state(id)).await
     }
 
+    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+        let call = self.inner.changed_elsewhere(id);
+        self.pauses.pass("users.changed_elsewhere", call).await
+    }
+
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         self.pauses.pass("users.list", self.inner.list(query)).await
     }

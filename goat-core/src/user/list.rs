@@ -66,7 +66,8 @@ pub struct UserFilter {
     /// Which page.
     pub page: PageRequest,
     /// Go on after this user in the default order, instead of by page and in another order. A user
-    /// who is gone, or hidden from the caller, stands where the time in the id says.
+    /// who is gone, or hidden from the caller, stands where the time in the id says: see
+    /// [`UserStore::list`](super::UserStore::list).
     pub after: Option<UserId>,
 }
 

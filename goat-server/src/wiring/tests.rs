@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use goat_core::event::NoObserver;
 use goat_core::limit::LimitKey;
-use goat_core::user::NewUser;
+use goat_core::user::{Change, NewUser, Snapshot, UserWrite};
 use goat_core::{Actor, Email, Status};
 
 use super::*;
@@ -150,6 +150,40 @@ async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
     let text = String::from_utf8(kept).expect("text");
     let given = [("GOAT_PASSWORD_PEPPER", text.trim_end())];
     wire(folder.path(), &given).await.expect("the pepper is back");
+}
+
+/// P5: texts that are no hashes hinder no start, and hide no lost pepper.
+#[tokio::test]
+async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
+    let folder = in_use(&[]).await;
+    let wired = wire(folder.path(), &[]).await.expect("a goat");
+    let role = wired.goat.roles().lowest();
+    let users = Arc::clone(&wired.users);
+    let hash = users.sample_hashes(1).await.expect("a database").remove(0);
+    let ann = Email::parse("ann@example.org").expect("an address");
+    let ann = users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
+    for number in 0..150 {
+        // The one with a password comes last, whatever the order.
+        let mut account = ann.clone();
+        account.user.id = goat_core::UserId::generate(goat_core::Timestamp::from_seconds(number));
+        account.user.email =
+            Email::parse(&format!("user-{number}@example.org")).expect("an address");
+        account.password_hash = "!".into();
+        let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+        let target = account.user.id;
+        let write = UserWrite { actor: None, target, top_role: &role, decide: &decide };
+        users.write(write).await.expect("a database");
+    }
+    let first = users.sample_hashes(100).await.expect("a database");
+    assert!(!first.contains(&hash), "a hundred are not enough to meet a hash");
+    wired.storage.close().await;
+    wire(folder.path(), &[]).await.expect("nothing is lost").storage.close().await;
+
+    let pepper = folder.path().join("data/pepper");
+    fs::remove_file(&pepper).expect("it is ours");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("data/pepper is missing"), "{sentence}");
+    assert!(!pepper.exists());
 }
 
 /// P5.

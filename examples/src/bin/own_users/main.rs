@@ -16,7 +16,8 @@
 //! - `store.rs`: the `UserStore`; goat's conformance suite is its test. `list.rs`: its one long query.
 //! - Passwords need nothing: an Argon2 hash is verified whatever its parameters, and written anew at
 //!   a sign-in if they are not today's. For another kind of hash, `Builder::hasher` takes a
-//!   `PasswordHasher` that knows both.
+//!   `PasswordHasher` that knows both. Whoever has none that can be read (`!`, or nothing at all)
+//!   signs in once an administrator has set one.
 
 mod adopt;
 mod list;
@@ -114,6 +115,17 @@ async fn lend(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whoever changes what roles may do is looked up among the people, right before.
+async fn allow(
+    State(Library { goat, .. }): State<Library>,
+    me: FreshPrincipal,
+    Path((role, permission)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let permission = Permission::parse(&permission).map_err(|_| ErrorKind::NotFound)?;
+    goat.roles().grant(me.into(), &role, permission).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn list_people(
     State(Library { people, .. }): State<Library>,
 ) -> Result<Json<Value>, Problem> {
@@ -154,6 +166,10 @@ fn app(library: Library) -> Router {
             "/people/{person}/block",
             post(block).route_layer(goat.require(USER_CHANGE_STATUS).fresh()),
         )
+        .route(
+            "/roles/{role}/permissions/{permission}",
+            post(allow).route_layer(goat.require(Permission::FULL_ACCESS).fresh()),
+        )
         .layer(goat.authenticate())
         .route("/signup", post(sign_up))
         .route("/login", post(sign_in))
@@ -168,13 +184,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
     let people = adopt::open(&path).await?;
-    // Sessions live in goat's own tables, in the same file. The users there stay empty.
+    // Sessions and what roles may do live in goat's own tables, in the same file. The users there
+    // stay empty: `without_users` says that they are kept elsewhere, so that nobody is looked for
+    // there. If it is forgotten for the roles, `prepare` below fails and says so.
     let database = SqliteDatabase::open(SqliteOptions::new(path)).await?;
     database.migrate(MigrateOptions { adopt_foreign: true }).await?;
     let stores = Stores {
         users: Arc::new(store::People::new(people.clone())),
+        roles: database.roles_without_users(),
         sessions: database.sessions_without_users(),
-        // What roles may do is written below and nowhere else, so that memory will do.
         ..Stores::memory()
     };
     let roles = RoleSet::new([
@@ -182,9 +200,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("librarian", vec!["book:lend", "people:read", "user:change_status"]),
         (store::ADMIN, vec!["full_access"]),
     ])?;
-    // Other programs block people without telling goat. So nothing is remembered of them here, which
-    // costs two reads of the file with each request. Who writes within reach of `Stores::notices` can
-    // tell instead, by publishing `Notice::User`.
+    // Other programs block people without telling goat. So nothing is remembered here, which costs
+    // three reads of the file with each request. A program that writes people itself and holds a goat
+    // can tell instead: with `goat.users().changed_elsewhere(id).await` after each commit, all nodes
+    // go by what it wrote at once, and the default serves.
     let settings = Settings { cache_staleness: Duration::ZERO, ..Settings::default() };
     // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
     let goat = Goat::builder(stores, TokenKeys::generate()).roles(roles).settings(settings);

@@ -25,6 +25,14 @@ async fn the_people_of_the_application_conform_as_users() {
     testing::users::conformance(&store).await;
 }
 
+/// The ids of people who were there before are made for the time at which they joined.
+#[tokio::test]
+async fn people_who_were_there_before_stand_in_lists_where_their_ids_say() {
+    let (_folder, pool) = library().await;
+    let store: Arc<dyn UserStore> = Arc::new(People::new(pool));
+    testing::users::users_stand_where_their_ids_say(&store).await;
+}
+
 async fn run(pool: &SqlitePool, statement: &'static str) -> sqlx::Result<()> {
     sqlx::raw_sql(statement).execute(pool).await.map(|_| ())
 }
