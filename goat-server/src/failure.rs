@@ -69,6 +69,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same after the name of what it is about.
+    #[must_use]
+    pub(crate) fn after(mut self, subject: &str) -> Self {
+        for sentence in &mut self.sentences {
+            *sentence = format!("{subject}: {sentence}");
+        }
+        self
+    }
+}
+
 impl From<&[Problem]> for Failure {
     fn from(problems: &[Problem]) -> Self {
         let sentences = problems.iter().map(ToString::to_string).collect();
@@ -113,6 +124,15 @@ fn chain(sentence: &str, mut source: Option<&(dyn StdError + 'static)>) -> Strin
         source = cause.source();
     }
     text
+}
+
+/// What lies beneath all of an error's causes: the words of the machine or of the other side.
+pub(crate) fn deepest(error: &(dyn StdError + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
 }
 
 impl fmt::Display for Failure {

@@ -51,7 +51,7 @@ impl Point {
 /// let (stores, pauses) = Pauses::over(Stores::memory());
 /// let goat = Goat::builder(stores, TokenKeys::generate()).build()?;
 ///
-/// let held = pauses.hold("roles.load", Point::Return);
+/// let held = pauses.hold("roles.recent", Point::Return);
 /// let preparing = tokio::spawn({
 ///     let goat = goat.clone();
 ///     async move { goat.prepare().await }
@@ -61,7 +61,7 @@ impl Point {
 /// assert!(!preparing.is_finished());
 /// held.release();
 /// preparing.await.expect("no panic")?;
-/// assert_eq!(pauses.take_calls()[0], "roles.load");
+/// assert_eq!(pauses.take_calls()[0], "roles.recent");
 /// # Ok(())
 /// # }
 /// ```

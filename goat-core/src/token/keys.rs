@@ -148,6 +148,11 @@ impl TokenKeys {
         &self.first.kid
     }
 
+    /// The ids of all keys, that of the one that signs first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|key| &*key.kid)
+    }
+
     /// The public keys as a JWK set (RFC 7517, RFC 8037), for services that verify access tokens
     /// themselves. Empty for HS256, which has no public half.
     #[must_use]
@@ -216,7 +221,7 @@ impl fmt::Debug for TokenKeys {
         formatter
             .debug_struct("TokenKeys")
             .field("algorithm", &self.algorithm)
-            .field("kids", &self.iter().map(|key| &key.kid).collect::<Vec<_>>())
+            .field("kids", &self.ids().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

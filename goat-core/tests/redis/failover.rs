@@ -19,9 +19,9 @@ async fn sentinels_lead_to_the_new_master() {
     let old = made(&database.sessions()).await;
     // A replica that has it, since a failover may lose what it has not.
     let replica = &sentinel.nodes()[1];
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while replica.cli(&["DBSIZE"]) != sentinel.nodes()[0].cli(&["DBSIZE"]) {
-        assert!(std::time::Instant::now() < deadline, "the replica does not follow");
+        assert!(tokio::time::Instant::now() < deadline, "the replica does not follow");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let failing = tokio::spawn({
@@ -81,7 +81,7 @@ async fn a_replica_that_was_the_master_is_not_read_for_long() {
     let database = hasty(&redis.url());
     let session = made(&database.sessions()).await;
     tokio::task::block_in_place(|| redis.replica_of(&other));
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     while is_there(database.sessions().find(session.user, session.id).await) {
         assert!(begun.elapsed() < Duration::from_secs(3), "a replica is read for ever");
         tokio::time::sleep(Duration::from_millis(10)).await;

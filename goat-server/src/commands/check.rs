@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use goat_core::event::NoObserver;
+use goat_core::event::{NoObserver, Observer};
 use goat_core::password::NewPassword;
 use goat_core::store::sql::SchemaState;
 use goat_core::token::TokenKeys;
-use goat_core::{Email, Goat, Stores};
+use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
 use crate::bootstrap::{DataDir, KeptFile};
 use crate::failure::Failure;
@@ -33,29 +33,42 @@ impl Findings {
             Err(failure) => self.wrong.push(failure),
         }
     }
+
+    /// The same of what need not be.
+    fn note_some(&mut self, subject: &str, finding: Result<Option<String>, Failure>) {
+        if let Some(finding) = finding.transpose() {
+            self.note(subject, finding);
+        }
+    }
 }
 
 pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
-    wiring::check_supported(settings)?;
     let data = DataDir::new(&settings.storage.data_dir);
     let mut findings = Findings::default();
     findings.note("settings", rules(settings));
     findings.note("token keys", token_keys(settings, &data));
-    match open(settings, &data).await {
-        Ok(Some((storage, state))) => {
-            let stores = storage.stores(1);
-            findings.note("database", Ok(format!("{}, {state}", storage.shown())));
+    let opened = open(settings, &data).await;
+    let redis = redis(settings).await;
+    match opened {
+        Ok(Some(Opened { storage, database, schema })) => {
+            let (observer, clock): (Arc<dyn Observer>, Arc<dyn Clock>) =
+                (Arc::new(NoObserver), Arc::new(SystemClock::start()));
+            let stores = storage.stores(settings, &observer, &clock).stores;
+            findings.note("database", Ok(format!("{database}, {schema}")));
+            findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, Some(&stores)).await);
             findings.note("administrator", administrator(settings, Some(stores)).await);
             storage.close().await;
         }
         Ok(None) => {
             findings.note("database", Ok("not there yet; a start makes it".to_owned()));
+            findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, None).await);
             findings.note("administrator", administrator(settings, None).await);
         }
         Err(failure) => {
             findings.note("database", Err(failure));
+            findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, None).await);
         }
     }
@@ -92,12 +105,18 @@ fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
     }
 }
 
+/// A database that can be read.
+struct Opened {
+    storage: Storage,
+    /// What it is.
+    database: String,
+    /// How its schema stands.
+    schema: &'static str,
+}
+
 /// Opens the database if it is there, and says how its schema stands; a schema that nothing can be
 /// read from yet counts as not there.
-async fn open(
-    settings: &Settings,
-    data: &DataDir,
-) -> Result<Option<(Storage, &'static str)>, Failure> {
+async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Failure> {
     let migrates = settings.storage.migrate_on_start;
     let behind = || {
         Failure::configuration(
@@ -110,16 +129,29 @@ async fn open(
         return if migrates { Ok(None) } else { Err(behind()) };
     }
     let storage = Storage::open(&settings.storage, data).await?;
+    let database = storage.reach_database().await?;
     let state = storage.schema_state().await?;
     if let Some(refusal) = storage.refusal(&state, Adoption::Refuse) {
         return Err(refusal);
     }
     match state {
-        SchemaState::Current => Ok(Some((storage, "schema up to date"))),
+        SchemaState::Current => Ok(Some(Opened { storage, database, schema: "schema up to date" })),
         SchemaState::Empty if migrates => Ok(None),
-        _ if migrates => Ok(Some((storage, "schema to be brought up to date by a start"))),
+        _ if migrates => {
+            let schema = "schema to be brought up to date by a start";
+            Ok(Some(Opened { storage, database, schema }))
+        }
         _ => Err(behind()),
     }
+}
+
+/// Redis, where there is one.
+async fn redis(settings: &Settings) -> Result<Option<String>, Failure> {
+    let found = wiring::reach_redis(&settings.storage).await?;
+    Ok(found.map(|(shown, warning)| match warning {
+        Some(warning) => format!("{shown}, but {warning}"),
+        None => shown,
+    }))
 }
 
 async fn pepper(
@@ -128,7 +160,7 @@ async fn pepper(
     stores: Option<&Stores>,
 ) -> Result<String, Failure> {
     let hashes = match stores {
-        Some(stores) => wiring::stored_hashes(stores).await?,
+        Some(stores) => wiring::stored_hashes(stores.users.as_ref()).await?,
         None => Vec::new(),
     };
     let path = data.path_of(KeptFile::Pepper);

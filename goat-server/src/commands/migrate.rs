@@ -3,16 +3,19 @@
 use crate::bootstrap::DataDir;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::wiring::{self, Adoption, Storage};
+use crate::wiring::{Adoption, Storage};
 
 use super::console::answer;
 
 pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure> {
-    wiring::check_supported(settings)?;
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
     let adoption = if adopt { Adoption::Allow } else { Adoption::Refuse };
-    let migrated = storage.migrate(adoption).await;
+    let migrated = async {
+        storage.reach_database().await?;
+        storage.migrate(adoption).await
+    };
+    let migrated = migrated.await;
     storage.close().await;
     let steps = migrated?;
     if steps.is_empty() {

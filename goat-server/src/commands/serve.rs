@@ -5,6 +5,7 @@
 //! keys and the first administrator. Ready is said when all of it is there, and not before.
 
 mod banner;
+mod nodes;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::state::AppState;
 use crate::wiring::{self, Wired};
 
 use super::console::{Console, answer};
+use nodes::Strangers;
 
 /// How often sessions whose time is over are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
@@ -73,7 +75,8 @@ async fn live(
         version = env!("CARGO_PKG_VERSION"),
         listening = %started.api.address,
         metrics_listening = started.metrics.as_ref().map(|bound| bound.address.to_string()),
-        database = started.wired.storage.shown(),
+        database = started.wired.reached.database,
+        redis = started.wired.reached.redis,
         data = %started.wired.data.path().display(),
         "ready"
     );
@@ -114,13 +117,13 @@ struct Server {
     api: Bound,
     metrics: Option<Bound>,
     wired: Wired,
+    strangers: Strangers,
     counters: Arc<Metrics>,
     administrator: Administrator,
 }
 
 impl Server {
     async fn start(settings: &Settings) -> Result<Self, Failure> {
-        wiring::check_supported(settings)?;
         let api = Bound::to("GOAT_LISTEN", settings.http.listen).await?;
         let metrics = match settings.http.metrics_listen {
             Some(address) => Some(Bound::to("GOAT_METRICS_LISTEN", address).await?),
@@ -128,6 +131,12 @@ impl Server {
         };
         let counters = Metrics::new();
         let wired = wiring::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
+        for warning in &wired.reached.warnings {
+            tracing::warn!("{warning}");
+        }
+        if wired.storage.is_shared() {
+            counters.follow(&wired.notices, wired.shared.clone());
+        }
         let administrator =
             first_administrator(&wired.goat, &settings.accounts, &settings.passwords, &wired.data)
                 .await?;
@@ -139,8 +148,11 @@ impl Server {
                 "the first administrator was made, with a generated password"
             ),
         }
+        wired.check_pepper().await?;
+        let mut strangers = Strangers::default();
+        strangers.look(&wired).await?;
         wired.goat.ping().await?;
-        Ok(Self { api, metrics, wired, counters, administrator })
+        Ok(Self { api, metrics, wired, strangers, counters, administrator })
     }
 
     /// What a person at a terminal reads first.
@@ -151,7 +163,8 @@ impl Server {
             settings,
             api: self.api.address,
             metrics,
-            database: &self.wired.storage.shown(),
+            database: &self.wired.reached.database,
+            redis: self.wired.reached.redis.as_deref(),
             administrator: &self.administrator,
             password_file: password_file.exists().then_some(password_file.as_path()),
         })
@@ -159,7 +172,8 @@ impl Server {
 
     /// Serves until the lifecycle drains and the last connection is gone.
     async fn serve(self, settings: &Settings, lifecycle: &Lifecycle) -> Result<(), Failure> {
-        let Wired { goat, storage, .. } = self.wired;
+        let wired = self.wired;
+        let goat = &wired.goat;
         let state = AppState {
             goat: goat.clone(),
             metrics: self.counters,
@@ -183,8 +197,13 @@ impl Server {
                 None => Served { cut: 0 },
             }
         };
-        let (api, metrics, ()) = tokio::join!(api, metrics, purge(&goat, lifecycle));
-        if timeout(CLOSE_WITHIN, storage.close()).await.is_err() {
+        let (api, metrics, (), ()) = tokio::join!(
+            api,
+            metrics,
+            purge(goat, lifecycle),
+            self.strangers.watch(&wired, lifecycle)
+        );
+        if timeout(CLOSE_WITHIN, wired.storage.close()).await.is_err() {
             tracing::warn!("the database did not close in time; what was committed is kept");
         }
         tracing::info!(cut = api.cut + metrics.cut, "stopped");

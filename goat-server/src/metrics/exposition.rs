@@ -41,7 +41,9 @@ impl Metrics {
 
     fn encode(&self, goat: &Goat, body: &mut String) -> fmt::Result {
         text::encode_registry(body, &self.registry)?;
-        text::encode_registry(body, &read(goat))
+        let mut now = read(goat);
+        self.nodes.read(&mut now);
+        text::encode_registry(body, &now)
     }
 }
 

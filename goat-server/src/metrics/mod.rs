@@ -17,7 +17,10 @@
 //! | `goat_sessions_ended_total` | `reason` | `signed-out`, `revoked`, `displaced` (too many), `reused` |
 //! | `goat_events_total` | `event` | every event by its name |
 //! | `goat_limit_denials_total` | `limit` | |
-//! | `goat_limit_keys`, `goat_limit_overflows_total` | | limits that this process counts |
+//! | `goat_limit_keys`, `goat_limit_overflows_total` | | limits, where this process counts them |
+//! | `goat_notices_sent_total`, `_unsent_total`, `_heard_total`, `_deafened_total` | | notices from node to node, where there may be several |
+//! | `goat_notices_deaf` | | 1 while notices do not arrive, and nothing is remembered |
+//! | `goat_shared_cache_hits_total`, `_misses_total`, `_failures_total` | `kind`: `users`, `roles` | what nodes remember together in Redis, in front of PostgreSQL |
 //! | `goat_password_hashes_running`, `_waiting` | | |
 //! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
 //! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |
@@ -28,6 +31,7 @@ mod events;
 mod exposition;
 mod http;
 mod names;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -72,6 +76,7 @@ pub struct Metrics {
     store_calls: Family<OperationLabel, Counter>,
     store_errors: Family<OperationLabel, Counter>,
     store_seconds: Durations<OperationLabel>,
+    nodes: nodes::Nodes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -132,6 +137,7 @@ impl Metrics {
             store_calls: Family::default(),
             store_errors: Family::default(),
             store_seconds: Family::new_with_constructor(|| Histogram::new(STORE_SECONDS)),
+            nodes: nodes::Nodes::default(),
         };
         metrics.register();
         metrics.begin_at_zero();

@@ -103,24 +103,4 @@ impl Settings {
         checks::strength(&settings, &mut reader);
         reader.finish(settings)
     }
-
-    /// What may be set and this version cannot do yet. A program that finds any ends with
-    /// [`EXIT_STATUS`].
-    #[must_use]
-    pub fn unsupported(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut refuse = |variable: &'static str, what: &str| {
-            let message = format!(
-                "{what} is not built yet: this version of goat-server runs on SQLite alone"
-            );
-            problems.push(Problem::new(variable, "", message));
-        };
-        if let Database::Postgres(_) = self.storage.database {
-            refuse(table::DATABASE_URL.name, "PostgreSQL");
-        }
-        if self.storage.redis.is_some() {
-            refuse(table::REDIS_URL.name, "Redis");
-        }
-        problems
-    }
 }

@@ -155,7 +155,6 @@ fn nothing_given_is_development_on_sqlite() {
     assert_eq!(settings.limits.keys, 1_000_000);
     assert_eq!(settings.log.filter, "info");
     assert_eq!(settings.log.format, None);
-    assert!(settings.unsupported().is_empty());
 }
 
 #[test]
@@ -456,21 +455,12 @@ fn urls_that_are_refused_are_not_repeated() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_one_line_each() {
-    let settings = environment(&[
-        ("DATABASE_URL", "postgres://u:canary@db/g"),
-        ("REDIS_URL", "redis://:canary@a,rediss://b:6379"),
-    ])
-    .settings();
-    assert!(!settings.storage.migrate_on_start);
-    let lines: Vec<String> = settings.unsupported().iter().map(Problem::to_string).collect();
-    assert_eq!(
-        lines,
-        [
-            "DATABASE_URL: PostgreSQL is not built yet: this version of goat-server runs on SQLite alone",
-            "REDIS_URL: Redis is not built yet: this version of goat-server runs on SQLite alone",
-        ]
-    );
+fn postgresql_is_not_migrated_by_a_start_unless_that_is_asked_for() {
+    let postgres = ("DATABASE_URL", "postgres://u:canary@db/g");
+    assert!(sources().settings().storage.migrate_on_start);
+    assert!(!environment(&[postgres]).settings().storage.migrate_on_start);
+    let asked = environment(&[postgres, ("GOAT_MIGRATE_ON_START", "true")]);
+    assert!(asked.settings().storage.migrate_on_start);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, PepperId, Peppers};
 use goat_core::token::TokenKeys;
-use goat_core::user::sampled_hashes;
-use goat_core::{Secret, StoreError, Stores};
+use goat_core::user::{UserStore, sampled_hashes};
+use goat_core::{Secret, StoreError};
 
 use crate::bootstrap::{DataDir, Kept, KeptFile, random_bytes};
 use crate::failure::Failure;
@@ -143,8 +143,8 @@ pub(crate) fn refuse_without_pepper(data: &DataDir, hashes: &[String]) -> Result
 }
 
 /// Some of the stored passwords, with hashes of goat's own among them if there are any.
-pub(crate) async fn stored_hashes(stores: &Stores) -> Result<Vec<String>, StoreError> {
-    sampled_hashes(stores.users.as_ref(), |hash| hash.starts_with("$argon2id$")).await
+pub(crate) async fn stored_hashes(users: &dyn UserStore) -> Result<Vec<String>, StoreError> {
+    sampled_hashes(users, |hash| hash.starts_with("$argon2id$")).await
 }
 
 /// Refuses peppers that stored hashes were not made with. Answers how many fit; what is stored in a
@@ -175,7 +175,10 @@ pub(crate) fn check_hashes(
                 "add it after the others; the file pepper in the data directory may hold it"
             }
             KeySource::Given => "add it after the others",
-            _ => "the file is not the one that the stored passwords were hashed with",
+            _ => {
+                "the file is not the one that the stored passwords were hashed with; where another \
+                 node made it, give all of them the same GOAT_PASSWORD_PEPPER"
+            }
         };
         return Err(prefixed(&pepper_place(source, data), &failure).with_advice(advice));
     }

@@ -4,15 +4,21 @@
 //! pepper. Only who has looked at the passwords can tell a first start, which makes a pepper, from
 //! one whose pepper was lost, which must not.
 
+mod database;
 mod keys;
+mod redis;
+mod shelf;
 mod storage;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use goat_core::event::Observer;
+use goat_core::notice::Notices;
 use goat_core::password::{GateLimits, PasswordPolicy};
-use goat_core::token::TokenSettings;
+use goat_core::store::cached::SharedCache;
+use goat_core::token::{TokenKeys, TokenSettings};
+use goat_core::user::UserStore;
 use goat_core::{Clock, Goat, Quota, SystemClock};
 
 use crate::bootstrap::DataDir;
@@ -23,7 +29,9 @@ pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{
     check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper, stored_hashes,
 };
-pub use storage::{Adoption, Storage};
+pub(crate) use redis::reach_redis;
+pub(crate) use storage::NOTE_EVERY;
+pub use storage::{Adoption, Kept, Reached, Storage};
 
 /// How many times as often as a client's address may try, an account may be tried from anywhere:
 /// few enough to guess nothing, and enough that shutting somebody out takes many addresses.
@@ -36,8 +44,19 @@ pub struct Wired {
     pub goat: Goat,
     /// Where it keeps its state.
     pub storage: Storage,
+    /// What answered there.
+    pub reached: Reached,
     /// Where generated secrets are.
     pub data: DataDir,
+    /// What hashes its passwords.
+    pub hashing: Hashing,
+    /// What signs its tokens, and where that comes from.
+    pub keys: (TokenKeys, KeySource),
+    /// What carries its notices.
+    pub notices: Arc<dyn Notices>,
+    /// What it remembers together with other nodes, where it does.
+    pub shared: Option<SharedCache>,
+    users: Arc<dyn UserStore>,
 }
 
 /// Builds a goat from settings: opens what it stands on, makes the secrets that are to be generated
@@ -45,40 +64,56 @@ pub struct Wired {
 ///
 /// # Errors
 ///
-/// If the settings ask for what this version cannot do, the database cannot be used, its schema is
-/// not the one of this version and may not be migrated now, or a key or pepper is missing or
-/// wrong.
+/// If the database or Redis cannot be used, the schema is not the one of this version and may not
+/// be migrated now, or a key or pepper is missing or wrong.
 pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Wired, Failure> {
-    check_supported(settings)?;
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
+    let reached = storage.reach().await?;
     storage.bring_up_to_date(settings.storage.migrate_on_start).await?;
-    let stores = storage.stores(settings.limits.keys);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let Kept { stores, shared } = storage.stores(settings, &observer, &clock);
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
     // with it, so of two starts at once the later one finds the pepper of what it has seen.
-    let hashes = stored_hashes(&stores).await?;
-    let Hashing { hasher, .. } = password_hasher(&settings.passwords, &data, &hashes)?;
-    let (keys, _) = token_keys(&settings.tokens.keys, &data)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let timeout = settings.storage.store_timeout;
-    let stores = stores.watched(timeout, Arc::clone(&observer), Arc::clone(&clock));
-    let goat = Goat::builder(stores, keys)
+    let hashes = stored_hashes(stores.users.as_ref()).await?;
+    let hashing = password_hasher(&settings.passwords, &data, &hashes)?;
+    let keys = token_keys(&settings.tokens.keys, &data)?;
+    let (users, notices) = (Arc::clone(&stores.users), Arc::clone(&stores.notices));
+    let goat = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
-        .hasher(hasher)
+        .hasher(Arc::clone(&hashing.hasher) as _)
         .hashing(gate_limits(settings))
         .clock(clock)
         .observer(observer)
         .build()?;
     goat.prepare().await?;
-    Ok(Wired { goat, storage, data })
+    Ok(Wired { goat, storage, reached, data, hashing, keys, notices, shared, users })
 }
 
-/// Refuses settings that ask for what this version cannot do.
-pub(crate) fn check_supported(settings: &Settings) -> Result<(), Failure> {
-    match settings.unsupported().as_slice() {
-        [] => Ok(()),
-        problems => Err(Failure::from(problems)),
+impl Wired {
+    /// Checks what only shows once there is an administrator, and once other nodes have begun:
+    /// whether all have the same pepper. Of several nodes that begin at once on an empty database,
+    /// each with a pepper that it made for itself, one finds here that it is not the one that
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// If a stored password needs another pepper, or the database does not answer.
+    pub async fn check_pepper(&self) -> Result<(), Failure> {
+        let hashes = stored_hashes(self.users.as_ref()).await?;
+        check_hashes(&self.hashing.hasher, self.hashing.pepper, &self.data, &hashes).map(drop)
+    }
+
+    /// Notes with which key this node signs; answers the ids of keys that other nodes sign with and
+    /// that this one does not know.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::note_signing_key`].
+    pub async fn note_signing_key(&self) -> Result<Vec<String>, Failure> {
+        let (keys, source) = &self.keys;
+        self.storage.note_signing_key(keys, *source).await
     }
 }
 

@@ -1,15 +1,33 @@
-//! The database that the settings name: opened, and its schema judged before anything else is done.
+//! Where state is kept: the database and Redis that the settings name, and the schema judged before
+//! anything else is done.
+//!
+//! | | without Redis | with Redis |
+//! |---|---|---|
+//! | users, roles | database | database; PostgreSQL's remembered in Redis for the staleness |
+//! | sessions | database | Redis |
+//! | limits | process | Redis |
+//! | notices | SQLite: process; PostgreSQL: `LISTEN` | Redis |
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, absolute};
 use std::sync::Arc;
+use std::time::Duration;
 
-use goat_core::Stores;
+use goat_core::event::Observer;
+use goat_core::limit::LimitStore;
+use goat_core::store::cached::SharedCache;
 use goat_core::store::memory::MemoryLimits;
-use goat_core::store::sql::{MigrateOptions, SchemaState, SqliteDatabase, SqliteOptions};
+use goat_core::store::sql::{MigrateOptions, SchemaState, StrangeKeys};
+use goat_core::token::TokenKeys;
+use goat_core::{Clock, Stores};
 
 use crate::bootstrap::DataDir;
 use crate::failure::Failure;
-use crate::settings::{Database, StorageSettings};
+use crate::settings::{self, Settings, StorageSettings};
+
+use super::KeySource;
+use super::database::Database;
+use super::redis::{Answered, Redis};
+use super::shelf::WatchedShelf;
 
 /// Whether goat may set up its tables beside those of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,34 +38,86 @@ pub enum Adoption {
     Allow,
 }
 
-/// An open database.
+/// What answered, as the operator knows it: no host, no password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The database.
+    pub database: String,
+    /// Redis, where there is one.
+    pub redis: Option<String>,
+    /// What is wrong with how they are run, though they can be used.
+    pub warnings: Vec<String>,
+}
+
+/// The stores that a goat is built on, and what is between them and it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The stores.
+    pub stores: Stores,
+    /// What nodes remember together, where they do.
+    pub shared: Option<SharedCache>,
+}
+
+/// An open database, and Redis where there is one.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    path: PathBuf,
-    database: SqliteDatabase,
+    database: Database,
+    redis: Option<Redis>,
 }
 
 impl Storage {
-    /// Opens the database, and makes it where it is a file that is not there.
+    /// Opens the database: a file of SQLite, which is made where it is not there; or gets ready to
+    /// connect, which the first call does.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, or this version has no driver for it.
+    /// If a file cannot be opened, or a URL is malformed.
     pub async fn open(settings: &StorageSettings, data: &DataDir) -> Result<Self, Failure> {
-        let Database::Sqlite(path) = &settings.database else {
-            return Err(Failure::configuration("DATABASE_URL: PostgreSQL is not built yet"));
-        };
-        if is_in(path, data.path()) {
+        if let settings::Database::Sqlite(path) = &settings.database
+            && is_in(path, data.path())
+        {
             data.create()?;
         }
-        let database = SqliteDatabase::open(sqlite_options(settings, path)).await?;
-        Ok(Self { path: path.clone(), database })
+        let redis = settings.redis.as_ref().map(|urls| Redis::open(settings, urls)).transpose()?;
+        Ok(Self { database: Database::open(settings).await?, redis })
     }
 
-    /// The database, as the operator knows it.
+    /// Asks all of it whether it is there and can be used.
+    ///
+    /// # Errors
+    ///
+    /// Of each that does not answer in time, lets nobody in, or is too old.
+    pub async fn reach(&self) -> Result<Reached, Failure> {
+        let (database, redis) = tokio::join!(self.reach_database(), self.reach_redis());
+        match (database, redis) {
+            (Ok(database), Ok(redis)) => {
+                let (redis, warning) = redis.map(|redis| (redis.shown, redis.warning)).unzip();
+                Ok(Reached { database, redis, warnings: warning.flatten().into_iter().collect() })
+            }
+            (database, redis) => {
+                let failures = [database.err(), redis.err()].into_iter().flatten().collect();
+                Failure::all(failures)?;
+                Err(Failure::new("nothing was reached"))
+            }
+        }
+    }
+
+    /// The same of the database alone; answers what the operator knows it as.
+    pub(crate) async fn reach_database(&self) -> Result<String, Failure> {
+        self.database.reach().await
+    }
+
+    async fn reach_redis(&self) -> Result<Option<Answered>, Failure> {
+        match &self.redis {
+            Some(redis) => redis.reach().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether other nodes may stand on the same state.
     #[must_use]
-    pub fn shown(&self) -> String {
-        format!("SQLite in {}", self.path.display())
+    pub fn is_shared(&self) -> bool {
+        self.redis.is_some() || matches!(self.database, Database::Postgres { .. })
     }
 
     /// How the schema stands to this version.
@@ -56,10 +126,11 @@ impl Storage {
     ///
     /// If the database does not answer, or was set up by a goat that this version does not know.
     pub async fn schema_state(&self) -> Result<SchemaState, Failure> {
-        Ok(self.database.schema_state().await?)
+        self.database.schema_state().await
     }
 
-    /// Brings the schema to where this version needs it; answers the steps that were taken.
+    /// Brings the schema to where this version needs it; answers the steps that were taken. Several
+    /// that do so at once take each step once.
     ///
     /// # Errors
     ///
@@ -71,7 +142,7 @@ impl Storage {
             return Err(refusal);
         }
         let options = MigrateOptions { adopt_foreign: adoption == Adoption::Allow };
-        Ok(self.database.migrate(options).await?)
+        self.database.migrate(options).await
     }
 
     /// What a start does about the schema: migrates, or refuses.
@@ -122,10 +193,81 @@ impl Storage {
         }
     }
 
-    /// The stores that stand on it, and limits in the memory of this process with so many keys.
+    /// The stores that stand on it.
+    ///
+    /// From the inside out: each store; a watch around it, which bounds the time of each call and
+    /// reports it; and around both, the second level of what is remembered, which asks Redis before
+    /// it asks the database. So what Redis answers is not counted as the database's, and a Redis that
+    /// is slow costs no call to the database its time.
     #[must_use]
-    pub fn stores(&self, limit_keys: usize) -> Stores {
-        self.database.stores(Arc::new(MemoryLimits::new(limit_keys)))
+    pub fn stores(
+        &self,
+        settings: &Settings,
+        observer: &Arc<dyn Observer>,
+        clock: &Arc<dyn Clock>,
+    ) -> Kept {
+        let staleness = settings.sessions.cache_staleness;
+        let timeout = settings.storage.store_timeout;
+        let limits: Arc<dyn LimitStore> = match &self.redis {
+            Some(redis) => redis.database.limits(),
+            None => Arc::new(MemoryLimits::new(settings.limits.keys)),
+        };
+        let mut stores = self.database.stores(limits);
+        match (&self.redis, &self.database) {
+            (Some(redis), _) => {
+                stores.sessions = redis.database.sessions();
+                stores.notices = redis.database.notices(staleness);
+            }
+            (None, Database::Postgres { database, .. }) => {
+                stores.notices = database.notices(staleness);
+            }
+            // Whoever reads the file is in this process, or has no server that runs beside it.
+            (None, Database::Sqlite { .. }) => {}
+        }
+        let stores = stores.watched(timeout, Arc::clone(observer), Arc::clone(clock));
+        match (&self.redis, &self.database) {
+            (Some(redis), Database::Postgres { .. }) => {
+                let shelf = WatchedShelf {
+                    inner: redis.database.shelf(),
+                    timeout,
+                    observer: Arc::clone(observer),
+                    clock: Arc::clone(clock),
+                };
+                let (stores, shared) = stores.cached(Arc::new(shelf), staleness, Arc::clone(clock));
+                Kept { stores, shared: Some(shared) }
+            }
+            // A file of this machine is nearer than Redis.
+            _ => Kept { stores, shared: None },
+        }
+    }
+
+    /// Notes with which key this node signs, and answers the ids of keys that others on the same
+    /// database sign with and that this node does not know: they will refuse its tokens, and it
+    /// theirs.
+    ///
+    /// # Errors
+    ///
+    /// If the database does not answer; or if there is such a key, and this node's was generated,
+    /// which nobody could have wanted.
+    pub async fn note_signing_key(
+        &self,
+        keys: &TokenKeys,
+        source: KeySource,
+    ) -> Result<Vec<String>, Failure> {
+        let strange = match source {
+            KeySource::Given => StrangeKeys::Allow,
+            KeySource::Kept | KeySource::Made => StrangeKeys::Refuse,
+        };
+        let unknown = self.database.note_signing_key(keys, NOTED_LATELY, strange).await?;
+        if strange == StrangeKeys::Refuse && !unknown.is_empty() {
+            return Err(Failure::configuration(
+                "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a key that \
+                 this one does not have, and each would refuse the other's tokens; give all nodes \
+                 the same GOAT_JWT_PRIVATE_KEY or GOAT_JWT_SECRET (the file jwt-key.pem in the data \
+                 directory of the first node will do)",
+            ));
+        }
+        Ok(unknown)
     }
 
     /// Closes every connection, once the calls under way are done.
@@ -134,15 +276,12 @@ impl Storage {
     }
 }
 
-/// How a file of SQLite is opened.
-pub(super) fn sqlite_options(settings: &StorageSettings, path: &Path) -> SqliteOptions {
-    SqliteOptions {
-        // One connection writes.
-        readers: settings.max_connections.saturating_sub(1).max(1),
-        busy_timeout: settings.store_timeout,
-        ..SqliteOptions::new(path)
-    }
-}
+/// How often a node notes its key.
+pub(crate) const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a note counts: a node that was stopped, or could not write for a while, is forgotten
+/// after a few.
+const NOTED_LATELY: Duration = Duration::from_secs(180);
 
 /// Whether a file lies in a directory, in whatever words the two are named.
 fn is_in(file: &Path, directory: &Path) -> bool {

@@ -70,13 +70,21 @@ fn each_setting_reaches_what_it_is_for() {
         let settings = settings(folder.path(), variables);
         let (rules, tokens) = (rules(&settings), token_settings(&settings));
         let (gate, cost) = (gate_limits(&settings), keys::cost(&settings.passwords));
-        let sqlite = storage::sqlite_options(&settings.storage, Path::new("goat.db"));
-        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?}")
+        let sqlite = database::sqlite_options(&settings.storage, Path::new("goat.db"));
+        let url = "postgres://goat@db/goat".into();
+        let postgres = database::postgres_options(&settings.storage, &url);
+        let redis = redis::redis_options(&settings.storage, &"redis://sessions".into());
+        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?} {postgres:?} {redis:?}")
     };
     let shipped = handed_on(&[]);
     for (variable, value, expected) in [
         ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "readers: 6,"),
+        ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "connections: 7,"),
         ("GOAT_STORE_TIMEOUT", "3s", "busy_timeout: 3s"),
+        // Shorter than the time of a call, so that what is said is what took so long.
+        ("GOAT_STORE_TIMEOUT", "3s", "acquire_timeout: 2.7s"),
+        ("GOAT_STORE_TIMEOUT", "3s", "statement_timeout: 3s"),
+        ("GOAT_STORE_TIMEOUT", "3s", " timeout: 2.7s"),
         ("GOAT_ISSUER", "https://id.example", "issuer: \"https://id.example\""),
         ("GOAT_AUDIENCE", "shop", "audience: \"shop\""),
         ("GOAT_ACCESS_TOKEN_TTL", "10m", "access_ttl: 600s"),
@@ -150,10 +158,10 @@ async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
     let folder = in_use(&[]).await;
     let wired = wire(folder.path(), &[]).await.expect("a goat");
     let role = wired.goat.roles().lowest();
-    let stores = wired.storage.stores(10);
-    let hash = stores.users.sample_hashes(1).await.expect("a database").remove(0);
+    let users = Arc::clone(&wired.users);
+    let hash = users.sample_hashes(1).await.expect("a database").remove(0);
     let ann = Email::parse("ann@example.org").expect("an address");
-    let ann = stores.users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
+    let ann = users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
     for number in 0..150 {
         // The one with a password comes last, whatever the order.
         let mut account = ann.clone();
@@ -164,9 +172,9 @@ async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
         let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
         let target = account.user.id;
         let write = UserWrite { actor: None, target, top_role: &role, decide: &decide };
-        stores.users.write(write).await.expect("a database");
+        users.write(write).await.expect("a database");
     }
-    let first = stores.users.sample_hashes(100).await.expect("a database");
+    let first = users.sample_hashes(100).await.expect("a database");
     assert!(!first.contains(&hash), "a hundred are not enough to meet a hash");
     wired.storage.close().await;
     wire(folder.path(), &[]).await.expect("nothing is lost").storage.close().await;
@@ -222,21 +230,7 @@ async fn a_schema_that_is_missing_is_refused_where_nothing_may_be_migrated() {
     let settings = settings(folder.path(), &[]);
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await.expect("a database");
-    assert_eq!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 1);
+    assert_ne!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
     assert_eq!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
     wire(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await.expect("a goat");
-}
-
-#[tokio::test]
-async fn what_is_not_built_yet_is_refused_before_anything_is_made() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let sentence = refused(
-        folder.path(),
-        &[("DATABASE_URL", "postgres://u:canary@db/goat"), ("REDIS_URL", "redis://:canary@r")],
-    )
-    .await;
-    assert_eq!(sentence.lines().count(), 2, "{sentence}");
-    assert!(sentence.contains("DATABASE_URL: PostgreSQL is not built yet"), "{sentence}");
-    assert!(!sentence.contains("canary"), "{sentence}");
-    assert!(!folder.path().join("data").exists());
 }

@@ -54,6 +54,20 @@ impl Server {
         address.expect("an address")
     }
 
+    /// Waits until it is ready, or ends without having been.
+    pub(crate) fn begin(&mut self) -> Result<SocketAddr, ()> {
+        while let Ok(line) = self.next_line() {
+            let value = json(&line);
+            self.said.push(line);
+            if message(&value) == "ready" {
+                let ready = fields(value);
+                let address = ready["listening"].as_str().expect("an address").parse();
+                return Ok(address.expect("an address"));
+            }
+        }
+        Err(())
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])

@@ -48,16 +48,6 @@ fn wrong_settings_are_lines_for_people_where_that_was_asked_for() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_said() {
-    let site = Site::new().with("REDIS_URL", "redis://:canary@r");
-    let ended = site.run(&["serve"]);
-    assert_eq!(ended.status, Some(78));
-    let messages = ended.messages();
-    assert!(messages.iter().any(|text| text.contains("Redis is not built yet")), "{messages:?}");
-    assert!(!ended.text().contains("canary"), "{ended:?}");
-}
-
-#[test]
 fn port_in_use_is_one_line_that_names_the_variable_and_may_pass() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -106,7 +96,8 @@ fn database_of_somebody_else_is_refused_until_it_is_adopted() {
         assert!(ended.err.contains("invoices"), "{ended:?}");
         assert!(ended.err.contains("migrate --adopt"), "{ended:?}");
     }
-    assert_eq!(site.run_well(&["migrate", "--adopt"], ""), "migrated: initial\n");
+    let said = site.run_well(&["migrate", "--adopt"], "");
+    assert!(said.starts_with("migrated: initial\n"), "{said}");
     assert_eq!(site.run_well(&["migrate"], ""), "the schema is up to date already\n");
     let (server, _) = site.serve();
     server.stop();

@@ -14,6 +14,11 @@ use redis::RedisError;
 
 use crate::error::StoreError;
 
+/// What is told where signing in did not succeed.
+const CREDENTIALS: &str = "the server refuses the credentials";
+/// What is told of a server's error, before its code.
+const SERVER_ERROR: &str = "server error";
+
 /// What a failure means for the connection, and for the next try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Means {
@@ -72,6 +77,12 @@ impl Failure {
         self.redirect.as_ref()
     }
 
+    /// Whether it is the user or the password that the server does not take.
+    pub(super) fn refuses_credentials(&self) -> bool {
+        let code = self.text.strip_prefix(SERVER_ERROR).map(str::trim_start);
+        self.text == CREDENTIALS || matches!(code, Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+    }
+
     /// The same failure for callers who only waited for a connection: nothing of theirs was sent.
     pub(super) fn while_connecting(self) -> Self {
         Self { means: Means::Down, ..self }
@@ -99,7 +110,7 @@ impl From<RedisError> for Failure {
                 let cause = StdError::source(&error).and_then(beneath);
                 Self::new(Means::Lost, cause.map_or(Cow::Borrowed("connection lost"), network))
             }
-            AuthenticationFailed => Self::new(Means::Refused, "the server refuses the credentials"),
+            AuthenticationFailed => Self::new(Means::Refused, CREDENTIALS),
             Parse => Self::new(Means::Lost, "the server does not speak the protocol of Redis"),
             Client => Self::new(Means::Lost, "the connection ended"),
             kind => Self::new(Means::Refused, format!("driver error {kind:?}")),
@@ -124,7 +135,7 @@ impl Failure {
         // A code is one word in capitals; anything else was made by somebody's script.
         let is_code = code.bytes().all(|byte| byte.is_ascii_uppercase());
         let text =
-            if is_code { format!("server error {code}").into() } else { "server error".into() };
+            if is_code { format!("{SERVER_ERROR} {code}").into() } else { SERVER_ERROR.into() };
         Self { means, text, redirect }
     }
 }

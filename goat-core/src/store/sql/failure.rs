@@ -47,7 +47,20 @@ impl Failure {
         } else {
             StoreError::broken(operation)
         };
-        error.with_source(Cause(self.tellable()))
+        error.with_source(self.into_cause())
+    }
+
+    /// The database's code, where it was the database that refused.
+    pub(super) fn code(&self) -> Option<String> {
+        match self {
+            Self::Driver(sqlx::Error::Database(error)) => error.code().map(String::from),
+            _ => None,
+        }
+    }
+
+    /// The failure without values, for an error that is not a store's.
+    pub(super) fn into_cause(self) -> Cause {
+        Cause(self.tellable())
     }
 
     fn tellable(self) -> String {
@@ -84,7 +97,7 @@ impl Failure {
 
 /// What lies beneath a store's error, without values.
 #[derive(Debug)]
-struct Cause(String);
+pub(super) struct Cause(String);
 
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -72,7 +72,9 @@ impl Database {
         }
         let Some(next) = migrations.get(done) else { return Ok(None) };
         let taken = async {
-            link.run(CREATE_MIGRATIONS).await?;
+            if done == 0 {
+                link.run(CREATE_MIGRATIONS).await?;
+            }
             link.run(next.sql).await?;
             let note = "INSERT INTO goat_migrations (version, name, checksum) VALUES ($1, $2, $3)";
             let note = sqlx::query(note).bind(next.version).bind(next.name).bind(next.checksum());

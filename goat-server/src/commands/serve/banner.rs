@@ -16,6 +16,7 @@ pub(super) struct Facts<'a> {
     pub(super) api: SocketAddr,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) database: &'a str,
+    pub(super) redis: Option<&'a str>,
     pub(super) administrator: &'a Administrator,
     /// Where a generated password is, if there is one.
     pub(super) password_file: Option<&'a Path>,
@@ -23,14 +24,18 @@ pub(super) struct Facts<'a> {
 
 /// The whole text.
 pub(super) fn text(facts: &Facts<'_>) -> String {
-    let Facts { settings, api, database, .. } = facts;
+    let Facts { settings, api, database, redis, .. } = facts;
     let base = url(*api);
     let limits = &settings.limits;
+    let stored = match redis {
+        Some(redis) => format!("{database} and {redis}"),
+        None => (*database).to_owned(),
+    };
     let mut lines = vec![
         ("listening on", base.clone()),
         ("documentation", format!("{base}/api/docs")),
         ("metrics", format!("{}/api/metrics", facts.metrics.map_or(base, url))),
-        ("data", format!("{} ({database})", settings.storage.data_dir.display())),
+        ("data", format!("{} ({stored})", settings.storage.data_dir.display())),
         ("sign-in, sign-up", per(limits.auth, "client address")),
         ("sign-in", per(account_quota(settings), "account")),
         ("refresh", per(limits.refresh, "client address")),
@@ -100,6 +105,7 @@ mod tests {
             api: "0.0.0.0:8080".parse().expect("an address"),
             metrics: None,
             database: "SQLite in ./data/goat.db",
+            redis: Some("Redis 7.0.15"),
             administrator: &Administrator::MadeWithGeneratedPassword("abcde-fghij".into()),
             password_file: Some(Path::new("./data/admin-password")),
         });
@@ -107,7 +113,7 @@ mod tests {
             "http://127.0.0.1:8080\n",
             "http://127.0.0.1:8080/api/docs\n",
             "http://127.0.0.1:8080/api/metrics\n",
-            "./data (SQLite in ./data/goat.db)\n",
+            "./data (SQLite in ./data/goat.db and Redis 7.0.15)\n",
             "5 a minute per client address\n",
             "50 a minute per account\n",
             "9 in 90s per client address\n",

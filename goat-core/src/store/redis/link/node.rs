@@ -66,8 +66,6 @@ impl Node {
         if let Err(failure) = &answer {
             let is_spent = match failure.means() {
                 Means::Lost => true,
-                // Late alone may mean that the caller came with little time.
-                Means::Late => connection.is_silent_for(self.timeout / 2),
                 Means::Elsewhere => !matches!(self.place, Place::Here(_)),
                 _ => false,
             };
@@ -94,7 +92,8 @@ impl Node {
             let (number, there) = timeout_at(deadline, getting)
                 .await
                 .map_err(|_| Failure::new(Means::Down, "no connection in time"))??;
-            // Callers that went away before their time saw nothing of a peer that is gone.
+            // Late alone may mean that the caller came with little time, and callers that went away
+            // before theirs saw nothing of a peer that is gone: so the connection is asked.
             if !there.1.is_silent_for(self.timeout) {
                 return Ok((number, there));
             }

@@ -7,7 +7,9 @@
 //! then on; either is precise to the microsecond in this century.
 
 mod dialect;
+mod nodes;
 mod notices;
+mod server;
 
 #[path = "../database.rs"]
 mod database;
@@ -38,6 +40,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+
+pub use nodes::StrangeKeys;
 
 use database::Pools;
 use dialect::Manner;

@@ -1,0 +1,87 @@
+use std::sync::{Mutex, Weak};
+
+use async_trait::async_trait;
+use goat_core::StoreError;
+use goat_core::notice::{Listener, Notice, NoticeCounts, Notices};
+use goat_core::store::cached::SharedCache;
+
+use super::parser::{Format, parse};
+use super::*;
+
+/// Notices that say of themselves what a test wants.
+#[derive(Default)]
+struct Told {
+    listeners: Mutex<Vec<Weak<dyn Listener>>>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Told")
+    }
+}
+
+#[async_trait]
+impl Notices for Told {
+    async fn publish(&self, _: Notice) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn subscribe(&self, listener: Weak<dyn Listener>) {
+        self.listeners.lock().unwrap().push(listener);
+    }
+
+    fn counts(&self) -> NoticeCounts {
+        NoticeCounts { sent: 4, unsent: 3, heard: 2, deafened: 1 }
+    }
+}
+
+impl Told {
+    fn each(&self, tell: impl Fn(&dyn Listener)) {
+        let listeners = self.listeners.lock().unwrap();
+        listeners.iter().filter_map(Weak::upgrade).for_each(|listener| tell(&*listener));
+    }
+}
+
+#[tokio::test]
+async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
+    let metrics = Metrics::new();
+    let goat = goat(&metrics);
+    let shown = || parse(&metrics.expose(&goat, None).1, Format::Prometheus);
+    assert!(!shown().types.keys().any(|name| name.contains("notices") || name.contains("shared")));
+
+    let notices: Arc<dyn Notices> = Arc::new(Told::default());
+    metrics.follow(&notices, Some(SharedCache::default()));
+    let series = shown().series;
+    for (name, value) in [
+        ("goat_notices_sent_total", 4.0),
+        ("goat_notices_unsent_total", 3.0),
+        ("goat_notices_heard_total", 2.0),
+        ("goat_notices_deafened_total", 1.0),
+        ("goat_notices_deaf", 0.0),
+        (r#"goat_shared_cache_hits_total{kind="users"}"#, 0.0),
+        (r#"goat_shared_cache_misses_total{kind="roles"}"#, 0.0),
+        (r#"goat_shared_cache_failures_total{kind="users"}"#, 0.0),
+    ] {
+        assert_eq!(series.get(name), Some(&value), "{name}");
+    }
+    let open_metrics = metrics.expose(&goat, Some("application/openmetrics-text")).1;
+    assert_eq!(parse(&open_metrics, Format::OpenMetrics).series, series);
+}
+
+#[tokio::test]
+async fn deafness_is_shown_as_long_as_it_lasts_and_after_a_lease_that_ran_out() {
+    let metrics = Metrics::new();
+    let goat = goat(&metrics);
+    let told = Arc::new(Told::default());
+    metrics.follow(&(Arc::clone(&told) as Arc<dyn Notices>), None);
+    let deaf = || sample(&metrics, &goat, "goat_notices_deaf");
+    assert_eq!(deaf(), Some(0.0), "nothing was said");
+    told.each(|listener| listener.deaf());
+    assert_eq!(deaf(), Some(1.0));
+    told.each(|listener| listener.hears(Duration::from_secs(3600)));
+    assert_eq!(deaf(), Some(0.0));
+    told.each(|listener| listener.hears(Duration::ZERO));
+    assert_eq!(deaf(), Some(1.0), "the lease is over");
+    told.each(|listener| listener.hears(Duration::MAX));
+    assert_eq!(deaf(), Some(0.0));
+}
