@@ -68,6 +68,11 @@ impl Server {
         Err(())
     }
 
+    /// What it has said that nobody has looked at, without waiting for more.
+    pub(crate) fn said_lately(&self) -> Vec<String> {
+        self.lines.lock().expect("no panic").try_iter().collect()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])

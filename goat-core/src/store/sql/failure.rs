@@ -31,15 +31,23 @@ impl Failure {
         passes: fn(&str) -> bool,
     ) -> StoreError {
         use sqlx::Error::{
-            BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed,
+            BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed,
         };
 
         let is_passing = match &self {
             Self::Row(_) => false,
             Self::Driver(Database(error)) => error.code().is_some_and(|code| passes(&code)),
+            // What is no answer at all came from a server, or a relay before it, that is going down or
+            // coming up: the driver says so of a connection that ends before its first byte.
             Self::Driver(error) => matches!(
                 error,
-                Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed | BeginFailed
+                Io(_)
+                    | Tls(_)
+                    | Protocol(_)
+                    | PoolTimedOut
+                    | PoolClosed
+                    | WorkerCrashed
+                    | BeginFailed
             ),
         };
         let error = if is_passing {
