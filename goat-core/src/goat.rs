@@ -8,13 +8,13 @@ use crate::builder::Builder;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{Charged, Limits};
-use crate::password::GateLoad;
+use crate::password::{GateLoad, HashError};
 use crate::secret::Secret;
 use crate::session::{Origin, Sessions};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::TokenKeys;
-use crate::user::{SAMPLED_HASHES, User, Users};
+use crate::user::{User, UserFilter, Users, sampled_hashes};
 
 /// Users, sessions, roles and limits behind one handle. Cheap to clone; all clones are one.
 ///
@@ -191,19 +191,49 @@ impl Goat {
     }
 
     /// Makes ready: fills a new database with what the set of roles starts with, and checks that
-    /// stored passwords can be verified at all.
+    /// stored passwords can be verified at all, and that the store of permissions knows the users if
+    /// it says so.
     ///
     /// A goat does the first by itself when it is first asked; a program that wants to fail at its
     /// start rather than at somebody's sign-in calls this.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, or if a store
-    /// does not answer.
+    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, and for a store of
+    /// permissions that looks for users where they are not kept;
+    /// [`ErrorKind::Internal`] if one costs more than the hasher accepts; or if a store does not
+    /// answer. What is stored in a password's place and is no hash at all is logged: such users sign
+    /// in once a password is set for them.
     pub async fn prepare(&self) -> Result<()> {
         self.inner.flows.users.access.table(None).await?;
-        for hash in self.inner.stores.users.sample_hashes(SAMPLED_HASHES).await? {
-            self.inner.flows.users.hashing.check(&hash)?;
+        self.check_hashes().await?;
+        self.check_users().await
+    }
+
+    /// Looks one user up where permissions are kept. What stores are made of does not show from
+    /// outside, so that a wrong mix is known by a user who is in one place and not in the other.
+    async fn check_users(&self) -> Result<()> {
+        let page = self.inner.users.list_all(UserFilter::default()).await?;
+        match page.users.first() {
+            Some(user) => self.inner.roles.check_users(user.id).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn check_hashes(&self) -> Result<()> {
+        let hashing = &self.inner.flows.users.hashing;
+        let is_unreadable =
+            |checked: &Result<(), HashError>| checked.as_ref().is_err_and(HashError::is_unreadable);
+        let is_readable = |hash: &str| !is_unreadable(&hashing.check(hash));
+        let mut unreadable = 0_usize;
+        for hash in sampled_hashes(self.inner.stores.users.as_ref(), is_readable).await? {
+            match hashing.check(&hash) {
+                refused if is_unreadable(&refused) => unreadable += 1,
+                checked => checked?,
+            }
+        }
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "some users have no password that could be verified");
         }
         Ok(())
     }

@@ -52,6 +52,37 @@
 //! # }
 //! ```
 //!
+//! # Where it keeps things
+//!
+//! [`Stores`] is a plain bundle, so that backends can be mixed: `Stores::memory()` for a test,
+//! `Stores::sqlite(…)` (feature `sqlite`) for one machine, and for several nodes PostgreSQL (feature
+//! `postgres`, 12 or later), with or without Redis (feature `redis`; 6.0 or later, Valkey alike; one
+//! server, Sentinel or Cluster). What one node revokes, all refuse: at once where notices arrive, and
+//! within [`Settings::cache_staleness`] where they are lost.
+//!
+//! ```
+//! # #[cfg(all(feature = "postgres", feature = "redis"))] {
+//! use goat_core::store::redis::{RedisDatabase, RedisOptions};
+//! use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
+//! use goat_core::{Settings, Stores};
+//!
+//! /// Users and roles in PostgreSQL; sessions, limits and notices in Redis.
+//! fn stores(settings: &Settings) -> goat_core::Result<Stores> {
+//!     let database = PostgresDatabase::open(&PostgresOptions::new("postgres://app@db/app"))?;
+//!     let redis = RedisDatabase::open(&RedisOptions::new("redis://sessions"))?;
+//!     Ok(Stores {
+//!         sessions: redis.sessions(),
+//!         notices: redis.notices(settings.cache_staleness),
+//!         ..database.stores(redis.limits())
+//!     })
+//! }
+//! # let _ = stores;
+//! # }
+//! ```
+//!
+//! All nodes need the same token keys, and the same pepper. `Stores::watched` bounds and reports each
+//! call, and [`Stores::cached`] puts what nodes remember together in front of the database.
+//!
 //! # How to test
 //!
 //! With the feature `testing`, `testing::TestGoat` is a goat in memory on which anybody

@@ -9,7 +9,7 @@ use goat_core::user::UserStore;
 
 mod memory {
     use super::*;
-    use goat_core::store::memory::{MemoryDirectory, MemorySessions};
+    use goat_core::store::memory::{MemoryDirectory, MemoryRoles, MemorySessions};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn users_conform() {
@@ -24,6 +24,8 @@ mod memory {
             (Arc::clone(&store) as Arc<dyn RoleStore>, store as Arc<dyn UserStore>);
         testing::roles::conformance(&roles).await;
         testing::roles::conformance_with_users(&roles, &users).await;
+        let without_users: Arc<dyn RoleStore> = Arc::new(MemoryRoles::default());
+        testing::roles::conformance(&without_users).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +61,7 @@ mod sqlite {
         let (_folder, database) = database().await;
         testing::roles::conformance(&database.roles()).await;
         testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
+        testing::roles::conformance(&database.roles_without_users()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +99,7 @@ mod postgres {
         let database = database().await;
         testing::roles::conformance(&database.roles()).await;
         testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
+        testing::roles::conformance(&database.roles_without_users()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{PASSWORD, Setup, TestApp, TestResponse};
-use goat_core::{Quota, Status, Stores};
+use goat_core::{Quota, Status};
 use serde_json::json;
 
 const LOGIN: &str = "/api/v1/auth/login";
@@ -87,12 +87,8 @@ async fn an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_whe
 /// B2: a hundred guesses at once, over the database that the server ships with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say() {
-    let folder = tempfile::tempdir().expect("a folder");
     for (spread, most) in [(false, 5), (true, 10)] {
-        let path = folder.path().join(format!("{spread}.db"));
-        let stores = Stores::sqlite(path).await.expect("a database");
-        let app = TestApp::with(|setup| {
-            setup.stores = stores;
+        let app = TestApp::on_a_database(|setup| {
             setup.shipped_limits();
             setup.goat.account_quota = Some(Quota::per_minute(10));
         });

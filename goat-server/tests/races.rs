@@ -5,16 +5,15 @@ mod common;
 use std::sync::Arc;
 
 use common::{PASSWORD, TestApp, TestUser};
-use goat_core::{Status, Stores};
+use goat_core::Status;
 use serde_json::json;
 use tokio::sync::Barrier;
 
 /// How often each race is run.
 const ROUNDS: usize = 20;
 
-async fn app(folder: &tempfile::TempDir) -> Arc<TestApp> {
-    let stores = Stores::sqlite(folder.path().join("goat.db")).await.expect("a database");
-    Arc::new(TestApp::with(|setup| setup.stores = stores).await)
+async fn app() -> Arc<TestApp> {
+    Arc::new(TestApp::on_a_database(|_| {}).await)
 }
 
 /// What somebody does to somebody.
@@ -43,8 +42,7 @@ async fn perform(app: &TestApp, act: Act, by: &TestUser, on: &TestUser) -> (u16,
 /// A3: whatever two administrators do to one another at once, one of them stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_administrators_who_remove_each_other_at_once_one_stays() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let app = app(&folder).await;
+    let app = app().await;
     let mut last = app.admin().await;
     let acts = [Act::Demote, Act::Suspend, Act::Delete, Act::Leave];
     for round in 0..ROUNDS {
@@ -90,8 +88,7 @@ async fn of_two_administrators_who_remove_each_other_at_once_one_stays() {
 /// One address, asked for by twenty at once, in twenty spellings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_address_is_given_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let app = app(&folder).await;
+    let app = app().await;
     let attempts: Vec<_> = (0..20)
         .map(|number| {
             let app = Arc::clone(&app);
@@ -111,8 +108,7 @@ async fn one_address_is_given_once() {
 /// R4: refreshes that meet a sign-out leave nothing alive, whichever comes first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_lives_on_of_a_session_that_is_refreshed_and_ended_at_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let app = app(&folder).await;
+    let app = app().await;
     app.add("ann@example.org", "client", Status::Active).await;
     for _ in 0..ROUNDS {
         let ann = app.sign_in("ann@example.org", PASSWORD).await;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{PASSWORD, TestApp, TestResponse, TestUser};
-use goat_core::testing::{Pauses, Point};
-use goat_core::{Status, Stores};
+use common::{Ground, PASSWORD, TestApp, TestResponse, TestUser};
+use goat_core::Status;
+use goat_core::testing::Point;
 use serde_json::{Value, json};
 
 /// The leeway as shipped.
@@ -90,8 +90,8 @@ async fn within_the_leeway_the_predecessor_gets_the_very_same_successor() {
 /// R3: the client is gone, or the answer is, after the store has done its part.
 #[tokio::test]
 async fn a_lost_answer_logs_nobody_out() {
-    let (stores, pauses) = Pauses::over(Stores::memory());
-    let app = Arc::new(TestApp::with(|setup| setup.stores = stores).await);
+    let (ground, pauses) = Ground::usual().with_pauses();
+    let app = Arc::new(TestApp::on(ground, |_| {}).await);
     let client = app.client().await;
     pauses.fail("sessions.rotate", Point::Return);
     let lost = refresh(&app, &client.refresh_token).await;
@@ -279,9 +279,7 @@ async fn suspended_and_deleted_users_do_not_go_on() {
 /// R1: fifty at once, in the database that the server ships with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parallel_refreshes_of_one_token_have_one_living_successor() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let stores = Stores::sqlite(folder.path().join("goat.db")).await.expect("a database");
-    let app = Arc::new(TestApp::with(|setup| setup.stores = stores).await);
+    let app = Arc::new(TestApp::on_a_database(|_| {}).await);
     app.add("ann@example.org", "client", Status::Active).await;
     let ann: TestUser = app.sign_in("ann@example.org", PASSWORD).await;
     let attempts: Vec<_> = (0..50)

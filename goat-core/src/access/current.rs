@@ -203,7 +203,7 @@ impl Access {
                     .iter()
                     .any(|grant| grant.role == *role && grant.permission == *permission)
             };
-            roles
+            let mut grants: Vec<_> = roles
                 .seed()
                 .filter(|(role, permission)| {
                     (rows.revision == 0 || permission.is_full_access()) && !has(role, permission)
@@ -214,7 +214,12 @@ impl Access {
                     permission: permission.clone(),
                     created_at: now,
                 })
-                .collect()
+                .collect();
+            // All are of one time, and by their ids they are listed in the order of the set.
+            let mut ids: Vec<_> = grants.iter().map(|grant| grant.id).collect();
+            ids.sort_unstable();
+            grants.iter_mut().zip(ids).for_each(|(grant, id)| grant.id = id);
+            grants
         };
         if missing(&rows).is_empty() {
             return Ok(rows);

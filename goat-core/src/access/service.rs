@@ -1,11 +1,12 @@
 //! What an application may ask about roles and permissions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventKind, Observer};
-use crate::id::GrantId;
+use crate::id::{GrantId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::Verdicts;
 use crate::task::to_the_end;
@@ -173,6 +174,18 @@ impl Roles {
         .await
     }
 
+    /// Fails if the store of permissions says that it keeps users, and does not know this one.
+    pub(crate) async fn check_users(&self, user: UserId) -> Result<()> {
+        let is_missed = AtomicBool::new(false);
+        let decide = |snapshot: &RoleSnapshot| {
+            is_missed.store(misses_actor(snapshot), Ordering::Relaxed);
+            Err(ErrorKind::NotFound)
+        };
+        let write = RoleWrite { actor: Some(user), decide: &decide };
+        self.inner.access.store().write(write).await?;
+        if is_missed.into_inner() { self.inner.check_known(user).await } else { Ok(()) }
+    }
+
     /// What a role must be, to be read after the field's name.
     #[must_use]
     pub fn must_be_a_role(&self) -> String {
@@ -191,8 +204,10 @@ impl Inner {
     ) -> Result<()> {
         let facts = actor.facts();
         let (table, _) = self.access.table(None).await?;
+        let is_missed = AtomicBool::new(false);
         let decide = |snapshot: &RoleSnapshot| {
             if let Some(facts) = &facts {
+                is_missed.store(misses_actor(snapshot), Ordering::Relaxed);
                 // A store that does not keep users cannot show the actor: the fresh read that made
                 // the actor is all the proof there is then.
                 if snapshot.keeps_users {
@@ -204,7 +219,13 @@ impl Inner {
         };
         let write = RoleWrite { actor: facts.as_ref().map(|facts| facts.user), decide: &decide };
         match self.access.store().write(write).await? {
-            RolesWritten::Refused(kind) => Err(kind.into()),
+            RolesWritten::Refused(kind) => {
+                // Not that their session has ended, if it is the stores that do not fit.
+                if let (Some(facts), true) = (facts, is_missed.into_inner()) {
+                    self.check_known(facts.user).await?;
+                }
+                Err(kind.into())
+            }
             RolesWritten::Written(rows) => {
                 self.access.put(rows);
                 self.verdicts.roles_changed().await;
@@ -213,4 +234,21 @@ impl Inner {
             }
         }
     }
+
+    /// Fails if there is a user whom the store of permissions was found to miss. Nobody who was not
+    /// there comes back, so that whoever is found now is kept elsewhere.
+    async fn check_known(&self, missed: UserId) -> Result<()> {
+        if !self.verdicts.knows(missed).await? {
+            return Ok(());
+        }
+        Err(Error::configuration(
+            "the store of permissions looks for users where they are not kept; where users are \
+             kept elsewhere, it is roles_without_users of the database, or MemoryRoles",
+        ))
+    }
+}
+
+/// Whether the store says that it keeps users, and does not have the one who acts.
+fn misses_actor(snapshot: &RoleSnapshot) -> bool {
+    snapshot.keeps_users && snapshot.actor.is_none()
 }

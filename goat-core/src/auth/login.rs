@@ -81,9 +81,8 @@ impl Flows {
         };
         *known = account.as_ref().map(|account| account.user.id);
         // TIMING: exactly one verification, against a decoy if there is no such account.
-        let stored = account.as_ref().map(|account| account.password_hash.expose().as_str());
         let tried = TriedPassword::new(request.password.expose());
-        let verified = users.hashing.verify(&tried, stored).await?;
+        let verified = users.verify(&tried, account.as_ref()).await?;
         let Some(account) = account.filter(|_| verified.matches()) else {
             return Err(ErrorKind::InvalidCredentials.into());
         };

@@ -144,7 +144,7 @@ impl Notices for Broadcast {
     }
 
     fn counts(&self) -> NoticeCounts {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let of = |count: &AtomicU64| count.load(Ordering::Acquire);
         NoticeCounts {
             sent: of(&self.inner.sent),
             unsent: of(&self.inner.unsent),
@@ -275,8 +275,9 @@ impl Inner {
     }
 
     fn deliver(&self, notice: Notice) {
-        self.heard.fetch_add(1, Ordering::Relaxed);
         self.listeners.each(|listener| listener.heard(notice));
+        // After it was obeyed, so that whoever sees the count sees the effect.
+        self.heard.fetch_add(1, Ordering::Release);
     }
 
     fn trust(&self, lease: Duration) {

@@ -95,7 +95,8 @@ impl HashGate {
     }
 
     /// Verifies what somebody typed against the stored hash, or against nobody's where there is no
-    /// such user. Costs exactly one verification either way, whatever was typed (ASVS 5.0, 6.3.8).
+    /// such user, or none whose stored hash can be verified. Costs exactly one verification whatever
+    /// is stored and was typed (ASVS 5.0, 6.3.8).
     ///
     /// # Errors
     ///
@@ -110,13 +111,32 @@ impl HashGate {
         password: &TriedPassword,
         stored: Option<&str>,
     ) -> Result<Verification> {
+        Ok(self.verify_stored(password, stored).await?.0)
+    }
+
+    /// As [`HashGate::verify`], and what is wrong with the stored hash if nothing can be compared
+    /// with it.
+    pub(crate) async fn verify_stored(
+        &self,
+        password: &TriedPassword,
+        stored: Option<&str>,
+    ) -> Result<(Verification, Option<HashError>)> {
         let (password, stored) = (password.clone(), stored.map(str::to_owned));
         self.run(move |hasher| {
-            // TIMING: one call, and only what it said decides differently.
-            let against = stored.as_deref().unwrap_or_else(|| hasher.decoy());
-            let verification = hasher.verify(password.as_bytes(), against)?;
-            let possible = stored.is_some() && password.is_possible();
-            Ok(if possible { verification } else { Verification::Differs })
+            // TIMING: one verification, and only what it said decides differently. A hasher refuses
+            // what it cannot verify before it works, so that the decoy is the one then.
+            let decoy = || hasher.verify(password.as_bytes(), hasher.decoy());
+            let Some(stored) = stored else {
+                return decoy().map(|_| (Verification::Differs, None));
+            };
+            match hasher.verify(password.as_bytes(), &stored) {
+                Ok(verification) if password.is_possible() => Ok((verification, None)),
+                Ok(_) => Ok((Verification::Differs, None)),
+                Err(error) if error.is_of_this_hash() => {
+                    decoy().map(|_| (Verification::Differs, Some(error)))
+                }
+                Err(error) => Err(error),
+            }
         })
         .await
     }
@@ -126,9 +146,9 @@ impl HashGate {
     ///
     /// # Errors
     ///
-    /// A configuration error if its pepper is missing, an internal one if it cannot be read.
-    pub fn check(&self, stored: &str) -> Result<()> {
-        Ok(self.hasher.check(stored)?)
+    /// What the hasher finds: see [`HashError`].
+    pub fn check(&self, stored: &str) -> Result<(), HashError> {
+        self.hasher.check(stored)
     }
 
     /// What the gate lets in.

@@ -31,8 +31,8 @@ pub trait PasswordHasher: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What [`check`](Self::check) finds, or if the machine cannot do it. A wrong password is not
-    /// an error.
+    /// What [`check`](Self::check) finds, and then before any work is done; or if the machine cannot
+    /// do it. A wrong password is not an error.
     fn verify(&self, password: &[u8], stored: &str) -> Result<Verification, HashError>;
 
     /// Tells whether a stored text could be verified, without doing it: for the check at the start,
@@ -40,7 +40,8 @@ pub trait PasswordHasher: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// If the text is not a hash that this hasher reads, or needs a pepper that it does not have.
+    /// If the text is not a hash that this hasher reads, costs more than it accepts, or needs a
+    /// pepper that it does not have.
     fn check(&self, stored: &str) -> Result<(), HashError>;
 
     /// A stored text under the current parameters that no password matches. Who verifies against it
@@ -74,16 +75,23 @@ pub struct HashError(Fault);
 
 enum Fault {
     Unreadable(&'static str),
+    TooCostly,
     MissingPepper(String),
     Failed(Box<dyn StdError + Send + Sync>),
 }
 
 impl HashError {
-    /// The stored text is not a hash that can be verified here; `reason` says what is wrong with
-    /// it.
+    /// The stored text is not a hash that can be verified here, whatever is configured; `reason`
+    /// says what is wrong with it.
     #[must_use]
     pub fn unreadable(reason: &'static str) -> Self {
         Self(Fault::Unreadable(reason))
+    }
+
+    /// The stored hash costs more than is accepted, which the configuration may mend.
+    #[must_use]
+    pub fn too_costly() -> Self {
+        Self(Fault::TooCostly)
     }
 
     /// The stored hash was made with a pepper that is not configured any more; `id` names it.
@@ -95,6 +103,19 @@ impl HashError {
     /// The machine could not do it.
     pub fn failed(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(Fault::Failed(source.into()))
+    }
+
+    /// Whether the stored text is no hash that can be verified here: whoever it belongs to has no
+    /// password until another is set.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self.0, Fault::Unreadable(_))
+    }
+
+    /// Whether nothing can be compared with the stored hash, which is a matter of this one alone and
+    /// is told apart from a failure of the installation.
+    pub(super) fn is_of_this_hash(&self) -> bool {
+        matches!(self.0, Fault::Unreadable(_) | Fault::TooCostly)
     }
 
     /// Whether a pepper is missing, which the configuration has to mend.
@@ -110,6 +131,9 @@ impl fmt::Display for HashError {
             Fault::Unreadable(reason) => {
                 write!(formatter, "stored password hash refused: {reason}")
             }
+            Fault::TooCostly => formatter.write_str(
+                "stored password hash refused: its parameters cost more than is accepted",
+            ),
             Fault::MissingPepper(id) => {
                 write!(
                     formatter,
@@ -131,7 +155,7 @@ impl StdError for HashError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
             Fault::Failed(source) => Some(source.as_ref()),
-            Fault::Unreadable(_) | Fault::MissingPepper(_) => None,
+            Fault::Unreadable(_) | Fault::TooCostly | Fault::MissingPepper(_) => None,
         }
     }
 }
@@ -140,7 +164,7 @@ impl From<HashError> for Error {
     fn from(error: HashError) -> Self {
         let kind = match error.0 {
             Fault::MissingPepper(_) => ErrorKind::Configuration,
-            Fault::Unreadable(_) | Fault::Failed(_) => ErrorKind::Internal,
+            Fault::Unreadable(_) | Fault::TooCostly | Fault::Failed(_) => ErrorKind::Internal,
         };
         Self::new(kind, error.to_string()).with_source(error)
     }

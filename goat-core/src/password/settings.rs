@@ -128,10 +128,6 @@ impl Argon2Settings {
     pub(super) fn check(&self, params: &Params) -> Result<(), HashError> {
         let cost =
             Cost { memory: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
-        if cost.within(self.accepted) {
-            Ok(())
-        } else {
-            Err(HashError::unreadable("its parameters cost more than is accepted"))
-        }
+        if cost.within(self.accepted) { Ok(()) } else { Err(HashError::too_costly()) }
     }
 }

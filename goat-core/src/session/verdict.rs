@@ -1,5 +1,6 @@
 //! Verdicts: whether a session is alive and what its user may do, from the cache or the stores.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct Verdicts {
     access: Arc<Access>,
     notices: Arc<dyn Notices>,
     time: Time,
+    /// The store of sessions was found to keep other users than the ones that count, and said so.
+    met_others: AtomicBool,
 }
 
 /// From where the user's state may come.
@@ -51,7 +54,8 @@ impl Verdicts {
     ) -> Arc<Self> {
         let listening = Arc::clone(&notices);
         let flights = Arc::default();
-        let verdicts = Self { cache, flights, sessions, users, access, notices, time };
+        let met_others = AtomicBool::new(false);
+        let verdicts = Self { cache, flights, sessions, users, access, notices, time, met_others };
         let verdicts = Arc::new(verdicts);
         let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&verdicts) as _));
         listening.subscribe(listener);
@@ -159,13 +163,30 @@ impl Verdicts {
             let Some(view) = self.sessions.find(user, session).await? else { return Ok(None) };
             let owner = match view.owner {
                 Some(state) => Some(state),
-                None => self.users.state(user).await?,
+                None => self.state_elsewhere(user).await?,
             };
             return Ok(Some((view.session, Recent::now(owner))));
         }
         let (view, owner) =
             tokio::try_join!(self.sessions.find(user, session), self.owner(user, source))?;
         Ok(view.map(|view| (view.session, owner)))
+    }
+
+    /// The state of a user whom the store of sessions should know and does not. Nobody who was not
+    /// there comes back, so that whoever is found now is kept elsewhere.
+    async fn state_elsewhere(&self, user: UserId) -> Result<Option<UserState>, StoreError> {
+        let state = self.users.state(user).await?;
+        if state.is_some() && !self.met_others.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the store of sessions looks for users where they are not kept, which costs a read each time; where users are kept elsewhere, it is sessions_without_users"
+            );
+        }
+        Ok(state)
+    }
+
+    /// Whether there is such a user now.
+    pub(crate) async fn knows(&self, user: UserId) -> Result<bool, StoreError> {
+        Ok(self.users.state(user).await?.is_some())
     }
 
     async fn owner(

@@ -51,7 +51,7 @@ impl Point {
 /// let (stores, pauses) = Pauses::over(Stores::memory());
 /// let goat = Goat::builder(stores, TokenKeys::generate()).build()?;
 ///
-/// let held = pauses.hold("roles.load", Point::Return);
+/// let held = pauses.hold("roles.recent", Point::Return);
 /// let preparing = tokio::spawn({
 ///     let goat = goat.clone();
 ///     async move { goat.prepare().await }
@@ -61,7 +61,7 @@ impl Point {
 /// assert!(!preparing.is_finished());
 /// held.release();
 /// preparing.await.expect("no panic")?;
-/// assert_eq!(pauses.take_calls()[0], "roles.load");
+/// assert_eq!(pauses.take_calls()[0], "roles.recent");
 /// # Ok(())
 /// # }
 /// ```
@@ -229,6 +229,11 @@ impl UserStore for PausingUsers {
 
     async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
         self.pauses.pass("users.recent_state", self.inner.recent_state(id)).await
+    }
+
+    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+        let call = self.inner.changed_elsewhere(id);
+        self.pauses.pass("users.changed_elsewhere", call).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {

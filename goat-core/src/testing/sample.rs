@@ -15,8 +15,9 @@ use crate::id::{SessionId, TokenId, UserId};
 use crate::session::{RefreshToken, Session, SessionEpoch};
 use crate::user::{Account, Email, Status, User};
 
-/// Where a suite's time begins: 2026-01-01T00:00:00Z.
-pub(crate) const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
+/// Where a suite's time begins: some milliseconds after 2026-01-01T00:00:00Z, so that a store that
+/// cuts them off is noticed.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_347);
 
 /// A moment after the start.
 pub(crate) fn later(seconds: u64) -> Timestamp {

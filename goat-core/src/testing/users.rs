@@ -4,6 +4,9 @@
 //! one store may be used for all of them, and again later. Races are worth more on a runtime of
 //! several threads.
 //!
+//! [`users_stand_where_their_ids_say`] is about users who were there before: run it over a store
+//! with people of the application's own in it, before the suite adds any.
+//!
 //! Every function panics where the store does not keep a promise of the port.
 //!
 //! ```
@@ -22,12 +25,14 @@
 mod list;
 mod races;
 mod recent;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 pub use list::{
     a_list_goes_on_after_a_user, a_list_is_what_filter_order_and_page_say,
-    hidden_users_are_in_no_list,
+    hidden_users_are_in_no_list, users_stand_where_their_ids_say,
 };
 pub use races::{
     a_system_without_administrator_gets_one_at_most,

@@ -59,16 +59,15 @@ pub struct UserFilter {
     pub roles: Vec<Role>,
     /// Only users in one of these states; empty for all.
     pub statuses: Vec<Status>,
-    /// Only users whose e-mail address, or its domain, begins so, without regard to case. Where more
-    /// than 10,000 do, a store may keep to the first so many by address and the first by domain, and
-    /// put these in order: no index has them in another.
+    /// Only users whose e-mail address, or its domain, begins so, without regard to case.
     pub search: Option<String>,
     /// The order.
     pub sort: Sort,
     /// Which page.
     pub page: PageRequest,
     /// Go on after this user in the default order, instead of by page and in another order. A user
-    /// who is gone, or hidden from the caller, stands where the time in the id says.
+    /// who is gone, or hidden from the caller, stands where the time in the id says: see
+    /// [`UserStore::list`](super::UserStore::list).
     pub after: Option<UserId>,
 }
 

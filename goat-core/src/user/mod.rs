@@ -15,4 +15,5 @@ pub(crate) use service::Inner;
 pub use service::{NewUser, Profile, UserUpdate, Users};
 pub use store::{
     ActorView, Change, Rehashed, SAMPLED_HASHES, Snapshot, UserStore, UserWrite, Written,
+    sampled_hashes,
 };

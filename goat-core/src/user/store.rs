@@ -14,6 +14,27 @@ use super::{Account, User, UserPage, UserQuery, UserState};
 /// pepper for one: see [`UserStore::sample_hashes`].
 pub const SAMPLED_HASHES: u32 = 100;
 
+/// How many are looked at where none of those is a hash.
+const SAMPLED_FURTHER: u32 = 10_000;
+
+/// The stored hashes that a start looks at: [`SAMPLED_HASHES`] of them, and more where all of these
+/// are texts of another kind, so that the hashes among many users without a password are found too.
+///
+/// # Errors
+///
+/// If the store does not answer.
+pub async fn sampled_hashes(
+    users: &dyn UserStore,
+    is_readable: impl Fn(&str) -> bool + Send + Sync,
+) -> Result<Vec<String>, StoreError> {
+    let hashes = users.sample_hashes(SAMPLED_HASHES).await?;
+    let are_all = hashes.len() < SAMPLED_HASHES as usize;
+    if are_all || hashes.iter().any(|hash| is_readable(hash)) {
+        return Ok(hashes);
+    }
+    users.sample_hashes(SAMPLED_FURTHER).await
+}
+
 /// Who acts, as the write's own transaction finds them.
 #[derive(Clone, Debug)]
 pub struct ActorView {
@@ -105,7 +126,21 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
         Ok(Recent::now(self.state(id).await?))
     }
 
+    /// Somebody wrote the user without this port. Whoever remembers states beside the store forgets
+    /// this one, so that what [`UserStore::recent_state`] answers from now on was read from now on;
+    /// a store that remembers nothing has nothing to do.
+    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+        let _ = id;
+        Ok(())
+    }
+
     /// A page of users.
+    ///
+    /// A list goes on after somebody who is gone, or hidden from the caller, at the time that their id
+    /// was made for: [`UserId::made_at`]. So that this is where they stood, a store of people whom
+    /// goat did not make gives them ids by [`UserId::generate`] for their `created_at`, to the
+    /// millisecond; with other ids, whoever goes through a list while people are deleted may miss
+    /// some, or meet them again.
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;
 
     /// Reads, decides and writes in one transaction.

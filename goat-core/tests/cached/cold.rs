@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use goat_core::Stores;
+use goat_core::auth::{Login, SignUp};
+use goat_core::session::Origin;
+use goat_core::testing::PlainHasher;
+use goat_core::token::TokenKeys;
 use goat_core::user::UserState;
-use goat_core::{SystemClock, UserId};
+use goat_core::{Email, Goat, Stores, SystemClock, UserId};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -67,5 +70,64 @@ async fn a_cold_node_does_not_storm_the_database_behind_redis() {
             cached(database.clone(), redis.shelf(), STALENESS * 30, clock)
         };
         storms(&database, node).await;
+    }
+}
+
+const PASSWORD: &str = "a long walk on a short pier";
+
+fn goat(node: &Node, ground: &Ground, keys: &TokenKeys) -> Goat {
+    let clock = Arc::new(ground.clock.clone());
+    let builder = Goat::builder(node.stores.clone(), keys.clone()).clock(clock);
+    builder.hasher(Arc::new(PlainHasher::default())).build().expect("a goat")
+}
+
+/// Every session asks a goat that has just started, at one moment. Answers how often the database
+/// was asked for a user's state.
+async fn rush(node: &Node, goat: &Goat, tokens: &[String]) -> usize {
+    let _earlier = node.database.take_calls();
+    let start = Arc::new(Barrier::new(tokens.len()));
+    let mut requests = JoinSet::new();
+    for token in tokens {
+        let (goat, start) = (goat.clone(), Arc::clone(&start));
+        let token = token.clone();
+        requests.spawn(async move {
+            start.wait().await;
+            goat.authenticate_token(&token).await.expect("it is alive");
+        });
+    }
+    requests.join_all().await;
+    node.state_reads()
+}
+
+/// The whole way: requests with tokens of different sessions, on goats that have just started.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_on_a_goat_that_has_just_started_do_not_storm_the_database() {
+    let ground = Ground::new();
+    let keys = TokenKeys::generate();
+    let node = ground.node();
+    let elder = goat(&node, &ground, &keys);
+    let mut tokens = Vec::new();
+    for number in 0..USERS {
+        let email = format!("user-{number}@example.org");
+        let origin = Origin::default();
+        let sign_up = SignUp {
+            email: Email::parse(&email).expect("an address"),
+            password: PASSWORD.into(),
+            origin: origin.clone(),
+        };
+        elder.sign_up(sign_up).await.expect("signed up");
+        for _ in 0..SESSIONS {
+            let (email, origin) = (email.clone().into(), origin.clone());
+            let login = Login { email, password: PASSWORD.into(), origin };
+            let signed_in = elder.login(login).await.expect("signed in").value;
+            tokens.push(signed_in.tokens.access_token.expose().to_owned());
+        }
+    }
+    // What the elder remembered is over; what lies on the shelf too.
+    ground.clock.advance(STALENESS * 3);
+    for expected in [USERS, 0] {
+        let node = ground.node();
+        let fresh = goat(&node, &ground, &keys);
+        assert_eq!(rush(&node, &fresh, &tokens).await, expected);
     }
 }

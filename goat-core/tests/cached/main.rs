@@ -5,6 +5,8 @@
 
 mod cold;
 mod conform;
+#[cfg(feature = "sqlite")]
+mod elsewhere;
 #[cfg(feature = "redis")]
 mod engines;
 mod outages;

@@ -10,8 +10,8 @@ use crate::support::{MemoryShelf, account};
 
 /// Long enough that nothing ends by itself.
 const LONG: Duration = Duration::from_secs(60);
-/// Short enough that a test waits for its end.
-const SHORT: Duration = Duration::from_millis(60);
+/// Short enough that a test waits for its end, and longer than a busy server needs for an answer.
+const SHORT: Duration = Duration::from_millis(800);
 
 /// A shelf, and the time that it goes by.
 struct Place {

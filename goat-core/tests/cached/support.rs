@@ -1,237 +1,28 @@
-//! A shelf in memory, a hand that holds and breaks its calls, and nodes that share it.
+//! Nodes that share one database and one shelf, and what they do with users and roles.
 
+mod shelf;
 mod turns;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RolesWritten};
 use goat_core::session::SessionEpoch;
 use goat_core::store::Recent;
-use goat_core::store::cached::{Entry, Look, SharedCache, Shelf, ShelfKey, Stamp};
-use goat_core::testing::{ManualClock, Pauses, Point};
+use goat_core::store::cached::{Entry, SharedCache, Shelf, ShelfKey};
+use goat_core::testing::{ManualClock, Pauses};
 use goat_core::user::{Account, Change, Snapshot, UserState, UserWrite, Written};
 use goat_core::{
     Clock, Email, ErrorKind, Role, Status, StoreError, Stores, Timestamp, User, UserId,
 };
-use tokio::sync::Semaphore;
 
+pub(crate) use shelf::{HeldCall, HeldShelf, MemoryShelf};
 pub(crate) use turns::{NeverCommits, TurnAbout};
 
 /// How old what is remembered may be.
 pub(crate) const STALENESS: Duration = Duration::from_millis(1000);
 /// What the shortest step of time is.
 pub(crate) const MOMENT: Duration = Duration::from_millis(1);
-
-/// The rules of a shelf, in memory, by a clock that the test moves.
-#[derive(Debug)]
-pub(crate) struct MemoryShelf {
-    clock: ManualClock,
-    places: Mutex<HashMap<ShelfKey, Place>>,
-}
-
-#[derive(Debug)]
-struct Place {
-    revision: u64,
-    entry: Option<Entry>,
-    known_until: Duration,
-}
-
-impl MemoryShelf {
-    pub(crate) fn new(clock: ManualClock) -> Self {
-        Self { clock, places: Mutex::default() }
-    }
-
-    fn places(&self) -> MutexGuard<'_, HashMap<ShelfKey, Place>> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.elapsed();
-        places.retain(|_, place| now < place.known_until);
-        places
-    }
-
-    fn now(&self) -> Stamp {
-        Stamp(u64::try_from(self.clock.elapsed().as_millis()).expect("a short test"))
-    }
-}
-
-#[async_trait]
-impl Shelf for MemoryShelf {
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        let entry = self.places().get(&key).and_then(|place| place.entry.clone());
-        Ok(Look { entry, now: self.now() })
-    }
-
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
-        let ends_at = Duration::from_millis(entry.read_at.0) + life;
-        let mut places = self.places();
-        if ends_at <= self.clock.elapsed() {
-            return Ok(false);
-        }
-        let place = places.entry(key).or_insert(Place {
-            revision: 0,
-            entry: None,
-            known_until: Duration::ZERO,
-        });
-        let is_known = place.revision == entry.revision
-            && place.entry.as_ref().is_some_and(|known| known.read_at >= entry.read_at);
-        if entry.revision < place.revision || is_known {
-            return Ok(false);
-        }
-        *place = Place {
-            revision: entry.revision,
-            entry: Some(entry.clone()),
-            known_until: place.known_until.max(ends_at),
-        };
-        Ok(true)
-    }
-
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        let until = self.clock.elapsed() + life;
-        let mut places = self.places();
-        let place =
-            places.entry(key).or_insert(Place { revision, entry: None, known_until: until });
-        if place.revision < revision {
-            (place.revision, place.entry) = (revision, None);
-        }
-        place.known_until = place.known_until.max(until);
-        Ok(())
-    }
-}
-
-/// What happens to a call of the shelf.
-#[derive(Clone, Debug)]
-enum Fate {
-    Held(Arc<Semaphore>, Arc<Semaphore>),
-    Fails,
-    Silent,
-}
-
-/// A shelf whose calls the test holds, breaks and counts: `look`, `put` and `raise`. A `put` goes on
-/// when it is released, also if its caller has given it up, as it would over a network; the others
-/// end with their callers, as they would where nothing was sent yet.
-#[derive(Clone, Debug)]
-pub(crate) struct HeldShelf {
-    inner: Arc<dyn Shelf>,
-    plans: Arc<Mutex<Plans>>,
-}
-
-#[derive(Debug, Default)]
-struct Plans {
-    once: Vec<(&'static str, Point, Fate)>,
-    always: Option<Fate>,
-    calls: Vec<&'static str>,
-}
-
-/// A call of the shelf that is held until it is released.
-pub(crate) struct HeldCall {
-    reached: Arc<Semaphore>,
-    released: Arc<Semaphore>,
-}
-
-impl HeldCall {
-    pub(crate) async fn reached(&self) {
-        let reached = tokio::time::timeout(Duration::from_secs(30), self.reached.acquire()).await;
-        reached.expect("the shelf is called").expect("it is not closed").forget();
-    }
-
-    pub(crate) fn release(self) {
-        self.released.add_permits(1);
-    }
-}
-
-impl HeldShelf {
-    pub(crate) fn over(inner: Arc<dyn Shelf>) -> Self {
-        Self { inner, plans: Arc::default() }
-    }
-
-    fn plans(&self) -> MutexGuard<'_, Plans> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Holds the next call of this name.
-    pub(crate) fn hold(&self, call: &'static str, point: Point) -> HeldCall {
-        let (reached, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let fate = Fate::Held(Arc::clone(&reached), Arc::clone(&released));
-        self.plans().once.push((call, point, fate));
-        HeldCall { reached, released }
-    }
-
-    /// Breaks the next call of this name.
-    pub(crate) fn fail(&self, call: &'static str, point: Point) {
-        self.plans().once.push((call, point, Fate::Fails));
-    }
-
-    /// Every call fails from now on.
-    pub(crate) fn go_down(&self) {
-        self.plans().always = Some(Fate::Fails);
-    }
-
-    /// No call is answered from now on.
-    pub(crate) fn fall_silent(&self) {
-        self.plans().always = Some(Fate::Silent);
-    }
-
-    /// Calls are answered again.
-    pub(crate) fn come_back(&self) {
-        self.plans().always = None;
-    }
-
-    /// The calls so far, which are then forgotten.
-    pub(crate) fn take_calls(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.plans().calls)
-    }
-
-    async fn at(&self, call: &'static str, point: Point) -> Result<(), StoreError> {
-        let fate = {
-            let mut plans = self.plans();
-            if point == Point::Entry {
-                plans.calls.push(call);
-            }
-            let planned = plans.once.iter().position(|plan| (plan.0, plan.1) == (call, point));
-            planned.map(|place| plans.once.remove(place).2).or_else(|| plans.always.clone())
-        };
-        match fate {
-            None => Ok(()),
-            Some(Fate::Fails) => Err(StoreError::unavailable("shelf")),
-            Some(Fate::Silent) => std::future::pending().await,
-            Some(Fate::Held(reached, released)) => {
-                reached.add_permits(1);
-                released.acquire().await.expect("it is not closed").forget();
-                Ok(())
-            }
-        }
-    }
-
-    async fn pass<T>(
-        &self,
-        call: &'static str,
-        work: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        self.at(call, Point::Entry).await?;
-        let answer = work.await;
-        self.at(call, Point::Return).await?;
-        answer
-    }
-}
-
-#[async_trait]
-impl Shelf for HeldShelf {
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        self.pass("look", self.inner.look(key)).await
-    }
-
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
-        let (this, entry) = (self.clone(), entry.clone());
-        let putting = async move { this.pass("put", this.inner.put(key, &entry, life)).await };
-        tokio::spawn(putting).await.expect("no panic")
-    }
-
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        self.pass("raise", self.inner.raise(key, revision, life)).await
-    }
-}
 
 /// One database and one shelf, both in memory, for as many nodes as a test wants.
 pub(crate) struct Ground {

@@ -74,6 +74,10 @@ impl Ground {
         Self { stores: Stores::memory(), _folder: None }
     }
 
+    pub(crate) fn over(stores: Stores) -> Self {
+        Self { stores, _folder: None }
+    }
+
     #[cfg(feature = "sqlite")]
     pub(crate) async fn sqlite() -> Self {
         use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};

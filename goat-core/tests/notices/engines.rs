@@ -5,13 +5,13 @@
 //! so that nothing becomes stale in the meantime, and short where silence is.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use goat_core::notice::Notices;
 use goat_core::session::Origin;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
-use goat_core::{ErrorKind, Stores, SystemClock};
+use goat_core::{Clock as _, ErrorKind, Stores, SystemClock};
 use goat_engines::{Postgres, Proxy, Redis, RedisCluster, Sentinel};
 
 use crate::support::{Common, Node, until, what_one_node_does_the_other_obeys};
@@ -155,7 +155,7 @@ async fn a_broken_way(proxy: &Proxy, a: &Node, b: &Node) {
         let me = a.principal(&tokens).await;
         b.learn(&tokens).await;
         breaks(proxy);
-        let broke = Instant::now();
+        let broke = SystemClock::start();
         b.is_deaf().await;
         let took = broke.elapsed();
         // Half the staleness, and what a busy machine takes to look.
@@ -213,7 +213,7 @@ async fn a_redis_that_holds_still_makes_deaf_and_one_that_goes_on_is_heard_again
     let node = common.node(redis(&server.url(), "goat").notices(SHORT));
     node.hears().await;
     server.freeze();
-    let froze = Instant::now();
+    let froze = SystemClock::start();
     node.is_deaf().await;
     assert!(froze.elapsed() < SHORT / 2 + SHORT / 5, "{:?}", froze.elapsed());
     server.thaw();

@@ -166,7 +166,7 @@ async fn a_write_whose_connection_is_taken_away_never_happened() {
     let users = database.users();
     let holder = hold(
         name(&url),
-        "BEGIN; SELECT FROM goat_users FOR UPDATE; SELECT pg_sleep(0.5); ROLLBACK".to_owned(),
+        "BEGIN; SELECT FROM goat_users FOR UPDATE; SELECT pg_sleep(1.5); ROLLBACK".to_owned(),
     );
     owner.epoch.number = 7;
     let write = tokio::spawn({
@@ -197,7 +197,7 @@ async fn a_lock_that_is_not_let_go_of_is_waited_for_so_long() {
     let database = open(&options).await;
     let holder = hold(
         name(&url),
-        "BEGIN; SELECT FROM goat_users FOR UPDATE; SELECT pg_sleep(0.5); ROLLBACK".to_owned(),
+        "BEGIN; SELECT FROM goat_users FOR UPDATE; SELECT pg_sleep(1.5); ROLLBACK".to_owned(),
     );
     unavailable(put(&database.users(), None, &owner).await, "57014");
     holder.join().expect("it was held");
@@ -207,18 +207,44 @@ async fn a_lock_that_is_not_let_go_of_is_waited_for_so_long() {
     assert_eq!(server.psql(name(&url), locks), "0");
 }
 
+/// A read that the caller gave up on is still the server's until it answers, and so is its connection:
+/// what comes meanwhile is told so, and is served again when the lock is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_was_given_up_costs_its_connection_no_longer_than_the_lock() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let (_, owner) = furnished(&url).await;
+    let patience = Duration::from_millis(100);
+    let options = PostgresOptions {
+        connections: 1,
+        acquire_timeout: patience,
+        ..PostgresOptions::new(url.as_str())
+    };
+    let users = open(&options).await.users();
+    let holder =
+        hold(name(&url), "BEGIN; LOCK TABLE goat_users; SELECT pg_sleep(1.5); ROLLBACK".to_owned());
+    let read = tokio::time::timeout(patience, users.by_id(owner.user.id)).await;
+    assert!(read.is_err(), "it is locked: {read:?}");
+    unavailable(users.ping().await, "");
+    holder.join().expect("it was held");
+    while let Err(error) = users.ping().await {
+        assert!(error.is_unavailable(), "{error:?}");
+    }
+    assert!(users.by_id(owner.user.id).await.expect("it is free again").is_some());
+}
+
 /// As a node does that stands still in the middle of a write: what it holds is free again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_stands_still_is_ended_by_the_server() {
     let url = Postgres::shared().create_database();
     let (database, owner) = furnished(&url).await;
     let options = PostgresOptions {
-        statement_timeout: Duration::from_millis(100),
+        statement_timeout: Duration::from_millis(250),
         ..PostgresOptions::new(url.as_str())
     };
     let still = open(&options).await.users();
     let decide = |_: &Snapshot| {
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(1000));
         Ok(Change::Put(owner.clone()))
     };
     let (target, top_role) = (owner.user.id, &role("admin"));
@@ -241,7 +267,7 @@ async fn a_deadlock_with_somebody_else_is_unavailable() {
     let holder = hold(
         name(&url),
         "SET deadlock_timeout = '20s'; BEGIN; SELECT FROM goat_users FOR UPDATE; \
-         SELECT pg_sleep(0.3); SELECT FROM goat_guard FOR UPDATE; ROLLBACK"
+         SELECT pg_sleep(1); SELECT FROM goat_guard FOR UPDATE; ROLLBACK"
             .to_owned(),
     );
     unavailable(put(&users, Some(owner.user.id), &owner).await, "40P01");

@@ -4,8 +4,11 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use goat_core::notice::{Listener, Notice, Notices};
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 use goat_core::testing;
 use goat_engines::Postgres;
@@ -73,16 +76,16 @@ async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
     let server = Postgres::shared();
     let pooler = Pooler::start(server, 4);
     let url = pooler.url(&server.create_database());
-    let url = format!("{url}?statement-cache-capacity=0");
-    let options = PostgresOptions {
+    let options = |url: &str| PostgresOptions {
         connections: 20,
         acquire_timeout: Duration::from_secs(30),
-        ..PostgresOptions::new(url.as_str())
+        ..PostgresOptions::new(format!("{url}?statement-cache-capacity=0")).by_the_callers_clock()
     };
-    let options = options.by_the_callers_clock();
-    let (database, another) = (open(&options).await, open(&options).await);
+    let (database, node) = (open(&options(&url)).await, open(&options(&url)).await);
+    // What is over is purged whoever's it is, so that two suites of sessions do not share a place.
+    let another = open(&options(&pooler.url(&server.create_database()))).await;
     let (users, sessions, alone) =
-        (database.users(), another.sessions(), database.sessions_without_users());
+        (database.users(), node.sessions(), another.sessions_without_users());
     tokio::join!(
         testing::users::conformance(&users),
         testing::sessions::conformance(&sessions),
@@ -96,7 +99,7 @@ async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
         for _ in 0..4 {
             let mut command = Command::new("psql");
             command.args(["-X", "-A", "-t", "-w", "-c", &format!("SHOW {setting}")]);
-            let said = command.arg(pooler.url(&url.replace("?statement-cache-capacity=0", "")));
+            let said = command.arg(&url);
             let said = said.output().expect("psql can be run");
             assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "0", "{setting}: {said:?}");
         }
@@ -127,5 +130,70 @@ async fn statements_that_a_pooler_loses_fail_with_a_word_on_what_to_do() {
     for _ in 0..10 {
         let found = second.users().by_id(account.user.id).await.expect("it needs no names");
         assert_eq!(found.expect("the user").user, account.user);
+    }
+}
+
+/// A7: what is told passes a pooler in transaction mode, and what is listened for does not. Such a
+/// node is deaf, and right: it asks the database each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let direct = open(&PostgresOptions::new(url.as_str())).await;
+    for connections in [1, 2, 8] {
+        let pooler = Pooler::start(server, connections);
+        let options = PostgresOptions::new(pooler.url(&url));
+        let options = PostgresOptions { prepared_statements: false, ..options };
+        let pooled = PostgresDatabase::open(&options).expect("a URL");
+
+        let staleness = Duration::from_millis(200);
+        let (near, far) =
+            (Ear::on(&direct.notices(staleness)), Ear::on(&pooled.notices(staleness)));
+        let patience = Patience::of(20);
+        while !near.0.hears() {
+            assert!(!patience.is_over(), "who listens to the server hears");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        far.1.publish(Notice::Roles).await.expect("told");
+        while near.1.counts().heard == 0 {
+            assert!(!patience.is_over(), "what is told by way of the pooler arrives");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // It has as long as its neighbour to hear something of its own, and longer; and whoever uses
+        // the server's connections by way of the pooler gets answers to what was asked, and no more.
+        let users = pooled.users();
+        while near.0.0.load(Ordering::SeqCst) < 20 {
+            assert!(!patience.is_over(), "its neighbour goes on");
+            users.ping().await.expect("an answer");
+            far.1.publish(Notice::Roles).await.expect("told");
+            near.1.publish(Notice::Roles).await.expect("told");
+        }
+        assert!(!far.0.hears(), "nothing comes back by way of the pooler");
+        assert_eq!(far.1.counts().heard, 0);
+    }
+}
+
+/// Counts how often it was told that it hears.
+#[derive(Debug, Default)]
+struct Ear(AtomicUsize);
+
+impl Ear {
+    fn on(notices: &Arc<dyn Notices>) -> (Arc<Self>, Arc<dyn Notices>) {
+        let ear = Arc::new(Self::default());
+        let weak: Weak<Self> = Arc::downgrade(&ear);
+        notices.subscribe(weak);
+        (ear, Arc::clone(notices))
+    }
+
+    fn hears(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Listener for Ear {
+    fn heard(&self, _: Notice) {}
+
+    fn hears(&self, _: Duration) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -19,9 +19,9 @@ async fn sentinels_lead_to_the_new_master() {
     let old = made(&database.sessions()).await;
     // A replica that has it, since a failover may lose what it has not.
     let replica = &sentinel.nodes()[1];
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while replica.cli(&["DBSIZE"]) != sentinel.nodes()[0].cli(&["DBSIZE"]) {
-        assert!(std::time::Instant::now() < deadline, "the replica does not follow");
+        assert!(tokio::time::Instant::now() < deadline, "the replica does not follow");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let failing = tokio::spawn({
@@ -61,14 +61,31 @@ async fn a_master_that_becomes_a_replica_is_unavailable_until_it_is_one_again() 
     works(&database).await;
     let session = made(&database.sessions()).await;
     tokio::task::block_in_place(|| redis.replica_of(&other));
+    let sessions = database.sessions();
+    assert!(!is_there(sessions.create(&session, 9).await));
     for _ in 0..20 {
-        let sessions = database.sessions();
         assert!(!is_there(sessions.rotate(&rotation(&session, Duration::ZERO)).await));
-        assert!(!is_there(sessions.end(session.user, session.id).await));
+        assert!(!is_there(sessions.find(session.user, session.id).await));
     }
     assert_eq!(redis.cli(&["REPLICAOF", "NO", "ONE"]), "OK");
     recovered(&database).await;
     works(&database).await;
+}
+
+/// Reads are not refused by a replica, but what it has is of the past: it is noticed within a second
+/// or so that it is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_the_master_is_not_read_for_long() {
+    let start = || Redis::start(goat_engines::RedisOptions::default());
+    let (redis, other) = (start(), start());
+    let database = hasty(&redis.url());
+    let session = made(&database.sessions()).await;
+    tokio::task::block_in_place(|| redis.replica_of(&other));
+    let begun = tokio::time::Instant::now();
+    while is_there(database.sessions().find(session.user, session.id).await) {
+        assert!(begun.elapsed() < Duration::from_secs(3), "a replica is read for ever");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The same where both are named: the other one is found.

@@ -2,7 +2,8 @@
 //! without them.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::{ErrorKind, StoreError};
@@ -46,6 +47,22 @@ async fn sentinels_name_their_only_master_and_the_one_that_is_asked_for() {
 async fn a_password_is_for_sentinels_and_for_what_they_watch() {
     let sentinel = Sentinel::start_with(1, Some("gate"));
     open(&sentinel.urls().join(",")).ping().await.expect("it answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_a_password_and_a_database_are_reached() {
+    let redis = Redis::start(goat_engines::RedisOptions::default());
+    let rights = ["ACL", "SETUSER", "ann", "on", ">gate@/,", "~*", "&*", "+@all"];
+    assert_eq!(redis.cli(&rights), "OK");
+    assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "on", "-@all", "+ping"]), "OK");
+    let url = format!("redis://ann:gate%40%2F%2C@127.0.0.1:{}/3", redis.port());
+    let database = open(&url);
+    crate::support::works(&database).await;
+    let count = ["--user", "ann", "--pass", "gate@/,", "--no-auth-warning", "-n", "3", "DBSIZE"];
+    assert_ne!(redis.cli(&count), "0");
+    // The default user may do nothing here.
+    let error = open(&redis.url()).sessions().ping().await.expect_err("nothing is allowed");
+    assert!(error.is_unavailable(), "{error:?}");
 }
 
 /// Two parts, the second without scheme and password.

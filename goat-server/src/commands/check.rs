@@ -9,7 +9,6 @@ use goat_core::event::{NoObserver, Observer};
 use goat_core::password::NewPassword;
 use goat_core::store::sql::SchemaState;
 use goat_core::token::TokenKeys;
-use goat_core::user::SAMPLED_HASHES;
 use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
 use crate::bootstrap::{DataDir, KeptFile};
@@ -161,7 +160,7 @@ async fn pepper(
     stores: Option<&Stores>,
 ) -> Result<String, Failure> {
     let hashes = match stores {
-        Some(stores) => stores.users.sample_hashes(SAMPLED_HASHES).await?,
+        Some(stores) => wiring::stored_hashes(stores.users.as_ref()).await?,
         None => Vec::new(),
     };
     let path = data.path_of(KeptFile::Pepper);
@@ -179,8 +178,7 @@ async fn pepper(
         },
     };
     let hasher = wiring::hasher(&settings.passwords, peppers, source, data)?;
-    wiring::check_hashes(&hasher, source, data, &hashes)?;
-    Ok(match hashes.len() {
+    Ok(match wiring::check_hashes(&hasher, source, data, &hashes)? {
         0 => place,
         count => format!("{place}, fits {count} stored passwords that were looked at"),
     })

@@ -1,7 +1,8 @@
 //! `goat-server user …`: acts on users past the API, for whoever has the machine.
 //!
 //! Every change goes through the services of goat-core as the system itself, so that the rules that
-//! hold for everyone (the last administrator, say) hold here. A server that runs sees it within
+//! hold for everyone (the last administrator, say) hold here. Servers that run are told of it by
+//! PostgreSQL or Redis; one that stands on a file alone sees it within
 //! `GOAT_SESSION_CACHE_STALENESS`.
 
 use std::fmt::Write as _;

@@ -250,18 +250,18 @@ table! {
     }
     Storage {
         DATA_DIR = Setting::new("GOAT_DATA_DIR", Text("./data"), Kind::Words("the path of a directory"),
-            "What the embedded default keeps: the SQLite file and generated keys (mode 0600).");
+            "What the embedded default keeps: the SQLite file and generated keys (mode 0600). Nothing is written there where PostgreSQL is used and every secret is given.");
         DATABASE_URL = Setting::new("DATABASE_URL", Words("sqlite://<GOAT_DATA_DIR>/goat.db"),
             Kind::Words("sqlite:PATH or sqlite://PATH, the path as it is and of a file; or postgres://… (12 or later)"),
-            "The database. One that has tables but not goat's is refused unless `migrate --adopt` is told to take it. A password in it is better off in the environment or a file than in a flag.")
+            "The database; PostgreSQL for several nodes, which then all need the same token key and pepper. One that has tables but not goat's is refused unless `migrate --adopt` is told to take it. Over a network, sslmode=verify-full is what makes TLS certain. A password in it is better off in the environment or a file than in a flag.")
             .confidential();
         REDIS_URL = Setting::new("REDIS_URL", Unset,
             Kind::Words("redis://… or rediss://…, or several such cluster or sentinel nodes, comma-separated (6.0 or later, Valkey alike)"),
-            "Where unset, sessions are kept in the database and rate limits in the process.")
+            "Keeps sessions and rate limits, carries notices between nodes, and remembers users and roles in front of PostgreSQL; its maxmemory-policy has to be noeviction. Where sentinels watch several masters, ?master=NAME says which. Where unset, sessions are kept in the database and rate limits in the process, and notices go by PostgreSQL.")
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
             Kind::Count(2, 1000),
-            "Connections to the database; with SQLite, one of them writes.");
+            "Connections of this node to the database. With SQLite, one of them writes; with PostgreSQL and without Redis, one more listens for notices.");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "For one call to the database or Redis; at most GOAT_REQUEST_TIMEOUT.");
@@ -356,7 +356,7 @@ table! {
             "Protected routes, per user, after authentication.");
         RATE_LIMIT_KEYS = Setting::new("GOAT_RATE_LIMIT_KEYS", Text("1000000"),
             Kind::Count(1000, 100_000_000),
-            "Keys of limits that are kept in the process.");
+            "Keys of limits that are kept in the process, where there is no Redis.");
     }
     Log {
         LOG = Setting::new("GOAT_LOG", Text("info"),

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use goat_core::Secret;
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, PepperId, Peppers};
 use goat_core::token::TokenKeys;
+use goat_core::user::{UserStore, sampled_hashes};
+use goat_core::{Secret, StoreError};
 
 use crate::bootstrap::{DataDir, Kept, KeptFile, random_bytes};
 use crate::failure::Failure;
@@ -141,15 +142,29 @@ pub(crate) fn refuse_without_pepper(data: &DataDir, hashes: &[String]) -> Result
     )))
 }
 
-/// Refuses peppers that stored hashes were not made with.
+/// Some of the stored passwords, with hashes of goat's own among them if there are any.
+pub(crate) async fn stored_hashes(users: &dyn UserStore) -> Result<Vec<String>, StoreError> {
+    sampled_hashes(users, |hash| hash.starts_with("$argon2id$")).await
+}
+
+/// Refuses peppers that stored hashes were not made with. Answers how many fit; what is stored in a
+/// password's place and is no hash at all needs no pepper, and hinders nobody else's sign-in.
 pub(crate) fn check_hashes(
     hasher: &Argon2id,
     source: KeySource,
     data: &DataDir,
     hashes: &[String],
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
+    let mut fitting = 0;
     for hash in hashes {
-        let Err(error) = hasher.check(hash) else { continue };
+        let error = match hasher.check(hash) {
+            Ok(()) => {
+                fitting += 1;
+                continue;
+            }
+            Err(error) if error.is_unreadable() => continue,
+            Err(error) => error,
+        };
         let is_missing_pepper = error.is_missing_pepper();
         let failure = Failure::from(goat_core::Error::from(error));
         if !is_missing_pepper {
@@ -167,7 +182,7 @@ pub(crate) fn check_hashes(
         };
         return Err(prefixed(&pepper_place(source, data), &failure).with_advice(advice));
     }
-    Ok(())
+    Ok(fitting)
 }
 
 /// Where the operator finds the pepper.

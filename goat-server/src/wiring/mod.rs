@@ -18,7 +18,7 @@ use goat_core::notice::Notices;
 use goat_core::password::{GateLimits, PasswordPolicy};
 use goat_core::store::cached::SharedCache;
 use goat_core::token::{TokenKeys, TokenSettings};
-use goat_core::user::{SAMPLED_HASHES, UserStore};
+use goat_core::user::UserStore;
 use goat_core::{Clock, Goat, Quota, SystemClock};
 
 use crate::bootstrap::DataDir;
@@ -26,7 +26,9 @@ use crate::failure::Failure;
 use crate::settings::{Settings, Signup};
 
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
-pub(crate) use keys::{check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper};
+pub(crate) use keys::{
+    check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper, stored_hashes,
+};
 pub(crate) use redis::reach_redis;
 pub(crate) use storage::NOTE_EVERY;
 pub use storage::{Adoption, Kept, Reached, Storage};
@@ -73,7 +75,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
     let Kept { stores, shared } = storage.stores(settings, &observer, &clock);
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
     // with it, so of two starts at once the later one finds the pepper of what it has seen.
-    let hashes = stores.users.sample_hashes(SAMPLED_HASHES).await?;
+    let hashes = stored_hashes(stores.users.as_ref()).await?;
     let hashing = password_hasher(&settings.passwords, &data, &hashes)?;
     let keys = token_keys(&settings.tokens.keys, &data)?;
     let (users, notices) = (Arc::clone(&stores.users), Arc::clone(&stores.notices));
@@ -99,8 +101,8 @@ impl Wired {
     ///
     /// If a stored password needs another pepper, or the database does not answer.
     pub async fn check_pepper(&self) -> Result<(), Failure> {
-        let hashes = self.users.sample_hashes(SAMPLED_HASHES).await?;
-        check_hashes(&self.hashing.hasher, self.hashing.pepper, &self.data, &hashes)
+        let hashes = stored_hashes(self.users.as_ref()).await?;
+        check_hashes(&self.hashing.hasher, self.hashing.pepper, &self.data, &hashes).map(drop)
     }
 
     /// Notes with which key this node signs; answers the ids of keys that other nodes sign with and

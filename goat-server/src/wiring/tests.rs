@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use goat_core::event::NoObserver;
 use goat_core::limit::LimitKey;
-use goat_core::user::NewUser;
+use goat_core::user::{Change, NewUser, Snapshot, UserWrite};
 use goat_core::{Actor, Email, Status};
 
 use super::*;
@@ -71,12 +71,20 @@ fn each_setting_reaches_what_it_is_for() {
         let (rules, tokens) = (rules(&settings), token_settings(&settings));
         let (gate, cost) = (gate_limits(&settings), keys::cost(&settings.passwords));
         let sqlite = database::sqlite_options(&settings.storage, Path::new("goat.db"));
-        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?}")
+        let url = "postgres://goat@db/goat".into();
+        let postgres = database::postgres_options(&settings.storage, &url);
+        let redis = redis::redis_options(&settings.storage, &"redis://sessions".into());
+        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?} {postgres:?} {redis:?}")
     };
     let shipped = handed_on(&[]);
     for (variable, value, expected) in [
         ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "readers: 6,"),
+        ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "connections: 7,"),
         ("GOAT_STORE_TIMEOUT", "3s", "busy_timeout: 3s"),
+        // Shorter than the time of a call, so that what is said is what took so long.
+        ("GOAT_STORE_TIMEOUT", "3s", "acquire_timeout: 2.7s"),
+        ("GOAT_STORE_TIMEOUT", "3s", "statement_timeout: 3s"),
+        ("GOAT_STORE_TIMEOUT", "3s", " timeout: 2.7s"),
         ("GOAT_ISSUER", "https://id.example", "issuer: \"https://id.example\""),
         ("GOAT_AUDIENCE", "shop", "audience: \"shop\""),
         ("GOAT_ACCESS_TOKEN_TTL", "10m", "access_ttl: 600s"),
@@ -142,6 +150,40 @@ async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
     let text = String::from_utf8(kept).expect("text");
     let given = [("GOAT_PASSWORD_PEPPER", text.trim_end())];
     wire(folder.path(), &given).await.expect("the pepper is back");
+}
+
+/// P5: texts that are no hashes hinder no start, and hide no lost pepper.
+#[tokio::test]
+async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
+    let folder = in_use(&[]).await;
+    let wired = wire(folder.path(), &[]).await.expect("a goat");
+    let role = wired.goat.roles().lowest();
+    let users = Arc::clone(&wired.users);
+    let hash = users.sample_hashes(1).await.expect("a database").remove(0);
+    let ann = Email::parse("ann@example.org").expect("an address");
+    let ann = users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
+    for number in 0..150 {
+        // The one with a password comes last, whatever the order.
+        let mut account = ann.clone();
+        account.user.id = goat_core::UserId::generate(goat_core::Timestamp::from_seconds(number));
+        account.user.email =
+            Email::parse(&format!("user-{number}@example.org")).expect("an address");
+        account.password_hash = "!".into();
+        let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+        let target = account.user.id;
+        let write = UserWrite { actor: None, target, top_role: &role, decide: &decide };
+        users.write(write).await.expect("a database");
+    }
+    let first = users.sample_hashes(100).await.expect("a database");
+    assert!(!first.contains(&hash), "a hundred are not enough to meet a hash");
+    wired.storage.close().await;
+    wire(folder.path(), &[]).await.expect("nothing is lost").storage.close().await;
+
+    let pepper = folder.path().join("data/pepper");
+    fs::remove_file(&pepper).expect("it is ours");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("data/pepper is missing"), "{sentence}");
+    assert!(!pepper.exists());
 }
 
 /// P5.

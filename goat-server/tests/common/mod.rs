@@ -1,5 +1,5 @@
 //! The whole API in this process: its router over stores in memory, a hasher that hashes nothing,
-//! and a clock that only the test moves.
+//! and a clock that only the test moves. `on_engines` runs the same tests over PostgreSQL and Redis.
 //!
 //! ```text
 //! let app = TestApp::new().await;
@@ -11,6 +11,8 @@
 
 #![expect(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod ground;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -35,6 +37,7 @@ use goat_server::serve::Lifecycle;
 use goat_server::settings::{Flags, HttpSettings, LimitSettings, Settings};
 use goat_server::state::AppState;
 use goat_tower::address::PeerAddress;
+pub(crate) use ground::Ground;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
@@ -60,6 +63,8 @@ pub(crate) struct TestApp {
     pub(crate) state: AppState,
     router: Router,
     users: AtomicUsize,
+    /// What it stands on, and goes last.
+    pub(crate) ground: Ground,
 }
 
 /// What a test may have otherwise.
@@ -97,6 +102,16 @@ impl TestApp {
 
     /// With something changed.
     pub(crate) async fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        Self::on(Ground::usual(), change).await
+    }
+
+    /// The same, over a database.
+    pub(crate) async fn on_a_database(change: impl FnOnce(&mut Setup)) -> Self {
+        Self::on(Ground::database().await, change).await
+    }
+
+    /// The same, over whatever it is.
+    pub(crate) async fn on(ground: Ground, change: impl FnOnce(&mut Setup)) -> Self {
         let Settings { http, mut limits, .. } = shipped();
         let plenty = Some(Quota::per_minute(1_000_000));
         for limit in [
@@ -110,7 +125,7 @@ impl TestApp {
         }
         let mut setup = Setup {
             goat: goat_core::Settings { account_quota: plenty, ..goat_core::Settings::default() },
-            stores: Stores::memory(),
+            stores: ground.stores.clone(),
             keys: TokenKeys::generate(),
             hasher: None,
             http,
@@ -122,8 +137,14 @@ impl TestApp {
         let (clock, plain) = (ManualClock::default(), PlainHasher::default());
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
-        let stores =
+        // What is remembered together is remembered of these users, not of those of a test's own.
+        let shelf =
+            ground.shelf.clone().filter(|_| Arc::ptr_eq(&stores.users, &ground.stores.users));
+        let mut stores =
             stores.watched(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
+        if let Some(shelf) = shelf {
+            (stores, _) = stores.cached(shelf, goat.cache_staleness, Arc::new(clock.clone()));
+        }
         let goat = Goat::builder(stores, keys)
             .settings(goat)
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))
@@ -131,6 +152,13 @@ impl TestApp {
             .observer(observer)
             .build()
             .unwrap();
+        // Who does not hear notices remembers nothing, and most of the tests are over by then.
+        let hears = async {
+            while !goat.sessions().hears_notices() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), hears).await.expect("it hears");
         let lifecycle = Lifecycle::new();
         if ready {
             lifecycle.ready();
@@ -144,7 +172,7 @@ impl TestApp {
         };
         let router = goat_server::router::router(state.clone());
         let users = AtomicUsize::new(0);
-        Self { goat, clock, hasher: plain, lifecycle, state, router, users }
+        Self { goat, clock, hasher: plain, lifecycle, state, router, users, ground }
     }
 
     /// An active user of the top role, signed in.

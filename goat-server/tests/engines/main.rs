@@ -5,8 +5,10 @@
 mod process;
 
 mod commands;
+mod deploy;
 mod migrations;
 mod nodes;
 mod outages;
+mod readme;
 mod starts;
 mod support;

@@ -8,21 +8,23 @@ use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-use crate::process::Site;
+use crate::process::{Site, json, message};
 use crate::support::{PEPPER, TOKEN_SECRET, bare, database, node, node_with};
 
 const CANARY: &str = "canary7Zp2";
 
-/// Runs a start that is refused, and answers what it says, which never has the password in it.
+/// Runs a start that is refused, and answers the last sentence that it says. None has the password
+/// in it.
 fn refused(site: &Site, status: i32) -> String {
     let begun = Instant::now();
-    let ended = site.run(&["serve"]);
-    assert_eq!(ended.status, Some(status), "{ended:?}");
-    assert!(!ended.text().contains(CANARY), "{ended:?}");
+    let mut server = site.launch();
+    assert_eq!(server.begin(), Err(()), "it started");
+    let (ended, said) = server.end();
+    assert_eq!(ended, Some(status), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains(CANARY)), "{said:?}");
     // The time-out of a call is two seconds.
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    let messages = ended.messages();
-    messages.last().expect("a sentence").clone()
+    message(&json(said.last().expect("a sentence")))
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::thread::ThreadId;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::password::PasswordPolicy;
+use crate::password::{Argon2Settings, Argon2id, PasswordPolicy, Peppers};
+use crate::secret::Secret;
 use crate::testing::{HasherCall, PlainHasher};
 
 /// Stops in every verification until it is opened, and counts.
@@ -246,10 +247,29 @@ async fn an_outdated_hash_says_so_and_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_stored_hash_that_cannot_be_read_is_our_fault_and_no_wrong_password() {
-    let gate = HashGate::new(Arc::new(PlainHasher::default()), limits(1, 0));
+async fn a_stored_hash_that_cannot_be_read_costs_the_decoy_and_matches_nothing() {
+    let hasher = PlainHasher::default();
+    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    for stored in ["garbage", "", "!"] {
+        let tried = TriedPassword::new(stored);
+        let (verification, error) =
+            gate.verify_stored(&tried, Some(stored)).await.expect("verified");
+        assert_eq!(verification, Verification::Differs);
+        assert!(error.expect("it is told").is_unreadable());
+        assert_eq!(hasher.take_calls(), [HasherCall::Verify { generation: None }]);
+        assert!(gate.check(stored).expect_err("an error").is_unreadable());
+    }
+}
+
+/// P5: a lost pepper is nobody's wrong password.
+#[tokio::test]
+async fn a_stored_hash_whose_pepper_is_missing_is_our_fault_and_no_wrong_password() {
+    let peppers = Peppers::new([Secret::new(vec![7; 32])]).expect("a pepper");
+    let peppered = Argon2id::new(Argon2Settings::default(), peppers);
+    let stored = peppered.hash(b"attempt").expect("hashed");
+    let plain = Argon2id::new(Argon2Settings::default(), Peppers::none());
+    let gate = HashGate::new(Arc::new(plain), limits(1, 0));
     let tried = TriedPassword::new("attempt");
-    let failure = gate.verify(&tried, Some("garbage")).await.expect_err("an error");
-    assert_eq!(failure.kind(), ErrorKind::Internal);
-    assert_eq!(gate.check("garbage").expect_err("an error").kind(), ErrorKind::Internal);
+    let failure = gate.verify(&tried, Some(&stored)).await.expect_err("an error");
+    assert_eq!(failure.kind(), ErrorKind::Configuration);
 }

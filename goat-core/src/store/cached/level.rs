@@ -193,6 +193,12 @@ impl<V: Shelved> Level<V> {
         Ok(Answer::Read(value))
     }
 
+    /// Makes everyone ask the store for as long as anything from before may come: whoever wrote may
+    /// not have counted, so that the revision of what is there now tells nothing.
+    pub(super) async fn forget(&self, key: ShelfKey) {
+        self.raising(key).to(u64::MAX).await;
+    }
+
     /// To be made before a write is tried.
     pub(super) fn raising(&self, key: ShelfKey) -> Raising {
         Raising { core: Arc::clone(&self.core), key, reach: AtomicU64::new(0) }

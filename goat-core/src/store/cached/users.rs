@@ -51,6 +51,12 @@ impl UserStore for CachedUsers {
         self.states.recent(ShelfKey::User(id), || self.inner.state(id)).await
     }
 
+    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+        let told = self.inner.changed_elsewhere(id).await;
+        self.states.forget(ShelfKey::User(id)).await;
+        told
+    }
+
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         self.inner.list(query).await
     }

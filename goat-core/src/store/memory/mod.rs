@@ -10,5 +10,6 @@ mod sessions;
 mod users;
 
 pub use limits::MemoryLimits;
+pub use roles::MemoryRoles;
 pub use sessions::MemorySessions;
 pub use users::MemoryDirectory;

@@ -1,4 +1,6 @@
-//! What roles may do, in memory: the other half of [`MemoryDirectory`].
+//! What roles may do, in memory: the other half of [`MemoryDirectory`], and alone.
+
+use std::fmt;
 
 use async_trait::async_trait;
 
@@ -13,10 +15,10 @@ impl State {
         RoleRows { revision: self.revision, grants: self.grants.values().cloned().collect() }
     }
 
-    fn write_roles(&mut self, write: &RoleWrite<'_>) -> RolesWritten {
+    fn write_roles(&mut self, write: &RoleWrite<'_>, keeps_users: bool) -> RolesWritten {
         let snapshot = RoleSnapshot {
-            actor: write.actor.and_then(|id| self.actor(id)),
-            keeps_users: true,
+            actor: write.actor.filter(|_| keeps_users).and_then(|id| self.actor(id)),
+            keeps_users,
             rows: self.rows(),
         };
         let changed = match (write.decide)(&snapshot) {
@@ -43,6 +45,41 @@ impl RoleStore for MemoryDirectory {
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
-        Ok(self.lock().write_roles(&write))
+        Ok(self.lock().write_roles(&write, true))
+    }
+}
+
+/// What roles may do, in memory, where users are kept elsewhere. What it holds ends with it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use goat_core::{Stores, store::memory::MemoryRoles, user::UserStore};
+///
+/// /// Users of one's own, and everything else in memory.
+/// fn beside(users: Arc<dyn UserStore>) -> Stores {
+///     Stores { users, roles: Arc::new(MemoryRoles::default()), ..Stores::memory() }
+/// }
+/// # let _ = beside;
+/// ```
+#[derive(Default)]
+pub struct MemoryRoles {
+    /// Without any users.
+    directory: MemoryDirectory,
+}
+
+impl fmt::Debug for MemoryRoles {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MemoryRoles")
+    }
+}
+
+#[async_trait]
+impl RoleStore for MemoryRoles {
+    async fn load(&self) -> Result<RoleRows, StoreError> {
+        self.directory.load().await
+    }
+
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+        Ok(self.directory.lock().write_roles(&write, false))
     }
 }

@@ -28,6 +28,19 @@ use crate::session::SessionStore;
 use crate::store::cached::Shelf;
 
 /// A Redis, and the stores that it keeps. Clones share the connections.
+///
+/// ```no_run
+/// # fn stores() -> goat_core::Result<()> {
+/// use goat_core::Stores;
+/// use goat_core::store::redis::{RedisDatabase, RedisOptions};
+///
+/// let redis = RedisDatabase::open(&RedisOptions::new("redis://127.0.0.1:6379"))?;
+/// let stores =
+///     Stores { sessions: redis.sessions(), limits: redis.limits(), ..Stores::memory() };
+/// # let _ = stores;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RedisDatabase {
     keeper: Keeper,

@@ -74,10 +74,19 @@ impl Database {
         Arc::new(Users::new(self.pools.clone()))
     }
 
-    /// The permissions that are kept here.
+    /// The permissions that are kept here. Who changes them is looked up in the same transaction
+    /// among the users, who are kept here too.
     #[must_use]
     pub fn roles(&self) -> Arc<dyn RoleStore> {
-        Arc::new(Roles::new(self.pools.clone()))
+        Arc::new(Roles::with_users(self.pools.clone()))
+    }
+
+    /// The permissions that are kept here, where users are kept elsewhere: who changes them is
+    /// looked up there, right before. Rows of users that lie here from an earlier time are not looked
+    /// at.
+    #[must_use]
+    pub fn roles_without_users(&self) -> Arc<dyn RoleStore> {
+        Arc::new(Roles::without_users(self.pools.clone()))
     }
 
     /// The sessions that are kept here, read together with their users, who are kept here too.
@@ -98,12 +107,18 @@ impl Database {
     ///
     /// ```
     /// # #[cfg(feature = "sqlite")] {
-    /// use goat_core::Stores;
+    /// use std::sync::Arc;
+    /// use goat_core::{Stores, user::UserStore};
     /// use goat_core::store::sql::SqliteDatabase;
     ///
-    /// /// Users and roles in memory, sessions in a file.
-    /// fn mixed(database: &SqliteDatabase) -> Stores {
-    ///     Stores { sessions: database.sessions_without_users(), ..Stores::memory() }
+    /// /// Users of one's own, sessions and permissions in a file.
+    /// fn mixed(users: Arc<dyn UserStore>, database: &SqliteDatabase) -> Stores {
+    ///     Stores {
+    ///         users,
+    ///         roles: database.roles_without_users(),
+    ///         sessions: database.sessions_without_users(),
+    ///         ..Stores::memory()
+    ///     }
     /// }
     /// # let _ = mixed;
     /// # }

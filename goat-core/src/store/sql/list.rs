@@ -1,11 +1,17 @@
 //! The list of users: the one query that is put together, of texts written here and bound values.
 //!
-//! Invariant: whatever is asked for, no more is read than a list reaches, whoever else there is. So
-//! a list is a union of ranges of an index, one for each role and status that it shows, each in the
+//! Invariant: every list is complete and in order, and no more is read for it than a list reaches,
+//! whoever else there is, or than ten times that for a search.
+//!
+//! A list is a union of ranges of an index, one for each role and status that it shows, each in the
 //! order of the list and cut where the page ends: the database takes the first of them all, and what
-//! it passes over was on the pages before. No index has the users that a search finds in an order other than that of the
-//! search itself, so these are collected, as many as a list reaches, and then sorted: where more
-//! match, the list is of the first by address, and of the first by domain.
+//! it passes over was on the pages before.
+//!
+//! No index has those whom a search finds in another order than that of the search itself. So they
+//! are collected and sorted, unless they are too many for that: then the ranges are gone through in
+//! the order of the list until the page is full, which it soon is, since so many match. (Unless most
+//! of them stand at the far end: then the page costs what lies before it.) Who is found by address
+//! and who by domain are judged apart, since one may be many and the other few.
 
 use sqlx::{QueryBuilder, Row as _};
 
@@ -20,6 +26,9 @@ use super::rows::{self, signed, user_columns};
 
 /// As many as it takes to see that there are more than a list reaches.
 const MOST: u64 = PAGE_REACH + 1;
+
+/// How many users one half of a search may find and still have them collected.
+const COLLECTED: u64 = 10 * PAGE_REACH;
 
 /// Reads a page.
 pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, Failure> {
@@ -36,9 +45,15 @@ pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, F
     if list.ranges.is_empty() && list.own.is_empty() {
         return Ok(nobody);
     }
+    let mut total = 0;
+    let mut parts = list.parts();
+    for part in &mut parts {
+        let found = rows::count(&link.one(list.count(*part).build()).await?, "total")?;
+        part.is_collected = found <= COLLECTED;
+        total += found;
+    }
     let place = place(&mut link, query).await?;
-    let found = link.all(list.page(place.as_ref()).build()).await?;
-    let total = rows::count(&link.one(list.count().build()).await?, "total")?;
+    let found = link.all(list.page(&parts, place.as_ref()).build()).await?;
     Ok(UserPage {
         users: found.iter().map(rows::user).collect::<Result<_, _>>()?,
         total: total.min(PAGE_REACH),
@@ -107,9 +122,40 @@ struct List<'a> {
     own: Vec<&'a str>,
 }
 
+/// A part of the list. Together they have everybody once.
+#[derive(Clone, Copy)]
+struct Part {
+    shows: Shows,
+    /// Whether those that a search finds are collected, however they stand in the list's order.
+    is_collected: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    /// Everybody in the ranges.
+    All,
+    /// Of these, whose address begins so.
+    Addresses,
+    /// Of these, whose domain begins so, and whose address does not.
+    Domains,
+    /// The caller, where only the caller is shown.
+    Own,
+}
+
 impl List<'_> {
-    /// The page: which users, from the indexes alone where there is no search, and then their rows.
-    fn page(&self, place: Option<&(i64, String)>) -> QueryBuilder<Db> {
+    fn parts(&self) -> Vec<Part> {
+        let of_ranges: &[Shows] = match &self.query.filter.search {
+            _ if self.ranges.is_empty() => &[],
+            None => &[Shows::All],
+            Some(_) => &[Shows::Addresses, Shows::Domains],
+        };
+        let own = (!self.own.is_empty()).then_some(Shows::Own);
+        let shows = of_ranges.iter().copied().chain(own);
+        shows.map(|shows| Part { shows, is_collected: false }).collect()
+    }
+
+    /// The page: which users, and then their rows.
+    fn page(&self, parts: &[Part], place: Option<&(i64, String)>) -> QueryBuilder<Db> {
         let filter = &self.query.filter;
         let order = if place.is_some() { Sort::default() } else { filter.sort };
         let direction = if order.descending { " DESC" } else { " ASC" };
@@ -125,22 +171,23 @@ impl List<'_> {
             user_columns!(),
             " FROM (SELECT id AS listed_id FROM ("
         ));
-        if filter.search.is_some() {
-            self.push_found(&mut sql, column);
-            sql.push(") AS listed");
-            if let Some(place) = place {
-                sql.push(" WHERE ");
-                push_place(&mut sql, "place", place);
-            }
-        } else {
-            self.push_ranges(&mut sql, column, direction, limit + offset, |sql| {
+        let mut union = "";
+        for part in parts {
+            sql.push(union);
+            let cut = match part.shows.searched() {
+                // The index of the search finds them; what order they are in does not matter yet.
+                Some(searched) if part.is_collected => (searched, " ASC", COLLECTED),
+                _ => (column, direction, limit + offset),
+            };
+            self.push_part(&mut sql, part.shows, column, cut, |sql| {
                 if let Some(place) = place {
                     sql.push(" AND ");
                     push_place(sql, "created_at", place);
                 }
             });
-            sql.push(") AS listed");
+            union = " UNION ALL ";
         }
+        sql.push(") AS listed");
         push_order(&mut sql, "place", direction);
         sql.push(" LIMIT ").push_bind(signed(limit));
         sql.push(" OFFSET ").push_bind(signed(offset));
@@ -149,90 +196,56 @@ impl List<'_> {
         sql
     }
 
-    /// Counts no further than it takes to see that there are more than a list tells.
-    fn count(&self) -> QueryBuilder<Db> {
+    /// Counts no further than it takes to see that there are more than matter.
+    fn count(&self, part: Part) -> QueryBuilder<Db> {
+        let searched = part.shows.searched();
+        let most = if searched.is_some() { COLLECTED + 1 } else { MOST };
+        let column = searched.unwrap_or("created_at");
         let mut sql = QueryBuilder::new("SELECT COUNT(*) AS total FROM (SELECT id FROM (");
-        if self.query.filter.search.is_some() {
-            self.push_found(&mut sql, "email_canonical");
-        } else {
-            self.push_ranges(&mut sql, "created_at", " ASC", MOST, |_| ());
-        }
-        sql.push(") AS listed LIMIT ").push_bind(signed(MOST)).push(") AS counted");
+        self.push_part(&mut sql, part.shows, column, (column, " ASC", most), |_| ());
+        sql.push(") AS listed LIMIT ").push_bind(signed(most)).push(") AS counted");
         sql
     }
 
-    /// The first so many of every range, with this condition beside.
-    fn push_ranges(
+    /// One part: the first so many of every range in this order, with this condition beside.
+    fn push_part(
         &self,
         sql: &mut QueryBuilder<Db>,
+        shows: Shows,
         column: &'static str,
-        direction: &'static str,
-        most: u64,
+        (ordered, direction, most): (&'static str, &'static str, u64),
         push_condition: impl Fn(&mut QueryBuilder<Db>),
     ) {
-        let mut union = "";
+        let search = self.query.filter.search.as_deref().unwrap_or_default();
+        if shows == Shows::Own {
+            sql.push("SELECT id, ").push(column).push(" AS place");
+            self.push_own(sql);
+            if self.query.filter.search.is_some() {
+                push_match(sql, search);
+            }
+            push_condition(sql);
+            return;
+        }
+        // In brackets of its own: SQLite has a bound on how much stands side by side in a union.
+        let mut union = "SELECT id, place FROM (";
         for (role, status) in &self.ranges {
             sql.push(union).push("SELECT * FROM (SELECT id, ").push(column);
             sql.push(" AS place FROM goat_users WHERE role = ").push_bind(role.clone());
             sql.push(" AND status = ").push_bind(status.as_str());
+            if let Some(searched) = shows.searched() {
+                sql.push(" AND ");
+                push_beginning(sql, searched, search);
+            }
+            if shows == Shows::Domains {
+                sql.push(" AND NOT ");
+                push_beginning(sql, "email_canonical", search);
+            }
             push_condition(sql);
-            push_order(sql, column, direction);
-            sql.push(" LIMIT ").push_bind(signed(most)).push(") AS part");
+            push_order(sql, ordered, direction);
+            sql.push(" LIMIT ").push_bind(signed(most)).push(") AS one_range");
             union = " UNION ALL ";
         }
-        if !self.own.is_empty() {
-            sql.push(union).push("SELECT id, ").push(column).push(" AS place");
-            self.push_own(sql);
-            push_condition(sql);
-        }
-    }
-
-    /// Whom the search finds, nobody twice.
-    fn push_found(&self, sql: &mut QueryBuilder<Db>, column: &'static str) {
-        let search = self.query.filter.search.as_deref().unwrap_or_default();
-        let mut union = "";
-        if !self.ranges.is_empty() {
-            sql.push("SELECT id, place FROM (");
-            self.push_beginning_so(sql, "email_canonical", search, column);
-            sql.push(") AS addresses UNION ALL SELECT id, place FROM (");
-            self.push_beginning_so(sql, "email_domain", search, column);
-            sql.push(") AS domains WHERE NOT ");
-            push_beginning(sql, "email_canonical", search);
-            union = " UNION ALL ";
-        }
-        if !self.own.is_empty() {
-            sql.push(union).push("SELECT id, ").push(column).push(" AS place");
-            self.push_own(sql);
-            sql.push(" AND (");
-            push_beginning(sql, "email_canonical", search);
-            sql.push(" OR ");
-            push_beginning(sql, "email_domain", search);
-            sql.push(")");
-        }
-    }
-
-    /// The first of all ranges whose column begins so.
-    fn push_beginning_so(
-        &self,
-        sql: &mut QueryBuilder<Db>,
-        searched: &'static str,
-        search: &str,
-        column: &'static str,
-    ) {
-        let mut union = "SELECT * FROM (";
-        for (role, status) in &self.ranges {
-            sql.push(union).push("SELECT * FROM (SELECT id, email_canonical, email_domain, ");
-            sql.push(column).push(" AS place FROM goat_users WHERE role = ");
-            sql.push_bind(role.clone()).push(" AND status = ").push_bind(status.as_str());
-            sql.push(" AND ");
-            push_beginning(sql, searched, search);
-            push_order(sql, searched, " ASC");
-            sql.push(" LIMIT ").push_bind(signed(MOST)).push(") AS part");
-            union = " UNION ALL ";
-        }
-        sql.push(") AS matching");
-        push_order(sql, searched, " ASC");
-        sql.push(" LIMIT ").push_bind(signed(MOST));
+        sql.push(") AS part");
     }
 
     /// The caller, where only the caller is shown.
@@ -243,6 +256,17 @@ impl List<'_> {
         sql.push(") AND status IN (");
         push_list(sql, statuses(self.query).map(Status::as_str));
         sql.push(")");
+    }
+}
+
+impl Shows {
+    /// The column in which a search looks.
+    fn searched(self) -> Option<&'static str> {
+        match self {
+            Self::Addresses => Some("email_canonical"),
+            Self::Domains => Some("email_domain"),
+            Self::All | Self::Own => None,
+        }
     }
 }
 
@@ -258,6 +282,15 @@ fn push_list<'a>(sql: &mut QueryBuilder<Db>, texts: impl Iterator<Item = &'a str
 fn push_beginning(sql: &mut QueryBuilder<Db>, column: &'static str, beginning: &str) {
     sql.push("(").push(column).push(" >= ").push_bind(beginning.to_owned());
     sql.push(" AND ").push(column).push(" < ").push_bind(format!("{beginning}\u{7f}")).push(")");
+}
+
+/// The address or its domain begins so.
+fn push_match(sql: &mut QueryBuilder<Db>, search: &str) {
+    sql.push(" AND (");
+    push_beginning(sql, "email_canonical", search);
+    sql.push(" OR ");
+    push_beginning(sql, "email_domain", search);
+    sql.push(")");
 }
 
 fn push_place(sql: &mut QueryBuilder<Db>, column: &'static str, (made_at, id): &(i64, String)) {

@@ -20,11 +20,17 @@ use super::users::lock_actor;
 #[derive(Debug)]
 pub(super) struct Roles {
     pools: Pools,
+    /// Whether the users that the database holds are the ones that count.
+    has_users: bool,
 }
 
 impl Roles {
-    pub(super) fn new(pools: Pools) -> Self {
-        Self { pools }
+    pub(super) fn with_users(pools: Pools) -> Self {
+        Self { pools, has_users: true }
+    }
+
+    pub(super) fn without_users(pools: Pools) -> Self {
+        Self { pools, has_users: false }
     }
 
     async fn read(&self) -> Result<RoleRows, Failure> {
@@ -37,10 +43,11 @@ impl Roles {
         let mut link = self.pools.begin().await?;
         dialect::lock_guard(&mut link).await?;
         let actor = match write.actor {
-            Some(id) => lock_actor(&mut link, id).await?,
-            None => None,
+            Some(id) if self.has_users => lock_actor(&mut link, id).await?,
+            _ => None,
         };
-        let snapshot = RoleSnapshot { actor, keeps_users: true, rows: all(&mut link).await? };
+        let rows = all(&mut link).await?;
+        let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
         let is_changed = match (write.decide)(&snapshot) {
             Err(kind) => return Ok(RolesWritten::Refused(kind)),
             Ok(RoleChange::Nothing) => false,

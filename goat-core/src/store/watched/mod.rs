@@ -129,6 +129,11 @@ impl UserStore for Watched<dyn UserStore> {
         self.watch.call("users.recent_state", self.inner.recent_state(id)).await
     }
 
+    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+        let call = self.inner.changed_elsewhere(id);
+        self.watch.call("users.changed_elsewhere", call).await
+    }
+
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         self.watch.call("users.list", self.inner.list(query)).await
     }

@@ -58,6 +58,10 @@ impl UserStore for Broken {
         self.answer().await
     }
 
+    async fn changed_elsewhere(&self, _: UserId) -> Result<(), StoreError> {
+        self.answer().await
+    }
+
     async fn list(&self, _: &UserQuery) -> Result<UserPage, StoreError> {
         self.answer().await
     }
@@ -261,6 +265,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("users.by_id", call(users.by_id(user))).await;
     check("users.state", call(users.state(user))).await;
     check("users.recent_state", call(users.recent_state(user))).await;
+    check("users.changed_elsewhere", call(users.changed_elsewhere(user))).await;
     check("users.list", call(users.list(&query))).await;
     let write = UserWrite {
         actor: None,
@@ -311,7 +316,7 @@ async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 24);
+    assert_eq!(calls, 25);
 }
 
 /// O1

@@ -82,6 +82,7 @@ pub async fn a_predecessor_is_honoured_while_the_leeway_lasts(store: &Arc<dyn Se
         (used_at + LEEWAY, LEEWAY, false),
         (used_at, Duration::ZERO, false),
         (used_at - moment, Duration::ZERO, false),
+        (used_at - LEEWAY, Duration::ZERO, false),
         (used_at - moment, LEEWAY, true),
     ] {
         let first = made(store).await;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::access::{ActorFacts, Permission, Principal, permissions};
 use crate::error::{ErrorKind, Result};
 use crate::id::UserId;
+use crate::task::to_the_end;
 
 pub use admin::{NewUser, UserUpdate};
 pub(crate) use write::Inner;
@@ -106,6 +107,34 @@ impl Users {
         filter.search = filter.search.as_deref().map(canonical_search);
         let query = UserQuery { filter, hidden_roles: Vec::new(), except: None };
         Ok(self.inner.users.list(&query).await?)
+    }
+
+    /// To be called after the application has written a user itself, past goat, and has committed
+    /// that: the nodes forget what they remember of the user, and no request that begins after this
+    /// returns is judged by what was before. Who is deleted or suspended so loses their sessions; for
+    /// sessions to stay dead once the user is active again, the write raises the epoch, too.
+    ///
+    /// Cannot fail: nodes that cannot be told see the change when what they remember is stale. A
+    /// program that cannot call this bounds that by
+    /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
+    ///
+    /// ```
+    /// # async fn block(goat: goat_core::Goat, id: goat_core::UserId) {
+    /// // UPDATE people SET blocked = true WHERE id = …; COMMIT
+    /// goat.users().changed_elsewhere(id).await;
+    /// # }
+    /// ```
+    pub async fn changed_elsewhere(&self, id: UserId) {
+        let inner = Arc::clone(&self.inner);
+        to_the_end(async move {
+            // ATOMIC: the shared level first, so that what is forgotten here and by the others is not
+            // read from there again.
+            if let Err(error) = inner.users.changed_elsewhere(id).await {
+                tracing::warn!(%error, "a change of a user may be seen late: what is remembered of them could not be removed");
+            }
+            inner.verdicts.user_changed(id).await;
+        })
+        .await;
     }
 
     /// Whether there is an administrator: somebody active in the highest role.

@@ -181,7 +181,7 @@ impl Inner {
         let doer = Doer::User(account.user.id);
         charges.extend(self.reserve(account.user.email.canonical(), doer, None).await?);
         let tried = TriedPassword::new(password);
-        let verified = self.hashing.verify(&tried, Some(account.password_hash.expose())).await?;
+        let verified = self.verify(&tried, Some(account)).await?;
         if verified.matches() {
             return Ok(());
         }

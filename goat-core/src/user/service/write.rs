@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result, Violation};
 use crate::event::{Doer, Event, EventKind, Observer};
 use crate::id::{SessionId, UserId};
 use crate::limit::{AccountLimit, Charge};
-use crate::password::{HashGate, NewPassword, PasswordPolicy};
+use crate::password::{HashGate, NewPassword, PasswordPolicy, TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, SessionStore, Verdicts};
 use crate::user::{Account, Change, Email, Snapshot, Status, User, UserStore, UserWrite, Written};
@@ -62,6 +62,22 @@ impl Inner {
             }
         }
         reserved
+    }
+
+    /// Verifies what somebody typed against the account's password, or against nobody's. Costs one
+    /// verification either way. A stored hash that cannot be verified is for the log: its user has
+    /// no password until another is set, and nobody is told so who asks.
+    pub(crate) async fn verify(
+        &self,
+        tried: &TriedPassword,
+        account: Option<&Account>,
+    ) -> Result<Verification> {
+        let stored = account.map(|account| account.password_hash.expose().as_str());
+        let (verified, unreadable) = self.hashing.verify_stored(tried, stored).await?;
+        if let (Some(error), Some(account)) = (unreadable, account) {
+            tracing::warn!(%error, user = %account.user.id, "a user has no password that could be verified");
+        }
+        Ok(verified)
     }
 
     /// A new password that follows the policy, or what it must do to.

@@ -43,6 +43,7 @@ pub struct Postgres {
     port: u16,
     authority: Option<PathBuf>,
     databases: AtomicU32,
+    template: OnceLock<String>,
 }
 
 impl Postgres {
@@ -72,7 +73,8 @@ impl Postgres {
             made.authority
         });
         let databases = AtomicU32::new(0);
-        let mut postgres = Postgres { keeper, options, port: 0, authority, databases };
+        let template = OnceLock::new();
+        let mut postgres = Postgres { keeper, options, port: 0, authority, databases, template };
         for _ in 0..port::TRIES {
             postgres.port = port::free();
             match postgres.run() {
@@ -123,9 +125,24 @@ impl Postgres {
 
     /// Makes an empty database and returns its URL: each test has one of its own.
     pub fn create_database(&self) -> String {
+        self.url_of(&self.create_database_like("template0"))
+    }
+
+    /// Makes a copy of a database that `prepare` is given the URL of, once in the life of the
+    /// instance, to set up. Nobody may be connected to that one when it returns. Returns the URL.
+    pub fn copy_database(&self, prepare: impl FnOnce(&str)) -> String {
+        let template = self.template.get_or_init(|| {
+            let name = self.create_database_like("template0");
+            prepare(&self.url_of(&name));
+            name
+        });
+        self.url_of(&self.create_database_like(template))
+    }
+
+    fn create_database_like(&self, template: &str) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
-        self.url_of(&name)
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        name
     }
 
     /// Runs SQL; returns the rows, a line each, columns parted by `|`.

@@ -84,6 +84,24 @@ fn the_shared_instance_is_one_and_gives_each_test_a_database() {
 }
 
 #[test]
+fn a_copy_has_what_was_set_up_once_and_nothing_of_other_copies() {
+    let postgres = Postgres::start(PostgresOptions::default());
+    let name = |url: &str| url.rsplit('/').next().expect("a name").to_owned();
+    let mut prepared = 0;
+    let [first, second] = [(); 2].map(|()| {
+        let url = postgres.copy_database(|url| {
+            prepared += 1;
+            postgres.psql(&name(url), "CREATE TABLE kept AS SELECT 7 AS value");
+        });
+        name(&url)
+    });
+    postgres.psql(&first, "INSERT INTO kept VALUES (8)");
+    assert_eq!(postgres.psql(&first, "SELECT sum(value) FROM kept"), "15");
+    assert_eq!(postgres.psql(&second, "SELECT sum(value) FROM kept"), "7");
+    assert_eq!(prepared, 1);
+}
+
+#[test]
 fn with_a_password_nobody_gets_in_without() {
     let password = Some("a-password".to_owned());
     let postgres = Postgres::start(PostgresOptions { password, ..Default::default() });

@@ -25,6 +25,8 @@ pub(super) struct Connection {
     /// When the call was sent that waits longest since the last answer, in milliseconds from
     /// `begun` and one more; 0 if nothing was sent since.
     unanswered: Arc<AtomicU64>,
+    /// When [`Connection::is_due`] last said so, in milliseconds from `begun` and one more.
+    checked: Arc<AtomicU64>,
 }
 
 impl Connection {
@@ -37,7 +39,8 @@ impl Connection {
         let client = endpoint.client()?;
         let opening = Self::opened(&client, &config);
         let driver = tokio::time::timeout(timeout, opening).await.map_err(|_| late())??;
-        Ok(Self { driver, begun: Instant::now(), unanswered: Arc::default() })
+        let (unanswered, checked) = (Arc::default(), Arc::new(AtomicU64::new(1)));
+        Ok(Self { driver, begun: Instant::now(), unanswered, checked })
     }
 
     async fn opened(
@@ -78,7 +81,19 @@ impl Connection {
     /// Whether something was sent so long ago and nothing at all was answered since.
     pub(super) fn is_silent_for(&self, time: Duration) -> bool {
         let unanswered = self.unanswered.load(Ordering::Relaxed);
-        unanswered != 0 && Duration::from_millis(self.milliseconds() - unanswered) >= time
+        unanswered != 0 && {
+            Duration::from_millis(self.milliseconds().saturating_sub(unanswered)) >= time
+        }
+    }
+
+    /// Whether something that is to be done every so often is due. Says so to one caller.
+    pub(super) fn is_due(&self, every: Duration) -> bool {
+        let (now, checked) = (self.milliseconds(), self.checked.load(Ordering::Relaxed));
+        Duration::from_millis(now.saturating_sub(checked)) >= every
+            && self
+                .checked
+                .compare_exchange(checked, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     fn milliseconds(&self) -> u64 {

@@ -209,3 +209,27 @@ fn kind(answer: &Value) -> Kind {
         _ => Kind::Standalone,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_and_valkey_say_what_they_are() {
+        let said = |text: &str| kind(&Value::BulkString(text.into()));
+        assert_eq!(
+            said("# Server\r\nredis_version:6.0.16\r\nredis_mode:standalone\r\n"),
+            Kind::Standalone
+        );
+        assert_eq!(
+            said("# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\n"),
+            Kind::Cluster
+        );
+        assert_eq!(said("redis_version:7.0.15\r\nredis_mode:sentinel\r\n"), Kind::Sentinel);
+        let valkey = "# Server\r\nserver_name:valkey\r\nvalkey_version:9.0.0\r\nserver_mode:";
+        assert_eq!(said(&format!("{valkey}cluster\r\n")), Kind::Cluster);
+        assert_eq!(said(&format!("{valkey}sentinel\r\n")), Kind::Sentinel);
+        assert_eq!(said(&format!("{valkey}standalone\r\n")), Kind::Standalone);
+        assert_eq!(kind(&Value::Nil), Kind::Standalone);
+    }
+}

@@ -18,6 +18,10 @@ use super::endpoint::Endpoint;
 use super::sentinel;
 use super::shared::Shared;
 
+/// How long a master is taken for one. A replica that was one refuses writes, which is noticed at
+/// once, but answers reads from a past that goes on getting older.
+const ROLE_LASTS: Duration = Duration::from_secs(1);
+
 /// Where a node is.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
@@ -50,12 +54,18 @@ impl Node {
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let (number, (_, connection)) = self.connection(deadline).await?;
-        let answer = connection.ask(command, is_guest, deadline).await;
+        let answer = if !matches!(self.place, Place::Here(_)) && connection.is_due(ROLE_LASTS) {
+            // Both are under way at once, so it costs no time.
+            let asking = connection.ask(command, is_guest, deadline);
+            let (answer, role) = tokio::join!(asking, check_role(&connection, deadline));
+            // What a replica answered may be of the past.
+            role.and(answer)
+        } else {
+            connection.ask(command, is_guest, deadline).await
+        };
         if let Err(failure) = &answer {
             let is_spent = match failure.means() {
                 Means::Lost => true,
-                // Late alone may mean that the caller came with little time.
-                Means::Late => connection.is_silent_for(self.timeout / 2),
                 Means::Elsewhere => !matches!(self.place, Place::Here(_)),
                 _ => false,
             };
@@ -82,7 +92,8 @@ impl Node {
             let (number, there) = timeout_at(deadline, getting)
                 .await
                 .map_err(|_| Failure::new(Means::Down, "no connection in time"))??;
-            // Callers that went away before their time saw nothing of a peer that is gone.
+            // Late alone may mean that the caller came with little time, and callers that went away
+            // before theirs saw nothing of a peer that is gone: so the connection is asked.
             if !there.1.is_silent_for(self.timeout) {
                 return Ok((number, there));
             }
@@ -120,9 +131,15 @@ async fn master(endpoint: Endpoint, timeout: Duration) -> Result<(Endpoint, Conn
     let deadline = Instant::now() + timeout;
     let connection = Connection::open(&endpoint, timeout).await?;
     connection.ask(&redis::cmd("PING"), false, deadline).await?;
+    check_role(&connection, deadline).await?;
+    Ok((endpoint, connection))
+}
+
+/// Fails if the server is not a master.
+async fn check_role(connection: &Connection, deadline: Instant) -> Result<(), Failure> {
     let role = match connection.ask(&redis::cmd("ROLE"), false, deadline).await {
         Ok(Value::Array(words)) => words.into_iter().next(),
-        // A server that keeps its role to itself shows it soon enough.
+        // A server that keeps its role to itself shows it when it refuses a write.
         Err(failure) if failure.means() == Means::Refused => None,
         Err(failure) => return Err(failure),
         Ok(_) => None,
@@ -131,7 +148,7 @@ async fn master(endpoint: Endpoint, timeout: Duration) -> Result<(Endpoint, Conn
         Some(Value::BulkString(role)) if role != b"master" => {
             Err(Failure::new(Means::Elsewhere, "the server is not the master"))
         }
-        _ => Ok((endpoint, connection)),
+        _ => Ok(()),
     }
 }
 

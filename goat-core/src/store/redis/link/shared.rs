@@ -139,3 +139,88 @@ fn pause(failures: u32) -> Duration {
     let share = secret::random::<u64>() % 256;
     pause.mul_f64(0.75) + pause.mul_f64(0.25).mul_f64(share as f64 / 255.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Barrier;
+    use tokio::task::JoinSet;
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    fn down() -> Failure {
+        Failure::new(Means::Lost, "down")
+    }
+
+    /// Counts how often it makes a thing, and fails as long as it is told to.
+    #[derive(Default)]
+    struct Maker {
+        times: AtomicU32,
+    }
+
+    impl Maker {
+        fn make(
+            self: &Arc<Self>,
+            fails: bool,
+        ) -> impl Future<Output = Result<u32, Failure>> + use<> {
+            let maker = Arc::clone(self);
+            async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let times = maker.times.fetch_add(1, Ordering::Relaxed) + 1;
+                if fails { Err(down()) } else { Ok(times) }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_makes_one_thing_and_shares_it() {
+        let (shared, maker) = (Arc::new(Shared::default()), Arc::new(Maker::default()));
+        let (mut crowd, start) = (JoinSet::new(), Arc::new(Barrier::new(100)));
+        for _ in 0..100 {
+            let (shared, maker, start) =
+                (Arc::clone(&shared), Arc::clone(&maker), Arc::clone(&start));
+            crowd.spawn(async move {
+                start.wait().await;
+                shared.get(|| maker.make(false)).await.expect("made")
+            });
+        }
+        assert!(crowd.join_all().await.into_iter().all(|made| made == (1, 1)));
+        shared.give_up(1);
+        shared.give_up(1);
+        assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (2, 2));
+        // Whoever is late to give up the first does not give up the second.
+        shared.give_up(1);
+        assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_again_and_again_while_it_cannot_be_made() {
+        let (shared, maker) = (Arc::new(Shared::<u32>::default()), Arc::new(Maker::default()));
+        // A minute of callers, one each millisecond.
+        for _ in 0..60_000 {
+            let begun = Instant::now();
+            let failure = shared.get(|| maker.make(true)).await.expect_err("it fails");
+            assert_eq!(failure.means(), Means::Down);
+            assert!(begun.elapsed() <= Duration::from_millis(11), "it waits for nothing");
+            advance(Duration::from_millis(1)).await;
+        }
+        let times = maker.times.load(Ordering::Relaxed);
+        assert!((60..=90).contains(&times), "{times} times in a minute");
+        // And soon after it can be made again, it is.
+        let begun = Instant::now();
+        while shared.get(|| maker.make(false)).await.is_err() {
+            advance(Duration::from_millis(1)).await;
+        }
+        assert!(begun.elapsed() <= LONGEST_PAUSE + Duration::from_millis(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_making_goes_on_when_its_first_caller_goes_away() {
+        let (shared, maker) = (Arc::new(Shared::default()), Arc::new(Maker::default()));
+        let hasty = timeout(Duration::from_millis(1), shared.get(|| maker.make(false))).await;
+        assert!(hasty.is_err());
+        assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (1, 1));
+    }
+}

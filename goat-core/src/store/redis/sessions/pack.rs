@@ -164,10 +164,29 @@ mod tests {
             prop_assert_eq!(unpack(packed.user, packed.id, &bytes), Some(packed));
         }
 
+        /// Whatever is read is all that was there: packed again, it is the same.
         #[test]
-        fn bytes_of_somebody_else_are_no_session(bytes: Vec<u8>) {
+        fn nothing_is_read_into_bytes_or_left_out(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..160),
+            key in 0_u8..8,
+            address in prop::sample::select(vec![0_u8, 4, 16, 5]),
+        ) {
+            if let Some(first) = bytes.first_mut() {
+                *first = VERSION;
+            }
+            if let Some(length) = bytes.get_mut(83) {
+                *length = key;
+            }
+            if let Some(length) = bytes.get_mut(84 + usize::from(key)) {
+                *length = address;
+            }
+            // Texts that are none are refused; here they are.
+            bytes.iter_mut().skip(84).for_each(|byte| *byte &= 0x7f);
             let (user, id) = (id(UserId::generate), id(SessionId::generate));
-            if let Some(session) = unpack(user, id, &bytes) {
+            let read = unpack(user, id, &bytes);
+            let is_whole = bytes.len() > 84 + usize::from(key) + usize::from(address);
+            prop_assert_eq!(read.is_some(), is_whole && address != 5);
+            if let Some(session) = read {
                 prop_assert_eq!(pack(&session), Some(bytes));
             }
         }

@@ -86,6 +86,11 @@ impl Manner {
         Ok(Link::within(begin(pool, &self.step).await?, self.is_named))
     }
 
+    /// Whether a connection keeps prepared statements, by name.
+    pub(super) fn is_named(&self) -> bool {
+        self.is_named
+    }
+
     /// What to bind where a text says [`now`]: nothing where the database's clock counts.
     pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
         self.by_the_callers_clock.then(|| now.as_millis())

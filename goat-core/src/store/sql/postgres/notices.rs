@@ -1,17 +1,20 @@
 //! Notices by `LISTEN` and `NOTIFY`.
 //!
-//! A node listens over a connection of its own, which must lead to PostgreSQL itself: behind a pooler
-//! that gives each transaction another connection nothing arrives, and the node is deaf. It tells
-//! over the pool of connections, each notice in a transaction of its own, so that notices arrive in
-//! the order in which they were sent.
+//! A node listens over a connection of its own, which must lead to PostgreSQL itself: by way of a
+//! pooler that gives each transaction another connection it does not even try, and is deaf. It tells
+//! over another of its own, so that no crowd before the pool of connections makes it deaf, which
+//! would make the crowd larger. Each notice is a transaction of its own, and one is told after
+//! another, so that they arrive in that order.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgListener, PgPoolOptions};
-use sqlx::{Pool, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Executor, PgConnection, Postgres, Row as _};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::error::StoreError;
 use crate::notice::{Broadcast, Notices, Subscription, Transport};
@@ -23,22 +26,91 @@ use super::dialect::at;
 /// On which all nodes of a database meet.
 const CHANNEL: &str = "goat_notices";
 
+/// How long the server may take to name its process while another connection is in a transaction.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl PostgresDatabase {
     /// Notices to every node that uses this database, by `LISTEN` and `NOTIFY`: for several nodes
     /// without Redis. `staleness` is that of the nodes' caches,
     /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     ///
-    /// The connection that listens is not of the pool, and goes where the pool's go: not by a pooler
-    /// in transaction mode. Behind one nothing is heard, so that nothing is cached: right, and slow.
-    /// A warning in the log says so.
+    /// Takes two connections beside the pool's, one that listens and one that tells. They go where
+    /// the pool's go, which must not be by a pooler in transaction mode: behind one nothing is heard,
+    /// so that nothing is cached. That is right, and slow; a warning in the log says so.
     #[must_use]
     pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
-        Broadcast::new(Arc::new(ListenNotify { pool: self.pools.write.clone() }), staleness)
+        let transport = ListenNotify {
+            connect: (*self.pools.write.connect_options()).clone(),
+            is_named: self.pools.manner.is_named(),
+            teller: Mutex::default(),
+        };
+        Broadcast::new(Arc::new(transport), staleness)
     }
 }
 
 struct ListenNotify {
-    pool: Pool<Postgres>,
+    connect: PgConnectOptions,
+    /// Whether the statement is prepared once a connection.
+    is_named: bool,
+    teller: Mutex<Option<PgConnection>>,
+}
+
+impl ListenNotify {
+    /// The connection that tells. It is taken, so that one that failed, or whose caller went away
+    /// meanwhile, is not used again.
+    async fn take(&self, teller: &mut Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
+        match teller.take() {
+            Some(connection) => Ok(connection),
+            None => self.connect.connect().await,
+        }
+    }
+
+    /// Whether a pooler gives the connection that is to listen to others between its transactions.
+    ///
+    /// To listen there would do harm: what is told would turn up among the answers to somebody else.
+    /// So it is found out before: while another connection of this node is within a transaction,
+    /// such a pooler has either lent it what was this one's, or must lend this one something else.
+    async fn is_shared(&self, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
+        let mut teller = self.teller.lock().await;
+        let mut other = self.take(&mut teller).await?;
+        let mut is_shared = false;
+        for _ in 0..3 {
+            let before = backend(&mut *listener).await?;
+            sqlx::raw_sql("BEGIN").execute(&mut other).await?;
+            let others = backend(&mut other).await?;
+            // A pooler that has no other to lend lets this one wait for the transaction's end.
+            let after = timeout(PATIENCE, backend(&mut *listener)).await.ok().transpose()?;
+            sqlx::raw_sql("COMMIT").execute(&mut other).await?;
+            is_shared |= others == before || after != Some(before);
+            if is_shared {
+                break;
+            }
+        }
+        *teller = Some(other);
+        Ok(is_shared)
+    }
+
+    /// Tells, over a connection that is not to be used again if this fails.
+    async fn notify(&self, connection: &mut PgConnection, text: &str) -> Result<(), sqlx::Error> {
+        // Without a name, preparing it and running it are two steps, which a pooler keeps together
+        // within a transaction only.
+        if !self.is_named {
+            sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+        }
+        let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(text);
+        notify.persistent(self.is_named).execute(&mut *connection).await?;
+        if !self.is_named {
+            sqlx::raw_sql("COMMIT").execute(connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The process of the server at the end of a connection.
+async fn backend<'c>(
+    connection: impl Executor<'c, Database = Postgres>,
+) -> Result<i32, sqlx::Error> {
+    sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }
 
 impl fmt::Debug for ListenNotify {
@@ -50,12 +122,11 @@ impl fmt::Debug for ListenNotify {
 #[async_trait]
 impl Transport for ListenNotify {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(text)
-            .execute(&self.pool)
-            .await
-            .map_err(|error| at("notices.publish")(Failure::from(error)))?;
+        let at = |error: sqlx::Error| at("notices.publish")(Failure::from(error));
+        let mut teller = self.teller.lock().await;
+        let mut connection = self.take(&mut teller).await.map_err(at)?;
+        self.notify(&mut connection, text).await.map_err(at)?;
+        *teller = Some(connection);
         Ok(())
     }
 
@@ -68,10 +139,14 @@ impl Transport for ListenNotify {
             .max_lifetime(None)
             .idle_timeout(None)
             .test_before_acquire(false)
-            .connect_lazy_with((*self.pool.connect_options()).clone());
+            .connect_lazy_with(self.connect.clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(at)?;
         // A connection that is lost is a gap, and is to be told, not mended in silence.
         listener.eager_reconnect(false);
+        if self.is_shared(&mut listener).await.map_err(at)? {
+            return Err(StoreError::unavailable("notices.listen")
+                .with_source("a pooler gives the connection to others between transactions"));
+        }
         listener.listen(CHANNEL).await.map_err(at)?;
         Ok(Box::new(Listening(listener)))
     }

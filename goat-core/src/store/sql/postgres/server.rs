@@ -27,15 +27,20 @@ impl PostgresDatabase {
             Ok::<i32, Failure>(row.try_get("n")?)
         };
         let number = asked.await.map_err(refused)?;
-        // From 10 on, the last four digits are the minor version.
-        let version = format!("{}.{}", number / 10_000, number % 10_000);
-        if number < OLDEST {
-            return Err(Error::configuration(format!(
-                "the server is PostgreSQL {version}, and goat needs 12 or later"
-            )));
-        }
-        Ok(version)
+        judge(number)
     }
+}
+
+/// The version that a number stands for, if it is new enough.
+fn judge(number: i32) -> Result<String> {
+    // From 10 on, the last four digits are the minor version.
+    let version = format!("{}.{}", number / 10_000, number % 10_000);
+    if number < OLDEST {
+        return Err(Error::configuration(format!(
+            "the server is PostgreSQL {version}, and goat needs 12 or later"
+        )));
+    }
+    Ok(version)
 }
 
 /// What a start cannot get past is told from what may pass. While it runs, either is unavailable:
@@ -51,4 +56,18 @@ fn refused(failure: Failure) -> Error {
             .with_source(failure.into_cause());
     }
     at("version")(failure).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused() {
+        assert_eq!(judge(120_000).expect("it is new enough"), "12.0");
+        assert_eq!(judge(150_018).expect("it is new enough"), "15.18");
+        let error = judge(110_022).expect_err("it is too old");
+        assert_eq!(error.kind(), crate::ErrorKind::Configuration);
+        assert!(error.to_string().contains("PostgreSQL 11.22"), "{error}");
+    }
 }

@@ -184,7 +184,7 @@ async fn several_may_open_migrate_and_write_one_file_at_once() {
     let (_folder, path) = file();
     let account = account(&role());
     let id = account.user.id;
-    let steps = race(4, |_| {
+    let steps = race(10, |_| {
         let (path, account) = (path.clone(), account.clone());
         async move {
             let database = open(&path).await;
@@ -207,7 +207,7 @@ async fn several_may_open_migrate_and_write_one_file_at_once() {
     assert_eq!(steps.iter().sum::<usize>(), MIGRATIONS.len());
     let users = open(&path).await.users();
     let found = users.by_id(id).await.expect("the store answers").expect("the user");
-    assert_eq!(found.epoch.number, 20);
+    assert_eq!(found.epoch.number, 50);
 }
 
 /// O1.

@@ -1,0 +1,201 @@
+//! What limits and sessions take in Redis: bytes and time, the packed log against a sorted set.
+//!
+//! Starts a Redis of its own, fills it by way of the stores, and prints tables. Asserts what the
+//! packed log promises: less than the 119 bytes a request of a sorted set in the usual form.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::session::{RefreshToken, Session, SessionStore};
+use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::{Clock, Quota, SessionId, SystemClock, TokenId, UserId};
+use goat_engines::Redis;
+use tokio::task::JoinSet;
+
+/// How many calls are under way at once.
+const AT_ONCE: usize = 64;
+
+/// The usual form of an exact log: one member of a sorted set for each request.
+const SORTED_SET: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local window, limit = tonumber(ARGV[1]) * 1000, tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - window))
+local count = redis.call('ZCARD', KEYS[1])
+if count >= limit then return 0 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', now), string.format('%.0f', now) .. ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+";
+
+fn info(redis: &Redis, section: &str, field: &str) -> String {
+    let text = redis.cli(&["INFO", section]);
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    line.unwrap_or_default().trim_start_matches(':').trim().to_owned()
+}
+
+fn used(redis: &Redis) -> u64 {
+    info(redis, "memory", "used_memory").parse().expect("a number")
+}
+
+/// Microseconds of the server for one script, since the last reset.
+fn microseconds(redis: &Redis) -> f64 {
+    let line = info(redis, "commandstats", "cmdstat_evalsha");
+    let field = line.split(',').find_map(|field| field.strip_prefix("usec_per_call="));
+    field.expect("scripts were called").parse().expect("a number")
+}
+
+fn key(number: usize) -> LimitKey {
+    LimitKey::text("measured", &number.to_string())
+}
+
+async fn spend(limits: Arc<dyn LimitStore>, key: LimitKey, quota: Quota) {
+    // Full logs are not asked for again, so nothing here is refused.
+    let Spending::Pending(spending) = limits.spend(key, quota, Duration::ZERO) else {
+        panic!("refused")
+    };
+    assert_eq!(spending.await.expect("it answers").retry_after, None);
+}
+
+async fn each<F>(count: usize, call: impl Fn(usize) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut set = JoinSet::new();
+    for number in 0..count {
+        if set.len() == AT_ONCE {
+            set.join_next().await.expect("some").expect("no panic");
+        }
+        set.spawn(call(number));
+    }
+    set.join_all().await;
+}
+
+struct Row {
+    bytes: f64,
+    server: f64,
+    per_second: f64,
+}
+
+/// Fills so many keys with so many requests each; what it took.
+async fn measured<F>(redis: &Redis, keys: usize, requests: usize, call: impl Fn(usize) -> F) -> Row
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    assert_eq!(redis.cli(&["FLUSHALL"]), "OK");
+    assert_eq!(redis.cli(&["CONFIG", "RESETSTAT"]), "OK");
+    let (before, begun) = (used(redis), Instant::now());
+    each(keys * requests, |number| call(number % keys)).await;
+    let took = begun.elapsed();
+    let all = (keys * requests) as f64;
+    Row {
+        bytes: (used(redis) - before) as f64 / all,
+        server: microseconds(redis),
+        per_second: all / took.as_secs_f64(),
+    }
+}
+
+async fn logs(redis: &Redis, url: &str) {
+    let limits = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").limits();
+    let client = redis::Client::open(url).expect("a URL");
+    let connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let script = redis::Script::new(SORTED_SET);
+    println!(
+        "requests  window   packed: B/request  µs  calls/s   sorted set: B/request  µs  calls/s"
+    );
+    for (keys, requests, window) in [
+        (4_000, 1, 60),
+        (4_000, 10, 60),
+        (4_000, 60, 60),
+        (1_000, 300, 60),
+        (1_000, 300, 3_600),
+        (20, 10_000, 3_600),
+        (2, 100_000, 86_400),
+    ] {
+        let quota = Quota::new(requests as u32, Duration::from_secs(window));
+        let packed = measured(redis, keys, requests, |number| {
+            spend(Arc::clone(&limits), key(number), quota)
+        })
+        .await;
+        let sorted = measured(redis, keys, requests, |number| {
+            let (mut connection, script) = (connection.clone(), script.clone());
+            async move {
+                let unique = format!(
+                    "-{:06x}",
+                    SessionId::generate(SystemClock::start().now()).as_u128() & 0xff_ffff
+                );
+                let mut call = script.key(format!("goat:{{{:022}}}:{requests}/{window}", number));
+                let call = call.arg(window * 1000).arg(requests).arg(unique);
+                let admitted: u32 = call.invoke_async(&mut connection).await.expect("it answers");
+                assert_eq!(admitted, 1);
+            }
+        })
+        .await;
+        println!(
+            "{requests:>8} {window:>6} s {:>19.1} {:>4.1} {:>8.0} {:>23.1} {:>4.1} {:>8.0}",
+            packed.bytes,
+            packed.server,
+            packed.per_second,
+            sorted.bytes,
+            sorted.server,
+            sorted.per_second,
+        );
+        assert!(requests < 10 || packed.bytes < 119.0, "{} bytes a request", packed.bytes);
+        assert!(packed.bytes < sorted.bytes, "the sorted set is smaller");
+    }
+}
+
+fn session(user: UserId) -> Session {
+    let now = SystemClock::start().now();
+    let current = RefreshToken {
+        id: TokenId::generate(now),
+        issued_at: now.floor_to_second(),
+        expires_at: now + Duration::from_secs(14 * 86_400),
+        key: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
+    };
+    Session {
+        id: SessionId::generate(now),
+        user,
+        epoch: 0,
+        device: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36".to_owned(),
+        address: Some("2001:db8::1".parse().expect("an address")),
+        created_at: now,
+        last_used_at: now,
+        idle_at: current.expires_at,
+        ends_at: now + Duration::from_secs(90 * 86_400),
+        current,
+        previous: None,
+    }
+}
+
+async fn sessions(redis: &Redis, url: &str) {
+    const USERS: usize = 5_000;
+    let store = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").sessions();
+    println!("sessions a user   B/session   µs/sign-in   sign-ins/s");
+    for each_has in [1, 3, 10] {
+        let now = SystemClock::start().now();
+        let users: Vec<UserId> = (0..USERS).map(|_| UserId::generate(now)).collect();
+        let row = measured(redis, USERS, each_has, |number| {
+            let (store, session): (Arc<dyn SessionStore>, _) =
+                (Arc::clone(&store), session(users[number]));
+            async move {
+                store.create(&session, 100).await.expect("it answers");
+            }
+        })
+        .await;
+        println!(
+            "{each_has:>15} {:>11.0} {:>12.1} {:>12.0}",
+            row.bytes, row.server, row.per_second
+        );
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let redis = Redis::start(goat_engines::RedisOptions::default());
+    let url = redis.url();
+    logs(&redis, &url).await;
+    println!();
+    sessions(&redis, &url).await;
+}

@@ -1,0 +1,157 @@
+//! An API of reports on as many machines as it takes: users and roles in PostgreSQL, sessions,
+//! limits and a shared cache in Redis, and notices through Redis that tell every node at once what
+//! one of them has changed. Whoever signs in at one is let in by all; whoever signs out at one is
+//! refused by all; a limit is counted together.
+//!
+//! All nodes are given the same:
+//!
+//! ```text
+//! export DATABASE_URL=postgres://app@localhost/app REDIS_URL=redis://localhost
+//! export TOKEN_KEY="$(openssl genpkey -algorithm ed25519)" PASSWORD_PEPPER="$(openssl rand -hex 32)"
+//! cargo run -p examples --bin many_nodes -- 127.0.0.1:3001 &
+//! cargo run -p examples --bin many_nodes -- 127.0.0.1:3002 &
+//! form='{"email": "ann@example.org", "password": "a long walk on a short pier"}'
+//! curl -s localhost:3001/signup -H 'content-type: application/json' -d "$form"
+//! curl -s localhost:3001/login -H 'content-type: application/json' -d "$form"
+//! curl -s localhost:3002/reports -H "authorization: Bearer <the access token>"
+//! ```
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Json, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use axum::{Router, serve};
+use goat_core::auth::{Login, SignUp};
+use goat_core::event::NoObserver;
+use goat_core::password::{Argon2Settings, Argon2id, Peppers};
+use goat_core::session::OtherSessions;
+use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
+use goat_core::token::TokenKeys;
+use goat_core::{
+    Clock, Email, Goat, Permission, Quota, RoleSet, Secret, Settings, Stores, SystemClock,
+};
+use goat_tower::{GoatExt as _, Origin, Principal, Problem};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const REPORTS: Permission = Permission::new("report:read");
+
+/// How long one call to PostgreSQL or Redis may take.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a node goes on with what it knows of a session, should a notice be lost. A node that
+/// hears no notices at all asks Redis and PostgreSQL each time.
+const STALENESS: Duration = Duration::from_secs(10);
+
+async fn goat() -> Result<Goat, Box<dyn Error>> {
+    let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} must be set"));
+    let database = PostgresDatabase::open(&PostgresOptions::new(variable("DATABASE_URL")?))?;
+    // Nodes that start at once wait for one another here.
+    database.migrate(MigrateOptions::default()).await?;
+    let redis = RedisDatabase::open(&RedisOptions::new(variable("REDIS_URL")?))?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let stores = Stores {
+        sessions: redis.sessions(),
+        notices: redis.notices(STALENESS),
+        ..database.stores(redis.limits())
+    };
+    let stores = stores.watched(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));
+    let (stores, _) = stores.cached(redis.shelf(), STALENESS, Arc::clone(&clock));
+
+    // What one node signs, all verify; what one hashes, all verify.
+    let keys = TokenKeys::eddsa(&[variable("TOKEN_KEY")?.into()])?;
+    let peppers = Peppers::new([Secret::new(variable("PASSWORD_PEPPER")?.into_bytes())])?;
+    let roles = RoleSet::new([("reader", vec!["report:read"]), ("editor", vec!["full_access"])])?;
+    let goat = Goat::builder(stores, keys)
+        .hasher(Arc::new(Argon2id::new(Argon2Settings::default(), peppers)))
+        .roles(roles)
+        .settings(Settings { cache_staleness: STALENESS, ..Settings::default() })
+        .clock(clock)
+        .build()?;
+    // Fails now, and not at somebody's sign-in, if the pepper is not the one of the others.
+    goat.prepare().await?;
+    Ok(goat)
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    email: String,
+    password: String,
+}
+
+async fn sign_up(
+    State(goat): State<Goat>,
+    origin: Origin,
+    Json(form): Json<Credentials>,
+) -> Result<StatusCode, Problem> {
+    let email = Email::parse(&form.email)?;
+    let request = SignUp { email, password: form.password.into(), origin: origin.into() };
+    goat.sign_up(request).await?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn sign_in(
+    State(goat): State<Goat>,
+    origin: Origin,
+    Json(form): Json<Credentials>,
+) -> Result<Json<Value>, Problem> {
+    let (email, password) = (form.email.into(), form.password.into());
+    let tokens = goat.login(Login { email, password, origin: origin.into() }).await?.value.tokens;
+    Ok(Json(json!({ "access_token": tokens.access_token.expose() })))
+}
+
+async fn sign_out(
+    State(goat): State<Goat>,
+    origin: Origin,
+    me: Principal,
+) -> Result<StatusCode, Problem> {
+    goat.logout(&me, &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends every session of the user, on all devices and at all nodes.
+async fn sign_out_everywhere(
+    State(goat): State<Goat>,
+    me: Principal,
+) -> Result<StatusCode, Problem> {
+    goat.sessions().revoke_all(&me, OtherSessions::EndCurrentToo).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn reports(me: Principal) -> Json<Value> {
+    Json(json!({ "reports": ["january", "february"], "for": me.user() }))
+}
+
+fn app(goat: &Goat) -> Router {
+    Router::new()
+        .route("/logout", post(sign_out))
+        .route("/sessions", delete(sign_out_everywhere))
+        .route("/reports", get(reports).route_layer(goat.require(REPORTS)))
+        .route(
+            "/exports",
+            // Five a minute of each user, wherever the load balancer sends them.
+            post(reports).route_layer(goat.limit(Quota::per_minute(5)).named("exports").by_user()),
+        )
+        .layer(goat.authenticate())
+        .route("/signup", post(sign_up))
+        .route("/login", post(sign_in))
+        .layer(goat.limit(Quota::per_minute(300)).by_address())
+        .with_state(goat.clone())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
+    let goat = goat().await?;
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // Behind a load balancer, which nodes have before them, it is the client of them all: add
+    // goat_tower::address::ClientAddressLayer as the last layer, and say whom to trust.
+    Ok(serve(listener, app(&goat).into_make_service_with_connect_info::<SocketAddr>()).await?)
+}

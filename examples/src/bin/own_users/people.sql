@@ -1,0 +1,29 @@
+-- The application's table, as it was for years before goat came, and two of the people in it.
+-- Times are milliseconds since 1970-01-01T00:00:00Z.
+
+CREATE TABLE people (
+    person_id    INTEGER PRIMARY KEY AUTOINCREMENT,
+    mail         TEXT    NOT NULL UNIQUE,
+    full_name    TEXT    NOT NULL DEFAULT '',
+    -- Argon2id, at the parameters of the application's own library. Both people below have the
+    -- password "a long walk on a short pier".
+    pass_hash    TEXT    NOT NULL,
+    -- What somebody is here. Who administers the library has a flag of their own.
+    position     TEXT    NOT NULL DEFAULT 'reader',
+    is_admin     INTEGER NOT NULL DEFAULT 0,
+    -- Whether the mail address was shown to be theirs.
+    confirmed    INTEGER NOT NULL DEFAULT 0,
+    blocked      INTEGER NOT NULL DEFAULT 0,
+    books_lent   INTEGER NOT NULL DEFAULT 0,
+    joined_at    INTEGER NOT NULL,
+    changed_at   INTEGER NOT NULL,
+    last_seen_at INTEGER
+);
+
+INSERT INTO people
+    (mail, full_name, is_admin, confirmed, books_lent, joined_at, changed_at, pass_hash)
+VALUES
+    ('Grace@Example.org', 'Grace Hopper', 1, 1, 0, 1514764800000, 1514764800000,
+     '$argon2id$v=19$m=65536,t=3,p=4$uUVJbpgtVELs2+IuHcE6Sw$I3JBjZHShwC4McCS85JsLygvcJRCF5cpzxxOxXjJWBo'),
+    ('ann@bücher.example', 'Ann O''Hara', 0, 1, 3, 1577836800000, 1577836800000,
+     '$argon2id$v=19$m=65536,t=3,p=4$DWaGKjdklhRueZ0DuF3v4A$RsZ+ipjMFdt80SBVH7oGKZ1iOam+18GhfXyRzIWfaqw');

@@ -1,0 +1,235 @@
+//! The application's people as goat's users.
+//!
+//! Invariant: a write is one transaction that is alone from its beginning (`BEGIN IMMEDIATE`), so
+//! that what `decide` saw still holds at the commit. On a database with several writers, the rows
+//! that `decide` sees would be locked, and one more row that every write takes which changes who
+//! administers.
+
+use async_trait::async_trait;
+use goat_core::session::SessionEpoch;
+use goat_core::user::{
+    Account, ActorView, Change, Rehashed, Snapshot, UserPage, UserQuery, UserState, UserStore,
+    UserWrite, Written,
+};
+use goat_core::{Email, ErrorKind, Role, SessionId, Status, StoreError, Timestamp, User, UserId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
+
+use super::list;
+
+/// The role that the application's flag stands for.
+pub(crate) const ADMIN: &str = "admin";
+
+/// People, by the view `goat_people` and the table behind it.
+#[derive(Debug)]
+pub(crate) struct People {
+    pool: SqlitePool,
+}
+
+impl People {
+    pub(crate) fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    async fn carry_out(&self, write: &UserWrite<'_>) -> sqlx::Result<Written> {
+        // A transaction that is dropped before its commit did nothing.
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let actor = match write.actor {
+            Some(id) => find(&mut transaction, id).await?,
+            None => None,
+        };
+        let others = "SELECT EXISTS (SELECT 1 FROM goat_people \
+                      WHERE role = $1 AND status = 'active' AND id <> $2)";
+        let snapshot = Snapshot {
+            // What roles may do is not kept here: none leaves that to goat's table of roles.
+            actor: actor.map(|account| ActorView { state: state(account), permissions: None }),
+            target: find(&mut transaction, write.target).await?,
+            others_administer: sqlx::query_scalar(others)
+                .bind(write.top_role.as_str())
+                .bind(write.target.to_string())
+                .fetch_one(&mut *transaction)
+                .await?,
+        };
+        let written = match ((write.decide)(&snapshot), snapshot.target) {
+            (Err(kind), _) => return Ok(Written::Refused(kind)),
+            (Ok(Change::Nothing), Some(account)) => return Ok(Written::Unchanged(account)),
+            (Ok(Change::Nothing | Change::Delete), None) => {
+                return Ok(Written::Refused(ErrorKind::NotFound));
+            }
+            (Ok(Change::Put(mut after)), before) => {
+                after.revision = before.as_ref().map_or(0, |before| before.revision) + 1;
+                match save(&mut transaction, &after).await {
+                    // The id is the target's, and nobody else writes: it is the address.
+                    Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                        return Ok(Written::EmailTaken);
+                    }
+                    saved => saved?,
+                }
+                Written::Changed { before, after }
+            }
+            (Ok(Change::Delete), Some(before)) => {
+                let delete = "DELETE FROM people WHERE goat_id = $1";
+                let delete = sqlx::query(delete).bind(write.target.to_string());
+                delete.execute(&mut *transaction).await?;
+                Written::Deleted(before)
+            }
+        };
+        transaction.commit().await?;
+        Ok(written)
+    }
+}
+
+/// Writes what goat knows of a person and leaves the rest of the row alone. The columns that goat
+/// does not know begin with the schema's defaults.
+async fn save(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
+    const QUERY: &str = "INSERT INTO people \
+            (goat_id, mail, mail_canonical, pass_hash, position, is_admin, confirmed, blocked, \
+             joined_at, changed_at, last_seen_at, session_epoch, kept_session, revision) \
+        VALUES ($1, $2, $3, $4, coalesce($5, 'reader'), $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+        ON CONFLICT (goat_id) DO UPDATE SET \
+            mail = $2, mail_canonical = $3, pass_hash = $4, position = coalesce($5, position), \
+            is_admin = $6, confirmed = $7, blocked = $8, joined_at = $9, changed_at = $10, \
+            last_seen_at = $11, session_epoch = $12, kept_session = $13, revision = $14";
+    let Account { user, password_hash, epoch, revision } = account;
+    let is_admin = user.role.as_str() == ADMIN;
+    sqlx::query(QUERY)
+        .bind(user.id.to_string())
+        .bind(user.email.as_str())
+        .bind(user.email.canonical())
+        .bind(password_hash.expose().as_str())
+        .bind((!is_admin).then(|| user.role.as_str()))
+        .bind(is_admin)
+        .bind(user.status != Status::Inactive)
+        .bind(user.status == Status::Suspended)
+        .bind(user.created_at.as_millis())
+        .bind(user.updated_at.as_millis())
+        .bind(user.last_login_at.map(Timestamp::as_millis))
+        .bind(epoch.number.cast_signed())
+        .bind(epoch.kept.map(|session| session.to_string()))
+        .bind(revision.cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn find(connection: &mut SqliteConnection, id: UserId) -> sqlx::Result<Option<Account>> {
+    let query = sqlx::query("SELECT * FROM goat_people WHERE id = $1").bind(id.to_string());
+    query.fetch_optional(connection).await?.as_ref().map(account).transpose()
+}
+
+/// A row of the view as a user. What cannot be read is an error and never a default.
+pub(crate) fn user(row: &SqliteRow) -> sqlx::Result<User> {
+    let last_login_at = Timestamp::from_millis(row.try_get("last_login_at")?);
+    Ok(User {
+        id: parsed(row, "id", |text| UserId::parse(text).ok())?,
+        email: Email::from_stored(row.try_get("email")?, row.try_get("email_canonical")?),
+        role: parsed(row, "role", |text| Role::parse(text).ok())?,
+        status: parsed(row, "status", Status::parse)?,
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        updated_at: Timestamp::from_millis(row.try_get("updated_at")?),
+        last_login_at: (last_login_at != Timestamp::default()).then_some(last_login_at),
+    })
+}
+
+fn account(row: &SqliteRow) -> sqlx::Result<Account> {
+    let kept: Option<&str> = row.try_get("kept_session")?;
+    let kept = kept.map(|_| parsed(row, "kept_session", |text| SessionId::parse(text).ok()));
+    Ok(Account {
+        user: user(row)?,
+        password_hash: row.try_get::<String, _>("password_hash")?.into(),
+        epoch: SessionEpoch { number: row.try_get("session_epoch")?, kept: kept.transpose()? },
+        revision: row.try_get("revision")?,
+    })
+}
+
+fn state(account: Account) -> UserState {
+    let Account { user: User { role, status, .. }, epoch, revision, .. } = account;
+    UserState { role, status, epoch, roles_revision: None, revision }
+}
+
+fn parsed<T>(
+    row: &SqliteRow,
+    column: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> sqlx::Result<T> {
+    parse(row.try_get(column)?).ok_or_else(|| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: "goat cannot read it".into(),
+    })
+}
+
+/// A row that cannot be read will be no better at the next try; all else may be. SQLite's messages
+/// name tables and columns and quote no values, so that they may be logged.
+fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| {
+        let is_broken = matches!(error, sqlx::Error::ColumnDecode { .. });
+        let new = if is_broken { StoreError::broken } else { StoreError::unavailable };
+        new(operation).with_source(error)
+    }
+}
+
+#[async_trait]
+impl UserStore for People {
+    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
+        let query = "SELECT * FROM goat_people WHERE email_canonical = $1";
+        let row = sqlx::query(query).bind(canonical).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(account).transpose()).map_err(failed("people.by_email"))
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let found = async { find(&mut *self.pool.acquire().await?, id).await };
+        found.await.map_err(failed("people.by_id"))
+    }
+
+    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
+        Ok(self.by_id(id).await?.map(state))
+    }
+
+    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
+        list::page(&self.pool, query).await.map_err(failed("people.list"))
+    }
+
+    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+        self.carry_out(&write).await.map_err(failed("people.write"))
+    }
+
+    async fn signed_in(
+        &self,
+        id: UserId,
+        at: Timestamp,
+        rehashed: Option<Rehashed<'_>>,
+    ) -> Result<Option<User>, StoreError> {
+        // One statement and no transaction around it: it commits when it ends. It leaves the
+        // revision alone, since a sign-in changes nothing that anybody remembers of a person.
+        const QUERY: &str = "UPDATE people SET \
+            last_seen_at = max(coalesce(last_seen_at, 0), $2), \
+            pass_hash = CASE WHEN pass_hash = $3 THEN $4 ELSE pass_hash END \
+            WHERE goat_id = $1";
+        let noted = sqlx::query(QUERY)
+            .bind(id.to_string())
+            .bind(at.as_millis())
+            .bind(rehashed.map(|rehashed| rehashed.old))
+            .bind(rehashed.map(|rehashed| rehashed.new))
+            .execute(&self.pool);
+        noted.await.map_err(failed("people.signed_in"))?;
+        Ok(self.by_id(id).await?.map(|account| account.user))
+    }
+
+    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
+        let query =
+            "SELECT EXISTS (SELECT 1 FROM goat_people WHERE role = $1 AND status = 'active')";
+        let found = sqlx::query_scalar(query).bind(role.as_str()).fetch_one(&self.pool);
+        found.await.map_err(failed("people.anyone_active_in"))
+    }
+
+    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let query = "SELECT password_hash FROM goat_people LIMIT $1";
+        let hashes = sqlx::query_scalar(query).bind(limit).fetch_all(&self.pool);
+        hashes.await.map_err(failed("people.sample_hashes"))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let answered = sqlx::query("SELECT 1").execute(&self.pool);
+        answered.await.map(|_| ()).map_err(failed("people.ping"))
+    }
+}

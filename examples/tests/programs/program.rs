@@ -1,0 +1,120 @@
+//! An example that runs, and calls to it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything here may take before the test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running example. It is killed when it is dropped.
+pub(crate) struct Program {
+    child: Child,
+    address: String,
+    /// Where its database is, for as long as it runs, if that is nobody else's business.
+    folder: Option<TempDir>,
+}
+
+impl Program {
+    /// Starts one on a file of its own.
+    pub(crate) fn start(path: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut program = Self::run(Command::new(path).arg(folder.path().join("example.db")));
+        program.folder = Some(folder);
+        program
+    }
+
+    /// Runs a command; the address to listen on becomes its last argument.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let (child, line) = Self::spawn(command.stderr(Stdio::inherit()));
+        let address = line.trim().strip_prefix("listening on http://").expect("an address");
+        Self { address: address.to_owned(), child, folder: None }
+    }
+
+    /// Runs a command that must refuse to listen; answers what it said of the reason.
+    pub(crate) fn fail(command: &mut Command) -> String {
+        let (mut child, line) = Self::spawn(command.stderr(Stdio::piped()));
+        // One that has ended cannot be killed, and that is well.
+        let _ = child.kill();
+        let output = child.wait_with_output().expect("it has ended");
+        assert!(line.is_empty() && !output.status.success(), "it started: {line}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Starts a command and waits for its first line; there is none if it ended.
+    fn spawn(command: &mut Command) -> (Child, String) {
+        let command = command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the example starts");
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        out.read_line(&mut line).expect("a line");
+        (child, line)
+    }
+
+    /// Sends a request; answers the status, the head, and the body as JSON (`null` where it is
+    /// none).
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: example\r\nconnection: close\r\n");
+        if !token.is_empty() {
+            head += &format!("authorization: Bearer {token}\r\n");
+        }
+        head += &format!(
+            "user-agent: a test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+        let json = serde_json::from_str(body).unwrap_or_default();
+        Answer { status, head: head.to_lowercase(), json }
+    }
+
+    pub(crate) fn get(&self, path: &str, token: &str) -> Answer {
+        self.call("GET", path, token, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.call("POST", path, token, Some(body))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, and that is well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    /// The status, and the code of a problem.
+    pub(crate) fn outcome(&self) -> (u16, &str) {
+        (self.status, self.json["code"].as_str().unwrap_or_default())
+    }
+
+    pub(crate) fn text(&self, field: &str) -> String {
+        self.json[field].as_str().unwrap_or_else(|| panic!("{field}: {}", self.json)).to_owned()
+    }
+}

@@ -1,0 +1,109 @@
+//! The environments of the files that people deploy with, given to the real program.
+
+use std::collections::BTreeMap;
+
+use goat_core::token::TokenKeys;
+use goat_engines::{Redis, RedisOptions};
+use saphyr::{LoadableYamlNode as _, Yaml};
+
+use crate::process::{ADMIN_PASSWORD, Site};
+use crate::support::{Node, PASSWORD, PEPPER, TOKEN_SECRET, database};
+
+const COMPOSE: &str = include_str!("../../deploy/compose.yaml");
+const KUBERNETES: &str = include_str!("../../deploy/kubernetes.yaml");
+
+/// What a secret of a cluster or a line of `.env` holds.
+fn secret(name: &str) -> String {
+    match name {
+        "jwt-private-key" => TokenKeys::generate_pem().expose().clone(),
+        "GOAT_JWT_SECRET" => TOKEN_SECRET.to_owned(),
+        "password-pepper" | "GOAT_PASSWORD_PEPPER" => PEPPER.to_owned(),
+        "admin-password" | "GOAT_ADMIN_PASSWORD" => ADMIN_PASSWORD.to_owned(),
+        "admin-email" | "GOAT_ADMIN_EMAIL" => "ann@example.org".to_owned(),
+        "POSTGRES_PASSWORD" | "REDIS_PASSWORD" => "0123456789abcdef".to_owned(),
+        "database-url" | "redis-url" => "replaced".to_owned(),
+        _ => panic!("what is {name}?"),
+    }
+}
+
+/// The environments of the containers of a kind.
+fn of_kubernetes(kind: &str) -> BTreeMap<String, String> {
+    let documents = Yaml::load_from_str(KUBERNETES).expect("YAML");
+    let workload = documents.iter().find(|one| one["kind"].as_str() == Some(kind)).expect(kind);
+    let container = &workload["spec"]["template"]["spec"]["containers"][0];
+    let variable = |one: &Yaml<'_>| {
+        let value = match one.as_mapping_get("value") {
+            Some(value) => value.as_str().expect("a text").to_owned(),
+            None => secret(one["valueFrom"]["secretKeyRef"]["key"].as_str().expect("a key")),
+        };
+        (one["name"].as_str().expect("a name").to_owned(), value)
+    };
+    container["env"].as_vec().expect("variables").iter().map(variable).collect()
+}
+
+fn of_compose(service: &str) -> BTreeMap<String, String> {
+    let documents = Yaml::load_from_str(COMPOSE).expect("YAML");
+    let environment = &documents[0]["services"][service]["environment"];
+    let variable = |(name, value): (&Yaml<'_>, &Yaml<'_>)| {
+        let value = value.as_str().expect("a text");
+        let value = match value.split_once("${") {
+            None => value.to_owned(),
+            Some((before, rest)) => {
+                let (name, rest) = rest.split_once(":?").expect("a required variable");
+                let (_, after) = rest.split_once('}').expect("its end");
+                format!("{before}{}{after}", secret(name))
+            }
+        };
+        (name.as_str().expect("a name").to_owned(), value)
+    };
+    environment.as_mapping().expect("variables").iter().map(variable).collect()
+}
+
+/// A site with this environment, but for where engines are and what is listened on, which are of
+/// this machine.
+fn site(environment: &BTreeMap<String, String>, database: &str, redis: &str) -> Site {
+    environment.iter().fold(Site::new(), |site, (name, value)| {
+        let value = match name.as_str() {
+            "DATABASE_URL" => database,
+            "REDIS_URL" => redis,
+            "GOAT_LISTEN" | "GOAT_METRICS_LISTEN" => "127.0.0.1:0",
+            "GOAT_DRAIN_DELAY" => "0s",
+            _ => value,
+        };
+        site.with(name, value)
+    })
+}
+
+/// Every secret is given and everything is kept elsewhere, so that nothing is written: the
+/// containers' own files are read-only.
+#[test]
+fn what_is_deployed_migrates_and_serves_and_writes_nothing() {
+    let redis = Redis::start(RedisOptions::default());
+    for (migrate, serve) in [
+        (of_kubernetes("Job"), of_kubernetes("Deployment")),
+        (of_compose("migrate"), of_compose("server")),
+    ] {
+        assert_eq!(serve["GOAT_ENV"], "production");
+        let database = database();
+        let job = site(&migrate, &database, &redis.url());
+        // Before the job was run, the nodes of a new version wait for it.
+        let early = site(&serve, &database, &redis.url()).run(&["serve"]);
+        assert_eq!(early.status, Some(78), "{early:?}");
+        let said = job.run_well(&["migrate"], "");
+        assert!(said.starts_with("migrated: initial\n"), "{said}");
+        let site = site(&serve, &database, &redis.url());
+        let (server, address) = site.serve();
+        let node = Node::at(address);
+        assert_eq!(node.ready().status, 200);
+        let answer = node.try_login("ann@example.org", ADMIN_PASSWORD);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        node.sign_up("bo@example.org");
+        assert_eq!(node.try_login("bo@example.org", PASSWORD).status, 200);
+        let said = server.stop();
+        assert!(!said.iter().any(|line| line.contains("WARN")), "{said:?}");
+        for site in [job, site] {
+            let mut left = std::fs::read_dir(site.path("")).expect("a folder");
+            assert!(left.next().is_none(), "{left:?}");
+        }
+    }
+}

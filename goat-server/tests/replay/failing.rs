@@ -1,0 +1,71 @@
+//! What would go unseen if this did not see it: a store that is wrong by a little.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use goat_core::Quota;
+use goat_core::limit::{LimitKey, LimitStore, Spending, Spent};
+
+use crate::common::{Ground, Setup};
+use crate::difference::difference;
+use crate::play::Play;
+use crate::{AS_IS, Kind, scenarios, transcript};
+
+/// Limits that give back a millisecond late.
+#[derive(Debug)]
+struct Late(Arc<dyn LimitStore>);
+
+impl LimitStore for Late {
+    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+        let Spending::Done(spent) = self.0.spend(key, quota, elapsed) else {
+            panic!("memory answers at once")
+        };
+        let late = |after: Duration| after + Duration::from_millis(1);
+        let retry_after = spent.retry_after.map(late);
+        Spending::Done(Spent { retry_after, reset_after: late(spent.reset_after), ..spent })
+    }
+}
+
+async fn seen(
+    other: Ground,
+    changes: [fn(&mut Setup); 2],
+    scenario: impl AsyncFn(&mut Play),
+) -> Option<String> {
+    let [change, other_change] = changes;
+    let one = transcript(Kind::Memory.ground().await, change, &scenario).await;
+    let two = transcript(other, other_change, &scenario).await;
+    difference(("right", &one), ("wrong", &two))
+}
+
+#[tokio::test]
+async fn a_store_of_limits_that_is_late_is_seen_in_a_header() {
+    let mut ground = Ground::memory();
+    ground.stores.limits = Arc::new(Late(ground.stores.limits));
+    let scenario = scenarios::limits::attempts_are_limited_by_address_and_account;
+    let seen = seen(ground, [Setup::shipped_limits; 2], scenario).await.expect("a difference");
+    assert!(seen.contains(r#"- ratelimit: "auth";r=4;t=60"#), "{seen}");
+    assert!(seen.contains(r#"+ ratelimit: "auth";r=4;t=61"#), "{seen}");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_too_early_is_seen() {
+    let fewer: fn(&mut Setup) = |setup| setup.goat.sessions_per_user = 4;
+    let scenario = scenarios::sessions::sessions_are_listed_and_ended;
+    let seen = seen(Ground::memory(), [AS_IS, fewer], scenario).await.expect("a difference");
+    assert!(seen.contains(r#""total":5"#) && seen.contains(r#""total":4"#), "{seen}");
+}
+
+/// The same status, the same lengths, and another id than before.
+#[tokio::test]
+async fn an_answer_about_somebody_else_is_seen() {
+    async fn asks_twice(play: &mut Play, second: usize) {
+        let people = [play.member("ann", "admin").await, play.member("bob", "admin").await];
+        for of in [0, second] {
+            let path = format!("/api/v1/user/{}/sessions?limit=1", people[of].id);
+            play.get(&path, &people[0]).await;
+        }
+    }
+    let one = transcript(Ground::memory(), AS_IS, async |play| asks_twice(play, 0).await).await;
+    let two = transcript(Ground::memory(), AS_IS, async |play| asks_twice(play, 1).await).await;
+    assert!(difference(("right", &one), ("wrong", &two)).is_some());
+}

@@ -1,0 +1,97 @@
+//! Names for what is random, so that two transcripts can be equal.
+//!
+//! Invariant: within one transcript the same text has the same name and another text another one, so
+//! that what is said twice of the same thing is compared too. Names are numbered as they appear.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Ids and tokens that a transcript has shown so far.
+#[derive(Default)]
+pub(crate) struct Names {
+    ids: HashMap<String, usize>,
+    tokens: HashMap<String, usize>,
+    /// What new tokens say, to be shown.
+    said: Vec<String>,
+}
+
+impl Names {
+    /// The text with names in it. Times stay: they are those of the test's clock.
+    pub(crate) fn put_into(&mut self, text: &str) -> String {
+        let is_part = |one: char| one.is_ascii_alphanumeric() || matches!(one, '_' | '-' | '.');
+        let mut named = String::with_capacity(text.len());
+        let mut rest = text;
+        while !rest.is_empty() {
+            let length = rest.find(|one| !is_part(one)).unwrap_or(rest.len());
+            let (word, after) = rest.split_at(length);
+            named.push_str(&self.name(word));
+            let next = after.find(is_part).unwrap_or(after.len());
+            named.push_str(&after[..next]);
+            rest = &after[next..];
+        }
+        named
+    }
+
+    /// What the tokens say that were named since this was last asked, with names in it.
+    pub(crate) fn said_by_tokens(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.said)
+    }
+
+    fn name(&mut self, word: &str) -> String {
+        if is_id(word) {
+            let next = self.ids.len() + 1;
+            return format!("<id {}>", self.ids.entry(word.to_owned()).or_insert(next));
+        }
+        let Some([header, claims]) = token(word) else { return word.to_owned() };
+        let next = self.tokens.len() + 1;
+        let number = *self.tokens.entry(word.to_owned()).or_insert(next);
+        if number == next {
+            let said = format!("<token {number}> = {header} {claims}");
+            let said = self.put_into(&said);
+            self.said.push(said);
+        }
+        format!("<token {number}>")
+    }
+}
+
+/// Whether it has the form of a ULID.
+fn is_id(word: &str) -> bool {
+    let is_digit = |one: u8| one.is_ascii_digit() || b"ABCDEFGHJKMNPQRSTVWXYZ".contains(&one);
+    word.len() == 26 && word.as_bytes()[0] <= b'7' && word.bytes().all(is_digit)
+}
+
+/// The header and the claims of a JSON web token.
+fn token(word: &str) -> Option<[String; 2]> {
+    let parts: Vec<&str> = word.split('.').collect();
+    let [header, claims, _signature] = parts[..] else { return None };
+    let decode = |part: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let header = decode(header).filter(|header| header.starts_with('{'))?;
+    Some([header, decode(claims)?])
+}
+
+#[test]
+fn the_same_has_the_same_name_and_what_is_no_id_stays() {
+    let (one, other) = ("01KDVDNA00GRWW3VTSM22P7MMD", "01KDVDNA00JPZZ7QB5VTX0MX61");
+    let mut names = Names::default();
+    let text =
+        format!("/{one}/{other}?{one}, 2026-01-01T00:00:00.000Z, 01kdvdna00grww3vtsm22p7mmd");
+    assert_eq!(
+        names.put_into(&text),
+        "/<id 1>/<id 2>?<id 1>, 2026-01-01T00:00:00.000Z, 01kdvdna00grww3vtsm22p7mmd"
+    );
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let token = |id: &str| {
+        format!("{}.{}.c2ln", part(r#"{"alg":"x"}"#), part(&format!(r#"{{"sub":"{id}"}}"#)))
+    };
+    let text = format!("{} {} {}", token(other), token("nobody"), token(other));
+    assert_eq!(names.put_into(&text), "<token 1> <token 2> <token 1>");
+    assert_eq!(
+        names.said_by_tokens(),
+        [
+            r#"<token 1> = {"alg":"x"} {"sub":"<id 2>"}"#,
+            r#"<token 2> = {"alg":"x"} {"sub":"nobody"}"#
+        ]
+    );
+}
