@@ -1,7 +1,8 @@
 //! What limits and sessions take in Redis: bytes and time, the packed log against a sorted set.
 //!
 //! Starts a Redis of its own, fills it by way of the stores, and prints tables. Asserts what the
-//! packed log promises: less than the 119 bytes a request of a sorted set in the usual form.
+//! packed log promises: less than the sorted set beside it takes, and less than the 119 bytes a request
+//! that one was measured to take in another service.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

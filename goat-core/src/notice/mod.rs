@@ -63,8 +63,8 @@ pub trait Listener: Send + Sync {
 /// A notice may be lost: what listeners remember is bounded in age for that case. An implementer
 /// guarantees that a notice is delivered to the listeners of its own process before
 /// [`Notices::publish`] returns, also where it fails, and holds listeners weakly. One that can tell
-/// when notices are lost tells its listeners, at the latest before [`Notices::subscribe`] returns
-/// that they are deaf so far.
+/// when notices are lost tells its listeners so, and begins with it: before [`Notices::subscribe`]
+/// returns, a listener has been told that it is deaf so far.
 #[async_trait]
 pub trait Notices: fmt::Debug + Send + Sync {
     /// Tells everyone.

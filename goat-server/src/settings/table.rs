@@ -253,7 +253,7 @@ table! {
             "What the embedded default keeps: the SQLite file and generated keys (mode 0600). Nothing is written there where PostgreSQL is used and every secret is given.");
         DATABASE_URL = Setting::new("DATABASE_URL", Words("sqlite://<GOAT_DATA_DIR>/goat.db"),
             Kind::Words("sqlite:PATH or sqlite://PATH, the path as it is and of a file; or postgres://… (12 or later)"),
-            "The database; PostgreSQL for several nodes, which then all need the same token key and pepper. One that has tables but not goat's is refused unless `migrate --adopt` is told to take it. Over a network, sslmode=verify-full is what makes TLS certain. A password in it is better off in the environment or a file than in a flag.")
+            "The database; PostgreSQL for several nodes, which then all need the same token key and pepper. One that has tables but not goat's is refused unless `migrate --adopt` is told to take it. Over a network, sslmode=verify-full is what makes TLS certain, and sslrootcert=PATH names an authority of your own. A password in it is better off in the environment or a file than in a flag.")
             .confidential();
         REDIS_URL = Setting::new("REDIS_URL", Unset,
             Kind::Words("redis://… or rediss://…, or several such cluster or sentinel nodes, comma-separated (6.0 or later, Valkey alike)"),
@@ -261,7 +261,7 @@ table! {
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
             Kind::Count(2, 1000),
-            "Connections of this node to the database. With SQLite, one of them writes; with PostgreSQL and without Redis, one more listens for notices.");
+            "Connections of this node to the database. With SQLite, one of them writes; with PostgreSQL and without Redis, two more carry notices: one listens, one tells.");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "For one call to the database or Redis; at most GOAT_REQUEST_TIMEOUT.");

@@ -38,6 +38,11 @@ pub(crate) fn bare(database: &str) -> Site {
     Site::new().with("DATABASE_URL", database)
 }
 
+/// Whether a command tells which Redis it has reached: it is Valkey on a machine that has that.
+pub(crate) fn names_redis(said: &str) -> bool {
+    ["redis: Redis ", "redis: Valkey "].iter().any(|line| said.contains(line))
+}
+
 /// How soon another node obeys, on a machine that is busy with tests: far sooner than what it
 /// remembers would end by itself where [`REMEMBERS`] is set.
 pub(crate) const SOON: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! Notices by publish and subscribe.
 //!
-//! A node listens over a connection of its own, and tells over the line that all calls share. Where
+//! A node listens over a connection of its own, and tells over the one that all calls share. Where
 //! there are several servers both lead to the same one: the master, or in a cluster the node that has
 //! the channel's slot, so that a heartbeat which comes back has gone the way of every notice.
 //!
@@ -60,7 +60,7 @@ impl Transport for PubSub {
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        // The line may still lead to where the master was: only what is sent over it shows that.
+        // The link may still lead to where the master was: only what is sent over it shows that.
         let mut write = redis::cmd("DEL");
         write.arg(&self.channel);
         let channel = self.channel.as_bytes();

@@ -1,5 +1,4 @@
-//! The server at the end of the line, as a start meets it: whether it lets goat in, is new enough, and
-//! keeps what it is given.
+//! The server, as a start meets it: whether it lets goat in, is new enough, and keeps what it is given.
 
 use redis::Value;
 

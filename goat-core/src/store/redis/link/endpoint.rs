@@ -148,8 +148,8 @@ impl Endpoint {
         if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
             return Ok(Client::open(self.info.clone())?);
         }
-        // The slot is the process's. Whoever filled it before chose for the process; else it is
-        // filled with what goat signs tokens with.
+        // The driver takes its cryptography from a slot of the process, and panics where nobody has
+        // filled it and the build holds more than one. Whoever filled it before chose for the process.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let certificates = TlsCertificates { client_tls: None, root_cert: self.authority.clone() };
         Client::build_with_tls(self.info.clone(), certificates)

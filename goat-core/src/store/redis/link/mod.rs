@@ -1,4 +1,4 @@
-//! The line to Redis, whatever stands at its end: one server, what sentinels watch, or a cluster.
+//! The link to Redis, whatever stands at its end: one server, what sentinels watch, or a cluster.
 //!
 //! Invariants:
 //! - there is one connection to a server, and all calls of this process go over it at once;
@@ -41,7 +41,7 @@ pub(super) enum Again {
     No,
 }
 
-/// A line to Redis. Clones are the same one.
+/// A link to Redis. Clones are the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Link(Arc<Inner>);
 
@@ -53,7 +53,7 @@ struct Inner {
     system: Arc<Shared<System>>,
 }
 
-/// What stands at the end of the line.
+/// What stands at the end of the link.
 #[derive(Clone, Debug)]
 enum System {
     One(Arc<Node>),

@@ -66,8 +66,9 @@ pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=/path/to/ca.pem`.
     /// What it leaves out, the driver takes from libpq's variables and password file, as every
     /// PostgreSQL client does; without an `sslmode`, TLS is used if the server offers it, and its
-    /// certificate is believed. `statement-cache-capacity=0` turns
-    /// [`PostgresOptions::prepared_statements`] off.
+    /// certificate is believed. What verifies a certificate trusts the web's public authorities, which
+    /// are built in, and that of `sslrootcert`; those of the machine are not looked at.
+    /// `statement-cache-capacity=0` turns [`PostgresOptions::prepared_statements`] off.
     pub url: Secret<String>,
     /// The most connections of this process.
     pub connections: u32,
