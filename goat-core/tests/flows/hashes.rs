@@ -115,8 +115,7 @@ async fn a_start_goes_on_over_what_is_no_hash_and_not_over_a_lost_pepper(ground:
 /// L1: the operator learns whose password it is, and not what is stored or was typed.
 #[tokio::test]
 async fn the_log_names_the_user_whose_password_is_unreadable_and_nothing_else() {
-    let lines = Lines::default();
-    let _logged = tracing::subscriber::set_default(lines.clone());
+    let lines = Lines::begin();
     let house = House::on(Ground::memory());
     let signed_in = house.member("ann", "client").await;
     let me = house.principal(&signed_in.tokens).await;

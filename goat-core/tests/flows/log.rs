@@ -1,13 +1,25 @@
 //! What goat logs, line by line, for tests of one thread.
+//!
+//! Invariant: there is one subscriber for the whole process. Of several, `tracing` may ask a thread
+//! that has none whether anybody wants a line, and remember its no for all.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 
-/// Keeps the lines that were logged.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+static INSTALLED: Once = Once::new();
+
+/// Keeps the lines that were logged on each thread.
+struct Keeper;
+
+/// The lines of this thread.
+pub(crate) struct Lines;
 
 struct Line(String);
 
@@ -17,7 +29,7 @@ impl Visit for Line {
     }
 }
 
-impl tracing::Subscriber for Lines {
+impl tracing::Subscriber for Keeper {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
         metadata.target().starts_with("goat_core")
     }
@@ -33,7 +45,7 @@ impl tracing::Subscriber for Lines {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        self.0.lock().expect("no panic").push(line.0);
+        LINES.with_borrow_mut(|lines| lines.push(line.0));
     }
 
     fn enter(&self, _: &tracing::span::Id) {}
@@ -42,8 +54,19 @@ impl tracing::Subscriber for Lines {
 }
 
 impl Lines {
+    /// From now on, lines are kept.
+    pub(crate) fn begin() -> Self {
+        INSTALLED.call_once(|| {
+            tracing::subscriber::set_global_default(Keeper).expect("nobody else sets one");
+            tracing::callsite::rebuild_interest_cache();
+        });
+        LINES.take();
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "whoever takes lines has begun to keep them")]
     pub(crate) fn take_warnings(&self) -> Vec<String> {
-        let mut lines = std::mem::take(&mut *self.0.lock().expect("no panic"));
+        let mut lines = LINES.take();
         lines.retain(|line| line.starts_with("WARN"));
         lines
     }

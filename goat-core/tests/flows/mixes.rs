@@ -136,8 +136,7 @@ mod sqlite {
     /// It costs a read each time and decides nothing wrong, so that it is said once.
     #[tokio::test]
     async fn sessions_that_are_read_with_other_users_are_logged_once() {
-        let lines = Lines::default();
-        let _logged = tracing::subscriber::set_default(lines.clone());
+        let lines = Lines::begin();
         let (_folder, database) = database().await;
         for (sessions, expected) in
             [(database.sessions_without_users(), 0), (database.sessions(), 1)]
@@ -159,8 +158,7 @@ mod sqlite {
     /// Whoever is deleted while they are looked up is no sign of a wrong mix.
     #[tokio::test]
     async fn sessions_of_deleted_users_are_not_logged() {
-        let lines = Lines::default();
-        let _logged = tracing::subscriber::set_default(lines.clone());
+        let lines = Lines::begin();
         let (_folder, database) = database().await;
         let stores = database.stores(Stores::memory().limits);
         let house = House::on(Ground::over(stores));

@@ -75,6 +75,18 @@ impl Ground {
     pub(crate) fn engines() -> Self {
         let (database, own) = migrated();
         let prefix = Redis::prefix();
+        Self { database: Some(own), ..Self::node_of(&database, prefix) }
+    }
+
+    /// The same engines for another node, which goes before this one.
+    pub(crate) fn neighbour(&self) -> Self {
+        let (Some(name), Some(prefix)) = (self.database_name(), self.prefix()) else {
+            panic!("nothing that nodes could share")
+        };
+        Self::node_of(&connect(Postgres::shared().url_of(name)), prefix.to_owned())
+    }
+
+    fn node_of(database: &PostgresDatabase, prefix: String) -> Self {
         let options = RedisOptions::new(Redis::shared().url()).prefix(&*prefix);
         let redis = RedisDatabase::open(&options.by_the_callers_clock()).unwrap();
         let stores = Stores {
@@ -82,8 +94,7 @@ impl Ground {
             notices: redis.notices(Settings::default().cache_staleness),
             ..database.stores(redis.limits())
         };
-        let shelf = Some(redis.shelf());
-        Self { shelf, database: Some(own), prefix: Some(prefix), ..Self::over(stores) }
+        Self { shelf: Some(redis.shelf()), prefix: Some(prefix), ..Self::over(stores) }
     }
 
     /// The same, with calls that can be held and made to fail.
@@ -119,8 +130,12 @@ fn migrated() -> (PostgresDatabase, OwnDatabase) {
         std::thread::spawn(move || migrate(&url)).join().unwrap();
     });
     let own = OwnDatabase(url.rsplit('/').next().unwrap().to_owned());
+    (connect(url), own)
+}
+
+fn connect(url: String) -> PostgresDatabase {
     let options = PostgresOptions { connections: CONNECTIONS, ..PostgresOptions::new(url) };
-    (PostgresDatabase::open(&options.by_the_callers_clock()).unwrap(), own)
+    PostgresDatabase::open(&options.by_the_callers_clock()).unwrap()
 }
 
 fn migrate(url: &str) {

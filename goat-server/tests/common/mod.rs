@@ -72,6 +72,8 @@ pub(crate) struct Setup {
     pub(crate) goat: goat_core::Settings,
     pub(crate) stores: Stores,
     pub(crate) keys: TokenKeys,
+    /// Another node's, to be moved together.
+    pub(crate) clock: ManualClock,
     /// In place of the [`PlainHasher`].
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
     pub(crate) http: HttpSettings,
@@ -127,14 +129,15 @@ impl TestApp {
             goat: goat_core::Settings { account_quota: plenty, ..goat_core::Settings::default() },
             stores: ground.stores.clone(),
             keys: TokenKeys::generate(),
+            clock: ManualClock::default(),
             hasher: None,
             http,
             limits,
             ready: true,
         };
         change(&mut setup);
-        let Setup { goat, stores, keys, hasher, http, limits, ready } = setup;
-        let (clock, plain) = (ManualClock::default(), PlainHasher::default());
+        let Setup { goat, stores, keys, clock, hasher, http, limits, ready } = setup;
+        let plain = PlainHasher::default();
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
         // What is remembered together is remembered of these users, not of those of a test's own.

@@ -43,6 +43,19 @@ impl Flow {
         Self::Act(Act::TakeGrant),
     ];
 
+    /// Those whose way differs where Redis has the sessions; the others go to the database alike.
+    pub(crate) const OF_BOTH: [Self; 9] = [
+        Self::SignUp,
+        Self::Login,
+        Self::Cold,
+        Self::Refresh,
+        Self::Act(Act::Logout),
+        Self::Act(Act::RevokeAll),
+        Self::Act(Act::ChangePassword),
+        Self::Act(Act::Suspend),
+        Self::Act(Act::TakeGrant),
+    ];
+
     /// Brings about what it presupposes: `at` is the node that will be asked, `sound` one whose
     /// engines do not fail.
     pub(crate) fn prepare(self, at: Node, sound: Node, scene: &mut Scene) {

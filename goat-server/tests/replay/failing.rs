@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use goat_core::Quota;
 use goat_core::limit::{LimitKey, LimitStore, Spending, Spent};
+use goat_core::notice::LocalNotices;
 
 use crate::common::{Ground, Setup};
 use crate::difference::difference;
-use crate::play::Play;
+use crate::play::{Grounds, Play};
 use crate::{AS_IS, Kind, scenarios, transcript};
 
 /// Limits that give back a millisecond late.
@@ -27,12 +28,12 @@ impl LimitStore for Late {
 }
 
 async fn seen(
-    other: Ground,
+    other: impl Into<Grounds>,
     changes: [fn(&mut Setup); 2],
     scenario: impl AsyncFn(&mut Play),
 ) -> Option<String> {
     let [change, other_change] = changes;
-    let one = transcript(Kind::Memory.ground().await, change, &scenario).await;
+    let one = transcript(Kind::Memory.grounds().await, change, &scenario).await;
     let two = transcript(other, other_change, &scenario).await;
     difference(("right", &one), ("wrong", &two))
 }
@@ -68,4 +69,18 @@ async fn an_answer_about_somebody_else_is_seen() {
     let one = transcript(Ground::memory(), AS_IS, async |play| asks_twice(play, 0).await).await;
     let two = transcript(Ground::memory(), AS_IS, async |play| asks_twice(play, 1).await).await;
     assert!(difference(("right", &one), ("wrong", &two)).is_some());
+}
+
+/// What one node has ended, the other goes on to serve.
+#[tokio::test]
+async fn two_nodes_that_tell_each_other_nothing_are_seen() {
+    let mut first = Ground::engines();
+    let mut second = first.neighbour();
+    for ground in [&mut first, &mut second] {
+        ground.stores.notices = Arc::new(LocalNotices::default());
+    }
+    let nodes = Grounds { first, second: Some(second) };
+    let scenario = scenarios::access::users_are_let_in_and_shut_out;
+    let seen = seen(nodes, [AS_IS; 2], scenario).await.expect("a difference");
+    assert!(seen.contains("- 401") && seen.contains("+ 200"), "{seen}");
 }

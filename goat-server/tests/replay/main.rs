@@ -1,5 +1,5 @@
-//! The same requests on SQLite and memory, on PostgreSQL, and on PostgreSQL and Redis are given the
-//! same answers, byte for byte but for what is random.
+//! The same requests on SQLite and memory, on PostgreSQL, on PostgreSQL and Redis, and on two nodes of
+//! those in turn are given the same answers, byte for byte but for what is random.
 //!
 //! A scenario is written once. Each run of it makes a transcript: every request, and of its answer the
 //! status, all headers and the body. Ids and tokens are replaced by names in the order in which they
@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use common::{Ground, Setup};
 use difference::difference;
 use goat_server::router::table;
-use play::{Exchange, Play};
+use play::{Exchange, Grounds, Play};
 
 /// What the server may stand on.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ enum Kind {
     Sqlite,
     Postgres,
     Engines,
+    /// Two nodes of it, asked in turn.
+    Nodes,
 }
 
 impl Kind {
@@ -38,26 +40,31 @@ impl Kind {
             Self::Sqlite => "SQLite and memory",
             Self::Postgres => "PostgreSQL and memory",
             Self::Engines => "PostgreSQL and Redis",
+            Self::Nodes => "two nodes on PostgreSQL and Redis",
         }
     }
 
-    async fn ground(self) -> Ground {
+    async fn grounds(self) -> Grounds {
         match self {
-            Self::Memory => Ground::memory(),
-            Self::Sqlite => Ground::sqlite().await,
-            Self::Postgres => Ground::postgres(),
-            Self::Engines => Ground::engines(),
+            Self::Memory => Ground::memory().into(),
+            Self::Sqlite => Ground::sqlite().await.into(),
+            Self::Postgres => Ground::postgres().into(),
+            Self::Engines => Ground::engines().into(),
+            Self::Nodes => {
+                let first = Ground::engines();
+                Grounds { second: Some(first.neighbour()), first }
+            }
         }
     }
 }
 
 /// The transcript of a scenario on a ground.
 async fn transcript(
-    ground: Ground,
-    change: impl FnOnce(&mut Setup),
+    grounds: impl Into<Grounds>,
+    change: impl Fn(&mut Setup),
     scenario: impl AsyncFn(&mut Play),
 ) -> Vec<Exchange> {
-    let mut play = Play::on(ground, change).await;
+    let mut play = Play::on(grounds.into(), change).await;
     scenario(&mut play).await;
     play.into_transcript()
 }
@@ -69,10 +76,10 @@ macro_rules! replayed {
             #[tokio::test]
             async fn $scenario() {
                 let scenario = scenarios::$theme::$scenario;
-                let reference = transcript(Kind::Sqlite.ground().await, $change, scenario).await;
+                let reference = transcript(Kind::Sqlite.grounds().await, $change, scenario).await;
                 assert!(reference.len() >= 10, "{} requests are none", reference.len());
-                for kind in [Kind::Memory, Kind::Postgres, Kind::Engines] {
-                    let replayed = transcript(kind.ground().await, $change, scenario).await;
+                for kind in [Kind::Memory, Kind::Postgres, Kind::Engines, Kind::Nodes] {
+                    let replayed = transcript(kind.grounds().await, $change, scenario).await;
                     let sides = (Kind::Sqlite.name(), &*reference);
                     if let Some(difference) = difference(sides, (kind.name(), &replayed)) {
                         panic!("{}: {difference}", stringify!($scenario));

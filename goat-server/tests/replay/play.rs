@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::Body;
+use goat_core::testing::ManualClock;
 use goat_core::token::TokenKeys;
 use goat_core::{Secret, Status};
 use http::Method;
@@ -19,6 +20,21 @@ static KEY: LazyLock<Secret<String>> = LazyLock::new(TokenKeys::generate_pem);
 /// How far apart requests are, so that no two things begin at the same time.
 const STEP: Duration = Duration::from_millis(10);
 
+/// How long a notice may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the node stands on, or the two nodes.
+pub(crate) struct Grounds {
+    pub(crate) first: Ground,
+    pub(crate) second: Option<Ground>,
+}
+
+impl From<Ground> for Grounds {
+    fn from(first: Ground) -> Self {
+        Self { first, second: None }
+    }
+}
+
 /// A request and its answer, as they are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
@@ -31,6 +47,8 @@ pub(crate) struct Exchange {
 
 /// The API, and what was said so far.
 pub(crate) struct Play {
+    /// A second node, which is asked every other time.
+    second: Option<TestApp>,
     pub(crate) app: TestApp,
     names: Names,
     transcript: Vec<Exchange>,
@@ -72,12 +90,35 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 impl Play {
-    pub(crate) async fn on(ground: Ground, change: impl FnOnce(&mut Setup)) -> Self {
-        let app = TestApp::on(ground, |setup| {
+    pub(crate) async fn on(grounds: Grounds, change: impl Fn(&mut Setup)) -> Self {
+        let clock = ManualClock::default();
+        let setup = |setup: &mut Setup| {
             setup.keys = TokenKeys::eddsa(std::slice::from_ref(&*KEY)).expect("a key");
+            setup.clock = clock.clone();
             change(setup);
-        });
-        Self { app: app.await, names: Names::default(), transcript: Vec::new() }
+        };
+        let app = TestApp::on(grounds.first, setup).await;
+        let second = match grounds.second {
+            Some(ground) => Some(TestApp::on(ground, setup).await),
+            None => None,
+        };
+        Self { second, app, names: Names::default(), transcript: Vec::new() }
+    }
+
+    /// Waits until each node has heard what the other told.
+    async fn settle(&self) {
+        let Some(second) = &self.second else { return };
+        let count = |app: &TestApp| app.goat.sessions().notice_counts();
+        let settled = async {
+            loop {
+                let (one, other) = (count(&self.app), count(second));
+                if (one.heard, other.heard) == (other.sent, one.sent) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("notices arrive");
     }
 
     pub(crate) fn into_transcript(self) -> Vec<Exchange> {
@@ -175,7 +216,10 @@ impl Call<'_> {
         let (method, path) = line.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
         let mut said = format!("{line} from {from}\n");
-        let mut request = play.app.request(method, path).from(&from);
+        play.settle().await;
+        let is_seconds_turn = play.transcript.len() % 2 == 1;
+        let node = play.second.as_ref().filter(|_| is_seconds_turn).unwrap_or(&play.app);
+        let mut request = node.request(method, path).from(&from);
         for (name, value) in &headers {
             writeln!(said, "{name}: {value}").expect("a text can be written");
             if name != "content-type" {

@@ -32,7 +32,7 @@ struct Spoilt {
 }
 
 impl Spoilt {
-    fn new(fault: Fault) -> Arc<dyn UserStore> {
+    fn store(fault: Fault) -> Arc<dyn UserStore> {
         Arc::new(Self { inner: MemoryDirectory::default(), fault })
     }
 
@@ -134,7 +134,7 @@ async fn passes<F>(case: impl FnOnce(Arc<dyn UserStore>) -> F, fault: Fault) -> 
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(case(Spoilt::new(fault))).await.is_ok()
+    tokio::spawn(case(Spoilt::store(fault))).await.is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,64 @@
+//! A client that keeps its connection, and speaks no more HTTP than it needs.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A connection.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the node listens");
+        stream.set_nodelay(true).expect("a socket");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Makes a request; answers its status and its body.
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+        let bearer = match token {
+            "" => String::new(),
+            token => format!("authorization: Bearer {token}\r\n"),
+        };
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nhost: goat\r\n{kind}{bearer}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.get_mut().write_all(text.as_bytes()).expect("the node reads");
+        let (mut status, mut length) = (0, 0);
+        for number in 0.. {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).expect("the node answers");
+            let line = line.trim_end();
+            if number == 0 {
+                status =
+                    line.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
+            } else if line.is_empty() {
+                break;
+            } else if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().expect("a length");
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect("the whole answer");
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// The status of a GET.
+    pub(crate) fn get(&mut self, path: &str, token: &str) -> u16 {
+        self.call("GET", path, token, None).0
+    }
+}
