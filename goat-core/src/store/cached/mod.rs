@@ -51,6 +51,26 @@ impl Stores {
     /// Put it over stores that are watched already, so that their time-outs are its own and what it
     /// spares them is not counted as theirs. The clock's stopwatch is used; give the one that the
     /// goat is built with.
+    ///
+    /// ```
+    /// # #[cfg(feature = "redis")] {
+    /// # fn main() -> goat_core::Result<()> {
+    /// use std::sync::Arc;
+    /// use goat_core::store::redis::{RedisDatabase, RedisOptions};
+    /// use goat_core::{Clock, Settings, Stores, SystemClock};
+    ///
+    /// let redis = RedisDatabase::open(&RedisOptions::new("redis://sessions"))?;
+    /// let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    /// let staleness = Settings::default().cache_staleness;
+    /// // The second half tells how often the stores were spared a question.
+    /// let (stores, cache) = Stores::memory().cached(redis.shelf(), staleness, clock);
+    /// assert_eq!(cache.users().hits, 0);
+    /// # let _ = stores;
+    /// # Ok(())
+    /// # }
+    /// # main().expect("it holds");
+    /// # }
+    /// ```
     #[must_use]
     pub fn cached(
         self,
