@@ -33,7 +33,7 @@ pub(super) enum Means {
     Elsewhere,
     /// The keys of the call are on their way to another node; in a moment they are there. Nothing
     /// was done.
-    Again,
+    Moving,
     /// The server refuses for now.
     Refused,
     /// It does not know the script. Nothing was done.
@@ -122,7 +122,7 @@ impl Failure {
     fn from_server(code: &str, error: &RedisError) -> Self {
         let means = match code {
             "NOSCRIPT" => Means::NoScript,
-            "TRYAGAIN" => Means::Again,
+            "TRYAGAIN" => Means::Moving,
             "WRONGTYPE" | "CROSSSLOT" => Means::Broken,
             "READONLY" | "MASTERDOWN" | "LOADING" | "CLUSTERDOWN" | "MOVED" | "ASK" => {
                 Means::Elsewhere

@@ -66,7 +66,7 @@ impl Cluster {
                     slots.give(slot, &endpoint.address());
                 }
                 node = self.node(&endpoint);
-            } else if failure.means() == Means::Again {
+            } else if failure.means() == Means::Moving {
                 sleep(Duration::from_millis(5)).await;
             } else {
                 let is_stale = matches!(
