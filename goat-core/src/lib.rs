@@ -1,9 +1,10 @@
 //! Users, sessions, roles and limits for Rust services: the rules and the storage, free of any
 //! framework.
 //!
-//! goat-core is what authentication *is*. It speaks no HTTP, reads no environment variable and keeps
-//! no process-wide state; goat-tower puts it into a tower stack, and goat-server runs it as a
-//! service of its own.
+//! goat-core is what authentication *is*. It speaks no HTTP, and has neither environment variables nor
+//! process-wide state of its own: it fills the process's slot of cryptography where nobody has, and a
+//! PostgreSQL's URL leaves the rest to libpq's variables. goat-tower puts it into a tower stack, and
+//! goat-server runs it as a service of its own.
 //!
 //! # How to start
 //!
