@@ -57,7 +57,9 @@ where
     }
     let done = async {
         match command {
-            Command::Serve => serve::run(&settings, &warnings, &console).await,
+            // Boxed: what a whole server awaits is nested too deep for the compiler's patience with
+            // one type.
+            Command::Serve => Box::pin(serve::run(&settings, &warnings, &console)).await,
             Command::Migrate { adopt } => migrate::run(&settings, adopt).await,
             Command::Check => check::run(&settings).await,
             Command::User(command) => user::run(&settings, command).await,

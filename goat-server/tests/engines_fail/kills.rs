@@ -186,14 +186,13 @@ fn engines_die(site: impl Fn() -> Site, engines: &[Engine<'_>], sessions: Sessio
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                let _end = Ending(&over);
+                let _ending = Ending(&over);
                 while !over.load(Ordering::SeqCst) {
                     load.live();
                 }
-                std::mem::forget(_end);
             });
         }
-        let _end = Ending(&over);
+        let _ending = Ending(&over);
         for round in 0..ROUNDS {
             for (kill, start) in engines {
                 load.wait_for(&load.answered, 17 + round * 5);

@@ -7,6 +7,7 @@ mod process;
 #[expect(dead_code, reason = "this program uses a part of it")]
 mod support;
 #[path = "../together/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "this program uses a part of it")]
 mod together;
 
 mod notices;
