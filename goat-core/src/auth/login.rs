@@ -178,9 +178,7 @@ impl Flows {
         }
         let users = Arc::clone(&self.users);
         let rest = async move {
-            for session in displaced {
-                users.verdicts.session_ended(user, session).await;
-            }
+            users.verdicts.sessions_ended(user, &displaced).await;
             if purge && let Err(error) = users.sessions.purge(now, PURGE_MOST).await {
                 tracing::debug!(%error, "ended sessions could not be purged; a later sign-in tries again");
             }

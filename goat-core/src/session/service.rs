@@ -103,9 +103,7 @@ impl Sessions {
             match inner.sessions.revoke(user, epoch, now, &sessions).await? {
                 Revoked::Missing => Err(ErrorKind::NotFound.into()),
                 Revoked::All(count) => {
-                    for session in sessions {
-                        inner.verdicts.session_ended(user, session).await;
-                    }
+                    inner.verdicts.sessions_ended(user, &sessions).await;
                     let kind = EventKind::SessionsRevoked(count);
                     inner.observe(&Event::new(kind, now, Doer::User(user)).on(user));
                     Ok(count)

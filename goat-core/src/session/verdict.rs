@@ -209,6 +209,19 @@ impl Verdicts {
         self.tell(Notice::Session(user, session)).await;
     }
 
+    /// After several sessions of a user have ended at once: all are forgotten here before anybody is
+    /// told, and the others are told once, so that the time this takes does not grow with the number.
+    pub(crate) async fn sessions_ended(&self, user: UserId, sessions: &[SessionId]) {
+        for session in sessions {
+            self.cache.evict_session(user, *session);
+        }
+        match *sessions {
+            [] => {}
+            [session] => self.tell(Notice::Session(user, session)).await,
+            _ => self.tell(Notice::User(user)).await,
+        }
+    }
+
     /// Forgets a session here, at once.
     pub(crate) fn forget(&self, user: UserId, session: SessionId) {
         self.cache.evict_session(user, session);

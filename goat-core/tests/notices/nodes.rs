@@ -182,6 +182,33 @@ async fn what_cannot_be_told_is_done_all_the_same() {
     assert_eq!((counts.sent, counts.unsent), (0, 1));
 }
 
+/// However many sessions end at once, the others are told once, and all are forgotten there.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_end_together_are_told_together() {
+    let Pair { a, b, .. } = Pair::new().await;
+    let mut tokens = vec![a.member("ann").await.tokens];
+    for _ in 0..5 {
+        tokens.push(a.sign_in("ann").await.tokens);
+    }
+    let me = a.principal(&tokens[0]).await;
+    let mut others = Vec::new();
+    for tokens in &tokens[1..] {
+        b.learn(tokens).await;
+        others.push(a.principal(tokens).await.session());
+    }
+    let heard = b.heard();
+    assert_eq!(a.goat.sessions().revoke(&me, &others).await.expect("they end"), 5);
+    for tokens in &tokens[1..] {
+        assert_eq!(a.refusal(tokens).await, Some(ErrorKind::SessionRevoked));
+    }
+    assert_eq!(a.goat.sessions().notice_counts().sent, 1);
+    b.hears_more_than(heard).await;
+    for tokens in &tokens[1..] {
+        assert_eq!(b.refusal(tokens).await, Some(ErrorKind::SessionRevoked));
+    }
+    a.authenticate(&tokens[0]).await.expect("it goes on");
+}
+
 /// R7: what another version tells is obeyed as if everything had changed.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_understand_forgets_everything() {

@@ -9,5 +9,6 @@ mod failures;
 mod migrations;
 mod plans;
 mod pooler;
+mod stranded;
 mod support;
 mod tls;

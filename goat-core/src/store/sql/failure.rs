@@ -59,6 +59,7 @@ impl Failure {
     }
 
     /// The database's code, where it was the database that refused.
+    #[cfg(feature = "postgres")]
     pub(super) fn code(&self) -> Option<String> {
         match self {
             Self::Driver(sqlx::Error::Database(error)) => error.code().map(String::from),

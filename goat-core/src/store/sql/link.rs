@@ -3,12 +3,13 @@
 //! Invariants: a transaction that is dropped before [`Link::commit`] never happened; every query
 //! runs through here, so that whether its statement has a name is decided in one place.
 
+use sqlx::Database;
 use sqlx::query::Query;
-use sqlx::{Database, Pool, Transaction, pool::PoolConnection};
 
 use crate::store::sql::failure::Failure;
 
 use super::dialect::{Connection, Db, Row};
+use super::held::Held;
 
 type Statement<'q> = Query<'q, Db, <Db as Database>::Arguments>;
 
@@ -20,37 +21,19 @@ pub(super) struct Link {
     is_named: bool,
 }
 
-#[derive(Debug)]
-enum Held {
-    Single(PoolConnection<Db>),
-    Transaction(Transaction<'static, Db>),
-}
-
 impl Link {
-    /// A connection on which each statement stands for itself.
-    pub(super) async fn single(pool: &Pool<Db>) -> Result<Self, Failure> {
-        Ok(Self { held: Held::Single(pool.acquire().await?), is_named: true })
-    }
-
-    /// A connection within a transaction.
-    pub(super) fn within(transaction: Transaction<'static, Db>, is_named: bool) -> Self {
-        Self { held: Held::Transaction(transaction), is_named }
+    pub(super) fn new(held: Held, is_named: bool) -> Self {
+        Self { held, is_named }
     }
 
     /// Ends the call: what it wrote is kept from here on.
     pub(super) async fn commit(self) -> Result<(), Failure> {
-        match self.held {
-            Held::Single(_) => Ok(()),
-            Held::Transaction(transaction) => Ok(transaction.commit().await?),
-        }
+        Ok(self.held.commit().await?)
     }
 
     /// Ends the call: nothing of it is kept, and its locks are free.
     pub(super) async fn rollback(self) -> Result<(), Failure> {
-        match self.held {
-            Held::Single(_) => Ok(()),
-            Held::Transaction(transaction) => Ok(transaction.rollback().await?),
-        }
+        Ok(self.held.rollback().await?)
     }
 
     /// Every row.
@@ -84,9 +67,6 @@ impl Link {
     }
 
     fn connection(&mut self) -> &mut Connection {
-        match &mut self.held {
-            Held::Single(connection) => connection,
-            Held::Transaction(transaction) => transaction,
-        }
+        self.held.connection()
     }
 }

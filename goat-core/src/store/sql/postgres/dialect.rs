@@ -8,16 +8,16 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Pool, Postgres, SqlSafeStr as _, SqlStr, Transaction};
+use sqlx::{AssertSqlSafe, Pool, Postgres, SqlSafeStr as _, SqlStr};
 
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
-use crate::task::to_the_end;
 
 use super::database::Taken;
+use super::held::Held;
 use super::link::Link;
 
 pub(super) type Db = Postgres;
@@ -38,6 +38,7 @@ pub(super) struct Manner {
     write: SqlStr,
     step: SqlStr,
     snapshot: SqlStr,
+    patience: Duration,
     is_named: bool,
     by_the_callers_clock: bool,
 }
@@ -48,6 +49,7 @@ impl Manner {
     /// `default_transaction_read_only` means it.
     pub(super) fn new(patience: Duration, is_named: bool, by_the_callers_clock: bool) -> Self {
         let most = i32::MAX.unsigned_abs().into();
+        let given = patience.max(Duration::from_millis(1));
         let patience = patience.as_millis().clamp(1, most);
         let idle = format!("SET LOCAL idle_in_transaction_session_timeout = {patience}");
         let begin = |mode: &str, patience: u128, more: &str| {
@@ -58,6 +60,7 @@ impl Manner {
             write: begin("READ COMMITTED", patience, ""),
             step: begin("READ COMMITTED", 0, ""),
             snapshot: begin("REPEATABLE READ READ ONLY", patience, BY_INDEX),
+            patience: given,
             is_named,
             by_the_callers_clock,
         }
@@ -66,24 +69,27 @@ impl Manner {
     /// A connection for single statements. Unnamed statements are in two parts, which a pooler keeps
     /// together within a transaction only.
     pub(super) async fn single(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        if self.is_named { Link::single(pool).await } else { self.begin(pool).await }
+        if !self.is_named {
+            return self.begin(pool).await;
+        }
+        Ok(Link::new(Held::single(pool, self.patience).await?, true))
     }
 
     /// A connection that sees one moment. Its statements have no names, so that each is planned for
     /// its values: a plan for a rare role is no good for a common one.
     pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::within(begin(pool, &self.snapshot).await?, false))
+        Ok(Link::new(Held::begin(pool, &self.snapshot, self.patience).await?, false))
     }
 
     /// Begins a write.
     pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::within(begin(pool, &self.write).await?, self.is_named))
+        Ok(Link::new(Held::begin(pool, &self.write, self.patience).await?, self.is_named))
     }
 
     /// Begins a step of a migration. To build an index on a large table takes long, and so does
     /// waiting for another process that does.
     pub(super) async fn begin_step(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::within(begin(pool, &self.step).await?, self.is_named))
+        Ok(Link::new(Held::begin(pool, &self.step, self.patience).await?, self.is_named))
     }
 
     /// Whether a connection keeps prepared statements, by name.
@@ -95,17 +101,6 @@ impl Manner {
     pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
         self.by_the_callers_clock.then(|| now.as_millis())
     }
-}
-
-/// Begins a transaction.
-///
-/// On a task of its own: if the driver is dropped while it waits for the answer to `BEGIN`, it
-/// forgets the transaction, and gives the connection to the next caller in the middle of it, whose
-/// writes would then never commit. This way the transaction is always known, and rolled back when
-/// nobody takes it.
-async fn begin(pool: &Pool<Db>, statement: &SqlStr) -> Result<Transaction<'static, Db>, Failure> {
-    let (pool, statement) = (pool.clone(), statement.clone());
-    Ok(to_the_end(async move { pool.begin_with(statement).await }).await?)
 }
 
 /// The present time in milliseconds, by the database's clock, unless the parameter has another. Read

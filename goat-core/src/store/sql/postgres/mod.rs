@@ -7,6 +7,7 @@
 //! then on; either is precise to the microsecond in this century.
 
 mod dialect;
+mod held;
 mod nodes;
 mod notices;
 mod server;

@@ -13,6 +13,7 @@ use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
 
 use super::database::Taken;
+use super::held::Held;
 use super::link::Link;
 
 pub(super) type Db = Sqlite;
@@ -29,7 +30,7 @@ pub(super) struct Manner;
 impl Manner {
     /// A connection for single statements.
     pub(super) async fn single(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Link::single(pool).await
+        Ok(Link::new(Held::single(pool).await?, true))
     }
 
     /// A connection for reads that belong together.
@@ -39,7 +40,7 @@ impl Manner {
 
     /// Begins a write.
     pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::within(pool.begin_with(BEGIN).await?, true))
+        Ok(Link::new(Held::begin(pool).await?, true))
     }
 
     /// Begins a step of a migration.

@@ -1,6 +1,7 @@
 //! SQLite: one file, one writer, as many readers as there is work for.
 
 mod dialect;
+mod held;
 
 #[path = "../database.rs"]
 mod database;
