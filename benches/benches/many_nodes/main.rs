@@ -25,7 +25,9 @@ fn main() {
         delay::measure(&postgres, redis);
     }
     println!();
-    println!("Round trips of a request, each engine's own; heartbeats are not counted:");
+    println!(
+        "Round trips of a request, each engine's own; heartbeats, and the trial of a connection that is given back, are not counted:"
+    );
     println!();
     println!("| request | PostgreSQL and Redis: PostgreSQL | Redis | PostgreSQL alone |");
     println!("|---|---|---|---|");

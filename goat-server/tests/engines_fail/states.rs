@@ -7,7 +7,7 @@ use std::time::Duration;
 use goat_engines::{Postgres, PostgresOptions, Proxy, Redis, RedisOptions};
 
 use crate::support::{Node, node, node_with, soon, wait_until};
-use crate::together::{Act, Pair, Scene};
+use crate::together::{Act, Pair, Scene, verify};
 
 use super::answers::{impatient, in_time, is_success, once_well, wait_until_ready};
 
@@ -196,6 +196,8 @@ fn a_redis_that_went_back_in_time_revives_nothing_that_the_epoch_ended() {
                 let refused = once_well("refresh", || Some(node.refresh(person)));
                 assert_eq!(refused.status, 401, "{act:?}: {refused:?}");
                 assert_eq!(node.profile(person).status, 401, "{act:?}");
+                // The verdict alone, without the user being read for the answer.
+                assert_eq!(verify(node, person).status, 401, "{act:?}");
             }
         }
         assert_eq!(once_well("alive", || Some(node.profile(&alive.ann))).status, 200);

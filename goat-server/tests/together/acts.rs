@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::process::Answer;
-use crate::support::{Node, PASSWORD, data, soon};
+use crate::support::{Node, PASSWORD, Person, data, soon};
 
 use super::Scene;
 use super::scene::{GRANTED, NEW_PASSWORD};
@@ -97,16 +97,17 @@ impl Act {
         }
     }
 
-    /// Asks what the act is to change.
+    /// Asks what the act is to change: of sessions the verdict alone, since who shows the user reads
+    /// them again and would find out by that.
     pub(crate) fn probe(self, node: Node, scene: &Scene) -> Answer {
         match self {
             Self::RevokeSession | Self::RevokeOthers | Self::ChangePassword => {
-                node.profile(&scene.second)
+                verify(node, &scene.second)
             }
             Self::RaiseRole | Self::LowerRole | Self::Grant | Self::TakeGrant => {
                 scene.guarded(node)
             }
-            _ => node.profile(&scene.ann),
+            _ => verify(node, &scene.ann),
         }
     }
 
@@ -115,7 +116,7 @@ impl Act {
         match self {
             Self::RaiseRole | Self::Grant => (403, 200),
             Self::LowerRole | Self::TakeGrant => (200, 403),
-            _ => (200, 401),
+            _ => (204, 401),
         }
     }
 
@@ -137,4 +138,9 @@ impl Act {
             assert!(!self.is_obeyed(node, scene), "{self:?}");
         }
     }
+}
+
+/// Whether a session is good, by what the node remembers or finds.
+pub(crate) fn verify(node: Node, person: &Person) -> Answer {
+    node.0.get("/api/v1/auth/verify", &person.access).expect("an answer")
 }

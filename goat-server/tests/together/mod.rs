@@ -4,7 +4,7 @@ mod acts;
 mod pair;
 mod scene;
 
-pub(crate) use acts::Act;
+pub(crate) use acts::{Act, verify};
 pub(crate) use pair::{LONG, Pair};
 pub(crate) use scene::{NEW_PASSWORD, Scene};
 
