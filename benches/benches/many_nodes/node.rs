@@ -76,7 +76,8 @@ impl Node {
         let observer: Arc<dyn goat_core::event::Observer> =
             ServerObserver::new(Arc::clone(&metrics));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let Kept { stores, .. } = storage.stores(&settings, &observer, &clock);
+        let kept = storage.stores(&settings, &observer, &clock).await;
+        let Kept { stores, .. } = kept.expect("the database answers");
         let secret = Secret::new(b"kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea".to_vec());
         let goat = Goat::builder(stores, TokenKeys::hs256(vec![secret]).expect("a key"))
             .settings(goat_core::Settings {

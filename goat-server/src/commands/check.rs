@@ -53,7 +53,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         Ok(Some(Opened { storage, database, schema })) => {
             let (observer, clock): (Arc<dyn Observer>, Arc<dyn Clock>) =
                 (Arc::new(NoObserver), Arc::new(SystemClock::start()));
-            let stores = storage.stores(settings, &observer, &clock).stores;
+            let stores = storage.stores_to_look_at(settings, observer, clock);
             findings.note("database", Ok(format!("{database}, {schema}")));
             findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, Some(&stores)).await);

@@ -85,6 +85,16 @@ impl Database {
         }
     }
 
+    /// What tells the database from others.
+    pub(super) async fn identity(&self) -> Result<String, Failure> {
+        match self {
+            Self::Sqlite { database, .. } => Ok(database.identity().await?),
+            Self::Postgres { database, patience, .. } => {
+                within(*patience, database.identity()).await
+            }
+        }
+    }
+
     /// Notes with which key this node signs, where others may stand on the same database; answers
     /// the ids of theirs that are not among these.
     pub(super) async fn note_signing_key(

@@ -72,7 +72,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
     let reached = storage.reach().await?;
     storage.bring_up_to_date(settings.storage.migrate_on_start).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let Kept { stores, shared } = storage.stores(settings, &observer, &clock);
+    let Kept { stores, shared } = storage.stores(settings, &observer, &clock).await?;
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
     // with it, so of two starts at once the later one finds the pepper of what it has seen.
     let hashes = stored_hashes(stores.users.as_ref()).await?;

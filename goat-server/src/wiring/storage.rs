@@ -199,24 +199,37 @@ impl Storage {
     /// reports it; and around both, the second level of what is remembered, which asks Redis before
     /// it asks the database. So what Redis answers is not counted as the database's, and a Redis that
     /// is slow costs no call to the database its time.
-    #[must_use]
-    pub fn stores(
+    ///
+    /// What lies in Redis is named after the database: those that share a Redis share nothing else,
+    /// and above all not what roles may do.
+    ///
+    /// # Errors
+    ///
+    /// If the database does not answer, or its schema is not of this version.
+    pub async fn stores(
         &self,
         settings: &Settings,
         observer: &Arc<dyn Observer>,
         clock: &Arc<dyn Clock>,
-    ) -> Kept {
+    ) -> Result<Kept, Failure> {
         let staleness = settings.sessions.cache_staleness;
         let timeout = settings.storage.store_timeout;
-        let limits: Arc<dyn LimitStore> = match &self.redis {
-            Some(redis) => redis.database.limits(),
+        let redis = match &self.redis {
+            Some(redis) => {
+                let prefix = format!("goat:{}", self.database.identity().await?);
+                Some(redis.database.prefixed(&prefix))
+            }
+            None => None,
+        };
+        let limits: Arc<dyn LimitStore> = match &redis {
+            Some(redis) => redis.limits(),
             None => Arc::new(MemoryLimits::new(settings.limits.keys)),
         };
         let mut stores = self.database.stores(limits);
-        match (&self.redis, &self.database) {
+        match (&redis, &self.database) {
             (Some(redis), _) => {
-                stores.sessions = redis.database.sessions();
-                stores.notices = redis.database.notices(staleness);
+                stores.sessions = redis.sessions();
+                stores.notices = redis.notices(staleness);
             }
             (None, Database::Postgres { database, .. }) => {
                 stores.notices = database.notices(staleness);
@@ -225,10 +238,10 @@ impl Storage {
             (None, Database::Sqlite { .. }) => {}
         }
         let stores = stores.watched(timeout, Arc::clone(observer), Arc::clone(clock));
-        match (&self.redis, &self.database) {
+        Ok(match (&redis, &self.database) {
             (Some(redis), Database::Postgres { .. }) => {
                 let shelf = WatchedShelf {
-                    inner: redis.database.shelf(),
+                    inner: redis.shelf(),
                     timeout,
                     observer: Arc::clone(observer),
                     clock: Arc::clone(clock),
@@ -238,7 +251,19 @@ impl Storage {
             }
             // A file of this machine is nearer than Redis.
             _ => Kept { stores, shared: None },
-        }
+        })
+    }
+
+    /// The stores of the database alone, for whoever looks and writes nothing: also while the schema
+    /// is older than this version's.
+    pub(crate) fn stores_to_look_at(
+        &self,
+        settings: &Settings,
+        observer: Arc<dyn Observer>,
+        clock: Arc<dyn Clock>,
+    ) -> Stores {
+        let limits = Arc::new(MemoryLimits::new(settings.limits.keys));
+        self.database.stores(limits).watched(settings.storage.store_timeout, observer, clock)
     }
 
     /// Notes with which key this node signs, and answers the ids of keys that others on the same

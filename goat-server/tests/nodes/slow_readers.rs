@@ -31,8 +31,11 @@ fn a_slow_reader_meets(act: Act, pair: &Pair, proxy: &Proxy, redis: Option<&Redi
         }
         if let Some(redis) = redis {
             // What the nodes remember together would spare the other the slow read.
-            redis.cli(&["DEL", &format!("goat:{{{}}}:u", scene.id)]);
-            redis.cli(&["DEL", "goat:{roles}:r"]);
+            for keys in [format!("goat:*:{{{}}}:u", scene.id), "goat:*:{roles}:r".to_owned()] {
+                for key in redis.cli(&["KEYS", &keys]).split_whitespace() {
+                    redis.cli(&["DEL", key]);
+                }
+            }
         }
         proxy.delay(ON_THE_WAY);
         let before = proxy.count();

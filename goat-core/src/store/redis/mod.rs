@@ -67,6 +67,12 @@ impl RedisDatabase {
         Ok(Self { keeper: Keeper { link, prefix, is_callers_clock: options.is_callers_clock } })
     }
 
+    /// The same Redis and connections, with another beginning of all keys and channels.
+    #[must_use]
+    pub fn prefixed(&self, prefix: &str) -> Self {
+        Self { keeper: Keeper { prefix: Arc::from(prefix), ..self.keeper.clone() } }
+    }
+
     /// Sessions, one hash a user. They last as long as this Redis keeps them.
     #[must_use]
     pub fn sessions(&self) -> Arc<dyn SessionStore> {

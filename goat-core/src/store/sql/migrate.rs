@@ -36,6 +36,22 @@ impl Database {
         judge(found.await.map_err(dialect::at("schema_state"))?)
     }
 
+    /// What tells this database from others, a short text of letters and digits: to name what is
+    /// kept elsewhere beside it, as the keys in a Redis that several databases share. A copy has the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer;
+    /// [`Internal`](crate::ErrorKind::Internal) if its schema is older than this version's.
+    pub async fn identity(&self) -> Result<String> {
+        let found = async {
+            let query = sqlx::query("SELECT identity FROM goat_guard WHERE id = 1");
+            Ok(self.pools.read().await?.one(query).await?.try_get("identity")?)
+        };
+        Ok(found.await.map_err(dialect::at("identity"))?)
+    }
+
     /// Brings the schema to where this version needs it; answers the names of the steps that it
     /// took. Processes that migrate the same database at once take each step once.
     ///

@@ -222,6 +222,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "signing_keys",
         sql: include_str!("../migrations/postgres/0004_signing_keys.sql"),
     },
+    Migration {
+        version: 5,
+        name: "identity",
+        sql: include_str!("../migrations/postgres/0005_identity.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -183,6 +183,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "lists",
         sql: include_str!("../migrations/sqlite/0003_lists.sql"),
     },
+    Migration {
+        version: 4,
+        name: "identity",
+        sql: include_str!("../migrations/sqlite/0004_identity.sql"),
+    },
 ];
 
 #[cfg(test)]
