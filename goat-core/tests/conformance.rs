@@ -83,8 +83,7 @@ mod postgres {
     /// By the caller's clock, since the suites ask for answers to the millisecond.
     async fn database() -> PostgresDatabase {
         let options = PostgresOptions::new(Postgres::shared().create_database());
-        let options = options.by_the_callers_clock();
-        let database = PostgresDatabase::open(&options).expect("a URL");
+        let database = PostgresDatabase::open_by_the_callers_clock(&options).expect("a URL");
         database.migrate(MigrateOptions::default()).await.expect("a schema");
         database
     }

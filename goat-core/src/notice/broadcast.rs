@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
@@ -54,6 +55,8 @@ struct Inner {
     staleness: Duration,
     listeners: LocalNotices,
     state: Mutex<State>,
+    /// Somebody waits for the next heartbeat.
+    asked: Notify,
     /// How many heartbeats were begun, whatever the subscription.
     beats: AtomicU64,
     sent: AtomicU64,
@@ -83,6 +86,7 @@ impl Broadcast {
             staleness,
             listeners: LocalNotices::default(),
             state: Mutex::new(State::Starting),
+            asked: Notify::new(),
             beats: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
@@ -141,6 +145,10 @@ impl Notices for Broadcast {
         }
         self.inner.listeners.add(listener);
         self.start();
+        if *lock(&self.inner.state) == State::Hears {
+            // Others here hear already, so that the next heartbeat may be far.
+            self.inner.asked.notify_one();
+        }
     }
 
     fn counts(&self) -> NoticeCounts {
@@ -248,7 +256,10 @@ impl Inner {
         let mut ticks = interval(self.between_beats());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.asked.notified() => {}
+            }
             let number = self.beats.fetch_add(1, Ordering::Relaxed);
             {
                 // Remembered before it is sent: its age counts from here.

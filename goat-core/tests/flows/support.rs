@@ -107,8 +107,7 @@ mod postgres {
         /// A database of its own, by the caller's clock.
         pub(crate) async fn postgres() -> Self {
             let options = PostgresOptions::new(Postgres::shared().create_database());
-            let options = options.by_the_callers_clock();
-            let database = PostgresDatabase::open(&options).expect("a URL");
+            let database = PostgresDatabase::open_by_the_callers_clock(&options).expect("a URL");
             database.migrate(MigrateOptions::default()).await.expect("a schema");
             let stores = Stores {
                 users: database.users(),

@@ -94,6 +94,18 @@ async fn a_node_is_deaf_until_its_first_heartbeat_comes_back() {
     assert_eq!(node.ear.take_told(), [Hears(Duration::from_millis(300))]);
 }
 
+/// Whoever comes when the others hear already need not wait for a quarter of the staleness.
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_comes_later_is_given_a_heartbeat_at_once() {
+    let wire = Wire::default();
+    let node = hearing(&wire).await;
+    let late = Arc::new(Ear::default());
+    let weak: Weak<Ear> = Arc::downgrade(&late);
+    node.broadcast.subscribe(weak);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(late.take_told(), [Deaf, Hears(HALF)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_goes_out_every_quarter_of_the_staleness_and_renews_the_lease() {
     let wire = Wire::default();

@@ -13,7 +13,15 @@ use goat_core::{
 
 /// Opens a database that is migrated.
 pub(crate) async fn open(options: &PostgresOptions) -> PostgresDatabase {
-    let database = PostgresDatabase::open(options).expect("a URL");
+    migrated(PostgresDatabase::open(options).expect("a URL")).await
+}
+
+/// The same by the caller's clock, which a suite moves.
+pub(crate) async fn open_by_the_callers_clock(options: &PostgresOptions) -> PostgresDatabase {
+    migrated(PostgresDatabase::open_by_the_callers_clock(options).expect("a URL")).await
+}
+
+async fn migrated(database: PostgresDatabase) -> PostgresDatabase {
     database.migrate(MigrateOptions::default()).await.expect("a schema");
     database
 }

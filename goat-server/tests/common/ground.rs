@@ -135,7 +135,7 @@ fn migrated() -> (PostgresDatabase, OwnDatabase) {
 
 fn connect(url: String) -> PostgresDatabase {
     let options = PostgresOptions { connections: CONNECTIONS, ..PostgresOptions::new(url) };
-    PostgresDatabase::open(&options.by_the_callers_clock()).unwrap()
+    PostgresDatabase::open_by_the_callers_clock(&options).unwrap()
 }
 
 fn migrate(url: &str) {

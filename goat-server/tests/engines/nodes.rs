@@ -7,7 +7,7 @@ use goat_engines::{Redis, RedisCluster, RedisOptions, Sentinel};
 use serde_json::json;
 
 use crate::process::Site;
-use crate::support::{Node, REMEMBERS, data, database, node, node_with, soon, wait_until};
+use crate::support::{Node, Person, REMEMBERS, data, database, node, node_with, soon, wait_until};
 
 /// Two nodes of the same settings, at work until they are dropped.
 fn both(site: impl Fn() -> Site, test: impl FnOnce(Node, Node)) {
@@ -207,31 +207,18 @@ fn a_limit_is_one_for_all_nodes_with_redis_and_one_for_each_without() {
 }
 
 /// Systems that were given the same Redis, each with a database of its own, share nothing there: what
-/// a role may do in one it may not in the other.
+/// is spent of a limit in one is not spent in the other.
 #[test]
 fn systems_on_one_redis_keep_apart() {
     let redis = Redis::start(RedisOptions::default());
-    let site = || node_with(&database(), &redis.url()).with(REMEMBERS.0, REMEMBERS.1);
-    let permissions = |node: Node| {
-        node.wait_until_it_hears();
-        node.sign_up("ann@example.org");
-        let profile = node.profile(&node.login("ann@example.org"));
-        profile.body["data"]["permissions"].to_string()
-    };
-
-    let first_site = site();
-    let (first, address) = first_site.serve();
-    let node = Node::at(address);
-    let admin = node.administrator();
-    let grant = json!({"role": "client", "action": "report:read"});
-    let granted = node.0.post("/api/v1/permission", Some(&admin.access), &grant);
-    assert_eq!(granted.expect("an answer").status, 201);
-    assert!(permissions(node).contains("report:read"));
-
-    let second_site = site();
-    let (second, address) = second_site.serve();
-    let found = permissions(Node::at(address));
-    assert!(!found.contains("report:read"), "{found}");
-    first.stop();
-    second.stop();
+    let sites = [database(), database()]
+        .map(|database| node_with(&database, &redis.url()).with("GOAT_RATE_LIMIT_REFRESH", "2/1m"));
+    let [(one, first), (other, second)] = sites.each_ref().map(Site::serve);
+    let nobody = Person { access: String::new(), refresh: "none".to_owned() };
+    for address in [first, second] {
+        let statuses = [(); 3].map(|()| Node::at(address).refresh(&nobody).status);
+        assert_eq!(statuses, [401, 401, 429]);
+    }
+    one.stop();
+    other.stop();
 }

@@ -29,6 +29,16 @@ pub(super) type Connection = sqlx::PgConnection;
 const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
     SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
+/// Whose clock says when a token was used and what is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WhoseClock {
+    /// The one that all nodes share.
+    Servers,
+    /// That of each caller: a test moves it.
+    #[cfg(feature = "testing")]
+    Callers,
+}
+
 /// How this process deals with the database, by its options.
 ///
 /// Nothing here outlasts a transaction: a pooler in transaction mode gives the next one to another
@@ -40,14 +50,14 @@ pub(super) struct Manner {
     snapshot: SqlStr,
     patience: Duration,
     is_named: bool,
-    by_the_callers_clock: bool,
+    clock: WhoseClock,
 }
 
 impl Manner {
     /// The level is named because a database or a role may have another default, under which a lock
     /// that had to be waited for would fail the write. Whether writes are allowed is not: who sets
     /// `default_transaction_read_only` means it.
-    pub(super) fn new(patience: Duration, is_named: bool, by_the_callers_clock: bool) -> Self {
+    pub(super) fn new(patience: Duration, is_named: bool, clock: WhoseClock) -> Self {
         let most = i32::MAX.unsigned_abs().into();
         let given = patience.max(Duration::from_millis(1));
         let patience = patience.as_millis().clamp(1, most);
@@ -62,7 +72,7 @@ impl Manner {
             snapshot: begin("REPEATABLE READ READ ONLY", patience, BY_INDEX),
             patience: given,
             is_named,
-            by_the_callers_clock,
+            clock,
         }
     }
 
@@ -98,8 +108,16 @@ impl Manner {
     }
 
     /// What to bind where a text says [`now`]: nothing where the database's clock counts.
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(unused_variables, reason = "it is the callers' clock")
+    )]
     pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
-        self.by_the_callers_clock.then(|| now.as_millis())
+        match self.clock {
+            WhoseClock::Servers => None,
+            #[cfg(feature = "testing")]
+            WhoseClock::Callers => Some(now.as_millis()),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ use crate::secret::Secret;
 pub use nodes::StrangeKeys;
 
 use database::Pools;
-use dialect::Manner;
+use dialect::{Manner, WhoseClock};
 
 use PostgresDatabase as Database;
 
@@ -84,10 +84,6 @@ pub struct PostgresOptions {
     /// prepares its statements anew, which takes three more round trips, and works with any pooler in
     /// transaction mode.
     pub prepared_statements: bool,
-    /// Whether the caller's clock counts where otherwise the database's does, so that a test may move
-    /// it.
-    #[cfg(feature = "testing")]
-    pub callers_clock: bool,
 }
 
 impl PostgresOptions {
@@ -99,26 +95,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             prepared_statements: true,
-            #[cfg(feature = "testing")]
-            callers_clock: false,
         }
-    }
-
-    /// The same, with the caller's clock instead of the database's: for tests with a manual clock.
-    #[cfg(feature = "testing")]
-    #[must_use]
-    pub fn by_the_callers_clock(self) -> Self {
-        Self { callers_clock: true, ..self }
-    }
-
-    #[cfg(feature = "testing")]
-    fn is_by_the_callers_clock(&self) -> bool {
-        self.callers_clock
-    }
-
-    #[cfg(not(feature = "testing"))]
-    fn is_by_the_callers_clock(&self) -> bool {
-        false
     }
 }
 
@@ -139,6 +116,20 @@ impl PostgresDatabase {
     /// [`Configuration`](crate::ErrorKind::Configuration) if the URL is none, or has a parameter that
     /// the driver would pass over.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
+        Self::open_by(options, WhoseClock::Servers)
+    }
+
+    /// The same, with the caller's clock where otherwise the server's counts: for tests that move it.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresDatabase::open`].
+    #[cfg(feature = "testing")]
+    pub fn open_by_the_callers_clock(options: &PostgresOptions) -> Result<Self> {
+        Self::open_by(options, WhoseClock::Callers)
+    }
+
+    fn open_by(options: &PostgresOptions, clock: WhoseClock) -> Result<Self> {
         // What is wrong with the URL is not said: it holds a password.
         let malformed = || Error::configuration("the URL of the PostgreSQL database is malformed");
         let url = options.url.expose();
@@ -159,7 +150,7 @@ impl PostgresDatabase {
         let manner = Manner::new(
             options.statement_timeout,
             options.prepared_statements && keeps_statements,
-            options.is_by_the_callers_clock(),
+            clock,
         );
         Ok(Self { pools: Pools { read: pool.clone(), write: pool, manner } })
     }
