@@ -135,7 +135,7 @@ impl Server {
             tracing::warn!("{warning}");
         }
         if wired.storage.is_shared() {
-            counters.follow(&wired.notices, wired.shared.clone());
+            counters.follow(wired.shared.clone());
         }
         let administrator =
             first_administrator(&wired.goat, &settings.accounts, &settings.passwords, &wired.data)

@@ -42,7 +42,7 @@ impl Metrics {
     fn encode(&self, goat: &Goat, body: &mut String) -> fmt::Result {
         text::encode_registry(body, &self.registry)?;
         let mut now = read(goat);
-        self.nodes.read(&mut now);
+        self.nodes.read(goat, &mut now);
         text::encode_registry(body, &now)
     }
 }

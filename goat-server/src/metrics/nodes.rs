@@ -1,10 +1,9 @@
 //! What a node tells others and hears of them, and what they remember together: counted elsewhere, and
 //! read at each scrape.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
-use goat_core::notice::{Listener, Notice, Notices};
+use goat_core::Goat;
 use goat_core::store::cached::{SharedCache, SharedCounts};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -14,16 +13,9 @@ use prometheus_client::registry::Registry;
 
 use super::Metrics;
 
-/// What there is to read where several nodes share their state.
+/// What nodes remember together, if they do, once it is known that there may be several.
 #[derive(Debug, Default)]
-pub(super) struct Nodes(OnceLock<Sources>);
-
-#[derive(Debug)]
-struct Sources {
-    notices: Arc<dyn Notices>,
-    shared: Option<SharedCache>,
-    hearing: Arc<Hearing>,
-}
+pub(super) struct Nodes(OnceLock<Option<SharedCache>>);
 
 /// What is remembered together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,64 +23,20 @@ struct KindLabel {
     kind: &'static str,
 }
 
-/// Whether notices arrive.
-#[derive(Debug, Default)]
-struct Hearing(Mutex<State>);
-
-#[derive(Clone, Copy, Debug, Default)]
-enum State {
-    /// Whoever is told nothing may trust that it hears.
-    #[default]
-    Untold,
-    Deaf,
-    Until(Instant),
-}
-
-impl Hearing {
-    fn set(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    fn is_deaf(&self) -> bool {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Untold => false,
-            State::Deaf => true,
-            State::Until(end) => Instant::now() >= end,
-        }
-    }
-}
-
-impl Listener for Hearing {
-    fn heard(&self, _: Notice) {}
-
-    fn deaf(&self) {
-        self.set(State::Deaf);
-    }
-
-    fn hears(&self, lease: Duration) {
-        self.set(Instant::now().checked_add(lease).map_or(State::Untold, State::Until));
-    }
-}
-
 impl Metrics {
-    /// Tells from now on what these notices and this memory have done. Only the first call counts.
-    pub fn follow(&self, notices: &Arc<dyn Notices>, shared: Option<SharedCache>) {
-        let hearing = Arc::new(Hearing::default());
-        let sources = Sources { notices: Arc::clone(notices), shared, hearing };
-        if let Ok(()) = self.nodes.0.set(sources)
-            && let Some(Sources { notices, hearing, .. }) = self.nodes.0.get()
-        {
-            let listener: Weak<Hearing> = Arc::downgrade(hearing);
-            notices.subscribe(listener);
-        }
+    /// Tells from now on of notices, and of what nodes remember together: there may be several. Only
+    /// the first call counts.
+    pub fn follow(&self, shared: Option<SharedCache>) {
+        // Whoever came first has said it.
+        let _ = self.nodes.0.set(shared);
     }
 }
 
 impl Nodes {
     /// All of it, as it is now.
-    pub(super) fn read(&self, registry: &mut Registry) {
-        let Some(Sources { notices, shared, hearing }) = self.0.get() else { return };
-        let counts = notices.counts();
+    pub(super) fn read(&self, goat: &Goat, registry: &mut Registry) {
+        let Some(shared) = self.0.get() else { return };
+        let counts = goat.sessions().notice_counts();
         for (name, help, value) in [
             ("goat_notices_sent", "Notices that were handed on to other nodes", counts.sent),
             ("goat_notices_unsent", "Notices that could not be", counts.unsent),
@@ -100,7 +48,7 @@ impl Nodes {
         registry.register(
             "goat_notices_deaf",
             "Whether notices do not arrive, so that nothing is remembered",
-            ConstGauge::new(u64::from(hearing.is_deaf())),
+            ConstGauge::new(u64::from(!goat.sessions().hears_notices())),
         );
         let Some(shared) = shared else { return };
         let kinds = [("users", shared.users()), ("roles", shared.roles())];

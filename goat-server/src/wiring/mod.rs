@@ -14,7 +14,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use goat_core::event::Observer;
-use goat_core::notice::Notices;
 use goat_core::password::{GateLimits, PasswordPolicy};
 use goat_core::store::cached::SharedCache;
 use goat_core::token::{TokenKeys, TokenSettings};
@@ -52,8 +51,6 @@ pub struct Wired {
     pub hashing: Hashing,
     /// What signs its tokens, and where that comes from.
     pub keys: (TokenKeys, KeySource),
-    /// What carries its notices.
-    pub notices: Arc<dyn Notices>,
     /// What it remembers together with other nodes, where it does.
     pub shared: Option<SharedCache>,
     users: Arc<dyn UserStore>,
@@ -78,7 +75,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
     let hashes = stored_hashes(stores.users.as_ref()).await?;
     let hashing = password_hasher(&settings.passwords, &data, &hashes)?;
     let keys = token_keys(&settings.tokens.keys, &data)?;
-    let (users, notices) = (Arc::clone(&stores.users), Arc::clone(&stores.notices));
+    let users = Arc::clone(&stores.users);
     let goat = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
@@ -88,7 +85,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
         .observer(observer)
         .build()?;
     goat.prepare().await?;
-    Ok(Wired { goat, storage, reached, data, hashing, keys, notices, shared, users })
+    Ok(Wired { goat, storage, reached, data, hashing, keys, shared, users })
 }
 
 impl Wired {

@@ -17,13 +17,15 @@ use crate::observer::ServerObserver;
 
 /// A goat in memory whose stores and events are counted.
 fn goat(metrics: &Arc<Metrics>) -> Goat {
+    goat_over(metrics, Stores::memory())
+}
+
+/// The same over other stores.
+fn goat_over(metrics: &Arc<Metrics>, stores: Stores) -> Goat {
     let clock = ManualClock::default();
     let observer = ServerObserver::new(Arc::clone(metrics));
-    let stores = Stores::memory().watched(
-        Duration::from_secs(2),
-        Arc::clone(&observer) as _,
-        Arc::new(clock.clone()),
-    );
+    let stores =
+        stores.watched(Duration::from_secs(2), Arc::clone(&observer) as _, Arc::new(clock.clone()));
     Goat::builder(stores, TokenKeys::generate())
         .hasher(Arc::new(PlainHasher::default()))
         .clock(Arc::new(clock))

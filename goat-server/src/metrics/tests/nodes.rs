@@ -45,12 +45,12 @@ impl Told {
 #[tokio::test]
 async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
     let metrics = Metrics::new();
-    let goat = goat(&metrics);
+    let goat =
+        goat_over(&metrics, Stores { notices: Arc::new(Told::default()), ..Stores::memory() });
     let shown = || parse(&metrics.expose(&goat, None).1, Format::Prometheus);
     assert!(!shown().types.keys().any(|name| name.contains("notices") || name.contains("shared")));
 
-    let notices: Arc<dyn Notices> = Arc::new(Told::default());
-    metrics.follow(&notices, Some(SharedCache::default()));
+    metrics.follow(Some(SharedCache::default()));
     let series = shown().series;
     for (name, value) in [
         ("goat_notices_sent_total", 4.0),
@@ -71,9 +71,10 @@ async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
 #[tokio::test]
 async fn deafness_is_shown_as_long_as_it_lasts_and_after_a_lease_that_ran_out() {
     let metrics = Metrics::new();
-    let goat = goat(&metrics);
     let told = Arc::new(Told::default());
-    metrics.follow(&(Arc::clone(&told) as Arc<dyn Notices>), None);
+    let notices = Arc::clone(&told) as Arc<dyn Notices>;
+    let goat = goat_over(&metrics, Stores { notices, ..Stores::memory() });
+    metrics.follow(None);
     let deaf = || sample(&metrics, &goat, "goat_notices_deaf");
     assert_eq!(deaf(), Some(0.0), "nothing was said");
     told.each(|listener| listener.deaf());
