@@ -103,6 +103,7 @@ impl From<RedisError> for Failure {
         use redis::ErrorKind::{AuthenticationFailed, Client, Io, Parse};
 
         if let Some(code) = error.code() {
+            let code = within_script(code, error.detail()).unwrap_or(code);
             return Self::from_server(code, &error);
         }
         match error.kind() {
@@ -140,6 +141,22 @@ impl Failure {
     }
 }
 
+/// The code of what a command in a script was answered. Before Redis 7 it stands within the text:
+/// `ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY You can't …`,
+/// and without the first part where the script answers it by itself.
+fn within_script<'a>(code: &str, detail: Option<&'a str>) -> Option<&'a str> {
+    const SCRIPT: &str = "user_script:";
+    let told = match code {
+        "@user_script:" => detail?,
+        "ERR" => detail?.strip_prefix("Error running script")?.rsplit_once(SCRIPT)?.1,
+        _ => return None,
+    };
+    // The line comes first, and then what was answered.
+    let (_, told) = told.split_once(": ")?;
+    let (code, _) = told.trim_start_matches('-').split_once(' ')?;
+    (code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(code)
+}
+
 /// The network's error in the driver's, which wraps it once more.
 fn beneath<'a>(source: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     match source.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
@@ -167,3 +184,37 @@ impl fmt::Display for Failure {
 }
 
 impl StdError for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_in_a_script_was_answered_is_found_in_the_text_of_older_servers() {
+        for (detail, code) in [
+            (
+                "Error running script (call to f_1f8f4c): @user_script:1: @user_script: 1: \
+                 -READONLY You can't write against a read only replica.",
+                Some("READONLY"),
+            ),
+            (
+                "Error running script (call to f_37fd01): @user_script:2: WRONGTYPE Operation \
+                 against a key holding the wrong kind of value",
+                Some("WRONGTYPE"),
+            ),
+            (
+                "Error running script (call to f_fb8130): @user_script:1: @user_script: 1: Wrong \
+                 number of args calling Redis command From Lua script",
+                None,
+            ),
+            ("unknown command", None),
+        ] {
+            assert_eq!(within_script("ERR", Some(detail)), code, "{detail}");
+            assert_eq!(within_script("OOM", Some(detail)), None);
+        }
+        let answered = Some("4: -READONLY You can't write against a read only replica.");
+        assert_eq!(within_script("@user_script:", answered), Some("READONLY"));
+        assert_eq!(within_script("ERR", answered), None);
+        assert_eq!(within_script("ERR", None), None);
+    }
+}
