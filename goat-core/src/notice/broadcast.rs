@@ -126,15 +126,29 @@ impl fmt::Debug for Broadcast {
     }
 }
 
+/// Counts a notice when its telling is over, also where nobody waited for that: a caller whose time
+/// is up has told nobody, as far as anybody knows.
+struct Telling<'a> {
+    inner: &'a Inner,
+    is_sent: bool,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let count = if self.is_sent { &self.inner.sent } else { &self.inner.unsent };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[async_trait]
 impl Notices for Broadcast {
     async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
         self.start();
         // ATOMIC: first here, so that this node obeys whatever becomes of the rest.
         self.inner.listeners.each(|listener| listener.heard(notice));
+        let mut telling = Telling { inner: &self.inner, is_sent: false };
         let sent = self.inner.send(&message::notice(&self.inner.node, notice)).await;
-        let count = if sent.is_ok() { &self.inner.sent } else { &self.inner.unsent };
-        count.fetch_add(1, Ordering::Relaxed);
+        telling.is_sent = sent.is_ok();
         sent
     }
 

@@ -298,3 +298,17 @@ async fn nothing_is_left_when_nobody_holds_it_and_no_listener_is_held() {
     sleep(STALENESS).await;
     assert_eq!(wire.take_sent(), [""; 0]);
 }
+
+/// Whoever gives up before a notice is sent has not sent it, and the count says so.
+#[tokio::test(start_paused = true)]
+async fn a_telling_that_is_given_up_counts_as_unsent() {
+    let wire = Wire::default();
+    let node = hearing(&wire).await;
+    let notice = Notice::User(user());
+    node.broadcast.publish(notice).await.expect("sent");
+    wire.hang();
+    let given_up = tokio::time::timeout(HALF, node.broadcast.publish(notice)).await;
+    assert!(given_up.is_err(), "it hangs");
+    let counts = node.broadcast.counts();
+    assert_eq!((counts.sent, counts.unsent), (1, 1));
+}

@@ -22,6 +22,7 @@ struct State {
     loses: Loses,
     delay: Duration,
     is_down: bool,
+    hangs: bool,
 }
 
 /// What gets lost without anybody being told.
@@ -61,6 +62,11 @@ impl Wire {
         self.lock().is_down = is_down;
     }
 
+    /// Lets whoever sends from now on wait for ever.
+    pub(crate) fn hang(&self) {
+        self.lock().hangs = true;
+    }
+
     /// Goes silent for all who listen now, who are told nothing; the ends stay open.
     pub(crate) fn silence(&self) -> impl Sized + use<> {
         std::mem::take(&mut self.lock().ends)
@@ -98,6 +104,9 @@ impl State {
 #[async_trait]
 impl Transport for Wire {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
+        if self.lock().hangs {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.lock();
         state.sent.push(text.to_owned());
         if state.is_down {
