@@ -38,6 +38,6 @@ impl GoatExt for Goat {
     }
 
     fn limit(&self, quota: Quota) -> LimitLayer {
-        LimitLayer::new(self.clone(), quota)
+        LimitLayer::new(self.limits().clone(), quota)
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use goat_core::limit::{Charge, Charging, LimitKey};
-use goat_core::{Error, Goat, Principal, Quota};
+use goat_core::limit::{Charge, Charging, LimitKey, Limits};
+use goat_core::{Error, Principal, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
 
@@ -59,7 +59,7 @@ use crate::principal::Anonymous;
 /// ```
 #[derive(Clone)]
 pub struct LimitLayer {
-    goat: Goat,
+    limits: Limits,
     quota: Quota,
     name: Option<Cow<'static, str>>,
     counter: Option<Cow<'static, str>>,
@@ -78,9 +78,12 @@ enum By {
 type KeyOf = dyn Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync;
 
 impl LimitLayer {
-    pub(crate) fn new(goat: Goat, quota: Quota) -> Self {
+    /// The layer over limits of their own, for a service that has no `Goat`; see
+    /// [`GoatExt::limit`](crate::GoatExt::limit).
+    #[must_use]
+    pub fn new(limits: Limits, quota: Quota) -> Self {
         Self {
-            goat,
+            limits,
             quota,
             name: None,
             counter: None,
@@ -221,7 +224,7 @@ impl LimitLayer {
         let name = self.name();
         let counter = self.counter.as_deref().unwrap_or(&name);
         let key = self.key(counter, request)?;
-        Ok(key.map(|key| self.goat.limits().charge(name, key, self.quota)))
+        Ok(key.map(|key| self.limits.charge(name, key, self.quota)))
     }
 
     fn refuse(&self, error: Error) -> Refusal<'_> {
@@ -253,7 +256,7 @@ impl Guard for LimitLayer {
         answer: Result<Charge, Error>,
     ) -> Result<Check<Charging>, Refusal<'_>> {
         let charge = answer.map_err(|error| self.refuse(error))?;
-        after.collect(request, &self.goat).record(charge.clone());
+        after.collect(request, self.limits.time()).record(charge.clone());
         if charge.refuses() {
             return Err(self.refuse(Error::rate_limited(vec![charge])));
         }

@@ -60,6 +60,12 @@ impl Limits {
         Charging { limit: limit.into(), quota, spending }
     }
 
+    /// The time that they count by, where the store has none of its own.
+    #[must_use]
+    pub fn time(&self) -> &Time {
+        &self.time
+    }
+
     /// How full the store is, for metrics; `None` where it is not in this process.
     #[must_use]
     pub fn load(&self) -> Option<LimitLoad> {

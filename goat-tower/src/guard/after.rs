@@ -1,6 +1,6 @@
 //! What a layer adds to the response on its way back.
 
-use goat_core::Goat;
+use goat_core::Time;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderValue, Response};
@@ -11,7 +11,7 @@ use crate::charges::{Charges, Collector};
 #[derive(Debug, Default)]
 pub struct After {
     no_store: bool,
-    show: Option<(Charges, Goat)>,
+    show: Option<(Charges, Time)>,
 }
 
 impl After {
@@ -21,11 +21,11 @@ impl After {
     }
 
     /// Joins the request's collector of limits; if this opens it, the headers are written here.
-    pub(crate) fn collect(&mut self, request: &mut Parts, goat: &Goat) -> Charges {
+    pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> Charges {
         match Charges::collect(&mut request.extensions) {
             Collector::Joined(charges) => charges,
             Collector::Opened(charges) => {
-                self.show = Some((charges.clone(), goat.clone()));
+                self.show = Some((charges.clone(), time.clone()));
                 charges
             }
         }
@@ -35,8 +35,8 @@ impl After {
         if self.no_store {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if let Some((charges, goat)) = self.show {
-            charges.show(response, goat.time().now());
+        if let Some((charges, time)) = self.show {
+            charges.show(response, time.now());
         }
     }
 }
