@@ -1,4 +1,5 @@
-//! What limits and sessions take in Redis: bytes and time, the packed log against a sorted set.
+//! What limits and sessions take in Redis: bytes and time, the packed log against a sorted set, and a
+//! quota with a burst.
 //!
 //! Starts a Redis of its own, fills it by way of the stores, and prints tables. Asserts what the
 //! packed log promises: less than the sorted set beside it takes, and less than the 119 bytes a request
@@ -147,6 +148,26 @@ async fn logs(redis: &Redis, url: &str) {
     }
 }
 
+/// A quota with a burst: one string a key, whatever is asked.
+async fn bursts(redis: &Redis, url: &str) {
+    let limits = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").limits();
+    println!("requests  with a burst: B/key  µs  calls/s");
+    for (keys, requests) in [(4_000, 1), (4_000, 60), (1_000, 300), (20, 10_000)] {
+        // Slow enough that all of them are within the burst, and given back within a year.
+        let quota = Quota::per_hour(10).burst(requests as u32);
+        let row = measured(redis, keys, requests, |number| {
+            spend(Arc::clone(&limits), key(number), quota)
+        })
+        .await;
+        println!(
+            "{requests:>8} {:>20.0} {:>4.1} {:>8.0}",
+            row.bytes * requests as f64,
+            row.server,
+            row.per_second,
+        );
+    }
+}
+
 fn session(user: UserId) -> Session {
     let now = SystemClock::start().now();
     let current = RefreshToken {
@@ -197,6 +218,8 @@ async fn main() {
     let redis = Redis::start(goat_engines::RedisOptions::default());
     let url = redis.url();
     logs(&redis, &url).await;
+    println!();
+    bursts(&redis, &url).await;
     println!();
     sessions(&redis, &url).await;
 }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,6 +136,33 @@ impl From<Vec<Charge>> for Charges {
 /// `"auth";q=5;w=60` is five in sixty seconds, `"auth";r=4;t=60` four left and one more given back
 /// in sixty seconds. `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds) show the one with
 /// the least remaining. Seconds are rounded up. Without charges nothing is written.
+///
+/// A quota with a [burst](goat_core::Quota::burst) is `"search";q=60;w=60;goat-burst=10`. The draft
+/// (revision 11, section 3.1) knows no burst: it takes any other parameter for a comment, and asks
+/// for the prefix so that two makers' parameters do not meet. So who knows nothing of it reads the
+/// pace, which holds in the long run; and `r` and `t` need no comment, since "no more than `r`
+/// within `t` seconds" is what such a quota means at any moment. `X-RateLimit-Limit` is the burst
+/// then, which is what `-Remaining` counts down from; nobody would understand 9 of 60 remaining
+/// after the first call, or 9 of 1.
+///
+/// ```
+/// use std::time::Duration;
+/// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use goat_tower::write_rate_limits;
+///
+/// let charge = Charge {
+///     limit: "search".into(),
+///     quota: Quota::per_minute(60).burst(10),
+///     remaining: 9,
+///     reset_after: Duration::from_secs(1),
+///     retry_after: None,
+/// };
+/// let mut headers = http::HeaderMap::new();
+/// write_rate_limits(&mut headers, &[charge], Timestamp::from_seconds(1_767_225_600));
+/// assert_eq!(headers["ratelimit-policy"], "\"search\";q=60;w=60;goat-burst=10");
+/// assert_eq!(headers["ratelimit"], "\"search\";r=9;t=1");
+/// assert_eq!(headers["x-ratelimit-limit"], "10");
+/// ```
 pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
     // Of those with as little left, the one that refuses, then the one that takes longest.
     let Some(least) = charges
@@ -150,6 +178,10 @@ pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Times
         let window = ceil_seconds(charge.quota.window());
         let reset = ceil_seconds(charge.reset_after);
         push_item(&mut policy, &name, ('q', charge.quota.limit()), ('w', window));
+        if let Some(burst) = charge.quota.burst_size() {
+            // Writing to a String does not fail.
+            let _ = write!(policy, ";goat-burst={burst}");
+        }
         push_item(&mut state, &name, ('r', charge.remaining), ('t', reset));
     }
     for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
@@ -158,15 +190,14 @@ pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Times
         }
     }
     let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
-    headers.insert(X_RATE_LIMIT_LIMIT, HeaderValue::from(least.quota.limit()));
+    let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
+    headers.insert(X_RATE_LIMIT_LIMIT, HeaderValue::from(at_once));
     headers.insert(X_RATE_LIMIT_REMAINING, HeaderValue::from(least.remaining));
     headers.insert(X_RATE_LIMIT_RESET, HeaderValue::from(reset_at));
 }
 
 /// One member of the list: a quoted name with two parameters (RFC 9651).
 fn push_item(list: &mut String, name: &str, count: (char, u32), seconds: (char, u64)) {
-    use std::fmt::Write as _;
-
     let separator = if list.is_empty() { "" } else { ", " };
     let ((c, count), (s, seconds)) = (count, seconds);
     // Writing to a String does not fail.
@@ -264,6 +295,32 @@ mod tests {
         assert!(lines.contains(&r#"ratelimit-policy: "odd";q=1;w=2"#.to_owned()), "{lines:?}");
         assert!(lines.contains(&r#"ratelimit: "odd";r=1;t=0"#.to_owned()), "{lines:?}");
         assert!(lines.contains(&"x-ratelimit-reset: 1767225601".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_burst_is_a_comment_on_the_policy_and_the_number_that_is_counted_down_from() {
+        let mut search = charge("search", 60, 9, 1_000);
+        search.quota = Quota::per_minute(60).burst(10);
+        assert_eq!(
+            headers_of(&[charge("address", 300, 299, 59_001), search]),
+            [
+                r#"ratelimit-policy: "address";q=300;w=60, "search";q=60;w=60;goat-burst=10"#,
+                r#"ratelimit: "address";r=299;t=60, "search";r=9;t=1"#,
+                "x-ratelimit-limit: 10",
+                "x-ratelimit-remaining: 9",
+                "x-ratelimit-reset: 1767225602",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_a_burst_larger_than_the_limit_no_more_remains_than_the_limit_that_is_shown() {
+        let mut steady = charge("steady", 60, 59, 1_000);
+        steady.quota = Quota::per_second(1).burst(60);
+        let lines = headers_of(&[steady]);
+        let policy = r#"ratelimit-policy: "steady";q=1;w=1;goat-burst=60"#;
+        assert!(lines.contains(&policy.to_owned()), "{lines:?}");
+        assert!(lines.contains(&"x-ratelimit-limit: 60".to_owned()), "{lines:?}");
     }
 
     /// L2

@@ -11,11 +11,14 @@ use super::{LimitKey, Quota};
 /// What a store of limits says of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// How many are left.
+    /// How many more would be admitted now, at once: of the burst where the quota has one, else of
+    /// the limit.
     pub remaining: u32,
-    /// How long until one more is given back; the whole window if nothing is spent.
+    /// How long until one more remains than now, if nobody asks meanwhile. Without a burst that is
+    /// when the oldest call leaves the window, and the whole window if nothing is spent; with one
+    /// it is `window / limit` at most.
     pub reset_after: Duration,
-    /// Set where the store refuses, and then nothing was spent.
+    /// Set where the store refuses, and then nothing was spent; the same as `reset_after`.
     pub retry_after: Option<Duration>,
 }
 
@@ -42,13 +45,17 @@ impl std::fmt::Debug for Spending {
 ///
 /// An implementer guarantees, for each pair of key and quota:
 ///
-/// - never more than `quota.limit()` calls are admitted in any half-open window of
-///   `quota.window()`, with any interleaving and on any number of nodes. What is rounded is rounded
-///   towards refusal;
+/// - for a quota without a burst, never more than `quota.limit()` calls are admitted in any
+///   half-open window of `quota.window()`, with any interleaving and on any number of nodes. What is
+///   rounded is rounded towards refusal;
+/// - for a quota with a [burst](Quota::burst), never more than `burst + ⌊t * limit / window⌋` calls
+///   are admitted in any span of length `t`, both its ends included, likewise; and whatever that
+///   allows is admitted. Nothing that is rounded may add up: over a year, as many are given back as
+///   the quota says;
 /// - a refused call spends nothing and puts off nothing;
 /// - a caller that waits `retry_after` is admitted, if nobody else spends from the same counter;
-/// - the same key under another quota is another counter. So a name may carry two quotas, such as
-///   so many a minute and so many a day, and each counts every call once;
+/// - the same key under another quota is another counter, the burst included. So a name may carry
+///   two quotas, such as so many a minute and so many a day, and each counts every call once;
 /// - memory is bounded in keys and per key, and only what has passed is forgotten. Where there is
 ///   no room, keys may share a counter: never over the quota, sometimes under;
 /// - an answer or a failure comes within a bounded time. A failure admits nobody.

@@ -2,7 +2,7 @@
 //!
 //! [`conformance`] runs all of it. Every case makes keys of its own, so that one store may be used
 //! for all of them and again later. Windows are one second long: with a [`ManualClock`] that is no
-//! time, with [`WaitingTime`] the suite takes some five seconds.
+//! time, with [`WaitingTime`] the suite takes some eleven seconds.
 //!
 //! Every function panics where the store does not keep a promise of the port.
 //!
@@ -19,6 +19,8 @@
 //! [`ManualClock`]: super::ManualClock
 //! [`WaitingTime`]: super::WaitingTime
 
+mod bursts;
+
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -30,6 +32,12 @@ use crate::limit::{LimitKey, LimitStore, Quota, Spending, Spent};
 use crate::secret;
 
 use super::TestTime;
+
+pub use bursts::{
+    a_refusal_spends_nothing_of_a_burst, admits_no_more_than_a_burst_at_once,
+    admits_the_burst_and_no_more, gives_a_burst_back_evenly, gives_back_odd_fractions_exactly,
+    keeps_bursts_of_one_key_apart,
+};
 
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -47,6 +55,12 @@ pub async fn conformance(store: &dyn LimitStore, time: &dyn TestTime) {
     keeps_quotas_of_one_key_apart(store, time).await;
     counts_past_the_first_few(store, time).await;
     admits_no_more_under_concurrency(store, time).await;
+    admits_the_burst_and_no_more(store, time).await;
+    gives_a_burst_back_evenly(store, time).await;
+    a_refusal_spends_nothing_of_a_burst(store, time).await;
+    keeps_bursts_of_one_key_apart(store, time).await;
+    gives_back_odd_fractions_exactly(store, time).await;
+    admits_no_more_than_a_burst_at_once(store, time).await;
 }
 
 /// B4: as many as the quota says are admitted, `remaining` counts down, and the next is refused.
@@ -177,8 +191,14 @@ pub async fn counts_past_the_first_few(store: &dyn LimitStore, time: &dyn TestTi
 ///
 /// Where the store does not keep the promise.
 pub async fn admits_no_more_under_concurrency(store: &dyn LimitStore, time: &dyn TestTime) {
+    let remaining = at_once(store, time, Quota::new(50, WINDOW * 3600)).await;
+    assert_eq!(remaining, (0..50).collect::<Vec<_>>(), "each admitted call takes one of fifty");
+}
+
+/// What remained after each call that was admitted, of many that were made at once.
+async fn at_once(store: &dyn LimitStore, time: &dyn TestTime, quota: Quota) -> Vec<u32> {
     const THREADS: usize = 8;
-    let (key, quota) = (fresh_key(), Quota::new(50, WINDOW * 3600));
+    let key = fresh_key();
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(THREADS);
     let ask = || {
@@ -200,7 +220,7 @@ pub async fn admits_no_more_under_concurrency(store: &dyn LimitStore, time: &dyn
         .map(|spent| spent.remaining)
         .collect();
     remaining.sort_unstable();
-    assert_eq!(remaining, (0..50).collect::<Vec<_>>(), "each admitted call takes one of fifty");
+    remaining
 }
 
 /// Waits for a store's answer.

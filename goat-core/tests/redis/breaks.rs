@@ -310,6 +310,15 @@ async fn what_somebody_else_wrote_is_broken_and_not_shown() {
     assert!(
         !format!("{error:?}").contains("canary") && !format!("{error:?}").contains("strangers")
     );
+    // Too short to be a time of arrival.
+    let (limits, quota) = (database.limits(), Quota::per_second(1).burst(1));
+    spend(&limits, key("stranger's"), quota, Duration::ZERO).await;
+    let place = redis.cli(&["KEYS", "strangers:*:1/1000000000/1"]);
+    assert_eq!(redis.cli(&["SET", &place, "canary"]), "OK");
+    let limits = open(&options).limits();
+    let error = try_spend(&limits, key("stranger's"), quota, Duration::ZERO).await;
+    let error = error.expect_err("no time of arrival");
+    assert!(!format!("{error:?}").contains("canary"));
 }
 
 /// A handle outlives the runtime that connected it.

@@ -18,12 +18,12 @@ use crate::support::{key, open, shared, spend};
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn at(milliseconds: u64) -> Duration {
+pub(crate) fn at(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
 /// Stores over the same logs, as different nodes have them: what one remembers, another does not.
-fn nodes(count: usize) -> Vec<Arc<dyn LimitStore>> {
+pub(crate) fn nodes(count: usize) -> Vec<Arc<dyn LimitStore>> {
     nodes_of(&shared(), count)
 }
 
@@ -84,7 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((0..2_usize, 0..3_usize, pause), 1..60)
 }
 
-fn in_runtime<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn in_runtime<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }

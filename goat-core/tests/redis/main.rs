@@ -3,6 +3,7 @@
 #![cfg(feature = "redis")]
 
 mod breaks;
+mod bursts;
 mod clocks;
 mod cluster;
 mod conformance;

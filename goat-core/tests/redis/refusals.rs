@@ -45,6 +45,28 @@ async fn a_key_that_is_refused_until_an_instant_does_not_ask_before_it() {
     assert_eq!(proxy.count(), asked + 3);
 }
 
+/// The same for a quota with a burst: one that is spent is known to be so until one is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_that_is_spent_does_not_ask_before_one_is_given_back() {
+    let quota = Quota::per_second(1).burst(3);
+    let proxy = Proxy::start(Redis::shared().address());
+    let limits = open(&by_proxy(&proxy)).limits();
+    for _ in 0..3 {
+        assert_eq!(spend(&limits, key("a"), quota, at(0)).await.retry_after, None);
+    }
+    assert_eq!(spend(&limits, key("a"), quota, at(400)).await.retry_after, Some(at(600)));
+    let asked = proxy.count();
+    let Spending::Done(spent) = limits.spend(key("a"), quota, at(999)) else {
+        panic!("Redis is asked for what is known");
+    };
+    assert_eq!((spent.remaining, spent.retry_after), (0, Some(at(1))));
+    assert_eq!(proxy.count(), asked);
+    // Another burst is another counter.
+    assert_eq!(spend(&limits, key("a"), quota.burst(2), at(999)).await.remaining, 1);
+    assert_eq!(spend(&limits, key("a"), quota, at(1_000)).await.retry_after, None);
+    assert_eq!(proxy.count(), asked + 2);
+}
+
 /// B5: the instant is counted from before the question. Whoever waits from the answer on has waited
 /// longer.
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,30 @@ async fn an_address_is_refused_past_its_quota_and_let_in_when_it_has_waited() {
     assert_eq!(send(&service, from(one)).await.outcome(), (200, ""));
 }
 
+/// B5: a burst at once, and then one each second.
+#[tokio::test]
+async fn a_burst_is_let_in_at_once_and_given_back_one_by_one() {
+    let test = TestGoat::new();
+    let quota = Quota::per_minute(60).burst(2);
+    let service = test.goat.limit(quota).by_address().layer(whoami());
+    let from = || {
+        let mut request = request(None);
+        request.extensions_mut().insert(ClientAddress::new([192, 0, 2, 7].into()));
+        request
+    };
+    let answer = send(&service, from()).await;
+    assert_eq!(answer.outcome(), (200, ""));
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60;goat-burst=2"#);
+    assert_eq!(answer.header("ratelimit"), r#""address";r=1;t=1"#);
+    assert_eq!(send(&service, from()).await.outcome(), (200, ""));
+    let answer = send(&service, from()).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(answer.header("retry-after"), "1");
+    test.clock.advance(Duration::from_secs(1));
+    assert_eq!(send(&service, from()).await.outcome(), (200, ""));
+    assert_eq!(send(&service, from()).await.outcome(), (429, "rate-limited"));
+}
+
 #[tokio::test]
 async fn users_are_counted_whatever_their_session_and_strangers_are_not() {
     let test = TestGoat::new();

@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use crate::limit::{Quota, Spent};
 
-/// Stands where no instant is. Five hundred years of stopwatch away.
+use super::counter::{Counter, nanoseconds};
+
+/// Stands where no instant is: later than any that [`nanoseconds`] gives.
 const NEVER: u64 = u64::MAX;
 
 /// The places of the first log that does not fit inline.
 const FIRST_CAPACITY: u32 = 4;
-
-/// A duration in nanoseconds, below [`NEVER`].
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(NEVER).min(NEVER - 1)
-}
 
 /// A quota in the units of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +40,17 @@ pub(super) enum Log {
     Many { slots: Box<[u64]>, head: u32, len: u32 },
 }
 
-impl Log {
-    pub(super) const fn new() -> Self {
-        Self::Few([NEVER; 2])
+impl Counter for Log {
+    type Rule = Rule;
+    type Span = u64;
+
+    const NEW: Self = Self::Few([NEVER; 2]);
+
+    fn span(rule: Rule) -> u64 {
+        rule.window
     }
 
-    /// Spends one at `now`, which is no earlier than any instant before, if the rule allows it.
-    pub(super) fn spend(&mut self, rule: Rule, now: u64) -> Spent {
+    fn spend(&mut self, rule: Rule, now: u64) -> Spent {
         self.forget(rule.window, now);
         if let Some(refusal) = self.refusal(rule, now) {
             return refusal;
@@ -62,16 +63,7 @@ impl Log {
         }
     }
 
-    /// What a call at `now` is told if the log is full. Counts what [`Log::forget`] would drop.
-    fn refusal(&self, rule: Rule, now: u64) -> Option<Spent> {
-        (self.len() >= rule.limit).then(|| {
-            let wait = self.until_one_is_back(rule.window, now);
-            Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) }
-        })
-    }
-
-    /// A copy to go on from, or the refusal if it is full.
-    pub(super) fn fork(&mut self, rule: Rule, now: u64) -> Result<Self, Spent> {
+    fn fork(&mut self, rule: Rule, now: u64) -> Result<Self, Spent> {
         self.forget(rule.window, now);
         match self.refusal(rule, now) {
             Some(refusal) => Err(refusal),
@@ -79,8 +71,7 @@ impl Log {
         }
     }
 
-    /// When all of the log will have passed.
-    pub(super) fn passes_at(&self, window: u64) -> u64 {
+    fn passes_at(&self, window: u64) -> u64 {
         let newest = match self {
             Self::Few([NEVER, _]) => return 0,
             Self::Few([only, NEVER]) => *only,
@@ -91,8 +82,26 @@ impl Log {
         newest.saturating_add(window)
     }
 
+    #[cfg(test)]
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Few(_) => 0,
+            Self::Many { slots, .. } => size_of_val(&**slots),
+        }
+    }
+}
+
+impl Log {
+    /// What a call at `now` is told if the log is full. Counts what [`Log::forget`] would drop.
+    fn refusal(&self, rule: Rule, now: u64) -> Option<Spent> {
+        (self.len() >= rule.limit).then(|| {
+            let wait = self.until_one_is_back(rule.window, now);
+            Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) }
+        })
+    }
+
     /// How many instants there are.
-    pub(super) fn len(&self) -> u32 {
+    fn len(&self) -> u32 {
         match self {
             Self::Few(instants) => instants.iter().filter(|at| **at != NEVER).count() as u32,
             Self::Many { len, .. } => *len,
@@ -156,15 +165,6 @@ impl Log {
         grown.resize(capacity as usize, NEVER);
         *self = Self::Many { slots: grown.into_boxed_slice(), head: 0, len };
     }
-
-    /// The bytes that the log keeps outside of itself.
-    #[cfg(test)]
-    pub(super) fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Few(_) => 0,
-            Self::Many { slots, .. } => size_of_val(&**slots),
-        }
-    }
 }
 
 /// Where in the ring the instant lies that comes `offset` after `head`.
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_log_takes_24_bytes_and_the_first_two_instants_no_more() {
         assert_eq!(size_of::<Log>(), 24);
-        let mut log = Log::new();
+        let mut log = Log::NEW;
         let rule = Rule { limit: 60, window: 1_000_000_000 };
         log.spend(rule, 0);
         log.spend(rule, 0);
@@ -194,7 +194,7 @@ mod tests {
     fn a_log_never_grows_past_its_limit() {
         for limit in [1, 2, 3, 5, 100] {
             let rule = Rule { limit, window: 1_000 };
-            let mut log = Log::new();
+            let mut log = Log::NEW;
             for now in 0..10_000 {
                 log.spend(rule, now);
                 assert!(log.len() <= limit);
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn the_end_of_the_stopwatch_admits_nobody_by_overflow() {
         let rule = Rule { limit: 1, window: 1_000 };
-        let mut log = Log::new();
+        let mut log = Log::NEW;
         let end = nanoseconds(Duration::MAX);
         assert_eq!(log.spend(rule, end).retry_after, None);
         assert!(log.spend(rule, end).retry_after.is_some());

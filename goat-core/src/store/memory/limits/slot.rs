@@ -1,16 +1,16 @@
-//! The name of a log, and the seeded hash by which it is found.
+//! The name of a counter, and the seeded hash by which it is found.
 //!
-//! Invariant: where a log lies depends on secrets of this process, so that nobody outside can fill
+//! Invariant: where a counter lies depends on secrets of this process, so that nobody outside can fill
 //! one shard or one bucket on purpose.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use crate::limit::LimitKey;
+use crate::limit::{LimitKey, Quota};
 use crate::secret;
 
-use super::log::Rule;
+use super::counter::nanoseconds;
 
-/// Names the log of one key under one quota.
+/// Names the counter of one key under one quota.
 ///
 /// A key is 16 bytes of a hash. Mixing the quota into them keeps two quotas of one key apart for
 /// certain, and makes two keys meet no more often than the hash alone does.
@@ -21,9 +21,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(key: LimitKey, rule: Rule) -> Self {
+    pub(super) fn new(key: LimitKey, quota: Quota) -> Self {
         let key = u128::from_be_bytes(*key.as_bytes());
-        Self { high: (key >> 64) as u64 ^ rule.window, low: key as u64 ^ u64::from(rule.limit) }
+        // No burst has a size of 0.
+        let burst = u64::from(quota.burst_size().unwrap_or(0)) << 32;
+        Self {
+            high: (key >> 64) as u64 ^ nanoseconds(quota.window()),
+            low: key as u64 ^ (u64::from(quota.limit()) | burst),
+        }
     }
 }
 
@@ -89,21 +94,28 @@ impl Hasher for Folded {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
     use super::*;
 
     fn slot(number: u64) -> Slot {
-        let rule = Rule { limit: 5, window: 60_000_000_000 };
-        Slot::new(LimitKey::text("test", &number.to_string()), rule)
+        Slot::new(LimitKey::text("test", &number.to_string()), Quota::per_minute(5))
     }
 
     #[test]
     fn one_key_under_two_quotas_is_two_slots() {
         let key = LimitKey::text("test", "alice");
-        let slots = [(5, 60), (6, 60), (5, 61)]
-            .map(|(limit, window)| Slot::new(key, Rule { limit, window }));
-        assert_ne!(slots[0], slots[1]);
-        assert_ne!(slots[0], slots[2]);
-        assert_ne!(slots[1], slots[2]);
+        let quotas = [
+            Quota::per_minute(5),
+            Quota::per_minute(6),
+            Quota::new(5, Duration::from_secs(61)),
+            Quota::per_minute(5).burst(5),
+            Quota::per_minute(5).burst(6),
+            Quota::per_minute(6).burst(5),
+        ];
+        let slots: HashSet<_> = quotas.map(|quota| Slot::new(key, quota)).into();
+        assert_eq!(slots.len(), quotas.len());
     }
 
     /// B7: what is known of a key does not tell where it lies.

@@ -1,6 +1,9 @@
 //! The store in memory against a model that keeps everything, against threads, and against floods
 //! of keys.
 
+mod bursts;
+mod model;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Barrier;
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use self::model::{Model, Step, is_over, steps};
 use super::*;
 use crate::limit::Spent;
 use crate::testing::{ManualClock, limits};
@@ -47,75 +51,24 @@ impl MemoryLimits {
     }
 }
 
-/// Keeps every admitted instant and counts afresh each time.
-#[derive(Default)]
-struct Model(HashMap<(LimitKey, Quota), Vec<Duration>>);
-
-impl Model {
-    fn in_window(&self, key: LimitKey, quota: Quota, now: Duration) -> Vec<Duration> {
-        let all = self.0.get(&(key, quota)).map_or(&[][..], Vec::as_slice);
-        all.iter().copied().filter(|instant| *instant + quota.window() > now).collect()
-    }
-
-    fn ask(&mut self, key: LimitKey, quota: Quota, now: Duration) -> Spent {
-        let before = self.in_window(key, quota, now);
-        let refused = before.len() >= quota.limit() as usize;
-        if !refused {
-            self.0.entry((key, quota)).or_default().push(now);
-        }
-        let after = self.in_window(key, quota, now);
-        let reset_after = after[0] + quota.window() - now;
-        Spent {
-            remaining: quota.limit() - after.len() as u32,
-            reset_after,
-            retry_after: refused.then_some(reset_after),
-        }
-    }
-}
-
-/// One step of a random sequence: who asks, and how long after the step before.
-#[derive(Clone, Debug)]
-struct Step {
-    key: usize,
-    quota: usize,
-    pause: Duration,
-}
-
-const QUOTAS: [Quota; 5] = [
+const QUOTAS: [Quota; 10] = [
     Quota::per_second(1),
     Quota::per_second(3),
     Quota::new(3, Duration::from_millis(2_500)),
     Quota::new(7, Duration::from_nanos(1_000_000_001)),
     Quota::new(40, Duration::from_secs(10)),
+    Quota::per_second(1).burst(1),
+    Quota::per_second(7).burst(3),
+    Quota::new(3, Duration::from_millis(2_500)).burst(5),
+    Quota::new(7, Duration::from_nanos(1_000_000_001)).burst(7),
+    Quota::new(40, Duration::from_secs(10)).burst(2),
 ];
 
-fn steps(keys: usize) -> impl Strategy<Value = Vec<Step>> {
-    let pause = prop_oneof![
-        4 => Just(Duration::ZERO),
-        1 => Just(Duration::from_nanos(1)),
-        2 => Just(Duration::from_millis(1)),
-        1 => Just(SECOND),
-        4 => (0_u64..400_000_000).prop_map(Duration::from_nanos),
-        1 => (0_u64..12_000).prop_map(Duration::from_millis),
-    ];
-    let step = (0..keys, 0..QUOTAS.len(), pause).prop_map(|(key, quota, pause)| Step {
-        key,
-        quota,
-        pause,
-    });
-    prop::collection::vec(step, 1..200)
-}
-
-/// Whether more than the quota lies in some half-open window of these sorted instants.
-fn over(quota: Quota, instants: &[Duration]) -> bool {
-    let limit = quota.limit() as usize;
-    instants.iter().zip(instants.iter().skip(limit)).any(|(a, b)| *b - *a < quota.window())
-}
-
 proptest! {
-    /// B4: what is admitted, what remains and when it comes back are as if everything were kept.
+    /// B4: what is admitted, what remains and when it comes back are as if everything were kept,
+    /// with bursts and without.
     #[test]
-    fn agrees_with_a_model_that_forgets_nothing(steps in steps(4)) {
+    fn agrees_with_a_model_that_forgets_nothing(steps in steps(4, QUOTAS.len(), 200)) {
         let (store, mut model, mut now) = (MemoryLimits::new(100), Model::default(), Duration::ZERO);
         for Step { key: number, quota, pause } in steps {
             now += pause;
@@ -128,7 +81,7 @@ proptest! {
     /// B7, B4: with room for few of its keys, the store still never admits more than the quota.
     /// B5: and who is refused gets in after the wait, if nobody else asks.
     #[test]
-    fn a_table_that_is_too_small_never_admits_more(room in 0_usize..5, steps in steps(12)) {
+    fn a_table_that_is_too_small_never_admits_more(room in 0_usize..5, steps in steps(12, QUOTAS.len(), 200)) {
         let (store, mut now) = (MemoryLimits::new(room), Duration::ZERO);
         let mut admitted: HashMap<_, Vec<Duration>> = HashMap::new();
         for (index, Step { key: number, quota, pause }) in steps.into_iter().enumerate() {
@@ -147,7 +100,7 @@ proptest! {
             prop_assert!(store.keys() <= room);
         }
         for ((_, quota), instants) in admitted {
-            prop_assert!(!over(quota, &instants), "over {}: {:?}", quota, instants);
+            prop_assert!(!is_over(quota, &instants), "over {}: {:?}", quota, instants);
         }
     }
 }

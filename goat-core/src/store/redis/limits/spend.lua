@@ -1,4 +1,4 @@
--- Spends one of a limit, by a log of the calls that were admitted.
+-- Spends one of a limit without a burst, by a log of the calls that were admitted.
 --
 -- The log is one string: in six bytes the time of the last entry in milliseconds, in three the
 -- number of the first entry that counts, and then each entry's time modulo 256^width, the oldest

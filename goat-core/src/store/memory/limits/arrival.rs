@@ -1,0 +1,68 @@
+//! What is kept of one key under a quota with a burst: its theoretical arrival time.
+//!
+//! Invariants: it never decreases; it never lies further ahead than the burst takes to be given
+//! back, which is 366 days at most.
+
+use crate::limit::{Pace, Spent};
+
+use super::counter::Counter;
+
+/// The instant at which a key owes nothing any more, in nanoseconds of the stopwatch and parts of a
+/// nanosecond. 16 bytes, however much is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    at: u64,
+    /// Fewer than [`Pace::parts`].
+    parts: u32,
+}
+
+impl Arrival {
+    /// What is owed at `now`, in parts.
+    fn owed(self, pace: Pace, now: u64) -> u128 {
+        match self.at.checked_sub(now) {
+            Some(ahead) => u128::from(ahead) * u128::from(pace.parts()) + u128::from(self.parts),
+            None => 0,
+        }
+    }
+
+    fn refusal(self, pace: Pace, now: u64) -> Option<Spent> {
+        let owed = self.owed(pace, now);
+        (owed > pace.tolerance()).then(|| pace.spent(owed, true))
+    }
+}
+
+impl Counter for Arrival {
+    type Rule = Pace;
+    type Span = ();
+
+    const NEW: Self = Self { at: 0, parts: 0 };
+
+    fn span(_: Pace) {}
+
+    fn spend(&mut self, pace: Pace, now: u64) -> Spent {
+        if let Some(refusal) = self.refusal(pace, now) {
+            return refusal;
+        }
+        if self.at < now {
+            *self = Self { at: now, parts: 0 };
+        }
+        let a_nanosecond = u64::from(pace.parts());
+        let (whole, rest) = (pace.cost() / a_nanosecond, pace.cost() % a_nanosecond);
+        let parts = u64::from(self.parts) + rest;
+        let carried = u64::from(parts >= a_nanosecond);
+        self.at += whole + carried;
+        self.parts = (parts - carried * a_nanosecond) as u32;
+        pace.spent(self.owed(pace, now), false)
+    }
+
+    fn fork(&mut self, pace: Pace, now: u64) -> Result<Self, Spent> {
+        match self.refusal(pace, now) {
+            Some(refusal) => Err(refusal),
+            None => Ok(*self),
+        }
+    }
+
+    fn passes_at(&self, (): ()) -> u64 {
+        self.at + u64::from(self.parts > 0)
+    }
+}

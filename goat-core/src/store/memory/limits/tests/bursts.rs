@@ -1,0 +1,304 @@
+//! Quotas with a burst: to the nanosecond, over long times, with odd numbers and the largest, and in
+//! the same bounds of memory as the rest.
+
+use super::*;
+
+/// What has no even interval, and the ends of what a quota may say.
+const ODD: [Quota; 12] = [
+    Quota::per_second(7).burst(1),
+    Quota::per_second(7).burst(2),
+    Quota::new(97, Duration::from_nanos(13_370_000_001)).burst(11),
+    Quota::new(1_000_003, Duration::from_secs(3_600)).burst(5),
+    Quota::per_second(999_999_937).burst(3),
+    Quota::per_second(u32::MAX).burst(1),
+    Quota::per_second(u32::MAX).burst(u32::MAX),
+    Quota::per_second(136).burst(u32::MAX),
+    Quota::new(1, YEAR).burst(1),
+    Quota::new(365, YEAR).burst(365),
+    Quota::new(u32::MAX, YEAR).burst(u32::MAX),
+    Quota::new(u32::MAX, YEAR).burst(1),
+];
+
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
+/// `window / limit`, rounded up.
+fn interval(quota: Quota) -> Duration {
+    let nanoseconds = quota.window().as_nanos().div_ceil(u128::from(quota.limit()));
+    Duration::from_nanos(nanoseconds as u64)
+}
+
+/// Where a long time may stand within the pace of a quota: about a whole number of intervals.
+fn pauses() -> impl Strategy<Value = Vec<(u32, i32)>> {
+    let intervals = prop_oneof![6 => Just(0_u32), 4 => Just(1), 2 => 2_u32..5, 1 => 5_u32..1_000];
+    prop::collection::vec((intervals, -2_i32..3), 1..150)
+}
+
+proptest! {
+    /// B4, B5: a nanosecond before and after each instant that matters, and years later.
+    #[test]
+    fn odd_numbers_agree_with_a_model_that_forgets_nothing(
+        quota in prop::sample::select(&ODD[..]),
+        start in prop_oneof![Just(0_u64), 0..u64::MAX / 8],
+        pauses in pauses(),
+    ) {
+        let (store, mut model) = (MemoryLimits::new(10), Model::default());
+        let (mut now, mut admitted) = (Duration::from_nanos(start), Vec::new());
+        for (intervals, nanoseconds) in pauses {
+            let pause = interval(quota).saturating_mul(intervals).min(YEAR / 50);
+            let nudge = Duration::from_nanos(nanoseconds.unsigned_abs().into());
+            let later = now + pause;
+            now = if nanoseconds < 0 { later.saturating_sub(nudge).max(now) } else { later + nudge };
+            // Another's call drops what owes nothing any more, and nothing sooner.
+            store.ask(key(1), Quota::per_day(1), now);
+            let spent = store.ask(key(0), quota, now);
+            prop_assert_eq!(spent, model.ask(key(0), quota, now));
+            if spent.retry_after.is_none() {
+                admitted.push(now);
+            }
+        }
+        prop_assert!(!is_over(quota, &admitted), "over {}: {:?}", quota, admitted);
+    }
+}
+
+/// Whoever always asks again when told to gets exactly what the quota says, over hours or years: a
+/// rounding that added up would show.
+#[test]
+fn nothing_drifts_over_a_long_time() {
+    for (quota, rounds) in [
+        (Quota::per_second(7).burst(2), 100_000_u64),
+        (Quota::new(97, Duration::from_nanos(13_370_000_001)).burst(2), 100_000),
+        (Quota::new(1_000_003, Duration::from_secs(3_600)).burst(2), 100_000),
+        (Quota::per_second(999_999_937).burst(3), 100_000),
+        (Quota::new(365, YEAR).burst(2), 100_000),
+    ] {
+        let (store, mut now, mut count) = (MemoryLimits::new(10), Duration::ZERO, 0_u128);
+        for _ in 0..rounds {
+            match store.ask(key(0), quota, now).retry_after {
+                None => count += 1,
+                Some(wait) => now += wait,
+            }
+        }
+        let given_back = now.as_nanos() * u128::from(quota.limit()) / quota.window().as_nanos();
+        let burst = u128::from(quota.burst_size().expect("a burst"));
+        // The last may be due just now.
+        let all = burst + given_back;
+        assert!(count == all || count + 1 == all, "{quota}: {count} of {all} after {now:?}");
+        assert!(count > 10_000, "{count}");
+    }
+}
+
+/// B5, to the nanosecond.
+#[test]
+fn a_nanosecond_less_than_retry_after_is_too_early_for_a_burst_too() {
+    let store = MemoryLimits::new(10);
+    let quota = Quota::per_second(7).burst(3);
+    let first = Duration::new(5, 123_456_789);
+    for remaining in [2, 1, 0] {
+        let spent = store.ask(key(0), quota, first);
+        assert_eq!((spent.remaining, spent.retry_after), (remaining, None));
+        assert_eq!(spent.reset_after, interval(quota));
+    }
+    let wait = store.ask(key(0), quota, first).retry_after.expect("a refusal");
+    // A seventh of a second, rounded up.
+    assert_eq!(wait, Duration::from_nanos(142_857_143));
+    assert!(!store.admits(key(0), quota, first + wait - Duration::from_nanos(1)));
+    assert!(store.admits(key(0), quota, first + wait));
+    // Two sevenths are 285,714,286: what was rounded up is not lost.
+    let asked = first + wait;
+    let wait = store.ask(key(0), quota, asked).retry_after.expect("a refusal");
+    assert_eq!(asked + wait - first, Duration::from_nanos(285_714_286));
+}
+
+/// The burst comes back one by one, and never more than that is there.
+#[test]
+fn a_burst_is_given_back_evenly_and_no_further() {
+    let (store, quota) = (MemoryLimits::new(10), Quota::per_minute(60).burst(10));
+    let admitted = |elapsed| (0..99).filter(|_| store.admits(key(0), quota, elapsed)).count();
+    assert_eq!(admitted(at(0)), 10);
+    assert_eq!(admitted(at(999)), 0);
+    assert_eq!(admitted(at(1_000)), 1);
+    assert_eq!(admitted(at(4_500)), 3);
+    assert_eq!(admitted(at(5_000)), 1);
+    let spent = store.ask(key(0), quota, at(7_750));
+    assert_eq!((spent.remaining, spent.reset_after), (1, at(250)));
+    assert_eq!(admitted(at(86_400_000)), 10);
+    // In a minute from the first of them: the burst, and one a second.
+    let minute = (0..60).map(|second| admitted(at(86_400_000 + second * 1_000))).sum::<usize>();
+    assert_eq!(minute, 59, "with the ten: 69, the burst and the limit less one");
+}
+
+/// B4: two threads read the clock and arrive the other way round.
+#[test]
+fn a_reading_that_comes_late_counts_as_the_latest_for_a_burst_too() {
+    let (store, quota) = (MemoryLimits::new(2), Quota::per_second(1).burst(1));
+    assert!(store.admits(key(0), quota, at(1_000)));
+    assert!(store.admits(key(1), quota, at(400)));
+    assert_eq!(store.ask(key(1), quota, at(1_500)).retry_after, Some(at(500)));
+    assert_eq!(store.ask(key(1), quota, at(0)).retry_after, Some(at(500)));
+    assert!(store.admits(key(1), quota, at(2_000)));
+}
+
+/// B4: threads that race within one interval are admitted the burst, and one more an interval later.
+#[test]
+fn threads_that_race_are_admitted_exactly_the_burst() {
+    const THREADS: usize = 8;
+    const KEYS: usize = 6;
+    const BURST: usize = 30;
+    let quota = Quota::per_second(1).burst(BURST as u32);
+    for (room, exact) in [(100, true), (2, false)] {
+        let (store, barrier) = (MemoryLimits::new(room), Barrier::new(THREADS));
+        let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for (round, admitted) in admitted.iter().enumerate() {
+                        barrier.wait();
+                        for call in 0..KEYS * BURST {
+                            let number = call % KEYS;
+                            let elapsed = at(round as u64 * 1_000 + call as u64);
+                            if store.admits(key(number), quota, elapsed) {
+                                admitted[number].fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        for (round, admitted) in admitted.iter().enumerate() {
+            let most = if round == 0 { BURST } else { 1 };
+            for admitted in admitted {
+                let admitted = admitted.load(Ordering::Relaxed);
+                assert!(!exact || admitted == most, "{admitted} admitted in round {round}");
+                assert!(admitted <= BURST, "{admitted} admitted");
+            }
+        }
+    }
+}
+
+/// B7: the bytes a key, as the documentation states them, however much it asks.
+#[test]
+fn a_key_with_a_burst_takes_what_the_documentation_says() {
+    assert_eq!(size_of::<(Slot, Arrival)>(), 32);
+    let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
+    let one =
+        MemoryLimits { shards: Box::new([Mutex::new(Shard::new(3_584, store.seed))]), ..store };
+    for call in 0..20 {
+        for number in 0..3_584 {
+            one.ask(flood_key(number), Quota::per_minute(100).burst(50), at(call));
+        }
+    }
+    assert_eq!(one.keys(), 3_584);
+    let each = one.bytes() / 3_584;
+    assert!((60..70).contains(&each), "{each} bytes a key");
+}
+
+/// B7: keys of both kinds share one cap.
+#[test]
+fn a_flood_of_keys_of_both_kinds_stays_within_the_cap() {
+    const ROOM: usize = 10_000;
+    let store = MemoryLimits::new(ROOM);
+    let quotas = [Quota::per_minute(100), Quota::per_minute(1).burst(100)];
+    for number in 0..200_000_u32 {
+        let quota = quotas[number as usize % 2];
+        store.ask(flood_key(number), quota, Duration::from_micros(number.into()));
+    }
+    assert!(store.keys() <= ROOM, "{} keys", store.keys());
+    assert!(store.keys() > ROOM * 9 / 10, "only {} keys", store.keys());
+    assert!(store.overflowed() >= 190_000);
+    assert!(store.bytes() < ROOM * 145, "{} bytes for {ROOM} keys", store.bytes());
+}
+
+/// B7: a key goes when it owes nothing any more, and not before.
+#[test]
+fn keys_that_owe_nothing_make_room_by_themselves() {
+    let (store, quota) = (MemoryLimits::new(1_000), Quota::per_second(1).burst(5));
+    for number in 0..20_000_u32 {
+        // 500 live keys at any time.
+        let spent = store.ask(flood_key(number), quota, at(u64::from(number) * 2));
+        assert_eq!(spent.remaining, 4);
+    }
+    assert_eq!(store.overflowed(), 0);
+    assert!(store.keys() <= 520, "{} keys, of which 500 live", store.keys());
+    // Others' calls drop them, of the other kind too.
+    for call in 0..600 {
+        store.ask(key(0), Quota::per_second(1_000), at(60_000 + call));
+    }
+    assert_eq!(store.keys(), 1);
+}
+
+/// B7
+#[test]
+fn a_key_that_owes_is_not_dropped_for_a_new_one() {
+    let (store, quota) = (MemoryLimits::new(3), Quota::per_minute(1).burst(2));
+    for number in 0..3 {
+        assert!(store.admits(key(number), quota, at(0)));
+    }
+    for number in 3..1_000 {
+        store.ask(key(number), quota, at(1_000));
+        store.ask(key(number), Quota::per_minute(2), at(1_000));
+    }
+    for number in 0..3 {
+        assert_eq!(store.ask(key(number), quota, at(2_000)).remaining, 0);
+        assert!(!store.admits(key(number), quota, at(2_001)));
+    }
+}
+
+/// B7: nobody gets more by moving from the overflow to a place of its own.
+#[test]
+fn a_key_that_finds_room_again_owes_what_the_overflow_owes() {
+    let store = MemoryLimits::new(1);
+    let (short, quota) = (Quota::per_second(1).burst(1), Quota::per_minute(1).burst(2));
+    assert!(store.admits(key(0), short, at(0)));
+    assert!(store.admits(key(1), quota, at(500)));
+    assert_eq!((store.keys(), store.overflowed()), (1, 1));
+    // The key in the table owes nothing now.
+    assert!(store.admits(key(1), quota, at(1_000)));
+    assert_eq!((store.keys(), store.overflowed()), (1, 1));
+    assert_eq!(store.ask(key(1), quota, at(1_001)).retry_after, Some(at(59_499)));
+    // And one that finds the overflow spent takes no place.
+    assert!(store.admits(key(1), quota, at(60_500)));
+}
+
+/// B7: what overflows is bounded too, and a quota too many is refused, not let through.
+#[test]
+fn more_bursts_than_overflow_counters_are_refused_until_one_has_passed() {
+    let store = MemoryLimits::new(0);
+    let quota = |number: usize| Quota::new(1, SECOND * (number as u32 + 1)).burst(2);
+    let admitted = (0..100).filter(|number| store.admits(key(0), quota(*number), at(0))).count();
+    assert_eq!(admitted, 16);
+    let wait = store.ask(key(0), quota(50), at(100)).retry_after;
+    assert_eq!(wait, Some(at(900)), "the shortest interval passes first");
+    assert!(!store.admits(key(0), quota(50), at(999)));
+    assert!(store.admits(key(0), quota(50), at(1_000)));
+}
+
+/// One key with and without a burst, and under two bursts: each counts for itself.
+#[test]
+fn one_key_under_two_bursts_keeps_to_each() {
+    let store = MemoryLimits::new(10);
+    let quotas = [
+        Quota::per_minute(3),
+        Quota::per_minute(3).burst(1),
+        Quota::per_minute(3).burst(2),
+        Quota::per_minute(4).burst(2),
+    ];
+    let admitted =
+        quotas.map(|quota| (0..9).filter(|_| store.admits(key(0), quota, at(0))).count());
+    assert_eq!(admitted, [3, 1, 2, 2]);
+    assert_eq!(store.keys(), 4);
+}
+
+/// The end of the stopwatch lies five hundred years away; time stands still there, and nothing is
+/// admitted by overflow.
+#[test]
+fn the_end_of_the_stopwatch_admits_the_burst_and_no_more() {
+    for quota in [
+        Quota::per_second(1).burst(3),
+        Quota::new(3, YEAR).burst(3),
+        Quota::new(u32::MAX, YEAR).burst(3),
+    ] {
+        let store = MemoryLimits::new(10);
+        let admitted = (0..9).filter(|_| store.admits(key(0), quota, Duration::MAX)).count();
+        assert_eq!(admitted, 3, "{quota}");
+    }
+}

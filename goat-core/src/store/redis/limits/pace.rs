@@ -1,0 +1,49 @@
+//! A quota with a burst in Redis: one short string a key.
+//!
+//! Invariant: the script adds and compares whole numbers that a double holds exactly; whatever is
+//! divided or rounded is so here.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::super::link::Script;
+use crate::limit::{Pace, Spent};
+
+pub(super) static SPEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new([include_str!("../clock.lua"), include_str!("pace.lua")].concat())
+});
+
+/// Nanoseconds of a microsecond, the unit of the server's clock.
+const MICROSECOND: u64 = 1_000;
+
+/// A microsecond in parts: at most 42 bits.
+fn parts(pace: Pace) -> u64 {
+    u64::from(pace.parts()) * MICROSECOND
+}
+
+pub(super) fn arguments(pace: Pace, time: String, spare: Duration) -> Vec<String> {
+    let split = |owed: u128| {
+        let parts = u128::from(parts(pace));
+        [(owed / parts).to_string(), (owed % parts).to_string()]
+    };
+    let ([cost, cost_parts], [most, most_parts]) =
+        (split(pace.cost().into()), split(pace.tolerance()));
+    let spare = spare.as_millis().to_string();
+    vec![time, parts(pace).to_string(), cost, cost_parts, most, most_parts, spare]
+}
+
+pub(super) fn read(pace: Pace, answer: &Value) -> Option<Spent> {
+    let Value::Array(fields) = answer else { return None };
+    let &[Value::Int(owed), Value::Int(owed_parts), Value::Int(refuses)] = fields.as_slice() else {
+        return None;
+    };
+    let (owed, owed_parts) = (u64::try_from(owed).ok()?, u64::try_from(owed_parts).ok()?);
+    let owed = u128::from(owed) * u128::from(parts(pace)) + u128::from(owed_parts);
+    let Spent { remaining, reset_after, .. } = pace.spent(owed, refuses == 1);
+    // The server's clock shows nothing finer.
+    let microseconds = reset_after.as_nanos().div_ceil(u128::from(MICROSECOND));
+    let reset_after = Duration::from_micros(u64::try_from(microseconds).ok()?);
+    Some(Spent { remaining, reset_after, retry_after: (refuses == 1).then_some(reset_after) })
+}
