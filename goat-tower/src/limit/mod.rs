@@ -1,19 +1,20 @@
 //! Limits: how often may this client, this user, or whoever is counted, ask?
 
+mod by;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use goat_core::limit::{Charge, Charging, LimitKey, Limits};
-use goat_core::{Error, Principal, Quota};
+use goat_core::limit::{Charge, Charging, Limits};
+use goat_core::{Error, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::address::ClientAddress;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
-use crate::misplaced::misplaced;
-use crate::principal::Anonymous;
+
+use by::By;
 
 /// Charges a quota for each request.
 ///
@@ -66,16 +67,6 @@ pub struct LimitLayer {
     by: By,
     renderer: Arc<dyn RenderDenial>,
 }
-
-/// Who is counted.
-#[derive(Clone)]
-enum By {
-    Address,
-    User,
-    Key(Arc<KeyOf>),
-}
-
-type KeyOf = dyn Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync;
 
 impl LimitLayer {
     /// The layer over limits of their own, for a service that has no `Goat`; see
@@ -171,34 +162,7 @@ impl LimitLayer {
     }
 
     fn name(&self) -> Cow<'static, str> {
-        self.name.clone().unwrap_or(Cow::Borrowed(match self.by {
-            By::Address => "address",
-            By::User => "user",
-            By::Key(_) => "key",
-        }))
-    }
-
-    /// Whom the request counts against; `None` if it does not count here.
-    fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
-        match &self.by {
-            By::Address => match ClientAddress::of(&request.extensions) {
-                Some(client) => Ok(Some(LimitKey::address(counter, client.ip()))),
-                None => Err(misplaced(
-                    "a limit counts by address and nobody knows the peer: put a PeerAddress into \
-                     the extensions of each request; with axum, serve the router with \
-                     .into_make_service_with_connect_info::<SocketAddr>()",
-                )),
-            },
-            By::User => match request.extensions.get::<Principal>() {
-                Some(principal) => Ok(Some(LimitKey::user(counter, principal.user()))),
-                None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
-                None => Err(misplaced(
-                    "a limit counts by user and nobody has looked for one: put it inside of \
-                     goat.authenticate()",
-                )),
-            },
-            By::Key(key) => Ok(key(request).map(|text| LimitKey::text(counter, &text))),
-        }
+        self.name.clone().unwrap_or(Cow::Borrowed(self.by.name()))
     }
 }
 
@@ -223,7 +187,7 @@ impl LimitLayer {
     pub(crate) fn charge(&self, request: &Parts) -> Result<Option<Charging>, Error> {
         let name = self.name();
         let counter = self.counter.as_deref().unwrap_or(&name);
-        let key = self.key(counter, request)?;
+        let key = self.by.key(counter, request)?;
         Ok(key.map(|key| self.limits.charge(name, key, self.quota)))
     }
 
