@@ -120,7 +120,7 @@
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
-//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AdmitLayer`] is authentication
+//!   [`RequireLayer`] with its [`Requirement`] (and [what stands for one](IntoRequirement)), and [`LimitLayer`]; [`AdmitLayer`] is authentication
 //!   between two limits.
 //! - [`PathTemplate`] is which route a request is for, where a limit counts by that.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
@@ -187,4 +187,4 @@ pub use origin::Origin;
 pub use principal::{FreshPrincipal, Principal};
 pub use problem::Problem;
 pub use request_id::RequestId;
-pub use require::{RequireLayer, Requirement};
+pub use require::{IntoRequirement, RequireLayer, Requirement};
