@@ -294,7 +294,8 @@ async fn the_log_says_once_at_the_start_what_each_limit_counts() {
     let _ = tracing::subscriber::with_default(subscriber, || {
         goat_server::router::router(app.state.clone())
     });
-    let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(log.lock().expect("no panic").clone());
+    let text = text.expect("UTF-8");
     let lines = text.lines().map(|line| line.split_once("goat_tower::limit: ").expect(line).1);
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
@@ -318,7 +319,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().expect("no panic").write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
