@@ -70,9 +70,11 @@ impl LimitLayer {
     ///   time. So this bounds a client only where the application refuses a value that is missing or
     ///   that it has not given out; and until it has, a limit by address bounds the attempts.
     /// - Requests that send it twice share one counter, whatever the values: which of them the
-    ///   application reads is not known here, and one line more must not be a way out of the count.
+    ///   application reads is not known here, and one line more must not be a way out of the count. A
+    ///   header that may come in several lines, such as `Cookie`, is a matter for
+    ///   [`by_key`](Self::by_key).
     /// - Values count byte by byte, also what is not ASCII. What the application reads as one value
-    ///   in several spellings, upper and lower case say, is brought to one by [`by_key`](Self::by_key).
+    ///   in several spellings, upper and lower case say, is brought to one by [`by_key`](Self::by_key) too.
     ///
     /// ```
     /// use goat_core::Quota;

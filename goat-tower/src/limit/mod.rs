@@ -88,8 +88,8 @@ pub use path::PathTemplate;
 ///   out leads nowhere: `.by_address().by_header(…)` counts who sends no header by address. Only who
 ///   lacks all that could tell who asks is not counted: with `.by_user().by_path_template()`, strangers
 ///   are not, or they would use up each other's quota.
-/// - The names of what is counted by, joined, are its name, unless [told](Self::named). To make such a
-///   name costs each request an allocation, and the key none.
+/// - The names of what is counted by, joined, are its name, unless [told](Self::named). Such a name, and
+///   a header's, costs each request an allocation; the key costs none.
 ///
 /// ```
 /// use goat_core::Quota;

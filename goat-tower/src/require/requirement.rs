@@ -16,7 +16,7 @@ use goat_core::{Permission, Principal, Role};
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
-/// use goat_core::{Permission, Principal};
+/// use goat_core::Permission;
 /// use goat_tower::{GoatExt, Requirement};
 ///
 /// const READ: Permission = Permission::new("report:read");
@@ -26,7 +26,7 @@ use goat_core::{Permission, Principal, Role};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let goat = TestGoat::new().goat;
 /// let admin = goat.roles().get("admin").expect("a role of this goat");
-/// let is_even = Requirement::when("even session", |me: &Principal| me.session().as_u128() % 2 == 0);
+/// let is_even = Requirement::when("even session", |me| me.session().as_u128() % 2 == 0);
 ///
 /// let requirement = Requirement::from([READ, WRITE]).and(is_even.or(&admin));
 /// assert_eq!(

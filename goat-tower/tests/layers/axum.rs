@@ -210,6 +210,20 @@ async fn a_limit_by_path_template_on_the_routes_alone_counts_nothing_else() {
     for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
         assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
+    // So it is in a router that is mounted as a service, while outside of it the route is not known.
+    let users = Router::new().route("/{id}", get(nothing)).layer(limit.clone().named("mounted"));
+    let app = Router::new().nest_service("/users", users.clone()).nest_service("/people", users);
+    for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
+        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+    }
+    let users = Router::new().route("/{id}", get(nothing));
+    let app = Router::new().nest_service("/users", users).route("/reports", get(nothing));
+    let app = app.layer(limit.clone().named("around what is mounted"));
+    for (path, expected) in
+        [("/users/1", 200), ("/users/2", 429), ("/nowhere", 429), ("/reports", 200)]
+    {
+        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+    }
     // Around the router nobody knows the route yet, and all share one counter.
     let app = Router::new().fallback_service(limit.named("outside").layer(routes()));
     for (path, expected) in [("/users/1", 200), ("/reports/1", 429), ("/nowhere", 429)] {
