@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{PASSWORD, Setup, TestApp, TestResponse};
@@ -277,5 +278,51 @@ async fn a_limit_that_is_off_is_not_there() {
     let answer = try_in(&app, common::CLIENT, "a@example.org", "wrong").await;
     for header in ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-reset"] {
         assert_eq!(answer.header(header), "");
+    }
+}
+
+/// However many routes a limit is put around.
+#[tokio::test]
+async fn the_log_says_once_at_the_start_what_each_limit_counts() {
+    let app = TestApp::with(Setup::shipped_limits).await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&log);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Lines(Arc::clone(&writer)))
+        .finish();
+    let _ = tracing::subscriber::with_default(subscriber, || {
+        goat_server::router::router(app.state.clone())
+    });
+    let text = String::from_utf8(log.lock().expect("no panic").clone());
+    let text = text.expect("UTF-8");
+    let lines = text.lines().map(|line| line.split_once("goat_tower::limit: ").expect(line).1);
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
+    let limits = &app.state.limits;
+    let says = |name, quota: Option<Quota>, by| {
+        format!("limit \"{name}\": {}, counted by {by}", quota.expect("a shipped limit"))
+    };
+    let expected = [
+        says("address", limits.address, "address"),
+        says("auth", limits.auth, "address as \"login\""),
+        says("auth", limits.auth, "address as \"signup\""),
+        says("public", limits.public, "address"),
+        says("refresh", limits.refresh, "address"),
+        says("user", limits.user, "user"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+/// Where the lines of a log go.
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use goat_core::{Goat, Quota};
 
 use crate::authenticate::AuthenticateLayer;
 use crate::limit::LimitLayer;
-use crate::require::{RequireLayer, Requirement};
+use crate::require::{IntoRequirement, RequireLayer};
 
 mod sealed {
     pub trait Sealed {}
@@ -21,8 +21,8 @@ pub trait GoatExt: sealed::Sealed {
     /// [`limited`](AuthenticateLayer::limited).
     fn authenticate(&self) -> AuthenticateLayer;
 
-    /// Lets through whose role has a permission, all of several, or any of several.
-    fn require(&self, requirement: impl Into<Requirement>) -> RequireLayer;
+    /// Lets through who has a permission, or whatever else a [`Requirement`](crate::Requirement) asks for.
+    fn require(&self, requirement: impl IntoRequirement) -> RequireLayer;
 
     /// Lets through so many requests in a while, of each client unless told otherwise.
     fn limit(&self, quota: Quota) -> LimitLayer;
@@ -33,8 +33,8 @@ impl GoatExt for Goat {
         AuthenticateLayer::new(self.clone())
     }
 
-    fn require(&self, requirement: impl Into<Requirement>) -> RequireLayer {
-        RequireLayer::new(self.clone(), requirement.into())
+    fn require(&self, requirement: impl IntoRequirement) -> RequireLayer {
+        RequireLayer::new(self.clone(), requirement.into_requirement())
     }
 
     fn limit(&self, quota: Quota) -> LimitLayer {

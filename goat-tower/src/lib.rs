@@ -120,8 +120,9 @@
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
-//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AdmitLayer`] is authentication
+//!   [`RequireLayer`] with its [`Requirement`] (and [what stands for one](IntoRequirement)), and [`LimitLayer`]; [`AdmitLayer`] is authentication
 //!   between two limits.
+//! - [`PathTemplate`] is which route a request is for, where a limit counts by that.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
 //! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
@@ -181,9 +182,9 @@ pub use charges::{Charges, Collector, write_rate_limits};
 pub use denial::{Denial, ProblemDetails, RenderDenial};
 pub use ext::GoatExt;
 pub use guard::{GuardFuture, Guarded};
-pub use limit::LimitLayer;
+pub use limit::{LimitLayer, PathTemplate};
 pub use origin::Origin;
 pub use principal::{FreshPrincipal, Principal};
 pub use problem::Problem;
 pub use request_id::RequestId;
-pub use require::{RequireLayer, Requirement};
+pub use require::{IntoRequirement, RequireLayer, Requirement};

@@ -1,18 +1,19 @@
 //! What a limit counts by: its own name and whoever is counted, in a few bytes.
 //!
-//! Invariants: limits of different names never share a counter, nor do an address, a user and a
-//! text that happen to read alike.
+//! Invariants: limits of different names never share a counter, nor do an address, a user, a session
+//! and a text that happen to read alike. A key made of several is none that is made of one, or of
+//! others, or of the same in another order.
 
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 
 /// One counter: the limit and the one who is counted. Small, so that a million of them are cheap.
 ///
-/// Built from an address, a user or any text. A text is hashed, so that an account's name is not
-/// kept and a long one costs no memory.
+/// Built from an address, a user, a session, any text, or [several](LimitKey::and) of these. All of
+/// it is hashed, so that no account's name or token is kept and a long one costs no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LimitKey([u8; 16]);
 
@@ -33,11 +34,49 @@ impl LimitKey {
         Self::hash(limit, b"u", &user.as_u128().to_be_bytes())
     }
 
+    /// Counts by session.
+    #[must_use]
+    pub fn session(limit: &str, session: SessionId) -> Self {
+        Self::hash(limit, b"s", &session.as_u128().to_be_bytes())
+    }
+
     /// Counts by a text of the caller's choice, byte for byte: bring it to its one canonical form
     /// first, or each spelling has a counter of its own.
     #[must_use]
     pub fn text(limit: &str, text: &str) -> Self {
         Self::hash(limit, b"t", text.as_bytes())
+    }
+
+    /// Counts by a sequence of byte strings of the caller's choice, such as a header's name and its
+    /// value. No two sequences share a counter, whatever stands in them.
+    #[must_use]
+    pub fn sequence(limit: &str, parts: &[&[u8]]) -> Self {
+        let mut hasher = Self::begin(limit, b"q");
+        for part in parts {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Self::end(hasher)
+    }
+
+    /// Counts by both at once: each user on each route, say. The order matters.
+    ///
+    /// ```
+    /// use goat_core::limit::LimitKey;
+    ///
+    /// let address = LimitKey::address("export", [192, 0, 2, 7].into());
+    /// let here = address.and(LimitKey::text("export", "/reports"));
+    /// let there = address.and(LimitKey::text("export", "/invoices"));
+    /// assert_ne!(here, there);
+    /// ```
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let mut hasher = Sha256::new();
+        // Where the other kinds have the length of a limit's name, and no name is that long.
+        hasher.update(u64::MAX.to_le_bytes());
+        hasher.update(self.0);
+        hasher.update(other.0);
+        Self::end(hasher)
     }
 
     /// The bytes that stand for this key in a store.
@@ -47,12 +86,21 @@ impl LimitKey {
     }
 
     fn hash(limit: &str, kind: &[u8; 1], subject: &[u8]) -> Self {
+        let mut hasher = Self::begin(limit, kind);
+        hasher.update(subject);
+        Self::end(hasher)
+    }
+
+    fn begin(limit: &str, kind: &[u8; 1]) -> Sha256 {
         let mut hasher = Sha256::new();
         // The length goes first, so that no limit's name can run over into a subject.
         hasher.update((limit.len() as u64).to_le_bytes());
         hasher.update(limit.as_bytes());
         hasher.update(kind);
-        hasher.update(subject);
+        hasher
+    }
+
+    fn end(hasher: Sha256) -> Self {
         let mut key = [0; 16];
         key.copy_from_slice(&hasher.finalize()[..16]);
         Self(key)
@@ -61,6 +109,8 @@ impl LimitKey {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::clock::Timestamp;
 
@@ -99,6 +149,56 @@ mod tests {
         assert_ne!(LimitKey::user("auth", user), LimitKey::text("auth", &user.to_string()));
         assert_ne!(address("192.0.2.1"), LimitKey::text("auth", "192.0.2.1"));
         assert_ne!(address("97.98.99.100"), LimitKey::text("auth", "abcd"));
+    }
+
+    #[test]
+    fn a_user_and_a_session_of_one_number_do_not_share_a_counter() {
+        let user = UserId::generate(Timestamp::from_millis(0));
+        let session = user.to_string().parse().expect("a number is a number");
+        assert_ne!(LimitKey::user("auth", user), LimitKey::session("auth", session));
+        assert_ne!(LimitKey::session("auth", session), LimitKey::session("refresh", session));
+    }
+
+    #[test]
+    fn a_sequence_is_told_from_every_other() {
+        let sequences: [&[&[u8]]; 8] = [
+            &[],
+            &[b""],
+            &[b"", b""],
+            &[b"ab"],
+            &[b"a", b"b"],
+            &[b"b", b"a"],
+            &[b"ab", b""],
+            &[b"", b"ab"],
+        ];
+        let keys: HashSet<_> = sequences.map(|parts| LimitKey::sequence("auth", parts)).into();
+        assert_eq!(keys.len(), sequences.len());
+        assert!(!keys.contains(&LimitKey::text("auth", "ab")));
+        assert!(!keys.contains(&LimitKey::sequence("refresh", &[b"ab"])));
+    }
+
+    #[test]
+    fn no_two_compositions_share_a_counter() {
+        let [a, b, c] = ["a", "b", "c"].map(|text| LimitKey::text("auth", text));
+        let keys = [
+            a,
+            b,
+            c,
+            a.and(a),
+            a.and(b),
+            b.and(a),
+            a.and(b).and(c),
+            a.and(b.and(c)),
+            a.and(c).and(b),
+            LimitKey::text("other", "a").and(b),
+            a.and(LimitKey::text("other", "b")),
+        ];
+        assert_eq!(HashSet::from(keys).len(), keys.len());
+        assert_eq!(a.and(b), LimitKey::text("auth", "a").and(LimitKey::text("auth", "b")));
+        // Nor with a text that is spelt like the two.
+        let both = [a.as_bytes().as_slice(), b.as_bytes()].concat();
+        assert_ne!(a.and(b), LimitKey::sequence("auth", &[&both]));
+        assert_ne!(a.and(b), LimitKey::sequence("", &[a.as_bytes(), b.as_bytes()]));
     }
 
     /// B1: a spelling is what the caller makes of it, and nothing is folded here.

@@ -6,7 +6,10 @@
 //!   handler look at path, query and body. Also where anyone may ask, nobody asks as two at once.
 //! - Where limits are kept elsewhere, both of a protected route are asked at the same time, and an
 //!   address that is refused is told nothing else all the same.
-//! - A quota that is off has no layer at all.
+//! - A quota that is off has no layer at all, and one that is on has one, however many routes it is put
+//!   around: so the log says each of them once.
+
+use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::extract::Request;
@@ -44,38 +47,38 @@ pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
 }
 
 /// What answers where no path matches: 404, counted by the public limit.
-pub(super) fn nowhere(state: &AppState) -> Router<AppState> {
+pub(super) fn nowhere(limits: &mut Limits<'_>) -> Router<AppState> {
     let router = Router::new().fallback(problems::not_found);
-    match limit(&PUBLIC, state) {
+    match limits.of(&PUBLIC) {
         Some(limit) => router.layer(limit),
         None => router,
     }
 }
 
 /// All methods of one path, each behind its guards, and 405 for the others.
-pub(super) fn path(endpoints: Vec<Endpoint>, state: &AppState) -> MethodRouter<AppState> {
+pub(super) fn path(endpoints: Vec<Endpoint>, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
     let allow = allow(&endpoints);
-    let limit = wrong_method_limit(&endpoints, state);
+    let limit = limits.of_wrong_method(&endpoints);
     let mut wrong_method =
         MethodRouter::new().fallback(move || async { problems::method_not_allowed(allow) });
     if let Some(limit) = limit {
         wrong_method = wrong_method.layer(limit);
     }
-    endpoints.into_iter().fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, state)))
+    endpoints.into_iter().fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, limits)))
 }
 
 /// One endpoint behind its guards. What is added later stands further out.
-fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
+fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
     let rule = endpoint.rule().clone();
     let mut guarded = endpoint.into_handler();
     if let Rule::Permission(permission) = &rule {
-        let required = state.goat.require(permission.clone());
+        let required = limits.state.goat.require(permission.clone());
         guarded = guarded.route_layer(required.render_with(problem));
     }
-    let limit = limit(&rule, state);
+    let limit = limits.of(&rule);
     if rule.is_protected() {
         // Who it is has become known here: the log is to name them, whatever the permission says.
-        guarded.route_layer(NoteLayer).route_layer(admission(limit, state))
+        guarded.route_layer(NoteLayer).route_layer(limits.admission(limit))
     } else {
         let guarded = guarded.route_layer(from_fn(one_authorization));
         match limit {
@@ -85,35 +88,53 @@ fn guard(endpoint: Endpoint, state: &AppState) -> MethodRouter<AppState> {
     }
 }
 
-/// Authentication between the limit by address and the limit by user, as one layer: with limits and
-/// sessions elsewhere, a request whose session the cache knows waits for one round trip.
-fn admission(by_address: Option<LimitLayer>, state: &AppState) -> AdmitLayer {
-    let goat = &state.goat;
-    let by_user = state.limits.user.map(|quota| goat.limit(quota).by_user());
-    let by_user = by_user.map(|limit| limit.render_with(problem_of_somebody));
-    goat.authenticate().render_with(problem).limited(by_address, by_user)
+/// The limits, each made once.
+pub(super) struct Limits<'a> {
+    state: &'a AppState,
+    /// By client address, under what they are counted as.
+    by_address: BTreeMap<&'static str, LimitLayer>,
+    by_user: Option<LimitLayer>,
 }
 
-/// The limit by client address that a rule has. The headers show one name for all that has to do
-/// with passwords, and yet each of those counts apart.
-fn limit(rule: &Rule, state: &AppState) -> Option<LimitLayer> {
-    let limits = &state.limits;
-    let (quota, name, counter) = match rule {
-        Rule::Public(PublicLimit::Unlimited) => return None,
-        Rule::Public(PublicLimit::Auth(bucket)) => (limits.auth, "auth", *bucket),
-        Rule::Public(PublicLimit::Public) => (limits.public, "public", "public"),
-        Rule::RefreshToken => (limits.refresh, "refresh", "refresh"),
-        Rule::Authenticated | Rule::Permission(_) => (limits.address, "address", "address"),
-    };
-    let limit = state.goat.limit(quota?).by_address();
-    Some(limit.named(name).counted_as(counter).render_with(problem))
-}
+impl<'a> Limits<'a> {
+    pub(super) fn new(state: &'a AppState) -> Self {
+        let by_user = state.limits.user.map(|quota| state.goat.limit(quota).by_user());
+        let by_user = by_user.map(|limit| limit.render_with(problem_of_somebody));
+        Self { state, by_address: BTreeMap::new(), by_user }
+    }
 
-/// The limit of a path's 405: that of its rule, except that nobody spends their sign-ins on it.
-fn wrong_method_limit(endpoints: &[Endpoint], state: &AppState) -> Option<LimitLayer> {
-    match endpoints.first().map(Endpoint::rule)? {
-        Rule::Public(PublicLimit::Auth(_)) | Rule::RefreshToken => limit(&PUBLIC, state),
-        rule => limit(rule, state),
+    /// Authentication between the limit by address and the limit by user, as one layer: with limits and
+    /// sessions elsewhere, a request whose session the cache knows waits for one round trip.
+    fn admission(&self, by_address: Option<LimitLayer>) -> AdmitLayer {
+        let authenticate = self.state.goat.authenticate().render_with(problem);
+        authenticate.limited(by_address, self.by_user.clone())
+    }
+
+    /// The limit by client address that a rule has. The headers show one name for all that has to do
+    /// with passwords, and yet each of those counts apart.
+    fn of(&mut self, rule: &Rule) -> Option<LimitLayer> {
+        let limits = &self.state.limits;
+        let (quota, name, counter) = match rule {
+            Rule::Public(PublicLimit::Unlimited) => return None,
+            Rule::Public(PublicLimit::Auth(bucket)) => (limits.auth, "auth", *bucket),
+            Rule::Public(PublicLimit::Public) => (limits.public, "public", "public"),
+            Rule::RefreshToken => (limits.refresh, "refresh", "refresh"),
+            Rule::Authenticated | Rule::Permission(_) => (limits.address, "address", "address"),
+        };
+        let quota = quota?;
+        let limit = self.by_address.entry(counter).or_insert_with(|| {
+            let limit = self.state.goat.limit(quota).by_address();
+            limit.named(name).counted_as(counter).render_with(problem)
+        });
+        Some(limit.clone())
+    }
+
+    /// The limit of a path's 405: that of its rule, except that nobody spends their sign-ins on it.
+    fn of_wrong_method(&mut self, endpoints: &[Endpoint]) -> Option<LimitLayer> {
+        match endpoints.first().map(Endpoint::rule)? {
+            Rule::Public(PublicLimit::Auth(_)) | Rule::RefreshToken => self.of(&PUBLIC),
+            rule => self.of(rule),
+        }
     }
 }
 

@@ -51,10 +51,11 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
     for endpoint in endpoints {
         paths.entry(endpoint.path()).or_default().push(endpoint);
     }
-    let nowhere = guards::nowhere(&state);
+    let mut limits = guards::Limits::new(&state);
+    let nowhere = guards::nowhere(&mut limits);
     let mut routes = nowhere.clone();
     for (path, endpoints) in paths {
-        routes = routes.route(path, guards::path(endpoints, &state));
+        routes = routes.route(path, guards::path(endpoints, &mut limits));
     }
     let nowhere = surround(nowhere, &state).with_state(state.clone());
     let routes = surround(routes, &state).with_state(state);

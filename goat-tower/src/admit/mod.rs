@@ -145,6 +145,9 @@ impl<S> Layer<S> for AdmitLayer {
     type Service = Guarded<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        for limit in self.before.iter().chain(&self.after) {
+            limit.announce();
+        }
         Guarded::new(inner, self.clone())
     }
 }

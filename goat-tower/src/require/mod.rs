@@ -1,6 +1,10 @@
-//! Permissions: may this request's role do that?
+//! Requirements: may whoever makes this request do that?
 
+mod into;
+mod judge;
 mod requirement;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
@@ -16,12 +20,16 @@ use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::principal::{Anonymous, FreshSlot};
 
+pub use into::IntoRequirement;
 pub use requirement::Requirement;
 
-/// Lets through whose role meets a [`Requirement`].
+/// Lets through who meets a [`Requirement`].
 ///
-/// - No principal is a 401 `unauthenticated`; a role without the permission a 403 `forbidden`, whose
-///   challenge names what is missing; a store that cannot tell a 503.
+/// - No principal is a 401 `unauthenticated`; who does not meet it gets a 403 `forbidden`, and a store
+///   that cannot tell is a 503.
+/// - The 403's challenge names the permissions that are necessary, in its `scope`; none where a role or
+///   a function stands in the way, since no permission would help. What was not met is the source of
+///   the [denial's error](crate::Denial::error), for the log.
 /// - It needs no [`authenticate`](crate::GoatExt::authenticate) layer around it: where none has
 ///   looked at the request, it does so itself. To forget that layer lets nobody in, and shuts nobody
 ///   out.
@@ -72,6 +80,14 @@ pub struct RequireLayer {
 
 impl RequireLayer {
     pub(crate) fn new(goat: Goat, requirement: Requirement) -> Self {
+        let requirement = requirement.among(&|role| {
+            let is_known = goat.roles().get(role.as_str()).is_some();
+            #[cfg(feature = "tracing")]
+            if !is_known {
+                tracing::error!(%role, "a route requires a role that this goat does not have: nobody is in it");
+            }
+            is_known
+        });
         Self { goat, requirement, fresh: false, renderer: Arc::new(ProblemDetails) }
     }
 
@@ -98,14 +114,6 @@ impl RequireLayer {
     pub fn render_with(mut self, renderer: impl RenderDenial) -> Self {
         self.renderer = Arc::new(renderer);
         self
-    }
-
-    fn judge(&self, principal: &Principal) -> Result<(), Denial> {
-        if self.requirement.is_met_by(principal) {
-            Ok(())
-        } else {
-            Err(Denial::new(ErrorKind::Forbidden.into()).with_scope(self.requirement.scope()))
-        }
     }
 
     /// The question to the stores: who is `identity`, and, if it is to be fresh, who is that now?
@@ -185,7 +193,7 @@ impl RequireLayer {
                 }
             }
         };
-        self.judge(&principal)?;
+        self.requirement.judge(&principal)?;
         match self.fresh {
             false => Ok(Check::Pass),
             true => Ok(Check::Ask(self.ask(Asked::Known(principal)))),
@@ -194,7 +202,7 @@ impl RequireLayer {
 
     fn accept(&self, request: &mut Parts, answer: Result<Proof, Error>) -> Result<(), Denial> {
         let Proof { principal, fresh } = answer.map_err(Denial::new)?;
-        self.judge(&principal)?;
+        self.requirement.judge(&principal)?;
         request.extensions.insert(principal);
         if let Some(slot) = fresh {
             request.extensions.insert(slot);

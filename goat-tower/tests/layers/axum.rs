@@ -13,7 +13,7 @@ use goat_tower::address::ClientAddress;
 use goat_tower::{FreshPrincipal, GoatExt, Origin, Principal};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 use crate::fixture::REPORTS;
 
@@ -151,4 +151,101 @@ async fn an_origin_is_what_is_known_and_fails_nobody() {
     let response = known.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, r#"Some(192.0.2.7) Some("a test")"#);
+}
+
+/// Routes in two routers, one inside the other, and whatever is not there.
+fn routes() -> Router {
+    let users = Router::new().route("/", get(nothing)).route("/{id}", get(nothing).put(nothing));
+    Router::new().route("/reports/{id}", get(nothing)).nest("/users", users)
+}
+
+async fn nothing() {}
+
+/// Each route has a counter of its own, whatever stands in its parameters, and all that is no route
+/// has one together (L3). The last of each line is refused.
+const SHARED: [&[(&str, &str, u16)]; 4] = [
+    &[("GET", "/reports/1", 200), ("GET", "/reports/2", 429)],
+    &[("GET", "/users/1", 200), ("PUT", "/users/2", 429), ("DELETE", "/users/3", 429)],
+    &[("GET", "/users", 200), ("GET", "/users", 429)],
+    &[("GET", "/nowhere", 404), ("GET", "/users/1/nowhere", 429), ("GET", "/other", 429)],
+];
+
+#[tokio::test]
+async fn a_limit_by_path_template_counts_routes_of_nested_routers_and_one_for_all_the_rest() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(Quota::per_minute(1)).by_path_template();
+    for app in [
+        routes().layer(limit.clone().named("around the outer router")),
+        Router::new().merge(routes()).layer(limit.clone().named("around a merged one")),
+    ] {
+        for (method, path, expected) in SHARED.concat() {
+            let (status, _) = ask(app.clone(), method, path, None).await;
+            assert_eq!(status, expected, "{method} {path}");
+        }
+    }
+    let keys = test.goat.limits().load().unwrap().keys;
+    let app = routes().layer(limit.named("around the outer router"));
+    for index in 0..50 {
+        assert_eq!(ask(app.clone(), "GET", &format!("/{index}"), None).await.0, 429);
+        assert_eq!(ask(app.clone(), "GET", &format!("/users/{index}"), None).await.0, 429);
+    }
+    assert_eq!(test.goat.limits().load().unwrap().keys, keys);
+}
+
+#[tokio::test]
+async fn a_limit_by_path_template_on_the_routes_alone_counts_nothing_else() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(Quota::per_minute(1)).by_path_template();
+    let app = routes().route_layer(limit.clone());
+    for (method, path, expected) in SHARED[..3].concat() {
+        assert_eq!(ask(app.clone(), method, path, None).await.0, expected, "{method} {path}");
+    }
+    for _ in 0..3 {
+        assert_eq!(ask(app.clone(), "GET", "/nowhere", None).await.0, 404);
+    }
+    // On the routes of the inner router too it is the whole template that counts.
+    let users =
+        Router::new().route("/{id}", get(nothing)).route_layer(limit.clone().named("inner"));
+    let app = Router::new().nest("/users", users.clone()).nest("/people", users);
+    for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
+        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+    }
+    // So it is in a router that is mounted as a service, while outside of it the route is not known.
+    let users = Router::new().route("/{id}", get(nothing)).layer(limit.clone().named("mounted"));
+    let app = Router::new().nest_service("/users", users.clone()).nest_service("/people", users);
+    for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
+        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+    }
+    let users = Router::new().route("/{id}", get(nothing));
+    let app = Router::new().nest_service("/users", users).route("/reports", get(nothing));
+    let app = app.layer(limit.clone().named("around what is mounted"));
+    for (path, expected) in
+        [("/users/1", 200), ("/users/2", 429), ("/nowhere", 429), ("/reports", 200)]
+    {
+        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+    }
+    // Around the router nobody knows the route yet, and all share one counter.
+    let app = Router::new().fallback_service(limit.named("outside").layer(routes()));
+    for (path, expected) in [("/users/1", 200), ("/reports/1", 429), ("/nowhere", 429)] {
+        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn users_are_counted_on_each_route() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let limit = test.goat.limit(Quota::per_minute(1)).by_user().by_path_template();
+    let app = routes().layer(limit).layer(test.goat.authenticate());
+    for (user, path, expected) in [
+        (&alice, "/reports/1", 200),
+        (&alice, "/users/1", 200),
+        (&bob, "/reports/1", 200),
+        (&alice, "/reports/2", 429),
+        (&bob, "/reports/2", 429),
+        (&bob, "/users/9", 200),
+    ] {
+        assert_eq!(ask(app.clone(), "GET", path, Some(user)).await.0, expected, "{path}");
+    }
 }

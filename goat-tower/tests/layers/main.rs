@@ -10,6 +10,8 @@ mod axum;
 mod contract;
 mod fixture;
 mod limit;
+#[cfg(feature = "tracing")]
+mod log;
 mod require;
 mod stack;
 mod stores;

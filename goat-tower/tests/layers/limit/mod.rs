@@ -1,5 +1,10 @@
 //! How often may they ask?
 
+#[cfg(feature = "tracing")]
+mod announced;
+mod by;
+mod path;
+
 use std::time::Duration;
 
 use goat_core::testing::TestGoat;
@@ -205,10 +210,14 @@ async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted()
     let mut nowhere = request(None);
     nowhere.extensions_mut().remove::<ClientAddress>();
     let by_user = limit.clone().by_user().layer(whoami());
+    let by_session = limit.clone().by_session().layer(whoami());
+    let by_both = limit.clone().by_address().by_user().layer(whoami());
     let cases = [
         (send(&limit.clone().by_address().layer(whoami()), nowhere).await, "PeerAddress"),
         (send(&by_user, request(None)).await, "authenticate()"),
         (send(&by_user, request(Some(&alice))).await, "authenticate()"),
+        (send(&by_session, request(Some(&alice))).await, "authenticate()"),
+        (send(&by_both, request(Some(&alice))).await, "authenticate()"),
     ];
     for (answer, advice) in cases {
         assert_eq!(answer.outcome(), (500, "internal"));

@@ -1,5 +1,7 @@
 //! May this request's role do that?
 
+mod algebra;
+
 use std::sync::{Arc, Mutex};
 
 use goat_core::access::permissions::USER_READ;
@@ -44,7 +46,7 @@ async fn all_any_and_wildcards_decide_as_they_read() {
         (Requirement::from([REPORTS, EXPORTS]), [true, false, true, true, false]),
         (Requirement::any([REPORTS, EXPORTS]), [true, true, true, true, false]),
         (Requirement::signed_in(), [true; 5]),
-        (Requirement::any([]), [false; 5]),
+        (Requirement::any::<Permission>([]), [false; 5]),
     ];
     for (requirement, allowed) in cases {
         let service = test.goat.require(requirement.clone()).layer(whoami());

@@ -1,19 +1,27 @@
 //! Limits: how often may this client, this user, or whoever is counted, ask?
 
+mod by;
+mod choices;
+mod credential;
+mod path;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "tracing")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use goat_core::limit::{Charge, Charging, LimitKey, Limits};
-use goat_core::{Error, Principal, Quota};
+use goat_core::limit::{Charge, Charging, Limits};
+use goat_core::{Error, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::address::ClientAddress;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
-use crate::misplaced::misplaced;
-use crate::principal::Anonymous;
+
+use by::By;
+
+pub use path::PathTemplate;
 
 /// Charges a quota for each request.
 ///
@@ -24,6 +32,8 @@ use crate::principal::Anonymous;
 /// - A store of limits that fails is a 503: nothing is ever unlimited for that.
 /// - Limits of one name and one quota count together, wherever they stand. Give a limit that is to
 ///   count alone a name of its own, or a [counter](LimitLayer::counted_as) of its own.
+/// - It says once in the log which limit counts what (feature `tracing`): when it is first put around a
+///   service, at level `info`, in the words of its `Display`.
 /// - A limit kept in memory answers without waiting. One kept elsewhere costs a round trip, unless it
 ///   is asked together with another: see [`AdmitLayer`](crate::AdmitLayer).
 ///
@@ -57,6 +67,40 @@ use crate::principal::Anonymous;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # What it counts by
+///
+/// | | counts | who is not counted | what a client can do about it |
+/// |---|---|---|---|
+/// | [`by_address`](Self::by_address) | clients; where nothing is said | nobody | have many addresses |
+/// | [`by_user`](Self::by_user) | users | strangers | sign up again |
+/// | [`by_session`](Self::by_session) | sign-ins | strangers | sign in again |
+/// | [`by_token`](Self::by_token) | tokens, before they are verified | who shows none | refresh; make tokens up |
+/// | [`by_header`](Self::by_header) | values of a header | who sends none | leave it out; send another value |
+/// | [`by_path_template`](Self::by_path_template) | routes | nobody | use another route |
+/// | [`by_key`](Self::by_key) | what a function says | whom it gives no key | that depends on the function |
+///
+/// Several of them make one key: `.by_user().by_path_template()` counts each user on each route.
+///
+/// - That is finer than either, and never stricter: so many a minute for each user *on each route*. To
+///   bound a user on all routes together, stack another limit `by_user`.
+/// - A request that lacks one of them is counted among those that lack it, so that leaving something
+///   out leads nowhere: `.by_address().by_header(…)` counts who sends no header by address. Only who
+///   lacks all that could tell who asks is not counted: with `.by_user().by_path_template()`, strangers
+///   are not, or they would use up each other's quota.
+/// - The names of what is counted by, joined, are its name, unless [told](Self::named). Such a name, and
+///   a header's, costs each request an allocation; the key costs none.
+///
+/// ```
+/// use goat_core::Quota;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::GoatExt;
+///
+/// let goat = TestGoat::new().goat;
+/// let limit = goat.limit(Quota::per_minute(60)).by_user().by_path_template();
+/// assert!(limit.to_string().starts_with(r#"limit "user-path": 60 per "#));
+/// assert!(limit.to_string().ends_with(", counted by user and path template"));
+/// ```
 #[derive(Clone)]
 pub struct LimitLayer {
     limits: Limits,
@@ -65,17 +109,10 @@ pub struct LimitLayer {
     counter: Option<Cow<'static, str>>,
     by: By,
     renderer: Arc<dyn RenderDenial>,
+    /// Whether the log has heard of it. Clones share it, and what is changed has its own.
+    #[cfg(feature = "tracing")]
+    is_announced: Arc<AtomicBool>,
 }
-
-/// Who is counted.
-#[derive(Clone)]
-enum By {
-    Address,
-    User,
-    Key(Arc<KeyOf>),
-}
-
-type KeyOf = dyn Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync;
 
 impl LimitLayer {
     /// The layer over limits of their own, for a service that has no `Goat`; see
@@ -87,63 +124,11 @@ impl LimitLayer {
             quota,
             name: None,
             counter: None,
-            by: By::Address,
+            by: By::default(),
             renderer: Arc::new(ProblemDetails),
+            #[cfg(feature = "tracing")]
+            is_announced: Arc::default(),
         }
-    }
-
-    /// Counts by the client's address; IPv6 by its /64. This is how a limit counts unless told
-    /// otherwise. Its name is `address` unless told.
-    ///
-    /// The address is the one that [`ClientAddressLayer`] found, or else the
-    /// [peer's](crate::address::PeerAddress::of). Behind a proxy the peer is the proxy, and all its
-    /// clients would share one counter: there, add [`ClientAddressLayer`] outside of this layer and
-    /// tell it whom to trust.
-    ///
-    /// Where not even the peer is known the answer is a 500: strangers must not share one counter,
-    /// nor go uncounted.
-    ///
-    /// [`ClientAddressLayer`]: crate::address::ClientAddressLayer
-    #[must_use]
-    pub fn by_address(mut self) -> Self {
-        self.by = By::Address;
-        self
-    }
-
-    /// Counts by user, whatever their sessions and addresses. Its name is `user` unless told.
-    ///
-    /// Who may pass without signing in is not counted here: count them by address. Where nobody has
-    /// looked at the credentials yet the answer is a 500: put this layer inside of
-    /// [`authenticate`](crate::GoatExt::authenticate).
-    #[must_use]
-    pub fn by_user(mut self) -> Self {
-        self.by = By::User;
-        self
-    }
-
-    /// Counts by a text that is read from the request. Its name is `key` unless told.
-    ///
-    /// `None` means that the request does not count here, and passes. So a key that a client can
-    /// leave out is a limit that it can leave out: have another limit for those, or answer a key
-    /// that they share. What has several spellings must be brought to one.
-    ///
-    /// ```
-    /// use goat_core::Quota;
-    /// use goat_core::testing::TestGoat;
-    /// use goat_tower::GoatExt;
-    /// use http::request::Parts;
-    ///
-    /// let limit = TestGoat::new().goat.limit(Quota::per_second(10)).named("tenant").by_key(
-    ///     |request: &Parts| Some(request.uri.host().unwrap_or_default().to_lowercase().into()),
-    /// );
-    /// ```
-    #[must_use]
-    pub fn by_key(
-        mut self,
-        key: impl Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync + 'static,
-    ) -> Self {
-        self.by = By::Key(Arc::new(key));
-        self
     }
 
     /// The limit's name, as the headers show it, and as it is counted under unless
@@ -151,7 +136,7 @@ impl LimitLayer {
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
-        self
+        self.changed()
     }
 
     /// Counts under another name than the headers show: for limits that clients know by one name,
@@ -159,7 +144,7 @@ impl LimitLayer {
     #[must_use]
     pub fn counted_as(mut self, counter: impl Into<Cow<'static, str>>) -> Self {
         self.counter = Some(counter.into());
-        self
+        self.changed()
     }
 
     /// How its denials look, in place of [`ProblemDetails`]. The headers of limits are added to
@@ -170,34 +155,36 @@ impl LimitLayer {
         self
     }
 
-    fn name(&self) -> Cow<'static, str> {
-        self.name.clone().unwrap_or(Cow::Borrowed(match self.by {
-            By::Address => "address",
-            By::User => "user",
-            By::Key(_) => "key",
-        }))
+    /// It is another limit now, of which the log has not heard.
+    fn changed(self) -> Self {
+        #[cfg(feature = "tracing")]
+        return Self { is_announced: Arc::default(), ..self };
+        #[cfg(not(feature = "tracing"))]
+        self
     }
 
-    /// Whom the request counts against; `None` if it does not count here.
-    fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
-        match &self.by {
-            By::Address => match ClientAddress::of(&request.extensions) {
-                Some(client) => Ok(Some(LimitKey::address(counter, client.ip()))),
-                None => Err(misplaced(
-                    "a limit counts by address and nobody knows the peer: put a PeerAddress into \
-                     the extensions of each request; with axum, serve the router with \
-                     .into_make_service_with_connect_info::<SocketAddr>()",
-                )),
-            },
-            By::User => match request.extensions.get::<Principal>() {
-                Some(principal) => Ok(Some(LimitKey::user(counter, principal.user()))),
-                None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
-                None => Err(misplaced(
-                    "a limit counts by user and nobody has looked for one: put it inside of \
-                     goat.authenticate()",
-                )),
-            },
-            By::Key(key) => Ok(key(request).map(|text| LimitKey::text(counter, &text))),
+    /// Says in the log what is counted, once for however many services it is put around.
+    pub(crate) fn announce(&self) {
+        #[cfg(feature = "tracing")]
+        if !self.is_announced.swap(true, Ordering::Relaxed) {
+            tracing::info!("{self}");
+        }
+    }
+
+    fn name(&self) -> &Cow<'static, str> {
+        self.name.as_ref().unwrap_or(self.by.name())
+    }
+}
+
+/// In words: `limit "user": 60 per 60 s, counted by user`, and as what else where it is
+/// [counted](LimitLayer::counted_as) under another name.
+impl fmt::Display for LimitLayer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { quota, by, .. } = self;
+        write!(formatter, "limit {:?}: {quota}, counted by {by}", self.name())?;
+        match &self.counter {
+            Some(counter) if counter != self.name() => write!(formatter, " as {counter:?}"),
+            _ => Ok(()),
         }
     }
 }
@@ -206,7 +193,8 @@ impl fmt::Debug for LimitLayer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quota = format_args!("{}", self.quota);
         let mut debug = formatter.debug_struct("LimitLayer");
-        debug.field("name", &self.name()).field("quota", &quota).finish_non_exhaustive()
+        debug.field("name", self.name()).field("quota", &quota);
+        debug.field("by", &format_args!("{}", self.by)).finish_non_exhaustive()
     }
 }
 
@@ -214,6 +202,7 @@ impl<S> Layer<S> for LimitLayer {
     type Service = Guarded<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        self.announce();
         Guarded::new(inner, self.clone())
     }
 }
@@ -222,9 +211,8 @@ impl LimitLayer {
     /// Charges the request; `None` if it does not count here.
     pub(crate) fn charge(&self, request: &Parts) -> Result<Option<Charging>, Error> {
         let name = self.name();
-        let counter = self.counter.as_deref().unwrap_or(&name);
-        let key = self.key(counter, request)?;
-        Ok(key.map(|key| self.limits.charge(name, key, self.quota)))
+        let key = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;
+        Ok(key.map(|key| self.limits.charge(name.clone(), key, self.quota)))
     }
 
     fn refuse(&self, error: Error) -> Refusal<'_> {

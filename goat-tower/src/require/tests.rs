@@ -1,0 +1,178 @@
+//! The algebra of requirements against an evaluator that knows nothing of how they are kept.
+
+use std::sync::LazyLock;
+
+use goat_core::{Permission, Role};
+use proptest::prelude::*;
+
+use super::judge::Question;
+use super::requirement::Requirement;
+
+static PERMISSIONS: [Permission; 3] =
+    [Permission::new("a:read"), Permission::new("b:read"), Permission::new("c:read")];
+const PREDICATES: [&str; 3] = ["one", "two", "three"];
+
+/// The last of them is one that the goat does not have.
+static ROLES: LazyLock<[Role; 3]> = LazyLock::new(|| {
+    ["low", "high", "ghost"].map(|name| Role::parse(name).expect("a role's name"))
+});
+
+/// How a requirement is written.
+#[derive(Clone, Debug)]
+enum Tree {
+    Permission(usize),
+    Role(usize),
+    When(usize),
+    SignedIn,
+    All(Vec<Tree>),
+    Any(Vec<Tree>),
+    And(Box<Tree>, Box<Tree>),
+    Or(Box<Tree>, Box<Tree>),
+}
+
+/// What is true of whoever asks.
+#[derive(Clone, Debug)]
+struct Facts {
+    permissions: [bool; 3],
+    role: usize,
+    predicates: [bool; 3],
+}
+
+impl Tree {
+    fn build(&self) -> Requirement {
+        match self {
+            Self::Permission(index) => (&PERMISSIONS[*index]).into(),
+            Self::Role(index) => (&ROLES[*index]).into(),
+            Self::When(index) => Requirement::when(PREDICATES[*index], |_| false),
+            Self::SignedIn => Requirement::signed_in(),
+            Self::All(trees) => Requirement::all(trees.iter().map(Self::build)),
+            Self::Any(trees) => Requirement::any(trees.iter().map(Self::build)),
+            Self::And(one, other) => one.build().and(other.build()),
+            Self::Or(one, other) => one.build().or(other.build()),
+        }
+    }
+
+    fn is_true(&self, facts: &Facts) -> bool {
+        match self {
+            Self::Permission(index) => facts.permissions[*index],
+            Self::Role(2) => false,
+            Self::Role(index) => facts.role == *index,
+            Self::When(index) => facts.predicates[*index],
+            Self::SignedIn => true,
+            Self::All(trees) => !trees.iter().any(|tree| !tree.is_true(facts)),
+            Self::Any(trees) => trees.iter().any(|tree| tree.is_true(facts)),
+            Self::And(one, other) => one.is_true(facts) && other.is_true(facts),
+            Self::Or(one, other) => one.is_true(facts) || other.is_true(facts),
+        }
+    }
+}
+
+impl Facts {
+    fn holds(&self, question: Question<'_>) -> bool {
+        match question {
+            Question::Permission(asked) => {
+                PERMISSIONS.iter().zip(self.permissions).any(|(known, held)| known == asked && held)
+            }
+            Question::Role(asked) => ROLES[self.role] == *asked,
+            Question::When(asked) => {
+                PREDICATES.iter().zip(self.predicates).any(|(name, is)| *name == asked.name() && is)
+            }
+        }
+    }
+
+    fn with(&self, permissions: &[&Permission]) -> Self {
+        let mut more = self.clone();
+        for (held, permission) in more.permissions.iter_mut().zip(&PERMISSIONS) {
+            *held |= permissions.contains(&permission);
+        }
+        more
+    }
+}
+
+fn trees() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        4 => (0..3_usize).prop_map(Tree::Permission),
+        2 => (0..3_usize).prop_map(Tree::Role),
+        2 => (0..3_usize).prop_map(Tree::When),
+        1 => Just(Tree::SignedIn),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let pair = (inner.clone(), inner.clone());
+        let pair = pair.prop_map(|(one, other)| (Box::new(one), Box::new(other)));
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Tree::All),
+            prop::collection::vec(inner, 0..4).prop_map(Tree::Any),
+            pair.clone().prop_map(|(one, other)| Tree::And(one, other)),
+            pair.prop_map(|(one, other)| Tree::Or(one, other)),
+        ]
+    })
+}
+
+fn facts() -> impl Strategy<Value = Facts> {
+    (any::<[bool; 3]>(), 0..3_usize, any::<[bool; 3]>())
+        .prop_map(|(permissions, role, predicates)| Facts { permissions, role, predicates })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// A6
+    #[test]
+    fn a_requirement_is_met_where_what_was_written_is_true(tree in trees(), facts in facts()) {
+        let requirement = tree.build().among(&|role| *role != ROLES[2]);
+        prop_assert_eq!(requirement.is_met(&|question| facts.holds(question)), tree.is_true(&facts));
+    }
+
+    #[test]
+    fn a_scope_names_permissions_that_help_and_is_missing_where_none_would(
+        tree in trees(),
+        facts in facts(),
+    ) {
+        let requirement = tree.build().among(&|role| *role != ROLES[2]);
+        match requirement.helpful(&|question| facts.holds(question)) {
+            Some(permissions) => {
+                prop_assert!(tree.is_true(&facts.with(&permissions)), "{permissions:?}");
+                prop_assert!(tree.is_true(&facts) || !permissions.is_empty());
+                let mut once = permissions.clone();
+                once.sort_unstable();
+                once.dedup();
+                prop_assert_eq!(once.len(), permissions.len());
+            }
+            None => {
+                let all: Vec<_> = PERMISSIONS.iter().collect();
+                prop_assert!(!tree.is_true(&facts.with(&all)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_requirement_reads_as_it_was_meant() {
+    let [read, write, audit] = PERMISSIONS.clone();
+    let auditor = Role::parse("auditor").expect("a role's name");
+    let own = || Requirement::when("own tenant", |_| true);
+    let cases = [
+        (Requirement::from(&read), "a:read"),
+        (Requirement::from(&auditor), "role auditor"),
+        (own(), "own tenant"),
+        (Requirement::signed_in(), "signed in"),
+        (Requirement::any::<Role>([]), "nobody"),
+        ([read.clone(), write.clone()].into(), "a:read and b:read"),
+        ([[&read, &write], [&audit, &read]].into(), "a:read and b:read and c:read and a:read"),
+        (
+            Requirement::from(&read).and(Requirement::from(&auditor).or(own())),
+            "a:read and (role auditor or own tenant)",
+        ),
+        (
+            Requirement::from(&read).and(&write).or(Requirement::any([&audit]).or(&auditor)),
+            "(a:read and b:read) or c:read or role auditor",
+        ),
+        (Requirement::signed_in().and(&read), "a:read"),
+        (Requirement::any::<Role>([]).or(&read), "a:read"),
+        (Requirement::from(&auditor).among(&|_| false), "unknown role auditor"),
+    ];
+    for (requirement, expected) in cases {
+        assert_eq!(requirement.to_string(), expected);
+        assert_eq!(format!("{requirement:?}"), format!("Requirement({expected})"));
+    }
+}
