@@ -4,12 +4,12 @@
 //! it was told in one collector in the request's extensions; whoever opened the collector, the
 //! outermost, writes the headers once, for all of them, on the way back.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use goat_core::Timestamp;
 use goat_core::limit::Charge;
 use http::header::RETRY_AFTER;
@@ -23,6 +23,10 @@ const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-rese
 
 /// How many limits a request usually meets: address, user, and one of the handler's.
 const USUAL: usize = 3;
+
+/// The bytes that a limit takes in the headers besides its name, twice: `"";q=1000;w=3600, ` and the
+/// like, and its share of the plain numbers. Where there are more, the text grows.
+const USUAL_NUMBERS: usize = 80;
 
 /// What every limit said that was asked for one request. Clones share the same list.
 ///
@@ -171,54 +175,75 @@ pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Times
     else {
         return;
     };
-    let mut policy = String::with_capacity(charges.len() * 32);
-    let mut state = String::with_capacity(charges.len() * 32);
-    for charge in charges {
-        let name = printable(&charge.limit);
-        let window = ceil_seconds(charge.quota.window());
-        let reset = ceil_seconds(charge.reset_after);
-        push_item(&mut policy, &name, ('q', charge.quota.limit()), ('w', window));
-        if let Some(burst) = charge.quota.burst_size() {
-            // Writing to a String does not fail.
-            let _ = write!(policy, ";goat-burst={burst}");
-        }
-        push_item(&mut state, &name, ('r', charge.remaining), ('t', reset));
-    }
-    for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
-        if let Ok(value) = HeaderValue::try_from(text) {
+    let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
+    let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
+    // All values lie in one text and share it: two allocations in all, where each value by itself
+    // would cost two.
+    let names: usize = charges.iter().map(|charge| charge.limit.len()).sum();
+    let mut text = String::with_capacity(2 * names + charges.len() * USUAL_NUMBERS);
+    let mut add = |header: HeaderName, value: fmt::Arguments<'_>| {
+        let start = text.len();
+        // Writing to a String does not fail.
+        let _ = text.write_fmt(value);
+        (header, start..text.len())
+    };
+    let values = [
+        add(RATE_LIMIT_POLICY, format_args!("{}", List(charges, policy))),
+        add(RATE_LIMIT, format_args!("{}", List(charges, state))),
+        add(X_RATE_LIMIT_LIMIT, format_args!("{at_once}")),
+        add(X_RATE_LIMIT_REMAINING, format_args!("{}", least.remaining)),
+        add(X_RATE_LIMIT_RESET, format_args!("{reset_at}")),
+    ];
+    let text = Bytes::from(text);
+    for (header, range) in values {
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
             headers.insert(header, value);
         }
     }
-    let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
-    let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
-    headers.insert(X_RATE_LIMIT_LIMIT, HeaderValue::from(at_once));
-    headers.insert(X_RATE_LIMIT_REMAINING, HeaderValue::from(least.remaining));
-    headers.insert(X_RATE_LIMIT_RESET, HeaderValue::from(reset_at));
 }
 
-/// One member of the list: a quoted name with two parameters (RFC 9651).
-fn push_item(list: &mut String, name: &str, count: (char, u32), seconds: (char, u64)) {
-    let separator = if list.is_empty() { "" } else { ", " };
-    let ((c, count), (s, seconds)) = (count, seconds);
-    // Writing to a String does not fail.
-    let _ = write!(list, "{separator}\"{name}\";{c}={count};{s}={seconds}");
+/// The parameters of a limit's policy.
+fn policy(charge: &Charge, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let window = ceil_seconds(charge.quota.window());
+    write!(formatter, ";q={};w={window}", charge.quota.limit())?;
+    match charge.quota.burst_size() {
+        Some(burst) => write!(formatter, ";goat-burst={burst}"),
+        None => Ok(()),
+    }
+}
+
+/// The parameters of a limit's state.
+fn state(charge: &Charge, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(formatter, ";r={};t={}", charge.remaining, ceil_seconds(charge.reset_after))
+}
+
+/// A list of quoted names, each with its parameters (RFC 9651).
+struct List<'a, P>(&'a [Charge], P);
+
+impl<P: Fn(&Charge, &mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for List<'_, P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(charges, parameters) = self;
+        for (index, charge) in charges.iter().enumerate() {
+            formatter.write_str(if index == 0 { "\"" } else { ", \"" })?;
+            write_printable(&charge.limit, formatter)?;
+            formatter.write_str("\"")?;
+            parameters(charge, formatter)?;
+        }
+        Ok(())
+    }
 }
 
 /// A limit's name as the inside of a string of RFC 9651 §3.3.3: quotes and backslashes escaped,
 /// what is not printable ASCII as `?`.
-fn printable(name: &str) -> Cow<'_, str> {
+fn write_printable(name: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     if name.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-        return Cow::Borrowed(name);
+        return formatter.write_str(name);
     }
-    let mut text = String::with_capacity(name.len() + 8);
-    for character in name.chars() {
-        match character {
-            '"' | '\\' => text.extend(['\\', character]),
-            ' '..='~' => text.push(character),
-            _ => text.push('?'),
-        }
-    }
-    Cow::Owned(text)
+    name.chars().try_for_each(|character| match character {
+        '"' | '\\' => write!(formatter, "\\{character}"),
+        ' '..='~' => formatter.write_char(character),
+        _ => formatter.write_char('?'),
+    })
 }
 
 /// Whole seconds, rounded up: who waits that long has waited long enough.

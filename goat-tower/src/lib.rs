@@ -144,9 +144,15 @@
 //!   starve a concurrency limit below.
 //! - What is allowed passes unchanged, but for the headers that the layer is for.
 //! - A request that is dropped while a store is asked leaves nothing half done.
-//! - A request whose session the cache knows, and whose limits are kept in memory, waits for nothing.
-//!   To let it in costs one allocation, to find that its role may costs none; limits cost some
-//!   fifteen for the first, nearly all of them for the headers, and a few for each further one.
+//! - A request whose session the cache knows, and whose limits are kept in memory, waits for nothing,
+//!   and allocates little: 8 times for [`authenticate`], [`require`] and a [`limit`]. One is the
+//!   principal's place in the request's extensions, 3 are the limits' collector, 2 the values of their
+//!   headers, and 2 the response's header map, which a response with headers of its own has anyway.
+//!   A second limit costs none. Without limits it is 3, the principal and that map. A limit alone
+//!   costs 7, and [`ClientAddressLayer`](address::ClientAddressLayer) 1. (http's own maps may grow
+//!   besides, where many share them.)
+//! - A denial is rendered as a document: 18 allocations where there is no token, 27 where a permission
+//!   is missing, 32 where a quota is spent.
 //! - 401 (who are you), 403 (you may not) and 503 (cannot tell now) are never mixed up.
 //!
 //! [`limit`]: GoatExt::limit

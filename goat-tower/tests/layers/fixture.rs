@@ -92,6 +92,7 @@ pub(crate) struct Seen {
     unready_calls: AtomicUsize,
     reserved: AtomicUsize,
     stalled: AtomicBool,
+    broken: AtomicBool,
 }
 
 impl Seen {
@@ -114,6 +115,11 @@ impl Seen {
     pub(crate) fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, SeqCst);
     }
+
+    /// From now on, to get ready fails.
+    pub(crate) fn break_down(&self) {
+        self.broken.store(true, SeqCst);
+    }
 }
 
 /// A service that is ready only where it was polled, as a concurrency limit or a buffer is: a clone
@@ -128,9 +134,10 @@ pub(crate) struct Probe {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Odd {
     Failed,
+    BrokenDown,
 }
 
-/// What an inner service leaves in the extensions of its response.
+/// What somebody left in the extensions of a request, and an inner service in those of its response.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mark(pub(crate) String);
 
@@ -154,6 +161,9 @@ impl Service<Request<Sent>> for Probe {
     type Future = Ready<Result<Response<Sent>, Odd>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Odd>> {
+        if self.seen.broken.load(SeqCst) {
+            return Poll::Ready(Err(Odd::BrokenDown));
+        }
         if self.seen.stalled.load(SeqCst) {
             return Poll::Pending;
         }
@@ -176,9 +186,12 @@ impl Service<Request<Sent>> for Probe {
         }
         // What of the request came through stands in the answer, to be compared.
         let (parts, body) = request.into_parts();
-        let mark = Mark(format!("{} {} {:?}", parts.method, parts.uri, parts.headers));
+        let http::request::Parts { method, uri, version, headers, extensions, .. } = parts;
+        let mark = extensions.get::<Mark>();
+        let mark = Mark(format!("{method} {uri} {version:?} {headers:?} {mark:?}"));
         let response = Response::builder()
             .status(StatusCode::ACCEPTED)
+            .version(version)
             .header("etag", "\"1\"")
             .header("x-twice", "a")
             .header("x-twice", "b")
