@@ -297,7 +297,8 @@ impl Cookies {
     ///
     /// ```
     /// use goat_tower::cookie::Cookies;
-    ///     ///
+    /// use http::HeaderMap;
+    ///
     /// let mut headers = HeaderMap::new();
     /// Cookies::new().clear(&mut headers);
     /// assert_eq!(headers.get_all("set-cookie").iter().count(), 2);

@@ -181,7 +181,7 @@ async fn what_another_sites_page_sends_is_refused_before_its_token_is_looked_at(
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     let layer = test.goat.authenticate().cookies(COOKIES);
-    switch.set(Mood::Hanging);
+    switch.set(Mood::Down);
     for layer in [layer.clone(), layer.optional()] {
         let service = layer.layer(whoami());
         let mut answers = Vec::new();
