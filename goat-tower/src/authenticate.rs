@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use goat_core::auth::Authentication;
 use goat_core::{Error, ErrorKind, Goat};
-use http::HeaderMap;
 use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::admit::AdmitLayer;
 use crate::bearer::bearer;
+use crate::cookie::Cookies;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::limit::LimitLayer;
@@ -18,12 +18,13 @@ use crate::principal::Anonymous;
 /// Lets in who shows an access token of a live session.
 ///
 /// - The bearer token of the `Authorization` header is exchanged for a principal, which goes into
-///   the request's extensions; see [`Principal`](crate::Principal).
+///   the request's extensions; see [`Principal`](crate::Principal). Where there is none, the cookie's,
+///   if [`cookies`] was said.
 /// - No credentials are a 401 `unauthenticated`, or pass where [`optional`] was said. A token that
 ///   does not do is a 401 either way, two `Authorization` headers are a 400, and a store that cannot
 ///   tell is a 503.
-/// - Every answer to a request that carries an `Authorization` header gets `Cache-Control: no-store`
-///   in place of what stood there.
+/// - Every answer to a request that carries an `Authorization` header, or the cookie, gets
+///   `Cache-Control: no-store` in place of what stood there.
 /// - A session that the cache knows is let in without waiting.
 ///
 /// ```
@@ -56,17 +57,19 @@ use crate::principal::Anonymous;
 /// # }
 /// ```
 ///
+/// [`cookies`]: AuthenticateLayer::cookies
 /// [`optional`]: AuthenticateLayer::optional
 #[derive(Clone)]
 pub struct AuthenticateLayer {
     goat: Goat,
     optional: bool,
+    cookies: Option<Cookies>,
     renderer: Arc<dyn RenderDenial>,
 }
 
 impl AuthenticateLayer {
     pub(crate) fn new(goat: Goat) -> Self {
-        Self { goat, optional: false, renderer: Arc::new(ProblemDetails) }
+        Self { goat, optional: false, cookies: None, renderer: Arc::new(ProblemDetails) }
     }
 
     /// Lets requests without credentials pass too, without a principal. A token that does not do is
@@ -74,6 +77,15 @@ impl AuthenticateLayer {
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// Takes the access token from a cookie too, where no bearer token is in the `Authorization`
+    /// header, and checks from where such a request comes: one that another site's page makes is a
+    /// 403 `cross-site-request`. For browsers; [the module](crate::cookie) has the rules and an example.
+    #[must_use]
+    pub fn cookies(mut self, cookies: Cookies) -> Self {
+        self.cookies = Some(cookies);
         self
     }
 
@@ -103,7 +115,8 @@ impl AuthenticateLayer {
 impl std::fmt::Debug for AuthenticateLayer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = formatter.debug_struct("AuthenticateLayer");
-        debug.field("optional", &self.optional).finish_non_exhaustive()
+        debug.field("optional", &self.optional).field("cookies", &self.cookies);
+        debug.finish_non_exhaustive()
     }
 }
 
@@ -118,7 +131,7 @@ impl<S> Layer<S> for AuthenticateLayer {
 impl AuthenticateLayer {
     /// Reads the credentials, and leaves whose they are if that is known here.
     pub(crate) fn identify(&self, request: &mut Parts) -> Result<Check<Authentication>, Denial> {
-        match identify(&self.goat, &request.headers)? {
+        match identify(&self.goat, request, self.cookies.as_ref())? {
             Identity::Known(principal) => {
                 request.extensions.insert(principal);
                 Ok(Check::Pass)
@@ -130,6 +143,11 @@ impl AuthenticateLayer {
             }
             Identity::Anonymous => Err(Denial::new(ErrorKind::Unauthenticated.into())),
         }
+    }
+
+    /// What answers credentials is kept by no cache, wherever they stand.
+    pub(crate) fn guard_from_caches(&self, request: &Parts, after: &mut After) {
+        after.guard_from_caches(request, self.cookies.as_ref());
     }
 
     pub(crate) fn refuse(&self, denial: Denial) -> Refusal<'_> {
@@ -145,7 +163,7 @@ impl Guard for AuthenticateLayer {
         request: &mut Parts,
         after: &mut After,
     ) -> Result<Check<Authentication>, Refusal<'_>> {
-        after.guard_from_caches(request);
+        self.guard_from_caches(request, after);
         self.identify(request).map_err(|denial| self.refuse(denial))
     }
 
@@ -172,10 +190,26 @@ pub(crate) enum Identity {
 }
 
 /// Reads the credentials of a request, as far as that needs no store.
-pub(crate) fn identify(goat: &Goat, headers: &HeaderMap) -> Result<Identity, Denial> {
-    let Some(token) = bearer(headers)? else { return Ok(Identity::Anonymous) };
+pub(crate) fn identify(
+    goat: &Goat,
+    request: &Parts,
+    cookies: Option<&Cookies>,
+) -> Result<Identity, Denial> {
+    let Some(token) = access_token(request, cookies)? else { return Ok(Identity::Anonymous) };
     match goat.authenticate_token(token).ready() {
         Ok(answer) => answer.map(Identity::Known).map_err(Denial::new),
         Err(asking) => Ok(Identity::Asking(asking)),
+    }
+}
+
+/// The one place where it is decided which credentials count: the header's, or else the cookie's, whose
+/// request must come from where it may.
+fn access_token<'a>(
+    request: &'a Parts,
+    cookies: Option<&Cookies>,
+) -> Result<Option<&'a str>, Denial> {
+    match (bearer(&request.headers)?, cookies) {
+        (None, Some(cookies)) => Ok(cookies.access_token(request)?),
+        (token, _) => Ok(token),
     }
 }

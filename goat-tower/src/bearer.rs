@@ -1,6 +1,7 @@
 //! The bearer token of a request: from the `Authorization` header, and from nowhere else.
 //!
-//! Invariants: a token is never looked for in the query, a cookie or a body. What is not one short,
+//! Invariants: a token is never looked for in the query or a body, nor in a cookie unless an
+//! application asks for that ([`crate::cookie`]). What is not one short,
 //! well-formed credential is refused here, before any cryptography.
 
 use std::fmt;
@@ -9,8 +10,8 @@ use goat_core::{Error, ErrorKind};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// The longest value of `Authorization` that is looked at, in bytes.
-const MAX_LENGTH: usize = 8 * 1024;
+/// The longest value of `Authorization`, or of a cookie, that is looked at, in bytes.
+pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 
 /// Why the `Authorization` of a request is refused before its token is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,7 +99,7 @@ fn is_tchar(byte: u8) -> bool {
 }
 
 /// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
-fn is_b64token(token: &[u8]) -> bool {
+pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let text = &token[..token.len() - padding];
     !text.is_empty()

@@ -127,6 +127,7 @@
 //! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
 //! - [`bearer()`] reads the bearer token of a request.
+//! - [`cookie`] carries the tokens in cookies for browsers, and refuses what other sites make of them.
 //! - [`Charges`] collects what every limit said and shows it in the `RateLimit` headers.
 //! - [`Denial`] is why a layer refused a request, and [`RenderDenial`] how that looks:
 //!   [`ProblemDetails`] unless an application wants otherwise.
@@ -167,6 +168,7 @@ mod axum;
 mod bearer;
 mod body;
 mod charges;
+pub mod cookie;
 mod denial;
 mod ext;
 mod grpc;

@@ -55,6 +55,11 @@ impl Program {
         (child, line)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends a request; answers the status, the head, and the body as JSON (`null` where it is
     /// none).
     pub(crate) fn call(

@@ -176,7 +176,7 @@ impl Guard for AdmitLayer {
         if let (Some(limit), Some(charge)) = (&self.before, first) {
             limit.decide(request, after, charge)?;
         }
-        after.guard_from_caches(request);
+        self.authenticate.guard_from_caches(request, after);
         match rest {
             Answer::Nothing => Ok(Check::Pass),
             Answer::Refused(denial) => Err(self.authenticate.refuse(denial)),

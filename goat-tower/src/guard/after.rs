@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response};
 
 use crate::charges::{Charges, Collector};
+use crate::cookie::Cookies;
 
 /// The headers that a layer is for.
 #[derive(Debug, Default)]
@@ -16,8 +17,9 @@ pub struct After {
 
 impl After {
     /// What answers credentials is kept by no cache.
-    pub(crate) fn guard_from_caches(&mut self, request: &Parts) {
-        self.no_store |= request.headers.contains_key(AUTHORIZATION);
+    pub(crate) fn guard_from_caches(&mut self, request: &Parts, cookies: Option<&Cookies>) {
+        self.no_store |= request.headers.contains_key(AUTHORIZATION)
+            || cookies.is_some_and(|cookies| cookies.are_shown(&request.headers));
     }
 
     /// Joins the request's collector of limits; if this opens it, the headers are written here.

@@ -32,7 +32,8 @@ pub use requirement::Requirement;
 ///   the [denial's error](crate::Denial::error), for the log.
 /// - It needs no [`authenticate`](crate::GoatExt::authenticate) layer around it: where none has
 ///   looked at the request, it does so itself. To forget that layer lets nobody in, and shuts nobody
-///   out.
+///   out, but for who shows [cookies](crate::cookie): those are that layer's alone, and what comes with
+///   nothing else is a 401 `unauthenticated` here.
 /// - With [`fresh`](RequireLayer::fresh), session, role and permissions are read again from the
 ///   stores, past every cache, and a [`FreshPrincipal`](crate::FreshPrincipal) is left for the
 ///   handler.
@@ -178,8 +179,8 @@ impl RequireLayer {
                 return Err(Denial::new(ErrorKind::Unauthenticated.into()));
             }
             None => {
-                after.guard_from_caches(request);
-                match identify(&self.goat, &request.headers)? {
+                after.guard_from_caches(request, None);
+                match identify(&self.goat, request, None)? {
                     Identity::Anonymous => {
                         return Err(Denial::new(ErrorKind::Unauthenticated.into()));
                     }

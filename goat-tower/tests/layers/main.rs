@@ -8,6 +8,7 @@ mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;
 mod contract;
+mod cookie;
 mod fixture;
 mod limit;
 #[cfg(feature = "tracing")]

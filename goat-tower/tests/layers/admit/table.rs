@@ -12,6 +12,7 @@ use http_body::Body;
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::wire::{ADDRESS, Kept, USER, Wire};
+use crate::cookie::{COOKIES, from_site};
 use crate::fixture::{Answer, Sent, request, send, whoami, with_header};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,10 @@ enum Token {
     Expired,
     Cached,
     Alive,
+    /// In a cookie, from a page of the same origin.
+    Cookie,
+    /// In a cookie, from another site's page.
+    Foreign,
     Dead,
     Fails,
 }
@@ -36,18 +41,20 @@ enum Token {
 impl Token {
     /// Verifies, and is not in the cache.
     fn is_cold(self) -> bool {
-        matches!(self, Self::Alive | Self::Dead | Self::Fails)
+        matches!(self, Self::Alive | Self::Cookie | Self::Dead | Self::Fails)
     }
 }
 
 const LIMITS: [Limit; 3] = [Limit::Admits, Limit::Refuses, Limit::Fails];
-const TOKENS: [Token; 8] = [
+const TOKENS: [Token; 10] = [
     Token::Missing,
     Token::Twice,
     Token::Bad,
     Token::Expired,
     Token::Cached,
     Token::Alive,
+    Token::Cookie,
+    Token::Foreign,
     Token::Dead,
     Token::Fails,
 ];
@@ -94,7 +101,8 @@ impl Case {
             token if token.is_cold() => first.push("session"),
             _ => {}
         }
-        let goes_on = self.address == Limit::Admits && self.token == Token::Alive;
+        let lives = matches!(self.token, Token::Alive | Token::Cookie);
+        let goes_on = self.address == Limit::Admits && lives;
         let second = Vec::from_iter((goes_on && user).then_some("user"));
         Vec::from_iter([first, second].into_iter().filter(|trip| !trip.is_empty()))
     }
@@ -173,6 +181,10 @@ async fn scene(case: Case) -> (Layers, Request<Sent>, Wire) {
     }
     let request = match case.token {
         Token::Missing => request(None),
+        Token::Cookie | Token::Foreign => {
+            let site = if case.token == Token::Cookie { "same-origin" } else { "cross-site" };
+            from_site(site, alice.access_token())
+        }
         Token::Bad => with_header("authorization", "Bearer nonsense"),
         Token::Twice => {
             let mut request = request(Some(&alice));
@@ -181,7 +193,7 @@ async fn scene(case: Case) -> (Layers, Request<Sent>, Wire) {
         }
         _ => request(Some(&alice)),
     };
-    let authenticate = goat.authenticate().render_with(signed("authenticate"));
+    let authenticate = goat.authenticate().cookies(COOKIES).render_with(signed("authenticate"));
     let layers = (
         goat.limit(ADDRESS).by_address().render_with(signed("address")),
         if case.optional { authenticate.optional() } else { authenticate },
@@ -281,6 +293,8 @@ async fn a_stack_waits_for_one_answer_after_the_other_and_one_layer_does_not() {
         (Token::Alive, 200, 3, 2),
         (Token::Dead, 401, 2, 1),
         (Token::Bad, 401, 1, 1),
+        (Token::Cookie, 200, 3, 2),
+        (Token::Foreign, 403, 1, 1),
         (Token::Missing, 401, 1, 1),
     ] {
         let (stacked, admitted) = (stacked(case(token)).await, admitted(case(token)).await);

@@ -23,7 +23,7 @@ const LIMIT_HEADERS: &[&str] = &[
     "x-ratelimit-reset",
 ];
 /// The same, and what answers credentials.
-const ADMIT_HEADERS: &[&str] = &[
+pub(super) const ADMIT_HEADERS: &[&str] = &[
     "cache-control",
     "ratelimit-policy",
     "ratelimit",
@@ -43,7 +43,7 @@ pub(super) struct World {
     /// Is signed in, and may not.
     bob: TestUser,
     /// Has signed out, and shows the token all the same.
-    gone: TestUser,
+    pub(super) gone: TestUser,
 }
 
 pub(super) async fn world(limits_elsewhere: bool) -> World {
@@ -62,28 +62,43 @@ pub(super) async fn world(limits_elsewhere: bool) -> World {
     World { test, switch, alice, eve, bob, gone }
 }
 
+/// How somebody shows who they are.
+pub(super) type Show = fn(&TestUser) -> Request<Sent>;
+
+fn bearer(user: &TestUser) -> Request<Sent> {
+    request(Some(user))
+}
+
 impl World {
     /// Asked by whom the cache knows.
     pub(super) fn known(&self) -> Make {
+        self.known_by(bearer)
+    }
+
+    pub(super) fn known_by(&self, show: Show) -> Make {
         let alice = self.alice.clone();
-        Box::new(move || request(Some(&alice)))
+        Box::new(move || show(&alice))
     }
 
     /// Asked by somebody whom the cache does not know, any number of times: nothing is remembered for
     /// longer than the clock stands, and it moves each time.
-    fn forgotten(&self, user: &TestUser) -> Make {
+    fn forgotten(&self, user: &TestUser, show: Show) -> Make {
         let (clock, user) = (self.test.clock.clone(), user.clone());
         Box::new(move || {
             clock.advance(Duration::from_secs(2));
-            request(Some(&user))
+            show(&user)
         })
     }
 
     fn store(&self, refused: &TestUser, always: bool) -> Option<Store> {
+        self.store_by(bearer, refused, always)
+    }
+
+    pub(super) fn store_by(&self, show: Show, refused: &TestUser, always: bool) -> Option<Store> {
         Some(Store {
             switch: self.switch.clone(),
-            asking: self.forgotten(&self.eve),
-            refused: self.forgotten(refused),
+            asking: self.forgotten(&self.eve, show),
+            refused: self.forgotten(refused, show),
             always,
         })
     }
@@ -262,11 +277,11 @@ async fn admission_keeps_the_contract_wherever_limits_are_and_whether_or_not_the
                 switch: world.switch.clone(),
                 asking: match is_known {
                     true => world.known(),
-                    false => world.forgotten(&world.eve),
+                    false => world.forgotten(&world.eve, bearer),
                 },
                 refused: match is_known {
                     true => Box::new(|| request(None)),
-                    false => world.forgotten(&world.gone),
+                    false => world.forgotten(&world.gone, bearer),
                 },
                 always: elsewhere,
             }),

@@ -6,6 +6,7 @@
 //! wrong layers (`wrong`).
 
 mod awaits;
+mod cookies;
 mod layers;
 mod readiness;
 mod wrong;
