@@ -20,6 +20,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::charges::{Charges, ceil_seconds};
+use crate::grpc;
 use crate::json::ObjectWriter;
 use crate::request_id::RequestId;
 use answers::{Answer, Challenge, answer};
@@ -179,6 +180,41 @@ impl Problem {
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// What `grpc-status` says of it: the code of gRPC that stands for its HTTP status
+    /// ([the codes](https://grpc.io/docs/guides/status-codes/)), such as 16 for a 401, 7 for a 403, 8
+    /// for a 429 and 14 for a 503. For handlers that answer gRPC themselves; denials of the layers
+    /// are rendered so already.
+    ///
+    /// With tonic, an error of goat becomes a `Status` so:
+    ///
+    /// ```
+    /// use goat_core::{Error, ErrorKind};
+    /// use goat_tower::Problem;
+    ///
+    /// # enum Code { Unauthenticated }
+    /// # impl From<i32> for Code {
+    /// #     fn from(_: i32) -> Self { Self::Unauthenticated }
+    /// # }
+    /// # struct Status(Code, String);
+    /// # impl Status {
+    /// #     fn new(code: Code, message: impl Into<String>) -> Self { Self(code, message.into()) }
+    /// # }
+    /// // use tonic::{Code, Status};
+    /// fn status(error: Error) -> Status {
+    ///     let problem = Problem::from(error);
+    ///     Status::new(Code::from(problem.grpc_status()), problem.detail())
+    /// }
+    ///
+    /// assert_eq!(Problem::from(ErrorKind::SessionRevoked).grpc_status(), 16);
+    /// assert_eq!(Problem::from(ErrorKind::Forbidden).grpc_status(), 7);
+    /// # let Status(Code::Unauthenticated, message) = status(ErrorKind::SessionRevoked.into());
+    /// # assert!(message.contains("session"), "{message}");
+    /// ```
+    #[must_use]
+    pub fn grpc_status(&self) -> i32 {
+        grpc::status(self.status())
     }
 
     /// What `Retry-After` says: whole seconds, rounded up, at least 1; only on 429 and 503.
