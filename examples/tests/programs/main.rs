@@ -4,3 +4,4 @@ mod many_nodes;
 mod one_node;
 mod own_users;
 mod program;
+mod tonic;
