@@ -47,6 +47,54 @@ use answers::{Answer, Challenge, answer};
 /// assert_eq!(response.headers()["content-type"], "application/problem+json");
 /// ```
 ///
+/// With the feature `axum` it is a handler's error, and goat's own errors become one by `?`:
+///
+/// ```
+/// # #[cfg(not(feature = "axum"))]
+/// # fn main() {}
+/// # #[cfg(feature = "axum")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::extract::State;
+/// use axum::http::{Request, StatusCode};
+/// use axum::{Router, body::Body, routing::get};
+/// use goat_core::testing::TestGoat;
+/// use goat_core::{Goat, UserId};
+/// use goat_tower::{GoatExt, Principal, Problem};
+/// use tower::ServiceExt;
+///
+/// async fn me(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
+///     Ok(goat.users().profile(&me).await?.user.email.as_str().to_owned())
+/// }
+///
+/// async fn somebody(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
+///     let user = goat.users().find(&me, UserId::generate(goat.time().now())).await?;
+///     Ok(user.email.as_str().to_owned())
+/// }
+///
+/// let test = TestGoat::new();
+/// let app = Router::new()
+///     .route("/me", get(me))
+///     .route("/somebody", get(somebody))
+///     .layer(test.goat.authenticate())
+///     .with_state(test.goat.clone());
+/// let alice = test.sign_in("alice", []).await;
+/// let ask = |path: &str| {
+///     let request = Request::get(path).header("authorization", alice.bearer()).body(Body::empty());
+///     app.clone().oneshot(request.expect("a request"))
+/// };
+///
+/// assert_eq!(ask("/me").await?.status(), StatusCode::OK);
+/// // Who may not see other users is told so, whether there is such a user or not.
+/// let refused = ask("/somebody").await?;
+/// assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+/// let document = axum::body::to_bytes(refused.into_body(), 4096).await?;
+/// let document: serde_json::Value = serde_json::from_slice(&document)?;
+/// assert_eq!(document["code"], "forbidden");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// What it does not know of the request it leaves out. The response that it becomes carries it in
 /// its extensions, so that an outer layer that does know can put a fuller one in its place; see
 /// [`Problem::for_request`].
