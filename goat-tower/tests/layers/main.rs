@@ -10,6 +10,7 @@ mod axum;
 mod contract;
 mod fixture;
 mod limit;
+mod order;
 mod require;
 mod stack;
 mod stores;
