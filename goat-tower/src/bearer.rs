@@ -57,15 +57,19 @@ impl std::error::Error for BearerError {}
 /// another scheme, which may be meant for somebody else on the way.
 ///
 /// ```
-/// use goat_tower::{BearerError, bearer};
+/// use goat_tower::{BearerError, Denial, bearer};
 /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 ///
 /// let mut headers = HeaderMap::new();
 /// assert_eq!(bearer(&headers), Ok(None));
 /// headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer abc.def"));
 /// assert_eq!(bearer(&headers), Ok(Some("abc.def")));
+///
+/// // What the layers make of one that is refused:
 /// headers.append(AUTHORIZATION, HeaderValue::from_static("bearer abc.def"));
 /// assert_eq!(bearer(&headers), Err(BearerError::Repeated));
+/// assert_eq!(Denial::from(BearerError::Repeated).problem().status(), 400);
+/// assert_eq!(Denial::from(BearerError::Malformed).problem().status(), 401);
 /// ```
 ///
 /// # Errors

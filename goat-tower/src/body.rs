@@ -24,6 +24,33 @@ pin_project! {
     /// let body = ResponseBody::<http_body_util::Empty<Bytes>>::denied("no");
     /// assert_eq!(body.size_hint().exact(), Some(2));
     /// ```
+    ///
+    /// What a guarded service answers, and what its layer answers in its place:
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt, Full};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", []).await;
+    /// let service = test.goat.authenticate().layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Full::new(&b"hello"[..])))
+    /// }));
+    ///
+    /// let request = Request::builder().header("authorization", alice.bearer()).body(())?;
+    /// let allowed = service.clone().oneshot(request).await?.into_body();
+    /// assert_eq!(allowed.collect().await?.to_bytes(), "hello");
+    ///
+    /// let refused = service.oneshot(Request::new(())).await?.into_body();
+    /// assert!(refused.collect().await?.to_bytes().starts_with(br#"{"type":"/errors/"#));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[derive(Clone, Debug)]
     pub struct ResponseBody<B> {
         #[pin]

@@ -53,6 +53,52 @@ const USUAL_NUMBERS: usize = 80;
 /// assert_eq!(response.headers()["ratelimit"], "\"auth\";r=4;t=60");
 /// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
 /// ```
+///
+/// A handler that has a limit of its own, such as one by what a form says, joins the collector that
+/// the layers have opened. They write the headers, for its limit too:
+///
+/// ```
+/// use goat_core::limit::LimitKey;
+/// use goat_core::testing::TestGoat;
+/// use goat_core::{Error, Quota};
+/// use goat_tower::{Charges, GoatExt, Problem};
+/// use goat_tower::address::PeerAddress;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Full;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let limits = test.goat.limits().clone();
+/// let handler = service_fn(move |mut request: Request<&'static str>| {
+///     let limits = limits.clone();
+///     async move {
+///         let quota = Quota::per_hour(1);
+///         let key = LimitKey::text("invite", request.body());
+///         let charge = limits.charge("invite", key, quota).await?;
+///         Charges::collect(request.extensions_mut()).charges().record(charge.clone());
+///         Ok::<_, Error>(match charge.refuses() {
+///             false => Response::new(Full::default()),
+///             true => Problem::from(Error::rate_limited(vec![charge])).into_response().map(Full::new),
+///         })
+///     }
+/// });
+/// let service = test.goat.limit(Quota::per_minute(300)).by_address().layer(handler);
+///
+/// let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
+/// let request = || Request::builder().extension(peer).body("bob@example.org");
+///
+/// let allowed = service.clone().oneshot(request()?).await?;
+/// assert_eq!(allowed.headers()["ratelimit"], r#""address";r=299;t=60, "invite";r=0;t=3600"#);
+///
+/// let refused = service.oneshot(request()?).await?;
+/// assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+/// assert_eq!(refused.headers()["ratelimit"], r#""address";r=298;t=60, "invite";r=0;t=3600"#);
+/// assert_eq!(refused.headers()["retry-after"], "3600");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Charges(Arc<Mutex<Vec<Charge>>>);
 
@@ -166,6 +212,30 @@ impl From<Vec<Charge>> for Charges {
 /// assert_eq!(headers["ratelimit-policy"], "\"search\";q=60;w=60;goat-burst=10");
 /// assert_eq!(headers["ratelimit"], "\"search\";r=9;t=1");
 /// assert_eq!(headers["x-ratelimit-limit"], "10");
+/// ```
+///
+/// The layers do this themselves. It is for answers that no layer sees:
+///
+/// ```
+/// use goat_core::Quota;
+/// use goat_core::limit::LimitKey;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::write_rate_limits;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> goat_core::Result<()> {
+/// let goat = TestGoat::new().goat;
+/// let spend = || goat.limits().charge("mail", LimitKey::text("mail", "ann"), Quota::per_minute(1));
+/// let mut headers = http::HeaderMap::new();
+///
+/// let allowed = spend().await?;
+/// write_rate_limits(&mut headers, &[allowed], goat.time().now());
+/// assert_eq!(headers["x-ratelimit-remaining"], "0");
+///
+/// let refused = spend().await?;
+/// assert!(refused.refuses());
+/// # Ok(())
+/// # }
 /// ```
 pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
     // Of those with as little left, the one that refuses, then the one that takes longest.

@@ -25,6 +25,44 @@ use crate::problem::Problem;
 /// let denial = Denial::new(Error::from(ErrorKind::Forbidden)).with_scope("report:read");
 /// assert_eq!(denial.code(), "forbidden");
 /// ```
+///
+/// A layer further out, such as one for logs or metrics, tells by it a denial of goat from an answer
+/// of the application:
+///
+/// ```
+/// use goat_core::Permission;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{Denial, GoatExt};
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// const REPORTS: Permission = Permission::new("report:read");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let service = test.goat.require(REPORTS).layer(service_fn(async |_: Request<()>| {
+///     let mut response = Response::new(Empty::<&[u8]>::new());
+///     *response.status_mut() = StatusCode::FORBIDDEN; // for reasons of its own
+///     Ok::<_, std::convert::Infallible>(response)
+/// }));
+/// let reason = |response: &Response<_>| {
+///     let denial = response.extensions().get::<Denial>();
+///     denial.map(|denial| (denial.code(), denial.problem().status()))
+/// };
+///
+/// let alice = test.sign_in("alice", [REPORTS]).await;
+/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// assert_eq!(reason(&service.clone().oneshot(allowed).await?), None);
+///
+/// let bob = test.sign_in("bob", []).await;
+/// let refused = Request::builder().header("authorization", bob.bearer()).body(())?;
+/// let refused = service.oneshot(refused).await?;
+/// assert_eq!(reason(&refused), Some(("forbidden", StatusCode::FORBIDDEN)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Denial {
     problem: Problem,
@@ -120,7 +158,31 @@ impl From<BearerError> for Denial {
 ///     problem.into_response().map(|_| text)
 /// }
 ///
-/// let renderer: &dyn RenderDenial = &plain;
+/// # use goat_core::testing::TestGoat;
+/// # use goat_tower::GoatExt;
+/// # use http::Request;
+/// # use http_body_util::{BodyExt, Empty};
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let layer = test.goat.authenticate().render_with(plain);
+/// # let alice = test.sign_in("alice", []).await;
+/// # let service = layer.layer(service_fn(async |_: Request<()>| {
+/// #     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// # }));
+/// // What is allowed is not rendered…
+/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// let allowed = service.clone().oneshot(allowed).await?;
+/// assert_eq!(allowed.into_body().collect().await?.to_bytes(), "");
+///
+/// // …and what is refused looks as it is told to.
+/// let refused = service.oneshot(Request::new(())).await?;
+/// assert_eq!(refused.status(), 401);
+/// let text = refused.into_body().collect().await?.to_bytes();
+/// assert!(!text.starts_with(b"{"));
+/// # Ok(())
+/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how a denial looks",
@@ -144,6 +206,35 @@ where
 /// The default look of a denial: a problem document (RFC 9457), or for gRPC callers a trailers-only
 /// answer with `grpc-status` 16 (who are you), 7 (you may not), 8 (too many) or 14 (cannot tell
 /// now).
+///
+/// ```
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::GoatExt;
+/// use http::{Request, Response};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let service = test.goat.authenticate().layer(service_fn(async |_: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+/// let call = || Request::post("/reports.Reports/List").header("content-type", "application/grpc");
+///
+/// let alice = test.sign_in("alice", []).await;
+/// let allowed = call().header("authorization", alice.bearer()).body(())?;
+/// assert!(!service.clone().oneshot(allowed).await?.headers().contains_key("grpc-status"));
+///
+/// let refused = service.clone().oneshot(call().body(())?).await?;
+/// assert_eq!((refused.status().as_u16(), &refused.headers()["grpc-status"]), (200, &"16".parse()?));
+///
+/// let refused = service.oneshot(Request::get("/reports").body(())?).await?;
+/// assert_eq!(refused.status(), 401);
+/// assert_eq!(refused.headers()["content-type"], "application/problem+json");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemDetails;
 

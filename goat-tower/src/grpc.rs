@@ -36,7 +36,7 @@ pub(crate) fn trailers_only(problem: &Problem, content_type: HeaderValue) -> Res
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(GRPC_STATUS, HeaderValue::from(status(problem.status())));
+    headers.insert(GRPC_STATUS, HeaderValue::from(problem.grpc_status()));
     if let Ok(message) = HeaderValue::try_from(percent_encoded(problem.detail())) {
         headers.insert(GRPC_MESSAGE, message);
     }
@@ -47,7 +47,7 @@ pub(crate) fn trailers_only(problem: &Problem, content_type: HeaderValue) -> Res
 }
 
 /// The gRPC status that says what an HTTP status says (google.rpc.Code).
-fn status(status: StatusCode) -> u16 {
+pub(crate) fn status(status: StatusCode) -> i32 {
     match status {
         StatusCode::BAD_REQUEST => 3,          // INVALID_ARGUMENT
         StatusCode::UNAUTHORIZED => 16,        // UNAUTHENTICATED

@@ -135,6 +135,7 @@
 //!   which answer each kind of error gets is one table.
 //! - [`ResponseBody`] is the body of a guarded service: the inner one, or a denial's few bytes.
 //! - [`RequestId`] is what a problem document shows of the log.
+//! - [`guide`] is for who comes from axum-login, tower_governor or casbin.
 //!
 //! # What every layer keeps to
 //!
@@ -173,6 +174,7 @@ mod denial;
 mod ext;
 mod grpc;
 mod guard;
+pub mod guide;
 mod json;
 mod limit;
 mod misplaced;

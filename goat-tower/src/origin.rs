@@ -29,6 +29,32 @@ use crate::address::ClientAddress;
 ///     let login = Login { email: email.into(), password: password.into(), origin };
 ///     Ok(goat.login(login).await?.value.tokens)
 /// }
+///
+/// # use goat_core::testing::TestGoat;
+/// # use goat_core::{Email, ErrorKind, PageRequest, auth::SignUp};
+/// # use goat_tower::address::PeerAddress;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let goat = TestGoat::new().goat;
+/// # let (email, password) = ("ann@example.org".to_owned(), "a long walk on a short pier".to_owned());
+/// # let account = (Email::parse(&email)?, password.as_str().into(), Default::default());
+/// # let (account, secret, origin) = account;
+/// # goat.sign_up(SignUp { email: account, password: secret, origin }).await?;
+/// let request = http::Request::post("/login")
+///     .header("user-agent", "a telephone")
+///     .extension(PeerAddress(([192, 0, 2, 7], 4711).into()));
+/// let (request, ()) = request.body(())?.into_parts();
+///
+/// let tokens = sign_in(&goat, &request, email.clone(), password).await?;
+/// let me = goat.authenticate_token(tokens.access_token.expose()).await?;
+/// let session = goat.sessions().list(&me, PageRequest::default()).await?.items.remove(0);
+/// assert_eq!(session.device, "a telephone");
+/// assert_eq!(session.address.expect("known").to_string(), "192.0.2.7");
+///
+/// let refused = sign_in(&goat, &request, email, "a guess".to_owned()).await;
+/// assert_eq!(refused.expect_err("no").kind(), ErrorKind::InvalidCredentials);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Origin(session::Origin);

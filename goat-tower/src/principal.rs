@@ -28,7 +28,66 @@ use http::Extensions;
 ///     }
 /// }
 ///
-/// assert_eq!(whose(&http::Request::new(())), "a stranger");
+/// # use goat_core::testing::TestGoat;
+/// # use goat_tower::GoatExt;
+/// # use http::{Request, Response};
+/// # use http_body_util::{BodyExt, Full};
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let alice = test.sign_in("alice", []).await;
+/// let layer = test.goat.authenticate().optional();
+/// let service = layer.layer(service_fn(async |request: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Full::new(bytes::Bytes::from(whose(&request)))))
+/// }));
+///
+/// let request = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// let known = service.clone().oneshot(request).await?.into_body().collect().await?.to_bytes();
+/// assert_eq!(known, format!("{} as client", alice.user.id));
+/// let stranger = service.oneshot(Request::new(())).await?.into_body().collect().await?.to_bytes();
+/// assert_eq!(stranger, "a stranger");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In a handler of axum, where the type says who may come:
+///
+/// ```
+/// # #[cfg(not(feature = "axum"))]
+/// # fn main() {}
+/// # #[cfg(feature = "axum")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::http::{Request, StatusCode};
+/// use axum::{Router, body::Body, routing::get};
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{GoatExt, Principal};
+/// use tower::ServiceExt;
+///
+/// async fn mine(me: Principal) -> String {
+///     format!("what {} has", me.user())
+/// }
+///
+/// async fn welcome(me: Option<Principal>) -> &'static str {
+///     if me.is_some() { "welcome back" } else { "welcome" }
+/// }
+///
+/// let test = TestGoat::new();
+/// let app = Router::new()
+///     .route("/mine", get(mine))
+///     .route("/", get(welcome))
+///     .layer(test.goat.authenticate().optional());
+///
+/// let alice = test.sign_in("alice", []).await;
+/// let allowed = Request::get("/mine").header("authorization", alice.bearer()).body(Body::empty())?;
+/// assert_eq!(app.clone().oneshot(allowed).await?.status(), StatusCode::OK);
+/// let refused = Request::get("/mine").body(Body::empty())?;
+/// assert_eq!(app.clone().oneshot(refused).await?.status(), StatusCode::UNAUTHORIZED);
+/// let anybody = Request::get("/").body(Body::empty())?;
+/// assert_eq!(app.oneshot(anybody).await?.status(), StatusCode::OK);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Principal(goat_core::Principal);
@@ -84,6 +143,39 @@ impl fmt::Debug for Principal {
 /// async fn remove(goat: Goat, me: FreshPrincipal, user: UserId) -> Result<()> {
 ///     goat.users().delete(me.into(), user).await
 /// }
+/// ```
+///
+/// It is taken out of the request, once:
+///
+/// ```
+/// use goat_core::Permission;
+/// use goat_core::access::permissions::USER_DELETE;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{FreshPrincipal, GoatExt};
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let layer = test.goat.require(USER_DELETE).fresh();
+/// let service = layer.layer(service_fn(async |request: Request<()>| {
+///     let me = FreshPrincipal::take(request.extensions()).expect("the layer has made one");
+///     assert!(me.may(&USER_DELETE));
+///     assert!(FreshPrincipal::take(request.extensions()).is_none());
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+///
+/// let admin = test.sign_in("grace", [Permission::FULL_ACCESS]).await;
+/// let allowed = Request::builder().header("authorization", admin.bearer()).body(())?;
+/// assert_eq!(service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
+///
+/// let client = test.sign_in("alice", []).await;
+/// let refused = Request::builder().header("authorization", client.bearer()).body(())?;
+/// assert_eq!(service.oneshot(refused).await?.status(), StatusCode::FORBIDDEN);
+/// # Ok(())
+/// # }
 /// ```
 pub struct FreshPrincipal(goat_core::FreshPrincipal);
 

@@ -18,6 +18,40 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// assert_eq!(id.as_str(), "order-17");
 /// assert_eq!(RequestId::new(HeaderValue::from_static("no spaces")), None);
 /// ```
+///
+/// Put it into the request, outside of goat's layers; a denial then names it, and an allowed request
+/// has it for the handler:
+///
+/// ```
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{GoatExt, RequestId};
+/// use http::{HeaderValue, Request, Response};
+/// use http_body_util::{BodyExt, Empty};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let alice = test.sign_in("alice", []).await;
+/// let layer = test.goat.authenticate();
+/// let service = layer.layer(service_fn(async |request: Request<()>| {
+///     let id = request.extensions().get::<RequestId>().expect("somebody gave it one");
+///     let response = Response::builder().header(RequestId::HEADER, id.to_header());
+///     response.body(Empty::<&[u8]>::new())
+/// }));
+/// let id = RequestId::new(HeaderValue::from_static("order-17")).expect("a well-formed id");
+/// let request = || Request::builder().extension(id.clone());
+///
+/// let allowed = request().header("authorization", alice.bearer()).body(())?;
+/// let allowed = service.clone().oneshot(allowed).await?;
+/// assert_eq!(allowed.headers()["x-request-id"], "order-17");
+///
+/// let refused = service.oneshot(request().body(())?).await?.into_body();
+/// let document: serde_json::Value = serde_json::from_slice(&refused.collect().await?.to_bytes())?;
+/// assert_eq!(document["request_id"], "order-17");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(HeaderValue);
 

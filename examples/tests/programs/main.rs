@@ -5,3 +5,4 @@ mod many_nodes;
 mod one_node;
 mod own_users;
 mod program;
+mod tonic;

@@ -17,6 +17,37 @@ use super::{ClientAddress, Evidence, ForwardedHeader, PeerAddress, TrustedProxie
 /// The peer is read from the request's extensions as [`PeerAddress::of`] does, or from where
 /// [`peer_from`](Self::peer_from) says. Without a peer nothing is put there: what counts by address
 /// further in must not take strangers for one and the same client.
+///
+/// ```
+/// use goat_core::Quota;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::GoatExt;
+/// use goat_tower::address::{ClientAddressLayer, PeerAddress, TrustedProxies};
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = ServiceBuilder::new()
+///     .layer(ClientAddressLayer::new().trust(TrustedProxies::parse(["10.0.0.0/8"])?))
+///     .layer(TestGoat::new().goat.limit(Quota::per_minute(1)).by_address())
+///     .service_fn(async |_: Request<()>| {
+///         Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+///     });
+///
+/// // Both come through one proxy, and are counted apart.
+/// let proxy = PeerAddress(([10, 0, 0, 1], 4711).into());
+/// let ask = |client: &str| {
+///     let request = Request::builder().extension(proxy).header("x-forwarded-for", client);
+///     service.clone().oneshot(request.body(()).expect("a request"))
+/// };
+/// assert_eq!(ask("192.0.2.7").await?.status(), StatusCode::OK);
+/// assert_eq!(ask("192.0.2.8").await?.status(), StatusCode::OK);
+/// assert_eq!(ask("192.0.2.7").await?.status(), StatusCode::TOO_MANY_REQUESTS);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClientAddressLayer {
     rules: Rules,

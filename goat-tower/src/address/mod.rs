@@ -90,6 +90,35 @@ impl fmt::Display for ClientAddress {
 /// The other end of the connection. Whoever accepts connections puts it into the extensions of each
 /// request. With the feature `axum` also what axum's own server says of it is read, `ConnectInfo`;
 /// [`ClientAddressLayer::peer_from`] reads other types.
+///
+/// Where it is forgotten, what counts by address lets nobody through, rather than to take all clients
+/// for one:
+///
+/// ```
+/// use goat_core::Quota;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::GoatExt;
+/// use goat_tower::address::PeerAddress;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limit = TestGoat::new().goat.limit(Quota::per_minute(300)).by_address();
+/// let service = limit.layer(service_fn(async |_: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+///
+/// let mut request = Request::new(());
+/// request.extensions_mut().insert(PeerAddress("192.0.2.7:4711".parse()?));
+/// assert_eq!(service.clone().oneshot(request).await?.status(), StatusCode::OK);
+///
+/// let refused = service.oneshot(Request::new(())).await?;
+/// assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress(pub SocketAddr);
 

@@ -83,7 +83,38 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// A service behind one of the layers.
+/// A service behind one of the layers. Its type can be named, to keep one in a struct:
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{AuthenticateLayer, GoatExt, Guarded};
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::util::BoxCloneService;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// type Inner = BoxCloneService<Request<()>, Response<Empty<&'static [u8]>>, Infallible>;
+///
+/// struct Door {
+///     service: Guarded<Inner, AuthenticateLayer>,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let inner = service_fn(async |_: Request<()>| Ok(Response::new(Empty::new())));
+/// let door = Door { service: test.goat.authenticate().layer(BoxCloneService::new(inner)) };
+///
+/// let alice = test.sign_in("alice", []).await;
+/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// assert_eq!(door.service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
+/// let refused = door.service.oneshot(Request::new(())).await?;
+/// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Guarded<S, G> {
     inner: S,

@@ -20,6 +20,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::charges::{Charges, ceil_seconds};
+use crate::grpc;
 use crate::json::ObjectWriter;
 use crate::request_id::RequestId;
 use answers::{Answer, Challenge, answer};
@@ -44,6 +45,54 @@ use answers::{Answer, Challenge, answer};
 /// )
 /// .into_response();
 /// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// ```
+///
+/// With the feature `axum` it is a handler's error, and goat's own errors become one by `?`:
+///
+/// ```
+/// # #[cfg(not(feature = "axum"))]
+/// # fn main() {}
+/// # #[cfg(feature = "axum")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::extract::State;
+/// use axum::http::{Request, StatusCode};
+/// use axum::{Router, body::Body, routing::get};
+/// use goat_core::testing::TestGoat;
+/// use goat_core::{Goat, UserId};
+/// use goat_tower::{GoatExt, Principal, Problem};
+/// use tower::ServiceExt;
+///
+/// async fn me(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
+///     Ok(goat.users().profile(&me).await?.user.email.as_str().to_owned())
+/// }
+///
+/// async fn somebody(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
+///     let user = goat.users().find(&me, UserId::generate(goat.time().now())).await?;
+///     Ok(user.email.as_str().to_owned())
+/// }
+///
+/// let test = TestGoat::new();
+/// let app = Router::new()
+///     .route("/me", get(me))
+///     .route("/somebody", get(somebody))
+///     .layer(test.goat.authenticate())
+///     .with_state(test.goat.clone());
+/// let alice = test.sign_in("alice", []).await;
+/// let ask = |path: &str| {
+///     let request = Request::get(path).header("authorization", alice.bearer()).body(Body::empty());
+///     app.clone().oneshot(request.expect("a request"))
+/// };
+///
+/// assert_eq!(ask("/me").await?.status(), StatusCode::OK);
+/// // Who may not see other users is told so, whether there is such a user or not.
+/// let refused = ask("/somebody").await?;
+/// assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+/// let document = axum::body::to_bytes(refused.into_body(), 4096).await?;
+/// let document: serde_json::Value = serde_json::from_slice(&document)?;
+/// assert_eq!(document["code"], "forbidden");
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// What it does not know of the request it leaves out. The response that it becomes carries it in
@@ -179,6 +228,41 @@ impl Problem {
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// What `grpc-status` says of it: the code of gRPC that stands for its HTTP status
+    /// ([the codes](https://grpc.io/docs/guides/status-codes/)), such as 16 for a 401, 7 for a 403, 8
+    /// for a 429 and 14 for a 503. For handlers that answer gRPC themselves; denials of the layers
+    /// are rendered so already.
+    ///
+    /// With tonic, an error of goat becomes a `Status` so:
+    ///
+    /// ```
+    /// use goat_core::{Error, ErrorKind};
+    /// use goat_tower::Problem;
+    ///
+    /// # enum Code { Unauthenticated }
+    /// # impl From<i32> for Code {
+    /// #     fn from(_: i32) -> Self { Self::Unauthenticated }
+    /// # }
+    /// # struct Status(Code, String);
+    /// # impl Status {
+    /// #     fn new(code: Code, message: impl Into<String>) -> Self { Self(code, message.into()) }
+    /// # }
+    /// // use tonic::{Code, Status};
+    /// fn status(error: Error) -> Status {
+    ///     let problem = Problem::from(error);
+    ///     Status::new(Code::from(problem.grpc_status()), problem.detail())
+    /// }
+    ///
+    /// assert_eq!(Problem::from(ErrorKind::SessionRevoked).grpc_status(), 16);
+    /// assert_eq!(Problem::from(ErrorKind::Forbidden).grpc_status(), 7);
+    /// # let Status(Code::Unauthenticated, message) = status(ErrorKind::SessionRevoked.into());
+    /// # assert!(message.contains("session"), "{message}");
+    /// ```
+    #[must_use]
+    pub fn grpc_status(&self) -> i32 {
+        grpc::status(self.status())
     }
 
     /// What `Retry-After` says: whole seconds, rounded up, at least 1; only on 429 and 503.

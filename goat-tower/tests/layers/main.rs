@@ -13,6 +13,7 @@ mod fixture;
 mod limit;
 #[cfg(feature = "tracing")]
 mod log;
+mod order;
 mod require;
 mod stack;
 mod stores;

@@ -1,0 +1,59 @@
+//! Signing up, in and out, as calls.
+
+use goat_core::auth::{Login, SignUp};
+use goat_core::session::Origin;
+use goat_core::{Email, Goat};
+use goat_tower::address::ClientAddress;
+use tonic::{Request, Response, Status};
+
+use crate::api::accounts_server::Accounts;
+use crate::api::{Credentials, Nothing, Tokens};
+use crate::{caller, refusal};
+
+pub(crate) struct AccountsDesk {
+    goat: Goat,
+}
+
+impl AccountsDesk {
+    pub(crate) fn new(goat: Goat) -> Self {
+        Self { goat }
+    }
+}
+
+/// From where a call comes, as the session keeps it.
+fn origin<T>(request: &Request<T>) -> Origin {
+    let device = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
+    Origin {
+        address: ClientAddress::of(request.extensions()).map(ClientAddress::ip),
+        device: device.map(str::to_owned),
+    }
+}
+
+#[tonic::async_trait]
+impl Accounts for AccountsDesk {
+    async fn sign_up(&self, request: Request<Credentials>) -> Result<Response<Nothing>, Status> {
+        let origin = origin(&request);
+        let Credentials { email, password } = request.into_inner();
+        let email = Email::parse(&email).map_err(refusal)?;
+        let request = SignUp { email, password: password.into(), origin };
+        self.goat.sign_up(request).await.map_err(refusal)?;
+        Ok(Response::new(Nothing {}))
+    }
+
+    async fn sign_in(&self, request: Request<Credentials>) -> Result<Response<Tokens>, Status> {
+        let origin = origin(&request);
+        let Credentials { email, password } = request.into_inner();
+        let login = Login { email: email.into(), password: password.into(), origin };
+        let tokens = self.goat.login(login).await.map_err(refusal)?.value.tokens;
+        Ok(Response::new(Tokens {
+            access_token: tokens.access_token.expose().to_owned(),
+            refresh_token: tokens.refresh_token.expose().to_owned(),
+        }))
+    }
+
+    async fn sign_out(&self, request: Request<Nothing>) -> Result<Response<Nothing>, Status> {
+        let me = caller(&request)?;
+        self.goat.logout(&me, &origin(&request)).await.map_err(refusal)?;
+        Ok(Response::new(Nothing {}))
+    }
+}
