@@ -153,7 +153,7 @@
 //!   A second limit costs none. Without limits it is 3, the principal and that map. A limit alone
 //!   costs 7, and [`ClientAddressLayer`](address::ClientAddressLayer) 1. (http's own maps may grow
 //!   besides, where many share them.)
-//! - A denial is rendered as a document: 18 allocations where there is no token, 27 where a permission
+//! - A denial is rendered as a document: 18 allocations where there is no token, 29 where a permission
 //!   is missing, 32 where a quota is spent.
 //! - 401 (who are you), 403 (you may not) and 503 (cannot tell now) are never mixed up.
 //!
