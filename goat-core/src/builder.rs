@@ -29,6 +29,8 @@ pub struct Builder {
     hashing: GateLimits,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    #[cfg(any(test, feature = "testing"))]
+    spare: crate::testing::SpareRoles,
 }
 
 impl Builder {
@@ -43,6 +45,8 @@ impl Builder {
             hashing: GateLimits::default(),
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
+            #[cfg(any(test, feature = "testing"))]
+            spare: crate::testing::SpareRoles::default(),
         }
     }
 
@@ -88,6 +92,13 @@ impl Builder {
         self
     }
 
+    /// Roles that a test may give permissions to.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn spare(mut self, spare: crate::testing::SpareRoles) -> Self {
+        self.spare = spare;
+        self
+    }
+
     /// Builds it. Reads nothing from the stores yet.
     ///
     /// # Errors
@@ -95,7 +106,11 @@ impl Builder {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds.
     pub fn build(self) -> Result<Goat> {
         self.settings.check()?;
-        let Self { stores, keys, tokens, settings, roles, hasher, hashing, clock, observer } = self;
+        #[cfg(any(test, feature = "testing"))]
+        let spare = self.spare;
+        let Self {
+            stores, keys, tokens, settings, roles, hasher, hashing, clock, observer, ..
+        } = self;
         let time = Time::new(clock);
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));
@@ -141,6 +156,15 @@ impl Builder {
             purged_at: std::sync::atomic::AtomicI64::new(0),
         });
         let roles = Roles::new(access, verdicts, observer, time);
-        Ok(Goat::new(Inner { stores, flows, users, sessions, roles, limits }))
+        Ok(Goat::new(Inner {
+            stores,
+            flows,
+            users,
+            sessions,
+            roles,
+            limits,
+            #[cfg(any(test, feature = "testing"))]
+            spare,
+        }))
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) roles: Roles,
     pub(crate) limits: Limits,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) spare: crate::testing::SpareRoles,
 }
 
 impl Goat {
@@ -106,6 +108,19 @@ impl Goat {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.flows.settings
+    }
+
+    /// For tests (feature `testing`): signs users in within one line; see
+    /// [`Testing`](crate::testing::Testing).
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn testing(&self) -> crate::testing::Testing {
+        crate::testing::Testing::new(self.clone())
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn spare_roles(&self) -> &crate::testing::SpareRoles {
+        &self.inner.spare
     }
 
     /// Makes an account.
