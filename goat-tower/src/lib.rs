@@ -172,6 +172,8 @@ mod principal;
 mod problem;
 mod request_id;
 mod require;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use admit::AdmitLayer;
 pub use authenticate::AuthenticateLayer;

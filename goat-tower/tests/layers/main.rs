@@ -10,6 +10,9 @@ mod axum;
 mod contract;
 mod fixture;
 mod limit;
+#[cfg(feature = "axum")]
+mod misplaced;
 mod require;
 mod stack;
 mod stores;
+mod testing;
