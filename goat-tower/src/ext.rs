@@ -13,6 +13,9 @@ mod sealed {
 
 /// Layers over a [`Goat`]. Implemented for it and for nothing else.
 ///
+/// `use goat_tower::GoatExt;` brings them into scope; without it, a `Goat` has "no method named
+/// `authenticate`".
+///
 /// Every layer is a plain value: cheap to clone, without a type parameter, over any body and any
 /// error.
 pub trait GoatExt: sealed::Sealed {
@@ -22,6 +25,15 @@ pub trait GoatExt: sealed::Sealed {
     fn authenticate(&self) -> AuthenticateLayer;
 
     /// Lets through whose role has a permission, all of several, or any of several.
+    ///
+    /// A permission is one by its form, which is checked where it is made; a text will not do:
+    ///
+    /// ```compile_fail,E0277
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    ///
+    /// let layer = TestGoat::new().goat.require("report:read"); // Permission::new("report:read")
+    /// ```
     fn require(&self, requirement: impl Into<Requirement>) -> RequireLayer;
 
     /// Lets through so many requests in a while, of each client unless told otherwise.
