@@ -7,6 +7,8 @@ use crate::auth::Flows;
 use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Result;
 use crate::event::{NoObserver, Observer};
+#[cfg(any(test, feature = "testing"))]
+use crate::goat::SpareRoles;
 use crate::goat::{Goat, Inner};
 use crate::limit::{AccountLimit, Limits};
 use crate::password::{Argon2Settings, Argon2id, GateLimits, HashGate, PasswordHasher, Peppers};
@@ -30,7 +32,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     #[cfg(any(test, feature = "testing"))]
-    spare: crate::testing::SpareRoles,
+    spare: SpareRoles,
 }
 
 impl Builder {
@@ -46,7 +48,7 @@ impl Builder {
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
             #[cfg(any(test, feature = "testing"))]
-            spare: crate::testing::SpareRoles::default(),
+            spare: SpareRoles::default(),
         }
     }
 
@@ -94,7 +96,7 @@ impl Builder {
 
     /// Roles that a test may give permissions to.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn spare(mut self, spare: crate::testing::SpareRoles) -> Self {
+    pub(crate) fn spare(mut self, spare: SpareRoles) -> Self {
         self.spare = spare;
         self
     }

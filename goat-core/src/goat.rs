@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "testing"))]
+use crate::access::Role;
 use crate::access::{FreshPrincipal, Principal, Roles};
 use crate::auth::{Authentication, Flows, Login, Refreshed, SignUp, SignedIn};
 use crate::builder::Builder;
@@ -61,7 +63,18 @@ pub(crate) struct Inner {
     pub(crate) roles: Roles,
     pub(crate) limits: Limits,
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) spare: crate::testing::SpareRoles,
+    pub(crate) spare: SpareRoles,
+}
+
+/// Roles that are there for tests: without permissions and users, until somebody signs in with
+/// permissions that no other role has.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Default)]
+pub(crate) struct SpareRoles {
+    pub(crate) roles: Vec<Role>,
+    /// One at a time: between a look for a role that is free and the first user who has it, nobody
+    /// else may find it free.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 impl Goat {
@@ -110,16 +123,8 @@ impl Goat {
         &self.inner.flows.settings
     }
 
-    /// For tests (feature `testing`): signs users in within one line; see
-    /// [`Testing`](crate::testing::Testing).
     #[cfg(any(test, feature = "testing"))]
-    #[must_use]
-    pub fn testing(&self) -> crate::testing::Testing {
-        crate::testing::Testing::new(self.clone())
-    }
-
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn spare_roles(&self) -> &crate::testing::SpareRoles {
+    pub(crate) fn spare_roles(&self) -> &SpareRoles {
         &self.inner.spare
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::access::{Permission, Role, RoleSet};
 use crate::builder::Builder;
-use crate::goat::Goat;
+use crate::goat::{Goat, SpareRoles};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::TokenKeys;
 
-use super::{ManualClock, PlainHasher, SpareRoles, TestUser};
+use super::{ManualClock, PlainHasher, TestUser};
 
 /// How many different sets of permissions can be signed in with.
 const SPARE_ROLES: usize = 32;
@@ -124,11 +124,10 @@ impl TestGoat {
         let spare: Vec<_> = (0..SPARE_ROLES).map(|index| format!("spare_{index:02}")).collect();
         let names = ["client"].into_iter().chain(spare.iter().map(String::as_str));
         let roles = names.map(|name| (name, vec![])).chain([("admin", vec!["full_access"])]);
+        let parsed = spare.iter().map(|name| Role::parse(name).expect("a role's name")).collect();
         let builder = Goat::builder(stores, TokenKeys::generate())
             .roles(RoleSet::new(roles).expect("a set of roles"))
-            .spare(SpareRoles::new(
-                spare.iter().filter_map(|name| Role::parse(name).ok()).collect(),
-            ))
+            .spare(SpareRoles { roles: parsed, ..SpareRoles::default() })
             .settings(Settings { account_quota: None, ..Settings::default() })
             .hasher(Arc::new(PlainHasher::default()))
             .clock(Arc::new(clock.clone()));

@@ -19,6 +19,5 @@ pub use clock::ManualClock;
 pub use fixture::TestGoat;
 pub use hasher::{HasherCall, PlainHasher};
 pub use pauses::{Held, Pauses, Point};
-pub(crate) use sign_in::SpareRoles;
 pub use sign_in::{TestUser, Testing};
 pub use time::{TestTime, WaitingTime};

@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::panic::Location;
 
-use tokio::sync::Mutex;
-
 use crate::access::{Actor, Permission, Role, RoleSummary};
 use crate::auth::{Login, SignedIn, TokenPair};
 use crate::error::ErrorKind;
@@ -92,26 +90,16 @@ impl From<SignedIn> for TestUser {
     }
 }
 
-/// Roles without permissions and users, for whoever signs in with permissions that no role has.
-#[derive(Debug, Default)]
-pub(crate) struct SpareRoles {
-    roles: Vec<Role>,
-    /// One at a time: between a look for a role that is free and the first user who has it, nobody
-    /// else may find it free.
-    turn: Mutex<()>,
-}
-
-impl SpareRoles {
-    pub(crate) fn new(roles: Vec<Role>) -> Self {
-        Self { roles, turn: Mutex::default() }
+/// For tests (feature `testing`).
+impl Goat {
+    /// Signs users in within one line, by the calls that an application makes; see [`Testing`].
+    #[must_use]
+    pub fn testing(&self) -> Testing {
+        Testing { goat: self.clone() }
     }
 }
 
 impl Testing {
-    pub(crate) fn new(goat: Goat) -> Self {
-        Self { goat }
-    }
-
     /// Signs somebody in whose role has exactly these permissions, the lowest if there are several:
     /// none at all is usually the lowest role of all, and `full_access` the highest.
     ///
