@@ -7,6 +7,8 @@ use crate::auth::Flows;
 use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Result;
 use crate::event::{NoObserver, Observer};
+#[cfg(any(test, feature = "testing"))]
+use crate::goat::SpareRoles;
 use crate::goat::{Goat, Inner};
 use crate::limit::{AccountLimit, Limits};
 use crate::password::{Argon2Settings, Argon2id, GateLimits, HashGate, PasswordHasher, Peppers};
@@ -29,6 +31,8 @@ pub struct Builder {
     hashing: GateLimits,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    #[cfg(any(test, feature = "testing"))]
+    spare: SpareRoles,
 }
 
 impl Builder {
@@ -43,6 +47,8 @@ impl Builder {
             hashing: GateLimits::default(),
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
+            #[cfg(any(test, feature = "testing"))]
+            spare: SpareRoles::default(),
         }
     }
 
@@ -88,6 +94,13 @@ impl Builder {
         self
     }
 
+    /// Roles that a test may give permissions to.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn spare(mut self, spare: SpareRoles) -> Self {
+        self.spare = spare;
+        self
+    }
+
     /// Builds it. Reads nothing from the stores yet.
     ///
     /// # Errors
@@ -95,7 +108,11 @@ impl Builder {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds.
     pub fn build(self) -> Result<Goat> {
         self.settings.check()?;
-        let Self { stores, keys, tokens, settings, roles, hasher, hashing, clock, observer } = self;
+        #[cfg(any(test, feature = "testing"))]
+        let spare = self.spare;
+        let Self {
+            stores, keys, tokens, settings, roles, hasher, hashing, clock, observer, ..
+        } = self;
         let time = Time::new(clock);
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));
@@ -141,6 +158,15 @@ impl Builder {
             purged_at: std::sync::atomic::AtomicI64::new(0),
         });
         let roles = Roles::new(access, verdicts, observer, time);
-        Ok(Goat::new(Inner { stores, flows, users, sessions, roles, limits }))
+        Ok(Goat::new(Inner {
+            stores,
+            flows,
+            users,
+            sessions,
+            roles,
+            limits,
+            #[cfg(any(test, feature = "testing"))]
+            spare,
+        }))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "testing"))]
+use crate::access::Role;
 use crate::access::{FreshPrincipal, Principal, Roles};
 use crate::auth::{Authentication, Flows, Login, Refreshed, SignUp, SignedIn};
 use crate::builder::Builder;
@@ -60,6 +62,19 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) roles: Roles,
     pub(crate) limits: Limits,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) spare: SpareRoles,
+}
+
+/// Roles that are there for tests: without permissions and users, until somebody signs in with
+/// permissions that no other role has.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Default)]
+pub(crate) struct SpareRoles {
+    pub(crate) roles: Vec<Role>,
+    /// One at a time: between a look for a role that is free and the first user who has it, nobody
+    /// else may find it free.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 impl Goat {
@@ -106,6 +121,11 @@ impl Goat {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.flows.settings
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn spare_roles(&self) -> &SpareRoles {
+        &self.inner.spare
     }
 
     /// Makes an account.

@@ -88,6 +88,8 @@
 //!
 //! With the feature `testing`, `testing::TestGoat` is a goat in memory on which anybody
 //! is signed in within one line. The tokens are real, and time stands still until the test moves it.
+//! A goat that the application builds itself has the same from `goat.testing()`, under the
+//! application's own roles and by its own clock. No check knows of any of it.
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {

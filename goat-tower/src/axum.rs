@@ -12,7 +12,8 @@ use goat_core::{Error, ErrorKind};
 use http::request::Parts;
 
 use crate::address::ClientAddress;
-use crate::misplaced::misplaced;
+use crate::denial::Denial;
+use crate::misplaced::{misplaced, tell};
 use crate::origin::Origin;
 use crate::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
 use crate::problem::Problem;
@@ -23,20 +24,27 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What an extractor answers: the problem document, and why in the response's extensions, as a layer
+/// leaves it there.
+impl IntoResponse for Denial {
+    fn into_response(self) -> Response {
+        let mut response = IntoResponse::into_response(self.problem().clone());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 /// What a handler's argument comes to where it cannot be had.
-fn rejection(error: &Error, request: &Parts) -> Problem {
-    Problem::from(error).for_request(request)
+fn rejection(error: Error, request: &Parts) -> Denial {
+    tell(&error, request);
+    Denial::new(error).for_request(request)
 }
 
 /// Who makes the request; `None` where that is nobody and may be. An error if no layer has looked.
-fn find(request: &Parts) -> Result<Option<Principal>, Problem> {
+fn find(request: &Parts, advice: &'static str) -> Result<Option<Principal>, Denial> {
     match Principal::of(&request.extensions) {
         None if request.extensions.get::<Anonymous>().is_none() => {
-            let error = misplaced(
-                "a handler takes a Principal and nobody has looked for one: add \
-                 .layer(goat.authenticate()) to the router, after its routes",
-            );
-            Err(rejection(&error, request))
+            Err(rejection(misplaced(advice), request))
         }
         found => Ok(found),
     }
@@ -44,52 +52,60 @@ fn find(request: &Parts) -> Result<Option<Principal>, Problem> {
 
 /// 401 where signing in is optional and nobody is signed in; 500 where no layer has looked.
 impl<S: Send + Sync> FromRequestParts<S> for Principal {
-    type Rejection = Problem;
+    type Rejection = Denial;
 
-    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
-        find(request)?.ok_or_else(|| rejection(&ErrorKind::Unauthenticated.into(), request))
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
+        let advice = "a handler takes a Principal and nobody has looked for one: add \
+                      .layer(goat.authenticate()) to the router, after its routes";
+        let found = find(request, advice)?;
+        found.ok_or_else(|| rejection(ErrorKind::Unauthenticated.into(), request))
     }
 }
 
 /// `None` where signing in is optional and nobody is signed in; 500 where no layer has looked.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
-    type Rejection = Problem;
+    type Rejection = Denial;
 
-    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
-        find(request)
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
+        let advice = "a handler takes an Option<Principal> and nobody has looked for one: add \
+                      .layer(goat.authenticate().optional()) to the router, after its routes";
+        find(request, advice)
     }
 }
 
 /// 500 where the route does not ask for a fresh principal, or where it was taken before.
 impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
-    type Rejection = Problem;
+    type Rejection = Denial;
 
-    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
         Self::take(&request.extensions).ok_or_else(|| {
             let error = misplaced(match request.extensions.get::<FreshSlot>() {
-                Some(_) => "a handler takes two FreshPrincipals, and there is one",
+                Some(_) => {
+                    "a FreshPrincipal is taken a second time on one request, and it proves one act: \
+                     let the handler take one, and no middleware before it"
+                }
                 None => {
-                    "a handler takes a FreshPrincipal and nobody made one: add .fresh() to the \
-                     route's .route_layer(goat.require(..))"
+                    "a handler takes a FreshPrincipal and nobody made one: add \
+                     .route_layer(goat.require(..).fresh()) to the route"
                 }
             });
-            rejection(&error, request)
+            rejection(error, request)
         })
     }
 }
 
 /// 500 where no layer found an address and the peer is not known.
 impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
-    type Rejection = Problem;
+    type Rejection = Denial;
 
-    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
         Self::of(&request.extensions).ok_or_else(|| {
             let error = misplaced(
                 "a handler takes a ClientAddress and nobody knows the peer: serve the router with \
                  .into_make_service_with_connect_info::<SocketAddr>(), or put a PeerAddress into \
                  the extensions of each request",
             );
-            rejection(&error, request)
+            rejection(error, request)
         })
     }
 }

@@ -14,6 +14,7 @@ use http::{Response, StatusCode};
 use crate::bearer::BearerError;
 use crate::body::ResponseBody;
 use crate::grpc;
+use crate::misplaced::tell;
 use crate::problem::Problem;
 
 /// Why a layer refused a request. Cheap to clone; found in the extensions of the response.
@@ -89,6 +90,13 @@ impl Denial {
         self
     }
 
+    /// Adds what the request tells; see [`Problem::for_request`].
+    #[cfg(feature = "axum")]
+    pub(crate) fn for_request(mut self, request: &Parts) -> Self {
+        self.problem = self.problem.for_request(request);
+        self
+    }
+
     /// The stable name of the reason, for logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -119,6 +127,9 @@ impl Denial {
     }
 
     pub(crate) fn render(self, renderer: &dyn RenderDenial, request: &Parts) -> Response<Bytes> {
+        if let Some(error) = self.error() {
+            tell(error, request);
+        }
         let mut response = renderer.render(&self, request);
         response.extensions_mut().insert(self);
         response

@@ -13,6 +13,9 @@ mod sealed {
 
 /// Layers over a [`Goat`]. Implemented for it and for nothing else.
 ///
+/// `use goat_tower::GoatExt;` brings them into scope; without it, a `Goat` has "no method named
+/// `authenticate`".
+///
 /// Every layer is a plain value: cheap to clone, without a type parameter, over any body and any
 /// error.
 ///

@@ -117,6 +117,40 @@
 //! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
 //! kept in memory costs none, stacked or not.
 //!
+//! # How to test
+//!
+//! A test gives the application a goat in memory, whose clock it moves, and asserts on what comes back
+//! (feature `testing`; the module of that name has a router of axum and its test in full):
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use goat_core::Permission;
+//! use goat_core::testing::TestGoat;
+//! use goat_tower::GoatExt;
+//! use goat_tower::testing::{RequestBuilderExt, assert_allowed, assert_denied};
+//! use http::{Request, Response};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! const REPORTS: Permission = Permission::new("report:read");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let test = TestGoat::new();
+//! let service = test.goat.require(REPORTS).layer(service_fn(async |_: Request<()>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new(()))
+//! }));
+//! let alice = test.sign_in("alice", [REPORTS]).await;
+//! let request = || Request::get("/reports").signed_in(&alice).body(());
+//! assert_allowed(&service.clone().oneshot(request()?).await?);
+//!
+//! test.clock.advance(std::time::Duration::from_secs(3600));
+//! assert_denied(&service.oneshot(request()?).await?, "token-expired");
+//! # Ok(())
+//! # }
+//! # main().expect("it holds");
+//! # }
+//! ```
+//!
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
@@ -133,6 +167,7 @@
 //!   [`ProblemDetails`] unless an application wants otherwise.
 //! - [`Problem`] is a problem document (RFC 9457), for denials and for handlers' own errors alike;
 //!   which answer each kind of error gets is one table.
+//! - The module `testing`, with the feature of that name, is for the tests of applications.
 //! - [`ResponseBody`] is the body of a guarded service: the inner one, or a denial's few bytes.
 //! - [`RequestId`] is what a problem document shows of the log.
 //! - [`guide`] is for who comes from axum-login, tower_governor or casbin.
@@ -183,6 +218,8 @@ mod principal;
 mod problem;
 mod request_id;
 mod require;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use admit::AdmitLayer;
 pub use authenticate::AuthenticateLayer;

@@ -1,11 +1,98 @@
 //! What is said where a layer is missing or stands in the wrong place.
+//!
+//! Invariant: what the log shows of a request was written by the application, or cannot hold a secret
+//! and forge a line: its method, and the template of its path or the plain words of it.
 
 use goat_core::Error;
+#[cfg(feature = "tracing")]
+use goat_core::ErrorKind;
+use http::request::Parts;
+
+/// How long a word of a path is shown; what is longer may be a secret.
+#[cfg(feature = "tracing")]
+const LONGEST_WORD: usize = 40;
+/// How many words of a path are shown.
+#[cfg(feature = "tracing")]
+const MOST_WORDS: usize = 16;
 
 /// A defect of the application's wiring: 500 for the client, who cannot mend it, and for the log
-/// what to mend. Without the feature `tracing` that is only in the response's extensions.
+/// what to mend, once it is [told](tell) on which request.
 pub(crate) fn misplaced(advice: &'static str) -> Error {
-    #[cfg(feature = "tracing")]
-    tracing::error!("{advice}");
     Error::configuration(advice)
+}
+
+/// Tells the log of a defect of wiring, if the error is one. Without the feature `tracing` the advice
+/// is in the response's extensions only, in its [`Denial`](crate::Denial).
+pub(crate) fn tell(error: &Error, request: &Parts) {
+    #[cfg(feature = "tracing")]
+    if error.kind() == ErrorKind::Configuration {
+        // A method may be any word of any length.
+        let method = format_args!("{:.16}", request.method.as_str());
+        tracing::error!(method, path = path(request), "{error}");
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (error, request);
+}
+
+/// Where it was asked: the template of the route where the router has said which it is.
+#[cfg(feature = "tracing")]
+fn path(request: &Parts) -> String {
+    #[cfg(feature = "axum")]
+    if let Some(matched) = request.extensions.get::<axum::extract::MatchedPath>() {
+        return matched.as_str().to_owned();
+    }
+    let mut words = request.uri.path().split('/').skip(1);
+    let mut path = String::new();
+    for word in words.by_ref().take(MOST_WORDS) {
+        path.extend(["/", if is_plain(word) { word } else { "*" }]);
+    }
+    if words.next().is_some() {
+        path.push_str("/..");
+    }
+    path
+}
+
+/// Whether a word of a path is a name, such as `users`, `v1` or `goat.v1.Users`, and neither an id nor
+/// a secret: those have digits.
+#[cfg(feature = "tracing")]
+fn is_plain(word: &str) -> bool {
+    let is_name = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
+            || (part.len() <= 3
+                && part.starts_with(|first: char| first.is_ascii_alphabetic())
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    };
+    word.len() <= LONGEST_WORD && word.split('.').all(is_name)
+}
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use super::*;
+
+    fn shown(path_and_query: &str) -> String {
+        let request = http::Request::builder().uri(path_and_query).body(()).expect("a request");
+        path(&request.into_parts().0)
+    }
+
+    /// L1, L2
+    #[test]
+    fn of_a_path_its_plain_words_are_shown_and_no_id_secret_query_or_control_character() {
+        for (sent, expected) in [
+            ("/", "/"),
+            ("/users/me?token=abc", "/users/me"),
+            ("/v1/users/01JFZ0Q4X0/sessions", "/v1/users/*/sessions"),
+            ("/goat.v1.Users/Find", "/goat.v1.Users/Find"),
+            ("/reset/0f9a", "/reset/*"),
+            ("/reset/123456", "/reset/*"),
+            ("/a%0Ab/c%1B", "/*/*"),
+            ("/reset/abcdefghijklmnopqrstuvwxyzabcdefghijklmno", "/reset/*"),
+        ] {
+            assert_eq!(shown(sent), expected, "{sent}");
+        }
+        // C1 control characters, which the `http` crate lets pass as UTF-8.
+        if let Ok(uri) = "/a\u{9b}31m".parse::<http::Uri>() {
+            assert_eq!(shown(&uri.to_string()), "/*");
+        }
+        assert_eq!(shown(&"/a".repeat(20)), format!("{}/..", "/a".repeat(16)));
+    }
 }

@@ -89,6 +89,16 @@ use http::Extensions;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// The principal of goat-core is no argument of a handler, and what the compiler says of it then does
+/// not name it: that "the trait `Handler<_, _>` is not implemented".
+///
+/// ```compile_fail,E0277
+/// use axum::{Router, routing::get};
+///
+/// async fn list(me: goat_core::Principal) {} // goat_tower::Principal
+/// let app: Router = Router::new().route("/reports", get(list));
+/// ```
 #[derive(Clone)]
 pub struct Principal(goat_core::Principal);
 
@@ -177,6 +187,9 @@ impl fmt::Debug for Principal {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// It proves one act, and a request has one; there is no `Option` of it for handlers, since a route
+/// asks for one or does not.
 pub struct FreshPrincipal(goat_core::FreshPrincipal);
 
 impl FreshPrincipal {

@@ -29,6 +29,12 @@ impl std::error::Error for InvalidPermission {}
 /// assert_eq!(REPORTS.as_str(), "report:read");
 /// assert!(Permission::parse("Report:read").is_err());
 /// ```
+///
+/// ```compile_fail,E0080
+/// # use goat_core::Permission;
+/// const REPORTS: Permission = Permission::new("Report:read");
+/// # let _ = REPORTS;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Permission(Cow<'static, str>);
 

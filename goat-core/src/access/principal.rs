@@ -17,6 +17,9 @@ use super::{Permission, Policy, Rights, Role, Standing};
 /// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
 ///
 /// Made only by [`Goat::authenticate_token`](crate::Goat::authenticate_token).
+///
+/// A handler of axum takes goat-tower's `Principal`, which wraps this one: goat-core knows of no HTTP,
+/// so that its own is no extractor.
 #[derive(Clone)]
 pub struct Principal(Arc<Inner>);
 
@@ -86,7 +89,18 @@ impl fmt::Debug for Principal {
 /// A principal that was read again from the stores within this request.
 ///
 /// Made only by [`Goat::refreshed`](crate::Goat::refreshed). Not `Clone`: it is consumed by the
-/// service that it is given to, so that it proves one act and not a later one.
+/// service that it is given to, so that it proves one act and not a later one:
+///
+/// ```compile_fail,E0382
+/// use goat_core::{FreshPrincipal, Goat, Result, UserId};
+///
+/// async fn remove(goat: Goat, me: FreshPrincipal, one: UserId, other: UserId) -> Result<()> {
+///     goat.users().delete(me.into(), one).await?;
+///     goat.users().delete(me.into(), other).await // `me` was used
+/// }
+/// ```
+///
+/// A handler of axum takes goat-tower's `FreshPrincipal`, which wraps this one.
 #[derive(Debug)]
 pub struct FreshPrincipal(Principal);
 

@@ -11,11 +11,13 @@ mod pauses;
 pub mod roles;
 pub(crate) mod sample;
 pub mod sessions;
+mod sign_in;
 mod time;
 pub mod users;
 
 pub use clock::ManualClock;
-pub use fixture::{TestGoat, TestUser};
+pub use fixture::TestGoat;
 pub use hasher::{HasherCall, PlainHasher};
 pub use pauses::{Held, Pauses, Point};
+pub use sign_in::{TestUser, Testing};
 pub use time::{TestTime, WaitingTime};

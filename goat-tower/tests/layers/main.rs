@@ -13,7 +13,10 @@ mod fixture;
 mod limit;
 #[cfg(feature = "tracing")]
 mod log;
+#[cfg(feature = "axum")]
+mod misplaced;
 mod order;
 mod require;
 mod stack;
 mod stores;
+mod testing;

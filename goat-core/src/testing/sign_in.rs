@@ -1,0 +1,300 @@
+//! Signs users in for tests, on whatever goat it is: one in memory, or an application's own.
+//!
+//! Invariant: nothing here goes past a check, and no check knows of it. Users are made, permissions
+//! granted and passwords verified by the calls that an application makes, and the tokens are real.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::panic::Location;
+
+use crate::access::{Actor, Permission, Role, RoleSummary};
+use crate::auth::{Login, SignedIn, TokenPair};
+use crate::error::ErrorKind;
+use crate::goat::Goat;
+use crate::id::SessionId;
+use crate::password::PasswordPolicy;
+use crate::session::Origin;
+use crate::user::{Email, NewUser, Status, User, UserFilter};
+
+const PASSWORD: &str = "a long walk on a short pier";
+
+/// Signs users in within one line, on any goat; made by [`Goat::testing`].
+///
+/// On a [`TestGoat`](super::TestGoat), which has spare roles, anybody may whatever the test asks for.
+/// On a goat of an application's own making, the application's roles are all there is: who signs in
+/// with permissions gets a role that has exactly these, and the test fails where there is none.
+///
+/// It writes users and sessions into the stores of that goat, hashes with its hasher, and is held to
+/// its policies and quotas. It moves no clock: the clock is the one that the goat was built with, and
+/// a test that wants to move it builds the goat with a [`ManualClock`](super::ManualClock).
+///
+/// ```
+/// use std::sync::Arc;
+/// use goat_core::access::permissions::{USER_CHANGE_STATUS, USER_READ, USER_UPDATE};
+/// use goat_core::testing::PlainHasher;
+/// use goat_core::{Goat, Stores, token::TokenKeys};
+///
+/// /// What the application itself starts with.
+/// fn goat(stores: Stores) -> goat_core::Result<Goat> {
+///     Goat::builder(stores, TokenKeys::generate()).hasher(Arc::new(PlainHasher::default())).build()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> goat_core::Result<()> {
+/// let goat = goat(Stores::memory())?;
+/// let alice = goat.testing().sign_in("alice", [USER_READ, USER_UPDATE, USER_CHANGE_STATUS]).await;
+/// assert_eq!(alice.user.role.as_str(), "operator");
+/// let bob = goat.testing().sign_in_as("bob", "client").await;
+/// assert_eq!(goat.authenticate_token(bob.access_token()).await?.user(), bob.user.id);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Testing {
+    goat: Goat,
+}
+
+/// Somebody who has signed in.
+#[derive(Clone, Debug)]
+pub struct TestUser {
+    /// The user.
+    pub user: User,
+    /// The session.
+    pub session: SessionId,
+    /// The tokens.
+    pub tokens: TokenPair,
+}
+
+impl TestUser {
+    /// The access token.
+    #[must_use]
+    pub fn access_token(&self) -> &str {
+        self.tokens.access_token.expose()
+    }
+
+    /// What the `Authorization` header of the user's requests says.
+    #[must_use]
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.access_token())
+    }
+}
+
+/// For users whom the test makes and signs in by itself.
+impl From<SignedIn> for TestUser {
+    fn from(signed_in: SignedIn) -> Self {
+        let SignedIn { user, session, tokens } = signed_in;
+        Self { user, session, tokens }
+    }
+}
+
+/// For tests (feature `testing`).
+impl Goat {
+    /// Signs users in within one line, by the calls that an application makes; see [`Testing`].
+    #[must_use]
+    pub fn testing(&self) -> Testing {
+        Testing { goat: self.clone() }
+    }
+}
+
+impl Testing {
+    /// Signs somebody in whose role has exactly these permissions, the lowest if there are several:
+    /// none at all is usually the lowest role of all, and `full_access` the highest.
+    ///
+    /// The user `<name>@example.org` is made when first met. Who signs in again begins another
+    /// session, and gets another role if the permissions are others; the earlier sessions live on,
+    /// with the new rights.
+    ///
+    /// # Panics
+    ///
+    /// If no role has exactly these permissions and none is spare; the message lists the roles, of
+    /// which [`sign_in_as`](Self::sign_in_as) takes any. If the name is not the beginning of an
+    /// e-mail address, if it is the name of a user whom something else made, or if the goat refuses,
+    /// with its reason.
+    #[track_caller]
+    pub fn sign_in<P>(
+        &self,
+        name: &str,
+        permissions: P,
+    ) -> impl Future<Output = TestUser> + Send + use<P>
+    where
+        P: IntoIterator<Item = Permission>,
+    {
+        let (goat, name, caller) = (self.goat.clone(), name.to_owned(), Location::caller());
+        let wanted = reduced(permissions);
+        async move { signed_in(&name, caller, sign_in(&goat, &name, &wanted).await) }
+    }
+
+    /// Signs somebody in under a role of the goat's set, whatever it may; otherwise as
+    /// [`sign_in`](Self::sign_in).
+    ///
+    /// # Panics
+    ///
+    /// If there is no such role, if the name is not the beginning of an e-mail address, if it is the
+    /// name of a user whom something else made, or if the goat refuses, with its reason.
+    #[track_caller]
+    pub fn sign_in_as(
+        &self,
+        name: &str,
+        role: &str,
+    ) -> impl Future<Output = TestUser> + Send + use<> {
+        let (goat, name, caller) = (self.goat.clone(), name.to_owned(), Location::caller());
+        let role = role.to_owned();
+        async move { signed_in(&name, caller, sign_in_as(&goat, &name, &role).await) }
+    }
+}
+
+/// A test that fails wants to know where, and a future does not know who made it.
+fn signed_in(name: &str, caller: &Location<'_>, outcome: Result<TestUser, String>) -> TestUser {
+    outcome.unwrap_or_else(|reason| panic!("{name:?} cannot sign in at {caller}: {reason}"))
+}
+
+async fn sign_in(
+    goat: &Goat,
+    name: &str,
+    wanted: &BTreeSet<Permission>,
+) -> Result<TestUser, String> {
+    let _turn = goat.spare_roles().turn.lock().await;
+    let roles = goat.roles().list().await.map_err(because("its roles cannot be read"))?;
+    let has_them = |role: &&RoleSummary| reduced(role.permissions.clone()) == *wanted;
+    let role = match roles.iter().find(has_them) {
+        Some(summary) => summary.role.clone(),
+        None => {
+            let role = free(goat, &roles).await?.ok_or_else(|| no_role(goat, wanted, &roles))?;
+            for permission in wanted {
+                let actor = Actor::system("a test signs somebody in");
+                let granted = goat.roles().grant(actor, role.as_str(), permission.clone()).await;
+                granted.map_err(because("a spare role cannot be given what it is to have"))?;
+            }
+            role
+        }
+    };
+    sign_in_as(goat, name, role.as_str()).await
+}
+
+async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, String> {
+    let email = Email::parse(&format!("{name}@example.org"))
+        .map_err(|_| "the name must be the beginning of an e-mail address".to_owned())?;
+    let roles = goat.roles();
+    let wanted = roles.get(role);
+    let role = wanted.ok_or_else(|| format!("the role {role:?} {}", roles.must_be_a_role()))?;
+    let password = password(&goat.settings().passwords);
+    let user = found_or_made(goat, &email, &role, &password).await?;
+    if user.role != role {
+        let actor = Actor::system("a test signs somebody in");
+        let changed = goat.users().change_role(actor, user.id, role).await;
+        changed.map_err(because("the role cannot be changed"))?;
+    }
+    let origin = Origin::default();
+    let login = Login { email: email.as_str().into(), password: password.into(), origin };
+    let charged = goat.login(login).await.map_err(|error| match error.kind() {
+        ErrorKind::InvalidCredentials => "there is such a user already, whose password is not the \
+             test's: take another name"
+            .to_owned(),
+        ErrorKind::RateLimited => "too many sign-ins of one account: build the goat with \
+             Settings { account_quota: None, .. }, or let its time pass"
+            .to_owned(),
+        _ => because("signing in fails")(error),
+    })?;
+    Ok(charged.value.into())
+}
+
+/// The user of this address, made if there is none.
+async fn found_or_made(
+    goat: &Goat,
+    email: &Email,
+    role: &Role,
+    password: &str,
+) -> Result<User, String> {
+    let find = async || {
+        let found = goat.users().find_by_email(email).await;
+        found.map_err(because("users cannot be looked up"))
+    };
+    if let Some(user) = find().await? {
+        return Ok(user);
+    }
+    let new = NewUser {
+        email: email.clone(),
+        password: password.into(),
+        role: role.clone(),
+        status: Status::Active,
+    };
+    match goat.users().create(Actor::system("a test signs somebody in"), new).await {
+        Ok(user) => Ok(user),
+        // Somebody of this name signs in at the same time.
+        Err(error) if error.kind() == ErrorKind::EmailTaken => {
+            find().await?.ok_or_else(|| because("the user cannot be made")(error))
+        }
+        Err(error) => Err(because("the user cannot be made")(error)),
+    }
+}
+
+/// A spare role that nothing was made of yet. One that lost its permissions again is not free while
+/// somebody has it: they must not gain what the next one signs in with.
+async fn free(goat: &Goat, roles: &[RoleSummary]) -> Result<Option<Role>, String> {
+    for summary in roles.iter().filter(|summary| summary.permissions.is_empty()) {
+        let role = &summary.role;
+        if !goat.spare_roles().roles.contains(role) {
+            continue;
+        }
+        let filter = UserFilter { roles: vec![role.clone()], ..UserFilter::default() };
+        let page = goat.users().list_all(filter).await;
+        if page.map_err(because("users cannot be listed"))?.users.is_empty() {
+            return Ok(Some(role.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn no_role(goat: &Goat, wanted: &BTreeSet<Permission>, roles: &[RoleSummary]) -> String {
+    let wanted = listed(wanted);
+    if roles.iter().any(|summary| goat.spare_roles().roles.contains(&summary.role)) {
+        return format!("all spare roles are taken, and no role has exactly {wanted}");
+    }
+    let roles: Vec<_> = roles
+        .iter()
+        .map(|summary| format!("{:?} ({})", summary.role.as_str(), listed(&summary.permissions)))
+        .collect();
+    format!(
+        "no role of this goat has exactly {wanted}. Sign in under one that does what the test is \
+         about, with sign_in_as(name, role); the roles are {}. Where the roles do not matter, a \
+         TestGoat has spare ones",
+        roles.join(", ")
+    )
+}
+
+fn listed<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> String {
+    let names: Vec<_> = permissions.into_iter().map(Permission::as_str).collect();
+    if names.is_empty() { "no permission".to_owned() } else { names.join(" ") }
+}
+
+/// The fewest permissions that allow the same.
+fn reduced(permissions: impl IntoIterator<Item = Permission>) -> BTreeSet<Permission> {
+    let all = BTreeSet::from_iter(permissions);
+    if all.contains(&Permission::FULL_ACCESS) {
+        return BTreeSet::from([Permission::FULL_ACCESS]);
+    }
+    let whole: BTreeSet<_> = all
+        .iter()
+        .filter_map(Permission::parts)
+        .filter(|(_, verb)| *verb == "*")
+        .map(|(resource, _)| resource.to_owned())
+        .collect();
+    let is_needed = |permission: &Permission| {
+        let parts = permission.parts();
+        parts.is_none_or(|(resource, verb)| verb == "*" || !whole.contains(resource))
+    };
+    all.into_iter().filter(is_needed).collect()
+}
+
+/// As long as the policy asks for.
+fn password(policy: &PasswordPolicy) -> String {
+    let length = PASSWORD.len().clamp(policy.minimum(), policy.maximum());
+    PASSWORD.chars().cycle().take(length).collect()
+}
+
+fn because<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error}")
+}

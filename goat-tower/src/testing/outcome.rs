@@ -1,0 +1,204 @@
+//! What became of a request, as far as its response tells.
+//!
+//! Invariant: of a response that lost its extensions nothing is said that its headers do not say.
+
+use std::borrow::Cow;
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use goat_core::ErrorKind;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::denial::Denial;
+use crate::grpc;
+use crate::problem::Problem;
+
+/// What a layer refuses for, as far as headers tell it apart.
+const TOLD_BY_HEADERS: [ErrorKind; 7] = [
+    ErrorKind::Unauthenticated,
+    ErrorKind::InvalidToken,
+    ErrorKind::TokenExpired,
+    ErrorKind::SessionRevoked,
+    ErrorKind::Forbidden,
+    ErrorKind::RateLimited,
+    ErrorKind::Unavailable,
+];
+
+/// How it is known what became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// By the [`Denial`] in the extensions.
+    Denial,
+    /// By the [`Problem`] in the extensions: a handler's own.
+    Problem,
+    /// By the headers alone.
+    Headers,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    status: StatusCode,
+    known: Known,
+    code: Option<&'static str>,
+    detail: Option<String>,
+    challenge: Option<String>,
+    retry_after: Option<u64>,
+    grpc_status: Option<String>,
+    cause: Option<String>,
+}
+
+impl Outcome {
+    pub(super) fn of<B>(response: &Response<B>) -> Self {
+        let (headers, extensions) = (response.headers(), response.extensions());
+        let denial = extensions.get::<Denial>();
+        let problem = denial.map(Denial::problem).or_else(|| extensions.get::<Problem>());
+        let mut outcome = Self {
+            status: response.status(),
+            known: Known::Headers,
+            code: None,
+            detail: None,
+            challenge: challenge(headers),
+            retry_after: retry_after(headers),
+            grpc_status: text(headers, "grpc-status").map(str::to_owned),
+            cause: denial.and_then(Denial::error).and_then(cause),
+        };
+        match problem {
+            Some(problem) => {
+                outcome.known = if denial.is_some() { Known::Denial } else { Known::Problem };
+                outcome.code = Some(problem.code());
+                outcome.detail = Some(problem.detail().to_owned());
+                // However it was made to look, and in gRPC, which has no challenge.
+                let whole = problem.clone().into_response();
+                outcome.challenge = challenge(whole.headers());
+                outcome.retry_after = outcome.retry_after.or(retry_after(whole.headers()));
+            }
+            None => {
+                let kind = TOLD_BY_HEADERS.into_iter().find(|kind| says(headers, &outcome, *kind));
+                outcome.code = kind.map(ErrorKind::code);
+            }
+        }
+        outcome
+    }
+
+    /// The stable name of the reason, if it is known.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        self.code.filter(|_| self.is_refusal())
+    }
+
+    /// Whether goat refused, or a handler did, in the same words.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self.known {
+            Known::Denial => true,
+            Known::Problem | Known::Headers => match self.grpc_status.as_deref() {
+                Some(status) => matches!(status, "7" | "8" | "14" | "16"),
+                None => matches!(self.status.as_u16(), 401 | 403 | 429 | 503),
+            },
+        }
+    }
+
+    /// The permissions that the challenge names.
+    pub(super) fn scope(&self) -> &str {
+        self.challenge.as_deref().and_then(split_scope).map_or("", |(_, scope)| scope)
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.map(Duration::from_secs)
+    }
+}
+
+/// What is told of it where a test fails.
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.status.as_u16())?;
+        if let Some(status) = &self.grpc_status {
+            write!(formatter, " (grpc-status {status})")?;
+        }
+        match self.code {
+            Some(code) => write!(formatter, " {code}")?,
+            None if self.is_refusal() => formatter.write_str(", for a reason that is not known")?,
+            None => formatter.write_str(", which goat did not refuse")?,
+        }
+        if let Some(detail) = &self.detail {
+            write!(formatter, ": {detail}")?;
+        }
+        if let Some(challenge) = &self.challenge {
+            write!(formatter, "\n  challenge: {challenge}")?;
+        }
+        if let Some(seconds) = self.retry_after {
+            write!(formatter, "\n  retry after: {seconds} s")?;
+        }
+        if let Some(cause) = &self.cause {
+            write!(formatter, "\n  for the log: {cause}")?;
+        }
+        match self.known {
+            Known::Denial => Ok(()),
+            Known::Problem => formatter
+                .write_str("\n  known by: the Problem in the extensions; no layer refused it"),
+            Known::Headers if self.is_refusal() => formatter.write_str(
+                "\n  known by: its headers; its extensions have no Denial, so either goat did not \
+                 refuse it, or they were lost on the way",
+            ),
+            Known::Headers => Ok(()),
+        }
+    }
+}
+
+/// What the log says beyond what a client is told.
+fn cause(error: &goat_core::Error) -> Option<String> {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    (text != error.kind().code()).then_some(text)
+}
+
+/// Whether the headers are those of a denial of this kind, in one of the forms that goat gives it.
+fn says(headers: &HeaderMap, outcome: &Outcome, kind: ErrorKind) -> bool {
+    let problem = Problem::from(kind);
+    if outcome.grpc_status.is_some() {
+        let expected = grpc::trailers_only(&problem, HeaderValue::from_static("application/grpc"));
+        let same = |name| headers.get(name) == expected.headers().get(name);
+        // Why a store does not answer is told in several ways.
+        return same("grpc-status") && (same("grpc-message") || kind == ErrorKind::Unavailable);
+    }
+    let expected = problem.into_response();
+    let without_scope = |challenge: Option<String>| {
+        challenge.map(|text| match split_scope(&text) {
+            Some((before, _)) => before.to_owned(),
+            None => text,
+        })
+    };
+    outcome.status == expected.status()
+        && text(headers, CONTENT_TYPE.as_str()) == Some("application/problem+json")
+        && without_scope(outcome.challenge.clone()) == challenge(expected.headers())
+}
+
+/// The challenge of RFC 6750, of however many there are.
+fn challenge(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|it| it.to_str().ok());
+    values.find(|value| value.starts_with("Bearer")).map(str::to_owned)
+}
+
+/// A challenge without its scope, and the scope.
+fn split_scope(challenge: &str) -> Option<(&str, &str)> {
+    let (before, scope) = challenge.split_once(r#", scope=""#)?;
+    Some((before, scope.split_once('"').map_or(scope, |(scope, _)| scope)))
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    text(headers, RETRY_AFTER.as_str())?.parse().ok()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// A code, as it is asked for; the table may give several kinds the same.
+pub(super) fn code_of(kind: ErrorKind) -> Cow<'static, str> {
+    Problem::from(kind).code().into()
+}
