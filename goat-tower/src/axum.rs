@@ -13,6 +13,7 @@ use http::request::Parts;
 
 use crate::address::ClientAddress;
 use crate::misplaced::misplaced;
+use crate::offline::{Seen, TokenPrincipal};
 use crate::origin::Origin;
 use crate::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
 use crate::problem::Problem;
@@ -57,6 +58,38 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
         find(request)
+    }
+}
+
+/// Whose token came with the request; `None` where that is nobody's and may be. An error if no layer has
+/// looked.
+fn find_token(request: &Parts) -> Result<Option<TokenPrincipal>, Problem> {
+    if Seen::of(&request.extensions).is_none() {
+        let error = misplaced(
+            "a handler takes a TokenPrincipal and no verifier has looked for one: add \
+             .layer(verifier.authenticate()) to the router, after its routes; where a goat looks, take \
+             a Principal",
+        );
+        return Err(rejection(&error, request));
+    }
+    Ok(TokenPrincipal::of(&request.extensions))
+}
+
+/// 401 where a token is optional and none was shown; 500 where no verifier's layer has looked.
+impl<S: Send + Sync> FromRequestParts<S> for TokenPrincipal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Problem> {
+        find_token(request)?.ok_or_else(|| rejection(&ErrorKind::Unauthenticated.into(), request))
+    }
+}
+
+/// `None` where a token is optional and none was shown; 500 where no verifier's layer has looked.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for TokenPrincipal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        find_token(request)
     }
 }
 

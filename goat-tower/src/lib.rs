@@ -123,6 +123,8 @@
 //!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AdmitLayer`] is authentication
 //!   between two limits.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
+//! - [`offline`] has the same two layers over a [`Verifier`](goat_core::token::Verifier), for services
+//!   that hold only goat's public keys, and their principal, which is blind to revocation.
 //! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
 //! - [`bearer()`] reads the bearer token of a request.
@@ -167,6 +169,7 @@ mod guard;
 mod json;
 mod limit;
 mod misplaced;
+pub mod offline;
 mod origin;
 mod principal;
 mod problem;

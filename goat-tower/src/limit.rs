@@ -13,6 +13,7 @@ use crate::address::ClientAddress;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::misplaced::misplaced;
+use crate::offline::Seen;
 use crate::principal::Anonymous;
 
 /// Charges a quota for each request.
@@ -114,7 +115,7 @@ impl LimitLayer {
     ///
     /// Who may pass without signing in is not counted here: count them by address. Where nobody has
     /// looked at the credentials yet the answer is a 500: put this layer inside of
-    /// [`authenticate`](crate::GoatExt::authenticate).
+    /// [`authenticate`](crate::GoatExt::authenticate), or of the [offline](crate::offline) one.
     #[must_use]
     pub fn by_user(mut self) -> Self {
         self.by = By::User;
@@ -192,10 +193,13 @@ impl LimitLayer {
             By::User => match request.extensions.get::<Principal>() {
                 Some(principal) => Ok(Some(LimitKey::user(counter, principal.user()))),
                 None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
-                None => Err(misplaced(
-                    "a limit counts by user and nobody has looked for one: put it inside of \
-                     goat.authenticate()",
-                )),
+                None => match Seen::of(&request.extensions) {
+                    Some(seen) => Ok(seen.user().map(|user| LimitKey::user(counter, user))),
+                    None => Err(misplaced(
+                        "a limit counts by user and nobody has looked for one: put it inside of \
+                         goat.authenticate(), or of verifier.authenticate()",
+                    )),
+                },
             },
             By::Key(key) => Ok(key(request).map(|text| LimitKey::text(counter, &text))),
         }

@@ -223,6 +223,12 @@ impl Verifier {
         &self.0.settings
     }
 
+    /// Whether the two are clones of one, so that what the one has let in the other would have.
+    #[must_use]
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How long [`unknown_key`](Verifier::unknown_key) rests after it has returned: thirty seconds.
     pub const UNKNOWN_KEY_PAUSE: std::time::Duration = unknown::PAUSE;
 

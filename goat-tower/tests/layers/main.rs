@@ -10,6 +10,9 @@ mod axum;
 mod contract;
 mod fixture;
 mod limit;
+mod offline;
+#[cfg(feature = "axum")]
+mod offline_axum;
 mod require;
 mod stack;
 mod stores;

@@ -1,6 +1,7 @@
 //! What every layer keeps to, as checks that say which promise is broken; run over all the layers,
 //! and over wrong ones to see that each check fails the layer that it is there for.
 
+mod offline;
 mod wrong;
 
 use std::future::Future;
