@@ -23,6 +23,15 @@ use goat_core::token::TokenPrincipal;
 /// assert_eq!(Permissions::from([READ, WRITE]), Permissions::all([READ, WRITE]));
 /// assert_ne!(Permissions::any([READ, WRITE]), Permissions::all([READ, WRITE]));
 /// ```
+///
+/// ```compile_fail,E0277
+/// use goat_core::{Role, token::Verifier};
+/// use goat_tower::offline::{RequireLayer, VerifierExt};
+///
+/// fn guard(verifier: &Verifier, role: Role) -> RequireLayer {
+///     verifier.require(role)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     rule: Rule,

@@ -247,6 +247,23 @@ fn who_waits_for_an_unknown_key_is_woken() {
     assert!(waiting.as_mut().poll(&mut context).is_ready());
 }
 
+/// Two who wait are two who would fetch.
+#[test]
+fn many_unknown_keys_at_once_wake_one_of_those_who_wait() {
+    let (verifier, _) = verifier(&eddsa());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut waiting = [Box::pin(verifier.unknown_key()), Box::pin(verifier.unknown_key())];
+    let mut woken = || {
+        let polls = waiting.iter_mut().map(|one| one.as_mut().poll(&mut context).is_ready());
+        polls.filter(|woken| *woken).count()
+    };
+    assert_eq!(woken(), 0);
+    for _ in 0..3 {
+        verifier.verify(&signed(&TokenKeys::generate(), None)).unwrap_err();
+    }
+    assert_eq!(woken(), 1);
+}
+
 /// What could be no token of this issuer gives no reason to ask it for keys.
 #[test]
 fn only_what_could_be_the_issuers_is_told_as_an_unknown_key() {
