@@ -123,7 +123,7 @@
 //! | limit how much somebody does | [`Goat::limits`], [`limit`] |
 //! | know who asks, and prove it | [`Principal`], [`FreshPrincipal`], [`Actor`] |
 //! | hash and judge passwords | [`password`] |
-//! | sign and verify tokens | [`token`] |
+//! | sign and verify tokens; verify them elsewhere with public keys alone | [`token`], [`token::Verifier`] |
 //! | choose or write a storage | [`store`], [`Stores`]; the ports are with their concepts |
 //! | hear what happens | [`event`]; nodes tell one another by [`notice`] |
 //! | test | the `testing` module, behind the feature of that name |

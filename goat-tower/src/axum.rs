@@ -14,6 +14,7 @@ use http::request::Parts;
 use crate::address::ClientAddress;
 use crate::denial::Denial;
 use crate::misplaced::{misplaced, tell};
+use crate::offline::{Seen, TokenPrincipal};
 use crate::origin::Origin;
 use crate::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
 use crate::problem::Problem;
@@ -70,6 +71,40 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
         let advice = "a handler takes an Option<Principal> and nobody has looked for one: add \
                       .layer(goat.authenticate().optional()) to the router, after its routes";
         find(request, advice)
+    }
+}
+
+/// Whose token came with the request; `None` where that is nobody's and may be. An error if no layer has
+/// looked.
+fn find_token(request: &Parts, advice: &'static str) -> Result<Option<TokenPrincipal>, Denial> {
+    match Seen::of(&request.extensions) {
+        None => Err(rejection(misplaced(advice), request)),
+        Some(_) => Ok(TokenPrincipal::of(&request.extensions)),
+    }
+}
+
+/// 401 where a token is optional and none was shown; 500 where no verifier's layer has looked.
+impl<S: Send + Sync> FromRequestParts<S> for TokenPrincipal {
+    type Rejection = Denial;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
+        let advice = "a handler takes a TokenPrincipal and no verifier has looked for one: add \
+                      .layer(verifier.authenticate()) to the router, after its routes; where a goat \
+                      looks, take a Principal";
+        let found = find_token(request, advice)?;
+        found.ok_or_else(|| rejection(ErrorKind::Unauthenticated.into(), request))
+    }
+}
+
+/// `None` where a token is optional and none was shown; 500 where no verifier's layer has looked.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for TokenPrincipal {
+    type Rejection = Denial;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
+        let advice = "a handler takes an Option<TokenPrincipal> and no verifier has looked for one: add \
+                      .layer(verifier.authenticate().optional()) to the router, after its routes; \
+                      where a goat looks, take an Option<Principal>";
+        find_token(request, advice)
     }
 }
 

@@ -158,6 +158,8 @@
 //!   between two limits.
 //! - [`PathTemplate`] is which route a request is for, where a limit counts by that.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
+//! - [`offline`] has the same two layers over a [`Verifier`](goat_core::token::Verifier), for services
+//!   that hold only goat's public keys, and their principal, which is blind to revocation.
 //! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
 //! - [`bearer()`] reads the bearer token of a request.
@@ -213,6 +215,7 @@ pub mod guide;
 mod json;
 mod limit;
 mod misplaced;
+pub mod offline;
 mod origin;
 mod principal;
 mod problem;

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Router, serve};
 use goat_core::auth::{Login, SignUp, TokenPair};
 use goat_core::token::TokenKeys;
-use goat_core::{Actor, Email, ErrorKind, Goat, PageRequest, Permission, Quota, Stores};
+use goat_core::{Actor, Email, ErrorKind, Goat, PageRequest, Permission, Quota, Settings, Stores};
 use goat_tower::{GoatExt as _, Origin, Principal, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,6 +101,11 @@ async fn export() -> &'static str {
     "january;february"
 }
 
+/// The public keys, for services that verify tokens by themselves; see the `offline` example.
+async fn keys(State(goat): State<Goat>) -> Json<Value> {
+    Json(goat.jwks())
+}
+
 /// Whoever comes, by name if they are known.
 async fn hello(me: Option<Principal>) -> String {
     me.map_or("hello, whoever you are".into(), |me| format!("hello, {}", me.user()))
@@ -125,6 +130,7 @@ fn app(goat: &Goat) -> Router {
         .route("/signup", post(sign_up))
         .route("/login", post(sign_in))
         .route("/refresh", post(refresh))
+        .route("/.well-known/jwks.json", get(keys))
         .layer(goat.authenticate().optional());
     open.merge(protected)
         .layer(goat.limit(Quota::per_minute(300)).by_address())
@@ -138,7 +144,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
     // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
-    let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate()).build()?;
+    // Permissions stand in the tokens for services that do not ask this one.
+    let settings = Settings { access_token_permissions: true, ..Settings::default() };
+    let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
+        .settings(settings)
+        .build()?;
     // Whoever signs up is a client, and clients read reports. Nobody audits yet.
     match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),

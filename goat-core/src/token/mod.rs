@@ -13,6 +13,10 @@
 //! * signing is deterministic: the same claims under the same key are the same bytes;
 //! * no token and no key appears in an error or in `Debug` output.
 //!
+//! goat itself uses [`Tokens`], with keys that sign. A service that holds only the public ones uses a
+//! [`Verifier`], and gets a [`TokenPrincipal`]: the same checks, without the question whether the
+//! session lives.
+//!
 //! ```
 //! use std::time::Duration;
 //! use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
@@ -37,23 +41,32 @@
 //! # Ok::<(), goat_core::Error>(())
 //! ```
 
+mod checks;
 mod claims;
 mod ed25519;
+mod jwks;
 mod keys;
+mod principal;
 mod provider;
+mod ring;
 mod service;
 mod settings;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod verified;
+mod verifier;
 mod weak;
 mod wire;
 
 pub use claims::{AccessClaims, RefreshClaims};
 pub use keys::TokenKeys;
+pub use principal::TokenPrincipal;
 pub use service::Tokens;
 pub use settings::TokenSettings;
+pub use unknown::UnknownKey;
+pub use verifier::Verifier;
 pub use weak::weak_secret;
 
 use crate::error::{Error, ErrorKind};

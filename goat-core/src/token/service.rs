@@ -1,32 +1,32 @@
 //! What an application and the flows ask for: sign a token, verify a token, show the public keys.
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::checks::Checks;
 use super::claims::{AccessClaims, RefreshClaims};
 use super::keys::TokenKeys;
 use super::settings::TokenSettings;
-use super::verified::{Entry, Fingerprint, Verified};
+use super::strict;
 use super::wire::{self, Kind};
-use super::{refused, strict};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 
 /// Signs and verifies tokens. A handle: clones share the keys and the memory of what was verified.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     keys: TokenKeys,
-    settings: TokenSettings,
-    verified: Verified,
+    checks: Checks<AccessClaims>,
 }
 
 impl Tokens {
     /// Takes keys and settings, neither of which changes from here on.
     #[must_use]
     pub fn new(keys: TokenKeys, settings: TokenSettings) -> Self {
-        Self(Arc::new(Inner { keys, settings, verified: Verified::new() }))
+        let checks = Checks::new(keys.ring(), settings);
+        Self(Arc::new(Inner { keys, checks }))
     }
 
     /// Signs an access token with the current key.
@@ -37,8 +37,8 @@ impl Tokens {
     /// than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES), which takes hundreds of permissions.
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the cryptography fails.
     pub fn sign_access(&self, claims: &AccessClaims) -> Result<String> {
-        let Inner { keys, settings, .. } = &*self.0;
-        let payload = wire::write_access(claims, settings)?;
+        let Inner { keys, checks } = &*self.0;
+        let payload = wire::write_access(claims, &checks.settings)?;
         let token = keys.sign(keys.signing_key(), Kind::Access, &payload)?;
         strict::check_size(&token).map_err(|_| {
             Error::configuration("an access token with so many permissions is longer than 8 KiB")
@@ -55,8 +55,8 @@ impl Tokens {
     ///
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the cryptography fails.
     pub fn sign_refresh(&self, claims: &RefreshClaims, key: &str) -> Result<String> {
-        let Inner { keys, settings, .. } = &*self.0;
-        keys.sign(key, Kind::Refresh, &wire::write_refresh(claims, settings)?)
+        let Inner { keys, checks } = &*self.0;
+        keys.sign(key, Kind::Refresh, &wire::write_refresh(claims, &checks.settings)?)
     }
 
     /// The id of the key that signs now.
@@ -68,7 +68,7 @@ impl Tokens {
     /// What tokens are verified against.
     #[must_use]
     pub fn settings(&self) -> &TokenSettings {
-        &self.0.settings
+        &self.0.checks.settings
     }
 
     /// The public keys as a JWK set; see [`TokenKeys::jwks`].
@@ -87,19 +87,7 @@ impl Tokens {
     /// [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) for everything else. What it was
     /// stands in the error's `Display`, for the log.
     pub fn verify_access(&self, token: &str, now: Timestamp) -> Result<Arc<AccessClaims>> {
-        let Inner { settings, verified, .. } = &*self.0;
-        strict::check_size(token)?;
-        let fingerprint = Fingerprint::of(token);
-        if let Some(entry) = verified.get(&fingerprint) {
-            entry.validity.check(now, settings)?;
-            return Ok(entry.claims);
-        }
-        let payload = self.authentic(token, Kind::Access)?;
-        let (claims, validity) = wire::read_access(&payload, settings)?;
-        validity.check(now, settings)?;
-        let claims = Arc::new(claims);
-        verified.insert(fingerprint, Entry { claims: Arc::clone(&claims), validity }, now);
-        Ok(claims)
+        self.0.checks.access(token, now)
     }
 
     /// Verifies a refresh token. Whether it is the current one of a living session is not asked
@@ -109,35 +97,19 @@ impl Tokens {
     ///
     /// As [`Tokens::verify_access`].
     pub fn verify_refresh(&self, token: &str, now: Timestamp) -> Result<RefreshClaims> {
-        let settings = &self.0.settings;
-        strict::check_size(token)?;
-        let payload = self.authentic(token, Kind::Refresh)?;
-        let (claims, validity) = wire::read_refresh(&payload, settings)?;
-        validity.check(now, settings)?;
-        Ok(claims)
-    }
-
-    /// The payload of a token that one of the keys signed for this purpose.
-    fn authentic(&self, token: &str, kind: Kind) -> Result<Vec<u8>> {
-        let keys = &self.0.keys;
-        let parts = strict::split(token)?;
-        let header = strict::header(&parts.header)?;
-        if header.typ != kind.typ() {
-            return Err(refused("the token is of another type"));
-        }
-        let key = keys.find(&header.kid).ok_or_else(|| refused("the token's key is not known"))?;
-        // The algorithm belongs to the key (RFC 8725 §3.1); the header can only agree.
-        if header.alg != keys.algorithm() {
-            return Err(refused("the token's algorithm is not its key's"));
-        }
-        if !keys.verifies(key, parts.message, parts.signature) {
-            return Err(refused("the token's signature is wrong"));
-        }
-        Ok(parts.payload)
+        self.0.checks.refresh(token, now)
     }
 
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
-        self.0.verified.len()
+        self.0.checks.remembered()
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { keys, checks } = &*self.0;
+        let mut debug = formatter.debug_struct("Tokens");
+        debug.field("keys", keys).field("settings", &checks.settings).finish_non_exhaustive()
     }
 }

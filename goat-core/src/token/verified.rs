@@ -4,9 +4,9 @@
 //! Invariants:
 //!
 //! * an entry stands for the very bytes of one token, by their SHA-256, and no token is kept;
-//! * it says that the signature and the shape are good under keys that never change: other keys are
-//!   another [`Tokens`](super::Tokens) with an empty memory. Times are checked at every use, and so
-//!   is the session, by whoever asked;
+//! * it says that the signature and the shape are good under keys that never change: other keys come
+//!   with [`Checks`](super::checks::Checks) of their own and an empty memory. Times are checked at
+//!   every use; whether the session lives is for whoever asked;
 //! * bounded in entries. Only who holds good tokens can fill it, and loses nothing but time for
 //!   others.
 
@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::claims::AccessClaims;
 use super::wire::Validity;
 use crate::clock::Timestamp;
 
@@ -39,30 +38,35 @@ impl Fingerprint {
     }
 }
 
-/// A verification that is remembered.
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) claims: Arc<AccessClaims>,
+/// A verification that is remembered: what the token says, in the form in which it is asked for.
+pub(super) struct Entry<T> {
+    pub(super) claims: Arc<T>,
     pub(super) validity: Validity,
 }
 
-/// The memory of verifications.
-pub(super) struct Verified {
-    shards: [Mutex<HashMap<Fingerprint, Entry>>; SHARDS],
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { claims: Arc::clone(&self.claims), validity: self.validity }
+    }
 }
 
-impl Verified {
+/// The memory of verifications.
+pub(super) struct Verified<T> {
+    shards: [Mutex<HashMap<Fingerprint, Entry<T>>>; SHARDS],
+}
+
+impl<T> Verified<T> {
     pub(super) fn new() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
     /// What is remembered of the token. Allocates nothing.
-    pub(super) fn get(&self, token: &Fingerprint) -> Option<Entry> {
+    pub(super) fn get(&self, token: &Fingerprint) -> Option<Entry<T>> {
         self.shard(token).get(token).cloned()
     }
 
     /// Remembers a verification.
-    pub(super) fn insert(&self, token: Fingerprint, entry: Entry, now: Timestamp) {
+    pub(super) fn insert(&self, token: Fingerprint, entry: Entry<T>, now: Timestamp) {
         let mut shard = self.shard(&token);
         if shard.len() >= SHARD_CAPACITY {
             shard.retain(|_, entry| entry.validity.expires_at > now);
@@ -79,7 +83,7 @@ impl Verified {
         shard.insert(token, entry);
     }
 
-    fn shard(&self, token: &Fingerprint) -> MutexGuard<'_, HashMap<Fingerprint, Entry>> {
+    fn shard(&self, token: &Fingerprint) -> MutexGuard<'_, HashMap<Fingerprint, Entry<T>>> {
         let shard = &self.shards[usize::from(token.0[0]) % SHARDS];
         // No panic can leave a map half written here; what is in it stays good.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -92,7 +96,7 @@ impl Verified {
     }
 }
 
-impl fmt::Debug for Verified {
+impl<T> fmt::Debug for Verified<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Verified").finish_non_exhaustive()
     }
@@ -102,10 +106,11 @@ impl fmt::Debug for Verified {
 mod tests {
     use std::time::Duration;
 
+    use super::super::claims::AccessClaims;
     use super::*;
     use crate::id::{SessionId, TokenId, UserId};
 
-    fn entry(expires_at: Timestamp) -> Entry {
+    fn entry(expires_at: Timestamp) -> Entry<AccessClaims> {
         let issued_at = Timestamp::default();
         let claims = AccessClaims {
             user: UserId::generate(issued_at),

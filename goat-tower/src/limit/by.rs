@@ -12,14 +12,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use goat_core::limit::LimitKey;
-use goat_core::{Error, Principal};
+use goat_core::{Error, Principal, SessionId, UserId};
 use http::HeaderName;
 use http::request::Parts;
 
-use super::credential::credential;
 use super::path::template;
 use crate::address::ClientAddress;
+use crate::authenticate::access_token;
+use crate::cookie::Cookies;
 use crate::misplaced::misplaced;
+use crate::offline::Seen;
 use crate::principal::Anonymous;
 
 /// All that is counted by, in the order in which it was said; by address if nothing was.
@@ -35,7 +37,8 @@ pub(super) enum Part {
     Address,
     User,
     Session,
-    Token,
+    /// Of the `Authorization` header, or of a cookie too.
+    Token(Option<Cookies>),
     Header(HeaderName),
     /// By template, and these paths as they are.
     Path(Arc<[Cow<'static, str>]>),
@@ -114,7 +117,7 @@ impl Part {
             Self::Address => "address",
             Self::User => "user",
             Self::Session => "session",
-            Self::Token => "token",
+            Self::Token(_) => "token",
             Self::Header(_) => "header",
             Self::Path(_) => "path",
             Self::Key(_) => "key",
@@ -159,16 +162,18 @@ impl Part {
             Self::User => signed_in(
                 request,
                 "a limit counts by user and nobody has looked for one: put it inside of \
-                 goat.authenticate()",
+                 goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) \
+                 calls of a Router",
             )?
-            .map(|principal| LimitKey::user(counter, principal.user())),
+            .map(|(user, _)| LimitKey::user(counter, user)),
             Self::Session => signed_in(
                 request,
                 "a limit counts by session and nobody has looked for one: put it inside of \
-                 goat.authenticate()",
+                 goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) \
+                 calls of a Router",
             )?
-            .map(|principal| LimitKey::session(counter, principal.session())),
-            Self::Token => match credential(request) {
+            .map(|(_, session)| LimitKey::session(counter, session)),
+            Self::Token(cookies) => match access_token(request, cookies.as_ref()) {
                 Ok(None) => None,
                 Ok(Some(token)) => Some(LimitKey::sequence(counter, &[kind, token.as_bytes()])),
                 // Nobody is let in by it, so whoever sends such a thing may share a counter.
@@ -202,10 +207,14 @@ impl Part {
 }
 
 /// Who is signed in; `None` where nobody is and need not be.
-fn signed_in<'a>(request: &'a Parts, advice: &'static str) -> Result<Option<&'a Principal>, Error> {
-    match request.extensions.get::<Principal>() {
-        None if request.extensions.get::<Anonymous>().is_none() => Err(misplaced(advice)),
-        found => Ok(found),
+fn signed_in(request: &Parts, advice: &'static str) -> Result<Option<(UserId, SessionId)>, Error> {
+    if let Some(principal) = request.extensions.get::<Principal>() {
+        return Ok(Some((principal.user(), principal.session())));
+    }
+    match Seen::of(&request.extensions) {
+        Some(seen) => Ok(seen.principal().map(|principal| (principal.user(), principal.session()))),
+        None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
+        None => Err(misplaced(advice)),
     }
 }
 

@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use super::LimitLayer;
 use super::by::Part;
+use crate::cookie::Cookies;
 
 /// What is counted by: several of these make one key. See [above](Self#what-it-counts-by).
 impl LimitLayer {
@@ -61,7 +62,28 @@ impl LimitLayer {
     /// - What is no token, and two `Authorization` headers, share one counter. Nobody is let in by them.
     #[must_use]
     pub fn by_token(self) -> Self {
-        self.by(Part::Token)
+        self.by(Part::Token(None))
+    }
+
+    /// The same where tokens are taken from [cookies](crate::cookie) too: give it what
+    /// [`authenticate`](crate::AuthenticateLayer::cookies) has. A cookie in a request from another site
+    /// counts as what is no token.
+    ///
+    /// ```
+    /// use goat_core::Quota;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    /// use goat_tower::cookie::Cookies;
+    ///
+    /// const COOKIES: Cookies = Cookies::new();
+    ///
+    /// let goat = TestGoat::new().goat;
+    /// let limit = goat.limit(Quota::per_minute(60)).by_token_or_cookie(COOKIES);
+    /// let authenticate = goat.authenticate().cookies(COOKIES);
+    /// ```
+    #[must_use]
+    pub fn by_token_or_cookie(self, cookies: Cookies) -> Self {
+        self.by(Part::Token(Some(cookies)))
     }
 
     /// Counts by the value of a header, an API key's say. Its name is the header's unless told.

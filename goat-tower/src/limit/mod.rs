@@ -2,7 +2,6 @@
 
 mod by;
 mod choices;
-mod credential;
 mod path;
 
 use std::borrow::Cow;
@@ -75,7 +74,7 @@ pub use path::PathTemplate;
 /// | [`by_address`](Self::by_address) | clients; where nothing is said | nobody | have many addresses |
 /// | [`by_user`](Self::by_user) | users | strangers | sign up again |
 /// | [`by_session`](Self::by_session) | sign-ins | strangers | sign in again |
-/// | [`by_token`](Self::by_token) | tokens, before they are verified | who shows none | refresh; make tokens up |
+/// | [`by_token`](Self::by_token), [`by_token_or_cookie`](Self::by_token_or_cookie) | tokens, before they are verified | who shows none | refresh; make tokens up |
 /// | [`by_header`](Self::by_header) | values of a header | who sends none | leave it out; send another value |
 /// | [`by_path_template`](Self::by_path_template) | routes | nobody | use another route |
 /// | [`by_key`](Self::by_key) | what a function says | whom it gives no key | that depends on the function |

@@ -18,6 +18,8 @@ use tower_layer::Layer;
 use crate::authenticate::{Identity, identify};
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::misplaced::misplaced;
+use crate::offline::Seen;
 use crate::principal::{Anonymous, FreshSlot};
 
 pub use into::IntoRequirement;
@@ -177,6 +179,12 @@ impl RequireLayer {
             Some(principal) => principal.clone(),
             None if request.extensions.get::<Anonymous>().is_some() => {
                 return Err(Denial::new(ErrorKind::Unauthenticated.into()));
+            }
+            None if Seen::of(&request.extensions).is_some() => {
+                return Err(Denial::new(misplaced(
+                    "a goat.require(..) stands inside of verifier.authenticate(), which asks no goat: \
+                     use goat.authenticate() around it, or verifier.require(..)",
+                )));
             }
             None => {
                 after.guard_from_caches(request, None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goat_core::testing::{TestGoat, TestUser};
-use goat_core::{ErrorKind, Permission, Settings, Stores};
+use goat_core::{ErrorKind, Permission, Quota, Settings, Stores};
 use goat_tower::cookie::{CookieError, Cookies, SameSite};
 use goat_tower::{Denial, GoatExt, Problem};
 use http::{HeaderMap, Method, Request};
@@ -406,4 +406,32 @@ async fn a_session_goes_on_over_cookies_and_ends_with_them() {
     let principal = test.goat.authenticate_token(next.tokens.access_token.expose()).await.unwrap();
     test.goat.logout(&principal, &Default::default()).await.unwrap();
     assert_eq!(send(&service, page(&cookie)).await.outcome(), (401, "session-revoked"));
+}
+
+/// Outside of authentication, so that a flood with one token costs no signature.
+#[tokio::test]
+async fn a_limit_by_token_counts_the_one_in_a_cookie_where_it_is_told_of_cookies() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let limit = |name| test.goat.limit(Quota::per_minute(1)).named(name);
+    let service = limit("told").by_token_or_cookie(COOKIES).layer(whoami());
+    assert_eq!(send(&service, from_page(&alice)).await.outcome().0, 200);
+    // It is one token, wherever it stands.
+    for request in [from_page(&alice), bearer(alice.access_token())] {
+        assert_eq!(send(&service, request).await.outcome(), (429, "rate-limited"));
+    }
+    assert_eq!(send(&service, from_page(&bob)).await.outcome().0, 200);
+    // Another site's page cannot use up what is hers.
+    let carol = test.sign_in("carol", []).await;
+    let foreign = || from_site("cross-site", carol.access_token());
+    assert_eq!(send(&service, foreign()).await.outcome().0, 200);
+    assert_eq!(send(&service, foreign()).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, from_page(&carol)).await.outcome().0, 200);
+
+    let service = limit("untold").by_token().layer(whoami());
+    for _ in 0..3 {
+        let answer = send(&service, from_page(&alice)).await;
+        assert_eq!((answer.outcome().0, answer.header("ratelimit")), (200, ""));
+    }
 }

@@ -15,6 +15,9 @@ mod limit;
 mod log;
 #[cfg(feature = "axum")]
 mod misplaced;
+mod offline;
+#[cfg(feature = "axum")]
+mod offline_axum;
 mod order;
 mod require;
 mod stack;

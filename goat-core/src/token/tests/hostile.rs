@@ -63,6 +63,7 @@ fn the_public_key_is_no_shared_secret() {
             algorithm: Algorithm::HS256,
             key: EncodingKey::from_secret(secret),
             tokens: forge.tokens.clone(),
+            verifier: None,
         };
         for name in ["HS256", "EdDSA"] {
             let header = forge.header().with("alg", &format!("\"{name}\""));

@@ -4,22 +4,26 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here should stop here")]
 
 mod hostile;
+mod jwks;
 mod keys;
 mod memory;
 mod round_trip;
 mod times;
+mod verifier;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 
-use super::{AccessClaims, RefreshClaims, TokenKeys, TokenSettings, Tokens};
+use super::{AccessClaims, RefreshClaims, TokenKeys, TokenSettings, Tokens, Verifier};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::secret::Secret;
+use crate::testing::ManualClock;
 
 /// A secret that nobody would find weak.
 const SECRET: &[u8; 32] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
@@ -48,6 +52,13 @@ fn eddsa() -> TokenKeys {
 
 fn tokens(keys: TokenKeys) -> Tokens {
     Tokens::new(keys, TokenSettings::default())
+}
+
+/// Who has only the public keys, and a clock that stands at [`now`] until it is moved.
+fn verifier(keys: &TokenKeys) -> (Verifier, ManualClock) {
+    let (jwks, clock) = (keys.jwks().to_string(), ManualClock::default());
+    let time = Arc::new(clock.clone());
+    (Verifier::with_clock(jwks, TokenSettings::default(), time).unwrap(), clock)
 }
 
 /// 2026-01-01T00:00:00Z.
@@ -112,23 +123,27 @@ impl Members {
     }
 }
 
-/// Signs anything with a key that is known to the verifier.
+/// Signs anything with a key that is known to those who verify.
 struct Forge {
     algorithm: Algorithm,
     key: EncodingKey,
     tokens: Tokens,
+    /// Who verifies with the public keys alone, where there are such, and must always agree.
+    verifier: Option<Verifier>,
 }
 
 impl Forge {
     fn hs256() -> Self {
         let key = EncodingKey::from_secret(SECRET);
-        Self { algorithm: Algorithm::HS256, key, tokens: tokens(hs256()) }
+        Self { algorithm: Algorithm::HS256, key, tokens: tokens(hs256()), verifier: None }
     }
 
     fn eddsa() -> Self {
         let der = ::pem::parse(RFC_8037_PRIVATE).unwrap();
         let key = EncodingKey::from_ed_der(der.contents());
-        Self { algorithm: Algorithm::EdDSA, key, tokens: tokens(eddsa()) }
+        let (verifier, _) = verifier(&eddsa());
+        let verifier = Some(verifier);
+        Self { algorithm: Algorithm::EdDSA, key, tokens: tokens(eddsa()), verifier }
     }
 
     fn both() -> [Self; 2] {
@@ -178,17 +193,27 @@ impl Forge {
         self.sign(&self.header().json(), &payload.json())
     }
 
+    /// What becomes of an access token, with whoever verifies it.
     fn access(&self, token: &str) -> Result<(), ErrorKind> {
-        outcome(self.tokens.verify_access(token, now()))
+        let ours = outcome(self.tokens.verify_access(token, now()));
+        if let Some(verifier) = &self.verifier {
+            assert_eq!(outcome(verifier.verify(token)), ours, "two who verify disagree: {token}");
+        }
+        ours
+    }
+
+    /// How many tokens are remembered, by all who verify.
+    fn remembered(&self) -> usize {
+        self.tokens.remembered() + self.verifier.as_ref().map_or(0, Verifier::remembered)
     }
 
     /// The token is refused, and still is when it comes again.
     fn assert_refused(&self, token: &str, why: &str) {
-        let remembered = self.tokens.remembered();
+        let remembered = self.remembered();
         for _ in 0..2 {
             assert_eq!(self.access(token), Err(ErrorKind::InvalidToken), "{why}");
         }
-        assert_eq!(self.tokens.remembered(), remembered, "{why}");
+        assert_eq!(self.remembered(), remembered, "{why}");
     }
 }
 

@@ -8,6 +8,7 @@
 mod awaits;
 mod cookies;
 mod layers;
+mod offline;
 mod readiness;
 mod wrong;
 

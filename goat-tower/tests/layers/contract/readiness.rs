@@ -20,7 +20,7 @@ use crate::stores::Mood;
 
 /// Holds a service after a denial, as a connection that idles does, and sees whether another client
 /// of the same limit still gets in.
-async fn starves<S, R>(held: S, other: S) -> bool
+pub(super) async fn starves<S, R>(held: S, other: S) -> bool
 where
     S: Service<Request<Sent>, Response = Response<R>, Error = Odd>,
 {

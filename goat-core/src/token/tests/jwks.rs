@@ -1,0 +1,216 @@
+//! What a JWK set must be, and what is said where it is not.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Error;
+
+fn new(document: impl AsRef<[u8]>) -> Result<Verifier, Error> {
+    Verifier::new(document, TokenSettings::default())
+}
+
+/// What is wrong with a document, which is also not quoted.
+fn refusal(document: impl AsRef<[u8]>) -> String {
+    let error = new(document).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let shown = format!("{error:?}");
+    assert!(!shown.contains("canary"), "L1: {shown}");
+    error.to_string()
+}
+
+/// The public key of RFC 8037, appendix A.2, as goat publishes it.
+fn good() -> Value {
+    eddsa().jwks()["keys"][0].clone()
+}
+
+fn with(mut key: Value, member: &str, value: Value) -> Value {
+    key[member] = value;
+    key
+}
+
+fn without(mut key: Value, member: &str) -> Value {
+    assert!(key.as_object_mut().unwrap().remove(member).is_some());
+    key
+}
+
+fn set(keys: impl Into<Value>) -> String {
+    json!({ "keys": keys.into() }).to_string()
+}
+
+#[test]
+fn what_goat_publishes_is_read() {
+    let other = TokenKeys::generate_pem();
+    let keys = TokenKeys::eddsa(&[other, pem(RFC_8037_PUBLIC)]).unwrap();
+    let verifier = new(keys.jwks().to_string()).unwrap();
+    assert_eq!(verifier.key_ids(), keys.ids().collect::<Vec<_>>());
+    // As a file that somebody has edited, and as bytes.
+    let pretty = serde_json::to_vec_pretty(&keys.jwks()).unwrap();
+    assert_eq!(new(pretty).unwrap().key_ids(), verifier.key_ids());
+}
+
+/// RFC 7517 §4.2 to §4.4: use, operations and algorithm may be left out, and others mean nothing.
+#[test]
+fn what_a_key_may_leave_out_or_add_is_let_be() {
+    for key in [
+        without(good(), "use"),
+        without(good(), "alg"),
+        with(good(), "key_ops", json!(["verify"])),
+        with(good(), "key_ops", json!(["sign", "verify"])),
+        with(good(), "x5t", json!("abc")),
+        with(good(), "new", json!({ "list": [1, -2, 2.5, null, true, {}] })),
+    ] {
+        let verifier = new(set(vec![key])).unwrap();
+        assert_eq!(verifier.key_ids(), [eddsa().signing_key()]);
+    }
+    let more = json!({ "keys": [good()], "new": { "a": [null] } });
+    assert!(new(more.to_string()).is_ok());
+}
+
+/// RFC 7517 §5.
+#[test]
+fn keys_of_another_kind_or_for_another_use_are_skipped() {
+    for (key, reason) in [
+        (with(good(), "kty", json!("EC")), "`kty`"),
+        (with(good(), "kty", json!("okp")), "`kty`"),
+        (with(good(), "kty", json!(1)), "`kty`"),
+        (without(good(), "kty"), "`kty`"),
+        (json!("canary"), "`kty`"),
+        (json!(null), "`kty`"),
+        (
+            json!({ "kty": "RSA", "n": "canary", "e": "AQAB", "use": "sig", "alg": "RS256" }),
+            "`kty`",
+        ),
+        (with(good(), "crv", json!("X25519")), "`crv`"),
+        (with(good(), "crv", json!("Ed448")), "`crv`"),
+        (without(good(), "crv"), "`crv`"),
+        (with(good(), "use", json!("enc")), "`use`"),
+        (with(good(), "use", json!(null)), "`use`"),
+        (with(good(), "key_ops", json!(["sign"])), "`key_ops`"),
+        (with(good(), "key_ops", json!([])), "`key_ops`"),
+        (with(good(), "key_ops", json!("verify")), "`key_ops`"),
+        (with(good(), "alg", json!("HS256")), "`alg`"),
+        (with(good(), "alg", json!("Ed25519")), "`alg`"),
+        (with(good(), "alg", json!(["EdDSA"])), "`alg`"),
+    ] {
+        let message = refusal(set(vec![key.clone()]));
+        assert!(message.contains("no Ed25519 key"), "{message}");
+        assert!(message.contains("key 1 ") && message.contains(reason), "{message} for {key}");
+        let verifier = new(set(vec![key, good()])).unwrap();
+        assert_eq!(verifier.key_ids(), [eddsa().signing_key()]);
+    }
+}
+
+/// What says that it is ours and is broken is not skipped: its tokens would end without a word.
+#[test]
+fn a_key_that_is_not_what_it_says_is_refused() {
+    let x = good()["x"].as_str().unwrap().to_owned();
+    for (key, reason) in [
+        (without(good(), "x"), "`x`"),
+        (with(good(), "x", json!(1)), "`x`"),
+        (with(good(), "x", json!("")), "`x`"),
+        (with(good(), "x", json!(x[1..])), "`x`"),
+        (with(good(), "x", json!(format!("{x}="))), "`x`"),
+        (with(good(), "x", json!(format!("{x}AA"))), "`x`"),
+        // The same bytes with a bit that strays.
+        (with(good(), "x", json!(format!("{}p", &x[..42]))), "`x`"),
+        (with(good(), "x", json!(x.replace('-', "+").replace('_', "/"))), "`x`"),
+        (without(good(), "kid"), "thumbprint"),
+        (with(good(), "kid", json!("canary")), "thumbprint"),
+        (with(good(), "kid", json!("")), "thumbprint"),
+        (with(good(), "kid", json!(1)), "thumbprint"),
+        // Somebody else's key under a name that is known.
+        (with(good(), "x", json!(URL_SAFE_NO_PAD.encode([9; 32]))), "thumbprint"),
+    ] {
+        let own = TokenKeys::generate().jwks()["keys"][0].clone();
+        let message = refusal(set(vec![own, key.clone()]));
+        assert!(message.contains("key 2") && message.contains(reason), "{message} for {key}");
+    }
+}
+
+#[test]
+fn one_key_twice_is_refused() {
+    let own = TokenKeys::generate().jwks()["keys"][0].clone();
+    let message = refusal(set(vec![json!({ "kty": "RSA" }), good(), own, good()]));
+    assert!(message.contains("2 and 4"), "{message}");
+}
+
+/// L1: loud, whatever key it is, and before anything else is said.
+#[test]
+fn a_set_with_a_secret_is_refused_whole() {
+    for (key, member) in [
+        (with(good(), "d", json!("canary")), "`d`"),
+        (json!({ "kty": "oct", "k": "canary", "kid": "1" }), "`k`"),
+        (json!({ "kty": "RSA", "n": "x", "e": "AQAB", "d": "canary" }), "`d`"),
+        (json!({ "kty": "EC", "crv": "P-256", "d": null }), "`d`"),
+        (json!({ "d": "canary" }), "`d`"),
+    ] {
+        for keys in [vec![key.clone()], vec![json!({ "kty": "OKP", "crv": "Ed25519" }), key]] {
+            let message = refusal(set(keys.clone()));
+            assert!(message.contains("secret") && message.contains(member), "{message}");
+            assert!(message.contains(&format!("key {}", keys.len())), "{message}");
+        }
+    }
+}
+
+/// J1: an issuer that signs with shared secrets publishes nothing, and is told so.
+#[test]
+fn an_empty_set_says_what_the_issuer_must_do() {
+    let message = refusal(hs256().jwks().to_string());
+    assert!(message.contains("HS256") && message.contains("sign with EdDSA"), "{message}");
+}
+
+#[test]
+fn what_is_no_set_is_refused_with_a_reason() {
+    let set = set(vec![good()]);
+    for (document, reason) in [
+        (String::new(), "not JSON: line 1, column 0"),
+        ("canary".to_owned(), "not JSON"),
+        ("<html>canary</html>".to_owned(), "not JSON"),
+        (format!("{set}{set}"), "not JSON"),
+        (format!("\u{feff}{set}"), "not JSON"),
+        (set[..set.len() - 1].to_owned(), "not JSON"),
+        ("[".repeat(10_000), "not JSON"),
+        (format!("[{set}]"), "`keys`"),
+        ("{}".to_owned(), "`keys`"),
+        ("null".to_owned(), "`keys`"),
+        (good().to_string(), "`keys`"),
+        (json!({ "keys": good() }).to_string(), "`keys`"),
+        (json!({ "KEYS": [good()] }).to_string(), "`keys`"),
+        (json!({ "keys": "canary" }).to_string(), "`keys`"),
+    ] {
+        let message = refusal(&document);
+        assert!(message.contains(reason), "{message} for {reason}");
+    }
+    let message = refusal([b"{\"keys\":[\"".as_slice(), &[0xff], b"\"]}"].concat());
+    assert!(message.contains("not JSON"), "{message}");
+}
+
+/// J4: what one reader takes from the first and another from the last.
+#[test]
+fn no_member_appears_twice() {
+    let (key, x) = (good().to_string(), good()["x"].to_string());
+    let doubled = |member: &str| key.replacen('{', &format!("{{{member},"), 1);
+    for document in [
+        format!(r#"{{"keys":[{key}],"keys":[]}}"#),
+        format!(r#"{{"keys":[],"\u006beys":[{key}]}}"#),
+        format!(r#"{{"keys":[{}]}}"#, doubled(&format!("\"x\":{x}"))),
+        format!(r#"{{"keys":[{}]}}"#, doubled(&format!("\"\\u0078\":{x}"))),
+        format!(r#"{{"keys":[{}]}}"#, doubled(r#""new":{"a":1,"a":1}"#)),
+        format!(r#"{{"keys":[{key}, {{"kty":"RSA","kty":"EC"}}]}}"#),
+    ] {
+        let message = refusal(&document);
+        assert!(message.contains("twice"), "{message} for {document}");
+    }
+}
+
+#[test]
+fn a_document_over_64_kib_is_not_read() {
+    let set = set(vec![good()]);
+    let padded = |length: usize| " ".repeat(length - set.len()) + &set;
+    assert!(new(padded(64 * 1024)).is_ok());
+    assert!(refusal(padded(64 * 1024 + 1)).contains("64 KiB"));
+    // Nor does what fits make anybody wait.
+    let many =
+        format!("{{{}}}", (0..6000).map(|i| format!("\"m{i}\":0")).collect::<Vec<_>>().join(","));
+    assert!(refusal(many).contains("too many"));
+}
