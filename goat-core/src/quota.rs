@@ -41,11 +41,12 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 86_400);
 /// | in any span of length t, at most | 60 × ⌈t / 1 min⌉ | 10 + ⌊t / 1 s⌋ |
 /// | given back | each call when it is a minute old: in the rhythm in which they were spent | one every second, whatever the rhythm was |
 /// | who has spent all at once waits | a minute, and then has 60 again | a second, and then has 1 again |
-/// | memory a key, in the process | 85 bytes, and 8 for each call from the third on | 67 bytes |
-/// | memory a key, in Redis | 215 bytes, and 2 to 5 for each call | 225 bytes |
+/// | memory a key, in the process | 100 bytes, and 8 for each call from the third on: 590 | 80 bytes |
+/// | memory a key, in Redis | 220 bytes, and 2 to 5 for each call: 340 | 230 bytes |
 ///
 /// The spans are half-open, from an instant to just before another; where both ends belong to it, the
-/// burst admits one more. What a call costs in time is about the same for both.
+/// burst admits one more. What a call costs in time is about the same for both, some 75 ns in the
+/// process on one key; `benches/README.md` has the figures.
 ///
 /// Prefer the log where the number is a promise, such as of attempts to sign in or of what a plan
 /// includes: never more than that, whenever one begins to count, and the client may spend it as it
