@@ -204,7 +204,7 @@ pub(crate) fn identify(
 
 /// The one place where it is decided which credentials count: the header's, or else the cookie's, whose
 /// request must come from where it may.
-fn access_token<'a>(
+pub(crate) fn access_token<'a>(
     request: &'a Parts,
     cookies: Option<&Cookies>,
 ) -> Result<Option<&'a str>, Denial> {
