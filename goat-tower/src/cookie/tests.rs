@@ -309,6 +309,7 @@ fn an_origin_that_is_allowed_may_come_from_the_same_site_and_without_word_of_it(
         (true, Some("same-site"), "http://localhost:5173"),
         (false, Some("same-site"), "http://localhost:5174"),
         (false, Some("same-site"), "http://www.example.org"),
+        (false, Some("same-site"), "https://localhost:5173"),
         (false, Some("same-site"), "https://evil.example.org"),
         (false, Some("same-site"), "null"),
         (false, None, "https://www.example.org.evil.example"),
