@@ -180,6 +180,9 @@ pub use body::ResponseBody;
 pub use charges::{Charges, Collector, write_rate_limits};
 pub use denial::{Denial, ProblemDetails, RenderDenial};
 pub use ext::GoatExt;
+/// All of goat-core, for whoever depends on goat-tower alone.
+#[doc(no_inline)]
+pub use goat_core;
 pub use guard::{GuardFuture, Guarded};
 pub use limit::LimitLayer;
 pub use origin::Origin;
