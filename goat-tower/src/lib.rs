@@ -152,6 +152,8 @@
 //! [`authenticate`]: GoatExt::authenticate
 //! [`require`]: GoatExt::require
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod address;
 mod admit;
 mod authenticate;
