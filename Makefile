@@ -25,7 +25,11 @@ run: ## Start the server on its embedded default, at http://127.0.0.1:8080
 .PHONY: test
 test: test-tools ## Run every test; gets what they need and the machine lacks
 	env -u DATABASE_URL -u REDIS_URL $(CARGO) test --locked --workspace --all-features
-	$(call each,$(OUTSIDE),test --locked)
+	$(MAKE) --no-print-directory test-outside
+
+.PHONY: test-outside
+test-outside: ## Of these, only the tests of what stands outside the workspace
+	$(call each,$(OUTSIDE) $(TOOLS),test --locked)
 
 # Prints the Debian packages that the tests need and the machine lacks. Debian keeps PostgreSQL's own
 # programs outside PATH, and a program named postgres may be a stub.

@@ -143,3 +143,49 @@ fn mentions(part: &Value, ids: &mut BTreeSet<u64>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function `f` that takes the type 7 of the crate 3, with what else is told of it.
+    fn document(home: &str, inner: &Value) -> Value {
+        serde_json::json!({
+            "index": { "1": { "id": 1, "crate_id": 0, "inner": inner,
+                "span": { "filename": "src/lib.rs", "begin": [5, 1] } } },
+            "paths": { "7": { "crate_id": 3, "path": [home, "inside", "Type"] } },
+            "external_crates": { "3": { "name": home } },
+        })
+    }
+
+    fn names(document: &Value) -> Vec<String> {
+        foreign_names(document).expect("rustdoc's form").into_keys().collect()
+    }
+
+    #[test]
+    fn a_foreign_type_is_found_however_deep_in_a_signature() {
+        let inner = serde_json::json!({ "function": { "inputs": [["it", { "borrowed_ref":
+            { "type": { "resolved_path": { "path": "Type", "id": 7, "args": null } } } }]] } });
+        assert_eq!(names(&document("driver", &inner)), ["driver::inside::Type"]);
+        assert!(names(&document("core", &inner)).is_empty());
+    }
+
+    #[test]
+    fn a_reexport_counts_and_what_the_compiler_gives_does_not() {
+        let reexport = serde_json::json!({ "use": { "is_glob": false, "id": 7 } });
+        assert_eq!(names(&document("driver", &reexport)), ["driver::inside::Type"]);
+        let implementation = |synthetic: bool| {
+            serde_json::json!({ "impl": { "is_synthetic": synthetic, "blanket_impl": null,
+                "trait": { "path": "Type", "id": 7 }, "items": [] } })
+        };
+        assert_eq!(names(&document("driver", &implementation(false))), ["driver::inside::Type"]);
+        assert!(names(&document("driver", &implementation(true))).is_empty());
+    }
+
+    #[test]
+    fn a_whole_crate_covers_its_names_and_no_other_crates() {
+        assert!(covers("http::*", "http::request::Parts"));
+        assert!(!covers("http::*", "http_body::Body"));
+        assert!(!covers("http_body::Body", "http_body::frame::Frame"));
+    }
+}
