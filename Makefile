@@ -5,6 +5,15 @@ IMAGE ?= goat-server
 
 .DEFAULT_GOAL := help
 
+# Crates outside the workspace: applications of others, and a tool of the checks. They have locks of
+# their own, with the workspace's versions, and share what is built.
+OUTSIDE = goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
+TOOLS = .ci/foreign-types
+each = for crate in $(1); do \
+	  CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} \
+	    $(CARGO) $(firstword $(2)) --manifest-path $$crate/Cargo.toml $(wordlist 2,99,$(2)) || exit; \
+	done
+
 .PHONY: help
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +25,11 @@ run: ## Start the server on its embedded default, at http://127.0.0.1:8080
 .PHONY: test
 test: test-tools ## Run every test; gets what they need and the machine lacks
 	env -u DATABASE_URL -u REDIS_URL $(CARGO) test --locked --workspace --all-features
+	$(MAKE) --no-print-directory test-outside
+
+.PHONY: test-outside
+test-outside: ## Of these, only the tests of what stands outside the workspace
+	$(call each,$(OUTSIDE) $(TOOLS),test --locked)
 
 # Prints the Debian packages that the tests need and the machine lacks. Debian keeps PostgreSQL's own
 # programs outside PATH, and a program named postgres may be a stub.
@@ -51,7 +65,22 @@ build: ## Build the server for production: target/release/goat-server
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(call each,$(OUTSIDE) $(TOOLS),fmt --check)
+	$(call each,$(OUTSIDE) $(TOOLS),clippy --locked --all-targets -- -D warnings)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --all-features --no-deps
+
+.PHONY: semver
+semver: ## Compare the public API with an earlier one: make semver BASELINE=v0.1.0
+	@[ -n "$(BASELINE)" ] || { echo "which one? make semver BASELINE=<revision>" >&2; exit 1; }
+	$(CARGO) semver-checks --version >/dev/null 2>&1 || $(CARGO) install cargo-semver-checks --locked
+	$(CARGO) semver-checks --baseline-rev "$(BASELINE)" -p goat-core -p goat-tower -p goat-server
+
+.PHONY: outside-locks
+outside-locks: ## Give the crates outside the workspace the versions in Cargo.lock
+	for crate in $(OUTSIDE) $(TOOLS); do \
+	  cp Cargo.lock $$crate/Cargo.lock \
+	    && $(CARGO) metadata --manifest-path $$crate/Cargo.toml --format-version 1 >/dev/null || exit; \
+	done
 
 .PHONY: bench
 bench: ## Measure, each against a baseline in the same run

@@ -138,6 +138,8 @@
 //!   nodes on a task of its own.
 //! - All of it runs on Tokio, and by the [`Clock`] that it was given.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod access;
 pub mod auth;
 mod builder;

@@ -198,6 +198,8 @@
 //! [`authenticate`]: GoatExt::authenticate
 //! [`require`]: GoatExt::require
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod address;
 mod admit;
 mod authenticate;
@@ -231,6 +233,9 @@ pub use body::ResponseBody;
 pub use charges::{Charges, Collector, write_rate_limits};
 pub use denial::{Denial, ProblemDetails, RenderDenial};
 pub use ext::GoatExt;
+/// All of goat-core, for whoever depends on goat-tower alone.
+#[doc(no_inline)]
+pub use goat_core;
 pub use guard::{GuardFuture, Guarded};
 pub use limit::{LimitLayer, PathTemplate};
 pub use origin::Origin;

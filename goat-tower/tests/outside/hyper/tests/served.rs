@@ -1,0 +1,139 @@
+//! The guarded service as a client sees it, over a connection to 127.0.0.1.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use goat_core::Stores;
+use goat_core::testing::{Pauses, Point, TestGoat};
+use goat_tower::goat_core;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::service::Service as _;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use outside_hyper::{App, REPORTS, signed_in};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn start(test: &TestGoat) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(App::new(&test.goat).serve(listener));
+    address
+}
+
+async fn get(server: SocketAddr, authorization: Option<&str>) -> Response<Incoming> {
+    let stream = TcpStream::connect(server).await.expect("a connection");
+    let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
+    tokio::spawn(connection);
+    let mut request = Request::builder().uri("/reports").header("host", "goat.test");
+    if let Some(value) = authorization {
+        request = request.header("authorization", value);
+    }
+    let request = request.body(Full::<Bytes>::default()).expect("a request");
+    client.send_request(request).await.expect("an answer")
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn whoever_may_read_the_reports_gets_them() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let response = get(start(&test).await, Some(&alice.bearer())).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["ratelimit"], r#""address";r=9;t=60, "user";r=2;t=60"#);
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(text(response).await, alice.user.id.to_string());
+}
+
+#[tokio::test]
+async fn a_stranger_is_asked_who_they_are() {
+    let server = start(&TestGoat::new()).await;
+    let response = get(server, None).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="goat""#);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert!(text(response).await.contains(r#""code":"unauthenticated""#));
+
+    let forged = get(server, Some("Bearer not.a.token")).await;
+    assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
+    assert!(text(forged).await.contains(r#""code":"invalid-token""#));
+}
+
+#[tokio::test]
+async fn whoever_may_not_is_told_what_is_missing() {
+    let test = TestGoat::new();
+    let bob = test.sign_in("bob", []).await;
+    let response = get(start(&test).await, Some(&bob.bearer())).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let challenge = response.headers()["www-authenticate"].to_str().expect("ASCII");
+    assert!(
+        challenge.contains(r#"error="insufficient_scope", scope="report:read""#),
+        "{challenge}"
+    );
+}
+
+#[tokio::test]
+async fn too_many_requests_of_a_user_are_put_off_until_the_window_has_passed() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let server = start(&test).await;
+    for _ in 0..3 {
+        assert_eq!(get(server, Some(&alice.bearer())).await.status(), StatusCode::OK);
+    }
+    let refused = get(server, Some(&alice.bearer())).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "60");
+
+    // Neither another user nor, once the minute is over, the same one.
+    let carol = test.sign_in("carol", [REPORTS]).await;
+    assert_eq!(get(server, Some(&carol.bearer())).await.status(), StatusCode::OK);
+    test.clock.advance(Duration::from_secs(60));
+    assert_eq!(get(server, Some(&alice.bearer())).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_flood_is_stopped_by_its_address_whoever_it_says_it_is() {
+    let test = TestGoat::new();
+    let server = start(&test).await;
+    for _ in 0..10 {
+        assert_eq!(get(server, None).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let refused = get(server, Some(&alice.bearer())).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_neither_a_yes_nor_a_no() {
+    let (stores, pauses) = Pauses::over(Stores::memory());
+    let test = TestGoat::build(stores, |builder| builder);
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let server = start(&test).await;
+    // So long that nobody trusts what is remembered of the session.
+    test.clock.advance(Duration::from_secs(60));
+    pauses.fail("sessions.find", Point::Entry);
+    let response = get(server, Some(&alice.bearer())).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("retry-after"));
+    assert!(text(response).await.contains(r#""code":"unavailable""#));
+
+    assert_eq!(get(server, Some(&alice.bearer())).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_guarded_service_without_a_name_does_the_same() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = TowerToHyperService::new(signed_in::<()>(&test.goat));
+    let request = Request::builder().header("authorization", alice.bearer()).body(());
+    let response = service.call(request.expect("a request")).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+    let response = service.call(Request::new(())).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
