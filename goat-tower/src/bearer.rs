@@ -106,8 +106,17 @@ fn is_tchar(byte: u8) -> bool {
 pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let text = &token[..token.len() - padding];
-    !text.is_empty()
-        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+    // Every byte is looked at, whatever the others are: so a compiler looks at many at a time, where
+    // to stop at the first bad one took a fifth of what authentication takes.
+    let is_text = |byte: u8| {
+        byte.is_ascii_alphabetic()
+            // `-`, `.`, `/` and the digits lie side by side.
+            | (b'-'..=b'9').contains(&byte)
+            | (byte == b'_')
+            | (byte == b'~')
+            | (byte == b'+')
+    };
+    !text.is_empty() & text.iter().fold(true, |all, byte| all & is_text(*byte))
 }
 
 #[cfg(test)]
@@ -128,6 +137,17 @@ mod tests {
             assert_eq!(read(good.as_bytes()), Ok(Some("aB.c-_~+/9".to_owned())), "{good}");
         }
         assert_eq!(read(b"Bearer abc=="), Ok(Some("abc==".to_owned())));
+    }
+
+    #[test]
+    fn a_token_is_made_of_the_characters_of_rfc_6750_and_of_no_others() {
+        for byte in 0..=u8::MAX {
+            let allowed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            let long = [b"aA0", [byte].as_slice(), b"z9_", &[b'a'; 40]].concat();
+            assert_eq!(is_b64token(&[byte]), allowed, "{byte}");
+            assert_eq!(is_b64token(&long), allowed, "{byte}");
+        }
+        assert!(!is_b64token(b"") && !is_b64token(b"=") && is_b64token(b"a=="));
     }
 
     #[test]

@@ -135,6 +135,44 @@ async fn what_is_allowed_passes_unchanged_but_for_the_headers_of_the_layers() {
     }
 }
 
+/// Whatever the service says of caches, and whoever answers.
+#[tokio::test]
+async fn what_answers_credentials_is_kept_by_no_cache_and_that_is_said_once() {
+    let (test, alice) = alice().await;
+    let inner = service_fn(async |_: Request<Sent>| {
+        let response = Response::builder().header("cache-control", "public, max-age=60");
+        Ok::<_, Infallible>(response.body(Sent::default()).unwrap())
+    });
+    let goat = &test.goat;
+    let by_address = goat.limit(Quota::per_minute(60)).by_address();
+    let answers = [
+        send(&goat.authenticate().layer(inner), request(Some(&alice))).await,
+        send(&goat.authenticate().optional().layer(inner), request(Some(&alice))).await,
+        send(&goat.require(REPORTS).layer(inner), request(Some(&alice))).await,
+        send(&goat.require(EXPORTS).layer(inner), request(Some(&alice))).await,
+        send(&goat.require(REPORTS).fresh().layer(inner), request(Some(&alice))).await,
+        send(
+            &goat.authenticate().limited(by_address.clone(), None).layer(inner),
+            request(Some(&alice)),
+        )
+        .await,
+    ];
+    for answer in answers {
+        let said = answer.response.headers().get_all("cache-control").iter();
+        assert!(said.eq(["no-store"]), "{answer:?}");
+    }
+    for layered in [
+        send(&goat.authenticate().optional().layer(inner), request(None)).await,
+        send(&by_address.layer(inner), request(Some(&alice))).await,
+    ] {
+        let said = layered.header("cache-control");
+        assert_eq!(
+            said, "public, max-age=60",
+            "that layer is not for it, or there is nothing to hide"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_body_of_a_request_is_not_touched() {
     let (test, alice) = alice().await;
