@@ -1,0 +1,180 @@
+//! The headers that say what limits said.
+//!
+//! Invariant: a limit's name stands in quotes that it cannot leave.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use bytes::Bytes;
+use goat_core::Timestamp;
+use goat_core::limit::Charge;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// The bytes that a limit takes in the headers besides its name, twice: `"";q=1000;w=3600, ` and the
+/// like, and its share of the plain numbers. Where there are more, the text grows.
+const USUAL_NUMBERS: usize = 80;
+
+/// Writes what limits say into a response's headers, in place of what stood there.
+///
+/// `RateLimit-Policy` and `RateLimit` list them all (IETF draft-ietf-httpapi-ratelimit-headers):
+/// `"auth";q=5;w=60` is five in sixty seconds, `"auth";r=4;t=60` four left and one more given back
+/// in sixty seconds. `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds) show the one with
+/// the least remaining. Seconds are rounded up. Without charges nothing is written.
+///
+/// A quota with a [burst](goat_core::Quota::burst) is `"search";q=60;w=60;goat-burst=10`. The draft
+/// (revision 11, section 3.1) knows no burst: it takes any other parameter for a comment, and asks
+/// for the prefix so that two makers' parameters do not meet. So who knows nothing of it reads the
+/// pace, which holds in the long run; and `r` and `t` need no comment, since "no more than `r`
+/// within `t` seconds" is what such a quota means at any moment. `X-RateLimit-Limit` is the burst
+/// then, which is what `-Remaining` counts down from; nobody would understand 9 of 60 remaining
+/// after the first call, or 9 of 1.
+///
+/// ```
+/// use std::time::Duration;
+/// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use goat_tower::write_rate_limits;
+///
+/// let charge = Charge {
+///     limit: "search".into(),
+///     quota: Quota::per_minute(60).burst(10),
+///     remaining: 9,
+///     reset_after: Duration::from_secs(1),
+///     retry_after: None,
+/// };
+/// let mut headers = http::HeaderMap::new();
+/// write_rate_limits(&mut headers, &[charge], Timestamp::from_seconds(1_767_225_600));
+/// assert_eq!(headers["ratelimit-policy"], "\"search\";q=60;w=60;goat-burst=10");
+/// assert_eq!(headers["ratelimit"], "\"search\";r=9;t=1");
+/// assert_eq!(headers["x-ratelimit-limit"], "10");
+/// ```
+///
+/// The layers do this themselves. It is for answers that no layer sees:
+///
+/// ```
+/// use goat_core::Quota;
+/// use goat_core::limit::LimitKey;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::write_rate_limits;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> goat_core::Result<()> {
+/// let goat = TestGoat::new().goat;
+/// let spend = || goat.limits().charge("mail", LimitKey::text("mail", "ann"), Quota::per_minute(1));
+/// let mut headers = http::HeaderMap::new();
+///
+/// let allowed = spend().await?;
+/// write_rate_limits(&mut headers, &[allowed], goat.time().now());
+/// assert_eq!(headers["x-ratelimit-remaining"], "0");
+///
+/// let refused = spend().await?;
+/// assert!(refused.refuses());
+/// # Ok(())
+/// # }
+/// ```
+pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
+    // Of those with as little left, the one that refuses, then the one that takes longest.
+    let Some(least) = charges
+        .iter()
+        .min_by_key(|charge| (charge.remaining, !charge.refuses(), Reverse(charge.reset_after)))
+    else {
+        return;
+    };
+    let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
+    let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
+    let reset_at = u64::try_from(reset_at).unwrap_or_default();
+    // All values lie in one text and share it: two allocations in all, where each value by itself
+    // would cost two.
+    let names: usize = charges.iter().map(|charge| charge.limit.len()).sum();
+    let mut text = Vec::with_capacity(2 * names + charges.len() * USUAL_NUMBERS);
+    let all: [(HeaderName, Push<'_>); _] = [
+        (RATE_LIMIT_POLICY, &|text| push_list(text, charges, push_policy)),
+        (RATE_LIMIT, &|text| push_list(text, charges, push_state)),
+        (X_RATE_LIMIT_LIMIT, &|text| push_number(text, at_once.into())),
+        (X_RATE_LIMIT_REMAINING, &|text| push_number(text, least.remaining.into())),
+        (X_RATE_LIMIT_RESET, &|text| push_number(text, reset_at)),
+    ];
+    let values = all.map(|(header, push)| {
+        let start = text.len();
+        push(&mut text);
+        (header, start..text.len())
+    });
+    let text = Bytes::from(text);
+    for (header, range) in values {
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+            headers.insert(header, value);
+        }
+    }
+}
+
+/// Appends a header's value.
+type Push<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+/// A list of quoted names, each with its parameters (RFC 9651).
+fn push_list(text: &mut Vec<u8>, charges: &[Charge], push: fn(&mut Vec<u8>, &Charge)) {
+    for (index, charge) in charges.iter().enumerate() {
+        text.extend_from_slice(if index == 0 { b"\"" } else { b", \"" });
+        push_printable(text, &charge.limit);
+        text.push(b'"');
+        push(text, charge);
+    }
+}
+
+/// The parameters of a limit's policy.
+fn push_policy(text: &mut Vec<u8>, charge: &Charge) {
+    push_parameter(text, b";q=", charge.quota.limit().into());
+    push_parameter(text, b";w=", ceil_seconds(charge.quota.window()));
+    if let Some(burst) = charge.quota.burst_size() {
+        push_parameter(text, b";goat-burst=", burst.into());
+    }
+}
+
+/// The parameters of a limit's state.
+fn push_state(text: &mut Vec<u8>, charge: &Charge) {
+    push_parameter(text, b";r=", charge.remaining.into());
+    push_parameter(text, b";t=", ceil_seconds(charge.reset_after));
+}
+
+fn push_parameter(text: &mut Vec<u8>, name: &[u8], value: u64) {
+    text.extend_from_slice(name);
+    push_number(text, value);
+}
+
+/// A limit's name as the inside of a string of RFC 9651 §3.3.3: quotes and backslashes escaped,
+/// what is not printable ASCII as `?`.
+fn push_printable(text: &mut Vec<u8>, name: &str) {
+    for character in name.chars() {
+        match character {
+            '"' => text.extend_from_slice(br#"\""#),
+            '\\' => text.extend_from_slice(br"\\"),
+            // One byte: it is ASCII.
+            ' '..='~' => text.push(character as u8),
+            _ => text.push(b'?'),
+        }
+    }
+}
+
+/// In decimal, by hand: `write!` took a quarter of the instructions of a whole limit.
+pub(super) fn push_number(text: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let (mut start, mut rest) = (digits.len(), number);
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend_from_slice(&digits[start..]);
+}
+
+/// Whole seconds, rounded up: who waits that long has waited long enough.
+pub(crate) const fn ceil_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
+}

@@ -1,0 +1,173 @@
+//! The limits that were charged while a request was served, and the headers that show them.
+//!
+//! Several limits meet in one request: two or three layers and the handler's own. Each records what
+//! it was told in one collector in the request's extensions; whoever opened the collector, the
+//! outermost, writes the headers once, for all of them, on the way back.
+
+mod headers;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use goat_core::Timestamp;
+use goat_core::limit::Charge;
+use http::header::RETRY_AFTER;
+use http::{Extensions, HeaderValue, Response, StatusCode};
+
+pub(crate) use headers::ceil_seconds;
+pub use headers::write_rate_limits;
+
+/// How many limits a request usually meets: address, user, and one of the handler's.
+const USUAL: usize = 3;
+
+/// What every limit said that was asked for one request. Clones share the same list.
+///
+/// ```
+/// /// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use goat_tower::{Charges, Collector};
+///
+/// let mut request = http::Request::new(());
+/// let Collector::Opened(charges) = Charges::collect(request.extensions_mut()) else {
+///     panic!("nobody outside has opened one")
+/// };
+/// charges.record(Charge {
+///     limit: "auth".into(),
+///     quota: Quota::per_minute(5),
+///     remaining: 4,
+///     reset_after: Duration::from_secs(60),
+///     retry_after: None,
+/// });
+///
+/// let mut response = http::Response::new(());
+/// charges.show(&mut response, Timestamp::from_seconds(1_767_225_600));
+/// assert_eq!(response.headers()["ratelimit-policy"], "\"auth\";q=5;w=60");
+/// assert_eq!(response.headers()["ratelimit"], "\"auth\";r=4;t=60");
+/// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
+/// ```
+///
+/// A handler that has a limit of its own, such as one by what a form says, joins the collector that
+/// the layers have opened. They write the headers, for its limit too:
+///
+/// ```
+/// use goat_core::limit::LimitKey;
+/// use goat_core::testing::TestGoat;
+/// use goat_core::{Error, Quota};
+/// use goat_tower::{Charges, GoatExt, Problem};
+/// use goat_tower::address::PeerAddress;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Full;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let limits = test.goat.limits().clone();
+/// let handler = service_fn(move |mut request: Request<&'static str>| {
+///     let limits = limits.clone();
+///     async move {
+///         let quota = Quota::per_hour(1);
+///         let key = LimitKey::text("invite", request.body());
+///         let charge = limits.charge("invite", key, quota).await?;
+///         Charges::collect(request.extensions_mut()).charges().record(charge.clone());
+///         Ok::<_, Error>(match charge.refuses() {
+///             false => Response::new(Full::default()),
+///             true => Problem::from(Error::rate_limited(vec![charge])).into_response().map(Full::new),
+///         })
+///     }
+/// });
+/// let service = test.goat.limit(Quota::per_minute(300)).by_address().layer(handler);
+///
+/// let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
+/// let request = || Request::builder().extension(peer).body("bob@example.org");
+///
+/// let allowed = service.clone().oneshot(request()?).await?;
+/// assert_eq!(allowed.headers()["ratelimit"], r#""address";r=299;t=60, "invite";r=0;t=3600"#);
+///
+/// let refused = service.oneshot(request()?).await?;
+/// assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+/// assert_eq!(refused.headers()["ratelimit"], r#""address";r=298;t=60, "invite";r=0;t=3600"#);
+/// assert_eq!(refused.headers()["retry-after"], "3600");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Charges(Arc<Mutex<Vec<Charge>>>);
+
+/// The collector of a request, and who is to write the headers.
+#[derive(Clone, Debug)]
+pub enum Collector {
+    /// It was opened by this call: the caller is the outermost and calls [`Charges::show`].
+    Opened(Charges),
+    /// Somebody outside opened it, and will write the headers.
+    Joined(Charges),
+}
+
+impl Collector {
+    /// The collector, whoever opened it.
+    #[must_use]
+    pub const fn charges(&self) -> &Charges {
+        match self {
+            Self::Opened(charges) | Self::Joined(charges) => charges,
+        }
+    }
+}
+
+impl Charges {
+    /// Joins the collector of a request, or opens it if there is none yet.
+    pub fn collect(extensions: &mut Extensions) -> Collector {
+        if let Some(charges) = extensions.get::<Self>() {
+            return Collector::Joined(charges.clone());
+        }
+        let charges = Self(Arc::new(Mutex::new(Vec::with_capacity(USUAL))));
+        extensions.insert(charges.clone());
+        Collector::Opened(charges)
+    }
+
+    /// Records what a limit said. A limit that spoke before under the same name is replaced: the
+    /// later word is the newer state.
+    pub fn record(&self, charge: Charge) {
+        let mut list = self.lock();
+        match list.iter_mut().find(|known| known.limit == charge.limit) {
+            Some(known) => *known = charge,
+            None => list.push(charge),
+        }
+    }
+
+    /// Records several.
+    pub fn record_all(&self, charges: impl IntoIterator<Item = Charge>) {
+        charges.into_iter().for_each(|charge| self.record(charge));
+    }
+
+    /// Writes the headers of all that was recorded (see [`write_rate_limits`]), those included that
+    /// an error brought along in the response's extensions. A 429 without `Retry-After` gets the
+    /// longest wait of the limits that refuse.
+    pub fn show<B>(&self, response: &mut Response<B>, now: Timestamp) {
+        if let Some(theirs) = response.extensions_mut().remove::<Self>()
+            && !Arc::ptr_eq(&self.0, &theirs.0)
+        {
+            let theirs = std::mem::take(&mut *theirs.lock());
+            self.record_all(theirs);
+        }
+        let list = self.lock();
+        write_rate_limits(response.headers_mut(), &list, now);
+        if response.status() == StatusCode::TOO_MANY_REQUESTS
+            && !response.headers().contains_key(RETRY_AFTER)
+            && let Some(wait) = list.iter().filter_map(|charge| charge.retry_after).max()
+        {
+            let seconds = HeaderValue::from(ceil_seconds(wait).max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+    }
+
+    /// A thread that panicked left whole charges behind, so the list goes on being used.
+    fn lock(&self) -> MutexGuard<'_, Vec<Charge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Vec<Charge>> for Charges {
+    fn from(charges: Vec<Charge>) -> Self {
+        Self(Arc::new(Mutex::new(charges)))
+    }
+}

@@ -1,0 +1,179 @@
+//! What is collected and how it is shown.
+
+use std::time::Duration;
+
+use goat_core::{Error, Quota};
+use http::HeaderMap;
+
+use super::headers::push_number;
+use super::*;
+use crate::Problem;
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_250);
+
+fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Charge {
+    Charge {
+        limit: limit.into(),
+        quota: Quota::per_minute(quota),
+        remaining,
+        reset_after: Duration::from_millis(reset_ms),
+        retry_after: None,
+    }
+}
+
+fn refusal(limit: &'static str, wait_ms: u64) -> Charge {
+    let wait = Duration::from_millis(wait_ms);
+    Charge { retry_after: Some(wait), ..charge(limit, 5, 0, wait_ms) }
+}
+
+fn headers_of(charges: &[Charge]) -> Vec<String> {
+    let mut headers = HeaderMap::new();
+    write_rate_limits(&mut headers, charges, NOW);
+    let mut lines: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn every_limit_is_listed_and_the_tightest_shown_alone() {
+    assert_eq!(
+        headers_of(&[charge("address", 300, 299, 59_001), charge("user", 60, 7, 1)]),
+        [
+            r#"ratelimit-policy: "address";q=300;w=60, "user";q=60;w=60"#,
+            r#"ratelimit: "address";r=299;t=60, "user";r=7;t=1"#,
+            "x-ratelimit-limit: 60",
+            "x-ratelimit-remaining: 7",
+            "x-ratelimit-reset: 1767225601",
+        ]
+    );
+}
+
+#[test]
+fn numbers_are_written_whole() {
+    for number in [0, 9, 10, 99, 100, 1_767_225_601, u64::from(u32::MAX), u64::MAX] {
+        let mut text = b"=".to_vec();
+        push_number(&mut text, number);
+        assert_eq!(String::from_utf8(text), Ok(format!("={number}")));
+    }
+}
+
+#[test]
+fn no_charge_writes_no_header() {
+    assert_eq!(headers_of(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn of_two_that_have_none_left_the_one_that_refuses_is_shown() {
+    let last = charge("a", 10, 0, 50_000);
+    let lines = headers_of(&[last, refusal("b", 2000)]);
+    assert!(lines.contains(&"x-ratelimit-limit: 5".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn seconds_are_rounded_up_and_a_window_keeps_its_fraction_out() {
+    let mut odd = charge("odd", 1, 1, 0);
+    odd.quota = Quota::new(1, Duration::from_millis(1500));
+    let lines = headers_of(&[odd]);
+    assert!(lines.contains(&r#"ratelimit-policy: "odd";q=1;w=2"#.to_owned()), "{lines:?}");
+    assert!(lines.contains(&r#"ratelimit: "odd";r=1;t=0"#.to_owned()), "{lines:?}");
+    assert!(lines.contains(&"x-ratelimit-reset: 1767225601".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn a_burst_is_a_comment_on_the_policy_and_the_number_that_is_counted_down_from() {
+    let mut search = charge("search", 60, 9, 1_000);
+    search.quota = Quota::per_minute(60).burst(10);
+    assert_eq!(
+        headers_of(&[charge("address", 300, 299, 59_001), search]),
+        [
+            r#"ratelimit-policy: "address";q=300;w=60, "search";q=60;w=60;goat-burst=10"#,
+            r#"ratelimit: "address";r=299;t=60, "search";r=9;t=1"#,
+            "x-ratelimit-limit: 10",
+            "x-ratelimit-remaining: 9",
+            "x-ratelimit-reset: 1767225602",
+        ]
+    );
+}
+
+#[test]
+fn of_a_burst_larger_than_the_limit_no_more_remains_than_the_limit_that_is_shown() {
+    let mut steady = charge("steady", 60, 59, 1_000);
+    steady.quota = Quota::per_second(1).burst(60);
+    let lines = headers_of(&[steady]);
+    let policy = r#"ratelimit-policy: "steady";q=1;w=1;goat-burst=60"#;
+    assert!(lines.contains(&policy.to_owned()), "{lines:?}");
+    assert!(lines.contains(&"x-ratelimit-limit: 60".to_owned()), "{lines:?}");
+}
+
+/// L2
+#[test]
+fn a_name_cannot_break_out_of_its_quotes() {
+    let lines = headers_of(&[charge("a\";q=9\\\r\n\u{f6}", 1, 1, 0)]);
+    assert!(lines.contains(&r#"ratelimit: "a\";q=9\\???";r=1;t=0"#.to_owned()), "{lines:?}");
+}
+
+#[test]
+fn the_first_opens_the_collector_and_the_others_join_it() {
+    let mut extensions = Extensions::new();
+    let outer = Charges::collect(&mut extensions);
+    assert!(matches!(outer, Collector::Opened(_)));
+    let inner = Charges::collect(&mut extensions);
+    assert!(matches!(inner, Collector::Joined(_)));
+    inner.charges().record(charge("user", 60, 7, 1));
+    let mut response = Response::new(());
+    outer.charges().show(&mut response, NOW);
+    assert_eq!(response.headers()["ratelimit"], "\"user\";r=7;t=1");
+}
+
+#[test]
+fn the_later_word_of_one_limit_counts() {
+    let charges = Charges::default();
+    charges.record_all([charge("a", 9, 8, 1), charge("b", 9, 8, 1), charge("a", 9, 7, 1)]);
+    let mut response = Response::new(());
+    charges.show(&mut response, NOW);
+    assert_eq!(response.headers()["ratelimit"], "\"a\";r=7;t=1, \"b\";r=8;t=1");
+}
+
+/// B5
+#[test]
+fn what_an_error_brings_along_is_shown_with_the_rest() {
+    let charges = Charges::default();
+    charges.record(charge("address", 300, 299, 1));
+    let error = Error::rate_limited(vec![refusal("auth", 1200), refusal("account", 2001)]);
+    let mut response = Problem::from(error).into_response();
+    charges.show(&mut response, NOW);
+    let headers = response.headers();
+    assert_eq!(
+        headers["ratelimit"],
+        "\"address\";r=299;t=1, \"auth\";r=0;t=2, \"account\";r=0;t=3"
+    );
+    assert_eq!(headers["retry-after"], "3");
+    assert_eq!(headers["x-ratelimit-remaining"], "0");
+    assert!(response.extensions().get::<Charges>().is_none());
+}
+
+/// B5
+#[test]
+fn a_429_of_anybodys_making_says_how_long_to_wait() {
+    let charges = Charges::default();
+    charges.record(refusal("auth", 1));
+    let mut response = Response::new(());
+    charges.show(&mut response, NOW);
+    assert!(!response.headers().contains_key(RETRY_AFTER), "it was served all the same");
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    charges.show(&mut response, NOW);
+    assert_eq!(response.headers()[RETRY_AFTER], "1");
+}
+
+#[test]
+fn the_collector_itself_in_the_response_is_no_deadlock() {
+    let charges = Charges::default();
+    charges.record(charge("a", 9, 8, 1));
+    let mut response = Response::new(());
+    response.extensions_mut().insert(charges.clone());
+    charges.show(&mut response, NOW);
+    assert_eq!(response.headers()["ratelimit"], "\"a\";r=8;t=1");
+}
