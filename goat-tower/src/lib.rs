@@ -47,17 +47,28 @@
 //! From the outside in, as a request meets them:
 //!
 //! 1. [`ClientAddressLayer`](address::ClientAddressLayer) finds the client's address. Needed behind
-//!    a proxy only, since without it the client is the other end of the connection.
+//!    a proxy, and where a server says who is at the other end with a type of its own, as tonic does;
+//!    otherwise the client is the other end of the connection.
 //! 2. [`limit`]`.by_address()` refuses a flood before anything is spent on it. A bad token charges
 //!    the address alone.
 //! 3. [`authenticate`] finds out whose request it is, or answers 401.
 //! 4. [`limit`]`.by_user()` counts users, whatever their sessions and addresses.
 //! 5. [`require`] answers 403 where the role may not.
 //!
-//! `ServiceBuilder` is written in this order, the outermost first. A `Router` of axum is written the
-//! other way round: each `.layer(…)` goes around all that stands before it, and `.route_layer(…)`
-//! around its routes only. So with `.layer(goat.authenticate())` a stranger who asks for a path that is
-//! not there gets a 401, which tells nothing of what is; with `.route_layer(…)` it is a 404.
+//! Between 4 and 5 there is a choice: a limit inside of a requirement counts only who may, one outside
+//! of it counts those who try as well.
+//!
+//! How that order is written depends on where:
+//!
+//! | | written | so |
+//! |---|---|---|
+//! | tower's `ServiceBuilder` | the outermost first | top down, as in the list |
+//! | tonic's `Server::builder().layer(…)` | the outermost first, around all services | top down, as in the list |
+//! | tonic's `named_layer(…)`, tower's `Layer::layer(…)` | `outer.layer(inner)` | around one service |
+//! | axum's `Router::layer(…)` | each around all that stands before it | bottom up: the last is met first |
+//! | axum's `route_layer(…)` | each around the routes that stand before it | bottom up, and only where a route matches |
+//!
+//! With a `Router` of axum:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -68,11 +79,13 @@
 //! const REPORTS: Permission = Permission::new("report:read");
 //!
 //! fn app(goat: &Goat) -> Router {
-//!     Router::new()
-//!         .route("/reports", get(list).route_layer(goat.require(REPORTS)))
+//!     let guarded = Router::new()
+//!         .route("/reports", get(list).route_layer(goat.require(REPORTS)))       // 4th
 //!         .route("/exports", post(export).route_layer(goat.limit(Quota::per_minute(5)).by_user()))
-//!         .layer(goat.authenticate())
-//!         .layer(goat.limit(Quota::per_minute(300)).by_address())
+//!         .layer(goat.limit(Quota::per_minute(60)).named("all").by_user())       // 3rd
+//!         .layer(goat.authenticate());                                           // 2nd
+//!     let open = Router::new().route("/about", get(about));
+//!     open.merge(guarded).layer(goat.limit(Quota::per_minute(300)).by_address()) // met first
 //! }
 //!
 //! async fn list(me: Principal) -> String {
@@ -80,14 +93,50 @@
 //! }
 //!
 //! async fn export() {}
+//! async fn about() {}
 //! # let _ = app;
 //! # }
 //! ```
 //!
-//! What counts by address wants to know the peer: with axum, serve the router with
-//! `into_make_service_with_connect_info::<SocketAddr>()`; elsewhere, put a
-//! [`PeerAddress`](address::PeerAddress) into the extensions of each request. Where neither is, the
-//! answer is a 500, and the log says what to do (features `axum`, `tracing`).
+//! What is open and what is guarded are two routers here, so that no route is open because of the line
+//! that it stands on.
+//!
+//! With tonic, whose `Server` is written from the outside in:
+//!
+//! ```rust,ignore
+//! let client = ClientAddressLayer::new()
+//!     .peer_from(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr());
+//! Server::builder()
+//!     .layer(client)                                              // met first
+//!     .layer(goat.limit(Quota::per_minute(300)).by_address())     // 2nd
+//!     .add_service(AccountsServer::new(accounts))                 // open: signing in is a call too
+//!     .add_service(goat.require(REPORTS).named_layer(ReportsServer::new(reports)))
+//!     .serve(address)
+//!     .await?;
+//! ```
+//!
+//! The example `tonic` has that as a whole program, with a guard of its own for each method.
+//!
+//! ## Mistakes, and what becomes of a request
+//!
+//! | written | what happens |
+//! |---|---|
+//! | a route of axum is added after `.layer(goat.authenticate())` | **It is open.** Only a handler that takes a [`Principal`] is not called: 500. |
+//! | a `fallback` of axum is added after it | It is open. One that was there before is guarded. |
+//! | `.route_layer(goat.authenticate())` in place of `.layer` | A path that is not there is a 404 to strangers, in place of a 401: they learn which paths there are. |
+//! | `limit.by_user()` outside of `authenticate()` | 500 to everybody, and the log says what to do. |
+//! | `limit.by_address()` inside of `authenticate()` | Bad tokens are not counted: whoever floods with them costs a look at each. |
+//! | no peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a word | `by_address()` is a 500 to everybody, to gRPC callers a 13 (`INTERNAL`); the log says what to do. |
+//! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
+//! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. |
+//! | `authenticate()` around all of a tonic server | Nobody can sign in by a call: 16 (`UNAUTHENTICATED`). Put it around services, or make it [`optional`](AuthenticateLayer::optional). |
+//! | a layer for CORS inside of `authenticate()` | Preflight requests carry no credentials and get 401, and so browsers show scripts no denial at all. Put CORS outside of all. |
+//! | whoever gives out [`RequestId`]s stands inside of goat's layers | Denials do not name the request. |
+//! | two limits of one name and one quota | They count together, wherever they stand. Give one another [name](LimitLayer::named). |
+//!
+//! Where a layer is missing or stands wrong, goat lets nobody in by mistake and takes nobody for a
+//! stranger: that is a 500, and the log says what to do (features `axum`, `tracing`). What it cannot see is
+//! a route that no layer stands around.
 //!
 //! # Round trips
 //!
@@ -154,8 +203,8 @@
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
-//!   [`RequireLayer`] with its [`Requirement`] (and [what stands for one](IntoRequirement)), and [`LimitLayer`]; [`AdmitLayer`] is authentication
-//!   between two limits.
+//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AdmitLayer`] is authentication
+//!   between two limits. [`IntoRequirement`] is what stands for a requirement.
 //! - [`PathTemplate`] is which route a request is for, where a limit counts by that.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
 //! - [`offline`] has the same two layers over a [`Verifier`](goat_core::token::Verifier), for services

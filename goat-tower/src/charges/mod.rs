@@ -24,7 +24,8 @@ const USUAL: usize = 3;
 /// What every limit said that was asked for one request. Clones share the same list.
 ///
 /// ```
-/// /// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use std::time::Duration;
+/// use goat_core::{Quota, Timestamp, limit::Charge};
 /// use goat_tower::{Charges, Collector};
 ///
 /// let mut request = http::Request::new(());
