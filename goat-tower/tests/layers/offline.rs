@@ -57,14 +57,20 @@ fn whose()
 #[tokio::test]
 async fn a_good_token_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
     let Pair { issuer, verifier } = Pair::new();
-    let alice = issuer.sign_in("alice", []).await;
-    let service = verifier.authenticate().layer(whose());
+    let alice = issuer.sign_in("alice", [REPORTS]).await;
+    let authenticate = verifier.authenticate().layer(whose());
+    // A requirement finds out by itself.
+    let require = verifier.require(REPORTS).layer(whose());
     for _ in 0..2 {
-        let answer = send(&service, request(Some(&alice))).await;
-        assert_eq!(answer.outcome(), (200, ""));
-        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-        assert_eq!(answer.header("cache-control"), "no-store");
-        assert_eq!(answer.body, "answered");
+        for answer in [
+            send(&authenticate, request(Some(&alice))).await,
+            send(&require, request(Some(&alice))).await,
+        ] {
+            assert_eq!(answer.outcome(), (200, ""));
+            assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+            assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!(answer.body, "answered");
+        }
     }
 }
 
