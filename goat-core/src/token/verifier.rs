@@ -112,7 +112,8 @@ impl Verifier {
     ///
     /// - is over 64 KiB, is no JSON, has no `keys`, or has any member twice;
     /// - has no key that is of use here; an empty one comes from an issuer that signs with HS256;
-    /// - has an Ed25519 key that is none, that is not named by its thumbprint, or that is there twice;
+    /// - has an Ed25519 key that is none, that is not named by its thumbprint, that is there twice, or
+    ///   for which anybody can sign (a point of small order, such as 32 zeros);
     /// - holds a secret (`d` or `k`), of whatever key.
     ///
     /// Also if no cryptography provider is there (see the features `aws-lc-rs` and `rust-crypto`).
