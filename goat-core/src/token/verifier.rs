@@ -66,8 +66,10 @@ use crate::error::Result;
 ///
 /// An application fetches the set itself, and gives it to [`replace_keys`](Verifier::replace_keys):
 /// every few minutes, since a key that its issuer removed is believed here until then; and when
-/// [`unknown_key`](Verifier::unknown_key) says that a token came with a key that is not known. One
-/// task does both:
+/// [`unknown_key`](Verifier::unknown_key) says that a token came with a key that is not known. It fetches
+/// over https and from the address that it was configured with, never from one that a token names, and
+/// gives the fetch a time limit: while it hangs, a key that was removed is believed here. One task does
+/// both:
 ///
 /// ```no_run
 /// # use goat_core::token::Verifier;
