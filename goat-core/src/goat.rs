@@ -163,6 +163,27 @@ impl Goat {
         self.inner.flows.authenticate(access_token)
     }
 
+    /// Whether it was this goat, or a clone of it, that found out who that is. Another one in the same
+    /// process may have other users, and give their roles other permissions.
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let (here, there) = (TestGoat::new(), TestGoat::new());
+    /// let alice = here.sign_in("alice", []).await;
+    /// let alice = here.goat.authenticate_token(alice.access_token()).await?;
+    /// assert!(here.goat.has_found(&alice));
+    /// assert!(!there.goat.has_found(&alice));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn has_found(&self, principal: &Principal) -> bool {
+        self.inner.flows.users.verdicts.are_of(principal)
+    }
+
     /// Reads a principal's session and user again from the stores, past every cache: the proof that
     /// changes of users and rights ask for.
     ///

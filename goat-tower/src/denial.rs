@@ -218,6 +218,10 @@ where
 /// answer with `grpc-status` 16 (who are you), 7 (you may not), 8 (too many) or 14 (cannot tell
 /// now).
 ///
+/// A gRPC caller is who posts with its content type, and is answered with an HTTP status of 200. So what
+/// a proxy asks whether to let somebody in (`auth_request`, `forwardAuth`), by the status alone, should
+/// answer no `POST`, or have a [renderer](RenderDenial) of its own.
+///
 /// ```
 /// use goat_core::testing::TestGoat;
 /// use goat_tower::GoatExt;
@@ -251,7 +255,7 @@ pub struct ProblemDetails;
 
 impl RenderDenial for ProblemDetails {
     fn render(&self, denial: &Denial, request: &Parts) -> Response<Bytes> {
-        match grpc::content_type(&request.headers) {
+        match grpc::content_type(request) {
             Some(content_type) => grpc::trailers_only(denial.problem(), content_type),
             None => denial.problem().clone().for_request(request).into_response(),
         }
@@ -267,7 +271,7 @@ mod tests {
     use std::time::Duration;
 
     fn request(content_type: Option<&'static str>) -> Parts {
-        let mut request = http::Request::builder().uri("/reports?page=1").body(()).expect("one");
+        let mut request = http::Request::post("/reports?page=1").body(()).expect("one");
         if let Some(value) = content_type {
             request.headers_mut().insert("content-type", HeaderValue::from_static(value));
         }

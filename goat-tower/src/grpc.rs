@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::problem::Problem;
 
@@ -15,8 +16,14 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// The content type to answer in if the caller speaks gRPC (or gRPC-Web), else `None`.
-pub(crate) fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
-    let value = headers.get(CONTENT_TYPE)?;
+///
+/// Every call of gRPC is a `POST`. Without that, a `Content-Type` alone would make a 200 of a denial:
+/// for a proxy that asks by a `GET` with its client's headers whether to let somebody in, a yes.
+pub(crate) fn content_type(request: &Parts) -> Option<HeaderValue> {
+    if request.method != Method::POST {
+        return None;
+    }
+    let value = request.headers.get(CONTENT_TYPE)?;
     let media_type = value.as_bytes().split(|byte| *byte == b';').next()?.trim_ascii();
     let (base, rest) = media_type.split_at_checked(b"application/grpc".len())?;
     if !base.eq_ignore_ascii_case(b"application/grpc") {
@@ -24,10 +31,18 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
     }
     match rest.first() {
         None | Some(b'+') => Some(HeaderValue::from_static("application/grpc")),
-        // gRPC-Web has its own types and wants to be answered in the one it asked in.
-        Some(b'-') => HeaderValue::from_bytes(media_type).ok(),
+        // gRPC-Web has its own types and wants to be answered in the one it asked in. That is one type:
+        // of `application/grpc-web, text/html` a browser takes the last.
+        Some(b'-') if rest.iter().all(|byte| is_of_a_name(*byte)) => {
+            HeaderValue::from_bytes(media_type).ok()
+        }
         Some(_) => None,
     }
+}
+
+/// What the names of media types are made of (RFC 6838 §4.2).
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte)
 }
 
 /// The trailers-only answer that says the same as the problem.
@@ -83,9 +98,9 @@ mod tests {
     use super::*;
 
     fn asked_in(content_type_of_request: &'static str) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type_of_request));
-        content_type(&headers).map(|value| value.to_str().expect("ASCII").to_owned())
+        let request = http::Request::post("/").header(CONTENT_TYPE, content_type_of_request);
+        let (request, ()) = request.body(()).expect("a request").into_parts();
+        content_type(&request).map(|value| value.to_str().expect("ASCII").to_owned())
     }
 
     #[test]
@@ -97,10 +112,20 @@ mod tests {
             asked_in("application/grpc-web-text+proto; x").as_deref(),
             Some("application/grpc-web-text+proto")
         );
-        for other in ["", "application/grp", "application/grpcx", "application/json", "text/grpc"] {
+        for other in [
+            "",
+            "application/grp",
+            "application/grpcx",
+            "application/json",
+            "text/grpc",
+            "application/grpc-web, text/html",
+            "application/grpc-web text/html",
+            "application/grpc-web/html",
+        ] {
             assert_eq!(asked_in(other), None, "{other}");
         }
-        assert_eq!(content_type(&HeaderMap::new()), None);
+        let (request, ()) = http::Request::post("/").body(()).expect("a request").into_parts();
+        assert_eq!(content_type(&request), None);
     }
 
     #[test]

@@ -24,6 +24,8 @@ use super::{Permission, Policy, Rights, Role, Standing};
 pub struct Principal(Arc<Inner>);
 
 struct Inner {
+    /// The number of the goat that found it.
+    found_by: u64,
     user: UserId,
     session: SessionId,
     role: Role,
@@ -36,6 +38,7 @@ struct Inner {
 
 impl Principal {
     pub(crate) fn new(
+        found_by: u64,
         user: UserId,
         session: SessionId,
         role: Role,
@@ -43,7 +46,7 @@ impl Principal {
         born: u64,
         expires_at: Timestamp,
     ) -> Self {
-        Self(Arc::new(Inner { user, session, role, rights, born, expires_at }))
+        Self(Arc::new(Inner { found_by, user, session, role, rights, born, expires_at }))
     }
 
     /// Who.
@@ -68,6 +71,10 @@ impl Principal {
     #[must_use]
     pub fn may(&self, permission: &Permission) -> bool {
         self.0.rights.allow(permission)
+    }
+
+    pub(crate) fn found_by(&self) -> u64 {
+        self.0.found_by
     }
 
     pub(crate) fn expires_at(&self) -> Timestamp {

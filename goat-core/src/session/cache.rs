@@ -293,6 +293,7 @@ mod tests {
     fn principal() -> Principal {
         let now = Timestamp::from_millis(0);
         Principal::new(
+            0,
             UserId::generate(now),
             SessionId::generate(now),
             Role::parse("client").expect("a role"),

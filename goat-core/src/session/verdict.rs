@@ -1,6 +1,6 @@
 //! Verdicts: whether a session is alive and what its user may do, from the cache or the stores.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,9 +16,14 @@ use super::cache::{CacheCounts, Ticket};
 use super::flight::Flights;
 use super::{Session, SessionEpoch, SessionStore, VerdictCache};
 
+/// The number of the next goat of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// Judges sessions, and tells everyone when a judgement no longer holds.
 #[derive(Debug)]
 pub(crate) struct Verdicts {
+    /// Which goat of this process it judges for.
+    number: u64,
     cache: VerdictCache,
     flights: Arc<Flights>,
     sessions: Arc<dyn SessionStore>,
@@ -55,11 +60,18 @@ impl Verdicts {
         let listening = Arc::clone(&notices);
         let flights = Arc::default();
         let met_others = AtomicBool::new(false);
-        let verdicts = Self { cache, flights, sessions, users, access, notices, time, met_others };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let verdicts =
+            Self { number, cache, flights, sessions, users, access, notices, time, met_others };
         let verdicts = Arc::new(verdicts);
         let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&verdicts) as _));
         listening.subscribe(listener);
         verdicts
+    }
+
+    /// Whether it was judged here who that is.
+    pub(crate) fn are_of(&self, principal: &Principal) -> bool {
+        principal.found_by() == self.number
     }
 
     /// The verdict that is remembered, if it still holds.
@@ -148,7 +160,8 @@ impl Verdicts {
         let rights = table.rights(&state.role);
         self.access.note_role(&state.role);
         let expires_at = found.expires_at();
-        Ok((Principal::new(user, session, state.role, rights, found.epoch, expires_at), age))
+        let (number, born) = (self.number, found.epoch);
+        Ok((Principal::new(number, user, session, state.role, rights, born, expires_at), age))
     }
 
     /// Both in one turn: where the store of sessions does not keep users, the two are asked at the

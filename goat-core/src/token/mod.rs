@@ -51,6 +51,7 @@ mod provider;
 mod ring;
 mod service;
 mod settings;
+mod small_order;
 mod strict;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use sha2::{Digest, Sha256};
 
 use super::provider;
+use super::small_order::is_of_small_order;
 use super::wire::{self, Kind};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -124,6 +125,11 @@ impl Key {
     }
 
     pub(super) fn public(bytes: &[u8; 32]) -> Result<Self> {
+        if is_of_small_order(bytes) {
+            return Err(Error::configuration(
+                "a public token key is of small order: anybody can sign for it",
+            ));
+        }
         Self::of_pair(None, URL_SAFE_NO_PAD.encode(bytes))
     }
 

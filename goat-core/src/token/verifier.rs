@@ -66,8 +66,10 @@ use crate::error::Result;
 ///
 /// An application fetches the set itself, and gives it to [`replace_keys`](Verifier::replace_keys):
 /// every few minutes, since a key that its issuer removed is believed here until then; and when
-/// [`unknown_key`](Verifier::unknown_key) says that a token came with a key that is not known. One
-/// task does both:
+/// [`unknown_key`](Verifier::unknown_key) says that a token came with a key that is not known. It fetches
+/// over https and from the address that it was configured with, never from one that a token names, and
+/// gives the fetch a time limit: while it hangs, a key that was removed is believed here. One task does
+/// both:
 ///
 /// ```no_run
 /// # use goat_core::token::Verifier;
@@ -112,7 +114,8 @@ impl Verifier {
     ///
     /// - is over 64 KiB, is no JSON, has no `keys`, or has any member twice;
     /// - has no key that is of use here; an empty one comes from an issuer that signs with HS256;
-    /// - has an Ed25519 key that is none, that is not named by its thumbprint, or that is there twice;
+    /// - has an Ed25519 key that is none, that is not named by its thumbprint, that is there twice, or
+    ///   for which anybody can sign (a point of small order, such as 32 zeros);
     /// - holds a secret (`d` or `k`), of whatever key.
     ///
     /// Also if no cryptography provider is there (see the features `aws-lc-rs` and `rust-crypto`).

@@ -11,7 +11,8 @@
 //! - **What is checked**: every request with such a cookie whose method is not safe (RFC 9110 §9.2.1:
 //!   `GET`, `HEAD`, `OPTIONS` and `TRACE` are), and every one with an `Upgrade` header, since browsers
 //!   open WebSockets to any site and send cookies along. A safe method must not change anything: that
-//!   is the application's part.
+//!   is the application's part. What makes another method of a request, by `X-HTTP-Method-Override` say,
+//!   stands outside of this, or the check sees a `GET`.
 //! - **What is accepted**: `Sec-Fetch-Site: same-origin`, or `none` for what the user does with the
 //!   browser itself. Anything else there, `same-site` too, only if `Origin` is one of those that were
 //!   [allowed](Cookies::allow_origin). Where there is no `Sec-Fetch-Site` (older browsers, WebSockets

@@ -59,6 +59,7 @@ impl LimitLayer {
     /// - A client that makes tokens up has a counter for each of them, and one that shows none is not
     ///   counted: bound both by a limit by address outside of this one. What goat lets in has one
     ///   spelling, so a good token has one counter.
+    /// - Each counter takes [room](Self::by_header) until its window has passed.
     /// - What is no token, and two `Authorization` headers, share one counter. Nobody is let in by them.
     #[must_use]
     pub fn by_token(self) -> Self {
@@ -91,6 +92,12 @@ impl LimitLayer {
     /// - Who does not send it is not counted, and who sends another value each time has a counter each
     ///   time. So this bounds a client only where the application refuses a value that is missing or
     ///   that it has not given out; and until it has, a limit by address bounds the attempts.
+    /// - Counters of values that were made up take room in the store until their window has passed, and
+    ///   all limits of a store share its room: a dozen values a second fill the million counters of
+    ///   [`MemoryLimits`](goat_core::store::memory::MemoryLimits) in a day if that is the window, and
+    ///   whoever is new to any limit then shares a counter with all others who are, sign-ins too. So
+    ///   beside that limit by address, choose a short window, or a store of its own by
+    ///   [`LimitLayer::new`].
     /// - Requests that send it twice share one counter, whatever the values: which of them the
     ///   application reads is not known here, and one line more must not be a way out of the count. A
     ///   header that may come in several lines, such as `Cookie`, is a matter for

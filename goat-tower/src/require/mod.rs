@@ -176,6 +176,13 @@ impl RequireLayer {
 
     fn look(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Denial> {
         let principal = match request.extensions.get::<Principal>() {
+            // Whom another goat lets in may have any role and permission there.
+            Some(principal) if !self.goat.has_found(principal) => {
+                return Err(Denial::new(misplaced(
+                    "a goat.require(..) stands inside of another goat's authenticate(): give both \
+                     clones of one goat",
+                )));
+            }
             Some(principal) => principal.clone(),
             None if request.extensions.get::<Anonymous>().is_some() => {
                 return Err(Denial::new(ErrorKind::Unauthenticated.into()));

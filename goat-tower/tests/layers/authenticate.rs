@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use goat_core::testing::TestGoat;
 use goat_tower::{Denial, GoatExt};
-use http::Request;
+use http::{Method, Request};
 use tower::Layer;
 
-use crate::fixture::{Sent, request, send, whoami, with_header};
+use crate::fixture::{Sent, in_grpc, request, send, whoami, with_header};
 use crate::stores::{Mood, switched};
 
 #[tokio::test]
@@ -132,6 +132,21 @@ async fn a_denial_looks_as_the_application_wants() {
 #[tokio::test]
 async fn a_grpc_caller_is_denied_in_trailers() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
-    let answer = send(&service, with_header("content-type", "application/grpc")).await;
+    let answer = send(&service, in_grpc(request(None), "application/grpc")).await;
     assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "16"));
+}
+
+/// A proxy that asks by a subrequest whether to let somebody in (`auth_request`, `forwardAuth`) sends
+/// their headers along, and reads the status alone: any 2xx is a yes.
+#[tokio::test]
+async fn nobody_turns_a_denial_into_a_200_by_a_content_type_unless_they_post() {
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
+    for content_type in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+            let mut asked = in_grpc(request(None), content_type);
+            *asked.method_mut() = method;
+            let answer = send(&service, asked).await;
+            assert_eq!(answer.outcome(), (401, "unauthenticated"), "{content_type}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use goat_tower::{Denial, GoatExt, Problem};
 use http::{HeaderMap, Method, Request};
 use tower::{Layer, ServiceBuilder};
 
-use crate::fixture::{Answer, REPORTS, Sent, request, send, whoami, with_header};
+use crate::fixture::{Answer, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
 use crate::stores::{Mood, switched};
 
 pub(crate) const COOKIES: Cookies = Cookies::new();
@@ -262,8 +262,7 @@ async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_cookie_does_no
 async fn a_denial_looks_as_the_application_wants_and_in_trailers_for_grpc() {
     let test = TestGoat::new();
     let layer = test.goat.authenticate().cookies(COOKIES);
-    let mut grpc = from_site("cross-site", "a.b.c");
-    grpc.headers_mut().insert("content-type", "application/grpc-web".parse().unwrap());
+    let grpc = in_grpc(from_site("cross-site", "a.b.c"), "application/grpc-web");
     let answer = send(&layer.clone().layer(whoami()), grpc).await;
     assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "7"));
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use goat_core::testing::TestUser;
 use goat_core::{Permission, Principal};
 use goat_tower::address::ClientAddress;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt, service_fn};
@@ -34,6 +34,13 @@ pub(crate) fn request(user: Option<&TestUser>) -> Request<Sent> {
 pub(crate) fn with_header(name: &'static str, value: &str) -> Request<Sent> {
     let mut request = request(None);
     request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+/// The same as a gRPC client asks, or one of gRPC-Web.
+pub(crate) fn in_grpc(mut request: Request<Sent>, content_type: &'static str) -> Request<Sent> {
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     request
 }
 

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 use crate::cookie::{COOKIES, from_page, from_site};
-use crate::fixture::{Answer, EXPORTS, REPORTS, Sent, request, send, with_header};
+use crate::fixture::{Answer, EXPORTS, REPORTS, Sent, in_grpc, request, send, with_header};
 
 /// A goat whose tokens carry permissions, and a service beside it that holds its public keys.
 pub(crate) struct Pair {
@@ -358,9 +358,7 @@ async fn a_grpc_caller_is_denied_in_trailers() {
     let bob = issuer.sign_in("bob", []).await;
     let service = verifier.require(REPORTS).layer(whose());
     for (user, status) in [(None, "16"), (Some(&bob), "7")] {
-        let mut call = request(user);
-        call.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
-        let answer = send(&service, call).await;
+        let answer = send(&service, in_grpc(request(user), "application/grpc")).await;
         assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
     }
 }

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer, ServiceBuilder};
 
-use crate::fixture::{EXPORTS, REPORTS, Sent, request, send, whoami, with_header};
+use crate::fixture::{EXPORTS, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
 use crate::stores::{Mood, switched};
 
 thread_local! {
@@ -60,8 +60,8 @@ async fn denials(content_type: &'static str) -> Vec<(&'static str, Response<()>)
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .layer(test.goat.require(REPORTS))
         .service(whoami());
-    let asked = |mut request: Request<Sent>| {
-        request.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
+    let asked = |request: Request<Sent>| {
+        let request = in_grpc(request, content_type);
         let service = service.clone();
         async move { send(&service, request).await.response }
     };
@@ -172,11 +172,10 @@ async fn a_denial_names_what_is_missing_and_how_long_to_wait() {
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.require([REPORTS, EXPORTS]).layer(whoami());
     for grpc in [false, true] {
-        let mut request = request(Some(&alice));
-        if grpc {
-            let value = HeaderValue::from_static("application/grpc");
-            request.headers_mut().insert("content-type", value);
-        }
+        let request = match grpc {
+            true => in_grpc(request(Some(&alice)), "application/grpc"),
+            false => request(Some(&alice)),
+        };
         let response = send(&service, request).await.response;
         let refused = assert_denied(&response, ErrorKind::Forbidden);
         let refused = refused.lacking(REPORTS).lacking("report:export report:read");

@@ -1,6 +1,7 @@
 //! What a JWK set must be, and what is said where it is not.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::Error;
@@ -213,4 +214,44 @@ fn a_document_over_64_kib_is_not_read() {
     let many =
         format!("{{{}}}", (0..6000).map(|i| format!("\"m{i}\":0")).collect::<Vec<_>>().join(","));
     assert!(refusal(many).contains("too many"));
+}
+
+/// A point of small order verifies what nobody signed: of eight messages one or more, by a signature
+/// that is the same for all.
+#[test]
+fn a_key_for_which_anybody_can_sign_is_refused() {
+    let last = |bytes: [u8; 32], byte| {
+        let mut bytes = bytes;
+        bytes[31] = byte;
+        bytes
+    };
+    let of = |first, rest, end| {
+        let mut bytes = [rest; 32];
+        bytes[0] = first;
+        last(bytes, end)
+    };
+    let eighth = |hex: &str| {
+        let byte = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+        std::array::from_fn(byte)
+    };
+    let points = [
+        of(0, 0, 0),
+        of(1, 0, 0),
+        eighth("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        eighth("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        // -1, and the other spellings of 0 and 1.
+        of(0xec, 0xff, 0x7f),
+        of(0xed, 0xff, 0x7f),
+        of(0xee, 0xff, 0x7f),
+    ];
+    for point in points {
+        for sign in [0, 0x80] {
+            let x = URL_SAFE_NO_PAD.encode(last(point, point[31] | sign));
+            let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+            let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(members));
+            let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid });
+            let said = refusal(set(vec![good(), key]));
+            assert!(said.contains("small order"), "{x}: {said}");
+        }
+    }
 }

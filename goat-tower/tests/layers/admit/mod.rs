@@ -17,7 +17,7 @@ use goat_tower::{AdmitLayer, Denial, GoatExt, LimitLayer};
 use http::request::Parts;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::fixture::{Answer, Probe, REPORTS, request, send, whoami};
+use crate::fixture::{Answer, Probe, REPORTS, in_grpc, request, send, whoami};
 use wire::{ADDRESS, Kept, USER, Wire, poll, settled};
 
 const NONE: Option<LimitLayer> = None;
@@ -267,11 +267,7 @@ async fn limits_in_the_wrong_place_let_nobody_go_uncounted() {
 async fn a_grpc_caller_is_denied_in_trailers_whoever_denies() {
     let (test, wire, alice) = known().await;
     let service = admission(&test).layer(whoami());
-    let grpc = |user| {
-        let mut request = request(user);
-        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
-        request
-    };
+    let grpc = |user| in_grpc(request(user), "application/grpc");
     for (user, status) in
         [(None, "16"), (Some(&alice), ""), (Some(&alice), ""), (Some(&alice), "8"), (None, "8")]
     {

@@ -8,7 +8,7 @@ use goat_tower::{GoatExt, PathTemplate};
 use http::Request;
 use tower::Layer;
 
-use crate::fixture::{Sent, request, send, whoami};
+use crate::fixture::{Sent, in_grpc, request, send, whoami};
 
 fn at(path: &str) -> Request<Sent> {
     let mut request = request(None);
@@ -42,9 +42,8 @@ async fn paths_without_a_template_share_one_counter_whatever_they_are() {
     assert_eq!(send(&service, at("/random/0")).await.outcome(), (200, ""));
     let keys = test.goat.limits().load().unwrap().keys;
     for index in 1..50 {
-        let mut request = at(&format!("/random/{index}"));
         assert_eq!(send(&service, at(&format!("/{index}"))).await.status, 429);
-        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let request = in_grpc(at(&format!("/random/{index}")), "application/grpc");
         // RESOURCE_EXHAUSTED: such a caller reads no HTTP status.
         assert_eq!(send(&service, request).await.header("grpc-status"), "8");
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use goat_core::access::permissions::USER_READ;
 use goat_core::testing::TestGoat;
 use goat_core::{Actor, Permission, Principal};
-use goat_tower::{FreshPrincipal, GoatExt, Requirement};
+use goat_tower::{Denial, FreshPrincipal, GoatExt, Requirement};
 use http::{Request, Response};
 use tower::{Layer, ServiceBuilder, service_fn};
 
@@ -152,4 +152,32 @@ async fn a_fresh_principal_is_taken_once_and_becomes_an_actor() {
         std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(Sent::default())))
     }));
     assert_eq!(send(&cached, request(Some(&root))).await.outcome(), (200, ""));
+}
+
+/// Whom another goat lets in may have any role and permission there.
+#[tokio::test]
+async fn what_another_goat_found_out_is_not_believed() {
+    let (here, there) = (TestGoat::new(), TestGoat::new());
+    let eve = there.sign_in("eve", [Permission::FULL_ACCESS]).await;
+    let require = [here.goat.require(REPORTS), here.goat.require(REPORTS).fresh()];
+    for require in require {
+        for service in [
+            there.goat.authenticate().layer(require.clone().layer(whoami())),
+            there.goat.authenticate().optional().layer(require.clone().layer(whoami())),
+        ] {
+            let answer = send(&service, request(Some(&eve))).await;
+            assert_eq!(answer.outcome(), (500, "internal"));
+            let denial = answer.response.extensions().get::<Denial>().unwrap();
+            let advice = denial.error().unwrap().to_string();
+            assert!(advice.contains("another goat's authenticate()"), "{advice}");
+        }
+        // A requirement finds out by itself, and what it finds is as little good.
+        let both = there.goat.require(REPORTS).layer(require.layer(whoami()));
+        assert_eq!(send(&both, request(Some(&eve))).await.outcome(), (500, "internal"));
+    }
+    // A clone is the same goat.
+    let alice = here.sign_in("alice", [REPORTS]).await;
+    let service =
+        here.goat.clone().authenticate().layer(here.goat.require(REPORTS).layer(whoami()));
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
 }
