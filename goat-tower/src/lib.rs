@@ -258,6 +258,7 @@ mod bearer;
 mod body;
 mod charges;
 pub mod cookie;
+mod credentials;
 mod denial;
 mod ext;
 mod grpc;

@@ -18,8 +18,8 @@ use http::request::Parts;
 
 use super::path::template;
 use crate::address::ClientAddress;
-use crate::authenticate::access_token;
 use crate::cookie::Cookies;
+use crate::credentials::access_token;
 use crate::misplaced::misplaced;
 use crate::offline::Seen;
 use crate::principal::Anonymous;
