@@ -269,6 +269,7 @@ mod limit;
 mod misplaced;
 pub mod offline;
 mod origin;
+mod path_template;
 mod principal;
 mod problem;
 mod request_id;
@@ -287,8 +288,9 @@ pub use ext::GoatExt;
 #[doc(no_inline)]
 pub use goat_core;
 pub use guard::{GuardFuture, Guarded};
-pub use limit::{LimitLayer, PathTemplate};
+pub use limit::LimitLayer;
 pub use origin::Origin;
+pub use path_template::PathTemplate;
 pub use principal::{FreshPrincipal, Principal};
 pub use problem::Problem;
 pub use request_id::RequestId;

@@ -2,7 +2,6 @@
 
 mod by;
 mod choices;
-mod path;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,8 +18,6 @@ use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 
 use by::By;
-
-pub use path::PathTemplate;
 
 /// Charges a quota for each request.
 ///
