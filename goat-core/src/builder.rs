@@ -108,10 +108,18 @@ impl Builder {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds.
     pub fn build(self) -> Result<Goat> {
         self.settings.check()?;
-        #[cfg(any(test, feature = "testing"))]
-        let spare = self.spare;
         let Self {
-            stores, keys, tokens, settings, roles, hasher, hashing, clock, observer, ..
+            stores,
+            keys,
+            tokens,
+            settings,
+            roles,
+            hasher,
+            hashing,
+            clock,
+            observer,
+            #[cfg(any(test, feature = "testing"))]
+            spare,
         } = self;
         let time = Time::new(clock);
         let hasher = hasher

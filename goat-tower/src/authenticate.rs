@@ -8,8 +8,8 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::admit::AdmitLayer;
-use crate::bearer::bearer;
 use crate::cookie::Cookies;
+use crate::credentials::access_token;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::limit::LimitLayer;
@@ -199,17 +199,5 @@ pub(crate) fn identify(
     match goat.authenticate_token(token).ready() {
         Ok(answer) => answer.map(Identity::Known).map_err(Denial::new),
         Err(asking) => Ok(Identity::Asking(asking)),
-    }
-}
-
-/// The one place where it is decided which credentials count: the header's, or else the cookie's, whose
-/// request must come from where it may.
-pub(crate) fn access_token<'a>(
-    request: &'a Parts,
-    cookies: Option<&Cookies>,
-) -> Result<Option<&'a str>, Denial> {
-    match (bearer(&request.headers)?, cookies) {
-        (None, Some(cookies)) => Ok(cookies.access_token(request)?),
-        (token, _) => Ok(token),
     }
 }

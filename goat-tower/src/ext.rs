@@ -56,12 +56,15 @@ pub trait GoatExt: sealed::Sealed {
     /// Lets in who shows an access token of a live session, and leaves a
     /// [`Principal`](crate::Principal). With limits around it as one layer, see
     /// [`limited`](AuthenticateLayer::limited).
+    #[must_use]
     fn authenticate(&self) -> AuthenticateLayer;
 
     /// Lets through who has a permission, or whatever else a [`Requirement`](crate::Requirement) asks for.
+    #[must_use]
     fn require(&self, requirement: impl IntoRequirement) -> RequireLayer;
 
     /// Lets through so many requests in a while, of each client unless told otherwise.
+    #[must_use]
     fn limit(&self, quota: Quota) -> LimitLayer;
 }
 

@@ -8,6 +8,9 @@ use goat_core::Error;
 use goat_core::ErrorKind;
 use http::request::Parts;
 
+#[cfg(feature = "tracing")]
+use crate::path_template::PathTemplate;
+
 /// How long a word of a path is shown; what is longer may be a secret.
 #[cfg(feature = "tracing")]
 const LONGEST_WORD: usize = 40;
@@ -40,9 +43,8 @@ pub(crate) fn tell(error: &Error, request: &Parts) {
 /// Where it was asked: the template of the route where the router has said which it is.
 #[cfg(feature = "tracing")]
 fn path(request: &Parts) -> String {
-    #[cfg(feature = "axum")]
-    if let Some(matched) = request.extensions.get::<axum::extract::MatchedPath>() {
-        return matched.as_str().to_owned();
+    if let Some(template) = PathTemplate::of(&request.extensions) {
+        return template.to_owned();
     }
     let mut words = request.uri.path().split('/').skip(1);
     let mut path = String::new();

@@ -69,6 +69,7 @@ const SPARE_ROLES: usize = 32;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TestGoat {
     /// The goat.
     pub goat: Goat,

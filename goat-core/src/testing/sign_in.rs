@@ -59,6 +59,7 @@ pub struct Testing {
 
 /// Somebody who has signed in.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TestUser {
     /// The user.
     pub user: User,

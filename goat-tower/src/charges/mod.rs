@@ -97,6 +97,7 @@ pub struct Charges(Arc<Mutex<Vec<Charge>>>);
 
 /// The collector of a request, and who is to write the headers.
 #[derive(Clone, Debug)]
+#[must_use = "who opened the collector must write its headers"]
 pub enum Collector {
     /// It was opened by this call: the caller is the outermost and calls [`Charges::show`].
     Opened(Charges),

@@ -4,10 +4,13 @@
 //! A browser adds its cookies to a request by itself, whoever's page made it. So each request that
 //! shows a credential in a cookie has to show where it comes from as well:
 //!
-//! - Without [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies) no cookie is ever
-//!   read. With it, a bearer token in the `Authorization` header is still what counts, and needs no
-//!   check; where there is none, the access token is taken from its cookie. From there on there is one
-//!   way for both: the same errors, the same caches.
+//! - No layer reads a cookie unless it is given [`Cookies`]: by
+//!   [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies), by
+//!   [the same](crate::offline::AuthenticateLayer::cookies) over a verifier, or, to count by, by
+//!   [`LimitLayer::by_token_or_cookie`](crate::LimitLayer::by_token_or_cookie). With them, a bearer token
+//!   in the `Authorization` header is still what counts, and needs no check; where there is none, the
+//!   access token is taken from its cookie. From there on there is one way for both: the same errors,
+//!   the same caches.
 //! - **What is checked**: every request with such a cookie whose method is not safe (RFC 9110 §9.2.1:
 //!   `GET`, `HEAD`, `OPTIONS` and `TRACE` are), and every one with an `Upgrade` header, since browsers
 //!   open WebSockets to any site and send cookies along. A safe method must not change anything: that
@@ -274,8 +277,8 @@ impl Cookies {
     /// # Errors
     ///
     /// A token that browsers would drop, since it and its name have over 4096 bytes: that is one with
-    /// hundreds of permissions in it (`access_token_permissions`), and the log says so. Nothing is put
-    /// then.
+    /// hundreds of permissions in it (`access_token_permissions`), and the error's text says so, for the
+    /// log. Nothing is put then.
     pub fn put(&self, tokens: &TokenPair, headers: &mut HeaderMap) -> Result<(), Error> {
         let now = tokens.access_token_expires_at - tokens.expires_in;
         let access = write::token(

@@ -16,12 +16,12 @@ use goat_core::{Error, Principal, SessionId, UserId};
 use http::HeaderName;
 use http::request::Parts;
 
-use super::path::template;
 use crate::address::ClientAddress;
-use crate::authenticate::access_token;
 use crate::cookie::Cookies;
+use crate::credentials::access_token;
 use crate::misplaced::misplaced;
 use crate::offline::Seen;
+use crate::path_template::PathTemplate;
 use crate::principal::Anonymous;
 
 /// All that is counted by, in the order in which it was said; by address if nothing was.
@@ -159,20 +159,10 @@ impl Part {
                 })?;
                 Some(LimitKey::address(counter, client.ip()))
             }
-            Self::User => signed_in(
-                request,
-                "a limit counts by user and nobody has looked for one: put it inside of \
-                 goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) \
-                 calls of a Router",
-            )?
-            .map(|(user, _)| LimitKey::user(counter, user)),
-            Self::Session => signed_in(
-                request,
-                "a limit counts by session and nobody has looked for one: put it inside of \
-                 goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) \
-                 calls of a Router",
-            )?
-            .map(|(_, session)| LimitKey::session(counter, session)),
+            Self::User => signed_in(request)?.map(|(user, _)| LimitKey::user(counter, user)),
+            Self::Session => {
+                signed_in(request)?.map(|(_, session)| LimitKey::session(counter, session))
+            }
             Self::Token(cookies) => match access_token(request, cookies.as_ref()) {
                 Ok(None) => None,
                 Ok(Some(token)) => Some(LimitKey::sequence(counter, &[kind, token.as_bytes()])),
@@ -207,14 +197,29 @@ impl Part {
 }
 
 /// Who is signed in; `None` where nobody is and need not be.
-fn signed_in(request: &Parts, advice: &'static str) -> Result<Option<(UserId, SessionId)>, Error> {
+fn signed_in(request: &Parts) -> Result<Option<(UserId, SessionId)>, Error> {
     if let Some(principal) = request.extensions.get::<Principal>() {
         return Ok(Some((principal.user(), principal.session())));
     }
     match Seen::of(&request.extensions) {
         Some(seen) => Ok(seen.principal().map(|principal| (principal.user(), principal.session()))),
         None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
-        None => Err(misplaced(advice)),
+        None => Err(misplaced(
+            "a limit counts by user or session and nobody has looked for one: put it inside of \
+             goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) calls of a \
+             Router",
+        )),
+    }
+}
+
+/// The template of a request's path; `None` for what all requests share that are for no route. `known`
+/// are paths that stand for themselves.
+fn template<'a>(request: &'a Parts, known: &'a [Cow<'static, str>]) -> Option<&'a str> {
+    let path = request.uri.path();
+    let known = || known.iter().find(|known| *known == path).map(Cow::as_ref);
+    match request.extensions.get::<PathTemplate>() {
+        Some(template) => Some(template.as_str()),
+        None => known().or_else(|| PathTemplate::of(&request.extensions)),
     }
 }
 

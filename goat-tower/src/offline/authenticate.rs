@@ -11,8 +11,8 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use super::principal::Seen;
-use crate::authenticate::access_token;
 use crate::cookie::Cookies;
+use crate::credentials::access_token;
 use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 

@@ -90,9 +90,11 @@ mod sealed {
 /// Layers over a [`Verifier`]. Implemented for it and for nothing else.
 pub trait VerifierExt: sealed::Sealed {
     /// Lets in who shows a good access token, and leaves a [`TokenPrincipal`].
+    #[must_use]
     fn authenticate(&self) -> AuthenticateLayer;
 
     /// Lets through whose token says so: a permission, all of several, or any of several.
+    #[must_use]
     fn require(&self, permissions: impl Into<Permissions>) -> RequireLayer;
 }
 

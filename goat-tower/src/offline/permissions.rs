@@ -46,11 +46,13 @@ enum Rule {
 
 impl Permissions {
     /// Every one of them. Without any, a good token is enough.
+    #[must_use]
     pub fn all(permissions: impl IntoIterator<Item = Permission>) -> Self {
         Self { rule: Rule::All, list: permissions.into_iter().collect() }
     }
 
     /// At least one of them. Without any, nobody is let through.
+    #[must_use]
     pub fn any(permissions: impl IntoIterator<Item = Permission>) -> Self {
         Self { rule: Rule::Any, list: permissions.into_iter().collect() }
     }

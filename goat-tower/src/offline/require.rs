@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use goat_core::token::{TokenPrincipal, Verifier};
 use goat_core::{Error, ErrorKind, Principal};
@@ -72,9 +73,8 @@ pub struct RequireLayer {
     verifier: Verifier,
     permissions: Permissions,
     renderer: Arc<dyn RenderDenial>,
-    /// So that the log says once what every request would say again.
-    #[cfg(feature = "tracing")]
-    said: Arc<std::sync::Once>,
+    /// Whether the log has heard what every request would say again. Clones share it.
+    is_warned: Arc<AtomicBool>,
 }
 
 /// Why nobody is let through whose token names no permissions.
@@ -102,8 +102,7 @@ impl RequireLayer {
             verifier,
             permissions,
             renderer: Arc::new(ProblemDetails),
-            #[cfg(feature = "tracing")]
-            said: Arc::new(std::sync::Once::new()),
+            is_warned: Arc::default(),
         }
     }
 
@@ -144,8 +143,10 @@ impl RequireLayer {
         let mut error = Error::from(ErrorKind::Forbidden);
         if principal.rights().is_none() {
             error = error.with_source(NoPermissions);
-            #[cfg(feature = "tracing")]
-            self.said.call_once(|| tracing::warn!("{NoPermissions}"));
+            if !self.is_warned.swap(true, Ordering::Relaxed) {
+                #[cfg(feature = "tracing")]
+                tracing::warn!("{NoPermissions}");
+            }
         }
         let denial = Denial::new(error);
         Err(match self.permissions.scope() {

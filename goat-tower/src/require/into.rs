@@ -2,6 +2,11 @@
 
 use super::Requirement;
 
+mod sealed {
+    pub trait Sealed {}
+    impl<T: Into<super::Requirement>> Sealed for T {}
+}
+
 /// What stands for a [`Requirement`] by itself: a [`Permission`](goat_core::Permission), a
 /// [`Role`](goat_core::Role), a reference to one, or an array of which all are needed.
 ///
@@ -35,7 +40,21 @@ use super::Requirement;
 /// const REPORTS: Permission = Permission::new("report:read");
 ///
 /// fn layer(goat: &Goat) {
-///     goat.require(REPORTS);
+///     let _ = goat.require(REPORTS);
+/// }
+/// ```
+///
+/// To implement it by itself does not compile:
+///
+/// ```compile_fail,E0277
+/// use goat_tower::{IntoRequirement, Requirement};
+///
+/// struct Signed;
+///
+/// impl IntoRequirement for Signed {
+///     fn into_requirement(self) -> Requirement {
+///         Requirement::signed_in()
+///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
@@ -44,7 +63,7 @@ use super::Requirement;
     note = "a permission is a constant, so that a misspelt one does not compile: write `const REPORTS: Permission = Permission::new(\"report:read\");` and give `REPORTS`",
     note = "a role is what `goat.roles().get(\"admin\")` finds; several requirements are an array, `Requirement::all` or `Requirement::any`"
 )]
-pub trait IntoRequirement {
+pub trait IntoRequirement: sealed::Sealed {
     /// The requirement that it stands for.
     fn into_requirement(self) -> Requirement;
 }

@@ -18,6 +18,8 @@ mod misplaced;
 mod offline;
 #[cfg(feature = "axum")]
 mod offline_axum;
+#[cfg(feature = "tracing")]
+mod offline_log;
 mod order;
 mod require;
 mod stack;

@@ -80,9 +80,7 @@ async fn a_role_that_the_running_set_does_not_have_is_nobodys_and_of_the_lowest_
         password: "a long walk on a short pier".into(),
         origin: Default::default(),
     };
-    let signed_in = after.goat.login(login).await.unwrap().value;
-    let alice =
-        TestUser { user: signed_in.user, session: signed_in.session, tokens: signed_in.tokens };
+    let alice = TestUser::from(after.goat.login(login).await.unwrap().value);
     assert_eq!(alice.user.role.as_str(), "auditor");
     let auditor = role(&before, "auditor");
     for requirement in [

@@ -3,18 +3,17 @@
 //! Invariant: a template is an application's word and never a client's, so that there are as many as
 //! there are routes.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
-use http::request::Parts;
 
 /// Which route a request is for, such as `/users/{id}`: what
 /// [`LimitLayer::by_path_template`](crate::LimitLayer::by_path_template) counts by.
 ///
 /// A router of one's own puts it into the extensions of the requests that it has a route for, before
 /// the limit is asked. axum's router need not: its own `MatchedPath` is read, with the feature `axum`.
+/// Where a layer is missing, the log names the route by it too.
 ///
 /// It must be the route's name and never the path as it was sent, or each path that a client thinks
 /// of has a counter of its own. What matches no route gets none.
@@ -93,16 +92,5 @@ impl Template {
             Self::Static(template) => template,
             Self::Shared(template) => template,
         }
-    }
-}
-
-/// What a limit counts by; `None` for what all requests share that are for no route. `known` are
-/// paths that stand for themselves.
-pub(super) fn template<'a>(request: &'a Parts, known: &'a [Cow<'static, str>]) -> Option<&'a str> {
-    let path = request.uri.path();
-    let known = || known.iter().find(|known| *known == path).map(Cow::as_ref);
-    match request.extensions.get::<PathTemplate>() {
-        Some(template) => Some(template.as_str()),
-        None => known().or_else(|| PathTemplate::of(&request.extensions)),
     }
 }
