@@ -104,6 +104,8 @@
 //! With tonic, whose `Server` is written from the outside in:
 //!
 //! ```rust,ignore
+//! use tonic::service::LayerExt as _; // for named_layer, which keeps the service's name
+//!
 //! let client = ClientAddressLayer::new()
 //!     .peer_from(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr());
 //! Server::builder()
@@ -128,15 +130,26 @@
 //! | `limit.by_address()` inside of `authenticate()` | Bad tokens are not counted: whoever floods with them costs a look at each. |
 //! | no peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a word | `by_address()` is a 500 to everybody, to gRPC callers a 13 (`INTERNAL`); the log says what to do. |
 //! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
-//! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. |
+//! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 to every browser: it reads the `Authorization` header alone. |
 //! | `authenticate()` around all of a tonic server | Nobody can sign in by a call: 16 (`UNAUTHENTICATED`). Put it around services, or make it [`optional`](AuthenticateLayer::optional). |
 //! | a layer for CORS inside of `authenticate()` | Preflight requests carry no credentials and get 401, and so browsers show scripts no denial at all. Put CORS outside of all. |
 //! | whoever gives out [`RequestId`]s stands inside of goat's layers | Denials do not name the request. |
 //! | two limits of one name and one quota | They count together, wherever they stand. Give one another [name](LimitLayer::named). |
 //!
 //! Where a layer is missing or stands wrong, goat lets nobody in by mistake and takes nobody for a
-//! stranger: that is a 500, and the log says what to do (features `axum`, `tracing`). What it cannot see is
-//! a route that no layer stands around.
+//! stranger: that is a 500, and the log says what to do. What it cannot see is a route that no layer
+//! stands around.
+//!
+//! The log is that of the crate `tracing`, which keeps nothing by itself: without a subscriber, such
+//! as `tracing_subscriber::fmt::init()` at the start of `main`, a 500 is all that anybody sees. (The
+//! feature `tracing` is there by default; with `default-features = false`, ask for it.)
+//!
+//! And two that the compiler finds, without saying what they are:
+//!
+//! | it says | it means |
+//! |---|---|
+//! | `Handler<_, _>` is not implemented for `fn(Principal) -> …` | goat-tower lacks its feature `axum`, or the handler takes the [`Principal`](goat_core::Principal) of goat-core. |
+//! | no method named `authenticate`, `require` or `limit` | `use goat_tower::GoatExt;`, or for a verifier `use goat_tower::offline::VerifierExt;`. |
 //!
 //! # Round trips
 //!
