@@ -42,6 +42,12 @@
 //! # }
 //! ```
 //!
+//! How somebody comes by a token is no layer's business: to sign up, sign in, refresh and sign out are
+//! handlers of your own, of a few lines each, over the methods of [`Goat`](goat_core::Goat). A
+//! [`Problem`] answers their errors in the words of the layers, and an [`Origin`] is what a sign-in
+//! keeps of its request. The example `axum` of goat's repository has all four, and [`cookie`] says what
+//! browsers want in their place.
+//!
 //! # The order of layers
 //!
 //! From the outside in, as a request meets them:
@@ -151,34 +157,6 @@
 //! | `Handler<_, _>` is not implemented for `fn(Principal) -> …` | goat-tower lacks its feature `axum`, or the handler takes the [`Principal`](goat_core::Principal) of goat-core. |
 //! | no method named `authenticate`, `require` or `limit` | `use goat_tower::GoatExt;`, or for a verifier `use goat_tower::offline::VerifierExt;`. |
 //!
-//! # Round trips
-//!
-//! Layers that are stacked wait for each other. Where limits and sessions are kept elsewhere, in Redis
-//! say, each layer that has to ask costs a round trip: with the three in the middle of the list above
-//! that is two for a session that the cache knows, and three for one that it does not.
-//!
-//! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
-//! asks as much at once as can be: one round trip, and two. Its [own page](AdmitLayer) says what it
-//! asks when. It is what goat's server uses.
-//!
-//! ```
-//! # use goat_core::{Goat, Quota};
-//! use goat_tower::GoatExt;
-//! use tower::ServiceBuilder;
-//!
-//! # fn app(goat: &Goat) {
-//! let address = goat.limit(Quota::per_minute(300)).by_address();
-//! let user = goat.limit(Quota::per_minute(60)).by_user();
-//! let stack = ServiceBuilder::new()
-//!     .layer(goat.authenticate().limited(address, user))
-//!     .layer(goat.require(goat_core::access::permissions::USER_READ));
-//! # let _ = stack;
-//! # }
-//! ```
-//!
-//! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
-//! kept in memory costs none, stacked or not.
-//!
 //! # How to test
 //!
 //! A test gives the application a goat in memory, whose clock it moves, and asserts on what comes back
@@ -212,6 +190,45 @@
 //! # main().expect("it holds");
 //! # }
 //! ```
+//!
+//! # Round trips
+//!
+//! Layers that are stacked wait for each other. Where limits and sessions are kept elsewhere, in Redis
+//! say, each layer that has to ask costs a round trip: with the three in the middle of the list above
+//! that is two for a session that the cache knows, and three for one that it does not.
+//!
+//! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
+//! asks as much at once as can be: one round trip, and two. Its [own page](AdmitLayer) says what it
+//! asks when. It is what goat's server uses.
+//!
+//! ```
+//! # use goat_core::{Goat, Quota};
+//! use goat_tower::GoatExt;
+//! use tower::ServiceBuilder;
+//!
+//! # fn app(goat: &Goat) {
+//! let address = goat.limit(Quota::per_minute(300)).by_address();
+//! let user = goat.limit(Quota::per_minute(60)).by_user();
+//! let stack = ServiceBuilder::new()
+//!     .layer(goat.authenticate().limited(address, user))
+//!     .layer(goat.require(goat_core::access::permissions::USER_READ));
+//! # let _ = stack;
+//! # }
+//! ```
+//!
+//! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
+//! kept in memory costs none, stacked or not.
+//!
+//! # Features
+//!
+//! | feature | for |
+//! |---|---|
+//! | `axum` | the arguments and errors of axum's handlers: [`Principal`], [`Origin`], [`Problem`] and their like; the peer and the path's template as axum knows them |
+//! | `tracing` (default) | the log: which limit counts what, and what to mend where a layer is missing |
+//! | `testing` | the module `testing`, and goat-core's; for `[dev-dependencies]` |
+//! | `aws-lc-rs` (default), `rust-crypto` | what signs and verifies tokens; aws-lc-rs needs a C compiler |
+//!
+//! Where users and sessions are kept is a feature of goat-core: `sqlite`, `postgres`, `redis`.
 //!
 //! # What stands here
 //!
