@@ -57,7 +57,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
         let advice = "a handler takes a Principal and nobody has looked for one: add \
-                      .layer(goat.authenticate()) to the router, after its routes";
+                      .layer(goat.authenticate()) to the router, after its routes; where a verifier \
+                      looks, take a TokenPrincipal";
         let found = find(request, advice)?;
         found.ok_or_else(|| rejection(ErrorKind::Unauthenticated.into(), request))
     }
@@ -69,7 +70,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
         let advice = "a handler takes an Option<Principal> and nobody has looked for one: add \
-                      .layer(goat.authenticate().optional()) to the router, after its routes";
+                      .layer(goat.authenticate().optional()) to the router, after its routes; \
+                      where a verifier looks, take an Option<TokenPrincipal>";
         find(request, advice)
     }
 }

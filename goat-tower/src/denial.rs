@@ -156,7 +156,10 @@ impl From<BearerError> for Denial {
 /// against RFC 9110; `Retry-After` belongs on a 429) and body. [`Denial::problem`] has them all, so
 /// that little is left to write. Limits' headers are added by the layers themselves.
 ///
-/// A closure will do:
+/// Each layer asks its own: give the same to all of them. What an extractor refuses, and a handler's
+/// own [`Problem`], is a problem document whatever the layers hold.
+///
+/// A function will do, and so will a closure that writes the types of both its arguments:
 ///
 /// ```
 /// use bytes::Bytes;

@@ -42,6 +42,12 @@
 //! # }
 //! ```
 //!
+//! How somebody comes by a token is no layer's business: to sign up, sign in, refresh and sign out are
+//! handlers of your own, of a few lines each, over the methods of [`Goat`](goat_core::Goat). A
+//! [`Problem`] answers their errors in the words of the layers, and an [`Origin`] is what a sign-in
+//! keeps of its request. The example `axum` of goat's repository has all four, and [`cookie`] says what
+//! browsers want in their place.
+//!
 //! # The order of layers
 //!
 //! From the outside in, as a request meets them:
@@ -104,6 +110,8 @@
 //! With tonic, whose `Server` is written from the outside in:
 //!
 //! ```rust,ignore
+//! use tonic::service::LayerExt as _; // for named_layer, which keeps the service's name
+//!
 //! let client = ClientAddressLayer::new()
 //!     .peer_from(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr());
 //! Server::builder()
@@ -128,43 +136,26 @@
 //! | `limit.by_address()` inside of `authenticate()` | Bad tokens are not counted: whoever floods with them costs a look at each. |
 //! | no peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a word | `by_address()` is a 500 to everybody, to gRPC callers a 13 (`INTERNAL`); the log says what to do. |
 //! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
-//! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. |
+//! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 to every browser: it reads the `Authorization` header alone. |
 //! | `authenticate()` around all of a tonic server | Nobody can sign in by a call: 16 (`UNAUTHENTICATED`). Put it around services, or make it [`optional`](AuthenticateLayer::optional). |
 //! | a layer for CORS inside of `authenticate()` | Preflight requests carry no credentials and get 401, and so browsers show scripts no denial at all. Put CORS outside of all. |
 //! | whoever gives out [`RequestId`]s stands inside of goat's layers | Denials do not name the request. |
 //! | two limits of one name and one quota | They count together, wherever they stand. Give one another [name](LimitLayer::named). |
 //!
 //! Where a layer is missing or stands wrong, goat lets nobody in by mistake and takes nobody for a
-//! stranger: that is a 500, and the log says what to do (features `axum`, `tracing`). What it cannot see is
-//! a route that no layer stands around.
+//! stranger: that is a 500, and the log says what to do. What it cannot see is a route that no layer
+//! stands around.
 //!
-//! # Round trips
+//! The log is that of the crate `tracing`, which keeps nothing by itself: without a subscriber, such
+//! as `tracing_subscriber::fmt::init()` at the start of `main`, a 500 is all that anybody sees. (The
+//! feature `tracing` is there by default; with `default-features = false`, ask for it.)
 //!
-//! Layers that are stacked wait for each other. Where limits and sessions are kept elsewhere, in Redis
-//! say, each layer that has to ask costs a round trip: with the three in the middle of the list above
-//! that is two for a session that the cache knows, and three for one that it does not.
+//! And two that the compiler finds, without saying what they are:
 //!
-//! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
-//! asks as much at once as can be: one round trip, and two. Its [own page](AdmitLayer) says what it
-//! asks when. It is what goat's server uses.
-//!
-//! ```
-//! # use goat_core::{Goat, Quota};
-//! use goat_tower::GoatExt;
-//! use tower::ServiceBuilder;
-//!
-//! # fn app(goat: &Goat) {
-//! let address = goat.limit(Quota::per_minute(300)).by_address();
-//! let user = goat.limit(Quota::per_minute(60)).by_user();
-//! let stack = ServiceBuilder::new()
-//!     .layer(goat.authenticate().limited(address, user))
-//!     .layer(goat.require(goat_core::access::permissions::USER_READ));
-//! # let _ = stack;
-//! # }
-//! ```
-//!
-//! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
-//! kept in memory costs none, stacked or not.
+//! | it says | it means |
+//! |---|---|
+//! | `Handler<_, _>` is not implemented for `fn(Principal) -> …` | goat-tower lacks its feature `axum`, or the handler takes the [`Principal`](goat_core::Principal) of goat-core. |
+//! | no method named `authenticate`, `require` or `limit` | `use goat_tower::GoatExt;`, or for a verifier `use goat_tower::offline::VerifierExt;`. |
 //!
 //! # How to test
 //!
@@ -199,6 +190,45 @@
 //! # main().expect("it holds");
 //! # }
 //! ```
+//!
+//! # Round trips
+//!
+//! Layers that are stacked wait for each other. Where limits and sessions are kept elsewhere, in Redis
+//! say, each layer that has to ask costs a round trip: with the three in the middle of the list above
+//! that is two for a session that the cache knows, and three for one that it does not.
+//!
+//! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
+//! asks as much at once as can be: one round trip, and two. Its [own page](AdmitLayer) says what it
+//! asks when. It is what goat's server uses.
+//!
+//! ```
+//! # use goat_core::{Goat, Quota};
+//! use goat_tower::GoatExt;
+//! use tower::ServiceBuilder;
+//!
+//! # fn app(goat: &Goat) {
+//! let address = goat.limit(Quota::per_minute(300)).by_address();
+//! let user = goat.limit(Quota::per_minute(60)).by_user();
+//! let stack = ServiceBuilder::new()
+//!     .layer(goat.authenticate().limited(address, user))
+//!     .layer(goat.require(goat_core::access::permissions::USER_READ));
+//! # let _ = stack;
+//! # }
+//! ```
+//!
+//! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
+//! kept in memory costs none, stacked or not.
+//!
+//! # Features
+//!
+//! | feature | for |
+//! |---|---|
+//! | `axum` | the arguments and errors of axum's handlers: [`Principal`], [`Origin`], [`Problem`] and their like; the peer and the path's template as axum knows them |
+//! | `tracing` (default) | the log: which limit counts what, and what to mend where a layer is missing |
+//! | `testing` | the module `testing`, and goat-core's; for `[dev-dependencies]` |
+//! | `aws-lc-rs` (default), `rust-crypto` | what signs and verifies tokens; aws-lc-rs needs a C compiler |
+//!
+//! Where users and sessions are kept is a feature of goat-core: `sqlite`, `postgres`, `redis`.
 //!
 //! # What stands here
 //!

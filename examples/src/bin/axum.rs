@@ -143,6 +143,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = arguments.next().unwrap_or_else(|| "reports.db".into());
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
+    // goat says in the log what its limits count, and which layer is missing where there is a 500.
+    // Without this nobody hears of it.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+
     // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
     // Permissions stand in the tokens for services that do not ask this one.
     let settings = Settings { access_token_permissions: true, ..Settings::default() };

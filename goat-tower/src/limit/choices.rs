@@ -202,14 +202,33 @@ impl LimitLayer {
     /// one.
     ///
     /// ```
+    /// use std::borrow::Cow;
+    ///
     /// use goat_core::Quota;
     /// use goat_core::testing::TestGoat;
     /// use goat_tower::GoatExt;
+    /// use http::Request;
     /// use http::request::Parts;
     ///
-    /// let limit = TestGoat::new().goat.limit(Quota::per_second(10)).named("tenant").by_key(
-    ///     |request: &Parts| Some(request.uri.host().unwrap_or_default().to_lowercase().into()),
-    /// );
+    /// /// acme.example.org is acme's. Over HTTP/2 the name stands in the URI, before that in `Host`.
+    /// fn tenant(request: &Parts) -> Option<Cow<'_, str>> {
+    ///     let header = || request.headers.get("host").and_then(|host| host.to_str().ok());
+    ///     let name = request.uri.host().or_else(header).unwrap_or_default();
+    ///     let (tenant, _) = name.split_once('.').unwrap_or_default();
+    ///     // What a client makes up shares one counter, so that no name brings it another.
+    ///     let known = ["acme", "umbrella"].iter().find(|known| known.eq_ignore_ascii_case(tenant));
+    ///     Some(Cow::Borrowed(known.copied().unwrap_or_default()))
+    /// }
+    ///
+    /// let limit = TestGoat::new().goat.limit(Quota::per_second(10)).named("tenant").by_key(tenant);
+    ///
+    /// let of = |uri: &str, host| {
+    ///     let request = Request::get(uri).header("host", host).body(()).expect("a request");
+    ///     tenant(&request.into_parts().0).map(Cow::into_owned)
+    /// };
+    /// assert_eq!(of("/reports", "ACME.example.org").as_deref(), Some("acme"));
+    /// assert_eq!(of("https://umbrella.example.org/", "").as_deref(), Some("umbrella"));
+    /// assert_eq!(of("/reports", "random-1.example.org"), of("/reports", "random-2.example.org"));
     /// ```
     #[must_use]
     pub fn by_key(

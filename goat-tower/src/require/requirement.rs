@@ -149,7 +149,22 @@ impl Requirement {
     ///
     /// It is asked on each request and must answer at once; what has to be read from somewhere is a
     /// handler's matter. With [`fresh`](crate::RequireLayer::fresh) it is asked again, of the principal
-    /// as the stores know it now.
+    /// as the stores know it now. It sees who asks and not for what: whether `/tenants/{id}` names the
+    /// tenant of whoever asks is the handler's to say, or a middleware's.
+    ///
+    /// ```
+    /// use std::collections::HashSet;
+    /// use std::sync::{Arc, RwLock};
+    ///
+    /// use goat_core::UserId;
+    /// use goat_tower::Requirement;
+    ///
+    /// let at_acme: Arc<RwLock<HashSet<UserId>>> = Arc::default(); // kept up to date by the application
+    /// let of_acme = Requirement::when("of acme", move |me| {
+    ///     at_acme.read().is_ok_and(|users| users.contains(&me.user()))
+    /// });
+    /// assert_eq!(of_acme.to_string(), "of acme");
+    /// ```
     #[must_use]
     pub fn when(
         name: impl Into<Cow<'static, str>>,

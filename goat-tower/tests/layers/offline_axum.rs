@@ -5,9 +5,8 @@ use axum::body::Body;
 use axum::routing::get;
 use goat_core::Permission;
 use goat_core::testing::TestUser;
-use goat_tower::GoatExt;
-use goat_tower::Principal;
 use goat_tower::offline::{TokenPrincipal, VerifierExt};
+use goat_tower::{Denial, GoatExt, Principal};
 use http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -103,4 +102,25 @@ async fn a_missing_or_another_layer_is_a_500_that_tells_the_client_nothing() {
     assert_eq!(ask(&offline, "/perhaps-live", None).await.0, 500);
     let live = app(&pair).layer(pair.issuer.goat.authenticate().optional());
     assert_eq!(ask(&live, "/perhaps", None).await.0, 500);
+}
+
+/// Whoever took the one principal for the other is told of the other.
+#[tokio::test]
+async fn the_log_names_the_principal_that_the_layer_leaves() {
+    let pair = Pair::new();
+    let root = pair.issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
+    let offline = app(&pair).layer(pair.verifier.authenticate());
+    let live = app(&pair).layer(pair.issuer.goat.authenticate());
+    for (app, path, advice) in [
+        (&offline, "/live", "where a verifier looks, take a TokenPrincipal"),
+        (&offline, "/perhaps-live", "where a verifier looks, take an Option<TokenPrincipal>"),
+        (&live, "/whose", "where a goat looks, take a Principal"),
+        (&live, "/perhaps", "where a goat looks, take an Option<Principal>"),
+    ] {
+        let request = Request::get(path).header("authorization", root.bearer());
+        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let denial = response.extensions().get::<Denial>().expect("a denial");
+        let told = denial.error().expect("an error of goat").to_string();
+        assert!(told.ends_with(advice), "{path}: {told}");
+    }
 }
