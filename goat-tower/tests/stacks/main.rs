@@ -7,6 +7,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod bodies;
+mod each;
 mod errors;
 mod hyper;
 mod tower;
