@@ -10,5 +10,7 @@ mod bodies;
 mod each;
 mod errors;
 mod hyper;
+#[cfg(feature = "axum")]
+mod paths;
 mod tower;
 mod wire;
