@@ -97,8 +97,7 @@ pub use path::PathTemplate;
 ///
 /// let goat = TestGoat::new().goat;
 /// let limit = goat.limit(Quota::per_minute(60)).by_user().by_path_template();
-/// assert!(limit.to_string().starts_with(r#"limit "user-path": 60 per "#));
-/// assert!(limit.to_string().ends_with(", counted by user and path template"));
+/// assert_eq!(limit.to_string(), r#"limit "user-path": 60 per minute, counted by user and path template"#);
 /// ```
 #[derive(Clone)]
 pub struct LimitLayer {
@@ -175,7 +174,7 @@ impl LimitLayer {
     }
 }
 
-/// In words: `limit "user": 60 per 60 s, counted by user`, and as what else where it is
+/// In words: `limit "user": 60 per minute, counted by user`, and as what else where it is
 /// [counted](LimitLayer::counted_as) under another name.
 impl fmt::Display for LimitLayer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
