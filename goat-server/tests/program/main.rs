@@ -5,6 +5,7 @@ mod process;
 
 mod check;
 mod first_start;
+mod limits;
 mod refusals;
 mod shutdown;
 mod users;

@@ -10,6 +10,7 @@ use tower::Layer;
 use crate::fixture::{Sent, in_grpc, request, send, whoami, with_header};
 use crate::stores::{Mood, switched};
 
+/// H1
 #[tokio::test]
 async fn a_live_session_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
     let test = TestGoat::new();

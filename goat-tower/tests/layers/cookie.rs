@@ -45,6 +45,7 @@ fn whole(answer: &Answer) -> (u16, &HeaderMap, &str) {
     (answer.status.as_u16(), answer.response.headers(), &answer.body)
 }
 
+/// H1
 #[tokio::test]
 async fn a_cookie_lets_in_as_the_header_does_and_its_answer_is_kept_by_no_cache() {
     let test = TestGoat::new();

@@ -54,6 +54,7 @@ fn whose()
     })
 }
 
+/// H1
 #[tokio::test]
 async fn a_good_token_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
     let Pair { issuer, verifier } = Pair::new();

@@ -135,7 +135,7 @@ async fn what_is_allowed_passes_unchanged_but_for_the_headers_of_the_layers() {
     }
 }
 
-/// Whatever the service says of caches, and whoever answers.
+/// H1: whatever the service says of caches, and whoever answers.
 #[tokio::test]
 async fn what_answers_credentials_is_kept_by_no_cache_and_that_is_said_once() {
     let (test, alice) = alice().await;

@@ -7,7 +7,10 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod bodies;
+mod each;
 mod errors;
 mod hyper;
+#[cfg(feature = "axum")]
+mod paths;
 mod tower;
 mod wire;
