@@ -131,7 +131,8 @@
 //! - **Cookies know hosts, not ports.** All that listens on `localhost` shares them while one develops.
 //!   Other ports' pages are of another origin, and are refused.
 //! - **Behind a proxy** that gives the request another `Host`, [allow](Cookies::allow_origin) the origin
-//!   that browsers see. What a proxy says in `X-Forwarded-Host` or `Forwarded` is not believed.
+//!   that browsers see. What a proxy says in `X-Forwarded-Host` or `Forwarded` is not believed. At level
+//!   `debug` the log says what was compared (feature `tracing`).
 //! - **Pages of another origin** that may call, such as `https://app.example.org` where this is
 //!   `https://api.example.org`, have to be allowed too. To read the answers they need CORS with
 //!   credentials besides, which is not goat's. The cookies go along within one site only, whatever is
@@ -162,6 +163,8 @@ use http::request::Parts;
 pub use error::CookieError;
 pub use origin::InvalidOrigin;
 use origin::PageOrigin;
+#[cfg(feature = "testing")]
+pub(crate) use origin::SEC_FETCH_SITE;
 
 /// How a session's tokens travel in cookies; see [the module](self) for the rules. A plain value.
 ///
@@ -366,6 +369,11 @@ impl Cookies {
         if origin::is_harmless(request) { Ok(()) } else { self.check_origin(request) }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) const fn access_name(&self) -> &'static str {
+        self.access
+    }
+
     /// Whether a request shows the cookie of the access token, whatever is in it.
     pub(crate) fn are_shown(&self, headers: &HeaderMap) -> bool {
         read::find(headers, self.access).is_some()
@@ -374,7 +382,11 @@ impl Cookies {
     fn check_origin(&self, request: &Parts) -> Result<(), CookieError> {
         match origin::is_accepted(request, &self.allowed) {
             true => Ok(()),
-            false => Err(CookieError::CrossSite),
+            false => {
+                #[cfg(feature = "tracing")]
+                origin::tell_refused(request);
+                Err(CookieError::CrossSite)
+            }
         }
     }
 }

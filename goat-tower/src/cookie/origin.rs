@@ -11,7 +11,7 @@ use http::header::{HOST, ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a request changes nothing, whoever's page makes it: a safe method that opens no WebSocket.
 pub(super) fn is_harmless(request: &Parts) -> bool {
@@ -32,6 +32,22 @@ pub(super) fn is_accepted(request: &Parts, allowed: &[PageOrigin<'_>]) -> bool {
         Some(_) => is_allowed(),
         None => is_allowed() || origin.as_ref().is_some_and(|origin| origin.is_own(request)),
     }
+}
+
+/// Says in the log what was refused and what it was compared with: behind a proxy that changes `Host`
+/// that is everybody, and nobody else can see why. What a client wrote is quoted.
+#[cfg(feature = "tracing")]
+pub(super) fn tell_refused(request: &Parts) {
+    let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| request.headers.get(HOST).map(|host| host.as_bytes()));
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    tracing::debug!(
+        site = ?request.headers.get(SEC_FETCH_SITE).map(|site| text(site.as_bytes())),
+        origin = ?request.headers.get(ORIGIN).map(|origin| text(origin.as_bytes())),
+        host = ?host.map(text),
+        "a cookie did not count, since its request comes from another origin than it is for; if that \
+         is the application's own behind a proxy, allow_origin(..) it"
+    );
 }
 
 /// A header that was sent twice, or is no text.

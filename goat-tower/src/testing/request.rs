@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use goat_core::testing::TestUser;
-use http::HeaderValue;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Builder;
+use http::{HeaderName, HeaderValue};
 
 use crate::address::PeerAddress;
+use crate::cookie::{Cookies, SEC_FETCH_SITE};
 
 mod sealed {
     pub trait Sealed {}
@@ -39,6 +40,40 @@ pub trait RequestBuilderExt: sealed::Sealed + Sized {
     #[must_use]
     fn signed_in(self, user: &TestUser) -> Self;
 
+    /// The same as a browser does it from a page of the application: the cookie with the user's access
+    /// token, and the header that says where the request comes from.
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    /// use goat_tower::cookie::Cookies;
+    /// use goat_tower::testing::{RequestBuilderExt, assert_allowed, assert_denied};
+    /// use http::{Request, Response};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// const COOKIES: Cookies = Cookies::new();
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", []).await;
+    /// let layer = test.goat.authenticate().cookies(COOKIES);
+    /// let service = layer.layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(()))
+    /// }));
+    ///
+    /// let request = || Request::post("/reports").signed_in_by_cookie(&alice, &COOKIES);
+    /// assert_allowed(&service.clone().oneshot(request().body(())?).await?);
+    ///
+    /// let mut foreign = request().body(())?;
+    /// foreign.headers_mut().insert("sec-fetch-site", "cross-site".parse()?);
+    /// assert_denied(&service.oneshot(foreign).await?, "cross-site-request");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    fn signed_in_by_cookie(self, user: &TestUser, cookies: &Cookies) -> Self;
+
     /// From this address, with or without a port: the [`PeerAddress`], as whoever accepts connections
     /// leaves it, and with the feature `axum` also axum's `ConnectInfo`.
     ///
@@ -51,16 +86,13 @@ pub trait RequestBuilderExt: sealed::Sealed + Sized {
 }
 
 impl RequestBuilderExt for Builder {
-    fn signed_in(mut self, user: &TestUser) -> Self {
-        // What a builder that has failed already is given is lost, whichever way it is given.
-        if let (Some(headers), Ok(mut value)) =
-            (self.headers_mut(), HeaderValue::try_from(user.bearer()))
-        {
-            // Left out where a test prints its request.
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        self
+    fn signed_in(self, user: &TestUser) -> Self {
+        with_secret(self, AUTHORIZATION, user.bearer())
+    }
+
+    fn signed_in_by_cookie(self, user: &TestUser, cookies: &Cookies) -> Self {
+        let cookie = format!("{}={}", cookies.access_name(), user.access_token());
+        with_secret(self, COOKIE, cookie).header(SEC_FETCH_SITE, "same-origin")
     }
 
     fn coming_from(self, address: &str) -> Self {
@@ -75,4 +107,15 @@ impl RequestBuilderExt for Builder {
         let builder = builder.extension(axum::extract::ConnectInfo(peer));
         builder
     }
+}
+
+/// A header in place of one that stood there.
+fn with_secret(mut builder: Builder, name: HeaderName, value: String) -> Builder {
+    // What a builder that has failed already is given is lost, whichever way it is given.
+    if let (Some(headers), Ok(mut value)) = (builder.headers_mut(), HeaderValue::try_from(value)) {
+        // Left out where a test prints its request.
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    builder
 }

@@ -435,3 +435,24 @@ async fn a_limit_by_token_counts_the_one_in_a_cookie_where_it_is_told_of_cookies
         assert_eq!((answer.outcome().0, answer.header("ratelimit")), (200, ""));
     }
 }
+
+/// L1, L2: what was compared, quoted, and never the token.
+#[cfg(feature = "tracing")]
+#[test]
+fn what_a_foreign_request_was_compared_with_is_in_the_log_for_who_runs_a_proxy() {
+    let mut request = from_site("same-site", "a.b.c");
+    request.headers_mut().insert("origin", "https://app.example.org".parse().unwrap());
+    request.headers_mut().insert("host", http::HeaderValue::from_bytes(b"inner\xff:80").unwrap());
+    let (parts, _) = request.into_parts();
+    let lines = crate::log::logged(|| {
+        assert_eq!(COOKIES.check(&parts), Err(CookieError::CrossSite));
+    });
+    let [(level, line)] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(*level, tracing::Level::DEBUG);
+    assert!(line.contains("allow_origin(..)"), "{line}");
+    for said in [r#"site=Some("same-site")"#, r#"origin=Some("https://app.example.org")"#] {
+        assert!(line.contains(said), "{line}");
+    }
+    assert!(line.contains("host=Some(\"inner\u{fffd}:80\")"), "{line}");
+    assert!(!line.contains("a.b.c"), "{line}");
+}
