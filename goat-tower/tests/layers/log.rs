@@ -1,39 +1,57 @@
 //! What the layers write into the log, for tests that read it.
+//!
+//! One subscriber for the whole process, which writes for the thread that it is called on. With one for
+//! each test, whether a line is wanted would be remembered of a thread that has none.
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Keeps what goat-tower logs, each line with its level: the message, and then the fields.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+thread_local! {
+    /// Each line with its level; none where nobody reads.
+    static LINES: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
+}
+
+/// What goat-tower logs on this thread, until it is dropped: the message, and then the fields.
+pub(crate) struct Log(());
 
 impl Log {
-    /// Reads along on this thread until the guard is dropped.
-    pub(crate) fn read() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let guard = tracing::subscriber::set_default(log.clone());
-        (log, guard)
+    /// Reads along from here on.
+    pub(crate) fn read() -> Self {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Lines).unwrap());
+        // Somebody may have asked whether a line is wanted just before there was anybody to want it.
+        tracing::callsite::rebuild_interest_cache();
+        LINES.set(Some(Vec::new()));
+        Self(())
     }
 
     /// What was logged since it was last asked.
     pub(crate) fn take(&self) -> Vec<(Level, String)> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        LINES.replace(Some(Vec::new())).unwrap_or_default()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LINES.set(None);
     }
 }
 
 /// What goat-tower logs while something is done.
 pub(crate) fn logged(work: impl FnOnce()) -> Vec<(Level, String)> {
-    let (log, _guard) = Log::read();
+    let log = Log::read();
     work();
     log.take()
 }
 
-impl Subscriber for Log {
+struct Lines;
+
+impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("goat_tower")
     }
@@ -58,7 +76,11 @@ impl Subscriber for Log {
         }
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
+        LINES.with_borrow_mut(|lines| {
+            if let Some(lines) = lines {
+                lines.push((*event.metadata().level(), line.0));
+            }
+        });
     }
 
     fn enter(&self, _: &Id) {}

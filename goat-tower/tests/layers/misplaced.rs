@@ -67,7 +67,7 @@ async fn a_missing_layer_is_one_line_that_says_what_to_add_where_and_on_which_re
         .layer(goat.limit(quota).by_user());
     // What is added to a router of axum after a layer stands outside of it.
     let after = Router::new().layer(goat.authenticate()).route("/after", get(me));
-    let (log, _guard) = Log::read();
+    let log = Log::read();
 
     let user = UserId::generate(test.goat.time().now()).to_string();
     let of_somebody = format!("/users/{user}");
@@ -104,7 +104,7 @@ async fn a_missing_layer_is_one_line_that_says_what_to_add_where_and_on_which_re
 async fn without_a_router_the_log_shows_of_a_path_what_cannot_be_a_secret() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(60)).by_user().layer(whoami());
-    let (log, _guard) = Log::read();
+    let log = Log::read();
     let mut request = request(None);
     *request.uri_mut() = "/invitations/4f1d9a/accept?token=canary".parse().unwrap();
     assert_denied(&send(&service, request).await.response, "internal");
@@ -117,7 +117,7 @@ async fn without_a_router_the_log_shows_of_a_path_what_cannot_be_a_secret() {
 async fn of_a_router_of_ones_own_the_log_shows_the_template_that_it_has_left() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(60)).by_user().layer(whoami());
-    let (log, _guard) = Log::read();
+    let log = Log::read();
     let mut request = request(None);
     request.extensions_mut().insert(PathTemplate::new("/reports/{name}"));
     assert_denied(&send(&service, request).await.response, "internal");
@@ -134,7 +134,7 @@ async fn what_is_no_defect_of_the_wiring_is_no_error_in_the_log() {
         .route("/twice", get(act).route_layer(test.goat.require(REPORTS).fresh()))
         .route("/nothing", get(nothing))
         .layer(test.goat.authenticate().optional());
-    let (log, _guard) = Log::read();
+    let log = Log::read();
     for path in ["/me", "/perhaps", "/twice", "/nothing"] {
         let (response, _) = ask(&app, &test, ("GET", path)).await;
         assert_eq!(response.status(), 200, "{path}");

@@ -19,7 +19,7 @@ async fn a_required_permission_that_no_token_names_is_one_line_and_not_one_a_req
     let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
     let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
     let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock).unwrap();
-    let (log, _guard) = Log::read();
+    let log = Log::read();
     let layer = verifier.require(REPORTS);
     // A layer that is laid over several routes says it once for all.
     let routes = [layer.layer(whoami()), layer.clone().layer(whoami())];
