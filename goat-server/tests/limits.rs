@@ -9,6 +9,8 @@ use std::time::Duration;
 use common::{PASSWORD, Setup, TestApp, TestResponse};
 use goat_core::{Quota, Status};
 use serde_json::json;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 
 const LOGIN: &str = "/api/v1/auth/login";
 
@@ -284,6 +286,9 @@ async fn a_limit_that_is_off_is_not_there() {
 /// However many routes a limit is put around.
 #[tokio::test]
 async fn the_log_says_once_at_the_start_what_each_limit_counts() {
+    // While there is but one subscriber, tracing asks the first thread that meets a line whether anybody
+    // wants it, and that may be another test's.
+    let _second = Dispatch::new(NoSubscriber::new());
     let app = TestApp::with(Setup::shipped_limits).await;
     let log = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&log);

@@ -6,10 +6,11 @@ mod requests;
 mod secrets;
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::{Map, Value};
-use tracing::subscriber::DefaultGuard;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Look, subscriber};
@@ -21,6 +22,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Logs on this thread, until the guard is dropped.
     fn begin(directives: &str, look: Look) -> (Self, DefaultGuard) {
+        // While there is but one subscriber, tracing asks the first thread that meets a line whether
+        // anybody wants it, and that may be another test's.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let subscriber = subscriber(directives, look, log.clone()).unwrap();
         (log, tracing::subscriber::set_default(subscriber))
