@@ -8,6 +8,8 @@
 mod axum;
 mod bodies;
 mod each;
+#[cfg(feature = "axum")]
+mod embedder;
 mod errors;
 mod hyper;
 #[cfg(feature = "axum")]
