@@ -137,6 +137,7 @@
 //! | no peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a word | `by_address()` is a 500 to everybody, to gRPC callers a 13 (`INTERNAL`); the log says what to do. |
 //! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
 //! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 to every browser: it reads the `Authorization` header alone. |
+//! | `require(…)` of one `Goat` inside of `authenticate()` of another | 500 to everybody: what the one found out says nothing to the other. The log says what to do. |
 //! | `authenticate()` around all of a tonic server | Nobody can sign in by a call: 16 (`UNAUTHENTICATED`). Put it around services, or make it [`optional`](AuthenticateLayer::optional). |
 //! | a layer for CORS inside of `authenticate()` | Preflight requests carry no credentials and get 401, and so browsers show scripts no denial at all. Put CORS outside of all. |
 //! | whoever gives out [`RequestId`]s stands inside of goat's layers | Denials do not name the request. |
