@@ -1,13 +1,12 @@
 //! Access tokens over HTTP: whatever is not exactly a token of this server is a 401. The forge signs
 //! with the server's own key, so that only the tested defect can be what makes a token fail.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::support::app::{TestApp, TestResponse, TestUser};
+use crate::support::backend::{Backend, on_every_backend};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{TestApp, TestResponse, TestUser};
 use goat_core::Secret;
 use goat_core::token::TokenKeys;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -40,7 +39,11 @@ fn sign(header: &str, payload: &str) -> String {
 }
 
 async fn app() -> (TestApp, TestUser) {
-    let app = TestApp::with(|setup| setup.keys = keys(&[SECRET])).await;
+    app_on(Backend::Memory).await
+}
+
+async fn app_on(backend: Backend) -> (TestApp, TestUser) {
+    let app = TestApp::on_with(backend, |setup| setup.keys = keys(&[SECRET])).await;
     let client = app.client().await;
     (app, client)
 }
@@ -188,10 +191,11 @@ async fn every_claim_is_required_and_of_its_type() {
     }
 }
 
+on_every_backend!(a_token_speaks_for_a_session_of_its_user_only);
+
 /// J4: what is well signed and names nobody, or somebody else's session, is nobody's.
-#[tokio::test]
-async fn a_token_speaks_for_a_session_of_its_user_only() {
-    let (app, client) = app().await;
+async fn a_token_speaks_for_a_session_of_its_user_only(backend: Backend) {
+    let (app, client) = app_on(backend).await;
     let stranger = app.client().await;
     let (header, payload) = parts(&client.token);
     for (name, value) in [

@@ -1,10 +1,8 @@
 //! Whose address it is: the one that limits count and sessions show, behind proxies and without.
 
-mod common;
-
 use std::path::Path;
 
-use common::{PASSWORD, TestApp, TestRequest};
+use crate::support::app::{PASSWORD, TestApp, TestRequest};
 use goat_core::{Quota, Status};
 use goat_server::settings::{Flags, Settings};
 use serde_json::json;

@@ -1,10 +1,9 @@
 //! Requests that meet each other, over the database that the server ships with.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{PASSWORD, TestApp, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestUser};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Status;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -12,8 +11,8 @@ use tokio::sync::Barrier;
 /// How often each race is run.
 const ROUNDS: usize = 20;
 
-async fn app() -> Arc<TestApp> {
-    Arc::new(TestApp::on_a_database(|_| {}).await)
+async fn app(backend: Backend) -> Arc<TestApp> {
+    Arc::new(TestApp::on(backend).await)
 }
 
 /// What somebody does to somebody.
@@ -39,10 +38,15 @@ async fn perform(app: &TestApp, act: Act, by: &TestUser, on: &TestUser) -> (u16,
     (answer.status, answer.code().to_owned())
 }
 
+on_every_backend!(
+    of_two_administrators_who_remove_each_other_at_once_one_stays,
+    flavor = "multi_thread",
+    worker_threads = 4
+);
+
 /// A3: whatever two administrators do to one another at once, one of them stays.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_administrators_who_remove_each_other_at_once_one_stays() {
-    let app = app().await;
+async fn of_two_administrators_who_remove_each_other_at_once_one_stays(backend: Backend) {
+    let app = app(backend).await;
     let mut last = app.admin().await;
     let acts = [Act::Demote, Act::Suspend, Act::Delete, Act::Leave];
     for round in 0..ROUNDS {
@@ -85,10 +89,11 @@ async fn of_two_administrators_who_remove_each_other_at_once_one_stays() {
     }
 }
 
+on_every_backend!(one_address_is_given_once, flavor = "multi_thread", worker_threads = 4);
+
 /// One address, asked for by twenty at once, in twenty spellings.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_address_is_given_once() {
-    let app = app().await;
+async fn one_address_is_given_once(backend: Backend) {
+    let app = app(backend).await;
     let attempts: Vec<_> = (0..20)
         .map(|number| {
             let app = Arc::clone(&app);
@@ -105,10 +110,15 @@ async fn one_address_is_given_once() {
     assert_eq!((statuses[0], &statuses[1..]), (201, &[409; 19][..]));
 }
 
+on_every_backend!(
+    nothing_lives_on_of_a_session_that_is_refreshed_and_ended_at_once,
+    flavor = "multi_thread",
+    worker_threads = 4
+);
+
 /// R4: refreshes that meet a sign-out leave nothing alive, whichever comes first.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_lives_on_of_a_session_that_is_refreshed_and_ended_at_once() {
-    let app = app().await;
+async fn nothing_lives_on_of_a_session_that_is_refreshed_and_ended_at_once(backend: Backend) {
+    let app = app(backend).await;
     app.add("ann@example.org", "client", Status::Active).await;
     for _ in 0..ROUNDS {
         let ann = app.sign_in("ann@example.org", PASSWORD).await;

@@ -1,8 +1,6 @@
 //! H4: pages of other origins.
 
-mod common;
-
-use common::TestApp;
+use crate::support::app::TestApp;
 use http::Method;
 
 const PAGE: &str = "https://app.example.org";

@@ -1,12 +1,11 @@
 //! Limits over HTTP: who is counted where, what the headers say, and that waiting helps.
 
-mod common;
-
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::{Quota, Status};
 use serde_json::json;
 use tracing::Dispatch;
@@ -30,10 +29,13 @@ fn item<'a>(answer: &'a TestResponse, header: &str, limit: &str) -> &'a str {
     items.into_iter().find_map(|item| item.strip_prefix(start.as_str())).unwrap_or_default()
 }
 
+on_every_backend!(an_account_is_limited_whatever_the_address_known_or_not_under_one_spelling);
+
 /// B1
-#[tokio::test]
-async fn an_account_is_limited_whatever_the_address_known_or_not_under_one_spelling() {
-    let app = TestApp::with(Setup::shipped_limits).await;
+async fn an_account_is_limited_whatever_the_address_known_or_not_under_one_spelling(
+    backend: Backend,
+) {
+    let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     app.add("ann@example.org", "client", Status::Active).await;
     let known = [
         "ann@example.org",
@@ -68,10 +70,13 @@ async fn an_account_is_limited_whatever_the_address_known_or_not_under_one_spell
     }
 }
 
+on_every_backend!(an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_when_refused);
+
 /// B1, B3
-#[tokio::test]
-async fn an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_when_refused() {
-    let app = TestApp::with(Setup::shipped_limits).await;
+async fn an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_when_refused(
+    backend: Backend,
+) {
+    let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     app.add("ann@example.org", "client", Status::Active).await;
     for number in 0..5 {
         let email = format!("nobody-{number}@example.org");
@@ -87,11 +92,16 @@ async fn an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_whe
     assert_eq!(item(&answer, "ratelimit", "account"), "r=49;t=60", "nothing was spent of it");
 }
 
+on_every_backend!(
+    parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say,
+    flavor = "multi_thread",
+    worker_threads = 4
+);
+
 /// B2: a hundred guesses at once, over the database that the server ships with.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say() {
+async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say(backend: Backend) {
     for (spread, most) in [(false, 5), (true, 10)] {
-        let app = TestApp::on_a_database(|setup| {
+        let app = TestApp::on_with(backend, |setup| {
             setup.shipped_limits();
             setup.goat.account_quota = Some(Quota::per_minute(10));
         });
@@ -115,10 +125,11 @@ async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say() {
     }
 }
 
+on_every_backend!(who_waits_as_long_as_told_gets_in);
+
 /// B3, B5
-#[tokio::test]
-async fn who_waits_as_long_as_told_gets_in() {
-    let app = TestApp::with(Setup::shipped_limits).await;
+async fn who_waits_as_long_as_told_gets_in(backend: Backend) {
+    let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     app.add("ann@example.org", "client", Status::Active).await;
     app.clock.advance(Duration::from_millis(250));
     // Five, spread over the window: each frees its own place.
@@ -140,10 +151,11 @@ async fn who_waits_as_long_as_told_gets_in() {
     }
 }
 
+on_every_backend!(the_wait_is_at_least_a_second_and_rounded_up);
+
 /// B5
-#[tokio::test]
-async fn the_wait_is_at_least_a_second_and_rounded_up() {
-    let app = TestApp::with(|setup| {
+async fn the_wait_is_at_least_a_second_and_rounded_up(backend: Backend) {
+    let app = TestApp::on_with(backend, |setup| {
         setup.limits.public = Some(Quota::new(1, Duration::from_millis(1_500)));
     })
     .await;
@@ -158,9 +170,10 @@ async fn the_wait_is_at_least_a_second_and_rounded_up() {
     assert_eq!(app.get(path).send().await.status, 200);
 }
 
-#[tokio::test]
-async fn a_refusal_is_not_charged_and_a_success_is() {
-    let app = TestApp::with(Setup::shipped_limits).await;
+on_every_backend!(a_refusal_is_not_charged_and_a_success_is);
+
+async fn a_refusal_is_not_charged_and_a_success_is(backend: Backend) {
+    let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     app.add("ann@example.org", "client", Status::Active).await;
     for left in (0..5).rev() {
         let answer = try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await;
@@ -176,9 +189,10 @@ async fn a_refusal_is_not_charged_and_a_success_is() {
     assert_eq!(try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await.status, 200);
 }
 
-#[tokio::test]
-async fn each_route_shows_the_limits_that_it_charges() {
-    let app = TestApp::with(Setup::shipped_limits).await;
+on_every_backend!(each_route_shows_the_limits_that_it_charges);
+
+async fn each_route_shows_the_limits_that_it_charges(backend: Backend) {
+    let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     app.clock.advance(Duration::from_millis(1_250));
     let client = app.client().await;
     let credentials = json!({"email": "ann@example.org", "password": PASSWORD});
@@ -220,22 +234,31 @@ async fn each_route_shows_the_limits_that_it_charges() {
     }
 }
 
-#[tokio::test]
-async fn sign_up_and_sign_in_have_a_bucket_each() {
-    let app = TestApp::with(Setup::shipped_limits).await;
+on_every_backend!(sign_up_and_sign_in_have_a_bucket_each);
+
+async fn sign_up_and_sign_in_have_a_bucket_each(backend: Backend) {
+    let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     for _ in 0..5 {
         assert_eq!(app.post("/api/v1/auth/signup").json(&json!({})).send().await.status, 400);
     }
     assert_eq!(app.post("/api/v1/auth/signup").json(&json!({})).send().await.status, 429);
     for _ in 0..5 {
-        assert_eq!(try_in(&app, common::CLIENT, "a@example.org", "wrong").await.status, 401);
+        assert_eq!(
+            try_in(&app, crate::support::app::CLIENT, "a@example.org", "wrong").await.status,
+            401
+        );
     }
-    assert_eq!(try_in(&app, common::CLIENT, "a@example.org", "wrong").await.status, 429);
+    assert_eq!(
+        try_in(&app, crate::support::app::CLIENT, "a@example.org", "wrong").await.status,
+        429
+    );
 }
 
-#[tokio::test]
-async fn a_user_is_counted_across_sessions_and_addresses() {
-    let app = TestApp::with(|setup| setup.limits.user = Some(Quota::per_minute(2))).await;
+on_every_backend!(a_user_is_counted_across_sessions_and_addresses);
+
+async fn a_user_is_counted_across_sessions_and_addresses(backend: Backend) {
+    let app =
+        TestApp::on_with(backend, |setup| setup.limits.user = Some(Quota::per_minute(2))).await;
     let client = app.client().await;
     let other = app.sign_in(&client.email, PASSWORD).await;
     let get = async |token: &str, from: &str| {
@@ -249,9 +272,12 @@ async fn a_user_is_counted_across_sessions_and_addresses() {
     assert_eq!(get(&app.client().await.token, "192.0.2.1").await.status, 200);
 }
 
-#[tokio::test]
-async fn every_current_password_counts_with_the_sign_ins() {
-    let app = TestApp::with(|setup| setup.goat.account_quota = Some(Quota::per_minute(4))).await;
+on_every_backend!(every_current_password_counts_with_the_sign_ins);
+
+async fn every_current_password_counts_with_the_sign_ins(backend: Backend) {
+    let app =
+        TestApp::on_with(backend, |setup| setup.goat.account_quota = Some(Quota::per_minute(4)))
+            .await;
     let client = app.client().await;
     let wrong = json!({"email": "x@example.org", "current_password": "wrong"});
     let change = app.patch("/api/v1/user/change-email").bearer(&client.token).json(&wrong);
@@ -277,7 +303,7 @@ async fn a_limit_that_is_off_is_not_there() {
         setup.goat.account_quota = None;
     })
     .await;
-    let answer = try_in(&app, common::CLIENT, "a@example.org", "wrong").await;
+    let answer = try_in(&app, crate::support::app::CLIENT, "a@example.org", "wrong").await;
     for header in ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-reset"] {
         assert_eq!(answer.header(header), "");
     }

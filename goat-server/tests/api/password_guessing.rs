@@ -1,11 +1,10 @@
 //! Guessing passwords through the whole API: whose guesses count against whom, and when one may go
 //! on, by a clock that only the test moves.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Quota;
 use goat_server::settings::LimitSettings;
 use serde_json::json;
@@ -20,8 +19,8 @@ async fn guess(app: &TestApp, from: &str, headers: &[(&str, &str)], email: &str)
 }
 
 /// Five guesses a minute by address, twelve by account.
-async fn app(trusted: &str) -> TestApp {
-    TestApp::with(|setup: &mut Setup| {
+async fn app(backend: Backend, trusted: &str) -> TestApp {
+    TestApp::on_with(backend, |setup: &mut Setup| {
         setup.limits = LimitSettings { auth: Some(Quota::per_minute(5)), ..setup.limits.clone() };
         setup.goat.account_quota = Some(Quota::per_minute(12));
         setup.http.trusted_proxies = trusted.split_whitespace().flat_map(str::parse).collect();
@@ -40,10 +39,11 @@ async fn wait_as_told(app: &TestApp, refused: &TestResponse, from: &str, email: 
     assert_eq!(guess(app, from, &[], email).await.status, 401, "{seconds} was not enough");
 }
 
+on_every_backend!(who_waits_as_long_as_told_may_guess_again_from_an_address);
+
 /// B1, B5: by address, whatever the account; also where the first guesses lie apart.
-#[tokio::test]
-async fn who_waits_as_long_as_told_may_guess_again_from_an_address() {
-    let app = app("").await;
+async fn who_waits_as_long_as_told_may_guess_again_from_an_address(backend: Backend) {
+    let app = app(backend, "").await;
     for number in 0..5 {
         let email = format!("u{number}@example.org");
         assert_eq!(guess(&app, "192.0.2.1", &[], &email).await.status, 401);
@@ -54,11 +54,12 @@ async fn who_waits_as_long_as_told_may_guess_again_from_an_address() {
     wait_as_told(&app, &refused, "192.0.2.1", "another@example.org").await;
 }
 
+on_every_backend!(who_waits_as_long_as_told_may_guess_an_account_again);
+
 /// B1, B3, B5: by account, whatever the address and the spelling, whether there is one or not; an
 /// address that is refused spends nothing of it.
-#[tokio::test]
-async fn who_waits_as_long_as_told_may_guess_an_account_again() {
-    let app = app("").await;
+async fn who_waits_as_long_as_told_may_guess_an_account_again(backend: Backend) {
+    let app = app(backend, "").await;
     let ann = app.client().await;
     // The first sign-in of a user who was made here counts, as every other does.
     app.clock.advance(Duration::from_secs(60));
@@ -99,10 +100,11 @@ async fn who_waits_as_long_as_told_may_guess_an_account_again() {
     assert_eq!(found[0], found[1], "an account that is there looks like one that is not");
 }
 
+on_every_backend!(an_ipv6_network_is_one_address);
+
 /// B6: who has a /64 has one address, and an IPv4 address in IPv6 is the IPv4 address.
-#[tokio::test]
-async fn an_ipv6_network_is_one_address() {
-    let app = app("").await;
+async fn an_ipv6_network_is_one_address(backend: Backend) {
+    let app = app(backend, "").await;
     for number in 0..5 {
         let from = format!("2001:db8:0:1:{number:x}::{number}");
         assert_eq!(guess(&app, &from, &[], &format!("u{number}@example.org")).await.status, 401);
@@ -118,10 +120,11 @@ async fn an_ipv6_network_is_one_address() {
     }
 }
 
+on_every_backend!(behind_a_proxy_the_part_that_the_client_wrote_buys_no_guess);
+
 /// I1, I2: what a client writes into the header itself, before the proxy adds to it, is never read.
-#[tokio::test]
-async fn behind_a_proxy_the_part_that_the_client_wrote_buys_no_guess() {
-    let app = app("10.0.0.0/8").await;
+async fn behind_a_proxy_the_part_that_the_client_wrote_buys_no_guess(backend: Backend) {
+    let app = app(backend, "10.0.0.0/8").await;
     for number in 0..20 {
         let claimed = format!("203.0.113.{number}, 198.51.100.7, 10.0.0.5");
         let headers = [("x-forwarded-for", &*claimed), ("x-real-ip", "203.0.113.99")];

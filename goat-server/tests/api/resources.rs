@@ -1,16 +1,16 @@
 //! Each route once, as it is meant to be used, and the few things that only the routes decide.
 
-mod common;
-
-use common::{CLIENT, PASSWORD, TestApp};
+use crate::support::app::{CLIENT, PASSWORD, TestApp};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Status;
 use serde_json::json;
 
 const NEW_PASSWORD: &str = "seven lamps over the quay";
 
-#[tokio::test]
-async fn somebody_signs_up_in_goes_on_and_out() {
-    let app = TestApp::new().await;
+on_every_backend!(somebody_signs_up_in_goes_on_and_out);
+
+async fn somebody_signs_up_in_goes_on_and_out(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let credentials = json!({"email": " Ann@Example.org ", "password": PASSWORD});
     let made = app.post("/api/v1/auth/signup").json(&credentials).send().await;
     assert_eq!((made.status, &made.data()["email"]), (201, &json!("Ann@Example.org")));
@@ -91,9 +91,10 @@ async fn other_services_learn_who_a_token_speaks_for() {
     }
 }
 
-#[tokio::test]
-async fn users_change_their_own_account() {
-    let app = TestApp::new().await;
+on_every_backend!(users_change_their_own_account);
+
+async fn users_change_their_own_account(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let other = app.sign_in(&client.email, PASSWORD).await;
 
@@ -127,9 +128,10 @@ async fn users_change_their_own_account() {
     );
 }
 
-#[tokio::test]
-async fn administrators_make_change_and_delete_users() {
-    let app = TestApp::new().await;
+on_every_backend!(administrators_make_change_and_delete_users);
+
+async fn administrators_make_change_and_delete_users(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let body = json!({"email": "ann@example.org", "password": PASSWORD, "status": "inactive"});
     let made = app.post("/api/v1/user").bearer(&admin.token).json(&body).send().await;
@@ -167,9 +169,10 @@ async fn administrators_make_change_and_delete_users() {
     assert_eq!(own.failure(), (403, "outranked"));
 }
 
-#[tokio::test]
-async fn users_are_listed_filtered_sorted_and_gone_on_with() {
-    let app = TestApp::new().await;
+on_every_backend!(users_are_listed_filtered_sorted_and_gone_on_with);
+
+async fn users_are_listed_filtered_sorted_and_gone_on_with(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     app.add("late@example.net", "client", Status::Inactive).await;
     app.operator().await;
@@ -204,9 +207,10 @@ async fn users_are_listed_filtered_sorted_and_gone_on_with() {
     }
 }
 
-#[tokio::test]
-async fn users_see_and_end_their_own_sessions() {
-    let app = TestApp::new().await;
+on_every_backend!(users_see_and_end_their_own_sessions);
+
+async fn users_see_and_end_their_own_sessions(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let email = &client.email;
     // The newest come first; of those made in one millisecond, any.
@@ -251,9 +255,10 @@ async fn users_see_and_end_their_own_sessions() {
     assert_eq!(app.get(path).bearer(&client.token).send().await.code(), "session-revoked");
 }
 
-#[tokio::test]
-async fn administrators_see_roles_and_give_and_take_permissions() {
-    let app = TestApp::new().await;
+on_every_backend!(administrators_see_roles_and_give_and_take_permissions);
+
+async fn administrators_see_roles_and_give_and_take_permissions(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let (admin, client) = (app.admin().await, app.client().await);
     let roles = app.get("/api/v1/role").bearer(&admin.token).send().await;
     let names: Vec<_> =

@@ -1,15 +1,13 @@
 //! How often a request waits for stores elsewhere before a handler gets to see it, and that this
 //! changes nothing of what is known about it.
 
-mod common;
-
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::{TestApp, TestUser};
+use crate::support::app::{TestApp, TestUser};
 use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::testing::{Pauses, Point};

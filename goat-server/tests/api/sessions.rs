@@ -1,10 +1,9 @@
 //! Sessions: what is shown of them, who ends which, and that other people's look like none.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{CLIENT, PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::app::{CLIENT, PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::SessionId;
 use serde_json::{Value, json};
 
@@ -32,9 +31,10 @@ fn comparable(mut answer: TestResponse) -> (u16, Value) {
     (answer.status, answer.json)
 }
 
-#[tokio::test]
-async fn a_session_shows_the_device_the_address_and_its_times() {
-    let app = TestApp::new().await;
+on_every_backend!(a_session_shows_the_device_the_address_and_its_times);
+
+async fn a_session_shows_the_device_the_address_and_its_times(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_millis(90_250));
     let agent = format!("Mozilla/5.0 {}", "é".repeat(300));
@@ -70,9 +70,10 @@ async fn a_session_shows_the_device_the_address_and_its_times() {
     assert_eq!(first["current"], false);
 }
 
-#[tokio::test]
-async fn ones_sessions_come_in_pages_the_newest_first() {
-    let app = TestApp::new().await;
+on_every_backend!(ones_sessions_come_in_pages_the_newest_first);
+
+async fn ones_sessions_come_in_pages_the_newest_first(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let mut ids = vec![client.session.to_string()];
     for _ in 0..4 {
@@ -110,10 +111,11 @@ async fn ones_sessions_come_in_pages_the_newest_first() {
     }
 }
 
+on_every_backend!(other_peoples_sessions_are_like_none_at_all);
+
 /// R8
-#[tokio::test]
-async fn other_peoples_sessions_are_like_none_at_all() {
-    let app = TestApp::new().await;
+async fn other_peoples_sessions_are_like_none_at_all(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let (client, admin) = (app.client().await, app.admin().await);
     let stranger = app.client().await;
     let foreign = stranger.session.to_string();
@@ -144,9 +146,10 @@ async fn other_peoples_sessions_are_like_none_at_all() {
     assert_eq!(again.failure(), (404, "not-found"));
 }
 
-#[tokio::test]
-async fn a_batch_ends_each_session_once() {
-    let app = TestApp::new().await;
+on_every_backend!(a_batch_ends_each_session_once);
+
+async fn a_batch_ends_each_session_once(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (one, two) =
         (app.sign_in(&client.email, PASSWORD).await, app.sign_in(&client.email, PASSWORD).await);
@@ -201,9 +204,10 @@ async fn ids_have_one_spelling() {
     assert!(is_alive(&app, &client).await);
 }
 
-#[tokio::test]
-async fn the_sessions_of_others_are_for_those_who_may_act_on_them() {
-    let app = TestApp::new().await;
+on_every_backend!(the_sessions_of_others_are_for_those_who_may_act_on_them);
+
+async fn the_sessions_of_others_are_for_those_who_may_act_on_them(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let (admin, operator, other) = (app.admin().await, app.operator().await, app.operator().await);
     let client = app.client().await;
     let show = async |by: &TestUser, of: &TestUser| {
@@ -234,9 +238,10 @@ async fn the_sessions_of_others_are_for_those_who_may_act_on_them() {
     }
 }
 
-#[tokio::test]
-async fn one_session_too_many_ends_the_oldest() {
-    let app = TestApp::with(|setup| setup.goat.sessions_per_user = 2).await;
+on_every_backend!(one_session_too_many_ends_the_oldest);
+
+async fn one_session_too_many_ends_the_oldest(backend: Backend) {
+    let app = TestApp::on_with(backend, |setup| setup.goat.sessions_per_user = 2).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_secs(1));
     let second = app.sign_in(&client.email, PASSWORD).await;
@@ -247,9 +252,10 @@ async fn one_session_too_many_ends_the_oldest() {
     assert!(is_alive(&app, &second).await && is_alive(&app, &third).await);
 }
 
-#[tokio::test]
-async fn what_is_not_known_of_a_device_is_empty() {
-    let app = TestApp::new().await;
+on_every_backend!(what_is_not_known_of_a_device_is_empty);
+
+async fn what_is_not_known_of_a_device_is_empty(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let body = json!({"email": client.email, "password": PASSWORD});
     app.clock.advance(Duration::from_secs(1));

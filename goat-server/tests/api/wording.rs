@@ -1,8 +1,6 @@
 //! What a person reads when something was wrong: each sentence says what to do about it.
 
-mod common;
-
-use common::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
 use goat_core::Status;
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::process::{Answer, Site};
-use crate::support::Node;
+use crate::support::node::Node;
+use crate::support::process::{Answer, Site};
 
 /// The time-out of a call to a store, and of a request.
 const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "250ms");

@@ -1,13 +1,11 @@
 //! O1: a store that fails or hangs at any one of its calls. Whatever the route, the answer is a 503
 //! that says when to come back: never a defect, never a refusal, never a request let through.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
 use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::testing::{Pauses, Point};
 use goat_core::{Quota, StoreError, Stores};

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::process::Answer;
-use crate::support::{Node, PASSWORD, Person};
-use crate::together::{Act, NEW_PASSWORD, Scene};
+use crate::support::node::{Node, PASSWORD, Person};
+use crate::support::process::Answer;
+use crate::support::two_nodes::{Act, NEW_PASSWORD, Scene};
 
 use super::answers::{RECOVERY, once_well};
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use goat_engines::{Persistence, Postgres, PostgresOptions, Redis, RedisOptions};
 use serde_json::json;
 
-use crate::process::{Answer, PATIENCE, Site};
-use crate::support::{Node, PASSWORD, Person, node, node_with};
-use crate::together::Pair;
+use crate::support::node::{Node, PASSWORD, Person, node, node_with};
+use crate::support::process::{Answer, PATIENCE, Site};
+use crate::support::two_nodes::Pair;
 
 use super::answers::{RECOVERY, impatient, once_well, wait_until_ready};
 
@@ -136,9 +136,13 @@ impl Load<'_> {
         for node in self.nodes {
             wait_until_ready("afterwards", node);
         }
-        let admin = once_well("admin", || {
-            Some(self.nodes[0].try_login(crate::process::ADMIN, crate::process::ADMIN_PASSWORD))
-        });
+        let admin =
+            once_well("admin", || {
+                Some(self.nodes[0].try_login(
+                    crate::support::process::ADMIN,
+                    crate::support::process::ADMIN_PASSWORD,
+                ))
+            });
         let admin = Person::of(&admin);
         for id in &ledger.users {
             let path = format!("/api/v1/user/{id}");

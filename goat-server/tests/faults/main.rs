@@ -1,19 +1,16 @@
-//! Engines that fail under nodes that run, in every way an engine fails: cut at any message, silent,
-//! read-only, out of connections, killed, emptied, set back in time. What was answered is kept,
-//! nobody is let in unchecked, and all is well again by itself.
+//! Failing dependencies: PostgreSQL and Redis under running nodes (cut connections, timeouts,
+//! read-only, out of connections, killed, emptied, restored from an older state), and a store that
+//! fails at any call. Acknowledged writes survive, no request passes unchecked, and the nodes recover
+//! by themselves.
 
-#[path = "../process/mod.rs"]
-mod process;
-#[path = "../engines/support.rs"]
-#[expect(dead_code, reason = "this program uses a part of it")]
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "../together/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "this program uses a part of it")]
-mod together;
 
 mod answers;
+mod dependency_down;
 mod flows;
 mod kills;
+mod outages;
 mod read_only;
 mod states;
 mod sweep;

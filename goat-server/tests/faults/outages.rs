@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-use crate::process::Answer;
-use crate::support::{Node, PASSWORD, Person, node, node_with, wait_until};
+use crate::support::node::{Node, PASSWORD, Person, node, node_with, wait_until};
+use crate::support::process::Answer;
 
 /// What a call may take: the time-out of two calls to a store, and what a busy machine adds.
 const BOUND: Duration = Duration::from_secs(6);

@@ -4,9 +4,9 @@
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 use serde_json::json;
 
-use crate::process::Answer;
-use crate::support::{Node, PASSWORD, Person, node, node_with};
-use crate::together::{Act, Pair, Scene};
+use crate::support::node::{Node, PASSWORD, Person, node, node_with};
+use crate::support::process::Answer;
+use crate::support::two_nodes::{Act, Pair, Scene};
 
 use super::answers::{impatient, in_time, is_success, once_well, wait_until_ready};
 
@@ -67,7 +67,7 @@ fn is_well_again(nodes: [Node; 2], scene: &Scene) {
     assert_eq!(suspended.status, 200, "{suspended:?}");
     for node in nodes {
         let next = Person::of(&refreshed);
-        crate::support::soon("it is obeyed", || node.profile(&next).status == 401);
+        crate::support::node::soon("it is obeyed", || node.profile(&next).status == 401);
     }
 }
 
@@ -111,7 +111,7 @@ fn a_standby_beside_redis_lets_sessions_begin_and_end() {
     // Sessions are Redis's own.
     let answer = in_time("logout", || Act::Logout.perform(pair.one, &gone));
     if is_success("logout", &answer) {
-        crate::support::soon("it is obeyed", || pair.other.profile(&gone.ann).status == 401);
+        crate::support::node::soon("it is obeyed", || pair.other.profile(&gone.ann).status == 401);
     }
     postgres.promote();
     is_well_again(pair.nodes(), &scene);

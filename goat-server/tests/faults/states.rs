@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use goat_engines::{Postgres, PostgresOptions, Proxy, Redis, RedisOptions};
 
-use crate::support::{Node, node, node_with, soon, wait_until};
-use crate::together::{Act, Pair, Scene, verify};
+use crate::support::node::{Node, node, node_with, soon, wait_until};
+use crate::support::two_nodes::{Act, Pair, Scene, verify};
 
 use super::answers::{impatient, in_time, is_success, once_well, wait_until_ready};
 
@@ -138,7 +138,7 @@ fn an_emptied_redis_signs_everybody_out_and_revives_nothing() {
     }
     assert_eq!(ended[1].login(pair.one).status, 403, "suspended as before");
     for node in pair.nodes() {
-        let person = crate::support::Person::of(&alive.login(node));
+        let person = crate::support::node::Person::of(&alive.login(node));
         for node in pair.nodes() {
             assert_eq!(node.profile(&person).status, 200);
         }

@@ -8,9 +8,9 @@ use std::thread;
 
 use goat_engines::{Cut, Postgres, Proxy, Redis, RedisOptions};
 
-use crate::process::Site;
-use crate::support::{Node, Person, node, node_with};
-use crate::together::{Pair, Scene, is_heartbeat};
+use crate::support::node::{Node, Person, node, node_with};
+use crate::support::process::Site;
+use crate::support::two_nodes::{Pair, Scene, is_heartbeat};
 
 use super::answers::{counted, impatient, in_time, is_success, wait_until_ready};
 use super::flows::Flow;

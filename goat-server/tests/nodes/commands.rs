@@ -2,7 +2,9 @@
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::support::{Node, REMEMBERS, bare, data, database, names_redis, node, node_with, soon};
+use crate::support::node::{
+    Node, REMEMBERS, bare, data, database, names_redis, node, node_with, soon,
+};
 
 /// What whoever has the machine decides is obeyed by the servers that run, at once.
 #[test]

@@ -6,8 +6,8 @@ use goat_core::token::TokenKeys;
 use goat_engines::{Redis, RedisOptions};
 use saphyr::{LoadableYamlNode as _, Yaml};
 
-use crate::process::{ADMIN_PASSWORD, Site};
-use crate::support::{Node, PASSWORD, PEPPER, TOKEN_SECRET, database};
+use crate::support::node::{Node, PASSWORD, PEPPER, TOKEN_SECRET, database};
+use crate::support::process::{ADMIN_PASSWORD, Site};
 
 const COMPOSE: &str = include_str!("../../deploy/compose.yaml");
 const KUBERNETES: &str = include_str!("../../deploy/kubernetes.yaml");

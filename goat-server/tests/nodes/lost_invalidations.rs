@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-use crate::process::Site;
-use crate::support::{Node, Person, node, node_with, wait_until};
-use crate::together::{Act, LONG, Pair, Scene};
+use crate::support::node::{Node, Person, node, node_with, wait_until};
+use crate::support::process::Site;
+use crate::support::two_nodes::{Act, LONG, Pair, Scene};
 
 const STALENESS: Duration = Duration::from_secs(2);
 /// What a busy machine may add.

@@ -1,17 +1,17 @@
-//! Several nodes, one truth, over the real program: what one ends or changes the others obey, with
-//! and without notices, in races, and while nodes come and go.
+//! The program on PostgreSQL and Redis: commands, starts and migrations, and several nodes of one
+//! system: invalidation, races, and rolling restarts.
 
-#[path = "../process/mod.rs"]
-mod process;
-#[path = "../engines/support.rs"]
-#[expect(dead_code, reason = "this program uses a part of it")]
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "../together/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "this program uses a part of it")]
-mod together;
 
-mod notices;
-mod obedience;
+mod commands;
+mod deploy;
+mod lost_invalidations;
+mod migrations;
+mod propagation;
 mod races;
+mod readme;
 mod restarts;
-mod slow_readers;
+mod stale_reads;
+mod starts;
+mod topologies;

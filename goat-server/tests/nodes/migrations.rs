@@ -4,7 +4,7 @@ use std::thread;
 
 use goat_engines::Postgres;
 
-use crate::support::{bare, database, node};
+use crate::support::node::{bare, database, node};
 
 fn name(database: &str) -> &str {
     database.rsplit_once('/').expect("a name").1

@@ -2,9 +2,9 @@
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::process::Site;
-use crate::support::{Node, database, node, node_with, soon};
-use crate::together::{Act, LONG, Pair, Scene};
+use crate::support::node::{Node, database, node, node_with, soon};
+use crate::support::process::Site;
+use crate::support::two_nodes::{Act, LONG, Pair, Scene};
 
 /// Does everything on one node while both remember that it was otherwise, and asks both.
 fn every_act_is_obeyed(site: impl Fn() -> Site) {

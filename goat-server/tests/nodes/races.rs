@@ -7,9 +7,9 @@ use std::thread;
 use goat_engines::{Redis, RedisOptions};
 use serde_json::json;
 
-use crate::process::{Answer, Site};
-use crate::support::{Node, Person, data, database, node, node_with, soon};
-use crate::together::{LONG, Pair, Scene};
+use crate::support::node::{Node, Person, data, database, node, node_with, soon};
+use crate::support::process::{Answer, Site};
+use crate::support::two_nodes::{LONG, Pair, Scene};
 
 fn on_both_engines(test: impl Fn(Pair)) {
     let redis = Redis::start(RedisOptions::default());

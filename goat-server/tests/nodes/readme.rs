@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::support::{database, names_redis};
+use crate::support::node::{database, names_redis};
 
 const README: &str = include_str!("../../../README.md");
 

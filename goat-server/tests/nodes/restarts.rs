@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::process::Site;
-use crate::support::{Node, Person, database, node, node_with, wait_until};
+use crate::support::node::{Node, Person, database, node, node_with, wait_until};
+use crate::support::process::Site;
 
 const CLIENTS: usize = 3;
 const ROUNDS: usize = 3;

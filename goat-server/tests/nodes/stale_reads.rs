@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use goat_engines::{Postgres, Proxy, Redis, RedisOptions};
 
-use crate::process::Site;
-use crate::support::{node, node_with, soon};
-use crate::together::{Act, LONG, Pair, Scene, is_heartbeat};
+use crate::support::node::{node, node_with, soon};
+use crate::support::process::Site;
+use crate::support::two_nodes::{Act, LONG, Pair, Scene, is_heartbeat};
 
 /// For how long an answer lies on the way: several times as long as an act takes.
 const ON_THE_WAY: Duration = Duration::from_millis(150);

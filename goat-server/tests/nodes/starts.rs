@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-use crate::process::{Site, json, message};
-use crate::support::{PEPPER, TOKEN_SECRET, bare, database, node, node_with};
+use crate::support::node::{PEPPER, TOKEN_SECRET, bare, database, node, node_with};
+use crate::support::process::{Site, json, message};
 
 const CANARY: &str = "canary7Zp2";
 

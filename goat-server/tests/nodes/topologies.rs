@@ -6,8 +6,10 @@ use std::thread;
 use goat_engines::{Redis, RedisCluster, RedisOptions, Sentinel};
 use serde_json::json;
 
-use crate::process::Site;
-use crate::support::{Node, Person, REMEMBERS, data, database, node, node_with, soon, wait_until};
+use crate::support::node::{
+    Node, Person, REMEMBERS, data, database, node, node_with, soon, wait_until,
+};
+use crate::support::process::Site;
 
 /// Two nodes of the same settings, at work until they are dropped.
 fn both(site: impl Fn() -> Site, test: impl FnOnce(Node, Node)) {
@@ -69,7 +71,7 @@ fn two_nodes_are_one(one: Node, other: Node) {
     remembered();
     change("status", json!({"status": "suspended"}));
     soon("the user is out", || other.profile(&ann).status == 401);
-    assert_eq!(other.try_login("ann@example.org", crate::support::PASSWORD).status, 403);
+    assert_eq!(other.try_login("ann@example.org", crate::support::node::PASSWORD).status, 403);
     change("status", json!({"status": "active"}));
     assert_eq!(other.profile(&ann).failure(), (401, "session-revoked"));
     assert_eq!(other.refresh(&ann).failure(), (401, "session-revoked"));
@@ -177,7 +179,7 @@ fn one_refresh_token_shown_to_two_nodes_at_once_has_one_successor() {
                 })
                 .collect();
             assert_eq!(successors.len(), 1);
-            let next = crate::support::Person::of(&answers[0]);
+            let next = crate::support::node::Person::of(&answers[0]);
             assert_eq!(other.refresh(&next).status, 200);
             // R2: used twice over, the first one ends the session on both.
             assert_eq!(one.refresh(&ann).failure(), (401, "token-reused"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::process::Site;
+use crate::support::process::Site;
 
 #[test]
 fn check_of_a_new_folder_says_what_a_start_would_make_and_makes_nothing() {

@@ -1,22 +1,20 @@
 //! The files that people deploy with, held to what the server says of itself: no container engine is
 //! asked, but every name, path, port, time and right that they mention is looked up.
 
-mod process;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use process::Site;
+use crate::support::process::Site;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-const DOCKERFILE: &str = include_str!("../deploy/Dockerfile");
-const COMPOSE: &str = include_str!("../deploy/compose.yaml");
-const KUBERNETES: &str = include_str!("../deploy/kubernetes.yaml");
+const DOCKERFILE: &str = include_str!("../../deploy/Dockerfile");
+const COMPOSE: &str = include_str!("../../deploy/compose.yaml");
+const KUBERNETES: &str = include_str!("../../deploy/kubernetes.yaml");
 
 /// Made from the table of settings, which another test holds.
-const SETTINGS: &str = include_str!("../.env.example");
+const SETTINGS: &str = include_str!("../../.env.example");
 
 /// What the server takes to close its stores when all requests are done.
 const CLOSE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::process::{Site, json, mode, status};
+use crate::support::process::{Site, json, mode, status};
 
 const FILES: [&str; 4] = ["jwt-key.pem", "pepper", "admin-password", "goat.db"];
 

@@ -1,13 +1,11 @@
 //! O4: the server is killed at any moment under a mixed load of writes, fifty times. What was
 //! answered is there, the database is sound, and the next start is ready.
 
-mod process;
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use process::{ADMIN, ADMIN_PASSWORD, Client, PATIENCE, Site, UNLIMITED};
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, PATIENCE, Site, UNLIMITED};
 use serde_json::json;
 
 const ROUNDS: u64 = 50;

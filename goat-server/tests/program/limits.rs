@@ -1,6 +1,6 @@
 //! What the log says of limits when the server starts.
 
-use crate::process::{Site, json, message, status};
+use crate::support::process::{Site, json, message, status};
 
 /// Each in words, once: also after requests, and though many routes stand behind one of them.
 #[test]

@@ -1,11 +1,19 @@
-//! The program as an operator meets it: started, refused, asked, and ended.
+//! The program as an operator runs it: commands, first start, refused starts, shutdown, crashes, and
+//! the files to deploy it with.
 
-#[path = "../process/mod.rs"]
-mod process;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod check;
+mod deploy;
 mod first_start;
+mod kill;
 mod limits;
-mod refusals;
+mod log_lines;
+mod own_process;
+mod panics;
+mod readme;
+mod refused_starts;
 mod shutdown;
+mod signals;
 mod users;

@@ -1,4 +1,4 @@
-//! What a panic says in the log; in a program of its own, since the hook is for all of it.
+//! The panic hook: a panicking handler is one line in the log.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -7,6 +7,8 @@ use goat_server::logging::log_panics;
 use goat_server::serve::catch_panic::CatchPanicLayer;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
+
+use crate::own_process::in_own_process;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -22,8 +24,15 @@ impl io::Write for Log {
 }
 
 /// H5, L1
-#[tokio::test]
-async fn panic_is_one_line_that_names_the_place_and_not_the_message() {
+#[test]
+fn panic_is_one_line_that_names_the_place_and_not_the_message() {
+    in_own_process("panics::panic_is_one_line_that_names_the_place_and_not_the_message", || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(handler_panics());
+    });
+}
+
+async fn handler_panics() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -38,11 +47,11 @@ async fn panic_is_one_line_that_names_the_place_and_not_the_message() {
         panic!("the secret is {}", "hunter2")
     });
     let response = CatchPanicLayer::new(|| Response::new(500)).layer(broken);
-    let response = response.oneshot(Request::new(())).await.expect("an answer");
+    let response = response.oneshot(Request::new(())).await.expect("a response");
     assert_eq!(*response.body(), 500);
 
     let text = String::from_utf8(log.0.lock().expect("no panic in here").clone()).expect("text");
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains("\"place\":\"goat-server/tests/panics.rs:"), "{text}");
+    assert!(text.contains("\"place\":\"goat-server/tests/program/panics.rs:"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }

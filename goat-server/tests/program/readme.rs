@@ -1,12 +1,10 @@
 //! The front door's session, run as it would be pasted.
 
-mod process;
-
 use std::process::{Command, Stdio};
 
-use process::Site;
+use crate::support::process::Site;
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 #[test]
 fn the_session_of_the_readme_works_as_pasted() {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::process::{Site, sql};
+use crate::support::process::{Site, sql};
 
 /// The site of a server that has run.
 fn in_use() -> Site {

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::process::{Site, json, message, status};
+use crate::support::process::{Site, json, message, status};
 
 /// O3.
 #[test]

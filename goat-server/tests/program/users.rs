@@ -1,6 +1,6 @@
 //! `user …`: what whoever has the machine can do about users.
 
-use crate::process::Site;
+use crate::support::process::Site;
 
 const PASSWORD: &str = "seven lamps over the quay\n";
 const OTHER_PASSWORD: &str = "a long walk on a short pier\n";

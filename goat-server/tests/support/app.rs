@@ -1,18 +1,13 @@
-//! The whole API in this process: its router over stores in memory, a hasher that hashes nothing,
-//! and a clock that only the test moves. `on_engines` runs the same tests over PostgreSQL and Redis.
+//! The API in process: its router over a storage backend, a hasher that does not hash, and a manual
+//! clock.
 //!
 //! ```text
 //! let app = TestApp::new().await;
 //! let admin = app.admin().await;
-//! let answer = app.get("/api/v1/user").bearer(&admin.token).send().await;
-//! assert_eq!(answer.status, 200);
-//! assert_eq!(answer.data()["email"], admin.email);
+//! let response = app.get("/api/v1/user").bearer(&admin.token).send().await;
+//! assert_eq!(response.status, 200);
+//! assert_eq!(response.data()["email"], admin.email);
 //! ```
-
-#![expect(dead_code, reason = "each test file uses a part of it")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
-mod ground;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -37,83 +32,89 @@ use goat_server::serve::Lifecycle;
 use goat_server::settings::{Flags, HttpSettings, LimitSettings, Settings};
 use goat_server::state::AppState;
 use goat_tower::address::PeerAddress;
-pub(crate) use ground::Ground;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// The password of every user that a test does not give one.
+use super::backend::{Backend, TestStores};
+
+/// The default password of test users.
 pub(crate) const PASSWORD: &str = "a long walk on a short pier";
 
-/// The client's address, unless a request says otherwise.
+/// The default address of the client.
 pub(crate) const CLIENT: &str = "192.0.2.7";
 
-/// How long a store has to answer, on the runtime's clock.
+/// The timeout of store calls, on the runtime's clock.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The API.
+/// The API of one node.
 pub(crate) struct TestApp {
     pub(crate) goat: Goat,
     pub(crate) clock: ManualClock,
-    /// The hasher, unless the test brought its own.
+    /// The hasher, unless [`Setup::hasher`] replaced it.
     pub(crate) hasher: PlainHasher,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) state: AppState,
     router: Router,
     users: AtomicUsize,
-    /// What it stands on, and goes last.
-    pub(crate) ground: Ground,
+    /// Dropped last: the node uses them.
+    pub(crate) stores: TestStores,
 }
 
-/// What a test may have otherwise.
+/// The configuration of a [`TestApp`].
 pub(crate) struct Setup {
     pub(crate) goat: goat_core::Settings,
     pub(crate) stores: Stores,
     pub(crate) keys: TokenKeys,
-    /// Another node's, to be moved together.
+    /// May be shared with another node.
     pub(crate) clock: ManualClock,
-    /// In place of the [`PlainHasher`].
+    /// Replaces the [`PlainHasher`].
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
     pub(crate) http: HttpSettings,
-    /// So large that no test meets one by chance; [`Setup::shipped_limits`] brings the defaults.
+    /// Too large to be reached by accident; [`Setup::shipped_limits`] restores the defaults.
     pub(crate) limits: LimitSettings,
-    /// Whether the server says that it is ready.
+    /// Whether the server reports that it is ready.
     pub(crate) ready: bool,
 }
 
 impl Setup {
-    /// The limits that the server ships with.
+    /// Restores the default rate limits.
     pub(crate) fn shipped_limits(&mut self) {
         self.limits = shipped().limits;
         self.goat.account_quota = goat_core::Settings::default().account_quota;
     }
 }
 
-/// The settings of a server that is told nothing.
+/// The default settings.
 fn shipped() -> Settings {
     Settings::load([], &Flags::default(), Path::new("there-is-no.env")).unwrap().0
 }
 
 impl TestApp {
-    /// With everything as shipped, but for the limits.
+    /// Builds the API in memory with the default settings, except for the rate limits.
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// With something changed.
+    /// Like [`TestApp::new`], with changes.
     pub(crate) async fn with(change: impl FnOnce(&mut Setup)) -> Self {
-        Self::on(Ground::usual(), change).await
+        Self::on_with(Backend::Memory, change).await
     }
 
-    /// The same, over a database.
-    pub(crate) async fn on_a_database(change: impl FnOnce(&mut Setup)) -> Self {
-        Self::on(Ground::database().await, change).await
+    /// Like [`TestApp::new`], on a backend.
+    pub(crate) async fn on(backend: Backend) -> Self {
+        Self::on_with(backend, |_| {}).await
     }
 
-    /// The same, over whatever it is.
-    pub(crate) async fn on(ground: Ground, change: impl FnOnce(&mut Setup)) -> Self {
+    /// Like [`TestApp::new`], on a backend and with changes.
+    pub(crate) async fn on_with(backend: Backend, change: impl FnOnce(&mut Setup)) -> Self {
+        Self::over(backend.open().await, change).await
+    }
+
+    /// Like [`TestApp::new`], over stores and with changes.
+    pub(crate) async fn over(test_stores: TestStores, change: impl FnOnce(&mut Setup)) -> Self {
         let Settings { http, mut limits, .. } = shipped();
         let plenty = Some(Quota::per_minute(1_000_000));
         for limit in [
@@ -127,7 +128,7 @@ impl TestApp {
         }
         let mut setup = Setup {
             goat: goat_core::Settings { account_quota: plenty, ..goat_core::Settings::default() },
-            stores: ground.stores.clone(),
+            stores: test_stores.stores.clone(),
             keys: TokenKeys::generate(),
             clock: ManualClock::default(),
             hasher: None,
@@ -140,13 +141,13 @@ impl TestApp {
         let plain = PlainHasher::default();
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
-        // What is remembered together is remembered of these users, not of those of a test's own.
-        let shelf =
-            ground.shelf.clone().filter(|_| Arc::ptr_eq(&stores.users, &ground.stores.users));
+        // The shared cache is for the users of the backend, not for a store that the test brought.
+        let is_own = Arc::ptr_eq(&stores.users, &test_stores.stores.users);
+        let shared_cache = test_stores.shared_cache.clone().filter(|_| is_own);
         let mut stores =
             stores.watched(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
-        if let Some(shelf) = shelf {
-            (stores, _) = stores.cached(shelf, goat.cache_staleness, Arc::new(clock.clone()));
+        if let Some(cache) = shared_cache {
+            (stores, _) = stores.cached(cache, goat.cache_staleness, Arc::new(clock.clone()));
         }
         let goat = Goat::builder(stores, keys)
             .settings(goat)
@@ -155,13 +156,13 @@ impl TestApp {
             .observer(observer)
             .build()
             .unwrap();
-        // Who does not hear notices remembers nothing, and most of the tests are over by then.
-        let hears = async {
+        // A node that is not connected to the invalidation channel does not use its caches.
+        let connected = async {
             while !goat.sessions().hears_notices() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), hears).await.expect("it hears");
+        tokio::time::timeout(Duration::from_secs(10), connected).await.expect("connected");
         let lifecycle = Lifecycle::new();
         if ready {
             lifecycle.ready();
@@ -175,25 +176,25 @@ impl TestApp {
         };
         let router = goat_server::router::router(state.clone());
         let users = AtomicUsize::new(0);
-        Self { goat, clock, hasher: plain, lifecycle, state, router, users, ground }
+        Self { goat, clock, hasher: plain, lifecycle, state, router, users, stores: test_stores }
     }
 
-    /// An active user of the top role, signed in.
+    /// Creates and signs in an active administrator.
     pub(crate) async fn admin(&self) -> TestUser {
         self.user("admin").await
     }
 
-    /// An active operator, signed in.
+    /// Creates and signs in an active operator.
     pub(crate) async fn operator(&self) -> TestUser {
         self.user("operator").await
     }
 
-    /// An active client, signed in.
+    /// Creates and signs in an active client.
     pub(crate) async fn client(&self) -> TestUser {
         self.user("client").await
     }
 
-    /// An active user of a role, signed in. Each call makes another.
+    /// Creates and signs in an active user with a role.
     pub(crate) async fn user(&self, role: &str) -> TestUser {
         let number = self.users.fetch_add(1, Ordering::SeqCst);
         let email = format!("{role}-{number}@example.org");
@@ -201,7 +202,7 @@ impl TestApp {
         self.sign_in(&email, PASSWORD).await.with_id(id)
     }
 
-    /// A user, not signed in.
+    /// Creates a user.
     pub(crate) async fn add(&self, email: &str, role: &str, status: Status) -> UserId {
         let new = NewUser {
             email: Email::parse(email).unwrap(),
@@ -212,7 +213,7 @@ impl TestApp {
         self.goat.users().create(Actor::system("a test"), new).await.unwrap().id
     }
 
-    /// One more session of somebody who is there, past the API and its limits.
+    /// Signs in, past the API and its rate limits.
     pub(crate) async fn sign_in(&self, email: &str, password: &str) -> TestUser {
         let login = Login {
             email: email.into(),
@@ -249,7 +250,7 @@ impl TestApp {
         self.request(Method::DELETE, path)
     }
 
-    /// A request to be sent, of any method and to any path, as it stands.
+    /// Starts a request; the path is sent as it is.
     pub(crate) fn request(&self, method: Method, path: &str) -> TestRequest<'_> {
         TestRequest {
             app: self,
@@ -262,7 +263,7 @@ impl TestApp {
     }
 }
 
-/// Somebody who is signed in.
+/// A signed-in user.
 #[derive(Clone, Debug)]
 pub(crate) struct TestUser {
     pub(crate) id: UserId,
@@ -284,7 +285,7 @@ impl TestUser {
     }
 }
 
-/// A request that is being put together.
+/// A request builder.
 #[must_use = "nothing is sent before send() is called"]
 pub(crate) struct TestRequest<'a> {
     app: &'a TestApp,
@@ -296,36 +297,36 @@ pub(crate) struct TestRequest<'a> {
 }
 
 impl TestRequest<'_> {
-    /// Shows an access token.
+    /// Adds an access token.
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
     }
 
-    /// Adds a header, beside one of that name that is there.
+    /// Adds a header; an earlier one of the same name stays.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         let name: http::HeaderName = name.parse().unwrap();
         self.headers.append(name, HeaderValue::from_str(value).unwrap());
         self
     }
 
-    /// Sends JSON.
+    /// Sets a JSON body.
     pub(crate) fn json(self, value: &Value) -> Self {
         self.body("application/json", value.to_string())
     }
 
-    /// Sends anything, under a content type.
+    /// Sets a body with its content type.
     pub(crate) fn body(mut self, content_type: &str, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self.header(CONTENT_TYPE.as_str(), content_type)
     }
 
-    /// From another address than [`CLIENT`].
+    /// Replaces [`CLIENT`] as the peer's address.
     pub(crate) fn from(mut self, address: &str) -> Self {
         self.from = address.parse().unwrap();
         self
     }
 
-    /// Sends it, and waits for the whole answer.
+    /// Sends the request and reads the whole response.
     pub(crate) async fn send(self) -> TestResponse {
         let mut request = Request::builder().method(self.method).uri(self.path);
         *request.headers_mut().unwrap() = self.headers;
@@ -335,13 +336,13 @@ impl TestRequest<'_> {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub(crate) struct TestResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// The body as JSON; `null` where it is none.
+    /// The body as JSON; `null` if it is not JSON.
     pub(crate) json: Value,
 }
 
@@ -353,31 +354,37 @@ impl TestResponse {
         Self { status: head.status.as_u16(), headers: head.headers, body, json }
     }
 
-    /// A header that is there once, or the empty text.
+    /// The value of a header, or the empty string.
+    ///
+    /// # Panics
+    /// If the header occurs twice.
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map_or("", |value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} is there twice: {:?}", self.headers);
+        assert!(values.next().is_none(), "{name} occurs twice: {:?}", self.headers);
         value
     }
 
-    /// What a success shows.
+    /// The `data` of a success.
+    ///
+    /// # Panics
+    /// If the response is not a success.
     pub(crate) fn data(&self) -> &Value {
         assert!((200..300).contains(&self.status), "{} {}", self.status, self.json);
         &self.json["data"]
     }
 
-    /// The code of a failure; the empty text for a success.
+    /// The code of a problem document; the empty string for a success.
     pub(crate) fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
     }
 
-    /// The status and the code of a failure.
+    /// The status and the code.
     pub(crate) fn failure(&self) -> (u16, &str) {
         (self.status, self.code())
     }
 
-    /// The names of the fields that a `validation` names, in its order.
+    /// The fields of a `validation` problem, in order.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let errors = self.json["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
         errors.iter().map(|error| error["field"].as_str().unwrap()).collect()

@@ -1,7 +1,7 @@
-//! What the API of a test stands on.
+//! Storage backends for in-process tests.
 //!
-//! Invariants: every ground is empty and of its own test alone; on engines too, time is the clock
-//! of the test.
+//! Invariants: every test has an empty backend of its own (a database, a prefix of keys), and every
+//! store takes the time from the clock of the test.
 
 use std::sync::Arc;
 
@@ -12,81 +12,88 @@ use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::testing::Pauses;
 use goat_core::{Settings, Stores};
 use goat_engines::{Postgres, Redis};
+use tempfile::TempDir;
 
-/// Whether this is the run of the tests in which they stand on PostgreSQL and Redis.
-const ON_ENGINES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"on_engines");
-
-/// Connections to PostgreSQL a test: two calls at once, and one that waits.
+/// Connections to PostgreSQL per test: two concurrent calls, and one that waits.
 const CONNECTIONS: u32 = 3;
 
-/// Stores, and what keeps them.
-pub(crate) struct Ground {
+/// The storage that the API runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Process memory.
+    Memory,
+    /// The embedded default: SQLite, with rate limits in memory.
+    Sqlite,
+    /// PostgreSQL with `LISTEN` for invalidations, and rate limits in memory.
+    Postgres,
+    /// Users and roles in PostgreSQL behind the shared cache; sessions, rate limits and invalidations
+    /// in Redis.
+    PostgresAndRedis,
+}
+
+/// Runs a test, a function of a [`Backend`], on both backends that the server ships with: the
+/// embedded one, and PostgreSQL with Redis. Further arguments are those of `#[tokio::test]`.
+macro_rules! on_every_backend {
+    ($test:ident $(, $($runtime:tt)+)?) => {
+        mod $test {
+            use $crate::support::backend::Backend;
+
+            #[tokio::test$(($($runtime)+))?]
+            async fn sqlite() {
+                super::$test(Backend::Sqlite).await;
+            }
+
+            #[tokio::test$(($($runtime)+))?]
+            async fn postgres_and_redis() {
+                super::$test(Backend::PostgresAndRedis).await;
+            }
+        }
+    };
+}
+pub(crate) use on_every_backend;
+
+impl Backend {
+    /// Opens it, empty.
+    pub(crate) async fn open(self) -> TestStores {
+        match self {
+            Self::Memory => TestStores::new(Stores::memory()),
+            Self::Sqlite => {
+                let folder = tempfile::tempdir().unwrap();
+                let stores = Stores::sqlite(folder.path().join("goat.db")).await.unwrap();
+                TestStores { _folder: Some(folder), ..TestStores::new(stores) }
+            }
+            Self::Postgres => {
+                let (database, own) = migrated();
+                let stores = Stores {
+                    notices: database.notices(Settings::default().cache_staleness),
+                    ..database.stores(Arc::new(MemoryLimits::default()))
+                };
+                TestStores { database: Some(own), ..TestStores::new(stores) }
+            }
+            Self::PostgresAndRedis => {
+                let (database, own) = migrated();
+                TestStores { database: Some(own), ..TestStores::node(&database, Redis::prefix()) }
+            }
+        }
+    }
+}
+
+/// Open stores, and the resources that they live in.
+pub(crate) struct TestStores {
     pub(crate) stores: Stores,
-    /// Where nodes remember together what they read of these users and roles.
-    pub(crate) shelf: Option<Arc<dyn Shelf>>,
-    _folder: Option<tempfile::TempDir>,
+    /// The cache that the nodes share, in front of these users and roles.
+    pub(crate) shared_cache: Option<Arc<dyn Shelf>>,
+    _folder: Option<TempDir>,
     database: Option<OwnDatabase>,
     prefix: Option<String>,
 }
 
-/// A database in PostgreSQL, by its name, which goes with this.
-struct OwnDatabase(String);
-
-impl Ground {
-    /// Memory; in the run on engines those.
-    pub(crate) fn usual() -> Self {
-        if ON_ENGINES { Self::engines() } else { Self::memory() }
+impl TestStores {
+    fn new(stores: Stores) -> Self {
+        Self { stores, shared_cache: None, _folder: None, database: None, prefix: None }
     }
 
-    /// The database that the server ships with; in the run on engines those.
-    pub(crate) async fn database() -> Self {
-        if ON_ENGINES { Self::engines() } else { Self::sqlite().await }
-    }
-
-    /// Nothing but this process.
-    pub(crate) fn memory() -> Self {
-        Self::over(Stores::memory())
-    }
-
-    fn over(stores: Stores) -> Self {
-        Self { stores, shelf: None, _folder: None, database: None, prefix: None }
-    }
-
-    /// As the server without settings: SQLite, and limits in the process.
-    pub(crate) async fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let stores = Stores::sqlite(folder.path().join("goat.db")).await.unwrap();
-        Self { _folder: Some(folder), ..Self::over(stores) }
-    }
-
-    /// As the server with a `DATABASE_URL` of PostgreSQL: limits in the process, and notices by
-    /// `LISTEN`.
-    pub(crate) fn postgres() -> Self {
-        let (database, own) = migrated();
-        let stores = Stores {
-            notices: database.notices(Settings::default().cache_staleness),
-            ..database.stores(Arc::new(MemoryLimits::default()))
-        };
-        Self { database: Some(own), ..Self::over(stores) }
-    }
-
-    /// As the server with a `REDIS_URL` too: users and roles in PostgreSQL, remembered in Redis;
-    /// sessions, limits and notices in Redis.
-    pub(crate) fn engines() -> Self {
-        let (database, own) = migrated();
-        let prefix = Redis::prefix();
-        Self { database: Some(own), ..Self::node_of(&database, prefix) }
-    }
-
-    /// The same engines for another node, which goes before this one.
-    pub(crate) fn neighbour(&self) -> Self {
-        let (Some(name), Some(prefix)) = (self.database_name(), self.prefix()) else {
-            panic!("nothing that nodes could share")
-        };
-        Self::node_of(&connect(Postgres::shared().url_of(name)), prefix.to_owned())
-    }
-
-    fn node_of(database: &PostgresDatabase, prefix: String) -> Self {
+    fn node(database: &PostgresDatabase, prefix: String) -> Self {
         let options = RedisOptions::new(Redis::shared().url()).prefix(&*prefix);
         let redis = RedisDatabase::open(&options.by_the_callers_clock()).unwrap();
         let stores = Stores {
@@ -94,29 +101,40 @@ impl Ground {
             notices: redis.notices(Settings::default().cache_staleness),
             ..database.stores(redis.limits())
         };
-        Self { shelf: Some(redis.shelf()), prefix: Some(prefix), ..Self::over(stores) }
+        Self { shared_cache: Some(redis.shelf()), prefix: Some(prefix), ..Self::new(stores) }
     }
 
-    /// The same, with calls that can be held and made to fail.
+    /// Opens the same PostgreSQL and Redis for another node, to be dropped before this one.
+    pub(crate) fn second_node(&self) -> Self {
+        let (Some(name), Some(prefix)) = (self.database_name(), self.prefix()) else {
+            panic!("nodes need PostgreSQL and Redis")
+        };
+        Self::node(&connect(Postgres::shared().url_of(name)), prefix.to_owned())
+    }
+
+    /// Makes the calls of these stores pausable and failable.
     pub(crate) fn with_pauses(self) -> (Self, Pauses) {
         let (stores, pauses) = Pauses::over(self.stores.clone());
         (Self { stores, ..self }, pauses)
     }
 
-    /// The name of its database in PostgreSQL, where there is one.
+    /// The name of the database in PostgreSQL.
     pub(crate) fn database_name(&self) -> Option<&str> {
         self.database.as_ref().map(|own| own.0.as_str())
     }
 
-    /// What all its keys in Redis begin with, where there are any.
+    /// The prefix of all keys in Redis.
     pub(crate) fn prefix(&self) -> Option<&str> {
         self.prefix.as_deref()
     }
 }
 
+/// The name of a database in PostgreSQL that is dropped with this.
+struct OwnDatabase(String);
+
 impl Drop for OwnDatabase {
     fn drop(&mut self) {
-        // Hundreds of them would fill the disk. One that cannot go yet goes with the instance.
+        // Hundreds of databases would fill the disk. One that is still in use goes with the instance.
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.0);
         let _ = Postgres::shared().try_psql("postgres", &drop);
     }
@@ -126,7 +144,7 @@ impl Drop for OwnDatabase {
 fn migrated() -> (PostgresDatabase, OwnDatabase) {
     let url = Postgres::shared().copy_database(|url| {
         let url = url.to_owned();
-        // Not on the test's runtime, whose time may stand still.
+        // On a runtime of its own: the time of the test's runtime may be paused.
         std::thread::spawn(move || migrate(&url)).join().unwrap();
     });
     let own = OwnDatabase(url.rsplit('/').next().unwrap().to_owned());

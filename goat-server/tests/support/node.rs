@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use goat_engines::Postgres;
 use serde_json::{Value, json};
 
-use crate::process::{ADMIN, ADMIN_PASSWORD, Answer, Client, PATIENCE, Site, UNLIMITED};
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Answer, Client, PATIENCE, Site, UNLIMITED};
 
 pub(crate) const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
 pub(crate) const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";

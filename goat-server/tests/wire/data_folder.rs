@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 
 use crate::harness::{ADMIN, ADMIN_PASSWORD, PASSWORD, Server, UNLIMITED, folder};
-use crate::process::prepare;
+use crate::support::process::prepare;
 
 fn modes(folder: &Path) -> BTreeMap<String, u32> {
     let entries = fs::read_dir(folder).expect("a directory").map(|entry| entry.expect("an entry"));

@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{self, Client, prepare};
+use crate::support::process::{self, Client, prepare};
 
-pub(crate) use crate::process::{ADMIN, ADMIN_PASSWORD, Answer, UNLIMITED};
+pub(crate) use crate::support::process::{ADMIN, ADMIN_PASSWORD, Answer, UNLIMITED};
 
 pub(crate) const PASSWORD: &str = "a long walk on a short pier";
 

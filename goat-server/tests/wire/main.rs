@@ -1,13 +1,13 @@
-//! The real program attacked over real sockets: what is shown here holds for whoever can reach the
-//! port, and not only for who speaks through a well-behaved client.
+//! The program attacked over sockets: properties that hold for any client that reaches the port, not
+//! only for a well-behaved one.
 
-mod harness;
-#[path = "../process/mod.rs"]
-mod process;
+#[path = "../support/mod.rs"]
+mod support;
 
-mod crowds;
-mod folders;
+mod data_folder;
 mod forgeries;
 mod framing;
-mod records;
+mod harness;
+mod load;
+mod log_and_metrics;
 mod targets;

@@ -1,11 +1,10 @@
 //! Sign-up, sign-in, sign-out and verification: what they answer, what they cost, and what they
 //! keep to themselves.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{PASSWORD, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, TestApp, TestResponse};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::{Status, UserId};
 use serde_json::{Value, json};
 
@@ -42,11 +41,12 @@ fn comparable(answer: &TestResponse) -> (u16, Value, Vec<(String, String)>) {
     (answer.status, json, headers)
 }
 
+on_every_backend!(a_failed_sign_in_does_not_tell_whether_there_is_an_account);
+
 /// E1, E2, E3: unknown, inactive and suspended accounts are answered like a wrong password, to the
 /// last header, and at the same cost.
-#[tokio::test]
-async fn a_failed_sign_in_does_not_tell_whether_there_is_an_account() {
-    let app = TestApp::with(|setup| setup.shipped_limits()).await;
+async fn a_failed_sign_in_does_not_tell_whether_there_is_an_account(backend: Backend) {
+    let app = TestApp::on_with(backend, |setup| setup.shipped_limits()).await;
     app.add("active@example.org", "client", Status::Active).await;
     app.add("late@example.org", "client", Status::Inactive).await;
     let suspended = app.add("gone@example.org", "client", Status::Active).await;
@@ -86,10 +86,11 @@ async fn suspend(app: &TestApp, user: UserId) {
     app.goat.users().change_status(actor, user, Status::Suspended).await.expect("suspended");
 }
 
+on_every_backend!(who_knows_the_password_learns_the_status);
+
 /// E2
-#[tokio::test]
-async fn who_knows_the_password_learns_the_status() {
-    let app = TestApp::new().await;
+async fn who_knows_the_password_learns_the_status(backend: Backend) {
+    let app = TestApp::on(backend).await;
     app.add("late@example.org", "client", Status::Inactive).await;
     let suspended = app.add("gone@example.org", "client", Status::Active).await;
     suspend(&app, suspended).await;
@@ -103,10 +104,11 @@ async fn who_knows_the_password_learns_the_status() {
     }
 }
 
+on_every_backend!(no_refusal_echoes_an_address);
+
 /// E3
-#[tokio::test]
-async fn no_refusal_echoes_an_address() {
-    let app = TestApp::new().await;
+async fn no_refusal_echoes_an_address(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     app.add("taken@example.org", "client", Status::Active).await;
     let body = json!({"email": "TAKEN@example.org", "password": PASSWORD});
@@ -130,9 +132,10 @@ async fn no_refusal_echoes_an_address() {
     }
 }
 
-#[tokio::test]
-async fn a_sign_in_answers_tokens_and_the_user() {
-    let app = TestApp::new().await;
+on_every_backend!(a_sign_in_answers_tokens_and_the_user);
+
+async fn a_sign_in_answers_tokens_and_the_user(backend: Backend) {
+    let app = TestApp::on(backend).await;
     app.clock.advance(Duration::from_millis(1_250));
     let id = app.add("ann@example.org", "client", Status::Active).await;
     app.clock.advance(Duration::from_millis(2_500));
@@ -171,9 +174,11 @@ async fn a_sign_in_answers_tokens_and_the_user() {
     assert_eq!(data["user"], user, "to sign in is no update");
 }
 
-#[tokio::test]
-async fn who_signs_up_may_have_to_wait() {
-    let app = TestApp::with(|setup| setup.goat.signup = goat_core::Signup::Inactive).await;
+on_every_backend!(who_signs_up_may_have_to_wait);
+
+async fn who_signs_up_may_have_to_wait(backend: Backend) {
+    let app =
+        TestApp::on_with(backend, |setup| setup.goat.signup = goat_core::Signup::Inactive).await;
     let body = json!({"email": "ann@example.org", "password": PASSWORD});
     let made = post(&app, SIGN_UP, &body).await;
     assert_eq!(made.status, 201);
@@ -321,9 +326,10 @@ async fn content_types_are_json_in_utf_8_or_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_sign_out_ends_this_session_and_no_other() {
-    let app = TestApp::new().await;
+on_every_backend!(a_sign_out_ends_this_session_and_no_other);
+
+async fn a_sign_out_ends_this_session_and_no_other(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let other = app.sign_in(&client.email, PASSWORD).await;
     // Known to the cache.
@@ -348,9 +354,10 @@ async fn a_sign_out_ends_this_session_and_no_other() {
     assert_eq!(app.get("/api/v1/user").bearer(&other.token).send().await.status, 200);
 }
 
-#[tokio::test]
-async fn verification_names_every_missing_permission_and_takes_wildcards() {
-    let app = TestApp::new().await;
+on_every_backend!(verification_names_every_missing_permission_and_takes_wildcards);
+
+async fn verification_names_every_missing_permission_and_takes_wildcards(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let (admin, client) = (app.admin().await, app.client().await);
     let verify = async |token: &str, query: &str| {
         app.get(&format!("/api/v1/auth/verify{query}")).bearer(token).send().await

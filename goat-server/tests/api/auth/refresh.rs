@@ -1,14 +1,13 @@
 //! Rotation over HTTP: a refresh token works once, a lost answer logs nobody out, and a stolen token
 //! ends the session.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::backend::{Backend, on_every_backend};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{Ground, PASSWORD, TestApp, TestResponse, TestUser};
 use goat_core::Status;
 use goat_core::testing::Point;
 use serde_json::{Value, json};
@@ -43,9 +42,10 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON")
 }
 
-#[tokio::test]
-async fn a_refresh_answers_the_next_tokens_and_nothing_else() {
-    let app = TestApp::new().await;
+on_every_backend!(a_refresh_answers_the_next_tokens_and_nothing_else);
+
+async fn a_refresh_answers_the_next_tokens_and_nothing_else(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_millis(60_500));
     let answer = refresh(&app, &client.refresh_token).await;
@@ -74,10 +74,11 @@ async fn a_refresh_answers_the_next_tokens_and_nothing_else() {
     }
 }
 
+on_every_backend!(within_the_leeway_the_predecessor_gets_the_very_same_successor);
+
 /// R1, R3
-#[tokio::test]
-async fn within_the_leeway_the_predecessor_gets_the_very_same_successor() {
-    let app = TestApp::new().await;
+async fn within_the_leeway_the_predecessor_gets_the_very_same_successor(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (_, successor) = next(&app, &client.refresh_token).await;
     app.clock.advance(LEEWAY - Duration::from_millis(1));
@@ -87,11 +88,12 @@ async fn within_the_leeway_the_predecessor_gets_the_very_same_successor() {
     next(&app, &successor).await;
 }
 
+on_every_backend!(a_lost_answer_logs_nobody_out);
+
 /// R3: the client is gone, or the answer is, after the store has done its part.
-#[tokio::test]
-async fn a_lost_answer_logs_nobody_out() {
-    let (ground, pauses) = Ground::usual().with_pauses();
-    let app = Arc::new(TestApp::on(ground, |_| {}).await);
+async fn a_lost_answer_logs_nobody_out(backend: Backend) {
+    let (stores, pauses) = backend.open().await.with_pauses();
+    let app = Arc::new(TestApp::over(stores, |_| {}).await);
     let client = app.client().await;
     pauses.fail("sessions.rotate", Point::Return);
     let lost = refresh(&app, &client.refresh_token).await;
@@ -111,10 +113,11 @@ async fn a_lost_answer_logs_nobody_out() {
     next(&app, &token).await;
 }
 
+on_every_backend!(an_old_token_after_the_leeway_ends_the_session);
+
 /// R2
-#[tokio::test]
-async fn an_old_token_after_the_leeway_ends_the_session() {
-    let app = TestApp::new().await;
+async fn an_old_token_after_the_leeway_ends_the_session(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let other = app.sign_in(&client.email, PASSWORD).await;
     let (access, successor) = next(&app, &client.refresh_token).await;
@@ -134,10 +137,11 @@ async fn an_old_token_after_the_leeway_ends_the_session() {
     assert_eq!(profile(&app, &other.token).await.0, 200, "the other session goes on");
 }
 
+on_every_backend!(once_the_successor_is_used_the_predecessor_is_old);
+
 /// R2
-#[tokio::test]
-async fn once_the_successor_is_used_the_predecessor_is_old() {
-    let app = TestApp::new().await;
+async fn once_the_successor_is_used_the_predecessor_is_old(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (_, second) = next(&app, &client.refresh_token).await;
     let (access, third) = next(&app, &second).await;
@@ -146,19 +150,21 @@ async fn once_the_successor_is_used_the_predecessor_is_old() {
     assert_eq!(refresh(&app, &third).await.failure(), (401, "session-revoked"));
 }
 
+on_every_backend!(without_a_leeway_a_token_works_once);
+
 /// R2
-#[tokio::test]
-async fn without_a_leeway_a_token_works_once() {
-    let app = TestApp::with(|setup| setup.goat.refresh_leeway = Duration::ZERO).await;
+async fn without_a_leeway_a_token_works_once(backend: Backend) {
+    let app = TestApp::on_with(backend, |setup| setup.goat.refresh_leeway = Duration::ZERO).await;
     let client = app.client().await;
     next(&app, &client.refresh_token).await;
     assert_eq!(refresh(&app, &client.refresh_token).await.failure(), (401, "token-reused"));
 }
 
+on_every_backend!(the_leeway_does_not_revive_a_session_that_was_ended);
+
 /// R4
-#[tokio::test]
-async fn the_leeway_does_not_revive_a_session_that_was_ended() {
-    let app = TestApp::new().await;
+async fn the_leeway_does_not_revive_a_session_that_was_ended(backend: Backend) {
+    let app = TestApp::on(backend).await;
     for revoke in [false, true] {
         let client = app.client().await;
         let (access, successor) = next(&app, &client.refresh_token).await;
@@ -176,20 +182,22 @@ async fn the_leeway_does_not_revive_a_session_that_was_ended() {
     }
 }
 
+on_every_backend!(a_refresh_in_one_tab_leaves_the_other_its_access_token);
+
 /// R5
-#[tokio::test]
-async fn a_refresh_in_one_tab_leaves_the_other_its_access_token() {
-    let app = TestApp::new().await;
+async fn a_refresh_in_one_tab_leaves_the_other_its_access_token(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (access, _) = next(&app, &client.refresh_token).await;
     assert_eq!(profile(&app, &client.token).await.0, 200);
     assert_eq!(profile(&app, &access).await.0, 200);
 }
 
+on_every_backend!(no_refresh_extends_the_absolute_end_and_no_token_outlives_it);
+
 /// R6
-#[tokio::test]
-async fn no_refresh_extends_the_absolute_end_and_no_token_outlives_it() {
-    let app = TestApp::with(|setup| {
+async fn no_refresh_extends_the_absolute_end_and_no_token_outlives_it(backend: Backend) {
+    let app = TestApp::on_with(backend, |setup| {
         setup.goat.refresh_ttl = Duration::from_secs(600);
         setup.goat.session_ttl = Duration::from_secs(1000);
     })
@@ -216,18 +224,22 @@ async fn no_refresh_extends_the_absolute_end_and_no_token_outlives_it() {
     assert_eq!(refresh(&app, &token).await.failure(), (401, "token-expired"));
 }
 
+on_every_backend!(an_idle_session_ends);
+
 /// R6
-#[tokio::test]
-async fn an_idle_session_ends() {
-    let app = TestApp::with(|setup| setup.goat.refresh_ttl = Duration::from_secs(600)).await;
+async fn an_idle_session_ends(backend: Backend) {
+    let app =
+        TestApp::on_with(backend, |setup| setup.goat.refresh_ttl = Duration::from_secs(600)).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_secs(600));
     assert_eq!(refresh(&app, &client.refresh_token).await.failure(), (401, "token-expired"));
 }
 
-#[tokio::test]
-async fn an_expired_token_ends_nothing_even_if_it_was_used() {
-    let app = TestApp::with(|setup| setup.goat.refresh_ttl = Duration::from_secs(600)).await;
+on_every_backend!(an_expired_token_ends_nothing_even_if_it_was_used);
+
+async fn an_expired_token_ends_nothing_even_if_it_was_used(backend: Backend) {
+    let app =
+        TestApp::on_with(backend, |setup| setup.goat.refresh_ttl = Duration::from_secs(600)).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_secs(500));
     let (_, successor) = next(&app, &client.refresh_token).await;
@@ -253,9 +265,10 @@ async fn what_is_no_refresh_token_is_invalid() {
     next(&app, &client.refresh_token).await;
 }
 
-#[tokio::test]
-async fn suspended_and_deleted_users_do_not_go_on() {
-    let app = TestApp::new().await;
+on_every_backend!(suspended_and_deleted_users_do_not_go_on);
+
+async fn suspended_and_deleted_users_do_not_go_on(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let (suspended, deleted) = (app.client().await, app.client().await);
     let path = format!("{}/change-status", suspended.path());
@@ -276,10 +289,15 @@ async fn suspended_and_deleted_users_do_not_go_on() {
     assert_eq!(profile(&app, &suspended.token).await, revoked());
 }
 
+on_every_backend!(
+    parallel_refreshes_of_one_token_have_one_living_successor,
+    flavor = "multi_thread",
+    worker_threads = 4
+);
+
 /// R1: fifty at once, in the database that the server ships with.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn parallel_refreshes_of_one_token_have_one_living_successor() {
-    let app = Arc::new(TestApp::on_a_database(|_| {}).await);
+async fn parallel_refreshes_of_one_token_have_one_living_successor(backend: Backend) {
+    let app = Arc::new(TestApp::on_with(backend, |_| {}).await);
     app.add("ann@example.org", "client", Status::Active).await;
     let ann: TestUser = app.sign_in("ann@example.org", PASSWORD).await;
     let attempts: Vec<_> = (0..50)

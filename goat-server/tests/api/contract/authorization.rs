@@ -1,8 +1,6 @@
 //! Who may call what: the matrix of actors and routes, made from the route table.
 
-mod common;
-
-use common::TestApp;
+use crate::support::app::TestApp;
 use goat_server::router::{PublicLimit, Rule, table};
 
 /// Somebody in the matrix.

@@ -1,12 +1,10 @@
 //! Every code that the contract lists, each brought about over HTTP, each in the same form; and no
 //! code beyond the list.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
 use goat_core::password::{HashError, PasswordHasher, Verification};
 use goat_core::testing::{Pauses, Point};
 use goat_core::{Quota, Status, Stores};

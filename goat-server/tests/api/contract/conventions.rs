@@ -1,10 +1,8 @@
 //! What holds for every route: problem documents, headers, methods, paths, bodies.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{PASSWORD, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, TestApp, TestResponse};
 use goat_core::password::{HashError, PasswordHasher, Verification};
 use http::Method;
 use serde_json::json;
@@ -234,7 +232,7 @@ async fn a_refusal_has_its_status_whatever_the_content_type_of_the_request() {
 
 #[tokio::test]
 async fn limits_show_by_name_and_refuse_before_anything_else() {
-    let app = TestApp::with(common::Setup::shipped_limits).await;
+    let app = TestApp::with(crate::support::app::Setup::shipped_limits).await;
     let client = app.client().await;
     let profile = app.get("/api/v1/user").bearer(&client.token).send().await;
     assert_eq!(profile.header("ratelimit-policy"), r#""address";q=300;w=60, "user";q=60;w=60"#);

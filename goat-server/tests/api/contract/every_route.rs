@@ -1,10 +1,8 @@
 //! What holds for every answer of every route, whoever asks and by whatever method.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
 use goat_core::SessionId;
 use goat_server::router::table;
 use http::Method;
@@ -220,7 +218,7 @@ async fn ids_and_times_have_one_format_everywhere() {
 /// H1: nothing about credentials is kept by a cache, refusals of every kind included.
 #[tokio::test]
 async fn no_refusal_about_credentials_is_stored() {
-    let app = TestApp::with(common::Setup::shipped_limits).await;
+    let app = TestApp::with(crate::support::app::Setup::shipped_limits).await;
     let path = "/api/v1/auth/login";
     for (content_type, body, status) in [
         ("text/plain", "x".to_owned(), 415),

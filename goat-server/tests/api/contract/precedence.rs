@@ -1,9 +1,7 @@
 //! Which answer wins where several could be given: each request here is wrong in every way that is
 //! still left, and is answered by the first of them.
 
-mod common;
-
-use common::{PASSWORD, TestApp, TestRequest, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestRequest, TestUser};
 use goat_core::{Quota, Status};
 use goat_server::router::{Rule, table};
 use http::Method;

@@ -1,8 +1,7 @@
 //! The exact form of every success: the names of all members, and the form of each value.
 
-mod common;
-
-use common::{PASSWORD, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, TestApp, TestResponse};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Status;
 use http::Method;
 use serde_json::{Value, json};
@@ -67,9 +66,10 @@ fn assert_shape(answer: &TestResponse, status: u16, expected: &Value, case: &str
     assert_eq!(answer.body.is_empty(), expected.is_null(), "{case}");
 }
 
-#[tokio::test]
-async fn users_have_the_members_of_the_contract_wherever_they_are_shown() {
-    let app = TestApp::new().await;
+on_every_backend!(users_have_the_members_of_the_contract_wherever_they_are_shown);
+
+async fn users_have_the_members_of_the_contract_wherever_they_are_shown(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let send = async |line: &str, body: Value| {
         let (method, path) = line.split_once(' ').expect("a method and a path");
@@ -116,9 +116,10 @@ async fn users_have_the_members_of_the_contract_wherever_they_are_shown() {
     assert_shape(&send(&format!("DELETE {path}"), Value::Null).await, 204, &Value::Null, "gone");
 }
 
-#[tokio::test]
-async fn what_users_do_with_their_own_account_is_shown_as_the_contract_says() {
-    let app = TestApp::new().await;
+on_every_backend!(what_users_do_with_their_own_account_is_shown_as_the_contract_says);
+
+async fn what_users_do_with_their_own_account_is_shown_as_the_contract_says(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     let new = "new@example.org";
     let body = json!({"email": new, "current_password": PASSWORD});
@@ -134,9 +135,10 @@ async fn what_users_do_with_their_own_account_is_shown_as_the_contract_says() {
     assert_shape(&answer, 204, &Value::Null, "delete oneself");
 }
 
-#[tokio::test]
-async fn roles_and_permissions_have_the_members_of_the_contract() {
-    let app = TestApp::new().await;
+on_every_backend!(roles_and_permissions_have_the_members_of_the_contract);
+
+async fn roles_and_permissions_have_the_members_of_the_contract(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let get = async |path: &str| app.get(path).bearer(&admin.token).send().await;
     let of_operator = json!(["user:change_status", "user:read", "user:update"]);
@@ -173,9 +175,10 @@ async fn roles_and_permissions_have_the_members_of_the_contract() {
     assert_eq!(again.failure(), (404, "not-found"));
 }
 
-#[tokio::test]
-async fn times_move_when_the_contract_says_so() {
-    let app = TestApp::new().await;
+on_every_backend!(times_move_when_the_contract_says_so);
+
+async fn times_move_when_the_contract_says_so(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let id = app.add("ann@example.org", "client", Status::Active).await;
     let path = format!("/api/v1/user/{id}");

@@ -1,11 +1,10 @@
 //! What is not about users: keys, health, readiness, metrics, and the page that documents them.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{PASSWORD, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, TestApp, TestResponse};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::testing::{Pauses, Point};
 use goat_core::token::TokenKeys;
 use goat_core::{Secret, Stores};
@@ -101,9 +100,10 @@ fn series(text: &str) -> BTreeSet<&str> {
     lines.map(|line| line.rsplit_once(' ').expect("a value").0).collect()
 }
 
-#[tokio::test]
-async fn metrics_tell_of_all_that_the_contract_names() {
-    let app = TestApp::new().await;
+on_every_backend!(metrics_tell_of_all_that_the_contract_names);
+
+async fn metrics_tell_of_all_that_the_contract_names(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let client = app.client().await;
     for password in [PASSWORD, "wrong"] {
         let body = json!({"email": client.email, "password": password});
@@ -141,7 +141,9 @@ async fn metrics_tell_of_all_that_the_contract_names() {
     }
     assert!(text.contains("goat_logins_total{outcome=\"invalid-credentials\"} 1\n"), "{text}");
     // L1: nobody is named.
-    for secret in [&client.email, &client.id.to_string(), common::CLIENT, &client.token] {
+    for secret in
+        [&client.email, &client.id.to_string(), crate::support::app::CLIENT, &client.token]
+    {
         assert!(!text.contains(secret), "{secret}");
     }
     let accepted = app.get("/api/metrics").header("accept", "application/openmetrics-text");

@@ -1,10 +1,8 @@
 //! The OpenAPI document, held together with the route table and with what is answered.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{PASSWORD, TestApp, TestResponse};
+use crate::support::app::{PASSWORD, TestApp, TestResponse};
 use goat_server::openapi::openapi;
 use goat_server::router::{Rule, table};
 use serde_json::{Value, json};

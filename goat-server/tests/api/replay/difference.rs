@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::play::Exchange;
+use super::play::Exchange;
 
 /// How many exchanges before the one that differs are named.
 const BEFORE: usize = 5;

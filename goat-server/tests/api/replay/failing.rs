@@ -7,10 +7,12 @@ use goat_core::Quota;
 use goat_core::limit::{LimitKey, LimitStore, Spending, Spent};
 use goat_core::notice::LocalNotices;
 
-use crate::common::{Ground, Setup};
-use crate::difference::difference;
-use crate::play::{Grounds, Play};
-use crate::{AS_IS, Kind, scenarios, transcript};
+use crate::support::app::Setup;
+use crate::support::backend::Backend;
+
+use super::difference::difference;
+use super::play::{NodeStores, Play};
+use super::{AS_IS, scenarios, transcript, transcript_in_memory};
 
 /// Limits that give back a millisecond late.
 #[derive(Debug)]
@@ -28,22 +30,22 @@ impl LimitStore for Late {
 }
 
 async fn seen(
-    other: impl Into<Grounds>,
+    other: impl Into<NodeStores>,
     changes: [fn(&mut Setup); 2],
     scenario: impl AsyncFn(&mut Play),
 ) -> Option<String> {
     let [change, other_change] = changes;
-    let one = transcript(Kind::Memory.grounds().await, change, &scenario).await;
+    let one = transcript_in_memory(change, &scenario).await;
     let two = transcript(other, other_change, &scenario).await;
     difference(("right", &one), ("wrong", &two))
 }
 
 #[tokio::test]
 async fn a_store_of_limits_that_is_late_is_seen_in_a_header() {
-    let mut ground = Ground::memory();
-    ground.stores.limits = Arc::new(Late(ground.stores.limits));
+    let mut memory = Backend::Memory.open().await;
+    memory.stores.limits = Arc::new(Late(memory.stores.limits));
     let scenario = scenarios::limits::attempts_are_limited_by_address_and_account;
-    let seen = seen(ground, [Setup::shipped_limits; 2], scenario).await.expect("a difference");
+    let seen = seen(memory, [Setup::shipped_limits; 2], scenario).await.expect("a difference");
     assert!(seen.contains(r#"- ratelimit: "auth";r=4;t=60"#), "{seen}");
     assert!(seen.contains(r#"+ ratelimit: "auth";r=4;t=61"#), "{seen}");
 }
@@ -52,7 +54,8 @@ async fn a_store_of_limits_that_is_late_is_seen_in_a_header() {
 async fn a_session_that_ends_too_early_is_seen() {
     let fewer: fn(&mut Setup) = |setup| setup.goat.sessions_per_user = 4;
     let scenario = scenarios::sessions::sessions_are_listed_and_ended;
-    let seen = seen(Ground::memory(), [AS_IS, fewer], scenario).await.expect("a difference");
+    let seen =
+        seen(Backend::Memory.open().await, [AS_IS, fewer], scenario).await.expect("a difference");
     assert!(seen.contains(r#""total":5"#) && seen.contains(r#""total":4"#), "{seen}");
 }
 
@@ -66,20 +69,20 @@ async fn an_answer_about_somebody_else_is_seen() {
             play.get(&path, &people[0]).await;
         }
     }
-    let one = transcript(Ground::memory(), AS_IS, async |play| asks_twice(play, 0).await).await;
-    let two = transcript(Ground::memory(), AS_IS, async |play| asks_twice(play, 1).await).await;
+    let one = transcript_in_memory(AS_IS, async |play| asks_twice(play, 0).await).await;
+    let two = transcript_in_memory(AS_IS, async |play| asks_twice(play, 1).await).await;
     assert!(difference(("right", &one), ("wrong", &two)).is_some());
 }
 
 /// What one node has ended, the other goes on to serve.
 #[tokio::test]
 async fn two_nodes_that_tell_each_other_nothing_are_seen() {
-    let mut first = Ground::engines();
-    let mut second = first.neighbour();
-    for ground in [&mut first, &mut second] {
-        ground.stores.notices = Arc::new(LocalNotices::default());
+    let mut first = Backend::PostgresAndRedis.open().await;
+    let mut second = first.second_node();
+    for stores in [&mut first, &mut second] {
+        stores.stores.notices = Arc::new(LocalNotices::default());
     }
-    let nodes = Grounds { first, second: Some(second) };
+    let nodes = NodeStores { first, second: Some(second) };
     let scenario = scenarios::access::users_are_let_in_and_shut_out;
     let seen = seen(nodes, [AS_IS; 2], scenario).await.expect("a difference");
     assert!(seen.contains("- 401") && seen.contains("+ 200"), "{seen}");

@@ -6,9 +6,6 @@
 //! appear, and what is signed in a token is shown beside it. Times are compared as they are, since
 //! the clock is the test's.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod difference;
 mod failing;
 mod names;
@@ -17,56 +14,57 @@ mod scenarios;
 
 use std::collections::BTreeSet;
 
-use common::{Ground, Setup};
+use crate::support::app::Setup;
+use crate::support::backend::Backend;
 use difference::difference;
 use goat_server::router::table;
-use play::{Exchange, Grounds, Play};
+use play::{Exchange, NodeStores, Play};
 
-/// What the server may stand on.
+/// The deployments that a scenario is replayed on, with the names that a difference shows.
+const DEPLOYMENTS: [(&str, Deployment); 5] = [
+    ("SQLite", Deployment::One(Backend::Sqlite)),
+    ("memory", Deployment::One(Backend::Memory)),
+    ("PostgreSQL", Deployment::One(Backend::Postgres)),
+    ("PostgreSQL and Redis", Deployment::One(Backend::PostgresAndRedis)),
+    ("two nodes on PostgreSQL and Redis", Deployment::Two),
+];
+
 #[derive(Clone, Copy, Debug)]
-enum Kind {
-    Memory,
-    Sqlite,
-    Postgres,
-    Engines,
-    /// Two nodes of it, asked in turn.
-    Nodes,
+enum Deployment {
+    One(Backend),
+    /// Two nodes on PostgreSQL and Redis, which receive the requests in turn.
+    Two,
 }
 
-impl Kind {
-    fn name(self) -> &'static str {
+impl Deployment {
+    async fn open(self) -> NodeStores {
         match self {
-            Self::Memory => "memory",
-            Self::Sqlite => "SQLite and memory",
-            Self::Postgres => "PostgreSQL and memory",
-            Self::Engines => "PostgreSQL and Redis",
-            Self::Nodes => "two nodes on PostgreSQL and Redis",
-        }
-    }
-
-    async fn grounds(self) -> Grounds {
-        match self {
-            Self::Memory => Ground::memory().into(),
-            Self::Sqlite => Ground::sqlite().await.into(),
-            Self::Postgres => Ground::postgres().into(),
-            Self::Engines => Ground::engines().into(),
-            Self::Nodes => {
-                let first = Ground::engines();
-                Grounds { second: Some(first.neighbour()), first }
+            Self::One(backend) => backend.open().await.into(),
+            Self::Two => {
+                let first = Backend::PostgresAndRedis.open().await;
+                NodeStores { second: Some(first.second_node()), first }
             }
         }
     }
 }
 
-/// The transcript of a scenario on a ground.
+/// Plays a scenario and returns its transcript.
 async fn transcript(
-    grounds: impl Into<Grounds>,
+    stores: impl Into<NodeStores>,
     change: impl Fn(&mut Setup),
     scenario: impl AsyncFn(&mut Play),
 ) -> Vec<Exchange> {
-    let mut play = Play::on(grounds.into(), change).await;
+    let mut play = Play::on(stores.into(), change).await;
     scenario(&mut play).await;
     play.into_transcript()
+}
+
+/// The transcript of a scenario in memory.
+async fn transcript_in_memory(
+    change: impl Fn(&mut Setup),
+    scenario: impl AsyncFn(&mut Play),
+) -> Vec<Exchange> {
+    transcript(Backend::Memory.open().await, change, scenario).await
 }
 
 /// Each scenario with what it changes of the setup: a test of its own, and its part of all of them.
@@ -76,12 +74,12 @@ macro_rules! replayed {
             #[tokio::test]
             async fn $scenario() {
                 let scenario = scenarios::$theme::$scenario;
-                let reference = transcript(Kind::Sqlite.grounds().await, $change, scenario).await;
-                assert!(reference.len() >= 10, "{} requests are none", reference.len());
-                for kind in [Kind::Memory, Kind::Postgres, Kind::Engines, Kind::Nodes] {
-                    let replayed = transcript(kind.grounds().await, $change, scenario).await;
-                    let sides = (Kind::Sqlite.name(), &*reference);
-                    if let Some(difference) = difference(sides, (kind.name(), &replayed)) {
+                let [(name, deployment), others @ ..] = DEPLOYMENTS;
+                let reference = transcript(deployment.open().await, $change, scenario).await;
+                assert!(reference.len() >= 10, "only {} requests", reference.len());
+                for (other, deployment) in others {
+                    let replayed = transcript(deployment.open().await, $change, scenario).await;
+                    if let Some(difference) = difference((name, &reference), (other, &replayed)) {
                         panic!("{}: {difference}", stringify!($scenario));
                     }
                 }
@@ -93,7 +91,7 @@ macro_rules! replayed {
             let mut all = Vec::new();
             $(
                 let scenario = scenarios::$theme::$scenario;
-                all.extend(transcript(Ground::memory(), $change, scenario).await);
+                all.extend(transcript_in_memory($change, scenario).await);
             )*
             all
         }

@@ -11,8 +11,10 @@ use goat_core::{Secret, Status};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::common::{CLIENT, Ground, PASSWORD, Setup, TestApp, TestResponse};
-use crate::names::Names;
+use crate::support::app::{CLIENT, PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::backend::TestStores;
+
+use super::names::Names;
 
 /// One key for all runs, so that what names it is the same.
 static KEY: LazyLock<Secret<String>> = LazyLock::new(TokenKeys::generate_pem);
@@ -23,14 +25,14 @@ const STEP: Duration = Duration::from_millis(10);
 /// How long a notice may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the node stands on, or the two nodes.
-pub(crate) struct Grounds {
-    pub(crate) first: Ground,
-    pub(crate) second: Option<Ground>,
+/// The stores of one node, or of two.
+pub(crate) struct NodeStores {
+    pub(crate) first: TestStores,
+    pub(crate) second: Option<TestStores>,
 }
 
-impl From<Ground> for Grounds {
-    fn from(first: Ground) -> Self {
+impl From<TestStores> for NodeStores {
+    fn from(first: TestStores) -> Self {
         Self { first, second: None }
     }
 }
@@ -90,16 +92,16 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 impl Play {
-    pub(crate) async fn on(grounds: Grounds, change: impl Fn(&mut Setup)) -> Self {
+    pub(crate) async fn on(stores: NodeStores, change: impl Fn(&mut Setup)) -> Self {
         let clock = ManualClock::default();
         let setup = |setup: &mut Setup| {
             setup.keys = TokenKeys::eddsa(std::slice::from_ref(&*KEY)).expect("a key");
             setup.clock = clock.clone();
             change(setup);
         };
-        let app = TestApp::on(grounds.first, setup).await;
-        let second = match grounds.second {
-            Some(ground) => Some(TestApp::on(ground, setup).await),
+        let app = TestApp::over(stores.first, setup).await;
+        let second = match stores.second {
+            Some(stores) => Some(TestApp::over(stores, setup).await),
             None => None,
         };
         Self { second, app, names: Names::default(), transcript: Vec::new() }

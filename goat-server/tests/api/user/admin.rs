@@ -1,9 +1,8 @@
 //! The rules that hold everywhere, over HTTP: rank, the last administrator, status moves, that a
 //! change is in force when it is answered, e-mail addresses, and which answer wins.
 
-mod common;
-
-use common::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::{Status, UserId};
 use serde_json::{Value, json};
 
@@ -17,8 +16,8 @@ async fn send(app: &TestApp, user: &TestUser, line: &str, body: Value) -> TestRe
 }
 
 /// An app in which operators may do whatever can be done to users, within their rank.
-async fn mighty_operators() -> (TestApp, TestUser) {
-    let app = TestApp::new().await;
+async fn mighty_operators(backend: Backend) -> (TestApp, TestUser) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     for action in ["user:write", "user:delete", "user:change_role"] {
         let body = json!({"role": "operator", "action": action});
@@ -41,10 +40,11 @@ fn acts_on(id: UserId) -> [(String, Value); 7] {
     ]
 }
 
+on_every_backend!(nobody_acts_on_an_equal_or_a_superior_but_the_top_rank_acts_on_all);
+
 /// A2
-#[tokio::test]
-async fn nobody_acts_on_an_equal_or_a_superior_but_the_top_rank_acts_on_all() {
-    let (app, admin) = mighty_operators().await;
+async fn nobody_acts_on_an_equal_or_a_superior_but_the_top_rank_acts_on_all(backend: Backend) {
+    let (app, admin) = mighty_operators(backend).await;
     let operator = app.operator().await;
     for (target, expected) in
         [(app.operator().await, (403, "outranked")), (app.admin().await, (403, "outranked"))]
@@ -65,10 +65,11 @@ async fn nobody_acts_on_an_equal_or_a_superior_but_the_top_rank_acts_on_all() {
     }
 }
 
+on_every_backend!(a_role_is_given_only_by_those_who_could_act_on_it);
+
 /// A2
-#[tokio::test]
-async fn a_role_is_given_only_by_those_who_could_act_on_it() {
-    let (app, admin) = mighty_operators().await;
+async fn a_role_is_given_only_by_those_who_could_act_on_it(backend: Backend) {
+    let (app, admin) = mighty_operators(backend).await;
     let operator = app.operator().await;
     let target = app.client().await;
     let line = format!("PATCH {}/change-role", target.path());
@@ -85,10 +86,11 @@ async fn a_role_is_given_only_by_those_who_could_act_on_it() {
     }
 }
 
+on_every_backend!(nobody_changes_their_own_role_or_status_or_themselves_by_put);
+
 /// A2
-#[tokio::test]
-async fn nobody_changes_their_own_role_or_status_or_themselves_by_put() {
-    let (app, admin) = mighty_operators().await;
+async fn nobody_changes_their_own_role_or_status_or_themselves_by_put(backend: Backend) {
+    let (app, admin) = mighty_operators(backend).await;
     app.admin().await;
     for user in [&admin, &app.operator().await] {
         for (line, body) in acts_on(user.id) {
@@ -102,10 +104,11 @@ async fn nobody_changes_their_own_role_or_status_or_themselves_by_put() {
     }
 }
 
+on_every_backend!(the_last_administrator_stays_until_there_is_another);
+
 /// A3
-#[tokio::test]
-async fn the_last_administrator_stays_until_there_is_another() {
-    let app = TestApp::new().await;
+async fn the_last_administrator_stays_until_there_is_another(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     // Neither of these administers anything.
     app.add("late@example.org", "admin", Status::Inactive).await;
@@ -128,9 +131,10 @@ async fn the_last_administrator_stays_until_there_is_another() {
     assert_eq!(send(&app, &admin, "DELETE /api/v1/user", body).await.status, 204);
 }
 
-#[tokio::test]
-async fn a_status_moves_along_its_path_and_the_same_again_changes_nothing() {
-    let app = TestApp::new().await;
+on_every_backend!(a_status_moves_along_its_path_and_the_same_again_changes_nothing);
+
+async fn a_status_moves_along_its_path_and_the_same_again_changes_nothing(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let target = app.add("late@example.org", "client", Status::Inactive).await;
     let line = format!("PATCH /api/v1/user/{target}/change-status");
@@ -164,9 +168,10 @@ async fn a_status_moves_along_its_path_and_the_same_again_changes_nothing() {
     assert_eq!(answer.json, before.json, "the same role again");
 }
 
-#[tokio::test]
-async fn a_change_is_in_force_for_whoever_asks_next() {
-    let app = TestApp::new().await;
+on_every_backend!(a_change_is_in_force_for_whoever_asks_next);
+
+async fn a_change_is_in_force_for_whoever_asks_next(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let asks = async |user: &TestUser| {
         let answer = app.get("/api/v1/user/list").bearer(&user.token).send().await;
@@ -210,9 +215,10 @@ async fn a_change_is_in_force_for_whoever_asks_next() {
     }
 }
 
-#[tokio::test]
-async fn two_spellings_of_an_address_are_one_and_it_is_shown_as_it_was_given() {
-    let app = TestApp::new().await;
+on_every_backend!(two_spellings_of_an_address_are_one_and_it_is_shown_as_it_was_given);
+
+async fn two_spellings_of_an_address_are_one_and_it_is_shown_as_it_was_given(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let new = |email: &str| json!({"email": email, "password": PASSWORD});
     let made = send(&app, &admin, "POST /api/v1/user", new("\t Ann.O'Hara@Bücher.Example ")).await;
@@ -248,7 +254,7 @@ async fn two_spellings_of_an_address_are_one_and_it_is_shown_as_it_was_given() {
 /// From the outside in, each with everything that comes later wrong as well.
 #[tokio::test]
 async fn of_several_answers_the_first_of_the_contract_wins() {
-    let (app, admin) = mighty_operators().await;
+    let (app, admin) = mighty_operators(Backend::Memory).await;
     let (operator, client) = (app.operator().await, app.client().await);
     let (known, unknown) = (admin.path(), "/api/v1/user/00000000000000000000000000");
     let role = |path: &str| format!("{path}/change-role");

@@ -1,12 +1,11 @@
 //! The list of users: filters, orders, pages, how to go on past the last page, and who is shown.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Status;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -24,8 +23,8 @@ fn emails(answer: &TestResponse) -> Vec<&str> {
 }
 
 /// An administrator, and four others who came one after the other.
-async fn four_and_an_administrator() -> (TestApp, TestUser) {
-    let app = TestApp::new().await;
+async fn four_and_an_administrator(backend: Backend) -> (TestApp, TestUser) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     for (email, role, status) in [
         ("dora@example.net", "client", Status::Active),
@@ -45,9 +44,10 @@ const BOB: &str = "Bob_1@example.com";
 const CARL: &str = "carl@sub.example.net";
 const DORA: &str = "dora@example.net";
 
-#[tokio::test]
-async fn every_order_is_kept_and_the_newest_come_first_by_default() {
-    let (app, admin) = four_and_an_administrator().await;
+on_every_backend!(every_order_is_kept_and_the_newest_come_first_by_default);
+
+async fn every_order_is_kept_and_the_newest_come_first_by_default(backend: Backend) {
+    let (app, admin) = four_and_an_administrator(backend).await;
     app.sign_in(CARL, PASSWORD).await;
     app.clock.advance(Duration::from_secs(1));
     app.sign_in(DORA, PASSWORD).await;
@@ -67,9 +67,10 @@ async fn every_order_is_kept_and_the_newest_come_first_by_default() {
     }
 }
 
-#[tokio::test]
-async fn a_filter_with_several_values_takes_any_of_them_and_all_filters_hold() {
-    let (app, admin) = four_and_an_administrator().await;
+on_every_backend!(a_filter_with_several_values_takes_any_of_them_and_all_filters_hold);
+
+async fn a_filter_with_several_values_takes_any_of_them_and_all_filters_hold(backend: Backend) {
+    let (app, admin) = four_and_an_administrator(backend).await;
     for (query, expected) in [
         ("?role=client", vec![ANN, BOB, DORA]),
         ("?role=operator&role=admin", vec![CARL, ADMIN]),
@@ -87,9 +88,10 @@ async fn a_filter_with_several_values_takes_any_of_them_and_all_filters_hold() {
     }
 }
 
-#[tokio::test]
-async fn a_search_matches_the_beginning_of_the_address_or_of_its_domain() {
-    let (app, admin) = four_and_an_administrator().await;
+on_every_backend!(a_search_matches_the_beginning_of_the_address_or_of_its_domain);
+
+async fn a_search_matches_the_beginning_of_the_address_or_of_its_domain(backend: Backend) {
+    let (app, admin) = four_and_an_administrator(backend).await;
     for (search, expected) in [
         ("ann", vec![ANN]),
         ("ANN@B%C3%9Ccher", vec![ANN]),
@@ -113,9 +115,10 @@ async fn a_search_matches_the_beginning_of_the_address_or_of_its_domain() {
     }
 }
 
-#[tokio::test]
-async fn pages_part_the_list_and_one_past_the_end_is_empty() {
-    let (app, admin) = four_and_an_administrator().await;
+on_every_backend!(pages_part_the_list_and_one_past_the_end_is_empty);
+
+async fn pages_part_the_list_and_one_past_the_end_is_empty(backend: Backend) {
+    let (app, admin) = four_and_an_administrator(backend).await;
     for (query, expected) in [
         ("?limit=2", vec![ANN, BOB]),
         ("?limit=2&page=2", vec![CARL, DORA]),
@@ -138,9 +141,10 @@ async fn pages_part_the_list_and_one_past_the_end_is_empty() {
     }
 }
 
-#[tokio::test]
-async fn after_goes_on_in_the_default_order_within_the_filters() {
-    let (app, admin) = four_and_an_administrator().await;
+on_every_backend!(after_goes_on_in_the_default_order_within_the_filters);
+
+async fn after_goes_on_in_the_default_order_within_the_filters(backend: Backend) {
+    let (app, admin) = four_and_an_administrator(backend).await;
     let all = list(&app, &admin, "").await;
     let id = |place: usize| all.data()[place]["id"].as_str().expect("an id").to_owned();
     for (query, expected) in [
@@ -156,10 +160,11 @@ async fn after_goes_on_in_the_default_order_within_the_filters() {
     }
 }
 
+on_every_backend!(a_list_shows_only_whom_the_caller_may_act_on_and_the_caller);
+
 /// Whom one may act on, and oneself: neither one's equals nor those above.
-#[tokio::test]
-async fn a_list_shows_only_whom_the_caller_may_act_on_and_the_caller() {
-    let (app, admin) = four_and_an_administrator().await;
+async fn a_list_shows_only_whom_the_caller_may_act_on_and_the_caller(backend: Backend) {
+    let (app, admin) = four_and_an_administrator(backend).await;
     app.clock.advance(Duration::from_secs(1));
     let operator = app.operator().await;
     let shown = list(&app, &operator, "").await;
@@ -173,9 +178,10 @@ async fn a_list_shows_only_whom_the_caller_may_act_on_and_the_caller() {
     assert_eq!(emails(&by_admin).into_iter().collect::<BTreeSet<_>>(), all);
 }
 
-#[tokio::test]
-async fn a_total_is_exact_to_ten_thousand_and_says_so_beyond() {
-    let app = TestApp::new().await;
+on_every_backend!(a_total_is_exact_to_ten_thousand_and_says_so_beyond);
+
+async fn a_total_is_exact_to_ten_thousand_and_says_so_beyond(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     // Several at once, since they are many.
     let app = Arc::new(app);

@@ -1,7 +1,5 @@
 //! The real program, as an operator starts it, and a client that speaks to it.
 
-#![expect(dead_code, unused_imports, reason = "each test program uses a part of it")]
-
 mod client;
 mod server;
 mod site;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::process::Answer;
-use crate::support::{Node, PASSWORD, Person, data};
+use crate::support::node::{Node, PASSWORD, Person, data};
+use crate::support::process::Answer;
 
 /// What somebody who changes their password changes it to.
 pub(crate) const NEW_PASSWORD: &str = "seven lamps over the quay";

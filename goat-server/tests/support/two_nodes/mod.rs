@@ -1,12 +1,12 @@
 //! Two nodes of one system, somebody whom they both know, and what can be done to them.
 
-mod acts;
+mod fixture;
+mod operation;
 mod pair;
-mod scene;
 
-pub(crate) use acts::{Act, verify};
+pub(crate) use fixture::{NEW_PASSWORD, Scene};
+pub(crate) use operation::{Act, verify};
 pub(crate) use pair::{LONG, Pair};
-pub(crate) use scene::{NEW_PASSWORD, Scene};
 
 /// Whether what goes to an engine is a node asking whether it hears itself, which it does all the
 /// time and of its own accord: no part of any request.

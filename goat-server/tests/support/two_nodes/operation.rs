@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::process::Answer;
-use crate::support::{Node, PASSWORD, Person, data, soon};
+use crate::support::node::{Node, PASSWORD, Person, data, soon};
+use crate::support::process::Answer;
 
 use super::Scene;
-use super::scene::{GRANTED, NEW_PASSWORD};
+use super::fixture::{GRANTED, NEW_PASSWORD};
 
 /// An act that takes something away from somebody, or gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

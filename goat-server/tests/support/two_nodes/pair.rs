@@ -1,7 +1,7 @@
 //! Two nodes at work.
 
-use crate::process::{Server, Site};
-use crate::support::Node;
+use crate::support::node::Node;
+use crate::support::process::{Server, Site};
 
 /// A staleness so long that only a notice brings a change to another node while a test waits, and so
 /// short that a node that has begun hears soon.

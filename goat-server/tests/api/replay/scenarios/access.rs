@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::common::PASSWORD;
-use crate::play::{Play, text};
+use crate::replay::play::{Play, text};
+use crate::support::app::PASSWORD;
 
 const USER: &str = "/api/v1/user";
 

@@ -3,8 +3,8 @@
 use goat_core::Status;
 use serde_json::json;
 
-use crate::common::PASSWORD;
-use crate::play::{Person, Play};
+use crate::replay::play::{Person, Play};
+use crate::support::app::PASSWORD;
 
 async fn attempt(play: &mut Play, from: &str, email: &str, password: &str) {
     let body = json!({"email": email, "password": password});

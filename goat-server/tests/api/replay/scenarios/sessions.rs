@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::common::PASSWORD;
-use crate::play::{Person, Play, text};
+use crate::replay::play::{Person, Play, text};
+use crate::support::app::PASSWORD;
 
 const SESSIONS: &str = "/api/v1/sessions";
 

@@ -3,8 +3,8 @@
 use goat_core::Status;
 use serde_json::json;
 
-use crate::common::PASSWORD;
-use crate::play::{Person, Play};
+use crate::replay::play::{Person, Play};
+use crate::support::app::PASSWORD;
 
 const SIGN_UP: &str = "POST /api/v1/auth/signup";
 

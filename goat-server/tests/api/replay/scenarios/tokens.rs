@@ -1,7 +1,7 @@
 //! Refreshing, running out, and asking what a token may do.
 
-use crate::common::PASSWORD;
-use crate::play::{Person, Play};
+use crate::replay::play::{Person, Play};
+use crate::support::app::PASSWORD;
 
 pub(crate) async fn tokens_are_refreshed_and_reused(play: &mut Play) {
     let ann = play.member("ann", "client").await;

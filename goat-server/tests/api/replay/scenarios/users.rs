@@ -3,8 +3,8 @@
 use goat_core::Status;
 use serde_json::json;
 
-use crate::common::PASSWORD;
-use crate::play::{Play, text};
+use crate::replay::play::{Play, text};
+use crate::support::app::PASSWORD;
 
 const USER: &str = "/api/v1/user";
 const OTHER_PASSWORD: &str = "seven lamps over the quay";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::play::Play;
+use crate::replay::play::Play;
 
 pub(crate) async fn requests_are_wrong_at_the_door(play: &mut Play) {
     let ann = play.member("ann", "client").await;

@@ -1,0 +1,4 @@
+//! `/api/v1/auth`.
+
+mod login;
+mod refresh;

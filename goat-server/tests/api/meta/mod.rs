@@ -1,0 +1,4 @@
+//! Routes about the server itself.
+
+mod metrics;
+mod openapi;

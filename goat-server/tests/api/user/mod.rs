@@ -1,0 +1,4 @@
+//! `/api/v1/user`.
+
+mod admin;
+mod list;

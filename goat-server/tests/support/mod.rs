@@ -1,0 +1,9 @@
+//! Support for the tests of goat-server: the API in process, the program, and nodes of it.
+
+#![expect(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+
+pub(crate) mod app;
+pub(crate) mod backend;
+pub(crate) mod node;
+pub(crate) mod process;
+pub(crate) mod two_nodes;
