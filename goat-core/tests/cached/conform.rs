@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::store::cached::Shelf;
+use goat_core::store::shared_cache::Shelf;
 use goat_core::{Stores, SystemClock, testing};
 
 use crate::support::{Ground, TurnAbout, cached};

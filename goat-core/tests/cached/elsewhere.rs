@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use goat_core::auth::{Login, SignUp};
 use goat_core::session::Origin;
-use goat_core::store::cached::ShelfKey;
+use goat_core::store::shared_cache::ShelfKey;
 use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
 use goat_core::testing::{PlainHasher, Point};
 use goat_core::token::TokenKeys;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::store::cached::{Entry, ShelfKey};
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::store::shared_cache::{Entry, ShelfKey};
 use goat_core::testing::Point;
 use goat_core::{Stores, SystemClock};
 use goat_engines::{Redis, RedisCluster, RedisOptions as ServerOptions};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goat_core::Stores;
-use goat_core::store::cached::{Entry, SharedCounts, Shelf as _, ShelfKey, Stamp};
+use goat_core::store::shared_cache::{Entry, SharedCounts, Shelf as _, ShelfKey, Stamp};
 use goat_core::testing::Point;
 
 use crate::support::{Ground, MOMENT, STALENESS, grant};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::store::cached::{Entry, Shelf, ShelfKey, Stamp};
+use goat_core::store::shared_cache::{Entry, Shelf, ShelfKey, Stamp};
 use goat_core::testing::ManualClock;
 
 use crate::support::{MemoryShelf, account};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RolesWritten};
 use goat_core::session::SessionEpoch;
 use goat_core::store::Recent;
-use goat_core::store::cached::{Entry, SharedCache, Shelf, ShelfKey};
+use goat_core::store::shared_cache::{Entry, SharedCache, Shelf, ShelfKey};
 use goat_core::testing::{ManualClock, Pauses};
 use goat_core::user::{Account, Change, Snapshot, UserState, UserWrite, Written};
 use goat_core::{

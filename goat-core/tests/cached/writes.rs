@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goat_core::StoreError;
-use goat_core::store::cached::ShelfKey;
+use goat_core::store::shared_cache::ShelfKey;
 use goat_core::testing::Point;
 use goat_core::user::Written;
 

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use goat_core::Goat;
-use goat_core::store::cached::{SharedCache, SharedCounts};
+use goat_core::store::shared_cache::{SharedCache, SharedCounts};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;

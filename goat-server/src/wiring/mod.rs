@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use goat_core::event::Observer;
 use goat_core::password::{GateLimits, PasswordPolicy};
-use goat_core::store::cached::SharedCache;
+use goat_core::store::shared_cache::SharedCache;
 use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::user::UserStore;
 use goat_core::{Clock, Goat, Quota, SystemClock};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::event::Observer;
-use goat_core::store::cached::{Entry, Look, Shelf, ShelfKey};
+use goat_core::store::shared_cache::{Entry, Look, Shelf, ShelfKey};
 use goat_core::{Clock, StoreError};
 use tokio::time::timeout;
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use goat_core::event::Observer;
 use goat_core::limit::LimitStore;
-use goat_core::store::cached::SharedCache;
 use goat_core::store::memory::MemoryLimits;
+use goat_core::store::shared_cache::SharedCache;
 use goat_core::store::sql::{MigrateOptions, SchemaState, StrangeKeys};
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, Stores};

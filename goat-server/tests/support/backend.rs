@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use goat_core::store::cached::Shelf;
+use goat_core::store::shared_cache::Shelf;
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};

@@ -4,28 +4,28 @@
 //! of one user, and all of one limit's key, share a hash tag, so that every script touches one slot.
 //! Scripts go by the server's clock, so that nodes whose clocks differ agree.
 
-mod cached;
+mod client;
 mod failure;
 mod limits;
-mod link;
 mod notices;
 mod options;
 mod server;
 mod sessions;
+mod shared_cache;
 
 use std::sync::Arc;
 
 pub use options::RedisOptions;
 pub use server::RedisServer;
 
-use self::cached::RedisShelf;
+use self::client::{Again, Link};
 use self::limits::RedisLimits;
-use self::link::{Again, Link};
 use self::sessions::RedisSessions;
+use self::shared_cache::RedisShelf;
 use crate::error::{Result, StoreError};
 use crate::limit::LimitStore;
 use crate::session::SessionStore;
-use crate::store::cached::Shelf;
+use crate::store::shared_cache::Shelf;
 
 /// A Redis, and the stores that it keeps. Clones share the connections.
 ///

@@ -21,8 +21,8 @@ use crate::error::StoreError;
 use crate::notice::{Broadcast, Notices, Subscription, Transport};
 
 use super::RedisDatabase;
+use super::client::{Again, Link, Script};
 use super::failure::Failure;
-use super::link::{Again, Link, Script};
 
 impl RedisDatabase {
     /// Notices to every node that uses this Redis under the same prefix, by publish and subscribe.
@@ -31,7 +31,7 @@ impl RedisDatabase {
     #[must_use]
     pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
         let channel = format!("{}:notices", self.keeper.prefix);
-        let tell = Script::new(include_str!("tell.lua").to_owned());
+        let tell = Script::new(include_str!("publish.lua").to_owned());
         let link = self.keeper.link.clone();
         Broadcast::new(Arc::new(PubSub { link, channel, tell }), staleness)
     }

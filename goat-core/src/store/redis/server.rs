@@ -5,8 +5,8 @@ use redis::Value;
 use crate::error::{Error, Result};
 
 use super::RedisDatabase;
+use super::client::Again;
 use super::failure::Failure;
-use super::link::Again;
 
 /// The oldest version that goat is made for.
 const OLDEST: u32 = 6;

@@ -12,8 +12,8 @@ use crate::store::Stores;
 use crate::user::UserStore;
 
 use super::Database;
+use super::connection::Link;
 use super::dialect::{Db, Manner};
-use super::link::Link;
 use super::roles::Roles;
 use super::sessions::Sessions;
 use super::users::Users;

@@ -19,9 +19,9 @@ use crate::page::PAGE_REACH;
 use crate::store::sql::failure::Failure;
 use crate::user::{Sort, SortKey, Status, UserPage, UserQuery};
 
+use super::connection::Link;
 use super::database::Pools;
 use super::dialect::Db;
-use super::link::Link;
 use super::rows::{self, signed, user_columns};
 
 /// As many as it takes to see that there are more than a list reaches.

@@ -8,8 +8,8 @@ use sqlx::Row as _;
 use crate::error::{Error, Result};
 
 use super::Database;
+use super::connection::Link;
 use super::dialect::{self, CREATE_MIGRATIONS, MIGRATIONS, TABLES};
-use super::link::Link;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::{MigrateOptions, Migration, SchemaState};
 

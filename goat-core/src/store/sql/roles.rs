@@ -10,9 +10,9 @@ use crate::error::StoreError;
 use crate::id::GrantId;
 use crate::store::sql::failure::Failure;
 
+use super::connection::Link;
 use super::database::Pools;
 use super::dialect::{self, at};
-use super::link::Link;
 use super::rows;
 use super::users::lock_actor;
 

@@ -12,9 +12,9 @@ use crate::session::{
 };
 use crate::store::sql::failure::Failure;
 
+use super::connection::Link;
 use super::database::Pools;
 use super::dialect::{self, Row, at, for_update, for_update_of_idle, now};
-use super::link::Link;
 use super::rows::{self, session_columns, signed, state_columns};
 
 /// The sessions of a database.

@@ -13,9 +13,9 @@ use crate::user::{
     UserStore, UserWrite, Written,
 };
 
+use super::connection::Link;
 use super::database::{Pools, Taken};
 use super::dialect::{self, at, for_update};
-use super::link::Link;
 use super::list;
 use super::rows::{self, account_columns, state_columns, user_columns};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::store::cached::{Entry, Look, Shelf, ShelfKey, Stamp};
+use goat_core::store::shared_cache::{Entry, Look, Shelf, ShelfKey, Stamp};
 use goat_core::testing::{ManualClock, Point};
 use goat_core::{Clock as _, StoreError};
 use tokio::sync::Semaphore;

@@ -3,7 +3,7 @@ use std::sync::{Mutex, Weak};
 use async_trait::async_trait;
 use goat_core::StoreError;
 use goat_core::notice::{Listener, Notice, NoticeCounts, Notices};
-use goat_core::store::cached::SharedCache;
+use goat_core::store::shared_cache::SharedCache;
 
 use super::parser::{Format, parse};
 use super::*;

@@ -4,11 +4,11 @@
 //! Invariants: a key's counter lies in one shard, and only under that shard's lock; a shard's time
 //! never runs backwards; a counter is dropped only when all of it has passed.
 
-mod arrival;
 mod counter;
-mod log;
+mod counter_id;
+mod gcra_state;
 mod shard;
-mod slot;
+mod sliding_window_log;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use crate::limit::{LimitKey, LimitLoad, LimitStore, Pace, Quota, Spending};
 
-use self::arrival::Arrival;
 use self::counter::nanoseconds;
-use self::log::{Log, Rule};
+use self::counter_id::{Seed, Slot};
+use self::gcra_state::Arrival;
 use self::shard::Shard;
-use self::slot::{Seed, Slot};
+use self::sliding_window_log::{Log, Rule};
 
 /// How many keys are kept unless told otherwise.
 const DEFAULT_KEYS: usize = 1_000_000;

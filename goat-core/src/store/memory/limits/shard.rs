@@ -4,10 +4,10 @@
 
 use crate::limit::Spent;
 
-use super::arrival::Arrival;
 use super::counter::Counter;
-use super::log::Log;
-use super::slot::{Seed, Slot};
+use super::counter_id::{Seed, Slot};
+use super::gcra_state::Arrival;
+use super::sliding_window_log::Log;
 use super::table::Table;
 
 /// How many due keys of each kind a call looks at. Each look finds a key that has passed, or one

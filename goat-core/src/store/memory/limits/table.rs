@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::limit::Spent;
 
 use super::counter::Counter;
-use super::slot::{Seed, Slot};
+use super::counter_id::{Seed, Slot};
 
 /// How many quotas may have an overflow counter at once. A quota past that is refused until one of
 /// them has passed.

@@ -8,8 +8,8 @@
 //! Invariants: each call is one script on one key, by one clock; what is remembered of refusals in
 //! this process refuses only what Redis would refuse too, and admits nobody.
 
-mod pace;
-mod refusals;
+mod gcra;
+mod limited_keys;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -18,15 +18,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::Value;
 
-use self::refusals::Refusals;
+use self::limited_keys::Refusals;
 use super::Keeper;
+use super::client::{Again, Script};
 use super::failure::Failure;
-use super::link::{Again, Script};
 use crate::error::StoreError;
 use crate::limit::{LimitKey, LimitStore, Pace, Quota, Spending, Spent};
 
 static SPEND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new([include_str!("../clock.lua"), include_str!("spend.lua")].concat())
+    Script::new([include_str!("../clock.lua"), include_str!("sliding_window_log.lua")].concat())
 });
 
 /// How many refusals are remembered.
@@ -70,7 +70,7 @@ impl RedisLimits {
         let pace = Pace::of(quota);
         let (script, arguments) = match pace {
             None => (&SPEND, arguments(quota, time, spare)),
-            Some(pace) => (&pace::SPEND, pace::arguments(pace, time, spare)),
+            Some(pace) => (&gcra::SPEND, gcra::arguments(pace, time, spare)),
         };
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
         // Where the answer was lost with its connection, this call may count twice: towards refusal.
@@ -78,7 +78,7 @@ impl RedisLimits {
         let answer = link.script("limits.spend", script, &counter, &arguments, Again::Yes).await?;
         let spent = match pace {
             None => read(&answer),
-            Some(pace) => pace::read(pace, &answer),
+            Some(pace) => gcra::read(pace, &answer),
         };
         let spent = spent.ok_or_else(|| {
             Failure::broken("a limit's answer cannot be read").in_operation("limits.spend")

@@ -7,7 +7,7 @@
 //!   at worst with a count of what was ended that is too low;
 //! - the key of a user expires when the last of their sessions is over, never before.
 
-mod pack;
+mod codec;
 
 use std::cmp::Reverse;
 use std::sync::LazyLock;
@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use redis::Value;
 
 use super::Keeper;
+use super::client::{Again, Script};
 use super::failure::Failure;
-use super::link::{Again, Script};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
@@ -103,7 +103,7 @@ fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
 impl SessionStore for RedisSessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         const OPERATION: &str = "sessions.create";
-        let packed = pack::pack(session).ok_or_else(|| {
+        let packed = codec::pack(session).ok_or_else(|| {
             Failure::broken("a session has a time or a text that does not fit")
                 .in_operation(OPERATION)
         })?;
@@ -128,7 +128,7 @@ impl SessionStore for RedisSessions {
         match self.keeper.link.command(OPERATION, &key, &command, Again::Yes).await? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => {
-                let session = pack::unpack(user, id, &bytes).ok_or_else(unreadable(OPERATION))?;
+                let session = codec::unpack(user, id, &bytes).ok_or_else(unreadable(OPERATION))?;
                 Ok(Some(SessionView { session, owner: None }))
             }
             _ => Err(unreadable(OPERATION)()),
@@ -138,7 +138,7 @@ impl SessionStore for RedisSessions {
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         const OPERATION: &str = "sessions.rotate";
         let &Rotation { user, session: id, ref successor, now, .. } = rotation;
-        let times = (pack::time(successor.issued_at), pack::time(successor.expires_at));
+        let times = (codec::time(successor.issued_at), codec::time(successor.expires_at));
         let (Some(issued_at), Some(expires_at)) = times else {
             return Err(Failure::broken("a token's time does not fit").in_operation(OPERATION));
         };
@@ -163,7 +163,7 @@ impl SessionStore for RedisSessions {
             [Value::Int(outcome), Value::BulkString(bytes)] => (outcome, bytes),
             _ => return Err(unreadable(OPERATION)()),
         };
-        let session = pack::unpack(user, id, bytes).ok_or_else(unreadable(OPERATION))?;
+        let session = codec::unpack(user, id, bytes).ok_or_else(unreadable(OPERATION))?;
         match outcome {
             1 => Ok(Rotated::Rotated(session)),
             2 => Ok(Rotated::Repeated(session)),
@@ -186,7 +186,7 @@ impl SessionStore for RedisSessions {
         let Value::Array(alive) = answer else { return Err(unreadable(OPERATION)()) };
         let read = |pair: &[Value]| match pair {
             [Value::BulkString(id), Value::BulkString(bytes)] => {
-                pack::unpack(user, id_of(id)?, bytes)
+                codec::unpack(user, id_of(id)?, bytes)
             }
             _ => None,
         };

@@ -7,15 +7,15 @@
 //! then on; either is precise to the microsecond in this century.
 
 mod dialect;
-mod held;
-mod nodes;
 mod notices;
+mod pooled_connection;
 mod server;
+mod signing_keys;
 
+#[path = "../connection.rs"]
+mod connection;
 #[path = "../database.rs"]
 mod database;
-#[path = "../link.rs"]
-mod link;
 #[path = "../list.rs"]
 mod list;
 #[path = "../migrate.rs"]
@@ -42,7 +42,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-pub use nodes::StrangeKeys;
+pub use signing_keys::StrangeKeys;
 
 use database::Pools;
 use dialect::{Manner, WhoseClock};

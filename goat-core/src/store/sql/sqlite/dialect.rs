@@ -12,9 +12,9 @@ use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
 
+use super::connection::Link;
 use super::database::Taken;
-use super::held::Held;
-use super::link::Link;
+use super::pooled_connection::Held;
 
 pub(super) type Db = Sqlite;
 pub(super) type Row = sqlx::sqlite::SqliteRow;

@@ -1,12 +1,12 @@
 //! SQLite: one file, one writer, as many readers as there is work for.
 
 mod dialect;
-mod held;
+mod pooled_connection;
 
+#[path = "../connection.rs"]
+mod connection;
 #[path = "../database.rs"]
 mod database;
-#[path = "../link.rs"]
-mod link;
 #[path = "../list.rs"]
 mod list;
 #[path = "../migrate.rs"]

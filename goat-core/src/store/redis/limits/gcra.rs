@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::super::link::Script;
+use super::super::client::Script;
 use crate::limit::{Pace, Spent};
 
 pub(super) static SPEND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new([include_str!("../clock.lua"), include_str!("pace.lua")].concat())
+    Script::new([include_str!("../clock.lua"), include_str!("gcra.lua")].concat())
 });
 
 /// Nanoseconds of a microsecond, the unit of the server's clock.

@@ -15,7 +15,7 @@ use crate::user::{
 };
 
 use super::ShelfKey;
-use super::level::{Level, SharedCounts};
+use super::read_through::{Level, SharedCounts};
 
 #[derive(Debug)]
 pub(super) struct CachedUsers {

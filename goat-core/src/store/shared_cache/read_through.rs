@@ -12,9 +12,9 @@ use crate::error::StoreError;
 use crate::recent::Recent;
 use crate::task::to_the_end;
 
+use super::breaker::Trust;
+use super::codec::Shelved;
 use super::flights::Flights;
-use super::text::Shelved;
-use super::trust::Trust;
 use super::{Entry, Look, Shelf, ShelfKey, Stamp};
 
 /// How long a reader waits for the shelf: a small part of what a store may take.

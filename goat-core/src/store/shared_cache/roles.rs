@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::recent::Recent;
 
 use super::ShelfKey;
-use super::level::{Level, SharedCounts};
+use super::read_through::{Level, SharedCounts};
 
 #[derive(Debug)]
 pub(super) struct CachedRoles {

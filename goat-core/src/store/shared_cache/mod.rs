@@ -20,28 +20,28 @@
 //! [`UserState::roles_revision`](crate::user::UserState::roles_revision) of a recent state is as old
 //! as the state: roles were changed that often at least.
 
+mod breaker;
+mod codec;
 mod flights;
-mod level;
+mod port;
+mod read_through;
 mod roles;
-mod shelf;
-mod text;
-mod trust;
 mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use level::SharedCounts;
-pub use shelf::{Entry, Look, Shelf, ShelfKey, Stamp};
+pub use port::{Entry, Look, Shelf, ShelfKey, Stamp};
+pub use read_through::SharedCounts;
 
 use crate::access::RoleStore;
 use crate::clock::Clock;
 use crate::user::UserStore;
 
 use super::Stores;
-use level::Level;
+use breaker::Trust;
+use read_through::Level;
 use roles::CachedRoles;
-use trust::Trust;
 use users::CachedUsers;
 
 impl Stores {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::super::failure::{Failure, Means};
 use super::endpoint::Endpoint;
 use super::node::{Node, Place, first_of};
-use super::shared::Shared;
+use super::reconnecting::Shared;
 use super::slots::Slots;
 
 /// How many redirections a call follows.

@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use redis::Value;
 
 use super::Keeper;
+use super::client::{Again, Script};
 use super::failure::Failure;
-use super::link::{Again, Script};
 use crate::error::StoreError;
-use crate::store::cached::{Entry, Look, Shelf, ShelfKey, Stamp};
+use crate::store::shared_cache::{Entry, Look, Shelf, ShelfKey, Stamp};
 
 macro_rules! script {
     ($file:literal) => {
@@ -27,9 +27,9 @@ macro_rules! script {
     };
 }
 
-static LOOK: LazyLock<Script> = script!("look.lua");
+static LOOK: LazyLock<Script> = script!("get.lua");
 static PUT: LazyLock<Script> = script!("put.lua");
-static RAISE: LazyLock<Script> = script!("raise.lua");
+static RAISE: LazyLock<Script> = script!("invalidate_below.lua");
 
 /// A shelf in Redis.
 #[derive(Clone, Debug)]

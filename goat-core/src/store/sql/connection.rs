@@ -9,7 +9,7 @@ use sqlx::query::Query;
 use crate::store::sql::failure::Failure;
 
 use super::dialect::{Connection, Db, Row};
-use super::held::Held;
+use super::pooled_connection::Held;
 
 type Statement<'q> = Query<'q, Db, <Db as Database>::Arguments>;
 

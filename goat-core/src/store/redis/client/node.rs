@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::super::failure::{Failure, Means};
 use super::connection::Connection;
 use super::endpoint::Endpoint;
+use super::reconnecting::Shared;
 use super::sentinel;
-use super::shared::Shared;
 
 /// How long a master is taken for one. A replica that was one refuses writes, which is noticed at
 /// once, but answers reads from a past that goes on getting older.
