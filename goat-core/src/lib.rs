@@ -81,7 +81,7 @@
 //! # }
 //! ```
 //!
-//! All nodes need the same token keys, and the same pepper. [`Stores::watched`] bounds and reports each
+//! All nodes need the same token keys, and the same pepper. [`Stores::observed`] bounds and reports each
 //! call, and [`Stores::cached`] puts what nodes remember together in front of the database.
 //!
 //! # How to test

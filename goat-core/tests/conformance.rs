@@ -83,7 +83,7 @@ mod postgres {
     /// By the caller's clock, since the suites ask for answers to the millisecond.
     async fn database() -> PostgresDatabase {
         let options = PostgresOptions::new(Postgres::shared().create_database());
-        let database = PostgresDatabase::open_by_the_callers_clock(&options).expect("a URL");
+        let database = PostgresDatabase::open_with_caller_clock(&options).expect("a URL");
         database.migrate(MigrateOptions::default()).await.expect("a schema");
         database
     }
@@ -120,7 +120,7 @@ mod watched {
 
     fn stores() -> Stores {
         let clock = Arc::new(SystemClock::start());
-        Stores::memory().watched(Duration::from_secs(60), Arc::new(NoObserver), clock)
+        Stores::memory().observed(Duration::from_secs(60), Arc::new(NoObserver), clock)
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ mod watched {
             // From no time at all to plenty: the cut falls at another place each time.
             let timeout = Duration::from_micros(attempt * 25);
             let clock = Arc::new(SystemClock::start());
-            let hasty = goat(stores.clone().watched(timeout, Arc::new(NoObserver), clock));
+            let hasty = goat(stores.clone().observed(timeout, Arc::new(NoObserver), clock));
             let email = format!("user-{attempt}@example.org");
             let sign_up = || SignUp {
                 email: Email::parse(&email).expect("an address"),

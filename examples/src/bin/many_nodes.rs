@@ -61,8 +61,8 @@ async fn goat() -> Result<Goat, Box<dyn Error>> {
         notices: redis.notices(STALENESS),
         ..database.stores(redis.limits())
     };
-    let stores = stores.watched(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));
-    let (stores, _) = stores.cached(redis.shelf(), STALENESS, Arc::clone(&clock));
+    let stores = stores.observed(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));
+    let (stores, _) = stores.cached(redis.shared_cache(), STALENESS, Arc::clone(&clock));
 
     // What one node signs, all verify; what one hashes, all verify.
     let keys = TokenKeys::eddsa(&[variable("TOKEN_KEY")?.into()])?;

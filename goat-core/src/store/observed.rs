@@ -49,41 +49,41 @@ impl Stores {
     /// use std::time::Duration;
     /// use goat_core::{Stores, SystemClock, event::NoObserver};
     ///
-    /// let stores = Stores::memory().watched(
+    /// let stores = Stores::memory().observed(
     ///     Duration::from_secs(2),
     ///     Arc::new(NoObserver),
     ///     Arc::new(SystemClock::start()),
     /// );
     /// ```
     #[must_use]
-    pub fn watched(
+    pub fn observed(
         self,
         timeout: Duration,
         observer: Arc<dyn Observer>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let watch = Watch { timeout, observer, clock };
+        let policy = CallPolicy { timeout, observer, clock };
         Self {
-            users: Arc::new(watch.over(self.users)),
-            roles: Arc::new(watch.over(self.roles)),
-            sessions: Arc::new(watch.over(self.sessions)),
-            limits: Arc::new(watch.over(self.limits)),
-            notices: Arc::new(watch.over(self.notices)),
+            users: Arc::new(policy.over(self.users)),
+            roles: Arc::new(policy.over(self.roles)),
+            sessions: Arc::new(policy.over(self.sessions)),
+            limits: Arc::new(policy.over(self.limits)),
+            notices: Arc::new(policy.over(self.notices)),
         }
     }
 }
 
 /// How calls are watched, whatever the port.
 #[derive(Clone, Debug)]
-struct Watch {
+struct CallPolicy {
     timeout: Duration,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
 }
 
-impl Watch {
-    fn over<P: ?Sized>(&self, inner: Arc<P>) -> Watched<P> {
-        Watched { inner, watch: self.clone() }
+impl CallPolicy {
+    fn over<P: ?Sized>(&self, inner: Arc<P>) -> Observed<P> {
+        Observed { inner, policy: self.clone() }
     }
 
     /// Waits for a call, as long as it may take, and reports it.
@@ -106,40 +106,40 @@ impl Watch {
 
 /// A port whose calls are watched.
 #[derive(Debug)]
-struct Watched<P: ?Sized> {
-    watch: Watch,
+struct Observed<P: ?Sized> {
+    policy: CallPolicy,
     inner: Arc<P>,
 }
 
 #[async_trait]
-impl UserStore for Watched<dyn UserStore> {
+impl UserStore for Observed<dyn UserStore> {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.watch.call("users.by_email", self.inner.by_email(canonical)).await
+        self.policy.call("users.by_email", self.inner.by_email(canonical)).await
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.watch.call("users.by_id", self.inner.by_id(id)).await
+        self.policy.call("users.by_id", self.inner.by_id(id)).await
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.watch.call("users.state", self.inner.state(id)).await
+        self.policy.call("users.state", self.inner.state(id)).await
     }
 
     async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        self.watch.call("users.recent_state", self.inner.recent_state(id)).await
+        self.policy.call("users.recent_state", self.inner.recent_state(id)).await
     }
 
     async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
         let call = self.inner.changed_elsewhere(id);
-        self.watch.call("users.changed_elsewhere", call).await
+        self.policy.call("users.changed_elsewhere", call).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        self.watch.call("users.list", self.inner.list(query)).await
+        self.policy.call("users.list", self.inner.list(query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
-        self.watch.call("users.write", self.inner.write(write)).await
+        self.policy.call("users.write", self.inner.write(write)).await
     }
 
     async fn signed_in(
@@ -148,53 +148,53 @@ impl UserStore for Watched<dyn UserStore> {
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
-        self.watch.call("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
+        self.policy.call("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
     }
 
     async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.watch.call("users.anyone_active_in", self.inner.anyone_active_in(role)).await
+        self.policy.call("users.anyone_active_in", self.inner.anyone_active_in(role)).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.watch.call("users.sample_hashes", self.inner.sample_hashes(limit)).await
+        self.policy.call("users.sample_hashes", self.inner.sample_hashes(limit)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.watch.call("users.ping", self.inner.ping()).await
+        self.policy.call("users.ping", self.inner.ping()).await
     }
 }
 
 #[async_trait]
-impl RoleStore for Watched<dyn RoleStore> {
+impl RoleStore for Observed<dyn RoleStore> {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        self.watch.call("roles.load", self.inner.load()).await
+        self.policy.call("roles.load", self.inner.load()).await
     }
 
     async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
-        self.watch.call("roles.recent", self.inner.recent()).await
+        self.policy.call("roles.recent", self.inner.recent()).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
-        self.watch.call("roles.write", self.inner.write(write)).await
+        self.policy.call("roles.write", self.inner.write(write)).await
     }
 }
 
 #[async_trait]
-impl SessionStore for Watched<dyn SessionStore> {
+impl SessionStore for Observed<dyn SessionStore> {
     fn keeps_users(&self) -> bool {
         self.inner.keeps_users()
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.watch.call("sessions.create", self.inner.create(session, most)).await
+        self.policy.call("sessions.create", self.inner.create(session, most)).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.watch.call("sessions.find", self.inner.find(user, id)).await
+        self.policy.call("sessions.find", self.inner.find(user, id)).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.watch.call("sessions.rotate", self.inner.rotate(rotation)).await
+        self.policy.call("sessions.rotate", self.inner.rotate(rotation)).await
     }
 
     async fn list(
@@ -204,7 +204,7 @@ impl SessionStore for Watched<dyn SessionStore> {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        self.watch.call("sessions.list", self.inner.list(user, epoch, now, page)).await
+        self.policy.call("sessions.list", self.inner.list(user, epoch, now, page)).await
     }
 
     async fn revoke(
@@ -214,7 +214,7 @@ impl SessionStore for Watched<dyn SessionStore> {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
-        self.watch.call("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
+        self.policy.call("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
     }
 
     async fn revoke_all(
@@ -224,30 +224,30 @@ impl SessionStore for Watched<dyn SessionStore> {
         now: Timestamp,
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
-        self.watch.call("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
+        self.policy.call("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.watch.call("sessions.end", self.inner.end(user, id)).await
+        self.policy.call("sessions.end", self.inner.end(user, id)).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.watch.call("sessions.purge", self.inner.purge(now, most)).await
+        self.policy.call("sessions.purge", self.inner.purge(now, most)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.watch.call("sessions.ping", self.inner.ping()).await
+        self.policy.call("sessions.ping", self.inner.ping()).await
     }
 }
 
-impl LimitStore for Watched<dyn LimitStore> {
+impl LimitStore for Observed<dyn LimitStore> {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
         match self.inner.spend(key, quota, elapsed) {
             Spending::Done(spent) => Spending::Done(spent),
             Spending::Pending(pending) => {
-                let watch = self.watch.clone();
+                let policy = self.policy.clone();
                 Spending::Pending(Box::pin(
-                    async move { watch.call("limits.spend", pending).await },
+                    async move { policy.call("limits.spend", pending).await },
                 ))
             }
         }
@@ -259,9 +259,9 @@ impl LimitStore for Watched<dyn LimitStore> {
 }
 
 #[async_trait]
-impl Notices for Watched<dyn Notices> {
+impl Notices for Observed<dyn Notices> {
     async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
-        self.watch.call("notices.publish", self.inner.publish(notice)).await
+        self.policy.call("notices.publish", self.inner.publish(notice)).await
     }
 
     fn subscribe(&self, listener: Weak<dyn Listener>) {

@@ -67,7 +67,7 @@ async fn a_cold_node_does_not_storm_the_database_behind_redis() {
         let database = Stores::memory();
         let node = || {
             let clock = Arc::new(SystemClock::start());
-            cached(database.clone(), redis.shelf(), STALENESS * 30, clock)
+            cached(database.clone(), redis.shared_cache(), STALENESS * 30, clock)
         };
         storms(&database, node).await;
     }

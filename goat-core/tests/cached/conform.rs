@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::store::shared_cache::Shelf;
+use goat_core::store::shared_cache::SharedCache;
 use goat_core::{Stores, SystemClock, testing};
 
 use crate::support::{Ground, TurnAbout, cached};
@@ -13,7 +13,7 @@ const STALENESS: Duration = Duration::from_secs(30);
 
 /// Runs the suites of users and roles over two nodes that take turns, call by call: what one of them
 /// answers, the other must show.
-async fn conforms(database: &Stores, shelf: &Arc<dyn Shelf>) {
+async fn conforms(database: &Stores, shelf: &Arc<dyn SharedCache>) {
     let node = || {
         let clock = Arc::new(SystemClock::start());
         cached(database.clone(), Arc::clone(shelf), STALENESS, clock)
@@ -33,7 +33,7 @@ async fn conforms(database: &Stores, shelf: &Arc<dyn Shelf>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_in_memory_conform_on_a_shelf_in_memory() {
     let ground = Ground::new();
-    let shelf: Arc<dyn Shelf> = Arc::new(ground.shelf.clone());
+    let shelf: Arc<dyn SharedCache> = Arc::new(ground.shelf.clone());
     conforms(&ground.database, &shelf).await;
 }
 
@@ -63,7 +63,7 @@ mod engines {
         let (_folder, database) = sqlite().await;
         let redis = crate::engines::redis();
         redis.ping().await.expect("it answers");
-        conforms(&database, &redis.shelf()).await;
+        conforms(&database, &redis.shared_cache()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +71,6 @@ mod engines {
         let (_folder, database) = sqlite().await;
         let redis = crate::engines::cluster();
         redis.ping().await.expect("it answers");
-        conforms(&database, &redis.shelf()).await;
+        conforms(&database, &redis.shared_cache()).await;
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use goat_core::auth::{Login, SignUp};
 use goat_core::session::Origin;
-use goat_core::store::shared_cache::ShelfKey;
+use goat_core::store::shared_cache::CacheKey;
 use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
 use goat_core::testing::{PlainHasher, Point};
 use goat_core::token::TokenKeys;
@@ -82,7 +82,7 @@ async fn what_the_application_writes_itself_counts_at_all_nodes_once_goat_is_tol
     for goat in &nodes {
         assert_eq!(role(goat).await, "client");
     }
-    assert!(house.ground.on_the_shelf(ShelfKey::User(id)).await.is_some());
+    assert!(house.ground.on_the_shelf(CacheKey::User(id)).await.is_some());
 
     house.run("UPDATE goat_users SET role = 'operator'").await;
     assert_eq!(role(&nodes[0]).await, "client", "nobody has told goat");
@@ -142,10 +142,10 @@ async fn a_user_whom_goat_was_told_of_is_remembered_again_after_a_while() {
     node.stores.users.changed_elsewhere(id).await.expect("told");
     node.touch(id).await.expect("written");
     assert_eq!(node.sees(id).await, 2);
-    assert_eq!(ground.on_the_shelf(ShelfKey::User(id)).await, None);
+    assert_eq!(ground.on_the_shelf(CacheKey::User(id)).await, None);
     ground.clock.advance(STALENESS * 3);
     assert_eq!((node.sees(id).await, node.sees(id).await), (2, 2));
-    assert!(ground.on_the_shelf(ShelfKey::User(id)).await.is_some());
+    assert!(ground.on_the_shelf(CacheKey::User(id)).await.is_some());
     touch(&ground.database, id).await.expect("written past the shelf");
     assert_eq!(node.sees(id).await, 2, "it is remembered");
 }

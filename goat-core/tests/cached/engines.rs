@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
-use goat_core::store::shared_cache::{Entry, ShelfKey};
+use goat_core::store::shared_cache::{CacheEntry, CacheKey};
 use goat_core::testing::Point;
 use goat_core::{Stores, SystemClock};
 use goat_engines::{Redis, RedisCluster, RedisOptions as ServerOptions};
@@ -33,7 +33,7 @@ pub(crate) fn cluster() -> RedisDatabase {
 }
 
 fn node(database: &Stores, redis: &RedisDatabase, staleness: Duration) -> Node {
-    cached(database.clone(), redis.shelf(), staleness, Arc::new(SystemClock::start()))
+    cached(database.clone(), redis.shared_cache(), staleness, Arc::new(SystemClock::start()))
 }
 
 /// Somebody else's values under goat's names hurt nobody: they are passed over, and replaced where
@@ -75,13 +75,13 @@ async fn what_is_not_goats_is_a_miss_and_no_failure_of_the_shelf() {
 #[tokio::test]
 async fn keys_share_the_slot_of_the_users_sessions_and_end_by_themselves() {
     let (server, prefix) = (Redis::shared(), Redis::prefix());
-    let shelf = open(&server.url(), &prefix).shelf();
+    let shelf = open(&server.url(), &prefix).shared_cache();
     let user = account().user.id;
-    let now = shelf.look(ShelfKey::User(user)).await.expect("it answers").now;
-    let entry = Entry { revision: 3, read_at: now, value: "1 client active 0 - -".to_owned() };
+    let now = shelf.get(CacheKey::User(user)).await.expect("it answers").now;
+    let entry = CacheEntry { revision: 3, read_at: now, value: "1 client active 0 - -".to_owned() };
     let life = Duration::from_secs(30);
-    assert!(shelf.put(ShelfKey::User(user), &entry, life).await.expect("it answers"));
-    shelf.raise(ShelfKey::Roles, 3, life).await.expect("it answers");
+    assert!(shelf.put(CacheKey::User(user), &entry, life).await.expect("it answers"));
+    shelf.invalidate_below(CacheKey::Roles, 3, life).await.expect("it answers");
     let mut keys: Vec<String> =
         server.cli(&["KEYS", &format!("{prefix}:*")]).lines().map(str::to_owned).collect();
     keys.sort_by_key(String::len);

@@ -29,7 +29,7 @@ async fn a_silent_shelf_is_waited_for_once_and_briefly() {
         node.recent_rows().await;
     }
     assert_eq!(begun.elapsed(), PATIENCE);
-    assert_eq!(ground.shelf.take_calls(), ["look"]);
+    assert_eq!(ground.shelf.take_calls(), ["get"]);
     assert_eq!(node.state_reads(), 101);
     assert_eq!((node.cache.users().misses, node.cache.users().failures), (101, 1));
 
@@ -78,7 +78,7 @@ async fn a_write_that_the_shelf_did_not_hear_of_is_seen_here_at_once_and_elsewhe
         other.sees(user).await;
         let begun = Instant::now();
         if expected == 2 {
-            ground.shelf.fail("raise", Point::Entry);
+            ground.shelf.fail("invalidate_below", Point::Entry);
         } else {
             ground.shelf.fall_silent();
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use goat_core::Stores;
-use goat_core::store::shared_cache::{Entry, SharedCounts, Shelf as _, ShelfKey, Stamp};
+use goat_core::store::shared_cache::{
+    CacheEntry, CacheKey, ServerTime, SharedCache as _, SharedCacheCounts,
+};
 use goat_core::testing::Point;
 
 use crate::support::{Ground, MOMENT, STALENESS, grant};
@@ -21,8 +23,8 @@ async fn what_one_node_read_the_others_do_not_read() {
     assert_eq!(other.state_reads(), 0);
     assert_eq!(remembered.value, read.value);
     assert_eq!(remembered.age, Duration::from_millis(300) + MOMENT, "never younger than it is");
-    assert_eq!(one.cache.users(), SharedCounts { hits: 0, misses: 1, failures: 0 });
-    assert_eq!(other.cache.users(), SharedCounts { hits: 1, misses: 0, failures: 0 });
+    assert_eq!(one.cache.users(), SharedCacheCounts { hits: 0, misses: 1, failures: 0 });
+    assert_eq!(other.cache.users(), SharedCacheCounts { hits: 1, misses: 0, failures: 0 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,7 +38,7 @@ async fn what_roles_may_do_is_read_once_too() {
     let remembered = other.recent_rows().await;
     assert_eq!((remembered.value, remembered.age), (rows, MOMENT));
     assert!(other.database.take_calls().is_empty());
-    assert_eq!(other.cache.roles(), SharedCounts { hits: 1, misses: 0, failures: 0 });
+    assert_eq!(other.cache.roles(), SharedCacheCounts { hits: 1, misses: 0, failures: 0 });
 
     assert_eq!(grant(&other.stores).await.expect("granted"), 2);
     assert_eq!(one.recent_rows().await.value.revision, 2);
@@ -74,7 +76,7 @@ async fn a_read_that_took_longer_than_the_staleness_is_not_laid_down() {
     ground.clock.advance(STALENESS);
     held.release();
     reading.await.expect("no panic");
-    assert_eq!(ground.on_the_shelf(ShelfKey::User(user)).await, None);
+    assert_eq!(ground.on_the_shelf(CacheKey::User(user)).await, None);
 }
 
 /// The way back from the shelf makes what it says older.
@@ -85,7 +87,7 @@ async fn an_answer_that_was_long_on_its_way_is_so_much_older() {
     let (one, other) = (ground.node(), ground.node());
     one.sees(user).await;
     for (way, reads) in [(Duration::from_millis(400), 0), (STALENESS - MOMENT, 1)] {
-        let held = ground.shelf.hold("look", Point::Return);
+        let held = ground.shelf.hold("get", Point::Return);
         let asking = tokio::spawn({
             let other = other.clone();
             async move { other.recent_state(user).await.age }
@@ -116,8 +118,8 @@ async fn what_has_no_revision_is_not_laid_down() {
     let ground = Ground::new();
     let node = ground.node();
     assert_eq!(node.recent_rows().await.value.revision, 0);
-    assert_eq!(ground.on_the_shelf(ShelfKey::Roles).await, None);
-    assert_eq!(ground.shelf.take_calls(), ["look"]);
+    assert_eq!(ground.on_the_shelf(CacheKey::Roles).await, None);
+    assert_eq!(ground.shelf.take_calls(), ["get"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,21 +132,21 @@ async fn without_staleness_the_shelf_is_never_asked() {
     grant(&node.stores).await.expect("granted");
     node.recent_rows().await;
     assert!(ground.shelf.take_calls().is_empty());
-    assert_eq!(node.cache.users(), SharedCounts::default());
-    assert_eq!(node.cache.roles(), SharedCounts::default());
+    assert_eq!(node.cache.users(), SharedCacheCounts::default());
+    assert_eq!(node.cache.roles(), SharedCacheCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_is_passed_over_and_replaced() {
     let ground = Ground::new();
     let user = ground.user().await;
-    let (node, key) = (ground.node(), ShelfKey::User(user));
+    let (node, key) = (ground.node(), CacheKey::User(user));
     for value in ["", "2 client active 0 - -", "1 client active 0 -", "\u{0}", "null"] {
-        let spoilt = Entry { revision: 1, read_at: Stamp(0), value: value.to_owned() };
-        ground.shelf.raise(key, 1, STALENESS).await.expect("raised");
+        let spoilt = CacheEntry { revision: 1, read_at: ServerTime(0), value: value.to_owned() };
+        ground.shelf.invalidate_below(key, 1, STALENESS).await.expect("raised");
         ground.clock.advance(STALENESS);
-        let read_at = Stamp(ground.shelf.look(key).await.expect("looked").now.0);
-        let spoilt = Entry { read_at, ..spoilt };
+        let read_at = ServerTime(ground.shelf.get(key).await.expect("looked").now.0);
+        let spoilt = CacheEntry { read_at, ..spoilt };
         assert!(ground.shelf.put(key, &spoilt, STALENESS).await.expect("put"), "{value:?}");
         ground.clock.advance(MOMENT);
 
@@ -163,9 +165,9 @@ async fn what_cannot_be_read_is_passed_over_and_replaced() {
 async fn what_was_read_in_the_future_is_passed_over() {
     let ground = Ground::new();
     let user = ground.user().await;
-    let (node, key) = (ground.node(), ShelfKey::User(user));
+    let (node, key) = (ground.node(), CacheKey::User(user));
     let value = "1 client active 9 - -".to_owned();
-    let entry = Entry { revision: 1, read_at: Stamp(1), value };
+    let entry = CacheEntry { revision: 1, read_at: ServerTime(1), value };
     assert!(ground.shelf.put(key, &entry, STALENESS).await.expect("put"));
     assert_eq!(node.recent_state(user).await.value.expect("the user").epoch.number, 0);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::store::shared_cache::{Entry, Shelf, ShelfKey, Stamp};
+use goat_core::store::shared_cache::{CacheEntry, CacheKey, ServerTime, SharedCache};
 use goat_core::testing::ManualClock;
 
 use crate::support::{MemoryShelf, account};
@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(800);
 
 /// A shelf, and the time that it goes by.
 struct Place {
-    shelf: Arc<dyn Shelf>,
+    shelf: Arc<dyn SharedCache>,
     clock: Option<ManualClock>,
 }
 
@@ -33,34 +33,34 @@ impl Place {
         }
     }
 
-    async fn now(&self) -> Stamp {
-        self.shelf.look(key()).await.expect("it answers").now
+    async fn now(&self) -> ServerTime {
+        self.shelf.get(key()).await.expect("it answers").now
     }
 
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> bool {
+    async fn put(&self, key: CacheKey, entry: &CacheEntry, life: Duration) -> bool {
         self.shelf.put(key, entry, life).await.expect("it answers")
     }
 
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) {
-        self.shelf.raise(key, revision, life).await.expect("it answers");
+    async fn raise(&self, key: CacheKey, revision: u64, life: Duration) {
+        self.shelf.invalidate_below(key, revision, life).await.expect("it answers");
     }
 
-    async fn lies(&self, key: ShelfKey) -> Option<Entry> {
-        self.shelf.look(key).await.expect("it answers").entry
+    async fn lies(&self, key: CacheKey) -> Option<CacheEntry> {
+        self.shelf.get(key).await.expect("it answers").entry
     }
 }
 
 /// A key that nobody else uses.
-fn key() -> ShelfKey {
-    ShelfKey::User(account().user.id)
+fn key() -> CacheKey {
+    CacheKey::User(account().user.id)
 }
 
-fn entry(revision: u64, read_at: Stamp) -> Entry {
-    Entry { revision, read_at, value: format!("of {revision} at {}", read_at.0) }
+fn entry(revision: u64, read_at: ServerTime) -> CacheEntry {
+    CacheEntry { revision, read_at, value: format!("of {revision} at {}", read_at.0) }
 }
 
-fn earlier(stamp: Stamp, by: Duration) -> Stamp {
-    Stamp(stamp.0 - u64::try_from(by.as_millis()).expect("a short time"))
+fn earlier(stamp: ServerTime, by: Duration) -> ServerTime {
+    ServerTime(stamp.0 - u64::try_from(by.as_millis()).expect("a short time"))
 }
 
 /// What is laid down lies there and nowhere else, to the letter.
@@ -69,15 +69,15 @@ async fn what_is_laid_down_lies_there(place: Place) {
     let (ann, bob) = (key(), key());
     assert_eq!(place.lies(ann).await, None);
     let value = "1 a\n\u{0}\u{10ffff} '\"".to_owned();
-    let first = Entry { revision: u64::from(u32::MAX) * 4, read_at: now, value };
+    let first = CacheEntry { revision: u64::from(u32::MAX) * 4, read_at: now, value };
     assert!(place.put(ann, &first, LONG).await);
     assert_eq!(place.lies(ann).await, Some(first.clone()));
     assert_eq!(place.lies(bob).await, None);
-    let empty = Entry { revision: 1, read_at: now, value: String::new() };
-    place.raise(ShelfKey::Roles, 1, LONG).await;
-    assert_eq!(place.lies(ShelfKey::Roles).await, None);
-    assert!(place.put(ShelfKey::Roles, &empty, LONG).await);
-    assert_eq!(place.lies(ShelfKey::Roles).await, Some(empty));
+    let empty = CacheEntry { revision: 1, read_at: now, value: String::new() };
+    place.raise(CacheKey::Roles, 1, LONG).await;
+    assert_eq!(place.lies(CacheKey::Roles).await, None);
+    assert!(place.put(CacheKey::Roles, &empty, LONG).await);
+    assert_eq!(place.lies(CacheKey::Roles).await, Some(empty));
     assert_eq!(place.lies(ann).await, Some(first));
     assert!(place.now().await >= now);
 }
@@ -109,7 +109,7 @@ async fn a_raise_takes_what_is_lower_and_keeps_it_away(place: Place) {
     place.raise(key, 10, LONG).await;
     assert_eq!(place.lies(key).await, None);
     place.raise(key, 3, LONG).await;
-    let later = Stamp(now.0 + 1);
+    let later = ServerTime(now.0 + 1);
     for refused in [entry(2, later), entry(9, later)] {
         assert!(!place.put(key, &refused, LONG).await, "{refused:?}");
         assert_eq!(place.lies(key).await, None);
@@ -177,7 +177,7 @@ macro_rules! on_every_shelf {
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    let shelf = crate::engines::redis().shelf();
+                    let shelf = crate::engines::redis().shared_cache();
                     super::$promise(super::Place { shelf, clock: None }).await;
                 }
             )*
@@ -187,7 +187,7 @@ macro_rules! on_every_shelf {
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    let shelf = crate::engines::cluster().shelf();
+                    let shelf = crate::engines::cluster().shared_cache();
                     super::$promise(super::Place { shelf, clock: None }).await;
                 }
             )*

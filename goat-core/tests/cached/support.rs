@@ -9,7 +9,7 @@ use std::time::Duration;
 use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RolesWritten};
 use goat_core::session::SessionEpoch;
 use goat_core::store::Recent;
-use goat_core::store::shared_cache::{Entry, SharedCache, Shelf, ShelfKey};
+use goat_core::store::shared_cache::{CacheEntry, CacheKey, SharedCache, SharedCacheStats};
 use goat_core::testing::{ManualClock, Pauses};
 use goat_core::user::{Account, Change, Snapshot, UserState, UserWrite, Written};
 use goat_core::{
@@ -36,7 +36,7 @@ pub(crate) struct Ground {
 pub(crate) struct Node {
     pub(crate) stores: Stores,
     pub(crate) database: Pauses,
-    pub(crate) cache: SharedCache,
+    pub(crate) cache: SharedCacheStats,
 }
 
 impl Ground {
@@ -62,14 +62,14 @@ impl Ground {
         account.user.id
     }
 
-    pub(crate) async fn on_the_shelf(&self, key: ShelfKey) -> Option<Entry> {
-        self.shelf.inner.look(key).await.expect("the shelf in memory answers").entry
+    pub(crate) async fn on_the_shelf(&self, key: CacheKey) -> Option<CacheEntry> {
+        self.shelf.inner.get(key).await.expect("the shelf in memory answers").entry
     }
 }
 
 pub(crate) fn cached(
     database: Stores,
-    shelf: Arc<dyn Shelf>,
+    shelf: Arc<dyn SharedCache>,
     staleness: Duration,
     clock: Arc<dyn Clock>,
 ) -> Node {

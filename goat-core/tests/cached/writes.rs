@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goat_core::StoreError;
-use goat_core::store::shared_cache::ShelfKey;
+use goat_core::store::shared_cache::CacheKey;
 use goat_core::testing::Point;
 use goat_core::user::Written;
 
@@ -137,7 +137,7 @@ async fn an_entry_that_ends_early_does_not_let_an_older_one_in() {
     writer.touch(user).await.expect("written");
     held.release();
     assert_eq!(reading.await.expect("no panic"), 2);
-    let entry = ground.on_the_shelf(ShelfKey::User(user)).await.expect("it lies there");
+    let entry = ground.on_the_shelf(CacheKey::User(user)).await.expect("it lies there");
     assert_eq!((entry.revision, entry.read_at.0), (2, 0));
 
     ground.clock.advance(Duration::from_millis(700));
@@ -168,7 +168,7 @@ async fn what_was_read_after_the_commit_stays() {
     let ground = Ground::new();
     let user = ground.user().await;
     let (reader, writer) = (ground.node(), ground.node());
-    let raise = ground.shelf.hold("raise", Point::Entry);
+    let raise = ground.shelf.hold("invalidate_below", Point::Entry);
     let writing = tokio::spawn({
         let writer = writer.clone();
         async move { writer.touch(user).await }
@@ -238,7 +238,7 @@ async fn a_write_that_was_never_decided_leaves_what_is_remembered() {
     node.touch(user).await.expect_err("it is not there");
     let _calls = node.database.take_calls();
     assert_eq!((node.sees(user).await, node.state_reads()), (1, 0));
-    assert!(!ground.shelf.take_calls().contains(&"raise"));
+    assert!(!ground.shelf.take_calls().contains(&"invalidate_below"));
 }
 
 /// Allowed by the rules, and then not committed: the state that goes on is asked of the database
@@ -266,7 +266,7 @@ async fn hang_up(
     writing: tokio::task::JoinHandle<Result<Written, StoreError>>,
     go_on: impl FnOnce(),
 ) {
-    let raised = ground.shelf.hold("raise", Point::Return);
+    let raised = ground.shelf.hold("invalidate_below", Point::Return);
     writing.abort();
     assert!(writing.await.expect_err("it was dropped").is_cancelled());
     go_on();
@@ -292,7 +292,7 @@ async fn a_caller_that_goes_away_leaves_nothing_old_behind() {
     assert_eq!(node.sees(user).await, 2);
 
     // While the shelf is being told.
-    let raise = ground.shelf.hold("raise", Point::Entry);
+    let raise = ground.shelf.hold("invalidate_below", Point::Entry);
     let write = writing();
     raise.reached().await;
     hang_up(&ground, write, || raise.release()).await;

@@ -107,7 +107,7 @@ mod postgres {
         /// A database of its own, by the caller's clock.
         pub(crate) async fn postgres() -> Self {
             let options = PostgresOptions::new(Postgres::shared().create_database());
-            let database = PostgresDatabase::open_by_the_callers_clock(&options).expect("a URL");
+            let database = PostgresDatabase::open_with_caller_clock(&options).expect("a URL");
             database.migrate(MigrateOptions::default()).await.expect("a schema");
             let stores = Stores {
                 users: database.users(),
@@ -132,7 +132,7 @@ mod redis {
         /// Users in memory, sessions and limits in Redis, by the caller's clock.
         pub(crate) fn redis() -> Self {
             let options = RedisOptions::new(Redis::shared().url()).prefix(Redis::prefix());
-            let redis = RedisDatabase::open(&options.by_the_callers_clock()).expect("a URL");
+            let redis = RedisDatabase::open(&options.with_caller_clock()).expect("a URL");
             let stores =
                 Stores { sessions: redis.sessions(), limits: redis.limits(), ..Stores::memory() };
             Self { stores, _folder: None }

@@ -13,7 +13,7 @@ use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 use goat_core::testing;
 use goat_engines::Postgres;
 
-use crate::support::{Patience, account, name, open, open_by_the_callers_clock, put, role};
+use crate::support::{Patience, account, name, open, open_with_caller_clock, put, role};
 
 /// PgBouncer in transaction mode. It ends with this process, however that ends.
 struct Pooler {
@@ -81,7 +81,7 @@ async fn the_suites_hold_behind_a_pooler_that_carries_no_statements() {
         acquire_timeout: Duration::from_secs(30),
         ..PostgresOptions::new(format!("{url}?statement-cache-capacity=0"))
     };
-    let open = open_by_the_callers_clock;
+    let open = open_with_caller_clock;
     let (database, node) = (open(&options(&url)).await, open(&options(&url)).await);
     // What is over is purged whoever's it is, so that two suites of sessions do not share a place.
     let another = open(&options(&pooler.url(&server.create_database()))).await;

@@ -17,8 +17,8 @@ pub(crate) async fn open(options: &PostgresOptions) -> PostgresDatabase {
 }
 
 /// The same by the caller's clock, which a suite moves.
-pub(crate) async fn open_by_the_callers_clock(options: &PostgresOptions) -> PostgresDatabase {
-    migrated(PostgresDatabase::open_by_the_callers_clock(options).expect("a URL")).await
+pub(crate) async fn open_with_caller_clock(options: &PostgresOptions) -> PostgresDatabase {
+    migrated(PostgresDatabase::open_with_caller_clock(options).expect("a URL")).await
 }
 
 async fn migrated(database: PostgresDatabase) -> PostgresDatabase {

@@ -19,7 +19,7 @@ fn open(options: &RedisOptions) -> RedisDatabase {
 }
 
 async fn sessions_conform(options: RedisOptions) {
-    let store = open(&options.clone().by_the_callers_clock()).sessions();
+    let store = open(&options.clone().with_caller_clock()).sessions();
     sessions::conformance_of_expiring(&store).await;
     sessions::conformance_in(&store, &ManualClock::default()).await;
     let store = open(&options).sessions();
@@ -27,7 +27,7 @@ async fn sessions_conform(options: RedisOptions) {
 }
 
 async fn limits_conform(options: RedisOptions) {
-    let store = open(&options.clone().by_the_callers_clock()).limits();
+    let store = open(&options.clone().with_caller_clock()).limits();
     limits::conformance(&*store, &ManualClock::default()).await;
     let store = open(&options).limits();
     limits::conformance(&*store, &WaitingTime::default()).await;

@@ -46,7 +46,7 @@ async fn sentinels_lead_to_the_new_master() {
 async fn the_suites_pass_by_way_of_sentinels() {
     let sentinel = Sentinel::start_with(1, Some("gate"));
     let options = RedisOptions::new(sentinel.urls().join(","));
-    let callers = open(&options.clone().by_the_callers_clock());
+    let callers = open(&options.clone().with_caller_clock());
     sessions::conformance_of_expiring(&callers.sessions()).await;
     limits::conformance(&*callers.limits(), &ManualClock::default()).await;
     limits::conformance(&*open(&options).limits(), &WaitingTime::default()).await;

@@ -28,7 +28,7 @@ pub(crate) fn nodes(count: usize) -> Vec<Arc<dyn LimitStore>> {
 }
 
 fn nodes_of(options: &RedisOptions, count: usize) -> Vec<Arc<dyn LimitStore>> {
-    let options = options.clone().by_the_callers_clock();
+    let options = options.clone().with_caller_clock();
     (0..count).map(|_| open(&options).limits()).collect()
 }
 

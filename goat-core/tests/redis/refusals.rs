@@ -18,7 +18,7 @@ fn at(milliseconds: u64) -> Duration {
 
 fn by_proxy(proxy: &Proxy) -> RedisOptions {
     let url = proxy.url(&Redis::shared().url());
-    RedisOptions::new(url).prefix(Redis::prefix()).by_the_callers_clock()
+    RedisOptions::new(url).prefix(Redis::prefix()).with_caller_clock()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn a_burst_that_is_spent_does_not_ask_before_one_is_given_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_answer_does_not_put_the_instant_off() {
     let options = RedisOptions::new(Redis::shared().url()).prefix(Redis::prefix());
-    let limits = open(&options.by_the_callers_clock()).limits();
+    let limits = open(&options.with_caller_clock()).limits();
     let clock = ManualClock::default();
     for _ in 0..2 {
         spend(&limits, key("a"), QUOTA, clock.elapsed()).await;

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use goat_core::Goat;
-use goat_core::store::shared_cache::{SharedCache, SharedCounts};
+use goat_core::store::shared_cache::{SharedCacheCounts, SharedCacheStats};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -15,7 +15,7 @@ use super::Metrics;
 
 /// What nodes remember together, if they do, once it is known that there may be several.
 #[derive(Debug, Default)]
-pub(super) struct Nodes(OnceLock<Option<SharedCache>>);
+pub(super) struct Nodes(OnceLock<Option<SharedCacheStats>>);
 
 /// What is remembered together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,7 +26,7 @@ struct KindLabel {
 impl Metrics {
     /// Tells from now on of notices, and of what nodes remember together: there may be several. Only
     /// the first call counts.
-    pub fn follow(&self, shared: Option<SharedCache>) {
+    pub fn follow(&self, shared: Option<SharedCacheStats>) {
         // Whoever came first has said it.
         let _ = self.nodes.0.set(shared);
     }
@@ -52,7 +52,7 @@ impl Nodes {
         );
         let Some(shared) = shared else { return };
         let kinds = [("users", shared.users()), ("roles", shared.roles())];
-        let mut register = |name: &str, help: &str, of: fn(&SharedCounts) -> u64| {
+        let mut register = |name: &str, help: &str, of: fn(&SharedCacheCounts) -> u64| {
             let family = Family::<KindLabel, Counter>::default();
             for (kind, counts) in &kinds {
                 family.get_or_create(&KindLabel { kind }).inc_by(of(counts));

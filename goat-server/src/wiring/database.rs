@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use goat_core::limit::LimitStore;
 use goat_core::store::sql::{
-    MigrateOptions, PostgresDatabase, PostgresOptions, SchemaState, SqliteDatabase, SqliteOptions,
-    StrangeKeys,
+    MigrateOptions, OnUnknownKey, PostgresDatabase, PostgresOptions, SchemaState, SqliteDatabase,
+    SqliteOptions,
 };
 use goat_core::token::TokenKeys;
 use goat_core::{Secret, Stores};
@@ -97,17 +97,17 @@ impl Database {
 
     /// Notes with which key this node signs, where others may stand on the same database; answers
     /// the ids of theirs that are not among these.
-    pub(super) async fn note_signing_key(
+    pub(super) async fn register_signing_key(
         &self,
         keys: &TokenKeys,
         lately: Duration,
-        strange: StrangeKeys,
+        strange: OnUnknownKey,
     ) -> Result<Vec<String>, Failure> {
         match self {
             // Whoever reads the file reads the key that lies beside it.
             Self::Sqlite { .. } => Ok(Vec::new()),
             Self::Postgres { database, patience, .. } => {
-                within(*patience, database.note_signing_key(keys, lately, strange)).await
+                within(*patience, database.register_signing_key(keys, lately, strange)).await
             }
         }
     }

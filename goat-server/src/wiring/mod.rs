@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use goat_core::event::Observer;
 use goat_core::password::{GateLimits, PasswordPolicy};
-use goat_core::store::shared_cache::SharedCache;
+use goat_core::store::shared_cache::SharedCacheStats;
 use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::user::UserStore;
 use goat_core::{Clock, Goat, Quota, SystemClock};
@@ -52,7 +52,7 @@ pub struct Wired {
     /// What signs its tokens, and where that comes from.
     pub keys: (TokenKeys, KeySource),
     /// What it remembers together with other nodes, where it does.
-    pub shared: Option<SharedCache>,
+    pub shared: Option<SharedCacheStats>,
     users: Arc<dyn UserStore>,
 }
 
@@ -107,10 +107,10 @@ impl Wired {
     ///
     /// # Errors
     ///
-    /// As [`Storage::note_signing_key`].
-    pub async fn note_signing_key(&self) -> Result<Vec<String>, Failure> {
+    /// As [`Storage::register_signing_key`].
+    pub async fn register_signing_key(&self) -> Result<Vec<String>, Failure> {
         let (keys, source) = &self.keys;
-        self.storage.note_signing_key(keys, *source).await
+        self.storage.register_signing_key(keys, *source).await
     }
 }
 

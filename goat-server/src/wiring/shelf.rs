@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::event::Observer;
-use goat_core::store::shared_cache::{Entry, Look, Shelf, ShelfKey};
+use goat_core::store::shared_cache::{CacheEntry, CacheKey, Lookup, SharedCache};
 use goat_core::{Clock, StoreError};
 use tokio::time::timeout;
 
 /// A shelf whose calls are bounded and reported.
 #[derive(Debug)]
 pub(super) struct WatchedShelf {
-    pub(super) inner: Arc<dyn Shelf>,
+    pub(super) inner: Arc<dyn SharedCache>,
     pub(super) timeout: Duration,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Arc<dyn Clock>,
@@ -33,16 +33,27 @@ impl WatchedShelf {
 }
 
 #[async_trait::async_trait]
-impl Shelf for WatchedShelf {
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        self.call("shelf.look", self.inner.look(key)).await
+impl SharedCache for WatchedShelf {
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
+        self.call("shared_cache.get", self.inner.get(key)).await
     }
 
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
-        self.call("shelf.put", self.inner.put(key, entry, life)).await
+    async fn put(
+        &self,
+        key: CacheKey,
+        entry: &CacheEntry,
+        life: Duration,
+    ) -> Result<bool, StoreError> {
+        self.call("shared_cache.put", self.inner.put(key, entry, life)).await
     }
 
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        self.call("shelf.raise", self.inner.raise(key, revision, life)).await
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        life: Duration,
+    ) -> Result<(), StoreError> {
+        self.call("shared_cache.invalidate_below", self.inner.invalidate_below(key, revision, life))
+            .await
     }
 }

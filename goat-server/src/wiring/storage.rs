@@ -15,8 +15,8 @@ use std::time::Duration;
 use goat_core::event::Observer;
 use goat_core::limit::LimitStore;
 use goat_core::store::memory::MemoryLimits;
-use goat_core::store::shared_cache::SharedCache;
-use goat_core::store::sql::{MigrateOptions, SchemaState, StrangeKeys};
+use goat_core::store::shared_cache::SharedCacheStats;
+use goat_core::store::sql::{MigrateOptions, OnUnknownKey, SchemaState};
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, Stores};
 
@@ -55,7 +55,7 @@ pub struct Kept {
     /// The stores.
     pub stores: Stores,
     /// What nodes remember together, where they do.
-    pub shared: Option<SharedCache>,
+    pub shared: Option<SharedCacheStats>,
 }
 
 /// An open database, and Redis where there is one.
@@ -237,11 +237,11 @@ impl Storage {
             // Whoever reads the file is in this process, or has no server that runs beside it.
             (None, Database::Sqlite { .. }) => {}
         }
-        let stores = stores.watched(timeout, Arc::clone(observer), Arc::clone(clock));
+        let stores = stores.observed(timeout, Arc::clone(observer), Arc::clone(clock));
         Ok(match (&redis, &self.database) {
             (Some(redis), Database::Postgres { .. }) => {
                 let shelf = WatchedShelf {
-                    inner: redis.shelf(),
+                    inner: redis.shared_cache(),
                     timeout,
                     observer: Arc::clone(observer),
                     clock: Arc::clone(clock),
@@ -263,7 +263,7 @@ impl Storage {
         clock: Arc<dyn Clock>,
     ) -> Stores {
         let limits = Arc::new(MemoryLimits::new(settings.limits.keys));
-        self.database.stores(limits).watched(settings.storage.store_timeout, observer, clock)
+        self.database.stores(limits).observed(settings.storage.store_timeout, observer, clock)
     }
 
     /// Notes with which key this node signs, and answers the ids of keys that others on the same
@@ -274,17 +274,17 @@ impl Storage {
     ///
     /// If the database does not answer; or if there is such a key, and this node's was generated,
     /// which nobody could have wanted.
-    pub async fn note_signing_key(
+    pub async fn register_signing_key(
         &self,
         keys: &TokenKeys,
         source: KeySource,
     ) -> Result<Vec<String>, Failure> {
         let strange = match source {
-            KeySource::Given => StrangeKeys::Allow,
-            KeySource::Kept | KeySource::Made => StrangeKeys::Refuse,
+            KeySource::Given => OnUnknownKey::Allow,
+            KeySource::Kept | KeySource::Made => OnUnknownKey::Refuse,
         };
-        let unknown = self.database.note_signing_key(keys, NOTED_LATELY, strange).await?;
-        if strange == StrangeKeys::Refuse && !unknown.is_empty() {
+        let unknown = self.database.register_signing_key(keys, NOTED_LATELY, strange).await?;
+        if strange == OnUnknownKey::Refuse && !unknown.is_empty() {
             return Err(Failure::configuration(
                 "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a key that \
                  this one does not have, and each would refuse the other's tokens; give all nodes \

@@ -100,7 +100,12 @@ fn two_nodes_on_postgresql_and_redis_are_one() {
         || node_with(&database, &redis.url()),
         |one, other| {
             two_nodes_are_one(one, other);
-            for name in ["sessions.find", "notices.publish", "shelf.look", "shelf.raise"] {
+            for name in [
+                "sessions.find",
+                "notices.publish",
+                "shared_cache.get",
+                "shared_cache.invalidate_below",
+            ] {
                 let series = format!("goat_store_calls_total{{operation=\"{name}\"}}");
                 let calls = [one, other].map(|node| node.series(&series).unwrap_or(0.0));
                 assert!(calls[0] + calls[1] > 0.0, "{name}");

@@ -145,7 +145,7 @@ impl TestApp {
         let is_own = Arc::ptr_eq(&stores.users, &test_stores.stores.users);
         let shared_cache = test_stores.shared_cache.clone().filter(|_| is_own);
         let mut stores =
-            stores.watched(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
+            stores.observed(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
         if let Some(cache) = shared_cache {
             (stores, _) = stores.cached(cache, goat.cache_staleness, Arc::new(clock.clone()));
         }

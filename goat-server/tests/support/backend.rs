@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use goat_core::store::shared_cache::Shelf;
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::store::shared_cache::SharedCache;
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::testing::Pauses;
 use goat_core::{Settings, Stores};
@@ -82,7 +82,7 @@ impl Backend {
 pub(crate) struct TestStores {
     pub(crate) stores: Stores,
     /// The cache that the nodes share, in front of these users and roles.
-    pub(crate) shared_cache: Option<Arc<dyn Shelf>>,
+    pub(crate) shared_cache: Option<Arc<dyn SharedCache>>,
     _folder: Option<TempDir>,
     database: Option<OwnDatabase>,
     prefix: Option<String>,
@@ -95,13 +95,13 @@ impl TestStores {
 
     fn node(database: &PostgresDatabase, prefix: String) -> Self {
         let options = RedisOptions::new(Redis::shared().url()).prefix(&*prefix);
-        let redis = RedisDatabase::open(&options.by_the_callers_clock()).unwrap();
+        let redis = RedisDatabase::open(&options.with_caller_clock()).unwrap();
         let stores = Stores {
             sessions: redis.sessions(),
             notices: redis.notices(Settings::default().cache_staleness),
             ..database.stores(redis.limits())
         };
-        Self { shared_cache: Some(redis.shelf()), prefix: Some(prefix), ..Self::new(stores) }
+        Self { shared_cache: Some(redis.shared_cache()), prefix: Some(prefix), ..Self::new(stores) }
     }
 
     /// Opens the same PostgreSQL and Redis for another node, to be dropped before this one.
@@ -153,7 +153,7 @@ fn migrated() -> (PostgresDatabase, OwnDatabase) {
 
 fn connect(url: String) -> PostgresDatabase {
     let options = PostgresOptions { connections: CONNECTIONS, ..PostgresOptions::new(url) };
-    PostgresDatabase::open_by_the_callers_clock(&options).unwrap()
+    PostgresDatabase::open_with_caller_clock(&options).unwrap()
 }
 
 fn migrate(url: &str) {

@@ -213,9 +213,9 @@ impl Observer for Reports {
     }
 }
 
-fn watched(stores: Stores) -> (Stores, Arc<Reports>) {
+fn observed(stores: Stores) -> (Stores, Arc<Reports>) {
     let reports = Arc::new(Reports::default());
-    (stores.watched(TIMEOUT, Arc::clone(&reports) as _, Paused::start()), reports)
+    (stores.observed(TIMEOUT, Arc::clone(&reports) as _, Paused::start()), reports)
 }
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
@@ -306,7 +306,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
 /// O1
 #[tokio::test(start_paused = true)]
 async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
-    let (stores, reports) = watched(Broken::Silent.stores());
+    let (stores, reports) = observed(Broken::Silent.stores());
     let mut calls = 0;
     each_method(&stores, async |operation, call| {
         let error = call.await.unwrap_err();
@@ -322,7 +322,7 @@ async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
 /// O1
 #[tokio::test(start_paused = true)]
 async fn a_stores_own_failure_passes_as_it_is_and_is_reported() {
-    let (stores, reports) = watched(Broken::Failing.stores());
+    let (stores, reports) = observed(Broken::Failing.stores());
     each_method(&stores, async |operation, call| {
         let error = call.await.unwrap_err();
         assert_eq!(error.operation(), "a driver's own name");
@@ -333,7 +333,7 @@ async fn a_stores_own_failure_passes_as_it_is_and_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_reported_without_a_failure_and_a_limit_in_memory_not_at_all() {
-    let (stores, reports) = watched(Stores::memory());
+    let (stores, reports) = observed(Stores::memory());
     stores.users.ping().await.unwrap();
     assert_eq!(reports.take(), [("users.ping", Duration::ZERO, false)]);
 
@@ -346,7 +346,7 @@ async fn an_answer_is_reported_without_a_failure_and_a_limit_in_memory_not_at_al
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_is_no_failure_of_the_store() {
-    let (stores, reports) = watched(Broken::Silent.stores());
+    let (stores, reports) = observed(Broken::Silent.stores());
     let gone = tokio::time::timeout(TIMEOUT / 2, stores.users.ping()).await;
     assert!(gone.is_err());
     tokio::time::sleep(TIMEOUT).await;
@@ -389,7 +389,7 @@ async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
     let principal = before.authenticate_token(access).await.unwrap();
 
     for broken in [Broken::Silent, Broken::Failing] {
-        let (stores, _) = watched(broken.stores());
+        let (stores, _) = observed(broken.stores());
         let goat = goat(stores, keys.clone());
         let origin = Origin::default();
         let begun = tokio::time::Instant::now();
@@ -418,7 +418,7 @@ async fn limits_conform_when_watched() {
         Arc::new(limits::DeferredLimits::new(crate::store::memory::MemoryLimits::default())),
     ] {
         let stores = Stores { limits: store, ..Stores::memory() };
-        let (stores, _) = watched(stores);
+        let (stores, _) = observed(stores);
         limits::conformance(&*stores.limits, &clock).await;
     }
 }

@@ -21,31 +21,31 @@ const SERVER_ERROR: &str = "server error";
 
 /// What a failure means for the connection, and for the next try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Means {
+pub(super) enum FailureKind {
     /// The connection is no more. Whether the call was done, nobody knows.
     Lost,
     /// There is no connection now; nothing was sent.
-    Down,
+    Unreachable,
     /// No answer came in time. Whether the call was done, nobody knows.
-    Late,
+    TimedOut,
     /// The server lives, but is not the one to ask: no longer the master, or not yet ready. Nothing
     /// was done.
-    Elsewhere,
+    WrongServer,
     /// The keys of the call are on their way to another node; in a moment they are there. Nothing
     /// was done.
-    Moving,
+    SlotMigrating,
     /// The server refuses for now.
-    Refused,
+    Rejected,
     /// It does not know the script. Nothing was done.
     NoScript,
     /// What it holds or says cannot be read.
-    Broken,
+    Malformed,
 }
 
 /// Why a call to Redis gave nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
-    means: Means,
+    kind: FailureKind,
     text: Cow<'static, str>,
     /// Where a cluster says that the slot is.
     redirect: Option<Redirect>,
@@ -60,17 +60,17 @@ pub(super) struct Redirect {
 }
 
 impl Failure {
-    pub(super) fn new(means: Means, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { means, text: text.into(), redirect: None }
+    pub(super) fn new(kind: FailureKind, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, text: text.into(), redirect: None }
     }
 
     /// What Redis holds or says cannot be read.
     pub(super) fn broken(text: &'static str) -> Self {
-        Self::new(Means::Broken, text)
+        Self::new(FailureKind::Malformed, text)
     }
 
-    pub(super) fn means(&self) -> Means {
-        self.means
+    pub(super) fn kind(&self) -> FailureKind {
+        self.kind
     }
 
     pub(super) fn redirect(&self) -> Option<&Redirect> {
@@ -85,13 +85,13 @@ impl Failure {
 
     /// The same failure for callers who only waited for a connection: nothing of theirs was sent.
     pub(super) fn while_connecting(self) -> Self {
-        Self { means: Means::Down, ..self }
+        Self { kind: FailureKind::Unreachable, ..self }
     }
 
     /// The failure as a store's error.
     pub(super) fn in_operation(self, operation: &'static str) -> StoreError {
-        let error = match self.means {
-            Means::Broken => StoreError::broken(operation),
+        let error = match self.kind {
+            FailureKind::Malformed => StoreError::broken(operation),
             _ => StoreError::unavailable(operation),
         };
         error.with_source(self)
@@ -109,26 +109,31 @@ impl From<RedisError> for Failure {
         match error.kind() {
             Io => {
                 let cause = StdError::source(&error).and_then(beneath);
-                Self::new(Means::Lost, cause.map_or(Cow::Borrowed("connection lost"), network))
+                Self::new(
+                    FailureKind::Lost,
+                    cause.map_or(Cow::Borrowed("connection lost"), network),
+                )
             }
-            AuthenticationFailed => Self::new(Means::Refused, CREDENTIALS),
-            Parse => Self::new(Means::Lost, "the server does not speak the protocol of Redis"),
-            Client => Self::new(Means::Lost, "the connection ended"),
-            kind => Self::new(Means::Refused, format!("driver error {kind:?}")),
+            AuthenticationFailed => Self::new(FailureKind::Rejected, CREDENTIALS),
+            Parse => {
+                Self::new(FailureKind::Lost, "the server does not speak the protocol of Redis")
+            }
+            Client => Self::new(FailureKind::Lost, "the connection ended"),
+            kind => Self::new(FailureKind::Rejected, format!("driver error {kind:?}")),
         }
     }
 }
 
 impl Failure {
     fn from_server(code: &str, error: &RedisError) -> Self {
-        let means = match code {
-            "NOSCRIPT" => Means::NoScript,
-            "TRYAGAIN" => Means::Moving,
-            "WRONGTYPE" | "CROSSSLOT" => Means::Broken,
+        let kind = match code {
+            "NOSCRIPT" => FailureKind::NoScript,
+            "TRYAGAIN" => FailureKind::SlotMigrating,
+            "WRONGTYPE" | "CROSSSLOT" => FailureKind::Malformed,
             "READONLY" | "MASTERDOWN" | "LOADING" | "CLUSTERDOWN" | "MOVED" | "ASK" => {
-                Means::Elsewhere
+                FailureKind::WrongServer
             }
-            _ => Means::Refused,
+            _ => FailureKind::Rejected,
         };
         let redirect = error
             .redirect_node()
@@ -137,7 +142,7 @@ impl Failure {
         let is_code = code.bytes().all(|byte| byte.is_ascii_uppercase());
         let text =
             if is_code { format!("{SERVER_ERROR} {code}").into() } else { SERVER_ERROR.into() };
-        Self { means, text, redirect }
+        Self { kind, text, redirect }
     }
 }
 

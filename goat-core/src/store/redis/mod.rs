@@ -18,14 +18,14 @@ use std::sync::Arc;
 pub use options::RedisOptions;
 pub use server::RedisServer;
 
-use self::client::{Again, Link};
+use self::client::{Client, Retry};
 use self::limits::RedisLimits;
 use self::sessions::RedisSessions;
-use self::shared_cache::RedisShelf;
+use self::shared_cache::RedisSharedCache;
 use crate::error::{Result, StoreError};
 use crate::limit::LimitStore;
 use crate::session::SessionStore;
-use crate::store::shared_cache::Shelf;
+use crate::store::shared_cache::SharedCache;
 
 /// A Redis, and the stores that it keeps. Clones share the connections.
 ///
@@ -43,15 +43,15 @@ use crate::store::shared_cache::Shelf;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedisDatabase {
-    keeper: Keeper,
+    context: RedisContext,
 }
 
 /// What every store in Redis needs.
 #[derive(Clone, Debug)]
-struct Keeper {
-    link: Link,
+struct RedisContext {
+    client: Client,
     prefix: Arc<str>,
-    is_callers_clock: bool,
+    uses_caller_clock: bool,
 }
 
 impl RedisDatabase {
@@ -62,21 +62,23 @@ impl RedisDatabase {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL is none, or
     /// the authority is.
     pub fn open(options: &RedisOptions) -> Result<Self> {
-        let link = Link::new(options)?;
+        let client = Client::new(options)?;
         let prefix = Arc::from(options.prefix.as_str());
-        Ok(Self { keeper: Keeper { link, prefix, is_callers_clock: options.is_callers_clock } })
+        Ok(Self {
+            context: RedisContext { client, prefix, uses_caller_clock: options.uses_caller_clock },
+        })
     }
 
     /// The same Redis and connections, with another beginning of all keys and channels.
     #[must_use]
     pub fn prefixed(&self, prefix: &str) -> Self {
-        Self { keeper: Keeper { prefix: Arc::from(prefix), ..self.keeper.clone() } }
+        Self { context: RedisContext { prefix: Arc::from(prefix), ..self.context.clone() } }
     }
 
     /// Sessions, one hash a user. They last as long as this Redis keeps them.
     #[must_use]
     pub fn sessions(&self) -> Arc<dyn SessionStore> {
-        Arc::new(RedisSessions::new(self.keeper.clone()))
+        Arc::new(RedisSessions::new(self.context.clone()))
     }
 
     /// Limits, which all nodes count together: an exact log a key and quota.
@@ -85,13 +87,13 @@ impl RedisDatabase {
     /// Redis nothing. All callers of one such store must therefore read the same stopwatch.
     #[must_use]
     pub fn limits(&self) -> Arc<dyn LimitStore> {
-        Arc::new(RedisLimits::new(self.keeper.clone()))
+        Arc::new(RedisLimits::new(self.context.clone()))
     }
 
     /// What nodes remember together of users and roles; for [`Stores::cached`](crate::Stores::cached).
     #[must_use]
-    pub fn shelf(&self) -> Arc<dyn Shelf> {
-        Arc::new(RedisShelf::new(self.keeper.clone()))
+    pub fn shared_cache(&self) -> Arc<dyn SharedCache> {
+        Arc::new(RedisSharedCache::new(self.context.clone()))
     }
 
     /// Whether Redis answers and serves.
@@ -100,18 +102,18 @@ impl RedisDatabase {
     ///
     /// If it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.keeper.ping("redis.ping").await
+        self.context.ping("redis.ping").await
     }
 }
 
-impl Keeper {
+impl RedisContext {
     /// Asks for a key, since a cluster that is down and a server that is loading still answer to
     /// `PING`.
     async fn ping(&self, operation: &'static str) -> Result<(), StoreError> {
         let key = format!("{}:ping", self.prefix);
         let mut command = redis::cmd("GET");
         command.arg(&key);
-        self.link.command(operation, key.as_bytes(), &command, Again::Yes).await?;
+        self.client.command(operation, key.as_bytes(), &command, Retry::Yes).await?;
         Ok(())
     }
 }

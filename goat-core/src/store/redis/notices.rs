@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::notice::{Broadcast, Notices, Subscription, Transport};
 
 use super::RedisDatabase;
-use super::client::{Again, Link, Script};
+use super::client::{Client, Retry, Script};
 use super::failure::Failure;
 
 impl RedisDatabase {
@@ -30,15 +30,15 @@ impl RedisDatabase {
     /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     #[must_use]
     pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
-        let channel = format!("{}:notices", self.keeper.prefix);
+        let channel = format!("{}:notices", self.context.prefix);
         let tell = Script::new(include_str!("publish.lua").to_owned());
-        let link = self.keeper.link.clone();
-        Broadcast::new(Arc::new(PubSub { link, channel, tell }), staleness)
+        let client = self.context.client.clone();
+        Broadcast::new(Arc::new(PubSub { client, channel, tell }), staleness)
     }
 }
 
 struct PubSub {
-    link: Link,
+    client: Client,
     channel: String,
     tell: Script,
 }
@@ -55,17 +55,17 @@ impl Transport for PubSub {
         // To hear of the same thing twice is to hear of it once.
         let channel = self.channel.as_bytes();
         let arguments = [text.as_bytes()];
-        self.link.script("notices.publish", &self.tell, channel, &arguments, Again::Yes).await?;
+        self.client.script("notices.publish", &self.tell, channel, &arguments, Retry::Yes).await?;
         Ok(())
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        // The link may still lead to where the master was: only what is sent over it shows that.
+        // The client may still lead to where the master was: only what is sent over it shows that.
         let mut write = redis::cmd("DEL");
         write.arg(&self.channel);
         let channel = self.channel.as_bytes();
-        self.link.command("notices.listen", channel, &write, Again::Yes).await?;
-        let mut pubsub = self.link.pubsub("notices.listen", self.channel.as_bytes()).await?;
+        self.client.command("notices.listen", channel, &write, Retry::Yes).await?;
+        let mut pubsub = self.client.pubsub("notices.listen", self.channel.as_bytes()).await?;
         let subscribed = pubsub.subscribe(&self.channel).await;
         subscribed.map_err(|error| Failure::from(error).in_operation("notices.listen"))?;
         Ok(Box::new(Listening(pubsub.into_on_message())))

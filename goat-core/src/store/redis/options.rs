@@ -31,7 +31,7 @@ pub struct RedisOptions {
     pub(super) prefix: String,
     pub(super) timeout: Duration,
     pub(super) authority: Option<Vec<u8>>,
-    pub(super) is_callers_clock: bool,
+    pub(super) uses_caller_clock: bool,
 }
 
 impl RedisOptions {
@@ -42,7 +42,7 @@ impl RedisOptions {
             prefix: "goat".to_owned(),
             timeout: Duration::from_secs(2),
             authority: None,
-            is_callers_clock: false,
+            uses_caller_clock: false,
         }
     }
 
@@ -71,8 +71,8 @@ impl RedisOptions {
     /// whose clocks differ would disagree, so this is for tests alone.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
-    pub fn by_the_callers_clock(self) -> Self {
-        Self { is_callers_clock: true, ..self }
+    pub fn with_caller_clock(self) -> Self {
+        Self { uses_caller_clock: true, ..self }
     }
 }
 

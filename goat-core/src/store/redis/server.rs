@@ -5,7 +5,7 @@ use redis::Value;
 use crate::error::{Error, Result};
 
 use super::RedisDatabase;
-use super::client::Again;
+use super::client::Retry;
 use super::failure::Failure;
 
 /// The oldest version that goat is made for.
@@ -36,10 +36,10 @@ impl RedisDatabase {
     pub async fn server(&self) -> Result<RedisServer> {
         const OPERATION: &str = "redis.server";
         let asked = async {
-            self.keeper.ping(OPERATION).await?;
-            let key = format!("{}:ping", self.keeper.prefix);
+            self.context.ping(OPERATION).await?;
+            let key = format!("{}:ping", self.context.prefix);
             let command = redis::cmd("INFO");
-            self.keeper.link.command(OPERATION, key.as_bytes(), &command, Again::Yes).await
+            self.context.client.command(OPERATION, key.as_bytes(), &command, Retry::Yes).await
         };
         let answer = asked.await.map_err(|error| {
             let is_refusal = std::error::Error::source(&error)

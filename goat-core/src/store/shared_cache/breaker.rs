@@ -9,11 +9,11 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 
 /// How long a shelf that failed is left alone. Then one asks for all.
-const REST: Duration = Duration::from_millis(250);
+const OPEN_FOR: Duration = Duration::from_millis(250);
 
 /// What is thought of a shelf.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(super) struct CircuitBreaker {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
@@ -23,12 +23,12 @@ struct State {
     /// It failed when it was last asked.
     failing: bool,
     /// When a failing one is asked again.
-    rested_at: Duration,
+    retry_at: Duration,
     /// Until when something may lie there that this node knows to be gone.
-    doubted_until: Duration,
+    forced_open_until: Duration,
 }
 
-impl Trust {
+impl CircuitBreaker {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
@@ -42,30 +42,30 @@ impl Trust {
     }
 
     /// Whether to ask the shelf now.
-    pub(super) fn may_ask(&self) -> bool {
+    pub(super) fn allows_call(&self) -> bool {
         let now = self.elapsed();
         let mut state = self.lock();
-        if now < state.doubted_until || (state.failing && now < state.rested_at) {
+        if now < state.forced_open_until || (state.failing && now < state.retry_at) {
             return false;
         }
         if state.failing {
-            state.rested_at = now + REST;
+            state.retry_at = now + OPEN_FOR;
         }
         true
     }
 
     /// The shelf answered.
-    pub(super) fn answered(&self) {
+    pub(super) fn on_success(&self) {
         if std::mem::take(&mut self.lock().failing) {
             tracing::info!("the shared cache answers again");
         }
     }
 
     /// The shelf did not answer.
-    pub(super) fn failed(&self, error: &StoreError) {
+    pub(super) fn on_failure(&self, error: &StoreError) {
         let now = self.elapsed();
         let mut state = self.lock();
-        state.rested_at = now + REST;
+        state.retry_at = now + OPEN_FOR;
         let was_failing = std::mem::replace(&mut state.failing, true);
         drop(state);
         if !was_failing {
@@ -74,10 +74,10 @@ impl Trust {
     }
 
     /// Something may lie on the shelf for so long that this node knows to be gone.
-    pub(super) fn doubt(&self, staleness: Duration) {
+    pub(super) fn force_open(&self, staleness: Duration) {
         let until = self.elapsed() + staleness;
         let mut state = self.lock();
-        state.doubted_until = state.doubted_until.max(until);
+        state.forced_open_until = state.forced_open_until.max(until);
     }
 }
 
@@ -86,36 +86,36 @@ mod tests {
     use super::*;
     use crate::testing::ManualClock;
 
-    fn trust() -> (Trust, ManualClock) {
+    fn breaker() -> (CircuitBreaker, ManualClock) {
         let clock = ManualClock::default();
-        (Trust::new(Arc::new(clock.clone())), clock)
+        (CircuitBreaker::new(Arc::new(clock.clone())), clock)
     }
 
     #[test]
     fn a_shelf_that_failed_is_left_alone_and_then_tried_by_one() {
-        let (trust, clock) = trust();
-        assert!(trust.may_ask());
-        trust.failed(&StoreError::unavailable("shelf.look"));
-        assert!(!trust.may_ask());
-        clock.advance(REST);
-        assert!(trust.may_ask());
-        assert!(!trust.may_ask(), "one tries, the others go on without it");
-        clock.advance(REST);
-        assert!(trust.may_ask(), "who tried never came back");
-        trust.answered();
-        assert!(trust.may_ask() && trust.may_ask());
+        let (breaker, clock) = breaker();
+        assert!(breaker.allows_call());
+        breaker.on_failure(&StoreError::unavailable("shared_cache.get"));
+        assert!(!breaker.allows_call());
+        clock.advance(OPEN_FOR);
+        assert!(breaker.allows_call());
+        assert!(!breaker.allows_call(), "one tries, the others go on without it");
+        clock.advance(OPEN_FOR);
+        assert!(breaker.allows_call(), "who tried never came back");
+        breaker.on_success();
+        assert!(breaker.allows_call() && breaker.allows_call());
     }
 
     #[test]
     fn an_answer_does_not_end_a_doubt_before_its_time() {
-        let (trust, clock) = trust();
+        let (breaker, clock) = breaker();
         let staleness = Duration::from_secs(1);
-        trust.doubt(staleness);
-        trust.doubt(Duration::ZERO);
-        trust.answered();
+        breaker.force_open(staleness);
+        breaker.force_open(Duration::ZERO);
+        breaker.on_success();
         clock.advance(staleness - Duration::from_millis(1));
-        assert!(!trust.may_ask());
+        assert!(!breaker.allows_call());
         clock.advance(Duration::from_millis(1));
-        assert!(trust.may_ask());
+        assert!(breaker.allows_call());
     }
 }

@@ -14,30 +14,30 @@ const VERSION: &str = "1";
 const NONE: &str = "-";
 
 /// What can lie on a shelf.
-pub(super) trait Shelved: Clone + Send + Sync + 'static {
+pub(super) trait CacheValue: Clone + Send + Sync + 'static {
     /// Rises with each change. Zero where nobody counts.
     fn revision(&self) -> u64;
 
     /// Writes all but the revision.
-    fn write(&self) -> String;
+    fn encode(&self) -> String;
 
     /// Reads what was written.
-    fn read(revision: u64, text: &str) -> Option<Self>;
+    fn decode(revision: u64, text: &str) -> Option<Self>;
 }
 
-impl Shelved for UserState {
+impl CacheValue for UserState {
     fn revision(&self) -> u64 {
         self.revision
     }
 
-    fn write(&self) -> String {
+    fn encode(&self) -> String {
         let Self { role, status, epoch, roles_revision, revision: _ } = self;
         let kept = epoch.kept.map_or(NONE.to_owned(), |session| session.to_string());
         let roles = roles_revision.map_or(NONE.to_owned(), |revision| revision.to_string());
         format!("{VERSION} {role} {status} {} {kept} {roles}", epoch.number)
     }
 
-    fn read(revision: u64, text: &str) -> Option<Self> {
+    fn decode(revision: u64, text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split(' ').collect();
         let [VERSION, role, status, number, kept, roles] = parts[..] else { return None };
         Some(Self {
@@ -53,19 +53,19 @@ impl Shelved for UserState {
     }
 }
 
-impl Shelved for RoleRows {
+impl CacheValue for RoleRows {
     fn revision(&self) -> u64 {
         self.revision
     }
 
-    fn write(&self) -> String {
+    fn encode(&self) -> String {
         let lines = self.grants.iter().map(|Grant { id, role, permission, created_at }| {
             format!("\n{id} {role} {permission} {}", created_at.as_millis())
         });
         std::iter::once(VERSION.to_owned()).chain(lines).collect()
     }
 
-    fn read(revision: u64, text: &str) -> Option<Self> {
+    fn decode(revision: u64, text: &str) -> Option<Self> {
         let mut lines = text.split('\n');
         if lines.next()? != VERSION {
             return None;
@@ -124,24 +124,24 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         for state in states() {
-            assert_eq!(UserState::read(7, &state.write()), Some(state));
+            assert_eq!(UserState::decode(7, &state.encode()), Some(state));
         }
         for rows in [rows(), RoleRows { revision: 9, grants: Vec::new() }] {
-            assert_eq!(RoleRows::read(9, &rows.write()), Some(rows));
+            assert_eq!(RoleRows::decode(9, &rows.encode()), Some(rows));
         }
     }
 
     #[test]
     fn the_form_of_this_version_stays_as_it_is() {
         let [plain, full] = states();
-        assert_eq!(plain.write(), "1 operator active 0 - -");
+        assert_eq!(plain.encode(), "1 operator active 0 - -");
         assert_eq!(
-            full.write(),
+            full.encode(),
             "1 operator suspended 18446744073709551615 01KE1Q0J0000000000000000ZZ \
              18446744073709551615"
         );
         assert_eq!(
-            rows().write(),
+            rows().encode(),
             "1\n01KE1Q0J0000000000000000AA operator full_access -5\
              \n01KE1Q0J0000000000000000BB operator user:* -5"
         );
@@ -149,9 +149,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_spoilt_or_of_another_version_is_nothing() {
-        for text in states().map(|state| state.write()) {
+        for text in states().map(|state| state.encode()) {
             for end in 0..text.len() {
-                let read = UserState::read(7, &text[..end]);
+                let read = UserState::decode(7, &text[..end]);
                 // A number that lost its last digits is a number still; all else is noticed.
                 let is_a_number =
                     text[..end].split(' ').count() == 6 && !text[..end].ends_with(' ');
@@ -168,9 +168,9 @@ mod tests {
             "1 operator active 0 - x",
             "1  active 0 - -",
         ] {
-            assert_eq!(UserState::read(7, text), None, "{text:?}");
+            assert_eq!(UserState::decode(7, text), None, "{text:?}");
         }
-        let whole = rows().write();
+        let whole = rows().encode();
         for text in [
             String::new(),
             whole.replacen('1', "2", 1),
@@ -179,7 +179,7 @@ mod tests {
             whole.replace("-5", ""),
             whole.replace("operator", "Operator"),
         ] {
-            assert_eq!(RoleRows::read(9, &text), None, "{text:?}");
+            assert_eq!(RoleRows::decode(9, &text), None, "{text:?}");
         }
     }
 }

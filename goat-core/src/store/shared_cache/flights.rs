@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::StoreError;
 
-use super::ShelfKey;
+use super::CacheKey;
 
 /// The reads that are under way.
 #[derive(Debug)]
 pub(super) struct Flights<V> {
-    under_way: Mutex<HashMap<ShelfKey, Arc<Flight<V>>>>,
+    under_way: Mutex<HashMap<CacheKey, Arc<Flight<V>>>>,
     /// Counts arrivals and beginnings, so that it is known which was first.
     moments: AtomicU64,
 }
@@ -58,7 +58,7 @@ impl<V: Clone> Flights<V> {
     /// Reads, or takes part in a read that begins from now on.
     pub(super) async fn join<R>(
         &self,
-        key: ShelfKey,
+        key: CacheKey,
         read: impl FnOnce() -> R,
     ) -> Result<V, StoreError>
     where
@@ -84,14 +84,14 @@ impl<V: Clone> Flights<V> {
         self.moments.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn seat(&self, key: ShelfKey) -> Seat<'_, V> {
+    fn seat(&self, key: CacheKey) -> Seat<'_, V> {
         let flight = self.lock().entry(key).or_insert_with(Flight::waiting).clone();
         Seat { flights: self, key, flight }
     }
 }
 
 impl<V> Flights<V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ShelfKey, Arc<Flight<V>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, Arc<Flight<V>>>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +105,7 @@ impl<V> Flight<V> {
 /// A place in a flight, which ends with the last one.
 struct Seat<'a, V> {
     flights: &'a Flights<V>,
-    key: ShelfKey,
+    key: CacheKey,
     flight: Arc<Flight<V>>,
 }
 
@@ -126,7 +126,7 @@ mod tests {
     use tokio::sync::Notify;
     use tokio::task::JoinSet;
 
-    const KEY: ShelfKey = ShelfKey::Roles;
+    const KEY: CacheKey = CacheKey::Roles;
 
     /// Waits until so many have a place.
     async fn seated(flights: &Flights<usize>, many: usize) {

@@ -1,5 +1,5 @@
 //! Stores that share what they read of users and roles: a second level behind the caches of the
-//! nodes, so that one that starts cold asks the [`Shelf`] and not the database.
+//! nodes, so that one that starts cold asks the [`SharedCache`] and not the database.
 //!
 //! Invariants:
 //! - what [`UserStore::recent_state`] and [`RoleStore::recent`] answer is what the store answered to
@@ -31,16 +31,16 @@ mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use port::{Entry, Look, Shelf, ShelfKey, Stamp};
-pub use read_through::SharedCounts;
+pub use port::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
+pub use read_through::SharedCacheCounts;
 
 use crate::access::RoleStore;
 use crate::clock::Clock;
 use crate::user::UserStore;
 
 use super::Stores;
-use breaker::Trust;
-use read_through::Level;
+use breaker::CircuitBreaker;
+use read_through::ReadThrough;
 use roles::CachedRoles;
 use users::CachedUsers;
 
@@ -63,7 +63,7 @@ impl Stores {
     /// let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     /// let staleness = Settings::default().cache_staleness;
     /// // The second half tells how often the stores were spared a question.
-    /// let (stores, cache) = Stores::memory().cached(redis.shelf(), staleness, clock);
+    /// let (stores, cache) = Stores::memory().cached(redis.shared_cache(), staleness, clock);
     /// assert_eq!(cache.users().hits, 0);
     /// # let _ = stores;
     /// # Ok(())
@@ -74,20 +74,20 @@ impl Stores {
     #[must_use]
     pub fn cached(
         self,
-        shelf: Arc<dyn Shelf>,
+        cache: Arc<dyn SharedCache>,
         staleness: Duration,
         clock: Arc<dyn Clock>,
-    ) -> (Self, SharedCache) {
+    ) -> (Self, SharedCacheStats) {
         if staleness.is_zero() {
-            return (self, SharedCache::default());
+            return (self, SharedCacheStats::default());
         }
-        let trust = Arc::new(Trust::new(clock));
-        let states = Level::new(Arc::clone(&shelf), staleness, Arc::clone(&trust));
-        let rows = Level::new(shelf, staleness, trust);
+        let breaker = Arc::new(CircuitBreaker::new(clock));
+        let states = ReadThrough::new(Arc::clone(&cache), staleness, Arc::clone(&breaker));
+        let rows = ReadThrough::new(cache, staleness, breaker);
         let users = Arc::new(CachedUsers::new(self.users, states));
         let roles = Arc::new(CachedRoles::new(self.roles, rows));
         let cache =
-            SharedCache { users: Some(Arc::clone(&users)), roles: Some(Arc::clone(&roles)) };
+            SharedCacheStats { users: Some(Arc::clone(&users)), roles: Some(Arc::clone(&roles)) };
         let stores =
             Self { users: users as Arc<dyn UserStore>, roles: roles as Arc<dyn RoleStore>, ..self };
         (stores, cache)
@@ -96,21 +96,21 @@ impl Stores {
 
 /// Tells what a second level has done.
 #[derive(Clone, Debug, Default)]
-pub struct SharedCache {
+pub struct SharedCacheStats {
     users: Option<Arc<CachedUsers>>,
     roles: Option<Arc<CachedRoles>>,
 }
 
-impl SharedCache {
+impl SharedCacheStats {
     /// Of users' states.
     #[must_use]
-    pub fn users(&self) -> SharedCounts {
+    pub fn users(&self) -> SharedCacheCounts {
         self.users.as_ref().map(|users| users.counts()).unwrap_or_default()
     }
 
     /// Of what roles may do.
     #[must_use]
-    pub fn roles(&self) -> SharedCounts {
+    pub fn roles(&self) -> SharedCacheCounts {
         self.roles.as_ref().map(|roles| roles.counts()).unwrap_or_default()
     }
 }

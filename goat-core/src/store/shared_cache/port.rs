@@ -10,7 +10,7 @@ use crate::id::UserId;
 
 /// What something lies under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ShelfKey {
+pub enum CacheKey {
     /// The state of a user.
     User(UserId),
     /// What roles may do.
@@ -19,9 +19,9 @@ pub enum ShelfKey {
 
 /// A moment by the shelf's own clock, in milliseconds of whatever it counts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp(pub u64);
+pub struct ServerTime(pub u64);
 
-impl Stamp {
+impl ServerTime {
     /// How long after `earlier` this is; none if the clock was set back between the two.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
@@ -31,22 +31,22 @@ impl Stamp {
 
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct CacheEntry {
     /// The revision that was read.
     pub revision: u64,
     /// A moment before the read began.
-    pub read_at: Stamp,
+    pub read_at: ServerTime,
     /// What was read, in short. The shelf does not look inside.
     pub value: String,
 }
 
 /// What lies under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Lookup {
     /// What was read last; none where nothing lies, or nothing since the key was raised.
-    pub entry: Option<Entry>,
+    pub entry: Option<CacheEntry>,
     /// The moment of the look.
-    pub now: Stamp,
+    pub now: ServerTime,
 }
 
 /// Where nodes lay down what they read. It may lose everything at any time.
@@ -57,18 +57,28 @@ pub struct Look {
 /// effect by the rules of the moment at which it does, however late that is: a call that was given
 /// up may still be under way.
 #[async_trait]
-pub trait Shelf: Debug + Send + Sync {
+pub trait SharedCache: Debug + Send + Sync {
     /// What lies there, and the time.
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError>;
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError>;
 
     /// Lays an entry down, for as long as it is younger than `life`. Answers whether it lies there
     /// now. It does not if it is too old already, if a higher revision is known, or if the entry of
     /// the same revision was read later or at the same moment.
     ///
     /// Laying something down never shortens the time for which a revision is known.
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError>;
+    async fn put(
+        &self,
+        key: CacheKey,
+        entry: &CacheEntry,
+        ttl: Duration,
+    ) -> Result<bool, StoreError>;
 
     /// Makes a revision known for `life` from now, or longer: whatever lower one lies there is gone,
     /// and none is laid down. An entry of this revision, or of a higher one, stays.
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError>;
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        ttl: Duration,
+    ) -> Result<(), StoreError>;
 }

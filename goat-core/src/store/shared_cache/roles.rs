@@ -8,21 +8,21 @@ use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, Ro
 use crate::error::StoreError;
 use crate::recent::Recent;
 
-use super::ShelfKey;
-use super::read_through::{Level, SharedCounts};
+use super::CacheKey;
+use super::read_through::{ReadThrough, SharedCacheCounts};
 
 #[derive(Debug)]
 pub(super) struct CachedRoles {
     inner: Arc<dyn RoleStore>,
-    rows: Level<RoleRows>,
+    rows: ReadThrough<RoleRows>,
 }
 
 impl CachedRoles {
-    pub(super) fn new(inner: Arc<dyn RoleStore>, rows: Level<RoleRows>) -> Self {
+    pub(super) fn new(inner: Arc<dyn RoleStore>, rows: ReadThrough<RoleRows>) -> Self {
         Self { inner, rows }
     }
 
-    pub(super) fn counts(&self) -> SharedCounts {
+    pub(super) fn counts(&self) -> SharedCacheCounts {
         self.rows.counts()
     }
 }
@@ -35,26 +35,26 @@ impl RoleStore for CachedRoles {
 
     async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
         let load = || async { self.inner.load().await.map(Some) };
-        let Recent { value, age } = self.rows.recent(ShelfKey::Roles, load).await?;
+        let Recent { value, age } = self.rows.recent(CacheKey::Roles, load).await?;
         // There are always rows, if only none.
         Ok(Recent { value: value.unwrap_or_default(), age })
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
-        let raising = self.rows.raising(ShelfKey::Roles);
+        let invalidation = self.rows.pending_invalidation(CacheKey::Roles);
         let decide = |snapshot: &RoleSnapshot| {
             let change = (write.decide)(snapshot);
             if let Ok(RoleChange::Grant(_) | RoleChange::Revoke(_)) = change {
-                raising.may_reach(snapshot.rows.revision + 1);
+                invalidation.may_write(snapshot.rows.revision + 1);
             }
             change
         };
         let written = self.inner.write(RoleWrite { decide: &decide, ..write }).await;
         // ATOMIC: after the commit and before the answer, as with users.
         match &written {
-            Ok(RolesWritten::Refused(_)) => raising.nothing(),
-            Ok(RolesWritten::Written(rows)) => raising.to(rows.revision).await,
-            Err(_) => raising.unknown().await,
+            Ok(RolesWritten::Refused(_)) => invalidation.cancel(),
+            Ok(RolesWritten::Written(rows)) => invalidation.complete(rows.revision).await,
+            Err(_) => invalidation.assume_written().await,
         }
         written
     }

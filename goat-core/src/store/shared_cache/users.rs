@@ -14,21 +14,21 @@ use crate::user::{
     UserWrite, Written,
 };
 
-use super::ShelfKey;
-use super::read_through::{Level, SharedCounts};
+use super::CacheKey;
+use super::read_through::{ReadThrough, SharedCacheCounts};
 
 #[derive(Debug)]
 pub(super) struct CachedUsers {
     inner: Arc<dyn UserStore>,
-    states: Level<UserState>,
+    states: ReadThrough<UserState>,
 }
 
 impl CachedUsers {
-    pub(super) fn new(inner: Arc<dyn UserStore>, states: Level<UserState>) -> Self {
+    pub(super) fn new(inner: Arc<dyn UserStore>, states: ReadThrough<UserState>) -> Self {
         Self { inner, states }
     }
 
-    pub(super) fn counts(&self) -> SharedCounts {
+    pub(super) fn counts(&self) -> SharedCacheCounts {
         self.states.counts()
     }
 }
@@ -48,12 +48,12 @@ impl UserStore for CachedUsers {
     }
 
     async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        self.states.recent(ShelfKey::User(id), || self.inner.state(id)).await
+        self.states.recent(CacheKey::User(id), || self.inner.state(id)).await
     }
 
     async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
         let told = self.inner.changed_elsewhere(id).await;
-        self.states.forget(ShelfKey::User(id)).await;
+        self.states.invalidate(CacheKey::User(id)).await;
         told
     }
 
@@ -62,12 +62,12 @@ impl UserStore for CachedUsers {
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
-        let raising = self.states.raising(ShelfKey::User(write.target));
+        let invalidation = self.states.pending_invalidation(CacheKey::User(write.target));
         let decide = |snapshot: &Snapshot| {
             let change = (write.decide)(snapshot);
             if let Ok(Change::Put(_) | Change::Delete) = change {
                 let before = snapshot.target.as_ref().map_or(0, |target| target.revision);
-                raising.may_reach(before + 1);
+                invalidation.may_write(before + 1);
             }
             change
         };
@@ -75,12 +75,12 @@ impl UserStore for CachedUsers {
         // ATOMIC: after the commit and before the answer, so that who asks after the answer is not
         // shown what was before.
         match &written {
-            Ok(Written::Refused(_) | Written::EmailTaken) => raising.nothing(),
-            Ok(Written::Changed { after, .. }) => raising.to(after.revision).await,
+            Ok(Written::Refused(_) | Written::EmailTaken) => invalidation.cancel(),
+            Ok(Written::Changed { after, .. }) => invalidation.complete(after.revision).await,
             // Things are so, and are to be seen so, also where whoever made them so could not tell.
-            Ok(Written::Unchanged(account)) => raising.to(account.revision).await,
-            Ok(Written::Deleted(before)) => raising.to(before.revision + 1).await,
-            Err(_) => raising.unknown().await,
+            Ok(Written::Unchanged(account)) => invalidation.complete(account.revision).await,
+            Ok(Written::Deleted(before)) => invalidation.complete(before.revision + 1).await,
+            Err(_) => invalidation.assume_written().await,
         }
         written
     }

@@ -1,6 +1,6 @@
 //! A connection that one call has to itself, with or without a transaction.
 //!
-//! Invariants: a transaction that is dropped before [`Link::commit`] never happened; every query
+//! Invariants: a transaction that is dropped before [`Connection::commit`] never happened; every query
 //! runs through here, so that whether its statement has a name is decided in one place.
 
 use sqlx::Database;
@@ -8,32 +8,32 @@ use sqlx::query::Query;
 
 use crate::store::sql::failure::Failure;
 
-use super::dialect::{Connection, Db, Row};
-use super::pooled_connection::Held;
+use super::dialect::{Db, DriverConnection, Row};
+use super::pooled_connection::PooledConnection;
 
 type Statement<'q> = Query<'q, Db, <Db as Database>::Arguments>;
 
 /// A connection for one call.
 #[derive(Debug)]
-pub(super) struct Link {
-    held: Held,
+pub(super) struct Connection {
+    pooled: PooledConnection,
     /// Whether statements are prepared once a connection, by a name, and used again.
     is_named: bool,
 }
 
-impl Link {
-    pub(super) fn new(held: Held, is_named: bool) -> Self {
-        Self { held, is_named }
+impl Connection {
+    pub(super) fn new(pooled: PooledConnection, is_named: bool) -> Self {
+        Self { pooled, is_named }
     }
 
     /// Ends the call: what it wrote is kept from here on.
     pub(super) async fn commit(self) -> Result<(), Failure> {
-        Ok(self.held.commit().await?)
+        Ok(self.pooled.commit().await?)
     }
 
     /// Ends the call: nothing of it is kept, and its locks are free.
     pub(super) async fn rollback(self) -> Result<(), Failure> {
-        Ok(self.held.rollback().await?)
+        Ok(self.pooled.rollback().await?)
     }
 
     /// Every row.
@@ -66,7 +66,7 @@ impl Link {
         Ok(())
     }
 
-    fn connection(&mut self) -> &mut Connection {
-        self.held.connection()
+    fn connection(&mut self) -> &mut DriverConnection {
+        self.pooled.connection()
     }
 }

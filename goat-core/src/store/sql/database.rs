@@ -12,8 +12,8 @@ use crate::store::Stores;
 use crate::user::UserStore;
 
 use super::Database;
-use super::connection::Link;
-use super::dialect::{Db, Manner};
+use super::connection::Connection;
+use super::dialect::{Db, TransactionMode};
 use super::roles::Roles;
 use super::sessions::Sessions;
 use super::users::Users;
@@ -24,33 +24,33 @@ use crate::store::sql::failure::Failure;
 pub(super) struct Pools {
     pub(super) read: Pool<Db>,
     pub(super) write: Pool<Db>,
-    pub(super) manner: Manner,
+    pub(super) mode: TransactionMode,
 }
 
 impl Pools {
     /// For reads that each stand for themselves.
-    pub(super) async fn read(&self) -> Result<Link, Failure> {
-        self.manner.single(&self.read).await
+    pub(super) async fn read(&self) -> Result<Connection, Failure> {
+        self.mode.autocommit(&self.read).await
     }
 
     /// For reads that see one moment, and whose plans are made for their values.
-    pub(super) async fn snapshot(&self) -> Result<Link, Failure> {
-        self.manner.snapshot(&self.read).await
+    pub(super) async fn snapshot(&self) -> Result<Connection, Failure> {
+        self.mode.snapshot(&self.read).await
     }
 
-    /// For a write of one statement. It counts once the link is committed.
-    pub(super) async fn write(&self) -> Result<Link, Failure> {
-        self.manner.single(&self.write).await
+    /// For a write of one statement. It counts once the connection is committed.
+    pub(super) async fn write(&self) -> Result<Connection, Failure> {
+        self.mode.autocommit(&self.write).await
     }
 
     /// Begins a write. If it is dropped before it commits, nothing happened.
-    pub(super) async fn begin(&self) -> Result<Link, Failure> {
-        self.manner.begin(&self.write).await
+    pub(super) async fn begin(&self) -> Result<Connection, Failure> {
+        self.mode.begin(&self.write).await
     }
 
     /// Begins a step of a migration, which may take as long as it takes.
-    pub(super) async fn begin_step(&self) -> Result<Link, Failure> {
-        self.manner.begin_step(&self.write).await
+    pub(super) async fn begin_migration(&self) -> Result<Connection, Failure> {
+        self.mode.begin_migration(&self.write).await
     }
 
     /// Whether the database answers.
@@ -62,7 +62,7 @@ impl Pools {
 
 /// What a write of a user would have had twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum UniqueViolation {
     Email,
     Id,
 }

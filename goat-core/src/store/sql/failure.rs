@@ -28,15 +28,15 @@ impl Failure {
     pub(super) fn in_operation(
         self,
         operation: &'static str,
-        passes: fn(&str) -> bool,
+        is_transient: fn(&str) -> bool,
     ) -> StoreError {
         use sqlx::Error::{
             BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed,
         };
 
-        let is_passing = match &self {
+        let is_transient_failure = match &self {
             Self::Row(_) => false,
-            Self::Driver(Database(error)) => error.code().is_some_and(|code| passes(&code)),
+            Self::Driver(Database(error)) => error.code().is_some_and(|code| is_transient(&code)),
             // What is no answer at all came from a server, or a relay before it, that is going down or
             // coming up: the driver says so of a connection that ends before its first byte.
             Self::Driver(error) => matches!(
@@ -50,7 +50,7 @@ impl Failure {
                     | BeginFailed
             ),
         };
-        let error = if is_passing {
+        let error = if is_transient_failure {
             StoreError::unavailable(operation)
         } else {
             StoreError::broken(operation)
@@ -69,10 +69,10 @@ impl Failure {
 
     /// The failure without values, for an error that is not a store's.
     pub(super) fn into_cause(self) -> Cause {
-        Cause(self.tellable())
+        Cause(self.message())
     }
 
-    fn tellable(self) -> String {
+    fn message(self) -> String {
         match self {
             Self::Row(column) => format!("column {column} holds what goat never writes"),
             Self::Driver(sqlx::Error::Database(error)) => {

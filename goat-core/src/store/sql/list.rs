@@ -19,7 +19,7 @@ use crate::page::PAGE_REACH;
 use crate::store::sql::failure::Failure;
 use crate::user::{Sort, SortKey, Status, UserPage, UserQuery};
 
-use super::connection::Link;
+use super::connection::Connection;
 use super::database::Pools;
 use super::dialect::Db;
 use super::rows::{self, signed, user_columns};
@@ -39,8 +39,8 @@ pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, F
     if !query.filter.search.as_ref().is_none_or(is_printable) {
         return Ok(nobody);
     }
-    let mut link = pools.snapshot().await?;
-    let ranges = ranges(&mut link, query).await?;
+    let mut connection = pools.snapshot().await?;
+    let ranges = ranges(&mut connection, query).await?;
     let list = List { query, ranges, own: own_roles(query) };
     if list.ranges.is_empty() && list.own.is_empty() {
         return Ok(nobody);
@@ -48,12 +48,12 @@ pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, F
     let mut total = 0;
     let mut parts = list.parts();
     for part in &mut parts {
-        let found = rows::count(&link.one(list.count(*part).build()).await?, "total")?;
+        let found = rows::count(&connection.one(list.count(*part).build()).await?, "total")?;
         part.is_collected = found <= COLLECTED;
         total += found;
     }
-    let place = place(&mut link, query).await?;
-    let found = link.all(list.page(&parts, place.as_ref()).build()).await?;
+    let place = place(&mut connection, query).await?;
+    let found = connection.all(list.page(&parts, place.as_ref()).build()).await?;
     Ok(UserPage {
         users: found.iter().map(rows::user).collect::<Result<_, _>>()?,
         total: total.min(PAGE_REACH),
@@ -66,7 +66,7 @@ type Range = (String, Status);
 
 /// The ranges of the list. The roles are those that users have, looked up one after the other in an
 /// index: what other roles the caller may see does not matter.
-async fn ranges(link: &mut Link, query: &UserQuery) -> Result<Vec<Range>, Failure> {
+async fn ranges(connection: &mut Connection, query: &UserQuery) -> Result<Vec<Range>, Failure> {
     const PRESENT: &str = "WITH RECURSIVE present (role) AS (\
         SELECT MIN(role) FROM goat_users UNION ALL \
         SELECT (SELECT MIN(role) FROM goat_users WHERE role > present.role) FROM present \
@@ -74,7 +74,7 @@ async fn ranges(link: &mut Link, query: &UserQuery) -> Result<Vec<Range>, Failur
         SELECT role FROM present WHERE role IS NOT NULL";
     let filter = &query.filter;
     let mut ranges = Vec::new();
-    for row in link.all(sqlx::query(PRESENT)).await? {
+    for row in connection.all(sqlx::query(PRESENT)).await? {
         let role: String = row.try_get("role")?;
         let is_wanted =
             filter.roles.is_empty() || filter.roles.iter().any(|wanted| wanted.as_str() == role);
@@ -101,10 +101,13 @@ fn own_roles(query: &UserQuery) -> Vec<&str> {
 
 /// After which time and id the list goes on. A user who is gone, or hidden from the caller, stands
 /// where the time in the id says.
-async fn place(link: &mut Link, query: &UserQuery) -> Result<Option<(i64, String)>, Failure> {
+async fn place(
+    connection: &mut Connection,
+    query: &UserQuery,
+) -> Result<Option<(i64, String)>, Failure> {
     let Some(after) = query.filter.after else { return Ok(None) };
     let place = "SELECT role, created_at FROM goat_users WHERE id = $1";
-    let row = link.optional(sqlx::query(place).bind(after.to_string())).await?;
+    let row = connection.optional(sqlx::query(place).bind(after.to_string())).await?;
     let mut made_at = after.made_at().as_millis();
     if let Some(row) = row {
         let role: &str = row.try_get("role")?;

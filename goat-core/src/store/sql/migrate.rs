@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use crate::error::{Error, Result};
 
 use super::Database;
-use super::connection::Link;
+use super::connection::Connection;
 use super::dialect::{self, CREATE_MIGRATIONS, MIGRATIONS, TABLES};
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::{MigrateOptions, Migration, SchemaState};
@@ -30,10 +30,10 @@ impl Database {
     /// not answer.
     pub async fn schema_state(&self) -> Result<SchemaState> {
         let found = async {
-            let mut link = self.pools.read().await?;
-            look(&mut link).await
+            let mut connection = self.pools.read().await?;
+            look(&mut connection).await
         };
-        judge(found.await.map_err(dialect::at("schema_state"))?)
+        judge(found.await.map_err(dialect::store_error("schema_state"))?)
     }
 
     /// What tells this database from others, a short text of letters and digits: to name what is
@@ -49,7 +49,7 @@ impl Database {
             let query = sqlx::query("SELECT identity FROM goat_guard WHERE id = 1");
             Ok(self.pools.read().await?.one(query).await?.try_get("identity")?)
         };
-        Ok(found.await.map_err(dialect::at("identity"))?)
+        Ok(found.await.map_err(dialect::store_error("identity"))?)
     }
 
     /// Brings the schema to where this version needs it; answers the names of the steps that it
@@ -75,11 +75,11 @@ impl Database {
         options: MigrateOptions,
         migrations: &'static [Migration],
     ) -> Result<Option<&'static str>> {
-        let failed = dialect::at("migrate");
-        let mut link = self.pools.begin_step().await.map_err(&failed)?;
+        let failed = dialect::store_error("migrate");
+        let mut connection = self.pools.begin_migration().await.map_err(&failed)?;
         // ATOMIC: nobody else takes a step between the look and the commit.
-        dialect::lock_migrations(&mut link).await.map_err(&failed)?;
-        let found = look(&mut link).await.map_err(&failed)?;
+        dialect::lock_migrations(&mut connection).await.map_err(&failed)?;
+        let found = look(&mut connection).await.map_err(&failed)?;
         let done = found.steps.len();
         match judge(found)? {
             SchemaState::Ahead => return Err(ahead()),
@@ -89,28 +89,28 @@ impl Database {
         let Some(next) = migrations.get(done) else { return Ok(None) };
         let taken = async {
             if done == 0 {
-                link.run(CREATE_MIGRATIONS).await?;
+                connection.run(CREATE_MIGRATIONS).await?;
             }
-            link.run(next.sql).await?;
+            connection.run(next.sql).await?;
             let note = "INSERT INTO goat_migrations (version, name, checksum) VALUES ($1, $2, $3)";
             let note = sqlx::query(note).bind(next.version).bind(next.name).bind(next.checksum());
-            link.execute(note).await?;
-            link.commit().await
+            connection.execute(note).await?;
+            connection.commit().await
         };
         taken.await.map_err(&failed)?;
         Ok(Some(next.name))
     }
 }
 
-async fn look(link: &mut Link) -> Result<Found, Failure> {
-    let tables = link.all(sqlx::query(TABLES)).await?;
+async fn look(connection: &mut Connection) -> Result<Found, Failure> {
+    let tables = connection.all(sqlx::query(TABLES)).await?;
     let tables =
         tables.iter().map(|row| row.try_get("name")).collect::<Result<Vec<String>, _>>()?;
     if !tables.iter().any(|table| table == "goat_migrations") {
         return Ok(Found { tables, steps: Vec::new() });
     }
     let steps = "SELECT version, checksum FROM goat_migrations ORDER BY version";
-    let steps = link.all(sqlx::query(steps)).await?;
+    let steps = connection.all(sqlx::query(steps)).await?;
     let step = |row: &super::dialect::Row| Ok((row.try_get("version")?, row.try_get("checksum")?));
     let steps = steps.iter().map(step).collect::<Result<Vec<_>, sqlx::Error>>()?;
     Ok(Found { tables, steps })

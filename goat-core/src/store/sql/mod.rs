@@ -1,6 +1,6 @@
 //! Storage in a SQL database: PostgreSQL or SQLite, from one text.
 //!
-//! The modules `database`, `link`, `migrate`, `rows`, `users`, `list`, `roles` and `sessions` are
+//! The modules `database`, `connection`, `migrate`, `rows`, `users`, `list`, `roles` and `sessions` are
 //! compiled once for each database, as children of `postgres` and of `sqlite`. They name the database
 //! only through their sibling `dialect`, which holds every difference: how a transaction begins, what
 //! is locked, whose clock counts, which codes an error has.
@@ -20,7 +20,7 @@ mod schema;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresDatabase, PostgresOptions, StrangeKeys};
+pub use postgres::{OnUnknownKey, PostgresDatabase, PostgresOptions};
 pub use schema::{MigrateOptions, SchemaState};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteDatabase, SqliteOptions};

@@ -10,9 +10,9 @@ use crate::error::StoreError;
 use crate::id::GrantId;
 use crate::store::sql::failure::Failure;
 
-use super::connection::Link;
+use super::connection::Connection;
 use super::database::Pools;
-use super::dialect::{self, at};
+use super::dialect::{self, store_error};
 use super::rows;
 use super::users::lock_actor;
 
@@ -40,42 +40,42 @@ impl Roles {
     async fn carry_out(&self, write: &RoleWrite<'_>) -> Result<RolesWritten, Failure> {
         // ATOMIC: whoever changes permissions holds the guard, so that they and the revision stay
         // as they were read until the commit, and the row of who acts is locked.
-        let mut link = self.pools.begin().await?;
-        dialect::lock_guard(&mut link).await?;
+        let mut connection = self.pools.begin().await?;
+        dialect::lock_guard(&mut connection).await?;
         let actor = match write.actor {
-            Some(id) if self.has_users => lock_actor(&mut link, id).await?,
+            Some(id) if self.has_users => lock_actor(&mut connection, id).await?,
             _ => None,
         };
-        let rows = all(&mut link).await?;
+        let rows = all(&mut connection).await?;
         let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
         let is_changed = match (write.decide)(&snapshot) {
             Err(kind) => return Ok(RolesWritten::Refused(kind)),
             Ok(RoleChange::Nothing) => false,
             Ok(RoleChange::Grant(grants)) => {
                 for grant in &grants {
-                    insert(&mut link, grant).await?;
+                    insert(&mut connection, grant).await?;
                 }
                 !grants.is_empty()
             }
-            Ok(RoleChange::Revoke(id)) => delete(&mut link, id).await?,
+            Ok(RoleChange::Revoke(id)) => delete(&mut connection, id).await?,
         };
         if !is_changed {
             return Ok(RolesWritten::Written(snapshot.rows));
         }
         let rise = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
-        link.execute(sqlx::query(rise)).await?;
-        let rows = all(&mut link).await?;
-        link.commit().await?;
+        connection.execute(sqlx::query(rise)).await?;
+        let rows = all(&mut connection).await?;
+        connection.commit().await?;
         Ok(RolesWritten::Written(rows))
     }
 }
 
 /// Everything, in one read: the revision always belongs to the grants.
-async fn all(link: &mut Link) -> Result<RoleRows, Failure> {
+async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
     let query = "SELECT goat_guard.roles_revision, granted.id, role, permission, created_at \
                  FROM goat_guard LEFT JOIN goat_permissions AS granted ON 1 = 1 \
                  ORDER BY granted.id";
-    let rows = link.all(sqlx::query(query)).await?;
+    let rows = connection.all(sqlx::query(query)).await?;
     let first = rows.first().ok_or(Failure::Row("roles_revision"))?;
     let revision = rows::count(first, "roles_revision")?;
     // Without a grant, there is one row that has none.
@@ -84,7 +84,7 @@ async fn all(link: &mut Link) -> Result<RoleRows, Failure> {
     Ok(RoleRows { revision, grants })
 }
 
-async fn insert(link: &mut Link, grant: &Grant) -> Result<(), Failure> {
+async fn insert(connection: &mut Connection, grant: &Grant) -> Result<(), Failure> {
     let query = "INSERT INTO goat_permissions (id, role, permission, created_at) \
                  VALUES ($1, $2, $3, $4)";
     let query = sqlx::query(query)
@@ -92,22 +92,22 @@ async fn insert(link: &mut Link, grant: &Grant) -> Result<(), Failure> {
         .bind(grant.role.as_str())
         .bind(grant.permission.as_str())
         .bind(grant.created_at.as_millis());
-    link.execute(query).await?;
+    connection.execute(query).await?;
     Ok(())
 }
 
-async fn delete(link: &mut Link, id: GrantId) -> Result<bool, Failure> {
+async fn delete(connection: &mut Connection, id: GrantId) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_permissions WHERE id = $1";
-    Ok(link.execute(sqlx::query(query).bind(id.to_string())).await? > 0)
+    Ok(connection.execute(sqlx::query(query).bind(id.to_string())).await? > 0)
 }
 
 #[async_trait]
 impl RoleStore for Roles {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        self.read().await.map_err(at("roles.load"))
+        self.read().await.map_err(store_error("roles.load"))
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
-        self.carry_out(&write).await.map_err(at("roles.write"))
+        self.carry_out(&write).await.map_err(store_error("roles.write"))
     }
 }

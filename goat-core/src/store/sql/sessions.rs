@@ -12,9 +12,9 @@ use crate::session::{
 };
 use crate::store::sql::failure::Failure;
 
-use super::connection::Link;
+use super::connection::Connection;
 use super::database::Pools;
-use super::dialect::{self, Row, at, for_update, for_update_of_idle, now};
+use super::dialect::{self, Row, for_update, for_update_skip_locked, now, store_error};
 use super::rows::{self, session_columns, signed, state_columns};
 
 /// The sessions of a database.
@@ -36,12 +36,12 @@ impl Sessions {
 
     async fn insert(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, Failure> {
         // ATOMIC: while the user's lock is held, nobody else adds a session that the count misses.
-        let mut link = self.pools.begin().await?;
-        dialect::lock_sessions(&mut link, session.user).await?;
-        insert(&mut link, session).await?;
-        let displaced = displace(&mut link, session, most).await?;
-        link.commit().await?;
-        Ok(displaced)
+        let mut connection = self.pools.begin().await?;
+        dialect::lock_sessions(&mut connection, session.user).await?;
+        insert(&mut connection, session).await?;
+        let evicted = evict(&mut connection, session, most).await?;
+        connection.commit().await?;
+        Ok(evicted)
     }
 
     async fn read(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, Failure> {
@@ -59,9 +59,10 @@ impl Sessions {
              WHERE goat_sessions.id = $1 AND user_id = $2"
         );
         let query = if self.has_users { WITH_OWNER } else { ALONE };
-        let mut link = self.pools.read().await?;
-        let row =
-            link.optional(sqlx::query(query).bind(id.to_string()).bind(user.to_string())).await?;
+        let mut connection = self.pools.read().await?;
+        let row = connection
+            .optional(sqlx::query(query).bind(id.to_string()).bind(user.to_string()))
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
         let owner = if has_owner { Some(rows::state(&row)?) } else { None };
@@ -81,12 +82,12 @@ impl Sessions {
         );
         // ATOMIC: the row stays as it was read until the commit, and is changed only if it is still
         // there: a session that was ended in the meantime is not found.
-        let mut link = self.pools.begin().await?;
+        let mut connection = self.pools.begin().await?;
         let query = sqlx::query(QUERY)
             .bind(rotation.session.to_string())
             .bind(rotation.user.to_string())
-            .bind(self.pools.manner.now(rotation.now));
-        let Some(row) = link.optional(query).await? else { return Ok(Rotated::Unknown) };
+            .bind(self.pools.mode.now(rotation.now));
+        let Some(row) = connection.optional(query).await? else { return Ok(Rotated::Unknown) };
         let mut session = rows::session(&row)?;
         // TIMING: one clock judges for all nodes, whose own differ.
         let now = rows::time(&row, "judged_at")?;
@@ -95,15 +96,15 @@ impl Sessions {
             Judgement::Repeat => return Ok(Rotated::Repeated(session)),
             Judgement::Rotate => {
                 session.rotate(rotation.successor.clone(), now);
-                update_tokens(&mut link, &session).await?;
+                update_tokens(&mut connection, &session).await?;
                 Rotated::Rotated(session)
             }
             Judgement::Reuse => {
-                delete(&mut link, session.user, session.id).await?;
+                delete(&mut connection, session.user, session.id).await?;
                 Rotated::Reused(session)
             }
         };
-        link.commit().await?;
+        connection.commit().await?;
         Ok(rotated)
     }
 
@@ -128,7 +129,7 @@ impl Sessions {
             " AND (epoch = $3 OR id = $4)"
         );
         let (user, kept) = (user.to_string(), epoch.kept.map(|session| session.to_string()));
-        let now = self.pools.manner.now(now);
+        let now = self.pools.mode.now(now);
         let listed = sqlx::query(PAGE)
             .bind(&user)
             .bind(now)
@@ -137,11 +138,11 @@ impl Sessions {
             .bind(i64::from(page.limit()))
             .bind(signed(page.offset()));
         let total = sqlx::query(TOTAL).bind(&user).bind(now).bind(signed(epoch.number)).bind(&kept);
-        let mut link = self.pools.read().await?;
-        let rows = link.all(listed).await?;
+        let mut connection = self.pools.read().await?;
+        let rows = connection.all(listed).await?;
         Ok(Page {
             items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
-            total: rows::count(&link.one(total).await?, "total")?,
+            total: rows::count(&connection.one(total).await?, "total")?,
         })
     }
 
@@ -158,20 +159,20 @@ impl Sessions {
             " AND (epoch = $4 OR id = $5)"
         );
         // ATOMIC: one that is missing takes all of it back.
-        let mut link = self.pools.begin().await?;
-        dialect::lock_sessions(&mut link, user).await?;
+        let mut connection = self.pools.begin().await?;
+        dialect::lock_sessions(&mut connection, user).await?;
         for id in sessions {
             let query = sqlx::query(QUERY)
                 .bind(id.to_string())
                 .bind(user.to_string())
-                .bind(self.pools.manner.now(now))
+                .bind(self.pools.mode.now(now))
                 .bind(signed(epoch.number))
                 .bind(epoch.kept.map(|session| session.to_string()));
-            if link.execute(query).await? == 0 {
+            if connection.execute(query).await? == 0 {
                 return Ok(Revoked::Missing);
             }
         }
-        link.commit().await?;
+        connection.commit().await?;
         Ok(Revoked::All(sessions.len() as u64))
     }
 
@@ -189,14 +190,14 @@ impl Sessions {
             now!("$3"),
             " AS judged_at"
         );
-        let mut link = self.pools.begin().await?;
-        dialect::lock_sessions(&mut link, user).await?;
+        let mut connection = self.pools.begin().await?;
+        dialect::lock_sessions(&mut connection, user).await?;
         let query = sqlx::query(QUERY)
             .bind(user.to_string())
             .bind(kept.map(|session| session.to_string()).unwrap_or_default())
-            .bind(self.pools.manner.now(now));
-        let rows = link.all(query).await?;
-        link.commit().await?;
+            .bind(self.pools.mode.now(now));
+        let rows = connection.all(query).await?;
+        connection.commit().await?;
         let was_alive = |row: &Row| {
             let session = rows::session(row)?;
             let now = rows::time(row, "judged_at")?;
@@ -212,18 +213,18 @@ impl Sessions {
              (SELECT id FROM goat_sessions WHERE idle_at <= ",
             now!("$1"),
             " ORDER BY idle_at LIMIT $2",
-            for_update_of_idle!(),
+            for_update_skip_locked!(),
             ") DELETE FROM goat_sessions WHERE id IN (SELECT id FROM expired)"
         );
-        let query = sqlx::query(QUERY).bind(self.pools.manner.now(now)).bind(i64::from(most));
-        let mut link = self.pools.write().await?;
-        let deleted = link.execute(query).await?;
-        link.commit().await?;
+        let query = sqlx::query(QUERY).bind(self.pools.mode.now(now)).bind(i64::from(most));
+        let mut connection = self.pools.write().await?;
+        let deleted = connection.execute(query).await?;
+        connection.commit().await?;
         Ok(deleted)
     }
 }
 
-async fn insert(link: &mut Link, session: &Session) -> Result<(), Failure> {
+async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
     let query = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, \
                  last_used_at, idle_at, ends_at, current_id, current_issued_at, \
                  current_expires_at, current_key, previous_id, previous_used_at) \
@@ -245,12 +246,16 @@ async fn insert(link: &mut Link, session: &Session) -> Result<(), Failure> {
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
         .bind(session.previous.map(|previous| previous.used_at.as_millis()));
-    link.execute(query).await?;
+    connection.execute(query).await?;
     Ok(())
 }
 
 /// Ends what the user has too much of: what is over first, then the oldest.
-async fn displace(link: &mut Link, kept: &Session, most: u32) -> Result<Vec<SessionId>, Failure> {
+async fn evict(
+    connection: &mut Connection,
+    kept: &Session,
+    most: u32,
+) -> Result<Vec<SessionId>, Failure> {
     let query = "DELETE FROM goat_sessions WHERE id IN (SELECT id FROM (\
                  SELECT id, ROW_NUMBER() OVER (ORDER BY \
                  CASE WHEN idle_at > $3 THEN 0 ELSE 1 END, created_at DESC, id DESC) AS place \
@@ -261,12 +266,12 @@ async fn displace(link: &mut Link, kept: &Session, most: u32) -> Result<Vec<Sess
         .bind(kept.id.to_string())
         .bind(kept.created_at.as_millis())
         .bind(i64::from(most.max(1)));
-    let rows = link.all(query).await?;
+    let rows = connection.all(query).await?;
     let id = |row: &Row| SessionId::parse(row.try_get("id")?).map_err(|_| Failure::Row("id"));
     rows.iter().map(id).collect()
 }
 
-async fn update_tokens(link: &mut Link, session: &Session) -> Result<(), Failure> {
+async fn update_tokens(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
     let query = "UPDATE goat_sessions SET last_used_at = $2, idle_at = $3, current_id = $4, \
                  current_issued_at = $5, current_expires_at = $6, current_key = $7, \
                  previous_id = $8, previous_used_at = $9 WHERE id = $1";
@@ -280,14 +285,14 @@ async fn update_tokens(link: &mut Link, session: &Session) -> Result<(), Failure
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
         .bind(session.previous.map(|previous| previous.used_at.as_millis()));
-    link.execute(query).await?;
+    connection.execute(query).await?;
     Ok(())
 }
 
-async fn delete(link: &mut Link, user: UserId, id: SessionId) -> Result<bool, Failure> {
+async fn delete(connection: &mut Connection, user: UserId, id: SessionId) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2";
     let query = sqlx::query(query).bind(id.to_string()).bind(user.to_string());
-    Ok(link.execute(query).await? > 0)
+    Ok(connection.execute(query).await? > 0)
 }
 
 #[async_trait]
@@ -297,15 +302,15 @@ impl SessionStore for Sessions {
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.insert(session, most).await.map_err(at("sessions.create"))
+        self.insert(session, most).await.map_err(store_error("sessions.create"))
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.read(user, id).await.map_err(at("sessions.find"))
+        self.read(user, id).await.map_err(store_error("sessions.find"))
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.use_up(rotation).await.map_err(at("sessions.rotate"))
+        self.use_up(rotation).await.map_err(store_error("sessions.rotate"))
     }
 
     async fn list(
@@ -315,7 +320,7 @@ impl SessionStore for Sessions {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        self.page(user, epoch, now, page).await.map_err(at("sessions.list"))
+        self.page(user, epoch, now, page).await.map_err(store_error("sessions.list"))
     }
 
     async fn revoke(
@@ -325,7 +330,7 @@ impl SessionStore for Sessions {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
-        self.delete_named(user, epoch, now, sessions).await.map_err(at("sessions.revoke"))
+        self.delete_named(user, epoch, now, sessions).await.map_err(store_error("sessions.revoke"))
     }
 
     async fn revoke_all(
@@ -335,24 +340,24 @@ impl SessionStore for Sessions {
         now: Timestamp,
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
-        self.delete_all(user, epoch, now, kept).await.map_err(at("sessions.revoke_all"))
+        self.delete_all(user, epoch, now, kept).await.map_err(store_error("sessions.revoke_all"))
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
         let ended = async {
-            let mut link = self.pools.write().await?;
-            let ended = delete(&mut link, user, id).await?;
-            link.commit().await?;
+            let mut connection = self.pools.write().await?;
+            let ended = delete(&mut connection, user, id).await?;
+            connection.commit().await?;
             Ok(ended)
         };
-        ended.await.map_err(at("sessions.end"))
+        ended.await.map_err(store_error("sessions.end"))
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.delete_expired(now, most).await.map_err(at("sessions.purge"))
+        self.delete_expired(now, most).await.map_err(store_error("sessions.purge"))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.pools.ping().await.map_err(at("sessions.ping"))
+        self.pools.ping().await.map_err(store_error("sessions.ping"))
     }
 }

@@ -13,9 +13,9 @@ use crate::user::{
     UserStore, UserWrite, Written,
 };
 
-use super::connection::Link;
-use super::database::{Pools, Taken};
-use super::dialect::{self, at, for_update};
+use super::connection::Connection;
+use super::database::{Pools, UniqueViolation};
+use super::dialect::{self, for_update, store_error};
 use super::list;
 use super::rows::{self, account_columns, state_columns, user_columns};
 
@@ -47,30 +47,30 @@ impl Users {
         }
         const QUERY: &str =
             concat!("SELECT ", account_columns!(), " FROM goat_users WHERE email_canonical = $1");
-        let mut link = self.pools.read().await?;
-        let row = link.optional(sqlx::query(QUERY).bind(canonical)).await?;
+        let mut connection = self.pools.read().await?;
+        let row = connection.optional(sqlx::query(QUERY).bind(canonical)).await?;
         row.as_ref().map(rows::account).transpose()
     }
 
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, Failure> {
         const QUERY: &str =
             concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1");
-        let mut link = self.pools.read().await?;
-        let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+        let mut connection = self.pools.read().await?;
+        let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
         row.as_ref().map(rows::account).transpose()
     }
 
     async fn find_state(&self, id: UserId) -> Result<Option<UserState>, Failure> {
         const QUERY: &str = concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1");
-        let mut link = self.pools.read().await?;
-        let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+        let mut connection = self.pools.read().await?;
+        let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
         row.as_ref().map(rows::state).transpose()
     }
 
     async fn carry_out(&self, write: &UserWrite<'_>) -> Result<Written, Failure> {
         // Who acts on somebody else is rare and holds the guard from the start. Signing up and
         // looking after oneself are not, and go on side by side.
-        let mut is_guarded = dialect::ONE_WRITER || write.actor.is_some();
+        let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
         loop {
             match self.attempt(write, is_guarded).await? {
                 Attempt::Done(written) => return Ok(written),
@@ -81,12 +81,12 @@ impl Users {
     }
 
     async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
-        let mut link = self.pools.begin().await?;
-        let attempt = decide_and_save(&mut link, write, is_guarded).await?;
+        let mut connection = self.pools.begin().await?;
+        let attempt = decide_and_save(&mut connection, write, is_guarded).await?;
         if let Attempt::Done(Written::Changed { .. } | Written::Deleted(_)) = attempt {
-            link.commit().await?;
+            connection.commit().await?;
         } else {
-            link.rollback().await?;
+            connection.rollback().await?;
         }
         Ok(attempt)
     }
@@ -111,37 +111,38 @@ impl Users {
             .bind(at.as_millis())
             .bind(rehashed.map(|rehashed| rehashed.old))
             .bind(rehashed.map(|rehashed| rehashed.new));
-        let mut link = self.pools.write().await?;
-        let rows = link.all(query).await?;
-        link.commit().await?;
+        let mut connection = self.pools.write().await?;
+        let rows = connection.all(query).await?;
+        connection.commit().await?;
         rows.first().map(rows::user).transpose()
     }
 
     async fn some_hashes(&self, limit: u32) -> Result<Vec<String>, Failure> {
         let query = "SELECT password_hash FROM goat_users ORDER BY id LIMIT $1";
-        let mut link = self.pools.read().await?;
-        let rows = link.all(sqlx::query(query).bind(i64::from(limit))).await?;
+        let mut connection = self.pools.read().await?;
+        let rows = connection.all(sqlx::query(query).bind(i64::from(limit))).await?;
         Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
     }
 }
 
 /// What a write does within its transaction, up to the commit.
 async fn decide_and_save(
-    link: &mut Link,
+    connection: &mut Connection,
     write: &UserWrite<'_>,
     is_guarded: bool,
 ) -> Result<Attempt, Failure> {
     // ATOMIC: what is locked stays as it was read until the commit; the guard comes first, as
     // everywhere.
     if is_guarded {
-        dialect::lock_guard(link).await?;
+        dialect::lock_guard(connection).await?;
     }
-    let target = lock_account(link, write.target).await?;
+    let target = lock_account(connection, write.target).await?;
     let actor = match write.actor {
-        Some(id) => lock_actor(link, id).await?,
+        Some(id) => lock_actor(connection, id).await?,
         None => None,
     };
-    let others_administer = is_anyone_active(link, write.top_role, Some(write.target)).await?;
+    let others_administer =
+        is_anyone_active(connection, write.top_role, Some(write.target)).await?;
     let snapshot = Snapshot { actor, target, others_administer };
     let mut change = (write.decide)(&snapshot);
     if let Ok(Change::Put(after)) = &mut change {
@@ -169,13 +170,13 @@ async fn decide_and_save(
         return Ok(Attempt::NeedsGuard);
     }
     let saved = match (before, after) {
-        (None, Some(after)) => insert(link, after).await,
-        (Some(_), Some(after)) => update(link, after).await,
-        (_, None) => delete(link, write.target).await,
+        (None, Some(after)) => insert(connection, after).await,
+        (Some(_), Some(after)) => update(connection, after).await,
+        (_, None) => delete(connection, write.target).await,
     };
-    match saved.as_ref().err().and_then(dialect::taken) {
-        Some(Taken::Email) => return Ok(Attempt::Done(Written::EmailTaken)),
-        Some(Taken::Id) => return Ok(Attempt::Overtaken),
+    match saved.as_ref().err().and_then(dialect::unique_violation) {
+        Some(UniqueViolation::Email) => return Ok(Attempt::Done(Written::EmailTaken)),
+        Some(UniqueViolation::Id) => return Ok(Attempt::Overtaken),
         None => saved?,
     }
     Ok(Attempt::Done(written))
@@ -183,27 +184,30 @@ async fn decide_and_save(
 
 /// What a write reads of the user who acts; it stays so until the transaction ends. Permissions
 /// stay so where the guard is held.
-pub(super) async fn lock_actor(link: &mut Link, id: UserId) -> Result<Option<ActorView>, Failure> {
+pub(super) async fn lock_actor(
+    connection: &mut Connection,
+    id: UserId,
+) -> Result<Option<ActorView>, Failure> {
     const QUERY: &str =
         concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1", for_update!());
-    let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+    let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
     let Some(row) = row else { return Ok(None) };
     let state = rows::state(&row)?;
     let query = "SELECT permission FROM goat_permissions WHERE role = $1";
-    let permissions = link.all(sqlx::query(query).bind(state.role.as_str())).await?;
+    let permissions = connection.all(sqlx::query(query).bind(state.role.as_str())).await?;
     let permissions = permissions.iter().map(rows::permission).collect::<Result<_, _>>()?;
     Ok(Some(ActorView { state, permissions: Some(permissions) }))
 }
 
-async fn lock_account(link: &mut Link, id: UserId) -> Result<Option<Account>, Failure> {
+async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<Account>, Failure> {
     const QUERY: &str =
         concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1", for_update!());
-    let row = link.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+    let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
     row.as_ref().map(rows::account).transpose()
 }
 
 async fn is_anyone_active(
-    link: &mut Link,
+    connection: &mut Connection,
     role: &Role,
     except: Option<UserId>,
 ) -> Result<bool, Failure> {
@@ -215,26 +219,30 @@ async fn is_anyone_active(
         .bind(role.as_str())
         .bind(Status::Active.as_str())
         .bind(except.map(|id| id.to_string()).unwrap_or_default());
-    Ok(link.optional(query).await?.is_some())
+    Ok(connection.optional(query).await?.is_some())
 }
 
-async fn insert(link: &mut Link, account: &Account) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
                  password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
                  revision) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    save(link, query, account).await
+    save(connection, query, account).await
 }
 
-async fn update(link: &mut Link, account: &Account) -> Result<(), sqlx::Error> {
+async fn update(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
                  last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13 \
                  WHERE id = $1";
-    save(link, query, account).await
+    save(connection, query, account).await
 }
 
-async fn save(link: &mut Link, query: &'static str, account: &Account) -> Result<(), sqlx::Error> {
+async fn save(
+    connection: &mut Connection,
+    query: &'static str,
+    account: &Account,
+) -> Result<(), sqlx::Error> {
     let Account { user, password_hash, epoch, revision } = account;
     let query = sqlx::query(query)
         .bind(user.id.to_string())
@@ -250,36 +258,36 @@ async fn save(link: &mut Link, query: &'static str, account: &Account) -> Result
         .bind(rows::signed(epoch.number))
         .bind(epoch.kept.map(|session| session.to_string()))
         .bind(rows::signed(*revision));
-    link.execute(query).await?;
+    connection.execute(query).await?;
     Ok(())
 }
 
-async fn delete(link: &mut Link, id: UserId) -> Result<(), sqlx::Error> {
+async fn delete(connection: &mut Connection, id: UserId) -> Result<(), sqlx::Error> {
     let query = "DELETE FROM goat_users WHERE id = $1";
-    link.execute(sqlx::query(query).bind(id.to_string())).await?;
+    connection.execute(sqlx::query(query).bind(id.to_string())).await?;
     Ok(())
 }
 
 #[async_trait]
 impl UserStore for Users {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.find_by_email(canonical).await.map_err(at("users.by_email"))
+        self.find_by_email(canonical).await.map_err(store_error("users.by_email"))
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.find_by_id(id).await.map_err(at("users.by_id"))
+        self.find_by_id(id).await.map_err(store_error("users.by_id"))
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.find_state(id).await.map_err(at("users.state"))
+        self.find_state(id).await.map_err(store_error("users.state"))
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        list::page(&self.pools, query).await.map_err(at("users.list"))
+        list::page(&self.pools, query).await.map_err(store_error("users.list"))
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
-        self.carry_out(&write).await.map_err(at("users.write"))
+        self.carry_out(&write).await.map_err(store_error("users.write"))
     }
 
     async fn signed_in(
@@ -288,19 +296,19 @@ impl UserStore for Users {
         now: Timestamp,
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
-        self.note_sign_in(id, now, rehashed).await.map_err(at("users.signed_in"))
+        self.note_sign_in(id, now, rehashed).await.map_err(store_error("users.signed_in"))
     }
 
     async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
         let found = async { is_anyone_active(&mut self.pools.read().await?, role, None).await };
-        found.await.map_err(at("users.anyone_active_in"))
+        found.await.map_err(store_error("users.anyone_active_in"))
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.some_hashes(limit).await.map_err(at("users.sample_hashes"))
+        self.some_hashes(limit).await.map_err(store_error("users.sample_hashes"))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.pools.ping().await.map_err(at("users.ping"))
+        self.pools.ping().await.map_err(store_error("users.ping"))
     }
 }

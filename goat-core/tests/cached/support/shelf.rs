@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::store::shared_cache::{Entry, Look, Shelf, ShelfKey, Stamp};
+use goat_core::store::shared_cache::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 use goat_core::testing::{ManualClock, Point};
 use goat_core::{Clock as _, StoreError};
 use tokio::sync::Semaphore;
@@ -14,13 +14,13 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(crate) struct MemoryShelf {
     clock: ManualClock,
-    places: Mutex<HashMap<ShelfKey, Place>>,
+    places: Mutex<HashMap<CacheKey, Place>>,
 }
 
 #[derive(Debug)]
 struct Place {
     revision: u64,
-    entry: Option<Entry>,
+    entry: Option<CacheEntry>,
     known_until: Duration,
 }
 
@@ -29,26 +29,31 @@ impl MemoryShelf {
         Self { clock, places: Mutex::default() }
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<ShelfKey, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<CacheKey, Place>> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.elapsed();
         places.retain(|_, place| now < place.known_until);
         places
     }
 
-    fn now(&self) -> Stamp {
-        Stamp(u64::try_from(self.clock.elapsed().as_millis()).expect("a short test"))
+    fn now(&self) -> ServerTime {
+        ServerTime(u64::try_from(self.clock.elapsed().as_millis()).expect("a short test"))
     }
 }
 
 #[async_trait]
-impl Shelf for MemoryShelf {
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
+impl SharedCache for MemoryShelf {
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
         let entry = self.places().get(&key).and_then(|place| place.entry.clone());
-        Ok(Look { entry, now: self.now() })
+        Ok(Lookup { entry, now: self.now() })
     }
 
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
+    async fn put(
+        &self,
+        key: CacheKey,
+        entry: &CacheEntry,
+        life: Duration,
+    ) -> Result<bool, StoreError> {
         let ends_at = Duration::from_millis(entry.read_at.0) + life;
         let mut places = self.places();
         if ends_at <= self.clock.elapsed() {
@@ -72,7 +77,12 @@ impl Shelf for MemoryShelf {
         Ok(true)
     }
 
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        life: Duration,
+    ) -> Result<(), StoreError> {
         let until = self.clock.elapsed() + life;
         let mut places = self.places();
         let place =
@@ -98,7 +108,7 @@ enum Fate {
 /// end with their callers, as they would where nothing was sent yet.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldShelf {
-    pub(super) inner: Arc<dyn Shelf>,
+    pub(super) inner: Arc<dyn SharedCache>,
     plans: Arc<Mutex<Plans>>,
 }
 
@@ -127,7 +137,7 @@ impl HeldCall {
 }
 
 impl HeldShelf {
-    pub(crate) fn over(inner: Arc<dyn Shelf>) -> Self {
+    pub(crate) fn over(inner: Arc<dyn SharedCache>) -> Self {
         Self { inner, plans: Arc::default() }
     }
 
@@ -202,18 +212,28 @@ impl HeldShelf {
 }
 
 #[async_trait]
-impl Shelf for HeldShelf {
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        self.pass("look", self.inner.look(key)).await
+impl SharedCache for HeldShelf {
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
+        self.pass("get", self.inner.get(key)).await
     }
 
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
+    async fn put(
+        &self,
+        key: CacheKey,
+        entry: &CacheEntry,
+        life: Duration,
+    ) -> Result<bool, StoreError> {
         let (this, entry) = (self.clone(), entry.clone());
         let putting = async move { this.pass("put", this.inner.put(key, &entry, life)).await };
         tokio::spawn(putting).await.expect("no panic")
     }
 
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        self.pass("raise", self.inner.raise(key, revision, life)).await
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        life: Duration,
+    ) -> Result<(), StoreError> {
+        self.pass("invalidate_below", self.inner.invalidate_below(key, revision, life)).await
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Strangers {
 impl Strangers {
     /// Notes with which key this node signs, and tells of each unknown one of others once.
     pub(super) async fn look(&mut self, wired: &Wired) -> Result<(), Failure> {
-        for key in wired.note_signing_key().await? {
+        for key in wired.register_signing_key().await? {
             if self.told.insert(key.clone()) {
                 tracing::warn!(
                     key,

@@ -24,8 +24,11 @@ fn goat(metrics: &Arc<Metrics>) -> Goat {
 fn goat_over(metrics: &Arc<Metrics>, stores: Stores) -> Goat {
     let clock = ManualClock::default();
     let observer = ServerObserver::new(Arc::clone(metrics));
-    let stores =
-        stores.watched(Duration::from_secs(2), Arc::clone(&observer) as _, Arc::new(clock.clone()));
+    let stores = stores.observed(
+        Duration::from_secs(2),
+        Arc::clone(&observer) as _,
+        Arc::new(clock.clone()),
+    );
     Goat::builder(stores, TokenKeys::generate())
         .hasher(Arc::new(PlainHasher::default()))
         .clock(Arc::new(clock))

@@ -3,7 +3,7 @@ use std::sync::{Mutex, Weak};
 use async_trait::async_trait;
 use goat_core::StoreError;
 use goat_core::notice::{Listener, Notice, NoticeCounts, Notices};
-use goat_core::store::shared_cache::SharedCache;
+use goat_core::store::shared_cache::SharedCacheStats;
 
 use super::parser::{Format, parse};
 use super::*;
@@ -50,7 +50,7 @@ async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
     let shown = || parse(&metrics.expose(&goat, None).1, Format::Prometheus);
     assert!(!shown().types.keys().any(|name| name.contains("notices") || name.contains("shared")));
 
-    metrics.follow(Some(SharedCache::default()));
+    metrics.follow(Some(SharedCacheStats::default()));
     let series = shown().series;
     for (name, value) in [
         ("goat_notices_sent_total", 4.0),

@@ -15,12 +15,12 @@ use super::counter::nanoseconds;
 /// A key is 16 bytes of a hash. Mixing the quota into them keeps two quotas of one key apart for
 /// certain, and makes two keys meet no more often than the hash alone does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot {
+pub(super) struct CounterId {
     high: u64,
     low: u64,
 }
 
-impl Slot {
+impl CounterId {
     pub(super) fn new(key: LimitKey, quota: Quota) -> Self {
         let key = u128::from_be_bytes(*key.as_bytes());
         // No burst has a size of 0.
@@ -32,7 +32,7 @@ impl Slot {
     }
 }
 
-impl Hash for Slot {
+impl Hash for CounterId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // One half is enough: it is as good as random already.
         state.write_u64(self.low);
@@ -51,10 +51,10 @@ impl Seed {
         Self { offset: secret::random(), factor: secret::random::<u64>() | 1 }
     }
 
-    /// Which of the shards a slot belongs to.
-    pub(super) fn pick(self, slot: Slot, shards: usize) -> usize {
+    /// Which of the shards an id belongs to.
+    pub(super) fn pick(self, id: CounterId, shards: usize) -> usize {
         // From the middle of the hash: the table in the shard goes by its lowest and highest bits.
-        let middle = (self.hash_one(slot) >> 16) & 0xFFFF_FFFF;
+        let middle = (self.hash_one(id) >> 16) & 0xFFFF_FFFF;
         ((u128::from(middle) * shards as u128) >> 32) as usize
     }
 }
@@ -99,8 +99,8 @@ mod tests {
 
     use super::*;
 
-    fn slot(number: u64) -> Slot {
-        Slot::new(LimitKey::text("test", &number.to_string()), Quota::per_minute(5))
+    fn id(number: u64) -> CounterId {
+        CounterId::new(LimitKey::text("test", &number.to_string()), Quota::per_minute(5))
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             Quota::per_minute(5).burst(6),
             Quota::per_minute(6).burst(5),
         ];
-        let slots: HashSet<_> = quotas.map(|quota| Slot::new(key, quota)).into();
+        let slots: HashSet<_> = quotas.map(|quota| CounterId::new(key, quota)).into();
         assert_eq!(slots.len(), quotas.len());
     }
 
@@ -123,7 +123,7 @@ mod tests {
     fn another_process_puts_the_same_keys_elsewhere() {
         let (here, there) = (Seed::random(), Seed::random());
         let same = (0..1000)
-            .filter(|number| here.pick(slot(*number), 256) == there.pick(slot(*number), 256))
+            .filter(|number| here.pick(id(*number), 256) == there.pick(id(*number), 256))
             .count();
         assert!(same < 100, "{same} of 1000 keys lie in the same of 256 shards");
     }
@@ -133,7 +133,7 @@ mod tests {
         let seed = Seed::random();
         let mut count = [0; 10];
         for number in 0..10_000 {
-            count[seed.pick(slot(number), 10)] += 1;
+            count[seed.pick(id(number), 10)] += 1;
         }
         assert!(count.iter().all(|keys| (800..1200).contains(keys)), "{count:?}");
     }

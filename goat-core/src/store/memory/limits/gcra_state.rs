@@ -10,13 +10,13 @@ use super::counter::Counter;
 /// The instant at which a key owes nothing any more, in nanoseconds of the stopwatch and parts of a
 /// nanosecond. 16 bytes, however much is asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
+pub(super) struct GcraState {
     at: u64,
     /// Fewer than [`Pace::parts`].
     parts: u32,
 }
 
-impl Arrival {
+impl GcraState {
     /// What is owed at `now`, in parts.
     fn owed(self, pace: Pace, now: u64) -> u128 {
         match self.at.checked_sub(now) {
@@ -31,7 +31,7 @@ impl Arrival {
     }
 }
 
-impl Counter for Arrival {
+impl Counter for GcraState {
     type Rule = Pace;
     type Span = ();
 

@@ -20,10 +20,10 @@ use std::time::Duration;
 use crate::limit::{LimitKey, LimitLoad, LimitStore, Pace, Quota, Spending};
 
 use self::counter::nanoseconds;
-use self::counter_id::{Seed, Slot};
-use self::gcra_state::Arrival;
+use self::counter_id::{CounterId, Seed};
+use self::gcra_state::GcraState;
 use self::shard::Shard;
-use self::sliding_window_log::{Log, Rule};
+use self::sliding_window_log::{Rule, SlidingWindowLog};
 
 /// How many keys are kept unless told otherwise.
 const DEFAULT_KEYS: usize = 1_000_000;
@@ -116,8 +116,8 @@ impl MemoryLimits {
         self.shards.iter().map(|shard| lock(shard).overflowed()).sum()
     }
 
-    fn shard(&self, slot: Slot) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[self.seed.pick(slot, self.shards.len())])
+    fn shard(&self, id: CounterId) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[self.seed.pick(id, self.shards.len())])
     }
 }
 
@@ -144,11 +144,11 @@ impl fmt::Debug for MemoryLimits {
 
 impl LimitStore for MemoryLimits {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        let (slot, now) = (Slot::new(key, quota), nanoseconds(elapsed));
-        let mut shard = self.shard(slot);
+        let (id, now) = (CounterId::new(key, quota), nanoseconds(elapsed));
+        let mut shard = self.shard(id);
         Spending::Done(match Pace::of(quota) {
-            None => shard.spend::<Log>(slot, Rule::from(quota), now),
-            Some(pace) => shard.spend::<Arrival>(slot, pace, now),
+            None => shard.spend::<SlidingWindowLog>(id, Rule::from(quota), now),
+            Some(pace) => shard.spend::<GcraState>(id, pace, now),
         })
     }
 

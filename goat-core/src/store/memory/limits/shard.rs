@@ -5,9 +5,9 @@
 use crate::limit::Spent;
 
 use super::counter::Counter;
-use super::counter_id::{Seed, Slot};
-use super::gcra_state::Arrival;
-use super::sliding_window_log::Log;
+use super::counter_id::{CounterId, Seed};
+use super::gcra_state::GcraState;
+use super::sliding_window_log::SlidingWindowLog;
 use super::table::Table;
 
 /// How many due keys of each kind a call looks at. Each look finds a key that has passed, or one
@@ -21,50 +21,55 @@ pub(super) struct Shard {
     /// The latest instant that any caller brought.
     now: u64,
     room: usize,
-    logs: Table<Log>,
-    arrivals: Table<Arrival>,
+    logs: Table<SlidingWindowLog>,
+    gcra_states: Table<GcraState>,
     overflowed: u64,
 }
 
 /// A counter that a shard has a table of.
-pub(super) trait Kept: Counter {
+pub(super) trait CounterKind: Counter {
     fn table(shard: &mut Shard) -> &mut Table<Self>;
 }
 
-impl Kept for Log {
+impl CounterKind for SlidingWindowLog {
     fn table(shard: &mut Shard) -> &mut Table<Self> {
         &mut shard.logs
     }
 }
 
-impl Kept for Arrival {
+impl CounterKind for GcraState {
     fn table(shard: &mut Shard) -> &mut Table<Self> {
-        &mut shard.arrivals
+        &mut shard.gcra_states
     }
 }
 
 impl Shard {
     pub(super) fn new(room: usize, seed: Seed) -> Self {
-        let (logs, arrivals) = (Table::new(seed), Table::new(seed));
-        Self { now: 0, room, logs, arrivals, overflowed: 0 }
+        let (logs, gcra_states) = (Table::new(seed), Table::new(seed));
+        Self { now: 0, room, logs, gcra_states, overflowed: 0 }
     }
 
     pub(super) fn keys(&self) -> usize {
-        self.logs.keys() + self.arrivals.keys()
+        self.logs.keys() + self.gcra_states.keys()
     }
 
     pub(super) fn overflowed(&self) -> u64 {
         self.overflowed
     }
 
-    pub(super) fn spend<C: Kept>(&mut self, slot: Slot, rule: C::Rule, now: u64) -> Spent {
+    pub(super) fn spend<C: CounterKind>(
+        &mut self,
+        id: CounterId,
+        rule: C::Rule,
+        now: u64,
+    ) -> Spent {
         // Two threads may arrive in another order than they read the clock; counters never see time
         // run back.
         self.now = self.now.max(now);
         let now = self.now;
         // Before anything is dropped: a counter of its own, even one that has passed, says that
         // nothing in the overflow is this key's.
-        if let Some(spent) = C::table(self).spend_own(slot, rule, now) {
+        if let Some(spent) = C::table(self).spend_own(id, rule, now) {
             self.drop_passed(LOOKS);
             return spent;
         }
@@ -74,18 +79,18 @@ impl Shard {
             self.overflowed = self.overflowed.saturating_add(1);
             C::table(self).spend_shared(rule, now)
         } else {
-            C::table(self).spend_first(slot, rule, now)
+            C::table(self).spend_first(id, rule, now)
         }
     }
 
     fn drop_passed(&mut self, looks: usize) {
         self.logs.drop_passed(looks, self.now);
-        self.arrivals.drop_passed(looks, self.now);
+        self.gcra_states.drop_passed(looks, self.now);
     }
 
     /// The bytes of both tables.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.logs.bytes() + self.arrivals.bytes()
+        self.logs.bytes() + self.gcra_states.bytes()
     }
 }

@@ -33,14 +33,14 @@ impl From<Quota> for Rule {
 /// The instants of one key, in nanoseconds of the stopwatch. 24 bytes, the first two instants
 /// included.
 #[derive(Clone, Debug)]
-pub(super) enum Log {
+pub(super) enum SlidingWindowLog {
     /// None, one or two, from the left.
     Few([u64; 2]),
     /// A ring of `slots`, `len` of them in use from `head` on.
     Many { slots: Box<[u64]>, head: u32, len: u32 },
 }
 
-impl Counter for Log {
+impl Counter for SlidingWindowLog {
     type Rule = Rule;
     type Span = u64;
 
@@ -91,8 +91,8 @@ impl Counter for Log {
     }
 }
 
-impl Log {
-    /// What a call at `now` is told if the log is full. Counts what [`Log::forget`] would drop.
+impl SlidingWindowLog {
+    /// What a call at `now` is told if the log is full. Counts what [`SlidingWindowLog::forget`] would drop.
     fn refusal(&self, rule: Rule, now: u64) -> Option<Spent> {
         (self.len() >= rule.limit).then(|| {
             let wait = self.until_one_is_back(rule.window, now);
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn a_log_takes_24_bytes_and_the_first_two_instants_no_more() {
-        assert_eq!(size_of::<Log>(), 24);
-        let mut log = Log::NEW;
+        assert_eq!(size_of::<SlidingWindowLog>(), 24);
+        let mut log = SlidingWindowLog::NEW;
         let rule = Rule { limit: 60, window: 1_000_000_000 };
         log.spend(rule, 0);
         log.spend(rule, 0);
@@ -194,7 +194,7 @@ mod tests {
     fn a_log_never_grows_past_its_limit() {
         for limit in [1, 2, 3, 5, 100] {
             let rule = Rule { limit, window: 1_000 };
-            let mut log = Log::NEW;
+            let mut log = SlidingWindowLog::NEW;
             for now in 0..10_000 {
                 log.spend(rule, now);
                 assert!(log.len() <= limit);
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn the_end_of_the_stopwatch_admits_nobody_by_overflow() {
         let rule = Rule { limit: 1, window: 1_000 };
-        let mut log = Log::NEW;
+        let mut log = SlidingWindowLog::NEW;
         let end = nanoseconds(Duration::MAX);
         assert_eq!(log.spend(rule, end).retry_after, None);
         assert!(log.spend(rule, end).retry_after.is_some());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::limit::Spent;
 
 use super::counter::Counter;
-use super::counter_id::{Seed, Slot};
+use super::counter_id::{CounterId, Seed};
 
 /// How many quotas may have an overflow counter at once. A quota past that is refused until one of
 /// them has passed.
@@ -23,7 +23,7 @@ const MOST_SHARED: usize = 16;
 struct Due<S> {
     at: u64,
     span: S,
-    slot: Slot,
+    id: CounterId,
 }
 
 /// A counter that all keys of one quota share that came while there was no room.
@@ -39,7 +39,7 @@ impl<C: Counter> Overflow<C> {
 }
 
 pub(super) struct Table<C: Counter> {
-    counters: HashMap<Slot, C, Seed>,
+    counters: HashMap<CounterId, C, Seed>,
     due: BinaryHeap<Reverse<Due<C::Span>>>,
     overflow: Vec<Overflow<C>>,
 }
@@ -54,12 +54,12 @@ impl<C: Counter> Table<C> {
     }
 
     /// Spends from a counter of the key's own, if it has one.
-    pub(super) fn spend_own(&mut self, slot: Slot, rule: C::Rule, now: u64) -> Option<Spent> {
-        Some(self.counters.get_mut(&slot)?.spend(rule, now))
+    pub(super) fn spend_own(&mut self, id: CounterId, rule: C::Rule, now: u64) -> Option<Spent> {
+        Some(self.counters.get_mut(&id)?.spend(rule, now))
     }
 
     /// Makes a counter for a key that has none. Any of the overflow may have been this key's.
-    pub(super) fn spend_first(&mut self, slot: Slot, rule: C::Rule, now: u64) -> Spent {
+    pub(super) fn spend_first(&mut self, id: CounterId, rule: C::Rule, now: u64) -> Spent {
         self.drop_passed_overflow(now);
         let mut counter = match self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
             Some(overflow) => match overflow.counter.fork(rule, now) {
@@ -71,8 +71,8 @@ impl<C: Counter> Table<C> {
         let spent = counter.spend(rule, now);
         let span = C::span(rule);
         let at = counter.passes_at(span);
-        self.counters.insert(slot, counter);
-        self.due.push(Reverse(Due { at, span, slot }));
+        self.counters.insert(id, counter);
+        self.due.push(Reverse(Due { at, span, id }));
         spent
     }
 
@@ -104,11 +104,11 @@ impl<C: Counter> Table<C> {
             let Some(mut first) = self.due.peek_mut().filter(|first| first.0.at <= now) else {
                 return;
             };
-            let Due { slot, span, .. } = first.0;
-            let passes_at = self.counters.get(&slot).map_or(0, |counter| counter.passes_at(span));
+            let Due { id, span, .. } = first.0;
+            let passes_at = self.counters.get(&id).map_or(0, |counter| counter.passes_at(span));
             if passes_at <= now {
                 PeekMut::pop(first);
-                self.counters.remove(&slot);
+                self.counters.remove(&id);
             } else {
                 first.0.at = passes_at;
             }
@@ -124,7 +124,7 @@ impl<C: Counter> Table<C> {
             capacity => (capacity * 8 / 7).next_power_of_two(),
         };
         let overflow = self.overflow.iter().map(|overflow| &overflow.counter);
-        places * (size_of::<(Slot, C)>() + 1)
+        places * (size_of::<(CounterId, C)>() + 1)
             + self.due.capacity() * size_of::<Due<C::Span>>()
             + self.overflow.capacity() * size_of::<Overflow<C>>()
             + self.counters.values().chain(overflow).map(C::heap_bytes).sum::<usize>()

@@ -201,7 +201,7 @@ fn a_flood_of_keys_stays_within_the_cap() {
 /// B7: the bytes a key, as the documentation states them.
 #[test]
 fn a_key_takes_what_the_documentation_says() {
-    assert_eq!(size_of::<(Slot, sliding_window_log::Log)>(), 40);
+    assert_eq!(size_of::<(CounterId, sliding_window_log::SlidingWindowLog)>(), 40);
     let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
     assert_eq!(store.shards.len(), 7);
     let one =

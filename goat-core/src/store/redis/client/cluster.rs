@@ -10,10 +10,10 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::super::failure::{Failure, Means};
+use super::super::failure::{Failure, FailureKind};
 use super::endpoint::Endpoint;
-use super::node::{Node, Place, first_of};
-use super::reconnecting::Shared;
+use super::node::{Discovery, Node, first_of};
+use super::reconnecting::Reconnecting;
 use super::slots::Slots;
 
 /// How many redirections a call follows.
@@ -29,7 +29,7 @@ pub(super) struct Cluster {
     seeds: Vec<Endpoint>,
     timeout: Duration,
     nodes: Mutex<HashMap<String, Arc<Node>>>,
-    slots: Arc<Shared<Arc<Slots>>>,
+    slots: Arc<Reconnecting<Arc<Slots>>>,
 }
 
 impl Cluster {
@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     /// Sends a command to the node that has the slot, and waits for its answer until the deadline.
-    pub(super) async fn ask(
+    pub(super) async fn send(
         self: &Arc<Self>,
         slot: u16,
         command: &Cmd,
@@ -47,10 +47,10 @@ impl Cluster {
     ) -> Result<Value, Failure> {
         let (number, slots) = self.slots(deadline).await?;
         let mut node = self.owner(number, &slots, slot)?;
-        let mut is_guest = false;
-        let mut last = Failure::new(Means::Elsewhere, "the slot moves about");
+        let mut asking = false;
+        let mut last = Failure::new(FailureKind::WrongServer, "the slot moves about");
         for _ in 0..=REDIRECTIONS {
-            let failure = match node.ask(command, is_guest, deadline).await {
+            let failure = match node.send(command, asking, deadline).await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -61,17 +61,20 @@ impl Cluster {
                 let endpoint = from.at(&address);
                 let unreadable = || Failure::broken("a cluster named no address");
                 let endpoint = endpoint.ok_or_else(unreadable)?;
-                is_guest = redirect.is_once;
-                if !is_guest {
+                asking = redirect.is_once;
+                if !asking {
                     slots.give(slot, &endpoint.address());
                 }
                 node = self.node(&endpoint);
-            } else if failure.means() == Means::Moving {
+            } else if failure.kind() == FailureKind::SlotMigrating {
                 sleep(Duration::from_millis(5)).await;
             } else {
                 let is_stale = matches!(
-                    failure.means(),
-                    Means::Lost | Means::Down | Means::Late | Means::Elsewhere
+                    failure.kind(),
+                    FailureKind::Lost
+                        | FailureKind::Unreachable
+                        | FailureKind::TimedOut
+                        | FailureKind::WrongServer
                 );
                 if is_stale {
                     self.forget(number, &slots);
@@ -101,20 +104,21 @@ impl Cluster {
         let endpoint = slots.owner(slot).and_then(|address| self.seeds[0].at(&address));
         let Some(endpoint) = endpoint else {
             self.forget(number, slots);
-            return Err(Failure::new(Means::Elsewhere, "no node has the slot"));
+            return Err(Failure::new(FailureKind::WrongServer, "no node has the slot"));
         };
         Ok(self.node(&endpoint))
     }
 
     fn node(&self, endpoint: &Endpoint) -> Arc<Node> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Node::new(Place::Here(Box::new(endpoint.clone())), self.timeout));
+        let make =
+            || Arc::new(Node::new(Discovery::Fixed(Box::new(endpoint.clone())), self.timeout));
         Arc::clone(nodes.entry(endpoint.address()).or_insert_with(make))
     }
 
     fn forget(&self, number: u64, slots: &Slots) {
         if slots.learnt.elapsed() >= LEAST_AGE {
-            self.slots.give_up(number);
+            self.slots.discard(number);
         }
     }
 
@@ -125,7 +129,7 @@ impl Cluster {
         };
         timeout_at(deadline, self.slots.get(make))
             .await
-            .map_err(|_| Failure::new(Means::Down, "no map of the cluster in time"))?
+            .map_err(|_| Failure::new(FailureKind::Unreachable, "no map of the cluster in time"))?
     }
 
     /// Asks nodes that are known, and those of the options, for the map.
@@ -145,7 +149,7 @@ impl Cluster {
             async move {
                 let mut command = redis::cmd("CLUSTER");
                 command.arg("SLOTS");
-                let answer = node.ask(&command, false, deadline).await?;
+                let answer = node.send(&command, false, deadline).await?;
                 Slots::read(answer, &endpoint.address())
             }
         };

@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Value};
 use tokio::time::Instant;
 
-use super::super::failure::{Failure, Means};
+use super::super::failure::{Failure, FailureKind};
 use super::endpoint::Endpoint;
 
 /// How many calls may wait to be written.
@@ -50,28 +50,28 @@ impl Connection {
         Ok(client.get_multiplexed_async_connection_with_config(config).await?)
     }
 
-    /// Sends a command and waits for its answer until the deadline. `is_guest`: to a node that is
+    /// Sends a command and waits for its answer until the deadline. `asking`: to a node that is
     /// just being given the key's slot.
-    pub(super) async fn ask(
+    pub(super) async fn send(
         &self,
         command: &Cmd,
-        is_guest: bool,
+        asking: bool,
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let mut driver = self.driver.clone();
         let now = self.milliseconds();
         let _ = self.unanswered.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        let answer = if is_guest {
+        let answer = if asking {
             let mut pipeline = redis::pipe();
             pipeline.cmd("ASKING").ignore().add_command(command.clone());
-            let asking = driver.send_packed_commands(&pipeline, 0, 2);
-            let answers = tokio::time::timeout_at(deadline, asking).await;
+            let sending = driver.send_packed_commands(&pipeline, 0, 2);
+            let answers = tokio::time::timeout_at(deadline, sending).await;
             answers.map(|answers| {
                 answers.and_then(|mut answers| answers.pop().unwrap_or(Value::Nil).extract_error())
             })
         } else {
-            let asking = driver.send_packed_command(command);
-            tokio::time::timeout_at(deadline, asking).await
+            let sending = driver.send_packed_command(command);
+            tokio::time::timeout_at(deadline, sending).await
         };
         let answer = answer.map_err(|_| late())?;
         self.unanswered.store(0, Ordering::Relaxed);
@@ -102,5 +102,5 @@ impl Connection {
 }
 
 fn late() -> Failure {
-    Failure::new(Means::Late, "no answer in time")
+    Failure::new(FailureKind::TimedOut, "no answer in time")
 }

@@ -11,7 +11,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 
-use super::super::failure::{Failure, Means};
+use super::super::failure::{Failure, FailureKind};
 use super::super::options::RedisOptions;
 use crate::error::{Error, Result};
 
@@ -167,8 +167,9 @@ impl Endpoint {
         // filled it and the build holds more than one. Whoever filled it before chose for the process.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let certificates = TlsCertificates { client_tls: None, root_cert: self.authority.clone() };
-        Client::build_with_tls(self.info.clone(), certificates)
-            .map_err(|_| Failure::new(Means::Refused, "the authority's certificates are not PEM"))
+        Client::build_with_tls(self.info.clone(), certificates).map_err(|_| {
+            Failure::new(FailureKind::Rejected, "the authority's certificates are not PEM")
+        })
     }
 }
 

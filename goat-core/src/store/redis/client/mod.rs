@@ -1,4 +1,4 @@
-//! The link to Redis, whatever stands at its end: one server, what sentinels watch, or a cluster.
+//! The client to Redis, whatever stands at its end: one server, what sentinels watch, or a cluster.
 //!
 //! Invariants:
 //! - there is one connection to a server, and all calls of this process go over it at once;
@@ -24,48 +24,48 @@ use tokio::time::{Instant, timeout_at};
 
 use self::cluster::Cluster;
 use self::endpoint::{Endpoint, Endpoints};
-use self::node::{Node, Place, first_of};
-use self::reconnecting::Shared;
+use self::node::{Discovery, Node, first_of};
+use self::reconnecting::Reconnecting;
 pub(super) use self::script::Script;
 use self::slots::slot_of;
-use super::failure::{Failure, Means};
+use super::failure::{Failure, FailureKind};
 use super::options::RedisOptions;
 use crate::error::{Result, StoreError};
 
 /// What to do when a connection broke and nobody knows whether the call was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum Retry {
     /// Ask again: to do it twice is to do it once.
     Yes,
     /// Fail.
     No,
 }
 
-/// A link to Redis. Clones are the same one.
+/// A client to Redis. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Link(Arc<Inner>);
+pub(super) struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     endpoints: Vec<Endpoint>,
     master: Option<String>,
     timeout: Duration,
-    system: Arc<Shared<System>>,
+    topology: Arc<Reconnecting<Topology>>,
 }
 
-/// What stands at the end of the link.
+/// What stands at the end of the client.
 #[derive(Clone, Debug)]
-enum System {
-    One(Arc<Node>),
+enum Topology {
+    Single(Arc<Node>),
     Cluster(Arc<Cluster>),
 }
 
-impl Link {
+impl Client {
     /// Reads the options; does no I/O.
     pub(super) fn new(options: &RedisOptions) -> Result<Self> {
         let Endpoints { all, master } = Endpoints::parse(options)?;
         let timeout = options.timeout;
-        Ok(Self(Arc::new(Inner { endpoints: all, master, timeout, system: Arc::default() })))
+        Ok(Self(Arc::new(Inner { endpoints: all, master, timeout, topology: Arc::default() })))
     }
 
     /// Sends a command that concerns `key`, and waits for the answer.
@@ -74,10 +74,10 @@ impl Link {
         operation: &'static str,
         key: &[u8],
         command: &Cmd,
-        again: Again,
+        retry: Retry,
     ) -> Result<Value, StoreError> {
         let deadline = self.deadline();
-        let answer = self.insist(key, command, again, deadline).await;
+        let answer = self.send_with_retry(key, command, retry, deadline).await;
         answer.map_err(|failure| failure.in_operation(operation))
     }
 
@@ -88,14 +88,14 @@ impl Link {
         script: &Script,
         key: &[u8],
         arguments: &[&[u8]],
-        again: Again,
+        retry: Retry,
     ) -> Result<Value, StoreError> {
         let deadline = self.deadline();
         let command = script.by_hash(key, arguments);
-        let mut answer = self.insist(key, &command, again, deadline).await;
-        if answer.as_ref().is_err_and(|failure| failure.means() == Means::NoScript) {
+        let mut answer = self.send_with_retry(key, &command, retry, deadline).await;
+        if answer.as_ref().is_err_and(|failure| failure.kind() == FailureKind::NoScript) {
             let command = script.by_text(key, arguments);
-            answer = self.insist(key, &command, again, deadline).await;
+            answer = self.send_with_retry(key, &command, retry, deadline).await;
         }
         answer.map_err(|failure| failure.in_operation(operation))
     }
@@ -108,15 +108,15 @@ impl Link {
     ) -> Result<PubSub, StoreError> {
         let deadline = self.deadline();
         let connecting = async {
-            let endpoint = match self.system(deadline).await? {
-                System::One(node) => node.endpoint(deadline).await?,
-                System::Cluster(cluster) => cluster.endpoint(slot_of(channel), deadline).await?,
+            let endpoint = match self.topology(deadline).await? {
+                Topology::Single(node) => node.endpoint(deadline).await?,
+                Topology::Cluster(cluster) => cluster.endpoint(slot_of(channel), deadline).await?,
             };
             Ok(endpoint.client()?.get_async_pubsub().await?)
         };
         let connected = timeout_at(deadline, connecting).await;
-        let connected =
-            connected.unwrap_or_else(|_| Err(Failure::new(Means::Late, "no answer in time")));
+        let connected = connected
+            .unwrap_or_else(|_| Err(Failure::new(FailureKind::TimedOut, "no answer in time")));
         connected.map_err(|failure: Failure| failure.in_operation(operation))
     }
 
@@ -125,46 +125,46 @@ impl Link {
     }
 
     /// Asks, and asks once more if that can do no harm and may help.
-    async fn insist(
+    async fn send_with_retry(
         &self,
         key: &[u8],
         command: &Cmd,
-        again: Again,
+        retry: Retry,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        let answer = self.ask(key, command, deadline).await;
+        let answer = self.send(key, command, deadline).await;
         let Err(failure) = &answer else { return answer };
-        let is_harmless = match failure.means() {
-            Means::Lost => again == Again::Yes,
+        let is_harmless = match failure.kind() {
+            FailureKind::Lost => retry == Retry::Yes,
             // It said that it did nothing, and by now it is known to be the wrong one.
-            Means::Elsewhere => true,
+            FailureKind::WrongServer => true,
             _ => false,
         };
-        if is_harmless { self.ask(key, command, deadline).await } else { answer }
+        if is_harmless { self.send(key, command, deadline).await } else { answer }
     }
 
-    async fn ask(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
-        match self.system(deadline).await? {
-            System::One(node) => node.ask(command, false, deadline).await,
-            System::Cluster(cluster) => cluster.ask(slot_of(key), command, deadline).await,
+    async fn send(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+        match self.topology(deadline).await? {
+            Topology::Single(node) => node.send(command, false, deadline).await,
+            Topology::Cluster(cluster) => cluster.send(slot_of(key), command, deadline).await,
         }
     }
 
-    async fn system(&self, deadline: Instant) -> Result<System, Failure> {
+    async fn topology(&self, deadline: Instant) -> Result<Topology, Failure> {
         let make = || {
             let inner = Arc::clone(&self.0);
-            async move { inner.recognise().await }
+            async move { inner.detect_topology().await }
         };
-        let (_, system) = timeout_at(deadline, self.0.system.get(make))
+        let (_, topology) = timeout_at(deadline, self.0.topology.get(make))
             .await
-            .map_err(|_| Failure::new(Means::Down, "no connection in time"))??;
-        Ok(system)
+            .map_err(|_| Failure::new(FailureKind::Unreachable, "no connection in time"))??;
+        Ok(topology)
     }
 }
 
 /// What a server says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ServerKind {
     Standalone,
     Sentinel,
     Cluster,
@@ -172,41 +172,42 @@ enum Kind {
 
 impl Inner {
     /// Asks the addresses of the options what they are.
-    async fn recognise(self: Arc<Self>) -> Result<System, Failure> {
+    async fn detect_topology(self: Arc<Self>) -> Result<Topology, Failure> {
         let timeout = self.timeout;
         let ask = |endpoint: Endpoint| async move {
             let deadline = Instant::now() + timeout;
             let connection = sentinel::open(&endpoint, timeout).await?;
             let mut command = redis::cmd("INFO");
             command.arg("server");
-            Ok(kind(&connection.ask(&command, false, deadline).await?))
+            Ok(kind(&connection.send(&command, false, deadline).await?))
         };
         let kind = first_of(self.endpoints.iter().cloned().map(ask)).await?;
-        let place = match kind {
-            Kind::Cluster => {
-                return Ok(System::Cluster(Arc::new(Cluster::new(&self.endpoints, timeout))));
+        let discovery = match kind {
+            ServerKind::Cluster => {
+                return Ok(Topology::Cluster(Arc::new(Cluster::new(&self.endpoints, timeout))));
             }
-            Kind::Standalone => Place::Among(self.endpoints.clone()),
-            Kind::Sentinel => {
-                Place::Watched { sentinels: self.endpoints.clone(), master: self.master.clone() }
-            }
+            ServerKind::Standalone => Discovery::AnyMaster(self.endpoints.clone()),
+            ServerKind::Sentinel => Discovery::Sentinels {
+                sentinels: self.endpoints.clone(),
+                master: self.master.clone(),
+            },
         };
-        Ok(System::One(Arc::new(Node::new(place, timeout))))
+        Ok(Topology::Single(Arc::new(Node::new(discovery, timeout))))
     }
 }
 
 /// Reads the answer to `INFO server`, of Redis or of Valkey.
-fn kind(answer: &Value) -> Kind {
-    let Value::BulkString(text) = answer else { return Kind::Standalone };
+fn kind(answer: &Value) -> ServerKind {
+    let Value::BulkString(text) = answer else { return ServerKind::Standalone };
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().map(str::trim);
     let mode = lines.find_map(|line| {
         line.strip_prefix("redis_mode:").or_else(|| line.strip_prefix("server_mode:"))
     });
     match mode {
-        Some("sentinel") => Kind::Sentinel,
-        Some("cluster") => Kind::Cluster,
-        _ => Kind::Standalone,
+        Some("sentinel") => ServerKind::Sentinel,
+        Some("cluster") => ServerKind::Cluster,
+        _ => ServerKind::Standalone,
     }
 }
 
@@ -219,17 +220,17 @@ mod tests {
         let said = |text: &str| kind(&Value::BulkString(text.into()));
         assert_eq!(
             said("# Server\r\nredis_version:6.0.16\r\nredis_mode:standalone\r\n"),
-            Kind::Standalone
+            ServerKind::Standalone
         );
         assert_eq!(
             said("# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\n"),
-            Kind::Cluster
+            ServerKind::Cluster
         );
-        assert_eq!(said("redis_version:7.0.15\r\nredis_mode:sentinel\r\n"), Kind::Sentinel);
+        assert_eq!(said("redis_version:7.0.15\r\nredis_mode:sentinel\r\n"), ServerKind::Sentinel);
         let valkey = "# Server\r\nserver_name:valkey\r\nvalkey_version:9.0.0\r\nserver_mode:";
-        assert_eq!(said(&format!("{valkey}cluster\r\n")), Kind::Cluster);
-        assert_eq!(said(&format!("{valkey}sentinel\r\n")), Kind::Sentinel);
-        assert_eq!(said(&format!("{valkey}standalone\r\n")), Kind::Standalone);
-        assert_eq!(kind(&Value::Nil), Kind::Standalone);
+        assert_eq!(said(&format!("{valkey}cluster\r\n")), ServerKind::Cluster);
+        assert_eq!(said(&format!("{valkey}sentinel\r\n")), ServerKind::Sentinel);
+        assert_eq!(said(&format!("{valkey}standalone\r\n")), ServerKind::Standalone);
+        assert_eq!(kind(&Value::Nil), ServerKind::Standalone);
     }
 }

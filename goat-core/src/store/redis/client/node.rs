@@ -12,10 +12,10 @@ use redis::{Cmd, Value};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::super::failure::{Failure, Means};
+use super::super::failure::{Failure, FailureKind};
 use super::connection::Connection;
 use super::endpoint::Endpoint;
-use super::reconnecting::Shared;
+use super::reconnecting::Reconnecting;
 use super::sentinel;
 
 /// How long a master is taken for one. A replica that was one refuses writes, which is noticed at
@@ -24,53 +24,54 @@ const ROLE_LASTS: Duration = Duration::from_secs(1);
 
 /// Where a node is.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum Discovery {
     /// Here, whatever its role is: a cluster says by itself who has what.
-    Here(Box<Endpoint>),
+    Fixed(Box<Endpoint>),
     /// Whichever of these is the master.
-    Among(Vec<Endpoint>),
+    AnyMaster(Vec<Endpoint>),
     /// Where sentinels say.
-    Watched { sentinels: Vec<Endpoint>, master: Option<String> },
+    Sentinels { sentinels: Vec<Endpoint>, master: Option<String> },
 }
 
 /// A server, connected to when it is first asked.
 #[derive(Debug)]
 pub(super) struct Node {
-    place: Place,
+    discovery: Discovery,
     timeout: Duration,
-    connection: Arc<Shared<(Endpoint, Connection)>>,
+    connection: Arc<Reconnecting<(Endpoint, Connection)>>,
 }
 
 impl Node {
-    pub(super) fn new(place: Place, timeout: Duration) -> Self {
-        Self { place, timeout, connection: Arc::default() }
+    pub(super) fn new(discovery: Discovery, timeout: Duration) -> Self {
+        Self { discovery, timeout, connection: Arc::default() }
     }
 
     /// Sends a command and waits for its answer until the deadline.
-    pub(super) async fn ask(
+    pub(super) async fn send(
         &self,
         command: &Cmd,
-        is_guest: bool,
+        asking: bool,
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let (number, (_, connection)) = self.connection(deadline).await?;
-        let answer = if !matches!(self.place, Place::Here(_)) && connection.is_due(ROLE_LASTS) {
-            // Both are under way at once, so it costs no time.
-            let asking = connection.ask(command, is_guest, deadline);
-            let (answer, role) = tokio::join!(asking, check_role(&connection, deadline));
-            // What a replica answered may be of the past.
-            role.and(answer)
-        } else {
-            connection.ask(command, is_guest, deadline).await
-        };
+        let answer =
+            if !matches!(self.discovery, Discovery::Fixed(_)) && connection.is_due(ROLE_LASTS) {
+                // Both are under way at once, so it costs no time.
+                let sending = connection.send(command, asking, deadline);
+                let (answer, role) = tokio::join!(sending, check_role(&connection, deadline));
+                // What a replica answered may be of the past.
+                role.and(answer)
+            } else {
+                connection.send(command, asking, deadline).await
+            };
         if let Err(failure) = &answer {
-            let is_spent = match failure.means() {
-                Means::Lost => true,
-                Means::Elsewhere => !matches!(self.place, Place::Here(_)),
+            let is_spent = match failure.kind() {
+                FailureKind::Lost => true,
+                FailureKind::WrongServer => !matches!(self.discovery, Discovery::Fixed(_)),
                 _ => false,
             };
             if is_spent {
-                self.connection.give_up(number);
+                self.connection.discard(number);
             }
         }
         answer
@@ -87,31 +88,34 @@ impl Node {
         deadline: Instant,
     ) -> Result<(u64, (Endpoint, Connection)), Failure> {
         loop {
-            let make = || connect(self.place.clone(), self.timeout);
+            let make = || connect(self.discovery.clone(), self.timeout);
             let getting = self.connection.get(make);
             let (number, there) = timeout_at(deadline, getting)
                 .await
-                .map_err(|_| Failure::new(Means::Down, "no connection in time"))??;
+                .map_err(|_| Failure::new(FailureKind::Unreachable, "no connection in time"))??;
             // Late alone may mean that the caller came with little time, and callers that went away
             // before theirs saw nothing of a peer that is gone: so the connection is asked.
             if !there.1.is_silent_for(self.timeout) {
                 return Ok((number, there));
             }
-            self.connection.give_up(number);
+            self.connection.discard(number);
         }
     }
 }
 
-async fn connect(place: Place, timeout: Duration) -> Result<(Endpoint, Connection), Failure> {
-    match place {
-        Place::Here(endpoint) => {
+async fn connect(
+    discovery: Discovery,
+    timeout: Duration,
+) -> Result<(Endpoint, Connection), Failure> {
+    match discovery {
+        Discovery::Fixed(endpoint) => {
             let connection = Connection::open(&endpoint, timeout).await?;
             Ok((*endpoint, connection))
         }
-        Place::Among(endpoints) => {
+        Discovery::AnyMaster(endpoints) => {
             first_of(endpoints.into_iter().map(|endpoint| master(endpoint, timeout))).await
         }
-        Place::Watched { sentinels, master: name } => {
+        Discovery::Sentinels { sentinels, master: name } => {
             let ask = |sentinel: Endpoint| {
                 let name = name.clone();
                 async move {
@@ -130,23 +134,23 @@ async fn connect(place: Place, timeout: Duration) -> Result<(Endpoint, Connectio
 async fn master(endpoint: Endpoint, timeout: Duration) -> Result<(Endpoint, Connection), Failure> {
     let deadline = Instant::now() + timeout;
     let connection = Connection::open(&endpoint, timeout).await?;
-    connection.ask(&redis::cmd("PING"), false, deadline).await?;
+    connection.send(&redis::cmd("PING"), false, deadline).await?;
     check_role(&connection, deadline).await?;
     Ok((endpoint, connection))
 }
 
 /// Fails if the server is not a master.
 async fn check_role(connection: &Connection, deadline: Instant) -> Result<(), Failure> {
-    let role = match connection.ask(&redis::cmd("ROLE"), false, deadline).await {
+    let role = match connection.send(&redis::cmd("ROLE"), false, deadline).await {
         Ok(Value::Array(words)) => words.into_iter().next(),
         // A server that keeps its role to itself shows it when it refuses a write.
-        Err(failure) if failure.means() == Means::Refused => None,
+        Err(failure) if failure.kind() == FailureKind::Rejected => None,
         Err(failure) => return Err(failure),
         Ok(_) => None,
     };
     match role {
         Some(Value::BulkString(role)) if role != b"master" => {
-            Err(Failure::new(Means::Elsewhere, "the server is not the master"))
+            Err(Failure::new(FailureKind::WrongServer, "the server is not the master"))
         }
         _ => Ok(()),
     }
@@ -157,7 +161,7 @@ pub(super) async fn first_of<T: Send + 'static>(
     attempts: impl Iterator<Item = impl Future<Output = Result<T, Failure>> + Send + 'static>,
 ) -> Result<T, Failure> {
     let mut set: JoinSet<_> = attempts.collect();
-    let mut last = Failure::new(Means::Down, "there is nobody to ask");
+    let mut last = Failure::new(FailureKind::Unreachable, "there is nobody to ask");
     while let Some(done) = set.join_next().await {
         match done {
             Ok(Ok(value)) => return Ok(value),

@@ -11,17 +11,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::failure::{Failure, Means};
+use super::super::failure::{Failure, FailureKind};
 use crate::secret;
 
 /// How long nobody tries again after a first failure. Doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 /// The longest pause: how late a Redis that is back is noticed at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// A thing that is made when it is asked for.
 #[derive(Debug)]
-pub(super) struct Shared<T> {
+pub(super) struct Reconnecting<T> {
     state: Mutex<State<T>>,
 }
 
@@ -36,22 +36,22 @@ struct State<T> {
 
 #[derive(Debug)]
 enum Stage<T> {
-    None,
-    Making(watch::Receiver<Option<Made<T>>>),
-    There(T),
-    Pause { until: Instant, why: Failure },
+    Idle,
+    Connecting(watch::Receiver<Option<Made<T>>>),
+    Connected(T),
+    Backoff { until: Instant, why: Failure },
 }
 
 /// A thing and its number, or why there is none.
 type Made<T> = Result<(u64, T), Failure>;
 
-impl<T> Default for Shared<T> {
+impl<T> Default for Reconnecting<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { stage: Stage::None, generation: 0, failures: 0 }) }
+        Self { state: Mutex::new(State { stage: Stage::Idle, generation: 0, failures: 0 }) }
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Shared<T> {
+impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +69,7 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
         made.unwrap_or_else(|| {
             // The runtime that was to make it has ended.
             self.abandon();
-            Err(Failure::new(Means::Down, "nobody makes a connection any more"))
+            Err(Failure::new(FailureKind::Unreachable, "nobody makes a connection any more"))
         })
     }
 
@@ -83,14 +83,16 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
     {
         let mut state = self.lock();
         match &state.stage {
-            Stage::There(value) => return Ok(Ok((state.generation, value.clone()))),
-            Stage::Making(receiver) => return Err(receiver.clone()),
-            Stage::Pause { until, why } if Instant::now() < *until => return Ok(Err(why.clone())),
-            Stage::None | Stage::Pause { .. } => {}
+            Stage::Connected(value) => return Ok(Ok((state.generation, value.clone()))),
+            Stage::Connecting(receiver) => return Err(receiver.clone()),
+            Stage::Backoff { until, why } if Instant::now() < *until => {
+                return Ok(Err(why.clone()));
+            }
+            Stage::Idle | Stage::Backoff { .. } => {}
         }
         state.generation += 1;
         let (sender, receiver) = watch::channel(None);
-        state.stage = Stage::Making(receiver.clone());
+        state.stage = Stage::Connecting(receiver.clone());
         let (shared, generation, making) = (Arc::clone(self), state.generation, make());
         tokio::spawn(async move {
             let made = making.await.map_err(Failure::while_connecting);
@@ -104,13 +106,13 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
         match made {
             Ok(value) => {
                 state.failures = 0;
-                state.stage = Stage::There(value.clone());
+                state.stage = Stage::Connected(value.clone());
                 Ok((generation, value))
             }
             Err(why) => {
-                let pause = pause(state.failures);
+                let backoff = backoff(state.failures);
                 state.failures = state.failures.saturating_add(1);
-                state.stage = Stage::Pause { until: Instant::now() + pause, why: why.clone() };
+                state.stage = Stage::Backoff { until: Instant::now() + backoff, why: why.clone() };
                 Err(why)
             }
         }
@@ -118,26 +120,26 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
 
     fn abandon(&self) {
         let mut state = self.lock();
-        if matches!(&state.stage, Stage::Making(receiver) if receiver.has_changed().is_err()) {
-            state.stage = Stage::None;
+        if matches!(&state.stage, Stage::Connecting(receiver) if receiver.has_changed().is_err()) {
+            state.stage = Stage::Idle;
         }
     }
 
     /// Lets go of a thing that is no good any more, unless it was replaced already.
-    pub(super) fn give_up(&self, generation: u64) {
+    pub(super) fn discard(&self, generation: u64) {
         let mut state = self.lock();
-        if state.generation == generation && matches!(state.stage, Stage::There(_)) {
-            state.stage = Stage::None;
+        if state.generation == generation && matches!(state.stage, Stage::Connected(_)) {
+            state.stage = Stage::Idle;
         }
     }
 }
 
 /// How long to wait after so many failures: about twice as long each time, and differently long on
 /// each node, so that not all of them come back at one moment.
-fn pause(failures: u32) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+fn backoff(failures: u32) -> Duration {
+    let backoff = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
     let share = secret::random::<u64>() % 256;
-    pause.mul_f64(0.75) + pause.mul_f64(0.25).mul_f64(share as f64 / 255.0)
+    backoff.mul_f64(0.75) + backoff.mul_f64(0.25).mul_f64(share as f64 / 255.0)
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     fn down() -> Failure {
-        Failure::new(Means::Lost, "down")
+        Failure::new(FailureKind::Lost, "down")
     }
 
     /// Counts how often it makes a thing, and fails as long as it is told to.
@@ -176,7 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_makes_one_thing_and_shares_it() {
-        let (shared, maker) = (Arc::new(Shared::default()), Arc::new(Maker::default()));
+        let (shared, maker) = (Arc::new(Reconnecting::default()), Arc::new(Maker::default()));
         let (mut crowd, start) = (JoinSet::new(), Arc::new(Barrier::new(100)));
         for _ in 0..100 {
             let (shared, maker, start) =
@@ -187,22 +189,23 @@ mod tests {
             });
         }
         assert!(crowd.join_all().await.into_iter().all(|made| made == (1, 1)));
-        shared.give_up(1);
-        shared.give_up(1);
+        shared.discard(1);
+        shared.discard(1);
         assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (2, 2));
         // Whoever is late to give up the first does not give up the second.
-        shared.give_up(1);
+        shared.discard(1);
         assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (2, 2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_asked_again_and_again_while_it_cannot_be_made() {
-        let (shared, maker) = (Arc::new(Shared::<u32>::default()), Arc::new(Maker::default()));
+        let (shared, maker) =
+            (Arc::new(Reconnecting::<u32>::default()), Arc::new(Maker::default()));
         // A minute of callers, one each millisecond.
         for _ in 0..60_000 {
             let begun = Instant::now();
             let failure = shared.get(|| maker.make(true)).await.expect_err("it fails");
-            assert_eq!(failure.means(), Means::Down);
+            assert_eq!(failure.kind(), FailureKind::Unreachable);
             assert!(begun.elapsed() <= Duration::from_millis(11), "it waits for nothing");
             advance(Duration::from_millis(1)).await;
         }
@@ -213,12 +216,12 @@ mod tests {
         while shared.get(|| maker.make(false)).await.is_err() {
             advance(Duration::from_millis(1)).await;
         }
-        assert!(begun.elapsed() <= LONGEST_PAUSE + Duration::from_millis(20));
+        assert!(begun.elapsed() <= LONGEST_BACKOFF + Duration::from_millis(20));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_making_goes_on_when_its_first_caller_goes_away() {
-        let (shared, maker) = (Arc::new(Shared::default()), Arc::new(Maker::default()));
+        let (shared, maker) = (Arc::new(Reconnecting::default()), Arc::new(Maker::default()));
         let hasty = timeout(Duration::from_millis(1), shared.get(|| maker.make(false))).await;
         assert!(hasty.is_err());
         assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (1, 1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::super::failure::{Failure, Means};
+use super::super::failure::{Failure, FailureKind};
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 
@@ -13,10 +13,10 @@ use super::endpoint::Endpoint;
 pub(super) async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Connection, Failure> {
     let endpoint = endpoint.in_database(0);
     match Connection::open(&endpoint, timeout).await {
-        Err(refused) if refused.means() == Means::Refused => {
+        Err(refused) if refused.kind() == FailureKind::Rejected => {
             let connection = Connection::open(&endpoint.without_credentials(), timeout).await?;
             let deadline = Instant::now() + timeout;
-            let greeted = connection.ask(&redis::cmd("PING"), false, deadline).await;
+            let greeted = connection.send(&redis::cmd("PING"), false, deadline).await;
             greeted.map(|_| connection).map_err(|_| refused)
         }
         opened => opened,
@@ -36,14 +36,17 @@ pub(super) async fn master(
         None => {
             let mut command = redis::cmd("SENTINEL");
             command.arg("MASTERS");
-            only(&connection.ask(&command, false, deadline).await?)?
+            only(&connection.send(&command, false, deadline).await?)?
         }
     };
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    let answer = connection.ask(&command, false, deadline).await?;
+    let answer = connection.send(&command, false, deadline).await?;
     if answer == Value::Nil {
-        return Err(Failure::new(Means::Refused, "the sentinels know no master of this name"));
+        return Err(Failure::new(
+            FailureKind::Rejected,
+            "the sentinels know no master of this name",
+        ));
     }
     let unreadable = |_| Failure::broken("a sentinel named no address");
     let (host, port): (String, u16) = redis::from_redis_value(answer).map_err(unreadable)?;
@@ -57,7 +60,7 @@ fn only(answer: &Value) -> Result<Vec<u8>, Failure> {
     };
     let [Value::Array(fields)] = masters.as_slice() else {
         let text = "the sentinels watch several masters or none: say which with ?master=NAME";
-        return Err(Failure::new(Means::Refused, text));
+        return Err(Failure::new(FailureKind::Rejected, text));
     };
     let mut pairs = fields.chunks_exact(2);
     let name = pairs.find_map(|pair| match pair {

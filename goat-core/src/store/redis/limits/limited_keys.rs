@@ -1,4 +1,4 @@
-//! What this process knows of refusals: until when a key need not be asked for again.
+//! What this process knows of limited: until when a key need not be asked for again.
 //!
 //! Invariants: it answers only before an instant that Redis named, by the stopwatch of the callers;
 //! it holds a bounded number of keys, and forgets rather than grows.
@@ -14,9 +14,9 @@ const SHARDS: usize = 64;
 /// A full shard is not searched for what has passed more often than this.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Refusals and their ends.
+/// LimitedKeys and their ends.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub(super) struct LimitedKeys {
     shards: Vec<Mutex<Shard>>,
     /// The most keys of one shard.
     most: usize,
@@ -29,7 +29,7 @@ struct Shard {
     sweep_at: Duration,
 }
 
-impl Refusals {
+impl LimitedKeys {
     /// Holds at most about so many.
     pub(super) fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
@@ -95,32 +95,32 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_until_its_end_and_no_longer() {
-        let refusals = Refusals::new(100);
-        refusals.remember(key(1), MINUTE, at(100), at(500));
-        assert_eq!(refusals.recall(key(1), MINUTE, at(100)), Some(at(400)));
-        assert_eq!(refusals.recall(key(1), MINUTE, at(499)), Some(at(1)));
-        assert_eq!(refusals.recall(key(2), MINUTE, at(100)), None);
-        assert_eq!(refusals.recall(key(1), Quota::per_minute(6), at(100)), None);
-        assert_eq!(refusals.recall(key(1), MINUTE, at(500)), None);
-        assert_eq!(refusals.len(), 0);
-        assert_eq!(refusals.recall(key(1), MINUTE, at(100)), None, "it is forgotten");
+        let limited = LimitedKeys::new(100);
+        limited.remember(key(1), MINUTE, at(100), at(500));
+        assert_eq!(limited.recall(key(1), MINUTE, at(100)), Some(at(400)));
+        assert_eq!(limited.recall(key(1), MINUTE, at(499)), Some(at(1)));
+        assert_eq!(limited.recall(key(2), MINUTE, at(100)), None);
+        assert_eq!(limited.recall(key(1), Quota::per_minute(6), at(100)), None);
+        assert_eq!(limited.recall(key(1), MINUTE, at(500)), None);
+        assert_eq!(limited.len(), 0);
+        assert_eq!(limited.recall(key(1), MINUTE, at(100)), None, "it is forgotten");
     }
 
     /// B7
     #[test]
     fn a_flood_of_refused_keys_is_bounded() {
-        let refusals = Refusals::new(6_400);
+        let limited = LimitedKeys::new(6_400);
         for number in 0..100_000 {
-            refusals.remember(key(number), MINUTE, at(0), at(5_000));
+            limited.remember(key(number), MINUTE, at(0), at(5_000));
         }
-        assert!((6_000..=6_400).contains(&refusals.len()), "{} keys", refusals.len());
+        assert!((6_000..=6_400).contains(&limited.len()), "{} keys", limited.len());
         // Those that have passed make room.
         for number in 100_000..200_000 {
-            refusals.remember(key(number), MINUTE, at(6_000), at(10_000));
+            limited.remember(key(number), MINUTE, at(6_000), at(10_000));
         }
-        assert!((6_000..=6_400).contains(&refusals.len()), "{} keys", refusals.len());
+        assert!((6_000..=6_400).contains(&limited.len()), "{} keys", limited.len());
         let known = (100_000..200_000)
-            .filter(|number| refusals.recall(key(*number), MINUTE, at(7_000)).is_some());
+            .filter(|number| limited.recall(key(*number), MINUTE, at(7_000)).is_some());
         assert!(known.count() >= 6_000);
     }
 }

@@ -18,9 +18,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::Value;
 
-use self::limited_keys::Refusals;
-use super::Keeper;
-use super::client::{Again, Script};
+use self::limited_keys::LimitedKeys;
+use super::RedisContext;
+use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::error::StoreError;
 use crate::limit::{LimitKey, LimitStore, Pace, Quota, Spending, Spent};
@@ -30,7 +30,7 @@ static SPEND: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// How many refusals are remembered.
-const REFUSALS: usize = 100_000;
+const LIMITED_KEYS: usize = 100_000;
 /// How long a key outlives what it is kept for. The server's clock ends both, so a moment is enough.
 const SPARE: Duration = Duration::from_millis(2);
 /// The same where a test moves the time that limits go by, but not the server's.
@@ -39,18 +39,18 @@ const SPARE_OF_CALLERS: Duration = Duration::from_secs(3600);
 /// Counts limits in Redis.
 #[derive(Clone, Debug)]
 pub(super) struct RedisLimits {
-    keeper: Keeper,
-    refusals: Arc<Refusals>,
+    context: RedisContext,
+    limited: Arc<LimitedKeys>,
 }
 
 impl RedisLimits {
-    pub(super) fn new(keeper: Keeper) -> Self {
-        Self { keeper, refusals: Arc::new(Refusals::new(REFUSALS)) }
+    pub(super) fn new(context: RedisContext) -> Self {
+        Self { context, limited: Arc::new(LimitedKeys::new(LIMITED_KEYS)) }
     }
 
     /// The key of a counter. All counters of one key of limits have one hash tag.
     fn key(&self, key: LimitKey, quota: Quota) -> Vec<u8> {
-        let (prefix, tag) = (&self.keeper.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()));
+        let (prefix, tag) = (&self.context.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()));
         let (limit, window) = (quota.limit(), quota.window().as_nanos());
         let burst = quota.burst_size().map(|burst| format!("/{burst}")).unwrap_or_default();
         format!("{prefix}:{{{tag}}}:{limit}/{window}{burst}").into_bytes()
@@ -62,7 +62,7 @@ impl RedisLimits {
         quota: Quota,
         elapsed: Duration,
     ) -> Result<Spent, StoreError> {
-        let (time, spare) = if self.keeper.is_callers_clock {
+        let (time, spare) = if self.context.uses_caller_clock {
             (elapsed.as_micros().to_string(), SPARE_OF_CALLERS)
         } else {
             (String::new(), SPARE)
@@ -74,8 +74,9 @@ impl RedisLimits {
         };
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
         // Where the answer was lost with its connection, this call may count twice: towards refusal.
-        let (link, counter) = (&self.keeper.link, self.key(key, quota));
-        let answer = link.script("limits.spend", script, &counter, &arguments, Again::Yes).await?;
+        let (client, counter) = (&self.context.client, self.key(key, quota));
+        let answer =
+            client.script("limits.spend", script, &counter, &arguments, Retry::Yes).await?;
         let spent = match pace {
             None => read(&answer),
             Some(pace) => gcra::read(pace, &answer),
@@ -85,7 +86,7 @@ impl RedisLimits {
         })?;
         if let Some(wait) = spent.retry_after {
             // From before the question: whoever waits as long as the answer says comes after that.
-            self.refusals.remember(key, quota, elapsed, elapsed.saturating_add(wait));
+            self.limited.remember(key, quota, elapsed, elapsed.saturating_add(wait));
         }
         Ok(spent)
     }
@@ -118,7 +119,7 @@ fn read(answer: &Value) -> Option<Spent> {
 
 impl LimitStore for RedisLimits {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        match self.refusals.recall(key, quota, elapsed) {
+        match self.limited.recall(key, quota, elapsed) {
             Some(wait) => {
                 Spending::Done(Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) })
             }

@@ -32,7 +32,7 @@ pub(super) fn time(time: Timestamp) -> Option<[u8; 6]> {
 }
 
 /// The bytes of a session; `None` if a time or a text does not fit.
-pub(super) fn pack(session: &Session) -> Option<Vec<u8>> {
+pub(super) fn encode(session: &Session) -> Option<Vec<u8>> {
     let Session { current, previous, .. } = session;
     let mut bytes = vec![VERSION];
     bytes.extend(session.epoch.to_be_bytes());
@@ -63,7 +63,7 @@ pub(super) fn pack(session: &Session) -> Option<Vec<u8>> {
 }
 
 /// The session of these bytes; `None` if goat did not write them.
-pub(super) fn unpack(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Session> {
+pub(super) fn decode(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Session> {
     let mut rest = Rest(bytes);
     if rest.array()? != [VERSION] {
         return None;
@@ -160,11 +160,11 @@ mod tests {
             (packed.epoch, packed.address, packed.device) = (epoch, address, device);
             packed.previous =
                 is_used.then(|| Predecessor { id: id(TokenId::generate), used_at: at(6) });
-            let bytes = pack(&packed).expect("it fits");
-            prop_assert_eq!(unpack(packed.user, packed.id, &bytes), Some(packed));
+            let bytes = encode(&packed).expect("it fits");
+            prop_assert_eq!(decode(packed.user, packed.id, &bytes), Some(packed));
         }
 
-        /// Whatever is read is all that was there: packed again, it is the same.
+        /// Whatever is read is all that was there: encoded again, it is the same.
         #[test]
         fn nothing_is_read_into_bytes_or_left_out(
             mut bytes in prop::collection::vec(any::<u8>(), 0..160),
@@ -183,11 +183,11 @@ mod tests {
             // Texts that are none are refused; here they are.
             bytes.iter_mut().skip(84).for_each(|byte| *byte &= 0x7f);
             let (user, id) = (id(UserId::generate), id(SessionId::generate));
-            let read = unpack(user, id, &bytes);
+            let read = decode(user, id, &bytes);
             let is_whole = bytes.len() > 84 + usize::from(key) + usize::from(address);
             prop_assert_eq!(read.is_some(), is_whole && address != 5);
             if let Some(session) = read {
-                prop_assert_eq!(pack(&session), Some(bytes));
+                prop_assert_eq!(encode(&session), Some(bytes));
             }
         }
     }
@@ -195,16 +195,16 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_packed() {
         let good = session(id(UserId::generate), START);
-        assert!(pack(&good).is_some());
+        assert!(encode(&good).is_some());
         let before_all = Session { created_at: Timestamp::from_millis(-1), ..good.clone() };
-        assert_eq!(pack(&before_all), None);
+        assert_eq!(encode(&before_all), None);
         let current = RefreshToken { key: "k".repeat(256), ..good.current.clone() };
-        assert_eq!(pack(&Session { current, ..good.clone() }), None);
-        let mut bytes = pack(&good).expect("it fits");
+        assert_eq!(encode(&Session { current, ..good.clone() }), None);
+        let mut bytes = encode(&good).expect("it fits");
         bytes[0] = 2;
-        assert_eq!(unpack(good.user, good.id, &bytes), None);
+        assert_eq!(decode(good.user, good.id, &bytes), None);
         for length in 0..85 {
-            assert_eq!(unpack(good.user, good.id, &bytes[..length]), None);
+            assert_eq!(decode(good.user, good.id, &bytes[..length]), None);
         }
     }
 }

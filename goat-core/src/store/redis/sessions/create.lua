@@ -18,9 +18,9 @@ table.sort(others, function(one, other)
   if one.created ~= other.created then return one.created > other.created end
   return one.id > other.id
 end)
-local displaced = {}
+local evicted = {}
 for place = math.max(most, 1), #others do
-  displaced[#displaced + 1] = others[place].id
+  evicted[#evicted + 1] = others[place].id
   redis.call('HDEL', KEYS[1], others[place].id)
 end
-return displaced
+return evicted

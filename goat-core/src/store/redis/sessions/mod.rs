@@ -16,8 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 
-use super::Keeper;
-use super::client::{Again, Script};
+use super::RedisContext;
+use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
@@ -45,23 +45,23 @@ static REVOKE_ALL: LazyLock<Script> = script!("revoke_all.lua");
 /// Sessions in Redis.
 #[derive(Clone, Debug)]
 pub(super) struct RedisSessions {
-    keeper: Keeper,
+    context: RedisContext,
 }
 
 impl RedisSessions {
-    pub(super) fn new(keeper: Keeper) -> Self {
-        Self { keeper }
+    pub(super) fn new(context: RedisContext) -> Self {
+        Self { context }
     }
 
     /// The key of a user's sessions.
     fn key(&self, user: UserId) -> Vec<u8> {
-        format!("{}:{{{user}}}:s", self.keeper.prefix).into_bytes()
+        format!("{}:{{{user}}}:s", self.context.prefix).into_bytes()
     }
 
     /// Which time a script goes by: the server's if this is empty.
     fn time(&self, now: Timestamp) -> String {
         let now = now.as_millis().saturating_mul(1000);
-        if self.keeper.is_callers_clock { now.to_string() } else { String::new() }
+        if self.context.uses_caller_clock { now.to_string() } else { String::new() }
     }
 
     /// Runs a script of those that begin with the time.
@@ -72,12 +72,12 @@ impl RedisSessions {
         user: UserId,
         now: Timestamp,
         arguments: &[&[u8]],
-        again: Again,
+        retry: Retry,
     ) -> Result<Value, StoreError> {
         let time = self.time(now);
         let mut all = vec![time.as_bytes()];
         all.extend(arguments);
-        self.keeper.link.script(operation, script, &self.key(user), &all, again).await
+        self.context.client.script(operation, script, &self.key(user), &all, retry).await
     }
 }
 
@@ -103,21 +103,21 @@ fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
 impl SessionStore for RedisSessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         const OPERATION: &str = "sessions.create";
-        let packed = codec::pack(session).ok_or_else(|| {
+        let packed = codec::encode(session).ok_or_else(|| {
             Failure::broken("a session has a time or a text that does not fit")
                 .in_operation(OPERATION)
         })?;
         let (id, most) = (bytes_of(session.id), most.to_string());
         let arguments: [&[u8]; 3] = [&id, &packed, most.as_bytes()];
         let (user, now) = (session.user, session.created_at);
-        let answer = self.run(OPERATION, &CREATE, user, now, &arguments, Again::Yes).await?;
-        let Value::Array(displaced) = answer else { return Err(unreadable(OPERATION)()) };
+        let answer = self.run(OPERATION, &CREATE, user, now, &arguments, Retry::Yes).await?;
+        let Value::Array(evicted) = answer else { return Err(unreadable(OPERATION)()) };
         let read = |value| match value {
             Value::BulkString(bytes) => id_of(&bytes),
             _ => None,
         };
-        let displaced: Option<Vec<_>> = displaced.into_iter().map(read).collect();
-        displaced.ok_or_else(unreadable(OPERATION))
+        let evicted: Option<Vec<_>> = evicted.into_iter().map(read).collect();
+        evicted.ok_or_else(unreadable(OPERATION))
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
@@ -125,10 +125,10 @@ impl SessionStore for RedisSessions {
         let key = self.key(user);
         let mut command = redis::cmd("HGET");
         command.arg(&key).arg(&bytes_of(id));
-        match self.keeper.link.command(OPERATION, &key, &command, Again::Yes).await? {
+        match self.context.client.command(OPERATION, &key, &command, Retry::Yes).await? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => {
-                let session = codec::unpack(user, id, &bytes).ok_or_else(unreadable(OPERATION))?;
+                let session = codec::decode(user, id, &bytes).ok_or_else(unreadable(OPERATION))?;
                 Ok(Some(SessionView { session, owner: None }))
             }
             _ => Err(unreadable(OPERATION)()),
@@ -156,14 +156,14 @@ impl SessionStore for RedisSessions {
             successor.key.as_bytes(),
         ];
         // To send it again is harmless: the script knows a successor that is there already.
-        let answer = self.run(OPERATION, &ROTATE, user, now, &arguments, Again::Yes).await?;
+        let answer = self.run(OPERATION, &ROTATE, user, now, &arguments, Retry::Yes).await?;
         let Value::Array(answer) = answer else { return Err(unreadable(OPERATION)()) };
         let (outcome, bytes) = match answer.as_slice() {
             [Value::Int(0)] => return Ok(Rotated::Unknown),
             [Value::Int(outcome), Value::BulkString(bytes)] => (outcome, bytes),
             _ => return Err(unreadable(OPERATION)()),
         };
-        let session = codec::unpack(user, id, bytes).ok_or_else(unreadable(OPERATION))?;
+        let session = codec::decode(user, id, bytes).ok_or_else(unreadable(OPERATION))?;
         match outcome {
             1 => Ok(Rotated::Rotated(session)),
             2 => Ok(Rotated::Repeated(session)),
@@ -182,11 +182,11 @@ impl SessionStore for RedisSessions {
         const OPERATION: &str = "sessions.list";
         let spared = bytes_of_any(epoch.kept);
         let arguments: [&[u8]; 2] = [&epoch.number.to_be_bytes(), &spared];
-        let answer = self.run(OPERATION, &LIST, user, now, &arguments, Again::Yes).await?;
+        let answer = self.run(OPERATION, &LIST, user, now, &arguments, Retry::Yes).await?;
         let Value::Array(alive) = answer else { return Err(unreadable(OPERATION)()) };
         let read = |pair: &[Value]| match pair {
             [Value::BulkString(id), Value::BulkString(bytes)] => {
-                codec::unpack(user, id_of(id)?, bytes)
+                codec::decode(user, id_of(id)?, bytes)
             }
             _ => None,
         };
@@ -209,7 +209,7 @@ impl SessionStore for RedisSessions {
         let mut arguments: Vec<&[u8]> = vec![&number, &spared];
         arguments.extend(ids.iter().map(|id| id.as_slice()));
         // Not twice: the second time they would be missing, though it was this call that ended them.
-        match self.run(OPERATION, &REVOKE, user, now, &arguments, Again::No).await? {
+        match self.run(OPERATION, &REVOKE, user, now, &arguments, Retry::No).await? {
             Value::Int(1) => Ok(Revoked::All(sessions.len() as u64)),
             Value::Int(0) => Ok(Revoked::Missing),
             _ => Err(unreadable(OPERATION)()),
@@ -226,7 +226,7 @@ impl SessionStore for RedisSessions {
         const OPERATION: &str = "sessions.revoke_all";
         let (spared, kept) = (bytes_of_any(epoch.kept), bytes_of_any(kept));
         let arguments: [&[u8]; 3] = [&epoch.number.to_be_bytes(), &spared, &kept];
-        match self.run(OPERATION, &REVOKE_ALL, user, now, &arguments, Again::Yes).await? {
+        match self.run(OPERATION, &REVOKE_ALL, user, now, &arguments, Retry::Yes).await? {
             Value::Int(count) => u64::try_from(count).map_err(|_| unreadable(OPERATION)()),
             _ => Err(unreadable(OPERATION)()),
         }
@@ -237,7 +237,7 @@ impl SessionStore for RedisSessions {
         let key = self.key(user);
         let mut command = redis::cmd("HDEL");
         command.arg(&key).arg(&bytes_of(id));
-        match self.keeper.link.command(OPERATION, &key, &command, Again::Yes).await? {
+        match self.context.client.command(OPERATION, &key, &command, Retry::Yes).await? {
             Value::Int(count) => Ok(count > 0),
             _ => Err(unreadable(OPERATION)()),
         }
@@ -250,7 +250,7 @@ impl SessionStore for RedisSessions {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.keeper.ping("sessions.ping").await
+        self.context.ping("sessions.ping").await
     }
 }
 

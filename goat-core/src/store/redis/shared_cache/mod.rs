@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - each call is one script on one key, by the server's clock;
-//! - a key lives as long as the longest life that it was given, whatever lay there in between;
+//! - a key lives as long as the longest ttl that it was given, whatever lay there in between;
 //! - a replica that takes over may have missed the last raise, and its clock may differ: then what
 //!   is old is shown for the staleness and that difference at most.
 
@@ -12,11 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 
-use super::Keeper;
-use super::client::{Again, Script};
+use super::RedisContext;
+use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::error::StoreError;
-use crate::store::shared_cache::{Entry, Look, Shelf, ShelfKey, Stamp};
+use crate::store::shared_cache::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 
 macro_rules! script {
     ($file:literal) => {
@@ -27,27 +27,27 @@ macro_rules! script {
     };
 }
 
-static LOOK: LazyLock<Script> = script!("get.lua");
+static GET: LazyLock<Script> = script!("get.lua");
 static PUT: LazyLock<Script> = script!("put.lua");
-static RAISE: LazyLock<Script> = script!("invalidate_below.lua");
+static INVALIDATE_BELOW: LazyLock<Script> = script!("invalidate_below.lua");
 
 /// A shelf in Redis.
 #[derive(Clone, Debug)]
-pub(super) struct RedisShelf {
-    keeper: Keeper,
+pub(super) struct RedisSharedCache {
+    context: RedisContext,
 }
 
-impl RedisShelf {
-    pub(super) fn new(keeper: Keeper) -> Self {
-        Self { keeper }
+impl RedisSharedCache {
+    pub(super) fn new(context: RedisContext) -> Self {
+        Self { context }
     }
 
     /// A user's state lies where their sessions do.
-    fn key(&self, key: ShelfKey) -> Vec<u8> {
-        let prefix = &self.keeper.prefix;
+    fn key(&self, key: CacheKey) -> Vec<u8> {
+        let prefix = &self.context.prefix;
         match key {
-            ShelfKey::User(user) => format!("{prefix}:{{{user}}}:u"),
-            ShelfKey::Roles => format!("{prefix}:{{roles}}:r"),
+            CacheKey::User(user) => format!("{prefix}:{{{user}}}:u"),
+            CacheKey::Roles => format!("{prefix}:{{roles}}:r"),
         }
         .into_bytes()
     }
@@ -57,63 +57,72 @@ impl RedisShelf {
         &self,
         operation: &'static str,
         script: &Script,
-        key: ShelfKey,
+        key: CacheKey,
         arguments: &[&[u8]],
     ) -> Result<Value, StoreError> {
-        self.keeper.link.script(operation, script, &self.key(key), arguments, Again::Yes).await
+        self.context.client.script(operation, script, &self.key(key), arguments, Retry::Yes).await
     }
 }
 
-/// Milliseconds, as scripts take them. A life that is not whole ends with its last whole one.
-fn milliseconds(life: Duration) -> String {
-    life.as_millis().to_string()
+/// Milliseconds, as scripts take them. A ttl that is not whole ends with its last whole one.
+fn milliseconds(ttl: Duration) -> String {
+    ttl.as_millis().to_string()
 }
 
-fn stamp(value: &Value) -> Option<Stamp> {
+fn server_time(value: &Value) -> Option<ServerTime> {
     let &Value::Int(milliseconds) = value else { return None };
-    u64::try_from(milliseconds).ok().map(Stamp)
+    u64::try_from(milliseconds).ok().map(ServerTime)
 }
 
 /// An entry, if one lies there and has all that belongs to it.
-fn entry(fields: [Value; 3]) -> Option<Entry> {
+fn entry(fields: [Value; 3]) -> Option<CacheEntry> {
     let [revision, read_at, value] = fields.map(|field| match field {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
         _ => None,
     });
-    Some(Entry {
+    Some(CacheEntry {
         revision: revision?.parse().ok()?,
-        read_at: Stamp(read_at?.parse().ok()?),
+        read_at: ServerTime(read_at?.parse().ok()?),
         value: value?,
     })
 }
 
 #[async_trait]
-impl Shelf for RedisShelf {
-    async fn look(&self, key: ShelfKey) -> Result<Look, StoreError> {
-        const OPERATION: &str = "shelf.look";
-        let answer = self.run(OPERATION, &LOOK, key, &[]).await?;
+impl SharedCache for RedisSharedCache {
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
+        const OPERATION: &str = "shared_cache.get";
+        let answer = self.run(OPERATION, &GET, key, &[]).await?;
         let unreadable = || Failure::broken("a look was not answered").in_operation(OPERATION);
         let Value::Array(answer) = answer else { return Err(unreadable()) };
         let Ok([now, fields @ ..]) = <[Value; 4]>::try_from(answer) else {
             return Err(unreadable());
         };
-        let now = stamp(&now).ok_or_else(unreadable)?;
-        Ok(Look { entry: entry(fields), now })
+        let now = server_time(&now).ok_or_else(unreadable)?;
+        Ok(Lookup { entry: entry(fields), now })
     }
 
-    async fn put(&self, key: ShelfKey, entry: &Entry, life: Duration) -> Result<bool, StoreError> {
-        let Entry { revision, read_at, value } = entry;
-        let (revision, read_at, life) =
-            (revision.to_string(), read_at.0.to_string(), milliseconds(life));
-        let arguments =
-            [revision.as_bytes(), read_at.as_bytes(), life.as_bytes(), value.as_bytes()];
-        Ok(self.run("shelf.put", &PUT, key, &arguments).await? == Value::Int(1))
+    async fn put(
+        &self,
+        key: CacheKey,
+        entry: &CacheEntry,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let CacheEntry { revision, read_at, value } = entry;
+        let (revision, read_at, ttl) =
+            (revision.to_string(), read_at.0.to_string(), milliseconds(ttl));
+        let arguments = [revision.as_bytes(), read_at.as_bytes(), ttl.as_bytes(), value.as_bytes()];
+        Ok(self.run("shared_cache.put", &PUT, key, &arguments).await? == Value::Int(1))
     }
 
-    async fn raise(&self, key: ShelfKey, revision: u64, life: Duration) -> Result<(), StoreError> {
-        let (revision, life) = (revision.to_string(), milliseconds(life));
-        let arguments = [revision.as_bytes(), life.as_bytes()];
-        self.run("shelf.raise", &RAISE, key, &arguments).await?;
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        let (revision, ttl) = (revision.to_string(), milliseconds(ttl));
+        let arguments = [revision.as_bytes(), ttl.as_bytes()];
+        self.run("shared_cache.invalidate_below", &INVALIDATE_BELOW, key, &arguments).await?;
         Ok(())
     }
 }

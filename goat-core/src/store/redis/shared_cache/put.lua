@@ -1,4 +1,4 @@
--- Lays an entry down. ARGV: revision, when it was read, its life in milliseconds, its value.
+-- Lays an entry down. ARGV: revision, when it was read, its ttl in milliseconds, its value.
 -- Answers whether it lies there.
 local revision, read_at = tonumber(ARGV[1]), tonumber(ARGV[2])
 local left = read_at + tonumber(ARGV[3]) - now

@@ -16,13 +16,13 @@ use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
 
-use super::connection::Link;
-use super::database::Taken;
-use super::pooled_connection::Held;
+use super::connection::Connection;
+use super::database::UniqueViolation;
+use super::pooled_connection::PooledConnection;
 
 pub(super) type Db = Postgres;
 pub(super) type Row = sqlx::postgres::PgRow;
-pub(super) type Connection = sqlx::PgConnection;
+pub(super) type DriverConnection = sqlx::PgConnection;
 
 /// The planner prefers the whole table to ten thousand rows by an index, as it would be on a slow
 /// disk and if it had the table to itself. A list must not read more the more users there are.
@@ -31,12 +31,12 @@ const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitma
 
 /// Whose clock says when a token was used and what is over.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum WhoseClock {
+pub(super) enum ClockSource {
     /// The one that all nodes share.
-    Servers,
+    Server,
     /// That of each caller: a test moves it.
     #[cfg(feature = "testing")]
-    Callers,
+    Caller,
 }
 
 /// How this process deals with the database, by its options.
@@ -44,33 +44,33 @@ pub(super) enum WhoseClock {
 /// Nothing here outlasts a transaction: a pooler in transaction mode gives the next one to another
 /// connection, and this one to somebody else.
 #[derive(Clone, Debug)]
-pub(super) struct Manner {
+pub(super) struct TransactionMode {
     write: SqlStr,
     step: SqlStr,
     snapshot: SqlStr,
-    patience: Duration,
+    timeout: Duration,
     is_named: bool,
-    clock: WhoseClock,
+    clock: ClockSource,
 }
 
-impl Manner {
+impl TransactionMode {
     /// The level is named because a database or a role may have another default, under which a lock
     /// that had to be waited for would fail the write. Whether writes are allowed is not: who sets
     /// `default_transaction_read_only` means it.
-    pub(super) fn new(patience: Duration, is_named: bool, clock: WhoseClock) -> Self {
+    pub(super) fn new(timeout: Duration, is_named: bool, clock: ClockSource) -> Self {
         let most = i32::MAX.unsigned_abs().into();
-        let given = patience.max(Duration::from_millis(1));
-        let patience = patience.as_millis().clamp(1, most);
-        let idle = format!("SET LOCAL idle_in_transaction_session_timeout = {patience}");
-        let begin = |mode: &str, patience: u128, more: &str| {
-            let bound = format!("SET LOCAL statement_timeout = {patience}; {idle}{more}");
+        let given = timeout.max(Duration::from_millis(1));
+        let timeout = timeout.as_millis().clamp(1, most);
+        let idle = format!("SET LOCAL idle_in_transaction_session_timeout = {timeout}");
+        let begin = |mode: &str, timeout: u128, more: &str| {
+            let bound = format!("SET LOCAL statement_timeout = {timeout}; {idle}{more}");
             AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {mode}; {bound}")).into_sql_str()
         };
         Self {
-            write: begin("READ COMMITTED", patience, ""),
+            write: begin("READ COMMITTED", timeout, ""),
             step: begin("READ COMMITTED", 0, ""),
-            snapshot: begin("REPEATABLE READ READ ONLY", patience, BY_INDEX),
-            patience: given,
+            snapshot: begin("REPEATABLE READ READ ONLY", timeout, BY_INDEX),
+            timeout: given,
             is_named,
             clock,
         }
@@ -78,28 +78,37 @@ impl Manner {
 
     /// A connection for single statements. Unnamed statements are in two parts, which a pooler keeps
     /// together within a transaction only.
-    pub(super) async fn single(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+    pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         if !self.is_named {
             return self.begin(pool).await;
         }
-        Ok(Link::new(Held::single(pool, self.patience).await?, true))
+        Ok(Connection::new(PooledConnection::autocommit(pool, self.timeout).await?, true))
     }
 
     /// A connection that sees one moment. Its statements have no names, so that each is planned for
     /// its values: a plan for a rare role is no good for a common one.
-    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::new(Held::begin(pool, &self.snapshot, self.patience).await?, false))
+    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+        Ok(Connection::new(
+            PooledConnection::begin(pool, &self.snapshot, self.timeout).await?,
+            false,
+        ))
     }
 
     /// Begins a write.
-    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::new(Held::begin(pool, &self.write, self.patience).await?, self.is_named))
+    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+        Ok(Connection::new(
+            PooledConnection::begin(pool, &self.write, self.timeout).await?,
+            self.is_named,
+        ))
     }
 
     /// Begins a step of a migration. To build an index on a large table takes long, and so does
     /// waiting for another process that does.
-    pub(super) async fn begin_step(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::new(Held::begin(pool, &self.step, self.patience).await?, self.is_named))
+    pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+        Ok(Connection::new(
+            PooledConnection::begin(pool, &self.step, self.timeout).await?,
+            self.is_named,
+        ))
     }
 
     /// Whether a connection keeps prepared statements, by name.
@@ -114,9 +123,9 @@ impl Manner {
     )]
     pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
         match self.clock {
-            WhoseClock::Servers => None,
+            ClockSource::Server => None,
             #[cfg(feature = "testing")]
-            WhoseClock::Callers => Some(now.as_millis()),
+            ClockSource::Caller => Some(now.as_millis()),
         }
     }
 }
@@ -135,7 +144,7 @@ macro_rules! now {
 pub(super) use now;
 
 /// Whether a transaction that writes is alone from its beginning.
-pub(super) const ONE_WRITER: bool = false;
+pub(super) const SINGLE_WRITER: bool = false;
 
 /// Ends a query whose rows stay as they are until the transaction ends.
 macro_rules! for_update {
@@ -146,12 +155,12 @@ macro_rules! for_update {
 pub(super) use for_update;
 
 /// Ends a query for rows that nobody else is busy with, which stay as they are.
-macro_rules! for_update_of_idle {
+macro_rules! for_update_skip_locked {
     () => {
         " FOR UPDATE SKIP LOCKED"
     };
 }
-pub(super) use for_update_of_idle;
+pub(super) use for_update_skip_locked;
 
 /// The first half of the key of every advisory lock on a user's sessions: "goat". The second half
 /// comes from the user's id; two users who share it only wait for each other.
@@ -161,43 +170,48 @@ const SESSIONS_LOCK: i32 = 0x676f_6174;
 const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 
 /// Waits until no other write holds the guard.
-pub(super) async fn lock_guard(link: &mut Link) -> Result<(), Failure> {
-    link.one(sqlx::query("SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE")).await?;
+pub(super) async fn lock_guard(connection: &mut Connection) -> Result<(), Failure> {
+    connection.one(sqlx::query("SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE")).await?;
     Ok(())
 }
 
 /// Waits until nobody else adds sessions to this user's, or ends several.
-pub(super) async fn lock_sessions(link: &mut Link, user: UserId) -> Result<(), Failure> {
+pub(super) async fn lock_sessions(
+    connection: &mut Connection,
+    user: UserId,
+) -> Result<(), Failure> {
     // The low bits of a ULID are random.
     let low_bits = (user.as_u128() & u128::from(u32::MAX)).try_into().unwrap_or(u32::MAX);
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)");
-    link.execute(lock.bind(SESSIONS_LOCK).bind(low_bits.cast_signed())).await?;
+    connection.execute(lock.bind(SESSIONS_LOCK).bind(low_bits.cast_signed())).await?;
     Ok(())
 }
 
 /// Waits until no other process migrates.
-pub(super) async fn lock_migrations(link: &mut Link) -> Result<(), Failure> {
-    link.execute(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS_LOCK)).await?;
+pub(super) async fn lock_migrations(connection: &mut Connection) -> Result<(), Failure> {
+    connection
+        .execute(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS_LOCK))
+        .await?;
     Ok(())
 }
 
 /// Which uniqueness a write of a user would have broken.
-pub(super) fn taken(error: &sqlx::Error) -> Option<Taken> {
+pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
     match error.as_database_error()?.constraint()? {
-        "goat_users_email" => Some(Taken::Email),
-        "goat_users_id" => Some(Taken::Id),
+        "goat_users_email" => Some(UniqueViolation::Email),
+        "goat_users_id" => Some(UniqueViolation::Id),
         _ => None,
     }
 }
 
 /// A failure as the store's error.
-pub(super) fn at(operation: &'static str) -> impl Fn(Failure) -> StoreError {
-    move |failure| failure.in_operation(operation, passes)
+pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreError {
+    move |failure| failure.in_operation(operation, is_transient)
 }
 
 /// Whether another try later may help. The codes are those of the PostgreSQL manual, appendix A;
 /// the first two characters are the class.
-fn passes(code: &str) -> bool {
+fn is_transient(code: &str) -> bool {
     const READ_ONLY_TRANSACTION: &str = "25006";
     const IDLE_IN_TRANSACTION: &str = "25P03";
     const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -255,13 +269,13 @@ mod tests {
     #[test]
     fn what_passes_is_told_from_what_is_broken() {
         for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
-            assert!(passes(code), "{code}");
+            assert!(is_transient(code), "{code}");
         }
         for code in ["25P03", "55P03", "57014", "57P01", "57P03", "58030"] {
-            assert!(passes(code), "{code}");
+            assert!(is_transient(code), "{code}");
         }
         for code in ["23505", "22021", "42P01", "25P02", "XX000", "", "5"] {
-            assert!(!passes(code), "{code}");
+            assert!(!is_transient(code), "{code}");
         }
     }
 }

@@ -42,10 +42,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-pub use signing_keys::StrangeKeys;
+pub use signing_keys::OnUnknownKey;
 
 use database::Pools;
-use dialect::{Manner, WhoseClock};
+use dialect::{ClockSource, TransactionMode};
 
 use PostgresDatabase as Database;
 
@@ -87,7 +87,7 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// Ten connections, five seconds of patience, and thirty of the server's.
+    /// Ten connections, five seconds of timeout, and thirty of the server's.
     pub fn new(url: impl Into<Secret<String>>) -> Self {
         Self {
             url: url.into(),
@@ -116,7 +116,7 @@ impl PostgresDatabase {
     /// [`Configuration`](crate::ErrorKind::Configuration) if the URL is none, or has a parameter that
     /// the driver would pass over.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
-        Self::open_by(options, WhoseClock::Servers)
+        Self::open_by(options, ClockSource::Server)
     }
 
     /// The same, with the caller's clock where otherwise the server's counts: for tests that move it.
@@ -125,11 +125,11 @@ impl PostgresDatabase {
     ///
     /// As [`PostgresDatabase::open`].
     #[cfg(feature = "testing")]
-    pub fn open_by_the_callers_clock(options: &PostgresOptions) -> Result<Self> {
-        Self::open_by(options, WhoseClock::Callers)
+    pub fn open_with_caller_clock(options: &PostgresOptions) -> Result<Self> {
+        Self::open_by(options, ClockSource::Caller)
     }
 
-    fn open_by(options: &PostgresOptions, clock: WhoseClock) -> Result<Self> {
+    fn open_by(options: &PostgresOptions, clock: ClockSource) -> Result<Self> {
         // What is wrong with the URL is not said: it holds a password.
         let malformed = || Error::configuration("the URL of the PostgreSQL database is malformed");
         let url = options.url.expose();
@@ -147,12 +147,12 @@ impl PostgresDatabase {
             // says unavailable.
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        let manner = Manner::new(
+        let mode = TransactionMode::new(
             options.statement_timeout,
             options.prepared_statements && keeps_statements,
             clock,
         );
-        Ok(Self { pools: Pools { read: pool.clone(), write: pool, manner } })
+        Ok(Self { pools: Pools { read: pool.clone(), write: pool, mode } })
     }
 }
 

@@ -21,13 +21,13 @@ use crate::notice::{Broadcast, Notices, Subscription, Transport};
 use crate::store::sql::failure::Failure;
 
 use super::PostgresDatabase;
-use super::dialect::at;
+use super::dialect::store_error;
 
 /// On which all nodes of a database meet.
 const CHANNEL: &str = "goat_notices";
 
 /// How long the server may take to name its process while another connection is in a transaction.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl PostgresDatabase {
     /// Notices to every node that uses this database, by `LISTEN` and `NOTIFY`: for several nodes
@@ -41,7 +41,7 @@ impl PostgresDatabase {
     pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
         let transport = ListenNotify {
             connect: (*self.pools.write.connect_options()).clone(),
-            is_named: self.pools.manner.is_named(),
+            is_named: self.pools.mode.is_named(),
             teller: Mutex::default(),
         };
         Broadcast::new(Arc::new(transport), staleness)
@@ -79,7 +79,7 @@ impl ListenNotify {
             sqlx::raw_sql("BEGIN").execute(&mut other).await?;
             let others = backend(&mut other).await?;
             // A pooler that has no other to lend lets this one wait for the transaction's end.
-            let after = timeout(PATIENCE, backend(&mut *listener)).await.ok().transpose()?;
+            let after = timeout(TIMEOUT, backend(&mut *listener)).await.ok().transpose()?;
             sqlx::raw_sql("COMMIT").execute(&mut other).await?;
             is_shared |= others == before || after != Some(before);
             if is_shared {
@@ -122,7 +122,7 @@ impl fmt::Debug for ListenNotify {
 #[async_trait]
 impl Transport for ListenNotify {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        let at = |error: sqlx::Error| at("notices.publish")(Failure::from(error));
+        let at = |error: sqlx::Error| store_error("notices.publish")(Failure::from(error));
         let mut teller = self.teller.lock().await;
         let mut connection = self.take(&mut teller).await.map_err(at)?;
         self.notify(&mut connection, text).await.map_err(at)?;
@@ -131,7 +131,7 @@ impl Transport for ListenNotify {
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        let at = |error: sqlx::Error| at("notices.listen")(Failure::from(error));
+        let at = |error: sqlx::Error| store_error("notices.listen")(Failure::from(error));
         // A pool of one, since the driver listens on nothing else. It is this subscription's alone
         // and ends with it.
         let pool = PgPoolOptions::new()
@@ -165,7 +165,7 @@ impl Subscription for Listening {
             Ok(Some(notification)) => Ok(notification.payload().to_owned()),
             Ok(None) => Err(StoreError::unavailable("notices.hear")
                 .with_source("the connection that listens was lost")),
-            Err(error) => Err(at("notices.hear")(Failure::from(error))),
+            Err(error) => Err(store_error("notices.hear")(Failure::from(error))),
         }
     }
 }

@@ -13,31 +13,34 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, SqlStr};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time;
 
-use super::dialect::{Connection, Db};
+use super::dialect::{Db, DriverConnection};
 
-/// How often the patience of a transaction fits into what its rollback may take: what is under way
+/// How often the timeout of a transaction fits into what its rollback may take: what is under way
 /// ends first.
 const ROLLBACK: u32 = 2;
 /// The same for what a statement outside of a transaction may take, which no bound of the server's
 /// ends: to give it up early would leave it to the server, beside the next.
-const SINGLE: u32 = 10;
+const AUTOCOMMIT: u32 = 10;
 
 /// A connection, and whether a transaction is open on it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PooledConnection {
     /// There until this is dropped.
     connection: Option<PoolConnection<Db>>,
     is_open: bool,
     /// How long the server works on a statement of a transaction.
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl Held {
+impl PooledConnection {
     /// A connection on which each statement stands for itself.
-    pub(super) async fn single(pool: &Pool<Db>, patience: Duration) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: Some(pool.acquire().await?), is_open: false, patience })
+    pub(super) async fn autocommit(
+        pool: &Pool<Db>,
+        timeout: Duration,
+    ) -> Result<Self, sqlx::Error> {
+        Ok(Self { connection: Some(pool.acquire().await?), is_open: false, timeout })
     }
 
     /// A connection within a transaction that this statement begins. The driver is not told that it
@@ -45,13 +48,13 @@ impl Held {
     pub(super) async fn begin(
         pool: &Pool<Db>,
         statement: &SqlStr,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, sqlx::Error> {
-        let mut held = Self::single(pool, patience).await?;
+        let mut pooled = Self::autocommit(pool, timeout).await?;
         // Before it is: if this is dropped from here on, nobody knows whether it was begun.
-        held.is_open = true;
-        sqlx::raw_sql(statement.clone()).execute(held.connection()).await?;
-        Ok(held)
+        pooled.is_open = true;
+        sqlx::raw_sql(statement.clone()).execute(pooled.connection()).await?;
+        Ok(pooled)
     }
 
     /// Ends the call: what it wrote is kept from here on.
@@ -73,12 +76,12 @@ impl Held {
     }
 
     #[expect(clippy::expect_used, reason = "only the drop takes it")]
-    pub(super) fn connection(&mut self) -> &mut Connection {
+    pub(super) fn connection(&mut self) -> &mut DriverConnection {
         self.connection.as_mut().expect("a connection until the end")
     }
 }
 
-impl Drop for Held {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         let Ok(runtime) = Handle::try_current() else {
@@ -86,18 +89,18 @@ impl Drop for Held {
             drop(connection.detach());
             return;
         };
-        let (is_open, patience) = (self.is_open, self.patience);
+        let (is_open, timeout) = (self.is_open, self.timeout);
         runtime.spawn(async move {
             if is_open {
                 let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
-                let rolled_back = timeout(patience * ROLLBACK, rollback).await;
+                let rolled_back = time::timeout(timeout * ROLLBACK, rollback).await;
                 if !matches!(rolled_back, Ok(Ok(_))) {
                     drop(connection.detach());
                     return;
                 }
             }
             // Whoever gives it back asks it for a sign of life; dropped on the way, it is closed.
-            let _ = timeout(patience * SINGLE, connection.return_to_pool()).await;
+            let _ = time::timeout(timeout * AUTOCOMMIT, connection.return_to_pool()).await;
         });
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::store::sql::failure::Failure;
 
 use super::PostgresDatabase;
-use super::dialect::at;
+use super::dialect::store_error;
 
 /// The oldest server that goat is made for, as `server_version_num` counts.
 const OLDEST: i32 = 120_000;
@@ -55,7 +55,7 @@ fn refused(failure: Failure) -> Error {
         return Error::configuration("the server refuses the connection")
             .with_source(failure.into_cause());
     }
-    at("version")(failure).into()
+    store_error("version")(failure).into()
 }
 
 #[cfg(test)]

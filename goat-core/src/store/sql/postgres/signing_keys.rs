@@ -13,7 +13,7 @@ use crate::store::sql::failure::Failure;
 use crate::token::TokenKeys;
 
 use super::PostgresDatabase;
-use super::dialect::at;
+use super::dialect::store_error;
 
 /// For how long a note is kept: long enough to be found by whoever looks why tokens were refused.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,7 +27,7 @@ macro_rules! now {
 
 /// What to do where others sign with a key that is not known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StrangeKeys {
+pub enum OnUnknownKey {
     /// Note one's own all the same, so that the others find out too.
     Allow,
     /// Note nothing: this node is not to serve. Of several that begin at once with keys of their
@@ -42,38 +42,38 @@ impl PostgresDatabase {
     /// # Errors
     ///
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
-    pub async fn note_signing_key(
+    pub async fn register_signing_key(
         &self,
         keys: &TokenKeys,
         lately: Duration,
-        strange: StrangeKeys,
+        strange: OnUnknownKey,
     ) -> Result<Vec<String>> {
         let noted = async {
-            let mut link = self.pools.begin().await?;
+            let mut connection = self.pools.begin().await?;
             // ATOMIC: nobody else notes between the look and the commit.
-            link.run("LOCK TABLE goat_signing_keys IN SHARE ROW EXCLUSIVE MODE").await?;
+            connection.run("LOCK TABLE goat_signing_keys IN SHARE ROW EXCLUSIVE MODE").await?;
             let others =
                 concat!("SELECT id FROM goat_signing_keys WHERE noted_at > ", now!(), " - $1");
-            let others = link.all(sqlx::query(others).bind(milliseconds(lately))).await?;
+            let others = connection.all(sqlx::query(others).bind(milliseconds(lately))).await?;
             let others: Vec<String> =
                 others.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
             let unknown: Vec<String> =
                 others.into_iter().filter(|id| !keys.ids().any(|known| known == id)).collect();
-            if strange == StrangeKeys::Refuse && !unknown.is_empty() {
+            if strange == OnUnknownKey::Refuse && !unknown.is_empty() {
                 return Ok(unknown);
             }
             let old = concat!("DELETE FROM goat_signing_keys WHERE noted_at < ", now!(), " - $1");
-            link.execute(sqlx::query(old).bind(milliseconds(KEPT))).await?;
+            connection.execute(sqlx::query(old).bind(milliseconds(KEPT))).await?;
             let note = concat!(
                 "INSERT INTO goat_signing_keys (id, noted_at) VALUES ($1, ",
                 now!(),
                 ") ON CONFLICT (id) DO UPDATE SET noted_at = excluded.noted_at"
             );
-            link.execute(sqlx::query(note).bind(keys.signing_key())).await?;
-            link.commit().await?;
+            connection.execute(sqlx::query(note).bind(keys.signing_key())).await?;
+            connection.commit().await?;
             Ok::<_, Failure>(unknown)
         };
-        Ok(noted.await.map_err(at("note_signing_key"))?)
+        Ok(noted.await.map_err(store_error("register_signing_key"))?)
     }
 }
 

@@ -12,39 +12,39 @@ use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::Migration;
 
-use super::connection::Link;
-use super::database::Taken;
-use super::pooled_connection::Held;
+use super::connection::Connection;
+use super::database::UniqueViolation;
+use super::pooled_connection::PooledConnection;
 
 pub(super) type Db = Sqlite;
 pub(super) type Row = sqlx::sqlite::SqliteRow;
-pub(super) type Connection = sqlx::SqliteConnection;
+pub(super) type DriverConnection = sqlx::SqliteConnection;
 
 /// The statement that begins a write.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// How this process deals with the database: there is one way.
 #[derive(Clone, Debug)]
-pub(super) struct Manner;
+pub(super) struct TransactionMode;
 
-impl Manner {
+impl TransactionMode {
     /// A connection for single statements.
-    pub(super) async fn single(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::new(Held::single(pool).await?, true))
+    pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+        Ok(Connection::new(PooledConnection::autocommit(pool).await?, true))
     }
 
     /// A connection for reads that belong together.
-    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        self.single(pool).await
+    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+        self.autocommit(pool).await
     }
 
     /// Begins a write.
-    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
-        Ok(Link::new(Held::begin(pool).await?, true))
+    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+        Ok(Connection::new(PooledConnection::begin(pool).await?, true))
     }
 
     /// Begins a step of a migration.
-    pub(super) async fn begin_step(&self, pool: &Pool<Db>) -> Result<Link, Failure> {
+    pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         self.begin(pool).await
     }
 
@@ -63,7 +63,7 @@ macro_rules! now {
 pub(super) use now;
 
 /// Whether a transaction that writes is alone from its beginning.
-pub(super) const ONE_WRITER: bool = true;
+pub(super) const SINGLE_WRITER: bool = true;
 
 /// Ends a query whose rows stay as they are until the transaction ends.
 macro_rules! for_update {
@@ -74,43 +74,43 @@ macro_rules! for_update {
 pub(super) use for_update;
 
 /// Ends a query for rows that nobody else is busy with, which stay as they are.
-macro_rules! for_update_of_idle {
+macro_rules! for_update_skip_locked {
     () => {
         ""
     };
 }
-pub(super) use for_update_of_idle;
+pub(super) use for_update_skip_locked;
 
 /// Waits until no other write holds the guard.
-pub(super) async fn lock_guard(_: &mut Link) -> Result<(), Failure> {
+pub(super) async fn lock_guard(_: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Waits until nobody else adds sessions to this user's, or ends several.
-pub(super) async fn lock_sessions(_: &mut Link, _: UserId) -> Result<(), Failure> {
+pub(super) async fn lock_sessions(_: &mut Connection, _: UserId) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Waits until no other process migrates.
-pub(super) async fn lock_migrations(_: &mut Link) -> Result<(), Failure> {
+pub(super) async fn lock_migrations(_: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Which uniqueness a write of a user would have broken.
-pub(super) fn taken(error: &sqlx::Error) -> Option<Taken> {
+pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
     let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
     // SQLite has no names for constraints; it names the columns.
     let (_, columns) = error.message().rsplit_once(": ")?;
     match columns {
-        "goat_users.email_canonical" => Some(Taken::Email),
-        "goat_users.id" => Some(Taken::Id),
+        "goat_users.email_canonical" => Some(UniqueViolation::Email),
+        "goat_users.id" => Some(UniqueViolation::Id),
         _ => None,
     }
 }
 
 /// A failure as the store's error.
-pub(super) fn at(operation: &'static str) -> impl Fn(Failure) -> StoreError {
-    move |failure| failure.in_operation(operation, passes)
+pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreError {
+    move |failure| failure.in_operation(operation, is_transient)
 }
 
 /// Whether another process is in the way.
@@ -120,7 +120,7 @@ pub(super) fn is_held(error: &sqlx::Error) -> bool {
 }
 
 /// Whether another try later may help: locked, full, read-only, out of memory or of files.
-fn passes(code: &str) -> bool {
+fn is_transient(code: &str) -> bool {
     matches!(
         primary(code),
         Some(
@@ -198,10 +198,10 @@ mod tests {
     #[test]
     fn what_passes_is_told_from_what_is_broken() {
         for code in ["5", "261", "517", "6", "8", "264", "10", "522", "13", "14", "15"] {
-            assert!(passes(code), "{code}");
+            assert!(is_transient(code), "{code}");
         }
         for code in ["1", "11", "19", "1555", "2067", "26", "", "x"] {
-            assert!(!passes(code), "{code}");
+            assert!(!is_transient(code), "{code}");
         }
     }
 }

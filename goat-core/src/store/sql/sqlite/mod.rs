@@ -59,7 +59,7 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// Four readers, and five seconds of patience.
+    /// Four readers, and five seconds of timeout.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), readers: 4, busy_timeout: Duration::from_secs(5) }
     }
@@ -115,7 +115,7 @@ impl SqliteDatabase {
         let write = pool(1).connect_lazy_with(logged);
         start_log(&write, &path, busy_timeout).await?;
         let read = pool(readers).connect_lazy_with(connect.pragma("query_only", "ON"));
-        Ok(Self { pools: Pools { read, write, manner: dialect::Manner } })
+        Ok(Self { pools: Pools { read, write, mode: dialect::TransactionMode } })
     }
 }
 
@@ -146,10 +146,10 @@ fn make_file(path: &Path) -> Result<()> {
 }
 
 /// Connects, and sees to it that there is a write-ahead log.
-async fn start_log(pool: &SqlitePool, path: &Path, patience: Duration) -> Result<()> {
+async fn start_log(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result<()> {
     // Where two processes switch a new file over at once, SQLite refuses one of them without
     // waiting. By the time of its next try, it is done.
-    const PAUSE: Duration = Duration::from_millis(10);
+    const BACKOFF: Duration = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     let mode: String = loop {
         match sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await {
@@ -157,13 +157,13 @@ async fn start_log(pool: &SqlitePool, path: &Path, patience: Duration) -> Result
             Err(error) if !dialect::is_held(&error) => {
                 return Err(cannot_open(path, &error));
             }
-            Err(error) if waited >= patience => {
-                return Err(dialect::at("open")(error.into()).into());
+            Err(error) if waited >= timeout => {
+                return Err(dialect::store_error("open")(error.into()).into());
             }
             Err(_) => {}
         }
-        waited += PAUSE;
-        tokio::time::sleep(PAUSE).await;
+        waited += BACKOFF;
+        tokio::time::sleep(BACKOFF).await;
     };
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());

@@ -5,19 +5,19 @@
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
-use super::dialect::{BEGIN, Connection, Db};
+use super::dialect::{BEGIN, Db, DriverConnection};
 
 /// A connection, and whether a transaction is open on it.
 #[derive(Debug)]
-pub(super) enum Held {
-    Single(PoolConnection<Db>),
+pub(super) enum PooledConnection {
+    Autocommit(PoolConnection<Db>),
     Transaction(Transaction<'static, Db>),
 }
 
-impl Held {
+impl PooledConnection {
     /// A connection on which each statement stands for itself.
-    pub(super) async fn single(pool: &Pool<Db>) -> Result<Self, sqlx::Error> {
-        Ok(Self::Single(pool.acquire().await?))
+    pub(super) async fn autocommit(pool: &Pool<Db>) -> Result<Self, sqlx::Error> {
+        Ok(Self::Autocommit(pool.acquire().await?))
     }
 
     /// A connection within a transaction.
@@ -28,7 +28,7 @@ impl Held {
     /// Ends the call: what it wrote is kept from here on.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Single(_) => Ok(()),
+            Self::Autocommit(_) => Ok(()),
             Self::Transaction(transaction) => transaction.commit().await,
         }
     }
@@ -36,14 +36,14 @@ impl Held {
     /// Ends the call: nothing of it is kept, and its locks are free.
     pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Single(_) => Ok(()),
+            Self::Autocommit(_) => Ok(()),
             Self::Transaction(transaction) => transaction.rollback().await,
         }
     }
 
-    pub(super) fn connection(&mut self) -> &mut Connection {
+    pub(super) fn connection(&mut self) -> &mut DriverConnection {
         match self {
-            Self::Single(connection) => connection,
+            Self::Autocommit(connection) => connection,
             Self::Transaction(transaction) => transaction,
         }
     }

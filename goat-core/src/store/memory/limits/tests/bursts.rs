@@ -178,7 +178,7 @@ fn threads_that_race_are_admitted_exactly_the_burst() {
 /// B7: the bytes a key, as the documentation states them, however much it asks.
 #[test]
 fn a_key_with_a_burst_takes_what_the_documentation_says() {
-    assert_eq!(size_of::<(Slot, Arrival)>(), 32);
+    assert_eq!(size_of::<(CounterId, GcraState)>(), 32);
     let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
     let one =
         MemoryLimits { shards: Box::new([Mutex::new(Shard::new(3_584, store.seed))]), ..store };
