@@ -1,8 +1,7 @@
-//! What goes wrong between goat and Redis, and what of it may be told.
+//! Redis errors: classified for retries, and reduced to text that is safe to log.
 //!
-//! Invariant: no driver's error leaves this module. A server quotes keys and arguments in its
-//! messages, and an address may stand in an error of the network; so a code or a kind is all that
-//! is kept.
+//! Invariant: no redis-rs error leaves this module. A server quotes keys and arguments in its error
+//! messages, and a network error may contain an address; so only an error code or kind is kept.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -14,49 +13,47 @@ use redis::RedisError;
 
 use crate::error::StoreError;
 
-/// What is told where signing in did not succeed.
-const CREDENTIALS: &str = "the server refuses the credentials";
-/// What is told of a server's error, before its code.
+/// The message for failed authentication.
+const CREDENTIALS: &str = "the server rejects the credentials";
+/// The message for an error reply, followed by its code.
 const SERVER_ERROR: &str = "server error";
 
-/// What a failure means for the connection, and for the next try.
+/// The class of a failure, which decides about the connection and about retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
-    /// The connection is no more. Whether the call was done, nobody knows.
+    /// The connection broke. The outcome of the call is unknown.
     Lost,
-    /// There is no connection now; nothing was sent.
+    /// There is no connection. Nothing was sent.
     Unreachable,
-    /// No answer came in time. Whether the call was done, nobody knows.
+    /// No reply arrived in time. The outcome of the call is unknown.
     TimedOut,
-    /// The server lives, but is not the one to ask: no longer the master, or not yet ready. Nothing
-    /// was done.
+    /// The server is not the master, does not own the slot, or is not ready. The call was not executed.
     WrongServer,
-    /// The keys of the call are on their way to another node; in a moment they are there. Nothing
-    /// was done.
+    /// The slot is being migrated to another node. The call was not executed.
     SlotMigrating,
-    /// The server refuses for now.
+    /// The server rejected the call, perhaps temporarily.
     Rejected,
-    /// It does not know the script. Nothing was done.
+    /// The server does not have the script. The call was not executed.
     NoScript,
-    /// What it holds or says cannot be read.
+    /// Stored data or a reply has an unexpected form.
     Malformed,
 }
 
-/// Why a call to Redis gave nothing.
+/// A failed call.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     kind: FailureKind,
     text: Cow<'static, str>,
-    /// Where a cluster says that the slot is.
+    /// The node that a `MOVED` or `ASK` error points to.
     redirect: Option<Redirect>,
 }
 
-/// Another node of the cluster, as a node names it.
+/// A redirection to another node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Redirect {
     pub(super) address: String,
-    /// The slot is moving: only this one call goes there.
-    pub(super) is_once: bool,
+    /// An `ASK` redirection, which is valid for this call only.
+    pub(super) is_ask: bool,
 }
 
 impl Failure {
@@ -64,8 +61,8 @@ impl Failure {
         Self { kind, text: text.into(), redirect: None }
     }
 
-    /// What Redis holds or says cannot be read.
-    pub(super) fn broken(text: &'static str) -> Self {
+    /// Stored data or a reply has an unexpected form.
+    pub(super) fn malformed(text: &'static str) -> Self {
         Self::new(FailureKind::Malformed, text)
     }
 
@@ -77,18 +74,18 @@ impl Failure {
         self.redirect.as_ref()
     }
 
-    /// Whether it is the user or the password that the server does not take.
-    pub(super) fn refuses_credentials(&self) -> bool {
+    /// Whether the server rejects the user or the password.
+    pub(super) fn rejects_credentials(&self) -> bool {
         let code = self.text.strip_prefix(SERVER_ERROR).map(str::trim_start);
         self.text == CREDENTIALS || matches!(code, Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
     }
 
-    /// The same failure for callers who only waited for a connection: nothing of theirs was sent.
+    /// Returns the failure for callers that waited for the connection and have sent nothing.
     pub(super) fn while_connecting(self) -> Self {
         Self { kind: FailureKind::Unreachable, ..self }
     }
 
-    /// The failure as a store's error.
+    /// Converts the failure into a [`StoreError`].
     pub(super) fn in_operation(self, operation: &'static str) -> StoreError {
         let error = match self.kind {
             FailureKind::Malformed => StoreError::broken(operation),
@@ -108,17 +105,15 @@ impl From<RedisError> for Failure {
         }
         match error.kind() {
             Io => {
-                let cause = StdError::source(&error).and_then(beneath);
+                let cause = StdError::source(&error).and_then(io_error);
                 Self::new(
                     FailureKind::Lost,
-                    cause.map_or(Cow::Borrowed("connection lost"), network),
+                    cause.map_or(Cow::Borrowed("connection lost"), describe_io),
                 )
             }
             AuthenticationFailed => Self::new(FailureKind::Rejected, CREDENTIALS),
-            Parse => {
-                Self::new(FailureKind::Lost, "the server does not speak the protocol of Redis")
-            }
-            Client => Self::new(FailureKind::Lost, "the connection ended"),
+            Parse => Self::new(FailureKind::Lost, "the server does not speak the Redis protocol"),
+            Client => Self::new(FailureKind::Lost, "connection closed"),
             kind => Self::new(FailureKind::Rejected, format!("driver error {kind:?}")),
         }
     }
@@ -137,8 +132,8 @@ impl Failure {
         };
         let redirect = error
             .redirect_node()
-            .map(|(address, _)| Redirect { address: address.to_owned(), is_once: code == "ASK" });
-        // A code is one word in capitals; anything else was made by somebody's script.
+            .map(|(address, _)| Redirect { address: address.to_owned(), is_ask: code == "ASK" });
+        // An error code is one word in capitals; other text may come from a script and is dropped.
         let is_code = code.bytes().all(|byte| byte.is_ascii_uppercase());
         let text =
             if is_code { format!("{SERVER_ERROR} {code}").into() } else { SERVER_ERROR.into() };
@@ -146,38 +141,38 @@ impl Failure {
     }
 }
 
-/// The code of what a command in a script was answered. Before Redis 7 it stands within the text:
-/// `ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY You can't …`,
-/// and without the first part where the script answers it by itself.
+/// Returns the error code of a command that failed inside a script. Before Redis 7 it is part of the
+/// text: `ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY You
+/// can't …`, or starts at the second part if the script returned the error.
 fn within_script<'a>(code: &str, detail: Option<&'a str>) -> Option<&'a str> {
     const SCRIPT: &str = "user_script:";
-    let told = match code {
+    let text = match code {
         "@user_script:" => detail?,
         "ERR" => detail?.strip_prefix("Error running script")?.rsplit_once(SCRIPT)?.1,
         _ => return None,
     };
-    // The line comes first, and then what was answered.
-    let (_, told) = told.split_once(": ")?;
-    let (code, _) = told.trim_start_matches('-').split_once(' ')?;
+    // The line number precedes the error.
+    let (_, text) = text.split_once(": ")?;
+    let (code, _) = text.trim_start_matches('-').split_once(' ')?;
     (code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(code)
 }
 
-/// The network's error in the driver's, which wraps it once more.
-fn beneath<'a>(source: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+/// Returns the I/O error inside a redis-rs error.
+fn io_error<'a>(source: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     match source.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
         Some(shared) => shared.downcast_ref(),
         None => source.downcast_ref(),
     }
 }
 
-/// What may be told of the network's failure: its kind, which names no address.
-fn network(error: &io::Error) -> Cow<'static, str> {
-    let beneath = error.get_ref().and_then(|beneath| beneath.downcast_ref::<rustls::Error>());
-    match beneath {
+/// Describes a network error by its kind, which contains no address.
+fn describe_io(error: &io::Error) -> Cow<'static, str> {
+    let source = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    match source {
         Some(rustls::Error::InvalidCertificate(_)) => {
-            Cow::Borrowed("the server's certificate is not to be trusted")
+            Cow::Borrowed("the server's certificate is not trusted")
         }
-        Some(_) => Cow::Borrowed("no connection by TLS"),
+        Some(_) => Cow::Borrowed("TLS handshake failed"),
         None => Cow::Owned(format!("connection lost: {}", error.kind())),
     }
 }
@@ -195,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_command_in_a_script_was_answered_is_found_in_the_text_of_older_servers() {
+    fn error_code_is_found_in_script_errors_of_older_servers() {
         for (detail, code) in [
             (
                 "Error running script (call to f_1f8f4c): @user_script:1: @user_script: 1: \

@@ -1,8 +1,8 @@
-//! Storage in Redis or Valkey: sessions, limits, what nodes remember together, and notices.
+//! Storage in Redis or Valkey: sessions, limits, shared cache and invalidations.
 //!
-//! One server, what sentinels watch, or a cluster; nothing newer than Redis 6.0 is needed. All keys
-//! of one user, and all of one limit's key, share a hash tag, so that every script touches one slot.
-//! Scripts go by the server's clock, so that nodes whose clocks differ agree.
+//! Works with a standalone server, Sentinel or Cluster, from Redis 6.0. All keys of one user, and all
+//! counters of one limit key, share a hash tag, so that every script touches one slot. Scripts use the
+//! server's clock, so that nodes whose clocks differ agree.
 
 mod client;
 mod failure;
@@ -27,7 +27,7 @@ use crate::limit::LimitStore;
 use crate::session::SessionStore;
 use crate::store::shared_cache::SharedCache;
 
-/// A Redis, and the stores that it keeps. Clones share the connections.
+/// A Redis deployment and its stores. Clones share the connections.
 ///
 /// ```no_run
 /// # fn stores() -> goat_core::Result<()> {
@@ -46,7 +46,7 @@ pub struct RedisDatabase {
     context: RedisContext,
 }
 
-/// What every store in Redis needs.
+/// The client and settings that all Redis stores share.
 #[derive(Clone, Debug)]
 struct RedisContext {
     client: Client,
@@ -55,12 +55,12 @@ struct RedisContext {
 }
 
 impl RedisDatabase {
-    /// Reads the options. Connects to nothing: that happens when something is first asked for.
+    /// Parses the options. The first call connects.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL is none, or
-    /// the authority is.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL or the certificate
+    /// authority is malformed.
     pub fn open(options: &RedisOptions) -> Result<Self> {
         let client = Client::new(options)?;
         let prefix = Arc::from(options.prefix.as_str());
@@ -69,34 +69,35 @@ impl RedisDatabase {
         })
     }
 
-    /// The same Redis and connections, with another beginning of all keys and channels.
+    /// Returns the same database and connections with another prefix for all keys and channels.
     #[must_use]
     pub fn prefixed(&self, prefix: &str) -> Self {
         Self { context: RedisContext { prefix: Arc::from(prefix), ..self.context.clone() } }
     }
 
-    /// Sessions, one hash a user. They last as long as this Redis keeps them.
+    /// Returns the session store: one hash per user. Sessions are as durable as this Redis.
     #[must_use]
     pub fn sessions(&self) -> Arc<dyn SessionStore> {
         Arc::new(RedisSessions::new(self.context.clone()))
     }
 
-    /// Limits, which all nodes count together: an exact log a key and quota.
+    /// Returns the limit store, which counts for all nodes: a sliding-window log, or GCRA for quotas
+    /// with a burst.
     ///
-    /// This process remembers who is refused until when, so that a flood of refused calls costs
-    /// Redis nothing. All callers of one such store must therefore read the same stopwatch.
+    /// The store caches in process until when a key is limited, so that a flood of limited calls does
+    /// not reach Redis. All callers of one store must therefore read the same monotonic clock.
     #[must_use]
     pub fn limits(&self) -> Arc<dyn LimitStore> {
         Arc::new(RedisLimits::new(self.context.clone()))
     }
 
-    /// What nodes remember together of users and roles; for [`Stores::cached`](crate::Stores::cached).
+    /// Returns the shared cache of user states and role permissions.
     #[must_use]
     pub fn shared_cache(&self) -> Arc<dyn SharedCache> {
         Arc::new(RedisSharedCache::new(self.context.clone()))
     }
 
-    /// Whether Redis answers and serves.
+    /// Checks that Redis responds and serves keys.
     ///
     /// # Errors
     ///
@@ -107,8 +108,7 @@ impl RedisDatabase {
 }
 
 impl RedisContext {
-    /// Asks for a key, since a cluster that is down and a server that is loading still answer to
-    /// `PING`.
+    /// Reads a key, since a cluster that is down and a server that is loading still reply to `PING`.
     async fn ping(&self, operation: &'static str) -> Result<(), StoreError> {
         let key = format!("{}:ping", self.prefix);
         let mut command = redis::cmd("GET");

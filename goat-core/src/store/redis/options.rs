@@ -1,20 +1,20 @@
-//! How to reach Redis.
+//! Redis connection options.
 //!
-//! Invariant: no address and no password is ever shown, since both may stand in the URL.
+//! Invariant: `Debug` shows no address and no password, since the URL may contain both.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::secret::Secret;
 
-/// Where Redis is, and how long it may take to answer.
+/// Redis connection options: URLs, key prefix, timeout and certificate authority.
 ///
-/// One URL, or several of one system with commas between: nodes of a cluster, sentinels, or a master
-/// and its replicas. What they are is found out. A further part may be a mere `host:port`, which
-/// then has the scheme and the password of the first.
+/// Takes one URL, or several of one deployment separated by commas: nodes of a cluster, sentinels, or
+/// a master and its replicas. The topology is detected. Further addresses may be just `host:port` and
+/// inherit scheme and credentials from the first.
 ///
 /// - `redis://[user:password@]host[:port][/database]`, `rediss:` for TLS, `unix:` for a socket.
-/// - `?master=NAME`: which master to ask sentinels for, where they watch several.
+/// - `?master=NAME` names the master if the sentinels monitor several.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// One URL, or several with commas between.
+    /// Creates options from one URL, or several separated by commas.
     pub fn new(urls: impl Into<Secret<String>>) -> Self {
         Self {
             urls: urls.into(),
@@ -46,29 +46,29 @@ impl RedisOptions {
         }
     }
 
-    /// What all keys and channels begin with, `goat` if nothing is said. Systems that share a Redis
-    /// need different ones.
+    /// Sets the prefix of all keys and channels, `goat` by default. Systems that share one Redis need
+    /// different prefixes.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// How long a call may take, a connection that must be made first included. Two seconds if
-    /// nothing is said, and never under a millisecond.
+    /// Sets the timeout of a call, including the time to connect: two seconds by default, at least a
+    /// millisecond.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::from_millis(1)), ..self }
     }
 
-    /// Trusts the certificates of these authorities (PEM) and no others. The machine's own are
-    /// trusted if nothing is said. A text without any is refused when the database is opened.
+    /// Accepts certificates of these authorities (PEM) only, in place of the platform's. PEM without a
+    /// certificate is an error when the database is opened.
     #[must_use]
     pub fn authority(self, pem: impl Into<Vec<u8>>) -> Self {
         Self { authority: Some(pem.into()), ..self }
     }
 
-    /// Takes the time that callers name instead of the server's, so that a test may move it. Nodes
-    /// whose clocks differ would disagree, so this is for tests alone.
+    /// Uses the caller's clock in place of the server's, so that a test can advance it. For tests only:
+    /// nodes whose clocks differ would disagree.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn with_caller_clock(self) -> Self {

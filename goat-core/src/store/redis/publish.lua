@@ -1,4 +1,4 @@
--- Publishes on the channel KEYS[1], if this is a master: it removes what is never there, and of all
--- that writes this is what a server does even when its memory is full.
+-- Publishes on the channel KEYS[1], if this server is a master: a write fails on a replica, and `DEL`
+-- is a write that succeeds even when memory is full. The key never exists.
 redis.call('DEL', KEYS[1])
 return redis.call('PUBLISH', KEYS[1], ARGV[1])

@@ -1,7 +1,7 @@
-//! A Redis Cluster: each call goes to the node that has the key's slot.
+//! Redis Cluster routing: each call goes to the node that owns the key's hash slot.
 //!
-//! Invariants: a call follows a bounded number of redirections; the map of slots is asked for by one
-//! caller for all, and not more often than every so often while nodes are away.
+//! Invariants: a call follows a bounded number of redirections; concurrent callers share one request
+//! for the slot map, and a map is replaced at most every [`LEAST_AGE`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,12 @@ use super::node::{Discovery, Node, first_of};
 use super::reconnecting::Reconnecting;
 use super::slots::Slots;
 
-/// How many redirections a call follows.
+/// The most redirections that a call follows.
 const REDIRECTIONS: usize = 5;
-/// How old a map must be before it is thrown away for a node that does not answer.
+/// The age before which an unavailable node does not invalidate the slot map.
 const LEAST_AGE: Duration = Duration::from_millis(200);
-/// How many nodes are asked for the map at once.
-const WITNESSES: usize = 6;
+/// The most nodes that are asked for the slot map at once.
+const MAX_SOURCES: usize = 6;
 
 /// The nodes of a cluster.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Cluster {
         Self { seeds, timeout, nodes: Mutex::default(), slots: Arc::default() }
     }
 
-    /// Sends a command to the node that has the slot, and waits for its answer until the deadline.
+    /// Sends a command to the owner of the slot and returns the reply, by the deadline.
     pub(super) async fn send(
         self: &Arc<Self>,
         slot: u16,
@@ -48,7 +48,7 @@ impl Cluster {
         let (number, slots) = self.slots(deadline).await?;
         let mut node = self.owner(number, &slots, slot)?;
         let mut asking = false;
-        let mut last = Failure::new(FailureKind::WrongServer, "the slot moves about");
+        let mut last = Failure::new(FailureKind::WrongServer, "too many redirections");
         for _ in 0..=REDIRECTIONS {
             let failure = match node.send(command, asking, deadline).await {
                 Ok(value) => return Ok(value),
@@ -56,14 +56,14 @@ impl Cluster {
             };
             if let Some(redirect) = failure.redirect() {
                 let address = redirect.address.clone();
-                // A node that does not know its name means the one that was asked.
+                // A redirection without a host means the node that sent it.
                 let from = node.endpoint(deadline).await?;
                 let endpoint = from.at(&address);
-                let unreadable = || Failure::broken("a cluster named no address");
+                let unreadable = || Failure::malformed("a redirection has no valid address");
                 let endpoint = endpoint.ok_or_else(unreadable)?;
-                asking = redirect.is_once;
+                asking = redirect.is_ask;
                 if !asking {
-                    slots.give(slot, &endpoint.address());
+                    slots.assign(slot, &endpoint.address());
                 }
                 node = self.node(&endpoint);
             } else if failure.kind() == FailureKind::SlotMigrating {
@@ -77,7 +77,7 @@ impl Cluster {
                         | FailureKind::WrongServer
                 );
                 if is_stale {
-                    self.forget(number, &slots);
+                    self.discard_slots(number, &slots);
                 }
                 return Err(failure);
             }
@@ -86,7 +86,7 @@ impl Cluster {
         Err(last)
     }
 
-    /// The address of the node that has the slot.
+    /// Returns the address of the slot's owner.
     pub(super) async fn endpoint(
         self: &Arc<Self>,
         slot: u16,
@@ -95,7 +95,7 @@ impl Cluster {
         let (number, slots) = self.slots(deadline).await?;
         let reached = self.owner(number, &slots, slot)?.endpoint(deadline).await;
         if reached.is_err() {
-            self.forget(number, &slots);
+            self.discard_slots(number, &slots);
         }
         reached
     }
@@ -103,8 +103,8 @@ impl Cluster {
     fn owner(&self, number: u64, slots: &Slots, slot: u16) -> Result<Arc<Node>, Failure> {
         let endpoint = slots.owner(slot).and_then(|address| self.seeds[0].at(&address));
         let Some(endpoint) = endpoint else {
-            self.forget(number, slots);
-            return Err(Failure::new(FailureKind::WrongServer, "no node has the slot"));
+            self.discard_slots(number, slots);
+            return Err(Failure::new(FailureKind::WrongServer, "no node owns the slot"));
         };
         Ok(self.node(&endpoint))
     }
@@ -116,46 +116,46 @@ impl Cluster {
         Arc::clone(nodes.entry(endpoint.address()).or_insert_with(make))
     }
 
-    fn forget(&self, number: u64, slots: &Slots) {
-        if slots.learnt.elapsed() >= LEAST_AGE {
+    fn discard_slots(&self, number: u64, slots: &Slots) {
+        if slots.fetched_at.elapsed() >= LEAST_AGE {
             self.slots.discard(number);
         }
     }
 
     async fn slots(self: &Arc<Self>, deadline: Instant) -> Result<(u64, Arc<Slots>), Failure> {
-        let make = || {
+        let fetch = || {
             let cluster = Arc::clone(self);
-            async move { cluster.learn().await }
+            async move { cluster.fetch_slots().await }
         };
-        timeout_at(deadline, self.slots.get(make))
+        timeout_at(deadline, self.slots.get(fetch))
             .await
-            .map_err(|_| Failure::new(FailureKind::Unreachable, "no map of the cluster in time"))?
+            .map_err(|_| Failure::new(FailureKind::Unreachable, "no slot map in time"))?
     }
 
-    /// Asks nodes that are known, and those of the options, for the map.
-    async fn learn(self: Arc<Self>) -> Result<Arc<Slots>, Failure> {
+    /// Fetches the slot map from known nodes and from the configured ones.
+    async fn fetch_slots(self: Arc<Self>) -> Result<Arc<Slots>, Failure> {
         let known: Vec<String> = {
             let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            nodes.keys().take(WITNESSES).cloned().collect()
+            nodes.keys().take(MAX_SOURCES).cloned().collect()
         };
         let seed = &self.seeds[0];
         let known = known.iter().filter_map(|address| seed.at(address));
-        let mut witnesses: Vec<Endpoint> = known.chain(self.seeds.iter().cloned()).collect();
-        witnesses.sort_by_key(Endpoint::address);
-        witnesses.dedup_by_key(|endpoint| endpoint.address());
+        let mut sources: Vec<Endpoint> = known.chain(self.seeds.iter().cloned()).collect();
+        sources.sort_by_key(Endpoint::address);
+        sources.dedup_by_key(|endpoint| endpoint.address());
         let deadline = Instant::now() + self.timeout;
-        let ask = |endpoint: Endpoint| {
+        let fetch = |endpoint: Endpoint| {
             let node = self.node(&endpoint);
             async move {
                 let mut command = redis::cmd("CLUSTER");
                 command.arg("SLOTS");
-                let answer = node.send(&command, false, deadline).await?;
-                Slots::read(answer, &endpoint.address())
+                let reply = node.send(&command, false, deadline).await?;
+                Slots::parse(reply, &endpoint.address())
             }
         };
-        let slots = first_of(witnesses.into_iter().map(ask)).await?;
+        let slots = first_of(sources.into_iter().map(fetch)).await?;
         let addresses = slots.addresses();
-        // A node that is no more would be asked for ever.
+        // Nodes that left the cluster are dropped.
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|address, _| addresses.contains(address));
         Ok(Arc::new(slots))

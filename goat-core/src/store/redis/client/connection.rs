@@ -1,7 +1,7 @@
-//! One connection, on which many calls are under way at once.
+//! Multiplexed connection to one server, with detection of a peer that stopped responding.
 //!
-//! Invariant: a connection whose peer has gone silent is noticed, also where every caller went away
-//! before its time was over.
+//! Invariant: a peer that stopped responding is detected even if every caller was cancelled before
+//! its own timeout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,23 +14,23 @@ use tokio::time::Instant;
 use super::super::failure::{Failure, FailureKind};
 use super::endpoint::Endpoint;
 
-/// How many calls may wait to be written.
+/// The most calls that wait to be written.
 const QUEUE: usize = 1024;
 
-/// A connection. Clones are the same one.
+/// A connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     driver: MultiplexedConnection,
     begun: Instant,
-    /// When the call was sent that waits longest since the last answer, in milliseconds from
-    /// `begun` and one more; 0 if nothing was sent since.
+    /// When the first call after the last reply was sent, in milliseconds from `begun` plus one; 0 if
+    /// there is no such call.
     unanswered: Arc<AtomicU64>,
-    /// When [`Connection::is_due`] last said so, in milliseconds from `begun` and one more.
+    /// When [`Connection::is_due`] last returned true, in milliseconds from `begun` plus one.
     checked: Arc<AtomicU64>,
 }
 
 impl Connection {
-    /// Connects and signs in.
+    /// Connects and authenticates.
     pub(super) async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
@@ -38,7 +38,7 @@ impl Connection {
             .set_pipeline_buffer_size(QUEUE);
         let client = endpoint.client()?;
         let opening = Self::opened(&client, &config);
-        let driver = tokio::time::timeout(timeout, opening).await.map_err(|_| late())??;
+        let driver = tokio::time::timeout(timeout, opening).await.map_err(|_| timed_out())??;
         let (unanswered, checked) = (Arc::default(), Arc::new(AtomicU64::new(1)));
         Ok(Self { driver, begun: Instant::now(), unanswered, checked })
     }
@@ -50,8 +50,8 @@ impl Connection {
         Ok(client.get_multiplexed_async_connection_with_config(config).await?)
     }
 
-    /// Sends a command and waits for its answer until the deadline. `asking`: to a node that is
-    /// just being given the key's slot.
+    /// Sends a command and returns the reply, by the deadline. `asking` precedes it with `ASKING`, for
+    /// a node that imports the key's slot.
     pub(super) async fn send(
         &self,
         command: &Cmd,
@@ -61,32 +61,32 @@ impl Connection {
         let mut driver = self.driver.clone();
         let now = self.milliseconds();
         let _ = self.unanswered.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        let answer = if asking {
+        let reply = if asking {
             let mut pipeline = redis::pipe();
             pipeline.cmd("ASKING").ignore().add_command(command.clone());
             let sending = driver.send_packed_commands(&pipeline, 0, 2);
-            let answers = tokio::time::timeout_at(deadline, sending).await;
-            answers.map(|answers| {
-                answers.and_then(|mut answers| answers.pop().unwrap_or(Value::Nil).extract_error())
+            let replies = tokio::time::timeout_at(deadline, sending).await;
+            replies.map(|replies| {
+                replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error())
             })
         } else {
             let sending = driver.send_packed_command(command);
             tokio::time::timeout_at(deadline, sending).await
         };
-        let answer = answer.map_err(|_| late())?;
+        let reply = reply.map_err(|_| timed_out())?;
         self.unanswered.store(0, Ordering::Relaxed);
-        Ok(answer.and_then(Value::extract_error)?)
+        Ok(reply.and_then(Value::extract_error)?)
     }
 
-    /// Whether something was sent so long ago and nothing at all was answered since.
-    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
+    /// Whether a call was sent at least this long ago and no reply of any kind has arrived since.
+    pub(super) fn is_unresponsive_for(&self, time: Duration) -> bool {
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         unanswered != 0 && {
             Duration::from_millis(self.milliseconds().saturating_sub(unanswered)) >= time
         }
     }
 
-    /// Whether something that is to be done every so often is due. Says so to one caller.
+    /// Whether a periodic action is due. Returns true to one caller per period.
     pub(super) fn is_due(&self, every: Duration) -> bool {
         let (now, checked) = (self.milliseconds(), self.checked.load(Ordering::Relaxed));
         Duration::from_millis(now.saturating_sub(checked)) >= every
@@ -101,6 +101,6 @@ impl Connection {
     }
 }
 
-fn late() -> Failure {
-    Failure::new(FailureKind::TimedOut, "no answer in time")
+fn timed_out() -> Failure {
+    Failure::new(FailureKind::TimedOut, "no reply in time")
 }

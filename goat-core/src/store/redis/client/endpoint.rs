@@ -1,6 +1,6 @@
-//! Addresses of Redis, from the URLs of the options to what the driver takes.
+//! Redis endpoints: parses the configured URLs into connection settings for redis-rs.
 //!
-//! Invariant: neither an error nor `Debug` shows any part of a URL.
+//! Invariant: neither an error nor `Debug` contains any part of a URL.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,30 +15,32 @@ use super::super::failure::{Failure, FailureKind};
 use super::super::options::RedisOptions;
 use crate::error::{Error, Result};
 
-/// A silent peer is asked for a sign of life after this long.
+/// Idle time after which TCP keep-alive probes begin.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// And given up if none comes, or sent data is not received, for this long.
+/// Time after which a connection with unacknowledged data is closed.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One address with everything that signing in there takes.
+/// An address with its credentials and TLS settings.
 #[derive(Clone)]
 pub(super) struct Endpoint {
     info: ConnectionInfo,
     authority: Option<Vec<u8>>,
 }
 
-/// What the URLs of the options say.
+/// The parsed URLs.
 pub(super) struct Endpoints {
     pub(super) all: Vec<Endpoint>,
-    /// The name of the master to ask sentinels for.
+    /// The name of the master to look up at the sentinels.
     pub(super) master: Option<String>,
 }
 
 impl Endpoints {
-    /// Reads the URLs.
+    /// Parses the URLs.
     pub(super) fn parse(options: &RedisOptions) -> Result<Self> {
-        if options.authority.as_deref().is_some_and(|pem| !holds_certificates(pem)) {
-            return Err(Error::configuration("the authority of Redis holds no certificate in PEM"));
+        if options.authority.as_deref().is_some_and(|pem| !contains_certificates(pem)) {
+            return Err(Error::configuration(
+                "the Redis certificate authority contains no PEM certificate",
+            ));
         }
         let text = options.urls.expose().trim();
         let mut endpoints = Self { all: Vec::new(), master: None };
@@ -47,9 +49,9 @@ impl Endpoints {
         for part in text.split(',').map(str::trim) {
             let url = if part.contains("://") { part.to_owned() } else { format!("{start}{part}") };
             if start.is_empty() {
-                start = url[..authority_at(&url)].to_owned();
+                start = url[..host_position(&url)].to_owned();
             }
-            let info = endpoints.read(&url).ok_or_else(unreadable)?;
+            let info = endpoints.read(&url).ok_or_else(malformed)?;
             if info.redis_settings().db() != 0 {
                 database = info.redis_settings().db();
             }
@@ -57,7 +59,7 @@ impl Endpoints {
         }
         for endpoint in &mut endpoints.all {
             *endpoint = endpoint.in_database(database);
-            endpoint.client().map_err(|_| unreadable())?;
+            endpoint.client().map_err(|_| malformed())?;
         }
         Ok(endpoints)
     }
@@ -68,7 +70,7 @@ impl Endpoints {
         for (name, value) in parsed.query_pairs() {
             match &*name {
                 "master" => self.master = Some(value.into_owned()),
-                // What a socket's URL has no other place for.
+                // A Unix socket URL has no other place for these.
                 "db" | "user" | "pass" if !is_network => {}
                 _ => return None,
             }
@@ -84,37 +86,38 @@ impl Endpoints {
     }
 }
 
-/// Where the host begins: what stands before it counts for every part.
-fn authority_at(url: &str) -> usize {
+/// Returns the position of the host; the part before it applies to every address.
+fn host_position(url: &str) -> usize {
     let scheme = url.find("://").map_or(0, |at| at + 3);
     let end = url[scheme..].find(['/', '?', '#']).map_or(url.len(), |at| scheme + at);
     url[scheme..end].rfind('@').map_or(scheme, |at| scheme + at + 1)
 }
 
-/// Whether there is somebody to trust. The driver takes an empty text for trust in nobody.
-fn holds_certificates(pem: &[u8]) -> bool {
-    let mut trusted = RootCertStore::empty();
+/// Whether the PEM contains only valid certificates, and at least one: redis-rs accepts an empty text,
+/// and would then reject every server.
+fn contains_certificates(pem: &[u8]) -> bool {
+    let mut roots = RootCertStore::empty();
     let is_good = |one: Result<CertificateDer<'_>, pem::Error>| {
-        one.is_ok_and(|certificate| trusted.add(certificate).is_ok())
+        one.is_ok_and(|certificate| roots.add(certificate).is_ok())
     };
-    CertificateDer::pem_slice_iter(pem).all(is_good) && !trusted.is_empty()
+    CertificateDer::pem_slice_iter(pem).all(is_good) && !roots.is_empty()
 }
 
-fn unreadable() -> Error {
+fn malformed() -> Error {
     Error::configuration(
-        "the URL of Redis is not one: redis://[user:password@]host[:port][/database], rediss: for \
-         TLS; several with commas between; ?master=NAME for sentinels",
+        "the Redis URL is malformed: expected redis://[user:password@]host[:port][/database], rediss: \
+         for TLS, several separated by commas, ?master=NAME for sentinels",
     )
 }
 
 impl Endpoint {
-    /// The same system at another address, `host:port`.
+    /// Returns the same settings for another address, `host:port`.
     pub(super) fn at(&self, address: &str) -> Option<Self> {
         let (host, port) = address.rsplit_once(':')?;
         let port = port.parse().ok()?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let addr = match self.info.addr() {
-            // A node that does not know its own name is where it was asked.
+            // An empty host means the node that sent the address.
             ConnectionAddr::Tcp(known, _) => {
                 ConnectionAddr::Tcp(if host.is_empty() { known.clone() } else { host }, port)
             }
@@ -133,12 +136,12 @@ impl Endpoint {
         Some(Self { info, authority: self.authority.clone() })
     }
 
-    /// `host:port`, to tell addresses apart; never shown.
+    /// Returns `host:port`, to compare addresses; never part of an error.
     pub(super) fn address(&self) -> String {
         self.info.addr().to_string()
     }
 
-    /// As one signs in at a sentinel: there are no databases.
+    /// Returns the same endpoint with another database number; sentinels and clusters have only 0.
     pub(super) fn in_database(&self, database: i64) -> Self {
         let redis = self.info.redis_settings().clone().set_db(database);
         Self {
@@ -147,7 +150,7 @@ impl Endpoint {
         }
     }
 
-    /// As one signs in where nobody has a password.
+    /// Returns the same endpoint without user and password.
     pub(super) fn without_credentials(&self) -> Self {
         let known = self.info.redis_settings();
         let mut redis = redis::RedisConnectionInfo::default();
@@ -158,17 +161,17 @@ impl Endpoint {
         }
     }
 
-    /// The driver for this address. Does no I/O.
+    /// Creates the redis-rs client for this address. Performs no I/O.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
             return Ok(Client::open(self.info.clone())?);
         }
-        // The driver takes its cryptography from a slot of the process, and panics where nobody has
-        // filled it and the build holds more than one. Whoever filled it before chose for the process.
+        // redis-rs takes rustls's process-wide crypto provider, and panics if none is installed and
+        // the build contains several. A provider that is already installed stays.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let certificates = TlsCertificates { client_tls: None, root_cert: self.authority.clone() };
         Client::build_with_tls(self.info.clone(), certificates).map_err(|_| {
-            Failure::new(FailureKind::Rejected, "the authority's certificates are not PEM")
+            Failure::new(FailureKind::Rejected, "the certificate authority is not PEM")
         })
     }
 }

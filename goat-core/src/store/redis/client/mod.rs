@@ -1,10 +1,15 @@
-//! The client to Redis, whatever stands at its end: one server, what sentinels watch, or a cluster.
+//! Redis client: one API over a standalone server, a Sentinel deployment or a Cluster.
+//!
+//! redis-rs provides the protocol and the connections; goat does not use its `ClusterClient`, because
+//! that repeats every command whose connection broke and follows redirections by the same setting
+//! (`retries`), while goat repeats only idempotent calls, and because redis-rs has a separate client
+//! type for each topology.
 //!
 //! Invariants:
-//! - there is one connection to a server, and all calls of this process go over it at once;
-//! - nothing is connected before it is needed, and what broke is connected anew by itself;
-//! - a call ends within the time-out of the options, the connection that it waited for included;
-//! - a call whose fate is unknown is repeated only where that makes no difference.
+//! - the process has one multiplexed connection to each server;
+//! - a connection is opened at first use, and reopened after it broke;
+//! - a call ends within the configured timeout, including the time to connect;
+//! - a call with an unknown outcome is repeated only if it is idempotent.
 
 mod cluster;
 mod connection;
@@ -32,16 +37,16 @@ use super::failure::{Failure, FailureKind};
 use super::options::RedisOptions;
 use crate::error::{Result, StoreError};
 
-/// What to do when a connection broke and nobody knows whether the call was done.
+/// Whether a call is repeated after its connection broke, when its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// Ask again: to do it twice is to do it once.
+    /// Repeat it: the call is idempotent.
     Yes,
-    /// Fail.
+    /// Return the failure.
     No,
 }
 
-/// A client to Redis. Clones are the same one.
+/// A Redis client. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(super) struct Client(Arc<Inner>);
 
@@ -53,7 +58,7 @@ struct Inner {
     topology: Arc<Reconnecting<Topology>>,
 }
 
-/// What stands at the end of the client.
+/// The deployment that the client is connected to.
 #[derive(Clone, Debug)]
 enum Topology {
     Single(Arc<Node>),
@@ -61,14 +66,14 @@ enum Topology {
 }
 
 impl Client {
-    /// Reads the options; does no I/O.
+    /// Parses the options. Performs no I/O.
     pub(super) fn new(options: &RedisOptions) -> Result<Self> {
         let Endpoints { all, master } = Endpoints::parse(options)?;
         let timeout = options.timeout;
         Ok(Self(Arc::new(Inner { endpoints: all, master, timeout, topology: Arc::default() })))
     }
 
-    /// Sends a command that concerns `key`, and waits for the answer.
+    /// Sends a command on `key` and returns the reply.
     pub(super) async fn command(
         &self,
         operation: &'static str,
@@ -77,11 +82,11 @@ impl Client {
         retry: Retry,
     ) -> Result<Value, StoreError> {
         let deadline = self.deadline();
-        let answer = self.send_with_retry(key, command, retry, deadline).await;
-        answer.map_err(|failure| failure.in_operation(operation))
+        let reply = self.send_with_retry(key, command, retry, deadline).await;
+        reply.map_err(|failure| failure.in_operation(operation))
     }
 
-    /// Runs a script on `key`, and waits for the answer.
+    /// Runs a script on `key` and returns the reply.
     pub(super) async fn script(
         &self,
         operation: &'static str,
@@ -91,16 +96,16 @@ impl Client {
         retry: Retry,
     ) -> Result<Value, StoreError> {
         let deadline = self.deadline();
-        let command = script.by_hash(key, arguments);
-        let mut answer = self.send_with_retry(key, &command, retry, deadline).await;
-        if answer.as_ref().is_err_and(|failure| failure.kind() == FailureKind::NoScript) {
-            let command = script.by_text(key, arguments);
-            answer = self.send_with_retry(key, &command, retry, deadline).await;
+        let command = script.evalsha(key, arguments);
+        let mut reply = self.send_with_retry(key, &command, retry, deadline).await;
+        if reply.as_ref().is_err_and(|failure| failure.kind() == FailureKind::NoScript) {
+            let command = script.eval(key, arguments);
+            reply = self.send_with_retry(key, &command, retry, deadline).await;
         }
-        answer.map_err(|failure| failure.in_operation(operation))
+        reply.map_err(|failure| failure.in_operation(operation))
     }
 
-    /// A connection of its own for what is published on `channel`, to a server that hears it.
+    /// Opens a dedicated Pub/Sub connection to the server that `channel` is published on.
     pub(super) async fn pubsub(
         &self,
         operation: &'static str,
@@ -116,7 +121,7 @@ impl Client {
         };
         let connected = timeout_at(deadline, connecting).await;
         let connected = connected
-            .unwrap_or_else(|_| Err(Failure::new(FailureKind::TimedOut, "no answer in time")));
+            .unwrap_or_else(|_| Err(Failure::new(FailureKind::TimedOut, "no reply in time")));
         connected.map_err(|failure: Failure| failure.in_operation(operation))
     }
 
@@ -124,7 +129,7 @@ impl Client {
         Instant::now() + self.0.timeout
     }
 
-    /// Asks, and asks once more if that can do no harm and may help.
+    /// Sends a command, and sends it once more after a failure where that is safe and may succeed.
     async fn send_with_retry(
         &self,
         key: &[u8],
@@ -132,15 +137,15 @@ impl Client {
         retry: Retry,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        let answer = self.send(key, command, deadline).await;
-        let Err(failure) = &answer else { return answer };
-        let is_harmless = match failure.kind() {
+        let reply = self.send(key, command, deadline).await;
+        let Err(failure) = &reply else { return reply };
+        let may_retry = match failure.kind() {
             FailureKind::Lost => retry == Retry::Yes,
-            // It said that it did nothing, and by now it is known to be the wrong one.
+            // The server did not execute the call, and the right server is looked up again.
             FailureKind::WrongServer => true,
             _ => false,
         };
-        if is_harmless { self.send(key, command, deadline).await } else { answer }
+        if may_retry { self.send(key, command, deadline).await } else { reply }
     }
 
     async fn send(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
@@ -151,18 +156,18 @@ impl Client {
     }
 
     async fn topology(&self, deadline: Instant) -> Result<Topology, Failure> {
-        let make = || {
+        let connect = || {
             let inner = Arc::clone(&self.0);
             async move { inner.detect_topology().await }
         };
-        let (_, topology) = timeout_at(deadline, self.0.topology.get(make))
+        let (_, topology) = timeout_at(deadline, self.0.topology.get(connect))
             .await
             .map_err(|_| Failure::new(FailureKind::Unreachable, "no connection in time"))??;
         Ok(topology)
     }
 }
 
-/// What a server says it is.
+/// The mode that a server reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ServerKind {
     Standalone,
@@ -171,17 +176,17 @@ enum ServerKind {
 }
 
 impl Inner {
-    /// Asks the addresses of the options what they are.
+    /// Asks the configured addresses for their mode.
     async fn detect_topology(self: Arc<Self>) -> Result<Topology, Failure> {
         let timeout = self.timeout;
-        let ask = |endpoint: Endpoint| async move {
+        let probe = |endpoint: Endpoint| async move {
             let deadline = Instant::now() + timeout;
             let connection = sentinel::open(&endpoint, timeout).await?;
             let mut command = redis::cmd("INFO");
             command.arg("server");
             Ok(kind(&connection.send(&command, false, deadline).await?))
         };
-        let kind = first_of(self.endpoints.iter().cloned().map(ask)).await?;
+        let kind = first_of(self.endpoints.iter().cloned().map(probe)).await?;
         let discovery = match kind {
             ServerKind::Cluster => {
                 return Ok(Topology::Cluster(Arc::new(Cluster::new(&self.endpoints, timeout))));
@@ -196,9 +201,9 @@ impl Inner {
     }
 }
 
-/// Reads the answer to `INFO server`, of Redis or of Valkey.
-fn kind(answer: &Value) -> ServerKind {
-    let Value::BulkString(text) = answer else { return ServerKind::Standalone };
+/// Parses the reply to `INFO server` of Redis or Valkey.
+fn kind(reply: &Value) -> ServerKind {
+    let Value::BulkString(text) = reply else { return ServerKind::Standalone };
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().map(str::trim);
     let mode = lines.find_map(|line| {
@@ -216,21 +221,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redis_and_valkey_say_what_they_are() {
-        let said = |text: &str| kind(&Value::BulkString(text.into()));
+    fn mode_is_read_from_redis_and_valkey() {
+        let mode = |text: &str| kind(&Value::BulkString(text.into()));
         assert_eq!(
-            said("# Server\r\nredis_version:6.0.16\r\nredis_mode:standalone\r\n"),
+            mode("# Server\r\nredis_version:6.0.16\r\nredis_mode:standalone\r\n"),
             ServerKind::Standalone
         );
         assert_eq!(
-            said("# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\n"),
+            mode("# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\n"),
             ServerKind::Cluster
         );
-        assert_eq!(said("redis_version:7.0.15\r\nredis_mode:sentinel\r\n"), ServerKind::Sentinel);
+        assert_eq!(mode("redis_version:7.0.15\r\nredis_mode:sentinel\r\n"), ServerKind::Sentinel);
         let valkey = "# Server\r\nserver_name:valkey\r\nvalkey_version:9.0.0\r\nserver_mode:";
-        assert_eq!(said(&format!("{valkey}cluster\r\n")), ServerKind::Cluster);
-        assert_eq!(said(&format!("{valkey}sentinel\r\n")), ServerKind::Sentinel);
-        assert_eq!(said(&format!("{valkey}standalone\r\n")), ServerKind::Standalone);
+        assert_eq!(mode(&format!("{valkey}cluster\r\n")), ServerKind::Cluster);
+        assert_eq!(mode(&format!("{valkey}sentinel\r\n")), ServerKind::Sentinel);
+        assert_eq!(mode(&format!("{valkey}standalone\r\n")), ServerKind::Standalone);
         assert_eq!(kind(&Value::Nil), ServerKind::Standalone);
     }
 }

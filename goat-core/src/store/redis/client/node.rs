@@ -1,8 +1,8 @@
-//! One server to ask: the master of a system without slots, wherever it is now, or a node of a
+//! One server with its connection: the current master of a deployment without slots, or a node of a
 //! cluster.
 //!
-//! Invariants: a connection that broke, went silent, or leads to a server that is not the master any
-//! more is not used again; nobody waits past the deadline.
+//! Invariants: a connection that broke, whose peer does not respond, or whose server is no longer the
+//! master is not used again; no caller waits past its deadline.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use super::endpoint::Endpoint;
 use super::reconnecting::Reconnecting;
 use super::sentinel;
 
-/// How long a master is taken for one. A replica that was one refuses writes, which is noticed at
-/// once, but answers reads from a past that goes on getting older.
-const ROLE_LASTS: Duration = Duration::from_secs(1);
+/// Interval between checks that the server is still the master. A demoted master rejects writes, but
+/// continues to serve reads, which grow stale.
+const ROLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where a node is.
+/// How the address of a server is found.
 #[derive(Clone, Debug)]
 pub(super) enum Discovery {
-    /// Here, whatever its role is: a cluster says by itself who has what.
+    /// A fixed address, of any role: in a cluster, redirections lead to the owner of a slot.
     Fixed(Box<Endpoint>),
-    /// Whichever of these is the master.
+    /// The master among these addresses.
     AnyMaster(Vec<Endpoint>),
-    /// Where sentinels say.
+    /// The master that the sentinels report.
     Sentinels { sentinels: Vec<Endpoint>, master: Option<String> },
 }
 
-/// A server, connected to when it is first asked.
+/// A server, connected to at first use.
 #[derive(Debug)]
 pub(super) struct Node {
     discovery: Discovery,
@@ -46,7 +46,7 @@ impl Node {
         Self { discovery, timeout, connection: Arc::default() }
     }
 
-    /// Sends a command and waits for its answer until the deadline.
+    /// Sends a command and returns the reply, by the deadline.
     pub(super) async fn send(
         &self,
         command: &Cmd,
@@ -54,30 +54,31 @@ impl Node {
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let (number, (_, connection)) = self.connection(deadline).await?;
-        let answer =
-            if !matches!(self.discovery, Discovery::Fixed(_)) && connection.is_due(ROLE_LASTS) {
-                // Both are under way at once, so it costs no time.
-                let sending = connection.send(command, asking, deadline);
-                let (answer, role) = tokio::join!(sending, check_role(&connection, deadline));
-                // What a replica answered may be of the past.
-                role.and(answer)
-            } else {
-                connection.send(command, asking, deadline).await
-            };
-        if let Err(failure) = &answer {
-            let is_spent = match failure.kind() {
+        let reply = if !matches!(self.discovery, Discovery::Fixed(_))
+            && connection.is_due(ROLE_CHECK_INTERVAL)
+        {
+            // Sent together, so the check adds no round trip.
+            let sending = connection.send(command, asking, deadline);
+            let (reply, role) = tokio::join!(sending, check_role(&connection, deadline));
+            // A reply from a replica may be stale.
+            role.and(reply)
+        } else {
+            connection.send(command, asking, deadline).await
+        };
+        if let Err(failure) = &reply {
+            let is_unusable = match failure.kind() {
                 FailureKind::Lost => true,
                 FailureKind::WrongServer => !matches!(self.discovery, Discovery::Fixed(_)),
                 _ => false,
             };
-            if is_spent {
+            if is_unusable {
                 self.connection.discard(number);
             }
         }
-        answer
+        reply
     }
 
-    /// The address that it is at now.
+    /// Returns the current address.
     pub(super) async fn endpoint(&self, deadline: Instant) -> Result<Endpoint, Failure> {
         let (_, (endpoint, _)) = self.connection(deadline).await?;
         Ok(endpoint)
@@ -88,15 +89,15 @@ impl Node {
         deadline: Instant,
     ) -> Result<(u64, (Endpoint, Connection)), Failure> {
         loop {
-            let make = || connect(self.discovery.clone(), self.timeout);
-            let getting = self.connection.get(make);
-            let (number, there) = timeout_at(deadline, getting)
+            let open = || connect(self.discovery.clone(), self.timeout);
+            let getting = self.connection.get(open);
+            let (number, opened) = timeout_at(deadline, getting)
                 .await
                 .map_err(|_| Failure::new(FailureKind::Unreachable, "no connection in time"))??;
-            // Late alone may mean that the caller came with little time, and callers that went away
-            // before theirs saw nothing of a peer that is gone: so the connection is asked.
-            if !there.1.is_silent_for(self.timeout) {
-                return Ok((number, there));
+            // One timeout may be due to a short deadline, and cancelled callers observe none: so the
+            // connection itself detects an unresponsive peer.
+            if !opened.1.is_unresponsive_for(self.timeout) {
+                return Ok((number, opened));
             }
             self.connection.discard(number);
         }
@@ -116,21 +117,22 @@ async fn connect(
             first_of(endpoints.into_iter().map(|endpoint| master(endpoint, timeout))).await
         }
         Discovery::Sentinels { sentinels, master: name } => {
-            let ask = |sentinel: Endpoint| {
+            let resolve = |sentinel: Endpoint| {
                 let name = name.clone();
                 async move {
                     let address = sentinel::master(&sentinel, name.as_deref(), timeout).await?;
                     let endpoint = sentinel.at(&address);
-                    let unreadable = || Failure::broken("a sentinel named no address");
+                    let unreadable =
+                        || Failure::malformed("a sentinel returned an invalid address");
                     master(endpoint.ok_or_else(unreadable)?, timeout).await
                 }
             };
-            first_of(sentinels.into_iter().map(ask)).await
+            first_of(sentinels.into_iter().map(resolve)).await
         }
     }
 }
 
-/// Connects, if that is a master which is ready.
+/// Connects to a server, if it is a master that is ready.
 async fn master(endpoint: Endpoint, timeout: Duration) -> Result<(Endpoint, Connection), Failure> {
     let deadline = Instant::now() + timeout;
     let connection = Connection::open(&endpoint, timeout).await?;
@@ -139,11 +141,11 @@ async fn master(endpoint: Endpoint, timeout: Duration) -> Result<(Endpoint, Conn
     Ok((endpoint, connection))
 }
 
-/// Fails if the server is not a master.
+/// Returns an error if the server is not a master.
 async fn check_role(connection: &Connection, deadline: Instant) -> Result<(), Failure> {
     let role = match connection.send(&redis::cmd("ROLE"), false, deadline).await {
         Ok(Value::Array(words)) => words.into_iter().next(),
-        // A server that keeps its role to itself shows it when it refuses a write.
+        // Without the right to call `ROLE`, a replica is detected when it rejects a write.
         Err(failure) if failure.kind() == FailureKind::Rejected => None,
         Err(failure) => return Err(failure),
         Ok(_) => None,
@@ -156,12 +158,12 @@ async fn check_role(connection: &Connection, deadline: Instant) -> Result<(), Fa
     }
 }
 
-/// Tries all at once; the first that succeeds is it, and the others are dropped.
+/// Runs all attempts concurrently, returns the first success and cancels the others.
 pub(super) async fn first_of<T: Send + 'static>(
     attempts: impl Iterator<Item = impl Future<Output = Result<T, Failure>> + Send + 'static>,
 ) -> Result<T, Failure> {
     let mut set: JoinSet<_> = attempts.collect();
-    let mut last = Failure::new(FailureKind::Unreachable, "there is nobody to ask");
+    let mut last = Failure::new(FailureKind::Unreachable, "no address to connect to");
     while let Some(done) = set.join_next().await {
         match done {
             Ok(Ok(value)) => return Ok(value),

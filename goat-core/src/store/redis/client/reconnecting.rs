@@ -1,8 +1,8 @@
-//! Something that takes a conversation to make, such as a connection: made by one caller for all,
-//! made anew when it was given up, and not too often while it cannot be made.
+//! Reconnection with exponential backoff: a shared resource, such as a connection, that is opened
+//! once for all concurrent callers and reopened after it was discarded.
 //!
-//! Invariants: at most one is being made at a time, and that goes on if the caller who began it
-//! goes away; while it cannot be made, callers hear so at once and queue nowhere.
+//! Invariants: at most one attempt runs at a time, and continues if the caller that started it is
+//! cancelled; during a backoff, callers get the last failure at once and do not queue.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ use tokio::time::Instant;
 use super::super::failure::{Failure, FailureKind};
 use crate::secret;
 
-/// How long nobody tries again after a first failure. Doubles with each further one.
+/// The backoff after a first failure. It doubles with each further failure.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
-/// The longest pause: how late a Redis that is back is noticed at most.
+/// The longest backoff, which bounds how late a recovered server is detected.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// A thing that is made when it is asked for.
+/// A resource that is opened on demand.
 #[derive(Debug)]
 pub(super) struct Reconnecting<T> {
     state: Mutex<State<T>>,
@@ -28,22 +28,22 @@ pub(super) struct Reconnecting<T> {
 #[derive(Debug)]
 struct State<T> {
     stage: Stage<T>,
-    /// How often it was made or tried.
+    /// The number of attempts so far.
     generation: u64,
-    /// How often it failed since it last succeeded.
+    /// The number of failures since the last success.
     failures: u32,
 }
 
 #[derive(Debug)]
 enum Stage<T> {
     Idle,
-    Connecting(watch::Receiver<Option<Made<T>>>),
+    Connecting(watch::Receiver<Option<Outcome<T>>>),
     Connected(T),
-    Backoff { until: Instant, why: Failure },
+    Backoff { until: Instant, error: Failure },
 }
 
-/// A thing and its number, or why there is none.
-type Made<T> = Result<(u64, T), Failure>;
+/// The resource with its generation, or the reason that there is none.
+type Outcome<T> = Result<(u64, T), Failure>;
 
 impl<T> Default for Reconnecting<T> {
     fn default() -> Self {
@@ -56,28 +56,33 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thing and its number, by which it can be given up. The caller bounds the wait.
-    pub(super) async fn get<F>(self: &Arc<Self>, make: impl FnOnce() -> F) -> Made<T>
+    /// Returns the resource and its generation, by which it can be discarded. The caller bounds the
+    /// wait.
+    pub(super) async fn get<F>(self: &Arc<Self>, open: impl FnOnce() -> F) -> Outcome<T>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let mut receiver = match self.begin(make) {
-            Ok(made) => return made,
+        let mut receiver = match self.begin(open) {
+            Ok(outcome) => return outcome,
             Err(receiver) => receiver,
         };
-        let made = receiver.wait_for(Option::is_some).await.ok().and_then(|made| (*made).clone());
-        made.unwrap_or_else(|| {
-            // The runtime that was to make it has ended.
+        let outcome =
+            receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| (*outcome).clone());
+        outcome.unwrap_or_else(|| {
+            // The runtime that ran the attempt has shut down.
             self.abandon();
-            Err(Failure::new(FailureKind::Unreachable, "nobody makes a connection any more"))
+            Err(Failure::new(
+                FailureKind::Unreachable,
+                "the runtime that opened the connection has shut down",
+            ))
         })
     }
 
-    /// What there is, or who makes it.
+    /// Returns the present outcome, or a receiver for the one of the running attempt.
     fn begin<F>(
         self: &Arc<Self>,
-        make: impl FnOnce() -> F,
-    ) -> Result<Made<T>, watch::Receiver<Option<Made<T>>>>
+        open: impl FnOnce() -> F,
+    ) -> Result<Outcome<T>, watch::Receiver<Option<Outcome<T>>>>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
@@ -85,35 +90,36 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
         match &state.stage {
             Stage::Connected(value) => return Ok(Ok((state.generation, value.clone()))),
             Stage::Connecting(receiver) => return Err(receiver.clone()),
-            Stage::Backoff { until, why } if Instant::now() < *until => {
-                return Ok(Err(why.clone()));
+            Stage::Backoff { until, error } if Instant::now() < *until => {
+                return Ok(Err(error.clone()));
             }
             Stage::Idle | Stage::Backoff { .. } => {}
         }
         state.generation += 1;
         let (sender, receiver) = watch::channel(None);
         state.stage = Stage::Connecting(receiver.clone());
-        let (shared, generation, making) = (Arc::clone(self), state.generation, make());
+        let (shared, generation, opening) = (Arc::clone(self), state.generation, open());
         tokio::spawn(async move {
-            let made = making.await.map_err(Failure::while_connecting);
-            sender.send_replace(Some(shared.settle(generation, made)));
+            let outcome = opening.await.map_err(Failure::while_connecting);
+            sender.send_replace(Some(shared.settle(generation, outcome)));
         });
         Err(receiver)
     }
 
-    fn settle(&self, generation: u64, made: Result<T, Failure>) -> Made<T> {
+    fn settle(&self, generation: u64, outcome: Result<T, Failure>) -> Outcome<T> {
         let mut state = self.lock();
-        match made {
+        match outcome {
             Ok(value) => {
                 state.failures = 0;
                 state.stage = Stage::Connected(value.clone());
                 Ok((generation, value))
             }
-            Err(why) => {
+            Err(error) => {
                 let backoff = backoff(state.failures);
                 state.failures = state.failures.saturating_add(1);
-                state.stage = Stage::Backoff { until: Instant::now() + backoff, why: why.clone() };
-                Err(why)
+                state.stage =
+                    Stage::Backoff { until: Instant::now() + backoff, error: error.clone() };
+                Err(error)
             }
         }
     }
@@ -125,7 +131,7 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
         }
     }
 
-    /// Lets go of a thing that is no good any more, unless it was replaced already.
+    /// Discards a resource that is no longer usable, unless it was already replaced.
     pub(super) fn discard(&self, generation: u64) {
         let mut state = self.lock();
         if state.generation == generation && matches!(state.stage, Stage::Connected(_)) {
@@ -134,8 +140,8 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
     }
 }
 
-/// How long to wait after so many failures: about twice as long each time, and differently long on
-/// each node, so that not all of them come back at one moment.
+/// Returns the backoff after a number of failures: exponential, with jitter so that nodes do not all
+/// reconnect at the same moment.
 fn backoff(failures: u32) -> Duration {
     let backoff = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
     let share = secret::random::<u64>() % 256;
@@ -156,74 +162,74 @@ mod tests {
         Failure::new(FailureKind::Lost, "down")
     }
 
-    /// Counts how often it makes a thing, and fails as long as it is told to.
+    /// Counts its attempts, and fails on request.
     #[derive(Default)]
-    struct Maker {
+    struct Opener {
         times: AtomicU32,
     }
 
-    impl Maker {
-        fn make(
+    impl Opener {
+        fn open(
             self: &Arc<Self>,
             fails: bool,
         ) -> impl Future<Output = Result<u32, Failure>> + use<> {
-            let maker = Arc::clone(self);
+            let opener = Arc::clone(self);
             async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                let times = maker.times.fetch_add(1, Ordering::Relaxed) + 1;
+                let times = opener.times.fetch_add(1, Ordering::Relaxed) + 1;
                 if fails { Err(down()) } else { Ok(times) }
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_makes_one_thing_and_shares_it() {
-        let (shared, maker) = (Arc::new(Reconnecting::default()), Arc::new(Maker::default()));
-        let (mut crowd, start) = (JoinSet::new(), Arc::new(Barrier::new(100)));
+    async fn concurrent_callers_share_one_attempt() {
+        let (shared, opener) = (Arc::new(Reconnecting::default()), Arc::new(Opener::default()));
+        let (mut callers, start) = (JoinSet::new(), Arc::new(Barrier::new(100)));
         for _ in 0..100 {
-            let (shared, maker, start) =
-                (Arc::clone(&shared), Arc::clone(&maker), Arc::clone(&start));
-            crowd.spawn(async move {
+            let (shared, opener, start) =
+                (Arc::clone(&shared), Arc::clone(&opener), Arc::clone(&start));
+            callers.spawn(async move {
                 start.wait().await;
-                shared.get(|| maker.make(false)).await.expect("made")
+                shared.get(|| opener.open(false)).await.expect("opened")
             });
         }
-        assert!(crowd.join_all().await.into_iter().all(|made| made == (1, 1)));
+        assert!(callers.join_all().await.into_iter().all(|outcome| outcome == (1, 1)));
         shared.discard(1);
         shared.discard(1);
-        assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (2, 2));
-        // Whoever is late to give up the first does not give up the second.
+        assert_eq!(shared.get(|| opener.open(false)).await.expect("opened"), (2, 2));
+        // A late discard of the first generation does not affect the second.
         shared.discard(1);
-        assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (2, 2));
+        assert_eq!(shared.get(|| opener.open(false)).await.expect("opened"), (2, 2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_asked_again_and_again_while_it_cannot_be_made() {
-        let (shared, maker) =
-            (Arc::new(Reconnecting::<u32>::default()), Arc::new(Maker::default()));
-        // A minute of callers, one each millisecond.
+    async fn attempts_are_limited_by_the_backoff_while_they_fail() {
+        let (shared, opener) =
+            (Arc::new(Reconnecting::<u32>::default()), Arc::new(Opener::default()));
+        // One caller every millisecond, for a minute.
         for _ in 0..60_000 {
             let begun = Instant::now();
-            let failure = shared.get(|| maker.make(true)).await.expect_err("it fails");
+            let failure = shared.get(|| opener.open(true)).await.expect_err("it fails");
             assert_eq!(failure.kind(), FailureKind::Unreachable);
-            assert!(begun.elapsed() <= Duration::from_millis(11), "it waits for nothing");
+            assert!(begun.elapsed() <= Duration::from_millis(11), "the caller does not wait");
             advance(Duration::from_millis(1)).await;
         }
-        let times = maker.times.load(Ordering::Relaxed);
-        assert!((60..=90).contains(&times), "{times} times in a minute");
-        // And soon after it can be made again, it is.
+        let times = opener.times.load(Ordering::Relaxed);
+        assert!((60..=90).contains(&times), "{times} attempts in a minute");
+        // After the server recovers, the next attempt is due within the longest backoff.
         let begun = Instant::now();
-        while shared.get(|| maker.make(false)).await.is_err() {
+        while shared.get(|| opener.open(false)).await.is_err() {
             advance(Duration::from_millis(1)).await;
         }
         assert!(begun.elapsed() <= LONGEST_BACKOFF + Duration::from_millis(20));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_making_goes_on_when_its_first_caller_goes_away() {
-        let (shared, maker) = (Arc::new(Reconnecting::default()), Arc::new(Maker::default()));
-        let hasty = timeout(Duration::from_millis(1), shared.get(|| maker.make(false))).await;
-        assert!(hasty.is_err());
-        assert_eq!(shared.get(|| maker.make(false)).await.expect("made"), (1, 1));
+    async fn attempt_continues_when_its_caller_is_cancelled() {
+        let (shared, opener) = (Arc::new(Reconnecting::default()), Arc::new(Opener::default()));
+        let cancelled = timeout(Duration::from_millis(1), shared.get(|| opener.open(false))).await;
+        assert!(cancelled.is_err());
+        assert_eq!(shared.get(|| opener.open(false)).await.expect("opened"), (1, 1));
     }
 }

@@ -1,8 +1,8 @@
-//! A script of goat, known to servers by its hash.
+//! Lua script, called by its SHA-1 hash.
 
 use redis::Cmd;
 
-/// A script. Servers forget scripts, so its text is kept.
+/// A script. Its source is kept, since a server may have dropped it from its script cache.
 #[derive(Debug)]
 pub(in crate::store::redis) struct Script {
     source: String,
@@ -15,13 +15,13 @@ impl Script {
         Self { source, hash }
     }
 
-    /// Calls it by its hash, which is all that is sent as long as the server knows it.
-    pub(super) fn by_hash(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+    /// Returns the `EVALSHA` command, which sends the hash only.
+    pub(super) fn evalsha(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
         call("EVALSHA", &self.hash, key, arguments)
     }
 
-    /// Calls it by its text, after which the server knows it.
-    pub(super) fn by_text(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+    /// Returns the `EVAL` command, which also loads the script into the script cache.
+    pub(super) fn eval(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
         call("EVAL", &self.source, key, arguments)
     }
 }

@@ -1,4 +1,4 @@
-//! What sentinels are asked: who the master is.
+//! Sentinel: looks up the address of the master.
 
 use std::time::Duration;
 
@@ -9,21 +9,22 @@ use super::super::failure::{Failure, FailureKind};
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 
-/// Connects where there are no databases, and perhaps no password though the data has one.
+/// Connects to a server that may be a sentinel: database 0, and without credentials if it rejects
+/// those of the data servers.
 pub(super) async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Connection, Failure> {
     let endpoint = endpoint.in_database(0);
     match Connection::open(&endpoint, timeout).await {
-        Err(refused) if refused.kind() == FailureKind::Rejected => {
+        Err(rejected) if rejected.kind() == FailureKind::Rejected => {
             let connection = Connection::open(&endpoint.without_credentials(), timeout).await?;
             let deadline = Instant::now() + timeout;
-            let greeted = connection.send(&redis::cmd("PING"), false, deadline).await;
-            greeted.map(|_| connection).map_err(|_| refused)
+            let ping = connection.send(&redis::cmd("PING"), false, deadline).await;
+            ping.map(|_| connection).map_err(|_| rejected)
         }
         opened => opened,
     }
 }
 
-/// The address of the master of this name, or of the only one.
+/// Returns the address of the master of this name, or of the only master.
 pub(super) async fn master(
     sentinel: &Endpoint,
     name: Option<&str>,
@@ -36,30 +37,30 @@ pub(super) async fn master(
         None => {
             let mut command = redis::cmd("SENTINEL");
             command.arg("MASTERS");
-            only(&connection.send(&command, false, deadline).await?)?
+            only_master(&connection.send(&command, false, deadline).await?)?
         }
     };
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    let answer = connection.send(&command, false, deadline).await?;
-    if answer == Value::Nil {
+    let reply = connection.send(&command, false, deadline).await?;
+    if reply == Value::Nil {
         return Err(Failure::new(
             FailureKind::Rejected,
-            "the sentinels know no master of this name",
+            "the sentinels do not know a master of this name",
         ));
     }
-    let unreadable = |_| Failure::broken("a sentinel named no address");
-    let (host, port): (String, u16) = redis::from_redis_value(answer).map_err(unreadable)?;
+    let unreadable = |_| Failure::malformed("a sentinel returned an invalid address");
+    let (host, port): (String, u16) = redis::from_redis_value(reply).map_err(unreadable)?;
     Ok(format!("{host}:{port}"))
 }
 
-/// The name of the only master.
-fn only(answer: &Value) -> Result<Vec<u8>, Failure> {
-    let Value::Array(masters) = answer else {
-        return Err(Failure::broken("a sentinel named no masters"));
+/// Returns the name of the only master.
+fn only_master(reply: &Value) -> Result<Vec<u8>, Failure> {
+    let Value::Array(masters) = reply else {
+        return Err(Failure::malformed("a sentinel returned no masters"));
     };
     let [Value::Array(fields)] = masters.as_slice() else {
-        let text = "the sentinels watch several masters or none: say which with ?master=NAME";
+        let text = "the sentinels monitor several masters or none: name one with ?master=NAME";
         return Err(Failure::new(FailureKind::Rejected, text));
     };
     let mut pairs = fields.chunks_exact(2);
@@ -69,5 +70,5 @@ fn only(answer: &Value) -> Result<Vec<u8>, Failure> {
         }
         _ => None,
     });
-    name.ok_or_else(|| Failure::broken("a sentinel named no masters"))
+    name.ok_or_else(|| Failure::malformed("a sentinel returned no masters"))
 }

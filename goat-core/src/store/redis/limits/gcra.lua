@@ -1,18 +1,19 @@
--- Spends one of a limit with a burst, by the theoretical arrival time: until then the key owes.
+-- GCRA: acquires one from a limit with a burst, by the theoretical arrival time (TAT), until which
+-- the key owes.
 --
--- The time is one string of thirteen bytes: microseconds in seven, and in six the parts of a
--- microsecond that come on top, of which a thousand times the quota's limit make one. Both are whole
--- numbers that a double holds exactly: a year from now is below 2^52, a microsecond has fewer parts
--- than 2^42. What a call costs, and how much may be owed for one more, come in the same two numbers.
--- None of these is multiplied, divided or rounded here.
+-- The TAT is a string of thirteen bytes: seven for microseconds, six for the remaining parts of a
+-- microsecond, which has a thousand times the quota's limit of them. Both are integers that a double
+-- represents exactly: a year from now is below 2^52, and a microsecond has fewer than 2^42 parts. The
+-- cost of a call and the tolerance (the most that may be owed for one more call) use the same two
+-- numbers. Nothing is multiplied, divided or rounded here.
 --
--- ARGV: time, parts of a microsecond, cost and its parts, most that may be owed for one more and its
--- parts, for how long the key outlives what it owes in milliseconds. Answers what is owed in
--- microseconds and its parts, and whether it refuses.
+-- ARGV: time, parts per microsecond, cost and its parts, tolerance and its parts, milliseconds by
+-- which the TTL exceeds the debt. Returns the debt in microseconds and its parts, and whether the
+-- call is limited.
 local FORMAT = '>I7I6'
 local key = KEYS[1]
 local now = now_in_microseconds(ARGV[1])
-local parts, cost, cost_parts, most, most_parts, spare =
+local parts, cost, cost_parts, tolerance, tolerance_parts, margin =
   tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]),
   tonumber(ARGV[7])
 
@@ -27,8 +28,8 @@ local function is_more(owed, owed_parts, than, than_parts)
 end
 
 local function write(owed, owed_parts)
-  -- The key goes when nothing is owed any more, by the server's clock.
-  local life = math.ceil((owed + 1) / 1000) + spare
+  -- The key expires when nothing is owed, by the server's clock.
+  local life = math.ceil((owed + 1) / 1000) + margin
   local arrival = struct.pack(FORMAT, now + owed, owed_parts)
   redis.call('SET', key, arrival, 'PX', string.format('%.0f', life))
 end
@@ -40,10 +41,10 @@ if known then
   if arrival >= now then owed, owed_parts = arrival - now, arrival_parts end
 end
 
-if is_more(owed, owed_parts, most, most_parts) then
-  -- More than a spent burst was never owed: the clock was set back. As much as a spent burst is owed
-  -- now, or the key would be locked until the clock is there again.
-  local all, all_parts = add_cost(most, most_parts)
+if is_more(owed, owed_parts, tolerance, tolerance_parts) then
+  -- A debt above a used-up burst means that the clock was set back. It is reduced to a used-up burst,
+  -- or the key would be limited until the clock catches up.
+  local all, all_parts = add_cost(tolerance, tolerance_parts)
   if is_more(owed, owed_parts, all, all_parts) then
     owed, owed_parts = all, all_parts
     write(owed, owed_parts)

@@ -1,7 +1,7 @@
-//! A quota with a burst in Redis: one short string a key.
+//! GCRA in Redis: limits with a burst, one short string per key.
 //!
-//! Invariant: the script adds and compares whole numbers that a double holds exactly; whatever is
-//! divided or rounded is so here.
+//! Invariant: the script only adds and compares integers that a double represents exactly; every
+//! division and rounding happens here.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,10 +15,10 @@ pub(super) static SPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new([include_str!("../clock.lua"), include_str!("gcra.lua")].concat())
 });
 
-/// Nanoseconds of a microsecond, the unit of the server's clock.
+/// Nanoseconds per microsecond, the unit of the server's clock.
 const MICROSECOND: u64 = 1_000;
 
-/// A microsecond in parts: at most 42 bits.
+/// Parts per microsecond: at most 42 bits.
 fn parts(pace: Pace) -> u64 {
     u64::from(pace.parts()) * MICROSECOND
 }
@@ -42,7 +42,7 @@ pub(super) fn read(pace: Pace, answer: &Value) -> Option<Spent> {
     let (owed, owed_parts) = (u64::try_from(owed).ok()?, u64::try_from(owed_parts).ok()?);
     let owed = u128::from(owed) * u128::from(parts(pace)) + u128::from(owed_parts);
     let Spent { remaining, reset_after, .. } = pace.spent(owed, refuses == 1);
-    // The server's clock shows nothing finer.
+    // The resolution of the server's clock.
     let microseconds = reset_after.as_nanos().div_ceil(u128::from(MICROSECOND));
     let reset_after = Duration::from_micros(u64::try_from(microseconds).ok()?);
     Some(Spent { remaining, reset_after, retry_after: (refuses == 1).then_some(reset_after) })

@@ -1,7 +1,7 @@
-//! What this process knows of limited: until when a key need not be asked for again.
+//! In-process cache of limited keys: until when Redis need not be asked about a key again.
 //!
-//! Invariants: it answers only before an instant that Redis named, by the stopwatch of the callers;
-//! it holds a bounded number of keys, and forgets rather than grows.
+//! Invariants: an entry is used only before the instant that Redis returned, by the callers' monotonic
+//! clock; the cache is bounded and drops new entries when it is full.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,57 +9,57 @@ use std::time::Duration;
 
 use crate::limit::{LimitKey, Quota};
 
-/// As many keep many cores apart.
+/// Enough shards to avoid lock contention on many cores.
 const SHARDS: usize = 64;
-/// A full shard is not searched for what has passed more often than this.
+/// The minimum interval between sweeps of a full shard for expired entries.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// LimitedKeys and their ends.
+/// Limited keys and the instants at which their limits end.
 #[derive(Debug)]
 pub(super) struct LimitedKeys {
     shards: Vec<Mutex<Shard>>,
-    /// The most keys of one shard.
-    most: usize,
+    /// The capacity of one shard.
+    capacity: usize,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     ends: HashMap<(LimitKey, Quota), Duration>,
-    /// Before this, a full shard stays as it is.
+    /// The next sweep of a full shard.
     sweep_at: Duration,
 }
 
 impl LimitedKeys {
-    /// Holds at most about so many.
+    /// Creates a cache of about this capacity.
     pub(super) fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { shards, most: most.div_ceil(SHARDS) }
     }
 
     fn shard(&self, key: LimitKey) -> MutexGuard<'_, Shard> {
-        // A key is a hash, so any of its bytes spreads evenly.
+        // A key is a hash, so any byte of it is evenly distributed.
         let shard = &self.shards[usize::from(key.as_bytes()[0]) % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody need ask before `end`.
-    pub(super) fn remember(&self, key: LimitKey, quota: Quota, now: Duration, end: Duration) {
+    /// Records that the key is limited until `end`.
+    pub(super) fn insert(&self, key: LimitKey, quota: Quota, now: Duration, end: Duration) {
         let mut shard = self.shard(key);
-        if shard.ends.len() >= self.most && !shard.ends.contains_key(&(key, quota)) {
+        if shard.ends.len() >= self.capacity && !shard.ends.contains_key(&(key, quota)) {
             if now < shard.sweep_at {
                 return;
             }
             shard.sweep_at = now.saturating_add(SWEEP);
             shard.ends.retain(|_, end| *end > now);
-            if shard.ends.len() >= self.most {
+            if shard.ends.len() >= self.capacity {
                 return;
             }
         }
         shard.ends.insert((key, quota), end);
     }
 
-    /// How long the key is refused still, as far as is known.
-    pub(super) fn recall(&self, key: LimitKey, quota: Quota, now: Duration) -> Option<Duration> {
+    /// Returns how long the key is still limited, if it is cached.
+    pub(super) fn remaining(&self, key: LimitKey, quota: Quota, now: Duration) -> Option<Duration> {
         let mut shard = self.shard(key);
         let end = *shard.ends.get(&(key, quota))?;
         match end.checked_sub(now).filter(|wait| !wait.is_zero()) {
@@ -94,33 +94,33 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_known_until_its_end_and_no_longer() {
+    fn limited_key_is_cached_until_its_end() {
         let limited = LimitedKeys::new(100);
-        limited.remember(key(1), MINUTE, at(100), at(500));
-        assert_eq!(limited.recall(key(1), MINUTE, at(100)), Some(at(400)));
-        assert_eq!(limited.recall(key(1), MINUTE, at(499)), Some(at(1)));
-        assert_eq!(limited.recall(key(2), MINUTE, at(100)), None);
-        assert_eq!(limited.recall(key(1), Quota::per_minute(6), at(100)), None);
-        assert_eq!(limited.recall(key(1), MINUTE, at(500)), None);
+        limited.insert(key(1), MINUTE, at(100), at(500));
+        assert_eq!(limited.remaining(key(1), MINUTE, at(100)), Some(at(400)));
+        assert_eq!(limited.remaining(key(1), MINUTE, at(499)), Some(at(1)));
+        assert_eq!(limited.remaining(key(2), MINUTE, at(100)), None);
+        assert_eq!(limited.remaining(key(1), Quota::per_minute(6), at(100)), None);
+        assert_eq!(limited.remaining(key(1), MINUTE, at(500)), None);
         assert_eq!(limited.len(), 0);
-        assert_eq!(limited.recall(key(1), MINUTE, at(100)), None, "it is forgotten");
+        assert_eq!(limited.remaining(key(1), MINUTE, at(100)), None, "the entry was removed");
     }
 
     /// B7
     #[test]
-    fn a_flood_of_refused_keys_is_bounded() {
+    fn cache_of_limited_keys_is_bounded() {
         let limited = LimitedKeys::new(6_400);
         for number in 0..100_000 {
-            limited.remember(key(number), MINUTE, at(0), at(5_000));
+            limited.insert(key(number), MINUTE, at(0), at(5_000));
         }
         assert!((6_000..=6_400).contains(&limited.len()), "{} keys", limited.len());
-        // Those that have passed make room.
+        // Expired entries make room.
         for number in 100_000..200_000 {
-            limited.remember(key(number), MINUTE, at(6_000), at(10_000));
+            limited.insert(key(number), MINUTE, at(6_000), at(10_000));
         }
         assert!((6_000..=6_400).contains(&limited.len()), "{} keys", limited.len());
         let known = (100_000..200_000)
-            .filter(|number| limited.recall(key(*number), MINUTE, at(7_000)).is_some());
+            .filter(|number| limited.remaining(key(*number), MINUTE, at(7_000)).is_some());
         assert!(known.count() >= 6_000);
     }
 }

@@ -1,12 +1,12 @@
-//! Limits in Redis: an exact log a key and quota, two to five bytes a call; and for a quota with a
-//! burst thirteen bytes, however much is asked.
+//! Rate limits in Redis: a sliding-window log of two to five bytes per call; GCRA in thirteen bytes
+//! per key for quotas with a burst.
 //!
-//! Measured (`benches/benches/redis_memory.rs`) against a sorted set with a member a request, all
-//! told: 5.6 bytes a request against 46 at 60 a minute, 3.2 against 141 at 300, at about the same
-//! cost for the server, and that for logs of any length. With a burst a key takes 230, all told.
+//! Measured (`benches/benches/redis_memory.rs`) with all overhead, against a sorted set with one member
+//! per request: 5.6 bytes per request against 46 at 60 per minute, 3.2 against 141 at 300, at about
+//! the same CPU cost for logs of any length. A GCRA key takes 230 bytes with all overhead.
 //!
-//! Invariants: each call is one script on one key, by one clock; what is remembered of refusals in
-//! this process refuses only what Redis would refuse too, and admits nobody.
+//! Invariants: each call is one script on one key, by one clock; the in-process cache of limited keys
+//! limits only calls that Redis would limit too, and allows none.
 
 mod gcra;
 mod limited_keys;
@@ -29,14 +29,14 @@ static SPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new([include_str!("../clock.lua"), include_str!("sliding_window_log.lua")].concat())
 });
 
-/// How many refusals are remembered.
+/// The capacity of the in-process cache of limited keys.
 const LIMITED_KEYS: usize = 100_000;
-/// How long a key outlives what it is kept for. The server's clock ends both, so a moment is enough.
-const SPARE: Duration = Duration::from_millis(2);
-/// The same where a test moves the time that limits go by, but not the server's.
-const SPARE_OF_CALLERS: Duration = Duration::from_secs(3600);
+/// How long a key's TTL exceeds its window. Both are measured by the server's clock.
+const TTL_MARGIN: Duration = Duration::from_millis(2);
+/// The same for tests, which advance the clock of the limits but not the server's.
+const TTL_MARGIN_OF_TESTS: Duration = Duration::from_secs(3600);
 
-/// Counts limits in Redis.
+/// Rate limits in Redis.
 #[derive(Clone, Debug)]
 pub(super) struct RedisLimits {
     context: RedisContext,
@@ -48,7 +48,7 @@ impl RedisLimits {
         Self { context, limited: Arc::new(LimitedKeys::new(LIMITED_KEYS)) }
     }
 
-    /// The key of a counter. All counters of one key of limits have one hash tag.
+    /// Returns the Redis key of a counter. All counters of one limit key share a hash tag.
     fn key(&self, key: LimitKey, quota: Quota) -> Vec<u8> {
         let (prefix, tag) = (&self.context.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()));
         let (limit, window) = (quota.limit(), quota.window().as_nanos());
@@ -63,9 +63,9 @@ impl RedisLimits {
         elapsed: Duration,
     ) -> Result<Spent, StoreError> {
         let (time, spare) = if self.context.uses_caller_clock {
-            (elapsed.as_micros().to_string(), SPARE_OF_CALLERS)
+            (elapsed.as_micros().to_string(), TTL_MARGIN_OF_TESTS)
         } else {
-            (String::new(), SPARE)
+            (String::new(), TTL_MARGIN)
         };
         let pace = Pace::of(quota);
         let (script, arguments) = match pace {
@@ -73,7 +73,7 @@ impl RedisLimits {
             Some(pace) => (&gcra::SPEND, gcra::arguments(pace, time, spare)),
         };
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
-        // Where the answer was lost with its connection, this call may count twice: towards refusal.
+        // After a lost connection the call may count twice, which only errs towards limiting.
         let (client, counter) = (&self.context.client, self.key(key, quota));
         let answer =
             client.script("limits.spend", script, &counter, &arguments, Retry::Yes).await?;
@@ -82,24 +82,24 @@ impl RedisLimits {
             Some(pace) => gcra::read(pace, &answer),
         };
         let spent = spent.ok_or_else(|| {
-            Failure::broken("a limit's answer cannot be read").in_operation("limits.spend")
+            Failure::malformed("a limit's answer cannot be read").in_operation("limits.spend")
         })?;
         if let Some(wait) = spent.retry_after {
-            // From before the question: whoever waits as long as the answer says comes after that.
-            self.limited.remember(key, quota, elapsed, elapsed.saturating_add(wait));
+            // Counted from before the call, so a caller that waits `retry_after` reaches Redis.
+            self.limited.insert(key, quota, elapsed, elapsed.saturating_add(wait));
         }
         Ok(spent)
     }
 }
 
-/// What the log's script is told.
+/// The arguments of the log's script.
 fn arguments(quota: Quota, time: String, spare: Duration) -> Vec<String> {
     let window = quota.window().as_nanos().div_ceil(1_000_000);
     let (limit, width) = (quota.limit().to_string(), width(window).to_string());
     vec![time, limit, window.to_string(), width, spare.as_millis().to_string()]
 }
 
-/// How many bytes tell the ages of a window apart.
+/// The bytes per entry that distinguish all ages within the window.
 fn width(window: u128) -> u32 {
     (2..8).find(|width| window < 1 << (8 * width)).unwrap_or(8)
 }
@@ -119,7 +119,7 @@ fn read(answer: &Value) -> Option<Spent> {
 
 impl LimitStore for RedisLimits {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        match self.limited.recall(key, quota, elapsed) {
+        match self.limited.remaining(key, quota, elapsed) {
             Some(wait) => {
                 Spending::Done(Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) })
             }

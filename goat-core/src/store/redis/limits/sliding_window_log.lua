@@ -1,28 +1,27 @@
--- Spends one of a limit without a burst, by a log of the calls that were admitted.
+-- Sliding-window log: acquires one from a limit without a burst, by a log of the allowed calls.
 --
--- The log is one string: in six bytes the time of the last entry in milliseconds, in three the
--- number of the first entry that counts, and then each entry's time modulo 256^width, the oldest
--- first. Of those that count, none was older than the window at the time of the last, and the window
--- is shorter than the modulus, so that an entry's age is known.
+-- The log is one string: six bytes for the time of the last entry in milliseconds, three for the
+-- number of the first live entry, then each entry's time modulo 256^width, oldest first. At the time
+-- of the last entry no live entry was older than the window, and the window is shorter than the
+-- modulus, so an entry's age is unambiguous.
 --
--- A short log is written whole each time, so that it takes no more room than it needs. A long one is
--- added to, and what has passed is left in front until it is the larger part: that takes more room,
--- and no more time than a short one does.
+-- A short log is rewritten at each call and so takes no more memory than needed. A long log is
+-- appended to, and expired entries stay in front until they are the larger part: this takes more
+-- memory, but no more time than a short log.
 --
--- Entries are rounded up and the present is rounded down: towards refusal.
+-- Entries are rounded up and the present is rounded down, which errs towards limiting.
 --
--- ARGV: time, quota's limit, its window in milliseconds, width, for how long a log outlives its
--- window in milliseconds. Answers what remains, microseconds until one is given back, whether it
--- refuses.
-local HEADER, SHORT, MOST_IN_FRONT = 9, 1024, 2 ^ 24
+-- ARGV: time, limit, window in milliseconds, width, milliseconds by which the TTL exceeds the window.
+-- Returns the remaining calls, microseconds until one more is available, whether the call is limited.
+local HEADER, SHORT, MAX_EXPIRED = 9, 1024, 2 ^ 24
 local key = KEYS[1]
 local microseconds = now_in_microseconds(ARGV[1])
-local limit, window, width, spare =
+local limit, window, width, margin =
   tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local before, after = math.floor(microseconds / 1000), math.ceil(microseconds / 1000)
 local format, modulus = '>I' .. width, 256 ^ width
 
--- The whole of a short log, or the beginning of a long one.
+-- All of a short log, or the beginning of a long one.
 local log = redis.call('GETRANGE', key, 0, SHORT - 1)
 local is_long = #log == SHORT
 local last, first, count = after, 0, 0
@@ -31,7 +30,7 @@ if #log > 0 then
   count = ((is_long and redis.call('STRLEN', key) or #log) - HEADER) / width
 end
 
--- The bytes of the entries from this one on.
+-- The bytes of all entries from this one on.
 local function from(number)
   local place = HEADER + number * width
   if is_long then return redis.call('GETRANGE', key, place, -1) end
@@ -46,15 +45,15 @@ local function age(number)
   return (last - (struct.unpack(format, bytes, place + 1))) % modulus
 end
 
--- For how long the log is worth keeping, by the server's clock.
-local function life() return string.format('%.0f', last + window - before + spare) end
+-- The TTL of the log, by the server's clock.
+local function ttl() return string.format('%.0f', last + window - before + margin) end
 
 local function write(entries)
-  redis.call('SET', key, struct.pack('>I6I3', last, 0) .. entries, 'PX', life())
+  redis.call('SET', key, struct.pack('>I6I3', last, 0) .. entries, 'PX', ttl())
 end
 
--- The clock was set back by more than the window: what was admitted then counts as if the last of it
--- were admitted now, or the key would be locked until the clock is there again.
+-- The clock was set back by more than the window: the log is shifted as if its last entry were made
+-- now, or the key would be limited until the clock catches up.
 if last > after + window then
   local entries = {}
   for number = first, count - 1 do
@@ -67,14 +66,14 @@ if last > after + window then
   log = struct.pack('>I6I3', last, 0) .. entries
 end
 
--- Set back by less, it stands still meanwhile.
+-- Set back by less, the time stands still until the clock catches up.
 local now = math.max(before, last - 1)
-local passed = last + window - now
+local expired = last + window - now
 local low, high = first, count
-if low < high and age(low) < passed then high = low end
+if low < high and age(low) < expired then high = low end
 while low < high do
   local middle = math.floor((low + high) / 2)
-  if age(middle) >= passed then low = middle + 1 else high = middle end
+  if age(middle) >= expired then low = middle + 1 else high = middle end
 end
 
 local live = count - low
@@ -85,10 +84,10 @@ if live >= limit then return { 0, wait, 1 } end
 
 last = math.max(after, last)
 local entry = struct.pack(format, last % modulus)
-if is_long and low <= live and low < MOST_IN_FRONT then
+if is_long and low <= live and low < MAX_EXPIRED then
   redis.call('APPEND', key, entry)
   redis.call('SETRANGE', key, 0, struct.pack('>I6I3', last, low))
-  redis.call('PEXPIRE', key, life())
+  redis.call('PEXPIRE', key, ttl())
 else
   write((live > 0 and from(low) or '') .. entry)
 end

@@ -1,16 +1,16 @@
-//! A session as bytes: a header of fixed places, which scripts read too, and then its texts.
+//! Session codec: a header of fixed offsets, which the scripts read too, followed by texts.
 //!
 //! ```text
 //!  1  1  version
-//!  2  8  epoch             34 16  id of the current token     84  1  length of its key's name
-//! 10  6  created at        50  6  issued at                   85  …  its key's name
+//!  2  8  epoch             34 16  id of the current token     84  1  length of its key id
+//! 10  6  created at        50  6  issued at                   85  …  its key id
 //! 16  6  last used at      56  6  expires at                   …  1  length of the address
-//! 22  6  idle at           62 16  id of the token before       …  …  address
+//! 22  6  idle at           62 16  id of the previous token      …  …  address
 //! 28  6  ends at           78  6  used at                      …  …  device, to the end
 //! ```
 //!
-//! Places count from 1, as Lua does; numbers are big-endian, times milliseconds since 1970. Sixteen
-//! zeros stand for no token before.
+//! Offsets start at 1, as in Lua; numbers are big-endian, times are milliseconds since 1970. Sixteen
+//! zero bytes mean that there is no previous token.
 
 use std::net::IpAddr;
 
@@ -18,20 +18,20 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::session::{Predecessor, RefreshToken, Session};
 
-/// The form of these bytes. Another is not read.
+/// The format version. Other versions are not decoded.
 const VERSION: u8 = 1;
-/// The longest time: the year 10889.
-const LAST: u64 = (1 << 48) - 1;
+/// The latest time that fits: the year 10889.
+const MAX_TIME: u64 = (1 << 48) - 1;
 
-/// Milliseconds in six bytes; a time that does not fit is `None`.
+/// Encodes a time as milliseconds in six bytes; `None` if it does not fit.
 pub(super) fn time(time: Timestamp) -> Option<[u8; 6]> {
-    let milliseconds = u64::try_from(time.as_millis()).ok().filter(|time| *time <= LAST)?;
+    let milliseconds = u64::try_from(time.as_millis()).ok().filter(|time| *time <= MAX_TIME)?;
     let mut bytes = [0; 6];
     bytes.copy_from_slice(&milliseconds.to_be_bytes()[2..]);
     Some(bytes)
 }
 
-/// The bytes of a session; `None` if a time or a text does not fit.
+/// Encodes a session; `None` if a time or a text does not fit.
 pub(super) fn encode(session: &Session) -> Option<Vec<u8>> {
     let Session { current, previous, .. } = session;
     let mut bytes = vec![VERSION];
@@ -62,7 +62,7 @@ pub(super) fn encode(session: &Session) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The session of these bytes; `None` if goat did not write them.
+/// Decodes a session; `None` if the bytes are malformed.
 pub(super) fn decode(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Session> {
     let mut rest = Rest(bytes);
     if rest.array()? != [VERSION] {
@@ -101,7 +101,7 @@ pub(super) fn decode(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Sessio
     })
 }
 
-/// What has not been read yet.
+/// The bytes that are not yet decoded.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -121,7 +121,7 @@ impl Rest<'_> {
         Some(TokenId::from_u128(u128::from_be_bytes(self.array()?)))
     }
 
-    /// A text after its length.
+    /// Decodes a text with a length prefix.
     fn text(&mut self) -> Option<String> {
         let [length] = self.array()?;
         let (text, rest) = self.0.split_at_checked(length.into())?;
@@ -143,9 +143,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_is_unpacked(
+        fn encoded_session_is_decoded(
             epoch: u64,
-            times in prop::array::uniform7(0_i64..=LAST as i64),
+            times in prop::array::uniform7(0_i64..=MAX_TIME as i64),
             address: Option<IpAddr>,
             device in ".{0,256}",
             key in "[a-zA-Z0-9_-]{0,86}",
@@ -164,9 +164,9 @@ mod tests {
             prop_assert_eq!(decode(packed.user, packed.id, &bytes), Some(packed));
         }
 
-        /// Whatever is read is all that was there: encoded again, it is the same.
+        /// A decoded session encodes to the same bytes.
         #[test]
-        fn nothing_is_read_into_bytes_or_left_out(
+        fn decoding_is_lossless(
             mut bytes in prop::collection::vec(any::<u8>(), 0..160),
             key in 0_u8..8,
             address in prop::sample::select(vec![0_u8, 4, 16, 5]),
@@ -180,7 +180,7 @@ mod tests {
             if let Some(length) = bytes.get_mut(84 + usize::from(key)) {
                 *length = address;
             }
-            // Texts that are none are refused; here they are.
+            // Only valid UTF-8 here; other texts are rejected.
             bytes.iter_mut().skip(84).for_each(|byte| *byte &= 0x7f);
             let (user, id) = (id(UserId::generate), id(SessionId::generate));
             let read = decode(user, id, &bytes);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_not_packed() {
+    fn value_that_does_not_fit_is_not_encoded() {
         let good = session(id(UserId::generate), START);
         assert!(encode(&good).is_some());
         let before_all = Session { created_at: Timestamp::from_millis(-1), ..good.clone() };

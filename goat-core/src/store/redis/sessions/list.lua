@@ -1,10 +1,10 @@
--- The user's sessions that are alive. ARGV: time, epoch, the session it spares.
-local alive = {}
+-- Returns the user's live sessions. ARGV: time, epoch, the session that the epoch spares.
+local live = {}
 local all = redis.call('HGETALL', KEYS[1])
 for place = 1, #all, 2 do
-  if is_alive(all[place], all[place + 1], ARGV[2], ARGV[3]) then
-    alive[#alive + 1] = all[place]
-    alive[#alive + 1] = all[place + 1]
+  if is_live(all[place], all[place + 1], ARGV[2], ARGV[3]) then
+    live[#live + 1] = all[place]
+    live[#live + 1] = all[place + 1]
   end
 end
-return alive
+return live

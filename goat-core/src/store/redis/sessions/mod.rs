@@ -1,11 +1,11 @@
-//! Sessions in Redis: one hash a user, one field a session.
+//! Sessions in Redis: one hash per user, one field per session.
 //!
 //! Invariants:
-//! - each call is one command or one script on one key, so it did all or nothing;
-//! - only [`SessionStore::create`] makes a session; a rotation writes where it has just read;
-//! - a call whose answer was lost with its connection is made again where that ends as once would,
-//!   at worst with a count of what was ended that is too low;
-//! - the key of a user expires when the last of their sessions is over, never before.
+//! - each call is one command or one script on one key, and so atomic;
+//! - only [`SessionStore::create`] adds a session; a rotation writes only a session that it has read;
+//! - an idempotent call is repeated after a lost connection; at worst its count of ended sessions is
+//!   too low;
+//! - a user's key expires when the last session of the user expires, not before.
 
 mod codec;
 
@@ -53,18 +53,18 @@ impl RedisSessions {
         Self { context }
     }
 
-    /// The key of a user's sessions.
+    /// Returns the Redis key of a user's sessions.
     fn key(&self, user: UserId) -> Vec<u8> {
         format!("{}:{{{user}}}:s", self.context.prefix).into_bytes()
     }
 
-    /// Which time a script goes by: the server's if this is empty.
+    /// Returns the time argument of a script; empty for the server's clock.
     fn time(&self, now: Timestamp) -> String {
         let now = now.as_millis().saturating_mul(1000);
         if self.context.uses_caller_clock { now.to_string() } else { String::new() }
     }
 
-    /// Runs a script of those that begin with the time.
+    /// Runs a script whose first argument is the time.
     async fn run(
         &self,
         operation: &'static str,
@@ -85,7 +85,7 @@ fn bytes_of(id: SessionId) -> [u8; 16] {
     id.as_u128().to_be_bytes()
 }
 
-/// What stands for the session that an epoch spares, or for one to keep.
+/// Encodes the session that an epoch spares, or one to keep; empty if there is none.
 fn bytes_of_any(id: Option<SessionId>) -> Vec<u8> {
     id.map_or_else(Vec::new, |id| bytes_of(id).to_vec())
 }
@@ -94,9 +94,9 @@ fn id_of(bytes: &[u8]) -> Option<SessionId> {
     Some(SessionId::from_u128(u128::from_be_bytes(bytes.try_into().ok()?)))
 }
 
-/// What stands in Redis, or what a script answered, is not goat's.
+/// Stored data or a reply that goat did not write.
 fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
-    move || Failure::broken("a session cannot be read").in_operation(operation)
+    move || Failure::malformed("malformed session data").in_operation(operation)
 }
 
 #[async_trait]
@@ -104,7 +104,7 @@ impl SessionStore for RedisSessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         const OPERATION: &str = "sessions.create";
         let packed = codec::encode(session).ok_or_else(|| {
-            Failure::broken("a session has a time or a text that does not fit")
+            Failure::malformed("a time or text of the session does not fit the encoding")
                 .in_operation(OPERATION)
         })?;
         let (id, most) = (bytes_of(session.id), most.to_string());
@@ -140,10 +140,13 @@ impl SessionStore for RedisSessions {
         let &Rotation { user, session: id, ref successor, now, .. } = rotation;
         let times = (codec::time(successor.issued_at), codec::time(successor.expires_at));
         let (Some(issued_at), Some(expires_at)) = times else {
-            return Err(Failure::broken("a token's time does not fit").in_operation(OPERATION));
+            return Err(Failure::malformed("a time of the token does not fit the encoding")
+                .in_operation(OPERATION));
         };
         if successor.key.len() > usize::from(u8::MAX) {
-            return Err(Failure::broken("a key's name does not fit").in_operation(OPERATION));
+            return Err(
+                Failure::malformed("the key id does not fit the encoding").in_operation(OPERATION)
+            );
         }
         let leeway = leeway(rotation.leeway);
         let arguments: [&[u8]; 7] = [
@@ -155,7 +158,7 @@ impl SessionStore for RedisSessions {
             &expires_at,
             successor.key.as_bytes(),
         ];
-        // To send it again is harmless: the script knows a successor that is there already.
+        // Idempotent: the script recognizes a successor that it already stored.
         let answer = self.run(OPERATION, &ROTATE, user, now, &arguments, Retry::Yes).await?;
         let Value::Array(answer) = answer else { return Err(unreadable(OPERATION)()) };
         let (outcome, bytes) = match answer.as_slice() {
@@ -208,7 +211,7 @@ impl SessionStore for RedisSessions {
         let ids: Vec<[u8; 16]> = sessions.iter().copied().map(bytes_of).collect();
         let mut arguments: Vec<&[u8]> = vec![&number, &spared];
         arguments.extend(ids.iter().map(|id| id.as_slice()));
-        // Not twice: the second time they would be missing, though it was this call that ended them.
+        // Not idempotent: a repeated call would find the sessions missing that the first one ended.
         match self.run(OPERATION, &REVOKE, user, now, &arguments, Retry::No).await? {
             Value::Int(1) => Ok(Revoked::All(sessions.len() as u64)),
             Value::Int(0) => Ok(Revoked::Missing),
@@ -243,8 +246,8 @@ impl SessionStore for RedisSessions {
         }
     }
 
-    /// Nothing is left to do: a user's key expires with the last of their sessions, and those that
-    /// are over before give way first when there are too many.
+    /// Does nothing: a user's key expires with the user's last session, and expired sessions are
+    /// evicted first.
     async fn purge(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
         Ok(0)
     }
@@ -254,8 +257,8 @@ impl SessionStore for RedisSessions {
     }
 }
 
-/// The leeway in milliseconds, as scripts take it. One of zero is none at all, which differs from
-/// one too short to count: where the clock was set back, that one still honours.
+/// Formats the grace period in milliseconds; -1 for none. A grace period below a millisecond is 0,
+/// which still applies if the clock was set back.
 fn leeway(leeway: Duration) -> String {
     if leeway.is_zero() { "-1".to_owned() } else { leeway.as_millis().to_string() }
 }

@@ -1,11 +1,11 @@
--- Uses up a refresh token, by the rule of `Session::judge`.
--- ARGV: time, id, presented, leeway in milliseconds or -1 for never, and of the successor: id, when
--- it was issued, when it expires, key. Answers how it ended, and the session.
+-- Rotates a refresh token, by the rule of `Session::rotation_decision`.
+-- ARGV: time, id, presented, grace period in milliseconds or -1 for none, and of the successor: id,
+-- issue time, expiry time, key id. Returns the outcome and the session.
 local UNKNOWN, ROTATED, REPEATED, REUSED = 0, 1, 2, 3
 local id, presented, leeway, successor = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
 local value = redis.call('HGET', KEYS[1], id)
-if not value or is_over(value) then return { UNKNOWN } end
+if not value or is_expired(value) then return { UNKNOWN } end
 
 local current, previous = string.sub(value, 34, 49), string.sub(value, 62, 77)
 if presented == current then
@@ -16,11 +16,11 @@ if presented == current then
     .. current .. time
     .. string.char(#ARGV[8]) .. ARGV[8] .. string.sub(value, 85 + string.byte(value, 84))
   redis.call('HSET', KEYS[1], id, value)
-  outlive(value)
+  extend_ttl(value)
   return { ROTATED, value }
 end
 if presented == previous then
-  -- The very call that made the successor, sent again because its answer was lost.
+  -- The same call, repeated because its reply was lost.
   if successor == current then return { ROTATED, value } end
   if leeway >= 0 and now < time_at(value, 78) + leeway then return { REPEATED, value } end
 end

@@ -1,10 +1,10 @@
-//! What nodes remember together, in Redis: one hash a key, of the revision, the time and the value.
+//! Shared cache in Redis: one hash per key with revision, read time and value.
 //!
 //! Invariants:
 //! - each call is one script on one key, by the server's clock;
-//! - a key lives as long as the longest ttl that it was given, whatever lay there in between;
-//! - a replica that takes over may have missed the last raise, and its clock may differ: then what
-//!   is old is shown for the staleness and that difference at most.
+//! - a key expires after the longest TTL that any call gave it;
+//! - a replica that is promoted may have missed the last invalidation, and its clock may differ: then
+//!   a stale entry is served for at most the staleness plus that difference.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -31,7 +31,7 @@ static GET: LazyLock<Script> = script!("get.lua");
 static PUT: LazyLock<Script> = script!("put.lua");
 static INVALIDATE_BELOW: LazyLock<Script> = script!("invalidate_below.lua");
 
-/// A shelf in Redis.
+/// The shared cache in Redis.
 #[derive(Clone, Debug)]
 pub(super) struct RedisSharedCache {
     context: RedisContext,
@@ -42,7 +42,7 @@ impl RedisSharedCache {
         Self { context }
     }
 
-    /// A user's state lies where their sessions do.
+    /// Returns the Redis key; a user's state is in the slot of their sessions.
     fn key(&self, key: CacheKey) -> Vec<u8> {
         let prefix = &self.context.prefix;
         match key {
@@ -52,7 +52,7 @@ impl RedisSharedCache {
         .into_bytes()
     }
 
-    /// Runs a script. To do twice what one of them does is to do it once.
+    /// Runs a script. All of them are idempotent.
     async fn run(
         &self,
         operation: &'static str,
@@ -64,7 +64,7 @@ impl RedisSharedCache {
     }
 }
 
-/// Milliseconds, as scripts take them. A ttl that is not whole ends with its last whole one.
+/// Formats a TTL as whole milliseconds, rounded down.
 fn milliseconds(ttl: Duration) -> String {
     ttl.as_millis().to_string()
 }
@@ -74,7 +74,7 @@ fn server_time(value: &Value) -> Option<ServerTime> {
     u64::try_from(milliseconds).ok().map(ServerTime)
 }
 
-/// An entry, if one lies there and has all that belongs to it.
+/// Parses an entry; none if a field is missing or malformed.
 fn entry(fields: [Value; 3]) -> Option<CacheEntry> {
     let [revision, read_at, value] = fields.map(|field| match field {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
@@ -92,7 +92,8 @@ impl SharedCache for RedisSharedCache {
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
         const OPERATION: &str = "shared_cache.get";
         let answer = self.run(OPERATION, &GET, key, &[]).await?;
-        let unreadable = || Failure::broken("a look was not answered").in_operation(OPERATION);
+        let unreadable =
+            || Failure::malformed("malformed reply of the shared cache").in_operation(OPERATION);
         let Value::Array(answer) = answer else { return Err(unreadable()) };
         let Ok([now, fields @ ..]) = <[Value; 4]>::try_from(answer) else {
             return Err(unreadable());
