@@ -1,8 +1,7 @@
-//! Storage in the memory of this process: for tests, for trying things out, and for services whose
-//! users come from elsewhere at every start.
+//! In-memory storage, for tests, demos, and services that load their users at every start.
 //!
-//! Each store is a plain structure behind one lock, held for as long as a call computes and never
-//! across an await, so that every call is a transaction.
+//! Each store is a plain structure behind one lock, which is never held across an await, so that every
+//! call is a transaction.
 
 mod limits;
 mod roles;

@@ -1,4 +1,4 @@
-//! What roles may do, in memory: the other half of [`MemoryDirectory`], and alone.
+//! In-memory role permissions: the role half of [`MemoryDirectory`], and a store without users.
 
 use std::fmt;
 
@@ -49,13 +49,13 @@ impl RoleStore for MemoryDirectory {
     }
 }
 
-/// What roles may do, in memory, where users are kept elsewhere. What it holds ends with it.
+/// In-memory role permissions, for users in another store. Not persistent.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use goat_core::{Stores, store::memory::MemoryRoles, user::UserStore};
 ///
-/// /// Users of one's own, and everything else in memory.
+/// /// Users in another store, and everything else in memory.
 /// fn beside(users: Arc<dyn UserStore>) -> Stores {
 ///     Stores { users, roles: Arc::new(MemoryRoles::default()), ..Stores::memory() }
 /// }
@@ -63,7 +63,7 @@ impl RoleStore for MemoryDirectory {
 /// ```
 #[derive(Default)]
 pub struct MemoryRoles {
-    /// Without any users.
+    /// Has no users.
     directory: MemoryDirectory,
 }
 

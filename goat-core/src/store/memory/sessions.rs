@@ -1,4 +1,4 @@
-//! Sessions in memory.
+//! In-memory sessions.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::session::{
     Judgement, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
 
-/// Sessions in memory: when it ends, everyone is logged out.
+/// In-memory sessions. Not persistent: all sessions end with the process.
 #[derive(Default)]
 pub struct MemorySessions {
     state: Mutex<State>,
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    fn displace(&mut self, kept: &Session, most: u32) -> Vec<SessionId> {
+    fn evict(&mut self, kept: &Session, most: u32) -> Vec<SessionId> {
         let others = self.of(kept.user).filter(|session| session.id != kept.id);
         let mut others: Vec<_> = others
             .map(|session| (!session.is_expired(kept.created_at), session.created_at, session.id))
@@ -102,7 +102,7 @@ impl SessionStore for MemorySessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         let mut state = self.lock();
         state.insert(session);
-        Ok(state.displace(session, most))
+        Ok(state.evict(session, most))
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
@@ -123,10 +123,10 @@ impl SessionStore for MemorySessions {
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
         let state = self.lock();
-        let alive = state.of(user).filter(|session| is_alive(session, epoch, now));
-        let mut alive: Vec<Session> = alive.cloned().collect();
-        alive.sort_by_key(|session| Reverse((session.created_at, session.id)));
-        Ok(Page::of(alive, page))
+        let live = state.of(user).filter(|session| is_alive(session, epoch, now));
+        let mut live: Vec<Session> = live.cloned().collect();
+        live.sort_by_key(|session| Reverse((session.created_at, session.id)));
+        Ok(Page::of(live, page))
     }
 
     async fn revoke(
@@ -177,13 +177,13 @@ impl SessionStore for MemorySessions {
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         let mut state = self.lock();
         let all = state.users.values().flat_map(HashMap::values);
-        let over = all.filter(|session| session.is_expired(now));
-        let over: Vec<_> =
-            over.map(|session| (session.user, session.id)).take(most as usize).collect();
-        for (user, id) in &over {
+        let expired = all.filter(|session| session.is_expired(now));
+        let expired: Vec<_> =
+            expired.map(|session| (session.user, session.id)).take(most as usize).collect();
+        for (user, id) in &expired {
             state.remove(*user, *id);
         }
-        Ok(over.len() as u64)
+        Ok(expired.len() as u64)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Users in memory, beside the permissions of roles, so that a write sees both at one moment.
+//! In-memory users and role permissions behind one lock, so that a write sees both consistently.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use crate::user::{
     UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
 };
 
-/// Users and what roles may do, in memory. What it holds ends with it.
+/// In-memory users and role permissions. Not persistent.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -44,8 +44,7 @@ pub(super) struct State {
 }
 
 impl MemoryDirectory {
-    /// A panic while the lock is held can only come from a rule that is asked before anything is
-    /// written, so that later callers may go on.
+    /// Locks the state, also after a panic: only `decide` can panic, and it runs before any write.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,7 +57,7 @@ impl fmt::Debug for MemoryDirectory {
 }
 
 impl State {
-    /// What a write reads of the user who acts.
+    /// Returns the actor as a write reads it.
     pub(super) fn actor(&self, id: UserId) -> Option<ActorView> {
         let state = self.state(id)?;
         let grants = self.grants.values().filter(|grant| grant.role == state.role);
@@ -141,7 +140,7 @@ impl State {
         }
     }
 
-    /// Where a user stands in the default order.
+    /// Returns the position of a user in the default order.
     fn place(&self, query: &UserQuery, id: UserId) -> (Timestamp, UserId) {
         let seen = self.accounts.get(&id).filter(|account| is_visible(&account.user, query));
         (seen.map_or(id.made_at(), |account| account.user.created_at), id)

@@ -1,41 +1,41 @@
-//! What counts the calls of one key, whichever way; and the stopwatch that it goes by.
+//! Counter of one key: the interface that the sliding-window log and GCRA share, and its time unit.
 
 use std::time::Duration;
 
 use crate::limit::Spent;
 
-/// The last instant that is told from those after it, five hundred years of stopwatch away: two
-/// longest windows later there still is a number.
-const LAST: u64 = u64::MAX - 2 * 366 * 86_400 * 1_000_000_000;
+/// The last distinguishable instant, five hundred years ahead: adding two of the longest windows does
+/// not overflow.
+const MAX_INSTANT: u64 = u64::MAX - 2 * 366 * 86_400 * 1_000_000_000;
 
-/// A reading of the stopwatch in nanoseconds.
+/// Converts a reading of the monotonic clock to nanoseconds.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(LAST).min(LAST)
+    u64::try_from(duration.as_nanos()).unwrap_or(MAX_INSTANT).min(MAX_INSTANT)
 }
 
-/// Counts the calls of one key, or of several that share it. Instants are in nanoseconds.
+/// Counts the calls of one key, or of several keys that share it. Instants are in nanoseconds.
 pub(super) trait Counter: Clone {
-    /// What it counts by.
+    /// The quota in the units of the counter.
     type Rule: Copy + PartialEq;
-    /// As much of the rule as must be known to tell when the counter has passed.
+    /// The part of the rule that determines when the counter expires.
     type Span: Copy + Ord;
 
-    /// What has counted nothing.
+    /// A counter without calls.
     const NEW: Self;
 
-    /// That part of the rule.
+    /// Returns that part of the rule.
     fn span(rule: Self::Rule) -> Self::Span;
 
-    /// Spends one at `now`, which is no earlier than any instant before, if the rule allows it.
+    /// Acquires one at `now`, which is not before any earlier instant, if the rule allows it.
     fn spend(&mut self, rule: Self::Rule, now: u64) -> Spent;
 
-    /// A copy to go on from, or the refusal if nothing is left.
+    /// Returns a copy to continue from, or the decision to limit if nothing is left.
     fn fork(&mut self, rule: Self::Rule, now: u64) -> Result<Self, Spent>;
 
-    /// From when on it is no different from a new one.
-    fn passes_at(&self, span: Self::Span) -> u64;
+    /// Returns the instant from which the counter equals a new one.
+    fn expires_at(&self, span: Self::Span) -> u64;
 
-    /// The bytes that it keeps outside of itself.
+    /// Returns the size of its heap allocations.
     #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         0

@@ -1,7 +1,7 @@
-//! The name of a counter, and the seeded hash by which it is found.
+//! Counter id, and the seeded hash that places counters in shards and buckets.
 //!
-//! Invariant: where a counter lies depends on secrets of this process, so that nobody outside can fill
-//! one shard or one bucket on purpose.
+//! Invariant: the placement depends on secrets of this process, so that a client cannot fill one shard
+//! or bucket deliberately (hash flooding).
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -10,10 +10,10 @@ use crate::secret;
 
 use super::counter::nanoseconds;
 
-/// Names the counter of one key under one quota.
+/// Identifies the counter of one key under one quota.
 ///
-/// A key is 16 bytes of a hash. Mixing the quota into them keeps two quotas of one key apart for
-/// certain, and makes two keys meet no more often than the hash alone does.
+/// A key is 16 bytes of a hash. Mixing in the quota keeps two quotas of one key apart for certain, and
+/// makes collisions of two keys no more likely than the hash alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CounterId {
     high: u64,
@@ -23,7 +23,7 @@ pub(super) struct CounterId {
 impl CounterId {
     pub(super) fn new(key: LimitKey, quota: Quota) -> Self {
         let key = u128::from_be_bytes(*key.as_bytes());
-        // No burst has a size of 0.
+        // A burst is never 0.
         let burst = u64::from(quota.burst_size().unwrap_or(0)) << 32;
         Self {
             high: (key >> 64) as u64 ^ nanoseconds(quota.window()),
@@ -34,7 +34,7 @@ impl CounterId {
 
 impl Hash for CounterId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // One half is enough: it is as good as random already.
+        // One half is enough, since it is already a hash.
         state.write_u64(self.low);
     }
 }
@@ -51,30 +51,30 @@ impl Seed {
         Self { offset: secret::random(), factor: secret::random::<u64>() | 1 }
     }
 
-    /// Which of the shards an id belongs to.
-    pub(super) fn pick(self, id: CounterId, shards: usize) -> usize {
-        // From the middle of the hash: the table in the shard goes by its lowest and highest bits.
+    /// Returns the shard of an id.
+    pub(super) fn shard_of(self, id: CounterId, shards: usize) -> usize {
+        // The middle bits, since the hash table of the shard uses the lowest and highest ones.
         let middle = (self.hash_one(id) >> 16) & 0xFFFF_FFFF;
         ((u128::from(middle) * shards as u128) >> 32) as usize
     }
 }
 
 impl BuildHasher for Seed {
-    type Hasher = Folded;
+    type Hasher = FoldedMultiply;
 
-    fn build_hasher(&self) -> Folded {
-        Folded { seed: *self, state: 0 }
+    fn build_hasher(&self) -> FoldedMultiply {
+        FoldedMultiply { seed: *self, state: 0 }
     }
 }
 
-/// Multiplies to double width by a secret and folds the halves together, so that every bit of the
-/// result hangs on every bit of the input in a way that only this process knows.
-pub(super) struct Folded {
+/// Folded multiplication: multiplies to double width by a secret and combines the halves, so that every
+/// bit of the result depends on every bit of the input and on the secret.
+pub(super) struct FoldedMultiply {
     seed: Seed,
     state: u64,
 }
 
-impl Hasher for Folded {
+impl Hasher for FoldedMultiply {
     fn write_u64(&mut self, value: u64) {
         let mixed = value ^ self.state ^ self.seed.offset;
         let product = u128::from(mixed) * u128::from(self.seed.factor);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_under_two_quotas_is_two_slots() {
+    fn each_quota_of_a_key_has_its_own_id() {
         let key = LimitKey::text("test", "alice");
         let quotas = [
             Quota::per_minute(5),
@@ -114,26 +114,26 @@ mod tests {
             Quota::per_minute(5).burst(6),
             Quota::per_minute(6).burst(5),
         ];
-        let slots: HashSet<_> = quotas.map(|quota| CounterId::new(key, quota)).into();
-        assert_eq!(slots.len(), quotas.len());
+        let ids: HashSet<_> = quotas.map(|quota| CounterId::new(key, quota)).into();
+        assert_eq!(ids.len(), quotas.len());
     }
 
-    /// B7: what is known of a key does not tell where it lies.
+    /// B7: the key alone does not determine its shard.
     #[test]
-    fn another_process_puts_the_same_keys_elsewhere() {
+    fn shard_depends_on_the_seed() {
         let (here, there) = (Seed::random(), Seed::random());
         let same = (0..1000)
-            .filter(|number| here.pick(id(*number), 256) == there.pick(id(*number), 256))
+            .filter(|number| here.shard_of(id(*number), 256) == there.shard_of(id(*number), 256))
             .count();
-        assert!(same < 100, "{same} of 1000 keys lie in the same of 256 shards");
+        assert!(same < 100, "{same} of 1000 keys are in the same of 256 shards");
     }
 
     #[test]
-    fn keys_spread_evenly_over_the_shards() {
+    fn keys_are_distributed_evenly_over_shards() {
         let seed = Seed::random();
         let mut count = [0; 10];
         for number in 0..10_000 {
-            count[seed.pick(id(number), 10)] += 1;
+            count[seed.shard_of(id(number), 10)] += 1;
         }
         assert!(count.iter().all(|keys| (800..1200).contains(keys)), "{count:?}");
     }

@@ -1,14 +1,14 @@
-//! What is kept of one key under a quota with a burst: its theoretical arrival time.
+//! GCRA state of one key: its theoretical arrival time (TAT).
 //!
-//! Invariants: it never decreases; it never lies further ahead than the burst takes to be given
-//! back, which is 366 days at most.
+//! Invariants: the TAT never decreases; it is never further ahead than the whole burst takes to be
+//! replenished, which is at most 366 days.
 
 use crate::limit::{Pace, Spent};
 
 use super::counter::Counter;
 
-/// The instant at which a key owes nothing any more, in nanoseconds of the stopwatch and parts of a
-/// nanosecond. 16 bytes, however much is asked.
+/// The theoretical arrival time: the instant until which a key owes, in nanoseconds of the monotonic
+/// clock and parts of a nanosecond. 16 bytes at any rate of calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GcraState {
     at: u64,
@@ -17,7 +17,7 @@ pub(super) struct GcraState {
 }
 
 impl GcraState {
-    /// What is owed at `now`, in parts.
+    /// Returns the debt at `now`, in parts.
     fn owed(self, pace: Pace, now: u64) -> u128 {
         match self.at.checked_sub(now) {
             Some(ahead) => u128::from(ahead) * u128::from(pace.parts()) + u128::from(self.parts),
@@ -62,7 +62,7 @@ impl Counter for GcraState {
         }
     }
 
-    fn passes_at(&self, (): ()) -> u64 {
+    fn expires_at(&self, (): ()) -> u64 {
         self.at + u64::from(self.parts > 0)
     }
 }

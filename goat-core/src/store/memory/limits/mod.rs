@@ -1,8 +1,8 @@
-//! Limits counted in this process: an exact log a key, or the theoretical arrival time where the
-//! quota has a burst, in bounded memory.
+//! In-process rate limits in bounded memory: a sliding-window log per key, or GCRA for quotas with a
+//! burst.
 //!
-//! Invariants: a key's counter lies in one shard, and only under that shard's lock; a shard's time
-//! never runs backwards; a counter is dropped only when all of it has passed.
+//! Invariants: a key's counter is in one shard and is accessed under that shard's lock only; a shard's
+//! time never goes backwards; a counter is dropped only after it has expired.
 
 mod counter;
 mod counter_id;
@@ -25,43 +25,41 @@ use self::gcra_state::GcraState;
 use self::shard::Shard;
 use self::sliding_window_log::{Rule, SlidingWindowLog};
 
-/// How many keys are kept unless told otherwise.
+/// The default number of keys.
 const DEFAULT_KEYS: usize = 1_000_000;
 
-/// The most keys of one shard: what a hash table of 4,096 places holds before it doubles. Small,
-/// so that no caller waits long for a table that grows.
+/// The most keys of one shard: the load of a hash table with 4,096 buckets before it doubles. Small,
+/// so that a resize blocks no caller for long.
 const MOST_KEYS_PER_SHARD: usize = 3_584;
 
-/// A table this small is not split: shares of a few keys fill up unevenly.
+/// A table this small is not sharded, since small shards fill up unevenly.
 const FEWEST_KEYS_PER_SHARD: usize = 512;
 
-/// As many shards as this keep many cores apart; more come only from more keys.
+/// Enough shards to avoid lock contention on many cores; more only for more keys.
 const ENOUGH_SHARDS: usize = 16;
 
-/// Counts limits in the memory of this process.
+/// Rate limits in the memory of this process.
 ///
-/// **Exact.** Every admitted call is written down to the nanosecond of the caller's stopwatch;
-/// nothing is rounded. Of a key under a quota with a [burst](Quota::burst) one instant is kept, when
-/// it will owe nothing any more, to the nanosecond and the fraction of one. Where two threads bring
-/// their readings in the wrong order, the later reading counts for both. All callers of one store
-/// must therefore read the same clock.
+/// **Exact.** The log records every allowed call to the nanosecond of the caller's monotonic clock,
+/// without rounding. GCRA, for quotas with a [burst](Quota::burst), stores one instant per key, the
+/// theoretical arrival time, to a fraction of a nanosecond. If two threads arrive out of order, the
+/// later reading counts for both, so all callers of one store must read the same clock.
 ///
-/// **Bounded.** At most `max_keys` counters are kept, and a log is as long as its quota's limit at
-/// most. Each call also drops a few keys of which all has passed, and nothing else drops any. The
-/// keys are split evenly among shards; where a shard is full of live keys, the keys that come new to
-/// it share one *overflow* counter a quota: such a key never gets more than its quota, and may get
-/// less. While an overflow counter lives, a key that finds room again starts from a copy of it,
-/// because any of it may have been its own. Whoever shares a counter and waits `retry_after` gets in
-/// if none of those that share it was quicker. A shard may be full a few keys before the others are.
+/// **Bounded.** The store keeps at most `max_keys` counters, and a log is at most as long as its
+/// quota's limit. Each call also drops a few expired keys, and nothing else does. Keys are distributed
+/// evenly over shards. When a shard is full of live keys, further keys share one *overflow* counter
+/// per quota: such a key never gets more than its quota, and may get less. As long as an overflow
+/// counter is live, a key that gets a counter of its own starts with a copy of it, because any of its
+/// calls may have been that key's. A caller that shares a counter and waits `retry_after` is allowed
+/// unless another caller of the same counter was first. A shard may fill up a few keys before others.
 ///
-/// **Small.** A key with one or two admitted calls takes 73 bytes and its share of the free places
-/// in two tables: about 85 in a full shard, up to 140 where a table has just doubled. From the
-/// third call on, its log takes 8 bytes for each place, and doubles up to the limit. It is not made
-/// smaller before it is dropped. With a burst a key takes 57 bytes and its share, about 67 in a full
-/// shard and up to 110, however large the limit and the burst are and however much is asked.
+/// **Small.** A key with one or two allowed calls takes 73 bytes plus its share of free buckets in two
+/// tables: about 85 in a full shard, up to 140 right after a table has doubled. From the third call
+/// on, its log takes 8 bytes per entry, doubles up to the limit, and does not shrink before it is
+/// dropped. A GCRA key takes 57 bytes plus its share, about 67 in a full shard and up to 110, for any
+/// limit, burst and rate of calls.
 ///
-/// A pair of key and quota is one counter: the same key under another quota has another one, and
-/// takes the place of a key of its own.
+/// Each pair of key and quota has a counter: the same key under another quota counts as another key.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,7 +71,7 @@ const ENOUGH_SHARDS: usize = 16;
 /// let key = LimitKey::text("export", "alice");
 /// let ask = |elapsed| match limits.spend(key, Quota::per_minute(1), elapsed) {
 ///     Spending::Done(spent) => spent.retry_after,
-///     Spending::Pending(_) => unreachable!("it lies in memory"),
+///     Spending::Pending(_) => unreachable!("an in-memory store is synchronous"),
 /// };
 /// assert_eq!(ask(Duration::from_secs(0)), None);
 /// assert_eq!(ask(Duration::from_secs(20)), Some(Duration::from_secs(40)));
@@ -86,11 +84,12 @@ pub struct MemoryLimits {
 }
 
 impl MemoryLimits {
-    /// Keeps at most `max_keys` counters, a million by [`Default`]. Memory is taken as keys come.
+    /// Creates a store of at most `max_keys` counters; [`Default`] allows a million. Memory is allocated
+    /// as keys arrive.
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give.
+    /// If the operating system provides no randomness.
     #[must_use]
     pub fn new(max_keys: usize) -> Self {
         let shards = (max_keys / FEWEST_KEYS_PER_SHARD)
@@ -102,27 +101,26 @@ impl MemoryLimits {
         Self { shards, seed, max_keys }
     }
 
-    /// How many counters are kept now, those included that have passed and that no call has
-    /// dropped yet; overflow counters are not counted. Locks each shard in turn: for metrics.
+    /// Returns the number of counters, including expired ones that no call has dropped yet and
+    /// excluding overflow counters. Locks each shard in turn; for metrics.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).keys()).sum()
     }
 
-    /// How many calls found no room and were answered from an overflow counter, since the start. If
-    /// this grows, `max_keys` is too low for the traffic, or somebody is trying addresses.
+    /// Returns the number of calls decided by an overflow counter since the start. Growth means that
+    /// `max_keys` is too low for the traffic, or that a client uses many addresses.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.shards.iter().map(|shard| lock(shard).overflowed()).sum()
     }
 
     fn shard(&self, id: CounterId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[self.seed.pick(id, self.shards.len())])
+        lock(&self.shards[self.seed.shard_of(id, self.shards.len())])
     }
 }
 
-/// A panic while a shard is locked leaves nothing half-done that matters, so that later callers
-/// may go on.
+/// Locks a shard, also after a panic: every state in which a panic can leave a shard is usable.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

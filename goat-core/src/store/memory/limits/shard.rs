@@ -1,6 +1,6 @@
-//! One part of the keys: a table of counters for each way to count, and the room that both share.
+//! Shard of the limit store: a table of sliding-window logs and one of GCRA states, with one capacity.
 //!
-//! Invariant: there are never more keys than `room`, of both kinds together.
+//! Invariant: both tables together never have more keys than `capacity`.
 
 use crate::limit::Spent;
 
@@ -10,23 +10,23 @@ use super::gcra_state::GcraState;
 use super::sliding_window_log::SlidingWindowLog;
 use super::table::Table;
 
-/// How many due keys of each kind a call looks at. Each look finds a key that has passed, or one
-/// that was admitted since the last look; so two a call keep up with any traffic.
-const LOOKS: usize = 2;
+/// How many due keys of each kind a call checks for expiry. Each check finds an expired key, or one
+/// that was used since the last check, so two per call keep up with any traffic.
+const CHECKS: usize = 2;
 
-/// How many a call looks at that would otherwise find no room.
-const LOOKS_FOR_ROOM: usize = 32;
+/// How many a call checks in a full shard.
+const CHECKS_WHEN_FULL: usize = 32;
 
 pub(super) struct Shard {
-    /// The latest instant that any caller brought.
+    /// The latest instant of any caller.
     now: u64,
-    room: usize,
+    capacity: usize,
     logs: Table<SlidingWindowLog>,
     gcra_states: Table<GcraState>,
     overflowed: u64,
 }
 
-/// A counter that a shard has a table of.
+/// A kind of counter, with its table in the shard.
 pub(super) trait CounterKind: Counter {
     fn table(shard: &mut Shard) -> &mut Table<Self>;
 }
@@ -44,9 +44,9 @@ impl CounterKind for GcraState {
 }
 
 impl Shard {
-    pub(super) fn new(room: usize, seed: Seed) -> Self {
+    pub(super) fn new(capacity: usize, seed: Seed) -> Self {
         let (logs, gcra_states) = (Table::new(seed), Table::new(seed));
-        Self { now: 0, room, logs, gcra_states, overflowed: 0 }
+        Self { now: 0, capacity, logs, gcra_states, overflowed: 0 }
     }
 
     pub(super) fn keys(&self) -> usize {
@@ -63,19 +63,19 @@ impl Shard {
         rule: C::Rule,
         now: u64,
     ) -> Spent {
-        // Two threads may arrive in another order than they read the clock; counters never see time
-        // run back.
+        // Two threads may arrive in another order than they read the clock; time never goes backwards
+        // for a counter.
         self.now = self.now.max(now);
         let now = self.now;
-        // Before anything is dropped: a counter of its own, even one that has passed, says that
-        // nothing in the overflow is this key's.
+        // Before expired keys are dropped: a key with a counter of its own, even an expired one, has no
+        // calls in the overflow counter.
         if let Some(spent) = C::table(self).spend_own(id, rule, now) {
-            self.drop_passed(LOOKS);
+            self.drop_expired(CHECKS);
             return spent;
         }
-        let is_full = self.keys() >= self.room;
-        self.drop_passed(if is_full { LOOKS_FOR_ROOM } else { LOOKS });
-        if self.keys() >= self.room {
+        let is_full = self.keys() >= self.capacity;
+        self.drop_expired(if is_full { CHECKS_WHEN_FULL } else { CHECKS });
+        if self.keys() >= self.capacity {
             self.overflowed = self.overflowed.saturating_add(1);
             C::table(self).spend_shared(rule, now)
         } else {
@@ -83,12 +83,12 @@ impl Shard {
         }
     }
 
-    fn drop_passed(&mut self, looks: usize) {
-        self.logs.drop_passed(looks, self.now);
-        self.gcra_states.drop_passed(looks, self.now);
+    fn drop_expired(&mut self, checks: usize) {
+        self.logs.drop_expired(checks, self.now);
+        self.gcra_states.drop_expired(checks, self.now);
     }
 
-    /// The bytes of both tables.
+    /// Returns the size of both tables.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.logs.bytes() + self.gcra_states.bytes()

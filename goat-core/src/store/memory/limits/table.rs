@@ -1,8 +1,7 @@
-//! The counters of one kind in a shard, when each may be dropped, and what the keys share that
-//! found no room.
+//! Counter table: the counters of one kind in a shard, a queue of their expiry, and overflow counters.
 //!
-//! Invariants: `due` names every key once, at an instant no later than its counter has passed;
-//! there are never more shared counters than [`MOST_SHARED`].
+//! Invariants: `due` has every key once, at an instant not after the expiry of its counter; there are
+//! never more overflow counters than [`MAX_OVERFLOW`].
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
@@ -14,11 +13,10 @@ use crate::limit::Spent;
 use super::counter::Counter;
 use super::counter_id::{CounterId, Seed};
 
-/// How many quotas may have an overflow counter at once. A quota past that is refused until one of
-/// them has passed.
-const MOST_SHARED: usize = 16;
+/// The most overflow counters, one per quota. Calls of further quotas are limited until one expires.
+const MAX_OVERFLOW: usize = 16;
 
-/// A key to look at when its time has come. Ordered by that time.
+/// A key to check for expiry at an instant. Ordered by that instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due<S> {
     at: u64,
@@ -26,15 +24,15 @@ struct Due<S> {
     id: CounterId,
 }
 
-/// A counter that all keys of one quota share that came while there was no room.
+/// A counter that all keys of one quota share which arrived while the shard was full.
 struct Overflow<C: Counter> {
     rule: C::Rule,
     counter: C,
 }
 
 impl<C: Counter> Overflow<C> {
-    fn passes_at(&self) -> u64 {
-        self.counter.passes_at(C::span(self.rule))
+    fn expires_at(&self) -> u64 {
+        self.counter.expires_at(C::span(self.rule))
     }
 }
 
@@ -53,14 +51,14 @@ impl<C: Counter> Table<C> {
         self.counters.len()
     }
 
-    /// Spends from a counter of the key's own, if it has one.
+    /// Acquires from the key's own counter, if it has one.
     pub(super) fn spend_own(&mut self, id: CounterId, rule: C::Rule, now: u64) -> Option<Spent> {
         Some(self.counters.get_mut(&id)?.spend(rule, now))
     }
 
-    /// Makes a counter for a key that has none. Any of the overflow may have been this key's.
+    /// Creates a counter for a key; calls in the overflow counter may have been this key's.
     pub(super) fn spend_first(&mut self, id: CounterId, rule: C::Rule, now: u64) -> Spent {
-        self.drop_passed_overflow(now);
+        self.drop_expired_overflow(now);
         let mut counter = match self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
             Some(overflow) => match overflow.counter.fork(rule, now) {
                 Ok(counter) => counter,
@@ -70,20 +68,20 @@ impl<C: Counter> Table<C> {
         };
         let spent = counter.spend(rule, now);
         let span = C::span(rule);
-        let at = counter.passes_at(span);
+        let at = counter.expires_at(span);
         self.counters.insert(id, counter);
         self.due.push(Reverse(Due { at, span, id }));
         spent
     }
 
-    /// Spends from the counter that all keys of this quota share that find no room.
+    /// Acquires from the overflow counter of the quota.
     pub(super) fn spend_shared(&mut self, rule: C::Rule, now: u64) -> Spent {
-        self.drop_passed_overflow(now);
+        self.drop_expired_overflow(now);
         if let Some(overflow) = self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
             return overflow.counter.spend(rule, now);
         }
-        if self.overflow.len() >= MOST_SHARED {
-            let next = self.overflow.iter().map(Overflow::passes_at).min().unwrap_or(now);
+        if self.overflow.len() >= MAX_OVERFLOW {
+            let next = self.overflow.iter().map(Overflow::expires_at).min().unwrap_or(now);
             let wait = Duration::from_nanos(next.saturating_sub(now));
             return Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) };
         }
@@ -93,38 +91,37 @@ impl<C: Counter> Table<C> {
         spent
     }
 
-    fn drop_passed_overflow(&mut self, now: u64) {
-        self.overflow.retain(|overflow| overflow.passes_at() > now);
+    fn drop_expired_overflow(&mut self, now: u64) {
+        self.overflow.retain(|overflow| overflow.expires_at() > now);
     }
 
-    /// Looks at keys that are due, at most so many: drops those that have passed and puts the
-    /// others off.
-    pub(super) fn drop_passed(&mut self, looks: usize, now: u64) {
-        for _ in 0..looks {
+    /// Checks a bounded number of due keys: drops expired ones and reschedules the others.
+    pub(super) fn drop_expired(&mut self, checks: usize, now: u64) {
+        for _ in 0..checks {
             let Some(mut first) = self.due.peek_mut().filter(|first| first.0.at <= now) else {
                 return;
             };
             let Due { id, span, .. } = first.0;
-            let passes_at = self.counters.get(&id).map_or(0, |counter| counter.passes_at(span));
-            if passes_at <= now {
+            let expires_at = self.counters.get(&id).map_or(0, |counter| counter.expires_at(span));
+            if expires_at <= now {
                 PeekMut::pop(first);
                 self.counters.remove(&id);
             } else {
-                first.0.at = passes_at;
+                first.0.at = expires_at;
             }
         }
     }
 
-    /// The bytes of the tables and of all counters, the places included that are free.
+    /// Returns the size of the tables and all counters, including free buckets.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        // The standard table fills seven eighths of a power of two, with a byte for each place.
-        let places = match self.counters.capacity() {
+        // The standard hash table fills seven eighths of a power of two, with a byte per bucket.
+        let buckets = match self.counters.capacity() {
             0 => 0,
             capacity => (capacity * 8 / 7).next_power_of_two(),
         };
         let overflow = self.overflow.iter().map(|overflow| &overflow.counter);
-        places * (size_of::<(CounterId, C)>() + 1)
+        buckets * (size_of::<(CounterId, C)>() + 1)
             + self.due.capacity() * size_of::<Due<C::Span>>()
             + self.overflow.capacity() * size_of::<Overflow<C>>()
             + self.counters.values().chain(overflow).map(C::heap_bytes).sum::<usize>()

@@ -1,5 +1,4 @@
-//! The store in memory against a model that keeps everything, against threads, and against floods
-//! of keys.
+//! In-process limits against an exact model, concurrent threads, and floods of keys.
 
 mod bursts;
 mod model;
@@ -24,12 +23,12 @@ fn key(number: usize) -> LimitKey {
     LimitKey::text("test", &number.to_string())
 }
 
-/// Cheap to make by the hundred thousand.
+/// A key that is cheap to create in bulk.
 fn flood_key(number: u32) -> LimitKey {
     LimitKey::address("test", Ipv4Addr::from(number).into())
 }
 
-/// A reading of the stopwatch.
+/// A reading of the monotonic clock.
 fn at(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -38,11 +37,11 @@ impl MemoryLimits {
     fn ask(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spent {
         match self.spend(key, quota, elapsed) {
             Spending::Done(spent) => spent,
-            Spending::Pending(_) => panic!("a store in memory answers at once"),
+            Spending::Pending(_) => panic!("an in-memory store is synchronous"),
         }
     }
 
-    fn admits(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> bool {
+    fn allows(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> bool {
         self.ask(key, quota, elapsed).retry_after.is_none()
     }
 
@@ -65,10 +64,9 @@ const QUOTAS: [Quota; 10] = [
 ];
 
 proptest! {
-    /// B4: what is admitted, what remains and when it comes back are as if everything were kept,
-    /// with bursts and without.
+    /// B4: decisions, remaining calls and waits equal those of an exact model, with and without bursts.
     #[test]
-    fn agrees_with_a_model_that_forgets_nothing(steps in steps(4, QUOTAS.len(), 200)) {
+    fn decisions_equal_an_exact_model(steps in steps(4, QUOTAS.len(), 200)) {
         let (store, mut model, mut now) = (MemoryLimits::new(100), Model::default(), Duration::ZERO);
         for Step { key: number, quota, pause } in steps {
             now += pause;
@@ -78,11 +76,11 @@ proptest! {
         prop_assert_eq!(store.overflowed(), 0);
     }
 
-    /// B7, B4: with room for few of its keys, the store still never admits more than the quota.
-    /// B5: and who is refused gets in after the wait, if nobody else asks.
+    /// B7, B4: with capacity for few of its keys, the store never allows more than the quota.
+    /// B5: and a limited caller is allowed after the wait, if there is no other caller.
     #[test]
-    fn a_table_that_is_too_small_never_admits_more(room in 0_usize..5, steps in steps(12, QUOTAS.len(), 200)) {
-        let (store, mut now) = (MemoryLimits::new(room), Duration::ZERO);
+    fn full_store_never_allows_more_than_the_quota(capacity in 0_usize..5, steps in steps(12, QUOTAS.len(), 200)) {
+        let (store, mut now) = (MemoryLimits::new(capacity), Duration::ZERO);
         let mut admitted: HashMap<_, Vec<Duration>> = HashMap::new();
         for (index, Step { key: number, quota, pause }) in steps.into_iter().enumerate() {
             now += pause;
@@ -92,12 +90,12 @@ proptest! {
                 prop_assert!(!wait.is_zero());
                 now += wait;
                 spent = store.ask(key, quota, now);
-                prop_assert_eq!(spent.retry_after, None, "B5: waited, and refused again");
+                prop_assert_eq!(spent.retry_after, None, "B5: limited after the wait");
             }
             if spent.retry_after.is_none() {
                 admitted.entry((key, quota)).or_default().push(now);
             }
-            prop_assert!(store.keys() <= room);
+            prop_assert!(store.keys() <= capacity);
         }
         for ((_, quota), instants) in admitted {
             prop_assert!(!is_over(quota, &instants), "over {}: {:?}", quota, instants);
@@ -106,7 +104,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn keeps_the_promises_of_the_port() {
+async fn conforms_to_the_port() {
     limits::conformance(&MemoryLimits::default(), &ManualClock::default()).await;
     limits::conformance(
         &limits::DeferredLimits::new(MemoryLimits::default()),
@@ -117,45 +115,44 @@ async fn keeps_the_promises_of_the_port() {
 
 /// B5, to the nanosecond.
 #[test]
-fn a_nanosecond_less_than_retry_after_is_too_early() {
+fn call_before_retry_after_is_limited() {
     let store = MemoryLimits::new(10);
     let (key, quota) = (key(0), Quota::per_second(1));
     let first = Duration::new(5, 123_456_789);
-    assert!(store.admits(key, quota, first));
+    assert!(store.allows(key, quota, first));
     let asked = first + Duration::from_nanos(1);
-    let wait = store.ask(key, quota, asked).retry_after.expect("a refusal");
+    let wait = store.ask(key, quota, asked).retry_after.expect("a limited call");
     assert_eq!(asked + wait, first + SECOND);
-    assert!(!store.admits(key, quota, asked + wait - Duration::from_nanos(1)));
-    assert!(store.admits(key, quota, asked + wait));
+    assert!(!store.allows(key, quota, asked + wait - Duration::from_nanos(1)));
+    assert!(store.allows(key, quota, asked + wait));
 }
 
-/// B4: two threads read the clock and arrive the other way round.
+/// B4: two threads arrive in another order than they read the clock.
 #[test]
-fn a_reading_that_comes_late_counts_as_the_latest() {
+fn late_reading_counts_as_the_latest() {
     let store = MemoryLimits::new(2);
     assert_eq!(store.shards.len(), 1);
     let quota = Quota::per_second(1);
-    assert!(store.admits(key(0), quota, at(1_000)));
-    assert!(store.admits(key(1), quota, at(400)));
-    // Counted by its own reading, the second would have left at 1,400.
+    assert!(store.allows(key(0), quota, at(1_000)));
+    assert!(store.allows(key(1), quota, at(400)));
+    // By its own reading, the second call would have expired at 1,400.
     assert_eq!(store.ask(key(1), quota, at(1_500)).retry_after, Some(at(500)));
-    // And a late reading of its own key does not make the wait longer than the window.
+    // A late reading of the same key does not extend the wait beyond the window.
     assert_eq!(store.ask(key(1), quota, at(0)).retry_after, Some(at(500)));
-    assert!(store.admits(key(1), quota, at(2_000)));
+    assert!(store.allows(key(1), quota, at(2_000)));
 }
 
-/// B4: as many as the quota says, in each window, with threads that race within it, on keys that
-/// have room and on keys that do not.
+/// B4: concurrent threads are allowed exactly the quota in each window, also in a full store at most.
 #[test]
-fn threads_that_race_are_admitted_exactly_the_quota() {
+fn concurrent_threads_are_allowed_exactly_the_quota() {
     const THREADS: usize = 8;
     const KEYS: usize = 6;
     const LIMIT: usize = 30;
     let quota = Quota::new(LIMIT as u32, SECOND);
-    for (room, exact) in [(100, true), (2, false)] {
-        let store = MemoryLimits::new(room);
+    for (capacity, exact) in [(100, true), (2, false)] {
+        let store = MemoryLimits::new(capacity);
         let barrier = Barrier::new(THREADS);
-        // Three windows, each a round of its own.
+        // Three windows, one per round.
         let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
         thread::scope(|scope| {
             for _ in 0..THREADS {
@@ -164,9 +161,9 @@ fn threads_that_race_are_admitted_exactly_the_quota() {
                         barrier.wait();
                         for call in 0..KEYS * LIMIT {
                             let number = call % KEYS;
-                            // The readings of one round differ, but lie in one window.
+                            // The readings of one round differ, but are within one window.
                             let elapsed = at(round as u64 * 2_000 + call as u64);
-                            if store.admits(key(number), quota, elapsed) {
+                            if store.allows(key(number), quota, elapsed) {
                                 admitted[number].fetch_add(1, Ordering::Relaxed);
                             }
                         }
@@ -176,20 +173,20 @@ fn threads_that_race_are_admitted_exactly_the_quota() {
         });
         for admitted in admitted.as_flattened() {
             let admitted = admitted.load(Ordering::Relaxed);
-            assert!(admitted <= LIMIT, "{admitted} admitted");
-            assert!(!exact || admitted == LIMIT, "only {admitted} admitted");
+            assert!(admitted <= LIMIT, "{admitted} allowed");
+            assert!(!exact || admitted == LIMIT, "only {admitted} allowed");
         }
     }
 }
 
 /// B7
 #[test]
-fn a_flood_of_keys_stays_within_the_cap() {
+fn flood_of_keys_stays_within_the_capacity() {
     const ROOM: usize = 10_000;
     let store = MemoryLimits::new(ROOM);
     let quota = Quota::per_minute(100);
     for number in 0..200_000_u32 {
-        // All within one window: nothing may be dropped.
+        // All within one window, so no key expires.
         store.ask(flood_key(number), quota, Duration::from_micros(number.into()));
     }
     assert!(store.keys() <= ROOM, "{} keys", store.keys());
@@ -198,9 +195,9 @@ fn a_flood_of_keys_stays_within_the_cap() {
     assert!(store.bytes() < ROOM * 145, "{} bytes for {ROOM} keys", store.bytes());
 }
 
-/// B7: the bytes a key, as the documentation states them.
+/// B7: the documented size of a key.
 #[test]
-fn a_key_takes_what_the_documentation_says() {
+fn key_has_the_documented_size() {
     assert_eq!(size_of::<(CounterId, sliding_window_log::SlidingWindowLog)>(), 40);
     let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
     assert_eq!(store.shards.len(), 7);
@@ -214,9 +211,9 @@ fn a_key_takes_what_the_documentation_says() {
     assert!((80..90).contains(&each), "{each} bytes a key");
 }
 
-/// B7: and many more than the cap, as long as they do not all live at once, find room.
+/// B7: more keys than the capacity fit if they are not live at the same time.
 #[test]
-fn keys_whose_window_has_passed_make_room_by_themselves() {
+fn expired_keys_make_capacity() {
     let store = MemoryLimits::new(1_000);
     let quota = Quota::per_second(5);
     for number in 0..20_000_u32 {
@@ -230,7 +227,7 @@ fn keys_whose_window_has_passed_make_room_by_themselves() {
 
 /// B7
 #[test]
-fn calls_of_one_key_drop_others_that_have_passed() {
+fn calls_of_one_key_drop_other_expired_keys() {
     let store = MemoryLimits::new(1_000);
     assert_eq!(store.shards.len(), 1);
     let quota = Quota::per_second(500);
@@ -246,57 +243,57 @@ fn calls_of_one_key_drop_others_that_have_passed() {
 
 /// B7
 #[test]
-fn a_key_that_lives_is_not_dropped_for_a_new_one() {
+fn live_key_is_not_dropped_for_a_new_one() {
     let store = MemoryLimits::new(3);
     let quota = Quota::per_minute(2);
     for number in 0..3 {
-        assert!(store.admits(key(number), quota, at(0)));
+        assert!(store.allows(key(number), quota, at(0)));
     }
     for number in 3..1_000 {
         store.ask(key(number), quota, at(1_000));
     }
     for number in 0..3 {
         assert_eq!(store.ask(key(number), quota, at(2_000)).remaining, 0);
-        assert!(!store.admits(key(number), quota, at(2_001)));
+        assert!(!store.allows(key(number), quota, at(2_001)));
     }
 }
 
-/// B7: nobody gets twice the quota by moving from the overflow log to a log of its own.
+/// B7: a key does not get twice the quota by moving from the overflow log to its own.
 #[test]
-fn a_key_that_finds_room_again_brings_its_overflow_along() {
+fn new_counter_starts_from_the_overflow_counter() {
     let store = MemoryLimits::new(1);
     let (short, quota) = (Quota::per_second(1), Quota::per_minute(2));
-    assert!(store.admits(key(0), short, at(0)));
-    assert!(store.admits(key(1), quota, at(500)));
+    assert!(store.allows(key(0), short, at(0)));
+    assert!(store.allows(key(1), quota, at(500)));
     assert_eq!((store.keys(), store.overflowed()), (1, 1));
-    // The key in the table has passed.
-    assert!(store.admits(key(1), quota, at(1_000)));
+    // The key in the table has expired.
+    assert!(store.allows(key(1), quota, at(1_000)));
     assert_eq!((store.keys(), store.overflowed()), (1, 1));
     assert_eq!(store.ask(key(1), quota, at(1_001)).retry_after, Some(at(59_499)));
-    assert!(store.admits(key(1), quota, at(60_500)));
+    assert!(store.allows(key(1), quota, at(60_500)));
 }
 
-/// B7: overflow logs are bounded too, and a quota too many is refused, not let through.
+/// B7: overflow logs are bounded too, and further quotas are limited.
 #[test]
-fn more_quotas_than_overflow_logs_are_refused_until_one_has_passed() {
+fn quotas_beyond_the_overflow_logs_are_limited_until_one_expires() {
     let store = MemoryLimits::new(0);
     let quota = |number: usize| Quota::new(2, SECOND * (number as u32 + 1));
-    let admitted = (0..100).filter(|number| store.admits(key(0), quota(*number), at(0))).count();
+    let admitted = (0..100).filter(|number| store.allows(key(0), quota(*number), at(0))).count();
     assert_eq!(admitted, 16);
     let wait = store.ask(key(0), quota(50), at(100)).retry_after;
-    assert_eq!(wait, Some(at(900)), "the shortest window passes first");
-    assert!(!store.admits(key(0), quota(50), at(999)));
-    assert!(store.admits(key(0), quota(50), at(1_000)));
+    assert_eq!(wait, Some(at(900)), "the shortest window expires first");
+    assert!(!store.allows(key(0), quota(50), at(999)));
+    assert!(store.allows(key(0), quota(50), at(1_000)));
 }
 
-/// A configuration that changes, or two layers under one name: each quota counts for itself.
+/// Two layers under one name: each quota has its own counter.
 #[test]
-fn one_key_under_two_quotas_keeps_to_each() {
+fn each_quota_of_a_key_counts_separately() {
     let store = MemoryLimits::new(10);
     let (minute, hour) = (Quota::per_minute(2), Quota::per_hour(3));
     let both = |elapsed| {
-        let first = store.admits(key(0), minute, elapsed);
-        first && store.admits(key(0), hour, elapsed)
+        let first = store.allows(key(0), minute, elapsed);
+        first && store.allows(key(0), hour, elapsed)
     };
     assert_eq!([0, 1, 2].map(|second| both(SECOND * second)), [true, true, false]);
     assert_eq!([61, 62].map(|second| both(SECOND * second)), [true, false]);
@@ -305,7 +302,7 @@ fn one_key_under_two_quotas_keeps_to_each() {
     assert_eq!(store.keys(), 2);
 }
 
-/// L1: which keys are counted is nobody's business.
+/// L1
 #[test]
 fn debug_output_shows_no_keys() {
     let store = MemoryLimits::new(7);

@@ -1,9 +1,8 @@
-//! Quotas with a burst: to the nanosecond, over long times, with odd numbers and the largest, and in
-//! the same bounds of memory as the rest.
+//! GCRA: exact to the nanosecond, over long times, with odd and extreme quotas, in bounded memory.
 
 use super::*;
 
-/// What has no even interval, and the ends of what a quota may say.
+/// Quotas without an integral interval, and extreme ones.
 const ODD: [Quota; 12] = [
     Quota::per_second(7).burst(1),
     Quota::per_second(7).burst(2),
@@ -27,16 +26,16 @@ fn interval(quota: Quota) -> Duration {
     Duration::from_nanos(nanoseconds as u64)
 }
 
-/// Where a long time may stand within the pace of a quota: about a whole number of intervals.
+/// Pauses of about a whole number of intervals.
 fn pauses() -> impl Strategy<Value = Vec<(u32, i32)>> {
     let intervals = prop_oneof![6 => Just(0_u32), 4 => Just(1), 2 => 2_u32..5, 1 => 5_u32..1_000];
     prop::collection::vec((intervals, -2_i32..3), 1..150)
 }
 
 proptest! {
-    /// B4, B5: a nanosecond before and after each instant that matters, and years later.
+    /// B4, B5: a nanosecond before and after each boundary, and years later.
     #[test]
-    fn odd_numbers_agree_with_a_model_that_forgets_nothing(
+    fn odd_quotas_equal_an_exact_model(
         quota in prop::sample::select(&ODD[..]),
         start in prop_oneof![Just(0_u64), 0..u64::MAX / 8],
         pauses in pauses(),
@@ -48,7 +47,7 @@ proptest! {
             let nudge = Duration::from_nanos(nanoseconds.unsigned_abs().into());
             let later = now + pause;
             now = if nanoseconds < 0 { later.saturating_sub(nudge).max(now) } else { later + nudge };
-            // Another's call drops what owes nothing any more, and nothing sooner.
+            // A call of another key drops expired counters, and no others.
             store.ask(key(1), Quota::per_day(1), now);
             let spent = store.ask(key(0), quota, now);
             prop_assert_eq!(spent, model.ask(key(0), quota, now));
@@ -60,10 +59,10 @@ proptest! {
     }
 }
 
-/// Whoever always asks again when told to gets exactly what the quota says, over hours or years: a
-/// rounding that added up would show.
+/// A caller that always retries after the wait gets exactly the quota over hours or years, so rounding
+/// errors do not accumulate.
 #[test]
-fn nothing_drifts_over_a_long_time() {
+fn rounding_does_not_accumulate() {
     for (quota, rounds) in [
         (Quota::per_second(7).burst(2), 100_000_u64),
         (Quota::new(97, Duration::from_nanos(13_370_000_001)).burst(2), 100_000),
@@ -80,7 +79,7 @@ fn nothing_drifts_over_a_long_time() {
         }
         let given_back = now.as_nanos() * u128::from(quota.limit()) / quota.window().as_nanos();
         let burst = u128::from(quota.burst_size().expect("a burst"));
-        // The last may be due just now.
+        // The last one may be due at this instant.
         let all = burst + given_back;
         assert!(count == all || count + 1 == all, "{quota}: {count} of {all} after {now:?}");
         assert!(count > 10_000, "{count}");
@@ -89,7 +88,7 @@ fn nothing_drifts_over_a_long_time() {
 
 /// B5, to the nanosecond.
 #[test]
-fn a_nanosecond_less_than_retry_after_is_too_early_for_a_burst_too() {
+fn call_before_retry_after_is_limited_with_a_burst() {
     let store = MemoryLimits::new(10);
     let quota = Quota::per_second(7).burst(3);
     let first = Duration::new(5, 123_456_789);
@@ -98,22 +97,22 @@ fn a_nanosecond_less_than_retry_after_is_too_early_for_a_burst_too() {
         assert_eq!((spent.remaining, spent.retry_after), (remaining, None));
         assert_eq!(spent.reset_after, interval(quota));
     }
-    let wait = store.ask(key(0), quota, first).retry_after.expect("a refusal");
+    let wait = store.ask(key(0), quota, first).retry_after.expect("a limited call");
     // A seventh of a second, rounded up.
     assert_eq!(wait, Duration::from_nanos(142_857_143));
-    assert!(!store.admits(key(0), quota, first + wait - Duration::from_nanos(1)));
-    assert!(store.admits(key(0), quota, first + wait));
-    // Two sevenths are 285,714,286: what was rounded up is not lost.
+    assert!(!store.allows(key(0), quota, first + wait - Duration::from_nanos(1)));
+    assert!(store.allows(key(0), quota, first + wait));
+    // Two sevenths are 285,714,286: the rounding is not added up.
     let asked = first + wait;
-    let wait = store.ask(key(0), quota, asked).retry_after.expect("a refusal");
+    let wait = store.ask(key(0), quota, asked).retry_after.expect("a limited call");
     assert_eq!(asked + wait - first, Duration::from_nanos(285_714_286));
 }
 
-/// The burst comes back one by one, and never more than that is there.
+/// The burst is replenished one by one, up to its size.
 #[test]
-fn a_burst_is_given_back_evenly_and_no_further() {
+fn burst_is_replenished_evenly_up_to_its_size() {
     let (store, quota) = (MemoryLimits::new(10), Quota::per_minute(60).burst(10));
-    let admitted = |elapsed| (0..99).filter(|_| store.admits(key(0), quota, elapsed)).count();
+    let admitted = |elapsed| (0..99).filter(|_| store.allows(key(0), quota, elapsed)).count();
     assert_eq!(admitted(at(0)), 10);
     assert_eq!(admitted(at(999)), 0);
     assert_eq!(admitted(at(1_000)), 1);
@@ -127,26 +126,26 @@ fn a_burst_is_given_back_evenly_and_no_further() {
     assert_eq!(minute, 59, "with the ten: 69, the burst and the limit less one");
 }
 
-/// B4: two threads read the clock and arrive the other way round.
+/// B4: two threads arrive in another order than they read the clock.
 #[test]
-fn a_reading_that_comes_late_counts_as_the_latest_for_a_burst_too() {
+fn late_reading_counts_as_the_latest_with_a_burst() {
     let (store, quota) = (MemoryLimits::new(2), Quota::per_second(1).burst(1));
-    assert!(store.admits(key(0), quota, at(1_000)));
-    assert!(store.admits(key(1), quota, at(400)));
+    assert!(store.allows(key(0), quota, at(1_000)));
+    assert!(store.allows(key(1), quota, at(400)));
     assert_eq!(store.ask(key(1), quota, at(1_500)).retry_after, Some(at(500)));
     assert_eq!(store.ask(key(1), quota, at(0)).retry_after, Some(at(500)));
-    assert!(store.admits(key(1), quota, at(2_000)));
+    assert!(store.allows(key(1), quota, at(2_000)));
 }
 
-/// B4: threads that race within one interval are admitted the burst, and one more an interval later.
+/// B4: concurrent threads are allowed the burst within one interval, and one more after it.
 #[test]
-fn threads_that_race_are_admitted_exactly_the_burst() {
+fn concurrent_threads_are_allowed_exactly_the_burst() {
     const THREADS: usize = 8;
     const KEYS: usize = 6;
     const BURST: usize = 30;
     let quota = Quota::per_second(1).burst(BURST as u32);
-    for (room, exact) in [(100, true), (2, false)] {
-        let (store, barrier) = (MemoryLimits::new(room), Barrier::new(THREADS));
+    for (capacity, exact) in [(100, true), (2, false)] {
+        let (store, barrier) = (MemoryLimits::new(capacity), Barrier::new(THREADS));
         let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
         thread::scope(|scope| {
             for _ in 0..THREADS {
@@ -156,7 +155,7 @@ fn threads_that_race_are_admitted_exactly_the_burst() {
                         for call in 0..KEYS * BURST {
                             let number = call % KEYS;
                             let elapsed = at(round as u64 * 1_000 + call as u64);
-                            if store.admits(key(number), quota, elapsed) {
+                            if store.allows(key(number), quota, elapsed) {
                                 admitted[number].fetch_add(1, Ordering::Relaxed);
                             }
                         }
@@ -168,16 +167,16 @@ fn threads_that_race_are_admitted_exactly_the_burst() {
             let most = if round == 0 { BURST } else { 1 };
             for admitted in admitted {
                 let admitted = admitted.load(Ordering::Relaxed);
-                assert!(!exact || admitted == most, "{admitted} admitted in round {round}");
-                assert!(admitted <= BURST, "{admitted} admitted");
+                assert!(!exact || admitted == most, "{admitted} allowed in round {round}");
+                assert!(admitted <= BURST, "{admitted} allowed");
             }
         }
     }
 }
 
-/// B7: the bytes a key, as the documentation states them, however much it asks.
+/// B7: the documented size of a key, at any rate of calls.
 #[test]
-fn a_key_with_a_burst_takes_what_the_documentation_says() {
+fn gcra_key_has_the_documented_size() {
     assert_eq!(size_of::<(CounterId, GcraState)>(), 32);
     let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
     let one =
@@ -192,9 +191,9 @@ fn a_key_with_a_burst_takes_what_the_documentation_says() {
     assert!((60..70).contains(&each), "{each} bytes a key");
 }
 
-/// B7: keys of both kinds share one cap.
+/// B7: keys of both kinds share one capacity.
 #[test]
-fn a_flood_of_keys_of_both_kinds_stays_within_the_cap() {
+fn flood_of_both_kinds_stays_within_the_capacity() {
     const ROOM: usize = 10_000;
     let store = MemoryLimits::new(ROOM);
     let quotas = [Quota::per_minute(100), Quota::per_minute(1).burst(100)];
@@ -208,9 +207,9 @@ fn a_flood_of_keys_of_both_kinds_stays_within_the_cap() {
     assert!(store.bytes() < ROOM * 145, "{} bytes for {ROOM} keys", store.bytes());
 }
 
-/// B7: a key goes when it owes nothing any more, and not before.
+/// B7: a key is dropped when it owes nothing, and not before.
 #[test]
-fn keys_that_owe_nothing_make_room_by_themselves() {
+fn keys_without_debt_make_room() {
     let (store, quota) = (MemoryLimits::new(1_000), Quota::per_second(1).burst(5));
     for number in 0..20_000_u32 {
         // 500 live keys at any time.
@@ -219,7 +218,7 @@ fn keys_that_owe_nothing_make_room_by_themselves() {
     }
     assert_eq!(store.overflowed(), 0);
     assert!(store.keys() <= 520, "{} keys, of which 500 live", store.keys());
-    // Others' calls drop them, of the other kind too.
+    // Calls of other keys drop them, also calls of the other kind.
     for call in 0..600 {
         store.ask(key(0), Quota::per_second(1_000), at(60_000 + call));
     }
@@ -228,10 +227,10 @@ fn keys_that_owe_nothing_make_room_by_themselves() {
 
 /// B7
 #[test]
-fn a_key_that_owes_is_not_dropped_for_a_new_one() {
+fn key_with_debt_is_not_dropped_for_a_new_one() {
     let (store, quota) = (MemoryLimits::new(3), Quota::per_minute(1).burst(2));
     for number in 0..3 {
-        assert!(store.admits(key(number), quota, at(0)));
+        assert!(store.allows(key(number), quota, at(0)));
     }
     for number in 3..1_000 {
         store.ask(key(number), quota, at(1_000));
@@ -239,42 +238,42 @@ fn a_key_that_owes_is_not_dropped_for_a_new_one() {
     }
     for number in 0..3 {
         assert_eq!(store.ask(key(number), quota, at(2_000)).remaining, 0);
-        assert!(!store.admits(key(number), quota, at(2_001)));
+        assert!(!store.allows(key(number), quota, at(2_001)));
     }
 }
 
-/// B7: nobody gets more by moving from the overflow to a place of its own.
+/// B7: a key gets no more by moving from the overflow counter to its own.
 #[test]
-fn a_key_that_finds_room_again_owes_what_the_overflow_owes() {
+fn new_counter_starts_with_the_debt_of_the_overflow_counter() {
     let store = MemoryLimits::new(1);
     let (short, quota) = (Quota::per_second(1).burst(1), Quota::per_minute(1).burst(2));
-    assert!(store.admits(key(0), short, at(0)));
-    assert!(store.admits(key(1), quota, at(500)));
+    assert!(store.allows(key(0), short, at(0)));
+    assert!(store.allows(key(1), quota, at(500)));
     assert_eq!((store.keys(), store.overflowed()), (1, 1));
-    // The key in the table owes nothing now.
-    assert!(store.admits(key(1), quota, at(1_000)));
+    // The key in the table owes nothing any more.
+    assert!(store.allows(key(1), quota, at(1_000)));
     assert_eq!((store.keys(), store.overflowed()), (1, 1));
     assert_eq!(store.ask(key(1), quota, at(1_001)).retry_after, Some(at(59_499)));
-    // And one that finds the overflow spent takes no place.
-    assert!(store.admits(key(1), quota, at(60_500)));
+    // A key that the overflow counter limits gets no counter of its own.
+    assert!(store.allows(key(1), quota, at(60_500)));
 }
 
-/// B7: what overflows is bounded too, and a quota too many is refused, not let through.
+/// B7: overflow counters are bounded too, and further quotas are limited.
 #[test]
-fn more_bursts_than_overflow_counters_are_refused_until_one_has_passed() {
+fn bursts_beyond_the_overflow_counters_are_limited_until_one_expires() {
     let store = MemoryLimits::new(0);
     let quota = |number: usize| Quota::new(1, SECOND * (number as u32 + 1)).burst(2);
-    let admitted = (0..100).filter(|number| store.admits(key(0), quota(*number), at(0))).count();
+    let admitted = (0..100).filter(|number| store.allows(key(0), quota(*number), at(0))).count();
     assert_eq!(admitted, 16);
     let wait = store.ask(key(0), quota(50), at(100)).retry_after;
-    assert_eq!(wait, Some(at(900)), "the shortest interval passes first");
-    assert!(!store.admits(key(0), quota(50), at(999)));
-    assert!(store.admits(key(0), quota(50), at(1_000)));
+    assert_eq!(wait, Some(at(900)), "the shortest interval expires first");
+    assert!(!store.allows(key(0), quota(50), at(999)));
+    assert!(store.allows(key(0), quota(50), at(1_000)));
 }
 
-/// One key with and without a burst, and under two bursts: each counts for itself.
+/// One key with and without a burst, and under two bursts.
 #[test]
-fn one_key_under_two_bursts_keeps_to_each() {
+fn each_burst_of_a_key_counts_separately() {
     let store = MemoryLimits::new(10);
     let quotas = [
         Quota::per_minute(3),
@@ -283,22 +282,21 @@ fn one_key_under_two_bursts_keeps_to_each() {
         Quota::per_minute(4).burst(2),
     ];
     let admitted =
-        quotas.map(|quota| (0..9).filter(|_| store.admits(key(0), quota, at(0))).count());
+        quotas.map(|quota| (0..9).filter(|_| store.allows(key(0), quota, at(0))).count());
     assert_eq!(admitted, [3, 1, 2, 2]);
     assert_eq!(store.keys(), 4);
 }
 
-/// The end of the stopwatch lies five hundred years away; time stands still there, and nothing is
-/// admitted by overflow.
+/// The clock range ends five hundred years ahead; time stands still there, without overflow.
 #[test]
-fn the_end_of_the_stopwatch_admits_the_burst_and_no_more() {
+fn end_of_the_clock_range_allows_the_burst_only() {
     for quota in [
         Quota::per_second(1).burst(3),
         Quota::new(3, YEAR).burst(3),
         Quota::new(u32::MAX, YEAR).burst(3),
     ] {
         let store = MemoryLimits::new(10);
-        let admitted = (0..9).filter(|_| store.admits(key(0), quota, Duration::MAX)).count();
+        let admitted = (0..9).filter(|_| store.allows(key(0), quota, Duration::MAX)).count();
         assert_eq!(admitted, 3, "{quota}");
     }
 }

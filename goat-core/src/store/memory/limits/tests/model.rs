@@ -1,5 +1,5 @@
-//! What is promised, counted afresh each time from every admitted instant: nothing is forgotten, and
-//! nothing is computed the way that the store does it.
+//! Reference model of both algorithms: recomputes each decision from every allowed call, in another way
+//! than the store.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Model {
     }
 }
 
-/// How many more may be admitted at this instant, and how long until it is one more.
+/// Returns how many more calls are allowed at this instant, and how long until one more is.
 fn left(quota: Quota, admitted: &[Duration], now: Duration) -> (u32, Duration) {
     match quota.burst_size() {
         None => left_of_window(quota, admitted, now),
@@ -39,8 +39,7 @@ fn left_of_window(quota: Quota, admitted: &[Duration], now: Duration) -> (u32, D
     (quota.limit() - count, back)
 }
 
-/// In each span that begins with an admitted call and ends now there may be the burst and what was
-/// given back since.
+/// Each span from an allowed call to now may contain the burst and the calls replenished since.
 fn left_of_pace(quota: Quota, burst: u32, admitted: &[Duration], now: Duration) -> (u32, Duration) {
     let (limit, window) = (u128::from(quota.limit()), quota.window().as_nanos());
     let allowed = |age: u128| u128::from(burst) + age * limit / window;
@@ -51,7 +50,7 @@ fn left_of_pace(quota: Quota, burst: u32, admitted: &[Duration], now: Duration) 
     };
     let remaining = spans().map(|(count, age)| allowed(age) - count).min();
     let remaining = remaining.map_or(burst, |remaining| remaining.min(u128::from(burst)) as u32);
-    // Until each of the spans allows one more than that.
+    // Until each span allows one more.
     let wait = spans().map(|(count, age)| {
         let given_back = (count + u128::from(remaining) + 1).saturating_sub(u128::from(burst));
         (given_back * window).div_ceil(limit).saturating_sub(age)
@@ -59,7 +58,7 @@ fn left_of_pace(quota: Quota, burst: u32, admitted: &[Duration], now: Duration) 
     (remaining, Duration::from_nanos(wait.max().unwrap_or_default() as u64))
 }
 
-/// Whether more than is promised lies in some span of these sorted instants.
+/// Whether some span of these sorted instants contains more calls than allowed.
 pub(super) fn is_over(quota: Quota, instants: &[Duration]) -> bool {
     let spans = || {
         let from = |first: usize| instants[first..].iter().map(move |last| *last - instants[first]);
@@ -74,7 +73,7 @@ pub(super) fn is_over(quota: Quota, instants: &[Duration]) -> bool {
     }
 }
 
-/// One step of a random sequence: who asks, and how long after the step before.
+/// One step of a random sequence: a key, and the time since the last step.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) key: usize,
