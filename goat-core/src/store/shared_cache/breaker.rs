@@ -1,6 +1,6 @@
-//! Whether the shelf is worth asking.
+//! Circuit breaker for the shared cache: closed, open after a failure, half-open for one probe.
 //!
-//! Invariant: while it is in doubt, this node answers nothing from it.
+//! Invariant: while the breaker is open, this node serves nothing from the shared cache.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::StoreError;
 
-/// How long a shelf that failed is left alone. Then one asks for all.
+/// How long the breaker stays open before one probe.
 const OPEN_FOR: Duration = Duration::from_millis(250);
 
-/// What is thought of a shelf.
+/// The circuit breaker.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
     clock: Arc<dyn Clock>,
@@ -20,11 +20,11 @@ pub(super) struct CircuitBreaker {
 
 #[derive(Debug, Default)]
 struct State {
-    /// It failed when it was last asked.
+    /// The last call failed: the breaker is open, or half-open from `retry_at` on.
     failing: bool,
-    /// When a failing one is asked again.
+    /// When the next probe is allowed.
     retry_at: Duration,
-    /// Until when something may lie there that this node knows to be gone.
+    /// Until when the breaker stays open because an invalidation failed and stale entries may remain.
     forced_open_until: Duration,
 }
 
@@ -41,7 +41,7 @@ impl CircuitBreaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether to ask the shelf now.
+    /// Whether a call is allowed now. In the half-open state, only one is.
     pub(super) fn allows_call(&self) -> bool {
         let now = self.elapsed();
         let mut state = self.lock();
@@ -54,14 +54,14 @@ impl CircuitBreaker {
         true
     }
 
-    /// The shelf answered.
+    /// Records a success, which closes the breaker.
     pub(super) fn on_success(&self) {
         if std::mem::take(&mut self.lock().failing) {
-            tracing::info!("the shared cache answers again");
+            tracing::info!("shared cache available again");
         }
     }
 
-    /// The shelf did not answer.
+    /// Records a failure, which opens the breaker.
     pub(super) fn on_failure(&self, error: &StoreError) {
         let now = self.elapsed();
         let mut state = self.lock();
@@ -69,11 +69,11 @@ impl CircuitBreaker {
         let was_failing = std::mem::replace(&mut state.failing, true);
         drop(state);
         if !was_failing {
-            tracing::warn!(%error, "the shared cache does not answer; the stores are asked instead");
+            tracing::warn!(%error, "shared cache unavailable; reading from the database");
         }
     }
 
-    /// Something may lie on the shelf for so long that this node knows to be gone.
+    /// Keeps the breaker open for the staleness, whatever calls succeed meanwhile.
     pub(super) fn force_open(&self, staleness: Duration) {
         let until = self.elapsed() + staleness;
         let mut state = self.lock();
@@ -92,22 +92,22 @@ mod tests {
     }
 
     #[test]
-    fn a_shelf_that_failed_is_left_alone_and_then_tried_by_one() {
+    fn breaker_opens_after_a_failure_and_allows_one_probe() {
         let (breaker, clock) = breaker();
         assert!(breaker.allows_call());
         breaker.on_failure(&StoreError::unavailable("shared_cache.get"));
         assert!(!breaker.allows_call());
         clock.advance(OPEN_FOR);
         assert!(breaker.allows_call());
-        assert!(!breaker.allows_call(), "one tries, the others go on without it");
+        assert!(!breaker.allows_call(), "half-open: one probe only");
         clock.advance(OPEN_FOR);
-        assert!(breaker.allows_call(), "who tried never came back");
+        assert!(breaker.allows_call(), "another probe after one that never completed");
         breaker.on_success();
         assert!(breaker.allows_call() && breaker.allows_call());
     }
 
     #[test]
-    fn an_answer_does_not_end_a_doubt_before_its_time() {
+    fn success_does_not_close_a_breaker_that_was_forced_open() {
         let (breaker, clock) = breaker();
         let staleness = Duration::from_secs(1);
         breaker.force_open(staleness);

@@ -1,6 +1,6 @@
-//! How entries are written: short text, with the version of its form in front.
+//! Cache value codec: short text that starts with the format version.
 //!
-//! Invariant: what does not follow the form to the letter is nothing, never a part or a default.
+//! Invariant: text that deviates from the format decodes to `None`, never to a partial or default value.
 
 use crate::access::{Grant, Permission, Role, RoleRows};
 use crate::clock::Timestamp;
@@ -8,20 +8,20 @@ use crate::id::{GrantId, SessionId};
 use crate::session::SessionEpoch;
 use crate::user::{Status, UserState};
 
-/// The form below. Another form is another number.
+/// The format version.
 const VERSION: &str = "1";
-/// What stands for nothing.
+/// Encodes an absent value.
 const NONE: &str = "-";
 
-/// What can lie on a shelf.
+/// A value that can be stored in the shared cache.
 pub(super) trait CacheValue: Clone + Send + Sync + 'static {
-    /// Rises with each change. Zero where nobody counts.
+    /// Returns the revision, which increases with each change; 0 if the store does not count them.
     fn revision(&self) -> u64;
 
-    /// Writes all but the revision.
+    /// Encodes everything but the revision.
     fn encode(&self) -> String;
 
-    /// Reads what was written.
+    /// Decodes a value.
     fn decode(revision: u64, text: &str) -> Option<Self>;
 }
 
@@ -85,7 +85,7 @@ fn grant(line: &str) -> Option<Grant> {
     })
 }
 
-/// Nothing, or something that can be read.
+/// Decodes an optional field.
 fn optional<'a, T>(text: &'a str, read: impl FnOnce(&'a str) -> Option<T>) -> Option<Option<T>> {
     if text == NONE { Some(None) } else { read(text).map(Some) }
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn encoded_values_are_decoded() {
         for state in states() {
             assert_eq!(UserState::decode(7, &state.encode()), Some(state));
         }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_this_version_stays_as_it_is() {
+    fn format_of_this_version_is_stable() {
         let [plain, full] = states();
         assert_eq!(plain.encode(), "1 operator active 0 - -");
         assert_eq!(
@@ -148,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_spoilt_or_of_another_version_is_nothing() {
+    fn truncated_malformed_or_foreign_text_is_not_decoded() {
         for text in states().map(|state| state.encode()) {
             for end in 0..text.len() {
                 let read = UserState::decode(7, &text[..end]);
-                // A number that lost its last digits is a number still; all else is noticed.
+                // A number without its last digits is still a number; anything else is detected.
                 let is_a_number =
                     text[..end].split(' ').count() == 6 && !text[..end].ends_with(' ');
                 assert_eq!(read.is_some(), is_a_number, "{:?}", &text[..end]);

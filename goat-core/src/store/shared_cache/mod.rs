@@ -1,24 +1,24 @@
-//! Stores that share what they read of users and roles: a second level behind the caches of the
-//! nodes, so that one that starts cold asks the [`SharedCache`] and not the database.
+//! Read-through caching of user states and role permissions in a [`SharedCache`], behind the in-process
+//! caches, so that a node with a cold cache does not query the database.
 //!
 //! Invariants:
-//! - what [`UserStore::recent_state`] and [`RoleStore::recent`] answer is what the store answered to
-//!   a read that began less than the staleness ago, and says no younger age than that;
-//! - whoever asks after a write was answered gets that write or a later one. A write raises the
-//!   shelf to its revision after the commit and before it answers; a read that began before the
-//!   commit and comes late is too low to be laid down, or too old. Where the shelf could not be
-//!   raised, this node does without it until whatever may lie there is stale; for others the
-//!   staleness is the bound, as it is for what a crash after the commit leaves behind;
-//! - only reads are laid down, whole: a write cannot tell the revision of the roles that its user's
-//!   state is read with. So what lies there costs one read after each write, and agrees in itself;
-//! - the shelf makes nothing fail. What it does not answer in time, or not sensibly, is asked of the
-//!   store, and while it is out of order nobody waits for it.
+//! - what [`UserStore::recent_state`] and [`RoleStore::recent`] return is what the store returned
+//!   for a read that began less than the staleness ago, with an age that is not understated;
+//! - a read after a completed write returns that write or a later one. A write invalidates entries
+//!   below its revision after the commit and before it returns; a read that began before the commit
+//!   has a revision that is too low to be stored, or is too old. If the invalidation failed, this
+//!   node's breaker stays open until every entry is stale; for other nodes the staleness is the bound,
+//!   as after a crash between commit and invalidation;
+//! - only reads fill the cache: a write does not know the revision of the roles that belongs to its
+//!   user's state. So each write costs one read of the store, and entries are consistent;
+//! - the shared cache causes no failure. On a timeout or a malformed reply the store is read, and while
+//!   the breaker is open no caller waits for the cache.
 //!
-//! Reads of one thing at once become one: who comes while one is on its way waits for it, and takes
-//! part in the next, which began after they came.
+//! Single-flight: concurrent reads of one key share a read. A caller that arrives during a read waits
+//! for it and shares the next one, which began after the caller arrived.
 //!
-//! [`UserState::roles_revision`](crate::user::UserState::roles_revision) of a recent state is as old
-//! as the state: roles were changed that often at least.
+//! [`UserState::roles_revision`](crate::user::UserState::roles_revision) of a cached state is as old as
+//! the state, and so a lower bound.
 
 mod breaker;
 mod codec;

@@ -1,4 +1,4 @@
-//! The port of the place where nodes lay down what they read.
+//! Shared cache port: the cache of user states and role permissions that nodes share.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -8,64 +8,63 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::id::UserId;
 
-/// What something lies under.
+/// The key of a cache entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheKey {
     /// The state of a user.
     User(UserId),
-    /// What roles may do.
+    /// The permissions of all roles.
     Roles,
 }
 
-/// A moment by the shelf's own clock, in milliseconds of whatever it counts from.
+/// A time by the cache server's clock, in milliseconds since an arbitrary origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerTime(pub u64);
 
 impl ServerTime {
-    /// How long after `earlier` this is; none if the clock was set back between the two.
+    /// Returns the time since `earlier`; none if the clock was set back in between.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_millis)
     }
 }
 
-/// What a read found.
+/// A cached value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
-    /// The revision that was read.
+    /// The revision of the value.
     pub revision: u64,
-    /// A moment before the read began.
+    /// A time before the read of the value began.
     pub read_at: ServerTime,
-    /// What was read, in short. The shelf does not look inside.
+    /// The encoded value, opaque to the cache.
     pub value: String,
 }
 
-/// What lies under a key.
+/// The result of [`SharedCache::get`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// What was read last; none where nothing lies, or nothing since the key was raised.
+    /// The entry; none on a miss, or if no entry was put since the last invalidation.
     pub entry: Option<CacheEntry>,
-    /// The moment of the look.
+    /// The time of the lookup.
     pub now: ServerTime,
 }
 
-/// Where nodes lay down what they read. It may lose everything at any time.
+/// The cache that nodes share. It may lose any entry at any time.
 ///
-/// Under each key it keeps the highest revision that it was shown, and perhaps an entry of that
-/// revision, until the longest life is over that any call gave. An implementer guarantees that each
-/// call is one atomic step, that it tells the time by one clock for all nodes, and that a call takes
-/// effect by the rules of the moment at which it does, however late that is: a call that was given
-/// up may still be under way.
+/// For each key the cache keeps the highest revision that it was given, and possibly an entry of that
+/// revision, until the longest TTL of any call has passed. An implementer guarantees that each call is
+/// atomic, that times come from one clock for all nodes, and that a delayed call is decided by the
+/// state at which it executes: a call that the client gave up may still execute.
 #[async_trait]
 pub trait SharedCache: Debug + Send + Sync {
-    /// What lies there, and the time.
+    /// Returns the entry of a key, and the time.
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError>;
 
-    /// Lays an entry down, for as long as it is younger than `life`. Answers whether it lies there
-    /// now. It does not if it is too old already, if a higher revision is known, or if the entry of
-    /// the same revision was read later or at the same moment.
+    /// Stores an entry until its age reaches `ttl`. Returns whether it was stored: not if it is already
+    /// too old, if a higher revision is known, or if the present entry of the same revision was read at
+    /// the same time or later.
     ///
-    /// Laying something down never shortens the time for which a revision is known.
+    /// A put never shortens the time for which a revision is known.
     async fn put(
         &self,
         key: CacheKey,
@@ -73,8 +72,8 @@ pub trait SharedCache: Debug + Send + Sync {
         ttl: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Makes a revision known for `life` from now, or longer: whatever lower one lies there is gone,
-    /// and none is laid down. An entry of this revision, or of a higher one, stays.
+    /// Invalidates every entry below a revision, and rejects puts below it for at least `ttl` from now.
+    /// An entry of this revision or a higher one stays.
     async fn invalidate_below(
         &self,
         key: CacheKey,

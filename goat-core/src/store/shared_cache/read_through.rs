@@ -1,5 +1,5 @@
-//! What both decorators do: look at the shelf, else read the store and lay down what it said; and
-//! raise the shelf after a write.
+//! Read-through cache over the shared cache: reads the cache, else the store, and fills the cache; and
+//! invalidates the entry after a write.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use super::codec::CacheValue;
 use super::flights::Flights;
 use super::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 
-/// How long a reader waits for the shelf: a small part of what a store may take.
+/// The timeout of cache calls on the read path: a small part of a store's timeout.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long a writer does. It has a promise to keep, and waits longer.
+/// The timeout of an invalidation, which is longer since the guarantee to readers depends on it.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
-/// For how much longer than the staleness a revision is known. Nothing needs it as long as the
-/// shelf's clock is one clock; it covers that of a replica that takes over.
+/// By how much the TTL of a known revision exceeds the staleness: covers the clock difference of a
+/// replica that is promoted. With one clock it is not needed.
 const MARGIN: Duration = Duration::from_secs(1);
-/// A shelf's stamps are whole milliseconds, so that the time between two may be this much longer.
+/// Server times are whole milliseconds, so the time between two may be longer by this.
 const ROUNDING: Duration = Duration::from_millis(1);
 
-/// What a second level has done since it was made.
+/// Counters of a read-through cache since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SharedCacheCounts {
-    /// Questions that the shelf answered.
+    /// Reads served from the shared cache.
     pub hits: u64,
-    /// Questions that it did not, for whatever reason.
+    /// Reads served from the store, for any reason.
     pub misses: u64,
-    /// Calls of the shelf that failed, and entries that nobody can read.
+    /// Failed calls of the shared cache, and malformed entries.
     pub failures: u64,
 }
 
@@ -45,17 +45,17 @@ struct Counts {
     failures: AtomicU64,
 }
 
-/// The second level of one kind of thing.
+/// The read-through cache of one type of value.
 #[derive(Debug)]
 pub(super) struct ReadThrough<V> {
     core: Arc<Core>,
     flights: Flights<Answer<V>>,
-    /// Something was met that nobody can read, and said so.
+    /// A malformed entry was logged.
     warned_malformed: AtomicBool,
     kind: PhantomData<V>,
 }
 
-/// The part that work after a write holds on to.
+/// The part that an invalidation shares.
 #[derive(Debug)]
 struct Core {
     cache: Arc<dyn SharedCache>,
@@ -66,9 +66,9 @@ struct Core {
 
 #[derive(Clone, Debug)]
 enum Answer<V> {
-    /// From the store. Whoever takes part in the read came before it began.
+    /// Read from the store, after every caller that shares the read arrived.
     Loaded(Option<V>),
-    /// From the shelf, and so old at this moment of the stopwatch.
+    /// Read from the shared cache, with its age at an instant of the monotonic clock.
     Cached { value: V, age: Duration, at: Duration },
 }
 
@@ -83,13 +83,13 @@ impl<V> Answer<V> {
     }
 }
 
-/// What the shelf said.
+/// The result of a cache read.
 enum CacheRead<V> {
-    /// This, and it is young enough.
+    /// A fresh entry.
     Hit(Answer<V>),
-    /// Nothing that is of use. A read that begins from now on may be laid down with this read_at.
+    /// No fresh entry. A read of the store that begins now may be stored with this time.
     Miss(ServerTime),
-    /// Nothing: it was not asked, or it failed.
+    /// The breaker is open, or the call failed.
     Skipped,
 }
 
@@ -117,7 +117,7 @@ impl<V: CacheValue> ReadThrough<V> {
         }
     }
 
-    /// What lies on the shelf, else what the store reads.
+    /// Returns the cached value, or the value that `read` loads from the store.
     pub(super) async fn recent<R>(
         &self,
         key: CacheKey,
@@ -144,16 +144,16 @@ impl<V: CacheValue> ReadThrough<V> {
         if !self.core.breaker.allows_call() {
             return CacheRead::Skipped;
         }
-        let asked_at = self.core.breaker.elapsed();
+        let sent_at = self.core.breaker.elapsed();
         let getting = self.core.cache.get(key);
         let Some(lookup) = self.core.call("shared_cache.get", READ_TIMEOUT, getting).await else {
             return CacheRead::Skipped;
         };
         let now = lookup.now;
         let Some((value, age)) = self.decoded(lookup) else { return CacheRead::Miss(now) };
-        // The answer was on its way for so long at most.
+        // The reply was in transit for at most this long.
         let at = self.core.breaker.elapsed();
-        let age = age + ROUNDING + at.saturating_sub(asked_at);
+        let age = age + ROUNDING + at.saturating_sub(sent_at);
         if age < self.core.staleness {
             CacheRead::Hit(Answer::Cached { value, age, at })
         } else {
@@ -161,7 +161,7 @@ impl<V: CacheValue> ReadThrough<V> {
         }
     }
 
-    /// What lies there, and how old it was when the shelf was looked at.
+    /// Decodes the entry, and returns its age at the time of the lookup.
     fn decoded(&self, lookup: Lookup) -> Option<(V, Duration)> {
         let Lookup { entry: Some(CacheEntry { revision, read_at, value }), now } = lookup else {
             return None;
@@ -170,15 +170,13 @@ impl<V: CacheValue> ReadThrough<V> {
         if read.is_none() {
             self.core.count_failure();
             if !self.warned_malformed.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "something lies in the shared cache that cannot be read; it is passed over"
-                );
+                tracing::warn!("malformed entry in the shared cache; reading from the database");
             }
         }
         Some((read?, now.since(read_at)?))
     }
 
-    /// Reads the store, and lays down what it says if the shelf said what time it was before.
+    /// Reads the store, and fills the cache if the server time before the read is known.
     async fn fill(
         &self,
         key: CacheKey,
@@ -186,7 +184,7 @@ impl<V: CacheValue> ReadThrough<V> {
         read: impl Future<Output = Result<Option<V>, StoreError>>,
     ) -> Result<Answer<V>, StoreError> {
         let value = read.await?;
-        // What nobody counts could never be told from something newer.
+        // Without a revision, an entry could not be compared with a newer one.
         if let (Some(read_at), Some(value)) = (read_at, &value)
             && value.revision() > 0
         {
@@ -197,15 +195,15 @@ impl<V: CacheValue> ReadThrough<V> {
         Ok(Answer::Loaded(value))
     }
 
-    /// Makes everyone ask the store for as long as anything from before may come: whoever wrote may
-    /// not have counted, so that the revision of what is there now tells nothing.
+    /// Invalidates every entry of a key, and rejects puts as long as an older read may still fill the
+    /// cache: a write outside this port may not have increased the revision.
     pub(super) async fn invalidate(&self, key: CacheKey) {
         self.pending_invalidation(key).complete(u64::MAX).await;
     }
 
-    /// To be made before a write is tried.
+    /// Prepares the invalidation of a write, before it is attempted.
     pub(super) fn pending_invalidation(&self, key: CacheKey) -> PendingInvalidation {
-        PendingInvalidation { core: Arc::clone(&self.core), key, reach: AtomicU64::new(0) }
+        PendingInvalidation { core: Arc::clone(&self.core), key, attempted: AtomicU64::new(0) }
     }
 }
 
@@ -214,7 +212,7 @@ impl Core {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits for the shelf so long.
+    /// Calls the shared cache with a timeout, and updates the breaker.
     async fn call<T>(
         &self,
         operation: &'static str,
@@ -235,8 +233,8 @@ impl Core {
                 if error.is_unavailable() {
                     self.breaker.on_failure(&error);
                 } else {
-                    // About this one key; the others are as good as before.
-                    tracing::warn!(%error, "something in the shared cache is not goat's");
+                    // Concerns this key only, so the breaker stays closed.
+                    tracing::warn!(%error, "foreign data in the shared cache");
                 }
                 None
             }
@@ -246,48 +244,48 @@ impl Core {
     async fn invalidate_below(&self, key: CacheKey, revision: u64) {
         let invalidation = self.cache.invalidate_below(key, revision, self.staleness + MARGIN);
         if self.call("shared_cache.invalidate_below", WRITE_TIMEOUT, invalidation).await.is_none() {
-            // What lies there may be older than what is about to be answered.
+            // Entries may be older than the result of the write.
             self.breaker.force_open(self.staleness);
         }
     }
 }
 
-/// A write that is being tried, and how far it may have got.
+/// The invalidation of a write that is in progress.
 ///
-/// Invariant: however the write ends, a failure and a caller that goes away included, the shelf is
-/// raised at least to the revision that may have been committed, or tried to be.
+/// Invariant: however the write ends, also by a failure or a cancelled caller, entries below the
+/// revision that it committed or attempted to commit are invalidated.
 #[derive(Debug)]
 pub(super) struct PendingInvalidation {
     core: Arc<Core>,
     key: CacheKey,
-    /// The highest revision that the rules have allowed to be written. Zero: none.
-    reach: AtomicU64,
+    /// The highest revision that the write may have committed; 0 if none.
+    attempted: AtomicU64,
 }
 
 impl PendingInvalidation {
-    /// The rules allow this revision to be written.
+    /// Records that the write may commit this revision.
     pub(super) fn may_write(&self, revision: u64) {
-        self.reach.fetch_max(revision, Ordering::SeqCst);
+        self.attempted.fetch_max(revision, Ordering::SeqCst);
     }
 
-    /// Nothing was written.
+    /// Cancels the invalidation: nothing was written.
     pub(super) fn cancel(self) {
-        self.reach.store(0, Ordering::SeqCst);
+        self.attempted.store(0, Ordering::SeqCst);
     }
 
-    /// The store is at this revision now.
+    /// Invalidates entries below the committed revision.
     pub(super) async fn complete(self, revision: u64) {
-        self.reach.store(revision, Ordering::SeqCst);
+        self.attempted.store(revision, Ordering::SeqCst);
         self.assume_written().await;
     }
 
-    /// Nobody knows whether it was written.
+    /// Invalidates as if the write was committed, since its outcome is unknown.
     ///
-    /// The revision that it would have is taken for real. If it is not, the lower one that is cannot
-    /// be laid down for a while, and is asked of the store.
+    /// If it was not committed, the current lower revision cannot be cached until the TTL has passed,
+    /// and is read from the store.
     pub(super) async fn assume_written(self) {
         let (core, key) = (Arc::clone(&self.core), self.key);
-        let revision = self.reach.swap(0, Ordering::SeqCst);
+        let revision = self.attempted.swap(0, Ordering::SeqCst);
         if revision > 0 {
             to_the_end(async move { core.invalidate_below(key, revision).await }).await;
         }
@@ -296,14 +294,14 @@ impl PendingInvalidation {
 
 impl Drop for PendingInvalidation {
     fn drop(&mut self) {
-        let revision = *self.reach.get_mut();
-        // Without a runtime the process is ending; what lies there has not long to live.
+        let revision = *self.attempted.get_mut();
+        // Without a runtime the process is shutting down; the TTL bounds stale entries.
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
             && revision > 0
         {
             let (core, key) = (Arc::clone(&self.core), self.key);
-            let raise = async move { core.invalidate_below(key, revision).await };
-            runtime.spawn(raise.in_current_span());
+            let invalidate = async move { core.invalidate_below(key, revision).await };
+            runtime.spawn(invalidate.in_current_span());
         }
     }
 }

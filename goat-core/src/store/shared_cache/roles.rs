@@ -1,4 +1,4 @@
-//! Roles whose permissions are remembered on the shelf.
+//! Role store with read-through caching of permissions.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl RoleStore for CachedRoles {
     async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
         let load = || async { self.inner.load().await.map(Some) };
         let Recent { value, age } = self.rows.recent(CacheKey::Roles, load).await?;
-        // There are always rows, if only none.
+        // The store always returns rows, possibly empty.
         Ok(Recent { value: value.unwrap_or_default(), age })
     }
 
@@ -50,7 +50,7 @@ impl RoleStore for CachedRoles {
             change
         };
         let written = self.inner.write(RoleWrite { decide: &decide, ..write }).await;
-        // ATOMIC: after the commit and before the answer, as with users.
+        // ATOMIC: after the commit and before the return, as for users.
         match &written {
             Ok(RolesWritten::Refused(_)) => invalidation.cancel(),
             Ok(RolesWritten::Written(rows)) => invalidation.complete(rows.revision).await,

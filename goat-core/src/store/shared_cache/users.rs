@@ -1,4 +1,4 @@
-//! Users whose states are remembered on the shelf.
+//! User store with read-through caching of user states.
 
 use std::sync::Arc;
 
@@ -52,9 +52,9 @@ impl UserStore for CachedUsers {
     }
 
     async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
-        let told = self.inner.changed_elsewhere(id).await;
+        let invalidated = self.inner.changed_elsewhere(id).await;
         self.states.invalidate(CacheKey::User(id)).await;
-        told
+        invalidated
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -72,12 +72,12 @@ impl UserStore for CachedUsers {
             change
         };
         let written = self.inner.write(UserWrite { decide: &decide, ..write }).await;
-        // ATOMIC: after the commit and before the answer, so that who asks after the answer is not
-        // shown what was before.
+        // ATOMIC: after the commit and before the return, so that a read after the write does not
+        // return the state before it.
         match &written {
             Ok(Written::Refused(_) | Written::EmailTaken) => invalidation.cancel(),
             Ok(Written::Changed { after, .. }) => invalidation.complete(after.revision).await,
-            // Things are so, and are to be seen so, also where whoever made them so could not tell.
+            // The write that made this change may have failed to invalidate, so do it here.
             Ok(Written::Unchanged(account)) => invalidation.complete(account.revision).await,
             Ok(Written::Deleted(before)) => invalidation.complete(before.revision + 1).await,
             Err(_) => invalidation.assume_written().await,
