@@ -31,9 +31,9 @@ struct Shard {
 
 impl LimitedKeys {
     /// Creates a cache of about this capacity.
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, most: most.div_ceil(SHARDS) }
+        Self { shards, capacity: capacity.div_ceil(SHARDS) }
     }
 
     fn shard(&self, key: LimitKey) -> MutexGuard<'_, Shard> {

@@ -7,7 +7,7 @@ local function idle_at(value) return time_at(value, 22) end
 local function ends_at(value) return time_at(value, 28) end
 local function is_expired(value) return now >= idle_at(value) or now >= ends_at(value) end
 
--- The liveness rule of `session::is_live`, without the user's status. `epoch` is compared as bytes,
+-- The liveness rule of `Session::is_live`. `epoch` is compared as bytes,
 -- since a number would not be exact.
 local function is_live(id, value, epoch, spared)
   return not is_expired(value) and (string.sub(value, 2, 9) == epoch or id == spared)
