@@ -12,12 +12,12 @@ use goat_core::{Error, ErrorKind};
 use http::request::Parts;
 
 use crate::address::ClientAddress;
-use crate::denial::Denial;
-use crate::misplaced::{misplaced, tell};
 use crate::offline::{Seen, TokenPrincipal};
-use crate::origin::Origin;
-use crate::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
-use crate::problem::Problem;
+use crate::request::origin::Origin;
+use crate::request::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
+use crate::response::denial::Denial;
+use crate::response::layer_order::{misplaced, tell};
+use crate::response::problem::Problem;
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -281,48 +281,37 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod address;
-mod admit;
 mod authenticate;
 #[cfg(feature = "axum")]
 mod axum;
-mod bearer;
-mod body;
-mod charges;
 pub mod cookie;
-mod credentials;
-mod denial;
 mod ext;
-mod grpc;
 mod guard;
 pub mod guide;
-mod json;
 mod limit;
-mod misplaced;
 pub mod offline;
-mod origin;
-mod path_template;
-mod principal;
-mod problem;
-mod request_id;
+mod request;
 mod require;
+mod response;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use admit::AdmitLayer;
 pub use authenticate::AuthenticateLayer;
-pub use bearer::{BearerError, bearer};
-pub use body::ResponseBody;
-pub use charges::{Charges, Collector, write_rate_limits};
-pub use denial::{Denial, ProblemDetails, RenderDenial};
+pub use authenticate::with_limits::AdmitLayer;
 pub use ext::GoatExt;
 /// All of goat-core, for whoever depends on goat-tower alone.
 #[doc(no_inline)]
 pub use goat_core;
 pub use guard::{GuardFuture, Guarded};
 pub use limit::LimitLayer;
-pub use origin::Origin;
-pub use path_template::PathTemplate;
-pub use principal::{FreshPrincipal, Principal};
-pub use problem::Problem;
-pub use request_id::RequestId;
+pub use request::bearer::{BearerError, bearer};
+pub use request::origin::Origin;
+pub use request::path_template::PathTemplate;
+pub use request::principal::{FreshPrincipal, Principal};
+pub use request::request_id::RequestId;
 pub use require::{IntoRequirement, RequireLayer, Requirement};
+pub use response::body::ResponseBody;
+pub use response::decisions::{Charges, Collector};
+pub use response::denial::{Denial, ProblemDetails, RenderDenial};
+pub use response::problem::Problem;
+pub use response::rate_limit_headers::write_rate_limits;

@@ -9,13 +9,23 @@ use std::path::Path;
 /// shows, how it is guarded, the guards, and the handle. A module may use those of its own line and of the
 /// lines before it.
 const LAYERS: [&[&str]; 9] = [
-    &["address", "bearer", "body", "charges", "json", "path_template", "principal", "request_id"],
-    &["origin", "problem", "grpc", "misplaced", "denial"],
+    &[
+        "address",
+        "bearer",
+        "body",
+        "decisions",
+        "json",
+        "path_template",
+        "principal",
+        "rate_limit_headers",
+        "request_id",
+    ],
+    &["origin", "problem", "status", "grpc", "layer_order", "denial"],
     &["cookie", "credentials"],
     &["guard"],
     &["offline"],
     &["limit"],
-    &["authenticate", "admit"],
+    &["authenticate"],
     &["require"],
     &["ext"],
 ];
@@ -23,6 +33,9 @@ const LAYERS: [&[&str]; 9] = [
 /// Modules that lie beside: the front page and the guide see all, and so do what gives the types to axum
 /// and to tests.
 const BESIDE: [&str; 4] = ["axum", "guide", "lib", "testing"];
+
+/// Folders whose modules have a layer each.
+const OPEN: [&str; 2] = ["request", "response"];
 
 fn heights() -> BTreeMap<&'static str, usize> {
     let layers = LAYERS.iter().enumerate();
@@ -40,7 +53,7 @@ fn collect(folder: &Path, module: Option<&str>, arrows: &mut Vec<(String, String
     for entry in fs::read_dir(folder).expect("a folder of the source") {
         let path = entry.expect("an entry").path();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let module = module.unwrap_or(&name);
+        let module = module.filter(|folder| !OPEN.contains(folder)).unwrap_or(&name);
         if name == "tests" {
             continue;
         }
@@ -51,6 +64,9 @@ fn collect(folder: &Path, module: Option<&str>, arrows: &mut Vec<(String, String
             let code = text.split("\nmod tests {").next().unwrap_or_default();
             let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
             for used in lines.flat_map(|line| line.split("crate::").skip(1)) {
+                let open =
+                    OPEN.iter().find_map(|folder| used.strip_prefix(folder)?.strip_prefix("::"));
+                let used = open.unwrap_or(used);
                 let end = used.find(|next: char| next != '_' && !next.is_ascii_lowercase());
                 arrows.push((module.to_owned(), used[..end.unwrap_or(used.len())].to_owned()));
             }

@@ -5,8 +5,8 @@ use std::fmt;
 use goat_core::{Error, ErrorKind};
 use http::StatusCode;
 
-use crate::denial::Denial;
-use crate::problem::Problem;
+use crate::response::denial::Denial;
+use crate::response::problem::Problem;
 
 /// Why the cookies of a request are refused before the token in them is looked at.
 ///

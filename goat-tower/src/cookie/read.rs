@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use super::CookieError;
-use crate::bearer::{MAX_LENGTH, is_b64token};
+use crate::request::bearer::{MAX_LENGTH, is_b64token};
 
 /// What there is of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

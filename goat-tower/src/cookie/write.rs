@@ -11,8 +11,8 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use super::SameSite;
-use crate::bearer::is_b64token;
-use crate::misplaced::misplaced;
+use crate::request::bearer::is_b64token;
+use crate::response::layer_order::misplaced;
 
 /// The longest name and value together that a browser keeps, in bytes (RFC 6265bis §5.6). What is
 /// longer it drops, and says nothing.

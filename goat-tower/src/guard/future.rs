@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{After, Check, Guard, Refusal};
-use crate::body::ResponseBody;
+use crate::response::body::ResponseBody;
 
 pin_project! {
     /// The response of a guarded service, on its way.

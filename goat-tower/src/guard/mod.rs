@@ -12,8 +12,8 @@
 //! 4. What is allowed passes unchanged, but for the headers in [`After`].
 //! 5. Everything that a waiting request holds is in its future and goes with it.
 
-mod after;
 mod future;
+mod response_headers;
 
 use std::future::Future;
 use std::mem;
@@ -24,11 +24,11 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::body::ResponseBody;
-use crate::denial::{Denial, RenderDenial};
+use crate::response::body::ResponseBody;
+use crate::response::denial::{Denial, RenderDenial};
 
-pub(crate) use after::After;
 pub use future::GuardFuture;
+pub(crate) use response_headers::After;
 
 /// What a layer decides. Sealed: implemented by the layers of this crate.
 pub trait Guard: Send + Sync + 'static {

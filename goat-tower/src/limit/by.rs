@@ -18,11 +18,11 @@ use http::request::Parts;
 
 use crate::address::ClientAddress;
 use crate::cookie::Cookies;
-use crate::credentials::access_token;
-use crate::misplaced::misplaced;
 use crate::offline::Seen;
-use crate::path_template::PathTemplate;
-use crate::principal::Anonymous;
+use crate::request::credentials::access_token;
+use crate::request::path_template::PathTemplate;
+use crate::request::principal::Anonymous;
+use crate::response::layer_order::misplaced;
 
 /// All that is counted by, in the order in which it was said; by address if nothing was.
 #[derive(Clone)]

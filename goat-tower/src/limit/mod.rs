@@ -13,8 +13,8 @@ use goat_core::{Error, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
 use by::By;
 

@@ -12,9 +12,9 @@ use tower_layer::Layer;
 
 use super::principal::Seen;
 use crate::cookie::Cookies;
-use crate::credentials::access_token;
-use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::request::credentials::access_token;
+use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
 /// Lets in who shows a good access token, whether or not its session still lives.
 ///

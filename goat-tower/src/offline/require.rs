@@ -14,10 +14,10 @@ use tower_layer::Layer;
 use super::authenticate::identify;
 use super::permissions::Permissions;
 use super::principal::Seen;
-use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
-use crate::misplaced::misplaced;
-use crate::principal::Anonymous;
+use crate::request::principal::Anonymous;
+use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
+use crate::response::layer_order::misplaced;
 
 /// Lets through whose token carries [`Permissions`], by the wildcards that goat knows.
 ///

@@ -9,7 +9,7 @@ use std::fmt;
 use goat_core::{Error, ErrorKind, Permission, Principal, Role};
 
 use super::requirement::{Predicate, Requirement, Rule};
-use crate::denial::Denial;
+use crate::response::denial::Denial;
 
 /// The one thing that is asked at a time.
 #[derive(Clone, Copy)]

@@ -16,11 +16,11 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::authenticate::{Identity, identify};
-use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
-use crate::misplaced::misplaced;
 use crate::offline::Seen;
-use crate::principal::{Anonymous, FreshSlot};
+use crate::request::principal::{Anonymous, FreshSlot};
+use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
+use crate::response::layer_order::misplaced;
 
 pub use into::IntoRequirement;
 pub use requirement::Requirement;

@@ -11,9 +11,9 @@ use goat_core::ErrorKind;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::denial::Denial;
-use crate::grpc;
-use crate::problem::Problem;
+use crate::response::denial::Denial;
+use crate::response::grpc;
+use crate::response::problem::Problem;
 
 /// What a layer refuses for, as far as headers tell it apart.
 const TOLD_BY_HEADERS: [ErrorKind; 7] = [

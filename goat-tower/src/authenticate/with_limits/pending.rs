@@ -12,7 +12,7 @@ use goat_core::auth::Authentication;
 use goat_core::limit::{Charge, Charging};
 use goat_core::{Error, Principal};
 
-use crate::denial::Denial;
+use crate::response::denial::Denial;
 
 /// One question, or two at a time.
 #[derive(Debug)]

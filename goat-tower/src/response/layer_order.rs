@@ -9,7 +9,7 @@ use goat_core::ErrorKind;
 use http::request::Parts;
 
 #[cfg(feature = "tracing")]
-use crate::path_template::PathTemplate;
+use crate::request::path_template::PathTemplate;
 
 /// How long a word of a path is shown; what is longer may be a secret.
 #[cfg(feature = "tracing")]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use goat_core::{Error, Quota};
 use http::HeaderMap;
 
-use super::headers::push_number;
 use super::*;
 use crate::Problem;
+use crate::response::rate_limit_headers::push_number;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_250);
 

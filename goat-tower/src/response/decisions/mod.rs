@@ -4,7 +4,6 @@
 //! it was told in one collector in the request's extensions; whoever opened the collector, the
 //! outermost, writes the headers once, for all of them, on the way back.
 
-mod headers;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +14,7 @@ use goat_core::limit::Charge;
 use http::header::RETRY_AFTER;
 use http::{Extensions, HeaderValue, Response, StatusCode};
 
-pub(crate) use headers::ceil_seconds;
-pub use headers::write_rate_limits;
+use crate::response::rate_limit_headers::{ceil_seconds, write_rate_limits};
 
 /// How many limits a request usually meets: address, user, and one of the handler's.
 const USUAL: usize = 3;

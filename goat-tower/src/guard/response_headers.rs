@@ -5,8 +5,8 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderValue, Response};
 
-use crate::charges::{Charges, Collector};
 use crate::cookie::Cookies;
+use crate::response::decisions::{Charges, Collector};
 
 /// The headers that a layer is for.
 #[derive(Debug, Default)]

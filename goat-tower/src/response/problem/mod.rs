@@ -4,7 +4,6 @@
 //! store or a header's content finds its way in. The path of the request is shown, its query never.
 //! Every answer made here is `no-store`: it is about one request.
 
-mod answers;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +18,12 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::charges::{Charges, ceil_seconds};
-use crate::grpc;
-use crate::json::ObjectWriter;
-use crate::request_id::RequestId;
-use answers::{Answer, Challenge, answer};
+use crate::request::request_id::RequestId;
+use crate::response::decisions::Charges;
+use crate::response::grpc;
+use crate::response::json::ObjectWriter;
+use crate::response::rate_limit_headers::ceil_seconds;
+use crate::response::status::{Answer, Challenge, answer};
 
 /// A problem document with its status and headers.
 ///

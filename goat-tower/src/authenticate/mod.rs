@@ -1,5 +1,7 @@
 //! Authentication: whose request is this?
 
+pub(crate) mod with_limits;
+
 use std::sync::Arc;
 
 use goat_core::auth::Authentication;
@@ -7,13 +9,13 @@ use goat_core::{Error, ErrorKind, Goat};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::admit::AdmitLayer;
 use crate::cookie::Cookies;
-use crate::credentials::access_token;
-use crate::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::limit::LimitLayer;
-use crate::principal::Anonymous;
+use crate::request::credentials::access_token;
+use crate::request::principal::Anonymous;
+use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
+use with_limits::AdmitLayer;
 
 /// Lets in who shows an access token of a live session.
 ///

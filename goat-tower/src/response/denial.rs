@@ -11,11 +11,11 @@ use goat_core::Error;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
-use crate::bearer::BearerError;
-use crate::body::ResponseBody;
-use crate::grpc;
-use crate::misplaced::tell;
-use crate::problem::Problem;
+use crate::request::bearer::BearerError;
+use crate::response::body::ResponseBody;
+use crate::response::grpc;
+use crate::response::layer_order::tell;
+use crate::response::problem::Problem;
 
 /// Why a layer refused a request. Cheap to clone; found in the extensions of the response.
 ///

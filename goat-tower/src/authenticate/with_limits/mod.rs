@@ -4,7 +4,7 @@
 //! precedence and with the same headers; only when something is asked differs. What the first limit
 //! can say at once is heard before anything else is looked at.
 
-mod asking;
+mod pending;
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::authenticate::AuthenticateLayer;
 use crate::guard::{After, Check, Guard, Guarded, Refusal};
 use crate::limit::LimitLayer;
 
-use asking::{Answer, Answers, Asking, Question};
+use pending::{Answer, Answers, Asking, Question};
 
 /// A limit, authentication and another limit as one layer: what
 /// [`AuthenticateLayer::limited`] makes.

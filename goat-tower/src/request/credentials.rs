@@ -3,9 +3,9 @@
 
 use http::request::Parts;
 
-use crate::bearer::bearer;
 use crate::cookie::Cookies;
-use crate::denial::Denial;
+use crate::request::bearer::bearer;
+use crate::response::denial::Denial;
 
 /// The access token of a request, as it was shown: the header's, or else the cookie's, whose request must
 /// come from where it may.
