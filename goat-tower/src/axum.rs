@@ -12,11 +12,11 @@ use goat_core::{Error, ErrorKind};
 use http::request::Parts;
 
 use crate::address::ClientAddress;
-use crate::offline::{Seen, TokenPrincipal};
+use crate::offline::{OfflineIdentity, TokenPrincipal};
 use crate::request::origin::Origin;
 use crate::request::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
 use crate::response::denial::Denial;
-use crate::response::layer_order::{misplaced, tell};
+use crate::response::layer_order::{layer_order_error, log_layer_order};
 use crate::response::problem::Problem;
 
 impl IntoResponse for Problem {
@@ -37,7 +37,7 @@ impl IntoResponse for Denial {
 
 /// What a handler's argument comes to where it cannot be had.
 fn rejection(error: Error, request: &Parts) -> Denial {
-    tell(&error, request);
+    log_layer_order(&error, request);
     Denial::new(error).for_request(request)
 }
 
@@ -45,7 +45,7 @@ fn rejection(error: Error, request: &Parts) -> Denial {
 fn find(request: &Parts, advice: &'static str) -> Result<Option<Principal>, Denial> {
     match Principal::of(&request.extensions) {
         None if request.extensions.get::<Anonymous>().is_none() => {
-            Err(rejection(misplaced(advice), request))
+            Err(rejection(layer_order_error(advice), request))
         }
         found => Ok(found),
     }
@@ -79,8 +79,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
 /// Whose token came with the request; `None` where that is nobody's and may be. An error if no layer has
 /// looked.
 fn find_token(request: &Parts, advice: &'static str) -> Result<Option<TokenPrincipal>, Denial> {
-    match Seen::of(&request.extensions) {
-        None => Err(rejection(misplaced(advice), request)),
+    match OfflineIdentity::of(&request.extensions) {
+        None => Err(rejection(layer_order_error(advice), request)),
         Some(_) => Ok(TokenPrincipal::of(&request.extensions)),
     }
 }
@@ -116,7 +116,7 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
         Self::take(&request.extensions).ok_or_else(|| {
-            let error = misplaced(match request.extensions.get::<FreshSlot>() {
+            let error = layer_order_error(match request.extensions.get::<FreshSlot>() {
                 Some(_) => {
                     "a FreshPrincipal is taken a second time on one request, and it proves one act: \
                      let the handler take one, and no middleware before it"
@@ -137,7 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
         Self::of(&request.extensions).ok_or_else(|| {
-            let error = misplaced(
+            let error = layer_order_error(
                 "a handler takes a ClientAddress and nobody knows the peer: serve the router with \
                  .into_make_service_with_connect_info::<SocketAddr>(), or put a PeerAddress into \
                  the extensions of each request",

@@ -199,7 +199,7 @@
 //! that is two for a session that the cache knows, and three for one that it does not.
 //!
 //! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
-//! asks as much at once as can be: one round trip, and two. Its [own page](AdmitLayer) says what it
+//! asks as much at once as can be: one round trip, and two. Its [own page](AuthenticateWithLimitsLayer) says what it
 //! asks when. It is what goat's server uses.
 //!
 //! ```
@@ -234,7 +234,7 @@
 //! # What stands here
 //!
 //! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
-//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AdmitLayer`] is authentication
+//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AuthenticateWithLimitsLayer`] is authentication
 //!   between two limits. [`IntoRequirement`] is what stands for a requirement.
 //! - [`PathTemplate`] is which route a request is for, where a limit counts by that.
 //! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
@@ -244,7 +244,7 @@
 //! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
 //! - [`bearer()`] reads the bearer token of a request.
 //! - [`cookie`] carries the tokens in cookies for browsers, and refuses what other sites make of them.
-//! - [`Charges`] collects what every limit said and shows it in the `RateLimit` headers.
+//! - [`LimitDecisions`] collects what every limit said and shows it in the `RateLimit` headers.
 //! - [`Denial`] is why a layer refused a request, and [`RenderDenial`] how that looks:
 //!   [`ProblemDetails`] unless an application wants otherwise.
 //! - [`Problem`] is a problem document (RFC 9457), for denials and for handlers' own errors alike;
@@ -297,7 +297,7 @@ mod response;
 pub mod testing;
 
 pub use authenticate::AuthenticateLayer;
-pub use authenticate::with_limits::AdmitLayer;
+pub use authenticate::with_limits::AuthenticateWithLimitsLayer;
 pub use ext::GoatExt;
 /// All of goat-core, for whoever depends on goat-tower alone.
 #[doc(no_inline)]
@@ -311,7 +311,7 @@ pub use request::principal::{FreshPrincipal, Principal};
 pub use request::request_id::RequestId;
 pub use require::{IntoRequirement, RequireLayer, Requirement};
 pub use response::body::ResponseBody;
-pub use response::decisions::{Charges, Collector};
+pub use response::decisions::{Collector, LimitDecisions};
 pub use response::denial::{Denial, ProblemDetails, RenderDenial};
 pub use response::problem::Problem;
-pub use response::rate_limit_headers::write_rate_limits;
+pub use response::rate_limit_headers::write_rate_limit_headers;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::{Permission, Quota};
 use goat_tower::address::{ClientAddressLayer, PeerAddress};
-use goat_tower::{Charges, GoatExt};
+use goat_tower::{GoatExt, LimitDecisions};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service, service_fn};
@@ -114,7 +114,7 @@ async fn an_allowed_request_makes_as_many_allocations_as_the_documentation_says(
 
     let collecting = || {
         let mut request = of_alice();
-        let _ = Charges::collect(request.extensions_mut());
+        let _ = LimitDecisions::collect(request.extensions_mut());
         request
     };
     let with_headers = || {

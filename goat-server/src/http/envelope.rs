@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use goat_core::Time;
-use goat_tower::{Charges, RequestId};
+use goat_tower::{LimitDecisions, RequestId};
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderValue};
 
@@ -30,7 +30,7 @@ pub(crate) async fn envelope(
     let is_private = carries_credentials(&path, request.headers());
     let origin = cors.allowed(request.headers());
     // Opened here, so that the limits within join in, and it is shown once, for all of them.
-    let charges = Charges::collect(request.extensions_mut()).charges().clone();
+    let charges = LimitDecisions::collect(request.extensions_mut()).decisions().clone();
 
     let mut response = match cors.preflight(&request) {
         Some(response) => response,

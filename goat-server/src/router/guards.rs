@@ -18,7 +18,9 @@ use axum::response::{IntoResponse as _, Response as Answer};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
-use goat_tower::{AdmitLayer, BearerError, Denial, GoatExt as _, LimitLayer, bearer};
+use goat_tower::{
+    AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, bearer,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 
@@ -105,7 +107,7 @@ impl<'a> Limits<'a> {
 
     /// Authentication between the limit by address and the limit by user, as one layer: with limits and
     /// sessions elsewhere, a request whose session the cache knows waits for one round trip.
-    fn admission(&self, by_address: Option<LimitLayer>) -> AdmitLayer {
+    fn admission(&self, by_address: Option<LimitLayer>) -> AuthenticateWithLimitsLayer {
         let authenticate = self.state.goat.authenticate().render_with(problem);
         authenticate.limited(by_address, self.by_user.clone())
     }

@@ -16,7 +16,7 @@ use axum::Extension;
 use goat_core::limit::Charged;
 use goat_core::password::NewPassword;
 use goat_core::{Actor, Email, Goat, Principal, Result, Role, Secret};
-use goat_tower::Charges;
+use goat_tower::LimitDecisions;
 
 use crate::extract::{Fields, Refused};
 
@@ -27,7 +27,7 @@ async fn actor(goat: &Goat, caller: &Principal) -> Result<Actor> {
 
 /// Parts a result from the limits that were charged for it, which go into the response's extensions
 /// and from there into its headers.
-fn uncharge<T>(charged: Charged<T>) -> (T, Extension<Charges>) {
+fn uncharge<T>(charged: Charged<T>) -> (T, Extension<LimitDecisions>) {
     (charged.value, Extension(charged.charges.into()))
 }
 

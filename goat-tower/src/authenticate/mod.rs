@@ -10,12 +10,12 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::cookie::Cookies;
-use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::limit::LimitLayer;
 use crate::request::credentials::access_token;
 use crate::request::principal::Anonymous;
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
-use with_limits::AdmitLayer;
+use with_limits::AuthenticateWithLimitsLayer;
 
 /// Lets in who shows an access token of a live session.
 ///
@@ -96,14 +96,14 @@ impl AuthenticateLayer {
     /// count, give `None::<LimitLayer>`.
     ///
     /// Says what the three layers say when they are stacked, and waits for one answer of the stores
-    /// where those wait for one each; see [`AdmitLayer`].
+    /// where those wait for one each; see [`AuthenticateWithLimitsLayer`].
     #[must_use]
     pub fn limited(
         self,
         before: impl Into<Option<LimitLayer>>,
         after: impl Into<Option<LimitLayer>>,
-    ) -> AdmitLayer {
-        AdmitLayer::new(self, before.into(), after.into())
+    ) -> AuthenticateWithLimitsLayer {
+        AuthenticateWithLimitsLayer::new(self, before.into(), after.into())
     }
 
     /// How its denials look, in place of [`ProblemDetails`].
@@ -136,48 +136,48 @@ impl AuthenticateLayer {
         match identify(&self.goat, request, self.cookies.as_ref())? {
             Identity::Known(principal) => {
                 request.extensions.insert(principal);
-                Ok(Check::Pass)
+                Ok(Check::Allow)
             }
-            Identity::Asking(asking) => Ok(Check::Ask(asking)),
+            Identity::Pending(pending) => Ok(Check::Wait(pending)),
             Identity::Anonymous if self.optional => {
                 request.extensions.insert(Anonymous);
-                Ok(Check::Pass)
+                Ok(Check::Allow)
             }
             Identity::Anonymous => Err(Denial::new(ErrorKind::Unauthenticated.into())),
         }
     }
 
     /// What answers credentials is kept by no cache, wherever they stand.
-    pub(crate) fn guard_from_caches(&self, request: &Parts, after: &mut After) {
-        after.guard_from_caches(request, self.cookies.as_ref());
+    pub(crate) fn forbid_caching(&self, request: &Parts, headers: &mut ResponseHeaders) {
+        headers.forbid_caching(request, self.cookies.as_ref());
     }
 
-    pub(crate) fn refuse(&self, denial: Denial) -> Refusal<'_> {
-        Refusal::new(denial, self.renderer.as_ref())
+    pub(crate) fn reject(&self, denial: Denial) -> Rejection<'_> {
+        Rejection::new(denial, self.renderer.as_ref())
     }
 }
 
 impl Guard for AuthenticateLayer {
-    type Asking = Authentication;
+    type Pending = Authentication;
 
     fn check(
         &self,
         request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Authentication>, Refusal<'_>> {
-        self.guard_from_caches(request, after);
-        self.identify(request).map_err(|denial| self.refuse(denial))
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Authentication>, Rejection<'_>> {
+        self.forbid_caching(request, headers);
+        self.identify(request).map_err(|denial| self.reject(denial))
     }
 
     fn decide(
         &self,
         request: &mut Parts,
-        _: &mut After,
+        _: &mut ResponseHeaders,
         answer: Result<goat_core::Principal, Error>,
-    ) -> Result<Check<Authentication>, Refusal<'_>> {
-        let principal = answer.map_err(|error| self.refuse(Denial::new(error)))?;
+    ) -> Result<Check<Authentication>, Rejection<'_>> {
+        let principal = answer.map_err(|error| self.reject(Denial::new(error)))?;
         request.extensions.insert(principal);
-        Ok(Check::Pass)
+        Ok(Check::Allow)
     }
 }
 
@@ -188,7 +188,7 @@ pub(crate) enum Identity {
     /// Somebody whom the cache knows.
     Known(goat_core::Principal),
     /// Perhaps somebody: the stores must be asked.
-    Asking(Authentication),
+    Pending(Authentication),
 }
 
 /// Reads the credentials of a request, as far as that needs no store.
@@ -200,6 +200,6 @@ pub(crate) fn identify(
     let Some(token) = access_token(request, cookies)? else { return Ok(Identity::Anonymous) };
     match goat.authenticate_token(token).ready() {
         Ok(answer) => answer.map(Identity::Known).map_err(Denial::new),
-        Err(asking) => Ok(Identity::Asking(asking)),
+        Err(pending) => Ok(Identity::Pending(pending)),
     }
 }

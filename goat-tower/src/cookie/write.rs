@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::SameSite;
 use crate::request::bearer::is_b64token;
-use crate::response::layer_order::misplaced;
+use crate::response::layer_order::layer_order_error;
 
 /// The longest name and value together that a browser keeps, in bytes (RFC 6265bis §5.6). What is
 /// longer it drops, and says nothing.
@@ -26,14 +26,14 @@ pub(super) fn token(
     life: Duration,
 ) -> Result<HeaderValue, Error> {
     if name.len() + token.len() > MAX_LENGTH {
-        return Err(misplaced(
+        return Err(layer_order_error(
             "a token does not fit into a cookie, which holds 4096 bytes: leave the permissions out \
              of access tokens, with Settings { access_token_permissions: false, .. }",
         ));
     }
     cookie(name, same_site, token, life)
         .filter(|_| is_b64token(token.as_bytes()))
-        .ok_or_else(|| misplaced("what was to be put into a cookie is no token"))
+        .ok_or_else(|| layer_order_error("what was to be put into a cookie is no token"))
 }
 
 /// The attributes are those that a `__Host-` name asks for, and those that scripts and other sites are

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{After, Check, Guard, Refusal};
+use super::{Check, Guard, Rejection, ResponseHeaders};
 use crate::response::body::ResponseBody;
 
 pin_project! {
@@ -35,19 +35,19 @@ pin_project! {
         G: Guard,
     {
         Denied { response: Option<Response<Bytes>> },
-        Asking { asking: G::Asking, held: Option<Held<S, B, G>> },
-        Inner { #[pin] future: F, after: After },
+        Waiting { pending: G::Pending, suspended: Option<Suspended<S, B, G>> },
+        Inner { #[pin] future: F, headers: ResponseHeaders },
     }
 }
 
 /// What waits for the answer of a store. All of it goes if the future is dropped.
-struct Held<S, B, G> {
+struct Suspended<S, B, G> {
     guard: Arc<G>,
     /// The instance that was polled ready.
     ready: S,
     parts: Parts,
     body: B,
-    after: After,
+    headers: ResponseHeaders,
 }
 
 impl<S, B, G> GuardFuture<S, B, G>
@@ -55,31 +55,35 @@ where
     S: Service<Request<B>>,
     G: Guard,
 {
-    pub(super) fn passed(future: S::Future, after: After) -> Self {
-        Self { state: State::Inner { future, after } }
+    pub(super) fn passed(future: S::Future, headers: ResponseHeaders) -> Self {
+        Self { state: State::Inner { future, headers } }
     }
 
-    pub(super) fn denied(refusal: Refusal<'_>, request: &Parts, after: After) -> Self {
-        Self { state: State::denied(refusal, request, after) }
+    pub(super) fn denied(
+        rejection: Rejection<'_>,
+        request: &Parts,
+        headers: ResponseHeaders,
+    ) -> Self {
+        Self { state: State::denied(rejection, request, headers) }
     }
 
-    pub(super) fn asking(
-        asking: G::Asking,
+    pub(super) fn waiting(
+        pending: G::Pending,
         guard: Arc<G>,
         ready: S,
         parts: Parts,
         body: B,
-        after: After,
+        headers: ResponseHeaders,
     ) -> Self {
-        let held = Some(Held { guard, ready, parts, body, after });
-        Self { state: State::Asking { asking, held } }
+        let suspended = Some(Suspended { guard, ready, parts, body, headers });
+        Self { state: State::Waiting { pending, suspended } }
     }
 }
 
 impl<S, F, B, G: Guard> State<S, F, B, G> {
-    fn denied(refusal: Refusal<'_>, request: &Parts, after: After) -> Self {
-        let mut response = refusal.denial.render(refusal.renderer, request);
-        after.apply(&mut response);
+    fn denied(rejection: Rejection<'_>, request: &Parts, headers: ResponseHeaders) -> Self {
+        let mut response = rejection.denial.render(rejection.renderer, request);
+        headers.apply(&mut response);
         Self::Denied { response: Some(response) }
     }
 }
@@ -100,28 +104,28 @@ where
                     let response = response.take().expect("a response is read only once");
                     return Poll::Ready(Ok(response.map(ResponseBody::denied)));
                 }
-                StateProjection::Inner { future, after } => {
+                StateProjection::Inner { future, headers } => {
                     let mut response = ready!(future.poll(context))?;
-                    mem::take(after).apply(&mut response);
+                    mem::take(headers).apply(&mut response);
                     return Poll::Ready(Ok(response.map(ResponseBody::passed)));
                 }
-                StateProjection::Asking { asking, held } => {
-                    let answer = ready!(Pin::new(asking).poll(context));
-                    let held = held.take().expect("a question is answered only once");
-                    let Held { guard, mut ready, mut parts, body, mut after } = held;
-                    match guard.decide(&mut parts, &mut after, answer) {
-                        Ok(Check::Pass) => {
+                StateProjection::Waiting { pending, suspended } => {
+                    let outcome = ready!(Pin::new(pending).poll(context));
+                    let suspended = suspended.take().expect("a question is answered only once");
+                    let Suspended { guard, mut ready, mut parts, body, mut headers } = suspended;
+                    match guard.decide(&mut parts, &mut headers, outcome) {
+                        Ok(Check::Allow) => {
                             let future = ready.call(Request::from_parts(parts, body));
-                            State::Inner { future, after }
+                            State::Inner { future, headers }
                         }
-                        Ok(Check::Ask(asking)) => {
-                            let held = Some(Held { guard, ready, parts, body, after });
-                            State::Asking { asking, held }
+                        Ok(Check::Wait(pending)) => {
+                            let suspended = Some(Suspended { guard, ready, parts, body, headers });
+                            State::Waiting { pending, suspended }
                         }
-                        Err(refusal) => {
+                        Err(rejection) => {
                             // Before anything else: what the instance reserved is given back.
                             drop(ready);
-                            State::denied(refusal, &parts, after)
+                            State::denied(rejection, &parts, headers)
                         }
                     }
                 }
@@ -139,7 +143,7 @@ where
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.state {
             State::Denied { .. } => "GuardFuture(denied)",
-            State::Asking { .. } => "GuardFuture(asking)",
+            State::Waiting { .. } => "GuardFuture(waiting)",
             State::Inner { .. } => "GuardFuture(inner)",
         })
     }

@@ -28,12 +28,12 @@ use crate::response::body::ResponseBody;
 use crate::response::denial::{Denial, RenderDenial};
 
 pub use future::GuardFuture;
-pub(crate) use response_headers::After;
+pub(crate) use response_headers::ResponseHeaders;
 
 /// What a layer decides. Sealed: implemented by the layers of this crate.
 pub trait Guard: Send + Sync + 'static {
     /// The question to a store, or to several at once.
-    type Asking: Future + Send + Unpin;
+    type Pending: Future + Send + Unpin;
 
     /// Looks at a request, and decides on it if that needs no store.
     ///
@@ -43,8 +43,8 @@ pub trait Guard: Send + Sync + 'static {
     fn check(
         &self,
         request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Self::Asking>, Refusal<'_>>;
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Self::Pending>, Rejection<'_>>;
 
     /// Decides with what was answered, or asks once more because of it.
     ///
@@ -54,13 +54,13 @@ pub trait Guard: Send + Sync + 'static {
     fn decide(
         &self,
         request: &mut Parts,
-        after: &mut After,
-        answer: Answer<Self>,
-    ) -> Result<Check<Self::Asking>, Refusal<'_>>;
+        headers: &mut ResponseHeaders,
+        outcome: Outcome<Self>,
+    ) -> Result<Check<Self::Pending>, Rejection<'_>>;
 }
 
 /// What is answered to the question of a guard.
-pub(crate) type Answer<G> = <<G as Guard>::Asking as Future>::Output;
+pub(crate) type Outcome<G> = <<G as Guard>::Pending as Future>::Output;
 
 /// How far a guard got without waiting.
 #[derive(Debug)]
@@ -72,12 +72,12 @@ pub enum Check<A> {
 }
 
 /// A denial, and how it is to look.
-pub struct Refusal<'a> {
+pub struct Rejection<'a> {
     denial: Denial,
     renderer: &'a dyn RenderDenial,
 }
 
-impl<'a> Refusal<'a> {
+impl<'a> Rejection<'a> {
     pub(crate) fn new(denial: Denial, renderer: &'a dyn RenderDenial) -> Self {
         Self { denial, renderer }
     }
@@ -148,22 +148,22 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let mut after = After::default();
-        match self.guard.check(&mut parts, &mut after) {
+        let mut headers = ResponseHeaders::default();
+        match self.guard.check(&mut parts, &mut headers) {
             // The instance that was polled is right here, so nothing need be cloned.
-            Ok(Check::Pass) => {
-                GuardFuture::passed(self.inner.call(Request::from_parts(parts, body)), after)
+            Ok(Check::Allow) => {
+                GuardFuture::passed(self.inner.call(Request::from_parts(parts, body)), headers)
             }
-            Ok(Check::Ask(asking)) => {
+            Ok(Check::Wait(pending)) => {
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
                 let guard = Arc::clone(&self.guard);
-                GuardFuture::asking(asking, guard, ready, parts, body, after)
+                GuardFuture::waiting(pending, guard, ready, parts, body, headers)
             }
-            Err(refusal) => {
+            Err(rejection) => {
                 // The instance that was polled goes, and what it reserved with it.
                 self.inner = self.inner.clone();
-                GuardFuture::denied(refusal, &parts, after)
+                GuardFuture::denied(rejection, &parts, headers)
             }
         }
     }

@@ -6,25 +6,25 @@ use http::request::Parts;
 use http::{HeaderValue, Response};
 
 use crate::cookie::Cookies;
-use crate::response::decisions::{Charges, Collector};
+use crate::response::decisions::{Collector, LimitDecisions};
 
 /// The headers that a layer is for.
 #[derive(Debug, Default)]
-pub struct After {
+pub struct ResponseHeaders {
     no_store: bool,
-    show: Option<(Charges, Time)>,
+    show: Option<(LimitDecisions, Time)>,
 }
 
-impl After {
+impl ResponseHeaders {
     /// What answers credentials is kept by no cache.
-    pub(crate) fn guard_from_caches(&mut self, request: &Parts, cookies: Option<&Cookies>) {
+    pub(crate) fn forbid_caching(&mut self, request: &Parts, cookies: Option<&Cookies>) {
         self.no_store |= request.headers.contains_key(AUTHORIZATION)
             || cookies.is_some_and(|cookies| cookies.are_shown(&request.headers));
     }
 
     /// Joins the request's collector of limits; if this opens it, the headers are written here.
-    pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> Charges {
-        match Charges::collect(&mut request.extensions) {
+    pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> LimitDecisions {
+        match LimitDecisions::collect(&mut request.extensions) {
             Collector::Joined(charges) => charges,
             Collector::Opened(charges) => {
                 self.show = Some((charges.clone(), time.clone()));

@@ -18,11 +18,11 @@ use http::request::Parts;
 
 use crate::address::ClientAddress;
 use crate::cookie::Cookies;
-use crate::offline::Seen;
+use crate::offline::OfflineIdentity;
 use crate::request::credentials::access_token;
 use crate::request::path_template::PathTemplate;
 use crate::request::principal::Anonymous;
-use crate::response::layer_order::misplaced;
+use crate::response::layer_order::layer_order_error;
 
 /// All that is counted by, in the order in which it was said; by address if nothing was.
 #[derive(Clone)]
@@ -151,7 +151,7 @@ impl Part {
         Ok(match self {
             Self::Address => {
                 let client = ClientAddress::of(&request.extensions).ok_or_else(|| {
-                    misplaced(
+                    layer_order_error(
                         "a limit counts by address and nobody knows the peer: put a PeerAddress \
                          into the extensions of each request; with axum, serve the router with \
                          .into_make_service_with_connect_info::<SocketAddr>()",
@@ -201,10 +201,10 @@ fn signed_in(request: &Parts) -> Result<Option<(UserId, SessionId)>, Error> {
     if let Some(principal) = request.extensions.get::<Principal>() {
         return Ok(Some((principal.user(), principal.session())));
     }
-    match Seen::of(&request.extensions) {
+    match OfflineIdentity::of(&request.extensions) {
         Some(seen) => Ok(seen.principal().map(|principal| (principal.user(), principal.session()))),
         None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
-        None => Err(misplaced(
+        None => Err(layer_order_error(
             "a limit counts by user or session and nobody has looked for one: put it inside of \
              goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) calls of a \
              Router",

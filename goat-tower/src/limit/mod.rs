@@ -13,7 +13,7 @@ use goat_core::{Error, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
 use by::By;
@@ -30,7 +30,7 @@ use by::By;
 /// - It says once in the log which limit counts what (feature `tracing`): when it is first put around a
 ///   service, at level `info`, in the words of its `Display`.
 /// - A limit kept in memory answers without waiting. One kept elsewhere costs a round trip, unless it
-///   is asked together with another: see [`AdmitLayer`](crate::AdmitLayer).
+///   is asked together with another: see [`AuthenticateWithLimitsLayer`](crate::AuthenticateWithLimitsLayer).
 ///
 /// ```
 /// use goat_core::Quota;
@@ -200,31 +200,31 @@ impl<S> Layer<S> for LimitLayer {
 }
 
 impl LimitLayer {
-    /// Charges the request; `None` if it does not count here.
+    /// Acquires the limit for the request; `None` if it does not count here.
     pub(crate) fn charge(&self, request: &Parts) -> Result<Option<Charging>, Error> {
         let name = self.name();
         let key = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;
         Ok(key.map(|key| self.limits.charge(name.clone(), key, self.quota)))
     }
 
-    fn refuse(&self, error: Error) -> Refusal<'_> {
-        Refusal::new(Denial::new(error), self.renderer.as_ref())
+    fn reject(&self, error: Error) -> Rejection<'_> {
+        Rejection::new(Denial::new(error), self.renderer.as_ref())
     }
 }
 
 impl Guard for LimitLayer {
-    type Asking = Charging;
+    type Pending = Charging;
 
     fn check(
         &self,
         request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Charging>, Refusal<'_>> {
-        match self.charge(request).map_err(|error| self.refuse(error))? {
-            None => Ok(Check::Pass),
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Charging>, Rejection<'_>> {
+        match self.charge(request).map_err(|error| self.reject(error))? {
+            None => Ok(Check::Allow),
             Some(charging) => match charging.ready() {
-                Ok(charge) => self.decide(request, after, Ok(charge)),
-                Err(charging) => Ok(Check::Ask(charging)),
+                Ok(charge) => self.decide(request, headers, Ok(charge)),
+                Err(charging) => Ok(Check::Wait(charging)),
             },
         }
     }
@@ -232,14 +232,14 @@ impl Guard for LimitLayer {
     fn decide(
         &self,
         request: &mut Parts,
-        after: &mut After,
+        headers: &mut ResponseHeaders,
         answer: Result<Charge, Error>,
-    ) -> Result<Check<Charging>, Refusal<'_>> {
-        let charge = answer.map_err(|error| self.refuse(error))?;
-        after.collect(request, self.limits.time()).record(charge.clone());
+    ) -> Result<Check<Charging>, Rejection<'_>> {
+        let charge = answer.map_err(|error| self.reject(error))?;
+        headers.collect(request, self.limits.time()).record(charge.clone());
         if charge.refuses() {
-            return Err(self.refuse(Error::rate_limited(vec![charge])));
+            return Err(self.reject(Error::rate_limited(vec![charge])));
         }
-        Ok(Check::Pass)
+        Ok(Check::Allow)
     }
 }

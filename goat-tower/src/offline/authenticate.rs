@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Pending;
+use std::future;
 use std::sync::Arc;
 
 use goat_core::ErrorKind;
@@ -10,9 +10,9 @@ use goat_core::token::Verifier;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::principal::Seen;
+use super::principal::OfflineIdentity;
 use crate::cookie::Cookies;
-use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::request::credentials::access_token;
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
@@ -113,10 +113,10 @@ pub(super) fn identify(
     verifier: &Verifier,
     request: &Parts,
     cookies: Option<&Cookies>,
-) -> Result<Seen, Denial> {
+) -> Result<OfflineIdentity, Denial> {
     let token = access_token(request, cookies)?;
     let principal = token.map(|token| verifier.verify(token)).transpose().map_err(Denial::new)?;
-    Ok(Seen { by: verifier.clone(), principal })
+    Ok(OfflineIdentity { by: verifier.clone(), principal })
 }
 
 impl fmt::Debug for AuthenticateLayer {
@@ -136,26 +136,26 @@ impl<S> Layer<S> for AuthenticateLayer {
 }
 
 impl Guard for AuthenticateLayer {
-    type Asking = Pending<Infallible>;
+    type Pending = future::Pending<Infallible>;
 
     fn check(
         &self,
         request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Self::Asking>, Refusal<'_>> {
-        after.guard_from_caches(request, self.cookies.as_ref());
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Self::Pending>, Rejection<'_>> {
+        headers.forbid_caching(request, self.cookies.as_ref());
         match self.look(request) {
-            Ok(()) => Ok(Check::Pass),
-            Err(denial) => Err(Refusal::new(denial, self.renderer.as_ref())),
+            Ok(()) => Ok(Check::Allow),
+            Err(denial) => Err(Rejection::new(denial, self.renderer.as_ref())),
         }
     }
 
     fn decide(
         &self,
         _: &mut Parts,
-        _: &mut After,
+        _: &mut ResponseHeaders,
         never: Infallible,
-    ) -> Result<Check<Self::Asking>, Refusal<'_>> {
+    ) -> Result<Check<Self::Pending>, Rejection<'_>> {
         match never {}
     }
 }

@@ -80,7 +80,7 @@ pub use permissions::Permissions;
 pub use principal::TokenPrincipal;
 pub use require::RequireLayer;
 
-pub(crate) use principal::Seen;
+pub(crate) use principal::OfflineIdentity;
 
 mod sealed {
     pub trait Sealed {}

@@ -35,7 +35,7 @@ impl TokenPrincipal {
     /// Whose token came with a request, if a layer has let somebody in by it.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get::<Seen>()?.principal.clone().map(Self)
+        extensions.get::<OfflineIdentity>()?.principal.clone().map(Self)
     }
 
     /// The same in goat-core.
@@ -74,12 +74,12 @@ impl fmt::Debug for TokenPrincipal {
 /// What a verifier saw of a request's credentials: somebody, or nobody where that may be. It stands in
 /// the request's extensions beside what a goat leaves there, so that neither is taken for the other.
 #[derive(Clone)]
-pub(crate) struct Seen {
+pub(crate) struct OfflineIdentity {
     pub(super) by: Verifier,
     pub(super) principal: Option<goat_core::token::TokenPrincipal>,
 }
 
-impl Seen {
+impl OfflineIdentity {
     /// What was seen of a request, if a verifier's layer has looked at it.
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()

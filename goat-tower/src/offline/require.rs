@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Pending;
+use std::future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,11 +13,11 @@ use tower_layer::Layer;
 
 use super::authenticate::identify;
 use super::permissions::Permissions;
-use super::principal::Seen;
-use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use super::principal::OfflineIdentity;
+use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::request::principal::Anonymous;
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::response::layer_order::misplaced;
+use crate::response::layer_order::layer_order_error;
 
 /// Lets through whose token carries [`Permissions`], by the wildcards that goat knows.
 ///
@@ -113,21 +113,23 @@ impl RequireLayer {
         self
     }
 
-    fn look(&self, request: &mut Parts, after: &mut After) -> Result<(), Denial> {
+    fn look(&self, request: &mut Parts, headers: &mut ResponseHeaders) -> Result<(), Denial> {
         let nobody = || Denial::new(ErrorKind::Unauthenticated.into());
-        match Seen::of(&request.extensions) {
+        match OfflineIdentity::of(&request.extensions) {
             // Whom another issuer lets in may carry any permission that it likes.
-            Some(seen) if !seen.by.is_clone_of(&self.verifier) => Err(Denial::new(misplaced(
-                "a verifier.require(..) stands inside of another verifier's authenticate(): give both \
+            Some(seen) if !seen.by.is_clone_of(&self.verifier) => {
+                Err(Denial::new(layer_order_error(
+                    "a verifier.require(..) stands inside of another verifier's authenticate(): give both \
                  clones of one verifier",
-            ))),
+                )))
+            }
             Some(seen) => self.judge(seen.principal.as_ref().ok_or_else(nobody)?),
-            None if goat_has_looked(request) => Err(Denial::new(misplaced(
+            None if goat_has_looked(request) => Err(Denial::new(layer_order_error(
                 "a verifier.require(..) stands inside of goat.authenticate(), which knows more than \
                  any token says: use goat.require(..) there",
             ))),
             None => {
-                after.guard_from_caches(request, None);
+                headers.forbid_caching(request, None);
                 let seen = identify(&self.verifier, request, None)?;
                 self.judge(seen.principal.as_ref().ok_or_else(nobody)?)?;
                 request.extensions.insert(seen);
@@ -178,25 +180,25 @@ impl<S> Layer<S> for RequireLayer {
 }
 
 impl Guard for RequireLayer {
-    type Asking = Pending<Infallible>;
+    type Pending = future::Pending<Infallible>;
 
     fn check(
         &self,
         request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Self::Asking>, Refusal<'_>> {
-        match self.look(request, after) {
-            Ok(()) => Ok(Check::Pass),
-            Err(denial) => Err(Refusal::new(denial, self.renderer.as_ref())),
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Self::Pending>, Rejection<'_>> {
+        match self.look(request, headers) {
+            Ok(()) => Ok(Check::Allow),
+            Err(denial) => Err(Rejection::new(denial, self.renderer.as_ref())),
         }
     }
 
     fn decide(
         &self,
         _: &mut Parts,
-        _: &mut After,
+        _: &mut ResponseHeaders,
         never: Infallible,
-    ) -> Result<Check<Self::Asking>, Refusal<'_>> {
+    ) -> Result<Check<Self::Pending>, Rejection<'_>> {
         match never {}
     }
 }

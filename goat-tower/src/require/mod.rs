@@ -16,11 +16,11 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::authenticate::{Identity, identify};
-use crate::guard::{After, Check, Guard, Guarded, Refusal};
-use crate::offline::Seen;
+use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
+use crate::offline::OfflineIdentity;
 use crate::request::principal::{Anonymous, FreshSlot};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::response::layer_order::misplaced;
+use crate::response::layer_order::layer_order_error;
 
 pub use into::IntoRequirement;
 pub use requirement::Requirement;
@@ -120,12 +120,12 @@ impl RequireLayer {
     }
 
     /// The question to the stores: who is `identity`, and, if it is to be fresh, who is that now?
-    fn ask(&self, identity: Asked) -> Asking {
+    fn ask(&self, identity: Asked) -> Pending {
         let goat = self.fresh.then(|| self.goat.clone());
         Box::pin(async move {
             let principal = match identity {
                 Asked::Known(principal) => principal,
-                Asked::Asking(asking) => asking.await?,
+                Asked::Pending(pending) => pending.await?,
             };
             Ok(match goat {
                 None => Proof { principal, fresh: None },
@@ -158,7 +158,7 @@ impl<S> Layer<S> for RequireLayer {
 /// Who must be asked about.
 enum Asked {
     Known(Principal),
-    Asking(goat_core::auth::Authentication),
+    Pending(goat_core::auth::Authentication),
 }
 
 /// Who the stores say it is.
@@ -167,18 +167,22 @@ pub struct Proof {
     fresh: Option<FreshSlot>,
 }
 
-type Asking = Pin<Box<dyn Future<Output = Result<Proof, Error>> + Send>>;
+type Pending = Pin<Box<dyn Future<Output = Result<Proof, Error>> + Send>>;
 
 impl RequireLayer {
-    fn refuse(&self, denial: Denial) -> Refusal<'_> {
-        Refusal::new(denial, self.renderer.as_ref())
+    fn reject(&self, denial: Denial) -> Rejection<'_> {
+        Rejection::new(denial, self.renderer.as_ref())
     }
 
-    fn look(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Denial> {
+    fn look(
+        &self,
+        request: &mut Parts,
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Pending>, Denial> {
         let principal = match request.extensions.get::<Principal>() {
             // Whom another goat lets in may have any role and permission there.
             Some(principal) if !self.goat.has_found(principal) => {
-                return Err(Denial::new(misplaced(
+                return Err(Denial::new(layer_order_error(
                     "a goat.require(..) stands inside of another goat's authenticate(): give both \
                      clones of one goat",
                 )));
@@ -187,20 +191,20 @@ impl RequireLayer {
             None if request.extensions.get::<Anonymous>().is_some() => {
                 return Err(Denial::new(ErrorKind::Unauthenticated.into()));
             }
-            None if Seen::of(&request.extensions).is_some() => {
-                return Err(Denial::new(misplaced(
+            None if OfflineIdentity::of(&request.extensions).is_some() => {
+                return Err(Denial::new(layer_order_error(
                     "a goat.require(..) stands inside of verifier.authenticate(), which asks no goat: \
                      use goat.authenticate() around it, or verifier.require(..)",
                 )));
             }
             None => {
-                after.guard_from_caches(request, None);
+                headers.forbid_caching(request, None);
                 match identify(&self.goat, request, None)? {
                     Identity::Anonymous => {
                         return Err(Denial::new(ErrorKind::Unauthenticated.into()));
                     }
-                    Identity::Asking(asking) => {
-                        return Ok(Check::Ask(self.ask(Asked::Asking(asking))));
+                    Identity::Pending(pending) => {
+                        return Ok(Check::Wait(self.ask(Asked::Pending(pending))));
                     }
                     Identity::Known(principal) => {
                         request.extensions.insert(principal.clone());
@@ -211,8 +215,8 @@ impl RequireLayer {
         };
         self.requirement.judge(&principal)?;
         match self.fresh {
-            false => Ok(Check::Pass),
-            true => Ok(Check::Ask(self.ask(Asked::Known(principal)))),
+            false => Ok(Check::Allow),
+            true => Ok(Check::Wait(self.ask(Asked::Known(principal)))),
         }
     }
 
@@ -228,19 +232,23 @@ impl RequireLayer {
 }
 
 impl Guard for RequireLayer {
-    type Asking = Asking;
+    type Pending = Pending;
 
-    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Refusal<'_>> {
-        self.look(request, after).map_err(|denial| self.refuse(denial))
+    fn check(
+        &self,
+        request: &mut Parts,
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Pending>, Rejection<'_>> {
+        self.look(request, headers).map_err(|denial| self.reject(denial))
     }
 
     fn decide(
         &self,
         request: &mut Parts,
-        _: &mut After,
+        _: &mut ResponseHeaders,
         answer: Result<Proof, Error>,
-    ) -> Result<Check<Asking>, Refusal<'_>> {
-        let accepted = self.accept(request, answer).map_err(|denial| self.refuse(denial));
-        accepted.map(|()| Check::Pass)
+    ) -> Result<Check<Pending>, Rejection<'_>> {
+        let accepted = self.accept(request, answer).map_err(|denial| self.reject(denial));
+        accepted.map(|()| Check::Allow)
     }
 }

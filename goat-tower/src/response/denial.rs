@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use crate::request::bearer::BearerError;
 use crate::response::body::ResponseBody;
 use crate::response::grpc;
-use crate::response::layer_order::tell;
+use crate::response::layer_order::log_layer_order;
 use crate::response::problem::Problem;
 
 /// Why a layer refused a request. Cheap to clone; found in the extensions of the response.
@@ -128,7 +128,7 @@ impl Denial {
 
     pub(crate) fn render(self, renderer: &dyn RenderDenial, request: &Parts) -> Response<Bytes> {
         if let Some(error) = self.error() {
-            tell(error, request);
+            log_layer_order(error, request);
         }
         let mut response = renderer.render(&self, request);
         response.extensions_mut().insert(self);

@@ -23,13 +23,13 @@ const MOST_WORDS: usize = 16;
 
 /// A defect of the application's wiring: 500 for the client, who cannot mend it, and for the log
 /// what to mend, once it is [told](tell) on which request.
-pub(crate) fn misplaced(advice: &'static str) -> Error {
+pub(crate) fn layer_order_error(advice: &'static str) -> Error {
     Error::configuration(advice)
 }
 
 /// Tells the log of a defect of wiring, if the error is one. Without the feature `tracing` the advice
 /// is in the response's extensions only, in its [`Denial`](crate::Denial).
-pub(crate) fn tell(error: &Error, request: &Parts) {
+pub(crate) fn log_layer_order(error: &Error, request: &Parts) {
     #[cfg(feature = "tracing")]
     if error.kind() == ErrorKind::Configuration {
         // A method may be any word of any length.

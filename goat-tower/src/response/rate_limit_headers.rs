@@ -38,7 +38,7 @@ const USUAL_NUMBERS: usize = 80;
 /// ```
 /// use std::time::Duration;
 /// use goat_core::{Quota, Timestamp, limit::Charge};
-/// use goat_tower::write_rate_limits;
+/// use goat_tower::write_rate_limit_headers;
 ///
 /// let charge = Charge {
 ///     limit: "search".into(),
@@ -48,7 +48,7 @@ const USUAL_NUMBERS: usize = 80;
 ///     retry_after: None,
 /// };
 /// let mut headers = http::HeaderMap::new();
-/// write_rate_limits(&mut headers, &[charge], Timestamp::from_seconds(1_767_225_600));
+/// write_rate_limit_headers(&mut headers, &[charge], Timestamp::from_seconds(1_767_225_600));
 /// assert_eq!(headers["ratelimit-policy"], "\"search\";q=60;w=60;goat-burst=10");
 /// assert_eq!(headers["ratelimit"], "\"search\";r=9;t=1");
 /// assert_eq!(headers["x-ratelimit-limit"], "10");
@@ -60,7 +60,7 @@ const USUAL_NUMBERS: usize = 80;
 /// use goat_core::Quota;
 /// use goat_core::limit::LimitKey;
 /// use goat_core::testing::TestGoat;
-/// use goat_tower::write_rate_limits;
+/// use goat_tower::write_rate_limit_headers;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> goat_core::Result<()> {
@@ -69,7 +69,7 @@ const USUAL_NUMBERS: usize = 80;
 /// let mut headers = http::HeaderMap::new();
 ///
 /// let allowed = spend().await?;
-/// write_rate_limits(&mut headers, &[allowed], goat.time().now());
+/// write_rate_limit_headers(&mut headers, &[allowed], goat.time().now());
 /// assert_eq!(headers["x-ratelimit-remaining"], "0");
 ///
 /// let refused = spend().await?;
@@ -77,7 +77,7 @@ const USUAL_NUMBERS: usize = 80;
 /// # Ok(())
 /// # }
 /// ```
-pub fn write_rate_limits(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
+pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
     // Of those with as little left, the one that refuses, then the one that takes longest.
     let Some(least) = charges
         .iter()

@@ -20,7 +20,7 @@ pub(super) enum Challenge {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(super) struct StatusEntry {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) title: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Answer {
 }
 
 /// The answer to a kind of failure. A kind that is not known here is a defect of goat: 500.
-pub(super) const fn answer(kind: ErrorKind) -> Answer {
+pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
     use Challenge::{InsufficientScope, InvalidToken, None, SignIn};
     use ErrorKind as Kind;
 
@@ -65,5 +65,5 @@ pub(super) const fn answer(kind: ErrorKind) -> Answer {
         StatusCode::INTERNAL_SERVER_ERROR => ErrorKind::Internal.code(),
         _ => kind.code(),
     };
-    Answer { status, code, title, challenge }
+    StatusEntry { status, code, title, challenge }
 }

@@ -13,10 +13,10 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::authenticate::AuthenticateLayer;
-use crate::guard::{After, Check, Guard, Guarded, Refusal};
+use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::limit::LimitLayer;
 
-use pending::{Answer, Answers, Asking, Question};
+use pending::{Operation, Outcome, Outcomes, Pending};
 
 /// A limit, authentication and another limit as one layer: what
 /// [`AuthenticateLayer::limited`] makes.
@@ -86,13 +86,13 @@ use pending::{Answer, Answers, Asking, Question};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct AdmitLayer {
+pub struct AuthenticateWithLimitsLayer {
     authenticate: AuthenticateLayer,
     before: Option<LimitLayer>,
     after: Option<LimitLayer>,
 }
 
-impl AdmitLayer {
+impl AuthenticateWithLimitsLayer {
     pub(crate) fn new(
         authenticate: AuthenticateLayer,
         before: Option<LimitLayer>,
@@ -103,17 +103,17 @@ impl AdmitLayer {
 
     /// Looks at a request while the first limit is asked. Nothing is shown of it yet, since that limit
     /// may refuse.
-    fn look(&self, request: &mut Parts, first: Charging) -> Asking {
-        let asking = Asking::first(first);
+    fn look(&self, request: &mut Parts, first: Charging) -> Pending {
+        let pending = Pending::first(first);
         match self.authenticate.identify(request) {
-            Err(denial) => asking.knowing(Answer::Refused(denial)),
-            Ok(Check::Ask(identity)) => asking.and(Question::Identity(identity)),
-            Ok(Check::Pass) => match &self.after {
-                None => asking,
+            Err(denial) => pending.knowing(Outcome::Rejected(denial)),
+            Ok(Check::Wait(identity)) => pending.and(Operation::Identity(identity)),
+            Ok(Check::Allow) => match &self.after {
+                None => pending,
                 Some(limit) => match limit.charge(request) {
-                    Ok(None) => asking,
-                    Ok(Some(charging)) => asking.and(Question::Charge(charging)),
-                    Err(error) => asking.knowing(Answer::Charge(Err(error))),
+                    Ok(None) => pending,
+                    Ok(Some(charging)) => pending.and(Operation::Charge(charging)),
+                    Err(error) => pending.knowing(Outcome::Charge(Err(error))),
                 },
             },
         }
@@ -123,25 +123,25 @@ impl AdmitLayer {
     fn check_after(
         &self,
         request: &mut Parts,
-        after: &mut After,
-    ) -> Result<Check<Asking>, Refusal<'_>> {
-        let Some(limit) = &self.after else { return Ok(Check::Pass) };
-        Ok(match limit.check(request, after)? {
-            Check::Pass => Check::Pass,
-            Check::Ask(charging) => Check::Ask(Asking::only(Question::Charge(charging))),
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Pending>, Rejection<'_>> {
+        let Some(limit) = &self.after else { return Ok(Check::Allow) };
+        Ok(match limit.check(request, headers)? {
+            Check::Allow => Check::Allow,
+            Check::Wait(charging) => Check::Wait(Pending::only(Operation::Charge(charging))),
         })
     }
 }
 
-impl fmt::Debug for AdmitLayer {
+impl fmt::Debug for AuthenticateWithLimitsLayer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = formatter.debug_struct("AdmitLayer");
+        let mut debug = formatter.debug_struct("AuthenticateWithLimitsLayer");
         debug.field("before", &self.before).field("authenticate", &self.authenticate);
         debug.field("after", &self.after).finish()
     }
 }
 
-impl<S> Layer<S> for AdmitLayer {
+impl<S> Layer<S> for AuthenticateWithLimitsLayer {
     type Service = Guarded<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -152,43 +152,47 @@ impl<S> Layer<S> for AdmitLayer {
     }
 }
 
-impl Guard for AdmitLayer {
-    type Asking = Asking;
+impl Guard for AuthenticateWithLimitsLayer {
+    type Pending = Pending;
 
-    fn check(&self, request: &mut Parts, after: &mut After) -> Result<Check<Asking>, Refusal<'_>> {
+    fn check(
+        &self,
+        request: &mut Parts,
+        headers: &mut ResponseHeaders,
+    ) -> Result<Check<Pending>, Rejection<'_>> {
         if let Some(limit) = &self.before
-            && let Check::Ask(charging) = limit.check(request, after)?
+            && let Check::Wait(charging) = limit.check(request, headers)?
         {
-            return Ok(Check::Ask(self.look(request, charging)));
+            return Ok(Check::Wait(self.look(request, charging)));
         }
-        match self.authenticate.check(request, after)? {
-            Check::Pass => self.check_after(request, after),
-            Check::Ask(identity) => Ok(Check::Ask(Asking::only(Question::Identity(identity)))),
+        match self.authenticate.check(request, headers)? {
+            Check::Allow => self.check_after(request, headers),
+            Check::Wait(identity) => Ok(Check::Wait(Pending::only(Operation::Identity(identity)))),
         }
     }
 
     fn decide(
         &self,
         request: &mut Parts,
-        after: &mut After,
-        Answers { first, rest }: Answers,
-    ) -> Result<Check<Asking>, Refusal<'_>> {
+        headers: &mut ResponseHeaders,
+        Outcomes { first, rest }: Outcomes,
+    ) -> Result<Check<Pending>, Rejection<'_>> {
         if let (Some(limit), Some(charge)) = (&self.before, first) {
-            limit.decide(request, after, charge)?;
+            limit.decide(request, headers, charge)?;
         }
-        self.authenticate.guard_from_caches(request, after);
+        self.authenticate.forbid_caching(request, headers);
         match rest {
-            Answer::Nothing => Ok(Check::Pass),
-            Answer::Refused(denial) => Err(self.authenticate.refuse(denial)),
-            Answer::Identity(identity) => {
-                self.authenticate.decide(request, after, identity)?;
-                self.check_after(request, after)
+            Outcome::None => Ok(Check::Allow),
+            Outcome::Rejected(denial) => Err(self.authenticate.reject(denial)),
+            Outcome::Identity(identity) => {
+                self.authenticate.decide(request, headers, identity)?;
+                self.check_after(request, headers)
             }
-            Answer::Charge(charge) => {
+            Outcome::Charge(charge) => {
                 if let Some(limit) = &self.after {
-                    limit.decide(request, after, charge)?;
+                    limit.decide(request, headers, charge)?;
                 }
-                Ok(Check::Pass)
+                Ok(Check::Allow)
             }
         }
     }

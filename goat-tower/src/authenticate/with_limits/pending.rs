@@ -16,15 +16,15 @@ use crate::response::denial::Denial;
 
 /// One question, or two at a time.
 #[derive(Debug)]
-pub struct Asking {
+pub struct Pending {
     first: Option<Charging>,
-    rest: Option<Question>,
-    answers: Answers,
+    rest: Option<Operation>,
+    outcomes: Outcomes,
 }
 
 /// What is asked besides the first limit.
 #[derive(Debug)]
-pub(super) enum Question {
+pub(super) enum Operation {
     /// Whose request it is.
     Identity(Authentication),
     /// The second limit.
@@ -33,81 +33,81 @@ pub(super) enum Question {
 
 /// What was answered.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct Outcomes {
     /// By the first limit, if it was asked.
     pub(super) first: Option<Result<Charge, Error>>,
-    pub(super) rest: Answer,
+    pub(super) rest: Outcome,
 }
 
 /// What was answered besides.
 #[derive(Debug, Default)]
-pub(super) enum Answer {
+pub(super) enum Outcome {
     /// Nothing was asked, or it does not count any more.
     #[default]
-    Nothing,
+    None,
     /// Authentication refused before any store was asked.
-    Refused(Denial),
+    Rejected(Denial),
     /// Whose request it is.
     Identity(Result<Principal, Error>),
     /// What the second limit says.
     Charge(Result<Charge, Error>),
 }
 
-impl Asking {
+impl Pending {
     /// Asks the first limit.
     pub(super) fn first(charging: Charging) -> Self {
-        Self { first: Some(charging), rest: None, answers: Answers::default() }
+        Self { first: Some(charging), rest: None, outcomes: Outcomes::default() }
     }
 
     /// Asks nothing of the first limit.
-    pub(super) fn only(question: Question) -> Self {
-        Self { first: None, rest: Some(question), answers: Answers::default() }
+    pub(super) fn only(operation: Operation) -> Self {
+        Self { first: None, rest: Some(operation), outcomes: Outcomes::default() }
     }
 
     /// Asks something else at the same time.
-    pub(super) fn and(mut self, question: Question) -> Self {
-        self.rest = Some(question);
+    pub(super) fn and(mut self, operation: Operation) -> Self {
+        self.rest = Some(operation);
         self
     }
 
     /// Knows the rest already, for when the first limit has answered.
-    pub(super) fn knowing(mut self, rest: Answer) -> Self {
-        self.answers.rest = rest;
+    pub(super) fn knowing(mut self, rest: Outcome) -> Self {
+        self.outcomes.rest = rest;
         self
     }
 }
 
-impl Future for Asking {
-    type Output = Answers;
+impl Future for Pending {
+    type Output = Outcomes;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answers> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcomes> {
         if let Some(charging) = &mut self.first
             && let Poll::Ready(charge) = Pin::new(charging).poll(context)
         {
             if !charge.as_ref().is_ok_and(|charge| !charge.refuses()) {
-                return Poll::Ready(Answers { first: Some(charge), rest: Answer::Nothing });
+                return Poll::Ready(Outcomes { first: Some(charge), rest: Outcome::None });
             }
             self.first = None;
-            self.answers.first = Some(charge);
+            self.outcomes.first = Some(charge);
         }
-        if let Some(question) = &mut self.rest
-            && let Poll::Ready(answer) = question.poll(context)
+        if let Some(operation) = &mut self.rest
+            && let Poll::Ready(answer) = operation.poll(context)
         {
             self.rest = None;
-            self.answers.rest = answer;
+            self.outcomes.rest = answer;
         }
         if self.first.is_some() || self.rest.is_some() {
             return Poll::Pending;
         }
-        Poll::Ready(mem::take(&mut self.answers))
+        Poll::Ready(mem::take(&mut self.outcomes))
     }
 }
 
-impl Question {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+impl Operation {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
         match self {
-            Self::Identity(identity) => Pin::new(identity).poll(context).map(Answer::Identity),
-            Self::Charge(charging) => Pin::new(charging).poll(context).map(Answer::Charge),
+            Self::Identity(identity) => Pin::new(identity).poll(context).map(Outcome::Identity),
+            Self::Charge(charging) => Pin::new(charging).poll(context).map(Outcome::Charge),
         }
     }
 }

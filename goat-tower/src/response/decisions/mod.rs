@@ -14,7 +14,7 @@ use goat_core::limit::Charge;
 use http::header::RETRY_AFTER;
 use http::{Extensions, HeaderValue, Response, StatusCode};
 
-use crate::response::rate_limit_headers::{ceil_seconds, write_rate_limits};
+use crate::response::rate_limit_headers::{ceil_seconds, write_rate_limit_headers};
 
 /// How many limits a request usually meets: address, user, and one of the handler's.
 const USUAL: usize = 3;
@@ -24,10 +24,10 @@ const USUAL: usize = 3;
 /// ```
 /// use std::time::Duration;
 /// use goat_core::{Quota, Timestamp, limit::Charge};
-/// use goat_tower::{Charges, Collector};
+/// use goat_tower::{LimitDecisions, Collector};
 ///
 /// let mut request = http::Request::new(());
-/// let Collector::Opened(charges) = Charges::collect(request.extensions_mut()) else {
+/// let Collector::Opened(charges) = LimitDecisions::collect(request.extensions_mut()) else {
 ///     panic!("nobody outside has opened one")
 /// };
 /// charges.record(Charge {
@@ -52,7 +52,7 @@ const USUAL: usize = 3;
 /// use goat_core::limit::LimitKey;
 /// use goat_core::testing::TestGoat;
 /// use goat_core::{Error, Quota};
-/// use goat_tower::{Charges, GoatExt, Problem};
+/// use goat_tower::{LimitDecisions, GoatExt, Problem};
 /// use goat_tower::address::PeerAddress;
 /// use http::{Request, Response, StatusCode};
 /// use http_body_util::Full;
@@ -68,7 +68,7 @@ const USUAL: usize = 3;
 ///         let quota = Quota::per_hour(1);
 ///         let key = LimitKey::text("invite", request.body());
 ///         let charge = limits.charge("invite", key, quota).await?;
-///         Charges::collect(request.extensions_mut()).charges().record(charge.clone());
+///         LimitDecisions::collect(request.extensions_mut()).decisions().record(charge.clone());
 ///         Ok::<_, Error>(match charge.refuses() {
 ///             false => Response::new(Full::default()),
 ///             true => Problem::from(Error::rate_limited(vec![charge])).into_response().map(Full::new),
@@ -91,29 +91,29 @@ const USUAL: usize = 3;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Charges(Arc<Mutex<Vec<Charge>>>);
+pub struct LimitDecisions(Arc<Mutex<Vec<Charge>>>);
 
 /// The collector of a request, and who is to write the headers.
 #[derive(Clone, Debug)]
 #[must_use = "who opened the collector must write its headers"]
 pub enum Collector {
-    /// It was opened by this call: the caller is the outermost and calls [`Charges::show`].
-    Opened(Charges),
+    /// It was opened by this call: the caller is the outermost and calls [`LimitDecisions::show`].
+    Opened(LimitDecisions),
     /// Somebody outside opened it, and will write the headers.
-    Joined(Charges),
+    Joined(LimitDecisions),
 }
 
 impl Collector {
     /// The collector, whoever opened it.
     #[must_use]
-    pub const fn charges(&self) -> &Charges {
+    pub const fn decisions(&self) -> &LimitDecisions {
         match self {
             Self::Opened(charges) | Self::Joined(charges) => charges,
         }
     }
 }
 
-impl Charges {
+impl LimitDecisions {
     /// Joins the collector of a request, or opens it if there is none yet.
     pub fn collect(extensions: &mut Extensions) -> Collector {
         if let Some(charges) = extensions.get::<Self>() {
@@ -139,7 +139,7 @@ impl Charges {
         charges.into_iter().for_each(|charge| self.record(charge));
     }
 
-    /// Writes the headers of all that was recorded (see [`write_rate_limits`]), those included that
+    /// Writes the headers of all that was recorded (see [`write_rate_limit_headers`]), those included that
     /// an error brought along in the response's extensions. A 429 without `Retry-After` gets the
     /// longest wait of the limits that refuse.
     pub fn show<B>(&self, response: &mut Response<B>, now: Timestamp) {
@@ -150,7 +150,7 @@ impl Charges {
             self.record_all(theirs);
         }
         let list = self.lock();
-        write_rate_limits(response.headers_mut(), &list, now);
+        write_rate_limit_headers(response.headers_mut(), &list, now);
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && !response.headers().contains_key(RETRY_AFTER)
             && let Some(wait) = list.iter().filter_map(|charge| charge.retry_after).max()
@@ -166,7 +166,7 @@ impl Charges {
     }
 }
 
-impl From<Vec<Charge>> for Charges {
+impl From<Vec<Charge>> for LimitDecisions {
     fn from(charges: Vec<Charge>) -> Self {
         Self(Arc::new(Mutex::new(charges)))
     }

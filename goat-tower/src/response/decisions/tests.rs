@@ -28,7 +28,7 @@ fn refusal(limit: &'static str, wait_ms: u64) -> Charge {
 
 fn headers_of(charges: &[Charge]) -> Vec<String> {
     let mut headers = HeaderMap::new();
-    write_rate_limits(&mut headers, charges, NOW);
+    write_rate_limit_headers(&mut headers, charges, NOW);
     let mut lines: Vec<_> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
@@ -118,19 +118,19 @@ fn a_name_cannot_break_out_of_its_quotes() {
 #[test]
 fn the_first_opens_the_collector_and_the_others_join_it() {
     let mut extensions = Extensions::new();
-    let outer = Charges::collect(&mut extensions);
+    let outer = LimitDecisions::collect(&mut extensions);
     assert!(matches!(outer, Collector::Opened(_)));
-    let inner = Charges::collect(&mut extensions);
+    let inner = LimitDecisions::collect(&mut extensions);
     assert!(matches!(inner, Collector::Joined(_)));
-    inner.charges().record(charge("user", 60, 7, 1));
+    inner.decisions().record(charge("user", 60, 7, 1));
     let mut response = Response::new(());
-    outer.charges().show(&mut response, NOW);
+    outer.decisions().show(&mut response, NOW);
     assert_eq!(response.headers()["ratelimit"], "\"user\";r=7;t=1");
 }
 
 #[test]
 fn the_later_word_of_one_limit_counts() {
-    let charges = Charges::default();
+    let charges = LimitDecisions::default();
     charges.record_all([charge("a", 9, 8, 1), charge("b", 9, 8, 1), charge("a", 9, 7, 1)]);
     let mut response = Response::new(());
     charges.show(&mut response, NOW);
@@ -140,7 +140,7 @@ fn the_later_word_of_one_limit_counts() {
 /// B5
 #[test]
 fn what_an_error_brings_along_is_shown_with_the_rest() {
-    let charges = Charges::default();
+    let charges = LimitDecisions::default();
     charges.record(charge("address", 300, 299, 1));
     let error = Error::rate_limited(vec![refusal("auth", 1200), refusal("account", 2001)]);
     let mut response = Problem::from(error).into_response();
@@ -152,13 +152,13 @@ fn what_an_error_brings_along_is_shown_with_the_rest() {
     );
     assert_eq!(headers["retry-after"], "3");
     assert_eq!(headers["x-ratelimit-remaining"], "0");
-    assert!(response.extensions().get::<Charges>().is_none());
+    assert!(response.extensions().get::<LimitDecisions>().is_none());
 }
 
 /// B5
 #[test]
 fn a_429_of_anybodys_making_says_how_long_to_wait() {
-    let charges = Charges::default();
+    let charges = LimitDecisions::default();
     charges.record(refusal("auth", 1));
     let mut response = Response::new(());
     charges.show(&mut response, NOW);
@@ -170,7 +170,7 @@ fn a_429_of_anybodys_making_says_how_long_to_wait() {
 
 #[test]
 fn the_collector_itself_in_the_response_is_no_deadlock() {
-    let charges = Charges::default();
+    let charges = LimitDecisions::default();
     charges.record(charge("a", 9, 8, 1));
     let mut response = Response::new(());
     response.extensions_mut().insert(charges.clone());

@@ -19,11 +19,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::request::request_id::RequestId;
-use crate::response::decisions::Charges;
+use crate::response::decisions::LimitDecisions;
 use crate::response::grpc;
 use crate::response::json::ObjectWriter;
 use crate::response::rate_limit_headers::ceil_seconds;
-use crate::response::status::{Answer, Challenge, answer};
+use crate::response::status::{Challenge, StatusEntry, status_entry};
 
 /// A problem document with its status and headers.
 ///
@@ -103,7 +103,7 @@ pub struct Problem(Box<Inner>);
 
 #[derive(Clone, Debug)]
 struct Inner {
-    answer: Answer,
+    entry: StatusEntry,
     detail: Cow<'static, str>,
     instance: Option<String>,
     request_id: Option<RequestId>,
@@ -132,12 +132,12 @@ impl Problem {
             StatusCode::UNAUTHORIZED => Challenge::SignIn,
             _ => Challenge::None,
         };
-        Self::with_answer(Answer { status, code, title, challenge }, detail.into())
+        Self::from_entry(StatusEntry { status, code, title, challenge }, detail.into())
     }
 
-    fn with_answer(answer: Answer, detail: Cow<'static, str>) -> Self {
+    fn from_entry(entry: StatusEntry, detail: Cow<'static, str>) -> Self {
         Self(Box::new(Inner {
-            answer,
+            entry,
             detail,
             instance: None,
             request_id: None,
@@ -161,7 +161,7 @@ impl Problem {
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
         self.0.scope = Some(scope.into());
-        self.0.answer.challenge = Challenge::InsufficientScope;
+        self.0.entry.challenge = Challenge::InsufficientScope;
         self
     }
 
@@ -209,19 +209,19 @@ impl Problem {
     /// The status of the answer.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.0.answer.status
+        self.0.entry.status
     }
 
     /// The stable name of the problem.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.0.answer.code
+        self.0.entry.code
     }
 
     /// What kind of problem it is, in a few words that are always the same for a code.
     #[must_use]
     pub fn title(&self) -> &'static str {
-        self.0.answer.title
+        self.0.entry.title
     }
 
     /// The sentence for whoever made the request.
@@ -283,14 +283,14 @@ impl Problem {
         let mut text = String::with_capacity(256);
         let mut object = ObjectWriter::open(&mut text);
         object
-            .string("type", &format!("/errors/{}", inner.answer.code))
-            .string("title", inner.answer.title)
-            .number("status", inner.answer.status.as_u16())
+            .string("type", &format!("/errors/{}", inner.entry.code))
+            .string("title", inner.entry.title)
+            .number("status", inner.entry.status.as_u16())
             .string("detail", &inner.detail);
         if let Some(instance) = &inner.instance {
             object.string("instance", instance);
         }
-        object.string("code", inner.answer.code);
+        object.string("code", inner.entry.code);
         if let Some(id) = &inner.request_id {
             object.string("request_id", id.as_str());
         }
@@ -304,7 +304,7 @@ impl Problem {
     }
 
     /// The answer: status, headers and document. Its extensions carry the problem itself and, if
-    /// there are any, the [`Charges`] that the error brought along.
+    /// there are any, the [`LimitDecisions`] that the error brought along.
     #[must_use]
     pub fn into_response(mut self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.to_json()));
@@ -323,7 +323,7 @@ impl Problem {
         }
         let charges = std::mem::take(&mut self.0.charges);
         if !charges.is_empty() {
-            response.extensions_mut().insert(Charges::from(charges));
+            response.extensions_mut().insert(LimitDecisions::from(charges));
         }
         response.extensions_mut().insert(self);
         response
@@ -331,7 +331,7 @@ impl Problem {
 
     /// `WWW-Authenticate` of RFC 6750 §3.
     fn challenge(&self) -> Option<HeaderValue> {
-        let text = match self.0.answer.challenge {
+        let text = match self.0.entry.challenge {
             Challenge::None => return None,
             Challenge::SignIn => return Some(HeaderValue::from_static(r#"Bearer realm="goat""#)),
             Challenge::InvalidToken => format!(
@@ -360,7 +360,7 @@ fn quotable(text: &str) -> String {
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let answer = answer(error.kind());
-        let mut problem = Self::with_answer(answer, error.client_message().to_owned().into());
+        let mut problem = Self::from_entry(answer, error.client_message().to_owned().into());
         problem.0.violations = error.violations().to_vec();
         problem.0.retry_after = error.retry_after();
         problem.0.charges = error.charges().to_vec();

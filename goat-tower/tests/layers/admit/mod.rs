@@ -13,7 +13,7 @@ use goat_core::testing::limits::DeferredLimits;
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::{Principal, Quota, Stores};
 use goat_tower::address::ClientAddress;
-use goat_tower::{AdmitLayer, Denial, GoatExt, LimitLayer};
+use goat_tower::{AuthenticateWithLimitsLayer, Denial, GoatExt, LimitLayer};
 use http::request::Parts;
 use tower::{Layer, Service, ServiceExt};
 
@@ -22,7 +22,7 @@ use wire::{ADDRESS, Kept, USER, Wire, poll, settled};
 
 const NONE: Option<LimitLayer> = None;
 
-fn admission(test: &TestGoat) -> AdmitLayer {
+fn admission(test: &TestGoat) -> AuthenticateWithLimitsLayer {
     let goat = &test.goat;
     let by_user = goat.limit(USER).by_user();
     goat.authenticate().limited(goat.limit(ADDRESS).by_address(), by_user)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::{Quota, Stores};
 use goat_tower::address::{ClientAddress, ClientAddressLayer, TrustedProxies};
-use goat_tower::{AdmitLayer, GoatExt};
+use goat_tower::{AuthenticateWithLimitsLayer, GoatExt};
 use http::Request;
 use tower::{Layer, Service, ServiceExt};
 
@@ -258,7 +258,7 @@ async fn a_limit_kept_elsewhere_keeps_the_contract() {
 }
 
 /// Authentication between two limits of a hundred.
-pub(super) fn admission(world: &World) -> AdmitLayer {
+pub(super) fn admission(world: &World) -> AuthenticateWithLimitsLayer {
     let goat = &world.test.goat;
     let limit = goat.limit(Quota::per_minute(100));
     goat.authenticate().limited(limit.clone().by_address(), limit.by_user())
