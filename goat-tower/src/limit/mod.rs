@@ -1,7 +1,7 @@
 //! Limits: how often may this client, this user, or whoever is counted, ask?
 
-mod by;
-mod choices;
+mod builder;
+mod key;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
-use by::By;
+use key::By;
 
 /// Charges a quota for each request.
 ///

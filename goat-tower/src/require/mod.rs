@@ -1,7 +1,7 @@
 //! Requirements: may whoever makes this request do that?
 
-mod into;
-mod judge;
+mod evaluate;
+mod into_requirement;
 mod requirement;
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,7 @@ use crate::request::principal::{Anonymous, FreshSlot};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 use crate::response::layer_order::layer_order_error;
 
-pub use into::IntoRequirement;
+pub use into_requirement::IntoRequirement;
 pub use requirement::Requirement;
 
 /// Lets through who meets a [`Requirement`].

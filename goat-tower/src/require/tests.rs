@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use goat_core::{Permission, Role};
 use proptest::prelude::*;
 
-use super::judge::Question;
+use super::evaluate::Question;
 use super::requirement::Requirement;
 
 static PERMISSIONS: [Permission; 3] =

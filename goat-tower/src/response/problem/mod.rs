@@ -359,8 +359,8 @@ fn quotable(text: &str) -> String {
 
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
-        let answer = answer(error.kind());
-        let mut problem = Self::from_entry(answer, error.client_message().to_owned().into());
+        let entry = status_entry(error.kind());
+        let mut problem = Self::from_entry(entry, error.client_message().to_owned().into());
         problem.0.violations = error.violations().to_vec();
         problem.0.retry_after = error.retry_after();
         problem.0.charges = error.charges().to_vec();

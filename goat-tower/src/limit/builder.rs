@@ -7,7 +7,7 @@ use http::HeaderName;
 use http::request::Parts;
 
 use super::LimitLayer;
-use super::by::Part;
+use super::key::Part;
 use crate::cookie::Cookies;
 
 /// What is counted by: several of these make one key. See [above](Self#what-it-counts-by).
