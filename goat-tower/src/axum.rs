@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use goat_core::{Error, ErrorKind};
 use http::request::Parts;
 
@@ -15,9 +15,20 @@ use crate::address::ClientAddress;
 use crate::offline::{OfflineIdentity, TokenPrincipal};
 use crate::request::origin::Origin;
 use crate::request::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
+use crate::response::decisions::LimitDecisions;
 use crate::response::denial::Denial;
 use crate::response::layer_order::{layer_order_error, log_layer_order};
 use crate::response::problem::Problem;
+
+/// Adds decisions of a handler's own limits to the response, for the layer that writes the headers.
+impl IntoResponseParts for LimitDecisions {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
+}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

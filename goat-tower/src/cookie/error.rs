@@ -40,36 +40,36 @@ impl fmt::Display for CookieError {
 
 impl std::error::Error for CookieError {}
 
-impl From<CookieError> for Denial {
+impl From<CookieError> for Problem {
     fn from(error: CookieError) -> Self {
         let kind = match error {
             CookieError::CrossSite => {
-                return Self::because(Problem::new(
+                return Self::new(
                     StatusCode::FORBIDDEN,
                     "cross-site-request",
                     "Cross-site request",
                     "A cookie does not count in a request from a page of another origin, or in one \
                      without Sec-Fetch-Site and Origin. Send it from a page of the same origin, or \
                      with the token in the Authorization header.",
-                ));
+                );
             }
             CookieError::Repeated => {
-                return Self::because(Problem::new(
+                return Self::new(
                     StatusCode::BAD_REQUEST,
                     "bad-request",
                     "Bad request",
                     "Send one cookie of each name, not several.",
-                ));
+                );
             }
             CookieError::Missing => ErrorKind::Unauthenticated,
             CookieError::TooLong | CookieError::Malformed => ErrorKind::InvalidToken,
         };
-        Self::new(Error::from(kind).with_source(error))
+        Error::from(kind).with_source(error).into()
     }
 }
 
-impl From<CookieError> for Problem {
+impl From<CookieError> for Denial {
     fn from(error: CookieError) -> Self {
-        Denial::from(error).problem().clone()
+        Self::because(error.into())
     }
 }

@@ -66,9 +66,9 @@ pub(crate) type Outcome<G> = <<G as Guard>::Pending as Future>::Output;
 #[derive(Debug)]
 pub enum Check<A> {
     /// The request goes on.
-    Pass,
+    Allow,
     /// A store must be asked.
-    Ask(A),
+    Wait(A),
 }
 
 /// A denial, and how it is to look.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use goat_core::Actor;
+use goat_core::{Actor, Goat, Result};
 use http::Extensions;
 
 /// Whose request this is: a live session of an active user.
@@ -107,6 +107,27 @@ impl Principal {
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get::<goat_core::Principal>().cloned().map(Self)
+    }
+
+    /// Reads session, user and permissions again from the stores, past every cache, in the place of
+    /// a handler where the request has been validated. Before the handler, it is
+    /// [`RequireLayer::fresh`](crate::RequireLayer::fresh).
+    ///
+    /// ```
+    /// use goat_core::{Goat, UserId};
+    /// use goat_tower::{Principal, Problem};
+    ///
+    /// async fn delete(goat: Goat, me: Principal, user: UserId) -> Result<(), Problem> {
+    ///     Ok(goat.users().delete(me.fresh(&goat).await?.into(), user).await?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SessionRevoked`](goat_core::ErrorKind::SessionRevoked) if the session is no longer valid,
+    /// [`Unavailable`](goat_core::ErrorKind::Unavailable) if a store does not respond.
+    pub async fn fresh(&self, goat: &Goat) -> Result<FreshPrincipal> {
+        goat.refreshed(&self.0).await.map(FreshPrincipal)
     }
 
     /// The principal of goat-core.

@@ -4,12 +4,11 @@
 //! and the log.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use goat_core::Error;
+use http::Response;
 use http::request::Parts;
-use http::{Response, StatusCode};
 
 use crate::request::bearer::BearerError;
 use crate::response::body::ResponseBody;
@@ -67,20 +66,19 @@ use crate::response::problem::Problem;
 #[derive(Clone, Debug)]
 pub struct Denial {
     problem: Problem,
-    error: Option<Arc<Error>>,
 }
 
 impl Denial {
     /// Refuses because of an error of goat.
     #[must_use]
     pub fn new(error: Error) -> Self {
-        Self { problem: Problem::from(&error), error: Some(Arc::new(error)) }
+        Self::because(Problem::from(error))
     }
 
     /// Refuses because of something that is not an error of goat.
     #[must_use]
     pub const fn because(problem: Problem) -> Self {
-        Self { problem, error: None }
+        Self { problem }
     }
 
     /// Names the permission that is missing (several: separated by spaces), for the challenge.
@@ -112,7 +110,7 @@ impl Denial {
     /// The error of goat that it is about, with its cause for the log.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
-        self.error.as_deref()
+        self.problem.error()
     }
 
     /// The answer to the request, as the renderer wants it to look, and with this reason in its
@@ -138,15 +136,7 @@ impl Denial {
 
 impl From<BearerError> for Denial {
     fn from(error: BearerError) -> Self {
-        match error.to_error() {
-            Some(error) => Self::new(error),
-            None => Self::because(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "bad-request",
-                "Bad request",
-                "Send one Authorization header, not several.",
-            )),
-        }
+        Self::because(error.into())
     }
 }
 
@@ -269,7 +259,7 @@ impl RenderDenial for ProblemDetails {
 mod tests {
     use super::*;
     use goat_core::{ErrorKind, Quota, limit::Charge};
-    use http::HeaderValue;
+    use http::{HeaderValue, StatusCode};
     use http_body_util::{BodyExt, Empty};
     use std::time::Duration;
 

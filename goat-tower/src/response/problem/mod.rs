@@ -8,6 +8,7 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::request::bearer::BearerError;
 use crate::request::request_id::RequestId;
 use crate::response::decisions::LimitDecisions;
 use crate::response::grpc;
@@ -109,6 +111,7 @@ struct Inner {
     request_id: Option<RequestId>,
     violations: Vec<Violation>,
     scope: Option<Cow<'static, str>>,
+    error: Option<Arc<Error>>,
     retry_after: Option<Duration>,
     charges: Vec<Charge>,
     headers: HeaderMap,
@@ -143,6 +146,7 @@ impl Problem {
             request_id: None,
             violations: Vec::new(),
             scope: None,
+            error: None,
             retry_after: None,
             charges: Vec::new(),
             headers: HeaderMap::new(),
@@ -228,6 +232,13 @@ impl Problem {
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// The error of goat that the problem was made from, with its source chain, for logs. Never part
+    /// of the document.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.0.error.as_deref()
     }
 
     /// What `grpc-status` says of it: the code of gRPC that stands for its HTTP status
@@ -370,13 +381,31 @@ impl From<&Error> for Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self::from(&error)
+        let mut problem = Self::from(&error);
+        problem.0.error = Some(Arc::new(error));
+        problem
     }
 }
 
 impl From<ErrorKind> for Problem {
     fn from(kind: ErrorKind) -> Self {
         Self::from(Error::from(kind))
+    }
+}
+
+impl From<BearerError> for Problem {
+    fn from(error: BearerError) -> Self {
+        error.to_error().map_or_else(
+            || {
+                Self::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad-request",
+                    "Bad request",
+                    "Send one Authorization header, not several.",
+                )
+            },
+            Self::from,
+        )
     }
 }
 
