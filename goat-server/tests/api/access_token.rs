@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use crate::support::app::{TestApp, TestResponse, TestUser};
-use crate::support::backend::{Backend, on_every_backend};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use goat_core::Secret;
 use goat_core::token::TokenKeys;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
+
+use crate::backends::on_every_backend;
+use crate::support::app::{TestApp, TestResponse, TestUser};
+use crate::support::backend::Backend;
 
 /// A secret that nobody would find weak.
 const SECRET: &[u8] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
@@ -53,10 +55,10 @@ async fn show(app: &TestApp, token: &str) -> TestResponse {
 }
 
 async fn assert_refused(app: &TestApp, token: &str, why: &str) {
-    let answer = show(app, token).await;
-    assert_eq!(answer.failure(), (401, "invalid-token"), "{why}");
-    assert_eq!(answer.header("cache-control"), "no-store", "{why}");
-    let challenge = answer.header("www-authenticate");
+    let response = show(app, token).await;
+    assert_eq!(response.failure(), (401, "invalid-token"), "{why}");
+    assert_eq!(response.header("cache-control"), "no-store", "{why}");
+    let challenge = response.header("www-authenticate");
     let expected = r#"Bearer realm="goat", error="invalid_token", error_description=""#;
     assert!(challenge.starts_with(expected), "{why}: {challenge}");
 }
@@ -206,8 +208,8 @@ async fn a_token_speaks_for_a_session_of_its_user_only(backend: Backend) {
     ] {
         let mut other = payload.clone();
         other[name] = json!(value);
-        let answer = show(&app, &sign(&header.to_string(), &other.to_string())).await;
-        assert_eq!(answer.failure(), (401, "session-revoked"), "{name}");
+        let response = show(&app, &sign(&header.to_string(), &other.to_string())).await;
+        assert_eq!(response.failure(), (401, "session-revoked"), "{name}");
     }
 }
 
@@ -217,8 +219,8 @@ async fn neither_token_passes_for_the_other() {
     let (app, client) = app().await;
     assert_refused(&app, &client.refresh_token, "a refresh token").await;
     let body = json!({"refresh_token": client.token});
-    let answer = app.post("/api/v1/auth/refresh").json(&body).send().await;
-    assert_eq!(answer.failure(), (401, "invalid-token"));
+    let response = app.post("/api/v1/auth/refresh").json(&body).send().await;
+    assert_eq!(response.failure(), (401, "invalid-token"));
 }
 
 /// J5
@@ -270,8 +272,8 @@ async fn a_strange_authorization_is_refused() {
     let (app, client) = app().await;
     let long = |length: usize| format!("Bearer {}", "a".repeat(length - 7));
     for value in [long(8192), long(8193), long(30_000)] {
-        let answer = app.get("/api/v1/user").header("authorization", &value).send().await;
-        assert_eq!(answer.failure(), (401, "invalid-token"), "{}", value.len());
+        let response = app.get("/api/v1/user").header("authorization", &value).send().await;
+        assert_eq!(response.failure(), (401, "invalid-token"), "{}", value.len());
     }
     for value in [
         "Bearer".to_owned(),
@@ -280,19 +282,19 @@ async fn a_strange_authorization_is_refused() {
         format!("Bearer\t{}", client.token),
         format!("Bearer {}==", client.token),
     ] {
-        let answer = app.get("/api/v1/user").header("authorization", &value).send().await;
-        assert_eq!(answer.failure(), (401, "invalid-token"), "{value}");
+        let response = app.get("/api/v1/user").header("authorization", &value).send().await;
+        assert_eq!(response.failure(), (401, "invalid-token"), "{value}");
     }
     for value in ["Basic YTpi", "", "Token x", client.token.as_str()] {
-        let answer = app.get("/api/v1/user").header("authorization", value).send().await;
-        assert_eq!(answer.failure(), (401, "unauthenticated"), "{value}");
-        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = app.get("/api/v1/user").header("authorization", value).send().await;
+        assert_eq!(response.failure(), (401, "unauthenticated"), "{value}");
+        assert_eq!(response.header("www-authenticate"), r#"Bearer realm="goat""#);
+        assert_eq!(response.header("cache-control"), "no-store");
     }
     for scheme in ["bearer", "BEARER", "Bearer  "] {
         let value = format!("{scheme} {}", client.token);
-        let answer = app.get("/api/v1/user").header("authorization", &value).send().await;
-        assert_eq!(answer.status, 200, "{scheme}");
+        let response = app.get("/api/v1/user").header("authorization", &value).send().await;
+        assert_eq!(response.status, 200, "{scheme}");
     }
 }
 
@@ -321,8 +323,8 @@ async fn a_token_is_read_from_its_header_only() {
     assert_eq!((known.failure(), known.fields()), ((400, "validation"), vec!["access_token"]));
     assert!(!known.json.to_string().contains(&client.token));
     let cookie = format!("access_token={}", client.token);
-    let answer = app.get("/api/v1/user").header("cookie", &cookie).send().await;
-    assert_eq!(answer.failure(), (401, "unauthenticated"));
+    let response = app.get("/api/v1/user").header("cookie", &cookie).send().await;
+    assert_eq!(response.failure(), (401, "unauthenticated"));
     let body = format!("access_token={}", client.token);
     let form = app.post("/api/v1/auth/logout").body("application/x-www-form-urlencoded", body);
     assert_eq!(form.send().await.failure(), (401, "unauthenticated"));

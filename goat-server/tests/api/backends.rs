@@ -1,10 +1,37 @@
-//! The backend of tests on PostgreSQL and Redis keeps its state there.
+//! Tests on every backend, and the proof that PostgreSQL and Redis are in use there.
 
 use goat_engines::{Postgres, Redis};
 use serde_json::json;
 
 use crate::support::app::{PASSWORD, TestApp};
 use crate::support::backend::Backend;
+
+/// Runs a test, a function of a [`Backend`], on both backends that the server ships with: the
+/// embedded one, and PostgreSQL with Redis.
+macro_rules! on_every_backend {
+    ($test:ident) => {
+        on_every_backend!($test, flavor = "current_thread");
+    };
+    (multi_thread $test:ident) => {
+        on_every_backend!($test, flavor = "multi_thread", worker_threads = 4);
+    };
+    ($test:ident, $($runtime:tt)+) => {
+        mod $test {
+            use $crate::support::backend::Backend;
+
+            #[tokio::test($($runtime)+)]
+            async fn sqlite() {
+                super::$test(Backend::Sqlite).await;
+            }
+
+            #[tokio::test($($runtime)+)]
+            async fn postgres_and_redis() {
+                super::$test(Backend::PostgresAndRedis).await;
+            }
+        }
+    };
+}
+pub(crate) use on_every_backend;
 
 #[tokio::test]
 async fn state_is_stored_in_postgresql_and_redis() {

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use crate::support::app::{PASSWORD, TestApp, TestRequest};
 use goat_core::{Quota, Status};
 use goat_server::settings::{Flags, Settings};
 use serde_json::json;
+
+use crate::support::app::{PASSWORD, TestApp, TestRequest};
 
 const EMAIL: &str = "ann@example.org";
 
@@ -25,9 +26,9 @@ async fn configured(variables: &[(&str, &str)]) -> TestApp {
 
 /// Signs in with these headers, and gives the address that the session shows.
 async fn seen(app: &TestApp, from: &str, headers: &[(&str, &str)]) -> String {
-    let answer = sign_in(app, from, headers).send().await;
-    assert_eq!(answer.status, 200, "{headers:?}: {}", answer.json);
-    let token = answer.data()["access_token"].as_str().expect("a token");
+    let response = sign_in(app, from, headers).send().await;
+    assert_eq!(response.status, 200, "{headers:?}: {}", response.json);
+    let token = response.data()["access_token"].as_str().expect("a token");
     let listed = app.get("/api/v1/sessions?limit=100").bearer(token).send().await;
     let sessions = listed.data().as_array().expect("a list");
     let current = sessions.iter().find(|session| session["current"] == true).expect("this one");
@@ -60,8 +61,8 @@ async fn nothing_is_believed_by_default() {
     assert_eq!(sign_in(&app, "198.51.100.1", &[]).send().await.status, 200);
     for last in 1..5 {
         let claim = format!("203.0.113.{last}");
-        let answer = sign_in(&app, "198.51.100.1", &[("x-forwarded-for", &claim)]).send().await;
-        assert_eq!(answer.status, 429);
+        let response = sign_in(&app, "198.51.100.1", &[("x-forwarded-for", &claim)]).send().await;
+        assert_eq!(response.status, 429);
     }
     assert_eq!(sign_in(&app, "198.51.100.2", &[]).send().await.status, 200);
 }

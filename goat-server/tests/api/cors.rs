@@ -1,7 +1,8 @@
 //! H4: pages of other origins.
 
-use crate::support::app::TestApp;
 use http::Method;
+
+use crate::support::app::TestApp;
 
 const PAGE: &str = "https://app.example.org";
 
@@ -26,10 +27,10 @@ async fn a_configured_origin_may_ask_and_read() {
     assert!(preflight.header("vary").contains("origin"));
 
     // Failures are to be read, too.
-    let answer = app.get("/api/v1/user").header("origin", PAGE).send().await;
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, PAGE));
-    assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
-    assert_eq!(answer.header("access-control-allow-credentials"), "");
+    let response = app.get("/api/v1/user").header("origin", PAGE).send().await;
+    assert_eq!((response.status, response.header("access-control-allow-origin")), (401, PAGE));
+    assert!(response.header("access-control-expose-headers").contains("x-request-id"));
+    assert_eq!(response.header("access-control-allow-credentials"), "");
 }
 
 #[tokio::test]
@@ -44,10 +45,10 @@ async fn another_origin_is_told_nothing() {
             .send()
             .await;
         assert_eq!(preflight.failure(), (405, "method-not-allowed"), "{origin}");
-        let answer = app.get("/api/health").header("origin", origin).send().await;
-        for answer in [preflight, answer] {
-            assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
-            assert_eq!(answer.header("vary"), "origin");
+        let response = app.get("/api/health").header("origin", origin).send().await;
+        for response in [preflight, response] {
+            assert_eq!(response.header("access-control-allow-origin"), "", "{origin}");
+            assert_eq!(response.header("vary"), "origin");
         }
     }
 }

@@ -41,7 +41,7 @@ fn app() -> Router {
     Router::new().route("/hello", get(hello)).layer(goat.authenticate()).merge(api)
 }
 
-/// Sends a request as axum's own server hands it over; answers the status and the body.
+/// Sends a request as axum's own server hands it over; responses the status and the body.
 async fn call(app: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
     let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711)));
     let mut request = Request::builder().method(method).uri(path).extension(peer);
@@ -50,9 +50,9 @@ async fn call(app: &Router, method: &str, path: &str, token: &str, body: &str) -
     }
     let request =
         request.header("content-type", "application/json").body(Body::from(body.to_owned()));
-    let answer = app.clone().oneshot(request.expect("a request")).await.expect("an answer");
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    let response = app.clone().oneshot(request.expect("a request")).await.expect("a response");
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
     (status, String::from_utf8(body.to_vec()).expect("text"))
 }
 

@@ -4,12 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
-use crate::support::backend::{Backend, on_every_backend};
 use goat_core::{Quota, Status};
 use serde_json::json;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
+
+use crate::backends::on_every_backend;
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::backend::Backend;
 
 const LOGIN: &str = "/api/v1/auth/login";
 
@@ -23,8 +25,8 @@ fn address(number: usize) -> String {
 }
 
 /// One text of a header such as `"auth";r=4;t=60`.
-fn item<'a>(answer: &'a TestResponse, header: &str, limit: &str) -> &'a str {
-    let items = answer.header(header).split(", ");
+fn item<'a>(response: &'a TestResponse, header: &str, limit: &str) -> &'a str {
+    let items = response.header(header).split(", ");
     let start = format!("\"{limit}\";");
     items.into_iter().find_map(|item| item.strip_prefix(start.as_str())).unwrap_or_default()
 }
@@ -49,21 +51,21 @@ async fn an_account_is_limited_whatever_the_address_known_or_not_under_one_spell
     for spellings in [&known[..], &unknown[..]] {
         for attempt in 0..50_usize {
             let email = spellings[attempt % spellings.len()];
-            let answer = try_in(&app, &address(number), email, "wrong").await;
+            let response = try_in(&app, &address(number), email, "wrong").await;
             number += 1;
-            assert_eq!(answer.failure(), (401, "invalid-credentials"), "{attempt}");
-            assert_eq!(item(&answer, "ratelimit", "account"), format!("r={};t=60", 49 - attempt));
+            assert_eq!(response.failure(), (401, "invalid-credentials"), "{attempt}");
+            assert_eq!(item(&response, "ratelimit", "account"), format!("r={};t=60", 49 - attempt));
         }
         let _ = app.hasher.take_calls();
         for email in spellings {
-            // Also with the right password: who is throttled learns nothing from the answer.
-            let answer = try_in(&app, &address(number), email, PASSWORD).await;
+            // Also with the right password: who is throttled learns nothing from the response.
+            let response = try_in(&app, &address(number), email, PASSWORD).await;
             number += 1;
-            assert_eq!(answer.failure(), (429, "rate-limited"), "{email}");
-            assert_eq!(answer.header("retry-after"), "60");
-            assert_eq!(answer.header("ratelimit"), r#""auth";r=4;t=60, "account";r=0;t=60"#);
-            assert_eq!(answer.header("x-ratelimit-remaining"), "0");
-            assert_eq!(answer.header("x-ratelimit-limit"), "50");
+            assert_eq!(response.failure(), (429, "rate-limited"), "{email}");
+            assert_eq!(response.header("retry-after"), "60");
+            assert_eq!(response.header("ratelimit"), r#""auth";r=4;t=60, "account";r=0;t=60"#);
+            assert_eq!(response.header("x-ratelimit-remaining"), "0");
+            assert_eq!(response.header("x-ratelimit-limit"), "50");
         }
         // E1: what is throttled costs nothing.
         assert_eq!(app.hasher.verifications(), 0);
@@ -83,20 +85,16 @@ async fn an_address_is_limited_whatever_the_account_and_spends_nobodys_quota_whe
         assert_eq!(try_in(&app, "192.0.2.66", &email, "wrong").await.status, 401);
     }
     for _ in 0..100 {
-        let answer = try_in(&app, "192.0.2.66", "ann@example.org", "wrong").await;
-        assert_eq!(answer.failure(), (429, "rate-limited"));
-        assert_eq!(answer.header("ratelimit"), r#""auth";r=0;t=60"#);
+        let response = try_in(&app, "192.0.2.66", "ann@example.org", "wrong").await;
+        assert_eq!(response.failure(), (429, "rate-limited"));
+        assert_eq!(response.header("ratelimit"), r#""auth";r=0;t=60"#);
     }
-    let answer = try_in(&app, "192.0.2.67", "ann@example.org", PASSWORD).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(item(&answer, "ratelimit", "account"), "r=49;t=60", "nothing was spent of it");
+    let response = try_in(&app, "192.0.2.67", "ann@example.org", PASSWORD).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(item(&response, "ratelimit", "account"), "r=49;t=60", "nothing was spent of it");
 }
 
-on_every_backend!(
-    parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say,
-    flavor = "multi_thread",
-    worker_threads = 4
-);
+on_every_backend!(multi_thread parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say);
 
 /// B2: a hundred guesses at once, over the database that the server ships with.
 async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say(backend: Backend) {
@@ -117,7 +115,7 @@ async fn parallel_guesses_reach_the_hasher_no_more_often_than_the_limits_say(bac
             .collect();
         let mut statuses = Vec::new();
         for guess in guesses {
-            statuses.push(guess.await.expect("an answer").status);
+            statuses.push(guess.await.expect("a response").status);
         }
         let count = |status| statuses.iter().filter(|other| **other == status).count();
         assert_eq!((count(401), count(429)), (most, 100 - most), "{statuses:?}");
@@ -176,9 +174,9 @@ async fn a_refusal_is_not_charged_and_a_success_is(backend: Backend) {
     let app = TestApp::on_with(backend, Setup::shipped_limits).await;
     app.add("ann@example.org", "client", Status::Active).await;
     for left in (0..5).rev() {
-        let answer = try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await;
-        assert_eq!(answer.status, 200);
-        assert_eq!(item(&answer, "ratelimit", "auth"), format!("r={left};t=60"));
+        let response = try_in(&app, "192.0.2.1", "ann@example.org", PASSWORD).await;
+        assert_eq!(response.status, 200);
+        assert_eq!(item(&response, "ratelimit", "auth"), format!("r={left};t=60"));
     }
     app.clock.advance(Duration::from_secs(30));
     for _ in 0..50 {
@@ -199,7 +197,7 @@ async fn each_route_shows_the_limits_that_it_charges(backend: Backend) {
     let refresh = json!({"refresh_token": client.refresh_token});
     let change = json!({"email": "bea@example.org", "current_password": PASSWORD});
     let bearer = &client.token;
-    let answers = [
+    let responses = [
         (app.post("/api/v1/auth/signup").json(&credentials), "auth", "5"),
         (app.post(LOGIN).json(&credentials), "auth account", "5"),
         (app.post("/api/v1/auth/refresh").json(&refresh), "refresh", "60"),
@@ -220,17 +218,17 @@ async fn each_route_shows_the_limits_that_it_charges(backend: Backend) {
         (app.get("/api/ready"), "", ""),
         (app.get("/api/metrics"), "", ""),
     ];
-    for (request, names, least) in answers {
-        let answer = request.send().await;
+    for (request, names, least) in responses {
+        let response = request.send().await;
         let shown = |header: &str| {
-            let items = answer.header(header).split(", ").filter(|item| !item.is_empty());
+            let items = response.header(header).split(", ").filter(|item| !item.is_empty());
             items.map(|item| item.split('"').nth(1).expect("a name")).collect::<Vec<_>>().join(" ")
         };
         assert_eq!((shown("ratelimit"), shown("ratelimit-policy")), (names.into(), names.into()));
-        assert_eq!(answer.header("x-ratelimit-limit"), least, "{names}");
+        assert_eq!(response.header("x-ratelimit-limit"), least, "{names}");
         let reset = if names.is_empty() { "" } else { "1767225662" };
-        assert_eq!(answer.header("x-ratelimit-reset"), reset, "{names}: rounded up");
-        assert_eq!(answer.header("retry-after"), "", "{names}");
+        assert_eq!(response.header("x-ratelimit-reset"), reset, "{names}: rounded up");
+        assert_eq!(response.header("retry-after"), "", "{names}");
     }
 }
 
@@ -303,9 +301,9 @@ async fn a_limit_that_is_off_is_not_there() {
         setup.goat.account_quota = None;
     })
     .await;
-    let answer = try_in(&app, crate::support::app::CLIENT, "a@example.org", "wrong").await;
+    let response = try_in(&app, crate::support::app::CLIENT, "a@example.org", "wrong").await;
     for header in ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-reset"] {
-        assert_eq!(answer.header(header), "");
+        assert_eq!(response.header(header), "");
     }
 }
 

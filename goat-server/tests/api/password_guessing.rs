@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
-use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Quota;
 use goat_server::settings::LimitSettings;
 use serde_json::json;
+
+use crate::backends::on_every_backend;
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
+use crate::support::backend::Backend;
 
 async fn guess(app: &TestApp, from: &str, headers: &[(&str, &str)], email: &str) -> TestResponse {
     let body = json!({ "email": email, "password": "not the password at all" });
@@ -28,7 +30,7 @@ async fn app(backend: Backend, trusted: &str) -> TestApp {
     .await
 }
 
-/// Waits as long as an answer says, and shows that a second less would not have done.
+/// Waits as long as a response says, and shows that a second less would not have done.
 async fn wait_as_told(app: &TestApp, refused: &TestResponse, from: &str, email: &str) {
     assert_eq!(refused.failure(), (429, "rate-limited"));
     let seconds: u64 = refused.header("retry-after").parse().expect("seconds");
@@ -128,8 +130,8 @@ async fn behind_a_proxy_the_part_that_the_client_wrote_buys_no_guess(backend: Ba
     for number in 0..20 {
         let claimed = format!("203.0.113.{number}, 198.51.100.7, 10.0.0.5");
         let headers = [("x-forwarded-for", &*claimed), ("x-real-ip", "203.0.113.99")];
-        let answer = guess(&app, "10.0.0.1", &headers, &format!("u{number}@example.org")).await;
-        assert_eq!(answer.status, if number < 5 { 401 } else { 429 }, "{claimed}");
+        let response = guess(&app, "10.0.0.1", &headers, &format!("u{number}@example.org")).await;
+        assert_eq!(response.status, if number < 5 { 401 } else { 429 }, "{claimed}");
     }
     // Another client of the same proxy is another address; who comes past the proxy is their own.
     let other = [("x-forwarded-for", "198.51.100.8")];

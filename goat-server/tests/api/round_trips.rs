@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::support::app::{TestApp, TestUser};
 use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::testing::{Pauses, Point};
@@ -19,6 +18,8 @@ use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
+
+use crate::support::app::{TestApp, TestUser};
 
 const VERIFY: &str = "/api/v1/auth/verify";
 const ADDRESS: Quota = Quota::per_minute(300);
@@ -34,7 +35,7 @@ impl Wire {
     }
 
     /// Lets all that is under way be answered, and says what that was.
-    fn answer(&self) -> Vec<&'static str> {
+    fn response(&self) -> Vec<&'static str> {
         std::mem::take(&mut *self.under_way()).into_iter().map(|(_, limit)| limit).collect()
     }
 }
@@ -48,7 +49,7 @@ struct Elsewhere {
 impl LimitStore for Elsewhere {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
         let Spending::Done(spent) = self.inner.spend(key, quota, elapsed) else {
-            panic!("memory answers at once")
+            panic!("memory responses at once")
         };
         let limit = match quota {
             ADDRESS => "address",
@@ -98,8 +99,8 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 
 #[track_caller]
 fn answered<T>(poll: Poll<T>) -> T {
-    let Poll::Ready(answer) = poll else { panic!("it waits once more") };
-    answer
+    let Poll::Ready(response) = poll else { panic!("it waits once more") };
+    response
 }
 
 #[tokio::test]
@@ -107,10 +108,10 @@ async fn a_session_that_the_cache_knows_costs_one_round_trip() {
     let (app, wire, pauses, admin) = app().await;
     let mut sent = pin!(app.get(VERIFY).bearer(&admin.token).send());
     assert!(poll(sent.as_mut()).is_pending());
-    assert_eq!(wire.answer(), ["address", "user"]);
-    let answer = answered(poll(sent));
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("ratelimit"), r#""address";r=299;t=60, "user";r=59;t=60"#);
+    assert_eq!(wire.response(), ["address", "user"]);
+    let response = answered(poll(sent));
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("ratelimit"), r#""address";r=299;t=60, "user";r=59;t=60"#);
     assert_eq!(pauses.take_calls(), [""; 0]);
 }
 
@@ -122,7 +123,7 @@ async fn a_session_that_it_does_not_know_costs_two() {
     let mut sent = pin!(app.get(VERIFY).bearer(&admin.token).send());
     assert!(poll(sent.as_mut()).is_pending());
     session.reached().await;
-    assert_eq!(wire.answer(), ["address"], "and the session, at the same time");
+    assert_eq!(wire.response(), ["address"], "and the session, at the same time");
     assert!(poll(sent.as_mut()).is_pending());
     session.release();
     // A session is read on a task of its own, for all who ask for it meanwhile.
@@ -130,7 +131,7 @@ async fn a_session_that_it_does_not_know_costs_two() {
         tokio::task::yield_now().await;
         assert!(poll(sent.as_mut()).is_pending());
     }
-    assert_eq!(wire.answer(), ["user"]);
+    assert_eq!(wire.response(), ["user"]);
     assert_eq!(answered(poll(sent)).status, 204);
     assert_eq!(pauses.take_calls().iter().filter(|call| **call == "sessions.find").count(), 1);
 }
@@ -144,11 +145,11 @@ async fn a_token_that_does_not_do_costs_one_and_charges_the_address_alone() {
         let request = if left % 2 == 0 { request } else { request.bearer("nonsense") };
         let mut sent = pin!(request.send());
         assert!(poll(sent.as_mut()).is_pending());
-        assert_eq!(wire.answer(), ["address"]);
-        let answer = answered(poll(sent));
+        assert_eq!(wire.response(), ["address"]);
+        let response = answered(poll(sent));
         let status = if left == 0 { 429 } else { 401 };
         let shown = format!(r#""address";r={};t=60"#, left.saturating_sub(1));
-        assert_eq!((answer.status, answer.header("ratelimit")), (status, shown.as_str()));
+        assert_eq!((response.status, response.header("ratelimit")), (status, shown.as_str()));
     }
     assert_eq!(pauses.take_calls(), [""; 0]);
 }
@@ -161,7 +162,7 @@ async fn every_protected_route_asks_both_limits_at_once_and_nothing_else_yet() {
         let path = endpoint.path();
         let request = app.request(endpoint.method().clone(), path).bearer(&admin.token);
         assert!(poll(pin!(request.send())).is_pending(), "{path}");
-        assert_eq!(wire.answer(), ["address", "user"], "{path}");
+        assert_eq!(wire.response(), ["address", "user"], "{path}");
     }
     assert_eq!(pauses.take_calls(), [""; 0]);
 }

@@ -1,16 +1,18 @@
-//! Sessions: what is shown of them, who ends which, and that other people's look like none.
+//! `/api/v1/sessions` and `/api/v1/user/{id}/sessions`: listing and revocation.
 
 use std::time::Duration;
 
-use crate::support::app::{CLIENT, PASSWORD, TestApp, TestResponse, TestUser};
-use crate::support::backend::{Backend, on_every_backend};
 use goat_core::SessionId;
 use serde_json::{Value, json};
 
+use crate::backends::on_every_backend;
+use crate::support::app::{CLIENT, PASSWORD, TestApp, TestResponse, TestUser};
+use crate::support::backend::Backend;
+
 const PATH: &str = "/api/v1/sessions";
 
-/// An id that nothing has.
-const NOTHING: &str = "01KDWMBY00C8X0F4ZCV7J3T9QH";
+/// A well-formed id that does not exist.
+const UNKNOWN_ID: &str = "01KDWMBY00C8X0F4ZCV7J3T9QH";
 
 async fn list(app: &TestApp, user: &TestUser, query: &str) -> TestResponse {
     app.get(&format!("{PATH}{query}")).bearer(&user.token).send().await
@@ -24,16 +26,16 @@ async fn is_alive(app: &TestApp, user: &TestUser) -> bool {
     app.get("/api/v1/user").bearer(&user.token).send().await.status == 200
 }
 
-/// The problem without what names the request.
-fn comparable(mut answer: TestResponse) -> (u16, Value) {
-    answer.json["request_id"].take();
-    answer.json["instance"].take();
-    (answer.status, answer.json)
+/// The problem document without the members that name the request.
+fn comparable(mut response: TestResponse) -> (u16, Value) {
+    response.json["request_id"].take();
+    response.json["instance"].take();
+    (response.status, response.json)
 }
 
-on_every_backend!(a_session_shows_the_device_the_address_and_its_times);
+on_every_backend!(session_shows_its_device_address_and_times);
 
-async fn a_session_shows_the_device_the_address_and_its_times(backend: Backend) {
+async fn session_shows_its_device_address_and_times(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_millis(90_250));
@@ -43,7 +45,7 @@ async fn a_session_shows_the_device_the_address_and_its_times(backend: Backend) 
     let login = login.from("2001:db8::7").send().await;
     let (token, refresh) = (&login.data()["access_token"], &login.data()["refresh_token"]);
     app.clock.advance(Duration::from_millis(10_500));
-    // Used from elsewhere, by another: only the time moves.
+    // A refresh from another address changes only the time.
     let refreshed = app.post("/api/v1/auth/refresh").json(&json!({"refresh_token": refresh}));
     let refreshed = refreshed.header("user-agent", "curl").from("192.0.2.99").send().await;
     assert_eq!(refreshed.status, 200);
@@ -70,9 +72,9 @@ async fn a_session_shows_the_device_the_address_and_its_times(backend: Backend) 
     assert_eq!(first["current"], false);
 }
 
-on_every_backend!(ones_sessions_come_in_pages_the_newest_first);
+on_every_backend!(own_sessions_are_paged_newest_first);
 
-async fn ones_sessions_come_in_pages_the_newest_first(backend: Backend) {
+async fn own_sessions_are_paged_newest_first(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let mut ids = vec![client.session.to_string()];
@@ -80,14 +82,14 @@ async fn ones_sessions_come_in_pages_the_newest_first(backend: Backend) {
         app.clock.advance(Duration::from_secs(1));
         ids.insert(0, app.sign_in(&client.email, PASSWORD).await.session.to_string());
     }
-    // Nobody else's are among them.
+    // Sessions of other users are not listed.
     app.client().await;
     let mut seen = Vec::new();
     for page in 1..=3 {
-        let answer = list(&app, &client, &format!("?page={page}&limit=2")).await;
+        let response = list(&app, &client, &format!("?page={page}&limit=2")).await;
         let meta = json!({"page": page, "limit": 2, "total": 5, "total_pages": 3});
-        assert_eq!(answer.json["meta"], meta);
-        for session in answer.data().as_array().expect("a list") {
+        assert_eq!(response.json["meta"], meta);
+        for session in response.data().as_array().expect("a list") {
             seen.push(session["id"].as_str().expect("an id").to_owned());
         }
     }
@@ -106,39 +108,43 @@ async fn ones_sessions_come_in_pages_the_newest_first(backend: Backend) {
         ("?page=99999999999999999999999", vec!["page"]),
         ("?user=me", vec!["user"]),
     ] {
-        let answer = list(&app, &client, query).await;
-        assert_eq!((answer.failure(), answer.fields()), ((400, "validation"), fields), "{query}");
+        let response = list(&app, &client, query).await;
+        assert_eq!(
+            (response.failure(), response.fields()),
+            ((400, "validation"), fields),
+            "{query}"
+        );
     }
 }
 
-on_every_backend!(other_peoples_sessions_are_like_none_at_all);
+on_every_backend!(sessions_of_other_users_look_nonexistent);
 
 /// R8
-async fn other_peoples_sessions_are_like_none_at_all(backend: Backend) {
+async fn sessions_of_other_users_look_nonexistent(backend: Backend) {
     let app = TestApp::on(backend).await;
     let (client, admin) = (app.client().await, app.admin().await);
     let stranger = app.client().await;
     let foreign = stranger.session.to_string();
-    // Not even for those who may act on the other.
+    // For administrators too.
     for user in [&client, &admin] {
         let delete = async |id: &str| {
             let path = format!("{PATH}/{id}");
             app.delete(&path).bearer(&user.token).send().await
         };
-        let (theirs, nobodys) = (delete(&foreign).await, delete(NOTHING).await);
-        assert_eq!(theirs.failure(), (404, "not-found"));
-        assert_eq!(comparable(theirs), comparable(nobodys));
+        let (foreign_id, unknown_id) = (delete(&foreign).await, delete(UNKNOWN_ID).await);
+        assert_eq!(foreign_id.failure(), (404, "not-found"));
+        assert_eq!(comparable(foreign_id), comparable(unknown_id));
         let own = app.sign_in(&user.email, PASSWORD).await;
         let batch = async |id: &str| {
             end(&app, user, json!({"session_ids": [own.session.to_string(), id]})).await
         };
-        let (theirs, nobodys) = (batch(&foreign).await, batch(NOTHING).await);
-        assert_eq!(theirs.failure(), (404, "not-found"));
-        assert_eq!(comparable(theirs), comparable(nobodys));
+        let (foreign_id, unknown_id) = (batch(&foreign).await, batch(UNKNOWN_ID).await);
+        assert_eq!(foreign_id.failure(), (404, "not-found"));
+        assert_eq!(comparable(foreign_id), comparable(unknown_id));
         assert!(is_alive(&app, &own).await, "nothing is revoked");
     }
     assert!(is_alive(&app, &stranger).await);
-    // One that has ended is like none, too.
+    // So does an ended session.
     let ended = app.sign_in(&client.email, PASSWORD).await;
     let path = format!("{PATH}/{}", ended.session);
     assert_eq!(app.delete(&path).bearer(&client.token).send().await.status, 204);
@@ -146,9 +152,9 @@ async fn other_peoples_sessions_are_like_none_at_all(backend: Backend) {
     assert_eq!(again.failure(), (404, "not-found"));
 }
 
-on_every_backend!(a_batch_ends_each_session_once);
+on_every_backend!(batch_revocation_counts_each_session_once);
 
-async fn a_batch_ends_each_session_once(backend: Backend) {
+async fn batch_revocation_counts_each_session_once(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (one, two) =
@@ -158,21 +164,21 @@ async fn a_batch_ends_each_session_once(backend: Backend) {
         (0..100).map(|n| if n % 2 == 0 { &one } else { &two }.session.to_string()).collect();
     let mut too_many = ids.clone();
     too_many.push(one.session.to_string());
-    let answer = end(&app, &client, json!({"session_ids": too_many})).await;
-    assert_eq!((answer.failure(), answer.fields()), ((400, "validation"), vec!["session_ids"]));
+    let response = end(&app, &client, json!({"session_ids": too_many})).await;
+    assert_eq!((response.failure(), response.fields()), ((400, "validation"), vec!["session_ids"]));
     assert!(is_alive(&app, &one).await);
-    let answer = end(&app, &client, json!({"session_ids": ids})).await;
-    assert_eq!((answer.status, answer.data()), (200, &json!({"revoked": 2})));
+    let response = end(&app, &client, json!({"session_ids": ids})).await;
+    assert_eq!((response.status, response.data()), (200, &json!({"revoked": 2})));
     assert!(!is_alive(&app, &one).await && !is_alive(&app, &two).await);
     assert!(is_alive(&app, &client).await);
-    // The one that asks may be among them.
+    // The batch may contain the current session.
     let own = json!({"session_ids": [client.session.to_string()]});
     assert_eq!(end(&app, &client, own).await.data(), &json!({"revoked": 1}));
     assert!(!is_alive(&app, &client).await);
 }
 
 #[tokio::test]
-async fn ids_have_one_spelling() {
+async fn malformed_session_ids_are_rejected() {
     let app = TestApp::new().await;
     let client = app.client().await;
     let id = client.session.to_string();
@@ -191,38 +197,42 @@ async fn ids_have_one_spelling() {
     ];
     for id in bad {
         let path = format!("{PATH}/{id}");
-        let answer = app.delete(&path).bearer(&client.token).send().await;
-        assert_eq!((answer.failure(), answer.fields()), ((400, "validation"), vec!["id"]), "{id}");
-        assert!(!answer.json["errors"].to_string().contains(&id), "{id}");
-        let answer = end(&app, &client, json!({"session_ids": [NOTHING, id]})).await;
-        assert_eq!(answer.fields(), ["session_ids[1]"], "{id}");
+        let response = app.delete(&path).bearer(&client.token).send().await;
+        assert_eq!(
+            (response.failure(), response.fields()),
+            ((400, "validation"), vec!["id"]),
+            "{id}"
+        );
+        assert!(!response.json["errors"].to_string().contains(&id), "{id}");
+        let response = end(&app, &client, json!({"session_ids": [UNKNOWN_ID, id]})).await;
+        assert_eq!(response.fields(), ["session_ids[1]"], "{id}");
     }
-    let answer = end(&app, &client, json!({"session_ids": [1, "x", null]})).await;
-    assert_eq!(answer.fields(), ["session_ids[0]", "session_ids[1]", "session_ids[2]"]);
-    let answer = end(&app, &client, json!({"session_ids": "x", "extra": 1})).await;
-    assert_eq!(answer.fields(), ["session_ids", "extra"]);
+    let response = end(&app, &client, json!({"session_ids": [1, "x", null]})).await;
+    assert_eq!(response.fields(), ["session_ids[0]", "session_ids[1]", "session_ids[2]"]);
+    let response = end(&app, &client, json!({"session_ids": "x", "extra": 1})).await;
+    assert_eq!(response.fields(), ["session_ids", "extra"]);
     assert!(is_alive(&app, &client).await);
 }
 
-on_every_backend!(the_sessions_of_others_are_for_those_who_may_act_on_them);
+on_every_backend!(administrators_manage_sessions_of_lower_ranks);
 
-async fn the_sessions_of_others_are_for_those_who_may_act_on_them(backend: Backend) {
+async fn administrators_manage_sessions_of_lower_ranks(backend: Backend) {
     let app = TestApp::on(backend).await;
     let (admin, operator, other) = (app.admin().await, app.operator().await, app.operator().await);
     let client = app.client().await;
-    let show = async |by: &TestUser, of: &TestUser| {
+    let list_of = async |by: &TestUser, of: &TestUser| {
         app.get(&format!("{}/sessions", of.path())).bearer(&by.token).send().await
     };
     let end_all = async |by: &TestUser, of: &TestUser| {
         app.delete(&format!("{}/sessions", of.path())).bearer(&by.token).send().await
     };
-    assert_eq!(show(&client, &client).await.failure(), (403, "forbidden"));
+    assert_eq!(list_of(&client, &client).await.failure(), (403, "forbidden"));
     for target in [&other, &admin] {
-        assert_eq!(show(&operator, target).await.failure(), (403, "outranked"));
+        assert_eq!(list_of(&operator, target).await.failure(), (403, "outranked"));
         assert_eq!(end_all(&operator, target).await.failure(), (403, "outranked"));
         assert!(is_alive(&app, target).await);
     }
-    let shown = show(&operator, &client).await;
+    let shown = list_of(&operator, &client).await;
     assert_eq!(shown.json["meta"]["total"], 1);
     assert_eq!(shown.data()[0]["current"], false);
     assert_eq!(shown.data()[0]["id"], client.session.to_string());
@@ -232,15 +242,15 @@ async fn the_sessions_of_others_are_for_those_who_may_act_on_them(backend: Backe
     assert!(!is_alive(&app, &client).await);
     assert_eq!(end_all(&operator, &client).await.data(), &json!({"revoked": 0}));
     for method in [http::Method::GET, http::Method::DELETE] {
-        let path = format!("/api/v1/user/{NOTHING}/sessions");
-        let answer = app.request(method, &path).bearer(&operator.token).send().await;
-        assert_eq!(answer.failure(), (404, "not-found"));
+        let path = format!("/api/v1/user/{UNKNOWN_ID}/sessions");
+        let response = app.request(method, &path).bearer(&operator.token).send().await;
+        assert_eq!(response.failure(), (404, "not-found"));
     }
 }
 
-on_every_backend!(one_session_too_many_ends_the_oldest);
+on_every_backend!(oldest_session_is_evicted_above_the_limit);
 
-async fn one_session_too_many_ends_the_oldest(backend: Backend) {
+async fn oldest_session_is_evicted_above_the_limit(backend: Backend) {
     let app = TestApp::on_with(backend, |setup| setup.goat.sessions_per_user = 2).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_secs(1));
@@ -252,9 +262,9 @@ async fn one_session_too_many_ends_the_oldest(backend: Backend) {
     assert!(is_alive(&app, &second).await && is_alive(&app, &third).await);
 }
 
-on_every_backend!(what_is_not_known_of_a_device_is_empty);
+on_every_backend!(unknown_device_is_empty);
 
-async fn what_is_not_known_of_a_device_is_empty(backend: Backend) {
+async fn unknown_device_is_empty(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let body = json!({"email": client.email, "password": PASSWORD});
@@ -266,4 +276,55 @@ async fn what_is_not_known_of_a_device_is_empty(backend: Backend) {
         (&listed.data()[0]["device"], &listed.data()[0]["ip"]),
         (&json!(""), &json!(CLIENT))
     );
+}
+
+on_every_backend!(user_revokes_own_sessions_by_id_all_others_or_all);
+
+async fn user_revokes_own_sessions_by_id_all_others_or_all(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let client = app.client().await;
+    let email = &client.email;
+    // Newest first; sessions of one millisecond have no order.
+    app.clock.advance(Duration::from_secs(1));
+    let others = [app.sign_in(email, PASSWORD).await, app.sign_in(email, PASSWORD).await];
+    let listed = app.get(PATH).bearer(&client.token).send().await;
+    let current: Vec<_> = listed
+        .data()
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|session| &session["current"])
+        .collect();
+    assert_eq!(current, [false, false, true]);
+
+    let end = async |body| app.delete(PATH).bearer(&client.token).json(&body).send().await;
+    let foreign = app.client().await.session;
+    let response =
+        end(json!({"session_ids": [others[0].session.to_string(), foreign.to_string()]})).await;
+    assert_eq!(response.failure(), (404, "not-found"));
+    for (body, fields) in [
+        (json!({}), vec!["session_ids", "others", "all"]),
+        (json!({"others": true, "all": true}), vec!["others", "all"]),
+        (json!({"others": false}), vec!["others"]),
+        (json!({"all": 1}), vec!["all"]),
+        (json!({"session_ids": []}), vec!["session_ids"]),
+        (json!({"session_ids": ["x"]}), vec!["session_ids[0]"]),
+    ] {
+        let response = end(body.clone()).await;
+        assert_eq!(
+            (response.failure(), response.fields()),
+            ((400, "validation"), fields),
+            "{body}"
+        );
+    }
+    let twice = others[0].session.to_string();
+    assert_eq!(end(json!({"session_ids": [twice, twice]})).await.data(), &json!({"revoked": 1}));
+    assert_eq!(end(json!({"others": true})).await.data(), &json!({"revoked": 1}));
+    let one = app.sign_in(email, PASSWORD).await.session;
+    let response = app.delete(&format!("{PATH}/{one}")).bearer(&client.token).send().await;
+    assert_eq!(response.status, 204);
+    let response = app.delete(&format!("{PATH}/{one}")).bearer(&client.token).send().await;
+    assert_eq!(response.failure(), (404, "not-found"));
+    assert_eq!(end(json!({"all": true})).await.data(), &json!({"revoked": 1}));
+    assert_eq!(app.get(PATH).bearer(&client.token).send().await.code(), "session-revoked");
 }

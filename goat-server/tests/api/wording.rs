@@ -1,13 +1,14 @@
 //! What a person reads when something was wrong: each sentence says what to do about it.
 
-use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
 use goat_core::Status;
 use serde_json::{Value, json};
 
-/// What an answer says, in one line: each field with its message, or else the detail.
-fn said(answer: &TestResponse) -> String {
-    let Some(errors) = answer.json["errors"].as_array() else {
-        return answer.json["detail"].as_str().unwrap_or("no problem").to_owned();
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
+
+/// What a response says, in one line: each field with its message, or else the detail.
+fn said(response: &TestResponse) -> String {
+    let Some(errors) = response.json["errors"].as_array() else {
+        return response.json["detail"].as_str().unwrap_or("no problem").to_owned();
     };
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let errors =
@@ -19,10 +20,10 @@ fn said(answer: &TestResponse) -> String {
 async fn send(app: &TestApp, user: &TestUser, line: &str, body: &Value) -> String {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let request = app.request(method.parse().expect("a method"), path).bearer(&user.token);
-    let answer =
+    let response =
         if body.is_null() { request.send().await } else { request.json(body).send().await };
-    assert!(answer.status >= 400, "{line} {body}: {}", answer.json);
-    said(&answer)
+    assert!(response.status >= 400, "{line} {body}: {}", response.json);
+    said(&response)
 }
 
 #[tokio::test]
@@ -85,8 +86,8 @@ async fn a_bad_password_is_told_what_a_password_must_be() {
     for (name, password) in [("a", "ünï kødə lamps!".to_owned()), ("b", long[..256].to_owned())]
     {
         let body = json!({"email": format!("{name}@example.org"), "password": password});
-        let answer = app.post("/api/v1/user").bearer(&admin.token).json(&body).send().await;
-        assert_eq!(answer.status, 201, "{password}: {}", answer.json);
+        let response = app.post("/api/v1/user").bearer(&admin.token).json(&body).send().await;
+        assert_eq!(response.status, 201, "{password}: {}", response.json);
     }
 }
 

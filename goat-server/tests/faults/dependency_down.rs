@@ -1,16 +1,17 @@
-//! O1: a store that fails or hangs at any one of its calls. Whatever the route, the answer is a 503
+//! O1: a store that fails or hangs at any one of its calls. Whatever the route, the response is a 503
 //! that says when to come back: never a defect, never a refusal, never a request let through.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
 use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::testing::{Pauses, Point};
 use goat_core::{Quota, StoreError, Stores};
 use goat_server::router::{Endpoint, PublicLimit, Rule, table};
 use serde_json::json;
+
+use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
 
 const NEW_PASSWORD: &str = "seven lamps over the quay";
 
@@ -96,8 +97,8 @@ impl Scene {
             path if path.contains("{id}") => &self.target,
             _ => &self.other,
         };
-        let answer = self.app.get("/api/v1/user").bearer(&ended.token).send().await;
-        assert_eq!(answer.failure(), (401, "session-revoked"), "{case}");
+        let response = self.app.get("/api/v1/user").bearer(&ended.token).send().await;
+        assert_eq!(response.failure(), (401, "session-revoked"), "{case}");
     }
 
     /// Lets calls of a name through, so that what is planned next happens to the one after them.
@@ -111,25 +112,25 @@ impl Scene {
 /// The calls that an endpoint makes where all goes well, each with how many of its name were before.
 async fn calls_of(endpoint: &Endpoint) -> Vec<(&'static str, usize)> {
     let scene = Scene::new().await;
-    let answer = scene.request(endpoint).send().await;
+    let response = scene.request(endpoint).send().await;
     let name = format!("{} {}", endpoint.method(), endpoint.path());
-    assert!((200..300).contains(&answer.status), "{name}: {} {}", answer.status, answer.json);
+    assert!((200..300).contains(&response.status), "{name}: {} {}", response.status, response.json);
     let calls = scene.pauses.take_calls();
     let before = |place: usize| calls[..place].iter().filter(|call| **call == calls[place]).count();
     (0..calls.len()).map(|place| (calls[place], before(place))).collect()
 }
 
-fn assert_unavailable(answer: &TestResponse, case: &str) {
-    assert_eq!(answer.failure(), (503, "unavailable"), "{case}: {}", answer.json);
-    let wait: u64 = answer.header("retry-after").parse().expect("a number of seconds");
+fn assert_unavailable(response: &TestResponse, case: &str) {
+    assert_eq!(response.failure(), (503, "unavailable"), "{case}: {}", response.json);
+    let wait: u64 = response.header("retry-after").parse().expect("a number of seconds");
     assert!(wait >= 1, "{case}");
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{case}");
-    let shown = answer.json.to_string();
+    assert_eq!(response.header("content-type"), "application/problem+json", "{case}");
+    let shown = response.json.to_string();
     assert!(!shown.contains("users.") && !shown.contains("sessions."), "{case}: {shown}");
 }
 
 /// Work that is done once what was asked is in force, on what is dead already: its failure is
-/// logged, and the answer is the success that it is.
+/// logged, and the response is the success that it is.
 const AFTERWARDS: [&str; 2] = ["sessions.purge", "sessions.revoke_all"];
 
 /// What becomes of a call.
@@ -154,16 +155,16 @@ async fn every_call_meets(fate: Fate) {
                     }
                     Fate::Hangs => Some(scene.pauses.hold(call, point)),
                 };
-                let answer = scene.request(&endpoint).send().await;
+                let response = scene.request(&endpoint).send().await;
                 drop(held);
                 let (method, path) = (endpoint.method(), endpoint.path());
                 let case = format!("{method} {path}: {call} number {before} {fate:?} at {point:?}");
                 met.insert(call);
                 if AFTERWARDS.contains(&call) {
-                    assert!((200..300).contains(&answer.status), "{case}: {}", answer.json);
+                    assert!((200..300).contains(&response.status), "{case}: {}", response.json);
                     scene.assert_in_force(&endpoint, &case).await;
                 } else {
-                    assert_unavailable(&answer, &case);
+                    assert_unavailable(&response, &case);
                 }
             }
         }
@@ -182,7 +183,7 @@ async fn a_store_call_that_hangs_is_a_503_on_every_route() {
     every_call_meets(Fate::Hangs).await;
 }
 
-/// A store of limits that does not answer.
+/// A store of limits that does not response.
 #[derive(Debug)]
 struct NoLimits;
 
@@ -198,12 +199,12 @@ async fn without_the_store_of_limits_nothing_is_unlimited() {
     let app = TestApp::with(|setup| setup.stores.limits = Arc::new(NoLimits)).await;
     for endpoint in table() {
         let path = endpoint.path().replace("{id}", "x").replace("{key}", "x");
-        let answer = app.request(endpoint.method().clone(), &path).send().await;
+        let response = app.request(endpoint.method().clone(), &path).send().await;
         let case = format!("{} {path}", endpoint.method());
         if *endpoint.rule() == Rule::Public(PublicLimit::Unlimited) {
-            assert_eq!(answer.status, 200, "{case}");
+            assert_eq!(response.status, 200, "{case}");
         } else {
-            assert_unavailable(&answer, &case);
+            assert_unavailable(&response, &case);
         }
     }
     assert_unavailable(&app.get("/nowhere").send().await, "nowhere");

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::responses::{RECOVERY, once_well};
 use crate::support::node::{Node, PASSWORD, Person};
-use crate::support::process::Answer;
+use crate::support::process::Response;
 use crate::support::two_nodes::{Act, NEW_PASSWORD, Scene};
-
-use super::answers::{RECOVERY, once_well};
 
 /// What is asked of the node whose engine fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +64,8 @@ impl Flow {
         if self == Self::Cached {
             at.wait_until_it_hears();
             for _ in 0..2 {
-                let answer = once_well("warm", || Some(at.profile(&scene.ann)));
-                assert_eq!(answer.status, 200, "{answer:?}");
+                let response = once_well("warm", || Some(at.profile(&scene.ann)));
+                assert_eq!(response.status, 200, "{response:?}");
             }
         }
         // The administrator is known there in any case: what is swept is the act.
@@ -74,7 +73,7 @@ impl Flow {
         assert_eq!(known.status, 200, "{known:?}");
     }
 
-    pub(crate) fn ask(self, at: Node, scene: &Scene) -> Option<Answer> {
+    pub(crate) fn ask(self, at: Node, scene: &Scene) -> Option<Response> {
         let credentials = |email: &str| json!({"email": email, "password": PASSWORD});
         match self {
             Self::SignUp => {
@@ -98,19 +97,19 @@ impl Flow {
         case: &str,
         [at, sound]: [Node; 2],
         scene: &Scene,
-        answer: Option<&Answer>,
+        response: Option<&Response>,
     ) {
         let profile = |node: Node, person: &Person| once_well(case, || Some(node.profile(person)));
         let good = |person: &Person| {
             for node in [at, sound] {
-                let answer = profile(node, person);
-                assert_eq!(answer.status, 200, "{case}: {answer:?}");
+                let response = profile(node, person);
+                assert_eq!(response.status, 200, "{case}: {response:?}");
             }
         };
         match self {
             Self::SignUp => {
                 let again = once_well(case, || self.ask(at, scene));
-                let expected: &[u16] = if answer.is_some() { &[409] } else { &[201, 409] };
+                let expected: &[u16] = if response.is_some() { &[409] } else { &[201, 409] };
                 assert!(expected.contains(&again.status), "{case}: {again:?}");
                 let email = new_email(scene);
                 let login = once_well(case, || Some(at.try_login(&email, PASSWORD)));
@@ -118,43 +117,43 @@ impl Flow {
                 good(&Person::of(&login));
             }
             Self::Login => {
-                if let Some(answer) = answer {
-                    good(&Person::of(answer));
+                if let Some(response) = response {
+                    good(&Person::of(response));
                 }
                 // No half: every session that is listed can be ended, and nothing else is in the way.
                 let path = "/api/v1/sessions";
                 let list = once_well(case, || scene.ask(sound, "GET", path, None));
                 let count = list.body["data"].as_array().map_or(0, Vec::len);
-                let expected = if answer.is_some() { 3..=3 } else { 2..=3 };
+                let expected = if response.is_some() { 3..=3 } else { 2..=3 };
                 assert!(expected.contains(&count), "{case}: {list:?}");
                 good(&Person::of(&once_well(case, || Some(scene.login(at)))));
                 let ended =
                     once_well(case, || scene.ask(at, "DELETE", path, Some(&json!({"all": true}))));
                 assert_eq!(ended.status, 200, "{case}: {ended:?}");
-                if let Some(answer) = answer {
-                    out(case, [at, sound], &Person::of(answer));
+                if let Some(response) = response {
+                    out(case, [at, sound], &Person::of(response));
                 }
             }
             Self::Cached | Self::Cold | Self::List => good(&scene.ann),
             Self::Refresh => {
-                if let Some(answer) = answer {
-                    good(&Person::of(answer));
+                if let Some(response) = response {
+                    good(&Person::of(response));
                 }
-                // R3: whoever got no answer goes on with the same token, on whichever node; and
+                // R3: whoever got no response goes on with the same token, on whichever node; and
                 // whoever got one gets the same again.
                 let first = once_well(case, || Some(sound.refresh(&scene.ann)));
                 let second = once_well(case, || Some(at.refresh(&scene.ann)));
-                for (answer, node) in [(&first, at), (&second, sound)] {
-                    assert_eq!(answer.status, 200, "{case}: {answer:?}");
-                    assert_eq!(profile(node, &Person::of(answer)).status, 200, "{case}");
+                for (response, node) in [(&first, at), (&second, sound)] {
+                    assert_eq!(response.status, 200, "{case}: {response:?}");
+                    assert_eq!(profile(node, &Person::of(response)).status, 200, "{case}");
                 }
-                let next = |answer: &Answer| Person::of(answer).refresh;
+                let next = |response: &Response| Person::of(response).refresh;
                 assert_eq!(next(&first), next(&second), "{case}: R1: one successor");
-                if let Some(answer) = answer {
-                    assert_eq!(next(answer), next(&first), "{case}: R1: one successor");
+                if let Some(response) = response {
+                    assert_eq!(next(response), next(&first), "{case}: R1: one successor");
                 }
             }
-            Self::Act(act) => self.check_act(act, case, [at, sound], scene, answer),
+            Self::Act(act) => self.check_act(act, case, [at, sound], scene, response),
         }
     }
 
@@ -164,7 +163,7 @@ impl Flow {
         case: &str,
         nodes: [Node; 2],
         scene: &Scene,
-        answer: Option<&Answer>,
+        response: Option<&Response>,
     ) {
         let probe = |node: Node| once_well(case, || Some(act.probe(node, scene))).status;
         let (was, is) = act.statuses();
@@ -177,7 +176,7 @@ impl Flow {
             // And it stays so.
             assert!(nodes.into_iter().all(|node| probe(node) == status), "{case}");
         };
-        if answer.is_some() {
+        if response.is_some() {
             // What was answered is in force.
             all(is);
         } else {

@@ -1,5 +1,5 @@
 //! O4: engines are killed under load and come back, again and again, at moments that the number of
-//! answers names. What was answered is there, what was ended stays so, and nobody who asks again, as
+//! responses names. What was answered is there, what was ended stays so, and nobody who asks again, as
 //! a 503 says, is answered anything but a success.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use goat_engines::{Persistence, Postgres, PostgresOptions, Redis, RedisOptions};
 use serde_json::json;
 
+use super::responses::{RECOVERY, impatient, once_well, wait_until_ready};
 use crate::support::node::{Node, PASSWORD, Person, node, node_with};
-use crate::support::process::{Answer, PATIENCE, Site};
+use crate::support::process::{PATIENCE, Response, Site};
 use crate::support::two_nodes::Pair;
-
-use super::answers::{RECOVERY, impatient, once_well, wait_until_ready};
 
 const CLIENTS: usize = 4;
 const ROUNDS: u64 = 4;
@@ -54,18 +53,18 @@ impl Load<'_> {
     }
 
     /// Asks one node after the other until it is no 503. Answers also whether it ever was one.
-    fn ask(&self, turn: u64, ask: impl Fn(Node) -> Option<Answer>) -> (Answer, bool) {
+    fn ask(&self, turn: u64, ask: impl Fn(Node) -> Option<Response>) -> (Response, bool) {
         let begun = Instant::now();
         for attempt in turn.. {
             let node = self.nodes[(attempt % 2) as usize];
-            let answer = ask(node).expect("no connection breaks");
-            if answer.status != 503 {
-                assert_ne!(answer.status, 500, "{answer:?}");
+            let response = ask(node).expect("no connection breaks");
+            if response.status != 503 {
+                assert_ne!(response.status, 500, "{response:?}");
                 self.answered.fetch_add(1, Ordering::SeqCst);
-                return (answer, attempt > turn);
+                return (response, attempt > turn);
             }
-            assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|wait| wait >= 1));
-            assert!(begun.elapsed() < RECOVERY * 2, "{answer:?}");
+            assert!(response.header("retry-after").parse::<u64>().is_ok_and(|wait| wait >= 1));
+            assert!(begun.elapsed() < RECOVERY * 2, "{response:?}");
             self.refused.fetch_add(1, Ordering::SeqCst);
             thread::sleep(Duration::from_millis(5));
         }
@@ -73,8 +72,8 @@ impl Load<'_> {
     }
 
     /// Whether a session may be gone that nobody ended.
-    fn may_be_lost(&self, answer: &Answer) -> bool {
-        self.sessions == Sessions::MayBeLost && answer.failure() == (401, "session-revoked")
+    fn may_be_lost(&self, response: &Response) -> bool {
+        self.sessions == Sessions::MayBeLost && response.failure() == (401, "session-revoked")
     }
 
     /// One life: signs up, signs in, asks, goes on, and every other time signs out.
@@ -126,7 +125,10 @@ impl Load<'_> {
         let due = what.load(Ordering::SeqCst) + more;
         let begun = Instant::now();
         while what.load(Ordering::SeqCst) < due {
-            assert!(begun.elapsed() < PATIENCE && !self.over.load(Ordering::SeqCst), "no answers");
+            assert!(
+                begun.elapsed() < PATIENCE && !self.over.load(Ordering::SeqCst),
+                "no responses"
+            );
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -146,7 +148,7 @@ impl Load<'_> {
         let admin = Person::of(&admin);
         for id in &ledger.users {
             let path = format!("/api/v1/user/{id}");
-            let user = self.nodes[1].0.get(&path, &admin.access).expect("an answer");
+            let user = self.nodes[1].0.get(&path, &admin.access).expect("a response");
             assert_eq!(user.status, 200, "a user who was answered is gone: {user:?}");
         }
         for (turn, person) in ledger.alive.iter().enumerate() {

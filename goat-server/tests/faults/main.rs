@@ -6,11 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod answers;
 mod dependency_down;
 mod flows;
 mod kills;
 mod outages;
 mod read_only;
+mod responses;
 mod states;
 mod sweep;

@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
 use crate::support::node::{Node, PASSWORD, Person, node, node_with, wait_until};
-use crate::support::process::Answer;
+use crate::support::process::Response;
 
 /// What a call may take: the time-out of two calls to a store, and what a busy machine adds.
 const BOUND: Duration = Duration::from_secs(6);
 
 /// A 503 that says when to come back, names nothing and nobody, and came in time.
-fn assert_unavailable(what: &str, ask: impl Fn() -> Answer) {
+fn assert_unavailable(what: &str, ask: impl Fn() -> Response) {
     let begun = Instant::now();
-    let answer = ask();
-    assert_eq!(answer.failure(), (503, "unavailable"), "{what}: {answer:?}");
+    let response = ask();
+    assert_eq!(response.failure(), (503, "unavailable"), "{what}: {response:?}");
     assert!(begun.elapsed() < BOUND, "{what}: {:?}", begun.elapsed());
-    let wait: u64 = answer.header("retry-after").parse().expect("seconds");
+    let wait: u64 = response.header("retry-after").parse().expect("seconds");
     assert!(wait >= 1, "{what}");
     for word in ["127.0.0.1", "localhost", "postgres", "redis", "Redis", "Postgre", "goat_"] {
-        assert!(!answer.text.contains(word), "{what}: {answer:?}");
+        assert!(!response.text.contains(word), "{what}: {response:?}");
     }
 }
 

@@ -1,18 +1,17 @@
-//! O1: engines that answer and refuse writes: a standby, a replica. What can be read is answered,
+//! O1: engines that response and refuse writes: a standby, a replica. What can be read is answered,
 //! what cannot be written is a 503, nothing is half done, and all is well again once they are masters.
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 use serde_json::json;
 
+use super::responses::{impatient, in_time, is_success, once_well, wait_until_ready};
 use crate::support::node::{Node, PASSWORD, Person, node, node_with};
-use crate::support::process::Answer;
+use crate::support::process::Response;
 use crate::support::two_nodes::{Act, Pair, Scene};
 
-use super::answers::{impatient, in_time, is_success, once_well, wait_until_ready};
-
-fn is_refused(case: &str, ask: impl FnOnce() -> Option<Answer>) {
-    let answer = in_time(case, ask);
-    assert!(!is_success(case, &answer), "{case}: {answer:?}");
+fn is_refused(case: &str, ask: impl FnOnce() -> Option<Response>) {
+    let response = in_time(case, ask);
+    assert!(!is_success(case, &response), "{case}: {response:?}");
 }
 
 /// Everything that writes to the database.
@@ -37,9 +36,9 @@ fn reads(at: Node, scene: &Scene) {
         for person in [&scene.ann, &scene.second] {
             assert_eq!(at.profile(person).status, 200);
         }
-        let list = scene.command(at, "GET", "/api/v1/user/list", None).expect("an answer");
+        let list = scene.command(at, "GET", "/api/v1/user/list", None).expect("a response");
         assert_eq!(list.status, 200, "{list:?}");
-        let sessions = scene.ask(at, "GET", "/api/v1/sessions", None).expect("an answer");
+        let sessions = scene.ask(at, "GET", "/api/v1/sessions", None).expect("a response");
         assert_eq!(sessions.body["data"].as_array().map(Vec::len), Some(2), "{sessions:?}");
     }
     assert_eq!(at.profile(&forged(&scene.ann)).status, 401, "nobody is let in unchecked");
@@ -109,13 +108,13 @@ fn a_standby_beside_redis_lets_sessions_begin_and_end() {
         reads(node, &scene);
     }
     // Sessions are Redis's own.
-    let answer = in_time("logout", || Act::Logout.perform(pair.one, &gone));
-    if is_success("logout", &answer) {
+    let response = in_time("logout", || Act::Logout.perform(pair.one, &gone));
+    if is_success("logout", &response) {
         crate::support::node::soon("it is obeyed", || pair.other.profile(&gone.ann).status == 401);
     }
     postgres.promote();
     is_well_again(pair.nodes(), &scene);
-    assert_eq!(pair.other.profile(&gone.ann).status, 401, "{answer:?}");
+    assert_eq!(pair.other.profile(&gone.ann).status, 401, "{response:?}");
     pair.stop();
 }
 

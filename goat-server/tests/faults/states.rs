@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use goat_engines::{Postgres, PostgresOptions, Proxy, Redis, RedisOptions};
 
+use super::responses::{impatient, in_time, is_success, once_well, wait_until_ready};
 use crate::support::node::{Node, node, node_with, soon, wait_until};
 use crate::support::two_nodes::{Act, Pair, Scene, verify};
 
-use super::answers::{impatient, in_time, is_success, once_well, wait_until_ready};
-
 fn is_out(case: &str, at: Node, scene: &Scene) {
-    for answer in [
+    for response in [
         in_time(case, || Some(scene.login(at))),
         in_time(case, || Some(at.refresh(&scene.ann))),
         in_time(case, || Some(at.profile(&scene.ann))),
         in_time(case, || Act::Suspend.perform(at, scene)),
     ] {
-        assert!(!is_success(case, &answer), "{case}: {answer:?}");
+        assert!(!is_success(case, &response), "{case}: {response:?}");
     }
     assert_eq!(at.health(), 200, "{case}: O2");
     assert_eq!(in_time(case, || Some(at.ready())).status, 503, "{case}: O2");
@@ -120,8 +119,8 @@ fn an_emptied_redis_signs_everybody_out_and_revives_nothing() {
     let admin = pair.one.administrator();
     let ended = [Act::Logout, Act::Suspend, Act::RevokeAll, Act::ChangePassword].map(|act| {
         let scene = Scene::new(pair.one, &admin);
-        let answer = act.perform(pair.one, &scene).expect("an answer");
-        assert!((200..300).contains(&answer.status), "{answer:?}");
+        let response = act.perform(pair.one, &scene).expect("a response");
+        assert!((200..300).contains(&response.status), "{response:?}");
         scene
     });
     let alive = Scene::new(pair.one, &admin);
@@ -176,8 +175,8 @@ fn a_redis_that_went_back_in_time_revives_nothing_that_the_epoch_ended() {
     let file = redis.folder().join("dump.rdb");
     let older = fs::read(&file).expect("a dump");
     for (act, scene) in acts.into_iter().zip(&scenes) {
-        let answer = act.perform(pair.one, scene).expect("an answer");
-        assert!((200..300).contains(&answer.status), "{act:?}: {answer:?}");
+        let response = act.perform(pair.one, scene).expect("a response");
+        assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
     }
     let before: u64 = redis.cli(&["DBSIZE"]).parse().expect("a number");
     redis.kill();
@@ -196,7 +195,7 @@ fn a_redis_that_went_back_in_time_revives_nothing_that_the_epoch_ended() {
                 let refused = once_well("refresh", || Some(node.refresh(person)));
                 assert_eq!(refused.status, 401, "{act:?}: {refused:?}");
                 assert_eq!(node.profile(person).status, 401, "{act:?}");
-                // The verdict alone, without the user being read for the answer.
+                // The verdict alone, without the user being read for the response.
                 assert_eq!(verify(node, person).status, 401, "{act:?}");
             }
         }

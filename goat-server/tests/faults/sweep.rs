@@ -1,5 +1,5 @@
 //! A relay before each engine that cuts the connection or falls silent at the first, the second, the
-//! third message of a flow, and so on until the flow needs no more: whatever is asked, the answer is a
+//! third message of a flow, and so on until the flow needs no more: whatever is asked, the response is a
 //! success or a 503 in time, what was answered is in force on both nodes once the way is whole again,
 //! and who was not answered can go on.
 
@@ -8,12 +8,11 @@ use std::thread;
 
 use goat_engines::{Cut, Postgres, Proxy, Redis, RedisOptions};
 
+use super::flows::Flow;
+use super::responses::{counted, impatient, in_time, is_success, wait_until_ready};
 use crate::support::node::{Node, Person, node, node_with};
 use crate::support::process::Site;
 use crate::support::two_nodes::{Pair, Scene, is_heartbeat};
-
-use super::answers::{counted, impatient, in_time, is_success, wait_until_ready};
-use super::flows::Flow;
 
 /// Far more messages than any flow has.
 const MOST: u64 = 60;
@@ -65,17 +64,17 @@ impl Stage {
             Fault::Cut(cut) => self.proxy.cut_at(n, cut),
             Fault::BlackHole => self.proxy.black_hole_at(n),
         }
-        let answer = in_time(&case, || flow.ask(at, &scene));
+        let response = in_time(&case, || flow.ask(at, &scene));
         let struck = self.proxy.has_struck();
         self.proxy.heal();
-        assert_ne!(answer.status, 500, "{case}: {:?}", self.pair.complaints());
-        let done = is_success(&case, &answer);
-        assert!(struck || done, "{case}: {answer:?}");
+        assert_ne!(response.status, 500, "{case}: {:?}", self.pair.complaints());
+        let done = is_success(&case, &response);
+        assert!(struck || done, "{case}: {response:?}");
         seen.struck.fetch_add(u64::from(struck), Ordering::Relaxed);
         let count = if done { &seen.successes } else { &seen.refusals };
         count.fetch_add(u64::from(struck), Ordering::Relaxed);
         wait_until_ready(&case, at);
-        flow.check(&case, [at, sound], &scene, done.then_some(&answer));
+        flow.check(&case, [at, sound], &scene, done.then_some(&response));
         struck
     }
 

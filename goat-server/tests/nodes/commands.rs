@@ -34,8 +34,8 @@ fn a_suspension_by_command_line_ends_sessions_everywhere() {
         soon("the server obeys", || server.profile(&ann).status == 401);
         let admin = server.administrator();
         let path = format!("/api/v1/user/{id}/sessions");
-        let answer = server.0.get(&path, &admin.access);
-        assert_eq!(data(answer).as_array().map(Vec::len), Some(0));
+        let response = server.0.get(&path, &admin.access);
+        assert_eq!(data(response).as_array().map(Vec::len), Some(0));
         if let Some(redis) = redis {
             assert_eq!(kept(redis), 0, "nothing is left of the session");
         }
@@ -100,7 +100,7 @@ fn check_tells_of_every_engine_that_is_away_at_once() {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let lines: Vec<_> = ended.err.lines().collect();
     assert_eq!(lines.len(), 2, "{ended:?}");
-    assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL does not answer: "), "{ended:?}");
-    assert!(lines[1].starts_with("REDIS_URL: Redis does not answer: "), "{ended:?}");
+    assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL does not response: "), "{ended:?}");
+    assert!(lines[1].starts_with("REDIS_URL: Redis does not response: "), "{ended:?}");
     assert!(!ended.text().contains("canary"), "{ended:?}");
 }

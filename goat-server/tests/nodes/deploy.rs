@@ -95,8 +95,8 @@ fn what_is_deployed_migrates_and_serves_and_writes_nothing() {
         let (server, address) = site.serve();
         let node = Node::at(address);
         assert_eq!(node.ready().status, 200);
-        let answer = node.try_login("ann@example.org", ADMIN_PASSWORD);
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = node.try_login("ann@example.org", ADMIN_PASSWORD);
+        assert_eq!(response.status, 200, "{response:?}");
         node.sign_up("bo@example.org");
         assert_eq!(node.try_login("bo@example.org", PASSWORD).status, 200);
         let said = server.stop();

@@ -30,9 +30,9 @@ fn what_is_not_told_is_obeyed_all_the_same(mute: Site, hears: Site) {
         act.prepare(pair.one, &mut scene);
         act.remember(pair.nodes(), &scene);
         act.remember(pair.nodes(), &scene);
-        let answer = act.perform(pair.one, &scene).expect("an answer");
+        let response = act.perform(pair.one, &scene).expect("a response");
         let begun = Instant::now();
-        assert!((200..300).contains(&answer.status), "{act:?}: {answer:?}");
+        assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
         assert!(act.is_obeyed(pair.one, &scene), "{act:?}: who did it obeys at once");
         late += usize::from(!act.is_obeyed(pair.other, &scene));
         while !act.is_obeyed(pair.other, &scene) {
@@ -105,9 +105,9 @@ fn with_redis_stopped_nobody_is_let_in_unchecked() {
     }
     for node in pair.nodes() {
         for person in [&ann.ann, &ann.second, &gone.ann, &admin] {
-            for answer in [node.profile(person), node.refresh(person)] {
-                assert_eq!(answer.failure(), (503, "unavailable"), "{answer:?}");
-                assert!(answer.header("retry-after").parse::<u64>().expect("seconds") >= 1);
+            for response in [node.profile(person), node.refresh(person)] {
+                assert_eq!(response.failure(), (503, "unavailable"), "{response:?}");
+                assert!(response.header("retry-after").parse::<u64>().expect("seconds") >= 1);
             }
         }
         assert_eq!(ann.login(node).failure(), (503, "unavailable"));

@@ -20,8 +20,8 @@ fn every_act_is_obeyed(site: impl Fn() -> Site) {
         act.remember(pair.nodes(), &scene);
         assert!(elsewhere.series(HITS) > hits, "{act:?}: the other node remembers");
 
-        let answer = act.perform(at, &scene).expect("an answer");
-        assert!((200..300).contains(&answer.status), "{act:?}: {answer:?}");
+        let response = act.perform(at, &scene).expect("a response");
+        assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
         assert!(act.is_obeyed(at, &scene), "{act:?}: it was answered");
         soon("the other node obeys", || act.is_obeyed(elsewhere, &scene));
         for node in pair.nodes() {
@@ -47,8 +47,8 @@ fn nothing_else_has_changed(act: Act, node: Node, scene: &Scene) {
         Act::RaiseRole | Act::LowerRole | Act::Grant | Act::TakeGrant => (200, 200),
     };
     for (person, expected) in [(&scene.ann, first), (&scene.second, second)] {
-        let answer = node.profile(person);
-        assert_eq!(answer.status, expected, "{act:?}: {answer:?}");
+        let response = node.profile(person);
+        assert_eq!(response.status, expected, "{act:?}: {response:?}");
         if expected == 401 {
             assert_eq!(node.refresh(person).status, 401, "{act:?}: R4");
         }
@@ -58,8 +58,8 @@ fn nothing_else_has_changed(act: Act, node: Node, scene: &Scene) {
         Act::Suspend => 403,
         _ => 200,
     };
-    let answer = scene.login(node);
-    assert_eq!(answer.status, expected, "{act:?}: {answer:?}");
+    let response = scene.login(node);
+    assert_eq!(response.status, expected, "{act:?}: {response:?}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn three(site: impl Fn() -> Site) {
         for at in &nodes {
             act.remember([*at, nodes[0]], &scene);
         }
-        act.perform(nodes[0], &scene).expect("an answer");
+        act.perform(nodes[0], &scene).expect("a response");
         for at in &nodes {
             soon("each node obeys", || act.is_obeyed(*at, &scene));
         }

@@ -8,7 +8,7 @@ use goat_engines::{Redis, RedisOptions};
 use serde_json::json;
 
 use crate::support::node::{Node, Person, data, database, node, node_with, soon};
-use crate::support::process::{Answer, Site};
+use crate::support::process::{Response, Site};
 use crate::support::two_nodes::{LONG, Pair, Scene};
 
 fn on_both_engines(test: impl Fn(Pair)) {
@@ -21,7 +21,7 @@ fn on_both_engines(test: impl Fn(Pair)) {
 }
 
 /// Asks all at the same moment, in turn one node and the other.
-fn at_once(nodes: [Node; 2], count: usize, ask: impl Fn(Node) -> Answer + Sync) -> Vec<Answer> {
+fn at_once(nodes: [Node; 2], count: usize, ask: impl Fn(Node) -> Response + Sync) -> Vec<Response> {
     let barrier = Barrier::new(count);
     thread::scope(|scope| {
         let asked: Vec<_> = (0..count)
@@ -46,19 +46,19 @@ fn fifty_refreshes_of_one_token_over_two_nodes_have_one_successor_round_after_ro
         let first = pair.one.login("ann@example.org");
         let mut ann = first.clone();
         for round in 0..ROUNDS {
-            let answers = at_once(pair.nodes(), 50, |node| node.refresh(&ann));
-            let successors: BTreeSet<String> = answers
+            let responses = at_once(pair.nodes(), 50, |node| node.refresh(&ann));
+            let successors: BTreeSet<String> = responses
                 .iter()
-                .map(|answer| {
-                    assert_eq!(answer.status, 200, "round {round}: {answer:?}");
-                    Person::of(answer).refresh
+                .map(|response| {
+                    assert_eq!(response.status, 200, "round {round}: {response:?}");
+                    Person::of(response).refresh
                 })
                 .collect();
             assert_eq!(successors.len(), 1, "round {round}");
-            ann = Person::of(&answers[round % answers.len()]);
+            ann = Person::of(&responses[round % responses.len()]);
             // R5: each access token that was given out is good on either node.
-            for (turn, answer) in answers.iter().enumerate().take(4) {
-                assert_eq!(pair.nodes()[turn % 2].profile(&Person::of(answer)).status, 200);
+            for (turn, response) in responses.iter().enumerate().take(4) {
+                assert_eq!(pair.nodes()[turn % 2].profile(&Person::of(response)).status, 200);
             }
         }
         assert_eq!(pair.other.refresh(&first).failure(), (401, "token-reused"));
@@ -95,15 +95,15 @@ fn of_two_administrators_who_put_each_other_down_on_two_nodes_one_stays() {
                 let (node, token) = (pair.nodes()[turn], &people[turn].access);
                 barrier.wait();
                 let body = json!({"role": "client"});
-                node.0.call("PATCH", &path, Some(token), Some(&body)).expect("an answer")
+                node.0.call("PATCH", &path, Some(token), Some(&body)).expect("a response")
             };
-            let answers = thread::scope(|scope| {
+            let responses = thread::scope(|scope| {
                 let asked = [0, 1].map(|turn| scope.spawn(move || put_down(turn)));
                 asked.map(|asked| asked.join().expect("no panic"))
             });
-            let won: Vec<_> = (0..2).filter(|turn| answers[*turn].status == 200).collect();
-            assert_eq!(won.len(), 1, "round {round}: {answers:?}");
-            let lost = &answers[1 - won[0]];
+            let won: Vec<_> = (0..2).filter(|turn| responses[*turn].status == 200).collect();
+            assert_eq!(won.len(), 1, "round {round}: {responses:?}");
+            let lost = &responses[1 - won[0]];
             assert!([403, 409].contains(&lost.status), "round {round}: {lost:?}");
             wins[won[0]] += 1;
             // Whoever stayed still is one, on both nodes, and makes the other one again.

@@ -31,7 +31,7 @@ fn the_session_of_two_nodes_works_as_pasted() {
     }
     drop(free);
     let program = Path::new(env!("CARGO_BIN_EXE_goat-server")).parent().expect("a folder");
-    // Each call of curl tells its status beside what the session itself makes of the answer. The
+    // Each call of curl tells its status beside what the session itself makes of the response. The
     // nodes write to the same streams, so that these end when the nodes have.
     let script =
         format!("curl() {{ command curl -w '%{{stderr}}%{{http_code}}\\n' \"$@\"; }}\n{session}");

@@ -40,8 +40,8 @@ impl Balancer {
         while !over.load(Ordering::SeqCst) {
             let addresses: Vec<SocketAddr> = self.nodes().iter().map(|(node, _)| *node).collect();
             for address in addresses {
-                let answer = Node::at(address).0.call("GET", "/api/ready", None, None);
-                let ready = answer.is_some_and(|answer| answer.status == 200);
+                let response = Node::at(address).0.call("GET", "/api/ready", None, None);
+                let ready = response.is_some_and(|response| response.status == 200);
                 for (node, known) in self.nodes().iter_mut() {
                     if *node == address {
                         *known = ready;

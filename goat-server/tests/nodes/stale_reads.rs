@@ -11,11 +11,11 @@ use crate::support::node::{node, node_with, soon};
 use crate::support::process::Site;
 use crate::support::two_nodes::{Act, LONG, Pair, Scene, is_heartbeat};
 
-/// For how long an answer lies on the way: several times as long as an act takes.
+/// For how long a response lies on the way: several times as long as an act takes.
 const ON_THE_WAY: Duration = Duration::from_millis(150);
 const ROUNDS: usize = 3;
 
-/// The other node's answers come late: it has asked, then the change is made, then it gets to know
+/// The other node's responses come late: it has asked, then the change is made, then it gets to know
 /// what was before. Answers how often it did.
 fn a_slow_reader_meets(act: Act, pair: &Pair, proxy: &Proxy, redis: Option<&Redis>) -> usize {
     let admin = pair.one.administrator();
@@ -42,8 +42,8 @@ fn a_slow_reader_meets(act: Act, pair: &Pair, proxy: &Proxy, redis: Option<&Redi
         let late = thread::scope(|scope| {
             let late = scope.spawn(|| act.probe(pair.other, &scene));
             soon("it has asked", || proxy.count() > before);
-            let answer = act.perform(pair.one, &scene).expect("an answer");
-            assert!((200..300).contains(&answer.status), "{act:?}: {answer:?}");
+            let response = act.perform(pair.one, &scene).expect("a response");
+            assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
             late.join().expect("no panic")
         });
         proxy.heal();
@@ -69,7 +69,7 @@ fn proxy_before(address: SocketAddr) -> Proxy {
     proxy
 }
 
-/// Several answers of one call are late, one after the other.
+/// Several responses of one call are late, one after the other.
 fn pair(sites: [Site; 2]) -> Pair {
     let patient = |site: Site| {
         let site = site.with("GOAT_STORE_TIMEOUT", "5s").with(LONG.0, LONG.1);

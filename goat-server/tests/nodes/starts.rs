@@ -13,7 +13,7 @@ use crate::support::process::{Site, json, message};
 
 const CANARY: &str = "canary7Zp2";
 
-/// Runs a start that is refused, and answers the last sentence that it says. None has the password
+/// Runs a start that is refused, and responses the last sentence that it says. None has the password
 /// in it.
 fn refused(site: &Site, status: i32) -> String {
     let begun = Instant::now();
@@ -133,11 +133,11 @@ fn a_node_that_was_given_another_token_key_than_the_others_says_so() {
 fn a_database_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:1/goat");
     let sentence = refused(&node(&url), 1);
-    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not answer: "), "{sentence}");
+    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not response: "), "{sentence}");
     for arguments in [&["migrate"][..], &["check"], &["user", "list"]] {
         let ended = node(&url).run(arguments);
         assert_eq!(ended.status, Some(1), "{ended:?}");
-        assert!(ended.err.starts_with("DATABASE_URL: PostgreSQL does not answer: "), "{ended:?}");
+        assert!(ended.err.starts_with("DATABASE_URL: PostgreSQL does not response: "), "{ended:?}");
         assert!(!ended.text().contains(CANARY), "{ended:?}");
     }
 }
@@ -149,7 +149,7 @@ fn a_database_that_says_nothing_is_a_sentence_in_time_and_may_pass() {
     let port = silent.local_addr().expect("an address").port();
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:{port}/goat");
     let sentence = refused(&node(&url), 1);
-    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not answer: "), "{sentence}");
+    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not response: "), "{sentence}");
 }
 
 /// O1.
@@ -164,7 +164,7 @@ fn a_redis_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
         format!("redis://:{CANARY}@127.0.0.1:{port}"),
     ] {
         let sentence = refused(&node_with(&database, &urls), 1);
-        assert!(sentence.starts_with("REDIS_URL: Redis does not answer: "), "{sentence}");
+        assert!(sentence.starts_with("REDIS_URL: Redis does not response: "), "{sentence}");
     }
     // Both engines at once are told at once.
     let site = node_with("postgres://goat@127.0.0.1:1/goat", "redis://127.0.0.1:1");
@@ -221,13 +221,13 @@ fn old_redis() -> SocketAddr {
                     let name = words.next().expect("a name").to_ascii_uppercase();
                     words.for_each(drop);
                     let info = "redis_version:5.0.14\r\nredis_mode:standalone\r\nrole:master\r\n";
-                    let answer = match name.as_str() {
+                    let response = match name.as_str() {
                         "INFO" => format!("${}\r\n{info}\r\n", info.len()),
                         "ROLE" => "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_owned(),
                         "GET" => "$-1\r\n".to_owned(),
                         _ => "+OK\r\n".to_owned(),
                     };
-                    if stream.write_all(answer.as_bytes()).is_err() {
+                    if stream.write_all(response.as_bytes()).is_err() {
                         return;
                     }
                 }

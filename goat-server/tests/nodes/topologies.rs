@@ -40,7 +40,8 @@ fn two_nodes_are_one(one: Node, other: Node) {
 
     // A right that is given at one is there at the other.
     let admin = one.administrator();
-    let list = |node: Node| node.0.get("/api/v1/user/list", &ann.access).expect("an answer").status;
+    let list =
+        |node: Node| node.0.get("/api/v1/user/list", &ann.access).expect("a response").status;
     assert_eq!(list(other), 403);
     let id = one.profile(&ann).body["data"]["id"].as_str().expect("an id").to_owned();
     let change = |what: &str, body: serde_json::Value| {
@@ -52,7 +53,7 @@ fn two_nodes_are_one(one: Node, other: Node) {
     let grants = data(one.0.get("/api/v1/permission/operator", &admin.access));
     let read = grants.as_array().expect("a list").iter().find(|one| one["action"] == "user:read");
     let path = format!("/api/v1/permission/{}", read.expect("a grant")["id"].as_str().expect("id"));
-    let taken = one.0.call("DELETE", &path, Some(&admin.access), None).expect("an answer");
+    let taken = one.0.call("DELETE", &path, Some(&admin.access), None).expect("a response");
     assert_eq!(taken.status, 204);
     soon("the permission is gone", || list(other) == 403);
 
@@ -166,7 +167,7 @@ fn one_refresh_token_shown_to_two_nodes_at_once_has_one_successor() {
         both(site, |one, other| {
             one.sign_up("ann@example.org");
             let ann = one.login("ann@example.org");
-            let answers: Vec<_> = thread::scope(|scope| {
+            let responses: Vec<_> = thread::scope(|scope| {
                 let ask = |node: Node| {
                     scope.spawn({
                         let ann = &ann;
@@ -176,15 +177,15 @@ fn one_refresh_token_shown_to_two_nodes_at_once_has_one_successor() {
                 let asked: Vec<_> = (0..25).flat_map(|_| [ask(one), ask(other)]).collect();
                 asked.into_iter().map(|asked| asked.join().expect("no panic")).collect()
             });
-            let successors: BTreeSet<_> = answers
+            let successors: BTreeSet<_> = responses
                 .iter()
-                .map(|answer| {
-                    assert_eq!(answer.status, 200, "{answer:?}");
-                    answer.body["data"]["refresh_token"].as_str().expect("a token")
+                .map(|response| {
+                    assert_eq!(response.status, 200, "{response:?}");
+                    response.body["data"]["refresh_token"].as_str().expect("a token")
                 })
                 .collect();
             assert_eq!(successors.len(), 1);
-            let next = crate::support::node::Person::of(&answers[0]);
+            let next = crate::support::node::Person::of(&responses[0]);
             assert_eq!(other.refresh(&next).status, 200);
             // R2: used twice over, the first one ends the session on both.
             assert_eq!(one.refresh(&ann).failure(), (401, "token-reused"));

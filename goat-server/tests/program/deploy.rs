@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::process::Site;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
+
+use crate::support::process::Site;
 
 const DOCKERFILE: &str = include_str!("../../deploy/Dockerfile");
 const COMPOSE: &str = include_str!("../../deploy/compose.yaml");

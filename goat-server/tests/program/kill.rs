@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, PATIENCE, Site, UNLIMITED};
 use serde_json::json;
+
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, PATIENCE, Site, UNLIMITED};
 
 const ROUNDS: u64 = 50;
 const WRITERS: u64 = 3;
@@ -18,7 +19,7 @@ const SETTINGS: [(&str, &str); 2] =
 #[derive(Default)]
 struct Ledger {
     /// How many writes were answered.
-    answers: u64,
+    responses: u64,
     /// Users by id, with their address.
     users: Vec<(String, String)>,
     /// The refresh token that was answered last, by session.
@@ -43,14 +44,14 @@ fn what_was_answered_survives_fifty_kills() {
                 scope.spawn(|| write(client, &names, &ledger, &over));
             }
             // Another moment each round: from amid the first sign-up to amid many writes, and from
-            // right after an answer to far into what is being done then.
+            // right after a response to far into what is being done then.
             await_answers(&ledger, round % 16);
             std::thread::sleep(Duration::from_micros(900 * (round % 23)));
             server.kill();
             over.store(true, Ordering::SeqCst);
         });
         let ledger = ledger.into_inner().expect("no writer failed");
-        answered += ledger.answers;
+        answered += ledger.responses;
         let (server, address) = site.serve();
         verify(&Client::new(address), &ledger);
         drop(server);
@@ -62,8 +63,8 @@ fn what_was_answered_survives_fifty_kills() {
 /// Waits until so many writes were answered, whatever the machine's speed.
 fn await_answers(ledger: &Mutex<Ledger>, due: u64) {
     let begun = Instant::now();
-    while ledger.lock().expect("the ledger").answers < due {
-        assert!(begun.elapsed() < PATIENCE, "the server does not answer");
+    while ledger.lock().expect("the ledger").responses < due {
+        assert!(begun.elapsed() < PATIENCE, "the server does not response");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -86,7 +87,7 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
     assert_eq!(signed_up.status, 201, "{signed_up:?}");
     let id = text(&signed_up.body, "/data/id");
     note(&|ledger| {
-        ledger.answers += 1;
+        ledger.responses += 1;
         ledger.users.push((id.clone(), email.clone()));
     });
 
@@ -95,7 +96,7 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
     let mut access = text(&signed_in.body, "/data/access_token");
     let mut refresh = text(&signed_in.body, "/data/refresh_token");
     note(&|ledger| {
-        ledger.answers += 1;
+        ledger.responses += 1;
         ledger.alive.push(refresh.clone());
     });
 
@@ -106,19 +107,19 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
         let next = text(&refreshed.body, "/data/refresh_token");
         access = text(&refreshed.body, "/data/access_token");
         note(&|ledger| {
-            ledger.answers += 1;
+            ledger.responses += 1;
             ledger.alive.retain(|token| *token != refresh);
             ledger.alive.push(next.clone());
         });
         refresh = next;
     }
     if name.is_multiple_of(2) {
-        // From here on the session may be over or not, until the answer says that it is.
+        // From here on the session may be over or not, until the response says that it is.
         note(&|ledger| ledger.alive.retain(|token| *token != refresh));
         let signed_out = client.call("POST", "/api/v1/auth/logout", Some(&access), None)?;
         assert_eq!(signed_out.status, 204, "{signed_out:?}");
         note(&|ledger| {
-            ledger.answers += 1;
+            ledger.responses += 1;
             ledger.ended.push(refresh.clone());
         });
     }
@@ -126,25 +127,25 @@ fn write_one(client: Client, name: u64, ledger: &Mutex<Ledger>) -> Option<()> {
 }
 
 fn verify(client: &Client, ledger: &Ledger) {
-    let ready = client.call("GET", "/api/ready", None, None).expect("an answer");
+    let ready = client.call("GET", "/api/ready", None, None).expect("a response");
     assert_eq!(ready.status, 200, "{ready:?}");
     let credentials = json!({ "email": ADMIN, "password": ADMIN_PASSWORD });
-    let admin = client.post("/api/v1/auth/login", None, &credentials).expect("an answer");
+    let admin = client.post("/api/v1/auth/login", None, &credentials).expect("a response");
     let admin = text(&admin.body, "/data/access_token");
     for (id, email) in &ledger.users {
-        let user = client.get(&format!("/api/v1/user/{id}"), &admin).expect("an answer");
+        let user = client.get(&format!("/api/v1/user/{id}"), &admin).expect("a response");
         assert_eq!((user.status, text(&user.body, "/data/email")), (200, email.clone()));
     }
-    // R3: also where the server died between the commit and the answer.
+    // R3: also where the server died between the commit and the response.
     for token in &ledger.alive {
         let body = json!({ "refresh_token": token });
-        let refreshed = client.post("/api/v1/auth/refresh", None, &body).expect("an answer");
+        let refreshed = client.post("/api/v1/auth/refresh", None, &body).expect("a response");
         assert_eq!(refreshed.status, 200, "a session that was answered is gone: {refreshed:?}");
     }
     // R4
     for token in &ledger.ended {
         let body = json!({ "refresh_token": token });
-        let refused = client.post("/api/v1/auth/refresh", None, &body).expect("an answer");
+        let refused = client.post("/api/v1/auth/refresh", None, &body).expect("a response");
         assert_eq!(text(&refused.body, "/code"), "session-revoked", "{refused:?}");
     }
 }

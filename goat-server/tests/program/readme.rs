@@ -13,7 +13,7 @@ fn the_session_of_the_readme_works_as_pasted() {
     let (_, rest) = README.split_once("```sh\n").expect("a session");
     let (session, _) = rest.split_once("```").expect("its end");
     let session = session.replace("127.0.0.1:8080", &address.to_string());
-    // Each call of curl tells its status beside what the session itself makes of the answer.
+    // Each call of curl tells its status beside what the session itself makes of the response.
     let script =
         format!("curl() {{ command curl -w '%{{stderr}}%{{http_code}}\\n' \"$@\"; }}\n{session}");
     let output = Command::new("bash")

@@ -19,9 +19,9 @@ fn sigterm_drains_and_ends_well() {
         server.signal(signal);
         server.wait_for("draining");
         write!(stream, "\r\n").expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer and an end");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response and an end");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         let (status, said) = server.end();
         assert_eq!(status, Some(0), "{said:?}");
         assert_eq!(message(&json(said.last().expect("a line"))), "stopped");

@@ -326,7 +326,7 @@ impl TestRequest<'_> {
         self
     }
 
-    /// Sends the request and reads the whole response.
+    /// Sends the request and reads the complete response.
     pub(crate) async fn send(self) -> TestResponse {
         let mut request = Request::builder().method(self.method).uri(self.path);
         *request.headers_mut().unwrap() = self.headers;

@@ -31,27 +31,6 @@ pub(crate) enum Backend {
     PostgresAndRedis,
 }
 
-/// Runs a test, a function of a [`Backend`], on both backends that the server ships with: the
-/// embedded one, and PostgreSQL with Redis. Further arguments are those of `#[tokio::test]`.
-macro_rules! on_every_backend {
-    ($test:ident $(, $($runtime:tt)+)?) => {
-        mod $test {
-            use $crate::support::backend::Backend;
-
-            #[tokio::test$(($($runtime)+))?]
-            async fn sqlite() {
-                super::$test(Backend::Sqlite).await;
-            }
-
-            #[tokio::test$(($($runtime)+))?]
-            async fn postgres_and_redis() {
-                super::$test(Backend::PostgresAndRedis).await;
-            }
-        }
-    };
-}
-pub(crate) use on_every_backend;
-
 impl Backend {
     /// Opens it, empty.
     pub(crate) async fn open(self) -> TestStores {

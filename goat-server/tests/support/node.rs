@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use goat_engines::Postgres;
 use serde_json::{Value, json};
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Answer, Client, PATIENCE, Site, UNLIMITED};
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, PATIENCE, Response, Site, UNLIMITED};
 
 pub(crate) const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
 pub(crate) const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";
@@ -76,8 +76,8 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn of(answer: &Answer) -> Self {
-        let token = |name: &str| answer.body["data"][name].as_str().expect(name).to_owned();
+    pub(crate) fn of(response: &Response) -> Self {
+        let token = |name: &str| response.body["data"][name].as_str().expect(name).to_owned();
         Self { access: token("access_token"), refresh: token("refresh_token") }
     }
 }
@@ -93,48 +93,48 @@ impl Node {
 
     pub(crate) fn sign_up(self, email: &str) {
         let body = json!({"email": email, "password": PASSWORD});
-        let answer = self.0.post("/api/v1/auth/signup", None, &body).expect("an answer");
-        assert_eq!(answer.status, 201, "{answer:?}");
+        let response = self.0.post("/api/v1/auth/signup", None, &body).expect("a response");
+        assert_eq!(response.status, 201, "{response:?}");
     }
 
-    pub(crate) fn try_login(self, email: &str, password: &str) -> Answer {
+    pub(crate) fn try_login(self, email: &str, password: &str) -> Response {
         let body = json!({"email": email, "password": password});
-        self.0.post("/api/v1/auth/login", None, &body).expect("an answer")
+        self.0.post("/api/v1/auth/login", None, &body).expect("a response")
     }
 
     pub(crate) fn login(self, email: &str) -> Person {
-        let answer = self.try_login(email, PASSWORD);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        Person::of(&answer)
+        let response = self.try_login(email, PASSWORD);
+        assert_eq!(response.status, 200, "{response:?}");
+        Person::of(&response)
     }
 
     pub(crate) fn administrator(self) -> Person {
-        let answer = self.try_login(ADMIN, ADMIN_PASSWORD);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        Person::of(&answer)
+        let response = self.try_login(ADMIN, ADMIN_PASSWORD);
+        assert_eq!(response.status, 200, "{response:?}");
+        Person::of(&response)
     }
 
-    pub(crate) fn refresh(self, person: &Person) -> Answer {
+    pub(crate) fn refresh(self, person: &Person) -> Response {
         let body = json!({"refresh_token": person.refresh});
-        self.0.post("/api/v1/auth/refresh", None, &body).expect("an answer")
+        self.0.post("/api/v1/auth/refresh", None, &body).expect("a response")
     }
 
     /// Asks who one is: what every protected request begins with.
-    pub(crate) fn profile(self, person: &Person) -> Answer {
-        self.0.get("/api/v1/user", &person.access).expect("an answer")
+    pub(crate) fn profile(self, person: &Person) -> Response {
+        self.0.get("/api/v1/user", &person.access).expect("a response")
     }
 
     pub(crate) fn logout(self, person: &Person) {
-        let answer = self.0.call("POST", "/api/v1/auth/logout", Some(&person.access), None);
-        assert_eq!(answer.expect("an answer").status, 204);
+        let response = self.0.call("POST", "/api/v1/auth/logout", Some(&person.access), None);
+        assert_eq!(response.expect("a response").status, 204);
     }
 
-    pub(crate) fn ready(self) -> Answer {
-        self.0.call("GET", "/api/ready", None, None).expect("an answer")
+    pub(crate) fn ready(self) -> Response {
+        self.0.call("GET", "/api/ready", None, None).expect("a response")
     }
 
     pub(crate) fn health(self) -> u16 {
-        self.0.call("GET", "/api/health", None, None).expect("an answer").status
+        self.0.call("GET", "/api/health", None, None).expect("a response").status
     }
 
     /// Waits until it hears notices, so that it remembers what it has read.
@@ -144,15 +144,16 @@ impl Node {
 
     /// The value of a series, if it is there.
     pub(crate) fn series(self, name: &str) -> Option<f64> {
-        let answer = self.0.call("GET", "/api/metrics", None, None).expect("an answer");
-        let value = answer.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let response = self.0.call("GET", "/api/metrics", None, None).expect("a response");
+        let value =
+            response.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map(|value| value.parse().expect("a number"))
     }
 }
 
-/// The data of an answer that is expected to be a success.
-pub(crate) fn data(answer: Option<Answer>) -> Value {
-    let answer = answer.expect("an answer");
-    assert!((200..300).contains(&answer.status), "{answer:?}");
-    answer.body["data"].clone()
+/// The data of a response that is expected to be a success.
+pub(crate) fn data(response: Option<Response>) -> Value {
+    let response = response.expect("a response");
+    assert!((200..300).contains(&response.status), "{response:?}");
+    response.body["data"].clone()
 }

@@ -71,9 +71,9 @@ fn servers_that_begin_at_once_in_one_folder_are_one() {
     for server in &servers {
         let tokens = server.sign_in(ADMIN, password.trim());
         for other in &servers {
-            let answer = other.get("/api/v1/user/list", &tokens.access);
-            assert_eq!(answer.status, 200, "{answer:?}");
-            assert_eq!(answer.body["meta"]["total"].as_u64().unwrap_or(1), 1, "{answer:?}");
+            let response = other.get("/api/v1/user/list", &tokens.access);
+            assert_eq!(response.status, 200, "{response:?}");
+            assert_eq!(response.body["meta"]["total"].as_u64().unwrap_or(1), 1, "{response:?}");
         }
     }
     // What one is told, the others go by: at the latest when their short memory has passed.
@@ -85,8 +85,8 @@ fn servers_that_begin_at_once_in_one_folder_are_one() {
     assert_eq!(gone.status, 204);
     let body = serde_json::json!({ "refresh_token": ann.refresh });
     for server in &servers {
-        let answer = server.json("POST", "/api/v1/auth/refresh", "", &body);
-        assert_eq!(answer.failure(), (401, "session-revoked"));
+        let response = server.json("POST", "/api/v1/auth/refresh", "", &body);
+        assert_eq!(response.failure(), (401, "session-revoked"));
     }
 }
 

@@ -48,15 +48,15 @@ fn what_follows_a_request_of_doubtful_length_is_never_served() {
         ("Content-Length: 18446744073709551621\r\n", &chunked),
     ];
     for (headers, body) in cases {
-        let answers = server.raw(login(headers, body));
-        assert_eq!(answers.len(), 1, "{headers:?}: {answers:?}");
-        assert_eq!(answers[0].status, 400, "{headers:?}");
+        let responses = server.raw(login(headers, body));
+        assert_eq!(responses.len(), 1, "{headers:?}: {responses:?}");
+        assert_eq!(responses[0].status, 400, "{headers:?}");
     }
     for size in ["-1", "0x2", "+2", "fffffffffffffffff", "2 2", "", "\u{0}"] {
         let body = format!("{size}\r\n{{}}\r\n0\r\n\r\n{SMUGGLED}");
-        let answers = server.raw(login("Transfer-Encoding: chunked\r\n", &body));
-        assert_eq!(answers.len(), 1, "{size:?}: {answers:?}");
-        assert_eq!(answers[0].status, 400, "{size:?}");
+        let responses = server.raw(login("Transfer-Encoding: chunked\r\n", &body));
+        assert_eq!(responses.len(), 1, "{size:?}: {responses:?}");
+        assert_eq!(responses[0].status, 400, "{size:?}");
     }
 }
 
@@ -72,13 +72,13 @@ fn a_body_that_nobody_reads_is_no_request() {
             "{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{SMUGGLED}\r\n0\r\n\r\n{LAST}"
         );
         for request in [counted, chunks] {
-            let answers = server.raw(request);
+            let responses = server.raw(request);
             assert!(
-                answers.iter().all(|answer| !answer.text.contains("\"openapi\"")),
-                "{target}: {answers:?}"
+                responses.iter().all(|response| !response.text.contains("\"openapi\"")),
+                "{target}: {responses:?}"
             );
             // Served to its end, or closed: never something between.
-            assert!(matches!(answers.len(), 1 | 2), "{target}: {answers:?}");
+            assert!(matches!(responses.len(), 1 | 2), "{target}: {responses:?}");
         }
     }
 }
@@ -93,10 +93,10 @@ fn pipelined_requests_are_answered_in_their_order() {
         text.push_str(&format!("GET /api/health HTTP/1.1\r\nHost: goat\r\n{id}\r\n"));
     }
     text.push_str(LAST);
-    let answers = server.raw(text);
-    assert_eq!(answers.len(), 51);
-    for (number, answer) in answers.iter().take(50).enumerate() {
-        assert_eq!(answer.header("x-request-id"), format!("number-{number}"));
+    let responses = server.raw(text);
+    assert_eq!(responses.len(), 51);
+    for (number, response) in responses.iter().take(50).enumerate() {
+        assert_eq!(response.header("x-request-id"), format!("number-{number}"));
     }
 }
 
@@ -135,9 +135,9 @@ fn a_body_over_64_kib_is_refused_however_it_comes() {
     let expecting = "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 9000000000\r\n";
     let mut stream = server.connect();
     stream.write_all(login(expecting, "").as_bytes()).expect("sent");
-    let answers = read_all(stream);
-    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-    assert_eq!(statuses, [413], "{answers:?}");
+    let responses = read_all(stream);
+    let statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [413], "{responses:?}");
 }
 
 /// H2
@@ -156,10 +156,10 @@ fn json_that_is_deep_doubled_or_followed_is_refused() {
     ];
     for body in bodies {
         let headers = "content-type: application/json\r\n";
-        let answer = server.ask("POST", "/api/v1/auth/login", headers, body.as_bytes());
+        let response = server.ask("POST", "/api/v1/auth/login", headers, body.as_bytes());
         let shown: String = body.chars().take(60).collect();
-        assert!(matches!(answer.status, 400), "{shown}: {answer:?}");
-        assert!(!answer.text.contains("example"), "{shown}: {answer:?}");
+        assert!(matches!(response.status, 400), "{shown}: {response:?}");
+        assert!(!response.text.contains("example"), "{shown}: {response:?}");
     }
     let encoded = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
     assert_eq!(server.ask("POST", "/api/v1/auth/login", encoded, b"{}").status, 415);
@@ -184,9 +184,9 @@ async fn http2_meets_the_same_guards() {
         let request = request.body(Full::new(Bytes::from(body))).expect("a request");
         let mut client = client.clone();
         client.ready().await.expect("it is there");
-        let answer = client.send_request(request).await.expect("an answer");
-        let status = answer.status().as_u16();
-        let text = answer.into_body().collect().await.expect("a body").to_bytes();
+        let response = client.send_request(request).await.expect("a response");
+        let status = response.status().as_u16();
+        let text = response.into_body().collect().await.expect("a body").to_bytes();
         (status, String::from_utf8_lossy(&text).into_owned())
     };
     let json = || vec![("content-type".to_owned(), "application/json".to_owned())];

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::process::{self, Client, prepare};
-
-pub(crate) use crate::support::process::{ADMIN, ADMIN_PASSWORD, Answer, UNLIMITED};
+pub(crate) use crate::support::process::{ADMIN, ADMIN_PASSWORD, Response, UNLIMITED};
 
 pub(crate) const PASSWORD: &str = "a long walk on a short pier";
 
@@ -34,12 +33,12 @@ impl Server {
         Self { process, client: Client::new(address), address }
     }
 
-    /// Ends it as an operator does; answers all that it said, line by line.
+    /// Ends it as an operator does; responses all that it said, line by line.
     pub(crate) fn stop(self) -> Vec<String> {
         self.process.stop()
     }
 
-    /// Waits for the end of one that was told to leave; answers all that it said.
+    /// Waits for the end of one that was told to leave; responses all that it said.
     pub(crate) fn end(self) -> Vec<String> {
         self.process.end_well()
     }
@@ -54,49 +53,49 @@ impl Server {
     }
 
     /// Sends bytes as they are, and reads until the server closes.
-    pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<Answer> {
-        self.client.raw(bytes.as_ref()).expect("all of it is answers")
+    pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<Response> {
+        self.client.raw(bytes.as_ref()).expect("all of it is responses")
     }
 
     /// Makes a request of its own connection.
-    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
-        let answer = self.client.ask(method, path, headers, body);
-        answer.unwrap_or_else(|| panic!("{method} {path}: no whole answer"))
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
+        let response = self.client.ask(method, path, headers, body);
+        response.unwrap_or_else(|| panic!("{method} {path}: no complete response"))
     }
 
     /// Makes a request with JSON, and a token unless that is empty.
-    pub(crate) fn json(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+    pub(crate) fn json(&self, method: &str, path: &str, token: &str, body: &Value) -> Response {
         let token = (!token.is_empty()).then_some(token);
         let body = (!body.is_null()).then_some(body);
-        let answer = self.client.call(method, path, token, body);
-        answer.unwrap_or_else(|| panic!("{method} {path}: no whole answer"))
+        let response = self.client.call(method, path, token, body);
+        response.unwrap_or_else(|| panic!("{method} {path}: no complete response"))
     }
 
-    pub(crate) fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str, token: &str) -> Response {
         self.json("GET", path, token, &Value::Null)
     }
 
     /// Tries to sign in.
-    pub(crate) fn login(&self, email: &str, password: &str) -> Answer {
+    pub(crate) fn login(&self, email: &str, password: &str) -> Response {
         let body = json!({ "email": email, "password": password });
         self.json("POST", "/api/v1/auth/login", "", &body)
     }
 
     /// Signs in.
     pub(crate) fn sign_in(&self, email: &str, password: &str) -> Tokens {
-        let answer = self.login(email, password);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let text = |name: &str| answer.body["data"][name].as_str().expect(name).to_owned();
+        let response = self.login(email, password);
+        assert_eq!(response.status, 200, "{response:?}");
+        let text = |name: &str| response.body["data"][name].as_str().expect(name).to_owned();
         Tokens { access: text("access_token"), refresh: text("refresh_token") }
     }
 
-    /// Makes an active user; answers the id.
+    /// Makes an active user; responses the id.
     pub(crate) fn make(&self, admin: &str, email: &str, role: &str) -> String {
         let body =
             json!({ "email": email, "password": PASSWORD, "role": role, "status": "active" });
-        let answer = self.json("POST", "/api/v1/user", admin, &body);
-        assert_eq!(answer.status, 201, "{answer:?}");
-        answer.body["data"]["id"].as_str().expect("an id").to_owned()
+        let response = self.json("POST", "/api/v1/user", admin, &body);
+        assert_eq!(response.status, 201, "{response:?}");
+        response.body["data"]["id"].as_str().expect("an id").to_owned()
     }
 }
 
@@ -106,9 +105,9 @@ pub(crate) struct Tokens {
     pub(crate) refresh: String,
 }
 
-/// Reads every answer until the server closes.
-pub(crate) fn read_all(stream: TcpStream) -> Vec<Answer> {
-    process::read_all(stream).expect("all of it is answers")
+/// Reads every response until the server closes.
+pub(crate) fn read_all(stream: TcpStream) -> Vec<Response> {
+    process::read_all(stream).expect("all of it is responses")
 }
 
 pub(crate) fn folder() -> TempDir {

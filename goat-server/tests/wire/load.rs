@@ -91,15 +91,15 @@ fn a_burst_of_sign_ins_is_shed_and_nobody_else_waits() {
     }
     let (mut tried, mut shed) = (0, 0);
     for stream in streams {
-        let answer = read_all(stream).remove(0);
-        match answer.failure() {
+        let response = read_all(stream).remove(0);
+        match response.failure() {
             (401, "invalid-credentials") => tried += 1,
             (503, _) => {
-                let wait: u64 = answer.header("retry-after").parse().expect("seconds");
-                assert!(wait >= 1, "{answer:?}");
+                let wait: u64 = response.header("retry-after").parse().expect("seconds");
+                assert!(wait >= 1, "{response:?}");
                 shed += 1;
             }
-            _ => panic!("{answer:?}"),
+            _ => panic!("{response:?}"),
         }
     }
     assert!(tried >= 5, "one that is hashed and four that wait: {tried}");
@@ -139,7 +139,7 @@ fn a_server_that_is_told_to_leave_answers_what_it_was_asked() {
         // Answered once, so that the server has taken the connection for certain.
         stream.write_all(b"GET /api/health HTTP/1.1\r\nHost: goat\r\n\r\n").expect("sent");
         let mut start = [0; 12];
-        stream.read_exact(&mut start).expect("an answer");
+        stream.read_exact(&mut start).expect("a response");
         assert_eq!(&start, b"HTTP/1.1 200");
         let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: goat\r\n\
                     Content-Type: application/json\r\nContent-Length";
@@ -148,7 +148,7 @@ fn a_server_that_is_told_to_leave_answers_what_it_was_asked() {
     server.signal("TERM");
     for mut stream in streams {
         let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer");
+        stream.read_to_string(&mut text).expect("a response");
         assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 1, "{text}");
         assert!(text.contains("refresh_token"), "{text}");
     }

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN, Answer, Server, UNLIMITED, folder};
+use crate::harness::{ADMIN, Response, Server, UNLIMITED, folder};
 
 /// In every secret, so that no part of one is overlooked.
 const CANARY: &str = "qyzx";
@@ -67,11 +67,11 @@ impl Secrets {
         }
     }
 
-    fn check_answer(&self, what: &str, answer: &Answer) {
-        if answer.status >= 400 {
-            self.check(what, &answer.text);
+    fn check_response(&self, what: &str, response: &Response) {
+        if response.status >= 400 {
+            self.check(what, &response.text);
         }
-        self.check(what, &answer.head);
+        self.check(what, &response.head);
     }
 }
 
@@ -82,8 +82,8 @@ fn ask_in_every_way(
     (method, path): (&str, &str),
     (bodies, tokens): (&[Value], &[&str]),
     secrets: &Secrets,
-) -> Vec<Answer> {
-    let mut answers = Vec::new();
+) -> Vec<Response> {
+    let mut responses = Vec::new();
     let query = format!("{path}?token={CANARY}&email={MAIL}@{MAIL}.example");
     let headers = format!(
         "cookie: a={CANARY}\r\nuser-agent: {CANARY}\r\nx-api-key: {CANARY}\r\n\
@@ -108,25 +108,25 @@ fn ask_in_every_way(
     ];
     for scheme in &schemes {
         let all = format!("{headers}{scheme}");
-        answers.push(server.ask(method, path, &all, garbled[0].as_bytes()));
-        answers.push(server.ask(method, &query, &all, b""));
+        responses.push(server.ask(method, path, &all, garbled[0].as_bytes()));
+        responses.push(server.ask(method, &query, &all, b""));
     }
     for token in tokens {
         let all = format!("{headers}authorization: Bearer {token}\r\n");
         for body in &garbled {
-            answers.push(server.ask(method, path, &all, body.as_bytes()));
+            responses.push(server.ask(method, path, &all, body.as_bytes()));
         }
-        answers.push(server.ask(method, &query, &all, b""));
+        responses.push(server.ask(method, &query, &all, b""));
         let plain = format!("authorization: Bearer {token}\r\ncontent-type: text/{CANARY}\r\n");
-        answers.push(server.ask(method, path, &plain, garbled[0].as_bytes()));
+        responses.push(server.ask(method, path, &plain, garbled[0].as_bytes()));
     }
     for (body, token) in bodies.iter().zip(tokens.iter().rev()) {
-        answers.push(server.json(method, path, token, body));
+        responses.push(server.json(method, path, token, body));
     }
-    for answer in &answers {
-        secrets.check_answer(&format!("{method} {path}"), answer);
+    for response in &responses {
+        secrets.check_response(&format!("{method} {path}"), response);
     }
-    answers
+    responses
 }
 
 /// Signs in and asks with secrets over HTTP/2, whose code has the most to tell.
@@ -147,13 +147,13 @@ fn ask_over_http2(address: SocketAddr) {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.to_string())))
             .expect("a request");
-        assert!(client.send_request(request).await.expect("an answer").status().as_u16() >= 200);
+        assert!(client.send_request(request).await.expect("a response").status().as_u16() >= 200);
         connection.abort();
     });
 }
 
 /// L1: no password, token, key, pepper or e-mail address is in a line of the log at its most
-/// talkative, in a metric, or in the answer to what failed.
+/// talkative, in a metric, or in the response to what failed.
 #[test]
 fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
     let folder = folder();
@@ -196,21 +196,21 @@ fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
             _ => [&*admin.refresh, &*user.access],
         };
         let bodies = [right];
-        let answers = ask_in_every_way(&server, (method, &path), (&bodies, &tokens), &secrets);
-        if !answers.iter().any(|answer| answer.status < 300) {
+        let responses = ask_in_every_way(&server, (method, &path), (&bodies, &tokens), &secrets);
+        if !responses.iter().any(|response| response.status < 300) {
             failed.push(format!("{method} {template}"));
         }
         // A token that was used is the reuse of one now.
         let again = json!({ "refresh_token": user.refresh });
         for _ in 0..2 {
-            let answer = server.json("POST", "/api/v1/auth/refresh", "", &again);
-            secrets.check_answer("refresh", &answer);
-            if let Some(token) = answer.body["data"]["refresh_token"].as_str() {
+            let response = server.json("POST", "/api/v1/auth/refresh", "", &again);
+            secrets.check_response("refresh", &response);
+            if let Some(token) = response.body["data"]["refresh_token"].as_str() {
                 secrets.token(token);
             }
         }
         let wrong = server.login(&email, &format!("{CANARY} is not the password"));
-        secrets.check_answer("login", &wrong);
+        secrets.check_response("login", &wrong);
     }
     // Here the path names no session and no permission; everything else was done at least once.
     assert_eq!(failed, ["DELETE /api/v1/sessions/{id}", "DELETE /api/v1/permission/{key}"]);
@@ -285,8 +285,8 @@ fn paths_and_methods_that_somebody_thinks_up_make_no_series() {
             text.push_str(&format!("GET /api/v1/user/{number} HTTP/1.1\r\nHost: goat\r\n\r\n"));
         }
         text.push_str("GET /api/health HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n");
-        let answers = server.raw(text);
-        assert_eq!(answers.len(), 1501);
+        let responses = server.raw(text);
+        assert_eq!(responses.len(), 1501);
         // The metrics count themselves from the first time on that they are asked for.
         series();
         *round = series();

@@ -10,7 +10,7 @@ fn server() -> (tempfile::TempDir, Server) {
 
 /// The statuses of what this head is answered with.
 fn statuses(server: &Server, head: &[u8]) -> Vec<u16> {
-    server.raw(head).iter().map(|answer| answer.status).collect()
+    server.raw(head).iter().map(|response| response.status).collect()
 }
 
 /// RFC 9112, section 3.2: a request that two servers on its way may take for different hosts is
@@ -20,10 +20,10 @@ fn a_request_without_one_host_is_refused() {
     let (_folder, server) = server();
     let line = "GET /api/health HTTP/1.1\r\nConnection: close\r\n";
     for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n", "Host: a b\r\n"] {
-        let answers = server.raw(format!("{line}{hosts}\r\n"));
-        let found: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        let responses = server.raw(format!("{line}{hosts}\r\n"));
+        let found: Vec<_> = responses.iter().map(|response| response.status).collect();
         assert_eq!(found, [400], "{hosts:?}");
-        assert_eq!(answers[0].header("connection"), "close", "{hosts:?}");
+        assert_eq!(responses[0].header("connection"), "close", "{hosts:?}");
     }
     for hosts in ["Host:\r\n", "Host: a:80\r\n", "Host: [::1]:80\r\n", "Host: GOAT\r\n"] {
         assert_eq!(statuses(&server, format!("{line}{hosts}\r\n").as_bytes()), [200], "{hosts:?}");
@@ -77,8 +77,8 @@ fn no_form_of_a_target_reaches_what_is_guarded() {
     ];
     for (method, target, status) in guarded {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n");
-        let answers = server.raw(head);
-        let found: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        let responses = server.raw(head);
+        let found: Vec<_> = responses.iter().map(|response| response.status).collect();
         let shown: String = target.chars().take(60).collect();
         // Some are no request at all, and refused before the routes.
         assert!(found == [status] || found == [400], "{method} {shown}: {found:?}");
@@ -105,29 +105,29 @@ fn no_header_overrides_the_method_the_path_or_the_caller() {
     let path = format!("/api/v1/user?access_token={}", admin.access);
     assert_eq!(server.ask("GET", &path, headers, b"").status, 401);
     let bearer = format!("{headers}Authorization: Bearer {}\r\n", admin.access);
-    let answer = server.ask("GET", "/api/v1/user", &bearer, b"");
-    assert_eq!((answer.status, &answer.body["data"]["email"]), (200, &ADMIN.into()));
+    let response = server.ask("GET", "/api/v1/user", &bearer, b"");
+    assert_eq!((response.status, &response.body["data"]["email"]), (200, &ADMIN.into()));
     let two = format!("{bearer}Authorization: Bearer {}\r\n", admin.access);
     assert_eq!(server.ask("GET", "/api/v1/user", &two, b"").status, 400);
 }
 
-/// H1: a browser that is shown any answer frames it nowhere, guesses no type, and runs nothing.
+/// H1: a browser that is shown any response frames it nowhere, guesses no type, and runs nothing.
 #[test]
 fn every_answer_ties_a_browsers_hands() {
     let (_folder, server) = server();
     let html = "<script>alert(1)</script>";
     let paths = ["/api/docs", "/api/docs/page.js", "/api/openapi.json", "/api/metrics", "/nowhere"];
     for path in paths.into_iter().chain(["/api/v1/user", "/api/v1/user/%3Cscript%3E"]) {
-        let answer = server.ask("GET", path, &format!("Origin: {html}\r\n"), b"");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
-        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
-        let policy = answer.header("content-security-policy");
+        let response = server.ask("GET", path, &format!("Origin: {html}\r\n"), b"");
+        assert_eq!(response.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(response.header("x-frame-options"), "DENY", "{path}");
+        let policy = response.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none';"), "{path}: {policy}");
         assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
-        assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
-        assert!(!answer.text.contains(html), "{path}");
-        let kind = answer.header("content-type");
+        assert_eq!(response.header("access-control-allow-origin"), "", "{path}");
+        assert!(!response.text.contains(html), "{path}");
+        let kind = response.header("content-type");
         assert!(path == "/api/docs" || !kind.contains("html"), "{path}: {kind}");
     }
     let script = server.get("/api/docs/page.js", "").text;

@@ -1,56 +1,45 @@
-//! Rotation over HTTP: a refresh token works once, a lost answer logs nobody out, and a stolen token
-//! ends the session.
+//! `POST /api/v1/auth/refresh`: rotation, the grace period for lost responses, and reuse detection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
-use crate::support::backend::{Backend, on_every_backend};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use goat_core::Status;
 use goat_core::testing::Point;
 use serde_json::{Value, json};
 
-/// The leeway as shipped.
-const LEEWAY: Duration = Duration::from_secs(30);
+use super::{profile, refresh, revoked};
+use crate::backends::on_every_backend;
+use crate::support::app::{PASSWORD, TestApp, TestUser};
+use crate::support::backend::Backend;
 
-async fn refresh(app: &TestApp, token: &str) -> TestResponse {
-    app.post("/api/v1/auth/refresh").json(&json!({"refresh_token": token})).send().await
-}
+/// The default grace period.
+const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
-/// The next pair: the access token and the refresh token.
+/// Refreshes and returns the next access token and refresh token.
 async fn next(app: &TestApp, token: &str) -> (String, String) {
-    let answer = refresh(app, token).await;
-    assert_eq!(answer.status, 200, "{}", answer.json);
-    let text = |name: &str| answer.data()[name].as_str().expect("a token").to_owned();
+    let response = refresh(app, token).await;
+    assert_eq!(response.status, 200, "{}", response.json);
+    let text = |name: &str| response.data()[name].as_str().expect("a token").to_owned();
     (text("access_token"), text("refresh_token"))
 }
 
-async fn profile(app: &TestApp, token: &str) -> (u16, String) {
-    let answer = app.get("/api/v1/user").bearer(token).send().await;
-    (answer.status, answer.code().to_owned())
-}
-
-fn revoked() -> (u16, String) {
-    (401, "session-revoked".to_owned())
-}
-
-/// What a token says.
+/// The claims of a token.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).expect("three parts");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON")
 }
 
-on_every_backend!(a_refresh_answers_the_next_tokens_and_nothing_else);
+on_every_backend!(refresh_returns_the_next_tokens);
 
-async fn a_refresh_answers_the_next_tokens_and_nothing_else(backend: Backend) {
+async fn refresh_returns_the_next_tokens(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     app.clock.advance(Duration::from_millis(60_500));
-    let answer = refresh(&app, &client.refresh_token).await;
-    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"));
-    let data = answer.data().as_object().expect("an object");
+    let response = refresh(&app, &client.refresh_token).await;
+    assert_eq!((response.status, response.header("cache-control")), (200, "no-store"));
+    let data = response.data().as_object().expect("an object");
     let mut names: Vec<_> = data.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(
@@ -74,24 +63,24 @@ async fn a_refresh_answers_the_next_tokens_and_nothing_else(backend: Backend) {
     }
 }
 
-on_every_backend!(within_the_leeway_the_predecessor_gets_the_very_same_successor);
+on_every_backend!(repeated_refresh_in_the_grace_period_returns_the_same_successor);
 
 /// R1, R3
-async fn within_the_leeway_the_predecessor_gets_the_very_same_successor(backend: Backend) {
+async fn repeated_refresh_in_the_grace_period_returns_the_same_successor(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (_, successor) = next(&app, &client.refresh_token).await;
-    app.clock.advance(LEEWAY - Duration::from_millis(1));
+    app.clock.advance(GRACE_PERIOD - Duration::from_millis(1));
     let (access, again) = next(&app, &client.refresh_token).await;
     assert_eq!(successor, again, "byte for byte");
     assert_eq!(profile(&app, &access).await.0, 200);
     next(&app, &successor).await;
 }
 
-on_every_backend!(a_lost_answer_logs_nobody_out);
+on_every_backend!(lost_response_does_not_end_the_session);
 
-/// R3: the client is gone, or the answer is, after the store has done its part.
-async fn a_lost_answer_logs_nobody_out(backend: Backend) {
+/// R3: the store rotated the token, and then the response or the client is lost.
+async fn lost_response_does_not_end_the_session(backend: Backend) {
     let (stores, pauses) = backend.open().await.with_pauses();
     let app = Arc::new(TestApp::over(stores, |_| {}).await);
     let client = app.client().await;
@@ -100,47 +89,47 @@ async fn a_lost_answer_logs_nobody_out(backend: Backend) {
     assert_eq!(lost.failure(), (503, "unavailable"));
     assert!(!lost.header("retry-after").is_empty());
     let held = pauses.hold("sessions.rotate", Point::Return);
-    let hung_up = tokio::spawn({
+    let disconnected = tokio::spawn({
         let (app, token) = (Arc::clone(&app), client.refresh_token.clone());
         async move { refresh(&app, &token).await }
     });
     held.reached().await;
-    hung_up.abort();
-    assert!(hung_up.await.expect_err("aborted").is_cancelled());
+    disconnected.abort();
+    assert!(disconnected.await.expect_err("aborted").is_cancelled());
     held.release();
     let (access, token) = next(&app, &client.refresh_token).await;
     assert_eq!(profile(&app, &access).await.0, 200);
     next(&app, &token).await;
 }
 
-on_every_backend!(an_old_token_after_the_leeway_ends_the_session);
+on_every_backend!(reused_refresh_token_ends_the_session);
 
 /// R2
-async fn an_old_token_after_the_leeway_ends_the_session(backend: Backend) {
+async fn reused_refresh_token_ends_the_session(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let other = app.sign_in(&client.email, PASSWORD).await;
     let (access, successor) = next(&app, &client.refresh_token).await;
     assert_eq!(profile(&app, &access).await.0, 200);
-    app.clock.advance(LEEWAY);
+    app.clock.advance(GRACE_PERIOD);
     let reused = refresh(&app, &client.refresh_token).await;
     assert_eq!(reused.failure(), (401, "token-reused"));
     let challenge = reused.header("www-authenticate");
     assert!(challenge.starts_with(r#"Bearer realm="goat", error="invalid_token""#), "{challenge}");
     assert_eq!(reused.header("cache-control"), "no-store");
-    // At once, access tokens included; whatever unexpired token is shown.
+    // Immediately, and for every token of the session.
     assert_eq!(profile(&app, &access).await, revoked());
     assert_eq!(profile(&app, &client.token).await, revoked());
     for token in [&client.refresh_token, &successor] {
         assert_eq!(refresh(&app, token).await.failure(), (401, "session-revoked"));
     }
-    assert_eq!(profile(&app, &other.token).await.0, 200, "the other session goes on");
+    assert_eq!(profile(&app, &other.token).await.0, 200, "the other session stays");
 }
 
-on_every_backend!(once_the_successor_is_used_the_predecessor_is_old);
+on_every_backend!(use_of_the_successor_ends_the_grace_period);
 
 /// R2
-async fn once_the_successor_is_used_the_predecessor_is_old(backend: Backend) {
+async fn use_of_the_successor_ends_the_grace_period(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (_, second) = next(&app, &client.refresh_token).await;
@@ -150,20 +139,20 @@ async fn once_the_successor_is_used_the_predecessor_is_old(backend: Backend) {
     assert_eq!(refresh(&app, &third).await.failure(), (401, "session-revoked"));
 }
 
-on_every_backend!(without_a_leeway_a_token_works_once);
+on_every_backend!(without_a_grace_period_a_refresh_token_works_once);
 
 /// R2
-async fn without_a_leeway_a_token_works_once(backend: Backend) {
+async fn without_a_grace_period_a_refresh_token_works_once(backend: Backend) {
     let app = TestApp::on_with(backend, |setup| setup.goat.refresh_leeway = Duration::ZERO).await;
     let client = app.client().await;
     next(&app, &client.refresh_token).await;
     assert_eq!(refresh(&app, &client.refresh_token).await.failure(), (401, "token-reused"));
 }
 
-on_every_backend!(the_leeway_does_not_revive_a_session_that_was_ended);
+on_every_backend!(grace_period_does_not_restore_an_ended_session);
 
 /// R4
-async fn the_leeway_does_not_revive_a_session_that_was_ended(backend: Backend) {
+async fn grace_period_does_not_restore_an_ended_session(backend: Backend) {
     let app = TestApp::on(backend).await;
     for revoke in [false, true] {
         let client = app.client().await;
@@ -182,10 +171,10 @@ async fn the_leeway_does_not_revive_a_session_that_was_ended(backend: Backend) {
     }
 }
 
-on_every_backend!(a_refresh_in_one_tab_leaves_the_other_its_access_token);
+on_every_backend!(refresh_keeps_the_previous_access_token_valid);
 
 /// R5
-async fn a_refresh_in_one_tab_leaves_the_other_its_access_token(backend: Backend) {
+async fn refresh_keeps_the_previous_access_token_valid(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let (access, _) = next(&app, &client.refresh_token).await;
@@ -193,10 +182,10 @@ async fn a_refresh_in_one_tab_leaves_the_other_its_access_token(backend: Backend
     assert_eq!(profile(&app, &access).await.0, 200);
 }
 
-on_every_backend!(no_refresh_extends_the_absolute_end_and_no_token_outlives_it);
+on_every_backend!(no_token_outlives_the_absolute_session_ttl);
 
 /// R6
-async fn no_refresh_extends_the_absolute_end_and_no_token_outlives_it(backend: Backend) {
+async fn no_token_outlives_the_absolute_session_ttl(backend: Backend) {
     let app = TestApp::on_with(backend, |setup| {
         setup.goat.refresh_ttl = Duration::from_secs(600);
         setup.goat.session_ttl = Duration::from_secs(1000);
@@ -211,23 +200,23 @@ async fn no_refresh_extends_the_absolute_end_and_no_token_outlives_it(backend: B
             assert!(claims(token)["exp"].as_i64().expect("seconds") <= 1_767_226_600);
         }
     }
-    let answer = refresh(&app, &token).await;
-    assert_eq!(answer.data()["access_token_expires_at"], "2026-01-01T00:16:40.000Z");
-    assert_eq!(answer.data()["refresh_token_expires_at"], "2026-01-01T00:16:40.000Z");
-    assert_eq!(answer.data()["expires_in"], 40);
+    let response = refresh(&app, &token).await;
+    assert_eq!(response.data()["access_token_expires_at"], "2026-01-01T00:16:40.000Z");
+    assert_eq!(response.data()["refresh_token_expires_at"], "2026-01-01T00:16:40.000Z");
+    assert_eq!(response.data()["expires_in"], 40);
     let sessions = app.get("/api/v1/sessions").bearer(&access).send().await;
     assert_eq!(sessions.data()[0]["expires_at"], "2026-01-01T00:16:40.000Z");
     assert_eq!(sessions.data()[0]["last_used_at"], "2026-01-01T00:16:00.000Z");
     app.clock.advance(Duration::from_secs(40));
-    // The leeway for clocks never reaches past the session's end.
+    // The leeway for clock skew does not extend the session.
     assert_eq!(profile(&app, &access).await.0, 401);
     assert_eq!(refresh(&app, &token).await.failure(), (401, "token-expired"));
 }
 
-on_every_backend!(an_idle_session_ends);
+on_every_backend!(idle_session_expires);
 
 /// R6
-async fn an_idle_session_ends(backend: Backend) {
+async fn idle_session_expires(backend: Backend) {
     let app =
         TestApp::on_with(backend, |setup| setup.goat.refresh_ttl = Duration::from_secs(600)).await;
     let client = app.client().await;
@@ -235,9 +224,9 @@ async fn an_idle_session_ends(backend: Backend) {
     assert_eq!(refresh(&app, &client.refresh_token).await.failure(), (401, "token-expired"));
 }
 
-on_every_backend!(an_expired_token_ends_nothing_even_if_it_was_used);
+on_every_backend!(expired_refresh_token_is_not_treated_as_reused);
 
-async fn an_expired_token_ends_nothing_even_if_it_was_used(backend: Backend) {
+async fn expired_refresh_token_is_not_treated_as_reused(backend: Backend) {
     let app =
         TestApp::on_with(backend, |setup| setup.goat.refresh_ttl = Duration::from_secs(600)).await;
     let client = app.client().await;
@@ -250,53 +239,49 @@ async fn an_expired_token_ends_nothing_even_if_it_was_used(backend: Backend) {
 }
 
 #[tokio::test]
-async fn what_is_no_refresh_token_is_invalid() {
+async fn malformed_refresh_tokens_are_rejected() {
     let app = TestApp::new().await;
     let client = app.client().await;
     let padded = format!("{}=", client.refresh_token);
     let spaced = format!(" {}", client.refresh_token);
     let bearer = format!("Bearer {}", client.refresh_token);
     for token in ["", "x", "a.b.c", "ü", "\0", &padded, &spaced, &bearer, &client.token] {
-        let answer = refresh(&app, token).await;
-        assert_eq!(answer.failure(), (401, "invalid-token"), "{token}");
-        assert!(token.len() < 4 || !answer.json.to_string().contains(token), "{token}");
+        let response = refresh(&app, token).await;
+        assert_eq!(response.failure(), (401, "invalid-token"), "{token}");
+        assert!(token.len() < 4 || !response.json.to_string().contains(token), "{token}");
     }
-    // They have ended nothing.
+    // The session stays.
     next(&app, &client.refresh_token).await;
 }
 
-on_every_backend!(suspended_and_deleted_users_do_not_go_on);
+on_every_backend!(suspended_and_deleted_users_cannot_refresh);
 
-async fn suspended_and_deleted_users_do_not_go_on(backend: Backend) {
+async fn suspended_and_deleted_users_cannot_refresh(backend: Backend) {
     let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let (suspended, deleted) = (app.client().await, app.client().await);
     let path = format!("{}/change-status", suspended.path());
     let body = json!({"status": "suspended"});
-    let answer = app.patch(&path).bearer(&admin.token).json(&body).send().await;
-    assert_eq!(answer.data()["status"], "suspended");
-    let answer = app.delete(&deleted.path()).bearer(&admin.token).send().await;
-    assert_eq!(answer.status, 204);
+    let response = app.patch(&path).bearer(&admin.token).json(&body).send().await;
+    assert_eq!(response.data()["status"], "suspended");
+    let response = app.delete(&deleted.path()).bearer(&admin.token).send().await;
+    assert_eq!(response.status, 204);
     for user in [&suspended, &deleted] {
         assert_eq!(refresh(&app, &user.refresh_token).await.failure(), (401, "session-revoked"));
         assert_eq!(profile(&app, &user.token).await, revoked());
     }
-    // To be let in again revives no session.
+    // Reactivation restores no session.
     let body = json!({"status": "active"});
-    let answer = app.patch(&path).bearer(&admin.token).json(&body).send().await;
-    assert_eq!(answer.data()["status"], "active");
+    let response = app.patch(&path).bearer(&admin.token).json(&body).send().await;
+    assert_eq!(response.data()["status"], "active");
     assert_eq!(refresh(&app, &suspended.refresh_token).await.failure(), (401, "session-revoked"));
     assert_eq!(profile(&app, &suspended.token).await, revoked());
 }
 
-on_every_backend!(
-    parallel_refreshes_of_one_token_have_one_living_successor,
-    flavor = "multi_thread",
-    worker_threads = 4
-);
+on_every_backend!(multi_thread concurrent_refreshes_of_one_token_have_one_successor);
 
-/// R1: fifty at once, in the database that the server ships with.
-async fn parallel_refreshes_of_one_token_have_one_living_successor(backend: Backend) {
+/// R1
+async fn concurrent_refreshes_of_one_token_have_one_successor(backend: Backend) {
     let app = Arc::new(TestApp::on_with(backend, |_| {}).await);
     app.add("ann@example.org", "client", Status::Active).await;
     let ann: TestUser = app.sign_in("ann@example.org", PASSWORD).await;
@@ -308,14 +293,14 @@ async fn parallel_refreshes_of_one_token_have_one_living_successor(backend: Back
         .collect();
     let mut successors = Vec::new();
     for attempt in attempts {
-        let (access, successor) = attempt.await.expect("an answer");
+        let (access, successor) = attempt.await.expect("a response");
         assert_eq!(profile(&app, &access).await.0, 200);
         successors.push(successor);
     }
     successors.dedup();
     assert_eq!(successors.len(), 1);
     assert_ne!(successors[0], ann.refresh_token);
-    assert_eq!(profile(&app, &ann.token).await.0, 200, "nobody was logged out");
+    assert_eq!(profile(&app, &ann.token).await.0, 200, "the session stays");
     let (access, _) = next(&app, &successors[0]).await;
     let sessions = app.get("/api/v1/sessions").bearer(&access).send().await;
     assert_eq!(sessions.json["meta"]["total"], 1);

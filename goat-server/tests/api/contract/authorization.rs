@@ -1,68 +1,69 @@
-//! Who may call what: the matrix of actors and routes, made from the route table.
+//! Authorization: the matrix of callers and routes, generated from the route table.
 
-use crate::support::app::TestApp;
 use goat_server::router::{PublicLimit, Rule, table};
 
-/// Somebody in the matrix.
-struct Actor {
+use crate::support::app::TestApp;
+
+/// A caller of the matrix.
+struct Caller {
     name: &'static str,
     token: Option<String>,
     permissions: &'static [&'static str],
 }
 
-/// What the guards of a route say to an actor; `None` where they let the request through.
-fn expected(rule: &Rule, actor: &Actor) -> Option<(u16, &'static str)> {
-    match (rule, &actor.token) {
+/// The rejection by the guards of a route, if any.
+fn expected(rule: &Rule, caller: &Caller) -> Option<(u16, &'static str)> {
+    match (rule, &caller.token) {
         (Rule::Public(_) | Rule::RefreshToken, _) => None,
         (_, None) => Some((401, "unauthenticated")),
         (Rule::Authenticated, Some(_)) => None,
         (Rule::Permission(permission), Some(_)) => {
-            let held = actor.permissions;
+            let held = caller.permissions;
             let has = held.contains(&permission.as_str()) || held.contains(&"full_access");
             (!has).then_some((403, "forbidden"))
         }
     }
 }
 
-/// A1: nobody, a client, an operator and an administrator, on every route of the table.
+/// A1: anonymous, client, operator and administrator, on every route of the table.
 #[tokio::test]
-async fn every_route_lets_in_whom_its_rule_names_and_nobody_else() {
+async fn every_route_admits_exactly_the_callers_that_its_rule_allows() {
     for endpoint in table() {
-        // An app of its own, since a route that lets somebody in may end their session.
+        // An app of its own, since an admitted request may end the caller's session.
         let app = TestApp::new().await;
-        let actors = [
-            Actor { name: "nobody", token: None, permissions: &[] },
-            Actor { name: "client", token: Some(app.client().await.token), permissions: &[] },
-            Actor {
+        let callers = [
+            Caller { name: "anonymous", token: None, permissions: &[] },
+            Caller { name: "client", token: Some(app.client().await.token), permissions: &[] },
+            Caller {
                 name: "operator",
                 token: Some(app.operator().await.token),
                 permissions: &["user:read", "user:update", "user:change_status"],
             },
-            Actor {
+            Caller {
                 name: "admin",
                 token: Some(app.admin().await.token),
                 permissions: &["full_access"],
             },
         ];
-        for actor in &actors {
-            // A parameter that no handler accepts: whoever gets that far is told about it.
+        for caller in &callers {
+            // No handler accepts this parameter, so an admitted request is a validation failure.
             let path = endpoint.path().replace("{id}", "x").replace("{key}", "%");
             let path = format!("{path}?beyond=the-guards");
             let mut request = app.request(endpoint.method().clone(), &path);
-            if let Some(token) = &actor.token {
+            if let Some(token) = &caller.token {
                 request = request.bearer(token);
             }
-            let answer = request.send().await;
-            let case = format!("{} {} as {}", endpoint.method(), endpoint.path(), actor.name);
-            let failure = expected(endpoint.rule(), actor).unwrap_or((400, "validation"));
-            assert_eq!(answer.failure(), failure, "{case}: {}", answer.json);
+            let response = request.send().await;
+            let case = format!("{} {} as {}", endpoint.method(), endpoint.path(), caller.name);
+            let failure = expected(endpoint.rule(), caller).unwrap_or((400, "validation"));
+            assert_eq!(response.failure(), failure, "{case}: {}", response.json);
         }
     }
 }
 
-/// A1: what anybody may call is a short list, and whoever adds to it changes it here too.
+/// A1: the public routes are a short list, which a new one must be added to here.
 #[test]
-fn public_routes_are_these_and_no_others() {
+fn public_routes_are_exactly_these() {
     let public: Vec<_> = table()
         .into_iter()
         .filter(|endpoint| !endpoint.rule().is_protected())
@@ -87,7 +88,7 @@ fn public_routes_are_these_and_no_others() {
 }
 
 #[test]
-fn only_probes_and_metrics_are_not_limited() {
+fn only_probes_and_metrics_are_unlimited() {
     let unlimited: Vec<_> = table()
         .into_iter()
         .filter(|endpoint| *endpoint.rule() == Rule::Public(PublicLimit::Unlimited))
@@ -97,7 +98,7 @@ fn only_probes_and_metrics_are_not_limited() {
 }
 
 #[test]
-fn no_route_is_there_twice() {
+fn routes_are_unique() {
     let mut routes: Vec<_> = table()
         .into_iter()
         .map(|endpoint| format!("{} {}", endpoint.method(), endpoint.path()))

@@ -1,17 +1,16 @@
-//! Every code that the contract lists, each brought about over HTTP, each in the same form; and no
-//! code beyond the list.
+//! Error codes: every code of the contract occurs, with its status and form, and no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
-use goat_core::password::{HashError, PasswordHasher, Verification};
 use goat_core::testing::{Pauses, Point};
 use goat_core::{Quota, Status, Stores};
-use http::Method;
 use serde_json::{Value, json};
 
-/// The list of the contract: a code has one status and one title.
+use super::PanickingHasher;
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
+
+/// The codes of the contract with their statuses.
 const CODES: [(&str, u16); 27] = [
     ("validation", 400),
     ("malformed-json", 400),
@@ -42,51 +41,22 @@ const CODES: [(&str, u16); 27] = [
     ("unavailable", 503),
 ];
 
-/// A hasher with a defect.
-#[derive(Debug)]
-struct Broken;
-
-impl PasswordHasher for Broken {
-    fn hash(&self, _: &[u8]) -> Result<String, HashError> {
-        panic!("canary")
-    }
-
-    fn verify(&self, _: &[u8], _: &str) -> Result<Verification, HashError> {
-        panic!("canary")
-    }
-
-    fn check(&self, _: &str) -> Result<(), HashError> {
-        Ok(())
-    }
-
-    fn decoy(&self) -> &str {
-        ""
-    }
-}
-
-/// What failed, and the path that was asked.
+/// Failed responses, each with its request path.
 type Failures = Vec<(TestResponse, String)>;
 
-/// A request as a line of a table: who, what, and with which body.
+/// Sends a request, and returns the response with its path.
 async fn send(
     app: &TestApp,
     token: Option<&str>,
     line: &str,
     body: Value,
 ) -> (TestResponse, String) {
-    let (method, path) = line.split_once(' ').expect("a method and a path");
-    let mut request = app.request(method.parse::<Method>().expect("a method"), path);
-    if let Some(token) = token {
-        request = request.bearer(token);
-    }
-    if !body.is_null() {
-        request = request.json(&body);
-    }
-    (request.send().await, path.to_owned())
+    let (_, path) = line.split_once(' ').expect("a method and a path");
+    (super::send(app, token, line, &body).await, path.to_owned())
 }
 
-/// Whoever is not let in, and why.
-async fn refused_at_the_door(app: &TestApp) -> Failures {
+/// Requests that fail authentication or authorization.
+async fn authentication_failures(app: &TestApp) -> Failures {
     let (profile, refresh) = ("GET /api/v1/user", "POST /api/v1/auth/refresh");
     let client = app.client().await;
     let mut failures = vec![
@@ -97,14 +67,14 @@ async fn refused_at_the_door(app: &TestApp) -> Failures {
     let twice = app.get("/api/v1/user").bearer("a").bearer("b").send().await;
     failures.push((twice, "/api/v1/user".to_owned()));
     let expiring = app.client().await;
-    // With room for clocks that differ.
+    // Beyond the leeway for clock skew.
     app.clock.advance(app.goat.settings().access_ttl * 2);
     failures.push(send(app, Some(&expiring.token), profile, Value::Null).await);
 
     let ended = app.client().await;
     send(app, Some(&ended.token), "POST /api/v1/auth/logout", Value::Null).await;
     failures.push(send(app, Some(&ended.token), profile, Value::Null).await);
-    // The successor is used, so the leeway of its predecessor is over.
+    // Use of the successor ends the grace period of its predecessor.
     let reusing = app.client().await;
     let first = json!({"refresh_token": reusing.refresh_token});
     let second = send(app, None, refresh, first.clone()).await.0;
@@ -119,7 +89,7 @@ async fn refused_at_the_door(app: &TestApp) -> Failures {
     let suspend = format!("PATCH {path}/change-status");
     send(app, Some(&admin.token), &suspend, json!({"status": "suspended"})).await;
     for (email, password) in [
-        ("nobody@example.org", "x"),
+        ("unknown@example.org", "x"),
         ("inactive@example.org", PASSWORD),
         (&suspended.email, PASSWORD),
     ] {
@@ -128,8 +98,8 @@ async fn refused_at_the_door(app: &TestApp) -> Failures {
     failures
 }
 
-/// Requests that are wrong in themselves.
-async fn malformed(app: &TestApp) -> Failures {
+/// Malformed requests.
+async fn malformed_requests(app: &TestApp) -> Failures {
     let path = "/api/v1/auth/login";
     let long = "x".repeat(64 * 1024 + 1);
     let mut failures = vec![
@@ -140,22 +110,22 @@ async fn malformed(app: &TestApp) -> Failures {
     for (content_type, body) in
         [("application/json", "{"), ("application/json", long.as_str()), ("text/plain", "{}")]
     {
-        let answer = app.post(path).body(content_type, body.to_owned()).send().await;
-        failures.push((answer, path.to_owned()));
+        let response = app.post(path).body(content_type, body.to_owned()).send().await;
+        failures.push((response, path.to_owned()));
     }
     failures
 }
 
-/// What the rules do not allow, as things are.
-async fn against_the_rules(app: &TestApp) -> Failures {
+/// Requests that conflict with the rules or with the present state.
+async fn conflicts(app: &TestApp) -> Failures {
     let (admin, operator, client) = (app.admin().await, app.operator().await, app.client().await);
-    let lone = TestApp::new().await;
-    let last = lone.admin().await;
+    let single_admin = TestApp::new().await;
+    let last = single_admin.admin().await;
     let status = format!("PATCH {}/change-status", client.path());
     let write = json!({"role": "operator", "action": "user:write"});
     let user = json!({"email": client.email, "password": PASSWORD});
-    let mut noble = user.clone();
-    noble["role"] = json!("admin");
+    let mut admin_user = user.clone();
+    admin_user["role"] = json!("admin");
     let same = json!({"current_password": PASSWORD, "new_password": PASSWORD});
     let line = "POST /api/v1/permission";
     assert_eq!(send(app, Some(&admin.token), line, write.clone()).await.0.status, 201);
@@ -164,13 +134,13 @@ async fn against_the_rules(app: &TestApp) -> Failures {
     vec![
         send(app, Some(admin), line, write).await,
         send(app, Some(operator.0), &format!("DELETE {}/sessions", operator.1), Value::Null).await,
-        send(app, Some(operator.0), "POST /api/v1/user", noble).await,
+        send(app, Some(operator.0), "POST /api/v1/user", admin_user).await,
         send(app, Some(admin), "POST /api/v1/user", user).await,
         send(app, Some(admin), &status, json!({"status": "inactive"})).await,
         send(app, Some(client), "DELETE /api/v1/user", json!({"current_password": "x"})).await,
         send(app, Some(client), "PATCH /api/v1/user/change-password", same).await,
         send(
-            &lone,
+            &single_admin,
             Some(&last.token),
             "DELETE /api/v1/user",
             json!({"current_password": PASSWORD}),
@@ -179,8 +149,8 @@ async fn against_the_rules(app: &TestApp) -> Failures {
     ]
 }
 
-/// What is no fault of the one who asks, or too much of it.
-async fn not_now() -> Failures {
+/// Failures of the server and of its dependencies, and rate limiting.
+async fn server_failures() -> Failures {
     let credentials = json!({"email": "ann@example.org", "password": PASSWORD});
     let login = "POST /api/v1/auth/login";
     let limited = TestApp::with(|setup: &mut Setup| {
@@ -188,7 +158,7 @@ async fn not_now() -> Failures {
     })
     .await;
     send(&limited, None, login, credentials.clone()).await;
-    let broken = TestApp::with(|setup| setup.hasher = Some(Arc::new(Broken))).await;
+    let broken = TestApp::with(|setup| setup.hasher = Some(Arc::new(PanickingHasher))).await;
     let (stores, pauses) = Pauses::over(Stores::memory());
     let down = TestApp::with(|setup| setup.stores = stores).await;
     pauses.fail("users.by_email", Point::Entry);
@@ -199,48 +169,49 @@ async fn not_now() -> Failures {
     ]
 }
 
-fn assert_form(answer: &TestResponse, path: &str) {
-    let (code, case) = (answer.code().to_owned(), &answer.json);
+/// Asserts the form of a problem document with its headers.
+fn assert_form(response: &TestResponse, path: &str) {
+    let (code, case) = (response.code().to_owned(), &response.json);
     let mut members = vec!["code", "detail", "instance", "request_id", "status", "title", "type"];
     if code == "validation" {
         members.insert(2, "errors");
-        let errors = answer.json["errors"].as_array().expect("a list");
+        let errors = response.json["errors"].as_array().expect("a list");
         assert!(!errors.is_empty(), "{case}");
         for error in errors {
             let names: Vec<_> = error.as_object().expect("an object").keys().collect();
             assert_eq!(names, ["field", "message"], "{case}");
         }
     }
-    let shown: Vec<_> = answer.json.as_object().expect("an object").keys().collect();
+    let shown: Vec<_> = response.json.as_object().expect("an object").keys().collect();
     assert_eq!(shown, members, "{case}");
-    assert_eq!(answer.header("content-type"), "application/problem+json");
-    assert_eq!(answer.json["type"], format!("/errors/{code}"));
-    assert_eq!(answer.json["status"], answer.status);
-    assert_eq!(answer.json["instance"], path);
-    assert_eq!(answer.json["request_id"], answer.header("x-request-id"));
-    let detail = answer.json["detail"].as_str().expect("a text");
+    assert_eq!(response.header("content-type"), "application/problem+json");
+    assert_eq!(response.json["type"], format!("/errors/{code}"));
+    assert_eq!(response.json["status"], response.status);
+    assert_eq!(response.json["instance"], path);
+    assert_eq!(response.json["request_id"], response.header("x-request-id"));
+    let detail = response.json["detail"].as_str().expect("a text");
     let begins_well = detail.starts_with(|first: char| first.is_uppercase());
     assert!(begins_well && detail.ends_with('.') && !detail.contains("canary"), "{case}");
-    let waits = matches!(answer.status, 429 | 503);
-    assert_eq!(answer.headers.contains_key("retry-after"), waits, "{case}");
-    let challenged = answer.status == 401 || code == "forbidden";
-    assert_eq!(answer.headers.contains_key("www-authenticate"), challenged, "{case}");
-    assert_eq!(answer.headers.contains_key("allow"), answer.status == 405, "{case}");
+    let waits = matches!(response.status, 429 | 503);
+    assert_eq!(response.headers.contains_key("retry-after"), waits, "{case}");
+    let challenged = response.status == 401 || code == "forbidden";
+    assert_eq!(response.headers.contains_key("www-authenticate"), challenged, "{case}");
+    assert_eq!(response.headers.contains_key("allow"), response.status == 405, "{case}");
 }
 
 #[tokio::test]
-async fn every_code_of_the_contract_is_answered_and_no_other() {
+async fn exactly_the_codes_of_the_contract_occur() {
     let app = TestApp::new().await;
-    let mut failures = refused_at_the_door(&app).await;
-    failures.extend(malformed(&app).await);
-    failures.extend(against_the_rules(&app).await);
-    failures.extend(not_now().await);
+    let mut failures = authentication_failures(&app).await;
+    failures.extend(malformed_requests(&app).await);
+    failures.extend(conflicts(&app).await);
+    failures.extend(server_failures().await);
     let (mut statuses, mut titles) = (BTreeMap::new(), BTreeMap::new());
-    for (answer, path) in &failures {
-        assert_form(answer, path);
-        statuses.insert(answer.code(), answer.status);
-        let title = answer.json["title"].as_str().expect("a title");
-        let before = titles.insert(answer.code(), title);
+    for (response, path) in &failures {
+        assert_form(response, path);
+        statuses.insert(response.code(), response.status);
+        let title = response.json["title"].as_str().expect("a title");
+        let before = titles.insert(response.code(), title);
         assert!(!title.is_empty() && before.is_none_or(|before| before == title), "{title}");
     }
     assert_eq!(statuses, BTreeMap::from(CODES));

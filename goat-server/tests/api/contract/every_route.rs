@@ -1,17 +1,16 @@
-//! What holds for every answer of every route, whoever asks and by whatever method.
+//! Every route of the table, with every method, as every kind of caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
 use goat_core::SessionId;
 use goat_server::router::table;
 use http::Method;
 use serde_json::{Value, json};
 
-/// An id that nothing has.
-const NOTHING: &str = "01KDWMBY00C8X0F4ZCV7J3T9QH";
+use super::UNKNOWN_ID;
+use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse, TestUser};
 
-/// The paths of the table, each with the methods that it takes.
+/// The paths of the table with their methods.
 fn paths() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
     for endpoint in table() {
@@ -24,74 +23,74 @@ fn paths() -> BTreeMap<&'static str, BTreeSet<String>> {
     paths
 }
 
-/// A path that fits a template.
+/// A path that matches a template.
 fn concrete(template: &str) -> String {
-    template.replace("{id}", NOTHING).replace("{key}", "client")
+    template.replace("{id}", UNKNOWN_ID).replace("{key}", "client")
 }
 
-/// H1: the headers that every answer has, and those that depend on who asks.
-fn assert_headers(answer: &TestResponse, path: &str, with_credentials: bool, what: &str) {
-    assert_eq!(answer.header("x-request-id"), "a-request", "{what}");
-    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
-    assert_eq!(answer.header("x-frame-options"), "DENY", "{what}");
-    assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
-    let policy = answer.header("content-security-policy");
-    assert!(policy.starts_with("default-src 'none'"), "{what}: {policy}");
-    assert!(policy.contains("frame-ancestors 'none'"), "{what}: {policy}");
+/// H1: the headers of every response, and those that depend on the caller.
+fn assert_headers(response: &TestResponse, path: &str, with_credentials: bool, case: &str) {
+    assert_eq!(response.header("x-request-id"), "a-request", "{case}");
+    assert_eq!(response.header("x-content-type-options"), "nosniff", "{case}");
+    assert_eq!(response.header("x-frame-options"), "DENY", "{case}");
+    assert_eq!(response.header("referrer-policy"), "no-referrer", "{case}");
+    let policy = response.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'"), "{case}: {policy}");
+    assert!(policy.contains("frame-ancestors 'none'"), "{case}: {policy}");
     if with_credentials || path.starts_with("/api/v1/auth/") {
-        assert_eq!(answer.header("cache-control"), "no-store", "{what}");
+        assert_eq!(response.header("cache-control"), "no-store", "{case}");
     }
-    let has_challenge = !answer.header("www-authenticate").is_empty();
-    assert_eq!(has_challenge, answer.status == 401 || answer.code() == "forbidden", "{what}");
-    assert_eq!(answer.header("allow").is_empty(), answer.status != 405, "{what}");
+    let has_challenge = !response.header("www-authenticate").is_empty();
+    assert_eq!(has_challenge, response.status == 401 || response.code() == "forbidden", "{case}");
+    assert_eq!(response.header("allow").is_empty(), response.status != 405, "{case}");
 }
 
-/// A failure that is a whole problem document.
-fn assert_problem(answer: &TestResponse, path: &str, what: &str) {
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
-    let problem = answer.json.as_object().expect(what);
+/// Asserts that a failure is a complete problem document.
+fn assert_problem(response: &TestResponse, path: &str, case: &str) {
+    assert_eq!(response.header("content-type"), "application/problem+json", "{case}");
+    let problem = response.json.as_object().expect(case);
     let mut names: BTreeSet<_> = problem.keys().map(String::as_str).collect();
-    assert_eq!(names.remove("errors"), answer.code() == "validation", "{what}");
+    assert_eq!(names.remove("errors"), response.code() == "validation", "{case}");
     let expected = ["code", "detail", "instance", "request_id", "status", "title", "type"];
-    assert_eq!(names, BTreeSet::from(expected), "{what}");
-    assert_eq!(problem["type"], format!("/errors/{}", answer.code()), "{what}");
-    assert_eq!((&problem["status"], &problem["instance"]), (&json!(answer.status), &json!(path)));
-    assert_eq!(problem["request_id"], "a-request", "{what}");
+    assert_eq!(names, BTreeSet::from(expected), "{case}");
+    assert_eq!(problem["type"], format!("/errors/{}", response.code()), "{case}");
+    assert_eq!((&problem["status"], &problem["instance"]), (&json!(response.status), &json!(path)));
+    assert_eq!(problem["request_id"], "a-request", "{case}");
 }
 
-/// Nobody, somebody, and somebody who may do everything; without a body.
+/// Anonymous, a client and an administrator; without a body.
 #[tokio::test]
-async fn every_answer_has_its_headers_and_every_failure_is_a_problem_document() {
+async fn responses_have_the_headers_and_failures_are_problem_documents() {
     let app = TestApp::new().await;
     for (template, takes) in paths() {
         let path = concrete(template);
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
         {
-            // Whoever asks may end their own session or account.
+            // The request may end the caller's session or account.
             let (client, admin) = (app.client().await, app.admin().await);
             for user in [None, Some(&client), Some(&admin)] {
                 let method = Method::from_bytes(method.as_bytes()).expect("a method");
-                let what = format!("{method} {path} by {:?}", user.map(|user| &user.email));
+                let case = format!("{method} {path} by {:?}", user.map(|user| &user.email));
                 let mut request =
                     app.request(method.clone(), &path).header("x-request-id", "a-request");
                 if let Some(user) = user {
                     request = request.bearer(&user.token);
                 }
-                let answer = request.send().await;
+                let response = request.send().await;
                 if method == Method::HEAD {
-                    assert!(answer.body.is_empty(), "{what}");
+                    assert!(response.body.is_empty(), "{case}");
                 } else {
-                    assert_headers(&answer, &path, user.is_some(), &what);
-                    if answer.status >= 400 {
-                        assert_problem(&answer, &path, &what);
+                    assert_headers(&response, &path, user.is_some(), &case);
+                    if response.status >= 400 {
+                        assert_problem(&response, &path, &case);
                     }
                 }
-                assert!(answer.status < 500, "{what}: {}", answer.json);
-                assert_eq!(answer.status == 405, !takes.contains(method.as_str()), "{what}");
-                if answer.status == 405 {
+                assert!(response.status < 500, "{case}: {}", response.json);
+                assert_eq!(response.status == 405, !takes.contains(method.as_str()), "{case}");
+                if response.status == 405 {
                     let allow: BTreeSet<_> =
-                        answer.header("allow").split(", ").map(str::to_owned).collect();
-                    assert_eq!(allow, takes, "{what}");
+                        response.header("allow").split(", ").map(str::to_owned).collect();
+                    assert_eq!(allow, takes, "{case}");
                 }
             }
         }
@@ -100,7 +99,7 @@ async fn every_answer_has_its_headers_and_every_failure_is_a_problem_document() 
 
 /// A5
 #[tokio::test]
-async fn head_answers_as_get_does_but_for_the_body() {
+async fn head_equals_get_without_the_body() {
     let app = TestApp::new().await;
     let (client, admin) = (app.client().await, app.admin().await);
     let get_paths = paths().into_iter().filter(|(_, takes)| takes.contains("HEAD"));
@@ -116,7 +115,7 @@ async fn head_answers_as_get_does_but_for_the_body() {
             };
             let (get, mut head) = (ask(Method::GET).await, ask(Method::HEAD).await);
             assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
-            // A length may be told or not, but not wrongly.
+            // `Content-Length` is optional, but must be right.
             if let Some(length) = head.headers.remove("content-length") {
                 assert_eq!(length, get.body.len().to_string().as_str(), "{path}");
             }
@@ -130,7 +129,7 @@ async fn head_answers_as_get_does_but_for_the_body() {
 
 /// A5
 #[tokio::test]
-async fn no_route_has_a_second_spelling() {
+async fn every_route_has_one_spelling() {
     let app = TestApp::new().await;
     let admin = app.admin().await;
     for endpoint in table() {
@@ -149,36 +148,36 @@ async fn no_route_has_a_second_spelling() {
             path.replacen("/api", "/API", 1).replacen("/.well", "/.Well", 1),
         ] {
             let request = app.request(endpoint.method().clone(), &other).bearer(&admin.token);
-            let answer = request.send().await;
-            assert_eq!(answer.failure(), (404, "not-found"), "{} {other}", endpoint.method());
-            assert_eq!(answer.header("location"), "", "{other}");
-            assert_eq!(answer.json["instance"], other.as_str());
+            let response = request.send().await;
+            assert_eq!(response.failure(), (404, "not-found"), "{} {other}", endpoint.method());
+            assert_eq!(response.header("location"), "", "{other}");
+            assert_eq!(response.json["instance"], other.as_str());
         }
     }
 }
 
-/// Looks at every id and every time in an answer.
-fn assert_formats(value: &Value, what: &str) -> usize {
+/// Asserts the format of every id and every time in a response, and counts them.
+fn assert_formats(value: &Value, case: &str) -> usize {
     match value {
-        Value::Array(values) => values.iter().map(|value| assert_formats(value, what)).sum(),
+        Value::Array(values) => values.iter().map(|value| assert_formats(value, case)).sum(),
         Value::Object(members) => members
             .iter()
             .map(|(name, value)| match (name.as_str(), value) {
                 ("id", Value::String(id)) => {
-                    SessionId::parse(id).expect(what);
+                    SessionId::parse(id).expect(case);
                     1
                 }
                 (name, Value::String(time)) if name.ends_with("_at") => {
                     let shape: String =
                         time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-                    assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{what}");
+                    assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{case}");
                     if name.contains("token") {
-                        assert!(time.ends_with(".000Z"), "{what}: a whole second");
+                        assert!(time.ends_with(".000Z"), "{case}: a whole second");
                     }
                     1
                 }
-                ("id", other) => panic!("{what}: {other}"),
-                (_, value) => assert_formats(value, what),
+                ("id", other) => panic!("{case}: {other}"),
+                (_, value) => assert_formats(value, case),
             })
             .sum(),
         _ => 0,
@@ -186,7 +185,7 @@ fn assert_formats(value: &Value, what: &str) -> usize {
 }
 
 #[tokio::test]
-async fn ids_and_times_have_one_format_everywhere() {
+async fn ids_and_times_have_one_format() {
     let app = TestApp::new().await;
     app.clock.advance(std::time::Duration::from_millis(7));
     let (admin, client): (TestUser, TestUser) = (app.admin().await, app.client().await);
@@ -206,19 +205,23 @@ async fn ids_and_times_have_one_format_everywhere() {
         app.get("/api/v1/permission").bearer(&admin.token),
         app.get("/api/v1/permission/operator").bearer(&admin.token),
     ] {
-        let answer = request.send().await;
-        assert!(answer.status < 300, "{}", answer.json);
-        assert_eq!(answer.header("content-type"), "application/json");
-        assert!(assert_formats(&answer.json, &answer.json.to_string()) > 1, "{}", answer.json);
-        let names: Vec<_> = answer.json.as_object().expect("an object").keys().collect();
+        let response = request.send().await;
+        assert!(response.status < 300, "{}", response.json);
+        assert_eq!(response.header("content-type"), "application/json");
+        assert!(
+            assert_formats(&response.json, &response.json.to_string()) > 1,
+            "{}",
+            response.json
+        );
+        let names: Vec<_> = response.json.as_object().expect("an object").keys().collect();
         assert!(names == ["data"] || names == ["data", "meta"], "{names:?}");
     }
 }
 
-/// H1: nothing about credentials is kept by a cache, refusals of every kind included.
+/// H1: rejections of every kind are not cacheable.
 #[tokio::test]
-async fn no_refusal_about_credentials_is_stored() {
-    let app = TestApp::with(crate::support::app::Setup::shipped_limits).await;
+async fn rejections_of_credentials_are_not_cacheable() {
+    let app = TestApp::with(Setup::shipped_limits).await;
     let path = "/api/v1/auth/login";
     for (content_type, body, status) in [
         ("text/plain", "x".to_owned(), 415),
@@ -228,8 +231,8 @@ async fn no_refusal_about_credentials_is_stored() {
         ("application/json", r#"{"email": "", "password": ""}"#.to_owned(), 401),
         ("application/json", "{}".to_owned(), 429),
     ] {
-        let answer = app.post(path).body(content_type, body).send().await;
-        assert_eq!((answer.status, answer.header("cache-control")), (status, "no-store"));
+        let response = app.post(path).body(content_type, body).send().await;
+        assert_eq!((response.status, response.header("cache-control")), (status, "no-store"));
     }
     for (method, path, status) in [
         (Method::GET, path, 405),
@@ -237,7 +240,11 @@ async fn no_refusal_about_credentials_is_stored() {
         (Method::POST, "/api/v1/auth/login/", 404),
         (Method::POST, "/api/v1/auth/logout", 401),
     ] {
-        let answer = app.request(method, path).send().await;
-        assert_eq!((answer.status, answer.header("cache-control")), (status, "no-store"), "{path}");
+        let response = app.request(method, path).send().await;
+        assert_eq!(
+            (response.status, response.header("cache-control")),
+            (status, "no-store"),
+            "{path}"
+        );
     }
 }

@@ -1,12 +1,14 @@
-//! The exact form of every success: the names of all members, and the form of each value.
+//! Success responses: the exact members, and the format of each value.
 
-use crate::support::app::{PASSWORD, TestApp, TestResponse};
-use crate::support::backend::{Backend, on_every_backend};
 use goat_core::Status;
 use http::Method;
 use serde_json::{Value, json};
 
-/// What a value looks like, with what differs from run to run replaced by the name of its form.
+use crate::backends::on_every_backend;
+use crate::support::app::{PASSWORD, TestApp, TestResponse};
+use crate::support::backend::Backend;
+
+/// The value with ids, times and tokens replaced by the names of their formats.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -42,7 +44,7 @@ fn form(text: &str) -> &str {
     }
 }
 
-/// A user that was never signed in; `fields` stand in place of what is usual.
+/// A user without a login; `fields` replace the defaults.
 fn user(email: &str, fields: &Value) -> Value {
     let mut user = json!({
         "id": "<id>", "email": email, "role": "client", "status": "active",
@@ -58,17 +60,17 @@ fn meta(total: u64) -> Value {
     json!({"page": 1, "limit": 20, "total": total, "total_pages": 1})
 }
 
-fn assert_shape(answer: &TestResponse, status: u16, expected: &Value, case: &str) {
-    assert_eq!(answer.status, status, "{case}: {}", answer.json);
-    assert_eq!(&shape(&answer.json), expected, "{case}");
+fn assert_shape(response: &TestResponse, status: u16, expected: &Value, case: &str) {
+    assert_eq!(response.status, status, "{case}: {}", response.json);
+    assert_eq!(&shape(&response.json), expected, "{case}");
     let content_type = if expected.is_null() { "" } else { "application/json" };
-    assert_eq!(answer.header("content-type"), content_type, "{case}");
-    assert_eq!(answer.body.is_empty(), expected.is_null(), "{case}");
+    assert_eq!(response.header("content-type"), content_type, "{case}");
+    assert_eq!(response.body.is_empty(), expected.is_null(), "{case}");
 }
 
-on_every_backend!(users_have_the_members_of_the_contract_wherever_they_are_shown);
+on_every_backend!(users_have_the_documented_members_on_every_route);
 
-async fn users_have_the_members_of_the_contract_wherever_they_are_shown(backend: Backend) {
+async fn users_have_the_documented_members_on_every_route(backend: Backend) {
     let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let send = async |line: &str, body: Value| {
@@ -80,16 +82,16 @@ async fn users_have_the_members_of_the_contract_wherever_they_are_shown(backend:
     let me = json!({"role": "admin", "last_login_at": "<time>"});
     let mut profile = user(&admin.email, &me);
     profile["permissions"] = json!(["full_access"]);
-    let answer = send("GET /api/v1/user", Value::Null).await;
-    assert_shape(&answer, 200, &json!({"data": profile}), "the profile");
-    let answer = send("GET /api/v1/user/list", Value::Null).await;
+    let response = send("GET /api/v1/user", Value::Null).await;
+    assert_shape(&response, 200, &json!({"data": profile}), "the profile");
+    let response = send("GET /api/v1/user/list", Value::Null).await;
     let expected = json!({"data": [user(&admin.email, &me)], "meta": meta(1)});
-    assert_shape(&answer, 200, &expected, "a list");
+    assert_shape(&response, 200, &expected, "a list");
 
     let body = json!({"email": "ann@example.org", "password": PASSWORD});
     let made = send("POST /api/v1/user", body).await;
     let plain = json!({"data": user("ann@example.org", &json!({}))});
-    assert_shape(&made, 201, &plain, "a user that was made");
+    assert_shape(&made, 201, &plain, "a created user");
     let id = made.data()["id"].as_str().expect("an id");
     let path = format!("/api/v1/user/{id}");
     assert_eq!(made.header("location"), path);
@@ -100,44 +102,44 @@ async fn users_have_the_members_of_the_contract_wherever_they_are_shown(backend:
         ("PATCH /change-status", json!({"status": "suspended"}), json!({"status": "suspended"})),
     ] {
         let (method, action) = line.split_once(' ').expect("a method");
-        let answer = send(&format!("{method} {path}{action}"), body).await;
-        assert_eq!(answer.status, 200, "{line}: {}", answer.json);
+        let response = send(&format!("{method} {path}{action}"), body).await;
+        assert_eq!(response.status, 200, "{line}: {}", response.json);
         for (name, value) in changed.as_object().expect("an object") {
-            assert_eq!(&answer.data()[name], value, "{line}");
+            assert_eq!(&response.data()[name], value, "{line}");
         }
         let names = |value: &Value| Vec::from_iter(value.as_object().expect("one").keys().cloned());
-        assert_eq!(names(answer.data()), names(&plain["data"]), "{line}");
+        assert_eq!(names(response.data()), names(&plain["data"]), "{line}");
     }
-    let answer = send(&format!("DELETE {path}/sessions"), Value::Null).await;
-    assert_shape(&answer, 200, &json!({"data": {"revoked": 0}}), "sessions that were ended");
-    let answer = send(&format!("GET {path}/sessions"), Value::Null).await;
+    let response = send(&format!("DELETE {path}/sessions"), Value::Null).await;
+    assert_shape(&response, 200, &json!({"data": {"revoked": 0}}), "revoked sessions");
+    let response = send(&format!("GET {path}/sessions"), Value::Null).await;
     let none = json!({"data": [], "meta": {"page": 1, "limit": 20, "total": 0, "total_pages": 0}});
-    assert_shape(&answer, 200, &none, "no sessions");
-    assert_shape(&send(&format!("DELETE {path}"), Value::Null).await, 204, &Value::Null, "gone");
+    assert_shape(&response, 200, &none, "no sessions");
+    assert_shape(&send(&format!("DELETE {path}"), Value::Null).await, 204, &Value::Null, "deleted");
 }
 
-on_every_backend!(what_users_do_with_their_own_account_is_shown_as_the_contract_says);
+on_every_backend!(requests_about_the_own_account_return_the_documented_members);
 
-async fn what_users_do_with_their_own_account_is_shown_as_the_contract_says(backend: Backend) {
+async fn requests_about_the_own_account_return_the_documented_members(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     let new = "new@example.org";
     let body = json!({"email": new, "current_password": PASSWORD});
     let patch = |path: &str| app.patch(path).bearer(&client.token);
-    let answer = patch("/api/v1/user/change-email").json(&body).send().await;
+    let response = patch("/api/v1/user/change-email").json(&body).send().await;
     let expected = json!({"data": user(new, &json!({"last_login_at": "<time>"}))});
-    assert_shape(&answer, 200, &expected, "change-email");
+    assert_shape(&response, 200, &expected, "change-email");
     let body = json!({"current_password": PASSWORD, "new_password": "seven lamps over the quay"});
-    let answer = patch("/api/v1/user/change-password").json(&body).send().await;
-    assert_shape(&answer, 200, &json!({"data": {"revoked_sessions": 0}}), "change-password");
+    let response = patch("/api/v1/user/change-password").json(&body).send().await;
+    assert_shape(&response, 200, &json!({"data": {"revoked_sessions": 0}}), "change-password");
     let body = json!({"current_password": "seven lamps over the quay"});
-    let answer = app.delete("/api/v1/user").bearer(&client.token).json(&body).send().await;
-    assert_shape(&answer, 204, &Value::Null, "delete oneself");
+    let response = app.delete("/api/v1/user").bearer(&client.token).json(&body).send().await;
+    assert_shape(&response, 204, &Value::Null, "delete");
 }
 
-on_every_backend!(roles_and_permissions_have_the_members_of_the_contract);
+on_every_backend!(roles_and_permissions_have_the_documented_members);
 
-async fn roles_and_permissions_have_the_members_of_the_contract(backend: Backend) {
+async fn roles_and_permissions_have_the_documented_members(backend: Backend) {
     let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let get = async |path: &str| app.get(path).bearer(&admin.token).send().await;
@@ -149,9 +151,9 @@ async fn roles_and_permissions_have_the_members_of_the_contract(backend: Backend
     ]});
     assert_shape(&get("/api/v1/role").await, 200, &expected, "roles");
     let permission = |role: &str, action: &str| json!({"id": "<id>", "role": role, "action": action, "created_at": "<time>"});
-    let answer = get("/api/v1/permission").await;
-    assert_eq!(shape(&answer.json["meta"]), meta(4));
-    let mut shown = shape(answer.data()).as_array().expect("a list").clone();
+    let response = get("/api/v1/permission").await;
+    assert_eq!(shape(&response.json["meta"]), meta(4));
+    let mut shown = shape(response.data()).as_array().expect("a list").clone();
     shown.sort_by_key(|entry| entry["action"].to_string());
     let expected = [
         ("admin", "full_access"),
@@ -162,29 +164,29 @@ async fn roles_and_permissions_have_the_members_of_the_contract(backend: Backend
     assert_eq!(shown, expected.map(|(role, action)| permission(role, action)));
 
     let expected = json!({"data": [permission("admin", "full_access")]});
-    assert_shape(&get("/api/v1/permission/admin").await, 200, &expected, "those of a role");
+    assert_shape(&get("/api/v1/permission/admin").await, 200, &expected, "of a role");
     assert_shape(&get("/api/v1/permission/client").await, 200, &json!({"data": []}), "none");
     let body = json!({"role": "client", "action": "report:*"});
     let made = app.post("/api/v1/permission").bearer(&admin.token).json(&body).send().await;
     let expected = json!({"data": permission("client", "report:*")});
-    assert_shape(&made, 201, &expected, "one that was given");
+    assert_shape(&made, 201, &expected, "a granted permission");
     let path = format!("/api/v1/permission/{}", made.data()["id"].as_str().expect("an id"));
-    let answer = app.delete(&path).bearer(&admin.token).send().await;
-    assert_shape(&answer, 204, &Value::Null, "one that was taken");
+    let response = app.delete(&path).bearer(&admin.token).send().await;
+    assert_shape(&response, 204, &Value::Null, "a revoked permission");
     let again = app.delete(&path).bearer(&admin.token).send().await;
     assert_eq!(again.failure(), (404, "not-found"));
 }
 
-on_every_backend!(times_move_when_the_contract_says_so);
+on_every_backend!(each_change_updates_its_own_time);
 
-async fn times_move_when_the_contract_says_so(backend: Backend) {
+async fn each_change_updates_its_own_time(backend: Backend) {
     let app = TestApp::on(backend).await;
     let admin = app.admin().await;
     let id = app.add("ann@example.org", "client", Status::Active).await;
     let path = format!("/api/v1/user/{id}");
     let times = async || {
-        let answer = app.get(&path).bearer(&admin.token).send().await;
-        let time = |name: &str| answer.data()[name].as_str().map(|time| time[17..].to_owned());
+        let response = app.get(&path).bearer(&admin.token).send().await;
+        let time = |name: &str| response.data()[name].as_str().map(|time| time[17..].to_owned());
         (time("created_at"), time("updated_at"), time("last_login_at"))
     };
     let at = |time: &str| Some(time.to_owned());
@@ -198,7 +200,7 @@ async fn times_move_when_the_contract_says_so(backend: Backend) {
     let body = json!({"email": "bea@example.org"});
     app.put(&path).bearer(&admin.token).json(&body).send().await;
     assert_eq!(times().await, (at("00.000Z"), at("02.500Z"), at("01.250Z")));
-    // What changes nothing is no change.
+    // An unchanged value is no update.
     app.clock.advance(later);
     app.put(&path).bearer(&admin.token).json(&body).send().await;
     assert_eq!(times().await, (at("00.000Z"), at("02.500Z"), at("01.250Z")));

@@ -1,4 +1,7 @@
 //! Routes about the server itself.
 
+mod docs;
+mod jwks;
 mod metrics;
 mod openapi;
+mod ready;

@@ -7,12 +7,11 @@ use goat_core::Quota;
 use goat_core::limit::{LimitKey, LimitStore, Spending, Spent};
 use goat_core::notice::LocalNotices;
 
-use crate::support::app::Setup;
-use crate::support::backend::Backend;
-
 use super::difference::difference;
 use super::play::{NodeStores, Play};
 use super::{AS_IS, scenarios, transcript, transcript_in_memory};
+use crate::support::app::Setup;
+use crate::support::backend::Backend;
 
 /// Limits that give back a millisecond late.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ struct Late(Arc<dyn LimitStore>);
 impl LimitStore for Late {
     fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
         let Spending::Done(spent) = self.0.spend(key, quota, elapsed) else {
-            panic!("memory answers at once")
+            panic!("memory responses at once")
         };
         let late = |after: Duration| after + Duration::from_millis(1);
         let retry_after = spent.retry_after.map(late);

@@ -1,7 +1,7 @@
 //! The same requests on SQLite and memory, on PostgreSQL, on PostgreSQL and Redis, and on two nodes of
-//! those in turn are given the same answers, byte for byte but for what is random.
+//! those in turn are given the same responses, byte for byte but for what is random.
 //!
-//! A scenario is written once. Each run of it makes a transcript: every request, and of its answer the
+//! A scenario is written once. Each run of it makes a transcript: every request, and of its response the
 //! status, all headers and the body. Ids and tokens are replaced by names in the order in which they
 //! appear, and what is signed in a token is shown beside it. Times are compared as they are, since
 //! the clock is the test's.
@@ -14,10 +14,11 @@ mod scenarios;
 
 use std::collections::BTreeSet;
 
+use goat_server::router::table;
+
 use crate::support::app::Setup;
 use crate::support::backend::Backend;
 use difference::difference;
-use goat_server::router::table;
 use play::{Exchange, NodeStores, Play};
 
 /// The deployments that a scenario is replayed on, with the names that a difference shows.

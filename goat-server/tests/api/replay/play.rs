@@ -11,10 +11,9 @@ use goat_core::{Secret, Status};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::names::Names;
 use crate::support::app::{CLIENT, PASSWORD, Setup, TestApp, TestResponse};
 use crate::support::backend::TestStores;
-
-use super::names::Names;
 
 /// One key for all runs, so that what names it is the same.
 static KEY: LazyLock<Secret<String>> = LazyLock::new(TokenKeys::generate_pem);
@@ -37,7 +36,7 @@ impl From<TestStores> for NodeStores {
     }
 }
 
-/// A request and its answer, as they are compared.
+/// A request and its response, as they are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
     /// Method and path.
@@ -65,9 +64,9 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Who signed in with this answer.
-    pub(crate) fn of(answer: &TestResponse) -> Self {
-        let data = answer.data();
+    /// Who signed in with this response.
+    pub(crate) fn of(response: &TestResponse) -> Self {
+        let data = response.data();
         Self {
             id: text(&data["user"]["id"]),
             access: text(&data["access_token"]),
@@ -76,8 +75,8 @@ impl Person {
     }
 
     /// With the tokens of a refresh.
-    pub(crate) fn refreshed(&self, answer: &TestResponse) -> Self {
-        let data = answer.data();
+    pub(crate) fn refreshed(&self, response: &TestResponse) -> Self {
+        let data = response.data();
         Self {
             id: self.id.clone(),
             access: text(&data["access_token"]),
@@ -212,7 +211,7 @@ impl Call<'_> {
         Self { body: Some(body.to_owned()), ..call }
     }
 
-    /// Sends it, waits for the whole answer, and writes both down.
+    /// Sends it, waits for the complete response, and writes both down.
     pub(crate) async fn send(self) -> TestResponse {
         let Self { play, line, from, headers, body } = self;
         let (method, path) = line.split_once(' ').expect("a method and a path");
@@ -234,24 +233,24 @@ impl Call<'_> {
             let (_, content_type) = content_type.expect("a body has a type");
             request = request.body(content_type, Body::from(body));
         }
-        let answer = request.send().await;
-        writeln!(said, "\n{}", answer.status).expect("a text can be written");
-        let mut shown: Vec<_> = answer.headers.iter().collect();
+        let response = request.send().await;
+        writeln!(said, "\n{}", response.status).expect("a text can be written");
+        let mut shown: Vec<_> = response.headers.iter().collect();
         // Of one name, in the order in which they were sent.
         shown.sort_by_key(|(name, _)| name.as_str());
         for (name, value) in shown {
             let value = value.to_str().expect("a text");
             writeln!(said, "{name}: {value}").expect("a text can be written");
         }
-        let body = std::str::from_utf8(&answer.body).expect("nothing but text is answered");
+        let body = std::str::from_utf8(&response.body).expect("nothing but text is answered");
         write!(said, "\n{body}").expect("a text can be written");
         let mut text = play.names.put_into(&said);
         for line in play.names.said_by_tokens() {
             write!(text, "\n{line}").expect("a text can be written");
         }
         let line = play.names.put_into(&line);
-        play.transcript.push(Exchange { line, status: answer.status, text });
+        play.transcript.push(Exchange { line, status: response.status, text });
         play.app.clock.advance(STEP);
-        answer
+        response
     }
 }

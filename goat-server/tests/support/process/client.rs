@@ -9,7 +9,7 @@ use super::PATIENCE;
 
 /// What was answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     /// The body as text.
@@ -18,7 +18,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl Response {
     /// A header, or the empty text.
     pub(crate) fn header(&self, name: &str) -> &str {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
@@ -57,23 +57,23 @@ impl Client {
     }
 
     /// Sends bytes as they are, and reads until the server closes. None if the connection broke
-    /// before the last answer was whole.
-    pub(crate) fn raw(&self, bytes: &[u8]) -> Option<Vec<Answer>> {
+    /// before the last response was whole.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Option<Vec<Response>> {
         let mut stream = self.connect().ok()?;
-        // The server may answer and close before all of it was taken.
+        // The server may response and close before all of it was taken.
         let _ = stream.write_all(bytes);
         read_all(stream)
     }
 
     /// Makes a request with more headers than it needs. None if the connection broke before the
-    /// whole answer was there.
+    /// complete response was there.
     pub(crate) fn ask(
         &self,
         method: &str,
         path: &str,
         headers: &str,
         body: &[u8],
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         let length = body.len();
         let mut bytes = format!(
             "{method} {path} HTTP/1.1\r\nhost: goat\r\nconnection: close\r\n{headers}\
@@ -81,22 +81,22 @@ impl Client {
         )
         .into_bytes();
         bytes.extend_from_slice(body);
-        let mut answers = self.raw(&bytes)?;
-        let answer = answers.pop()?;
-        assert!(answers.is_empty(), "{method} {path}: {answers:?}");
-        // A head alone is an answer to HEAD; of any other it is what the connection left of one.
-        (method == "HEAD" || answer.text.len() == answer.length()).then_some(answer)
+        let mut responses = self.raw(&bytes)?;
+        let response = responses.pop()?;
+        assert!(responses.is_empty(), "{method} {path}: {responses:?}");
+        // A head alone is a response to HEAD; of any other it is what the connection left of one.
+        (method == "HEAD" || response.text.len() == response.length()).then_some(response)
     }
 
     /// Makes a request with a token and JSON, or without. None if the connection broke before the
-    /// whole answer was there.
+    /// complete response was there.
     pub(crate) fn call(
         &self,
         method: &str,
         path: &str,
         bearer: Option<&str>,
         body: Option<&Value>,
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         let mut headers = String::new();
         if let Some(token) = bearer {
             headers.push_str(&format!("authorization: Bearer {token}\r\n"));
@@ -108,41 +108,41 @@ impl Client {
         self.ask(method, path, &headers, body.as_bytes())
     }
 
-    pub(crate) fn get(&self, path: &str, bearer: &str) -> Option<Answer> {
+    pub(crate) fn get(&self, path: &str, bearer: &str) -> Option<Response> {
         self.call("GET", path, Some(bearer), None)
     }
 
-    pub(crate) fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Option<Answer> {
+    pub(crate) fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Option<Response> {
         self.call("POST", path, bearer, Some(body))
     }
 }
 
 /// The status of a GET without a token.
 pub(crate) fn status(address: SocketAddr, path: &str) -> u16 {
-    Client::new(address).call("GET", path, None, None).expect("an answer").status
+    Client::new(address).call("GET", path, None, None).expect("a response").status
 }
 
-/// Reads every answer until the server closes. None if what came is not whole answers.
-pub(crate) fn read_all(mut stream: TcpStream) -> Option<Vec<Answer>> {
+/// Reads every response until the server closes. None if what came is not complete responses.
+pub(crate) fn read_all(mut stream: TcpStream) -> Option<Vec<Response>> {
     let mut bytes = Vec::new();
-    // A reset after the answers takes nothing from them.
+    // A reset after the responses takes nothing from them.
     let _ = stream.read_to_end(&mut bytes);
     let text = String::from_utf8(bytes).ok()?;
-    let (mut answers, mut rest) = (Vec::new(), &*text);
+    let (mut responses, mut rest) = (Vec::new(), &*text);
     while let Some((head, after)) = rest.split_once("\r\n\r\n") {
-        let mut answer = Answer {
+        let mut response = Response {
             status: head.split(' ').nth(1)?.parse().ok()?,
             head: head.to_owned(),
             text: String::new(),
             body: Value::Null,
         };
-        // The answer to HEAD has a length and no body.
-        let length = if after.is_empty() { 0 } else { answer.length() };
+        // The response to HEAD has a length and no body.
+        let length = if after.is_empty() { 0 } else { response.length() };
         let (body, next) = after.split_at_checked(length)?;
-        answer.text = body.to_owned();
-        answer.body = serde_json::from_str(body).unwrap_or_default();
-        answers.push(answer);
+        response.text = body.to_owned();
+        response.body = serde_json::from_str(body).unwrap_or_default();
+        responses.push(response);
         rest = next;
     }
-    rest.is_empty().then_some(answers)
+    rest.is_empty().then_some(responses)
 }

@@ -6,7 +6,7 @@ mod site;
 
 use std::time::Duration;
 
-pub(crate) use client::{Answer, Client, read_all, status};
+pub(crate) use client::{Client, Response, read_all, status};
 pub(crate) use server::{Server, json, message};
 pub(crate) use site::{Site, mode, prepare, sql};
 

@@ -47,7 +47,7 @@ impl Server {
         }
     }
 
-    /// Waits until it is ready; answers where it listens.
+    /// Waits until it is ready; responses where it listens.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let ready = self.wait_for("ready");
         let address = ready["listening"].as_str().expect("an address").parse();
@@ -81,7 +81,7 @@ impl Server {
         assert!(status.success());
     }
 
-    /// Waits for the end; answers the exit status and everything that was said.
+    /// Waits for the end; responses the exit status and everything that was said.
     pub(crate) fn end(mut self) -> (Option<i32>, Vec<String>) {
         while let Ok(line) = self.next_line() {
             self.said.push(line);
@@ -90,7 +90,7 @@ impl Server {
         (status.code(), std::mem::take(&mut self.said))
     }
 
-    /// Waits for the end of one that was told to leave; answers everything that was said.
+    /// Waits for the end of one that was told to leave; responses everything that was said.
     pub(crate) fn end_well(self) -> Vec<String> {
         let (status, said) = self.end();
         assert_eq!(status, Some(0), "{said:?}");
@@ -103,7 +103,7 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
-    /// Asks it to leave and waits until it is gone; answers everything that was said.
+    /// Asks it to leave and waits until it is gone; responses everything that was said.
     pub(crate) fn stop(self) -> Vec<String> {
         self.signal("TERM");
         self.end_well()

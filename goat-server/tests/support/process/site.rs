@@ -83,7 +83,7 @@ impl Site {
         self.run_with_input(arguments, "")
     }
 
-    /// Runs a command that is expected to do what it is asked; answers what it says.
+    /// Runs a command that is expected to do what it is asked; responses what it says.
     pub(crate) fn run_well(&self, arguments: &[&str], input: &str) -> String {
         let ended = self.run_with_input(arguments, input);
         assert_eq!(ended.status, Some(0), "{arguments:?}: {ended:?}");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::node::{Node, PASSWORD, Person, data};
-use crate::support::process::Answer;
+use crate::support::process::Response;
 
 /// What somebody who changes their password changes it to.
 pub(crate) const NEW_PASSWORD: &str = "seven lamps over the quay";
@@ -40,14 +40,14 @@ impl Scene {
         Self { email, id, ann, second, session, admin: admin.clone(), grant: String::new() }
     }
 
-    /// Asks as the session that acts. None if the connection broke before the whole answer.
+    /// Asks as the session that acts. None if the connection broke before the complete response.
     pub(crate) fn ask(
         &self,
         node: Node,
         method: &str,
         path: &str,
         body: Option<&Value>,
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         node.0.call(method, path, Some(&self.ann.access), body)
     }
 
@@ -58,12 +58,12 @@ impl Scene {
         method: &str,
         path: &str,
         body: Option<&Value>,
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         node.0.call(method, path, Some(&self.admin.access), body)
     }
 
     /// Has the administrator change what is the user's: the role, the status.
-    pub(crate) fn change(&self, node: Node, what: &str, value: &str) -> Option<Answer> {
+    pub(crate) fn change(&self, node: Node, what: &str, value: &str) -> Option<Response> {
         let path = format!("/api/v1/user/{}/change-{what}", self.id);
         self.command(node, "PATCH", &path, Some(&json!({ what: value })))
     }
@@ -77,12 +77,12 @@ impl Scene {
     }
 
     /// The status of what only some may ask for.
-    pub(crate) fn guarded(&self, node: Node) -> Answer {
-        self.ask(node, "GET", "/api/v1/user/list", None).expect("an answer")
+    pub(crate) fn guarded(&self, node: Node) -> Response {
+        self.ask(node, "GET", "/api/v1/user/list", None).expect("a response")
     }
 
     /// How a login with the password that the user began with ends.
-    pub(crate) fn login(&self, node: Node) -> Answer {
+    pub(crate) fn login(&self, node: Node) -> Response {
         node.try_login(&self.email, PASSWORD)
     }
 }

@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use crate::support::node::{Node, PASSWORD, Person, data, soon};
-use crate::support::process::Answer;
-
 use super::Scene;
 use super::fixture::{GRANTED, NEW_PASSWORD};
+use crate::support::node::{Node, PASSWORD, Person, data, soon};
+use crate::support::process::Response;
 
 /// An act that takes something away from somebody, or gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +55,13 @@ impl Act {
             && let Some(id) = scene.find_grant(node)
         {
             let path = format!("/api/v1/permission/{id}");
-            let taken = scene.command(node, "DELETE", &path, None).expect("an answer");
+            let taken = scene.command(node, "DELETE", &path, None).expect("a response");
             assert_eq!(taken.status, 204, "{taken:?}");
         }
     }
 
-    /// Asks the node to do it. None if the connection broke before the whole answer.
-    pub(crate) fn perform(self, node: Node, scene: &Scene) -> Option<Answer> {
+    /// Asks the node to do it. None if the connection broke before the complete response.
+    pub(crate) fn perform(self, node: Node, scene: &Scene) -> Option<Response> {
         let id = &scene.id;
         match self {
             Self::Logout => scene.ask(node, "POST", "/api/v1/auth/logout", None),
@@ -99,7 +98,7 @@ impl Act {
 
     /// Asks what the act is to change: of sessions the verdict alone, since who shows the user reads
     /// them again and would find out by that.
-    pub(crate) fn probe(self, node: Node, scene: &Scene) -> Answer {
+    pub(crate) fn probe(self, node: Node, scene: &Scene) -> Response {
         match self {
             Self::RevokeSession | Self::RevokeOthers | Self::ChangePassword => {
                 verify(node, &scene.second)
@@ -123,12 +122,12 @@ impl Act {
     /// Whether a node obeys.
     ///
     /// # Panics
-    /// If it answers neither as before nor as it must.
+    /// If it responses neither as before nor as it must.
     pub(crate) fn is_obeyed(self, node: Node, scene: &Scene) -> bool {
         let (before, after) = self.statuses();
-        let answer = self.probe(node, scene);
-        assert!(answer.status == before || answer.status == after, "{self:?}: {answer:?}");
-        answer.status == after
+        let response = self.probe(node, scene);
+        assert!(response.status == before || response.status == after, "{self:?}: {response:?}");
+        response.status == after
     }
 
     /// Has both nodes remember what was before, as soon as both know it.
@@ -141,6 +140,6 @@ impl Act {
 }
 
 /// Whether a session is good, by what the node remembers or finds.
-pub(crate) fn verify(node: Node, person: &Person) -> Answer {
-    node.0.get("/api/v1/auth/verify", &person.access).expect("an answer")
+pub(crate) fn verify(node: Node, person: &Person) -> Response {
+    node.0.get("/api/v1/auth/verify", &person.access).expect("a response")
 }

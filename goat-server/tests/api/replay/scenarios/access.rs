@@ -94,9 +94,9 @@ pub(crate) async fn permissions_are_granted_and_taken_away(play: &mut Play) {
     ] {
         play.wait(1);
         let body = json!({"role": role, "action": action});
-        let answer = play.send(&format!("POST {PERMISSION}"), &boss, body).await;
-        if answer.status == 201 {
-            granted.push(text(&answer.data()["id"]));
+        let response = play.send(&format!("POST {PERMISSION}"), &boss, body).await;
+        if response.status == 201 {
+            granted.push(text(&response.data()["id"]));
         }
         play.get(USER, &ann).await;
         play.get("/api/v1/auth/verify?permission=report:write", &ann).await;

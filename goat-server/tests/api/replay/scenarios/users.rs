@@ -22,9 +22,9 @@ pub(crate) async fn users_are_made_changed_and_deleted(play: &mut Play) {
         json!({"email": "sue@example.org", "password": PASSWORD, "status": "suspended"}),
         json!({"email": "sue@example.org", "password": PASSWORD, "role": "emperor"}),
     ] {
-        let answer = play.send(&create, &boss, body).await;
-        if answer.status == 201 {
-            ids.push(text(&answer.data()["id"]));
+        let response = play.send(&create, &boss, body).await;
+        if response.status == 201 {
+            ids.push(text(&response.data()["id"]));
         }
     }
     let body = json!({"email": "eve@example.org", "password": PASSWORD});

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::node::Node;
-use crate::support::process::{Answer, Site};
+use crate::support::process::{Response, Site};
 
 /// The time-out of a call to a store, and of a request.
 const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "250ms");
@@ -29,33 +29,33 @@ pub(crate) fn counted(site: Site) -> Site {
         .fold(site, |site, limit| site.with(&format!("GOAT_RATE_LIMIT_{limit}"), "100000/1m"))
 }
 
-/// Asks, and sees to it that an answer came in time. None is no answer.
-pub(crate) fn in_time(case: &str, ask: impl FnOnce() -> Option<Answer>) -> Answer {
+/// Asks, and sees to it that a response came in time. None is no response.
+pub(crate) fn in_time(case: &str, ask: impl FnOnce() -> Option<Response>) -> Response {
     let begun = Instant::now();
-    let answer = ask().unwrap_or_else(|| panic!("{case}: the connection broke"));
+    let response = ask().unwrap_or_else(|| panic!("{case}: the connection broke"));
     assert!(begun.elapsed() < BOUND, "{case}: {:?}", begun.elapsed());
-    answer
+    response
 }
 
 /// Whether it is a success; and if it is none, that it is a 503 that says when to come back.
-pub(crate) fn is_success(case: &str, answer: &Answer) -> bool {
-    if (200..300).contains(&answer.status) {
+pub(crate) fn is_success(case: &str, response: &Response) -> bool {
+    if (200..300).contains(&response.status) {
         return true;
     }
-    assert_eq!(answer.failure(), (503, "unavailable"), "{case}: {answer:?}");
-    let wait: u64 = answer.header("retry-after").parse().expect("seconds");
+    assert_eq!(response.failure(), (503, "unavailable"), "{case}: {response:?}");
+    let wait: u64 = response.header("retry-after").parse().expect("seconds");
     assert!(wait >= 1, "{case}");
     false
 }
 
-/// Asks again and again while the answer is a 503; nothing else may be wrong with it meanwhile.
-pub(crate) fn once_well(case: &str, ask: impl Fn() -> Option<Answer>) -> Answer {
+/// Asks again and again while the response is a 503; nothing else may be wrong with it meanwhile.
+pub(crate) fn once_well(case: &str, ask: impl Fn() -> Option<Response>) -> Response {
     let begun = Instant::now();
     loop {
-        let answer = ask().unwrap_or_else(|| panic!("{case}: the connection broke"));
-        assert_ne!(answer.status, 500, "{case}: {answer:?}");
-        if answer.status != 503 {
-            return answer;
+        let response = ask().unwrap_or_else(|| panic!("{case}: the connection broke"));
+        assert_ne!(response.status, 500, "{case}: {response:?}");
+        if response.status != 503 {
+            return response;
         }
         assert!(begun.elapsed() < RECOVERY, "{case}: not well again within {RECOVERY:?}");
         std::thread::sleep(Duration::from_millis(10));
@@ -64,6 +64,6 @@ pub(crate) fn once_well(case: &str, ask: impl Fn() -> Option<Answer>) -> Answer 
 
 /// Waits until a node says that it is ready.
 pub(crate) fn wait_until_ready(case: &str, node: Node) {
-    let answer = once_well(case, || Some(node.ready()));
-    assert_eq!(answer.status, 200, "{case}: {answer:?}");
+    let response = once_well(case, || Some(node.ready()));
+    assert_eq!(response.status, 200, "{case}: {response:?}");
 }
