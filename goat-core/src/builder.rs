@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::access::{Access, RoleSet, Roles};
+use crate::access::{RoleSet, RoleTableCache, Roles};
 use crate::auth::Flows;
 use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::goat::SpareRoles;
 use crate::goat::{Goat, Inner};
 use crate::limit::{AccountLimit, Limits};
 use crate::password::{Argon2Settings, Argon2id, GateLimits, HashGate, PasswordHasher, Peppers};
-use crate::session::{Sessions, VerdictCache, Verdicts};
+use crate::session::{SessionCache, SessionValidator, Sessions};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::{TokenKeys, TokenSettings, Tokens};
@@ -125,26 +125,26 @@ impl Builder {
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));
         let limits = Limits::new(Arc::clone(&stores.limits), time.clone());
-        let access = Arc::new(Access::new(
+        let access = Arc::new(RoleTableCache::new(
             Arc::clone(&stores.roles),
             roles,
             settings.cache_staleness,
             time.clone(),
         ));
         let lease = Arc::clone(access.lease());
-        let verdicts = Verdicts::new(
-            VerdictCache::new(settings.cache_staleness, settings.cache_entries, lease),
+        let validator = SessionValidator::new(
+            SessionCache::new(settings.cache_staleness, settings.cache_entries, lease),
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.users),
             Arc::clone(&access),
-            Arc::clone(&stores.notices),
+            Arc::clone(&stores.invalidations),
             time.clone(),
         );
         let users = Users::new(user::Inner {
             users: Arc::clone(&stores.users),
             sessions: Arc::clone(&stores.sessions),
             access: Arc::clone(&access),
-            verdicts: Arc::clone(&verdicts),
+            validator: Arc::clone(&validator),
             hashing: HashGate::new(hasher, hashing),
             passwords: settings.passwords.clone(),
             attempts: AccountLimit::new(limits.clone(), settings.account_quota),
@@ -155,7 +155,7 @@ impl Builder {
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.users),
             Arc::clone(&access),
-            Arc::clone(&verdicts),
+            Arc::clone(&validator),
             Arc::clone(&observer),
             time.clone(),
         );
@@ -165,7 +165,7 @@ impl Builder {
             settings,
             purged_at: std::sync::atomic::AtomicI64::new(0),
         });
-        let roles = Roles::new(access, verdicts, observer, time);
+        let roles = Roles::new(access, validator, observer, time);
         Ok(Goat::new(Inner {
             stores,
             flows,

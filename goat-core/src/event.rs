@@ -32,7 +32,7 @@ pub enum EventKind {
     /// Sessions were ended: this many.
     SessionsRevoked(u64),
     /// The oldest session was ended because there were too many: this many.
-    SessionsDisplaced(u64),
+    SessionsEvicted(u64),
     /// A password was changed by its owner, or set by an administrator.
     PasswordChanged,
     /// A password was hashed anew, under newer parameters or a newer pepper.
@@ -71,7 +71,7 @@ impl EventKind {
             Self::TokenReused => "token-reused",
             Self::SignedOut => "signed-out",
             Self::SessionsRevoked(_) => "sessions-revoked",
-            Self::SessionsDisplaced(_) => "sessions-displaced",
+            Self::SessionsEvicted(_) => "sessions-evicted",
             Self::PasswordChanged => "password-changed",
             Self::PasswordRehashed => "password-rehashed",
             Self::EmailChanged => "email-changed",
@@ -89,7 +89,7 @@ impl EventKind {
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doer {
+pub enum EventActor {
     /// Nobody who is known.
     Anonymous,
     /// A user.
@@ -107,7 +107,7 @@ pub struct Event {
     /// When.
     pub at: Timestamp,
     /// Who did it.
-    pub by: Doer,
+    pub actor: EventActor,
     /// To which user.
     pub user: Option<UserId>,
     /// To which session.
@@ -117,8 +117,8 @@ pub struct Event {
 }
 
 impl Event {
-    pub(crate) fn new(kind: EventKind, at: Timestamp, by: Doer) -> Self {
-        Self { kind, at, by, user: None, session: None, address: None }
+    pub(crate) fn new(kind: EventKind, at: Timestamp, actor: EventActor) -> Self {
+        Self { kind, at, actor, user: None, session: None, address: None }
     }
 
     pub(crate) fn on(mut self, user: UserId) -> Self {
@@ -131,7 +131,7 @@ impl Event {
         self
     }
 
-    pub(crate) fn coming_from(mut self, address: Option<IpAddr>) -> Self {
+    pub(crate) fn from_address(mut self, address: Option<IpAddr>) -> Self {
         self.address = address;
         self
     }

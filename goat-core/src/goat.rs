@@ -174,14 +174,14 @@ impl Goat {
     /// let (here, there) = (TestGoat::new(), TestGoat::new());
     /// let alice = here.sign_in("alice", []).await;
     /// let alice = here.goat.authenticate_token(alice.access_token()).await?;
-    /// assert!(here.goat.has_found(&alice));
-    /// assert!(!there.goat.has_found(&alice));
+    /// assert!(here.goat.issued(&alice));
+    /// assert!(!there.goat.issued(&alice));
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub fn has_found(&self, principal: &Principal) -> bool {
-        self.inner.flows.users.verdicts.are_of(principal)
+    pub fn issued(&self, principal: &Principal) -> bool {
+        self.inner.flows.users.validator.issued(principal)
     }
 
     /// Reads a principal's session and user again from the stores, past every cache: the proof that
@@ -191,8 +191,8 @@ impl Goat {
     ///
     /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile, or
     /// [`ErrorKind::Unavailable`] if a store does not answer.
-    pub async fn refreshed(&self, principal: &Principal) -> Result<FreshPrincipal> {
-        self.inner.flows.refreshed(principal).await
+    pub async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
+        self.inner.flows.reauthenticate(principal).await
     }
 
     /// Exchanges a refresh token for the next pair of tokens, once.

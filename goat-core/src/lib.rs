@@ -58,7 +58,7 @@
 //! [`Stores`] is a plain bundle, so that backends can be mixed: `Stores::memory()` for a test,
 //! `Stores::sqlite(…)` (feature `sqlite`) for one machine, and for several nodes PostgreSQL (feature
 //! `postgres`, 12 or later), with or without Redis (feature `redis`; 6.0 or later, Valkey alike; one
-//! server, Sentinel or Cluster). What one node revokes, all refuse: at once where notices arrive, and
+//! server, Sentinel or Cluster). What one node revokes, all refuse: at once where invalidations arrive, and
 //! within [`Settings::cache_staleness`] where they are lost.
 //!
 //! ```
@@ -67,13 +67,13 @@
 //! use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 //! use goat_core::{Settings, Stores};
 //!
-//! /// Users and roles in PostgreSQL; sessions, limits and notices in Redis.
+//! /// Users and roles in PostgreSQL; sessions, limits and invalidations in Redis.
 //! fn stores(settings: &Settings) -> goat_core::Result<Stores> {
 //!     let database = PostgresDatabase::open(&PostgresOptions::new("postgres://app@db/app"))?;
 //!     let redis = RedisDatabase::open(&RedisOptions::new("redis://sessions"))?;
 //!     Ok(Stores {
 //!         sessions: redis.sessions(),
-//!         notices: redis.notices(settings.cache_staleness),
+//!         invalidations: redis.invalidations(settings.cache_staleness),
 //!         ..database.stores(redis.limits())
 //!     })
 //! }
@@ -125,7 +125,7 @@
 //! | hash and judge passwords | [`password`] |
 //! | sign and verify tokens; verify them elsewhere with public keys alone | [`token`], [`token::Verifier`] |
 //! | choose or write a storage | [`store`], [`Stores`]; the ports are with their concepts |
-//! | hear what happens | [`event`]; nodes tell one another by [`notice`] |
+//! | hear what happens | [`event`]; nodes tell one another by [`invalidation`] |
 //! | test | the `testing` module, behind the feature of that name |
 //!
 //! # What holds everywhere
@@ -141,24 +141,24 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access;
+mod aged;
 pub mod auth;
 mod builder;
 mod clock;
+mod detached;
 mod error;
 pub mod event;
 mod goat;
 mod id;
+pub mod invalidation;
 pub mod limit;
-pub mod notice;
 mod page;
 pub mod password;
 mod quota;
-mod recent;
 mod secret;
 pub mod session;
 mod settings;
 pub mod store;
-mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;

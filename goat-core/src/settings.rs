@@ -30,10 +30,10 @@ pub struct Settings {
     pub refresh_leeway: Duration,
     /// How many sessions a user has at most; the oldest goes when one more signs in. Default 50.
     pub sessions_per_user: u32,
-    /// How long what was read of a session is trusted, if no notice of a change came. Zero: not at
+    /// How long what was read of a session is trusted, if no invalidation of a change came. Zero: not at
     /// all. Default one second.
     pub cache_staleness: Duration,
-    /// How many verdicts are remembered in the process at most. Default 100,000, some 40 MB.
+    /// How many validator are remembered in the process at most. Default 100,000, some 40 MB.
     pub cache_entries: usize,
     /// Whether access tokens carry the permissions, for services that verify offline.
     pub access_token_permissions: bool,

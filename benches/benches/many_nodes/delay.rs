@@ -61,14 +61,14 @@ pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>) {
     let (url, redis_url) = (postgres.create_database(), redis.map(Redis::url));
     let nodes = [(); 2].map(|()| Node::start(&url, redis_url.as_deref()));
     let admin = nodes[0].person("admin@example.org", "admin");
-    let notices = if redis.is_some() { "Redis" } else { "LISTEN/NOTIFY" };
+    let invalidations = if redis.is_some() { "Redis" } else { "LISTEN/NOTIFY" };
     for load in [0, LOAD] {
         for act in [Act::Logout, Act::Suspension, Act::RoleChange] {
             let over = AtomicBool::new(false);
             let mut delays = thread::scope(|scope| {
                 for turn in 0..load {
                     let (address, over) = (nodes[turn % 2].address, &over);
-                    let name = format!("load-{notices}-{act:?}-{turn}@example.org");
+                    let name = format!("load-{invalidations}-{act:?}-{turn}@example.org");
                     let person =
                         nodes[turn % 2].person(&name.to_lowercase().replace('/', "-"), "client");
                     scope.spawn(move || ask_on(address, person, over));
@@ -83,7 +83,7 @@ pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>) {
                 sorted(&mut delays, |delay| delay.asked),
             ];
             println!(
-                "| {notices} | {act:?} | {load} | {} | {} | {} | {} | {} |",
+                "| {invalidations} | {act:?} | {load} | {} | {} | {} | {} | {} |",
                 show(answered[ROUNDS / 2]),
                 show(answered[ROUNDS * 99 / 100]),
                 show(answered[ROUNDS - 1]),
@@ -130,7 +130,7 @@ fn rounds(nodes: &[Node; 2], act: Act, load: usize, admin: &Person) -> Vec<Delay
             for _ in 0..2 {
                 assert_eq!(there.get(path, &person.access), before, "it remembers");
             }
-            assert!(nodes[1].goat.sessions().hears_notices());
+            assert!(nodes[1].goat.sessions().invalidations_connected());
             thread::scope(|scope| {
                 let token = &person.access;
                 let obeyed = scope.spawn(move || {

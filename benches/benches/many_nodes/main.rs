@@ -19,7 +19,9 @@ fn main() {
         "How soon another node obeys, from when the act was answered and from when it was asked:"
     );
     println!();
-    println!("| notices | act | load | answered: median | p99 | longest | asked: median | p99 |");
+    println!(
+        "| invalidations | act | load | answered: median | p99 | longest | asked: median | p99 |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for redis in [Some(&redis), None] {
         delay::measure(&postgres, redis);

@@ -60,7 +60,7 @@ impl Node {
         let runtime = Runtime::new().expect("a runtime");
         let (goat, address) = runtime.block_on(Self::wire(settings));
         let begun = Instant::now();
-        while !goat.sessions().hears_notices() {
+        while !goat.sessions().invalidations_connected() {
             assert!(begun.elapsed() < Duration::from_secs(20), "it hears");
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -58,7 +58,7 @@ async fn goat() -> Result<Goat, Box<dyn Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let stores = Stores {
         sessions: redis.sessions(),
-        notices: redis.notices(STALENESS),
+        invalidations: redis.invalidations(STALENESS),
         ..database.stores(redis.limits())
     };
     let stores = stores.observed(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));

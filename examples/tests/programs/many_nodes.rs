@@ -110,7 +110,7 @@ fn what_happens_at_one_node_holds_at_the_other() {
 fn assert_refused_soon(node: &Program, token: &str) {
     let began = Instant::now();
     while node.get("/reports", token).status == 200 {
-        assert!(began.elapsed() < Duration::from_secs(3), "the notice has not come");
+        assert!(began.elapsed() < Duration::from_secs(3), "the invalidation has not come");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(node.get("/reports", token).outcome(), (401, "session-revoked"));

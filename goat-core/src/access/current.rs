@@ -5,24 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::aged::Aged;
 use crate::clock::Time;
 use crate::error::{Error, Result, StoreError};
 use crate::id::GrantId;
-use crate::notice::Lease;
-use crate::recent::Recent;
+use crate::invalidation::Lease;
 
 use super::store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
 use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
 
 /// What roles may do, for whoever asks on a request's path.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub(crate) struct RoleTableCache {
     store: Arc<dyn RoleStore>,
     table: Table,
-    /// How often a notice said that the table in force may be old.
-    doubts: AtomicU64,
-    /// How many of the doubts a load has settled that began after them.
-    settled: AtomicU64,
+    /// How often an invalidation said that the table in force may be old.
+    stale_generation: AtomicU64,
+    /// How many of the stale_generation a load has fresh_generation that began after them.
+    fresh_generation: AtomicU64,
     /// Only one load at a time: who comes meanwhile waits and finds it done. Holds how the last one
     /// ended, and which it was.
     loading: tokio::sync::Mutex<Ended>,
@@ -32,7 +32,7 @@ pub(crate) struct Access {
     loaded_at: AtomicU64,
     /// How long the table is trusted where no store shows a revision to compare it with.
     staleness: Duration,
-    /// Holds while notices are heard.
+    /// Holds while invalidations are heard.
     lease: Arc<Lease>,
     policy: Policy,
     time: Time,
@@ -50,7 +50,7 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Access {
+impl RoleTableCache {
     pub(crate) fn new(
         store: Arc<dyn RoleStore>,
         roles: RoleSet,
@@ -60,8 +60,8 @@ impl Access {
         Self {
             store,
             table: Table::default(),
-            doubts: AtomicU64::new(0),
-            settled: AtomicU64::new(0),
+            stale_generation: AtomicU64::new(0),
+            fresh_generation: AtomicU64::new(0),
             loading: tokio::sync::Mutex::new((0, Ok(()))),
             begun: AtomicU64::new(0),
             loaded_at: AtomicU64::new(0),
@@ -81,7 +81,7 @@ impl Access {
         self.store.as_ref()
     }
 
-    /// Holds while notices are heard; whoever else depends on that shares it.
+    /// Holds while invalidations are heard; whoever else depends on that shares it.
     pub(crate) fn lease(&self) -> &Arc<Lease> {
         &self.lease
     }
@@ -122,14 +122,14 @@ impl Access {
     }
 
     async fn load(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
-        // ATOMIC: a doubt is settled only by a load that began after it and came to its end, so that
+        // ATOMIC: a doubt is fresh_generation only by a load that began after it and came to its end, so that
         // neither one that comes meanwhile nor a caller that hangs up leaves an old table in force.
-        let doubts = self.doubts.load(Ordering::SeqCst);
+        let stale_generation = self.stale_generation.load(Ordering::SeqCst);
         let began = self.time.elapsed();
-        let Recent { value: rows, age } = self.rows(shown, doubts, began).await?;
+        let Aged { value: rows, age } = self.rows(shown, stale_generation, began).await?;
         let rows = self.seeded(rows).await?;
         let swapped = self.put(rows.clone());
-        self.settled.fetch_max(doubts, Ordering::SeqCst);
+        self.fresh_generation.fetch_max(stale_generation, Ordering::SeqCst);
         self.loaded_at.fetch_max(milliseconds(began.saturating_sub(age)), Ordering::SeqCst);
         let table = self.table.get().filter(|table| table.revision >= rows.revision);
         Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
@@ -141,11 +141,13 @@ impl Access {
     async fn rows(
         &self,
         shown: Option<u64>,
-        doubts: u64,
+        stale_generation: u64,
         began: Duration,
-    ) -> Result<Recent<RoleRows>, StoreError> {
-        if self.settled.load(Ordering::SeqCst) == doubts && self.is_trusted(began) {
-            let recent = self.store.recent().await?;
+    ) -> Result<Aged<RoleRows>, StoreError> {
+        if self.fresh_generation.load(Ordering::SeqCst) == stale_generation
+            && self.is_trusted(began)
+        {
+            let recent = self.store.cached().await?;
             // What is older than this process has no place on its stopwatch.
             let is_young = recent.age < self.staleness && recent.age <= began;
             let is_shown = shown.is_none_or(|shown| recent.value.revision >= shown);
@@ -153,7 +155,7 @@ impl Access {
                 return Ok(recent);
             }
         }
-        Ok(Recent::now(self.store.load().await?))
+        Ok(Aged::now(self.store.load().await?))
     }
 
     /// Whether what is remembered may be used at all now.
@@ -163,7 +165,9 @@ impl Access {
 
     /// The table in force if it can be trusted.
     fn good(&self, shown: Option<u64>) -> Option<Arc<RoleTable>> {
-        if self.settled.load(Ordering::SeqCst) < self.doubts.load(Ordering::SeqCst) {
+        if self.fresh_generation.load(Ordering::SeqCst)
+            < self.stale_generation.load(Ordering::SeqCst)
+        {
             return None;
         }
         self.table.get().filter(|table| match shown {
@@ -188,8 +192,8 @@ impl Access {
     }
 
     /// The table in force may be old.
-    pub(crate) fn doubt(&self) {
-        self.doubts.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn mark_stale(&self) {
+        self.stale_generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Gives a new database what the set of roles starts with, and the top role `full_access` if a
@@ -235,7 +239,7 @@ impl Access {
     }
 
     /// Logs a role that the running set does not know, once.
-    pub(crate) fn note_role(&self, role: &Role) {
+    pub(crate) fn warn_unknown_role(&self, role: &Role) {
         if self.policy.roles().contains(role) {
             return;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
-use crate::event::Doer;
+use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
 use crate::session::SessionEpoch;
 
@@ -25,28 +25,28 @@ pub struct Principal(Arc<Inner>);
 
 struct Inner {
     /// The number of the goat that found it.
-    found_by: u64,
+    issuer: u64,
     user: UserId,
     session: SessionId,
     role: Role,
     rights: Arc<Rights>,
-    /// The epoch under which the session was born.
-    born: u64,
+    /// The epoch under which the session was session_epoch.
+    session_epoch: u64,
     /// When the session ends if nothing more happens.
     expires_at: Timestamp,
 }
 
 impl Principal {
     pub(crate) fn new(
-        found_by: u64,
+        issuer: u64,
         user: UserId,
         session: SessionId,
         role: Role,
         rights: Arc<Rights>,
-        born: u64,
+        session_epoch: u64,
         expires_at: Timestamp,
     ) -> Self {
-        Self(Arc::new(Inner { found_by, user, session, role, rights, born, expires_at }))
+        Self(Arc::new(Inner { issuer, user, session, role, rights, session_epoch, expires_at }))
     }
 
     /// Who.
@@ -73,8 +73,8 @@ impl Principal {
         self.0.rights.allow(permission)
     }
 
-    pub(crate) fn found_by(&self) -> u64 {
-        self.0.found_by
+    pub(crate) fn issuer(&self) -> u64 {
+        self.0.issuer
     }
 
     pub(crate) fn expires_at(&self) -> Timestamp {
@@ -95,7 +95,7 @@ impl fmt::Debug for Principal {
 
 /// A principal that was read again from the stores within this request.
 ///
-/// Made only by [`Goat::refreshed`](crate::Goat::refreshed). Not `Clone`: it is consumed by the
+/// Made only by [`Goat::reauthenticate`](crate::Goat::reauthenticate). Not `Clone`: it is consumed by the
 /// service that it is given to, so that it proves one act and not a later one:
 ///
 /// ```compile_fail,E0382
@@ -168,10 +168,10 @@ impl Actor {
         }
     }
 
-    pub(crate) fn doer(&self) -> Doer {
+    pub(crate) fn event_actor(&self) -> EventActor {
         match &self.0 {
-            Kind::System(reason) => Doer::System(reason.clone()),
-            Kind::User(principal) => Doer::User(principal.user()),
+            Kind::System(reason) => EventActor::System(reason.clone()),
+            Kind::User(principal) => EventActor::User(principal.user()),
         }
     }
 }
@@ -187,16 +187,20 @@ impl From<FreshPrincipal> for Actor {
 pub(crate) struct ActorFacts {
     pub(crate) user: UserId,
     session: SessionId,
-    born: u64,
+    session_epoch: u64,
 }
 
 impl ActorFacts {
     pub(crate) fn of(principal: &Principal) -> Self {
-        Self { user: principal.user(), session: principal.session(), born: principal.0.born }
+        Self {
+            user: principal.user(),
+            session: principal.session(),
+            session_epoch: principal.0.session_epoch,
+        }
     }
 
     /// Whether the actor's session is alive in this epoch.
     pub(crate) fn is_alive_in(&self, epoch: SessionEpoch) -> bool {
-        epoch.covers(self.session, self.born)
+        epoch.covers(self.session, self.session_epoch)
     }
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Time;
+use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventKind, Observer};
 use crate::id::{GrantId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::Verdicts;
-use crate::task::to_the_end;
+use crate::session::SessionValidator;
 
 use super::{
-    Access, Actor, Grant, Permission, Rank, Role, RoleChange, RoleSnapshot, RoleWrite, RolesWritten,
+    Actor, Grant, Permission, Rank, Role, RoleChange, RoleSnapshot, RoleTableCache, RoleWrite,
+    RolesWritten,
 };
 
 /// A role, with its rank and what it may do.
@@ -34,20 +35,20 @@ pub struct Roles {
 
 #[derive(Debug)]
 struct Inner {
-    access: Arc<Access>,
-    verdicts: Arc<Verdicts>,
+    access: Arc<RoleTableCache>,
+    validator: Arc<SessionValidator>,
     observer: Arc<dyn Observer>,
     time: Time,
 }
 
 impl Roles {
     pub(crate) fn new(
-        access: Arc<Access>,
-        verdicts: Arc<Verdicts>,
+        access: Arc<RoleTableCache>,
+        validator: Arc<SessionValidator>,
         observer: Arc<dyn Observer>,
         time: Time,
     ) -> Self {
-        Self { inner: Arc::new(Inner { access, verdicts, observer, time }) }
+        Self { inner: Arc::new(Inner { access, validator, observer, time }) }
     }
 
     /// The role of this name, if the running set has it.
@@ -130,7 +131,7 @@ impl Roles {
         }
         let now = inner.time.now();
         let grant = Grant { id: GrantId::generate(now), role, permission, created_at: now };
-        to_the_end(async move {
+        run_to_completion(async move {
             let added = grant.clone();
             inner
                 .write(actor, EventKind::PermissionGranted, move |snapshot| {
@@ -158,7 +159,7 @@ impl Roles {
     pub async fn revoke(&self, actor: Actor, grant: GrantId) -> Result<()> {
         actor.check(&Permission::FULL_ACCESS)?;
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             let top = inner.access.policy().roles().top().clone();
             inner
                 .write(actor, EventKind::PermissionRevoked, move |snapshot| {
@@ -228,8 +229,8 @@ impl Inner {
             }
             RolesWritten::Written(rows) => {
                 self.access.put(rows);
-                self.verdicts.roles_changed().await;
-                self.observer.observe(&Event::new(event, self.time.now(), actor.doer()));
+                self.validator.roles_changed().await;
+                self.observer.observe(&Event::new(event, self.time.now(), actor.event_actor()));
                 Ok(())
             }
         }
@@ -238,7 +239,7 @@ impl Inner {
     /// Fails if there is a user whom the store of permissions was found to miss. Nobody who was not
     /// there comes back, so that whoever is found now is kept elsewhere.
     async fn check_known(&self, missed: UserId) -> Result<()> {
-        if !self.verdicts.knows(missed).await? {
+        if !self.validator.knows(missed).await? {
             return Ok(());
         }
         Err(Error::configuration(

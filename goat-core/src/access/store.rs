@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
+use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
-use crate::recent::Recent;
 use crate::user::ActorView;
 
 use super::{Permission, Role};
@@ -87,8 +87,8 @@ pub trait RoleStore: std::fmt::Debug + Send + Sync {
     async fn load(&self) -> Result<RoleRows, StoreError>;
 
     /// As [`RoleStore::load`], from wherever it can be had cheaply, and so old as the answer says.
-    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
-        Ok(Recent::now(self.load().await?))
+    async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
+        Ok(Aged::now(self.load().await?))
     }
 
     /// Reads, decides and writes in one transaction.

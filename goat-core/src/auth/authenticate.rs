@@ -73,19 +73,19 @@ impl Flows {
             Ok(claims) => claims,
             Err(error) => return Authentication::of(Err(error)),
         };
-        if let Some(principal) = self.users.verdicts.cached(claims.user, claims.session) {
+        if let Some(principal) = self.users.validator.cached(claims.user, claims.session) {
             return Authentication::of(Ok(principal));
         }
         let users = Arc::clone(&self.users);
         Authentication(State::Pending(Box::pin(async move {
-            users.verdicts.read(claims.user, claims.session).await
+            users.validator.read(claims.user, claims.session).await
         })))
     }
 
     /// Reads a principal's session and user again.
-    pub(crate) async fn refreshed(&self, principal: &Principal) -> Result<FreshPrincipal> {
-        let verdicts = &self.users.verdicts;
-        let read = verdicts.read_fresh(principal.user(), principal.session()).await?;
+    pub(crate) async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
+        let validator = &self.users.validator;
+        let read = validator.read_fresh(principal.user(), principal.session()).await?;
         Ok(FreshPrincipal::new(read))
     }
 }

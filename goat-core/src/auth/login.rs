@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering;
 use tracing::Instrument;
 
 use crate::clock::Timestamp;
+use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
-use crate::event::{Doer, Event, EventKind};
+use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
 use crate::limit::Charged;
 use crate::password::{TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{Origin, Session};
-use crate::task::to_the_end;
 use crate::user::{Account, Email, Rehashed, Status, User};
 
 use super::{Flows, TokenPair};
@@ -54,15 +54,16 @@ pub struct SignedIn {
 impl Flows {
     pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<Charged<SignedIn>> {
         let address = request.origin.address;
-        let charge = self.users.reserve(request.email.expose(), Doer::Anonymous, address).await?;
+        let charge =
+            self.users.reserve(request.email.expose(), EventActor::Anonymous, address).await?;
         let mut known = None;
         match self.login_admitted(request, &mut known).await {
             Ok(value) => Ok(Charged { value, charges: Vec::from_iter(charge) }),
             Err(error) => {
                 let kind = EventKind::SignInFailed(error.kind());
-                let mut event = Event::new(kind, self.time().now(), Doer::Anonymous);
+                let mut event = Event::new(kind, self.time().now(), EventActor::Anonymous);
                 event.user = known;
-                self.observer().observe(&event.coming_from(address));
+                self.observer().observe(&event.from_address(address));
                 Err(error.with_charges(charge))
             }
         }
@@ -99,7 +100,7 @@ impl Flows {
         let permissions = self.token_permissions(&account.user.role).await?;
         let flows = Arc::clone(self);
         // What the session displaces must be forgotten, and the event told, whoever has hung up.
-        to_the_end(async move {
+        run_to_completion(async move {
             flows.open_session(account, rehashed, permissions, request.origin).await
         })
         .await
@@ -132,7 +133,7 @@ impl Flows {
         let user = users.users.signed_in(id, now, replacement).await?;
         let user = user.ok_or(ErrorKind::InvalidCredentials)?;
         if rehashed.is_some() {
-            users.tell(EventKind::PasswordRehashed, Doer::User(id), id);
+            users.emit(EventKind::PasswordRehashed, EventActor::User(id), id);
         }
         let ends_at = (now + self.settings.session_ttl).floor_to_second();
         let current = self.next_refresh_token(now, ends_at);
@@ -153,32 +154,32 @@ impl Flows {
         };
         // Signed before the commit, so that nothing after it can fail.
         let tokens = self.sign(&session, permissions, now)?;
-        let displaced = users.sessions.create(&session, self.settings.sessions_per_user).await?;
+        let evicted = users.sessions.create(&session, self.settings.sessions_per_user).await?;
         // ATOMIC: forgotten here before the sign-in is answered; told to the others after.
-        for other in &displaced {
-            users.verdicts.forget(id, *other);
+        for other in &evicted {
+            users.validator.forget(id, *other);
         }
-        let event = |kind| Event::new(kind, now, Doer::User(id)).on(id);
+        let event = |kind| Event::new(kind, now, EventActor::User(id)).on(id);
         let signed_in = event(EventKind::SignedIn).in_session(session.id);
-        self.observer().observe(&signed_in.coming_from(session.address));
-        if !displaced.is_empty() {
-            let kind = EventKind::SessionsDisplaced(displaced.len() as u64);
-            self.observer().observe(&event(kind).coming_from(session.address));
+        self.observer().observe(&signed_in.from_address(session.address));
+        if !evicted.is_empty() {
+            let kind = EventKind::SessionsEvicted(evicted.len() as u64);
+            self.observer().observe(&event(kind).from_address(session.address));
         }
-        self.after_login(id, displaced);
+        self.after_login(id, evicted);
         Ok(SignedIn { user, session: session.id, tokens })
     }
 
     /// What is left to do once somebody is in: it delays nobody and fails nobody.
-    fn after_login(&self, user: UserId, displaced: Vec<SessionId>) {
+    fn after_login(&self, user: UserId, evicted: Vec<SessionId>) {
         let now = self.time().now();
         let purge = self.purge_is_due(now);
-        if displaced.is_empty() && !purge {
+        if evicted.is_empty() && !purge {
             return;
         }
         let users = Arc::clone(&self.users);
         let rest = async move {
-            users.verdicts.sessions_ended(user, &displaced).await;
+            users.validator.sessions_ended(user, &evicted).await;
             if purge && let Err(error) = users.sessions.purge(now, PURGE_MOST).await {
                 tracing::debug!(%error, "ended sessions could not be purged; a later sign-in tries again");
             }

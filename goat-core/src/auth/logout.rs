@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::access::Principal;
+use crate::detached::run_to_completion;
 use crate::error::Result;
-use crate::event::{Doer, Event, EventKind};
+use crate::event::{Event, EventActor, EventKind};
 use crate::session::Origin;
-use crate::task::to_the_end;
 
 use super::Flows;
 
@@ -15,13 +15,13 @@ impl Flows {
         let users = Arc::clone(&self.users);
         let (user, session) = (principal.user(), principal.session());
         let address = origin.address;
-        to_the_end(async move {
+        run_to_completion(async move {
             users.sessions.end(user, session).await?;
-            users.verdicts.session_ended(user, session).await;
-            let event = Event::new(EventKind::SignedOut, users.time.now(), Doer::User(user))
+            users.validator.session_ended(user, session).await;
+            let event = Event::new(EventKind::SignedOut, users.time.now(), EventActor::User(user))
                 .on(user)
                 .in_session(session)
-                .coming_from(address);
+                .from_address(address);
             users.observer.observe(&event);
             Ok(())
         })

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::access::Role;
 use crate::clock::Timestamp;
+use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Doer, Event, EventKind};
+use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
 use crate::session::{Origin, Rotated, Rotation, Session};
-use crate::task::to_the_end;
 use crate::token::RefreshClaims;
 use crate::user::Status;
 
@@ -50,9 +50,9 @@ impl Flows {
             && error.kind() != ErrorKind::TokenReused
         {
             let kind = EventKind::RefreshFailed(error.kind());
-            let mut event = Event::new(kind, self.time().now(), Doer::Anonymous);
+            let mut event = Event::new(kind, self.time().now(), EventActor::Anonymous);
             (event.user, event.session) = shown.unzip();
-            self.observer().observe(&event.coming_from(address));
+            self.observer().observe(&event.from_address(address));
         }
         result
     }
@@ -70,8 +70,10 @@ impl Flows {
         let permissions = self.token_permissions(&alive.role).await?;
         let flows = Arc::clone(self);
         // Once it is decided it is carried out, so that the events of a reuse are not lost.
-        to_the_end(async move { flows.rotate(&claims, alive.ends_at, permissions, address).await })
-            .await
+        run_to_completion(async move {
+            flows.rotate(&claims, alive.ends_at, permissions, address).await
+        })
+        .await
     }
 
     /// Whether the session that a token names is alive, and its user may go on.
@@ -126,10 +128,10 @@ impl Flows {
             Rotated::Unknown => return Err(ErrorKind::SessionRevoked.into()),
             Rotated::Reused(session) => return Err(self.reused(&session, address).await),
         };
-        let event = Event::new(kind, now, Doer::User(session.user))
+        let event = Event::new(kind, now, EventActor::User(session.user))
             .on(session.user)
             .in_session(session.id)
-            .coming_from(address);
+            .from_address(address);
         self.observer().observe(&event);
         let tokens = self.sign(&session, permissions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
@@ -137,11 +139,11 @@ impl Flows {
 
     /// The store has ended the session; its access tokens die with it.
     async fn reused(&self, session: &Session, address: Option<IpAddr>) -> Error {
-        self.users.verdicts.session_ended(session.user, session.id).await;
-        let event = Event::new(EventKind::TokenReused, self.time().now(), Doer::Anonymous)
+        self.users.validator.session_ended(session.user, session.id).await;
+        let event = Event::new(EventKind::TokenReused, self.time().now(), EventActor::Anonymous)
             .on(session.user)
             .in_session(session.id)
-            .coming_from(address);
+            .from_address(address);
         self.observer().observe(&event);
         ErrorKind::TokenReused.into()
     }

@@ -1,10 +1,10 @@
 //! Sign up: a new user makes an account.
 
+use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
-use crate::event::{Doer, Event, EventKind};
+use crate::event::{Event, EventActor, EventKind};
 use crate::secret::Secret;
 use crate::session::Origin;
-use crate::task::to_the_end;
 use crate::user::{Change, Email, Snapshot, User, Written};
 
 use super::Flows;
@@ -39,14 +39,14 @@ impl Flows {
         let hash = Secret::new(users.hashing.hash(password).await?);
         let role = users.access.policy().roles().bottom().clone();
         let account = users.new_account(request.email, hash, role, status);
-        to_the_end(async move {
+        run_to_completion(async move {
             let rule = |_: &Snapshot| Ok(Change::Put(account.clone()));
             match users.write_own(account.user.id, &rule).await? {
                 Written::Changed { after, .. } => {
-                    let doer = Doer::User(after.user.id);
-                    let event = Event::new(EventKind::SignedUp, users.time.now(), doer)
+                    let by = EventActor::User(after.user.id);
+                    let event = Event::new(EventKind::SignedUp, users.time.now(), by)
                         .on(after.user.id)
-                        .coming_from(request.origin.address);
+                        .from_address(request.origin.address);
                     users.observer.observe(&event);
                     Ok(after.user)
                 }

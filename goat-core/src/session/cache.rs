@@ -1,10 +1,10 @@
-//! The in-process cache of verdicts: which sessions were found alive, and what they may do.
+//! The in-process cache of validator: which sessions were found alive, and what they may do.
 //!
 //! Invariants:
 //! - an entry is inserted only if nothing of its shard was evicted since its read began, so that a
 //!   slow reader never overwrites an eviction;
-//! - an entry is never older than the staleness, whatever notices were lost;
-//! - nothing is answered while the node does not hear notices;
+//! - an entry is never older than the staleness, whatever invalidations were lost;
+//! - nothing is answered while the node does not hear invalidations;
 //! - the number of entries is bounded.
 
 use std::collections::HashMap;
@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use crate::access::Principal;
 use crate::id::{SessionId, UserId};
-use crate::notice::Lease;
+use crate::invalidation::Lease;
 
 const SHARDS: usize = 64;
 
-/// Verdicts by user and session.
+/// SessionValidator by user and session.
 #[derive(Debug)]
-pub(crate) struct VerdictCache {
+pub(crate) struct SessionCache {
     shards: Box<[Mutex<Shard>]>,
     staleness: Duration,
     most_per_shard: usize,
-    /// Holds while notices are heard.
+    /// Holds while invalidations are heard.
     lease: Arc<Lease>,
 }
 
@@ -36,7 +36,7 @@ struct Shard {
     evictions: u64,
     /// The stopwatch when a user was last evicted.
     users_evicted_at: Option<Duration>,
-    counts: CacheCounts,
+    counts: CacheStats,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Entry {
 
 /// What a cache has done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheCounts {
+pub struct CacheStats {
     /// Questions that were answered.
     pub hits: u64,
     /// Questions that were not.
@@ -61,7 +61,7 @@ pub struct CacheCounts {
 
 /// Taken before a read, so that its result is cached only if nothing was evicted meanwhile.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct FillToken {
     evictions: u64,
     /// The stopwatch when it was taken.
     read_at: Duration,
@@ -69,7 +69,7 @@ pub(crate) struct Ticket {
     users_evicted_at: Option<Duration>,
 }
 
-impl Ticket {
+impl FillToken {
     /// Whether a user's state may be used that somebody remembers and that is of such an age.
     ///
     /// It must be younger than the staleness. And after a user's eviction it must come from a read
@@ -81,7 +81,7 @@ impl Ticket {
         age.is_zero() || age < self.staleness && self.users_evicted_at.is_none_or(is_later)
     }
 
-    /// Whether a read that began under this ticket may answer somebody who came later, under
+    /// Whether a read that began under this fill_token may answer somebody who came later, under
     /// `later`: it is young enough, and nothing was evicted in between.
     pub(crate) fn serves(&self, later: &Self) -> bool {
         self.evictions >= later.evictions
@@ -89,7 +89,7 @@ impl Ticket {
     }
 }
 
-impl VerdictCache {
+impl SessionCache {
     /// A cache of about `most` entries that are trusted for `staleness`. Zero: nothing is cached.
     pub(crate) fn new(staleness: Duration, most: usize, lease: Arc<Lease>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
@@ -154,9 +154,9 @@ impl VerdictCache {
     }
 
     /// To be called before the stores are read.
-    pub(crate) fn begin(&self, user: UserId, elapsed: Duration) -> Ticket {
+    pub(crate) fn begin(&self, user: UserId, elapsed: Duration) -> FillToken {
         let shard = self.shard(user);
-        Ticket {
+        FillToken {
             evictions: shard.evictions,
             read_at: elapsed,
             staleness: self.staleness,
@@ -164,21 +164,21 @@ impl VerdictCache {
         }
     }
 
-    /// Remembers a verdict, unless something was evicted since the ticket was taken. `age` is how
-    /// old the oldest of what it comes from was when the ticket was taken.
+    /// Remembers a verdict, unless something was evicted since the fill_token was taken. `age` is how
+    /// old the oldest of what it comes from was when the fill_token was taken.
     pub(crate) fn insert(
         &self,
-        ticket: Ticket,
+        fill_token: FillToken,
         principal: &Principal,
         age: Duration,
         elapsed: Duration,
     ) {
-        let stale_at = ticket.read_at + self.staleness.saturating_sub(age);
+        let stale_at = fill_token.read_at + self.staleness.saturating_sub(age);
         if !self.lease.holds(elapsed) || stale_at <= elapsed {
             return;
         }
         let mut shard = self.shard(principal.user());
-        if shard.evictions != ticket.evictions {
+        if shard.evictions != fill_token.evictions {
             return;
         }
         shard.remove(principal.user(), Some(principal.session()));
@@ -224,8 +224,8 @@ impl VerdictCache {
     }
 
     /// What it has done.
-    pub(crate) fn counts(&self) -> CacheCounts {
-        let mut sum = CacheCounts::default();
+    pub(crate) fn counts(&self) -> CacheStats {
+        let mut sum = CacheStats::default();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             sum.hits += shard.counts.hits;
@@ -303,18 +303,18 @@ mod tests {
         )
     }
 
-    fn cache_of(staleness: Duration, most: usize) -> VerdictCache {
-        VerdictCache::new(staleness, most, Arc::default())
+    fn cache_of(staleness: Duration, most: usize) -> SessionCache {
+        SessionCache::new(staleness, most, Arc::default())
     }
 
-    fn filled() -> (VerdictCache, Principal) {
+    fn filled() -> (SessionCache, Principal) {
         let cache = cache_of(STALENESS, 1000);
         let principal = principal();
         cache.insert(cache.begin(principal.user(), START), &principal, Duration::ZERO, START);
         (cache, principal)
     }
 
-    fn knows(cache: &VerdictCache, principal: &Principal, elapsed: Duration) -> bool {
+    fn knows(cache: &SessionCache, principal: &Principal, elapsed: Duration) -> bool {
         cache.get(principal.user(), principal.session(), elapsed).is_some()
     }
 
@@ -330,8 +330,8 @@ mod tests {
     fn age_counts_from_the_beginning_of_the_read() {
         let cache = cache_of(STALENESS, 1000);
         let principal = principal();
-        let ticket = cache.begin(principal.user(), START);
-        cache.insert(ticket, &principal, Duration::ZERO, START + Duration::from_millis(900));
+        let fill_token = cache.begin(principal.user(), START);
+        cache.insert(fill_token, &principal, Duration::ZERO, START + Duration::from_millis(900));
         assert!(!knows(&cache, &principal, START + STALENESS));
     }
 
@@ -346,9 +346,9 @@ mod tests {
             &|| cache.evict_everyone(START),
         ];
         for evict in evictions {
-            let ticket = cache.begin(principal.user(), START);
+            let fill_token = cache.begin(principal.user(), START);
             evict();
-            cache.insert(ticket, &principal, Duration::ZERO, START);
+            cache.insert(fill_token, &principal, Duration::ZERO, START);
             assert!(!knows(&cache, &principal, START));
         }
     }
@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn nothing_is_answered_or_remembered_while_the_node_is_deaf() {
         let lease = Arc::new(Lease::default());
-        let cache = VerdictCache::new(STALENESS, 1000, Arc::clone(&lease));
+        let cache = SessionCache::new(STALENESS, 1000, Arc::clone(&lease));
         let (known, late) = (principal(), principal());
         let insert = |one: &Principal| {
             cache.insert(cache.begin(one.user(), START), one, Duration::ZERO, START);
@@ -410,8 +410,8 @@ mod tests {
         for start in [START, Duration::from_millis(100)] {
             let cache = cache_of(STALENESS, 1000);
             let principal = principal();
-            let ticket = cache.begin(principal.user(), start);
-            cache.insert(ticket, &principal, Duration::from_millis(700), start);
+            let fill_token = cache.begin(principal.user(), start);
+            cache.insert(fill_token, &principal, Duration::from_millis(700), start);
             assert!(knows(&cache, &principal, start + Duration::from_millis(299)));
             assert!(!knows(&cache, &principal, start + Duration::from_millis(300)));
         }

@@ -16,7 +16,7 @@ use crate::access::Principal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, UserId};
 
-use super::cache::Ticket;
+use super::cache::FillToken;
 
 type Key = (UserId, SessionId);
 type Outcome = Result<Principal, Arc<Error>>;
@@ -34,7 +34,7 @@ struct UnderWay {
 #[derive(Debug)]
 struct Flight {
     number: u64,
-    ticket: Ticket,
+    fill_token: FillToken,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -54,13 +54,13 @@ impl Flights {
     pub(crate) async fn join<R>(
         self: &Arc<Self>,
         key: Key,
-        ticket: Ticket,
+        fill_token: FillToken,
         read: impl FnOnce() -> R,
     ) -> Result<Principal>
     where
         R: Future<Output = Result<Principal>> + Send + 'static,
     {
-        let mut outcome = self.board(key, ticket, read);
+        let mut outcome = self.board(key, fill_token, read);
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(principal))) => Ok(principal.clone()),
             Ok(Some(Err(error))) => Err(Error::shared(error)),
@@ -72,7 +72,7 @@ impl Flights {
     fn board<R>(
         self: &Arc<Self>,
         key: Key,
-        ticket: Ticket,
+        fill_token: FillToken,
         read: impl FnOnce() -> R,
     ) -> watch::Receiver<Option<Outcome>>
     where
@@ -80,7 +80,7 @@ impl Flights {
     {
         let mut under_way = self.lock();
         if let Some(flight) = under_way.flights.get(&key)
-            && flight.ticket.serves(&ticket)
+            && flight.fill_token.serves(&fill_token)
         {
             return flight.outcome.clone();
         }
@@ -88,7 +88,7 @@ impl Flights {
         let number = under_way.begun;
         let (teller, outcome) = watch::channel(None);
         // In place of one that cannot serve any more; those who wait for that still hear of it.
-        under_way.flights.insert(key, Flight { number, ticket, outcome: outcome.clone() });
+        under_way.flights.insert(key, Flight { number, fill_token, outcome: outcome.clone() });
         let landing = Landing { flights: Arc::clone(self), key, number };
         let read = read();
         let work = async move {

@@ -9,11 +9,11 @@ mod verdict;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use cache::CacheCounts;
-pub(crate) use cache::VerdictCache;
+pub use cache::CacheStats;
+pub(crate) use cache::SessionCache;
 pub use service::{OtherSessions, Sessions};
 pub use store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
-pub(crate) use verdict::Verdicts;
+pub(crate) use verdict::SessionValidator;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
@@ -41,10 +41,10 @@ pub struct SessionEpoch {
 }
 
 impl SessionEpoch {
-    /// Whether a session that was born under `born` is alive.
+    /// Whether a session that was session_epoch under `session_epoch` is alive.
     #[must_use]
-    pub fn covers(self, session: SessionId, born: u64) -> bool {
-        born == self.number || self.kept == Some(session)
+    pub fn covers(self, session: SessionId, session_epoch: u64) -> bool {
+        session_epoch == self.number || self.kept == Some(session)
     }
 
     /// The next epoch, in which only `kept` goes on.
@@ -125,22 +125,27 @@ impl Session {
     /// predecessor no more. With a leeway of zero it is never honoured, also where `now` lies before
     /// its use, because nodes' clocks differ.
     #[must_use]
-    pub fn judge(&self, presented: TokenId, now: Timestamp, leeway: Duration) -> Judgement {
+    pub fn rotation_decision(
+        &self,
+        presented: TokenId,
+        now: Timestamp,
+        leeway: Duration,
+    ) -> RotationDecision {
         let is_honoured = |previous: Predecessor| {
             previous.id == presented && !leeway.is_zero() && now < previous.used_at + leeway
         };
         if self.is_expired(now) {
-            Judgement::Over
+            RotationDecision::Expired
         } else if presented == self.current.id {
-            Judgement::Rotate
+            RotationDecision::Rotate
         } else if self.previous.is_some_and(is_honoured) {
-            Judgement::Repeat
+            RotationDecision::Repeat
         } else {
-            Judgement::Reuse
+            RotationDecision::Reuse
         }
     }
 
-    /// What [`Judgement::Rotate`] makes of it: the successor is current, the current token is the
+    /// What [`RotationDecision::Rotate`] makes of it: the successor is current, the current token is the
     /// predecessor, and the session lives as long as the successor does.
     pub fn rotate(&mut self, successor: RefreshToken, now: Timestamp) {
         self.previous = Some(Predecessor { id: self.current.id, used_at: now });
@@ -152,7 +157,7 @@ impl Session {
 
 /// What a presented refresh token means to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum RotationDecision {
     /// It is the current one.
     Rotate,
     /// It is the direct predecessor, within the leeway.
@@ -160,5 +165,5 @@ pub enum Judgement {
     /// It is an old one.
     Reuse,
     /// The session's time is over.
-    Over,
+    Expired,
 }

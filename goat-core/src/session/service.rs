@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::access::{Access, Actor, ActorFacts, Principal, permissions};
+use crate::access::{Actor, ActorFacts, Principal, RoleTableCache, permissions};
 use crate::clock::Time;
+use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
-use crate::event::{Doer, Event, EventKind, Observer};
+use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
-use crate::notice::NoticeCounts;
+use crate::invalidation::InvalidationStats;
 use crate::page::{Page, PageRequest};
-use crate::task::to_the_end;
 use crate::user::{Account, Change, Snapshot, Status, UserStore, UserWrite, Written};
 
-use super::{CacheCounts, Revoked, Session, SessionEpoch, SessionStore, Verdicts};
+use super::{CacheStats, Revoked, Session, SessionEpoch, SessionStore, SessionValidator};
 
 /// The sessions of users: seen, and ended.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct Sessions {
 struct Inner {
     sessions: Arc<dyn SessionStore>,
     users: Arc<dyn UserStore>,
-    access: Arc<Access>,
-    verdicts: Arc<Verdicts>,
+    access: Arc<RoleTableCache>,
+    validator: Arc<SessionValidator>,
     observer: Arc<dyn Observer>,
     time: Time,
 }
@@ -34,12 +34,12 @@ impl Sessions {
     pub(crate) fn new(
         sessions: Arc<dyn SessionStore>,
         users: Arc<dyn UserStore>,
-        access: Arc<Access>,
-        verdicts: Arc<Verdicts>,
+        access: Arc<RoleTableCache>,
+        validator: Arc<SessionValidator>,
         observer: Arc<dyn Observer>,
         time: Time,
     ) -> Self {
-        Self { inner: Arc::new(Inner { sessions, users, access, verdicts, observer, time }) }
+        Self { inner: Arc::new(Inner { sessions, users, access, validator, observer, time }) }
     }
 
     /// A page of one's own sessions that are alive, the newest first.
@@ -96,16 +96,16 @@ impl Sessions {
         }
         let principal = principal.clone();
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             let user = principal.user();
             let epoch = inner.epoch_of(user).await?;
             let now = inner.time.now();
             match inner.sessions.revoke(user, epoch, now, &sessions).await? {
                 Revoked::Missing => Err(ErrorKind::NotFound.into()),
                 Revoked::All(count) => {
-                    inner.verdicts.sessions_ended(user, &sessions).await;
+                    inner.validator.sessions_ended(user, &sessions).await;
                     let kind = EventKind::SessionsRevoked(count);
-                    inner.observe(&Event::new(kind, now, Doer::User(user)).on(user));
+                    inner.observe(&Event::new(kind, now, EventActor::User(user)).on(user));
                     Ok(count)
                 }
             }
@@ -128,14 +128,14 @@ impl Sessions {
         let facts = ActorFacts::of(principal);
         let user = principal.user();
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             let decide = |snapshot: &Snapshot| {
                 let account = snapshot.target.as_ref().ok_or(ErrorKind::SessionRevoked)?;
                 let alive =
                     account.user.status == Status::Active && facts.is_alive_in(account.epoch);
                 if alive { Ok(next_epoch(account, kept)) } else { Err(ErrorKind::SessionRevoked) }
             };
-            inner.end_all(None, user, kept, Doer::User(user), &decide).await
+            inner.end_all(None, user, kept, EventActor::User(user), &decide).await
         })
         .await
     }
@@ -149,7 +149,7 @@ impl Sessions {
     pub async fn revoke_all_of(&self, actor: Actor, user: UserId) -> Result<u64> {
         actor.check(&permissions::USER_UPDATE)?;
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             let facts = actor.facts();
             let (table, _) = inner.access.table(None).await?;
             let decide = |snapshot: &Snapshot| {
@@ -162,7 +162,7 @@ impl Sessions {
                 Ok(next_epoch(account, None))
             };
             let acting = facts.as_ref().map(|facts| facts.user);
-            inner.end_all(acting, user, None, actor.doer(), &decide).await
+            inner.end_all(acting, user, None, actor.event_actor(), &decide).await
         })
         .await
     }
@@ -177,23 +177,23 @@ impl Sessions {
         Ok(self.inner.sessions.purge(self.inner.time.now(), most).await?)
     }
 
-    /// What the cache of verdicts has done.
+    /// What the cache of validator has done.
     #[must_use]
-    pub fn cache_counts(&self) -> CacheCounts {
-        self.inner.verdicts.counts()
+    pub fn cache_stats(&self) -> CacheStats {
+        self.inner.validator.counts()
     }
 
     /// What was told to other nodes and heard from them.
     #[must_use]
-    pub fn notice_counts(&self) -> NoticeCounts {
-        self.inner.verdicts.notice_counts()
+    pub fn invalidation_stats(&self) -> InvalidationStats {
+        self.inner.validator.invalidation_stats()
     }
 
     /// Whether this node hears the others now. Where it does not, it uses no cache and asks the
-    /// stores each time. A goat whose notices stay in the process always does.
+    /// stores each time. A goat whose invalidations stay in the process always does.
     #[must_use]
-    pub fn hears_notices(&self) -> bool {
-        self.inner.verdicts.hears()
+    pub fn invalidations_connected(&self) -> bool {
+        self.inner.validator.hears()
     }
 }
 
@@ -227,7 +227,7 @@ impl Inner {
         actor: Option<UserId>,
         user: UserId,
         kept: Option<SessionId>,
-        doer: Doer,
+        by: EventActor,
         decide: &(dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
     ) -> Result<u64> {
         let top_role = self.access.policy().roles().top();
@@ -237,9 +237,9 @@ impl Inner {
             Written::Changed { before: Some(before), .. } => before,
             _ => return Err(ErrorKind::NotFound.into()),
         };
-        let count = self.verdicts.all_ended(user, before.epoch, kept).await;
+        let count = self.validator.all_ended(user, before.epoch, kept).await;
         let kind = EventKind::SessionsRevoked(count);
-        self.observe(&Event::new(kind, self.time.now(), doer).on(user));
+        self.observe(&Event::new(kind, self.time.now(), by).on(user));
         Ok(count)
     }
 }

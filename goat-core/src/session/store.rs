@@ -63,7 +63,7 @@ pub enum Revoked {
 /// Where sessions are kept.
 ///
 /// An implementer guarantees:
-/// - [`SessionStore::rotate`] is one atomic compare-and-set by the rule of [`Session::judge`];
+/// - [`SessionStore::rotate`] is one atomic compare-and-set by the rule of [`Session::rotation_decision`];
 /// - nothing but [`SessionStore::create`] makes a session: a rotation that comes late never brings
 ///   back what was ended;
 /// - what was answered survives a crash as far as the store's medium does; a store that loses
@@ -85,7 +85,7 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The session of this user, if it exists. Whether it is over is the caller's to judge.
+    /// The session of this user, if it exists. Whether it is over is the caller's to rotation_decision.
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError>;
 
     /// Uses up a refresh token.

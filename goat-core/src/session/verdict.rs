@@ -1,35 +1,35 @@
-//! Verdicts: whether a session is alive and what its user may do, from the cache or the stores.
+//! SessionValidator: whether a session is alive and what its user may do, from the cache or the stores.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::access::{Access, Principal};
+use crate::access::{Principal, RoleTableCache};
+use crate::aged::Aged;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, StoreError};
 use crate::id::{SessionId, UserId};
-use crate::notice::{Listener, Notice, NoticeCounts, Notices};
-use crate::recent::Recent;
+use crate::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
 use crate::user::{Status, UserState, UserStore};
 
-use super::cache::{CacheCounts, Ticket};
+use super::cache::{CacheStats, FillToken};
 use super::flight::Flights;
-use super::{Session, SessionEpoch, SessionStore, VerdictCache};
+use super::{Session, SessionCache, SessionEpoch, SessionStore};
 
 /// The number of the next goat of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Judges sessions, and tells everyone when a judgement no longer holds.
 #[derive(Debug)]
-pub(crate) struct Verdicts {
+pub(crate) struct SessionValidator {
     /// Which goat of this process it judges for.
     number: u64,
-    cache: VerdictCache,
+    cache: SessionCache,
     flights: Arc<Flights>,
     sessions: Arc<dyn SessionStore>,
     users: Arc<dyn UserStore>,
-    access: Arc<Access>,
-    notices: Arc<dyn Notices>,
+    access: Arc<RoleTableCache>,
+    invalidations: Arc<dyn Invalidations>,
     time: Time,
     /// The store of sessions was found to keep other users than the ones that count, and said so.
     met_others: AtomicBool,
@@ -40,38 +40,47 @@ pub(crate) struct Verdicts {
 enum Source {
     /// From the store itself.
     Store,
-    /// From whoever remembers it, if the ticket accepts its age.
-    Recent(Ticket),
+    /// From whoever remembers it, if the fill_token accepts its age.
+    Cached(FillToken),
 }
 
 fn is_alive(session: &Session, owner: &UserState) -> bool {
     owner.status == Status::Active && owner.epoch.covers(session.id, session.epoch)
 }
 
-impl Verdicts {
+impl SessionValidator {
     pub(crate) fn new(
-        cache: VerdictCache,
+        cache: SessionCache,
         sessions: Arc<dyn SessionStore>,
         users: Arc<dyn UserStore>,
-        access: Arc<Access>,
-        notices: Arc<dyn Notices>,
+        access: Arc<RoleTableCache>,
+        invalidations: Arc<dyn Invalidations>,
         time: Time,
     ) -> Arc<Self> {
-        let listening = Arc::clone(&notices);
+        let listening = Arc::clone(&invalidations);
         let flights = Arc::default();
         let met_others = AtomicBool::new(false);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let verdicts =
-            Self { number, cache, flights, sessions, users, access, notices, time, met_others };
-        let verdicts = Arc::new(verdicts);
-        let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&verdicts) as _));
+        let validator = Self {
+            number,
+            cache,
+            flights,
+            sessions,
+            users,
+            access,
+            invalidations,
+            time,
+            met_others,
+        };
+        let validator = Arc::new(validator);
+        let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&validator) as _));
         listening.subscribe(listener);
-        verdicts
+        validator
     }
 
     /// Whether it was judged here who that is.
-    pub(crate) fn are_of(&self, principal: &Principal) -> bool {
-        principal.found_by() == self.number
+    pub(crate) fn issued(&self, principal: &Principal) -> bool {
+        principal.issuer() == self.number
     }
 
     /// The verdict that is remembered, if it still holds.
@@ -92,18 +101,20 @@ impl Verdicts {
         if !self.cache.is_trusted(elapsed) {
             return self.read_fresh(user, session).await;
         }
-        let ticket = self.cache.begin(user, elapsed);
+        let fill_token = self.cache.begin(user, elapsed);
         let read = || {
-            let verdicts = Arc::clone(self);
+            let validator = Arc::clone(self);
             async move {
                 // One may have landed between the miss and here.
-                match verdicts.remembered(user, session) {
+                match validator.remembered(user, session) {
                     Some(principal) => Ok(principal),
-                    None => verdicts.fill(ticket, user, session, Source::Recent(ticket)).await,
+                    None => {
+                        validator.fill(fill_token, user, session, Source::Cached(fill_token)).await
+                    }
                 }
             }
         };
-        self.flights.join((user, session), ticket, read).await
+        self.flights.join((user, session), fill_token, read).await
     }
 
     fn remembered(&self, user: UserId, session: SessionId) -> Option<Principal> {
@@ -113,24 +124,24 @@ impl Verdicts {
 
     /// The verdict by a read of the stores themselves that begins now.
     pub(crate) async fn read_fresh(&self, user: UserId, session: SessionId) -> Result<Principal> {
-        let ticket = self.cache.begin(user, self.time.elapsed());
-        self.fill(ticket, user, session, Source::Store).await
+        let fill_token = self.cache.begin(user, self.time.elapsed());
+        self.fill(fill_token, user, session, Source::Store).await
     }
 
     async fn fill(
         &self,
-        ticket: Ticket,
+        fill_token: FillToken,
         user: UserId,
         session: SessionId,
         source: Source,
     ) -> Result<Principal> {
-        let (principal, age) = self.judge(user, session, source).await?;
-        self.cache.insert(ticket, &principal, age, self.time.elapsed());
+        let (principal, age) = self.validate(user, session, source).await?;
+        self.cache.insert(fill_token, &principal, age, self.time.elapsed());
         Ok(principal)
     }
 
     /// The verdict, and how old the oldest of what it comes from was when its read began.
-    async fn judge(
+    async fn validate(
         &self,
         user: UserId,
         session: SessionId,
@@ -142,15 +153,15 @@ impl Verdicts {
         if found.user != user || found.is_expired(self.time.now()) {
             return Err(gone());
         }
-        let Recent { value: state, age } = match owner {
-            Recent { value: Some(state), age } if is_alive(&found, &state) => {
-                Recent { value: state, age }
+        let Aged { value: state, age } = match owner {
+            Aged { value: Some(state), age } if is_alive(&found, &state) => {
+                Aged { value: state, age }
             }
-            Recent { age: Duration::ZERO, .. } => return Err(gone()),
+            Aged { age: Duration::ZERO, .. } => return Err(gone()),
             // Nobody is refused by what is merely remembered.
             _ => {
                 let state = self.users.state(user).await?;
-                Recent::now(state.filter(|state| is_alive(&found, state)).ok_or_else(gone)?)
+                Aged::now(state.filter(|state| is_alive(&found, state)).ok_or_else(gone)?)
             }
         };
         let (table, changed) = self.access.table(state.roles_revision).await?;
@@ -158,10 +169,13 @@ impl Verdicts {
             self.cache.clear();
         }
         let rights = table.rights(&state.role);
-        self.access.note_role(&state.role);
+        self.access.warn_unknown_role(&state.role);
         let expires_at = found.expires_at();
-        let (number, born) = (self.number, found.epoch);
-        Ok((Principal::new(number, user, session, state.role, rights, born, expires_at), age))
+        let (number, session_epoch) = (self.number, found.epoch);
+        Ok((
+            Principal::new(number, user, session, state.role, rights, session_epoch, expires_at),
+            age,
+        ))
     }
 
     /// Both in one turn: where the store of sessions does not keep users, the two are asked at the
@@ -171,14 +185,14 @@ impl Verdicts {
         user: UserId,
         session: SessionId,
         source: Source,
-    ) -> Result<Option<(Session, Recent<Option<UserState>>)>> {
+    ) -> Result<Option<(Session, Aged<Option<UserState>>)>> {
         if self.sessions.keeps_users() {
             let Some(view) = self.sessions.find(user, session).await? else { return Ok(None) };
             let owner = match view.owner {
                 Some(state) => Some(state),
                 None => self.state_elsewhere(user).await?,
             };
-            return Ok(Some((view.session, Recent::now(owner))));
+            return Ok(Some((view.session, Aged::now(owner))));
         }
         let (view, owner) =
             tokio::try_join!(self.sessions.find(user, session), self.owner(user, source))?;
@@ -206,20 +220,20 @@ impl Verdicts {
         &self,
         user: UserId,
         source: Source,
-    ) -> Result<Recent<Option<UserState>>, StoreError> {
-        if let Source::Recent(ticket) = source {
-            let recent = self.users.recent_state(user).await?;
-            if ticket.accepts(recent.age) {
+    ) -> Result<Aged<Option<UserState>>, StoreError> {
+        if let Source::Cached(fill_token) = source {
+            let recent = self.users.cached_state(user).await?;
+            if fill_token.accepts(recent.age) {
                 return Ok(recent);
             }
         }
-        Ok(Recent::now(self.users.state(user).await?))
+        Ok(Aged::now(self.users.state(user).await?))
     }
 
     /// After a session has ended: forgotten here, and told to the others.
     pub(crate) async fn session_ended(&self, user: UserId, session: SessionId) {
         self.cache.evict_session(user, session);
-        self.tell(Notice::Session(user, session)).await;
+        self.tell(Invalidation::Session(user, session)).await;
     }
 
     /// After several sessions of a user have ended at once: all are forgotten here before anybody is
@@ -230,8 +244,8 @@ impl Verdicts {
         }
         match *sessions {
             [] => {}
-            [session] => self.tell(Notice::Session(user, session)).await,
-            _ => self.tell(Notice::User(user)).await,
+            [session] => self.tell(Invalidation::Session(user, session)).await,
+            _ => self.tell(Invalidation::User(user)).await,
         }
     }
 
@@ -243,7 +257,7 @@ impl Verdicts {
     /// After a user's state has changed or all sessions have ended.
     pub(crate) async fn user_changed(&self, user: UserId) {
         self.cache.evict_user(user, self.time.elapsed());
-        self.tell(Notice::User(user)).await;
+        self.tell(Invalidation::User(user)).await;
     }
 
     /// After the epoch has risen, from what it was `before`: everyone forgets, and the sessions are
@@ -268,57 +282,57 @@ impl Verdicts {
     /// After what roles may do has changed.
     pub(crate) async fn roles_changed(&self) {
         self.cache.clear();
-        self.tell(Notice::Roles).await;
+        self.tell(Invalidation::Roles).await;
     }
 
-    /// A notice that cannot be sent does not turn the success before it into an error: the age of
+    /// An invalidation that cannot be sent does not turn the success before it into an error: the age of
     /// what others remember is bounded.
-    async fn tell(&self, notice: Notice) {
-        if let Err(error) = self.notices.publish(notice).await {
-            tracing::warn!(%error, "a notice was not sent; other nodes see the change when what they remember is stale");
+    async fn tell(&self, invalidation: Invalidation) {
+        if let Err(error) = self.invalidations.publish(invalidation).await {
+            tracing::warn!(%error, "an invalidation was not sent; other nodes see the change when what they remember is stale");
         }
     }
 
-    pub(crate) fn counts(&self) -> CacheCounts {
+    pub(crate) fn counts(&self) -> CacheStats {
         self.cache.counts()
     }
 
-    pub(crate) fn notice_counts(&self) -> NoticeCounts {
-        self.notices.counts()
+    pub(crate) fn invalidation_stats(&self) -> InvalidationStats {
+        self.invalidations.counts()
     }
 
-    /// Whether notices of other nodes arrive.
+    /// Whether invalidations of other nodes arrive.
     pub(crate) fn hears(&self) -> bool {
         self.access.lease().holds(self.time.elapsed())
     }
 }
 
-impl Listener for Verdicts {
-    fn heard(&self, notice: Notice) {
-        match notice {
-            Notice::Session(user, session) => self.cache.evict_session(user, session),
-            Notice::User(user) => self.cache.evict_user(user, self.time.elapsed()),
-            Notice::Roles => {
-                self.access.doubt();
+impl Listener for SessionValidator {
+    fn on_invalidation(&self, invalidation: Invalidation) {
+        match invalidation {
+            Invalidation::Session(user, session) => self.cache.evict_session(user, session),
+            Invalidation::User(user) => self.cache.evict_user(user, self.time.elapsed()),
+            Invalidation::Roles => {
+                self.access.mark_stale();
                 self.cache.clear();
             }
-            Notice::Everything => {
-                self.access.doubt();
+            Invalidation::Everything => {
+                self.access.mark_stale();
                 self.cache.evict_everyone(self.time.elapsed());
             }
         }
     }
 
-    fn deaf(&self) {
+    fn on_disconnected(&self) {
         self.access.lease().end();
     }
 
-    fn hears(&self, lease: Duration) {
+    fn on_connected(&self, lease: Duration) {
         let elapsed = self.time.elapsed();
         if !self.access.lease().holds(elapsed) {
             // ATOMIC: forgotten first and trusted after, so that nothing is used from the time when
-            // notices were lost.
-            self.access.doubt();
+            // invalidations were lost.
+            self.access.mark_stale();
             self.cache.clear();
         }
         self.access.lease().renew(elapsed.saturating_add(lease));

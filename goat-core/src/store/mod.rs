@@ -9,5 +9,5 @@ pub mod shared_cache;
 pub mod sql;
 pub(crate) mod stores;
 
-pub use crate::recent::Recent;
+pub use crate::aged::Aged;
 pub(crate) use stores::Stores;

@@ -22,14 +22,14 @@ use async_trait::async_trait;
 
 use super::Stores;
 use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RolesWritten};
+use crate::aged::Aged;
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::event::Observer;
 use crate::id::{SessionId, UserId};
+use crate::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
 use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, Spending};
-use crate::notice::{Listener, Notice, NoticeCounts, Notices};
 use crate::page::{Page, PageRequest};
-use crate::recent::Recent;
 use crate::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
@@ -68,7 +68,7 @@ impl Stores {
             roles: Arc::new(policy.over(self.roles)),
             sessions: Arc::new(policy.over(self.sessions)),
             limits: Arc::new(policy.over(self.limits)),
-            notices: Arc::new(policy.over(self.notices)),
+            invalidations: Arc::new(policy.over(self.invalidations)),
         }
     }
 }
@@ -125,13 +125,13 @@ impl UserStore for Observed<dyn UserStore> {
         self.policy.call("users.state", self.inner.state(id)).await
     }
 
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        self.policy.call("users.recent_state", self.inner.recent_state(id)).await
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
+        self.policy.call("users.cached_state", self.inner.cached_state(id)).await
     }
 
-    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
-        let call = self.inner.changed_elsewhere(id);
-        self.policy.call("users.changed_elsewhere", call).await
+    async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
+        let call = self.inner.invalidate(id);
+        self.policy.call("users.invalidate", call).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -151,8 +151,8 @@ impl UserStore for Observed<dyn UserStore> {
         self.policy.call("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.policy.call("users.anyone_active_in", self.inner.anyone_active_in(role)).await
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.policy.call("users.has_active_user_in", self.inner.has_active_user_in(role)).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
@@ -170,8 +170,8 @@ impl RoleStore for Observed<dyn RoleStore> {
         self.policy.call("roles.load", self.inner.load()).await
     }
 
-    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
-        self.policy.call("roles.recent", self.inner.recent()).await
+    async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
+        self.policy.call("roles.cached", self.inner.cached()).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
@@ -259,16 +259,16 @@ impl LimitStore for Observed<dyn LimitStore> {
 }
 
 #[async_trait]
-impl Notices for Observed<dyn Notices> {
-    async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
-        self.policy.call("notices.publish", self.inner.publish(notice)).await
+impl Invalidations for Observed<dyn Invalidations> {
+    async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError> {
+        self.policy.call("invalidations.publish", self.inner.publish(invalidation)).await
     }
 
     fn subscribe(&self, listener: Weak<dyn Listener>) {
         self.inner.subscribe(listener);
     }
 
-    fn counts(&self) -> NoticeCounts {
+    fn counts(&self) -> InvalidationStats {
         self.inner.counts()
     }
 }

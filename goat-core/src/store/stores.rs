@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::access::RoleStore;
+use crate::invalidation::{Invalidations, LocalInvalidations};
 use crate::limit::LimitStore;
-use crate::notice::{LocalNotices, Notices};
 use crate::session::SessionStore;
 use crate::user::UserStore;
 
@@ -35,8 +35,8 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionStore>,
     /// What was spent of limits.
     pub limits: Arc<dyn LimitStore>,
-    /// Notices between nodes.
-    pub notices: Arc<dyn Notices>,
+    /// Invalidations between nodes.
+    pub invalidations: Arc<dyn Invalidations>,
 }
 
 impl Stores {
@@ -49,7 +49,7 @@ impl Stores {
             roles: directory,
             sessions: Arc::new(memory::MemorySessions::default()),
             limits: Arc::new(memory::MemoryLimits::default()),
-            notices: Arc::new(LocalNotices::default()),
+            invalidations: Arc::new(LocalInvalidations::default()),
         }
     }
 

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RolesWritten};
+use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::recent::Recent;
 use crate::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
@@ -51,7 +51,7 @@ impl Point {
 /// let (stores, pauses) = Pauses::over(Stores::memory());
 /// let goat = Goat::builder(stores, TokenKeys::generate()).build()?;
 ///
-/// let held = pauses.hold("roles.recent", Point::Return);
+/// let held = pauses.hold("roles.cached", Point::Return);
 /// let preparing = tokio::spawn({
 ///     let goat = goat.clone();
 ///     async move { goat.prepare().await }
@@ -61,7 +61,7 @@ impl Point {
 /// assert!(!preparing.is_finished());
 /// held.release();
 /// preparing.await.expect("no panic")?;
-/// assert_eq!(pauses.take_calls()[0], "roles.recent");
+/// assert_eq!(pauses.take_calls()[0], "roles.cached");
 /// # Ok(())
 /// # }
 /// ```
@@ -227,13 +227,13 @@ impl UserStore for PausingUsers {
         self.pauses.pass("users.state", self.inner.state(id)).await
     }
 
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        self.pauses.pass("users.recent_state", self.inner.recent_state(id)).await
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
+        self.pauses.pass("users.cached_state", self.inner.cached_state(id)).await
     }
 
-    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
-        let call = self.inner.changed_elsewhere(id);
-        self.pauses.pass("users.changed_elsewhere", call).await
+    async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
+        let call = self.inner.invalidate(id);
+        self.pauses.pass("users.invalidate", call).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -253,8 +253,8 @@ impl UserStore for PausingUsers {
         self.pauses.pass("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.pauses.pass("users.anyone_active_in", self.inner.anyone_active_in(role)).await
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.pauses.pass("users.has_active_user_in", self.inner.has_active_user_in(role)).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
@@ -272,8 +272,8 @@ impl RoleStore for PausingRoles {
         self.pauses.pass("roles.load", self.inner.load()).await
     }
 
-    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
-        self.pauses.pass("roles.recent", self.inner.recent()).await
+    async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
+        self.pauses.pass("roles.cached", self.inner.cached()).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {

@@ -171,7 +171,7 @@ pub async fn a_permission_granted_at_once_is_granted_once(store: &Arc<dyn RoleSt
 }
 
 async fn recent(store: &Arc<dyn RoleStore>) -> RoleRows {
-    store.recent().await.expect("the store answers").value
+    store.cached().await.expect("the store answers").value
 }
 
 /// Recent rows are the rows where nothing was written since.

@@ -71,8 +71,8 @@ pub async fn conformance_of_expiring(store: &Arc<dyn SessionStore>) {
 const MANY: u32 = 1000;
 
 async fn create(store: &Arc<dyn SessionStore>, session: &Session) {
-    let displaced = store.create(session, MANY).await.expect("the store answers");
-    assert_eq!(displaced, []);
+    let evicted = store.create(session, MANY).await.expect("the store answers");
+    assert_eq!(evicted, []);
 }
 
 async fn find(store: &Arc<dyn SessionStore>, user: UserId, id: SessionId) -> Option<Session> {
@@ -121,8 +121,8 @@ pub async fn the_oldest_give_way_to_the_newest(store: &Arc<dyn SessionStore>) {
     let sessions = some(store, user, 4).await;
     let others = some(store, other, 1).await;
     let newest = session(user, later(10));
-    let displaced = store.create(&newest, 3).await.expect("the store answers");
-    assert_eq!(BTreeSet::from_iter(displaced), BTreeSet::from_iter(ids(&sessions[..2])));
+    let evicted = store.create(&newest, 3).await.expect("the store answers");
+    assert_eq!(BTreeSet::from_iter(evicted), BTreeSet::from_iter(ids(&sessions[..2])));
     assert_eq!(alive(store, user).await, [newest.id, sessions[3].id, sessions[2].id]);
     assert_eq!(alive(store, other).await, [others[0].id]);
     // The newest stays, also if its clock is behind.
@@ -140,22 +140,22 @@ pub async fn what_is_over_gives_way_first(store: &Arc<dyn SessionStore>) {
     over.current.expires_at = later(6);
     create(store, &over).await;
     let newest = session(user, later(10));
-    let displaced = store.create(&newest, 3).await.expect("the store answers");
-    assert_eq!(displaced, [over.id]);
+    let evicted = store.create(&newest, 3).await.expect("the store answers");
+    assert_eq!(evicted, [over.id]);
     assert_eq!(alive(store, user).await, [newest.id, sessions[1].id, sessions[0].id]);
 }
 
 /// The cap holds also for sign-ins at once, and every session that gave way is told once.
 pub async fn there_are_never_more_than_allowed(store: &Arc<dyn SessionStore>) {
     let user = UserId::generate(START);
-    let displaced = race(20, |number| {
+    let evicted = race(20, |number| {
         let (store, session) = (Arc::clone(store), session(user, later(number as u64)));
         async move { store.create(&session, 5).await.expect("the store answers") }
     })
     .await;
-    let displaced: Vec<SessionId> = displaced.into_iter().flatten().collect();
-    let distinct = BTreeSet::from_iter(displaced.iter().copied());
-    assert_eq!((displaced.len(), distinct.len()), (15, 15));
+    let evicted: Vec<SessionId> = evicted.into_iter().flatten().collect();
+    let distinct = BTreeSet::from_iter(evicted.iter().copied());
+    assert_eq!((evicted.len(), distinct.len()), (15, 15));
     let alive = alive(store, user).await;
     assert_eq!(alive.len(), 5);
     assert!(alive.iter().all(|id| !distinct.contains(id)));

@@ -299,10 +299,10 @@ pub async fn somebody_is_active_in_a_role_or_nobody(store: &Arc<dyn UserStore>) 
     for status in Status::ALL {
         account.user.status = status;
         put(store, &account).await;
-        let found = store.anyone_active_in(&account.user.role).await.expect("answers");
+        let found = store.has_active_user_in(&account.user.role).await.expect("answers");
         assert_eq!(found, status == Status::Active);
     }
-    assert!(!store.anyone_active_in(&role()).await.expect("the store answers"));
+    assert!(!store.has_active_user_in(&role()).await.expect("the store answers"));
 }
 
 /// As many hashes as asked for, or as there are.

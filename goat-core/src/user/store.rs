@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 
 use crate::access::{Permission, Role};
+use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
-use crate::recent::Recent;
 
 use super::{Account, User, UserPage, UserQuery, UserState};
 
@@ -122,14 +122,14 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
     /// As [`UserStore::state`], from wherever it can be had cheaply, and so old as the answer says.
     /// A write is seen as soon as it was answered, unless whoever wrote could not reach the place
     /// where states are remembered. Who must be sure asks [`UserStore::state`].
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        Ok(Recent::now(self.state(id).await?))
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
+        Ok(Aged::now(self.state(id).await?))
     }
 
     /// Somebody wrote the user without this port. Whoever remembers states beside the store forgets
-    /// this one, so that what [`UserStore::recent_state`] answers from now on was read from now on;
+    /// this one, so that what [`UserStore::cached_state`] answers from now on was read from now on;
     /// a store that remembers nothing has nothing to do.
-    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
+    async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
         let _ = id;
         Ok(())
     }
@@ -157,7 +157,7 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
     ) -> Result<Option<User>, StoreError>;
 
     /// Whether somebody is active in this role.
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError>;
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError>;
 
     /// Some stored password hashes, so that a start can tell whether they can be verified at all:
     /// it asks for [`SAMPLED_HASHES`].

@@ -35,7 +35,7 @@ async fn storm(node: &Node, users: &[UserId]) -> usize {
         let (node, start) = (node.clone(), Arc::clone(&start));
         sessions.spawn(async move {
             start.wait().await;
-            let state: Option<UserState> = node.recent_state(user).await.value;
+            let state: Option<UserState> = node.cached_state(user).await.value;
             assert_eq!(state.expect("the user").revision, 1);
         });
     }

@@ -86,7 +86,7 @@ async fn what_the_application_writes_itself_counts_at_all_nodes_once_goat_is_tol
 
     house.run("UPDATE goat_users SET role = 'operator'").await;
     assert_eq!(role(&nodes[0]).await, "client", "nobody has told goat");
-    nodes[1].users().changed_elsewhere(id).await;
+    nodes[1].users().invalidate(id).await;
     // One that started later has heard nothing, and goes by what the nodes remember together.
     let late = house.goat();
     for goat in [&nodes[0], &nodes[1], &late] {
@@ -94,16 +94,16 @@ async fn what_the_application_writes_itself_counts_at_all_nodes_once_goat_is_tol
     }
 
     house.run("UPDATE goat_users SET status = 'suspended'").await;
-    nodes[0].users().changed_elsewhere(id).await;
+    nodes[0].users().invalidate(id).await;
     for goat in &nodes {
         let refused = ask(goat, &token).await.expect_err("suspended");
         assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
     }
     house.run("UPDATE goat_users SET status = 'active'").await;
-    nodes[0].users().changed_elsewhere(id).await;
+    nodes[0].users().invalidate(id).await;
     assert_eq!(role(&nodes[1]).await, "operator");
     house.run("DELETE FROM goat_users").await;
-    nodes[1].users().changed_elsewhere(id).await;
+    nodes[1].users().invalidate(id).await;
     for goat in &nodes {
         let refused = ask(goat, &token).await.expect_err("deleted");
         assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
@@ -119,12 +119,12 @@ async fn a_slow_reader_does_not_bring_back_what_was_there_before_goat_was_told()
     let id = user.user.id;
     let (slow, other) = (house.node(), house.node());
     let role =
-        async |node: &Node| node.recent_state(id).await.value.expect("the user").role.to_string();
+        async |node: &Node| node.cached_state(id).await.value.expect("the user").role.to_string();
     let held = slow.database.hold("users.state", Point::Return);
     let reading = slow.seeing(id);
     held.reached().await;
     house.run("UPDATE goat_users SET role = 'operator'").await;
-    other.stores.users.changed_elsewhere(id).await.expect("told");
+    other.stores.users.invalidate(id).await.expect("told");
     held.release();
     assert_eq!(reading.await.expect("no panic"), 1, "it asked before");
     for node in [&other, &slow, &other] {
@@ -139,7 +139,7 @@ async fn a_user_whom_goat_was_told_of_is_remembered_again_after_a_while() {
     let id = ground.user().await;
     let node = ground.node();
     node.sees(id).await;
-    node.stores.users.changed_elsewhere(id).await.expect("told");
+    node.stores.users.invalidate(id).await.expect("told");
     node.touch(id).await.expect("written");
     assert_eq!(node.sees(id).await, 2);
     assert_eq!(ground.on_the_shelf(CacheKey::User(id)).await, None);
@@ -159,7 +159,7 @@ async fn a_node_that_cannot_tell_the_shelf_does_without_it() {
     node.sees(id).await;
     touch(&ground.database, id).await.expect("written elsewhere");
     ground.shelf.go_down();
-    node.stores.users.changed_elsewhere(id).await.expect("nothing fails for the shelf");
+    node.stores.users.invalidate(id).await.expect("nothing fails for the shelf");
     ground.shelf.come_back();
     assert_eq!(node.sees(id).await, 2);
 }

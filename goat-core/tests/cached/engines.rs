@@ -59,7 +59,7 @@ async fn what_is_not_goats_is_a_miss_and_no_failure_of_the_shelf() {
         server.cli(command);
         for turn in 0..2 {
             let hits = node.cache.users().hits;
-            let state = node.recent_state(ann).await.value.expect("the user");
+            let state = node.cached_state(ann).await.value.expect("the user");
             assert_eq!((state.role.as_str(), state.revision), ("client", 1), "{command:?}");
             let is_hit = node.cache.users().hits > hits;
             assert_eq!(is_hit, turn == 1 && is_replaced, "{command:?}");
@@ -177,7 +177,7 @@ async fn what_a_crash_left_behind_ends_by_the_servers_clock() {
     touch(&ground.database, user).await.expect("written by a node that crashed");
     loop {
         let asked = begun.elapsed();
-        let recent = node.recent_state(user).await;
+        let recent = node.cached_state(user).await;
         if recent.value.expect("the user").revision == 2 {
             break;
         }

@@ -15,11 +15,11 @@ async fn what_one_node_read_the_others_do_not_read() {
     let ground = Ground::new();
     let user = ground.user().await;
     let (one, other) = (ground.node(), ground.node());
-    let read = one.recent_state(user).await;
+    let read = one.cached_state(user).await;
     assert_eq!((one.state_reads(), read.age), (1, Duration::ZERO));
 
     ground.clock.advance(Duration::from_millis(300));
-    let remembered = other.recent_state(user).await;
+    let remembered = other.cached_state(user).await;
     assert_eq!(other.state_reads(), 0);
     assert_eq!(remembered.value, read.value);
     assert_eq!(remembered.age, Duration::from_millis(300) + MOMENT, "never younger than it is");
@@ -56,12 +56,12 @@ async fn its_age_counts_from_the_beginning_of_the_read() {
     held.release();
     reading.await.expect("no panic");
 
-    assert_eq!(other.recent_state(user).await.age, Duration::from_millis(600) + MOMENT);
+    assert_eq!(other.cached_state(user).await.age, Duration::from_millis(600) + MOMENT);
     ground.clock.advance(Duration::from_millis(398));
-    assert_eq!(other.recent_state(user).await.age, STALENESS - MOMENT);
+    assert_eq!(other.cached_state(user).await.age, STALENESS - MOMENT);
     assert_eq!(other.state_reads(), 0);
     ground.clock.advance(MOMENT);
-    assert_eq!(other.recent_state(user).await.age, Duration::ZERO);
+    assert_eq!(other.cached_state(user).await.age, Duration::ZERO);
     assert_eq!(other.state_reads(), 1);
 }
 
@@ -90,7 +90,7 @@ async fn an_answer_that_was_long_on_its_way_is_so_much_older() {
         let held = ground.shelf.hold("get", Point::Return);
         let asking = tokio::spawn({
             let other = other.clone();
-            async move { other.recent_state(user).await.age }
+            async move { other.cached_state(user).await.age }
         });
         held.reached().await;
         ground.clock.advance(way);
@@ -106,7 +106,7 @@ async fn somebody_who_is_not_there_is_asked_of_the_database_each_time() {
     let ground = Ground::new();
     let (node, nobody) = (ground.node(), crate::support::account().user.id);
     for _ in 0..2 {
-        let recent = node.recent_state(nobody).await;
+        let recent = node.cached_state(nobody).await;
         assert_eq!((recent.value, recent.age), (None, Duration::ZERO));
         assert_eq!(node.state_reads(), 1);
     }
@@ -169,7 +169,7 @@ async fn what_was_read_in_the_future_is_passed_over() {
     let value = "1 client active 9 - -".to_owned();
     let entry = CacheEntry { revision: 1, read_at: ServerTime(1), value };
     assert!(ground.shelf.put(key, &entry, STALENESS).await.expect("put"));
-    assert_eq!(node.recent_state(user).await.value.expect("the user").epoch.number, 0);
+    assert_eq!(node.cached_state(user).await.value.expect("the user").epoch.number, 0);
 }
 
 /// Everything that is not asked for a recent state goes to the database as it is.

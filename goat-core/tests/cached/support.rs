@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RolesWritten};
 use goat_core::session::SessionEpoch;
-use goat_core::store::Recent;
+use goat_core::store::Aged;
 use goat_core::store::shared_cache::{CacheEntry, CacheKey, SharedCache, SharedCacheStats};
 use goat_core::testing::{ManualClock, Pauses};
 use goat_core::user::{Account, Change, Snapshot, UserState, UserWrite, Written};
@@ -79,13 +79,13 @@ pub(crate) fn cached(
 }
 
 impl Node {
-    pub(crate) async fn recent_state(&self, id: UserId) -> Recent<Option<UserState>> {
-        self.stores.users.recent_state(id).await.expect("the stores answer")
+    pub(crate) async fn cached_state(&self, id: UserId) -> Aged<Option<UserState>> {
+        self.stores.users.cached_state(id).await.expect("the stores answer")
     }
 
     /// The revision of the state that the node would go by.
     pub(crate) async fn sees(&self, id: UserId) -> u64 {
-        self.recent_state(id).await.value.expect("the user").revision
+        self.cached_state(id).await.value.expect("the user").revision
     }
 
     /// The same, on a task of its own.
@@ -104,8 +104,8 @@ impl Node {
         self.database.take_calls().iter().filter(|call| **call == "users.state").count()
     }
 
-    pub(crate) async fn recent_rows(&self) -> Recent<RoleRows> {
-        self.stores.roles.recent().await.expect("the stores answer")
+    pub(crate) async fn recent_rows(&self) -> Aged<RoleRows> {
+        self.stores.roles.cached().await.expect("the stores answer")
     }
 }
 

@@ -25,7 +25,7 @@ async fn a_write_is_seen_by_all_nodes_when_it_was_answered() {
         one.touch(user).await.expect("written");
     }
     delete(&one.stores, user).await.expect("deleted");
-    assert_eq!(other.recent_state(user).await.value, None);
+    assert_eq!(other.cached_state(user).await.value, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +98,7 @@ async fn a_slow_reader_does_not_bring_back_who_was_deleted() {
     delete(&writer.stores, user).await.expect("deleted");
     assert_eq!(reader.goes_on().await, 1);
     for node in [&slow, &writer] {
-        assert_eq!(node.recent_state(user).await.value, None);
+        assert_eq!(node.cached_state(user).await.value, None);
     }
 }
 

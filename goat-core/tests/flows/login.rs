@@ -196,10 +196,10 @@ async fn one_session_too_many_ends_the_oldest_at_once(ground: Ground) {
     assert_eq!(house.authenticate(&first).await.kind(), Some(ErrorKind::SessionRevoked));
     house.principal(&second).await;
     house.principal(&third).await;
-    assert!(house.events.take_kinds().contains(&EventKind::SessionsDisplaced(1)));
+    assert!(house.events.take_kinds().contains(&EventKind::SessionsEvicted(1)));
 }
 
-/// A session that was made is told of, and what it displaced is forgotten, whoever has hung up.
+/// A session that was made is told of, and what it evicted is forgotten, whoever has hung up.
 async fn a_sign_in_whose_caller_hangs_up_is_carried_to_its_end(ground: Ground) {
     let house = House::with(ground, |settings| settings.sessions_per_user = 1);
     let first = house.member("ann", "client").await.tokens;

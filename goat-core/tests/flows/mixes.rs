@@ -169,7 +169,7 @@ mod sqlite {
         let target = ann.user.id;
         let write = UserWrite { actor: None, target, top_role, decide: &decide };
         house.stores.users.write(write).await.expect("deleted past goat");
-        assert!(house.goat.refreshed(&principal).await.is_err());
+        assert!(house.goat.reauthenticate(&principal).await.is_err());
         assert_eq!(lines.take_warnings(), [""; 0]);
     }
 }

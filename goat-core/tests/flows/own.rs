@@ -1,6 +1,6 @@
 //! What users do to themselves, and to their sessions.
 
-use goat_core::event::{Doer, EventKind};
+use goat_core::event::{EventActor, EventKind};
 use goat_core::session::{Origin, OtherSessions};
 use goat_core::testing::Point;
 use goat_core::{ErrorKind, PageRequest, Quota, SessionId, Status, Timestamp};
@@ -380,7 +380,7 @@ async fn events_of_a_sign_out_say_who_and_which(ground: Ground) {
     let events = house.events.take();
     let [event] = &events[..] else { panic!("{events:?}") };
     assert_eq!(event.kind, EventKind::SignedOut);
-    assert_eq!(event.by, Doer::User(signed_in.user.id));
+    assert_eq!(event.actor, EventActor::User(signed_in.user.id));
     assert_eq!(event.user, Some(signed_in.user.id));
     assert_eq!(event.session, Some(signed_in.session));
     assert_eq!(event.address, origin.address);

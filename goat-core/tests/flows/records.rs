@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use goat_core::auth::{Login, SignUp};
-use goat_core::event::{Doer, EventKind};
+use goat_core::event::{EventActor, EventKind};
 use goat_core::session::{Origin, OtherSessions};
 use goat_core::user::{NewUser, UserUpdate};
 use goat_core::{Email, Error, ErrorKind, Quota, Signup, Status};
@@ -43,18 +43,18 @@ async fn events_of_a_session_say_who_what_and_from_where(ground: Ground) {
 
     let session = Some(signed_in.session);
     let expected = [
-        (EventKind::SignedUp, Doer::User(ann), None),
-        (EventKind::SignInFailed(ErrorKind::InvalidCredentials), Doer::Anonymous, None),
-        (EventKind::SignedIn, Doer::User(ann), session),
-        (EventKind::Refreshed, Doer::User(ann), session),
-        (EventKind::RefreshRepeated, Doer::User(ann), session),
-        (EventKind::TokenReused, Doer::Anonymous, session),
-        (EventKind::RefreshFailed(ErrorKind::SessionRevoked), Doer::Anonymous, session),
+        (EventKind::SignedUp, EventActor::User(ann), None),
+        (EventKind::SignInFailed(ErrorKind::InvalidCredentials), EventActor::Anonymous, None),
+        (EventKind::SignedIn, EventActor::User(ann), session),
+        (EventKind::Refreshed, EventActor::User(ann), session),
+        (EventKind::RefreshRepeated, EventActor::User(ann), session),
+        (EventKind::TokenReused, EventActor::Anonymous, session),
+        (EventKind::RefreshFailed(ErrorKind::SessionRevoked), EventActor::Anonymous, session),
     ];
     let events = house.events.take();
     assert_eq!(events.len(), expected.len(), "{events:?}");
     for (event, (kind, by, session)) in events.into_iter().zip(expected) {
-        assert_eq!((&event.kind, &event.by, event.session), (&kind, &by, session));
+        assert_eq!((&event.kind, &event.actor, event.session), (&kind, &by, session));
         assert_eq!(event.user, Some(ann), "{kind:?}");
         assert_eq!(event.address, origin().address, "{kind:?}");
     }
@@ -67,7 +67,7 @@ async fn a_failure_about_nobody_names_nobody(ground: Ground) {
     let forged = house.goat.refresh(&"not a token".into(), &origin()).await.kind();
     assert_eq!(forged, Some(ErrorKind::InvalidToken));
     for event in house.events.take() {
-        assert_eq!((event.user, event.session, event.by), (None, None, Doer::Anonymous));
+        assert_eq!((event.user, event.session, event.actor), (None, None, EventActor::Anonymous));
     }
 }
 

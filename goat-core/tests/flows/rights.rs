@@ -214,7 +214,7 @@ async fn a_live_verdict_asks_no_store(ground: Ground) {
         house.principal(&ann.tokens).await;
     }
     assert!(house.pauses.take_calls().is_empty());
-    assert_eq!(house.goat.sessions().cache_counts().hits, 10);
+    assert_eq!(house.goat.sessions().cache_stats().hits, 10);
 }
 
 /// The role that a person has and the set does not know allows nothing and ranks lowest.
@@ -234,7 +234,7 @@ async fn a_role_that_the_set_does_not_know_allows_nothing(ground: Ground) {
     let tokens = tokens.expect("a session").tokens;
     let me = goat.authenticate_token(tokens.access_token.expose()).await.expect("a session");
     assert!(!me.may(&REPORTS) && !me.may(&Permission::FULL_ACCESS));
-    let actor = || async { goat.refreshed(&me).await.expect("a session").into() };
+    let actor = || async { goat.reauthenticate(&me).await.expect("a session").into() };
     let forbidden = Some(ErrorKind::Forbidden);
     assert_eq!(goat.users().delete(actor().await, boss).await.kind(), forbidden);
     assert_eq!(goat.roles().grant(actor().await, "client", REPORTS).await.kind(), forbidden);
@@ -250,8 +250,8 @@ async fn events_of_rights_say_who_did_what(ground: Ground) {
     let grant = house.goat.roles().grant(actor, "client", REPORTS).await.expect("granted");
     let actor = house.actor(&root.tokens).await;
     house.goat.roles().revoke(actor, grant.id).await.expect("revoked");
-    let told: Vec<_> = house.events.take().into_iter().map(|one| (one.kind, one.by)).collect();
-    let by = goat_core::event::Doer::User(root.user.id);
+    let told: Vec<_> = house.events.take().into_iter().map(|one| (one.kind, one.actor)).collect();
+    let by = goat_core::event::EventActor::User(root.user.id);
     assert_eq!(
         told,
         [(EventKind::PermissionGranted, by.clone()), (EventKind::PermissionRevoked, by)],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use goat_core::auth::{Login, Refreshed, SignedIn, TokenPair};
 use goat_core::event::{Event, EventKind, Observer};
-use goat_core::notice::LocalNotices;
+use goat_core::invalidation::LocalInvalidations;
 use goat_core::session::Origin;
 use goat_core::testing::{ManualClock, Pauses, PlainHasher};
 use goat_core::token::TokenKeys;
@@ -241,8 +241,8 @@ impl House {
 
     /// A second node that hears nothing.
     pub(crate) fn deaf_neighbour(&self) -> Goat {
-        let notices = Arc::new(LocalNotices::default());
-        self.node(Stores { notices, ..self.stores.clone() })
+        let invalidations = Arc::new(LocalInvalidations::default());
+        self.node(Stores { invalidations, ..self.stores.clone() })
     }
 
     pub(crate) fn role(&self, name: &str) -> Role {
@@ -284,7 +284,7 @@ impl House {
 
     pub(crate) async fn actor(&self, tokens: &TokenPair) -> Actor {
         let principal = self.principal(tokens).await;
-        self.goat.refreshed(&principal).await.expect("a live session").into()
+        self.goat.reauthenticate(&principal).await.expect("a live session").into()
     }
 
     pub(crate) async fn refresh(&self, tokens: &TokenPair) -> Result<Refreshed> {

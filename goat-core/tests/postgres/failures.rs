@@ -57,7 +57,7 @@ async fn is_read_only(database: &PostgresDatabase, owner: &Account, code: &str) 
     assert!(users.by_email(owner.user.email.canonical()).await.expect("a read").is_some());
     assert!(users.state(id).await.expect("a read").is_some());
     assert_eq!(users.list(&query).await.expect("a read").total, 1);
-    assert!(users.anyone_active_in(&owner.user.role).await.expect("a read"));
+    assert!(users.has_active_user_in(&owner.user.role).await.expect("a read"));
     assert_eq!(users.sample_hashes(9).await.expect("a read"), ["hash"]);
     roles.load().await.expect("a read");
     let held = sessions.list(id, epoch, now(), page).await.expect("a read").items.remove(0);

@@ -247,9 +247,9 @@ async fn ask_users(million: &mut Million) {
         users.sample_hashes(100).await.expect("a read");
         million.judge("sample_hashes", 100);
         for (name, is_there) in [("admin", true), ("client", true), ("nobody", false)] {
-            let anyone = users.anyone_active_in(&role(name)).await.expect("a read");
+            let anyone = users.has_active_user_in(&role(name)).await.expect("a read");
             assert_eq!(anyone, is_there);
-            million.judge(&format!("anyone_active_in {name}"), 2);
+            million.judge(&format!("has_active_user_in {name}"), 2);
         }
         users.signed_in(user(3), now(), None).await.expect("a write").expect("a user");
         million.judge("signed_in", 1);

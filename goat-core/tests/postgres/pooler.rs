@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use goat_core::notice::{Listener, Notice, Notices};
+use goat_core::invalidation::{Invalidation, Invalidations, Listener};
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 use goat_core::testing;
 use goat_engines::Postgres;
@@ -149,14 +149,14 @@ async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
 
         let staleness = Duration::from_millis(200);
         let (near, far) =
-            (Ear::on(&direct.notices(staleness)), Ear::on(&pooled.notices(staleness)));
+            (Ear::on(&direct.invalidations(staleness)), Ear::on(&pooled.invalidations(staleness)));
         let patience = Patience::of(20);
         while !near.0.hears() {
             assert!(!patience.is_over(), "who listens to the server hears");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        far.1.publish(Notice::Roles).await.expect("told");
-        while near.1.counts().heard == 0 {
+        far.1.publish(Invalidation::Roles).await.expect("told");
+        while near.1.counts().received == 0 {
             assert!(!patience.is_over(), "what is told by way of the pooler arrives");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -166,11 +166,11 @@ async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
         while near.0.0.load(Ordering::SeqCst) < 20 {
             assert!(!patience.is_over(), "its neighbour goes on");
             users.ping().await.expect("an answer");
-            far.1.publish(Notice::Roles).await.expect("told");
-            near.1.publish(Notice::Roles).await.expect("told");
+            far.1.publish(Invalidation::Roles).await.expect("told");
+            near.1.publish(Invalidation::Roles).await.expect("told");
         }
         assert!(!far.0.hears(), "nothing comes back by way of the pooler");
-        assert_eq!(far.1.counts().heard, 0);
+        assert_eq!(far.1.counts().received, 0);
     }
 }
 
@@ -179,11 +179,11 @@ async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
 struct Ear(AtomicUsize);
 
 impl Ear {
-    fn on(notices: &Arc<dyn Notices>) -> (Arc<Self>, Arc<dyn Notices>) {
+    fn on(invalidations: &Arc<dyn Invalidations>) -> (Arc<Self>, Arc<dyn Invalidations>) {
         let ear = Arc::new(Self::default());
         let weak: Weak<Self> = Arc::downgrade(&ear);
-        notices.subscribe(weak);
-        (ear, Arc::clone(notices))
+        invalidations.subscribe(weak);
+        (ear, Arc::clone(invalidations))
     }
 
     fn hears(&self) -> bool {
@@ -192,9 +192,9 @@ impl Ear {
 }
 
 impl Listener for Ear {
-    fn heard(&self, _: Notice) {}
+    fn on_invalidation(&self, _: Invalidation) {}
 
-    fn hears(&self, _: Duration) {
+    fn on_connected(&self, _: Duration) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }

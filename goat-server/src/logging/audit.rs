@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use goat_core::event::{Doer, Event, EventKind};
+use goat_core::event::{Event, EventActor, EventKind};
 use tracing::Level;
 use tracing::field::display;
 
@@ -18,16 +18,16 @@ pub(crate) fn audit(event: &Event) {
         EventKind::SignInFailed(kind) | EventKind::RefreshFailed(kind) => {
             (Some(kind.code()), None, None)
         }
-        EventKind::SessionsRevoked(count) | EventKind::SessionsDisplaced(count) => {
+        EventKind::SessionsRevoked(count) | EventKind::SessionsEvicted(count) => {
             (None, Some(*count), None)
         }
         EventKind::Limited(limit) => (None, None, Some(limit.as_str())),
         _ => (None, None, None),
     };
-    let by = match &event.by {
-        Doer::Anonymous => Cow::Borrowed("anonymous"),
-        Doer::User(user) => Cow::Owned(user.to_string()),
-        Doer::System(reason) => Cow::Owned(format!("system: {reason}")),
+    let by = match &event.actor {
+        EventActor::Anonymous => Cow::Borrowed("anonymous"),
+        EventActor::User(user) => Cow::Owned(user.to_string()),
+        EventActor::System(reason) => Cow::Owned(format!("system: {reason}")),
     };
     // `user` is whoever asks, on every line of a request; here it is whom it happened to.
     let (subject, session) = (event.user.map(display), event.session.map(display));

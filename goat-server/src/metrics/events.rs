@@ -34,7 +34,7 @@ impl Metrics {
             }
             EventKind::SignedOut => self.sessions_ended("signed-out", 1),
             EventKind::SessionsRevoked(count) => self.sessions_ended("revoked", *count),
-            EventKind::SessionsDisplaced(count) => self.sessions_ended("displaced", *count),
+            EventKind::SessionsEvicted(count) => self.sessions_ended("evicted", *count),
             EventKind::Limited(limit) => self.denied(limit),
             // Its name is counted.
             _ => {}

@@ -54,7 +54,7 @@ fn read(goat: &Goat) -> Registry {
         registry.register(name, help, ConstGauge::new(value));
     };
     let hashes = goat.hash_load();
-    let cache = goat.sessions().cache_counts();
+    let cache = goat.sessions().cache_stats();
     let limits = goat.limits().load();
     gauge("goat_password_hashes_running", "Passwords being hashed", hashes.running as u64);
     gauge("goat_password_hashes_waiting", "Passwords waiting to be hashed", hashes.waiting as u64);

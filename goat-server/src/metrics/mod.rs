@@ -14,12 +14,12 @@
 //! | `http_requests_in_flight` | `method` | |
 //! | `goat_logins_total` | `outcome` | `success`, or the code of the refusal |
 //! | `goat_refreshes_total` | `outcome` | `success`, `repeated`, `reused`, or the code of the refusal |
-//! | `goat_sessions_ended_total` | `reason` | `signed-out`, `revoked`, `displaced` (too many), `reused` |
+//! | `goat_sessions_ended_total` | `reason` | `signed-out`, `revoked`, `evicted` (too many), `reused` |
 //! | `goat_events_total` | `event` | every event by its name |
 //! | `goat_limit_denials_total` | `limit` | |
 //! | `goat_limit_keys`, `goat_limit_overflows_total` | | limits, where this process counts them |
-//! | `goat_notices_sent_total`, `_unsent_total`, `_heard_total`, `_deafened_total` | | notices from node to node, where there may be several |
-//! | `goat_notices_deaf` | | 1 while notices do not arrive, and nothing is remembered |
+//! | `goat_invalidations_sent_total`, `_failed_total`, `_received_total`, `goat_invalidation_disconnects_total` | | invalidations between nodes |
+//! | `goat_invalidation_connected` | | 0 while the invalidation channel is disconnected and the session cache is disabled |
 //! | `goat_shared_cache_hits_total`, `_misses_total`, `_failures_total` | `kind`: `users`, `roles` | what nodes remember together in Redis, in front of PostgreSQL |
 //! | `goat_password_hashes_running`, `_waiting` | | |
 //! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
@@ -152,7 +152,7 @@ impl Metrics {
         for outcome in ["success", "repeated", "reused"] {
             drop(self.refreshes.get_or_create(&OutcomeLabel { outcome }));
         }
-        for reason in ["signed-out", "revoked", "displaced", "reused"] {
+        for reason in ["signed-out", "revoked", "evicted", "reused"] {
             drop(self.sessions_ended.get_or_create(&ReasonLabel { reason }));
         }
     }

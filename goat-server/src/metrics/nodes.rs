@@ -36,19 +36,31 @@ impl Nodes {
     /// All of it, as it is now.
     pub(super) fn read(&self, goat: &Goat, registry: &mut Registry) {
         let Some(shared) = self.0.get() else { return };
-        let counts = goat.sessions().notice_counts();
+        let counts = goat.sessions().invalidation_stats();
         for (name, help, value) in [
-            ("goat_notices_sent", "Notices that were handed on to other nodes", counts.sent),
-            ("goat_notices_unsent", "Notices that could not be", counts.unsent),
-            ("goat_notices_heard", "Notices of other nodes that arrived", counts.heard),
-            ("goat_notices_deafened", "Times that notices stopped arriving", counts.deafened),
+            (
+                "goat_invalidations_sent",
+                "Invalidations that were handed on to other nodes",
+                counts.sent,
+            ),
+            ("goat_invalidations_failed", "Invalidations that could not be", counts.failed),
+            (
+                "goat_invalidations_received",
+                "Invalidations of other nodes that arrived",
+                counts.received,
+            ),
+            (
+                "goat_invalidation_disconnects",
+                "Times that invalidations stopped arriving",
+                counts.disconnects,
+            ),
         ] {
             registry.register(name, help, ConstCounter::new(value));
         }
         registry.register(
-            "goat_notices_deaf",
-            "Whether notices do not arrive, so that nothing is remembered",
-            ConstGauge::new(u64::from(!goat.sessions().hears_notices())),
+            "goat_invalidation_connected",
+            "Whether the invalidation channel is connected; the session cache is disabled while it is 0",
+            ConstGauge::new(u64::from(goat.sessions().invalidations_connected())),
         );
         let Some(shared) = shared else { return };
         let kinds = [("users", shared.users()), ("roles", shared.roles())];

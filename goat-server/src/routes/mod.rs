@@ -22,7 +22,7 @@ use crate::extract::{Fields, Refused};
 
 /// Reads the caller again, past every cache, to act on others.
 async fn actor(goat: &Goat, caller: &Principal) -> Result<Actor> {
-    Ok(goat.refreshed(caller).await?.into())
+    Ok(goat.reauthenticate(caller).await?.into())
 }
 
 /// Parts a result from the limits that were charged for it, which go into the response's extensions

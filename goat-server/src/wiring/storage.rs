@@ -229,10 +229,10 @@ impl Storage {
         match (&redis, &self.database) {
             (Some(redis), _) => {
                 stores.sessions = redis.sessions();
-                stores.notices = redis.notices(staleness);
+                stores.invalidations = redis.invalidations(staleness);
             }
             (None, Database::Postgres { database, .. }) => {
-                stores.notices = database.notices(staleness);
+                stores.invalidations = database.invalidations(staleness);
             }
             // Whoever reads the file is in this process, or has no server that runs beside it.
             (None, Database::Sqlite { .. }) => {}

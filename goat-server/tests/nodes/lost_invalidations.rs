@@ -22,7 +22,7 @@ fn stale(site: Site) -> Site {
 fn what_is_not_told_is_obeyed_all_the_same(mute: Site, hears: Site) {
     let pair = Pair::start([stale(mute), stale(hears)]);
     pair.other.wait_until_it_hears();
-    assert_eq!(pair.one.series("goat_notices_deaf"), Some(1.0), "not even itself");
+    assert_eq!(pair.one.series("goat_invalidation_connected"), Some(0.0), "not even itself");
     let admin = pair.one.administrator();
     let mut late = 0;
     for act in Act::ALL {
@@ -42,9 +42,9 @@ fn what_is_not_told_is_obeyed_all_the_same(mute: Site, hears: Site) {
         // R4: and what was remembered longest does not come back.
         assert!(act.is_obeyed(pair.other, &scene), "{act:?}");
     }
-    assert!(late > 0, "a notice arrived after all, or nothing was remembered");
-    assert!(pair.one.series("goat_notices_unsent_total") >= Some(Act::ALL.len() as f64));
-    assert_eq!(pair.other.series("goat_notices_heard_total"), Some(0.0));
+    assert!(late > 0, "an invalidation arrived after all, or nothing was remembered");
+    assert!(pair.one.series("goat_invalidations_failed_total") >= Some(Act::ALL.len() as f64));
+    assert_eq!(pair.other.series("goat_invalidations_received_total"), Some(0.0));
     pair.stop();
 }
 

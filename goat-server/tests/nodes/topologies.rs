@@ -77,9 +77,9 @@ fn two_nodes_are_one(one: Node, other: Node) {
     assert_eq!(other.profile(&ann).failure(), (401, "session-revoked"));
     assert_eq!(other.refresh(&ann).failure(), (401, "session-revoked"));
 
-    assert!(one.series("goat_notices_sent_total") >= Some(4.0));
-    assert!(other.series("goat_notices_heard_total") >= Some(4.0));
-    assert_eq!(other.series("goat_notices_unsent_total"), Some(0.0));
+    assert!(one.series("goat_invalidations_sent_total") >= Some(4.0));
+    assert!(other.series("goat_invalidations_received_total") >= Some(4.0));
+    assert_eq!(other.series("goat_invalidations_failed_total"), Some(0.0));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn two_nodes_on_postgresql_and_redis_are_one() {
             two_nodes_are_one(one, other);
             for name in [
                 "sessions.find",
-                "notices.publish",
+                "invalidations.publish",
                 "shared_cache.get",
                 "shared_cache.invalidate_below",
             ] {

@@ -158,7 +158,7 @@ impl TestApp {
             .unwrap();
         // A node that is not connected to the invalidation channel does not use its caches.
         let connected = async {
-            while !goat.sessions().hears_notices() {
+            while !goat.sessions().invalidations_connected() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

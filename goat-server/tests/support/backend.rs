@@ -44,7 +44,7 @@ impl Backend {
             Self::Postgres => {
                 let (database, own) = migrated();
                 let stores = Stores {
-                    notices: database.notices(Settings::default().cache_staleness),
+                    invalidations: database.invalidations(Settings::default().cache_staleness),
                     ..database.stores(Arc::new(MemoryLimits::default()))
                 };
                 TestStores { database: Some(own), ..TestStores::new(stores) }
@@ -77,7 +77,7 @@ impl TestStores {
         let redis = RedisDatabase::open(&options.with_caller_clock()).unwrap();
         let stores = Stores {
             sessions: redis.sessions(),
-            notices: redis.notices(Settings::default().cache_staleness),
+            invalidations: redis.invalidations(Settings::default().cache_staleness),
             ..database.stores(redis.limits())
         };
         Self { shared_cache: Some(redis.shared_cache()), prefix: Some(prefix), ..Self::new(stores) }

@@ -139,7 +139,7 @@ impl Node {
 
     /// Waits until it hears notices, so that it remembers what it has read.
     pub(crate) fn wait_until_it_hears(self) {
-        wait_until("it hears", || self.series("goat_notices_deaf") == Some(0.0));
+        wait_until("it hears", || self.series("goat_invalidation_connected") == Some(1.0));
     }
 
     /// The value of a series, if it is there.

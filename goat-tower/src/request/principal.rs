@@ -127,7 +127,7 @@ impl Principal {
     /// [`SessionRevoked`](goat_core::ErrorKind::SessionRevoked) if the session is no longer valid,
     /// [`Unavailable`](goat_core::ErrorKind::Unavailable) if a store does not respond.
     pub async fn fresh(&self, goat: &Goat) -> Result<FreshPrincipal> {
-        goat.refreshed(&self.0).await.map(FreshPrincipal)
+        goat.reauthenticate(&self.0).await.map(FreshPrincipal)
     }
 
     /// The principal of goat-core.

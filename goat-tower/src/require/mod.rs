@@ -130,7 +130,7 @@ impl RequireLayer {
             Ok(match goat {
                 None => Proof { principal, fresh: None },
                 Some(goat) => {
-                    let fresh = goat.refreshed(&principal).await?;
+                    let fresh = goat.reauthenticate(&principal).await?;
                     let principal = fresh.principal().clone();
                     Proof { principal, fresh: Some(FreshSlot::holding(fresh)) }
                 }
@@ -181,7 +181,7 @@ impl RequireLayer {
     ) -> Result<Check<Pending>, Denial> {
         let principal = match request.extensions.get::<Principal>() {
             // Whom another goat lets in may have any role and permission there.
-            Some(principal) if !self.goat.has_found(principal) => {
+            Some(principal) if !self.goat.issued(principal) => {
                 return Err(Denial::new(layer_order_error(
                     "a goat.require(..) stands inside of another goat's authenticate(): give both \
                      clones of one goat",

@@ -202,7 +202,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ])?;
     // Other programs block people without telling goat. So nothing is remembered here, which costs
     // three reads of the file with each request. A program that writes people itself and holds a goat
-    // can tell instead: with `goat.users().changed_elsewhere(id).await` after each commit, all nodes
+    // can tell instead: with `goat.users().invalidate(id).await` after each commit, all nodes
     // go by what it wrote at once, and the default serves.
     let settings = Settings { cache_staleness: Duration::ZERO, ..Settings::default() };
     // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.

@@ -215,11 +215,11 @@ impl UserStore for People {
         Ok(self.by_id(id).await?.map(|account| account.user))
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
         let query =
             "SELECT EXISTS (SELECT 1 FROM goat_people WHERE role = $1 AND status = 'active')";
         let found = sqlx::query_scalar(query).bind(role.as_str()).fetch_one(&self.pool);
-        found.await.map_err(failed("people.anyone_active_in"))
+        found.await.map_err(failed("people.has_active_user_in"))
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

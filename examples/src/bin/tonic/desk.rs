@@ -31,7 +31,7 @@ impl ReportsDesk {
 /// go on for hours after that. This reads the stores for every report and follower; where that is too
 /// much, ask every minute, or with [`Goat::authenticate_token`], whose answer may come from the cache.
 async fn still_reads(goat: &Goat, me: &Principal) -> Result<(), Problem> {
-    let fresh = goat.refreshed(me).await?;
+    let fresh = goat.reauthenticate(me).await?;
     match fresh.principal().may(&REPORTS) {
         true => Ok(()),
         false => Err(ErrorKind::Forbidden.into()),

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{
-    Judgement, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+    Revoked, Rotated, Rotation, RotationDecision, Session, SessionEpoch, SessionStore, SessionView,
 };
 
 /// In-memory sessions. Not persistent: all sessions end with the process.
@@ -62,14 +62,14 @@ impl State {
         let sessions = self.users.get_mut(&rotation.user);
         let found = sessions.and_then(|sessions| sessions.get_mut(&rotation.session));
         let Some(session) = found else { return Rotated::Unknown };
-        match session.judge(presented, now, rotation.leeway) {
-            Judgement::Over => Rotated::Unknown,
-            Judgement::Repeat => Rotated::Repeated(session.clone()),
-            Judgement::Rotate => {
+        match session.rotation_decision(presented, now, rotation.leeway) {
+            RotationDecision::Expired => Rotated::Unknown,
+            RotationDecision::Repeat => Rotated::Repeated(session.clone()),
+            RotationDecision::Rotate => {
                 session.rotate(rotation.successor.clone(), now);
                 Rotated::Rotated(session.clone())
             }
-            Judgement::Reuse => {
+            RotationDecision::Reuse => {
                 let session = session.clone();
                 self.remove(session.user, session.id);
                 Rotated::Reused(session)

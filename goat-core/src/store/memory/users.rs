@@ -76,7 +76,7 @@ impl State {
         })
     }
 
-    fn anyone_active_in(&self, role: &Role, except: Option<UserId>) -> bool {
+    fn has_active_user_in(&self, role: &Role, except: Option<UserId>) -> bool {
         self.accounts.values().any(|Account { user, .. }| {
             user.role == *role && user.status == Status::Active && Some(user.id) != except
         })
@@ -86,7 +86,7 @@ impl State {
         let snapshot = Snapshot {
             actor: write.actor.and_then(|id| self.actor(id)),
             target: self.accounts.get(&write.target).cloned(),
-            others_administer: self.anyone_active_in(write.top_role, Some(write.target)),
+            others_administer: self.has_active_user_in(write.top_role, Some(write.target)),
         };
         let change = match (write.decide)(&snapshot) {
             Ok(change) => change,
@@ -211,8 +211,8 @@ impl UserStore for MemoryDirectory {
         Ok(Some(account.user.clone()))
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        Ok(self.lock().anyone_active_in(role, None))
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        Ok(self.lock().has_active_user_in(role, None))
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

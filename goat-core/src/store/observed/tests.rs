@@ -39,7 +39,7 @@ impl Broken {
             roles: Arc::clone(&store) as _,
             sessions: Arc::clone(&store) as _,
             limits: Arc::clone(&store) as _,
-            notices: store,
+            invalidations: store,
         }
     }
 }
@@ -58,7 +58,7 @@ impl UserStore for Broken {
         self.answer().await
     }
 
-    async fn changed_elsewhere(&self, _: UserId) -> Result<(), StoreError> {
+    async fn invalidate(&self, _: UserId) -> Result<(), StoreError> {
         self.answer().await
     }
 
@@ -79,7 +79,7 @@ impl UserStore for Broken {
         self.answer().await
     }
 
-    async fn anyone_active_in(&self, _: &Role) -> Result<bool, StoreError> {
+    async fn has_active_user_in(&self, _: &Role) -> Result<bool, StoreError> {
         self.answer().await
     }
 
@@ -167,8 +167,8 @@ impl LimitStore for Broken {
 }
 
 #[async_trait]
-impl Notices for Broken {
-    async fn publish(&self, _: Notice) -> Result<(), StoreError> {
+impl Invalidations for Broken {
+    async fn publish(&self, _: Invalidation) -> Result<(), StoreError> {
         self.answer().await
     }
 
@@ -264,8 +264,8 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("users.by_email", call(users.by_email("ann@example.org"))).await;
     check("users.by_id", call(users.by_id(user))).await;
     check("users.state", call(users.state(user))).await;
-    check("users.recent_state", call(users.recent_state(user))).await;
-    check("users.changed_elsewhere", call(users.changed_elsewhere(user))).await;
+    check("users.cached_state", call(users.cached_state(user))).await;
+    check("users.invalidate", call(users.invalidate(user))).await;
     check("users.list", call(users.list(&query))).await;
     let write = UserWrite {
         actor: None,
@@ -275,12 +275,12 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     };
     check("users.write", call(users.write(write))).await;
     check("users.signed_in", call(users.signed_in(user, now, None))).await;
-    check("users.anyone_active_in", call(users.anyone_active_in(&role))).await;
+    check("users.has_active_user_in", call(users.has_active_user_in(&role))).await;
     check("users.sample_hashes", call(users.sample_hashes(1))).await;
     check("users.ping", call(users.ping())).await;
 
     check("roles.load", call(stores.roles.load())).await;
-    check("roles.recent", call(stores.roles.recent())).await;
+    check("roles.cached", call(stores.roles.cached())).await;
     let write = RoleWrite { actor: None, decide: &|_| Err(ErrorKind::Internal) };
     check("roles.write", call(stores.roles.write(write))).await;
 
@@ -300,7 +300,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     if let Spending::Pending(pending) = spending {
         check("limits.spend", call(pending)).await;
     }
-    check("notices.publish", call(stores.notices.publish(Notice::Roles))).await;
+    check("invalidations.publish", call(stores.invalidations.publish(Invalidation::Roles))).await;
 }
 
 /// O1
@@ -399,7 +399,7 @@ async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
             goat.sign_up(sign_up()).await.unwrap_err(),
             goat.login(login()).await.unwrap_err(),
             goat.authenticate_token(access).await.unwrap_err(),
-            goat.refreshed(&principal).await.unwrap_err(),
+            goat.reauthenticate(&principal).await.unwrap_err(),
             goat.refresh(&tokens.refresh_token, &origin).await.unwrap_err(),
             goat.logout(&principal, &origin).await.unwrap_err(),
         ];

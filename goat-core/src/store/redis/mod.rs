@@ -6,8 +6,8 @@
 
 mod client;
 mod failure;
+mod invalidations;
 mod limits;
-mod notices;
 mod options;
 mod server;
 mod sessions;

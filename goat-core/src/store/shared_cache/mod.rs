@@ -2,7 +2,7 @@
 //! caches, so that a node with a cold cache does not query the database.
 //!
 //! Invariants:
-//! - what [`UserStore::recent_state`] and [`RoleStore::recent`] return is what the store returned
+//! - what [`UserStore::cached_state`] and [`RoleStore::cached`] return is what the store returned
 //!   for a read that began less than the staleness ago, with an age that is not understated;
 //! - a read after a completed write returns that write or a later one. A write invalidates entries
 //!   below its revision after the commit and before it returns; a read that began before the commit

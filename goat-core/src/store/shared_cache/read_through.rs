@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
+use crate::aged::Aged;
+use crate::detached::run_to_completion;
 use crate::error::StoreError;
-use crate::recent::Recent;
-use crate::task::to_the_end;
 
 use super::breaker::CircuitBreaker;
 use super::codec::CacheValue;
@@ -73,11 +73,11 @@ enum Answer<V> {
 }
 
 impl<V> Answer<V> {
-    fn recent(self, now: Duration) -> Recent<Option<V>> {
+    fn recent(self, now: Duration) -> Aged<Option<V>> {
         match self {
-            Self::Loaded(value) => Recent::now(value),
+            Self::Loaded(value) => Aged::now(value),
             Self::Cached { value, age, at } => {
-                Recent { value: Some(value), age: age + now.saturating_sub(at) }
+                Aged { value: Some(value), age: age + now.saturating_sub(at) }
             }
         }
     }
@@ -122,7 +122,7 @@ impl<V: CacheValue> ReadThrough<V> {
         &self,
         key: CacheKey,
         read: impl FnOnce() -> R,
-    ) -> Result<Recent<Option<V>>, StoreError>
+    ) -> Result<Aged<Option<V>>, StoreError>
     where
         R: Future<Output = Result<Option<V>, StoreError>>,
     {
@@ -287,7 +287,7 @@ impl PendingInvalidation {
         let (core, key) = (Arc::clone(&self.core), self.key);
         let revision = self.attempted.swap(0, Ordering::SeqCst);
         if revision > 0 {
-            to_the_end(async move { core.invalidate_below(key, revision).await }).await;
+            run_to_completion(async move { core.invalidate_below(key, revision).await }).await;
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
+use crate::aged::Aged;
 use crate::error::StoreError;
-use crate::recent::Recent;
 
 use super::CacheKey;
 use super::read_through::{ReadThrough, SharedCacheCounts};
@@ -33,11 +33,11 @@ impl RoleStore for CachedRoles {
         self.inner.load().await
     }
 
-    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
+    async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
         let load = || async { self.inner.load().await.map(Some) };
-        let Recent { value, age } = self.rows.recent(CacheKey::Roles, load).await?;
+        let Aged { value, age } = self.rows.recent(CacheKey::Roles, load).await?;
         // The store always returns rows, possibly empty.
-        Ok(Recent { value: value.unwrap_or_default(), age })
+        Ok(Aged { value: value.unwrap_or_default(), age })
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::access::Role;
+use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
-use crate::recent::Recent;
 use crate::user::{
     Account, Change, Rehashed, Snapshot, User, UserPage, UserQuery, UserState, UserStore,
     UserWrite, Written,
@@ -47,12 +47,12 @@ impl UserStore for CachedUsers {
         self.inner.state(id).await
     }
 
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
         self.states.recent(CacheKey::User(id), || self.inner.state(id)).await
     }
 
-    async fn changed_elsewhere(&self, id: UserId) -> Result<(), StoreError> {
-        let invalidated = self.inner.changed_elsewhere(id).await;
+    async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
+        let invalidated = self.inner.invalidate(id).await;
         self.states.invalidate(CacheKey::User(id)).await;
         invalidated
     }
@@ -94,8 +94,8 @@ impl UserStore for CachedUsers {
         self.inner.signed_in(id, at, rehashed).await
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.inner.anyone_active_in(role).await
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.inner.has_active_user_in(role).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

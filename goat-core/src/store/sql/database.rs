@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::Pool;
 
 use crate::access::RoleStore;
+use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
-use crate::notice::LocalNotices;
 use crate::session::SessionStore;
 use crate::store::Stores;
 use crate::user::UserStore;
@@ -130,7 +130,7 @@ impl Database {
             roles: self.roles(),
             sessions: self.sessions(),
             limits,
-            notices: Arc::new(LocalNotices::default()),
+            invalidations: Arc::new(LocalInvalidations::default()),
         }
     }
 

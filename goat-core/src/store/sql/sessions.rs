@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{
-    Judgement, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+    Revoked, Rotated, Rotation, RotationDecision, Session, SessionEpoch, SessionStore, SessionView,
 };
 use crate::store::sql::failure::Failure;
 
@@ -91,15 +91,15 @@ impl Sessions {
         let mut session = rows::session(&row)?;
         // TIMING: one clock judges for all nodes, whose own differ.
         let now = rows::time(&row, "judged_at")?;
-        let rotated = match session.judge(rotation.presented, now, rotation.leeway) {
-            Judgement::Over => return Ok(Rotated::Unknown),
-            Judgement::Repeat => return Ok(Rotated::Repeated(session)),
-            Judgement::Rotate => {
+        let rotated = match session.rotation_decision(rotation.presented, now, rotation.leeway) {
+            RotationDecision::Expired => return Ok(Rotated::Unknown),
+            RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
+            RotationDecision::Rotate => {
                 session.rotate(rotation.successor.clone(), now);
                 update_tokens(&mut connection, &session).await?;
                 Rotated::Rotated(session)
             }
-            Judgement::Reuse => {
+            RotationDecision::Reuse => {
                 delete(&mut connection, session.user, session.id).await?;
                 Rotated::Reused(session)
             }

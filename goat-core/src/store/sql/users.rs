@@ -299,9 +299,9 @@ impl UserStore for Users {
         self.note_sign_in(id, now, rehashed).await.map_err(store_error("users.signed_in"))
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
         let found = async { is_anyone_active(&mut self.pools.read().await?, role, None).await };
-        found.await.map_err(store_error("users.anyone_active_in"))
+        found.await.map_err(store_error("users.has_active_user_in"))
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

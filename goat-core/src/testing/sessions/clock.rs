@@ -165,10 +165,10 @@ pub async fn what_is_over_by_the_stores_clock_gives_way(
     create(store, &over).await;
     time.advance(SECOND).await;
     let (third, fourth) = (brief(time, user, SECOND * 60), brief(time, user, SECOND * 60));
-    let displaced = store.create(&third, 2).await.expect("the store answers");
-    assert_eq!(displaced, [over.id]);
-    let displaced = store.create(&fourth, 2).await.expect("the store answers");
-    assert_eq!(displaced, [old.id]);
+    let evicted = store.create(&third, 2).await.expect("the store answers");
+    assert_eq!(evicted, [over.id]);
+    let evicted = store.create(&fourth, 2).await.expect("the store answers");
+    assert_eq!(evicted, [old.id]);
     let mut left = alive(store, user, time.now()).await;
     left.sort_unstable();
     let mut expected = [third.id, fourth.id];

@@ -14,8 +14,8 @@ async fn state(store: &Arc<dyn UserStore>, id: UserId) -> Option<UserState> {
     store.state(id).await.expect("the store answers")
 }
 
-async fn recent_state(store: &Arc<dyn UserStore>, id: UserId) -> Option<UserState> {
-    store.recent_state(id).await.expect("the store answers").value
+async fn cached_state(store: &Arc<dyn UserStore>, id: UserId) -> Option<UserState> {
+    store.cached_state(id).await.expect("the store answers").value
 }
 
 /// What a write that was kept says, after it was compared with what is read.
@@ -29,7 +29,7 @@ async fn kept(store: &Arc<dyn UserStore>, account: &Account) -> u64 {
 async fn revision(store: &Arc<dyn UserStore>, id: UserId, expected: u64) -> u64 {
     assert_eq!(read(store, id).await.revision, expected);
     assert_eq!(state(store, id).await.expect("the user").revision, expected);
-    assert_eq!(recent_state(store, id).await.expect("the user").revision, expected);
+    assert_eq!(cached_state(store, id).await.expect("the user").revision, expected);
     expected
 }
 
@@ -90,7 +90,7 @@ pub async fn writes_at_once_are_counted_each(store: &Arc<dyn UserStore>) {
 pub async fn a_recent_state_is_as_the_state(store: &Arc<dyn UserStore>) {
     let mut account = account(&role());
     let id = account.user.id;
-    assert_eq!(recent_state(store, id).await, None);
+    assert_eq!(cached_state(store, id).await, None);
     for status in Status::ALL {
         account.user.status = status;
         account.user.role = role();
@@ -98,7 +98,7 @@ pub async fn a_recent_state_is_as_the_state(store: &Arc<dyn UserStore>) {
         put(store, &account).await;
         // More than once, so that one who remembers has the chance to.
         for _ in 0..3 {
-            let mut recent = recent_state(store, id).await.expect("the user");
+            let mut recent = cached_state(store, id).await.expect("the user");
             let fresh = state(store, id).await.expect("the user");
             // Roles may have been changed since by somebody else.
             assert!(recent.roles_revision <= fresh.roles_revision);
@@ -109,7 +109,7 @@ pub async fn a_recent_state_is_as_the_state(store: &Arc<dyn UserStore>) {
     }
     let delete = |_: &Snapshot| Ok(Change::Delete);
     write(store, None, id, &role(), &delete).await;
-    assert_eq!(recent_state(store, id).await, None);
+    assert_eq!(cached_state(store, id).await, None);
     assert_eq!(state(store, id).await, None);
 }
 
@@ -132,7 +132,7 @@ pub async fn a_recent_state_shows_every_write_that_was_answered(store: &Arc<dyn 
                     answered.fetch_max(after.revision, Ordering::SeqCst);
                 }
                 let known = answered.load(Ordering::SeqCst);
-                let seen = recent_state(&store, id).await.expect("the user").revision;
+                let seen = cached_state(&store, id).await.expect("the user").revision;
                 assert!(seen >= known, "{seen} is shown after {known} was answered");
             }
         }

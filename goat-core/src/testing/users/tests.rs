@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::*;
+use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
-use crate::recent::Recent;
 use crate::store::memory::MemoryDirectory;
 use crate::user::{User, UserPage, UserQuery, UserState};
 
@@ -91,8 +91,8 @@ impl UserStore for Spoilt {
         Ok(state.map(|state| UserState { revision: self.counted(state.revision), ..state }))
     }
 
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        Ok(Recent::now(self.state(id).await?))
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
+        Ok(Aged::now(self.state(id).await?))
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -116,8 +116,8 @@ impl UserStore for Spoilt {
         Ok(user.map(|user| self.user(user, Fault::CutsMilliseconds)))
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.inner.anyone_active_in(role).await
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.inner.has_active_user_in(role).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::access::{Actor, Permission, Role, Standing, permissions};
+use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::EventKind;
 use crate::id::UserId;
 use crate::secret::Secret;
-use crate::task::to_the_end;
 use crate::user::{Account, Change, Email, Snapshot, Status, User, UserWrite, Written};
 
 use super::write::changed;
@@ -57,7 +57,7 @@ impl Users {
             return Err(Error::invalid(violations));
         };
         let hash = Secret::new(inner.hashing.hash(password).await?);
-        to_the_end(async move {
+        run_to_completion(async move {
             let account = inner.new_account(new.email, hash, new.role, new.status);
             let rule = |standing: Standing, snapshot: &Snapshot| {
                 inner.access.policy().check_assignable(standing, &account.user.role)?;
@@ -67,7 +67,7 @@ impl Users {
             let id = account.user.id;
             let written = inner.write(&actor, id, &permissions::USER_WRITE, &rule).await?;
             let user = changed(written)?.1.user;
-            inner.tell(EventKind::UserCreated, actor.doer(), user.id);
+            inner.emit(EventKind::UserCreated, actor.event_actor(), user.id);
             Ok(user)
         })
         .await
@@ -89,7 +89,7 @@ impl Users {
                 Some(inner.hash_for(&actor, id, password, update.email.as_ref()).await?)
             }
         };
-        to_the_end(async move {
+        run_to_completion(async move {
             let now = inner.time.now();
             let rule = |standing: Standing, snapshot: &Snapshot| {
                 let mut account = inner.target(standing, snapshot)?;
@@ -114,11 +114,11 @@ impl Users {
             let (before, after) = changed(written)?;
             if let Some(before) = &before {
                 if hash.is_some() {
-                    inner.end_sessions(id, before.epoch, None, actor.doer()).await;
-                    inner.tell(EventKind::PasswordChanged, actor.doer(), id);
+                    inner.end_sessions(id, before.epoch, None, actor.event_actor()).await;
+                    inner.emit(EventKind::PasswordChanged, actor.event_actor(), id);
                 }
                 if before.user.email.as_str() != after.user.email.as_str() {
-                    inner.tell(EventKind::EmailChanged, actor.doer(), id);
+                    inner.emit(EventKind::EmailChanged, actor.event_actor(), id);
                 }
             }
             Ok(after.user)
@@ -157,7 +157,7 @@ impl Users {
         if !violations.is_empty() {
             return Err(Error::invalid(violations));
         }
-        to_the_end(async move {
+        run_to_completion(async move {
             let now = inner.time.now();
             let policy = inner.access.policy();
             let rule = |standing: Standing, snapshot: &Snapshot| {
@@ -176,8 +176,8 @@ impl Users {
             let written = inner.write(&actor, id, &permissions::USER_CHANGE_ROLE, &rule).await?;
             let (before, after) = changed(written)?;
             if before.is_some() {
-                inner.verdicts.user_changed(id).await;
-                inner.tell(EventKind::RoleChanged, actor.doer(), id);
+                inner.validator.user_changed(id).await;
+                inner.emit(EventKind::RoleChanged, actor.event_actor(), id);
             }
             Ok(after.user)
         })
@@ -194,7 +194,7 @@ impl Users {
     pub async fn change_status(&self, actor: Actor, id: UserId, status: Status) -> Result<User> {
         actor.check(&permissions::USER_CHANGE_STATUS)?;
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             let now = inner.time.now();
             let policy = inner.access.policy();
             let rule = |standing: Standing, snapshot: &Snapshot| {
@@ -219,11 +219,11 @@ impl Users {
             let (before, after) = changed(written)?;
             if let Some(before) = before {
                 if status == Status::Suspended {
-                    inner.end_sessions(id, before.epoch, None, actor.doer()).await;
+                    inner.end_sessions(id, before.epoch, None, actor.event_actor()).await;
                 } else {
-                    inner.verdicts.user_changed(id).await;
+                    inner.validator.user_changed(id).await;
                 }
-                inner.tell(EventKind::StatusChanged, actor.doer(), id);
+                inner.emit(EventKind::StatusChanged, actor.event_actor(), id);
             }
             Ok(after.user)
         })
@@ -240,7 +240,7 @@ impl Users {
     pub async fn delete(&self, actor: Actor, id: UserId) -> Result<()> {
         actor.check(&permissions::USER_DELETE)?;
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             let rule = |standing: Standing, snapshot: &Snapshot| {
                 let account = inner.target(standing, snapshot)?;
                 let others = snapshot.others_administer;
@@ -248,7 +248,7 @@ impl Users {
                 Ok(Change::Delete)
             };
             let written = inner.write(&actor, id, &permissions::USER_DELETE, &rule).await?;
-            inner.deleted(written, actor.doer()).await
+            inner.deleted(written, actor.event_actor()).await
         })
         .await
     }

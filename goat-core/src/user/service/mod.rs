@@ -7,9 +7,9 @@ mod write;
 use std::sync::Arc;
 
 use crate::access::{ActorFacts, Permission, Principal, permissions};
+use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
 use crate::id::UserId;
-use crate::task::to_the_end;
 
 pub use admin::{NewUser, UserUpdate};
 pub(crate) use write::Inner;
@@ -121,18 +121,18 @@ impl Users {
     /// ```
     /// # async fn block(goat: goat_core::Goat, id: goat_core::UserId) {
     /// // UPDATE people SET blocked = true WHERE id = …; COMMIT
-    /// goat.users().changed_elsewhere(id).await;
+    /// goat.users().invalidate(id).await;
     /// # }
     /// ```
-    pub async fn changed_elsewhere(&self, id: UserId) {
+    pub async fn invalidate(&self, id: UserId) {
         let inner = Arc::clone(&self.inner);
-        to_the_end(async move {
+        run_to_completion(async move {
             // ATOMIC: the shared level first, so that what is forgotten here and by the others is not
             // read from there again.
-            if let Err(error) = inner.users.changed_elsewhere(id).await {
+            if let Err(error) = inner.users.invalidate(id).await {
                 tracing::warn!(%error, "a change of a user may be seen late: what is remembered of them could not be removed");
             }
-            inner.verdicts.user_changed(id).await;
+            inner.validator.user_changed(id).await;
         })
         .await;
     }
@@ -144,7 +144,7 @@ impl Users {
     /// If the store does not answer.
     pub async fn has_administrator(&self) -> Result<bool> {
         let top = self.inner.access.policy().roles().top();
-        Ok(self.inner.users.anyone_active_in(top).await?)
+        Ok(self.inner.users.has_active_user_in(top).await?)
     }
 }
 

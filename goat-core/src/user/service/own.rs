@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use crate::access::{ActorFacts, Principal};
+use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Doer, EventKind};
+use crate::event::{EventActor, EventKind};
 use crate::limit::{Charge, Charged};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
-use crate::task::to_the_end;
 use crate::user::{Account, Change, Email, Snapshot, Status, User};
 
 use super::write::changed;
@@ -38,7 +38,7 @@ impl Users {
         let result = async {
             inner.prove(&account, current_password, &mut charges).await?;
             let facts = ActorFacts::of(principal);
-            to_the_end(async move {
+            run_to_completion(async move {
                 let now = inner.time.now();
                 let id = account.user.id;
                 let rule = |snapshot: &Snapshot| {
@@ -48,7 +48,7 @@ impl Users {
                     Ok(Change::Put(account))
                 };
                 let user = changed(inner.write_own(id, &rule).await?)?.1.user;
-                inner.tell(EventKind::EmailChanged, Doer::User(id), id);
+                inner.emit(EventKind::EmailChanged, EventActor::User(id), id);
                 Ok(user)
             })
             .await
@@ -87,7 +87,7 @@ impl Users {
             let hash = Secret::new(inner.hashing.hash(new).await?);
             let facts = ActorFacts::of(principal);
             let session = principal.session();
-            to_the_end(async move {
+            run_to_completion(async move {
                 let now = inner.time.now();
                 let id = account.user.id;
                 let rule = |snapshot: &Snapshot| {
@@ -99,8 +99,9 @@ impl Users {
                 };
                 let (before, _) = changed(inner.write_own(id, &rule).await?)?;
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
-                let ended = inner.end_sessions(id, epoch, Some(session), Doer::User(id)).await;
-                inner.tell(EventKind::PasswordChanged, Doer::User(id), id);
+                let ended =
+                    inner.end_sessions(id, epoch, Some(session), EventActor::User(id)).await;
+                inner.emit(EventKind::PasswordChanged, EventActor::User(id), id);
                 Ok(ended)
             })
             .await
@@ -128,7 +129,7 @@ impl Users {
         let result = async {
             inner.prove(&account, current_password, &mut charges).await?;
             let facts = ActorFacts::of(principal);
-            to_the_end(async move {
+            run_to_completion(async move {
                 let id = account.user.id;
                 let rule = |snapshot: &Snapshot| {
                     let account = own(snapshot, facts, &account)?;
@@ -137,7 +138,7 @@ impl Users {
                     Ok(Change::Delete)
                 };
                 let written = inner.write_own(id, &rule).await?;
-                inner.deleted(written, Doer::User(id)).await
+                inner.deleted(written, EventActor::User(id)).await
             })
             .await
         }
@@ -178,14 +179,14 @@ impl Inner {
         password: &str,
         charges: &mut Vec<Charge>,
     ) -> Result<()> {
-        let doer = Doer::User(account.user.id);
-        charges.extend(self.reserve(account.user.email.canonical(), doer, None).await?);
+        let by = EventActor::User(account.user.id);
+        charges.extend(self.reserve(account.user.email.canonical(), by, None).await?);
         let tried = TriedPassword::new(password);
         let verified = self.verify(&tried, Some(account)).await?;
         if verified.matches() {
             return Ok(());
         }
-        self.tell(EventKind::WrongPassword, Doer::User(account.user.id), account.user.id);
+        self.emit(EventKind::WrongPassword, EventActor::User(account.user.id), account.user.id);
         Err(ErrorKind::WrongPassword.into())
     }
 }

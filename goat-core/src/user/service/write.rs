@@ -4,15 +4,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::access::{Access, Role};
+use crate::access::{Role, RoleTableCache};
 use crate::clock::Time;
 use crate::error::{ErrorKind, Result, Violation};
-use crate::event::{Doer, Event, EventKind, Observer};
+use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
 use crate::limit::{AccountLimit, Charge};
 use crate::password::{HashGate, NewPassword, PasswordPolicy, TriedPassword, Verification};
 use crate::secret::Secret;
-use crate::session::{SessionEpoch, SessionStore, Verdicts};
+use crate::session::{SessionEpoch, SessionStore, SessionValidator};
 use crate::user::{Account, Change, Email, Snapshot, Status, User, UserStore, UserWrite, Written};
 
 /// What the services of users and the flows that write users stand on.
@@ -20,8 +20,8 @@ use crate::user::{Account, Change, Email, Snapshot, Status, User, UserStore, Use
 pub(crate) struct Inner {
     pub(crate) users: Arc<dyn UserStore>,
     pub(crate) sessions: Arc<dyn SessionStore>,
-    pub(crate) access: Arc<Access>,
-    pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) access: Arc<RoleTableCache>,
+    pub(crate) validator: Arc<SessionValidator>,
     pub(crate) hashing: HashGate,
     pub(crate) passwords: PasswordPolicy,
     pub(crate) attempts: AccountLimit,
@@ -41,8 +41,8 @@ pub(super) fn changed(written: Written) -> Result<(Option<Account>, Account)> {
 }
 
 impl Inner {
-    pub(crate) fn tell(&self, kind: EventKind, doer: Doer, user: UserId) {
-        self.observer.observe(&Event::new(kind, self.time.now(), doer).on(user));
+    pub(crate) fn emit(&self, kind: EventKind, by: EventActor, user: UserId) {
+        self.observer.observe(&Event::new(kind, self.time.now(), by).on(user));
     }
 
     /// Reserves an attempt on an account, whether or not there is such an account. A refusal is an
@@ -50,15 +50,15 @@ impl Inner {
     pub(crate) async fn reserve(
         &self,
         email: &str,
-        doer: Doer,
+        by: EventActor,
         address: Option<IpAddr>,
     ) -> Result<Option<Charge>> {
         let reserved = self.attempts.reserve(email).await;
         if let Err(error) = &reserved {
             for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
                 let kind = EventKind::Limited(refusal.limit.clone().into_owned());
-                let event = Event::new(kind, self.time.now(), doer.clone());
-                self.observer.observe(&event.coming_from(address));
+                let event = Event::new(kind, self.time.now(), by.clone());
+                self.observer.observe(&event.from_address(address));
             }
         }
         reserved
@@ -138,21 +138,21 @@ impl Inner {
         user: UserId,
         before: SessionEpoch,
         kept: Option<SessionId>,
-        doer: Doer,
+        by: EventActor,
     ) -> u64 {
-        let count = self.verdicts.all_ended(user, before, kept).await;
-        self.tell(EventKind::SessionsRevoked(count), doer, user);
+        let count = self.validator.all_ended(user, before, kept).await;
+        self.emit(EventKind::SessionsRevoked(count), by, user);
         count
     }
 
-    pub(super) async fn deleted(&self, written: Written, doer: Doer) -> Result<()> {
+    pub(super) async fn deleted(&self, written: Written, by: EventActor) -> Result<()> {
         let account = match written {
             Written::Deleted(account) => account,
             other => return changed(other).map(drop),
         };
         let id = account.user.id;
-        self.end_sessions(id, account.epoch, None, doer.clone()).await;
-        self.tell(EventKind::UserDeleted, doer, id);
+        self.end_sessions(id, account.epoch, None, by.clone()).await;
+        self.emit(EventKind::UserDeleted, by, id);
         Ok(())
     }
 }

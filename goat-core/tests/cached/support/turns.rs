@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use goat_core::access::{RoleRows, RoleStore, RoleWrite, RolesWritten};
-use goat_core::store::Recent;
+use goat_core::store::Aged;
 use goat_core::user::{
     Account, Rehashed, Snapshot, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
 };
@@ -61,8 +61,8 @@ impl UserStore for TurnAbout {
         self.next().users.state(id).await
     }
 
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
-        self.next().users.recent_state(id).await
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
+        self.next().users.cached_state(id).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -90,8 +90,8 @@ impl UserStore for TurnAbout {
         self.next().users.signed_in(id, at, rehashed).await
     }
 
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.next().users.anyone_active_in(role).await
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.next().users.has_active_user_in(role).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
@@ -109,8 +109,8 @@ impl RoleStore for TurnAbout {
         self.next().roles.load().await
     }
 
-    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
-        self.next().roles.recent().await
+    async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
+        self.next().roles.cached().await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {

@@ -2,13 +2,13 @@ use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
 use goat_core::StoreError;
-use goat_core::notice::{Listener, Notice, NoticeCounts, Notices};
+use goat_core::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
 use goat_core::store::shared_cache::SharedCacheStats;
 
 use super::parser::{Format, parse};
 use super::*;
 
-/// Notices that say of themselves what a test wants.
+/// Invalidations that say of themselves what a test wants.
 #[derive(Default)]
 struct Told {
     listeners: Mutex<Vec<Weak<dyn Listener>>>,
@@ -21,8 +21,8 @@ impl std::fmt::Debug for Told {
 }
 
 #[async_trait]
-impl Notices for Told {
-    async fn publish(&self, _: Notice) -> Result<(), StoreError> {
+impl Invalidations for Told {
+    async fn publish(&self, _: Invalidation) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -30,8 +30,8 @@ impl Notices for Told {
         self.listeners.lock().unwrap().push(listener);
     }
 
-    fn counts(&self) -> NoticeCounts {
-        NoticeCounts { sent: 4, unsent: 3, heard: 2, deafened: 1 }
+    fn counts(&self) -> InvalidationStats {
+        InvalidationStats { sent: 4, failed: 3, received: 2, disconnects: 1 }
     }
 }
 
@@ -45,19 +45,23 @@ impl Told {
 #[tokio::test]
 async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
     let metrics = Metrics::new();
-    let goat =
-        goat_over(&metrics, Stores { notices: Arc::new(Told::default()), ..Stores::memory() });
+    let goat = goat_over(
+        &metrics,
+        Stores { invalidations: Arc::new(Told::default()), ..Stores::memory() },
+    );
     let shown = || parse(&metrics.expose(&goat, None).1, Format::Prometheus);
-    assert!(!shown().types.keys().any(|name| name.contains("notices") || name.contains("shared")));
+    assert!(
+        !shown().types.keys().any(|name| name.contains("invalidation") || name.contains("shared"))
+    );
 
     metrics.follow(Some(SharedCacheStats::default()));
     let series = shown().series;
     for (name, value) in [
-        ("goat_notices_sent_total", 4.0),
-        ("goat_notices_unsent_total", 3.0),
-        ("goat_notices_heard_total", 2.0),
-        ("goat_notices_deafened_total", 1.0),
-        ("goat_notices_deaf", 0.0),
+        ("goat_invalidations_sent_total", 4.0),
+        ("goat_invalidations_failed_total", 3.0),
+        ("goat_invalidations_received_total", 2.0),
+        ("goat_invalidation_disconnects_total", 1.0),
+        ("goat_invalidation_connected", 1.0),
         (r#"goat_shared_cache_hits_total{kind="users"}"#, 0.0),
         (r#"goat_shared_cache_misses_total{kind="roles"}"#, 0.0),
         (r#"goat_shared_cache_failures_total{kind="users"}"#, 0.0),
@@ -72,17 +76,17 @@ async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
 async fn deafness_is_shown_as_long_as_it_lasts_and_after_a_lease_that_ran_out() {
     let metrics = Metrics::new();
     let told = Arc::new(Told::default());
-    let notices = Arc::clone(&told) as Arc<dyn Notices>;
-    let goat = goat_over(&metrics, Stores { notices, ..Stores::memory() });
+    let invalidations = Arc::clone(&told) as Arc<dyn Invalidations>;
+    let goat = goat_over(&metrics, Stores { invalidations, ..Stores::memory() });
     metrics.follow(None);
-    let deaf = || sample(&metrics, &goat, "goat_notices_deaf");
-    assert_eq!(deaf(), Some(0.0), "nothing was said");
-    told.each(|listener| listener.deaf());
-    assert_eq!(deaf(), Some(1.0));
-    told.each(|listener| listener.hears(Duration::from_secs(3600)));
-    assert_eq!(deaf(), Some(0.0));
-    told.each(|listener| listener.hears(Duration::ZERO));
-    assert_eq!(deaf(), Some(1.0), "the lease is over");
-    told.each(|listener| listener.hears(Duration::MAX));
-    assert_eq!(deaf(), Some(0.0));
+    let connected = || sample(&metrics, &goat, "goat_invalidation_connected");
+    assert_eq!(connected(), Some(1.0), "nothing was said");
+    told.each(|listener| listener.on_disconnected());
+    assert_eq!(connected(), Some(0.0));
+    told.each(|listener| listener.on_connected(Duration::from_secs(3600)));
+    assert_eq!(connected(), Some(1.0));
+    told.each(|listener| listener.on_connected(Duration::ZERO));
+    assert_eq!(connected(), Some(0.0), "the lease is over");
+    told.each(|listener| listener.on_connected(Duration::MAX));
+    assert_eq!(connected(), Some(1.0));
 }

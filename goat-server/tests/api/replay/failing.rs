@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::Quota;
+use goat_core::invalidation::LocalInvalidations;
 use goat_core::limit::{LimitKey, LimitStore, Spending, Spent};
-use goat_core::notice::LocalNotices;
 
 use super::difference::difference;
 use super::play::{NodeStores, Play};
@@ -79,7 +79,7 @@ async fn two_nodes_that_tell_each_other_nothing_are_seen() {
     let mut first = Backend::PostgresAndRedis.open().await;
     let mut second = first.second_node();
     for stores in [&mut first, &mut second] {
-        stores.stores.notices = Arc::new(LocalNotices::default());
+        stores.stores.invalidations = Arc::new(LocalInvalidations::default());
     }
     let nodes = NodeStores { first, second: Some(second) };
     let scenario = scenarios::access::users_are_let_in_and_shut_out;

@@ -109,17 +109,17 @@ impl Play {
     /// Waits until each node has heard what the other told.
     async fn settle(&self) {
         let Some(second) = &self.second else { return };
-        let count = |app: &TestApp| app.goat.sessions().notice_counts();
+        let count = |app: &TestApp| app.goat.sessions().invalidation_stats();
         let settled = async {
             loop {
                 let (one, other) = (count(&self.app), count(second));
-                if (one.heard, other.heard) == (other.sent, one.sent) {
+                if (one.received, other.received) == (other.sent, one.sent) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, settled).await.expect("notices arrive");
+        tokio::time::timeout(PATIENCE, settled).await.expect("invalidations arrive");
     }
 
     pub(crate) fn into_transcript(self) -> Vec<Exchange> {

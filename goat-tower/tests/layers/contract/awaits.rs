@@ -101,7 +101,7 @@ async fn world(kind: Kind, who: Who) -> World {
     };
     let stores = Stores { limits: Arc::new(limits), ..stores };
     // The other node is not heard: its notices go elsewhere.
-    let deaf = Stores { notices: Stores::memory().notices, ..stores.clone() };
+    let deaf = Stores { invalidations: Stores::memory().invalidations, ..stores.clone() };
     let test = TestGoat::build(stores, |builder| builder);
     let permissions = if who == Who::Bob { EXPORTS } else { REPORTS };
     let user = test.sign_in("somebody", [permissions]).await;
@@ -184,8 +184,8 @@ fn pass_those_before(pauses: &Pauses, (call, before): Call, point: Point) {
 
 #[tokio::test]
 async fn undisturbed_each_answers_what_it_should_and_asks_stores_for_it() {
-    let (session, state) = (("sessions.find", 0), ("users.recent_state", 0));
-    let roles = ("roles.recent", 0);
+    let (session, state) = (("sessions.find", 0), ("users.cached_state", 0));
+    let roles = ("roles.cached", 0);
     let limit = [(ENTERED, 0), (LEFT, 0)];
     for (kind, statuses) in [
         (Kind::Authenticate, [202, 202, 401]),

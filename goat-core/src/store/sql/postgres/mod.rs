@@ -7,7 +7,7 @@
 //! then on; either is precise to the microsecond in this century.
 
 mod dialect;
-mod notices;
+mod invalidations;
 mod pooled_connection;
 mod server;
 mod signing_keys;

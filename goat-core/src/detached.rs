@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 /// A write commits first and tells caches and other nodes after; a client that hangs up between
 /// the two must not leave them uninformed. The work stays in the caller's span, so that its log lines
 /// carry the request's fields.
-pub(crate) async fn to_the_end<T: Send + 'static>(
+pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
     // In the caller's span, so that what is logged on the way names the same request.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use goat_core::notice::{Broadcast, Listener, Notice, Notices};
+use goat_core::invalidation::{Broadcast, Invalidation, Invalidations, Listener};
 use goat_core::{SessionId, Timestamp, UserId};
 use tokio::time::{Instant, sleep};
 
@@ -15,7 +15,7 @@ const QUARTER: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    Heard(Notice),
+    Heard(Invalidation),
     Deaf,
     Hears(Duration),
 }
@@ -37,23 +37,24 @@ impl Ear {
         self.take().into_iter().map(|(_, told)| told).collect()
     }
 
-    /// Notices alone.
-    fn take_heard(&self) -> Vec<Notice> {
-        let notice = |told| if let Heard(notice) = told { Some(notice) } else { None };
-        self.take_told().into_iter().filter_map(notice).collect()
+    /// Invalidations alone.
+    fn take_heard(&self) -> Vec<Invalidation> {
+        let invalidation =
+            |told| if let Heard(invalidation) = told { Some(invalidation) } else { None };
+        self.take_told().into_iter().filter_map(invalidation).collect()
     }
 }
 
 impl Listener for Ear {
-    fn heard(&self, notice: Notice) {
-        self.note(Heard(notice));
+    fn on_invalidation(&self, invalidation: Invalidation) {
+        self.note(Heard(invalidation));
     }
 
-    fn deaf(&self) {
+    fn on_disconnected(&self) {
         self.note(Deaf);
     }
 
-    fn hears(&self, lease: Duration) {
+    fn on_connected(&self, lease: Duration) {
         self.note(Hears(lease));
     }
 }
@@ -120,7 +121,7 @@ async fn a_heartbeat_goes_out_every_quarter_of_the_staleness_and_renews_the_leas
     assert_eq!(told.len(), 8);
     assert!(told.iter().all(|(_, told)| *told == Hears(HALF)), "{told:?}");
     assert!(told[7].0 - began <= QUARTER * 8);
-    assert_eq!(node.broadcast.counts().deafened, 0);
+    assert_eq!(node.broadcast.counts().disconnects, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +150,7 @@ async fn a_node_is_deaf_when_no_heartbeat_came_back_for_half_the_staleness() {
     let told = node.ear.take();
     assert_eq!(told.iter().map(|(_, told)| *told).collect::<Vec<_>>(), [Deaf]);
     assert_eq!((told[0].0 - last).as_millis(), HALF.as_millis());
-    assert_eq!(node.broadcast.counts().deafened, 1);
+    assert_eq!(node.broadcast.counts().disconnects, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +175,7 @@ async fn a_subscription_that_ends_makes_deaf_at_once_and_another_is_begun() {
     let told = node.ear.take();
     assert_eq!(told[0], (cut_at, Deaf));
     assert_eq!(told[1].1, Hears(HALF));
-    assert_eq!((wire.listens(), node.broadcast.counts().deafened), (2, 1));
+    assert_eq!((wire.listens(), node.broadcast.counts().disconnects), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +187,7 @@ async fn a_subscription_that_fell_silent_is_given_up_for_another() {
     let told = node.ear.take_told();
     assert_eq!(told.first(), Some(&Deaf));
     assert!(matches!(told.last(), Some(Hears(_))), "{told:?}");
-    assert_eq!((wire.listens(), node.broadcast.counts().deafened), (2, 1));
+    assert_eq!((wire.listens(), node.broadcast.counts().disconnects), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,18 +219,22 @@ async fn others_hear_a_notice_once_and_who_tells_it_hears_it_before_it_is_told()
     let (ann, bob) = (hearing(&wire).await, hearing(&wire).await);
     ann.ear.take();
     let session = SessionId::generate(Timestamp::from_millis(0));
-    let notices =
-        [Notice::Session(user(), session), Notice::User(user()), Notice::Roles, Notice::Everything];
-    for notice in notices {
-        ann.broadcast.publish(notice).await.expect("sent");
-        assert_eq!(ann.ear.take_told(), [Heard(notice)]);
+    let invalidations = [
+        Invalidation::Session(user(), session),
+        Invalidation::User(user()),
+        Invalidation::Roles,
+        Invalidation::Everything,
+    ];
+    for invalidation in invalidations {
+        ann.broadcast.publish(invalidation).await.expect("sent");
+        assert_eq!(ann.ear.take_told(), [Heard(invalidation)]);
         sleep(Duration::from_millis(1)).await;
-        assert_eq!(bob.ear.take_heard(), [notice]);
+        assert_eq!(bob.ear.take_heard(), [invalidation]);
         assert_eq!(ann.ear.take_heard(), [], "not its own echo");
     }
     let (told, heard) = (ann.broadcast.counts(), bob.broadcast.counts());
-    assert_eq!((told.sent, told.heard, told.unsent), (4, 0, 0));
-    assert_eq!((heard.sent, heard.heard), (0, 4));
+    assert_eq!((told.sent, told.received, told.failed), (4, 0, 0));
+    assert_eq!((heard.sent, heard.received), (0, 4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,9 +242,9 @@ async fn a_notice_that_cannot_be_sent_is_heard_here_and_said_to_be_unsent() {
     let wire = Wire::default();
     let node = hearing(&wire).await;
     wire.down(true);
-    node.broadcast.publish(Notice::Roles).await.expect_err("the wire is down");
-    assert_eq!(node.ear.take_heard(), [Notice::Roles]);
-    assert_eq!((node.broadcast.counts().sent, node.broadcast.counts().unsent), (0, 1));
+    node.broadcast.publish(Invalidation::Roles).await.expect_err("the wire is down");
+    assert_eq!(node.ear.take_heard(), [Invalidation::Roles]);
+    assert_eq!((node.broadcast.counts().sent, node.broadcast.counts().failed), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,9 +254,9 @@ async fn what_another_version_says_means_that_anything_may_have_changed() {
     for text in ["2 somebody u 1", "1 somebody q", "1 somebody u nobody", "gibberish", ""] {
         wire.say(text);
         sleep(Duration::from_millis(1)).await;
-        assert_eq!(node.ear.take_heard(), [Notice::Everything], "{text:?}");
+        assert_eq!(node.ear.take_heard(), [Invalidation::Everything], "{text:?}");
     }
-    assert_eq!(node.broadcast.counts().deafened, 0);
+    assert_eq!(node.broadcast.counts().disconnects, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,9 +267,9 @@ async fn without_staleness_no_heartbeat_is_sent_and_notices_arrive() {
     assert_eq!(wire.take_sent(), [""; 0]);
     assert_eq!(bob.ear.take_told(), [Deaf, Hears(Duration::MAX)]);
     let ann = hearing(&wire).await;
-    ann.broadcast.publish(Notice::Roles).await.expect("sent");
+    ann.broadcast.publish(Invalidation::Roles).await.expect("sent");
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(bob.ear.take_heard(), [Notice::Roles]);
+    assert_eq!(bob.ear.take_heard(), [Invalidation::Roles]);
     wire.cut();
     sleep(Duration::from_millis(1)).await;
     assert_eq!(bob.ear.take_told(), [Deaf]);
@@ -278,7 +283,7 @@ async fn who_cannot_listen_tries_less_and_less_often_and_is_deaf_once() {
     sleep(Duration::from_secs(60)).await;
     let tries = wire.listens();
     assert!((10..30).contains(&tries), "{tries}");
-    assert_eq!(node.broadcast.counts().deafened, 1);
+    assert_eq!(node.broadcast.counts().disconnects, 1);
     wire.down(false);
     sleep(Duration::from_secs(8)).await;
     assert!(matches!(node.ear.take_told().last(), Some(Hears(_))));
@@ -304,11 +309,11 @@ async fn nothing_is_left_when_nobody_holds_it_and_no_listener_is_held() {
 async fn a_telling_that_is_given_up_counts_as_unsent() {
     let wire = Wire::default();
     let node = hearing(&wire).await;
-    let notice = Notice::User(user());
-    node.broadcast.publish(notice).await.expect("sent");
+    let invalidation = Invalidation::User(user());
+    node.broadcast.publish(invalidation).await.expect("sent");
     wire.hang();
-    let given_up = tokio::time::timeout(HALF, node.broadcast.publish(notice)).await;
+    let given_up = tokio::time::timeout(HALF, node.broadcast.publish(invalidation)).await;
     assert!(given_up.is_err(), "it hangs");
     let counts = node.broadcast.counts();
-    assert_eq!((counts.sent, counts.unsent), (1, 1));
+    assert_eq!((counts.sent, counts.failed), (1, 1));
 }

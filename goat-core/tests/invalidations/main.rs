@@ -1,4 +1,4 @@
-//! Notices from node to node: what is heard, what becomes of a node that does not hear, and what
+//! Invalidations from node to node: what is heard, what becomes of a node that does not hear, and what
 //! the cache that depends on it may answer.
 
 #[cfg(all(feature = "postgres", feature = "redis"))]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goat_core::StoreError;
-use goat_core::notice::{Subscription, Transport};
+use goat_core::invalidation::{Subscription, Transport};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -31,7 +31,7 @@ pub(crate) enum Loses {
     #[default]
     Nothing,
     /// Everything but heartbeats.
-    Notices,
+    Invalidations,
     Everything,
 }
 
@@ -114,7 +114,7 @@ impl Transport for Wire {
         }
         let is_lost = match state.loses {
             Loses::Nothing => false,
-            Loses::Notices => !is_heartbeat(text),
+            Loses::Invalidations => !is_heartbeat(text),
             Loses::Everything => true,
         };
         if !is_lost {

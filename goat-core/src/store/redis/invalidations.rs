@@ -1,4 +1,4 @@
-//! Notices by publish and subscribe.
+//! Invalidations by publish and subscribe.
 //!
 //! A node listens over a connection of its own, and tells over the one that all calls share. Where
 //! there are several servers both lead to the same one: the master, or in a cluster the node that has
@@ -18,19 +18,19 @@ use futures_core::Stream as _;
 use redis::aio::PubSubStream;
 
 use crate::error::StoreError;
-use crate::notice::{Broadcast, Notices, Subscription, Transport};
+use crate::invalidation::{Broadcast, Invalidations, Subscription, Transport};
 
 use super::RedisDatabase;
 use super::client::{Client, Retry, Script};
 use super::failure::Failure;
 
 impl RedisDatabase {
-    /// Notices to every node that uses this Redis under the same prefix, by publish and subscribe.
+    /// Invalidations to every node that uses this Redis under the same prefix, by publish and subscribe.
     /// `staleness` is that of the nodes' caches,
     /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     #[must_use]
-    pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
-        let channel = format!("{}:notices", self.context.prefix);
+    pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
+        let channel = format!("{}:invalidations", self.context.prefix);
         let tell = Script::new(include_str!("publish.lua").to_owned());
         let client = self.context.client.clone();
         Broadcast::new(Arc::new(PubSub { client, channel, tell }), staleness)
@@ -55,7 +55,9 @@ impl Transport for PubSub {
         // To hear of the same thing twice is to hear of it once.
         let channel = self.channel.as_bytes();
         let arguments = [text.as_bytes()];
-        self.client.script("notices.publish", &self.tell, channel, &arguments, Retry::Yes).await?;
+        self.client
+            .script("invalidations.publish", &self.tell, channel, &arguments, Retry::Yes)
+            .await?;
         Ok(())
     }
 
@@ -64,10 +66,11 @@ impl Transport for PubSub {
         let mut write = redis::cmd("DEL");
         write.arg(&self.channel);
         let channel = self.channel.as_bytes();
-        self.client.command("notices.listen", channel, &write, Retry::Yes).await?;
-        let mut pubsub = self.client.pubsub("notices.listen", self.channel.as_bytes()).await?;
+        self.client.command("invalidations.listen", channel, &write, Retry::Yes).await?;
+        let mut pubsub =
+            self.client.pubsub("invalidations.listen", self.channel.as_bytes()).await?;
         let subscribed = pubsub.subscribe(&self.channel).await;
-        subscribed.map_err(|error| Failure::from(error).in_operation("notices.listen"))?;
+        subscribed.map_err(|error| Failure::from(error).in_operation("invalidations.listen"))?;
         Ok(Box::new(Listening(pubsub.into_on_message())))
     }
 
@@ -83,7 +86,7 @@ impl Subscription for Listening {
     async fn next(&mut self) -> Result<String, StoreError> {
         let message = poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await;
         let lost = || {
-            StoreError::unavailable("notices.hear")
+            StoreError::unavailable("invalidations.hear")
                 .with_source("the connection that listens was lost")
         };
         // What is no text is nobody's notice, and understood by nobody.

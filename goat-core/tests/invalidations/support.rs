@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::auth::{Login, SignedIn, TokenPair};
-use goat_core::notice::Notices;
+use goat_core::invalidation::Invalidations;
 use goat_core::session::{Origin, OtherSessions};
 use goat_core::testing::{Pauses, PlainHasher};
 use goat_core::token::TokenKeys;
@@ -44,8 +44,8 @@ impl Common {
     }
 
     /// A node that hears and tells by these notices.
-    pub(crate) fn node(&self, notices: Arc<dyn Notices>) -> Node {
-        let (stores, pauses) = Pauses::over(Stores { notices, ..self.stores.clone() });
+    pub(crate) fn node(&self, invalidations: Arc<dyn Invalidations>) -> Node {
+        let (stores, pauses) = Pauses::over(Stores { invalidations, ..self.stores.clone() });
         let settings = Settings {
             account_quota: None,
             cache_staleness: self.staleness,
@@ -115,20 +115,20 @@ impl Node {
     }
 
     pub(crate) fn heard(&self) -> u64 {
-        self.goat.sessions().notice_counts().heard
+        self.goat.sessions().invalidation_stats().received
     }
 
     /// Waits until the node has heard of more than so much.
     pub(crate) async fn hears_more_than(&self, before: u64) {
-        until("a notice arrives", || self.heard() > before).await;
+        until("an invalidation arrives", || self.heard() > before).await;
     }
 
     pub(crate) async fn hears(&self) {
-        until("the node hears", || self.goat.sessions().hears_notices()).await;
+        until("the node hears", || self.goat.sessions().invalidations_connected()).await;
     }
 
     pub(crate) async fn is_deaf(&self) {
-        until("the node is deaf", || !self.goat.sessions().hears_notices()).await;
+        until("the node is deaf", || !self.goat.sessions().invalidations_connected()).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Until when what is remembered may be trusted, because notices of changes arrive.
+//! Until when what is remembered may be trusted, because invalidations of changes arrive.
 //!
 //! Invariant: the lease ends by the stopwatch, whoever has stopped running. Nobody must come and say
 //! so in time.
@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A stopwatch's reading, in nanoseconds, until which notices can be relied on.
+/// A stopwatch's reading, in nanoseconds, until which invalidations can be relied on.
 #[derive(Debug)]
 pub(crate) struct Lease(AtomicU64);
 

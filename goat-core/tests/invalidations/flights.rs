@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::auth::TokenPair;
-use goat_core::notice::LocalNotices;
+use goat_core::invalidation::LocalInvalidations;
 use goat_core::testing::{ManualClock, Point};
 use goat_core::{ErrorKind, Principal, Result, Stores};
 use tokio::task::JoinSet;
@@ -28,7 +28,7 @@ impl Alone {
     async fn new(staleness: Duration) -> Self {
         let clock = ManualClock::default();
         let common = Common::new(Stores::memory(), staleness, Arc::new(clock.clone()));
-        let node = common.node(Arc::new(LocalNotices::default()));
+        let node = common.node(Arc::new(LocalInvalidations::default()));
         let tokens = node.member("ann").await.tokens;
         let me = node.principal(&tokens).await;
         clock.advance(STALENESS);
@@ -50,11 +50,11 @@ impl Alone {
 #[tokio::test]
 async fn many_who_miss_the_same_make_one_read() {
     let alone = Alone::new(STALENESS).await;
-    let misses = alone.node.goat.sessions().cache_counts().misses;
+    let misses = alone.node.goat.sessions().cache_stats().misses;
     let held = alone.node.pauses.hold("sessions.find", Point::Return);
     let asking = alone.ask(MANY);
     held.reached().await;
-    assert_eq!(alone.node.goat.sessions().cache_counts().misses - misses, MANY as u64);
+    assert_eq!(alone.node.goat.sessions().cache_stats().misses - misses, MANY as u64);
     held.release();
     for answer in asking.join_all().await {
         assert_eq!(answer.expect("a live session").user(), alone.me.user());
@@ -153,7 +153,7 @@ async fn a_fresh_read_waits_for_nobody_elses() {
     let held = alone.node.pauses.hold("sessions.find", Point::Return);
     let early = alone.ask(1);
     held.reached().await;
-    alone.node.goat.refreshed(&alone.me).await.expect("a live session");
+    alone.node.goat.reauthenticate(&alone.me).await.expect("a live session");
     held.release();
     early.join_all().await;
     assert_eq!(alone.finds(), 2);
@@ -184,9 +184,9 @@ async fn loads_of_roles_that_fail_do_not_queue_and_are_shared() {
     };
     let loads = || alone.node.pauses.take_calls().len();
 
-    let held = alone.node.pauses.hold("roles.recent", Point::Entry);
+    let held = alone.node.pauses.hold("roles.cached", Point::Entry);
     for _ in 0..MANY {
-        alone.node.pauses.fail("roles.recent", Point::Return);
+        alone.node.pauses.fail("roles.cached", Point::Return);
     }
     let asking = list(MANY);
     held.reached().await;

@@ -1,4 +1,4 @@
-//! Notices by `LISTEN` and `NOTIFY`.
+//! Invalidations by `LISTEN` and `NOTIFY`.
 //!
 //! A node listens over a connection of its own, which must lead to PostgreSQL itself: by way of a
 //! pooler that gives each transaction another connection it does not even try, and is deaf. It tells
@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::error::StoreError;
-use crate::notice::{Broadcast, Notices, Subscription, Transport};
+use crate::invalidation::{Broadcast, Invalidations, Subscription, Transport};
 use crate::store::sql::failure::Failure;
 
 use super::PostgresDatabase;
@@ -30,7 +30,7 @@ const CHANNEL: &str = "goat_notices";
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl PostgresDatabase {
-    /// Notices to every node that uses this database, by `LISTEN` and `NOTIFY`: for several nodes
+    /// Invalidations to every node that uses this database, by `LISTEN` and `NOTIFY`: for several nodes
     /// without Redis. `staleness` is that of the nodes' caches,
     /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     ///
@@ -38,7 +38,7 @@ impl PostgresDatabase {
     /// the pool's go, which must not be by a pooler in transaction mode: behind one nothing is heard,
     /// so that nothing is cached. That is right, and slow; a warning in the log says so.
     #[must_use]
-    pub fn notices(&self, staleness: Duration) -> Arc<dyn Notices> {
+    pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
         let transport = ListenNotify {
             connect: (*self.pools.write.connect_options()).clone(),
             is_named: self.pools.mode.is_named(),
@@ -122,7 +122,7 @@ impl fmt::Debug for ListenNotify {
 #[async_trait]
 impl Transport for ListenNotify {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        let at = |error: sqlx::Error| store_error("notices.publish")(Failure::from(error));
+        let at = |error: sqlx::Error| store_error("invalidations.publish")(Failure::from(error));
         let mut teller = self.teller.lock().await;
         let mut connection = self.take(&mut teller).await.map_err(at)?;
         self.notify(&mut connection, text).await.map_err(at)?;
@@ -131,7 +131,7 @@ impl Transport for ListenNotify {
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        let at = |error: sqlx::Error| store_error("notices.listen")(Failure::from(error));
+        let at = |error: sqlx::Error| store_error("invalidations.listen")(Failure::from(error));
         // A pool of one, since the driver listens on nothing else. It is this subscription's alone
         // and ends with it.
         let pool = PgPoolOptions::new()
@@ -144,7 +144,7 @@ impl Transport for ListenNotify {
         // A connection that is lost is a gap, and is to be told, not mended in silence.
         listener.eager_reconnect(false);
         if self.is_shared(&mut listener).await.map_err(at)? {
-            return Err(StoreError::unavailable("notices.listen")
+            return Err(StoreError::unavailable("invalidations.listen")
                 .with_source("a pooler gives the connection to others between transactions"));
         }
         listener.listen(CHANNEL).await.map_err(at)?;
@@ -163,9 +163,9 @@ impl Subscription for Listening {
     async fn next(&mut self) -> Result<String, StoreError> {
         match self.0.try_recv().await {
             Ok(Some(notification)) => Ok(notification.payload().to_owned()),
-            Ok(None) => Err(StoreError::unavailable("notices.hear")
+            Ok(None) => Err(StoreError::unavailable("invalidations.hear")
                 .with_source("the connection that listens was lost")),
-            Err(error) => Err(store_error("notices.hear")(Failure::from(error))),
+            Err(error) => Err(store_error("invalidations.hear")(Failure::from(error))),
         }
     }
 }

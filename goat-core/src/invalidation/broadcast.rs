@@ -1,11 +1,11 @@
-//! Notices to every node, by a transport that may lose them.
+//! Invalidations to every node, by a transport that may lose them.
 //!
 //! Invariants:
 //! - a listener is told to trust what it remembers only after a heartbeat of this node came back that
 //!   was sent while the present subscription was in force, and only until half the staleness is over
 //!   since that heartbeat was *sent*;
 //! - a subscription that ends makes the listeners deaf before another is begun;
-//! - the listeners of this process hear of a notice before it is sent.
+//! - the listeners of this process hear of an invalidation before it is sent.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,7 +21,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::message::{self, Message};
-use super::{Listener, LocalNotices, Notice, NoticeCounts, Notices, Subscription, Transport};
+use super::{
+    Invalidation, InvalidationStats, Invalidations, Listener, LocalInvalidations, Subscription,
+    Transport,
+};
 use crate::error::StoreError;
 use crate::secret::random;
 
@@ -53,16 +56,16 @@ struct Inner {
     /// Names this node in what it sends, and nobody else.
     node: String,
     staleness: Duration,
-    listeners: LocalNotices,
+    listeners: LocalInvalidations,
     state: Mutex<State>,
     /// Somebody waits for the next heartbeat.
     asked: Notify,
     /// How many heartbeats were begun, whatever the subscription.
     beats: AtomicU64,
     sent: AtomicU64,
-    unsent: AtomicU64,
-    heard: AtomicU64,
-    deafened: AtomicU64,
+    failed: AtomicU64,
+    received: AtomicU64,
+    disconnects: AtomicU64,
 }
 
 /// What was last said of the hearing.
@@ -78,20 +81,20 @@ type Beats = Mutex<VecDeque<(u64, Instant)>>;
 
 impl Broadcast {
     /// Tells and hears over a transport. Does nothing yet: it begins with the first listener or
-    /// notice, which must come within a Tokio runtime.
+    /// invalidation, which must come within a Tokio runtime.
     pub fn new(transport: Arc<dyn Transport>, staleness: Duration) -> Arc<Self> {
         let inner = Inner {
             transport,
             node: format!("{:016x}", random::<u64>()),
             staleness,
-            listeners: LocalNotices::default(),
+            listeners: LocalInvalidations::default(),
             state: Mutex::new(State::Starting),
             asked: Notify::new(),
             beats: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            unsent: AtomicU64::new(0),
-            heard: AtomicU64::new(0),
-            deafened: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            disconnects: AtomicU64::new(0),
         };
         Arc::new(Self { inner: Arc::new(inner), task: Mutex::default() })
     }
@@ -126,7 +129,7 @@ impl fmt::Debug for Broadcast {
     }
 }
 
-/// Counts a notice when its telling is over, also where nobody waited for that: a caller whose time
+/// Counts an invalidation when its telling is over, also where nobody waited for that: a caller whose time
 /// is up has told nobody, as far as anybody knows.
 struct Telling<'a> {
     inner: &'a Inner,
@@ -135,19 +138,19 @@ struct Telling<'a> {
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
-        let count = if self.is_sent { &self.inner.sent } else { &self.inner.unsent };
+        let count = if self.is_sent { &self.inner.sent } else { &self.inner.failed };
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[async_trait]
-impl Notices for Broadcast {
-    async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
+impl Invalidations for Broadcast {
+    async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError> {
         self.start();
         // ATOMIC: first here, so that this node obeys whatever becomes of the rest.
-        self.inner.listeners.each(|listener| listener.heard(notice));
+        self.inner.listeners.each(|listener| listener.on_invalidation(invalidation));
         let mut telling = Telling { inner: &self.inner, is_sent: false };
-        let sent = self.inner.send(&message::notice(&self.inner.node, notice)).await;
+        let sent = self.inner.send(&message::invalidation(&self.inner.node, invalidation)).await;
         telling.is_sent = sent.is_ok();
         sent
     }
@@ -155,7 +158,7 @@ impl Notices for Broadcast {
     fn subscribe(&self, listener: Weak<dyn Listener>) {
         // Deaf until the next heartbeat comes back, also if others here hear already.
         if let Some(listener) = listener.upgrade() {
-            listener.deaf();
+            listener.on_disconnected();
         }
         self.inner.listeners.add(listener);
         self.start();
@@ -165,20 +168,20 @@ impl Notices for Broadcast {
         }
     }
 
-    fn counts(&self) -> NoticeCounts {
+    fn counts(&self) -> InvalidationStats {
         let of = |count: &AtomicU64| count.load(Ordering::Acquire);
-        NoticeCounts {
+        InvalidationStats {
             sent: of(&self.inner.sent),
-            unsent: of(&self.inner.unsent),
-            heard: of(&self.inner.heard),
-            deafened: of(&self.inner.deafened),
+            failed: of(&self.inner.failed),
+            received: of(&self.inner.received),
+            disconnects: of(&self.inner.disconnects),
         }
     }
 }
 
 impl Inner {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        within_patience("notices.publish", self.transport.send(text)).await
+        within_patience("invalidations.publish", self.transport.send(text)).await
     }
 
     /// Listens for ever, over one subscription after another.
@@ -186,7 +189,7 @@ impl Inner {
         let (shortest, longest) = WAITS;
         let mut wait = shortest;
         loop {
-            let listening = within_patience("notices.listen", self.transport.listen()).await;
+            let listening = within_patience("invalidations.listen", self.transport.listen()).await;
             let (heard, error) = match listening {
                 Ok(subscription) => self.follow(subscription).await,
                 Err(error) => (false, error),
@@ -250,12 +253,12 @@ impl Inner {
                             self.trust(left);
                         }
                     }
-                    Message::Notice(notice) => self.deliver(notice),
+                    Message::Invalidation(invalidation) => self.deliver(invalidation),
                     Message::Unknown => {
                         tracing::debug!(
-                            "a notice of another version was heard; everything is forgotten"
+                            "an invalidation of another version was heard; everything is forgotten"
                         );
-                        self.deliver(Notice::Everything);
+                        self.deliver(Invalidation::Everything);
                     }
                 },
             }
@@ -299,14 +302,14 @@ impl Inner {
         (self.staleness / 2).max(self.between_beats() * 2)
     }
 
-    fn deliver(&self, notice: Notice) {
-        self.listeners.each(|listener| listener.heard(notice));
+    fn deliver(&self, invalidation: Invalidation) {
+        self.listeners.each(|listener| listener.on_invalidation(invalidation));
         // After it was obeyed, so that whoever sees the count sees the effect.
-        self.heard.fetch_add(1, Ordering::Release);
+        self.received.fetch_add(1, Ordering::Release);
     }
 
     fn trust(&self, lease: Duration) {
-        self.listeners.each(|listener| listener.hears(lease));
+        self.listeners.each(|listener| listener.on_connected(lease));
         let before = std::mem::replace(&mut *lock(&self.state), State::Hears);
         if before == State::Deaf {
             tracing::info!("this node hears the others again; what it remembered was forgotten");
@@ -314,12 +317,12 @@ impl Inner {
     }
 
     fn deafen(&self, error: &StoreError) {
-        self.listeners.each(|listener| listener.deaf());
+        self.listeners.each(|listener| listener.on_disconnected());
         let before = std::mem::replace(&mut *lock(&self.state), State::Deaf);
         if before == State::Deaf {
             return;
         }
-        self.deafened.fetch_add(1, Ordering::Relaxed);
+        self.disconnects.fetch_add(1, Ordering::Relaxed);
         let reason = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(
             %error,
@@ -331,7 +334,7 @@ impl Inner {
 }
 
 fn nothing_came_back() -> StoreError {
-    StoreError::unavailable("notices.hear")
+    StoreError::unavailable("invalidations.hear")
         .with_source("no heartbeat of this node came back in time")
 }
 

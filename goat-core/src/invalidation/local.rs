@@ -1,20 +1,20 @@
-//! Notices within one process.
+//! Invalidations within one process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 
-use super::{Listener, Notice, Notices};
+use super::{Invalidation, Invalidations, Listener};
 use crate::error::StoreError;
 
-/// Notices within one process: every handle built on the same stores hears them, always.
+/// Invalidations within one process: every handle built on the same stores hears them, always.
 #[derive(Clone, Default)]
-pub struct LocalNotices {
+pub struct LocalInvalidations {
     listeners: Arc<Mutex<Vec<Weak<dyn Listener>>>>,
 }
 
-impl LocalNotices {
+impl LocalInvalidations {
     /// Calls every listener that is still there, one after another, without holding the lock.
     pub(super) fn each(&self, call: impl Fn(&dyn Listener)) {
         let listeners = {
@@ -32,16 +32,16 @@ impl LocalNotices {
     }
 }
 
-impl fmt::Debug for LocalNotices {
+impl fmt::Debug for LocalInvalidations {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("LocalNotices")
+        formatter.write_str("LocalInvalidations")
     }
 }
 
 #[async_trait]
-impl Notices for LocalNotices {
-    async fn publish(&self, notice: Notice) -> Result<(), StoreError> {
-        self.each(|listener| listener.heard(notice));
+impl Invalidations for LocalInvalidations {
+    async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError> {
+        self.each(|listener| listener.on_invalidation(invalidation));
         Ok(())
     }
 

@@ -1,10 +1,10 @@
-//! Notices and heartbeats as the short texts that travel between nodes.
+//! Invalidations and heartbeats as the short texts that travel between nodes.
 //!
 //! `1 <node> s <user> <session>`, `1 <node> u <user>`, `1 <node> r`, `1 <node> e`, and
 //! `1 <node> h <number>` for a heartbeat. What another version says and this one does not understand
 //! means that anything may have changed: it makes a node forget too much, never too little.
 
-use super::Notice;
+use super::Invalidation;
 use crate::id::{SessionId, UserId};
 
 const VERSION: &str = "1";
@@ -14,20 +14,20 @@ const VERSION: &str = "1";
 pub(super) enum Message {
     /// A heartbeat of this very node.
     OwnHeartbeat(u64),
-    /// A notice of another node.
-    Notice(Notice),
-    /// Nothing new: another node's heartbeat, or a notice of one's own.
+    /// An invalidation of another node.
+    Invalidation(Invalidation),
+    /// Nothing new: another node's heartbeat, or an invalidation of one's own.
     Nothing,
     /// This version does not know.
     Unknown,
 }
 
-pub(super) fn notice(node: &str, notice: Notice) -> String {
-    match notice {
-        Notice::Session(user, session) => format!("{VERSION} {node} s {user} {session}"),
-        Notice::User(user) => format!("{VERSION} {node} u {user}"),
-        Notice::Roles => format!("{VERSION} {node} r"),
-        Notice::Everything => format!("{VERSION} {node} e"),
+pub(super) fn invalidation(node: &str, invalidation: Invalidation) -> String {
+    match invalidation {
+        Invalidation::Session(user, session) => format!("{VERSION} {node} s {user} {session}"),
+        Invalidation::User(user) => format!("{VERSION} {node} u {user}"),
+        Invalidation::Roles => format!("{VERSION} {node} r"),
+        Invalidation::Everything => format!("{VERSION} {node} e"),
     }
 }
 
@@ -55,18 +55,18 @@ fn parse(text: &str, own: &str) -> Option<Message> {
         "s" => {
             let user = UserId::parse(words.next()?).ok()?;
             let session = SessionId::parse(words.next()?).ok()?;
-            Message::Notice(Notice::Session(user, session))
+            Message::Invalidation(Invalidation::Session(user, session))
         }
-        "u" => Message::Notice(Notice::User(UserId::parse(words.next()?).ok()?)),
-        "r" => Message::Notice(Notice::Roles),
-        "e" => Message::Notice(Notice::Everything),
+        "u" => Message::Invalidation(Invalidation::User(UserId::parse(words.next()?).ok()?)),
+        "r" => Message::Invalidation(Invalidation::Roles),
+        "e" => Message::Invalidation(Invalidation::Everything),
         _ => return None,
     };
     if words.next().is_some() {
         return None;
     }
     // Its own listeners were told before it was sent.
-    let is_echo = node == own && matches!(said, Message::Notice(_));
+    let is_echo = node == own && matches!(said, Message::Invalidation(_));
     Some(if is_echo { Message::Nothing } else { said })
 }
 
@@ -75,18 +75,23 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
-    fn kinds() -> [Notice; 4] {
+    fn kinds() -> [Invalidation; 4] {
         let now = Timestamp::from_millis(0);
         let user = UserId::generate(now);
         let session = SessionId::generate(now);
-        [Notice::Session(user, session), Notice::User(user), Notice::Roles, Notice::Everything]
+        [
+            Invalidation::Session(user, session),
+            Invalidation::User(user),
+            Invalidation::Roles,
+            Invalidation::Everything,
+        ]
     }
 
     #[test]
     fn what_is_written_is_read_by_others_and_is_nothing_new_to_the_writer() {
         for one in kinds() {
-            let text = notice("A", one);
-            assert_eq!(read(&text, "B"), Message::Notice(one), "{text}");
+            let text = invalidation("A", one);
+            assert_eq!(read(&text, "B"), Message::Invalidation(one), "{text}");
             assert_eq!(read(&text, "A"), Message::Nothing, "{text}");
             assert!(text.len() < 100, "{text}");
         }

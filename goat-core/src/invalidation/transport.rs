@@ -21,7 +21,7 @@ pub trait Transport: fmt::Debug + Send + Sync {
 
     /// What to look at where nothing comes back though nothing fails, for the log.
     fn advice(&self) -> &'static str {
-        "check what lies between this node and the server that carries notices"
+        "check what lies between this node and the server that carries invalidations"
     }
 }
 

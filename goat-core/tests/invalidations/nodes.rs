@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::notice::Broadcast;
+use goat_core::invalidation::Broadcast;
 use goat_core::session::Origin;
 use goat_core::testing::{ManualClock, Point};
 use goat_core::{ErrorKind, Stores};
@@ -81,7 +81,7 @@ async fn a_node_that_hears_nothing_for_half_the_staleness_asks_the_stores_each_t
     for _ in 0..5 {
         assert_eq!(b.calls(&tokens).await, ["sessions.find", "users.state"]);
     }
-    assert!(!b.goat.sessions().hears_notices());
+    assert!(!b.goat.sessions().invalidations_connected());
     for _ in 0..2 {
         b.goat.roles().list().await.expect("roles");
         assert_eq!(b.pauses.take_calls(), ["roles.load"]);
@@ -123,7 +123,7 @@ async fn a_node_that_hears_again_has_forgotten_first() {
             b.learn(&bob).await;
         }
     }
-    assert_eq!(b.heard(), 0, "no notice told it");
+    assert_eq!(b.heard(), 0, "no invalidation told it");
 }
 
 /// A7: heartbeats pass and the notice is lost: what is remembered is right until it is stale, and
@@ -135,13 +135,13 @@ async fn where_only_the_notice_is_lost_nothing_older_than_the_staleness_is_answe
     let tokens = a.member("ann").await.tokens;
     b.learn(&tokens).await;
     let me = a.principal(&tokens).await;
-    wire.lose(Loses::Notices);
+    wire.lose(Loses::Invalidations);
     a.goat.logout(&me, &Origin::default()).await.expect("signed out");
     pair.pass(STALENESS - Duration::from_millis(10)).await;
-    assert!(b.goat.sessions().hears_notices());
+    assert!(b.goat.sessions().invalidations_connected());
     assert_eq!(b.refusal(&tokens).await, None, "the bound is the staleness");
     clock.advance(Duration::from_millis(10));
-    assert!(b.goat.sessions().hears_notices());
+    assert!(b.goat.sessions().invalidations_connected());
     assert_eq!(b.refusal(&tokens).await, Some(ErrorKind::SessionRevoked));
 }
 
@@ -149,7 +149,7 @@ async fn where_only_the_notice_is_lost_nothing_older_than_the_staleness_is_answe
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_on_another_node_never_brings_the_old_state_back() {
     let Pair { a, b, .. } = Pair::new().await;
-    for (call, name) in [("sessions.find", "ann"), ("users.recent_state", "bob")] {
+    for (call, name) in [("sessions.find", "ann"), ("users.cached_state", "bob")] {
         let tokens = a.member(name).await.tokens;
         let me = a.principal(&tokens).await;
         let held = b.pauses.hold(call, Point::Return);
@@ -178,8 +178,8 @@ async fn what_cannot_be_told_is_done_all_the_same() {
     wire.down(true);
     a.goat.logout(&me, &Origin::default()).await.expect("signed out");
     assert_eq!(a.refusal(&tokens).await, Some(ErrorKind::SessionRevoked));
-    let counts = a.goat.sessions().notice_counts();
-    assert_eq!((counts.sent, counts.unsent), (0, 1));
+    let counts = a.goat.sessions().invalidation_stats();
+    assert_eq!((counts.sent, counts.failed), (0, 1));
 }
 
 /// However many sessions end at once, the others are told once, and all are forgotten there.
@@ -201,7 +201,7 @@ async fn sessions_that_end_together_are_told_together() {
     for tokens in &tokens[1..] {
         assert_eq!(a.refusal(tokens).await, Some(ErrorKind::SessionRevoked));
     }
-    assert_eq!(a.goat.sessions().notice_counts().sent, 1);
+    assert_eq!(a.goat.sessions().invalidation_stats().sent, 1);
     b.hears_more_than(heard).await;
     for tokens in &tokens[1..] {
         assert_eq!(b.refusal(tokens).await, Some(ErrorKind::SessionRevoked));
@@ -217,5 +217,5 @@ async fn a_node_that_does_not_understand_forgets_everything() {
     b.learn(&tokens).await;
     wire.say("2 somebody f u");
     b.hears_more_than(0).await;
-    assert_eq!(b.calls(&tokens).await[..2], ["sessions.find", "users.recent_state"]);
+    assert_eq!(b.calls(&tokens).await[..2], ["sessions.find", "users.cached_state"]);
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use goat_core::access::{RoleRows, RoleStore, RoleWrite, RolesWritten};
 use goat_core::auth::TokenPair;
-use goat_core::notice::LocalNotices;
+use goat_core::invalidation::LocalInvalidations;
 use goat_core::session::Origin;
-use goat_core::store::Recent;
+use goat_core::store::Aged;
 use goat_core::testing::ManualClock;
 use goat_core::user::{
     Account, Rehashed, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
@@ -34,9 +34,9 @@ impl<T: Clone> Remembers<T> {
         *self.value.lock().expect("no panic") = Some((value, began));
     }
 
-    fn recent(&self) -> Option<Recent<T>> {
+    fn recent(&self) -> Option<Aged<T>> {
         let value = self.value.lock().expect("no panic").clone();
-        value.map(|(value, began)| Recent { value, age: self.clock.elapsed() - began })
+        value.map(|(value, began)| Aged { value, age: self.clock.elapsed() - began })
     }
 }
 
@@ -57,10 +57,10 @@ impl UserStore for Users {
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
         self.inner.state(id).await
     }
-    async fn recent_state(&self, id: UserId) -> Result<Recent<Option<UserState>>, StoreError> {
+    async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
         match self.remembers.recent() {
             Some(recent) => Ok(recent),
-            None => self.inner.recent_state(id).await,
+            None => self.inner.cached_state(id).await,
         }
     }
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -77,8 +77,8 @@ impl UserStore for Users {
     ) -> Result<Option<User>, StoreError> {
         self.inner.signed_in(id, at, rehashed).await
     }
-    async fn anyone_active_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.inner.anyone_active_in(role).await
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        self.inner.has_active_user_in(role).await
     }
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         self.inner.sample_hashes(limit).await
@@ -99,10 +99,10 @@ impl RoleStore for Roles {
     async fn load(&self) -> Result<RoleRows, StoreError> {
         self.inner.load().await
     }
-    async fn recent(&self) -> Result<Recent<RoleRows>, StoreError> {
+    async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
         match self.remembers.recent() {
             Some(recent) => Ok(recent),
-            None => self.inner.recent().await,
+            None => self.inner.cached().await,
         }
     }
     async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
@@ -133,7 +133,7 @@ impl Ground {
             ..stores
         };
         let common = Common::new(stores, STALENESS, Arc::new(clock.clone()));
-        let node = common.node(Arc::new(LocalNotices::default()));
+        let node = common.node(Arc::new(LocalInvalidations::default()));
         let tokens = node.member("ann").await.tokens;
         let user = node.principal(&tokens).await.user();
         clock.advance(STALENESS);
@@ -146,7 +146,7 @@ impl Ground {
 
     /// A node that has heard of nothing, over the same stores.
     fn other(&self) -> Node {
-        self.common.node(Arc::new(LocalNotices::default()))
+        self.common.node(Arc::new(LocalInvalidations::default()))
     }
 
     /// Suspends the user where this node does not hear of it.
@@ -164,14 +164,14 @@ async fn an_entry_is_as_old_as_what_it_was_filled_from() {
     let ground = Ground::new().await;
     let Ground { clock, node, tokens, .. } = &ground;
     ground.users.remember(ground.state().await, Duration::from_millis(600));
-    assert_eq!(node.calls(tokens).await, ["sessions.find", "users.recent_state"]);
+    assert_eq!(node.calls(tokens).await, ["sessions.find", "users.cached_state"]);
     ground.suspend_unheard().await;
     clock.advance(Duration::from_millis(399));
     assert!(node.calls(tokens).await.is_empty());
     clock.advance(MILLISECOND);
     // What is remembered is as old as the staleness now, and no good any more.
     let calls = node.calls(tokens).await;
-    assert_eq!(calls, ["sessions.find", "users.recent_state", "users.state"]);
+    assert_eq!(calls, ["sessions.find", "users.cached_state", "users.state"]);
     assert_eq!(node.refusal(tokens).await, Some(ErrorKind::SessionRevoked));
 }
 
@@ -195,7 +195,7 @@ async fn what_is_remembered_from_before_an_eviction_is_not_used_after_it() {
     let Ground { clock, node, tokens, user, .. } = &ground;
     ground.users.remember(ground.state().await, Duration::ZERO);
     clock.advance(MILLISECOND);
-    assert_eq!(node.calls(tokens).await, ["sessions.find", "users.recent_state"]);
+    assert_eq!(node.calls(tokens).await, ["sessions.find", "users.cached_state"]);
     let operator = node.goat.roles().get("operator").expect("a role");
     node.goat.users().change_role(system(), *user, operator).await.expect("changed");
     assert_eq!(node.principal(tokens).await.role().as_str(), "operator");
@@ -209,7 +209,7 @@ async fn proofs_and_refreshes_use_nothing_that_is_remembered() {
     let me = node.principal(tokens).await;
     ground.users.remember(ground.state().await, Duration::ZERO);
     ground.suspend_unheard().await;
-    let error = node.goat.refreshed(&me).await.expect_err("suspended");
+    let error = node.goat.reauthenticate(&me).await.expect_err("suspended");
     assert_eq!(error.kind(), ErrorKind::SessionRevoked);
     let error = node.goat.refresh(&tokens.refresh_token, &Origin::default()).await;
     assert_eq!(error.expect_err("suspended").kind(), ErrorKind::SessionRevoked);
@@ -229,20 +229,20 @@ async fn roles_come_from_what_is_remembered_unless_a_notice_or_a_revision_says_o
         let may = node.goat.roles().list().await.expect("roles")[0].permissions.clone();
         (may.contains(&REPORTS), node.pauses.take_calls())
     };
-    assert_eq!(list(&cold).await, (false, vec!["roles.recent"]));
+    assert_eq!(list(&cold).await, (false, vec!["roles.cached"]));
     assert_eq!(list(&cold).await, (false, vec![]));
     ground.clock.advance(Duration::from_millis(599));
     assert_eq!(list(&cold).await, (false, vec![]));
     ground.clock.advance(MILLISECOND);
     // As old as the staleness.
-    assert_eq!(list(&cold).await, (false, vec!["roles.recent", "roles.load"]));
+    assert_eq!(list(&cold).await, (false, vec!["roles.cached", "roles.load"]));
 
     // A user's state shows a revision that is newer than what is remembered.
     let client = ground.other();
     client.goat.roles().grant(system(), "client", REPORTS).await.expect("granted");
     ground.roles.remember(old, Duration::ZERO);
     let calls = cold.calls(&ground.tokens).await;
-    assert_eq!(calls[calls.len() - 2..], ["roles.recent", "roles.load"]);
+    assert_eq!(calls[calls.len() - 2..], ["roles.cached", "roles.load"]);
     assert!(cold.principal(&ground.tokens).await.may(&REPORTS));
 }
 
@@ -251,7 +251,7 @@ async fn roles_come_from_what_is_remembered_unless_a_notice_or_a_revision_says_o
 #[tokio::test]
 async fn a_notice_about_roles_is_not_settled_by_what_is_remembered() {
     let ground = Ground::new().await;
-    let joined = Arc::new(LocalNotices::default());
+    let joined = Arc::new(LocalInvalidations::default());
     let (a, b) = (ground.common.node(joined.clone()), ground.common.node(joined));
     b.goat.roles().list().await.expect("roles");
     let old = ground.common.stores.roles.load().await.expect("rows");

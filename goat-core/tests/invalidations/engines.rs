@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::notice::Notices;
+use goat_core::invalidation::Invalidations;
 use goat_core::session::Origin;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
@@ -45,13 +45,13 @@ async fn nodes_on_postgres_obey_each_other() {
     let stores = kept_in(&one).await;
     let a = common(stores, LONG);
     let b = Common { stores: kept_in(&other).await, ..a.clone() };
-    let (a, b) = (a.node(one.notices(LONG)), b.node(other.notices(LONG)));
+    let (a, b) = (a.node(one.invalidations(LONG)), b.node(other.invalidations(LONG)));
     what_one_node_does_the_other_obeys(&a, &b).await;
 }
 
 async fn nodes_by(one: RedisDatabase, other: RedisDatabase) {
     let common = common(Stores::memory(), LONG);
-    let (a, b) = (common.node(one.notices(LONG)), common.node(other.notices(LONG)));
+    let (a, b) = (common.node(one.invalidations(LONG)), common.node(other.invalidations(LONG)));
     what_one_node_does_the_other_obeys(&a, &b).await;
 }
 
@@ -77,13 +77,13 @@ async fn nodes_behind_sentinels_obey_each_other_and_follow_the_master() {
     nodes_by(redis(&urls, "goat"), redis(&urls, "goat")).await;
 
     let common = common(Stores::memory(), SHORT);
-    let node = || common.node(redis(&urls, "goat").notices(SHORT));
+    let node = || common.node(redis(&urls, "goat").invalidations(SHORT));
     let (a, b) = (node(), node());
     a.hears().await;
     b.hears().await;
     tokio::task::block_in_place(|| sentinel.failover());
-    until("it noticed", || b.goat.sessions().notice_counts().deafened > 0).await;
-    until("it noticed", || a.goat.sessions().notice_counts().deafened > 0).await;
+    until("it noticed", || b.goat.sessions().invalidation_stats().disconnects > 0).await;
+    until("it noticed", || a.goat.sessions().invalidation_stats().disconnects > 0).await;
     a.hears().await;
     b.hears().await;
     let before = b.heard();
@@ -104,7 +104,7 @@ async fn nobody_tells_by_a_server_that_is_no_master_any_more() {
     second.replica_of(&first);
     let urls = format!("{},{}", first.url(), second.url());
     let common = common(Stores::memory(), LONG);
-    let node = || common.node(redis(&urls, "goat").notices(LONG));
+    let node = || common.node(redis(&urls, "goat").invalidations(LONG));
     let a = node();
     a.hears().await;
     let tokens = a.member("ann").await.tokens;
@@ -120,7 +120,7 @@ async fn nobody_tells_by_a_server_that_is_no_master_any_more() {
     a.goat.logout(&me, &Origin::default()).await.expect("signed out");
     b.hears_more_than(0).await;
     assert_eq!(b.refusal(&tokens).await, Some(ErrorKind::SessionRevoked));
-    assert_eq!(a.goat.sessions().notice_counts().unsent, 0);
+    assert_eq!(a.goat.sessions().invalidation_stats().failed, 0);
 }
 
 /// Systems that share a Redis under different prefixes hear nothing of each other.
@@ -129,7 +129,7 @@ async fn a_prefix_keeps_systems_apart() {
     let url = Redis::shared().url();
     let (here, there) = (Redis::prefix(), Redis::prefix());
     let common = common(Stores::memory(), LONG);
-    let node = |prefix: &str| common.node(redis(&url, prefix).notices(LONG));
+    let node = |prefix: &str| common.node(redis(&url, prefix).invalidations(LONG));
     let (a, b, c) = (node(&here), node(&here), node(&there));
     for one in [&a, &b, &c] {
         one.hears().await;
@@ -142,7 +142,7 @@ async fn a_prefix_keeps_systems_apart() {
     let tokens = c.member("bob").await.tokens;
     let me = c.principal(&tokens).await;
     c.goat.logout(&me, &Origin::default()).await.expect("signed out");
-    assert_eq!((c.heard(), c.goat.sessions().notice_counts().sent), (0, 1));
+    assert_eq!((c.heard(), c.goat.sessions().invalidation_stats().sent), (0, 1));
 }
 
 /// A7: the way of the notices breaks, and that of the stores does not.
@@ -178,7 +178,7 @@ async fn a_broken_way(proxy: &Proxy, a: &Node, b: &Node) {
     }
 }
 
-fn pair(stores: Stores, a: Arc<dyn Notices>, b: Arc<dyn Notices>) -> (Node, Node) {
+fn pair(stores: Stores, a: Arc<dyn Invalidations>, b: Arc<dyn Invalidations>) -> (Node, Node) {
     let common = common(stores, SHORT);
     (common.node(a), common.node(b))
 }
@@ -191,7 +191,7 @@ async fn a_node_that_is_cut_off_from_postgres_notices_asks_the_stores_until_it_h
     let near = postgres(&url);
     let far = postgres(&proxy.url(&url));
     let stores = kept_in(&near).await;
-    let (a, b) = pair(stores, near.notices(SHORT), far.notices(SHORT));
+    let (a, b) = pair(stores, near.invalidations(SHORT), far.invalidations(SHORT));
     a_broken_way(&proxy, &a, &b).await;
 }
 
@@ -201,7 +201,7 @@ async fn a_node_that_is_cut_off_from_redis_asks_the_stores_until_it_hears_again(
     let (url, prefix) = (Redis::shared().url(), Redis::prefix());
     let proxy = Proxy::start(Redis::shared().address());
     let (near, far) = (redis(&url, &prefix), redis(&proxy.url(&url), &prefix));
-    let (a, b) = pair(Stores::memory(), near.notices(SHORT), far.notices(SHORT));
+    let (a, b) = pair(Stores::memory(), near.invalidations(SHORT), far.invalidations(SHORT));
     a_broken_way(&proxy, &a, &b).await;
 }
 
@@ -210,7 +210,7 @@ async fn a_node_that_is_cut_off_from_redis_asks_the_stores_until_it_hears_again(
 async fn a_redis_that_holds_still_makes_deaf_and_one_that_goes_on_is_heard_again() {
     let server = Redis::start(goat_engines::RedisOptions::default());
     let common = common(Stores::memory(), SHORT);
-    let node = common.node(redis(&server.url(), "goat").notices(SHORT));
+    let node = common.node(redis(&server.url(), "goat").invalidations(SHORT));
     node.hears().await;
     server.freeze();
     let froze = SystemClock::start();
@@ -231,7 +231,7 @@ async fn a_listening_connection_that_postgres_ends_is_noticed() {
     let name = url.rsplit('/').next().expect("a database").to_owned();
     let database = postgres(&url);
     let common = common(kept_in(&database).await, LONG);
-    let node = common.node(database.notices(LONG));
+    let node = common.node(database.invalidations(LONG));
     node.hears().await;
     let tokens = node.member("ann").await.tokens;
     node.learn(&tokens).await;
@@ -239,7 +239,7 @@ async fn a_listening_connection_that_postgres_ends_is_noticed() {
         WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     let ended = tokio::task::block_in_place(|| Postgres::shared().psql(&name, end));
     assert_eq!(ended.trim(), "t", "one connection listens");
-    until("it is noticed", || node.goat.sessions().notice_counts().deafened == 1).await;
+    until("it is noticed", || node.goat.sessions().invalidation_stats().disconnects == 1).await;
     node.hears().await;
     assert!(!node.calls(&tokens).await.is_empty(), "what it remembered is forgotten");
 }
@@ -256,7 +256,7 @@ async fn no_connection_is_left_when_nobody_listens() {
         tokio::task::block_in_place(|| Postgres::shared().psql(&name, count)).trim().to_owned()
     };
     let common = common(kept_in(&database).await, LONG);
-    let node = common.node(database.notices(LONG));
+    let node = common.node(database.invalidations(LONG));
     node.hears().await;
     assert_eq!(listening(), "1");
     drop(node);
