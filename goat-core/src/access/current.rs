@@ -11,7 +11,9 @@ use crate::error::{Error, Result, StoreError};
 use crate::id::GrantId;
 use crate::invalidation::Lease;
 
-use super::store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
+use super::store::{
+    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome,
+};
 use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
 
 /// What roles may do, for whoever asks on a request's path.
@@ -233,8 +235,8 @@ impl RoleTableCache {
             Ok(if grants.is_empty() { RoleChange::Nothing } else { RoleChange::Grant(grants) })
         };
         match self.store.write(RoleWrite { actor: None, decide: &decide }).await? {
-            RolesWritten::Written(rows) => Ok(rows),
-            RolesWritten::Refused(kind) => Err(kind.into()),
+            RoleWriteOutcome::Written(rows) => Ok(rows),
+            RoleWriteOutcome::Refused(kind) => Err(kind.into()),
         }
     }
 

@@ -13,7 +13,9 @@ pub use permission::InvalidPermission;
 pub use policy::permissions;
 pub use role::{InvalidRole, Rank};
 pub use service::{RoleSummary, Roles};
-pub use store::{Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
+pub use store::{
+    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome,
+};
 pub use table::Rights;
 
 pub(crate) use current::Access;

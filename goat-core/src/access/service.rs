@@ -13,7 +13,7 @@ use crate::session::SessionValidator;
 
 use super::{
     Actor, Grant, Permission, Rank, Role, RoleChange, RoleSnapshot, RoleTableCache, RoleWrite,
-    RolesWritten,
+    RoleWriteOutcome,
 };
 
 /// A role, with its rank and what it may do.
@@ -220,14 +220,14 @@ impl Inner {
         };
         let write = RoleWrite { actor: facts.as_ref().map(|facts| facts.user), decide: &decide };
         match self.access.store().write(write).await? {
-            RolesWritten::Refused(kind) => {
+            RoleWriteOutcome::Refused(kind) => {
                 // Not that their session has ended, if it is the stores that do not fit.
                 if let (Some(facts), true) = (facts, is_missed.into_inner()) {
                     self.check_known(facts.user).await?;
                 }
                 Err(kind.into())
             }
-            RolesWritten::Written(rows) => {
+            RoleWriteOutcome::Written(rows) => {
                 self.access.put(rows);
                 self.validator.roles_changed().await;
                 self.observer.observe(&Event::new(event, self.time.now(), actor.event_actor()));

@@ -70,7 +70,7 @@ impl std::fmt::Debug for RoleWrite<'_> {
 
 /// How a write ended.
 #[derive(Clone, Debug)]
-pub enum RolesWritten {
+pub enum RoleWriteOutcome {
     /// The rules refused; nothing was written.
     Refused(ErrorKind),
     /// This is how things are now.
@@ -92,5 +92,5 @@ pub trait RoleStore: std::fmt::Debug + Send + Sync {
     }
 
     /// Reads, decides and writes in one transaction.
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError>;
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError>;
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind};
 use crate::secret::Secret;
 use crate::session::Origin;
-use crate::user::{Change, Email, Snapshot, User, Written};
+use crate::user::{Email, User, UserChange, UserSnapshot, UserWriteOutcome};
 
 use super::Flows;
 
@@ -40,9 +40,9 @@ impl Flows {
         let role = users.access.policy().roles().bottom().clone();
         let account = users.new_account(request.email, hash, role, status);
         run_to_completion(async move {
-            let rule = |_: &Snapshot| Ok(Change::Put(account.clone()));
+            let rule = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
             match users.write_own(account.user.id, &rule).await? {
-                Written::Changed { after, .. } => {
+                UserWriteOutcome::Changed { after, .. } => {
                     let by = EventActor::User(after.user.id);
                     let event = Event::new(EventKind::SignedUp, users.time.now(), by)
                         .on(after.user.id)
@@ -50,9 +50,9 @@ impl Flows {
                     users.observer.observe(&event);
                     Ok(after.user)
                 }
-                Written::EmailTaken => Err(ErrorKind::EmailTaken.into()),
-                Written::Refused(kind) => Err(kind.into()),
-                Written::Unchanged(_) | Written::Deleted(_) => {
+                UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
+                UserWriteOutcome::Refused(kind) => Err(kind.into()),
+                UserWriteOutcome::Unchanged(_) | UserWriteOutcome::Deleted(_) => {
                     Err(Error::new(ErrorKind::Internal, "a store made no account where it should"))
                 }
             }

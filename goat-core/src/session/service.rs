@@ -10,7 +10,9 @@ use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
 use crate::invalidation::InvalidationStats;
 use crate::page::{Page, PageRequest};
-use crate::user::{Account, Change, Snapshot, Status, UserStore, UserWrite, Written};
+use crate::user::{
+    Account, Status, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+};
 
 use super::{CacheStats, Revoked, Session, SessionEpoch, SessionStore, SessionValidator};
 
@@ -129,7 +131,7 @@ impl Sessions {
         let user = principal.user();
         let inner = Arc::clone(&self.inner);
         run_to_completion(async move {
-            let decide = |snapshot: &Snapshot| {
+            let decide = |snapshot: &UserSnapshot| {
                 let account = snapshot.target.as_ref().ok_or(ErrorKind::SessionRevoked)?;
                 let alive =
                     account.user.status == Status::Active && facts.is_alive_in(account.epoch);
@@ -152,7 +154,7 @@ impl Sessions {
         run_to_completion(async move {
             let facts = actor.facts();
             let (table, _) = inner.access.table(None).await?;
-            let decide = |snapshot: &Snapshot| {
+            let decide = |snapshot: &UserSnapshot| {
                 let policy = inner.access.policy();
                 let needs = permissions::USER_UPDATE;
                 let standing =
@@ -206,10 +208,10 @@ pub enum OtherSessions {
     EndCurrentToo,
 }
 
-fn next_epoch(account: &Account, kept: Option<SessionId>) -> Change {
+fn next_epoch(account: &Account, kept: Option<SessionId>) -> UserChange {
     let mut account = account.clone();
     account.epoch = account.epoch.next(kept);
-    Change::Put(account)
+    UserChange::Put(account)
 }
 
 impl Inner {
@@ -228,13 +230,13 @@ impl Inner {
         user: UserId,
         kept: Option<SessionId>,
         by: EventActor,
-        decide: &(dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
+        decide: &(dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
     ) -> Result<u64> {
         let top_role = self.access.policy().roles().top();
         let write = UserWrite { actor, target: user, top_role, decide };
         let before = match self.users.write(write).await? {
-            Written::Refused(kind) => return Err(kind.into()),
-            Written::Changed { before: Some(before), .. } => before,
+            UserWriteOutcome::Refused(kind) => return Err(kind.into()),
+            UserWriteOutcome::Changed { before: Some(before), .. } => before,
             _ => return Err(ErrorKind::NotFound.into()),
         };
         let count = self.validator.all_ended(user, before.epoch, kept).await;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Stores;
-use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RolesWritten};
+use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
 use crate::aged::Aged;
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
@@ -34,7 +34,7 @@ use crate::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
 use crate::user::{
-    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
+    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, UserWriteOutcome,
 };
 
 impl Stores {
@@ -138,7 +138,7 @@ impl UserStore for Observed<dyn UserStore> {
         self.policy.call("users.list", self.inner.list(query)).await
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.policy.call("users.write", self.inner.write(write)).await
     }
 
@@ -174,7 +174,7 @@ impl RoleStore for Observed<dyn RoleStore> {
         self.policy.call("roles.cached", self.inner.cached()).await
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         self.policy.call("roles.write", self.inner.write(write)).await
     }
 }

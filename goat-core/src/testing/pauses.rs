@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RolesWritten};
+use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
 use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
@@ -17,7 +17,7 @@ use crate::session::{
 };
 use crate::store::Stores;
 use crate::user::{
-    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
+    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, UserWriteOutcome,
 };
 
 /// How long a test waits for a call to be made before it fails.
@@ -240,7 +240,7 @@ impl UserStore for PausingUsers {
         self.pauses.pass("users.list", self.inner.list(query)).await
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.pauses.pass("users.write", self.inner.write(write)).await
     }
 
@@ -276,7 +276,7 @@ impl RoleStore for PausingRoles {
         self.pauses.pass("roles.cached", self.inner.cached()).await
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         self.pauses.pass("roles.write", self.inner.write(write)).await
     }
 }

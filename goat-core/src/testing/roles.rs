@@ -12,11 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::{
-    Grant, Permission, Role, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten,
+    Grant, Permission, Role, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite,
+    RoleWriteOutcome,
 };
 use crate::error::ErrorKind;
 use crate::id::{GrantId, UserId};
-use crate::user::{Account, Change, Snapshot, Status, UserStore, UserWrite, Written};
+use crate::user::{
+    Account, Status, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+};
 
 use super::sample::{START, account, later, race, role};
 
@@ -58,8 +61,8 @@ async fn write(
     decide: &Decision<'_>,
 ) -> Result<RoleRows, ErrorKind> {
     match store.write(RoleWrite { actor, decide }).await.expect("the store answers") {
-        RolesWritten::Written(rows) => Ok(rows),
-        RolesWritten::Refused(kind) => Err(kind),
+        RoleWriteOutcome::Written(rows) => Ok(rows),
+        RoleWriteOutcome::Refused(kind) => Err(kind),
     }
 }
 
@@ -212,12 +215,12 @@ pub async fn recent_rows_show_every_write_that_was_answered(store: &Arc<dyn Role
 }
 
 async fn put(users: &Arc<dyn UserStore>, account: &Account) {
-    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+    let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     // Nobody here administers.
     let (target, top_role) = (account.user.id, &role());
     let write = UserWrite { actor: None, target, top_role, decide: &decide };
     let written = users.write(write).await.expect("the store answers");
-    assert!(matches!(written, Written::Changed { .. }), "{written:?}");
+    assert!(matches!(written, UserWriteOutcome::Changed { .. }), "{written:?}");
 }
 
 /// A user's state carries the revision of the permissions that it was read with.
@@ -260,10 +263,10 @@ pub async fn a_write_of_users_sees_what_its_actor_may_do(
     put(users, &account).await;
     let granted = grant(&account.user.role, "a:b");
     let expect = async |expected: &[Permission]| {
-        let decide = |snapshot: &Snapshot| {
+        let decide = |snapshot: &UserSnapshot| {
             let view = snapshot.actor.as_ref().expect("the actor");
             assert_eq!(view.permissions.as_deref(), Some(expected));
-            Ok(Change::Nothing)
+            Ok(UserChange::Nothing)
         };
         let id = account.user.id;
         let write = UserWrite {

@@ -51,7 +51,8 @@ use crate::access::Role;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
 use crate::user::{
-    Account, Change, Email, Rehashed, Snapshot, Status, UserStore, UserWrite, Written,
+    Account, Email, Rehashed, Status, UserChange, UserSnapshot, UserStore, UserWrite,
+    UserWriteOutcome,
 };
 
 use super::sample::{START, account, account_of, later, role, word};
@@ -87,7 +88,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     store.ping().await.expect("the store answers");
 }
 
-type Decision<'a> = dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync + 'a;
+type Decision<'a> = dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync + 'a;
 
 async fn write(
     store: &Arc<dyn UserStore>,
@@ -95,14 +96,14 @@ async fn write(
     target: UserId,
     top_role: &Role,
     decide: &Decision<'_>,
-) -> Written {
+) -> UserWriteOutcome {
     let write = UserWrite { actor, target, top_role, decide };
     store.write(write).await.expect("the store answers")
 }
 
 /// Writes an account as it is.
-async fn put(store: &Arc<dyn UserStore>, account: &Account) -> Written {
-    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+async fn put(store: &Arc<dyn UserStore>, account: &Account) -> UserWriteOutcome {
+    let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     write(store, None, account.user.id, &account.user.role, &decide).await
 }
 
@@ -123,7 +124,7 @@ pub async fn an_account_is_kept_as_it_was_put(store: &Arc<dyn UserStore>) {
     let mut account = account_of(&role(), &format!("Ann.O'Hara+{}@Bücher.Example", word()));
     for _ in 0..2 {
         let written = put(store, &account).await;
-        let Written::Changed { after, .. } = written else { panic!("{written:?}") };
+        let UserWriteOutcome::Changed { after, .. } = written else { panic!("{written:?}") };
         assert_same(&after, &account);
         assert_same(&read(store, account.user.id).await, &account);
         let found = store.by_email(account.user.email.canonical()).await;
@@ -161,35 +162,35 @@ pub async fn an_address_belongs_to_one_user(store: &Arc<dyn UserStore>) {
     put(store, &first).await;
     let spelling = first.user.email.canonical().to_uppercase();
     let mut second = account_of(&role, &spelling);
-    assert!(matches!(put(store, &second).await, Written::EmailTaken));
+    assert!(matches!(put(store, &second).await, UserWriteOutcome::EmailTaken));
     assert!(store.by_id(second.user.id).await.expect("the store answers").is_none());
 
     second.user.email = account(&role).user.email;
     put(store, &second).await;
     let kept = second.clone();
     second.user.email = Email::parse(&spelling).expect("an address");
-    assert!(matches!(put(store, &second).await, Written::EmailTaken));
+    assert!(matches!(put(store, &second).await, UserWriteOutcome::EmailTaken));
     assert_same(&read(store, second.user.id).await, &kept);
 
     let mut moved = first.clone();
     moved.user.email = account(&role).user.email;
-    assert!(matches!(put(store, &moved).await, Written::Changed { .. }));
-    assert!(matches!(put(store, &second).await, Written::Changed { .. }));
-    let decide = |_: &Snapshot| Ok(Change::Delete);
+    assert!(matches!(put(store, &moved).await, UserWriteOutcome::Changed { .. }));
+    assert!(matches!(put(store, &second).await, UserWriteOutcome::Changed { .. }));
+    let decide = |_: &UserSnapshot| Ok(UserChange::Delete);
     let deleted = write(store, None, second.user.id, &role, &decide).await;
-    let Written::Deleted(before) = deleted else { panic!("{deleted:?}") };
+    let UserWriteOutcome::Deleted(before) = deleted else { panic!("{deleted:?}") };
     assert_same(&before, &second);
     assert!(store.by_email(second.user.email.canonical()).await.expect("answers").is_none());
-    assert!(matches!(put(store, &first).await, Written::Changed { .. }));
+    assert!(matches!(put(store, &first).await, UserWriteOutcome::Changed { .. }));
 }
 
 /// What the rules refuse leaves no trace.
 pub async fn a_refused_write_changes_nothing(store: &Arc<dyn UserStore>) {
     let account = account(&role());
     put(store, &account).await;
-    let decide = |_: &Snapshot| Err(ErrorKind::Outranked);
+    let decide = |_: &UserSnapshot| Err(ErrorKind::Outranked);
     let written = write(store, None, account.user.id, &account.user.role, &decide).await;
-    assert!(matches!(written, Written::Refused(ErrorKind::Outranked)), "{written:?}");
+    assert!(matches!(written, UserWriteOutcome::Refused(ErrorKind::Outranked)), "{written:?}");
     assert_same(&read(store, account.user.id).await, &account);
 }
 
@@ -198,16 +199,16 @@ pub async fn a_change_that_is_none_says_so(store: &Arc<dyn UserStore>) {
     let account = account(&role());
     let top = &account.user.role;
     put(store, &account).await;
-    let nothing = |_: &Snapshot| Ok(Change::Nothing);
+    let nothing = |_: &UserSnapshot| Ok(UserChange::Nothing);
     let written = write(store, None, account.user.id, top, &nothing).await;
-    let Written::Unchanged(same) = written else { panic!("{written:?}") };
+    let UserWriteOutcome::Unchanged(same) = written else { panic!("{written:?}") };
     assert_same(&same, &account);
 
     let nobody = UserId::generate(START);
-    let delete = |_: &Snapshot| Ok(Change::Delete);
+    let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
     for decide in [&nothing as &Decision<'_>, &delete] {
         let written = write(store, None, nobody, top, decide).await;
-        assert!(matches!(written, Written::Refused(ErrorKind::NotFound)), "{written:?}");
+        assert!(matches!(written, UserWriteOutcome::Refused(ErrorKind::NotFound)), "{written:?}");
     }
 }
 
@@ -219,18 +220,18 @@ pub async fn a_write_sees_who_acts(store: &Arc<dyn UserStore>) {
     put(store, &actor).await;
     put(store, &target).await;
     let id = actor.user.id;
-    let decide = |snapshot: &Snapshot| {
+    let decide = |snapshot: &UserSnapshot| {
         let view = snapshot.actor.as_ref().expect("the actor");
         assert_eq!(view.state.role, actor.user.role);
         assert_eq!(view.state.status, Status::Suspended);
         assert_eq!(view.state.epoch, actor.epoch);
         assert_same(snapshot.target.as_ref().expect("the target"), &target);
-        Ok(Change::Delete)
+        Ok(UserChange::Delete)
     };
     let written = write(store, Some(id), target.user.id, &role(), &decide).await;
-    assert!(matches!(written, Written::Deleted(_)), "{written:?}");
+    assert!(matches!(written, UserWriteOutcome::Deleted(_)), "{written:?}");
 
-    let is_missing = |snapshot: &Snapshot| {
+    let is_missing = |snapshot: &UserSnapshot| {
         assert!(snapshot.actor.is_none() && snapshot.target.is_none());
         Err(ErrorKind::NotFound)
     };
@@ -252,9 +253,9 @@ pub async fn others_administer_if_active_in_the_top_role(store: &Arc<dyn UserSto
     inactive.user.status = Status::Inactive;
     put(store, &inactive).await;
     let expect = |expected: bool| {
-        move |snapshot: &Snapshot| {
+        move |snapshot: &UserSnapshot| {
             assert_eq!(snapshot.others_administer, expected);
-            Ok(Change::Nothing)
+            Ok(UserChange::Nothing)
         }
     };
     write(store, None, target.user.id, &top, &expect(false)).await;

@@ -14,6 +14,6 @@ pub use list::{Sort, SortKey, UserFilter, UserPage, UserQuery};
 pub(crate) use service::Inner;
 pub use service::{NewUser, Profile, UserUpdate, Users};
 pub use store::{
-    ActorView, Change, Rehashed, SAMPLED_HASHES, Snapshot, UserStore, UserWrite, Written,
-    sampled_hashes,
+    ActorView, Rehashed, SAMPLED_HASHES, UserChange, UserSnapshot, UserStore, UserWrite,
+    UserWriteOutcome, sampled_hashes,
 };

@@ -46,7 +46,7 @@ pub struct ActorView {
 
 /// What a write reads inside its own transaction, before it decides.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct UserSnapshot {
     /// Who acts, if somebody does and still exists.
     pub actor: Option<ActorView>,
     /// The user to act on, if there is one.
@@ -58,7 +58,7 @@ pub struct Snapshot {
 /// What a write does to its target. `Nothing` and `Delete` need one: without it the write ends as
 /// refused with [`ErrorKind::NotFound`].
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum UserChange {
     /// Nothing: things are so already.
     Nothing,
     /// The target becomes this; it is made if there was none. The account's id is the target's.
@@ -76,12 +76,12 @@ pub struct UserWrite<'a> {
     /// The role whose active users administer the system.
     pub top_role: &'a Role,
     /// Decides from what the transaction read. Pure, quick, and may be called more than once.
-    pub decide: &'a (dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
+    pub decide: &'a (dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
 }
 
 /// How a write ended.
 #[derive(Clone, Debug)]
-pub enum Written {
+pub enum UserWriteOutcome {
     /// The rules refused; nothing was written.
     Refused(ErrorKind),
     /// Another user has the e-mail address; nothing was written.
@@ -144,7 +144,7 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;
 
     /// Reads, decides and writes in one transaction.
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError>;
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError>;
 
     /// Notes that the user signed in, and replaces the password's hash by a newer one of the same
     /// password if nobody changed it in the meantime. Touches nothing else. Answers the user as it

@@ -6,12 +6,12 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RolesWritten};
+use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RoleWriteOutcome};
 use goat_core::session::SessionEpoch;
 use goat_core::store::Aged;
 use goat_core::store::shared_cache::{CacheEntry, CacheKey, SharedCache, SharedCacheStats};
 use goat_core::testing::{ManualClock, Pauses};
-use goat_core::user::{Account, Change, Snapshot, UserState, UserWrite, Written};
+use goat_core::user::{Account, UserChange, UserSnapshot, UserState, UserWrite, UserWriteOutcome};
 use goat_core::{
     Clock, Email, ErrorKind, Role, Status, StoreError, Stores, Timestamp, User, UserId,
 };
@@ -95,7 +95,7 @@ impl Node {
     }
 
     /// Writes the user once more, as it is.
-    pub(crate) async fn touch(&self, id: UserId) -> Result<Written, StoreError> {
+    pub(crate) async fn touch(&self, id: UserId) -> Result<UserWriteOutcome, StoreError> {
         touch(&self.stores, id).await
     }
 
@@ -136,35 +136,36 @@ pub(crate) fn account() -> Account {
 async fn write(
     stores: &Stores,
     target: UserId,
-    decide: &(dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
-) -> Result<Written, StoreError> {
+    decide: &(dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
+) -> Result<UserWriteOutcome, StoreError> {
     let top_role = &Role::parse("admin").expect("a role");
     stores.users.write(UserWrite { actor: None, target, top_role, decide }).await
 }
 
 pub(crate) async fn put(stores: &Stores, account: &Account) {
-    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+    let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let written = write(stores, account.user.id, &decide).await.expect("the store answers");
-    assert!(matches!(written, Written::Changed { .. }), "{written:?}");
+    assert!(matches!(written, UserWriteOutcome::Changed { .. }), "{written:?}");
 }
 
 /// Writes a user once more, as it is.
-pub(crate) async fn touch(stores: &Stores, id: UserId) -> Result<Written, StoreError> {
-    let decide =
-        |snapshot: &Snapshot| snapshot.target.clone().map(Change::Put).ok_or(ErrorKind::NotFound);
+pub(crate) async fn touch(stores: &Stores, id: UserId) -> Result<UserWriteOutcome, StoreError> {
+    let decide = |snapshot: &UserSnapshot| {
+        snapshot.target.clone().map(UserChange::Put).ok_or(ErrorKind::NotFound)
+    };
     write(stores, id, &decide).await
 }
 
-pub(crate) async fn leave(stores: &Stores, id: UserId) -> Result<Written, StoreError> {
-    write(stores, id, &|_: &Snapshot| Ok(Change::Nothing)).await
+pub(crate) async fn leave(stores: &Stores, id: UserId) -> Result<UserWriteOutcome, StoreError> {
+    write(stores, id, &|_: &UserSnapshot| Ok(UserChange::Nothing)).await
 }
 
-pub(crate) async fn refuse(stores: &Stores, id: UserId) -> Result<Written, StoreError> {
-    write(stores, id, &|_: &Snapshot| Err(ErrorKind::Forbidden)).await
+pub(crate) async fn refuse(stores: &Stores, id: UserId) -> Result<UserWriteOutcome, StoreError> {
+    write(stores, id, &|_: &UserSnapshot| Err(ErrorKind::Forbidden)).await
 }
 
-pub(crate) async fn delete(stores: &Stores, id: UserId) -> Result<Written, StoreError> {
-    write(stores, id, &|_: &Snapshot| Ok(Change::Delete)).await
+pub(crate) async fn delete(stores: &Stores, id: UserId) -> Result<UserWriteOutcome, StoreError> {
+    write(stores, id, &|_: &UserSnapshot| Ok(UserChange::Delete)).await
 }
 
 /// Grants something new; answers the revision.
@@ -178,7 +179,7 @@ pub(crate) async fn grant(stores: &Stores) -> Result<u64, StoreError> {
     };
     let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(vec![grant.clone()]));
     match stores.roles.write(RoleWrite { actor: None, decide: &decide }).await? {
-        RolesWritten::Written(rows) => Ok(rows.revision),
-        RolesWritten::Refused(kind) => panic!("nothing refuses: {kind:?}"),
+        RoleWriteOutcome::Written(rows) => Ok(rows.revision),
+        RoleWriteOutcome::Refused(kind) => panic!("nothing refuses: {kind:?}"),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use goat_core::StoreError;
 use goat_core::store::shared_cache::CacheKey;
 use goat_core::testing::Point;
-use goat_core::user::Written;
+use goat_core::user::UserWriteOutcome;
 
 use crate::support::{
     Ground, HeldCall, MOMENT, NeverCommits, Node, STALENESS, delete, grant, leave, refuse, touch,
@@ -53,7 +53,7 @@ async fn who_hears_that_things_are_so_sees_them_so() {
     touch(&ground.database, user).await.expect("written by a node that crashed");
     assert_eq!(node.sees(user).await, 1);
     let written = leave(&node.stores, user).await.expect("left");
-    assert!(matches!(written, Written::Unchanged(_)), "{written:?}");
+    assert!(matches!(written, UserWriteOutcome::Unchanged(_)), "{written:?}");
     assert_eq!(node.sees(user).await, 2);
 }
 
@@ -263,7 +263,7 @@ async fn a_write_of_unknown_outcome_that_was_not_committed_costs_reads_only() {
 /// Hangs up on a write that is held, and waits until the shelf has been told.
 async fn hang_up(
     ground: &Ground,
-    writing: tokio::task::JoinHandle<Result<Written, StoreError>>,
+    writing: tokio::task::JoinHandle<Result<UserWriteOutcome, StoreError>>,
     go_on: impl FnOnce(),
 ) {
     let raised = ground.shelf.hold("invalidate_below", Point::Return);

@@ -3,7 +3,7 @@
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, Peppers};
 use goat_core::testing::HasherCall;
 use goat_core::token::TokenKeys;
-use goat_core::user::{Change, Snapshot, UserWrite};
+use goat_core::user::{UserChange, UserSnapshot, UserWrite};
 use goat_core::{ErrorKind, Goat, Secret, UserId};
 
 use crate::log::Lines;
@@ -24,10 +24,10 @@ const DECOY: [HasherCall; 1] = [HasherCall::Verify { generation: None }];
 
 /// Writes a text where a hash should be, past goat.
 async fn store_hash(house: &House, id: UserId, hash: &str) {
-    let decide = |snapshot: &Snapshot| {
+    let decide = |snapshot: &UserSnapshot| {
         let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
         account.password_hash = hash.into();
-        Ok(Change::Put(account))
+        Ok(UserChange::Put(account))
     };
     let top_role = &house.role("admin");
     let write = UserWrite { actor: None, target: id, top_role, decide: &decide };

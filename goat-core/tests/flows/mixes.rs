@@ -77,7 +77,7 @@ async fn a_directory_in_memory_beside_other_users_is_noticed() {
 mod sqlite {
     use super::*;
     use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
-    use goat_core::user::{Change, Snapshot, UserWrite};
+    use goat_core::user::{UserChange, UserSnapshot, UserWrite};
     use goat_core::{Status, UserId};
 
     async fn database() -> (tempfile::TempDir, SqliteDatabase) {
@@ -123,10 +123,10 @@ mod sqlite {
 
     async fn leave_behind(house: &House, database: &SqliteDatabase, id: UserId) {
         let account = house.stores.users.by_id(id).await.expect("it answers").expect("the user");
-        let decide = |_: &Snapshot| {
+        let decide = |_: &UserSnapshot| {
             let mut account = account.clone();
             account.user.status = Status::Suspended;
-            Ok(Change::Put(account))
+            Ok(UserChange::Put(account))
         };
         let top_role = &account.user.role;
         let write = UserWrite { actor: None, target: id, top_role, decide: &decide };
@@ -164,7 +164,7 @@ mod sqlite {
         let house = House::on(Ground::over(stores));
         let ann = house.member("ann", "client").await;
         let principal = house.principal(&ann.tokens).await;
-        let decide = |_: &Snapshot| Ok(Change::Delete);
+        let decide = |_: &UserSnapshot| Ok(UserChange::Delete);
         let top_role = &house.role("admin");
         let target = ann.user.id;
         let write = UserWrite { actor: None, target, top_role, decide: &decide };

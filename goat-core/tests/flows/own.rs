@@ -347,16 +347,16 @@ async fn a_session_of_a_deleted_user_stays_dead(ground: Ground) {
 
 /// R7: the status decides by itself too, where somebody wrote it past goat and left the epoch alone.
 async fn a_status_written_past_goat_shuts_out_as_well(ground: Ground) {
-    use goat_core::user::{Change, Snapshot, UserWrite};
+    use goat_core::user::{UserChange, UserSnapshot, UserWrite};
     let house = House::on(ground);
     let root = house.member("root", "admin").await;
     let actor = house.actor(&root.tokens).await;
     let me = house.principal(&root.tokens).await;
     let top_role = house.role("admin");
-    let suspend = |snapshot: &Snapshot| {
+    let suspend = |snapshot: &UserSnapshot| {
         let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
         account.user.status = Status::Suspended;
-        Ok(Change::Put(account))
+        Ok(UserChange::Put(account))
     };
     let target = root.user.id;
     let write = UserWrite { actor: None, target, top_role: &top_role, decide: &suspend };

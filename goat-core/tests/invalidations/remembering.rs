@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::access::{RoleRows, RoleStore, RoleWrite, RolesWritten};
+use goat_core::access::{RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
 use goat_core::auth::TokenPair;
 use goat_core::invalidation::LocalInvalidations;
 use goat_core::session::Origin;
 use goat_core::store::Aged;
 use goat_core::testing::ManualClock;
 use goat_core::user::{
-    Account, Rehashed, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
+    Account, Rehashed, UserPage, UserQuery, UserState, UserStore, UserWrite, UserWriteOutcome,
 };
 use goat_core::{Clock, ErrorKind, Role, Status, StoreError, Stores, Timestamp, User, UserId};
 
@@ -66,7 +66,7 @@ impl UserStore for Users {
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         self.inner.list(query).await
     }
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.inner.write(write).await
     }
     async fn signed_in(
@@ -105,7 +105,7 @@ impl RoleStore for Roles {
             None => self.inner.cached().await,
         }
     }
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         self.inner.write(write).await
     }
 }

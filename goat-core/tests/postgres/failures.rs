@@ -8,7 +8,7 @@ use std::time::Duration;
 use goat_core::access::{RoleChange, RoleSnapshot, RoleWrite};
 use goat_core::session::SessionEpoch;
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
-use goat_core::user::{Account, Change, Snapshot, UserQuery, UserWrite};
+use goat_core::user::{Account, UserChange, UserQuery, UserSnapshot, UserWrite};
 use goat_core::{PageRequest, StoreError, Timestamp};
 use goat_engines::Postgres;
 
@@ -243,9 +243,9 @@ async fn a_transaction_that_stands_still_is_ended_by_the_server() {
         ..PostgresOptions::new(url.as_str())
     };
     let still = open(&options).await.users();
-    let decide = |_: &Snapshot| {
+    let decide = |_: &UserSnapshot| {
         std::thread::sleep(Duration::from_millis(1000));
-        Ok(Change::Put(owner.clone()))
+        Ok(UserChange::Put(owner.clone()))
     };
     let (target, top_role) = (owner.user.id, &role("admin"));
     let write = UserWrite { actor: None, target, top_role, decide: &decide };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use goat_core::access::{RoleChange, RoleSnapshot, RoleWrite};
 use goat_core::session::SessionEpoch;
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
-use goat_core::user::{Change, Snapshot, Sort, SortKey, UserFilter, UserQuery, UserWrite};
+use goat_core::user::{Sort, SortKey, UserChange, UserFilter, UserQuery, UserSnapshot, UserWrite};
 use goat_core::{PAGE_REACH, PageRequest, Role, SessionId, Status, TokenId, UserId};
 use goat_engines::Postgres;
 use serde_json::Value;
@@ -261,7 +261,7 @@ async fn ask_users(million: &mut Million) {
         let admin = account(&role("admin"));
         put(&users, None, &admin).await.expect("a write");
         million.judge("write of an administrator", 3);
-        let decide = |_: &Snapshot| Ok(Change::Delete);
+        let decide = |_: &UserSnapshot| Ok(UserChange::Delete);
         let (target, top_role) = (user(4 + time), &role("admin"));
         let delete = UserWrite { actor: None, target, top_role, decide: &decide };
         users.write(delete).await.expect("a write");

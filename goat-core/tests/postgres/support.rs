@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use goat_core::session::{RefreshToken, Rotation, Session, SessionEpoch};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
-use goat_core::user::{Account, Change, Snapshot, UserStore, UserWrite, Written};
+use goat_core::user::{Account, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use goat_core::{
     Clock as _, Email, Role, SessionId, Status, StoreError, SystemClock, Timestamp, TokenId, User,
     UserId,
@@ -81,8 +81,8 @@ pub(crate) async fn put(
     users: &Arc<dyn UserStore>,
     actor: Option<UserId>,
     account: &Account,
-) -> Result<Written, StoreError> {
-    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+) -> Result<UserWriteOutcome, StoreError> {
+    let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let (target, top_role) = (account.user.id, &role("admin"));
     users.write(UserWrite { actor, target, top_role, decide: &decide }).await
 }

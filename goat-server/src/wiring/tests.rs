@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use goat_core::event::NoObserver;
 use goat_core::limit::LimitKey;
-use goat_core::user::{Change, NewUser, Snapshot, UserWrite};
+use goat_core::user::{NewUser, UserChange, UserSnapshot, UserWrite};
 use goat_core::{Actor, Email, Status};
 
 use super::*;
@@ -169,7 +169,7 @@ async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
         account.user.email =
             Email::parse(&format!("user-{number}@example.org")).expect("an address");
         account.password_hash = "!".into();
-        let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+        let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
         let target = account.user.id;
         let write = UserWrite { actor: None, target, top_role: &role, decide: &decide };
         users.write(write).await.expect("a database");

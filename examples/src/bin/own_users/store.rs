@@ -8,8 +8,8 @@
 use async_trait::async_trait;
 use goat_core::session::SessionEpoch;
 use goat_core::user::{
-    Account, ActorView, Change, Rehashed, Snapshot, UserPage, UserQuery, UserState, UserStore,
-    UserWrite, Written,
+    Account, ActorView, Rehashed, UserChange, UserPage, UserQuery, UserSnapshot, UserState,
+    UserStore, UserWrite, UserWriteOutcome,
 };
 use goat_core::{Email, ErrorKind, Role, SessionId, Status, StoreError, Timestamp, User, UserId};
 use sqlx::sqlite::SqliteRow;
@@ -31,7 +31,7 @@ impl People {
         Self { pool }
     }
 
-    async fn carry_out(&self, write: &UserWrite<'_>) -> sqlx::Result<Written> {
+    async fn carry_out(&self, write: &UserWrite<'_>) -> sqlx::Result<UserWriteOutcome> {
         // A transaction that is dropped before its commit did nothing.
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let actor = match write.actor {
@@ -40,7 +40,7 @@ impl People {
         };
         let others = "SELECT EXISTS (SELECT 1 FROM goat_people \
                       WHERE role = $1 AND status = 'active' AND id <> $2)";
-        let snapshot = Snapshot {
+        let snapshot = UserSnapshot {
             // What roles may do is not kept here: none leaves that to goat's table of roles.
             actor: actor.map(|account| ActorView { state: state(account), permissions: None }),
             target: find(&mut transaction, write.target).await?,
@@ -51,27 +51,29 @@ impl People {
                 .await?,
         };
         let written = match ((write.decide)(&snapshot), snapshot.target) {
-            (Err(kind), _) => return Ok(Written::Refused(kind)),
-            (Ok(Change::Nothing), Some(account)) => return Ok(Written::Unchanged(account)),
-            (Ok(Change::Nothing | Change::Delete), None) => {
-                return Ok(Written::Refused(ErrorKind::NotFound));
+            (Err(kind), _) => return Ok(UserWriteOutcome::Refused(kind)),
+            (Ok(UserChange::Nothing), Some(account)) => {
+                return Ok(UserWriteOutcome::Unchanged(account));
             }
-            (Ok(Change::Put(mut after)), before) => {
+            (Ok(UserChange::Nothing | UserChange::Delete), None) => {
+                return Ok(UserWriteOutcome::Refused(ErrorKind::NotFound));
+            }
+            (Ok(UserChange::Put(mut after)), before) => {
                 after.revision = before.as_ref().map_or(0, |before| before.revision) + 1;
                 match save(&mut transaction, &after).await {
                     // The id is the target's, and nobody else writes: it is the address.
                     Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                        return Ok(Written::EmailTaken);
+                        return Ok(UserWriteOutcome::EmailTaken);
                     }
                     saved => saved?,
                 }
-                Written::Changed { before, after }
+                UserWriteOutcome::Changed { before, after }
             }
-            (Ok(Change::Delete), Some(before)) => {
+            (Ok(UserChange::Delete), Some(before)) => {
                 let delete = "DELETE FROM people WHERE goat_id = $1";
                 let delete = sqlx::query(delete).bind(write.target.to_string());
                 delete.execute(&mut *transaction).await?;
-                Written::Deleted(before)
+                UserWriteOutcome::Deleted(before)
             }
         };
         transaction.commit().await?;
@@ -189,7 +191,7 @@ impl UserStore for People {
         list::page(&self.pool, query).await.map_err(failed("people.list"))
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.carry_out(&write).await.map_err(failed("people.write"))
     }
 

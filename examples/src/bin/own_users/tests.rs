@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use goat_core::user::{Account, Change, Snapshot, UserStore, UserWrite};
+use goat_core::user::{Account, UserChange, UserSnapshot, UserStore, UserWrite};
 use goat_core::{ErrorKind, Role, testing};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -53,10 +53,10 @@ async fn the_flag_alone_makes_an_administrator() {
     run(&pool, "UPDATE people SET position = 'librarian'").await.expect("written");
 
     for (role, flag) in [(&admin, true), (&Role::parse("librarian").expect("a role"), false)] {
-        let decide = |snapshot: &Snapshot| {
+        let decide = |snapshot: &UserSnapshot| {
             let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
             account.user.role = role.clone();
-            Ok(Change::Put(account))
+            Ok(UserChange::Put(account))
         };
         let target = ann(&store).await.user.id;
         let write = UserWrite { actor: None, target, top_role: &admin, decide: &decide };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
+use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 use crate::error::StoreError;
 
 use super::MemoryDirectory;
@@ -15,14 +15,14 @@ impl State {
         RoleRows { revision: self.revision, grants: self.grants.values().cloned().collect() }
     }
 
-    fn write_roles(&mut self, write: &RoleWrite<'_>, keeps_users: bool) -> RolesWritten {
+    fn write_roles(&mut self, write: &RoleWrite<'_>, keeps_users: bool) -> RoleWriteOutcome {
         let snapshot = RoleSnapshot {
             actor: write.actor.filter(|_| keeps_users).and_then(|id| self.actor(id)),
             keeps_users,
             rows: self.rows(),
         };
         let changed = match (write.decide)(&snapshot) {
-            Err(kind) => return RolesWritten::Refused(kind),
+            Err(kind) => return RoleWriteOutcome::Refused(kind),
             Ok(RoleChange::Nothing) => false,
             Ok(RoleChange::Grant(grants)) => {
                 let any = !grants.is_empty();
@@ -34,7 +34,7 @@ impl State {
         if changed {
             self.revision += 1;
         }
-        RolesWritten::Written(self.rows())
+        RoleWriteOutcome::Written(self.rows())
     }
 }
 
@@ -44,7 +44,7 @@ impl RoleStore for MemoryDirectory {
         Ok(self.lock().rows())
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         Ok(self.lock().write_roles(&write, true))
     }
 }
@@ -79,7 +79,7 @@ impl RoleStore for MemoryRoles {
         self.directory.load().await
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         Ok(self.directory.lock().write_roles(&write, false))
     }
 }

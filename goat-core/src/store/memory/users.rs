@@ -13,8 +13,8 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
 use crate::page::PAGE_REACH;
 use crate::user::{
-    Account, ActorView, Change, Rehashed, Snapshot, Sort, SortKey, Status, User, UserFilter,
-    UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
+    Account, ActorView, Rehashed, Sort, SortKey, Status, User, UserChange, UserFilter, UserPage,
+    UserQuery, UserSnapshot, UserState, UserStore, UserWrite, UserWriteOutcome,
 };
 
 /// In-memory users and role permissions. Not persistent.
@@ -82,40 +82,42 @@ impl State {
         })
     }
 
-    fn write(&mut self, write: &UserWrite<'_>) -> Written {
-        let snapshot = Snapshot {
+    fn write(&mut self, write: &UserWrite<'_>) -> UserWriteOutcome {
+        let snapshot = UserSnapshot {
             actor: write.actor.and_then(|id| self.actor(id)),
             target: self.accounts.get(&write.target).cloned(),
             others_administer: self.has_active_user_in(write.top_role, Some(write.target)),
         };
         let change = match (write.decide)(&snapshot) {
             Ok(change) => change,
-            Err(kind) => return Written::Refused(kind),
+            Err(kind) => return UserWriteOutcome::Refused(kind),
         };
         match (change, snapshot.target) {
-            (Change::Put(after), before) => self.put(before, after),
-            (Change::Nothing, Some(account)) => Written::Unchanged(account),
-            (Change::Delete, Some(account)) => {
+            (UserChange::Put(after), before) => self.put(before, after),
+            (UserChange::Nothing, Some(account)) => UserWriteOutcome::Unchanged(account),
+            (UserChange::Delete, Some(account)) => {
                 self.accounts.remove(&write.target);
                 self.emails.remove(account.user.email.canonical());
-                Written::Deleted(account)
+                UserWriteOutcome::Deleted(account)
             }
-            (Change::Nothing | Change::Delete, None) => Written::Refused(ErrorKind::NotFound),
+            (UserChange::Nothing | UserChange::Delete, None) => {
+                UserWriteOutcome::Refused(ErrorKind::NotFound)
+            }
         }
     }
 
-    fn put(&mut self, before: Option<Account>, mut after: Account) -> Written {
+    fn put(&mut self, before: Option<Account>, mut after: Account) -> UserWriteOutcome {
         after.revision = before.as_ref().map_or(0, |before| before.revision) + 1;
         let canonical = after.user.email.canonical();
         if self.emails.get(canonical).is_some_and(|holder| *holder != after.user.id) {
-            return Written::EmailTaken;
+            return UserWriteOutcome::EmailTaken;
         }
         if let Some(before) = &before {
             self.emails.remove(before.user.email.canonical());
         }
         self.emails.insert(canonical.to_owned(), after.user.id);
         self.accounts.insert(after.user.id, after.clone());
-        Written::Changed { before, after }
+        UserWriteOutcome::Changed { before, after }
     }
 
     fn list(&self, query: &UserQuery) -> UserPage {
@@ -190,7 +192,7 @@ impl UserStore for MemoryDirectory {
         Ok(self.lock().list(query))
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         Ok(self.lock().write(&write))
     }
 

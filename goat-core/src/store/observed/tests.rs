@@ -66,7 +66,7 @@ impl UserStore for Broken {
         self.answer().await
     }
 
-    async fn write(&self, _: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, _: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.answer().await
     }
 
@@ -98,7 +98,7 @@ impl RoleStore for Broken {
         self.answer().await
     }
 
-    async fn write(&self, _: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, _: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         self.answer().await
     }
 }

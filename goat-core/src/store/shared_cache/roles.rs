@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten};
+use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 use crate::aged::Aged;
 use crate::error::StoreError;
 
@@ -40,7 +40,7 @@ impl RoleStore for CachedRoles {
         Ok(Aged { value: value.unwrap_or_default(), age })
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         let invalidation = self.rows.pending_invalidation(CacheKey::Roles);
         let decide = |snapshot: &RoleSnapshot| {
             let change = (write.decide)(snapshot);
@@ -52,8 +52,8 @@ impl RoleStore for CachedRoles {
         let written = self.inner.write(RoleWrite { decide: &decide, ..write }).await;
         // ATOMIC: after the commit and before the return, as for users.
         match &written {
-            Ok(RolesWritten::Refused(_)) => invalidation.cancel(),
-            Ok(RolesWritten::Written(rows)) => invalidation.complete(rows.revision).await,
+            Ok(RoleWriteOutcome::Refused(_)) => invalidation.cancel(),
+            Ok(RoleWriteOutcome::Written(rows)) => invalidation.complete(rows.revision).await,
             Err(_) => invalidation.assume_written().await,
         }
         written

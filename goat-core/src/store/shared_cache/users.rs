@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
 use crate::user::{
-    Account, Change, Rehashed, Snapshot, User, UserPage, UserQuery, UserState, UserStore,
-    UserWrite, Written,
+    Account, Rehashed, User, UserChange, UserPage, UserQuery, UserSnapshot, UserState, UserStore,
+    UserWrite, UserWriteOutcome,
 };
 
 use super::CacheKey;
@@ -61,11 +61,11 @@ impl UserStore for CachedUsers {
         self.inner.list(query).await
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         let invalidation = self.states.pending_invalidation(CacheKey::User(write.target));
-        let decide = |snapshot: &Snapshot| {
+        let decide = |snapshot: &UserSnapshot| {
             let change = (write.decide)(snapshot);
-            if let Ok(Change::Put(_) | Change::Delete) = change {
+            if let Ok(UserChange::Put(_) | UserChange::Delete) = change {
                 let before = snapshot.target.as_ref().map_or(0, |target| target.revision);
                 invalidation.may_write(before + 1);
             }
@@ -75,11 +75,19 @@ impl UserStore for CachedUsers {
         // ATOMIC: after the commit and before the return, so that a read after the write does not
         // return the state before it.
         match &written {
-            Ok(Written::Refused(_) | Written::EmailTaken) => invalidation.cancel(),
-            Ok(Written::Changed { after, .. }) => invalidation.complete(after.revision).await,
+            Ok(UserWriteOutcome::Refused(_) | UserWriteOutcome::EmailTaken) => {
+                invalidation.cancel()
+            }
+            Ok(UserWriteOutcome::Changed { after, .. }) => {
+                invalidation.complete(after.revision).await
+            }
             // The write that made this change may have failed to invalidate, so do it here.
-            Ok(Written::Unchanged(account)) => invalidation.complete(account.revision).await,
-            Ok(Written::Deleted(before)) => invalidation.complete(before.revision + 1).await,
+            Ok(UserWriteOutcome::Unchanged(account)) => {
+                invalidation.complete(account.revision).await
+            }
+            Ok(UserWriteOutcome::Deleted(before)) => {
+                invalidation.complete(before.revision + 1).await
+            }
             Err(_) => invalidation.assume_written().await,
         }
         written

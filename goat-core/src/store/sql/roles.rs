@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 
 use crate::access::{
-    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RolesWritten,
+    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome,
 };
 use crate::error::StoreError;
 use crate::id::GrantId;
@@ -37,7 +37,7 @@ impl Roles {
         all(&mut self.pools.read().await?).await
     }
 
-    async fn carry_out(&self, write: &RoleWrite<'_>) -> Result<RolesWritten, Failure> {
+    async fn carry_out(&self, write: &RoleWrite<'_>) -> Result<RoleWriteOutcome, Failure> {
         // ATOMIC: whoever changes permissions holds the guard, so that they and the revision stay
         // as they were read until the commit, and the row of who acts is locked.
         let mut connection = self.pools.begin().await?;
@@ -49,7 +49,7 @@ impl Roles {
         let rows = all(&mut connection).await?;
         let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
         let is_changed = match (write.decide)(&snapshot) {
-            Err(kind) => return Ok(RolesWritten::Refused(kind)),
+            Err(kind) => return Ok(RoleWriteOutcome::Refused(kind)),
             Ok(RoleChange::Nothing) => false,
             Ok(RoleChange::Grant(grants)) => {
                 for grant in &grants {
@@ -60,13 +60,13 @@ impl Roles {
             Ok(RoleChange::Revoke(id)) => delete(&mut connection, id).await?,
         };
         if !is_changed {
-            return Ok(RolesWritten::Written(snapshot.rows));
+            return Ok(RoleWriteOutcome::Written(snapshot.rows));
         }
         let rise = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
         connection.execute(sqlx::query(rise)).await?;
         let rows = all(&mut connection).await?;
         connection.commit().await?;
-        Ok(RolesWritten::Written(rows))
+        Ok(RoleWriteOutcome::Written(rows))
     }
 }
 
@@ -107,7 +107,7 @@ impl RoleStore for Roles {
         self.read().await.map_err(store_error("roles.load"))
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         self.carry_out(&write).await.map_err(store_error("roles.write"))
     }
 }

@@ -9,8 +9,8 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::user::{
-    Account, ActorView, Change, Rehashed, Snapshot, Status, User, UserPage, UserQuery, UserState,
-    UserStore, UserWrite, Written,
+    Account, ActorView, Rehashed, Status, User, UserChange, UserPage, UserQuery, UserSnapshot,
+    UserState, UserStore, UserWrite, UserWriteOutcome,
 };
 
 use super::connection::Connection;
@@ -28,7 +28,7 @@ pub(super) struct Users {
 /// How a try to write ended.
 #[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
 enum Attempt {
-    Done(Written),
+    Done(UserWriteOutcome),
     /// The write changes who administers, and did not hold the guard.
     NeedsGuard,
     /// Somebody made the target in the meantime.
@@ -67,7 +67,7 @@ impl Users {
         row.as_ref().map(rows::state).transpose()
     }
 
-    async fn carry_out(&self, write: &UserWrite<'_>) -> Result<Written, Failure> {
+    async fn carry_out(&self, write: &UserWrite<'_>) -> Result<UserWriteOutcome, Failure> {
         // Who acts on somebody else is rare and holds the guard from the start. Signing up and
         // looking after oneself are not, and go on side by side.
         let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
@@ -83,7 +83,9 @@ impl Users {
     async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
         let mut connection = self.pools.begin().await?;
         let attempt = decide_and_save(&mut connection, write, is_guarded).await?;
-        if let Attempt::Done(Written::Changed { .. } | Written::Deleted(_)) = attempt {
+        if let Attempt::Done(UserWriteOutcome::Changed { .. } | UserWriteOutcome::Deleted(_)) =
+            attempt
+        {
             connection.commit().await?;
         } else {
             connection.rollback().await?;
@@ -143,22 +145,24 @@ async fn decide_and_save(
     };
     let others_administer =
         is_anyone_active(connection, write.top_role, Some(write.target)).await?;
-    let snapshot = Snapshot { actor, target, others_administer };
+    let snapshot = UserSnapshot { actor, target, others_administer };
     let mut change = (write.decide)(&snapshot);
-    if let Ok(Change::Put(after)) = &mut change {
+    if let Ok(UserChange::Put(after)) = &mut change {
         after.revision = snapshot.target.as_ref().map_or(0, |before| before.revision) + 1;
     }
 
     let written = match (change, snapshot.target) {
-        (Err(kind), _) => Written::Refused(kind),
-        (Ok(Change::Nothing), Some(account)) => Written::Unchanged(account),
-        (Ok(Change::Nothing | Change::Delete), None) => Written::Refused(ErrorKind::NotFound),
-        (Ok(Change::Put(after)), before) => Written::Changed { before, after },
-        (Ok(Change::Delete), Some(before)) => Written::Deleted(before),
+        (Err(kind), _) => UserWriteOutcome::Refused(kind),
+        (Ok(UserChange::Nothing), Some(account)) => UserWriteOutcome::Unchanged(account),
+        (Ok(UserChange::Nothing | UserChange::Delete), None) => {
+            UserWriteOutcome::Refused(ErrorKind::NotFound)
+        }
+        (Ok(UserChange::Put(after)), before) => UserWriteOutcome::Changed { before, after },
+        (Ok(UserChange::Delete), Some(before)) => UserWriteOutcome::Deleted(before),
     };
     let (before, after) = match &written {
-        Written::Changed { before, after } => (before.as_ref(), Some(after)),
-        Written::Deleted(before) => (Some(before), None),
+        UserWriteOutcome::Changed { before, after } => (before.as_ref(), Some(after)),
+        UserWriteOutcome::Deleted(before) => (Some(before), None),
         _ => return Ok(Attempt::Done(written)),
     };
     let administers = |account: Option<&Account>| {
@@ -175,7 +179,7 @@ async fn decide_and_save(
         (_, None) => delete(connection, write.target).await,
     };
     match saved.as_ref().err().and_then(dialect::unique_violation) {
-        Some(UniqueViolation::Email) => return Ok(Attempt::Done(Written::EmailTaken)),
+        Some(UniqueViolation::Email) => return Ok(Attempt::Done(UserWriteOutcome::EmailTaken)),
         Some(UniqueViolation::Id) => return Ok(Attempt::Overtaken),
         None => saved?,
     }
@@ -286,7 +290,7 @@ impl UserStore for Users {
         list::page(&self.pools, query).await.map_err(store_error("users.list"))
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.carry_out(&write).await.map_err(store_error("users.write"))
     }
 

@@ -8,8 +8,8 @@ use crate::id::UserId;
 use crate::page::PageRequest;
 use crate::testing::sample::{START, account, account_of, role, word};
 use crate::user::{
-    Change, Snapshot, Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery, UserStore,
-    Written,
+    Sort, SortKey, Status, User, UserChange, UserFilter, UserPage, UserQuery, UserSnapshot,
+    UserStore, UserWriteOutcome,
 };
 
 use super::{put, write};
@@ -66,7 +66,7 @@ pub async fn a_list_is_what_filter_order_and_page_say(store: &Arc<dyn UserStore>
                 let last_login_at = START + moment(&mut numbers);
                 account.user.last_login_at = (numbers.below(3) > 0).then_some(last_login_at);
                 // Some of the names are one address, and so one user.
-                if let Written::Changed { after, .. } = put(store, &account).await {
+                if let UserWriteOutcome::Changed { after, .. } = put(store, &account).await {
                     users.push(after.user);
                 }
             }
@@ -216,7 +216,7 @@ pub async fn a_list_goes_on_after_a_user(store: &Arc<dyn UserStore>) {
             for user in page {
                 met.push((user.created_at, user.id));
                 if is_deleting {
-                    let delete = |_: &Snapshot| Ok(Change::Delete);
+                    let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
                     write(store, None, user.id, &role, &delete).await;
                 }
             }

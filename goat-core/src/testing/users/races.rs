@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::session::SessionEpoch;
 use crate::testing::sample::{account, account_of, later, race, role, word};
-use crate::user::{Change, Snapshot, Status, UserStore, Written};
+use crate::user::{Status, UserChange, UserSnapshot, UserStore, UserWriteOutcome};
 
 use super::{put, read, write};
 
@@ -19,9 +19,12 @@ pub async fn sign_ups_with_one_address_at_once_make_one_user(store: &Arc<dyn Use
         async move { (account.user.id, put(&store, &account).await) }
     })
     .await;
-    let made = |(_, written): &&(UserId, Written)| matches!(written, Written::Changed { .. });
+    let made = |(_, written): &&(UserId, UserWriteOutcome)| {
+        matches!(written, UserWriteOutcome::Changed { .. })
+    };
     let winners: Vec<UserId> = outcomes.iter().filter(made).map(|(id, _)| *id).collect();
-    let taken = outcomes.iter().filter(|(_, written)| matches!(written, Written::EmailTaken));
+    let taken =
+        outcomes.iter().filter(|(_, written)| matches!(written, UserWriteOutcome::EmailTaken));
     assert_eq!((winners.len(), taken.count()), (1, 15));
     let holder = store.by_email(&email).await.expect("the store answers").expect("the user");
     assert_eq!(holder.user.id, winners[0]);
@@ -33,21 +36,22 @@ pub async fn writes_of_one_new_user_at_once_make_it_once(store: &Arc<dyn UserSto
     let outcomes = race(8, |_| {
         let (store, account, top) = (Arc::clone(store), account.clone(), top.clone());
         async move {
-            let decide = |snapshot: &Snapshot| match &snapshot.target {
-                None => Ok(Change::Put(account.clone())),
-                Some(_) => Ok(Change::Nothing),
+            let decide = |snapshot: &UserSnapshot| match &snapshot.target {
+                None => Ok(UserChange::Put(account.clone())),
+                Some(_) => Ok(UserChange::Nothing),
             };
             write(&store, None, account.user.id, &top, &decide).await
         }
     })
     .await;
-    let made = outcomes.iter().filter(|written| matches!(written, Written::Changed { .. }));
-    let found = outcomes.iter().filter(|written| matches!(written, Written::Unchanged(_)));
+    let made =
+        outcomes.iter().filter(|written| matches!(written, UserWriteOutcome::Changed { .. }));
+    let found = outcomes.iter().filter(|written| matches!(written, UserWriteOutcome::Unchanged(_)));
     assert_eq!((made.count(), found.count()), (1, 7));
 }
 
 /// Refuses to take the last administrator away.
-fn demote(to: &Role) -> impl Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync {
+fn demote(to: &Role) -> impl Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync {
     let to = to.clone();
     move |snapshot| {
         if !snapshot.others_administer {
@@ -55,7 +59,7 @@ fn demote(to: &Role) -> impl Fn(&Snapshot) -> Result<Change, ErrorKind> + Send +
         }
         let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
         account.user.role = to.clone();
-        Ok(Change::Put(account))
+        Ok(UserChange::Put(account))
     }
 }
 
@@ -88,9 +92,9 @@ pub async fn administrators_removed_by_the_system_at_once_leave_one(store: &Arc<
         let outcomes = race(2, |number| {
             let (store, top, target) = (Arc::clone(store), top.clone(), pair[number].user.id);
             async move {
-                let decide = |snapshot: &Snapshot| {
+                let decide = |snapshot: &UserSnapshot| {
                     let left = snapshot.others_administer;
-                    if left { Ok(Change::Delete) } else { Err(ErrorKind::LastAdministrator) }
+                    if left { Ok(UserChange::Delete) } else { Err(ErrorKind::LastAdministrator) }
                 };
                 write(&store, None, target, &top, &decide).await
             }
@@ -100,9 +104,9 @@ pub async fn administrators_removed_by_the_system_at_once_leave_one(store: &Arc<
     }
 }
 
-async fn assert_one_is_left(store: &Arc<dyn UserStore>, top: &Role, outcomes: &[Written]) {
-    let refusal = Written::Refused(ErrorKind::LastAdministrator);
-    let is_refusal = |written: &&Written| format!("{written:?}") == format!("{refusal:?}");
+async fn assert_one_is_left(store: &Arc<dyn UserStore>, top: &Role, outcomes: &[UserWriteOutcome]) {
+    let refusal = UserWriteOutcome::Refused(ErrorKind::LastAdministrator);
+    let is_refusal = |written: &&UserWriteOutcome| format!("{written:?}") == format!("{refusal:?}");
     assert_eq!(outcomes.iter().filter(is_refusal).count(), 1, "{outcomes:?}");
     assert!(store.has_active_user_in(top).await.expect("the store answers"));
 }
@@ -113,15 +117,20 @@ pub async fn a_system_without_administrator_gets_one_at_most(store: &Arc<dyn Use
     let outcomes = race(8, |_| {
         let (store, account) = (Arc::clone(store), account(&top));
         async move {
-            let decide = |snapshot: &Snapshot| {
+            let decide = |snapshot: &UserSnapshot| {
                 let is_first = !snapshot.others_administer;
-                if is_first { Ok(Change::Put(account.clone())) } else { Err(ErrorKind::Forbidden) }
+                if is_first {
+                    Ok(UserChange::Put(account.clone()))
+                } else {
+                    Err(ErrorKind::Forbidden)
+                }
             };
             write(&store, None, account.user.id, &account.user.role, &decide).await
         }
     })
     .await;
-    let made = outcomes.iter().filter(|written| matches!(written, Written::Changed { .. }));
+    let made =
+        outcomes.iter().filter(|written| matches!(written, UserWriteOutcome::Changed { .. }));
     assert_eq!(made.count(), 1, "{outcomes:?}");
 }
 
@@ -134,10 +143,10 @@ pub async fn no_write_is_lost_to_another(store: &Arc<dyn UserStore>) {
     race(24, |number| {
         let (store, top) = (Arc::clone(store), account.user.role.clone());
         async move {
-            let decide = |snapshot: &Snapshot| {
+            let decide = |snapshot: &UserSnapshot| {
                 let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
                 account.epoch = account.epoch.next(None);
-                Ok(Change::Put(account))
+                Ok(UserChange::Put(account))
             };
             let actor = (number % 2 == 0).then_some(actor);
             write(&store, actor, target, &top, &decide).await
@@ -159,18 +168,18 @@ pub async fn a_write_never_comes_after_the_fall_of_its_actor(store: &Arc<dyn Use
             let (store, actor, top) = (Arc::clone(store), actor.clone(), top.clone());
             async move {
                 if number == 0 {
-                    let suspend = |_: &Snapshot| Ok(Change::Put(actor.clone()));
+                    let suspend = |_: &UserSnapshot| Ok(UserChange::Put(actor.clone()));
                     write(&store, None, id, &top, &suspend).await;
                     return Some(read(&store, target).await.epoch);
                 }
-                let decide = |snapshot: &Snapshot| {
+                let decide = |snapshot: &UserSnapshot| {
                     let view = snapshot.actor.as_ref().expect("the actor");
                     if view.state.status != Status::Active {
                         return Err(ErrorKind::SessionRevoked);
                     }
                     let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
                     account.epoch = account.epoch.next(None);
-                    Ok(Change::Put(account))
+                    Ok(UserChange::Put(account))
                 };
                 write(&store, Some(id), target, &top, &decide).await;
                 None
@@ -195,10 +204,10 @@ pub async fn sign_ins_and_writes_do_not_undo_one_another(store: &Arc<dyn UserSto
                     store.signed_in(id, later(3), None).await.expect("answers").expect("the user");
                     return;
                 }
-                let suspend = |snapshot: &Snapshot| {
+                let suspend = |snapshot: &UserSnapshot| {
                     let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
                     account.user.status = Status::Suspended;
-                    Ok(Change::Put(account))
+                    Ok(UserChange::Put(account))
                 };
                 write(&store, None, id, &top, &suspend).await;
             }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::ErrorKind;
 use crate::id::UserId;
-use crate::user::{Account, Change, Snapshot, Status, UserState, UserStore, Written};
+use crate::user::{
+    Account, Status, UserChange, UserSnapshot, UserState, UserStore, UserWriteOutcome,
+};
 
 use super::super::sample::{account, later, race, role};
 use super::{put, read, write};
@@ -21,7 +23,7 @@ async fn cached_state(store: &Arc<dyn UserStore>, id: UserId) -> Option<UserStat
 /// What a write that was kept says, after it was compared with what is read.
 async fn kept(store: &Arc<dyn UserStore>, account: &Account) -> u64 {
     let written = put(store, account).await;
-    let Written::Changed { after, .. } = written else { panic!("{written:?}") };
+    let UserWriteOutcome::Changed { after, .. } = written else { panic!("{written:?}") };
     revision(store, after.user.id, after.revision).await
 }
 
@@ -46,24 +48,24 @@ pub async fn every_write_that_is_kept_is_counted(store: &Arc<dyn UserStore>) {
     assert_eq!(kept(store, &account).await, 3);
     assert_eq!(kept(store, &other).await, 1);
 
-    let nothing = |snapshot: &Snapshot| {
+    let nothing = |snapshot: &UserSnapshot| {
         assert_eq!(snapshot.target.as_ref().map(|target| target.revision), Some(3));
-        Ok(Change::Nothing)
+        Ok(UserChange::Nothing)
     };
     let written = write(store, None, id, top, &nothing).await;
-    let Written::Unchanged(same) = written else { panic!("{written:?}") };
+    let UserWriteOutcome::Unchanged(same) = written else { panic!("{written:?}") };
     assert_eq!(same.revision, 3);
-    let refuse = |_: &Snapshot| Err(ErrorKind::Forbidden);
+    let refuse = |_: &UserSnapshot| Err(ErrorKind::Forbidden);
     write(store, None, id, top, &refuse).await;
     let mut taken = account.clone();
     taken.user.email = other.user.email.clone();
-    assert!(matches!(put(store, &taken).await, Written::EmailTaken));
+    assert!(matches!(put(store, &taken).await, UserWriteOutcome::EmailTaken));
     store.signed_in(id, later(9), None).await.expect("the store answers");
     assert_eq!(revision(store, id, 3).await, 3);
 
-    let delete = |_: &Snapshot| Ok(Change::Delete);
+    let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
     let written = write(store, None, id, top, &delete).await;
-    let Written::Deleted(before) = written else { panic!("{written:?}") };
+    let UserWriteOutcome::Deleted(before) = written else { panic!("{written:?}") };
     assert_eq!(before.revision, 3);
 }
 
@@ -75,7 +77,9 @@ pub async fn writes_at_once_are_counted_each(store: &Arc<dyn UserStore>) {
         let (store, account) = (Arc::clone(store), account.clone());
         async move {
             let written = put(&store, &account).await;
-            let Written::Changed { before, after } = written else { panic!("{written:?}") };
+            let UserWriteOutcome::Changed { before, after } = written else {
+                panic!("{written:?}")
+            };
             assert_eq!(before.expect("it was there").revision + 1, after.revision);
             after.revision
         }
@@ -107,7 +111,7 @@ pub async fn a_recent_state_is_as_the_state(store: &Arc<dyn UserStore>) {
             assert_eq!((recent.role, recent.status), (account.user.role.clone(), status));
         }
     }
-    let delete = |_: &Snapshot| Ok(Change::Delete);
+    let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
     write(store, None, id, &role(), &delete).await;
     assert_eq!(cached_state(store, id).await, None);
     assert_eq!(state(store, id).await, None);
@@ -126,7 +130,8 @@ pub async fn a_recent_state_shows_every_write_that_was_answered(store: &Arc<dyn 
         async move {
             for _ in 0..25 {
                 if number < writers {
-                    let Written::Changed { after, .. } = put(&store, &account).await else {
+                    let UserWriteOutcome::Changed { after, .. } = put(&store, &account).await
+                    else {
                         panic!("nothing refuses")
                     };
                     answered.fetch_max(after.revision, Ordering::SeqCst);

@@ -60,17 +60,19 @@ impl Spoilt {
         user
     }
 
-    fn written(&self, written: Written) -> Written {
+    fn written(&self, written: UserWriteOutcome) -> UserWriteOutcome {
         if self.fault == Fault::CountsInAnswersOnly {
             return written;
         }
         match written {
-            Written::Unchanged(account) => Written::Unchanged(self.account(account)),
-            Written::Changed { before, after } => Written::Changed {
+            UserWriteOutcome::Unchanged(account) => {
+                UserWriteOutcome::Unchanged(self.account(account))
+            }
+            UserWriteOutcome::Changed { before, after } => UserWriteOutcome::Changed {
                 before: before.map(|before| self.account(before)),
                 after: self.account(after),
             },
-            Written::Deleted(before) => Written::Deleted(self.account(before)),
+            UserWriteOutcome::Deleted(before) => UserWriteOutcome::Deleted(self.account(before)),
             refused => refused,
         }
     }
@@ -102,7 +104,7 @@ impl UserStore for Spoilt {
         Ok(page)
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         Ok(self.written(self.inner.write(write).await?))
     }
 

@@ -8,7 +8,9 @@ use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::EventKind;
 use crate::id::UserId;
 use crate::secret::Secret;
-use crate::user::{Account, Change, Email, Snapshot, Status, User, UserWrite, Written};
+use crate::user::{
+    Account, Email, Status, User, UserChange, UserSnapshot, UserWrite, UserWriteOutcome,
+};
 
 use super::write::changed;
 use super::{Inner, Users};
@@ -59,10 +61,10 @@ impl Users {
         let hash = Secret::new(inner.hashing.hash(password).await?);
         run_to_completion(async move {
             let account = inner.new_account(new.email, hash, new.role, new.status);
-            let rule = |standing: Standing, snapshot: &Snapshot| {
+            let rule = |standing: Standing, snapshot: &UserSnapshot| {
                 inner.access.policy().check_assignable(standing, &account.user.role)?;
                 debug_assert!(snapshot.target.is_none(), "an id that was just drawn is nobody's");
-                Ok(Change::Put(account.clone()))
+                Ok(UserChange::Put(account.clone()))
             };
             let id = account.user.id;
             let written = inner.write(&actor, id, &permissions::USER_WRITE, &rule).await?;
@@ -91,14 +93,14 @@ impl Users {
         };
         run_to_completion(async move {
             let now = inner.time.now();
-            let rule = |standing: Standing, snapshot: &Snapshot| {
+            let rule = |standing: Standing, snapshot: &UserSnapshot| {
                 let mut account = inner.target(standing, snapshot)?;
                 let new_email = update
                     .email
                     .as_ref()
                     .filter(|email| email.as_str() != account.user.email.as_str());
                 if new_email.is_none() && hash.is_none() {
-                    return Ok(Change::Nothing);
+                    return Ok(UserChange::Nothing);
                 }
                 if let Some(email) = new_email {
                     account.user.email = email.clone();
@@ -108,7 +110,7 @@ impl Users {
                     account.epoch = account.epoch.next(None);
                 }
                 account.user.updated_at = now;
-                Ok(Change::Put(account))
+                Ok(UserChange::Put(account))
             };
             let written = inner.write(&actor, id, &permissions::USER_UPDATE, &rule).await?;
             let (before, after) = changed(written)?;
@@ -160,18 +162,18 @@ impl Users {
         run_to_completion(async move {
             let now = inner.time.now();
             let policy = inner.access.policy();
-            let rule = |standing: Standing, snapshot: &Snapshot| {
+            let rule = |standing: Standing, snapshot: &UserSnapshot| {
                 let mut account = inner.target(standing, snapshot)?;
                 policy.check_assignable(standing, &role)?;
                 if account.user.role == role {
-                    return Ok(Change::Nothing);
+                    return Ok(UserChange::Nothing);
                 }
                 let before = account.user.clone();
                 account.user.role = role.clone();
                 account.user.updated_at = now;
                 let after = Some(&account.user);
                 policy.check_administrators(&before, after, snapshot.others_administer)?;
-                Ok(Change::Put(account))
+                Ok(UserChange::Put(account))
             };
             let written = inner.write(&actor, id, &permissions::USER_CHANGE_ROLE, &rule).await?;
             let (before, after) = changed(written)?;
@@ -197,10 +199,10 @@ impl Users {
         run_to_completion(async move {
             let now = inner.time.now();
             let policy = inner.access.policy();
-            let rule = |standing: Standing, snapshot: &Snapshot| {
+            let rule = |standing: Standing, snapshot: &UserSnapshot| {
                 let mut account = inner.target(standing, snapshot)?;
                 if account.user.status == status {
-                    return Ok(Change::Nothing);
+                    return Ok(UserChange::Nothing);
                 }
                 if !account.user.status.may_become(status) {
                     return Err(ErrorKind::InvalidTransition);
@@ -213,7 +215,7 @@ impl Users {
                 }
                 let after = Some(&account.user);
                 policy.check_administrators(&before, after, snapshot.others_administer)?;
-                Ok(Change::Put(account))
+                Ok(UserChange::Put(account))
             };
             let written = inner.write(&actor, id, &permissions::USER_CHANGE_STATUS, &rule).await?;
             let (before, after) = changed(written)?;
@@ -241,11 +243,11 @@ impl Users {
         actor.check(&permissions::USER_DELETE)?;
         let inner = Arc::clone(&self.inner);
         run_to_completion(async move {
-            let rule = |standing: Standing, snapshot: &Snapshot| {
+            let rule = |standing: Standing, snapshot: &UserSnapshot| {
                 let account = inner.target(standing, snapshot)?;
                 let others = snapshot.others_administer;
                 inner.access.policy().check_administrators(&account.user, None, others)?;
-                Ok(Change::Delete)
+                Ok(UserChange::Delete)
             };
             let written = inner.write(&actor, id, &permissions::USER_DELETE, &rule).await?;
             inner.deleted(written, actor.event_actor()).await
@@ -255,7 +257,8 @@ impl Users {
 }
 
 /// A rule over somebody whom an actor acts on.
-type Rule<'a> = &'a (dyn Fn(Standing, &Snapshot) -> Result<Change, ErrorKind> + Send + Sync);
+type Rule<'a> =
+    &'a (dyn Fn(Standing, &UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
 
 impl Inner {
     /// Writes for an actor, who is checked anew inside the transaction.
@@ -265,11 +268,11 @@ impl Inner {
         target: UserId,
         needs: &Permission,
         rule: Rule<'_>,
-    ) -> Result<Written> {
+    ) -> Result<UserWriteOutcome> {
         let facts = actor.facts();
         let (table, _) = self.access.table(None).await?;
         let policy = self.access.policy();
-        let decide = |snapshot: &Snapshot| {
+        let decide = |snapshot: &UserSnapshot| {
             let view = snapshot.actor.as_ref();
             let standing = policy.admit(facts.as_ref(), view, needs, &table)?;
             rule(standing, snapshot)
@@ -280,7 +283,7 @@ impl Inner {
     }
 
     /// The user to act on, if there is one and the actor may.
-    fn target(&self, standing: Standing, snapshot: &Snapshot) -> Result<Account, ErrorKind> {
+    fn target(&self, standing: Standing, snapshot: &UserSnapshot) -> Result<Account, ErrorKind> {
         let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
         self.access.policy().check_target(standing, &account.user)?;
         Ok(account.clone())

@@ -10,7 +10,7 @@ use crate::event::{EventActor, EventKind};
 use crate::limit::{Charge, Charged};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
-use crate::user::{Account, Change, Email, Snapshot, Status, User};
+use crate::user::{Account, Email, Status, User, UserChange, UserSnapshot};
 
 use super::write::changed;
 use super::{Inner, Users};
@@ -41,11 +41,11 @@ impl Users {
             run_to_completion(async move {
                 let now = inner.time.now();
                 let id = account.user.id;
-                let rule = |snapshot: &Snapshot| {
+                let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, facts, &account)?;
                     account.user.email = email.clone();
                     account.user.updated_at = now;
-                    Ok(Change::Put(account))
+                    Ok(UserChange::Put(account))
                 };
                 let user = changed(inner.write_own(id, &rule).await?)?.1.user;
                 inner.emit(EventKind::EmailChanged, EventActor::User(id), id);
@@ -90,12 +90,12 @@ impl Users {
             run_to_completion(async move {
                 let now = inner.time.now();
                 let id = account.user.id;
-                let rule = |snapshot: &Snapshot| {
+                let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, facts, &account)?;
                     account.password_hash = hash.clone();
                     account.epoch = account.epoch.next(Some(session));
                     account.user.updated_at = now;
-                    Ok(Change::Put(account))
+                    Ok(UserChange::Put(account))
                 };
                 let (before, _) = changed(inner.write_own(id, &rule).await?)?;
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
@@ -131,11 +131,11 @@ impl Users {
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let id = account.user.id;
-                let rule = |snapshot: &Snapshot| {
+                let rule = |snapshot: &UserSnapshot| {
                     let account = own(snapshot, facts, &account)?;
                     let others = snapshot.others_administer;
                     inner.access.policy().check_administrators(&account.user, None, others)?;
-                    Ok(Change::Delete)
+                    Ok(UserChange::Delete)
                 };
                 let written = inner.write_own(id, &rule).await?;
                 inner.deleted(written, EventActor::User(id)).await
@@ -157,7 +157,11 @@ fn charged<T>(result: Result<T>, charges: Vec<Charge>) -> Result<Charged<T>> {
 
 /// One's own account as the transaction finds it: active, the session alive, and the password still
 /// the one that was verified.
-fn own(snapshot: &Snapshot, facts: ActorFacts, verified: &Account) -> Result<Account, ErrorKind> {
+fn own(
+    snapshot: &UserSnapshot,
+    facts: ActorFacts,
+    verified: &Account,
+) -> Result<Account, ErrorKind> {
     let account = snapshot.target.clone().ok_or(ErrorKind::SessionRevoked)?;
     if account.user.status != Status::Active || !facts.is_alive_in(account.epoch) {
         return Err(ErrorKind::SessionRevoked);

@@ -13,7 +13,9 @@ use crate::limit::{AccountLimit, Charge};
 use crate::password::{HashGate, NewPassword, PasswordPolicy, TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, SessionStore, SessionValidator};
-use crate::user::{Account, Change, Email, Snapshot, Status, User, UserStore, UserWrite, Written};
+use crate::user::{
+    Account, Email, Status, User, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+};
 
 /// What the services of users and the flows that write users stand on.
 #[derive(Debug)]
@@ -30,13 +32,13 @@ pub(crate) struct Inner {
 }
 
 /// What a write left: the account before it, unless nothing changed, and the account now.
-pub(super) fn changed(written: Written) -> Result<(Option<Account>, Account)> {
+pub(super) fn changed(written: UserWriteOutcome) -> Result<(Option<Account>, Account)> {
     match written {
-        Written::Refused(kind) => Err(kind.into()),
-        Written::EmailTaken => Err(ErrorKind::EmailTaken.into()),
-        Written::Unchanged(account) => Ok((None, account)),
-        Written::Changed { before, after } => Ok((before, after)),
-        Written::Deleted(_) => Err(ErrorKind::NotFound.into()),
+        UserWriteOutcome::Refused(kind) => Err(kind.into()),
+        UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
+        UserWriteOutcome::Unchanged(account) => Ok((None, account)),
+        UserWriteOutcome::Changed { before, after } => Ok((before, after)),
+        UserWriteOutcome::Deleted(_) => Err(ErrorKind::NotFound.into()),
     }
 }
 
@@ -126,8 +128,8 @@ impl Inner {
     pub(crate) async fn write_own(
         &self,
         target: UserId,
-        decide: &(dyn Fn(&Snapshot) -> Result<Change, ErrorKind> + Send + Sync),
-    ) -> Result<Written> {
+        decide: &(dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
+    ) -> Result<UserWriteOutcome> {
         let top_role = self.access.policy().roles().top();
         Ok(self.users.write(UserWrite { actor: None, target, top_role, decide }).await?)
     }
@@ -145,9 +147,9 @@ impl Inner {
         count
     }
 
-    pub(super) async fn deleted(&self, written: Written, by: EventActor) -> Result<()> {
+    pub(super) async fn deleted(&self, written: UserWriteOutcome, by: EventActor) -> Result<()> {
         let account = match written {
-            Written::Deleted(account) => account,
+            UserWriteOutcome::Deleted(account) => account,
             other => return changed(other).map(drop),
         };
         let id = account.user.id;

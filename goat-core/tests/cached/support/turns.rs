@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use goat_core::access::{RoleRows, RoleStore, RoleWrite, RolesWritten};
+use goat_core::access::{RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
 use goat_core::store::Aged;
 use goat_core::user::{
-    Account, Rehashed, Snapshot, UserPage, UserQuery, UserState, UserStore, UserWrite, Written,
+    Account, Rehashed, UserPage, UserQuery, UserSnapshot, UserState, UserStore, UserWrite,
+    UserWriteOutcome,
 };
 use goat_core::{ErrorKind, Role, StoreError, Stores, Timestamp, User, UserId};
 
@@ -69,11 +70,11 @@ impl UserStore for TurnAbout {
         self.next().users.list(query).await
     }
 
-    async fn write(&self, write: UserWrite<'_>) -> Result<Written, StoreError> {
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         if self.commits {
             return self.next().users.write(write).await;
         }
-        let decide = |snapshot: &Snapshot| {
+        let decide = |snapshot: &UserSnapshot| {
             (write.decide)(snapshot).ok();
             Err(ErrorKind::Internal)
         };
@@ -113,7 +114,7 @@ impl RoleStore for TurnAbout {
         self.next().roles.cached().await
     }
 
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RolesWritten, StoreError> {
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
         self.next().roles.write(write).await
     }
 }

@@ -18,7 +18,8 @@ use crate::store::sql::schema::Migration;
 use crate::store::sql::{MigrateOptions, SchemaState};
 use crate::testing::sample::{START, account, account_of, race, role, session, word};
 use crate::user::{
-    Account, Change, Snapshot, UserFilter, UserQuery, UserStore, UserWrite, Written,
+    Account, UserChange, UserFilter, UserQuery, UserSnapshot, UserStore, UserWrite,
+    UserWriteOutcome,
 };
 
 fn file() -> (TempDir, PathBuf) {
@@ -54,8 +55,11 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
     result.expect_err("a refusal").kind()
 }
 
-async fn put(users: &Arc<dyn UserStore>, account: &Account) -> Result<Written, StoreError> {
-    let decide = |_: &Snapshot| Ok(Change::Put(account.clone()));
+async fn put(
+    users: &Arc<dyn UserStore>,
+    account: &Account,
+) -> Result<UserWriteOutcome, StoreError> {
+    let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let (target, top_role) = (account.user.id, &account.user.role);
     users.write(UserWrite { actor: None, target, top_role, decide: &decide }).await
 }
@@ -191,10 +195,10 @@ async fn several_may_open_migrate_and_write_one_file_at_once() {
             let steps = database.migrate(MigrateOptions::default()).await.expect("a schema");
             let users = database.users();
             for _ in 0..5 {
-                let decide = |snapshot: &Snapshot| {
+                let decide = |snapshot: &UserSnapshot| {
                     let mut account = snapshot.target.clone().unwrap_or_else(|| account.clone());
                     account.epoch = account.epoch.next(None);
-                    Ok(Change::Put(account))
+                    Ok(UserChange::Put(account))
                 };
                 let top_role = &account.user.role;
                 let write = UserWrite { actor: None, target: id, top_role, decide: &decide };
