@@ -18,7 +18,7 @@ pub use store::{
 };
 pub use table::Rights;
 
-pub(crate) use current::Access;
+pub(crate) use current::RoleTableCache;
 pub(crate) use permission::Permission;
 pub(crate) use policy::{Policy, Standing};
 pub(crate) use principal::{Actor, ActorFacts, FreshPrincipal, Principal};
