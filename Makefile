@@ -8,7 +8,7 @@ IMAGE ?= goat-server
 # Crates outside the workspace: applications of others, and a tool of the checks. They have locks of
 # their own, with the workspace's versions, and share what is built.
 OUTSIDE = goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
-TOOLS = .ci/foreign-types
+TOOLS = .ci/foreign-types .ci/prose
 each = for crate in $(1); do \
 	  CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} \
 	    $(CARGO) $(firstword $(2)) --manifest-path $$crate/Cargo.toml $(wordlist 2,99,$(2)) || exit; \
