@@ -6,11 +6,11 @@ mod support;
 
 mod commands;
 mod deploy;
+mod guide;
 mod lost_invalidations;
 mod migrations;
 mod propagation;
 mod races;
-mod readme;
 mod restarts;
 mod stale_reads;
 mod starts;

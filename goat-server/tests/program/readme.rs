@@ -1,19 +1,21 @@
-//! The front door's session, run as it would be pasted.
+//! The sessions with curl in README.md and in the guides, run as a reader would paste them.
 
 use std::process::{Command, Stdio};
 
 use crate::support::process::Site;
 
 const README: &str = include_str!("../../../README.md");
+const FIRST_SESSION: &str = include_str!("../../guide/first-session.md");
 
-#[test]
-fn the_session_of_the_readme_works_as_pasted() {
+/// Runs the first shell block of a document against a new server. Returns the status of each request
+/// and the bodies.
+fn run(document: &str) -> (Vec<String>, String) {
     let site = Site::new();
     let (_server, address) = site.serve();
-    let (_, rest) = README.split_once("```sh\n").expect("a session");
+    let (_, rest) = document.split_once("```sh\n").expect("a shell block");
     let (session, _) = rest.split_once("```").expect("its end");
     let session = session.replace("127.0.0.1:8080", &address.to_string());
-    // Each call of curl tells its status beside what the session itself makes of the response.
+    // Each curl writes its status to standard error, apart from what the session does with the body.
     let script =
         format!("curl() {{ command curl -w '%{{stderr}}%{{http_code}}\\n' \"$@\"; }}\n{session}");
     let output = Command::new("bash")
@@ -23,14 +25,30 @@ fn the_session_of_the_readme_works_as_pasted() {
         .stdin(Stdio::null())
         .output()
         .expect("bash runs");
-    let printed = String::from_utf8(output.stdout).expect("text");
-    let told = String::from_utf8(output.stderr).expect("text");
-    let statuses: Vec<&str> = told.lines().collect();
+    let statuses = String::from_utf8(output.stderr).expect("text");
+    let bodies = String::from_utf8(output.stdout).expect("text");
+    (statuses.lines().map(str::to_owned).collect(), bodies)
+}
+
+#[test]
+fn the_session_of_the_readme_works_as_pasted() {
+    let (statuses, bodies) = run(README);
+    assert_eq!(
+        statuses,
+        ["201", "200", "200", "204", "401"],
+        "sign up, sign in, get the user, sign out, rejected:\n{bodies}"
+    );
+    assert!(bodies.contains(r#""code":"session-revoked""#), "{bodies}");
+}
+
+#[test]
+fn the_first_session_of_the_guide_works_as_pasted() {
+    let (statuses, bodies) = run(FIRST_SESSION);
     assert_eq!(
         statuses,
         ["201", "200", "200", "200", "403", "200", "201", "200", "204", "401"],
-        "sign up, sign in, profile, refresh, refused, the administrator signs in and grants, let in, \
-         logged out, refused:\n{printed}"
+        "sign up, sign in, get the user, refresh, forbidden, sign in as the administrator, grant, \
+         list users, sign out, rejected:\n{bodies}"
     );
-    assert!(printed.contains(r#""code":"session-revoked""#), "{printed}");
+    assert!(bodies.contains(r#""code":"session-revoked""#), "{bodies}");
 }

@@ -1,4 +1,4 @@
-//! The front door's session for more than one node, run as it would be pasted.
+//! The session with two nodes in the guide, run as a reader would paste it.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,15 +8,14 @@ use goat_engines::{Redis, RedisOptions};
 
 use crate::support::node::{database, names_redis};
 
-const README: &str = include_str!("../../../README.md");
+const SEVERAL_NODES: &str = include_str!("../../guide/several-nodes.md");
 
 /// What the session's two nodes listen on.
 const PORTS: [&str; 2] = ["127.0.0.1:8081", "127.0.0.1:8082"];
 
 #[test]
 fn the_session_of_two_nodes_works_as_pasted() {
-    let (_, rest) = README.split_once("## More than one node").expect("a section");
-    let (_, rest) = rest.split_once("```sh\n").expect("a session");
+    let (_, rest) = SEVERAL_NODES.split_once("```sh\n").expect("a shell block");
     let (session, _) = rest.split_once("```").expect("its end");
     let redis = Redis::start(RedisOptions::default());
     let folder = tempfile::tempdir().expect("a folder");
