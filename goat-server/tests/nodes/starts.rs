@@ -185,7 +185,7 @@ fn what_another_try_does_not_help_with_redis_is_told_from_what_may_pass() {
         format!("redis://127.0.0.1:{port}"),
     ] {
         let sentence = refused(&node_with(&database, &urls), 78);
-        let expected = "REDIS_URL: the server refuses the user or the password";
+        let expected = "REDIS_URL: the Redis server rejects the user or the password";
         assert!(sentence.starts_with(expected), "{sentence}");
     }
     for urls in [
@@ -256,7 +256,7 @@ fn what_another_try_does_not_help_is_told_from_what_may_pass() {
     ] {
         let sentence = refused(&node(&url), 78);
         assert!(
-            sentence.starts_with("DATABASE_URL: the server refuses the connection"),
+            sentence.starts_with("DATABASE_URL: the PostgreSQL server rejects the connection"),
             "{sentence}"
         );
         assert!(sentence.contains(expected), "{sentence}");

@@ -73,7 +73,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Keeps the breaker open for the staleness, whatever calls succeed meanwhile.
+    /// Keeps the breaker open for the staleness, even if calls succeed meanwhile.
     pub(super) fn force_open(&self, staleness: Duration) {
         let until = self.elapsed() + staleness;
         let mut state = self.lock();

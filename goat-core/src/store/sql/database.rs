@@ -1,10 +1,11 @@
-//! A database as goat uses it: where reads and writes go, and the stores that stand on it.
+//! SQL database handle: its connection pools and the stores on it.
 
 use std::sync::Arc;
 
 use sqlx::Pool;
 
 use crate::access::RoleStore;
+use crate::error::StoreError;
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
 use crate::session::SessionStore;
@@ -13,13 +14,13 @@ use crate::user::UserStore;
 
 use super::Database;
 use super::connection::Connection;
-use super::dialect::{Db, TransactionMode};
-use super::roles::Roles;
-use super::sessions::Sessions;
-use super::users::Users;
+use super::dialect::{self, Db, TransactionMode};
+use super::roles::SqlRoles;
+use super::sessions::SqlSessions;
+use super::users::SqlUsers;
 use crate::store::sql::failure::Failure;
 
-/// Where reads go, and where writes go.
+/// The connection pools for reads and for writes.
 #[derive(Clone, Debug)]
 pub(super) struct Pools {
     pub(super) read: Pool<Db>,
@@ -28,39 +29,47 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    /// For reads that each stand for themselves.
+    /// Acquires a connection for independent reads.
     pub(super) async fn read(&self) -> Result<Connection, Failure> {
         self.mode.autocommit(&self.read).await
     }
 
-    /// For reads that see one moment, and whose plans are made for their values.
+    /// Begins a read-only snapshot, in which each query is planned for its parameters.
     pub(super) async fn snapshot(&self) -> Result<Connection, Failure> {
         self.mode.snapshot(&self.read).await
     }
 
-    /// For a write of one statement. It counts once the connection is committed.
+    /// Acquires a connection for a write of one statement, which is final at the commit.
     pub(super) async fn write(&self) -> Result<Connection, Failure> {
         self.mode.autocommit(&self.write).await
     }
 
-    /// Begins a write. If it is dropped before it commits, nothing happened.
+    /// Begins a write transaction, which is rolled back if it is dropped before the commit.
     pub(super) async fn begin(&self) -> Result<Connection, Failure> {
         self.mode.begin(&self.write).await
     }
 
-    /// Begins a step of a migration, which may take as long as it takes.
+    /// Begins a migration step, which has no timeout.
     pub(super) async fn begin_migration(&self) -> Result<Connection, Failure> {
         self.mode.begin_migration(&self.write).await
     }
 
-    /// Whether the database answers.
+    /// Checks that the database responds.
     pub(super) async fn ping(&self) -> Result<(), Failure> {
         self.read().await?.one(sqlx::query("SELECT 1")).await?;
         Ok(())
     }
 }
 
-/// What a write of a user would have had twice.
+/// Runs one store operation, and attaches its name to a failure.
+pub(super) async fn run<T>(
+    operation: &'static str,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, StoreError> {
+    call.await.map_err(dialect::store_error(operation))
+}
+
+/// The unique constraint that a write of a user violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UniqueViolation {
     Email,
@@ -68,42 +77,40 @@ pub(super) enum UniqueViolation {
 }
 
 impl Database {
-    /// The users that are kept here.
+    /// Returns the user store.
     #[must_use]
     pub fn users(&self) -> Arc<dyn UserStore> {
-        Arc::new(Users::new(self.pools.clone()))
+        Arc::new(SqlUsers::new(self.pools.clone()))
     }
 
-    /// The permissions that are kept here. Who changes them is looked up in the same transaction
-    /// among the users, who are kept here too.
+    /// Returns the store of role permissions, for users in this database: a write reads its actor in
+    /// the same transaction.
     #[must_use]
     pub fn roles(&self) -> Arc<dyn RoleStore> {
-        Arc::new(Roles::with_users(self.pools.clone()))
+        Arc::new(SqlRoles::with_users(self.pools.clone()))
     }
 
-    /// The permissions that are kept here, where users are kept elsewhere: who changes them is
-    /// looked up there, right before. Rows of users that lie here from an earlier time are not looked
-    /// at.
+    /// Returns the store of role permissions, for users in another store: the actor is read there right
+    /// before a write. User rows in this database are ignored.
     #[must_use]
     pub fn roles_without_users(&self) -> Arc<dyn RoleStore> {
-        Arc::new(Roles::without_users(self.pools.clone()))
+        Arc::new(SqlRoles::without_users(self.pools.clone()))
     }
 
-    /// The sessions that are kept here, read together with their users, who are kept here too.
+    /// Returns the session store, for users in this database: a session is read together with its user.
     #[must_use]
     pub fn sessions(&self) -> Arc<dyn SessionStore> {
-        Arc::new(Sessions::with_users(self.pools.clone()))
+        Arc::new(SqlSessions::with_users(self.pools.clone()))
     }
 
-    /// The sessions that are kept here, where users are kept elsewhere: rows of users that lie here
-    /// from an earlier time are not looked at.
+    /// Returns the session store, for users in another store. User rows in this database are ignored.
     #[must_use]
     pub fn sessions_without_users(&self) -> Arc<dyn SessionStore> {
-        Arc::new(Sessions::without_users(self.pools.clone()))
+        Arc::new(SqlSessions::without_users(self.pools.clone()))
     }
 
-    /// Everything that is kept here, beside limits and notices, which are not: notices stay within
-    /// this process. Where something is kept elsewhere, replace it:
+    /// Returns all stores of this database, with the given limits and with invalidations within this
+    /// process. Replace a store to keep it elsewhere:
     ///
     /// ```
     /// # #[cfg(feature = "sqlite")] {
@@ -111,7 +118,7 @@ impl Database {
     /// use goat_core::{Stores, user::UserStore};
     /// use goat_core::store::sql::SqliteDatabase;
     ///
-    /// /// Users of one's own, sessions and permissions in a file.
+    /// /// Users in another store, sessions and permissions in SQLite.
     /// fn mixed(users: Arc<dyn UserStore>, database: &SqliteDatabase) -> Stores {
     ///     Stores {
     ///         users,
@@ -134,8 +141,8 @@ impl Database {
         }
     }
 
-    /// Closes every connection, once the calls under way are done. Later calls find the database
-    /// unavailable.
+    /// Closes every connection after the calls in progress. Later calls return
+    /// [`StoreError::unavailable`].
     pub async fn close(&self) {
         self.pools.read.close().await;
         self.pools.write.close().await;

@@ -1,18 +1,18 @@
-//! What goes wrong below a store, and what of it may be told.
+//! SQL errors: classified as transient or not, and reduced to text that is safe to log.
 //!
-//! Invariant: no driver's error leaves this module. A database quotes values in its messages, such
-//! as an e-mail address that is there already, and errors end up in logs.
+//! Invariant: no driver error leaves this module. A database quotes values in its messages, such as a
+//! duplicate e-mail address, and errors are logged.
 
 use std::fmt;
 
 use crate::error::StoreError;
 
-/// Why a query gave nothing.
+/// A failed call.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The driver says so.
+    /// An error of the driver or the database.
     Driver(sqlx::Error),
-    /// This column holds what goat never writes.
+    /// The column has a value that goat never writes.
     Row(&'static str),
 }
 
@@ -23,8 +23,8 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    /// The failure as a store's error. `passes` says of a database's error code whether another try
-    /// later may help.
+    /// Converts the failure into a [`StoreError`]. `is_transient` classifies error codes of the
+    /// database.
     pub(super) fn in_operation(
         self,
         operation: &'static str,
@@ -37,8 +37,8 @@ impl Failure {
         let is_transient_failure = match &self {
             Self::Row(_) => false,
             Self::Driver(Database(error)) => error.code().is_some_and(|code| is_transient(&code)),
-            // What is no answer at all came from a server, or a relay before it, that is going down or
-            // coming up: the driver says so of a connection that ends before its first byte.
+            // A protocol error comes from a server or proxy that is starting or shutting down: the
+            // driver reports it for a connection that closes before its first byte.
             Self::Driver(error) => matches!(
                 error,
                 Io(_)
@@ -58,7 +58,7 @@ impl Failure {
         error.with_source(self.into_cause())
     }
 
-    /// The database's code, where it was the database that refused.
+    /// Returns the error code, for an error of the database.
     #[cfg(feature = "postgres")]
     pub(super) fn code(&self) -> Option<String> {
         match self {
@@ -67,28 +67,28 @@ impl Failure {
         }
     }
 
-    /// The failure without values, for an error that is not a store's.
+    /// Returns the failure without values, as the cause of another error.
     pub(super) fn into_cause(self) -> Cause {
         Cause(self.message())
     }
 
     fn message(self) -> String {
         match self {
-            Self::Row(column) => format!("column {column} holds what goat never writes"),
+            Self::Row(column) => format!("column {column} has a value that goat does not write"),
             Self::Driver(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default().into_owned();
                 // PostgreSQL's "invalid SQL statement name" and "duplicate prepared statement".
                 if matches!(code.as_str(), "26000" | "42P05") {
                     return format!(
-                        "database error {code}: prepared statements do not stay where they are \
-                         made; a pooler in transaction mode has to carry them (PgBouncer from 1.21, \
-                         max_prepared_statements), or statement-cache-capacity=0 in the URL does \
-                         without them"
+                        "database error {code}: a prepared statement was lost between transactions; \
+                         a pooler in transaction mode must support prepared statements (PgBouncer \
+                         from 1.21, max_prepared_statements), or disable them with \
+                         statement-cache-capacity=0 in the URL"
                     );
                 }
                 match error.constraint() {
                     Some(constraint) => format!("database error {code} at {constraint}"),
-                    // Data exceptions and broken constraints (SQL:2016 classes 22 and 23) quote
+                    // Data exceptions and constraint violations (SQLSTATE classes 22 and 23) quote
                     // values; SQLite's codes are decimal, and its messages name tables and columns.
                     None if code.len() == 5 && code.starts_with('2') => {
                         format!("database error {code}")
@@ -97,14 +97,14 @@ impl Failure {
                 }
             }
             Self::Driver(sqlx::Error::ColumnDecode { index, .. }) => {
-                format!("column {index} cannot be read as what it should be")
+                format!("column {index} has an unexpected type")
             }
             Self::Driver(error) => error.to_string(),
         }
     }
 }
 
-/// What lies beneath a store's error, without values.
+/// The cause of a store error, without values.
 #[derive(Debug)]
 pub(super) struct Cause(String);
 

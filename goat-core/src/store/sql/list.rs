@@ -1,17 +1,16 @@
-//! The list of users: the one query that is put together, of texts written here and bound values.
+//! Paginated user list: the only query that is assembled, from constant texts and bind parameters.
 //!
-//! Invariant: every list is complete and in order, and no more is read for it than a list reaches,
-//! whoever else there is, or than ten times that for a search.
+//! Invariant: a list is complete and ordered, and reads at most [`PAGE_REACH`] rows per part, or ten
+//! times that for a search, for any number of users.
 //!
-//! A list is a union of ranges of an index, one for each role and status that it shows, each in the
-//! order of the list and cut where the page ends: the database takes the first of them all, and what
-//! it passes over was on the pages before.
+//! A list is a union of index range scans, one for each role and status in it, each in list order and
+//! limited to the end of the page. The database merges them; the rows that it skips were on earlier
+//! pages.
 //!
-//! No index has those whom a search finds in another order than that of the search itself. So they
-//! are collected and sorted, unless they are too many for that: then the ranges are gone through in
-//! the order of the list until the page is full, which it soon is, since so many match. (Unless most
-//! of them stand at the far end: then the page costs what lies before it.) Who is found by address
-//! and who by domain are judged apart, since one may be many and the other few.
+//! No index orders search results by another column than the searched one. So the matches are
+//! collected and sorted if they are few. Otherwise the ranges are scanned in list order until the page
+//! is full, which takes few rows since many match (except if most matches are at the far end). Matches
+//! by address and by domain are counted separately, since one may be many and the other few.
 
 use sqlx::{QueryBuilder, Row as _};
 
@@ -24,32 +23,31 @@ use super::database::Pools;
 use super::dialect::Db;
 use super::rows::{self, signed, user_columns};
 
-/// As many as it takes to see that there are more than a list reaches.
-const MOST: u64 = PAGE_REACH + 1;
+/// The count at which a total exceeds the reach of a list.
+const MAX_COUNT: u64 = PAGE_REACH + 1;
 
-/// How many users one half of a search may find and still have them collected.
-const COLLECTED: u64 = 10 * PAGE_REACH;
+/// The most matches of one part of a search that are collected and sorted.
+const MAX_COLLECTED: u64 = 10 * PAGE_REACH;
 
-/// Reads a page.
+/// Reads a page of users.
 pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, Failure> {
-    let nobody = UserPage { users: Vec::new(), total: 0, total_is_lower_bound: false };
-    // Canonical addresses are of printable ASCII, so that nothing else begins one; and PostgreSQL
-    // would not take a NUL.
+    let no_users = UserPage { users: Vec::new(), total: 0, total_is_lower_bound: false };
+    // Canonical addresses are printable ASCII, so other text matches none; and PostgreSQL rejects NUL.
     let is_printable = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
     if !query.filter.search.as_ref().is_none_or(is_printable) {
-        return Ok(nobody);
+        return Ok(no_users);
     }
     let mut connection = pools.snapshot().await?;
     let ranges = ranges(&mut connection, query).await?;
     let list = List { query, ranges, own: own_roles(query) };
     if list.ranges.is_empty() && list.own.is_empty() {
-        return Ok(nobody);
+        return Ok(no_users);
     }
     let mut total = 0;
     let mut parts = list.parts();
     for part in &mut parts {
         let found = rows::count(&connection.one(list.count(*part).build()).await?, "total")?;
-        part.is_collected = found <= COLLECTED;
+        part.is_collected = found <= MAX_COLLECTED;
         total += found;
     }
     let place = place(&mut connection, query).await?;
@@ -61,11 +59,11 @@ pub(super) async fn page(pools: &Pools, query: &UserQuery) -> Result<UserPage, F
     })
 }
 
-/// One role and one status of those that are listed.
+/// A role and a status of the list.
 type Range = (String, Status);
 
-/// The ranges of the list. The roles are those that users have, looked up one after the other in an
-/// index: what other roles the caller may see does not matter.
+/// Returns the ranges of the list, for roles that users have: a loose index scan finds the distinct
+/// ones.
 async fn ranges(connection: &mut Connection, query: &UserQuery) -> Result<Vec<Range>, Failure> {
     const PRESENT: &str = "WITH RECURSIVE present (role) AS (\
         SELECT MIN(role) FROM goat_users UNION ALL \
@@ -91,7 +89,7 @@ fn statuses(query: &UserQuery) -> impl Iterator<Item = Status> {
     Status::ALL.into_iter().filter(|status| wanted.is_empty() || wanted.contains(status))
 }
 
-/// The hidden roles in which the list shows the caller alone.
+/// Returns the hidden roles in which only the caller is listed.
 fn own_roles(query: &UserQuery) -> Vec<&str> {
     let wanted = &query.filter.roles;
     let is_listed = |role: &&_| wanted.is_empty() || wanted.contains(role);
@@ -99,8 +97,8 @@ fn own_roles(query: &UserQuery) -> Vec<&str> {
     hidden.filter(is_listed).map(|role| role.as_str()).collect()
 }
 
-/// After which time and id the list goes on. A user who is gone, or hidden from the caller, stands
-/// where the time in the id says.
+/// Returns the time and id of the cursor. A user who was deleted, or is hidden from the caller, has the
+/// position of the time in the id.
 async fn place(
     connection: &mut Connection,
     query: &UserQuery,
@@ -125,23 +123,23 @@ struct List<'a> {
     own: Vec<&'a str>,
 }
 
-/// A part of the list. Together they have everybody once.
+/// A part of the list. The parts are disjoint and complete.
 #[derive(Clone, Copy)]
 struct Part {
     shows: Shows,
-    /// Whether those that a search finds are collected, however they stand in the list's order.
+    /// Whether the matches of a search are collected and sorted.
     is_collected: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shows {
-    /// Everybody in the ranges.
+    /// All users of the ranges.
     All,
-    /// Of these, whose address begins so.
+    /// Users of the ranges whose address has the prefix.
     Addresses,
-    /// Of these, whose domain begins so, and whose address does not.
+    /// Users of the ranges whose domain has the prefix and whose address does not.
     Domains,
-    /// The caller, where only the caller is shown.
+    /// The caller, in a hidden role.
     Own,
 }
 
@@ -157,7 +155,7 @@ impl List<'_> {
         shows.map(|shows| Part { shows, is_collected: false }).collect()
     }
 
-    /// The page: which users, and then their rows.
+    /// Builds the query of the page: selects ids, then joins the rows.
     fn page(&self, parts: &[Part], place: Option<&(i64, String)>) -> QueryBuilder<Db> {
         let filter = &self.query.filter;
         let order = if place.is_some() { Sort::default() } else { filter.sort };
@@ -178,8 +176,8 @@ impl List<'_> {
         for part in parts {
             sql.push(union);
             let cut = match part.shows.searched() {
-                // The index of the search finds them; what order they are in does not matter yet.
-                Some(searched) if part.is_collected => (searched, " ASC", COLLECTED),
+                // In the order of the searched index; sorted afterwards.
+                Some(searched) if part.is_collected => (searched, " ASC", MAX_COLLECTED),
                 _ => (column, direction, limit + offset),
             };
             self.push_part(&mut sql, part.shows, column, cut, |sql| {
@@ -199,10 +197,10 @@ impl List<'_> {
         sql
     }
 
-    /// Counts no further than it takes to see that there are more than matter.
+    /// Builds the count query of a part, up to the count that matters.
     fn count(&self, part: Part) -> QueryBuilder<Db> {
         let searched = part.shows.searched();
-        let most = if searched.is_some() { COLLECTED + 1 } else { MOST };
+        let most = if searched.is_some() { MAX_COLLECTED + 1 } else { MAX_COUNT };
         let column = searched.unwrap_or("created_at");
         let mut sql = QueryBuilder::new("SELECT COUNT(*) AS total FROM (SELECT id FROM (");
         self.push_part(&mut sql, part.shows, column, (column, " ASC", most), |_| ());
@@ -210,7 +208,7 @@ impl List<'_> {
         sql
     }
 
-    /// One part: the first so many of every range in this order, with this condition beside.
+    /// Appends a part: the first rows of every range in the given order that match a condition.
     fn push_part(
         &self,
         sql: &mut QueryBuilder<Db>,
@@ -229,7 +227,7 @@ impl List<'_> {
             push_condition(sql);
             return;
         }
-        // In brackets of its own: SQLite has a bound on how much stands side by side in a union.
+        // A subquery of its own, since SQLite limits the terms of a compound SELECT.
         let mut union = "SELECT id, place FROM (";
         for (role, status) in &self.ranges {
             sql.push(union).push("SELECT * FROM (SELECT id, ").push(column);
@@ -237,11 +235,11 @@ impl List<'_> {
             sql.push(" AND status = ").push_bind(status.as_str());
             if let Some(searched) = shows.searched() {
                 sql.push(" AND ");
-                push_beginning(sql, searched, search);
+                push_prefix(sql, searched, search);
             }
             if shows == Shows::Domains {
                 sql.push(" AND NOT ");
-                push_beginning(sql, "email_canonical", search);
+                push_prefix(sql, "email_canonical", search);
             }
             push_condition(sql);
             push_order(sql, ordered, direction);
@@ -251,7 +249,7 @@ impl List<'_> {
         sql.push(") AS part");
     }
 
-    /// The caller, where only the caller is shown.
+    /// Appends the condition for the caller in a hidden role.
     fn push_own(&self, sql: &mut QueryBuilder<Db>) {
         let id = self.query.except.map(|id| id.to_string()).unwrap_or_default();
         sql.push(" FROM goat_users WHERE id = ").push_bind(id).push(" AND role IN (");
@@ -263,7 +261,7 @@ impl List<'_> {
 }
 
 impl Shows {
-    /// The column in which a search looks.
+    /// Returns the searched column.
     fn searched(self) -> Option<&'static str> {
         match self {
             Self::Addresses => Some("email_canonical"),
@@ -280,19 +278,19 @@ fn push_list<'a>(sql: &mut QueryBuilder<Db>, texts: impl Iterator<Item = &'a str
     }
 }
 
-/// Texts that begin so are one range of the index, without a pattern whose wildcards would have to
-/// be escaped. What follows is printable ASCII, so that DEL ends the range.
-fn push_beginning(sql: &mut QueryBuilder<Db>, column: &'static str, beginning: &str) {
-    sql.push("(").push(column).push(" >= ").push_bind(beginning.to_owned());
-    sql.push(" AND ").push(column).push(" < ").push_bind(format!("{beginning}\u{7f}")).push(")");
+/// Appends a prefix match as an index range, without a pattern whose wildcards would need escaping.
+/// Addresses are printable ASCII, so DEL ends the range.
+fn push_prefix(sql: &mut QueryBuilder<Db>, column: &'static str, prefix: &str) {
+    sql.push("(").push(column).push(" >= ").push_bind(prefix.to_owned());
+    sql.push(" AND ").push(column).push(" < ").push_bind(format!("{prefix}\u{7f}")).push(")");
 }
 
-/// The address or its domain begins so.
+/// Appends the condition that the address or its domain has the prefix.
 fn push_match(sql: &mut QueryBuilder<Db>, search: &str) {
     sql.push(" AND (");
-    push_beginning(sql, "email_canonical", search);
+    push_prefix(sql, "email_canonical", search);
     sql.push(" OR ");
-    push_beginning(sql, "email_domain", search);
+    push_prefix(sql, "email_domain", search);
     sql.push(")");
 }
 

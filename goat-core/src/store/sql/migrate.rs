@@ -1,7 +1,7 @@
-//! Migration: brings a database's schema to where this version of goat needs it.
+//! Schema migration to this version of goat.
 //!
-//! Invariant: each step is one transaction together with the row that notes it, so that a step that
-//! was interrupted never happened, and the next start goes on from there.
+//! Invariant: each step commits together with the row that records it, so that an interrupted step is
+//! rolled back and the next start continues from there.
 
 use sqlx::Row as _;
 
@@ -13,36 +13,34 @@ use super::dialect::{self, CREATE_MIGRATIONS, MIGRATIONS, TABLES};
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::{MigrateOptions, Migration, SchemaState};
 
-/// What a database has.
+/// The tables and recorded steps of a database.
 struct Found {
     tables: Vec<String>,
-    /// The version and checksum of each step that was taken, in order.
+    /// The version and checksum of each applied step, in order.
     steps: Vec<(i64, String)>,
 }
 
 impl Database {
-    /// How the database's schema stands to this version of goat.
+    /// Returns the state of the schema relative to this version of goat.
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) if a step was taken that this version
-    /// knows in another form; [`Unavailable`](crate::ErrorKind::Unavailable) if the database does
-    /// not answer.
+    /// [`Configuration`](crate::ErrorKind::Configuration) if an applied step differs from the one of
+    /// this version; [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not respond.
     pub async fn schema_state(&self) -> Result<SchemaState> {
         let found = async {
             let mut connection = self.pools.read().await?;
-            look(&mut connection).await
+            inspect(&mut connection).await
         };
-        judge(found.await.map_err(dialect::store_error("schema_state"))?)
+        classify(found.await.map_err(dialect::store_error("schema_state"))?)
     }
 
-    /// What tells this database from others, a short text of letters and digits: to name what is
-    /// kept elsewhere beside it, as the keys in a Redis that several databases share. A copy has the
-    /// same.
+    /// Returns the database's identity, a short text of letters and digits that a copy shares: to
+    /// namespace related data elsewhere, such as the keys in a Redis that several databases share.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not respond;
     /// [`Internal`](crate::ErrorKind::Internal) if its schema is older than this version's.
     pub async fn identity(&self) -> Result<String> {
         let found = async {
@@ -52,24 +50,24 @@ impl Database {
         Ok(found.await.map_err(dialect::store_error("identity"))?)
     }
 
-    /// Brings the schema to where this version needs it; answers the names of the steps that it
-    /// took. Processes that migrate the same database at once take each step once.
+    /// Migrates the schema to this version and returns the names of the applied steps. Concurrent
+    /// migrations of one database apply each step once.
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) if the schema is newer than this version,
-    /// if a step was taken that this version knows in another form, or if the database has tables
-    /// of somebody else and the options do not allow for them;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the schema is newer than this version, if
+    /// an applied step differs from the one of this version, or if the database has foreign tables and
+    /// the options do not allow them; [`Unavailable`](crate::ErrorKind::Unavailable) if the database
+    /// does not respond.
     pub async fn migrate(&self, options: MigrateOptions) -> Result<Vec<&'static str>> {
-        let mut taken = Vec::new();
+        let mut applied = Vec::new();
         while let Some(name) = self.step(options, MIGRATIONS).await? {
-            taken.push(name);
+            applied.push(name);
         }
-        Ok(taken)
+        Ok(applied)
     }
 
-    /// Takes the next step, if there is one.
+    /// Applies the next step, if there is one.
     pub(super) async fn step(
         &self,
         options: MigrateOptions,
@@ -77,17 +75,17 @@ impl Database {
     ) -> Result<Option<&'static str>> {
         let failed = dialect::store_error("migrate");
         let mut connection = self.pools.begin_migration().await.map_err(&failed)?;
-        // ATOMIC: nobody else takes a step between the look and the commit.
+        // ATOMIC: under the lock, no other process applies a step before the commit.
         dialect::lock_migrations(&mut connection).await.map_err(&failed)?;
-        let found = look(&mut connection).await.map_err(&failed)?;
+        let found = inspect(&mut connection).await.map_err(&failed)?;
         let done = found.steps.len();
-        match judge(found)? {
+        match classify(found)? {
             SchemaState::Ahead => return Err(ahead()),
             SchemaState::Foreign(tables) if !options.adopt_foreign => return Err(foreign(&tables)),
             _ => {}
         }
         let Some(next) = migrations.get(done) else { return Ok(None) };
-        let taken = async {
+        let step = async {
             if done == 0 {
                 connection.run(CREATE_MIGRATIONS).await?;
             }
@@ -97,12 +95,12 @@ impl Database {
             connection.execute(note).await?;
             connection.commit().await
         };
-        taken.await.map_err(&failed)?;
+        step.await.map_err(&failed)?;
         Ok(Some(next.name))
     }
 }
 
-async fn look(connection: &mut Connection) -> Result<Found, Failure> {
+async fn inspect(connection: &mut Connection) -> Result<Found, Failure> {
     let tables = connection.all(sqlx::query(TABLES)).await?;
     let tables =
         tables.iter().map(|row| row.try_get("name")).collect::<Result<Vec<String>, _>>()?;
@@ -116,13 +114,13 @@ async fn look(connection: &mut Connection) -> Result<Found, Failure> {
     Ok(Found { tables, steps })
 }
 
-fn judge(found: Found) -> Result<SchemaState> {
+fn classify(found: Found) -> Result<SchemaState> {
     let Found { tables, steps } = found;
     for (migration, (version, checksum)) in MIGRATIONS.iter().zip(&steps) {
         if migration.version != *version || migration.checksum() != *checksum {
             return Err(Error::configuration(format!(
-                "the database was set up by another goat: its migration {version} is not the {} {} \
-                 of this version",
+                "the database schema does not match this version of goat: its migration {version} \
+                 differs from migration {} {}",
                 migration.version, migration.name
             )));
         }
@@ -138,8 +136,8 @@ fn judge(found: Found) -> Result<SchemaState> {
 
 fn ahead() -> Error {
     Error::configuration(
-        "the database was set up by a newer version of goat, and this one could damage it; \
-         start the newer version, or restore a copy from before it",
+        "the database schema is from a newer version of goat; start that version, or restore a backup \
+         from before its migration",
     )
 }
 
@@ -147,7 +145,8 @@ fn foreign(tables: &[String]) -> Error {
     const SHOWN: usize = 3;
     let shown = tables.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     Error::configuration(format!(
-        "the database is not goat's: it has {} tables ({shown}{}) and none that goat set up",
+        "the database has {} tables ({shown}{}) and none of goat's; check the database URL, or allow \
+         foreign tables",
         tables.len(),
         if tables.len() > SHOWN { ", …" } else { "" },
     ))

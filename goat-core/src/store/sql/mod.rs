@@ -1,12 +1,12 @@
-//! Storage in a SQL database: PostgreSQL or SQLite, from one text.
+//! SQL storage for PostgreSQL and SQLite, from one SQL text.
 //!
 //! The modules `database`, `connection`, `migrate`, `rows`, `users`, `list`, `roles` and `sessions` are
-//! compiled once for each database, as children of `postgres` and of `sqlite`. They name the database
-//! only through their sibling `dialect`, which holds every difference: how a transaction begins, what
-//! is locked, whose clock counts, which codes an error has.
+//! compiled once per database, as children of `postgres` and of `sqlite`. They refer to the database
+//! only through their sibling `dialect`, which contains every difference: how a transaction begins, the
+//! locks, the clock and the error codes.
 //!
-//! Every query is a text that is known when goat is compiled, with `$1` for what is not; the list of
-//! users alone is put together, from such texts. Nothing that a caller gives becomes SQL.
+//! Every query is a constant with bind parameters; only the user list is assembled, from constants. No
+//! input becomes part of a SQL text.
 
 mod failure;
 #[cfg(feature = "postgres")]
@@ -15,7 +15,7 @@ mod schema;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(
     feature = "postgres",
-    expect(clippy::duplicate_mod, reason = "one text for two databases, as said above")
+    expect(clippy::duplicate_mod, reason = "one SQL text for two databases")
 )]
 mod sqlite;
 

@@ -1,30 +1,29 @@
-//! What roles may do.
+//! SQL store of role permissions.
 
 use async_trait::async_trait;
 use sqlx::Row as _;
 
-use crate::access::{
-    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome,
-};
+use crate::access::{Grant, RoleRows};
+use crate::access::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 use crate::error::StoreError;
 use crate::id::GrantId;
 use crate::store::sql::failure::Failure;
 
 use super::connection::Connection;
-use super::database::Pools;
-use super::dialect::{self, store_error};
+use super::database::{Pools, run};
+use super::dialect;
 use super::rows;
 use super::users::lock_actor;
 
-/// The permissions of a database's roles.
+/// The role permissions of a database.
 #[derive(Debug)]
-pub(super) struct Roles {
+pub(super) struct SqlRoles {
     pools: Pools,
-    /// Whether the users that the database holds are the ones that count.
+    /// Whether users are kept in the same database.
     has_users: bool,
 }
 
-impl Roles {
+impl SqlRoles {
     pub(super) fn with_users(pools: Pools) -> Self {
         Self { pools, has_users: true }
     }
@@ -32,45 +31,51 @@ impl Roles {
     pub(super) fn without_users(pools: Pools) -> Self {
         Self { pools, has_users: false }
     }
+}
 
-    async fn read(&self) -> Result<RoleRows, Failure> {
-        all(&mut self.pools.read().await?).await
+#[async_trait]
+impl RoleStore for SqlRoles {
+    async fn load(&self) -> Result<RoleRows, StoreError> {
+        run("roles.load", async { all(&mut self.pools.read().await?).await }).await
     }
 
-    async fn carry_out(&self, write: &RoleWrite<'_>) -> Result<RoleWriteOutcome, Failure> {
-        // ATOMIC: whoever changes permissions holds the guard, so that they and the revision stay
-        // as they were read until the commit, and the row of who acts is locked.
-        let mut connection = self.pools.begin().await?;
-        dialect::lock_guard(&mut connection).await?;
-        let actor = match write.actor {
-            Some(id) if self.has_users => lock_actor(&mut connection, id).await?,
-            _ => None,
-        };
-        let rows = all(&mut connection).await?;
-        let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
-        let is_changed = match (write.decide)(&snapshot) {
-            Err(kind) => return Ok(RoleWriteOutcome::Refused(kind)),
-            Ok(RoleChange::Nothing) => false,
-            Ok(RoleChange::Grant(grants)) => {
-                for grant in &grants {
-                    insert(&mut connection, grant).await?;
+    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
+        run("roles.write", async {
+            // ATOMIC: every change of permissions holds the guard, so that permissions and revision
+            // stay as read until the commit, and the actor's row is locked.
+            let mut connection = self.pools.begin().await?;
+            dialect::lock_guard(&mut connection).await?;
+            let actor = match write.actor {
+                Some(id) if self.has_users => lock_actor(&mut connection, id).await?,
+                _ => None,
+            };
+            let rows = all(&mut connection).await?;
+            let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
+            let is_changed = match (write.decide)(&snapshot) {
+                Err(kind) => return Ok(RoleWriteOutcome::Refused(kind)),
+                Ok(RoleChange::Nothing) => false,
+                Ok(RoleChange::Grant(grants)) => {
+                    for grant in &grants {
+                        insert(&mut connection, grant).await?;
+                    }
+                    !grants.is_empty()
                 }
-                !grants.is_empty()
+                Ok(RoleChange::Revoke(id)) => delete(&mut connection, id).await?,
+            };
+            if !is_changed {
+                return Ok(RoleWriteOutcome::Written(snapshot.rows));
             }
-            Ok(RoleChange::Revoke(id)) => delete(&mut connection, id).await?,
-        };
-        if !is_changed {
-            return Ok(RoleWriteOutcome::Written(snapshot.rows));
-        }
-        let rise = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
-        connection.execute(sqlx::query(rise)).await?;
-        let rows = all(&mut connection).await?;
-        connection.commit().await?;
-        Ok(RoleWriteOutcome::Written(rows))
+            let increment = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
+            connection.execute(sqlx::query(increment)).await?;
+            let rows = all(&mut connection).await?;
+            connection.commit().await?;
+            Ok(RoleWriteOutcome::Written(rows))
+        })
+        .await
     }
 }
 
-/// Everything, in one read: the revision always belongs to the grants.
+/// Reads the grants and their revision in one query, so that they are consistent.
 async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
     let query = "SELECT goat_guard.roles_revision, granted.id, role, permission, created_at \
                  FROM goat_guard LEFT JOIN goat_permissions AS granted ON 1 = 1 \
@@ -78,7 +83,7 @@ async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
     let rows = connection.all(sqlx::query(query)).await?;
     let first = rows.first().ok_or(Failure::Row("roles_revision"))?;
     let revision = rows::count(first, "roles_revision")?;
-    // Without a grant, there is one row that has none.
+    // Without grants, the outer join returns one row with nulls.
     let grants = if first.try_get::<Option<&str>, _>("id")?.is_none() { &[] } else { &rows[..] };
     let grants = grants.iter().map(rows::grant).collect::<Result<_, _>>()?;
     Ok(RoleRows { revision, grants })
@@ -99,15 +104,4 @@ async fn insert(connection: &mut Connection, grant: &Grant) -> Result<(), Failur
 async fn delete(connection: &mut Connection, id: GrantId) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_permissions WHERE id = $1";
     Ok(connection.execute(sqlx::query(query).bind(id.to_string())).await? > 0)
-}
-
-#[async_trait]
-impl RoleStore for Roles {
-    async fn load(&self) -> Result<RoleRows, StoreError> {
-        self.read().await.map_err(store_error("roles.load"))
-    }
-
-    async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
-        self.carry_out(&write).await.map_err(store_error("roles.write"))
-    }
 }

@@ -1,6 +1,6 @@
-//! Rows as what they stand for.
+//! Row decoding: converts rows to domain types.
 //!
-//! Invariant: what cannot be parsed is a failure and never a default, since somebody else wrote it.
+//! Invariant: a value that cannot be parsed is an error, never a default.
 
 use std::net::IpAddr;
 
@@ -51,7 +51,7 @@ macro_rules! session_columns {
 }
 pub(super) use session_columns;
 
-/// A user, without what only goat sees.
+/// Decodes a user.
 pub(super) fn user(row: &Row) -> Result<User, Failure> {
     let last_login_at = time(row, "last_login_at")?;
     Ok(User {
@@ -65,7 +65,7 @@ pub(super) fn user(row: &Row) -> Result<User, Failure> {
     })
 }
 
-/// Everything that is kept of a user.
+/// Decodes an account: the user with password hash, epoch and revision.
 pub(super) fn account(row: &Row) -> Result<Account, Failure> {
     let password_hash: String = row.try_get("password_hash")?;
     Ok(Account {
@@ -76,7 +76,7 @@ pub(super) fn account(row: &Row) -> Result<Account, Failure> {
     })
 }
 
-/// What decides whether a user's sessions are good.
+/// Decodes a user state.
 pub(super) fn state(row: &Row) -> Result<UserState, Failure> {
     Ok(UserState {
         role: parsed(row, "role", Role::parse)?,
@@ -87,9 +87,9 @@ pub(super) fn state(row: &Row) -> Result<UserState, Failure> {
     })
 }
 
-/// A session.
+/// Decodes a session.
 pub(super) fn session(row: &Row) -> Result<Session, Failure> {
-    let previous = match parsed_if_any(row, "previous_id", TokenId::parse)? {
+    let previous = match parsed_optional(row, "previous_id", TokenId::parse)? {
         None => None,
         Some(id) => Some(Predecessor { id, used_at: time(row, "previous_used_at")? }),
     };
@@ -98,7 +98,7 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
         user: parsed(row, "user_id", UserId::parse)?,
         epoch: count(row, "epoch")?,
         device: row.try_get("device")?,
-        address: parsed_if_any(row, "address", str::parse::<IpAddr>)?,
+        address: parsed_optional(row, "address", str::parse::<IpAddr>)?,
         created_at: time(row, "created_at")?,
         last_used_at: time(row, "last_used_at")?,
         idle_at: time(row, "idle_at")?,
@@ -113,7 +113,7 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
     })
 }
 
-/// A permission that a role has.
+/// Decodes a grant.
 pub(super) fn grant(row: &Row) -> Result<Grant, Failure> {
     Ok(Grant {
         id: parsed(row, "id", GrantId::parse)?,
@@ -123,7 +123,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant, Failure> {
     })
 }
 
-/// What a grant allows.
+/// Decodes the permission of a grant.
 pub(super) fn permission(row: &Row) -> Result<Permission, Failure> {
     parsed(row, "permission", Permission::parse)
 }
@@ -133,16 +133,16 @@ fn status(row: &Row) -> Result<Status, Failure> {
 }
 
 fn epoch(row: &Row) -> Result<SessionEpoch, Failure> {
-    let kept = parsed_if_any(row, "kept_session", SessionId::parse)?;
+    let kept = parsed_optional(row, "kept_session", SessionId::parse)?;
     Ok(SessionEpoch { number: count(row, "session_epoch")?, kept })
 }
 
-/// A moment.
+/// Decodes a time.
 pub(super) fn time(row: &Row, column: &'static str) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_millis(row.try_get(column)?))
 }
 
-/// A number that is never negative.
+/// Decodes a number that is never negative.
 pub(super) fn count(row: &Row, column: &'static str) -> Result<u64, Failure> {
     u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Failure::Row(column))
 }
@@ -155,7 +155,7 @@ fn parsed<T, E>(
     parse(row.try_get(column)?).map_err(|_| Failure::Row(column))
 }
 
-fn parsed_if_any<T, E>(
+fn parsed_optional<T, E>(
     row: &Row,
     column: &'static str,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -164,7 +164,7 @@ fn parsed_if_any<T, E>(
     text.map(parse).transpose().map_err(|_| Failure::Row(column))
 }
 
-/// A number as the database keeps it, which has no room for the upper half of the unsigned.
+/// Converts a number for the database, which has no unsigned type; saturates.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

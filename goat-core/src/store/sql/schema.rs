@@ -1,32 +1,32 @@
-//! The schema of a database: which migrations there are, and how far a database has come.
+//! Schema state and migrations of a database.
 
 use sha2::{Digest, Sha256};
 
-/// How a database's schema stands to this version of goat.
+/// The state of a database schema relative to this version of goat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// The database has no tables at all.
+    /// The database has no tables.
     Empty,
-    /// The database has these tables, and goat never set up its own.
+    /// The database has these tables, and none of goat's.
     Foreign(Vec<String>),
-    /// Goat's tables are older than this version, and can be migrated.
+    /// The schema is older than this version and can be migrated.
     Behind,
-    /// Goat's tables are as this version needs them.
+    /// The schema is current.
     Current,
-    /// Goat's tables were made by a newer version. This one must leave them alone.
+    /// The schema is newer than this version, which must not use it.
     Ahead,
 }
 
-/// What a migration may do.
+/// Options of a migration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MigrateOptions {
-    /// Whether goat may set up its tables beside those of somebody else. An application that keeps
-    /// its own data in the same database says yes; a server that has a database to itself says no,
-    /// and so finds out that it was given the wrong one.
+    /// Whether goat may create its tables in a database with foreign tables. True for an application
+    /// that shares the database with goat; false for a server with its own database, which so detects
+    /// a wrong database URL.
     pub adopt_foreign: bool,
 }
 
-/// A step from one schema to the next. Once released it never changes.
+/// A migration step. It never changes after its release.
 #[derive(Debug)]
 pub(super) struct Migration {
     pub(super) version: i64,
@@ -35,8 +35,8 @@ pub(super) struct Migration {
 }
 
 impl Migration {
-    /// What shows that a database was brought here by this very text. Line ends do not count, since
-    /// a checkout may change them.
+    /// Returns the checksum of the SQL text, which detects a database that another text migrated. Line
+    /// endings are ignored, since a checkout may change them.
     pub(super) fn checksum(&self) -> String {
         let text: String = self.sql.chars().filter(|&character| character != '\r').collect();
         Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()

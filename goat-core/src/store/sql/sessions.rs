@@ -1,4 +1,4 @@
-//! Sessions.
+//! SQL session store.
 
 use async_trait::async_trait;
 use sqlx::Row as _;
@@ -7,25 +7,24 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{
-    Revoked, Rotated, Rotation, RotationDecision, Session, SessionEpoch, SessionStore, SessionView,
-};
+use crate::session::{Revoked, Rotated, Rotation, SessionStore, SessionView};
+use crate::session::{RotationDecision, Session, SessionEpoch};
 use crate::store::sql::failure::Failure;
 
 use super::connection::Connection;
-use super::database::Pools;
-use super::dialect::{self, Row, for_update, for_update_skip_locked, now, store_error};
+use super::database::{Pools, run};
+use super::dialect::{self, Row, for_update, for_update_skip_locked, now};
 use super::rows::{self, session_columns, signed, state_columns};
 
 /// The sessions of a database.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct SqlSessions {
     pools: Pools,
-    /// Whether the users that the database holds are the ones that count.
+    /// Whether users are kept in the same database.
     has_users: bool,
 }
 
-impl Sessions {
+impl SqlSessions {
     pub(super) fn with_users(pools: Pools) -> Self {
         Self { pools, has_users: true }
     }
@@ -33,18 +32,28 @@ impl Sessions {
     pub(super) fn without_users(pools: Pools) -> Self {
         Self { pools, has_users: false }
     }
+}
 
-    async fn insert(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, Failure> {
-        // ATOMIC: while the user's lock is held, nobody else adds a session that the count misses.
-        let mut connection = self.pools.begin().await?;
-        dialect::lock_sessions(&mut connection, session.user).await?;
-        insert(&mut connection, session).await?;
-        let evicted = evict(&mut connection, session, most).await?;
-        connection.commit().await?;
-        Ok(evicted)
+#[async_trait]
+impl SessionStore for SqlSessions {
+    fn keeps_users(&self) -> bool {
+        self.has_users
     }
 
-    async fn read(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, Failure> {
+    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
+        run("sessions.create", async {
+            // ATOMIC: under the user's lock, no concurrent call adds a session that the count misses.
+            let mut connection = self.pools.begin().await?;
+            dialect::lock_sessions(&mut connection, session.user).await?;
+            insert(&mut connection, session).await?;
+            let evicted = evict(&mut connection, session, most).await?;
+            connection.commit().await?;
+            Ok(evicted)
+        })
+        .await
+    }
+
+    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
         const ALONE: &str = concat!(
             "SELECT ",
             session_columns!(),
@@ -58,19 +67,21 @@ impl Sessions {
             " FROM goat_sessions LEFT JOIN goat_users ON goat_users.id = user_id \
              WHERE goat_sessions.id = $1 AND user_id = $2"
         );
-        let query = if self.has_users { WITH_OWNER } else { ALONE };
-        let mut connection = self.pools.read().await?;
-        let row = connection
-            .optional(sqlx::query(query).bind(id.to_string()).bind(user.to_string()))
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
-        let owner = if has_owner { Some(rows::state(&row)?) } else { None };
-        Ok(Some(SessionView { session: rows::session(&row)?, owner }))
+        run("sessions.find", async {
+            let query = sqlx::query(if self.has_users { WITH_OWNER } else { ALONE });
+            let mut connection = self.pools.read().await?;
+            let row =
+                connection.optional(query.bind(id.to_string()).bind(user.to_string())).await?;
+            let Some(row) = row else { return Ok(None) };
+            let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
+            let owner = if has_owner { Some(rows::state(&row)?) } else { None };
+            Ok(Some(SessionView { session: rows::session(&row)?, owner }))
+        })
+        .await
     }
 
-    async fn use_up(&self, rotation: &Rotation) -> Result<Rotated, Failure> {
-        // The time is read once the row is locked: who had to wait is judged by when the turn came.
+    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
+        // The time is read once the row is locked, so that a call that waited is judged by its turn.
         const QUERY: &str = concat!(
             "WITH locked AS MATERIALIZED (SELECT ",
             session_columns!(),
@@ -80,41 +91,46 @@ impl Sessions {
             now!("$3"),
             " AS judged_at FROM locked"
         );
-        // ATOMIC: the row stays as it was read until the commit, and is changed only if it is still
-        // there: a session that was ended in the meantime is not found.
-        let mut connection = self.pools.begin().await?;
-        let query = sqlx::query(QUERY)
-            .bind(rotation.session.to_string())
-            .bind(rotation.user.to_string())
-            .bind(self.pools.mode.now(rotation.now));
-        let Some(row) = connection.optional(query).await? else { return Ok(Rotated::Unknown) };
-        let mut session = rows::session(&row)?;
-        // TIMING: one clock judges for all nodes, whose own differ.
-        let now = rows::time(&row, "judged_at")?;
-        let rotated = match session.rotation_decision(rotation.presented, now, rotation.leeway) {
-            RotationDecision::Expired => return Ok(Rotated::Unknown),
-            RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
-            RotationDecision::Rotate => {
-                session.rotate(rotation.successor.clone(), now);
-                update_tokens(&mut connection, &session).await?;
-                Rotated::Rotated(session)
-            }
-            RotationDecision::Reuse => {
-                delete(&mut connection, session.user, session.id).await?;
-                Rotated::Reused(session)
-            }
-        };
-        connection.commit().await?;
-        Ok(rotated)
+        run("sessions.rotate", async {
+            // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
+            // not found.
+            let mut connection = self.pools.begin().await?;
+            let query = sqlx::query(QUERY)
+                .bind(rotation.session.to_string())
+                .bind(rotation.user.to_string())
+                .bind(self.pools.mode.now(rotation.now));
+            let Some(row) = connection.optional(query).await? else { return Ok(Rotated::Unknown) };
+            let mut session = rows::session(&row)?;
+            // TIMING: one clock decides for all nodes, whose own clocks differ.
+            let now = rows::time(&row, "judged_at")?;
+            let rotated = match session.rotation_decision(rotation.presented, now, rotation.leeway)
+            {
+                RotationDecision::Expired => return Ok(Rotated::Unknown),
+                RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
+                RotationDecision::Rotate => {
+                    session.rotate(rotation.successor.clone(), now);
+                    update_tokens(&mut connection, &session).await?;
+                    Rotated::Rotated(session)
+                }
+                RotationDecision::Reuse => {
+                    delete(&mut connection, session.user, session.id).await?;
+                    Rotated::Reused(session)
+                }
+            };
+            connection.commit().await?;
+            Ok(rotated)
+        })
+        .await
     }
 
-    async fn page(
+    async fn list(
         &self,
         user: UserId,
         epoch: SessionEpoch,
         now: Timestamp,
         page: PageRequest,
-    ) -> Result<Page<Session>, Failure> {
+    ) -> Result<Page<Session>, StoreError> {
+        // The liveness rule of `Session::is_live`.
         const PAGE: &str = concat!(
             "SELECT ",
             session_columns!(),
@@ -130,59 +146,66 @@ impl Sessions {
         );
         let (user, kept) = (user.to_string(), epoch.kept.map(|session| session.to_string()));
         let now = self.pools.mode.now(now);
-        let listed = sqlx::query(PAGE)
-            .bind(&user)
-            .bind(now)
-            .bind(signed(epoch.number))
-            .bind(&kept)
-            .bind(i64::from(page.limit()))
-            .bind(signed(page.offset()));
-        let total = sqlx::query(TOTAL).bind(&user).bind(now).bind(signed(epoch.number)).bind(&kept);
-        let mut connection = self.pools.read().await?;
-        let rows = connection.all(listed).await?;
-        Ok(Page {
-            items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
-            total: rows::count(&connection.one(total).await?, "total")?,
+        let of_user = |query: &'static str| {
+            sqlx::query(query)
+                .bind(user.clone())
+                .bind(now)
+                .bind(signed(epoch.number))
+                .bind(kept.clone())
+        };
+        run("sessions.list", async {
+            let listed = of_user(PAGE).bind(i64::from(page.limit())).bind(signed(page.offset()));
+            let mut connection = self.pools.read().await?;
+            let rows = connection.all(listed).await?;
+            Ok(Page {
+                items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
+                total: rows::count(&connection.one(of_user(TOTAL)).await?, "total")?,
+            })
         })
+        .await
     }
 
-    async fn delete_named(
+    async fn revoke(
         &self,
         user: UserId,
         epoch: SessionEpoch,
         now: Timestamp,
         sessions: &[SessionId],
-    ) -> Result<Revoked, Failure> {
+    ) -> Result<Revoked, StoreError> {
+        // The liveness rule of `Session::is_live`.
         const QUERY: &str = concat!(
             "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2 AND idle_at > ",
             now!("$3"),
             " AND (epoch = $4 OR id = $5)"
         );
-        // ATOMIC: one that is missing takes all of it back.
-        let mut connection = self.pools.begin().await?;
-        dialect::lock_sessions(&mut connection, user).await?;
-        for id in sessions {
-            let query = sqlx::query(QUERY)
-                .bind(id.to_string())
-                .bind(user.to_string())
-                .bind(self.pools.mode.now(now))
-                .bind(signed(epoch.number))
-                .bind(epoch.kept.map(|session| session.to_string()));
-            if connection.execute(query).await? == 0 {
-                return Ok(Revoked::Missing);
+        run("sessions.revoke", async {
+            // ATOMIC: if one is missing, the transaction is dropped and so rolled back.
+            let mut connection = self.pools.begin().await?;
+            dialect::lock_sessions(&mut connection, user).await?;
+            for id in sessions {
+                let query = sqlx::query(QUERY)
+                    .bind(id.to_string())
+                    .bind(user.to_string())
+                    .bind(self.pools.mode.now(now))
+                    .bind(signed(epoch.number))
+                    .bind(epoch.kept.map(|session| session.to_string()));
+                if connection.execute(query).await? == 0 {
+                    return Ok(Revoked::Missing);
+                }
             }
-        }
-        connection.commit().await?;
-        Ok(Revoked::All(sessions.len() as u64))
+            connection.commit().await?;
+            Ok(Revoked::All(sessions.len() as u64))
+        })
+        .await
     }
 
-    async fn delete_all(
+    async fn revoke_all(
         &self,
         user: UserId,
         epoch: SessionEpoch,
         now: Timestamp,
         kept: Option<SessionId>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64, StoreError> {
         const QUERY: &str = concat!(
             "DELETE FROM goat_sessions WHERE user_id = $1 AND id <> $2 RETURNING ",
             session_columns!(),
@@ -190,24 +213,36 @@ impl Sessions {
             now!("$3"),
             " AS judged_at"
         );
-        let mut connection = self.pools.begin().await?;
-        dialect::lock_sessions(&mut connection, user).await?;
-        let query = sqlx::query(QUERY)
-            .bind(user.to_string())
-            .bind(kept.map(|session| session.to_string()).unwrap_or_default())
-            .bind(self.pools.mode.now(now));
-        let rows = connection.all(query).await?;
-        connection.commit().await?;
-        let was_alive = |row: &Row| {
-            let session = rows::session(row)?;
-            let now = rows::time(row, "judged_at")?;
-            Ok(!session.is_expired(now) && epoch.covers(session.id, session.epoch))
-        };
-        let alive = rows.iter().map(was_alive).collect::<Result<Vec<bool>, Failure>>()?;
-        Ok(alive.into_iter().filter(|&was_alive| was_alive).count() as u64)
+        run("sessions.revoke_all", async {
+            let mut connection = self.pools.begin().await?;
+            dialect::lock_sessions(&mut connection, user).await?;
+            let query = sqlx::query(QUERY)
+                .bind(user.to_string())
+                .bind(kept.map(|session| session.to_string()).unwrap_or_default())
+                .bind(self.pools.mode.now(now));
+            let rows = connection.all(query).await?;
+            connection.commit().await?;
+            let was_live = |row: &Row| {
+                let (session, now) = (rows::session(row)?, rows::time(row, "judged_at")?);
+                Ok(!session.is_expired(now) && epoch.covers(session.id, session.epoch))
+            };
+            let live = rows.iter().map(was_live).collect::<Result<Vec<bool>, Failure>>()?;
+            Ok(live.into_iter().filter(|&was_live| was_live).count() as u64)
+        })
+        .await
     }
 
-    async fn delete_expired(&self, now: Timestamp, most: u32) -> Result<u64, Failure> {
+    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
+        run("sessions.end", async {
+            let mut connection = self.pools.write().await?;
+            let ended = delete(&mut connection, user, id).await?;
+            connection.commit().await?;
+            Ok(ended)
+        })
+        .await
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         const QUERY: &str = concat!(
             "WITH expired AS MATERIALIZED \
              (SELECT id FROM goat_sessions WHERE idle_at <= ",
@@ -216,11 +251,18 @@ impl Sessions {
             for_update_skip_locked!(),
             ") DELETE FROM goat_sessions WHERE id IN (SELECT id FROM expired)"
         );
-        let query = sqlx::query(QUERY).bind(self.pools.mode.now(now)).bind(i64::from(most));
-        let mut connection = self.pools.write().await?;
-        let deleted = connection.execute(query).await?;
-        connection.commit().await?;
-        Ok(deleted)
+        run("sessions.purge", async {
+            let query = sqlx::query(QUERY).bind(self.pools.mode.now(now)).bind(i64::from(most));
+            let mut connection = self.pools.write().await?;
+            let deleted = connection.execute(query).await?;
+            connection.commit().await?;
+            Ok(deleted)
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        run("sessions.ping", self.pools.ping()).await
     }
 }
 
@@ -233,7 +275,7 @@ async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Fa
         .bind(session.id.to_string())
         .bind(session.user.to_string())
         .bind(signed(session.epoch))
-        // PostgreSQL has no text with this character, and a client may send anything.
+        // PostgreSQL text cannot contain NUL, and the text comes from a client.
         .bind(session.device.replace('\0', "\u{fffd}"))
         .bind(session.address.map(|address| address.to_string()))
         .bind(session.created_at.as_millis())
@@ -250,7 +292,7 @@ async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Fa
     Ok(())
 }
 
-/// Ends what the user has too much of: what is over first, then the oldest.
+/// Evicts sessions above the limit: expired ones first, then the oldest.
 async fn evict(
     connection: &mut Connection,
     kept: &Session,
@@ -293,71 +335,4 @@ async fn delete(connection: &mut Connection, user: UserId, id: SessionId) -> Res
     let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2";
     let query = sqlx::query(query).bind(id.to_string()).bind(user.to_string());
     Ok(connection.execute(query).await? > 0)
-}
-
-#[async_trait]
-impl SessionStore for Sessions {
-    fn keeps_users(&self) -> bool {
-        self.has_users
-    }
-
-    async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.insert(session, most).await.map_err(store_error("sessions.create"))
-    }
-
-    async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.read(user, id).await.map_err(store_error("sessions.find"))
-    }
-
-    async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.use_up(rotation).await.map_err(store_error("sessions.rotate"))
-    }
-
-    async fn list(
-        &self,
-        user: UserId,
-        epoch: SessionEpoch,
-        now: Timestamp,
-        page: PageRequest,
-    ) -> Result<Page<Session>, StoreError> {
-        self.page(user, epoch, now, page).await.map_err(store_error("sessions.list"))
-    }
-
-    async fn revoke(
-        &self,
-        user: UserId,
-        epoch: SessionEpoch,
-        now: Timestamp,
-        sessions: &[SessionId],
-    ) -> Result<Revoked, StoreError> {
-        self.delete_named(user, epoch, now, sessions).await.map_err(store_error("sessions.revoke"))
-    }
-
-    async fn revoke_all(
-        &self,
-        user: UserId,
-        epoch: SessionEpoch,
-        now: Timestamp,
-        kept: Option<SessionId>,
-    ) -> Result<u64, StoreError> {
-        self.delete_all(user, epoch, now, kept).await.map_err(store_error("sessions.revoke_all"))
-    }
-
-    async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        let ended = async {
-            let mut connection = self.pools.write().await?;
-            let ended = delete(&mut connection, user, id).await?;
-            connection.commit().await?;
-            Ok(ended)
-        };
-        ended.await.map_err(store_error("sessions.end"))
-    }
-
-    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.delete_expired(now, most).await.map_err(store_error("sessions.purge"))
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.pools.ping().await.map_err(store_error("sessions.ping"))
-    }
 }

@@ -1,4 +1,4 @@
-//! Users.
+//! SQL user store.
 
 use async_trait::async_trait;
 use sqlx::Row as _;
@@ -8,97 +8,115 @@ use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
+use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
 use crate::user::{
-    Account, ActorView, Rehashed, Status, User, UserChange, UserPage, UserQuery, UserSnapshot,
-    UserState, UserStore, UserWrite, UserWriteOutcome,
+    ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
 
 use super::connection::Connection;
-use super::database::{Pools, UniqueViolation};
-use super::dialect::{self, for_update, store_error};
+use super::database::{Pools, UniqueViolation, run};
+use super::dialect::{self, for_update};
 use super::list;
 use super::rows::{self, account_columns, state_columns, user_columns};
 
 /// The users of a database.
 #[derive(Debug)]
-pub(super) struct Users {
+pub(super) struct SqlUsers {
     pools: Pools,
 }
 
-/// How a try to write ended.
+/// The result of one attempt to write.
 #[expect(clippy::large_enum_variant, reason = "made once a write and consumed at once")]
 enum Attempt {
     Done(UserWriteOutcome),
-    /// The write changes who administers, and did not hold the guard.
+    /// The write changes the administrators, and did not hold the guard.
     NeedsGuard,
-    /// Somebody made the target in the meantime.
-    Overtaken,
+    /// A concurrent write created the target.
+    Conflict,
 }
 
-impl Users {
+impl SqlUsers {
     pub(super) fn new(pools: Pools) -> Self {
         Self { pools }
-    }
-
-    async fn find_by_email(&self, canonical: &str) -> Result<Option<Account>, Failure> {
-        // PostgreSQL has no text with this character. No address has it either.
-        if canonical.contains('\0') {
-            return Ok(None);
-        }
-        const QUERY: &str =
-            concat!("SELECT ", account_columns!(), " FROM goat_users WHERE email_canonical = $1");
-        let mut connection = self.pools.read().await?;
-        let row = connection.optional(sqlx::query(QUERY).bind(canonical)).await?;
-        row.as_ref().map(rows::account).transpose()
-    }
-
-    async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, Failure> {
-        const QUERY: &str =
-            concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1");
-        let mut connection = self.pools.read().await?;
-        let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-        row.as_ref().map(rows::account).transpose()
-    }
-
-    async fn find_state(&self, id: UserId) -> Result<Option<UserState>, Failure> {
-        const QUERY: &str = concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1");
-        let mut connection = self.pools.read().await?;
-        let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-        row.as_ref().map(rows::state).transpose()
-    }
-
-    async fn carry_out(&self, write: &UserWrite<'_>) -> Result<UserWriteOutcome, Failure> {
-        // Who acts on somebody else is rare and holds the guard from the start. Signing up and
-        // looking after oneself are not, and go on side by side.
-        let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
-        loop {
-            match self.attempt(write, is_guarded).await? {
-                Attempt::Done(written) => return Ok(written),
-                Attempt::NeedsGuard => is_guarded = true,
-                Attempt::Overtaken => {}
-            }
-        }
     }
 
     async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
         let mut connection = self.pools.begin().await?;
         let attempt = decide_and_save(&mut connection, write, is_guarded).await?;
-        if let Attempt::Done(UserWriteOutcome::Changed { .. } | UserWriteOutcome::Deleted(_)) =
-            attempt
-        {
-            connection.commit().await?;
-        } else {
-            connection.rollback().await?;
+        match attempt {
+            Attempt::Done(UserWriteOutcome::Changed { .. } | UserWriteOutcome::Deleted(_)) => {
+                connection.commit().await?;
+            }
+            _ => connection.rollback().await?,
         }
         Ok(attempt)
     }
+}
 
-    async fn note_sign_in(
+#[async_trait]
+impl UserStore for SqlUsers {
+    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
+        const QUERY: &str =
+            concat!("SELECT ", account_columns!(), " FROM goat_users WHERE email_canonical = $1");
+        // PostgreSQL text cannot contain NUL, and no address does.
+        if canonical.contains('\0') {
+            return Ok(None);
+        }
+        run("users.by_email", async {
+            let mut connection = self.pools.read().await?;
+            let row = connection.optional(sqlx::query(QUERY).bind(canonical)).await?;
+            row.as_ref().map(rows::account).transpose()
+        })
+        .await
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        const QUERY: &str =
+            concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1");
+        run("users.by_id", async {
+            let mut connection = self.pools.read().await?;
+            let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+            row.as_ref().map(rows::account).transpose()
+        })
+        .await
+    }
+
+    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
+        const QUERY: &str = concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1");
+        run("users.state", async {
+            let mut connection = self.pools.read().await?;
+            let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+            row.as_ref().map(rows::state).transpose()
+        })
+        .await
+    }
+
+    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
+        run("users.list", list::page(&self.pools, query)).await
+    }
+
+    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
+        run("users.write", async {
+            // Writes by an actor are rare and hold the guard from the start. Sign-ups, and users'
+            // changes to their own accounts, are frequent and run concurrently.
+            let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
+            loop {
+                match self.attempt(&write, is_guarded).await? {
+                    Attempt::Done(outcome) => return Ok(outcome),
+                    Attempt::NeedsGuard => is_guarded = true,
+                    Attempt::Conflict => {}
+                }
+            }
+        })
+        .await
+    }
+
+    async fn signed_in(
         &self,
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, Failure> {
+    ) -> Result<Option<User>, StoreError> {
         const QUERY: &str = concat!(
             "UPDATE goat_users SET \
              last_login_at = CASE WHEN last_login_at < $2 THEN $2 ELSE last_login_at END, \
@@ -106,35 +124,51 @@ impl Users {
              WHERE id = $1 RETURNING ",
             user_columns!()
         );
-        // All rows and not the first: SQLite commits when it has no more to give, and only who
-        // waits for that hears that it could not.
-        let query = sqlx::query(QUERY)
-            .bind(id.to_string())
-            .bind(at.as_millis())
-            .bind(rehashed.map(|rehashed| rehashed.old))
-            .bind(rehashed.map(|rehashed| rehashed.new));
-        let mut connection = self.pools.write().await?;
-        let rows = connection.all(query).await?;
-        connection.commit().await?;
-        rows.first().map(rows::user).transpose()
+        run("users.signed_in", async {
+            let query = sqlx::query(QUERY)
+                .bind(id.to_string())
+                .bind(at.as_millis())
+                .bind(rehashed.map(|rehashed| rehashed.old))
+                .bind(rehashed.map(|rehashed| rehashed.new));
+            let mut connection = self.pools.write().await?;
+            // All rows, not only the first: SQLite commits after the last row, and reports a failed
+            // commit only to a caller that reads to the end.
+            let rows = connection.all(query).await?;
+            connection.commit().await?;
+            rows.first().map(rows::user).transpose()
+        })
+        .await
     }
 
-    async fn some_hashes(&self, limit: u32) -> Result<Vec<String>, Failure> {
-        let query = "SELECT password_hash FROM goat_users ORDER BY id LIMIT $1";
-        let mut connection = self.pools.read().await?;
-        let rows = connection.all(sqlx::query(query).bind(i64::from(limit))).await?;
-        Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
+    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
+        run("users.has_active_user_in", async {
+            is_any_active(&mut self.pools.read().await?, role, None).await
+        })
+        .await
+    }
+
+    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        const QUERY: &str = "SELECT password_hash FROM goat_users ORDER BY id LIMIT $1";
+        run("users.sample_hashes", async {
+            let mut connection = self.pools.read().await?;
+            let rows = connection.all(sqlx::query(QUERY).bind(i64::from(limit))).await?;
+            Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        run("users.ping", self.pools.ping()).await
     }
 }
 
-/// What a write does within its transaction, up to the commit.
+/// Performs a write within its transaction, up to the commit.
 async fn decide_and_save(
     connection: &mut Connection,
     write: &UserWrite<'_>,
     is_guarded: bool,
 ) -> Result<Attempt, Failure> {
-    // ATOMIC: what is locked stays as it was read until the commit; the guard comes first, as
-    // everywhere.
+    // ATOMIC: locked rows stay as read until the commit. The guard is always locked first.
     if is_guarded {
         dialect::lock_guard(connection).await?;
     }
@@ -143,15 +177,14 @@ async fn decide_and_save(
         Some(id) => lock_actor(connection, id).await?,
         None => None,
     };
-    let others_administer =
-        is_anyone_active(connection, write.top_role, Some(write.target)).await?;
+    let others_administer = is_any_active(connection, write.top_role, Some(write.target)).await?;
     let snapshot = UserSnapshot { actor, target, others_administer };
     let mut change = (write.decide)(&snapshot);
     if let Ok(UserChange::Put(after)) = &mut change {
         after.revision = snapshot.target.as_ref().map_or(0, |before| before.revision) + 1;
     }
 
-    let written = match (change, snapshot.target) {
+    let outcome = match (change, snapshot.target) {
         (Err(kind), _) => UserWriteOutcome::Refused(kind),
         (Ok(UserChange::Nothing), Some(account)) => UserWriteOutcome::Unchanged(account),
         (Ok(UserChange::Nothing | UserChange::Delete), None) => {
@@ -160,10 +193,10 @@ async fn decide_and_save(
         (Ok(UserChange::Put(after)), before) => UserWriteOutcome::Changed { before, after },
         (Ok(UserChange::Delete), Some(before)) => UserWriteOutcome::Deleted(before),
     };
-    let (before, after) = match &written {
+    let (before, after) = match &outcome {
         UserWriteOutcome::Changed { before, after } => (before.as_ref(), Some(after)),
         UserWriteOutcome::Deleted(before) => (Some(before), None),
-        _ => return Ok(Attempt::Done(written)),
+        _ => return Ok(Attempt::Done(outcome)),
     };
     let administers = |account: Option<&Account>| {
         account.is_some_and(|Account { user, .. }| {
@@ -180,14 +213,14 @@ async fn decide_and_save(
     };
     match saved.as_ref().err().and_then(dialect::unique_violation) {
         Some(UniqueViolation::Email) => return Ok(Attempt::Done(UserWriteOutcome::EmailTaken)),
-        Some(UniqueViolation::Id) => return Ok(Attempt::Overtaken),
+        Some(UniqueViolation::Id) => return Ok(Attempt::Conflict),
         None => saved?,
     }
-    Ok(Attempt::Done(written))
+    Ok(Attempt::Done(outcome))
 }
 
-/// What a write reads of the user who acts; it stays so until the transaction ends. Permissions
-/// stay so where the guard is held.
+/// Reads and locks the actor until the end of the transaction. Its permissions are locked if the guard
+/// is held.
 pub(super) async fn lock_actor(
     connection: &mut Connection,
     id: UserId,
@@ -210,13 +243,13 @@ async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<
     row.as_ref().map(rows::account).transpose()
 }
 
-async fn is_anyone_active(
+async fn is_any_active(
     connection: &mut Connection,
     role: &Role,
     except: Option<UserId>,
 ) -> Result<bool, Failure> {
-    // The order is that of the index, so that no plan passes over everybody else to find one: a plan
-    // for unknown values would take every role for a common one.
+    // In index order, so that no plan scans all users to find one: a generic plan assumes that every
+    // role is common.
     let query = "SELECT id FROM goat_users WHERE role = $1 AND status = $2 AND id <> $3 \
                  ORDER BY created_at, id LIMIT 1";
     let query = sqlx::query(query)
@@ -270,49 +303,4 @@ async fn delete(connection: &mut Connection, id: UserId) -> Result<(), sqlx::Err
     let query = "DELETE FROM goat_users WHERE id = $1";
     connection.execute(sqlx::query(query).bind(id.to_string())).await?;
     Ok(())
-}
-
-#[async_trait]
-impl UserStore for Users {
-    async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.find_by_email(canonical).await.map_err(store_error("users.by_email"))
-    }
-
-    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.find_by_id(id).await.map_err(store_error("users.by_id"))
-    }
-
-    async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.find_state(id).await.map_err(store_error("users.state"))
-    }
-
-    async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        list::page(&self.pools, query).await.map_err(store_error("users.list"))
-    }
-
-    async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        self.carry_out(&write).await.map_err(store_error("users.write"))
-    }
-
-    async fn signed_in(
-        &self,
-        id: UserId,
-        now: Timestamp,
-        rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
-        self.note_sign_in(id, now, rehashed).await.map_err(store_error("users.signed_in"))
-    }
-
-    async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
-        let found = async { is_anyone_active(&mut self.pools.read().await?, role, None).await };
-        found.await.map_err(store_error("users.has_active_user_in"))
-    }
-
-    async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.some_hashes(limit).await.map_err(store_error("users.sample_hashes"))
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.pools.ping().await.map_err(store_error("users.ping"))
-    }
 }

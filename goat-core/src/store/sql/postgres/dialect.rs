@@ -1,10 +1,9 @@
-//! What PostgreSQL does in its own way.
+//! PostgreSQL dialect: transactions, locks, clock and error codes.
 //!
-//! Writes run side by side, so what a write read is locked until it commits. Locks are taken in one
-//! order, so that no two writes ever wait for each other: the guard, then rows of users. Who does
-//! not hold the guard locks one row of a user and no more. Whoever adds or ends several sessions of
-//! a user holds that user's lock first; rotation and sign-out lock one session and nothing else;
-//! the purge waits for nobody.
+//! Writes run concurrently, so a write locks the rows that it reads until it commits. To prevent
+//! deadlocks, locks are taken in one order: the guard, then user rows. A write without the guard locks
+//! one user row only. A call that adds sessions, or ends several, first takes the user's advisory lock;
+//! rotation and logout lock one session only; the purge skips locked rows.
 
 use std::time::Duration;
 
@@ -24,40 +23,40 @@ pub(super) type Db = Postgres;
 pub(super) type Row = sqlx::postgres::PgRow;
 pub(super) type DriverConnection = sqlx::PgConnection;
 
-/// The planner prefers the whole table to ten thousand rows by an index, as it would be on a slow
-/// disk and if it had the table to itself. A list must not read more the more users there are.
+/// Forces index scans: the planner prefers a sequential scan to ten thousand rows by an index, as for a
+/// slow disk. The cost of a list must not grow with the number of users.
 const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
     SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
-/// Whose clock says when a token was used and what is over.
+/// The clock that decides about token use and expiry.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ClockSource {
-    /// The one that all nodes share.
+    /// The server's, which all nodes share.
     Server,
-    /// That of each caller: a test moves it.
+    /// The caller's, which a test advances.
     #[cfg(feature = "testing")]
     Caller,
 }
 
-/// How this process deals with the database, by its options.
+/// How transactions begin, by the options.
 ///
-/// Nothing here outlasts a transaction: a pooler in transaction mode gives the next one to another
-/// connection, and this one to somebody else.
+/// No setting outlasts a transaction, since a pooler in transaction mode assigns another connection to
+/// the next one.
 #[derive(Clone, Debug)]
 pub(super) struct TransactionMode {
     write: SqlStr,
     step: SqlStr,
     snapshot: SqlStr,
     timeout: Duration,
-    is_named: bool,
+    named_statements: bool,
     clock: ClockSource,
 }
 
 impl TransactionMode {
-    /// The level is named because a database or a role may have another default, under which a lock
-    /// that had to be waited for would fail the write. Whether writes are allowed is not: who sets
-    /// `default_transaction_read_only` means it.
-    pub(super) fn new(timeout: Duration, is_named: bool, clock: ClockSource) -> Self {
+    /// Prepares the statements that begin transactions. They state the isolation level, since a database
+    /// or role may have another default, under which a write that waited for a lock would fail. They do
+    /// not override `default_transaction_read_only`.
+    pub(super) fn new(timeout: Duration, named_statements: bool, clock: ClockSource) -> Self {
         let most = i32::MAX.unsigned_abs().into();
         let given = timeout.max(Duration::from_millis(1));
         let timeout = timeout.as_millis().clamp(1, most);
@@ -71,22 +70,22 @@ impl TransactionMode {
             step: begin("READ COMMITTED", 0, ""),
             snapshot: begin("REPEATABLE READ READ ONLY", timeout, BY_INDEX),
             timeout: given,
-            is_named,
+            named_statements,
             clock,
         }
     }
 
-    /// A connection for single statements. Unnamed statements are in two parts, which a pooler keeps
-    /// together within a transaction only.
+    /// Acquires a connection for single statements. Unnamed statements take two messages, which a pooler
+    /// keeps on one connection only within a transaction.
     pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        if !self.is_named {
+        if !self.named_statements {
             return self.begin(pool).await;
         }
         Ok(Connection::new(PooledConnection::autocommit(pool, self.timeout).await?, true))
     }
 
-    /// A connection that sees one moment. Its statements have no names, so that each is planned for
-    /// its values: a plan for a rare role is no good for a common one.
+    /// Begins a read-only snapshot. Its statements are unnamed, so that each is planned for its
+    /// parameters: a plan for a rare role is bad for a common one.
     pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         Ok(Connection::new(
             PooledConnection::begin(pool, &self.snapshot, self.timeout).await?,
@@ -94,32 +93,32 @@ impl TransactionMode {
         ))
     }
 
-    /// Begins a write.
+    /// Begins a write transaction.
     pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         Ok(Connection::new(
             PooledConnection::begin(pool, &self.write, self.timeout).await?,
-            self.is_named,
+            self.named_statements,
         ))
     }
 
-    /// Begins a step of a migration. To build an index on a large table takes long, and so does
-    /// waiting for another process that does.
+    /// Begins a migration step, without a statement timeout: building an index on a large table takes
+    /// long, and so does waiting for another process that does.
     pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         Ok(Connection::new(
             PooledConnection::begin(pool, &self.step, self.timeout).await?,
-            self.is_named,
+            self.named_statements,
         ))
     }
 
-    /// Whether a connection keeps prepared statements, by name.
-    pub(super) fn is_named(&self) -> bool {
-        self.is_named
+    /// Whether prepared statements are named.
+    pub(super) fn named_statements(&self) -> bool {
+        self.named_statements
     }
 
-    /// What to bind where a text says [`now`]: nothing where the database's clock counts.
+    /// Returns the parameter of [`now`]: none for the server's clock.
     #[cfg_attr(
         not(feature = "testing"),
-        expect(unused_variables, reason = "it is the callers' clock")
+        expect(unused_variables, reason = "only tests use the caller's clock")
     )]
     pub(super) fn now(&self, now: Timestamp) -> Option<i64> {
         match self.clock {
@@ -130,8 +129,8 @@ impl TransactionMode {
     }
 }
 
-/// The present time in milliseconds, by the database's clock, unless the parameter has another. Read
-/// once a statement, when it is first needed, so that an index serves the comparison with it.
+/// The current time in milliseconds, by the server's clock unless the parameter overrides it. Evaluated
+/// once per statement, at first use, so that a comparison can use an index.
 macro_rules! now {
     ($given:literal) => {
         concat!(
@@ -143,10 +142,10 @@ macro_rules! now {
 }
 pub(super) use now;
 
-/// Whether a transaction that writes is alone from its beginning.
+/// Whether at most one write transaction is open.
 pub(super) const SINGLE_WRITER: bool = false;
 
-/// Ends a query whose rows stay as they are until the transaction ends.
+/// Locks the rows of a query until the end of the transaction.
 macro_rules! for_update {
     () => {
         " FOR UPDATE"
@@ -154,7 +153,7 @@ macro_rules! for_update {
 }
 pub(super) use for_update;
 
-/// Ends a query for rows that nobody else is busy with, which stay as they are.
+/// Locks the rows of a query and skips rows that are already locked.
 macro_rules! for_update_skip_locked {
     () => {
         " FOR UPDATE SKIP LOCKED"
@@ -162,20 +161,20 @@ macro_rules! for_update_skip_locked {
 }
 pub(super) use for_update_skip_locked;
 
-/// The first half of the key of every advisory lock on a user's sessions: "goat". The second half
-/// comes from the user's id; two users who share it only wait for each other.
+/// The first half of the key of the advisory lock on a user's sessions: "goat". The second half is from
+/// the user's id; a collision of two users only makes them wait for each other.
 const SESSIONS_LOCK: i32 = 0x676f_6174;
 
-/// The key of the advisory lock under which goat migrates: "goat", and "migr".
+/// The key of the advisory lock for migrations: "goatmigr".
 const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 
-/// Waits until no other write holds the guard.
+/// Locks the guard row.
 pub(super) async fn lock_guard(connection: &mut Connection) -> Result<(), Failure> {
     connection.one(sqlx::query("SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE")).await?;
     Ok(())
 }
 
-/// Waits until nobody else adds sessions to this user's, or ends several.
+/// Locks the set of a user's sessions.
 pub(super) async fn lock_sessions(
     connection: &mut Connection,
     user: UserId,
@@ -187,7 +186,7 @@ pub(super) async fn lock_sessions(
     Ok(())
 }
 
-/// Waits until no other process migrates.
+/// Locks migrations.
 pub(super) async fn lock_migrations(connection: &mut Connection) -> Result<(), Failure> {
     connection
         .execute(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS_LOCK))
@@ -195,7 +194,7 @@ pub(super) async fn lock_migrations(connection: &mut Connection) -> Result<(), F
     Ok(())
 }
 
-/// Which uniqueness a write of a user would have broken.
+/// Returns the unique constraint that a write of a user violated.
 pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
     match error.as_database_error()?.constraint()? {
         "goat_users_email" => Some(UniqueViolation::Email),
@@ -204,28 +203,28 @@ pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
     }
 }
 
-/// A failure as the store's error.
+/// Converts failures of an operation into [`StoreError`].
 pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreError {
     move |failure| failure.in_operation(operation, is_transient)
 }
 
-/// Whether another try later may help. The codes are those of the PostgreSQL manual, appendix A;
-/// the first two characters are the class.
+/// Whether a retry may succeed. For the codes see the PostgreSQL manual, appendix A; the first two
+/// characters are the class.
 fn is_transient(code: &str) -> bool {
     const READ_ONLY_TRANSACTION: &str = "25006";
     const IDLE_IN_TRANSACTION: &str = "25P03";
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let class = code.get(..2).unwrap_or_default();
-    // Connection, log-in, database name, rollback for others' sake, resources, operator, system.
+    // Connection, authorization, catalog name, rollback, resources, operator, system.
     matches!(class, "08" | "28" | "3D" | "40" | "53" | "57" | "58")
         || [READ_ONLY_TRANSACTION, IDLE_IN_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
 }
 
-/// The names of all tables in the schema where new ones are made.
+/// Lists the tables of the current schema.
 pub(super) const TABLES: &str = "SELECT CAST(tablename AS TEXT) AS name FROM pg_catalog.pg_tables \
     WHERE schemaname = current_schema() ORDER BY 1";
 
-/// Makes the table of migrations.
+/// Creates the table of migrations.
 pub(super) const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS goat_migrations (
     version    BIGINT NOT NULL PRIMARY KEY,
     name       TEXT   NOT NULL,
@@ -267,7 +266,7 @@ mod tests {
 
     /// O1.
     #[test]
-    fn what_passes_is_told_from_what_is_broken() {
+    fn transient_errors_are_recognized() {
         for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
             assert!(is_transient(code), "{code}");
         }

@@ -41,7 +41,7 @@ impl PostgresDatabase {
     pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
         let transport = ListenNotify {
             connect: (*self.pools.write.connect_options()).clone(),
-            is_named: self.pools.mode.is_named(),
+            named_statements: self.pools.mode.named_statements(),
             teller: Mutex::default(),
         };
         Broadcast::new(Arc::new(transport), staleness)
@@ -51,7 +51,7 @@ impl PostgresDatabase {
 struct ListenNotify {
     connect: PgConnectOptions,
     /// Whether the statement is prepared once a connection.
-    is_named: bool,
+    named_statements: bool,
     teller: Mutex<Option<PgConnection>>,
 }
 
@@ -94,12 +94,12 @@ impl ListenNotify {
     async fn notify(&self, connection: &mut PgConnection, text: &str) -> Result<(), sqlx::Error> {
         // Without a name, preparing it and running it are two steps, which a pooler keeps together
         // within a transaction only.
-        if !self.is_named {
+        if !self.named_statements {
             sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
         }
         let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(text);
-        notify.persistent(self.is_named).execute(&mut *connection).await?;
-        if !self.is_named {
+        notify.persistent(self.named_statements).execute(&mut *connection).await?;
+        if !self.named_statements {
             sqlx::raw_sql("COMMIT").execute(connection).await?;
         }
         Ok(())

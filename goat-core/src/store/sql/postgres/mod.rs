@@ -1,10 +1,10 @@
-//! PostgreSQL: for several nodes.
+//! PostgreSQL storage, for one or several nodes.
 //!
-//! Nothing newer than PostgreSQL 12 is needed. The newest that is used, and since when:
+//! Requires PostgreSQL 12. The newest features in use, with their versions:
 //! `WITH … AS MATERIALIZED` (12), `FOR UPDATE SKIP LOCKED` (9.5), `CREATE TABLE IF NOT EXISTS` (9.1),
 //! `idle_in_transaction_session_timeout` (9.6), `pg_advisory_xact_lock` (9.1), `WITH RECURSIVE` and
-//! window functions (8.4), `DELETE … RETURNING` (8.2). `EXTRACT` is a float before 14 and exact from
-//! then on; either is precise to the microsecond in this century.
+//! window functions (8.4), `DELETE … RETURNING` (8.2). `EXTRACT` returns a float before 14 and an
+//! exact number since; both are precise to the microsecond in this century.
 
 mod dialect;
 mod invalidations;
@@ -49,12 +49,12 @@ use dialect::{ClockSource, TransactionMode};
 
 use PostgresDatabase as Database;
 
-/// How a PostgreSQL database is reached.
+/// PostgreSQL connection options.
 ///
-/// A pooler may stand in between, also one in transaction mode: goat leaves nothing behind on a
-/// connection. What such a pooler must be able to is to carry prepared statements, as PgBouncer does
-/// from 1.21 on with `max_prepared_statements` above zero; for one that does not,
-/// [`PostgresOptions::prepared_statements`] must be off.
+/// A pooler is supported, also in transaction mode: goat keeps no session state on a connection. The
+/// pooler must support prepared statements, as PgBouncer does from 1.21 with
+/// `max_prepared_statements` above zero; otherwise disable
+/// [`PostgresOptions::prepared_statements`].
 ///
 /// ```
 /// use goat_core::store::sql::PostgresOptions;
@@ -65,29 +65,29 @@ use PostgresDatabase as Database;
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=/path/to/ca.pem`.
-    /// What it leaves out, the driver takes from libpq's variables and password file, as every
-    /// PostgreSQL client does; without an `sslmode`, TLS is used if the server offers it, and its
-    /// certificate is believed. What verifies a certificate trusts the web's public authorities, which
-    /// are built in, and that of `sslrootcert`; those of the machine are not looked at.
-    /// `statement-cache-capacity=0` turns [`PostgresOptions::prepared_statements`] off.
+    /// Omitted parts come from libpq's environment variables and password file, as in every PostgreSQL
+    /// client. Without an `sslmode`, TLS is used if the server offers it, without verification of its
+    /// certificate. Certificates are verified against the built-in public authorities and that of
+    /// `sslrootcert`, not against the platform's. `statement-cache-capacity=0` disables
+    /// [`PostgresOptions::prepared_statements`].
     pub url: Secret<String>,
-    /// The most connections of this process.
+    /// The most pooled connections of this process.
     pub connections: u32,
-    /// How long a caller waits for a connection.
+    /// The timeout of waiting for a connection.
     pub acquire_timeout: Duration,
-    /// How long the server works on a statement of a transaction, and waits for the next one, before
-    /// it gives up: what a node that died holds is free again after that. Statements outside of
-    /// transactions read by an index, or wait for such transactions, and have no bound of their own;
-    /// for one, set `statement_timeout` for the role.
+    /// The server's timeout of a statement in a transaction, and of an idle transaction, which releases
+    /// the locks of a node that crashed. Statements outside transactions have no timeout: they read by
+    /// an index or wait for such transactions. To set one, set `statement_timeout` for the role.
     pub statement_timeout: Duration,
-    /// Whether a connection keeps prepared statements, by name. Off, every call is a transaction that
-    /// prepares its statements anew, which takes three more round trips, and works with any pooler in
+    /// Whether prepared statements are cached per connection. If false, every call is a transaction that
+    /// prepares its statements, which takes three more round trips and works with any pooler in
     /// transaction mode.
     pub prepared_statements: bool,
 }
 
 impl PostgresOptions {
-    /// Ten connections, five seconds of timeout, and thirty of the server's.
+    /// Creates options with 10 connections, an acquire timeout of 5 seconds and a statement timeout of
+    /// 30 seconds.
     pub fn new(url: impl Into<Secret<String>>) -> Self {
         Self {
             url: url.into(),
@@ -99,27 +99,27 @@ impl PostgresOptions {
     }
 }
 
-/// A PostgreSQL database. Clones share its connections, which close with the last of them.
+/// A PostgreSQL database. Clones share its connections, which close with the last clone.
 #[derive(Clone)]
 pub struct PostgresDatabase {
     pools: Pools,
 }
 
 impl PostgresDatabase {
-    /// Gets ready to connect. The first call that needs the database connects, so that a process
-    /// may start while its database does.
+    /// Creates the connection pool. The first call connects, so that a process may start before its
+    /// database.
     ///
     /// Must be called within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) if the URL is none, or has a parameter that
-    /// the driver would pass over.
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the URL is malformed, or has a parameter
+    /// that the driver would ignore.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
         Self::open_by(options, ClockSource::Server)
     }
 
-    /// The same, with the caller's clock where otherwise the server's counts: for tests that move it.
+    /// Opens the database with the caller's clock in place of the server's, for tests that advance it.
     ///
     /// # Errors
     ///
@@ -130,12 +130,12 @@ impl PostgresDatabase {
     }
 
     fn open_by(options: &PostgresOptions, clock: ClockSource) -> Result<Self> {
-        // What is wrong with the URL is not said: it holds a password.
-        let malformed = || Error::configuration("the URL of the PostgreSQL database is malformed");
+        // Without the parse error, since the URL contains a password.
+        let malformed = || Error::configuration("the PostgreSQL URL is malformed");
         let url = options.url.expose();
-        let keeps_statements = url::check(url)?;
+        let caches_statements = url::check(url)?;
         let connect: PgConnectOptions = url.parse().map_err(|_| malformed())?;
-        // No number here has a fraction, and poolers refuse settings that they do not know.
+        // goat stores no floats, and poolers reject unknown settings.
         let mut connect = connect.extra_float_digits(None);
         if connect.get_application_name().is_none() {
             connect = connect.application_name("goat");
@@ -143,13 +143,12 @@ impl PostgresDatabase {
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(1))
             .acquire_timeout(options.acquire_timeout)
-            // It would cost a round trip a call. A connection that died fails one call, which
-            // says unavailable.
+            // A test would cost a round trip per call. A dead connection fails one call as unavailable.
             .test_before_acquire(false)
             .connect_lazy_with(connect);
         let mode = TransactionMode::new(
             options.statement_timeout,
-            options.prepared_statements && keeps_statements,
+            options.prepared_statements && caches_statements,
             clock,
         );
         Ok(Self { pools: Pools { read: pool.clone(), write: pool, mode } })

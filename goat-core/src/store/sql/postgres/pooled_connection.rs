@@ -1,12 +1,11 @@
-//! A connection of the pool that one call has, with or without a transaction, and how it is given
-//! back.
+//! Pooled connection: checked out for one call, with or without a transaction, and returned on drop.
 //!
 //! Invariants:
-//! - a transaction that is dropped before it was committed is rolled back before anybody else gets
-//!   the connection, at whatever moment it was dropped;
-//! - a connection that does not answer any more is closed after a while, so that the pool makes
-//!   another. The driver would wait for it as long as the network does, which for a machine that is
-//!   gone without a word is a quarter of an hour, and for all connections at once.
+//! - a transaction that is dropped before its commit, at any point, is rolled back before the
+//!   connection is reused;
+//! - a connection that does not respond is closed after a timeout, so that the pool opens another. The
+//!   driver would wait for the network's timeout, about 15 minutes for a lost host, for all connections
+//!   at once.
 
 use std::time::Duration;
 
@@ -17,25 +16,24 @@ use tokio::time;
 
 use super::dialect::{Db, DriverConnection};
 
-/// How often the timeout of a transaction fits into what its rollback may take: what is under way
-/// ends first.
+/// The timeout of a rollback in statement timeouts; it waits for a running statement.
 const ROLLBACK: u32 = 2;
-/// The same for what a statement outside of a transaction may take, which no bound of the server's
-/// ends: to give it up early would leave it to the server, beside the next.
+/// The timeout of a running statement outside a transaction, in statement timeouts. It has no timeout
+/// on the server, so closing the connection early would leave it running beside the next.
 const AUTOCOMMIT: u32 = 10;
 
-/// A connection, and whether a transaction is open on it.
+/// A connection, and whether it has an open transaction.
 #[derive(Debug)]
 pub(super) struct PooledConnection {
-    /// There until this is dropped.
+    /// Present until the drop.
     connection: Option<PoolConnection<Db>>,
     is_open: bool,
-    /// How long the server works on a statement of a transaction.
+    /// The statement timeout of transactions.
     timeout: Duration,
 }
 
 impl PooledConnection {
-    /// A connection on which each statement stands for itself.
+    /// Acquires a connection in autocommit mode.
     pub(super) async fn autocommit(
         pool: &Pool<Db>,
         timeout: Duration,
@@ -43,26 +41,26 @@ impl PooledConnection {
         Ok(Self { connection: Some(pool.acquire().await?), is_open: false, timeout })
     }
 
-    /// A connection within a transaction that this statement begins. The driver is not told that it
-    /// is one: if it is dropped while it waits for the answer, it forgets that.
+    /// Acquires a connection and begins a transaction with this statement. The driver's own transaction
+    /// type is not used, since it loses track of the state if it is dropped before the reply.
     pub(super) async fn begin(
         pool: &Pool<Db>,
         statement: &SqlStr,
         timeout: Duration,
     ) -> Result<Self, sqlx::Error> {
         let mut pooled = Self::autocommit(pool, timeout).await?;
-        // Before it is: if this is dropped from here on, nobody knows whether it was begun.
+        // Set before the statement: if it is cancelled, its outcome is unknown.
         pooled.is_open = true;
         sqlx::raw_sql(statement.clone()).execute(pooled.connection()).await?;
         Ok(pooled)
     }
 
-    /// Ends the call: what it wrote is kept from here on.
+    /// Commits the transaction, if there is one.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.end("COMMIT").await
     }
 
-    /// Ends the call: nothing of it is kept, and its locks are free.
+    /// Rolls the transaction back, if there is one.
     pub(super) async fn rollback(mut self) -> Result<(), sqlx::Error> {
         self.end("ROLLBACK").await
     }
@@ -75,7 +73,7 @@ impl PooledConnection {
         Ok(())
     }
 
-    #[expect(clippy::expect_used, reason = "only the drop takes it")]
+    #[expect(clippy::expect_used, reason = "only drop takes it")]
     pub(super) fn connection(&mut self) -> &mut DriverConnection {
         self.connection.as_mut().expect("a connection until the end")
     }
@@ -85,7 +83,7 @@ impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         let Ok(runtime) = Handle::try_current() else {
-            // The process is ending, and the server sees that its client is gone.
+            // Without a runtime the process is shutting down, and the server closes the session.
             drop(connection.detach());
             return;
         };
@@ -99,7 +97,7 @@ impl Drop for PooledConnection {
                     return;
                 }
             }
-            // Whoever gives it back asks it for a sign of life; dropped on the way, it is closed.
+            // The pool pings a returned connection; on a timeout it is closed.
             let _ = time::timeout(timeout * AUTOCOMMIT, connection.return_to_pool()).await;
         });
     }

@@ -1,4 +1,4 @@
-//! The server behind the database, as a start meets it: whether it lets goat in, and is new enough.
+//! Server check at startup: credentials and version.
 
 use sqlx::Row as _;
 
@@ -8,31 +8,31 @@ use crate::store::sql::failure::Failure;
 use super::PostgresDatabase;
 use super::dialect::store_error;
 
-/// The oldest server that goat is made for, as `server_version_num` counts.
+/// The oldest supported server, as `server_version_num`.
 const OLDEST: i32 = 120_000;
 
 impl PostgresDatabase {
-    /// Connects, and answers the server's version, such as `15.4`. A program that wants to fail at
-    /// its start rather than at somebody's request asks this first.
+    /// Connects and returns the server's version, such as `15.4`. A program calls this at startup, so
+    /// that a wrong configuration does not surface at the first request.
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) where another try would not help: the
-    /// server does not let this user in, has no such database, or is older than 12;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if it does not answer.
+    /// [`Configuration`](crate::ErrorKind::Configuration) where a retry would not help: the server
+    /// rejects the user, has no such database, or is older than 12;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if it does not respond.
     pub async fn version(&self) -> Result<String> {
         const VERSION: &str = "SELECT CAST(current_setting('server_version_num') AS INTEGER) AS n";
-        let asked = async {
+        let queried = async {
             let row = self.pools.read().await?.one(sqlx::query(VERSION)).await?;
             Ok::<i32, Failure>(row.try_get("n")?)
         };
-        let number = asked.await.map_err(refused)?;
-        judge(number)
+        let number = queried.await.map_err(startup_error)?;
+        supported_version(number)
     }
 }
 
-/// The version that a number stands for, if it is new enough.
-fn judge(number: i32) -> Result<String> {
+/// Formats a version number, if the version is supported.
+fn supported_version(number: i32) -> Result<String> {
     // From 10 on, the last four digits are the minor version.
     let version = format!("{}.{}", number / 10_000, number % 10_000);
     if number < OLDEST {
@@ -43,17 +43,19 @@ fn judge(number: i32) -> Result<String> {
     Ok(version)
 }
 
-/// What a start cannot get past is told from what may pass. While it runs, either is unavailable:
-/// a password that was changed at the server may be changed back.
-fn refused(failure: Failure) -> Error {
+/// Distinguishes permanent errors, for startup. Later both are unavailable, since a password that was
+/// changed on the server may be changed back.
+fn startup_error(failure: Failure) -> Error {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    // Log-in and database name, and the right to connect.
-    let is_final = failure.code().is_some_and(|code| {
+    // Authorization, catalog name, and the privilege to connect.
+    let is_permanent = failure.code().is_some_and(|code| {
         matches!(code.get(..2), Some("28" | "3D")) || code == INSUFFICIENT_PRIVILEGE
     });
-    if is_final {
-        return Error::configuration("the server refuses the connection")
-            .with_source(failure.into_cause());
+    if is_permanent {
+        return Error::configuration(
+            "the PostgreSQL server rejects the connection; check user, password and database",
+        )
+        .with_source(failure.into_cause());
     }
     store_error("version")(failure).into()
 }
@@ -63,10 +65,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_is_too_old_is_refused() {
-        assert_eq!(judge(120_000).expect("it is new enough"), "12.0");
-        assert_eq!(judge(150_018).expect("it is new enough"), "15.18");
-        let error = judge(110_022).expect_err("it is too old");
+    fn server_that_is_too_old_is_rejected() {
+        assert_eq!(supported_version(120_000).expect("a supported version"), "12.0");
+        assert_eq!(supported_version(150_018).expect("a supported version"), "15.18");
+        let error = supported_version(110_022).expect_err("an unsupported version");
         assert_eq!(error.kind(), crate::ErrorKind::Configuration);
         assert!(error.to_string().contains("PostgreSQL 11.22"), "{error}");
     }

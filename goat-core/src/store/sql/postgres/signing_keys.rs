@@ -1,8 +1,8 @@
-//! What the nodes on one database know of one another's keys.
+//! Signing key registry: detects nodes on one database that sign tokens with different keys.
 //!
-//! Each node notes now and then with which key it signs. A key that was noted lately and that a node
-//! does not know is a mistake that would otherwise show as every other request being refused: the
-//! nodes were given different keys.
+//! Each node periodically registers the id of its signing key. A recently registered key that a node
+//! does not have means that the nodes are configured with different keys, and would reject each other's
+//! tokens.
 
 use std::time::Duration;
 
@@ -15,65 +15,66 @@ use crate::token::TokenKeys;
 use super::PostgresDatabase;
 use super::dialect::store_error;
 
-/// For how long a note is kept: long enough to be found by whoever looks why tokens were refused.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The retention of a registration, long enough to investigate rejected tokens.
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The present in milliseconds, by the one clock that all nodes share.
+/// The current time in milliseconds, by the server's clock.
 macro_rules! now {
     () => {
         "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
     };
 }
 
-/// What to do where others sign with a key that is not known here.
+/// What to do if another node signs with an unknown key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnUnknownKey {
-    /// Note one's own all the same, so that the others find out too.
+    /// Register this node's key anyway, so that the other nodes detect the mismatch too.
     Allow,
-    /// Note nothing: this node is not to serve. Of several that begin at once with keys of their
-    /// own, the first is noted.
+    /// Register nothing, since this node must not serve. Of several nodes that start at once with
+    /// different keys, the first one registers.
     Refuse,
 }
 
 impl PostgresDatabase {
-    /// Notes with which key this process signs, and answers the ids of those with which others have
-    /// signed by their own note within `lately`, and that are not among `keys`.
+    /// Registers the signing key of this process, and returns the ids of keys that other nodes
+    /// registered within `max_age` and that are not in `keys`.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not respond.
     pub async fn register_signing_key(
         &self,
         keys: &TokenKeys,
-        lately: Duration,
-        strange: OnUnknownKey,
+        max_age: Duration,
+        on_unknown: OnUnknownKey,
     ) -> Result<Vec<String>> {
-        let noted = async {
+        let registered = async {
             let mut connection = self.pools.begin().await?;
-            // ATOMIC: nobody else notes between the look and the commit.
+            // ATOMIC: under the lock, no other node registers a key before the commit.
             connection.run("LOCK TABLE goat_signing_keys IN SHARE ROW EXCLUSIVE MODE").await?;
             let others =
                 concat!("SELECT id FROM goat_signing_keys WHERE noted_at > ", now!(), " - $1");
-            let others = connection.all(sqlx::query(others).bind(milliseconds(lately))).await?;
+            let others = connection.all(sqlx::query(others).bind(milliseconds(max_age))).await?;
             let others: Vec<String> =
                 others.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
             let unknown: Vec<String> =
                 others.into_iter().filter(|id| !keys.ids().any(|known| known == id)).collect();
-            if strange == OnUnknownKey::Refuse && !unknown.is_empty() {
+            if on_unknown == OnUnknownKey::Refuse && !unknown.is_empty() {
                 return Ok(unknown);
             }
-            let old = concat!("DELETE FROM goat_signing_keys WHERE noted_at < ", now!(), " - $1");
-            connection.execute(sqlx::query(old).bind(milliseconds(KEPT))).await?;
-            let note = concat!(
+            let expire =
+                concat!("DELETE FROM goat_signing_keys WHERE noted_at < ", now!(), " - $1");
+            connection.execute(sqlx::query(expire).bind(milliseconds(RETENTION))).await?;
+            let insert = concat!(
                 "INSERT INTO goat_signing_keys (id, noted_at) VALUES ($1, ",
                 now!(),
                 ") ON CONFLICT (id) DO UPDATE SET noted_at = excluded.noted_at"
             );
-            connection.execute(sqlx::query(note).bind(keys.signing_key())).await?;
+            connection.execute(sqlx::query(insert).bind(keys.signing_key())).await?;
             connection.commit().await?;
             Ok::<_, Failure>(unknown)
         };
-        Ok(noted.await.map_err(store_error("register_signing_key"))?)
+        Ok(registered.await.map_err(store_error("register_signing_key"))?)
     }
 }
 

@@ -1,10 +1,10 @@
-//! What can be said of PostgreSQL without one.
+//! PostgreSQL storage without a server.
 
 use super::{PostgresDatabase, PostgresOptions};
 use crate::error::ErrorKind;
 
 #[tokio::test]
-async fn a_malformed_url_is_refused_without_being_shown() {
+async fn malformed_url_is_rejected_and_not_shown() {
     for url in ["canary", "postgres://user:canary@host:port/x", "postgres://user:canary@[::/x"] {
         let options = PostgresOptions::new(url);
         assert!(!format!("{options:?}").contains("canary"));
@@ -14,34 +14,34 @@ async fn a_malformed_url_is_refused_without_being_shown() {
     }
 }
 
-/// O1: nobody answers at this address, and nothing is asked of it before the first call.
+/// O1: opening does not connect, and a call to an address without a server is unavailable.
 #[tokio::test]
-async fn a_database_that_does_not_answer_is_unavailable() {
+async fn database_without_a_server_is_unavailable() {
     let options = PostgresOptions {
         acquire_timeout: std::time::Duration::from_millis(20),
         ..PostgresOptions::new("postgres://goat:secret@127.0.0.1:1/goat")
     };
     let database = PostgresDatabase::open(&options).expect("a URL");
-    let error = database.users().ping().await.expect_err("nobody answers");
+    let error = database.users().ping().await.expect_err("no server");
     assert!(error.is_unavailable(), "{error:?}");
     let error = database.migrate(crate::store::sql::MigrateOptions::default()).await;
-    assert!(error.expect_err("nobody answers").is_unavailable());
+    assert!(error.expect_err("no server").is_unavailable());
 }
 
-/// O1: a server that goes down, or what stands before one that is down, takes the connection, and
-/// ends it whenever it likes.
+/// O1: a server that shuts down, or a proxy before it, accepts the connection and closes it at any
+/// point.
 #[tokio::test]
-async fn a_database_that_hangs_up_is_unavailable_however_little_it_has_said() {
+async fn server_that_closes_the_connection_is_unavailable() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    for said in [&b""[..], b"N", b"HTTP/1.1 503 Service Unavailable\r\n\r\n"] {
+    for sent in [&b""[..], b"N", b"HTTP/1.1 503 Service Unavailable\r\n\r\n"] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let server = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut request = [0; 8];
                 if client.read_exact(&mut request).await.is_ok() {
-                    let _ = client.write_all(said).await;
+                    let _ = client.write_all(sent).await;
                 }
             }
         });
@@ -51,7 +51,7 @@ async fn a_database_that_hangs_up_is_unavailable_however_little_it_has_said() {
         };
         let database = PostgresDatabase::open(&options).expect("a URL");
         let error = database.users().ping().await.expect_err("no answer");
-        assert!(error.is_unavailable(), "{said:?}: {error:?}");
+        assert!(error.is_unavailable(), "{sent:?}: {error:?}");
         server.abort();
     }
 }

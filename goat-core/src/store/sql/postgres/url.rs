@@ -1,10 +1,10 @@
-//! The URL's parameters, before the driver reads them: it passes over what it does not know, which
-//! for a misspelt `sslmode` means no TLS, and writes the value to the log.
+//! URL check: rejects unknown parameters, which the driver would ignore and log with their value. A
+//! misspelt `sslmode` would mean no TLS.
 
 use crate::error::{Error, Result};
 
-/// What the driver understands.
-const KNOWN: [&str; 17] = [
+/// The parameters that the driver supports.
+const SUPPORTED: [&str; 17] = [
     "sslmode",
     "ssl-mode",
     "sslrootcert",
@@ -24,27 +24,26 @@ const KNOWN: [&str; 17] = [
     "application_name",
 ];
 
-/// Answers whether the URL lets connections keep statements.
+/// Returns whether the URL allows cached prepared statements.
 ///
 /// # Errors
 ///
-/// Configuration, if there is a parameter that the driver does not know.
+/// Configuration, if the driver does not support a parameter.
 pub(super) fn check(url: &str) -> Result<bool> {
-    let mut keeps_statements = true;
+    let mut caches_statements = true;
     let (_, parameters) = url.split_once('?').unwrap_or_default();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if !KNOWN.contains(&name) && !name.starts_with("options") {
-            // Its name may be a piece of a password that was not written as a URL wants it.
+        if !SUPPORTED.contains(&name) && !name.starts_with("options") {
+            // Without its name, which may be part of a password that is not URL-encoded.
             return Err(Error::configuration(
-                "the URL of the PostgreSQL database has a parameter that is not known; \
-                 known are sslmode, sslrootcert, sslcert, sslkey, host, port, dbname, user, password, \
+                "the PostgreSQL URL has an unknown parameter; supported are sslmode, sslrootcert, sslcert, sslkey, host, port, dbname, user, password, \
                  application_name, options and statement-cache-capacity",
             ));
         }
-        keeps_statements &= (name, value) != ("statement-cache-capacity", "0");
+        caches_statements &= (name, value) != ("statement-cache-capacity", "0");
     }
-    Ok(keeps_statements)
+    Ok(caches_statements)
 }
 
 #[cfg(test)]
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_that_would_be_passed_over_is_refused_without_being_shown() {
+    fn unknown_parameter_is_rejected_and_not_shown() {
         for parameter in ["ssl_mode=canary", "sslmod=canary", "canary", "canary=1&sslmode=require"]
         {
             let error = check(&format!("postgres://a/b?{parameter}")).expect_err(parameter);

@@ -1,8 +1,8 @@
-//! What SQLite does in its own way.
+//! SQLite dialect: transactions and error codes.
 //!
-//! There is one connection that writes, and `BEGIN IMMEDIATE` takes the database's only write lock
-//! at once. So what a write reads holds until it commits, nothing else needs to be locked, and no
-//! transaction ever has to turn from reading to writing, which is where SQLite would refuse.
+//! One connection writes, and `BEGIN IMMEDIATE` takes the only write lock of the database at once. So
+//! the rows that a write reads do not change until it commits, no other locks are needed, and no
+//! transaction upgrades from reading to writing, which SQLite may reject.
 
 use sqlx::{Pool, Sqlite};
 
@@ -20,41 +20,41 @@ pub(super) type Db = Sqlite;
 pub(super) type Row = sqlx::sqlite::SqliteRow;
 pub(super) type DriverConnection = sqlx::SqliteConnection;
 
-/// The statement that begins a write.
+/// Begins a write transaction.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// How this process deals with the database: there is one way.
+/// How transactions begin; SQLite has no options.
 #[derive(Clone, Debug)]
 pub(super) struct TransactionMode;
 
 impl TransactionMode {
-    /// A connection for single statements.
+    /// Acquires a connection for single statements.
     pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         Ok(Connection::new(PooledConnection::autocommit(pool).await?, true))
     }
 
-    /// A connection for reads that belong together.
+    /// Acquires a connection for related reads.
     pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         self.autocommit(pool).await
     }
 
-    /// Begins a write.
+    /// Begins a write transaction.
     pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         Ok(Connection::new(PooledConnection::begin(pool).await?, true))
     }
 
-    /// Begins a step of a migration.
+    /// Begins a migration step.
     pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         self.begin(pool).await
     }
 
-    /// What to bind where a text says [`now`].
+    /// Returns the parameter of [`now`].
     pub(super) fn now(&self, now: Timestamp) -> i64 {
         now.as_millis()
     }
 }
 
-/// The present time in milliseconds: the parameter's, since there is no other machine.
+/// The current time in milliseconds, by the caller's clock, since there is one machine only.
 macro_rules! now {
     ($given:literal) => {
         $given
@@ -62,10 +62,10 @@ macro_rules! now {
 }
 pub(super) use now;
 
-/// Whether a transaction that writes is alone from its beginning.
+/// Whether at most one write transaction is open.
 pub(super) const SINGLE_WRITER: bool = true;
 
-/// Ends a query whose rows stay as they are until the transaction ends.
+/// Row locks, which SQLite does not need.
 macro_rules! for_update {
     () => {
         ""
@@ -73,7 +73,7 @@ macro_rules! for_update {
 }
 pub(super) use for_update;
 
-/// Ends a query for rows that nobody else is busy with, which stay as they are.
+/// Row locks that skip locked rows, which SQLite does not need.
 macro_rules! for_update_skip_locked {
     () => {
         ""
@@ -81,25 +81,25 @@ macro_rules! for_update_skip_locked {
 }
 pub(super) use for_update_skip_locked;
 
-/// Waits until no other write holds the guard.
+/// Locks the guard row; covered by the write lock.
 pub(super) async fn lock_guard(_: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until nobody else adds sessions to this user's, or ends several.
+/// Locks the set of a user's sessions; covered by the write lock.
 pub(super) async fn lock_sessions(_: &mut Connection, _: UserId) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until no other process migrates.
+/// Locks migrations; covered by the write lock.
 pub(super) async fn lock_migrations(_: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Which uniqueness a write of a user would have broken.
+/// Returns the unique constraint that a write of a user violated.
 pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
     let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
-    // SQLite has no names for constraints; it names the columns.
+    // SQLite does not report the constraint's name, but its columns.
     let (_, columns) = error.message().rsplit_once(": ")?;
     match columns {
         "goat_users.email_canonical" => Some(UniqueViolation::Email),
@@ -108,18 +108,18 @@ pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
     }
 }
 
-/// A failure as the store's error.
+/// Converts failures of an operation into [`StoreError`].
 pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreError {
     move |failure| failure.in_operation(operation, is_transient)
 }
 
-/// Whether another process is in the way.
-pub(super) fn is_held(error: &sqlx::Error) -> bool {
+/// Whether another process holds the lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref().and_then(primary), Some(code::BUSY | code::LOCKED))
 }
 
-/// Whether another try later may help: locked, full, read-only, out of memory or of files.
+/// Whether a retry may succeed: locked, full, read-only, out of memory or of file handles.
 fn is_transient(code: &str) -> bool {
     matches!(
         primary(code),
@@ -150,16 +150,16 @@ mod code {
     pub(super) const LOCKING_PROTOCOL: u32 = 15;
 }
 
-/// The primary code of an extended one: its lowest byte.
+/// Returns the primary code of an extended one: its lowest byte.
 fn primary(code: &str) -> Option<u32> {
     code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
-/// The names of all tables.
+/// Lists the tables.
 pub(super) const TABLES: &str = "SELECT name FROM sqlite_master \
     WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
 
-/// Makes the table of migrations.
+/// Creates the table of migrations.
 pub(super) const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS goat_migrations (
     version    INTEGER NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL,
@@ -194,9 +194,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 mod tests {
     use super::*;
 
-    /// O1: extended codes count by their primary one.
+    /// O1: an extended code is classified by its primary code.
     #[test]
-    fn what_passes_is_told_from_what_is_broken() {
+    fn transient_errors_are_recognized() {
         for code in ["5", "261", "517", "6", "8", "264", "10", "522", "13", "14", "15"] {
             assert!(is_transient(code), "{code}");
         }

@@ -1,4 +1,4 @@
-//! SQLite: one file, one writer, as many readers as there is work for.
+//! SQLite storage: one file, one writer connection, several reader connections.
 
 mod dialect;
 mod pooled_connection;
@@ -38,7 +38,7 @@ use database::Pools;
 
 use SqliteDatabase as Database;
 
-/// How a SQLite database is opened.
+/// SQLite options.
 ///
 /// ```
 /// use goat_core::store::sql::SqliteOptions;
@@ -48,28 +48,27 @@ use SqliteDatabase as Database;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
-    /// The file. It is made if there is none, readable for its owner alone, since it holds
-    /// passwords' hashes and people's addresses.
+    /// The file. If it does not exist it is created with access for its owner only, since it contains
+    /// password hashes and e-mail addresses.
     pub path: PathBuf,
-    /// How many connections read, beside the one that writes. A read takes some microseconds, so a
-    /// few serve thousands of callers a second.
+    /// The number of reader connections, in addition to the writer. A read takes microseconds, so a few
+    /// serve thousands of calls per second.
     pub readers: u32,
-    /// How long a caller waits for its turn, and a write for another process that writes.
+    /// The timeout of waiting for a connection, and for the write lock of another process.
     pub busy_timeout: Duration,
 }
 
 impl SqliteOptions {
-    /// Four readers, and five seconds of timeout.
+    /// Creates options with four readers and a timeout of five seconds.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), readers: 4, busy_timeout: Duration::from_secs(5) }
     }
 }
 
-/// A SQLite database. Clones share its connections, which close with the last of them.
+/// A SQLite database. Clones share its connections, which close with the last clone.
 ///
-/// Several processes may open the same file, on the same machine: SQLite's write-ahead log does not
-/// work over a network file system. What was committed survives the loss of power
-/// (`synchronous=FULL`).
+/// Several processes on one machine may open the same file; SQLite's write-ahead log does not work on a
+/// network file system. Commits survive a power loss (`synchronous=FULL`).
 ///
 /// ```no_run
 /// use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
@@ -87,17 +86,17 @@ pub struct SqliteDatabase {
 }
 
 impl SqliteDatabase {
-    /// Opens the file, and makes it if there is none. Its tables are left alone; see
+    /// Opens the file, and creates it if it does not exist. Does not touch the tables; see
     /// [`SqliteDatabase::migrate`].
     ///
     /// # Errors
     ///
-    /// [`Configuration`](crate::ErrorKind::Configuration) if the file cannot be made or opened, is
-    /// no database, or lies where there can be no write-ahead log;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process does not let go of it.
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the file cannot be created or opened, is
+    /// not a database, or is on a file system without support for a write-ahead log;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process keeps it locked.
     pub async fn open(options: SqliteOptions) -> Result<Self> {
         let SqliteOptions { path, readers, busy_timeout } = options;
-        make_file(&path)?;
+        create_file(&path)?;
         let connect = SqliteConnectOptions::new()
             .filename(&path)
             .foreign_keys(true)
@@ -111,9 +110,9 @@ impl SqliteDatabase {
                 .idle_timeout(None)
                 .test_before_acquire(false)
         };
-        let logged = connect.clone().journal_mode(SqliteJournalMode::Wal);
-        let write = pool(1).connect_lazy_with(logged);
-        start_log(&write, &path, busy_timeout).await?;
+        let with_wal = connect.clone().journal_mode(SqliteJournalMode::Wal);
+        let write = pool(1).connect_lazy_with(with_wal);
+        enable_wal(&write, &path, busy_timeout).await?;
         let read = pool(readers).connect_lazy_with(connect.pragma("query_only", "ON"));
         Ok(Self { pools: Pools { read, write, mode: dialect::TransactionMode } })
     }
@@ -125,13 +124,13 @@ impl fmt::Debug for SqliteDatabase {
     }
 }
 
-/// Makes the file, before SQLite would with the rights that everybody's files have. Its companions
-/// (`-wal`, `-shm`) get the same rights from SQLite.
-fn make_file(path: &Path) -> Result<()> {
+/// Creates the file with access for its owner only, in place of SQLite's default permissions. SQLite
+/// gives its companions (`-wal`, `-shm`) the same permissions.
+fn create_file(path: &Path) -> Result<()> {
     if path.as_os_str() == ":memory:" {
         return Err(Error::configuration(
-            "a SQLite database that several connections share needs a file; \
-             for the memory of the process there is Stores::memory",
+            "a SQLite database needs a file, since several connections share it; use Stores::memory \
+             for in-memory storage",
         ));
     }
     let mut options = std::fs::OpenOptions::new();
@@ -145,16 +144,16 @@ fn make_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Connects, and sees to it that there is a write-ahead log.
-async fn start_log(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result<()> {
-    // Where two processes switch a new file over at once, SQLite refuses one of them without
-    // waiting. By the time of its next try, it is done.
+/// Connects, and enables the write-ahead log.
+async fn enable_wal(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result<()> {
+    // If two processes enable it on a new file at once, SQLite fails one of them without waiting; a
+    // retry finds it enabled.
     const BACKOFF: Duration = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     let mode: String = loop {
         match sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await {
             Ok(mode) => break mode,
-            Err(error) if !dialect::is_held(&error) => {
+            Err(error) if !dialect::is_busy(&error) => {
                 return Err(cannot_open(path, &error));
             }
             Err(error) if waited >= timeout => {
@@ -168,7 +167,7 @@ async fn start_log(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result<
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
     }
-    Err(cannot_open(path, &"its file system does not allow a write-ahead log"))
+    Err(cannot_open(path, &"its file system does not support a write-ahead log"))
 }
 
 fn cannot_open(path: &Path, reason: &dyn fmt::Display) -> Error {

@@ -1,13 +1,13 @@
-//! A connection of the pool that one call has, with or without a transaction.
+//! Pooled connection: checked out for one call, with or without a transaction.
 //!
-//! Invariant: a transaction that is dropped before it was committed never happened.
+//! Invariant: a transaction that is dropped before its commit is rolled back.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
 use super::dialect::{BEGIN, Db, DriverConnection};
 
-/// A connection, and whether a transaction is open on it.
+/// A connection, with or without a transaction.
 #[derive(Debug)]
 pub(super) enum PooledConnection {
     Autocommit(PoolConnection<Db>),
@@ -15,17 +15,17 @@ pub(super) enum PooledConnection {
 }
 
 impl PooledConnection {
-    /// A connection on which each statement stands for itself.
+    /// Acquires a connection in autocommit mode.
     pub(super) async fn autocommit(pool: &Pool<Db>) -> Result<Self, sqlx::Error> {
         Ok(Self::Autocommit(pool.acquire().await?))
     }
 
-    /// A connection within a transaction.
+    /// Acquires a connection and begins a write transaction.
     pub(super) async fn begin(pool: &Pool<Db>) -> Result<Self, sqlx::Error> {
         Ok(Self::Transaction(pool.begin_with(BEGIN).await?))
     }
 
-    /// Ends the call: what it wrote is kept from here on.
+    /// Commits the transaction, if there is one.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Autocommit(_) => Ok(()),
@@ -33,7 +33,7 @@ impl PooledConnection {
         }
     }
 
-    /// Ends the call: nothing of it is kept, and its locks are free.
+    /// Rolls the transaction back, if there is one.
     pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Autocommit(_) => Ok(()),

@@ -1,5 +1,5 @@
-//! What is SQLite's own: the file, the schema, several processes, and rows that goat never wrote.
-//! What every store has to keep is in the conformance suites.
+//! SQLite specifics: the file, the schema, several processes, and malformed rows. The guarantees of the
+//! ports are in the conformance suites.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,11 +48,11 @@ async fn number(database: &SqliteDatabase, sql: &'static str) -> i64 {
 }
 
 async fn state(database: &SqliteDatabase) -> SchemaState {
-    database.schema_state().await.expect("the database answers")
+    database.schema_state().await.expect("the database responds")
 }
 
 fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
-    result.expect_err("a refusal").kind()
+    result.expect_err("an error").kind()
 }
 
 async fn put(
@@ -65,7 +65,7 @@ async fn put(
 }
 
 #[tokio::test]
-async fn a_new_file_is_empty_until_it_is_migrated() {
+async fn new_file_is_empty_until_it_is_migrated() {
     let (_folder, path) = file();
     let database = open(&path).await;
     assert_eq!(state(&database).await, SchemaState::Empty);
@@ -77,22 +77,22 @@ async fn a_new_file_is_empty_until_it_is_migrated() {
 }
 
 #[tokio::test]
-async fn what_was_stored_is_there_when_the_file_is_opened_again() {
+async fn data_survives_reopening_the_file() {
     let (folder, database) = migrated().await;
     let account = account(&role());
-    put(&database.users(), &account).await.expect("the store answers");
+    put(&database.users(), &account).await.expect("the store responds");
     database.close().await;
     let error = database.users().ping().await.expect_err("it is closed");
     assert!(error.is_unavailable());
     let database = open(&folder.path().join("goat.db")).await;
     assert_eq!(state(&database).await, SchemaState::Current);
-    let found = database.users().by_id(account.user.id).await.expect("the store answers");
+    let found = database.users().by_id(account.user.id).await.expect("the store responds");
     assert_eq!(found.expect("the user").user, account.user);
 }
 
 /// O5.
 #[tokio::test]
-async fn an_interrupted_migration_never_happened() {
+async fn interrupted_migration_is_rolled_back() {
     const BROKEN: &[Migration] = &[Migration {
         version: 1,
         name: "broken",
@@ -116,7 +116,7 @@ async fn an_interrupted_migration_never_happened() {
 
 /// O5.
 #[tokio::test]
-async fn a_schema_of_a_newer_version_is_refused() {
+async fn schema_of_a_newer_version_is_rejected() {
     let (_folder, database) = migrated().await;
     run(&database, "INSERT INTO goat_migrations (version, name, checksum) VALUES (99, 'x', 'y')")
         .await;
@@ -129,7 +129,7 @@ async fn a_schema_of_a_newer_version_is_refused() {
 
 /// O5.
 #[tokio::test]
-async fn a_schema_that_another_text_made_is_refused() {
+async fn schema_with_another_checksum_is_rejected() {
     let (_folder, database) = migrated().await;
     run(&database, "UPDATE goat_migrations SET checksum = 'another'").await;
     assert_eq!(kind(database.schema_state().await), ErrorKind::Configuration);
@@ -137,12 +137,12 @@ async fn a_schema_that_another_text_made_is_refused() {
 }
 
 #[tokio::test]
-async fn tables_of_somebody_else_are_refused_or_left_alone() {
+async fn foreign_tables_are_rejected_or_left_unchanged() {
     let (_folder, path) = file();
     let database = open(&path).await;
     run(&database, "CREATE TABLE books (title TEXT); INSERT INTO books VALUES ('Emma')").await;
     assert_eq!(state(&database).await, SchemaState::Foreign(vec!["books".to_owned()]));
-    let error = database.migrate(MigrateOptions::default()).await.expect_err("a refusal");
+    let error = database.migrate(MigrateOptions::default()).await.expect_err("an error");
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("books"), "{error}");
     assert_eq!(number(&database, "SELECT COUNT(*) FROM sqlite_master").await, 1);
@@ -154,7 +154,7 @@ async fn tables_of_somebody_else_are_refused_or_left_alone() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn files_that_are_made_are_for_their_owner_alone() {
+async fn created_files_are_accessible_to_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let (folder, _database) = migrated().await;
@@ -170,7 +170,7 @@ async fn files_that_are_made_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_database_is_refused() {
+async fn path_that_cannot_be_a_database_is_rejected() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = folder.path().join("text");
     std::fs::write(&text, "this is a letter and no database, ".repeat(99)).expect("a file");
@@ -182,9 +182,9 @@ async fn what_cannot_be_a_database_is_refused() {
     }
 }
 
-/// As several processes would: connections of their own, to a file that is not there yet.
+/// Separate pools, as in several processes, on a file that does not exist yet.
 #[tokio::test(flavor = "multi_thread")]
-async fn several_may_open_migrate_and_write_one_file_at_once() {
+async fn concurrent_processes_open_migrate_and_write_one_file() {
     let (_folder, path) = file();
     let account = account(&role());
     let id = account.user.id;
@@ -202,7 +202,7 @@ async fn several_may_open_migrate_and_write_one_file_at_once() {
                 };
                 let top_role = &account.user.role;
                 let write = UserWrite { actor: None, target: id, top_role, decide: &decide };
-                users.write(write).await.expect("the store answers");
+                users.write(write).await.expect("the store responds");
             }
             steps.len()
         }
@@ -210,13 +210,13 @@ async fn several_may_open_migrate_and_write_one_file_at_once() {
     .await;
     assert_eq!(steps.iter().sum::<usize>(), MIGRATIONS.len());
     let users = open(&path).await.users();
-    let found = users.by_id(id).await.expect("the store answers").expect("the user");
+    let found = users.by_id(id).await.expect("the store responds").expect("the user");
     assert_eq!(found.epoch.number, 50);
 }
 
 /// O1.
 #[tokio::test]
-async fn a_file_that_another_process_holds_is_unavailable_and_comes_back() {
+async fn file_locked_by_another_process_is_unavailable_until_released() {
     let (folder, other) = migrated().await;
     let options = SqliteOptions {
         busy_timeout: Duration::from_secs(1),
@@ -228,16 +228,16 @@ async fn a_file_that_another_process_holds_is_unavailable_and_comes_back() {
     let error = put(&users, &account).await.expect_err("the file is held");
     assert!(error.is_unavailable(), "{error:?}");
     assert_eq!(error.operation(), "users.write");
-    assert!(users.by_id(account.user.id).await.expect("reads go on").is_none());
+    assert!(users.by_id(account.user.id).await.expect("reads continue").is_none());
     held.rollback().await.expect("the end of it");
     put(&users, &account).await.expect("the store answers again");
 }
 
 /// O1.
 #[tokio::test]
-async fn a_full_disk_is_unavailable_and_takes_nothing_in() {
+async fn full_disk_is_unavailable_and_stores_nothing() {
     let (_folder, database) = migrated().await;
-    // No page more than there are.
+    // No page beyond the present ones.
     run(&database, "PRAGMA max_page_count = 1").await;
     let mut session = session(UserId::generate(START), START);
     session.device = "x".repeat(100_000);
@@ -247,11 +247,11 @@ async fn a_full_disk_is_unavailable_and_takes_nothing_in() {
 }
 
 #[tokio::test]
-async fn rows_that_goat_never_wrote_are_broken() {
+async fn malformed_rows_are_errors() {
     let (_folder, database) = migrated().await;
     let users = database.users();
     let odd = account(&Role::parse("role_of_another_set").expect("a role"));
-    put(&users, &odd).await.expect("the store answers");
+    put(&users, &odd).await.expect("the store responds");
     let read = async || users.by_id(odd.user.id).await;
     assert_eq!(read().await.expect("a user").expect("a user").user, odd.user);
     for spoil in [
@@ -269,14 +269,14 @@ async fn rows_that_goat_never_wrote_are_broken() {
     assert!(read().await.expect("a user").is_some());
 }
 
-/// L1: what SQLite says of a value stays below.
+/// L1: an error contains no value from SQLite's message.
 #[tokio::test]
-async fn an_error_names_the_operation_and_no_value() {
+async fn error_names_the_operation_and_no_value() {
     let (_folder, database) = migrated().await;
     let mut session = session(UserId::generate(START), START);
     session.device = "canary".to_owned();
     let sessions = database.sessions();
-    sessions.create(&session, 9).await.expect("the store answers");
+    sessions.create(&session, 9).await.expect("the store responds");
     let error = sessions.create(&session, 9).await.expect_err("the same id twice");
     assert_eq!((error.operation(), error.is_unavailable()), ("sessions.create", false));
     let shown = format!("{error:?}");
@@ -285,36 +285,42 @@ async fn an_error_names_the_operation_and_no_value() {
 }
 
 #[tokio::test]
-async fn a_session_comes_with_its_owner_where_users_are_kept_too() {
+async fn session_is_found_with_its_user_in_the_same_database() {
     let (_folder, database) = migrated().await;
     let mut owner = account(&role());
     owner.epoch = SessionEpoch { number: 3, kept: Some(SessionId::generate(START)) };
-    put(&database.users(), &owner).await.expect("the store answers");
+    put(&database.users(), &owner).await.expect("the store responds");
     let (owned, stray) = (session(owner.user.id, START), session(UserId::generate(START), START));
     let sessions = database.sessions();
     for session in [&owned, &stray] {
-        sessions.create(session, 9).await.expect("the store answers");
+        sessions.create(session, 9).await.expect("the store responds");
     }
-    let found =
-        sessions.find(owned.user, owned.id).await.expect("the store answers").expect("the session");
-    let state = database.users().state(owner.user.id).await.expect("the store answers");
+    let found = sessions
+        .find(owned.user, owned.id)
+        .await
+        .expect("the store responds")
+        .expect("the session");
+    let state = database.users().state(owner.user.id).await.expect("the store responds");
     assert_eq!((&found.session, found.owner), (&owned, state));
-    let found =
-        sessions.find(stray.user, stray.id).await.expect("the store answers").expect("the session");
+    let found = sessions
+        .find(stray.user, stray.id)
+        .await
+        .expect("the store responds")
+        .expect("the session");
     assert_eq!(found.owner, None);
     let alone = database.sessions_without_users();
     let found =
-        alone.find(owned.user, owned.id).await.expect("the store answers").expect("the session");
+        alone.find(owned.user, owned.id).await.expect("the store responds").expect("the session");
     assert_eq!((found.session, found.owner), (owned, None));
 }
 
 #[tokio::test]
-async fn a_total_is_exact_to_ten_thousand() {
+async fn total_is_exact_up_to_ten_thousand() {
     let (_folder, database) = migrated().await;
     let users = database.users();
     let role = role();
     let model = account(&role);
-    put(&users, &model).await.expect("the store answers");
+    put(&users, &model).await.expect("the store responds");
     sqlx::query(
         "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers LIMIT $1) \
          INSERT INTO goat_users SELECT printf('%026d', n), email, n || email_canonical, \
@@ -328,11 +334,11 @@ async fn a_total_is_exact_to_ten_thousand() {
     let filter = UserFilter { roles: vec![role.clone()], ..UserFilter::default() };
     let query = UserQuery { filter, hidden_roles: Vec::new(), except: Some(model.user.id) };
     let total = async || {
-        let page = users.list(&query).await.expect("the store answers");
+        let page = users.list(&query).await.expect("the store responds");
         (page.users.len(), page.total, page.total_is_lower_bound)
     };
     assert_eq!(total().await, (20, PAGE_REACH, false));
     let one_more = account_of(&role, &format!("{}@example.org", word()));
-    put(&users, &one_more).await.expect("the store answers");
+    put(&users, &one_more).await.expect("the store responds");
     assert_eq!(total().await, (20, PAGE_REACH, true));
 }

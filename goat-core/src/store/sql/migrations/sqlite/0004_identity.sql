@@ -1,3 +1,3 @@
--- Tells this database from others, for what is kept elsewhere beside it. A copy has the same.
+-- The identity of the database, which namespaces its data in Redis. A copy has the same.
 ALTER TABLE goat_guard ADD COLUMN identity TEXT;
 UPDATE goat_guard SET identity = lower(hex(randomblob(6)));
