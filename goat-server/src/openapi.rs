@@ -25,15 +25,15 @@ use crate::routes::{auth, meta, permission, role, session, verify};
 use goat_core::Status;
 use goat_core::user::Sort;
 
-/// Users, sessions, roles and limits behind one URL.
+/// Authentication, sessions, users, roles and permissions.
 ///
-/// Success is `{"data": …}`, a failure a problem document (RFC 9457) whose `code` is stable. Times
-/// are RFC 3339 in UTC; ids are ULIDs in upper case. A member or parameter that is not known is
-/// refused, not ignored.
+/// A successful response has the form `{"data": …}`. An error is a problem document (RFC 9457) with a
+/// stable `code`. Times are RFC 3339 in UTC, and ids are ULIDs in upper case. Unknown members and
+/// query parameters are rejected.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "goat", license(name = "MIT", identifier = "MIT")),
-    servers((url = "/", description = "this server")),
+    servers((url = "/", description = "This server")),
     paths(
         auth::sign_up, auth::login, auth::refresh, auth::logout, verify::verify,
         me::profile, me::change_email, me::change_password, me::delete_self,
@@ -45,51 +45,51 @@ use goat_core::user::Sort;
     ),
     components(schemas(Problem)),
     tags(
-        (name = "auth", description = "Sign up, sign in, go on, sign out."),
-        (name = "me", description = "One's own account."),
-        (name = "sessions", description = "One's own sessions."),
-        (name = "users", description = "Other users."),
-        (name = "access", description = "Roles and permissions."),
-        (name = "meta", description = "The server itself."),
+        (name = "Authentication", description = "Sign up, sign in, refresh, sign out and verify tokens."),
+        (name = "Account", description = "The account of the current user."),
+        (name = "Sessions", description = "The sessions of the current user."),
+        (name = "Users", description = "Management of other users."),
+        (name = "Permissions", description = "Roles and their permissions."),
+        (name = "Server", description = "Health, metrics, public keys and this documentation."),
     ),
 )]
 struct Handlers;
 
-/// A failure (RFC 9457).
+/// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
 struct Problem {
-    /// `/errors/` and the code.
+    /// `/errors/` followed by the code.
     #[serde(rename = "type")]
     #[schema(example = "/errors/validation")]
     kind: String,
-    /// What kind of failure it is, the same for each code.
-    #[schema(example = "Request not valid")]
+    /// A short title, always the same for a code.
+    #[schema(example = "Invalid request")]
     title: String,
-    /// The status of the answer.
+    /// The HTTP status code.
     #[schema(example = 400)]
     status: u16,
-    /// A sentence that a person can act on.
+    /// The cause of this error and its remedy, in a sentence to show to people.
     detail: String,
     /// The path of the request.
     #[schema(example = "/api/v1/auth/signup")]
     instance: String,
-    /// What programs tell failures apart by.
+    /// The stable name of the error, for programs.
     #[schema(example = "validation")]
     code: String,
-    /// The id of the request, as in `X-Request-Id` and in the server's log.
+    /// The id of the request, as in the `X-Request-Id` header and in the server's log.
     request_id: String,
-    /// For `validation`: everything that is wrong with the request.
+    /// For `validation`: each invalid field of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<FieldProblem>>,
 }
 
-/// One thing that is wrong with a request.
+/// An invalid field of a request.
 #[derive(Serialize, ToSchema)]
 struct FieldProblem {
     /// The name of the member or parameter.
     #[schema(example = "password")]
     field: String,
-    /// What it must be, to be read after its name.
+    /// The rule that the field violates, to be read after its name.
     #[schema(example = "must have at least 15 characters")]
     message: String,
 }
@@ -110,7 +110,7 @@ pub(crate) fn document() -> Document {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.bearer_format = Some("JWT".to_owned());
-    scheme.description = Some("The access token of POST /api/v1/auth/login.".to_owned());
+    scheme.description = Some("The access token returned by `POST /api/v1/auth/login`.".to_owned());
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
     for endpoint in table() {
@@ -137,30 +137,33 @@ fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut 
 
 /// Adds what the handler does not say: what its rule asks, and how its answers fail.
 fn complete(operation: &mut Operation, rule: &Rule) {
-    let mut failures = vec![(500, "`internal`."), (503, "`unavailable`: see Retry-After.")];
+    let mut failures = vec![
+        (500, "`internal`: an unexpected error on the server."),
+        (503, "`unavailable`: retry after the time in `Retry-After`."),
+    ];
     // What is not known, in a query too, is refused everywhere.
-    failures.push((400, "`validation`: see `errors`."));
-    failures.push((400, "`bad-request`: two `Authorization` headers."));
+    failures.push((400, "`validation`: a field is invalid; `errors` lists each."));
+    failures.push((400, "`bad-request`: more than one `Authorization` header."));
     if operation.request_body.is_some() {
-        failures.push((400, "`malformed-json`."));
-        failures.push((413, "`payload-too-large`: over 64 KiB."));
-        failures.push((415, "`unsupported-media-type`."));
+        failures.push((400, "`malformed-json`: the body is not a JSON object."));
+        failures.push((413, "`payload-too-large`: the body is larger than 64 KiB."));
+        failures.push((415, "`unsupported-media-type`: the body is not `application/json`."));
     }
     if *rule != Rule::Public(PublicLimit::Unlimited) {
-        failures.push((429, "`rate-limited`: see Retry-After."));
+        failures.push((429, "`rate-limited`: retry after the time in `Retry-After`."));
     }
     if rule.is_protected() {
         let scheme = SecurityRequirement::new(BEARER, Vec::<String>::new());
         operation.security = Some(vec![scheme]);
         failures
-            .push((401, "`unauthenticated`, `invalid-token`, `token-expired`, `session-revoked`."));
+            .push((401, "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`."));
     }
     if let Rule::Permission(permission) = rule {
-        let needs = format!("Needs the permission `{permission}`.");
+        let needs = format!("Requires the permission `{permission}`.");
         let description = operation.description.take().filter(|text| !text.is_empty());
         operation.description =
             Some(description.map_or_else(|| needs.clone(), |text| format!("{text}\n\n{needs}")));
-        failures.push((403, "`forbidden`: the permission is missing."));
+        failures.push((403, "`forbidden`: your role lacks the required permission."));
     }
     for (status, description) in failures {
         add_failure(operation, status, description);
@@ -189,7 +192,7 @@ fn show_failures(operation: &mut Operation) {
             let content = ContentBuilder::new().schema(Some(schema)).build();
             response.content.insert("application/problem+json".to_owned(), content.into());
         }
-        let (challenge, wait) = ("What is missing (RFC 6750).", "Whole seconds to wait.");
+        let (challenge, wait) = ("The reason for the rejection (RFC 6750).", "Seconds to wait before retrying.");
         match status.as_str() {
             "401" => add_header(response, WWW_AUTHENTICATE.as_str(), challenge),
             "429" | "503" => add_header(response, RETRY_AFTER.as_str(), wait),
@@ -215,8 +218,8 @@ impl IntoParams for Page {
             query(name, description, schema.into())
         };
         vec![
-            number("page", "The number of the page; times `limit` at most 10,000.", 1, 10_000, 1),
-            number("limit", "How many entries a page has at most.", 1, 100, 20),
+            number("page", "The page number. `page` times `limit` must not exceed 10,000.", 1, 10_000, 1),
+            number("limit", "The maximum number of entries per page.", 1, 100, 20),
         ]
     }
 }
@@ -229,21 +232,21 @@ impl IntoParams for ListQuery {
         let statuses = Status::ALL.map(Status::as_str);
         let mut parameters = Page::into_params(provider);
         parameters.extend([
-            query("role", "Only users of this role; repeated: of any of them.", list(text())),
-            query("status", "Only users in this state; repeated: in any.", list(one_of(&statuses))),
+            query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text())),
+            query("status", "Returns only users with this status. Repeat the parameter to match any of several.", list(one_of(&statuses))),
             query(
                 "search",
-                "Only users whose address, or its domain, begins so, in any case.",
+                "Returns only users whose e-mail address, or its domain, begins with this text. Case is ignored.",
                 text().min_length(Some(1)).max_length(Some(254)).into(),
             ),
             query(
                 "sort",
-                "The order; `-` is descending. Ties by id in the same direction; who never signed in sorts as earliest.",
+                "The sort order; `-` means descending. Ties are sorted by id. Users who never signed in sort as earliest.",
                 one_of(&Sort::NAMES).default(Some("-created_at".into())).into(),
             ),
             query(
                 "after",
-                "Go on after the user of this id, in the default order; not with `page`, nor with another `sort`.",
+                "Returns the users after the user with this id, in the default order. Cannot be combined with `page` or another `sort`.",
                 text().pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$")).into(),
             ),
         ]);

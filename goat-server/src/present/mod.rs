@@ -25,10 +25,10 @@ pub use time::Time;
 pub use tokens::{SignedIn, Tokens};
 pub use user::{Profile, User};
 
-/// A success: one resource, or a list that is shown whole.
+/// A successful response: one resource or a complete list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Data<T> {
-    /// What was asked for.
+    /// The resource or the list.
     pub data: T,
 }
 
@@ -65,30 +65,30 @@ impl<T: Serialize> IntoResponse for Created<T> {
     }
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Page<T> {
-    /// The entries of this page; none past the end.
+    /// The entries of this page; empty past the end of the list.
     pub data: Vec<T>,
-    /// Where in the list they stand.
+    /// The position of this page in the list.
     pub meta: Meta,
 }
 
-/// Where in a list a page stands.
+/// The position of a page in its list.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Meta {
-    /// The number of the page, from 1.
+    /// The page number, starting at 1.
     #[schema(minimum = 1)]
     pub page: u32,
-    /// How many entries a page has at most.
+    /// The maximum number of entries per page.
     #[schema(minimum = 1, maximum = 100)]
     pub limit: u32,
-    /// How many entries the whole list has; exact to 10,000.
+    /// The number of entries in the whole list, exact up to 10,000.
     #[schema(maximum = 10000)]
     pub total: u64,
-    /// How many pages there are; 0 if the list is empty.
+    /// The number of pages; 0 if the list is empty.
     pub total_pages: u64,
-    /// `true` where the list has more than `total` entries; absent otherwise.
+    /// `true` if the list has more entries than `total`; otherwise absent.
     #[serde(skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub total_is_lower_bound: bool,

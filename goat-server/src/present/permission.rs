@@ -6,19 +6,19 @@ use utoipa::ToSchema;
 
 use super::Time;
 
-/// A permission that a role has.
+/// A permission granted to a role.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Permission {
-    /// Names the permission: a ULID.
+    /// The id of the permission, a ULID.
     #[schema(example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
     pub id: String,
-    /// The role that has it.
+    /// The role that has the permission.
     #[schema(example = "operator")]
     pub role: String,
-    /// What it allows: `full_access`, `resource:verb` or `resource:*`.
+    /// The allowed action: `full_access`, `resource:verb` or `resource:*`.
     #[schema(example = "user:read")]
     pub action: String,
-    /// When it was given.
+    /// The time at which the permission was granted.
     pub created_at: Time,
 }
 
@@ -36,13 +36,13 @@ impl From<Grant> for Permission {
 /// A role.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Role {
-    /// Its name.
+    /// The name of the role.
     #[schema(example = "operator")]
     pub name: String,
-    /// How high it stands: a user may act on users of lower rank.
+    /// The rank of the role. Users may manage only users of a lower rank.
     #[schema(example = 2)]
     pub rank: u32,
-    /// What it may do.
+    /// The permissions of the role.
     #[schema(example = json!(["user:read", "user:update"]))]
     pub permissions: Vec<String>,
 }

@@ -9,21 +9,21 @@ use super::Time;
 /// A session: one sign-in on one device.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Session {
-    /// Names the session: a ULID.
+    /// The id of the session, a ULID.
     #[schema(example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
     pub id: String,
-    /// The `User-Agent` at sign-in, cut at 256 characters.
+    /// The `User-Agent` header at sign-in, truncated to 256 characters.
     pub device: String,
-    /// The client's address at sign-in; `null` where it was not known.
+    /// The client's IP address at sign-in; `null` if unknown.
     #[schema(required = true, example = "192.0.2.7")]
     pub ip: Option<String>,
-    /// When the user signed in.
+    /// The time of sign-in.
     pub created_at: Time,
-    /// When the user signed in or last refreshed.
+    /// The time of sign-in or of the last refresh.
     pub last_used_at: Time,
-    /// When it ends if nothing more happens: the earlier of its idle and its absolute end.
+    /// The time at which the session expires unless it is refreshed.
     pub expires_at: Time,
-    /// Whether it is the session of this very request.
+    /// Whether this request was made in this session.
     pub current: bool,
 }
 

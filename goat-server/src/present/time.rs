@@ -31,7 +31,7 @@ impl PartialSchema for Time {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .description(Some("RFC 3339 in UTC, with milliseconds and `Z`."))
+            .description(Some("A time as in RFC 3339, in UTC, with milliseconds and `Z`."))
             .examples([serde_json::json!("2026-01-31T09:26:53.589Z")])
             .into()
     }

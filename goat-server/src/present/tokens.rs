@@ -9,21 +9,21 @@ use utoipa::ToSchema;
 
 use super::{Time, User};
 
-/// What a client holds of a session. Neither token outlives the session.
+/// The tokens of a session. Neither token outlives the session.
 #[derive(Serialize, ToSchema)]
 pub struct Tokens {
-    /// Shown with each request, as `Authorization: Bearer …`.
+    /// The access token, to be sent as `Authorization: Bearer …`.
     pub access_token: String,
-    /// When the access token ends: a whole second, the token's `exp`.
+    /// The time at which the access token expires.
     pub access_token_expires_at: Time,
-    /// Exchanged for the next pair, once.
+    /// The refresh token, which can be exchanged once for a new pair of tokens.
     pub refresh_token: String,
-    /// When the refresh token ends: a whole second, the token's `exp`.
+    /// The time at which the refresh token expires.
     pub refresh_token_expires_at: Time,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     pub token_type: &'static str,
-    /// Whole seconds until the access token ends, rounded down.
+    /// Seconds until the access token expires, rounded down.
     pub expires_in: u64,
 }
 
@@ -40,13 +40,13 @@ impl From<TokenPair> for Tokens {
     }
 }
 
-/// Tokens, and whose they are.
+/// The tokens of a new session, and its user.
 #[derive(Serialize, ToSchema)]
 pub struct SignedIn {
     /// The tokens.
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// Who has signed in.
+    /// The user who signed in.
     pub user: User,
 }
 

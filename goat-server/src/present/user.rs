@@ -9,23 +9,23 @@ use super::{Created, Time};
 /// A user.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct User {
-    /// Names the user for ever: a ULID.
+    /// The id of the user, a ULID. It never changes.
     #[schema(example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
     pub id: String,
-    /// The e-mail address, as it was given.
+    /// The e-mail address, spelled as the user entered it.
     #[schema(example = "ann@example.org")]
     pub email: String,
-    /// The name of the role.
+    /// The role of the user.
     #[schema(example = "client")]
     pub role: String,
     /// `inactive`, `active` or `suspended`.
     #[schema(example = "active")]
     pub status: &'static str,
-    /// When the user was made.
+    /// The time at which the user was created.
     pub created_at: Time,
-    /// When e-mail, password, role or status last changed. Signing in does not count.
+    /// The time of the last change of e-mail address, password, role or status.
     pub updated_at: Time,
-    /// When the user last signed in; `null` for never.
+    /// The time of the last sign-in; `null` if there was none.
     #[schema(required = true)]
     pub last_login_at: Option<Time>,
 }
@@ -44,13 +44,13 @@ impl From<goat_core::User> for User {
     }
 }
 
-/// The caller, and what they may do.
+/// The current user with its permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Profile {
     /// The user.
     #[serde(flatten)]
     pub user: User,
-    /// What the user's role may do.
+    /// The permissions of the user's role.
     #[schema(example = json!(["user:read", "user:update"]))]
     pub permissions: Vec<String>,
 }

@@ -28,14 +28,15 @@ impl FromRequestParts<AppState> for OpenSignup {
     }
 }
 
-/// What an account is made from.
+/// The account to create.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignUpBody {
-    /// At most 254 octets; trimmed, and kept as it was given.
+    /// The e-mail address, at most 254 octets. Surrounding white space is removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
-    /// 15 to 256 characters unless configured otherwise; not a common one, not the address.
+    /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
+    /// e-mail address are rejected.
     #[schema(value_type = String, format = Password)]
     password: Secret<String>,
 }
@@ -52,20 +53,20 @@ impl FromFieldsWith<AppState> for SignUpBody {
     }
 }
 
-/// Sign up.
+/// Sign up
 ///
-/// Makes an account with the lowest role. Whether it may sign in at once is the server's
-/// configuration.
+/// Creates an account with the lowest role. Depending on the server's configuration, the account is
+/// active immediately or must first be activated by an administrator.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/signup",
     operation_id = "signUp",
-    tag = "auth",
+    tag = "Authentication",
     responses(
-        (status = 201, description = "The account.", body = Data<User>,
-            headers(("Location" = String, description = "Where the user is found."))),
-        (status = 404, description = "`not-found`: sign-up is closed."),
-        (status = 409, description = "`email-taken`."),
+        (status = 201, description = "The created account.", body = Data<User>,
+            headers(("Location" = String, description = "The path of the created user."))),
+        (status = 404, description = "`not-found`: sign-up is closed on this server."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address."),
     ),
 )]
 pub(crate) async fn sign_up(
@@ -79,14 +80,14 @@ pub(crate) async fn sign_up(
     Ok(User::from(user).created())
 }
 
-/// What somebody signs in with: any two texts are tried.
+/// The credentials of an account.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginBody {
-    /// The e-mail address.
+    /// The e-mail address of the account.
     #[schema(value_type = String, example = "ann@example.org")]
     email: Secret<String>,
-    /// The password.
+    /// The password of the account.
     #[schema(value_type = String, format = Password)]
     password: Secret<String>,
 }
@@ -99,19 +100,19 @@ impl FromFields for LoginBody {
     }
 }
 
-/// Sign in.
+/// Sign in with a password
 ///
-/// Exchanges an e-mail address and a password for a session. Attempts are counted by address and by
-/// account, successes like failures.
+/// Starts a session and returns its tokens. Every attempt, successful or not, counts against a rate
+/// limit per client address and one per account.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
     operation_id = "login",
-    tag = "auth",
+    tag = "Authentication",
     responses(
-        (status = 200, description = "The session's tokens, and the user.", body = Data<SignedIn>),
-        (status = 401, description = "`invalid-credentials`: the two do not match, or there is no such account."),
-        (status = 403, description = "`account-inactive`, `account-suspended`: with the right password only."),
+        (status = 200, description = "The tokens of the new session, and the user.", body = Data<SignedIn>),
+        (status = 401, description = "`invalid-credentials`: the e-mail address or the password is wrong."),
+        (status = 403, description = "`account-inactive` or `account-suspended`: the password is right, but the account cannot be used."),
     ),
 )]
 pub(crate) async fn login(
@@ -125,11 +126,11 @@ pub(crate) async fn login(
     Ok((charges, Data::new(SignedIn::from(signed_in))))
 }
 
-/// What a session goes on with.
+/// The refresh token to exchange.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshBody {
-    /// The refresh token that was answered last.
+    /// The most recent refresh token of the session.
     #[schema(value_type = String)]
     refresh_token: Secret<String>,
 }
@@ -140,18 +141,19 @@ impl FromFields for RefreshBody {
     }
 }
 
-/// Go on with a session.
+/// Refresh the session
 ///
-/// Exchanges a refresh token for the next pair of tokens, once. Asked again within the leeway, the
-/// same successor is answered; any other use of an old token ends the session.
+/// Exchanges a refresh token for a new pair of tokens. A refresh token works once: repeating the
+/// request within the grace period returns the same refresh token again, and any later use of an old
+/// token ends the session.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
     operation_id = "refresh",
-    tag = "auth",
+    tag = "Authentication",
     responses(
-        (status = 200, description = "The next tokens.", body = Data<Tokens>),
-        (status = 401, description = "`invalid-token`, `token-expired`, `session-revoked`, `token-reused`."),
+        (status = 200, description = "The new tokens.", body = Data<Tokens>),
+        (status = 401, description = "`invalid-token`, `token-expired`, `session-revoked`, or `token-reused`: an old token was used again, and the session has ended."),
     ),
 )]
 pub(crate) async fn refresh(
@@ -164,14 +166,14 @@ pub(crate) async fn refresh(
     Ok(Data::new(refreshed.tokens.into()))
 }
 
-/// Sign out.
+/// Sign out
 ///
-/// Ends the session that asks. Its tokens are dead from now on.
+/// Ends the current session. Its access token and refresh token stop working immediately.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
     operation_id = "logout",
-    tag = "auth",
+    tag = "Authentication",
     responses((status = 204, description = "The session has ended.")),
 )]
 pub(crate) async fn logout(

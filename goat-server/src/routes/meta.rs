@@ -21,21 +21,22 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 /// What a probe is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The public keys of access tokens.
+/// Get the public keys
 ///
-/// A JWK set (RFC 7517), for services that verify tokens themselves. Empty for HS256.
+/// Returns a JWK set (RFC 7517), with which other services verify access tokens offline. The set is
+/// empty if tokens are signed with HS256.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
     operation_id = "jwks",
-    tag = "meta",
-    responses((status = 200, description = "The keys.", body = Object)),
+    tag = "Server",
+    responses((status = 200, description = "The JWK set.", body = Object)),
 )]
 pub(crate) async fn jwks(State(goat): State<Goat>, _: NoQuery) -> Response {
     json(StatusCode::OK, &goat.jwks())
 }
 
-/// That the process answers.
+/// The server is running.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
@@ -46,21 +47,21 @@ pub(crate) struct Health {
     version: &'static str,
 }
 
-/// Whether the process answers.
+/// Check liveness
 ///
-/// Touches no dependency.
+/// Succeeds while the process is running. Checks neither the database nor Redis.
 #[utoipa::path(
     get,
     path = "/api/health",
     operation_id = "health",
-    tag = "meta",
-    responses((status = 200, description = "It does.", body = Health)),
+    tag = "Server",
+    responses((status = 200, description = "The process is running.", body = Health)),
 )]
 pub(crate) async fn health(_: NoQuery) -> Response {
     json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// That requests can be served.
+/// The server is ready.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct Ready {
     /// Always `ready`.
@@ -68,38 +69,39 @@ pub(crate) struct Ready {
     status: &'static str,
 }
 
-/// Whether requests can be served.
+/// Check readiness
 ///
-/// Not while the server starts or drains, nor while a store does not answer.
+/// Succeeds while the server can serve requests. Fails while it is starting or shutting down, and
+/// while the database or Redis is unavailable.
 #[utoipa::path(
     get,
     path = "/api/ready",
     operation_id = "ready",
-    tag = "meta",
+    tag = "Server",
     responses(
-        (status = 200, description = "They can.", body = Ready),
-        (status = 503, description = "`unavailable`: not now."),
+        (status = 200, description = "The server is ready.", body = Ready),
+        (status = 503, description = "`unavailable`: the server is not ready."),
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, ApiError> {
     if !state.lifecycle.is_ready() {
-        return Err(Error::unavailable("the server starts or drains", RETRY_AFTER).into());
+        return Err(Error::unavailable("the server is starting or draining", RETRY_AFTER).into());
     }
     match tokio::time::timeout(READY_WITHIN, state.goat.ping()).await {
         Ok(answer) => answer?,
-        Err(_) => return Err(Error::unavailable("a store is slow", RETRY_AFTER).into()),
+        Err(_) => return Err(Error::unavailable("readiness check timed out", RETRY_AFTER).into()),
     }
     Ok(json(StatusCode::OK, &Ready { status: "ready" }))
 }
 
-/// Metrics.
+/// Get metrics
 ///
-/// In the text format of Prometheus, or of OpenMetrics for who accepts that.
+/// Returns metrics in the Prometheus text format, or in OpenMetrics if `Accept` asks for it.
 #[utoipa::path(
     get,
     path = "/api/metrics",
     operation_id = "metrics",
-    tag = "meta",
+    tag = "Server",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn metrics(
@@ -112,28 +114,30 @@ pub(crate) async fn metrics(
     ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// This document.
+/// Get the OpenAPI document
 ///
-/// OpenAPI 3.1.
+/// Returns this description of the API, in OpenAPI 3.1.
 #[utoipa::path(
     get,
     path = "/api/openapi.json",
     operation_id = "openapi",
-    tag = "meta",
-    responses((status = 200, description = "The document.", body = Object)),
+    tag = "Server",
+    responses((status = 200, description = "The OpenAPI document.", body = Object)),
 )]
 pub(crate) async fn openapi(_: NoQuery) -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(crate::openapi::openapi);
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
-/// A page to read this document and to try it.
+/// Get the documentation page
+///
+/// Returns an HTML page that shows the OpenAPI document and can send requests.
 #[utoipa::path(
     get,
     path = "/api/docs",
     operation_id = "docs",
-    tag = "meta",
-    responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
+    tag = "Server",
+    responses((status = 200, description = "The HTML page.", body = String, content_type = "text/html")),
 )]
 pub(crate) async fn docs(_: NoQuery) -> Response {
     asset("text/html; charset=utf-8", include_str!("../../assets/docs/page.html"))

@@ -14,14 +14,14 @@ use crate::http::ApiError;
 use crate::present::{self, Created, Data, Permission};
 use crate::state::AppState;
 
-/// List all permissions.
+/// List permissions
 ///
-/// In the order in which they were granted.
+/// Returns the permissions of all roles, in the order in which they were granted.
 #[utoipa::path(
     get,
     path = "/api/v1/permission",
     operation_id = "listPermissions",
-    tag = "access",
+    tag = "Permissions",
     params(Page),
     responses((status = 200, description = "A page of permissions.", body = present::Page<Permission>)),
 )]
@@ -33,16 +33,16 @@ pub(crate) async fn list(
     Ok(present::Page::new(grants.items.into_iter().map(Permission::from), page, grants.total))
 }
 
-/// List a role's permissions.
+/// List a role's permissions
 #[utoipa::path(
     get,
     path = "/api/v1/permission/{key}",
     operation_id = "listRolePermissions",
-    tag = "access",
-    params(("key" = String, Path, description = "The name of a role.", example = "operator")),
+    tag = "Permissions",
+    params(("key" = String, Path, description = "The name of the role.", example = "operator")),
     responses(
-        (status = 200, description = "What the role may do.", body = Data<Vec<Permission>>),
-        (status = 404, description = "`not-found`: there is no such role."),
+        (status = 200, description = "The permissions of the role.", body = Data<Vec<Permission>>),
+        (status = 404, description = "`not-found`: no such role exists."),
     ),
 )]
 pub(crate) async fn of_role(
@@ -54,14 +54,14 @@ pub(crate) async fn of_role(
     Ok(Data::new(grants.into_iter().map(Permission::from).collect()))
 }
 
-/// What a role is to be able to do.
+/// The permission to grant.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GrantBody {
-    /// The name of the role.
+    /// The role that receives the permission.
     #[schema(value_type = String, example = "operator")]
     role: Role,
-    /// `resource:verb`, `resource:*`, or for the highest role `full_access`.
+    /// `resource:verb` or `resource:*`. The highest role may also have `full_access`.
     #[schema(value_type = String, example = "report:read")]
     action: goat_core::Permission,
 }
@@ -74,17 +74,17 @@ impl FromFieldsWith<AppState> for GrantBody {
     }
 }
 
-/// Give a role a permission.
+/// Grant a permission
 ///
-/// In force when this is answered.
+/// Grants a permission to a role, with immediate effect.
 #[utoipa::path(
     post,
     path = "/api/v1/permission",
     operation_id = "grantPermission",
-    tag = "access",
+    tag = "Permissions",
     responses(
-        (status = 201, description = "The permission.", body = Data<Permission>),
-        (status = 409, description = "`permission-exists`."),
+        (status = 201, description = "The granted permission.", body = Data<Permission>),
+        (status = 409, description = "`permission-exists`: the role already has this permission."),
     ),
 )]
 pub(crate) async fn grant(
@@ -98,19 +98,19 @@ pub(crate) async fn grant(
     Ok(Created { data: grant.into(), location: None })
 }
 
-/// Take a permission away.
+/// Revoke a permission
 ///
-/// In force when this is answered.
+/// Removes a permission from its role, with immediate effect.
 #[utoipa::path(
     delete,
     path = "/api/v1/permission/{key}",
     operation_id = "revokePermission",
-    tag = "access",
-    params(("key" = String, Path, description = "The permission's id.", example = "01KDWMBY00C8X0F4ZCV7J3T9QH")),
+    tag = "Permissions",
+    params(("key" = String, Path, description = "The id of the permission.", example = "01KDWMBY00C8X0F4ZCV7J3T9QH")),
     responses(
-        (status = 204, description = "The role has it no more."),
-        (status = 404, description = "`not-found`."),
-        (status = 409, description = "`last-administrator`: nobody would be left with `full_access`."),
+        (status = 204, description = "The permission is revoked."),
+        (status = 404, description = "`not-found`: no such permission exists."),
+        (status = 409, description = "`last-administrator`: no user would be left with `full_access`."),
     ),
 )]
 pub(crate) async fn revoke(

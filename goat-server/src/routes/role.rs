@@ -7,14 +7,14 @@ use crate::extract::NoQuery;
 use crate::http::ApiError;
 use crate::present::{Data, Role};
 
-/// List the roles.
+/// List roles
 ///
-/// In rising rank, each with what it may do.
+/// Returns every role with its permissions, lowest rank first.
 #[utoipa::path(
     get,
     path = "/api/v1/role",
     operation_id = "listRoles",
-    tag = "access",
+    tag = "Permissions",
     responses((status = 200, description = "The roles.", body = Data<Vec<Role>>)),
 )]
 pub(crate) async fn list(

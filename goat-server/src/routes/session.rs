@@ -11,21 +11,21 @@ use crate::extract::{Caller, Fields, FromFields, Id, Json, NoQuery, Page, Query,
 use crate::http::ApiError;
 use crate::present::{self, Data, Session};
 
-/// How many sessions have ended.
+/// The number of revoked sessions.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct Revoked {
-    /// How many were alive until now.
+    /// The number of sessions that this request ended.
     pub(crate) revoked: u64,
 }
 
-/// List one's own sessions.
+/// List the current user's sessions
 ///
-/// Those that are alive, the newest first.
+/// Returns active sessions only, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/sessions",
     operation_id = "listSessions",
-    tag = "sessions",
+    tag = "Sessions",
     params(Page),
     responses((status = 200, description = "A page of sessions.", body = present::Page<Session>)),
 )]
@@ -39,19 +39,19 @@ pub(crate) async fn list(
     Ok(present::Page::new(shown, page, sessions.total))
 }
 
-/// Which sessions are to end: exactly one of the three.
+/// The sessions to revoke: exactly one of the three members.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"others": true}))]
 #[expect(dead_code, reason = "what the document shows; the choice itself is Revocation")]
 struct RevokeSchema {
-    /// These; one that is named twice is ended once. All of them or none.
+    /// The ids of the sessions to revoke. Either all of them are revoked or none.
     #[schema(nullable = false, min_items = 1, max_items = 100)]
     session_ids: Option<Vec<String>>,
-    /// `true`: all but the session that asks.
+    /// `true` revokes every session except the current one.
     #[schema(nullable = false)]
     others: Option<bool>,
-    /// `true`: all, the session that asks included.
+    /// `true` revokes every session, including the current one.
     #[schema(nullable = false)]
     all: Option<bool>,
 }
@@ -65,7 +65,7 @@ pub(crate) enum Revocation {
 
 /// How many sessions one request can name.
 const MOST_SESSIONS: usize = 100;
-const EXACTLY_ONE: &str = "must be given as exactly one of session_ids, others and all";
+const EXACTLY_ONE: &str = "must be the only one of session_ids, others and all";
 
 impl FromFields for Revocation {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
@@ -94,23 +94,23 @@ fn only_true(fields: &mut Fields, name: &'static str) -> Result<Option<()>, Refu
     match fields.optional_bool(name)? {
         None => Ok(None),
         Some(true) => Ok(Some(())),
-        Some(false) => Err(fields.refuse(name, "must be true if it is given")),
+        Some(false) => Err(fields.refuse(name, "must be true or left out")),
     }
 }
 
-/// End some of one's own sessions.
+/// Revoke sessions
 ///
-/// Those that are named, all but the one that asks, or all. Their tokens are dead when this is
-/// answered.
+/// Revokes the listed sessions of the current user, all except the current one, or all. Their tokens
+/// stop working immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions",
     operation_id = "revokeSessions",
-    tag = "sessions",
+    tag = "Sessions",
     request_body = inline(RevokeSchema),
     responses(
-        (status = 200, description = "How many have ended.", body = Data<Revoked>),
-        (status = 404, description = "`not-found`: one of them is unknown or someone else's, and none has ended."),
+        (status = 200, description = "The number of revoked sessions.", body = Data<Revoked>),
+        (status = 404, description = "`not-found`: the current user has no session with one of the ids. No session was revoked."),
     ),
 )]
 pub(crate) async fn revoke(
@@ -127,18 +127,18 @@ pub(crate) async fn revoke(
     Ok(Data::new(Revoked { revoked }))
 }
 
-/// End one of one's own sessions.
+/// Revoke a session
 ///
-/// Its tokens are dead when this is answered.
+/// Revokes one session of the current user. Its tokens stop working immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions/{id}",
     operation_id = "revokeSession",
-    tag = "sessions",
-    params(("id" = String, Path, description = "The session's id.")),
+    tag = "Sessions",
+    params(("id" = String, Path, description = "The id of the session.")),
     responses(
-        (status = 204, description = "The session has ended."),
-        (status = 404, description = "`not-found`: it is unknown or someone else's."),
+        (status = 204, description = "The session is revoked."),
+        (status = 404, description = "`not-found`: the current user has no such session."),
     ),
 )]
 pub(crate) async fn revoke_one(

@@ -8,11 +8,11 @@ use utoipa::IntoParams;
 use crate::extract::{Caller, FromQuery, Parameters, Query, Refused};
 use crate::http::ApiError;
 
-/// What a caller must be able to do.
+/// The permissions to check.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct VerifyQuery {
-    /// A permission that the caller must have; repeated: all of them.
+    /// A permission that the user must have. Repeat the parameter to require several.
     #[param(value_type = Vec<String>, required = false, example = json!(["report:read"]))]
     permission: Vec<Permission>,
 }
@@ -23,24 +23,24 @@ impl FromQuery for VerifyQuery {
     }
 }
 
-/// Verify a token.
+/// Verify an access token
 ///
-/// For other services and reverse proxies (`auth_request`, `forwardAuth`): says who the token speaks
-/// for, and whether they may do what is asked.
+/// For other services and for reverse proxies (`auth_request`, `forwardAuth`). Checks the access token
+/// and the requested permissions, and returns the user's id, role and session in response headers.
 #[utoipa::path(
     get,
     path = "/api/v1/auth/verify",
     operation_id = "verify",
-    tag = "auth",
+    tag = "Authentication",
     params(VerifyQuery),
     responses(
-        (status = 204, description = "The token is good, and the caller has every permission that was named.",
+        (status = 204, description = "The token is valid, and the user has every requested permission.",
             headers(
                 ("X-Goat-User" = String, description = "The user's id."),
-                ("X-Goat-Role" = String, description = "The name of the user's role."),
+                ("X-Goat-Role" = String, description = "The user's role."),
                 ("X-Goat-Session" = String, description = "The session's id."),
             )),
-        (status = 403, description = "`forbidden`: a permission is missing; the challenge names it."),
+        (status = 403, description = "`forbidden`: the user lacks a requested permission. `WWW-Authenticate` names it."),
     ),
 )]
 pub(crate) async fn verify(
@@ -50,7 +50,7 @@ pub(crate) async fn verify(
     let missing = permission.iter().filter(|permission| !caller.may(permission));
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
     if !missing.is_empty() {
-        let sentence = format!("Your role does not have {}.", missing.join(", "));
+        let sentence = format!("Your role does not have the permission {}.", missing.join(", "));
         let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
         return Err(ApiError::from(error).with_scope(missing.join(" ")));
     }

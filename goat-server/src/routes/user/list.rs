@@ -13,7 +13,7 @@ use crate::state::AppState;
 /// The longest beginning of an address, in characters.
 const LONGEST_SEARCH: usize = 254;
 /// What is said where two ways of going on are asked for at once.
-const NOT_WITH_AFTER: &str = "must not be given together with after";
+const NOT_WITH_AFTER: &str = "must not be combined with after";
 
 /// Which users, and in which order.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ fn status(name: &str) -> Result<Status, &'static str> {
 fn search(text: &str) -> Result<String, &'static str> {
     let length = text.chars().count();
     if !(1..=LONGEST_SEARCH).contains(&length) || text.chars().any(char::is_control) {
-        return Err("must be 1 to 254 characters, none of them a control character");
+        return Err("must be 1 to 254 characters long, without control characters");
     }
     Ok(text.to_owned())
 }
@@ -63,15 +63,15 @@ fn sort(name: &'static str) -> (&'static str, Sort) {
     (name, Sort::parse(name).unwrap_or_default())
 }
 
-/// List users.
+/// List users
 ///
-/// Those on whom the caller may act, and the caller. `total` is exact to 10,000; to go further,
-/// `after` goes on after a user in the default order.
+/// Returns the users that the current user may manage, and the current user. `total` is exact up to
+/// 10,000. To read further, use `after`.
 #[utoipa::path(
     get,
     path = "/api/v1/user/list",
     operation_id = "listUsers",
-    tag = "users",
+    tag = "Users",
     params(ListQuery),
     responses((status = 200, description = "A page of users.", body = present::Page<User>)),
 )]
@@ -86,19 +86,19 @@ pub(crate) async fn list(
     Ok(answer.with_lower_bound(found.total_is_lower_bound))
 }
 
-/// Show a user.
+/// Get a user
 ///
-/// Oneself, or somebody of lower rank.
+/// Returns the current user or a user of lower rank.
 #[utoipa::path(
     get,
     path = "/api/v1/user/{id}",
     operation_id = "findUser",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id.")),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 200, description = "The user.", body = Data<User>),
-        (status = 403, description = "`outranked`."),
-        (status = 404, description = "`not-found`."),
+        (status = 403, description = "`outranked`: the user's role is not below your own."),
+        (status = 404, description = "`not-found`: no such user exists."),
     ),
 )]
 pub(crate) async fn find(

@@ -12,15 +12,15 @@ use crate::http::ApiError;
 use crate::present::{Data, Profile, User};
 use crate::routes::uncharge;
 
-/// Show oneself.
+/// Get the current user
 ///
-/// The caller, and what they may do.
+/// Returns the account and its permissions.
 #[utoipa::path(
     get,
     path = "/api/v1/user",
     operation_id = "profile",
-    tag = "me",
-    responses((status = 200, description = "The caller.", body = Data<Profile>)),
+    tag = "Account",
+    responses((status = 200, description = "The current user.", body = Data<Profile>)),
 )]
 pub(crate) async fn profile(
     State(goat): State<Goat>,
@@ -31,14 +31,15 @@ pub(crate) async fn profile(
     Ok(Data::new(profile.into()))
 }
 
-/// Where the caller is to be reached from now on.
+/// The new e-mail address.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeEmailBody {
-    /// At most 254 octets; trimmed, and kept as it was given.
+    /// The new e-mail address, at most 254 octets. Surrounding white space is
+    /// removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
-    /// The password, as proof.
+    /// The current password.
     #[schema(value_type = String, format = Password)]
     current_password: Secret<String>,
 }
@@ -51,18 +52,19 @@ impl FromFields for ChangeEmailBody {
     }
 }
 
-/// Change one's own e-mail address.
+/// Change the current user's e-mail address
 ///
-/// The address that one has already is no change, and in another case no conflict.
+/// Sending the present address again succeeds and changes nothing; its upper and lower case may be
+/// changed.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-email",
     operation_id = "changeEmail",
-    tag = "me",
+    tag = "Account",
     responses(
-        (status = 200, description = "The caller, under the new address.", body = Data<User>),
-        (status = 403, description = "`wrong-password`."),
-        (status = 409, description = "`email-taken`."),
+        (status = 200, description = "The current user, with the new address.", body = Data<User>),
+        (status = 403, description = "`wrong-password`: the current password is wrong."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address."),
     ),
 )]
 pub(crate) async fn change_email(
@@ -76,14 +78,15 @@ pub(crate) async fn change_email(
     Ok((charges, Data::new(User::from(user))))
 }
 
-/// The password to be, and the one that is.
+/// The current and the new password.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangePasswordBody {
-    /// The password, as proof.
+    /// The current password.
     #[schema(value_type = String, format = Password)]
     current_password: Secret<String>,
-    /// 15 to 256 characters unless configured otherwise; not a common one, not the address.
+    /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
+    /// e-mail address are rejected.
     #[schema(value_type = String, format = Password)]
     new_password: Secret<String>,
 }
@@ -96,25 +99,25 @@ impl FromFields for ChangePasswordBody {
     }
 }
 
-/// How many other sessions have ended with the old password.
+/// The result of a changed password.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct PasswordChanged {
-    /// How many were alive until now.
+    /// The number of other sessions that this request ended.
     revoked_sessions: u64,
 }
 
-/// Change one's own password.
+/// Change the current user's password
 ///
-/// Every other session ends; this one goes on.
+/// Ends every other session of the user. The current session continues.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-password",
     operation_id = "changePassword",
-    tag = "me",
+    tag = "Account",
     responses(
-        (status = 200, description = "The new password is in force.", body = Data<PasswordChanged>),
-        (status = 403, description = "`wrong-password`."),
-        (status = 409, description = "`password-unchanged`."),
+        (status = 200, description = "The password is changed.", body = Data<PasswordChanged>),
+        (status = 403, description = "`wrong-password`: the current password is wrong."),
+        (status = 409, description = "`password-unchanged`: the new password is the current one."),
     ),
 )]
 pub(crate) async fn change_password(
@@ -129,11 +132,11 @@ pub(crate) async fn change_password(
     Ok((charges, Data::new(PasswordChanged { revoked_sessions })))
 }
 
-/// Proof that it is the caller who asks.
+/// Confirmation by password.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteSelfBody {
-    /// The password.
+    /// The current password.
     #[schema(value_type = String, format = Password)]
     current_password: Secret<String>,
 }
@@ -144,18 +147,18 @@ impl FromFields for DeleteSelfBody {
     }
 }
 
-/// Delete oneself.
+/// Delete the current user
 ///
-/// Every session ends.
+/// Deletes the account permanently and ends all its sessions.
 #[utoipa::path(
     delete,
     path = "/api/v1/user",
     operation_id = "deleteSelf",
-    tag = "me",
+    tag = "Account",
     responses(
-        (status = 204, description = "The account is gone."),
-        (status = 403, description = "`wrong-password`."),
-        (status = 409, description = "`last-administrator`."),
+        (status = 204, description = "The account is deleted."),
+        (status = 403, description = "`wrong-password`: the current password is wrong."),
+        (status = 409, description = "`last-administrator`: no active administrator would be left."),
     ),
 )]
 pub(crate) async fn delete_self(

@@ -27,17 +27,18 @@ fn unless_oneself<'a>(
     }
 }
 
-/// A user to be made.
+/// The user to create.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateBody {
-    /// At most 254 octets; trimmed, and kept as it was given.
+    /// The e-mail address, at most 254 octets. Surrounding white space is removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
-    /// 15 to 256 characters unless configured otherwise; not a common one, not the address.
+    /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
+    /// e-mail address are rejected.
     #[schema(value_type = String, format = Password)]
     password: Secret<String>,
-    /// The name of a role that the caller may give; the lowest one if none is given.
+    /// The role, which the current user must be allowed to assign. Default: the lowest role.
     #[schema(value_type = Option<String>, nullable = false, example = "client")]
     role: Role,
     /// `inactive` or `active`.
@@ -71,17 +72,17 @@ fn first_status(name: &str) -> Result<Status, &'static str> {
     status.ok_or("must be inactive or active for a new user")
 }
 
-/// Make a user.
+/// Create a user
 #[utoipa::path(
     post,
     path = "/api/v1/user",
     operation_id = "createUser",
-    tag = "users",
+    tag = "Users",
     responses(
-        (status = 201, description = "The user.", body = Data<User>,
-            headers(("Location" = String, description = "Where the user is found."))),
-        (status = 403, description = "`role-not-assignable`."),
-        (status = 409, description = "`email-taken`."),
+        (status = 201, description = "The created user.", body = Data<User>,
+            headers(("Location" = String, description = "The path of the created user."))),
+        (status = 403, description = "`role-not-assignable`: you may not assign this role."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address."),
     ),
 )]
 pub(crate) async fn create(
@@ -95,14 +96,16 @@ pub(crate) async fn create(
     Ok(User::from(user).created())
 }
 
-/// What is to be different about a user: at least one of the two.
+/// The changes: at least one of the two members.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateBody {
-    /// At most 254 octets; trimmed, and kept as it was given.
+    /// The new e-mail address, at most 254 octets. Surrounding white space is
+    /// removed.
     #[schema(value_type = Option<String>, nullable = false, format = Email, example = "ann@example.org")]
     email: Option<Email>,
-    /// 15 to 256 characters unless configured otherwise; not a common one, not the address.
+    /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
+    /// e-mail address are rejected.
     #[schema(value_type = Option<String>, nullable = false, format = Password)]
     password: Option<Secret<String>>,
 }
@@ -115,26 +118,28 @@ impl FromFieldsWith<AppState> for UpdateBody {
         let password = new_password(fields, "password", password, known, &state.goat);
         let (email, password) = (email?, password?);
         if email.is_none() && password.is_none() {
-            return Err(fields.refuse("email", "or password must be given"));
+            return Err(fields.refuse("email", "or password is required"));
         }
         Ok(Self { email, password })
     }
 }
 
-/// Change a user's e-mail address or password.
+/// Update a user
 ///
-/// A new password ends all sessions of the user. Not for oneself.
+/// Changes the e-mail address, the password or both. A new password ends all sessions of the user. To
+/// update your own account, use `PATCH /api/v1/user/change-email` or
+/// `PATCH /api/v1/user/change-password`.
 #[utoipa::path(
     put,
     path = "/api/v1/user/{id}",
     operation_id = "updateUser",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id.")),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user.")),
     responses(
-        (status = 200, description = "The user, as changed.", body = Data<User>),
-        (status = 403, description = "`outranked`, also on oneself: use change-email and change-password."),
-        (status = 404, description = "`not-found`."),
-        (status = 409, description = "`email-taken`."),
+        (status = 200, description = "The updated user.", body = Data<User>),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 404, description = "`not-found`: no such user exists."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address."),
     ),
 )]
 pub(crate) async fn update(
@@ -146,17 +151,17 @@ pub(crate) async fn update(
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
     let instead =
-        "To change your own account, use PATCH /api/v1/user/change-email or change-password.";
+        "To change your own account, use PATCH /api/v1/user/change-email or PATCH /api/v1/user/change-password.";
     let done = goat.users().update(actor, id, UserUpdate { email, password }).await;
     let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))
 }
 
-/// What a user is to be able to do.
+/// The new role.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeRoleBody {
-    /// The name of a role that the caller may give.
+    /// The role, which the current user must be allowed to assign.
     #[schema(value_type = String, example = "operator")]
     role: Role,
 }
@@ -167,20 +172,21 @@ impl FromFieldsWith<AppState> for ChangeRoleBody {
     }
 }
 
-/// Change a user's role.
+/// Change a user's role
 ///
-/// Sessions go on, under the new role. The role that the user has already is no change.
+/// Takes effect immediately, also in the user's open sessions. Setting the present role succeeds and
+/// changes nothing.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/{id}/change-role",
     operation_id = "changeRole",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id.")),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user.")),
     responses(
-        (status = 200, description = "The user, as changed.", body = Data<User>),
-        (status = 403, description = "`outranked`, also on oneself; `role-not-assignable`."),
-        (status = 404, description = "`not-found`."),
-        (status = 409, description = "`last-administrator`."),
+        (status = 200, description = "The updated user.", body = Data<User>),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own. `role-not-assignable`: you may not assign this role."),
+        (status = 404, description = "`not-found`: no such user exists."),
+        (status = 409, description = "`last-administrator`: no active administrator would be left."),
     ),
 )]
 pub(crate) async fn change_role(
@@ -191,13 +197,13 @@ pub(crate) async fn change_role(
     Json(ChangeRoleBody { role }): Json<ChangeRoleBody>,
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let instead = "Nobody changes their own role. Ask another administrator.";
+    let instead = "You cannot change your own role. Ask another administrator.";
     let done = goat.users().change_role(actor, id, role).await;
     let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))
 }
 
-/// Whether a user is to be able to sign in.
+/// The new status.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeStatusBody {
@@ -214,21 +220,22 @@ impl FromFields for ChangeStatusBody {
     }
 }
 
-/// Change a user's status.
+/// Change a user's status
 ///
-/// Inactive, then active, then suspended, then active again. Suspension ends all sessions. The
-/// status that the user has already is no change.
+/// An inactive user can become active, an active user suspended, and a suspended user active again.
+/// Suspending a user ends all sessions of the user. Setting the present status succeeds and changes
+/// nothing.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/{id}/change-status",
     operation_id = "changeStatus",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id.")),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user.")),
     responses(
-        (status = 200, description = "The user, as changed.", body = Data<User>),
-        (status = 403, description = "`outranked`, also on oneself."),
-        (status = 404, description = "`not-found`."),
-        (status = 409, description = "`invalid-transition`, `last-administrator`."),
+        (status = 200, description = "The updated user.", body = Data<User>),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 404, description = "`not-found`: no such user exists."),
+        (status = 409, description = "`invalid-transition`: the status cannot change this way. `last-administrator`: no active administrator would be left."),
     ),
 )]
 pub(crate) async fn change_status(
@@ -239,26 +246,27 @@ pub(crate) async fn change_status(
     Json(ChangeStatusBody { status }): Json<ChangeStatusBody>,
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let instead = "Nobody changes their own status. Ask another administrator.";
+    let instead = "You cannot change your own status. Ask another administrator.";
     let done = goat.users().change_status(actor, id, status).await;
     let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))
 }
 
-/// Delete a user.
+/// Delete a user
 ///
-/// Every session of the user ends. Not for oneself.
+/// Deletes the account permanently and ends all sessions of the user. To delete your own account, use
+/// `DELETE /api/v1/user`.
 #[utoipa::path(
     delete,
     path = "/api/v1/user/{id}",
     operation_id = "deleteUser",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id.")),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user.")),
     responses(
-        (status = 204, description = "The user is gone."),
-        (status = 403, description = "`outranked`, also on oneself: use DELETE /api/v1/user."),
-        (status = 404, description = "`not-found`."),
-        (status = 409, description = "`last-administrator`."),
+        (status = 204, description = "The user is deleted."),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 404, description = "`not-found`: no such user exists."),
+        (status = 409, description = "`last-administrator`: no active administrator would be left."),
     ),
 )]
 pub(crate) async fn delete(
@@ -274,19 +282,19 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// List a user's sessions.
+/// List a user's sessions
 ///
-/// Those that are alive, the newest first.
+/// Returns active sessions only, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/user/{id}/sessions",
     operation_id = "listUserSessions",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id."), Page),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user."), Page),
     responses(
         (status = 200, description = "A page of sessions.", body = present::Page<Session>),
-        (status = 403, description = "`outranked`."),
-        (status = 404, description = "`not-found`."),
+        (status = 403, description = "`outranked`: the user's role is not below your own."),
+        (status = 404, description = "`not-found`: no such user exists."),
     ),
 )]
 pub(crate) async fn sessions(
@@ -300,19 +308,20 @@ pub(crate) async fn sessions(
     Ok(present::Page::new(shown, page, sessions.total))
 }
 
-/// End all sessions of a user.
+/// Revoke a user's sessions
 ///
-/// Their tokens are dead when this is answered.
+/// Revokes every session of the user. Their tokens stop working immediately. To revoke your own
+/// sessions, use `DELETE /api/v1/sessions`.
 #[utoipa::path(
     delete,
     path = "/api/v1/user/{id}/sessions",
     operation_id = "revokeUserSessions",
-    tag = "users",
-    params(("id" = String, Path, description = "The user's id.")),
+    tag = "Users",
+    params(("id" = String, Path, description = "The id of the user.")),
     responses(
-        (status = 200, description = "How many have ended.", body = Data<Revoked>),
-        (status = 403, description = "`outranked`, also on oneself: use DELETE /api/v1/sessions."),
-        (status = 404, description = "`not-found`."),
+        (status = 200, description = "The number of revoked sessions.", body = Data<Revoked>),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 404, description = "`not-found`: no such user exists."),
     ),
 )]
 pub(crate) async fn revoke_sessions(
@@ -322,7 +331,7 @@ pub(crate) async fn revoke_sessions(
     _: NoQuery,
 ) -> Result<Data<Revoked>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let instead = "To end your own sessions, use DELETE /api/v1/sessions.";
+    let instead = "To revoke your own sessions, use DELETE /api/v1/sessions.";
     let done = goat.sessions().revoke_all_of(actor, id).await;
     let revoked = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(Revoked { revoked }))
