@@ -65,7 +65,7 @@ pub enum ErrorKind {
     LastAdministrator,
     /// A status does not follow from the present one.
     InvalidTransition,
-    /// The role has this permission already.
+    /// The role already has this permission.
     PermissionExists,
 
     // Not now. (429, 503)
@@ -116,45 +116,49 @@ impl ErrorKind {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Unauthenticated => "Sign in first: this needs an access token.",
-            Self::InvalidToken => "The token is not valid here. Sign in again.",
-            Self::TokenExpired => "The token has expired. Refresh it or sign in again.",
+            Self::Unauthenticated => {
+                "Authentication is required. Sign in and send the access token."
+            }
+            Self::InvalidToken => "The token is invalid. Sign in again.",
+            Self::TokenExpired => "The token has expired. Refresh the session or sign in again.",
             Self::SessionRevoked => "The session has ended. Sign in again.",
             Self::TokenReused => {
-                "The refresh token was used before, so its session has been ended. Sign in again."
+                "This refresh token was already used, so the session has been ended. Sign in again."
             }
-            Self::InvalidCredentials => "The e-mail address or the password is wrong.",
-            Self::Forbidden => "Your role does not have the permission that this needs.",
-            Self::Outranked => {
-                "You may act only on others, and only on those whose role ranks below your own."
+            Self::InvalidCredentials => {
+                "The e-mail address or the password is wrong. Check both and try again."
             }
+            Self::Forbidden => {
+                "Your role does not have the required permission. Ask an administrator."
+            }
+            Self::Outranked => "You can manage only users whose role ranks below your own.",
             Self::RoleNotAssignable => {
-                "You may give only roles whose users you could act on yourself."
+                "You cannot assign this role. Choose one that ranks below your own."
             }
-            Self::WrongPassword => "The current password is wrong.",
+            Self::WrongPassword => "The current password is wrong. Check it and try again.",
             Self::AccountInactive => {
-                "The account has not been activated yet. Ask an administrator to do so."
+                "The account is not active yet. Ask an administrator to activate it."
             }
-            Self::AccountSuspended => "The account is suspended. Ask an administrator about it.",
-            Self::SignupClosed => "Sign-up is closed here.",
-            Self::Invalid => "The request is not valid; see `errors` for each thing to mend.",
-            Self::NotFound => "There is nothing here under this name.",
-            Self::EmailTaken => "Another account has this e-mail address.",
+            Self::AccountSuspended => "The account is suspended. Contact an administrator.",
+            Self::SignupClosed => "Sign-up is closed. Ask an administrator for an account.",
+            Self::Invalid => "The request is invalid. See `errors` for each field.",
+            Self::NotFound => "The requested resource does not exist. Check its id or name.",
+            Self::EmailTaken => "Another account uses this e-mail address. Choose a different one.",
             Self::PasswordUnchanged => {
-                "The new password is the same as the current one. Choose another."
+                "The new password is the same as the current one. Choose a different one."
             }
             Self::LastAdministrator => {
-                "This would leave the system without an active administrator. Make somebody else one first."
+                "This would leave no active administrator. Make another user an administrator first."
             }
             Self::InvalidTransition => {
-                "The status cannot change this way: inactive, then active, then suspended, then active again."
+                "The status cannot change this way. Activate an inactive or suspended user, or suspend an active one."
             }
-            Self::PermissionExists => "The role has this permission already.",
-            Self::RateLimited => "Too many requests. Wait as long as Retry-After says.",
-            Self::Unavailable => "The service cannot answer right now. Try again shortly.",
-            Self::Configuration => "The service is not configured correctly.",
+            Self::PermissionExists => "The role already has this permission.",
+            Self::RateLimited => "Too many requests. Try again after the time in `Retry-After`.",
+            Self::Unavailable => "The service is temporarily unavailable. Try again shortly.",
+            Self::Configuration => "The service is misconfigured. Contact its operator.",
             Self::Internal => {
-                "Something went wrong on our side. If it happens again, report it with the request's id."
+                "An unexpected error occurred. If it happens again, report it with the request id."
             }
         }
     }

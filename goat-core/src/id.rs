@@ -18,7 +18,7 @@ pub struct InvalidId;
 impl fmt::Display for InvalidId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(
-            "must be a ULID: 26 characters of Crockford base 32 in upper case, the first 0 to 7",
+            "must be a ULID: 26 characters of upper-case Crockford Base32, the first of them 0 to 7",
         )
     }
 }

@@ -155,8 +155,10 @@ fn complete(operation: &mut Operation, rule: &Rule) {
     if rule.is_protected() {
         let scheme = SecurityRequirement::new(BEARER, Vec::<String>::new());
         operation.security = Some(vec![scheme]);
-        failures
-            .push((401, "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`."));
+        failures.push((
+            401,
+            "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`.",
+        ));
     }
     if let Rule::Permission(permission) = rule {
         let needs = format!("Requires the permission `{permission}`.");
@@ -192,7 +194,8 @@ fn show_failures(operation: &mut Operation) {
             let content = ContentBuilder::new().schema(Some(schema)).build();
             response.content.insert("application/problem+json".to_owned(), content.into());
         }
-        let (challenge, wait) = ("The reason for the rejection (RFC 6750).", "Seconds to wait before retrying.");
+        let (challenge, wait) =
+            ("The reason for the rejection (RFC 6750).", "Seconds to wait before retrying.");
         match status.as_str() {
             "401" => add_header(response, WWW_AUTHENTICATE.as_str(), challenge),
             "429" | "503" => add_header(response, RETRY_AFTER.as_str(), wait),
@@ -218,7 +221,13 @@ impl IntoParams for Page {
             query(name, description, schema.into())
         };
         vec![
-            number("page", "The page number. `page` times `limit` must not exceed 10,000.", 1, 10_000, 1),
+            number(
+                "page",
+                "The page number. `page` times `limit` must not exceed 10,000.",
+                1,
+                10_000,
+                1,
+            ),
             number("limit", "The maximum number of entries per page.", 1, 100, 20),
         ]
     }

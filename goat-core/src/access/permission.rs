@@ -13,7 +13,7 @@ pub struct InvalidPermission;
 impl fmt::Display for InvalidPermission {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(
-            "must be full_access, resource:verb or resource:*, each of 1 to 64 of a-z, 0-9 and _",
+            "must be full_access, resource:verb or resource:*, with names of 1 to 64 characters of a-z, 0-9 and _",
         )
     }
 }

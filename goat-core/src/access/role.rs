@@ -13,7 +13,7 @@ pub struct InvalidRole;
 
 impl fmt::Display for InvalidRole {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("must be 1 to 64 of a-z, 0-9 and _")
+        formatter.write_str("must be 1 to 64 characters of a-z, 0-9 and _")
     }
 }
 

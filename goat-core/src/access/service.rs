@@ -126,7 +126,10 @@ impl Roles {
         if permission.is_full_access() && role != *inner.access.policy().roles().top() {
             return Err(Error::invalid(vec![Violation::new(
                 "action",
-                format!("can be full_access only for {}", inner.access.policy().roles().top()),
+                format!(
+                    "can be full_access only for the role {}",
+                    inner.access.policy().roles().top()
+                ),
             )]));
         }
         let now = inner.time.now();

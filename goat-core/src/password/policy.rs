@@ -142,13 +142,14 @@ impl fmt::Display for PasswordFault {
             Self::TooLong { maximum } => {
                 write!(formatter, "must have at most {maximum} characters")
             }
-            Self::Unusable => formatter
-                .write_str("must not contain control characters, invisible or unassigned ones"),
-            Self::Common => {
-                formatter.write_str("must not be a password that many people use, or one repeated")
+            Self::Unusable => {
+                formatter.write_str("must not contain control, invisible or unassigned characters")
             }
-            Self::Email => formatter.write_str("must not be made of the e-mail address"),
-            Self::Name => formatter.write_str("must not be made of the name of the service"),
+            Self::Common => {
+                formatter.write_str("must not be a common password or a repetition of one")
+            }
+            Self::Email => formatter.write_str("must not be based on the e-mail address"),
+            Self::Name => formatter.write_str("must not be based on the name of the service"),
         }
     }
 }

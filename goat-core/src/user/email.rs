@@ -76,14 +76,14 @@ impl Email {
             return Err(InvalidEmail("must not be empty"));
         }
         if given.len() > MAXIMUM_OCTETS {
-            return Err(InvalidEmail("must be at most 254 octets long"));
+            return Err(InvalidEmail("must be at most 254 bytes long"));
         }
         let (local, domain) =
             given.rsplit_once('@').ok_or(InvalidEmail("must have the form name@domain"))?;
         check_local(local)?;
         let canonical = format!("{}@{}", local.to_ascii_lowercase(), canonical_domain(domain)?);
         if canonical.len() > MAXIMUM_OCTETS {
-            return Err(InvalidEmail("must be at most 254 octets long"));
+            return Err(InvalidEmail("must be at most 254 bytes long"));
         }
         Ok(Self { given: given.into(), canonical: canonical.into() })
     }
@@ -132,7 +132,7 @@ fn check_local(local: &str) -> Result<(), InvalidEmail> {
     let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     if !local.split('.').all(|part| !part.is_empty() && part.bytes().all(atom)) {
         return Err(InvalidEmail(
-            "must have before the @ only ASCII letters, digits, single dots and !#$%&'*+-/=?^_`{|}~",
+            "must contain only ASCII letters, digits, single dots and !#$%&'*+-/=?^_`{|}~ before the @",
         ));
     }
     Ok(())

@@ -54,7 +54,7 @@ impl<T: FromFields, S> FromFieldsWith<S> for T {
 /// let role = fields.optional_string("role");
 /// let violations = fields.finish(email.and(role)).unwrap_err();
 /// let told: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect();
-/// assert_eq!(told, ["email must be a string", "Role is not known here; known are email, role"]);
+/// assert_eq!(told, ["email must be a string", "Role is unknown; expected one of email, role"]);
 /// ```
 #[derive(Debug)]
 pub struct Fields {

@@ -43,12 +43,12 @@ impl Findings {
         unknown: impl Iterator<Item = String>,
     ) -> Result<T, Vec<Violation>> {
         let known = match self.known.as_slice() {
-            [] => "leave it out".to_owned(),
-            [only] => format!("known is {only}"),
-            several => format!("known are {}", several.join(", ")),
+            [] => "remove it".to_owned(),
+            [only] => format!("expected {only}"),
+            several => format!("expected one of {}", several.join(", ")),
         };
         for name in unknown {
-            self.refuse(shown(&name), format!("is not known here; {known}"));
+            self.refuse(shown(&name), format!("is unknown; {known}"));
         }
         match parsed {
             Ok(value) if self.violations.is_empty() => Ok(value),

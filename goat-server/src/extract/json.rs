@@ -119,20 +119,25 @@ impl Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => formatter.write_str("The body is empty; send a JSON object."),
-            Self::NotUtf8 => formatter.write_str("The body is not UTF-8."),
+            Self::Empty => formatter.write_str("The body is empty. Send a JSON object."),
+            Self::NotUtf8 => formatter.write_str("The body is not UTF-8. Send JSON in UTF-8."),
             Self::NotJson { line, column } => {
                 write!(
                     formatter,
-                    "The body is not one JSON object: see line {line}, column {column}."
+                    "The body is not a valid JSON object. Check line {line}, column {column}."
                 )
             }
-            Self::NotAnObject => formatter.write_str("The body is JSON but not an object."),
+            Self::NotAnObject => {
+                formatter.write_str("The body is JSON but not an object. Send a JSON object.")
+            }
             Self::Repeated(name) => {
-                write!(formatter, "The body has the member `{name}` twice in one object.")
+                write!(formatter, "The body has the member `{name}` more than once. Send it once.")
             }
             Self::TooDeep => {
-                write!(formatter, "The body is nested more than {MAX_DEPTH} levels deep.")
+                write!(
+                    formatter,
+                    "The body is nested more than {MAX_DEPTH} levels deep. Send fewer levels."
+                )
             }
         }
     }

@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let (name, text) = last_parameter(parts).ok_or(Rejection::Misrouted)?;
         if text.contains('%') {
-            let message = "must be given without percent-encoding";
+            let message = "must not be percent-encoded";
             return Err(Rejection::Invalid(vec![Violation::new(name.to_owned(), message)]));
         }
         Ok(Self(text.to_owned()))

@@ -59,7 +59,7 @@ impl<T: FromQuery, S> FromQueryWith<S> for T {
 /// let told: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect();
 /// assert_eq!(told, [
 ///     "limit must be a whole number from 1 to 100",
-///     "sotr is not known here; known are page, limit, sort",
+///     "sotr is unknown; expected one of page, limit, sort",
 /// ]);
 /// ```
 #[derive(Debug)]
@@ -120,9 +120,10 @@ impl Parameters {
     pub fn repeated(&mut self, name: &'static str) -> Result<Vec<String>, Refused> {
         self.findings.ask(name);
         let values = self.values.remove(name).unwrap_or_default();
-        values.into_iter().collect::<Option<_>>().ok_or_else(|| {
-            self.findings.refuse(name, "must be UTF-8 with every `%` followed by two hex digits")
-        })
+        values
+            .into_iter()
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.findings.refuse(name, "must be valid percent-encoded UTF-8"))
     }
 
     /// Every value of a parameter that may repeat, each accepted by `parse`.

@@ -61,12 +61,12 @@ impl Rejection {
     /// What kind of problem it is, in a few words that are always the same for a code.
     const fn title(&self) -> &'static str {
         match self {
-            Self::MediaType | Self::ContentEncoding => "Media type not supported",
+            Self::MediaType | Self::ContentEncoding => "Unsupported media type",
             Self::TooLarge => "Payload too large",
             Self::BrokenBody => "Bad request",
             Self::Malformed(_) => "Malformed JSON",
-            Self::Invalid(_) => "Request not valid",
-            Self::Misrouted => "Internal error",
+            Self::Invalid(_) => "Invalid request",
+            Self::Misrouted => "Internal server error",
         }
     }
 
@@ -75,13 +75,17 @@ impl Rejection {
     pub fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::MediaType => {
-                "Send the body as JSON in UTF-8, with `Content-Type: application/json`.".into()
+                "The body must be JSON in UTF-8. Send it with `Content-Type: application/json`."
+                    .into()
             }
-            Self::ContentEncoding => "Send the body as it is, without `Content-Encoding`.".into(),
+            Self::ContentEncoding => {
+                "The body must not be compressed. Send it without `Content-Encoding`.".into()
+            }
             Self::TooLarge => {
-                format!("The body is over {} KiB; send a shorter one.", BODY_LIMIT / 1024).into()
+                format!("The body is larger than {} KiB. Send a smaller one.", BODY_LIMIT / 1024)
+                    .into()
             }
-            Self::BrokenBody => "The body did not arrive whole; send the request again.".into(),
+            Self::BrokenBody => "The body is incomplete. Send the request again.".into(),
             Self::Malformed(reason) => reason.to_string().into(),
             Self::Invalid(_) => ErrorKind::Invalid.sentence().into(),
             Self::Misrouted => ErrorKind::Internal.sentence().into(),

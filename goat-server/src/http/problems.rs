@@ -15,7 +15,7 @@ pub(crate) async fn not_found() -> Response {
         StatusCode::NOT_FOUND,
         ErrorKind::NotFound.code(),
         "Not found",
-        "There is no such path here.",
+        "This path does not exist. Check the URL.",
     );
     IntoResponse::into_response(problem)
 }
@@ -26,7 +26,7 @@ pub(crate) fn method_not_allowed(allow: HeaderValue) -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
         "Method not allowed",
-        "This path does not take that method; see Allow for those that it takes.",
+        "This path does not support the method. See `Allow` for the supported ones.",
     );
     IntoResponse::into_response(problem.with_header(ALLOW, allow))
 }
@@ -38,7 +38,7 @@ pub(crate) fn panicked() -> Response {
 
 /// The request's time is over (O1).
 pub(crate) fn too_late() -> Response {
-    let error = Error::unavailable("the request's time was over", RETRY_AFTER);
+    let error = Error::unavailable("request timed out", RETRY_AFTER);
     IntoResponse::into_response(Problem::from(error))
 }
 

@@ -65,7 +65,7 @@ pub(crate) enum Revocation {
 
 /// How many sessions one request can name.
 const MOST_SESSIONS: usize = 100;
-const EXACTLY_ONE: &str = "must be the only one of session_ids, others and all";
+const EXACTLY_ONE: &str = "must be given as the only one of session_ids, others and all";
 
 impl FromFields for Revocation {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {

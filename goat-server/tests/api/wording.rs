@@ -28,8 +28,8 @@ async fn send(app: &TestApp, user: &TestUser, line: &str, body: &Value) -> Strin
 
 #[tokio::test]
 async fn a_bad_address_is_told_what_an_address_must_be() {
-    const LOCAL: &str = "email must have before the @ only ASCII letters, digits, single dots and \
-                         !#$%&'*+-/=?^_`{|}~";
+    const LOCAL: &str = "email must contain only ASCII letters, digits, single dots and \
+                         !#$%&'*+-/=?^_`{|}~ before the @";
     const DOMAIN: &str = "email must have a valid domain after the @";
     let app = TestApp::new().await;
     let admin = app.admin().await;
@@ -41,7 +41,7 @@ async fn a_bad_address_is_told_what_an_address_must_be() {
         ("ann", "email must have the form name@domain"),
         ("@example.org", "email must have 1 to 64 characters before the @"),
         (long_local.as_str(), "email must have 1 to 64 characters before the @"),
-        (long.as_str(), "email must be at most 254 octets long"),
+        (long.as_str(), "email must be at most 254 bytes long"),
         ("änn@example.org", LOCAL),
         ("ann ann@example.org", LOCAL),
         ("ann..ann@example.org", LOCAL),
@@ -60,11 +60,10 @@ async fn a_bad_address_is_told_what_an_address_must_be() {
 
 #[tokio::test]
 async fn a_bad_password_is_told_what_a_password_must_be() {
-    const COMMON: &str = "password must not be a password that many people use, or one repeated";
-    const EMAIL: &str = "password must not be made of the e-mail address";
+    const COMMON: &str = "password must not be a common password or a repetition of one";
+    const EMAIL: &str = "password must not be based on the e-mail address";
     const SHORT: &str = "password must have at least 15 characters";
-    const UNUSABLE: &str =
-        "password must not contain control characters, invisible or unassigned ones";
+    const UNUSABLE: &str = "password must not contain control, invisible or unassigned characters";
     let app = TestApp::new().await;
     let admin = app.admin().await;
     let long = "qx7 lamps ".repeat(26);
@@ -94,9 +93,9 @@ async fn a_bad_password_is_told_what_a_password_must_be() {
 #[tokio::test]
 async fn a_bad_body_or_query_is_told_what_is_known_here() {
     const ULID: &str =
-        "id must be a ULID: 26 characters of Crockford base 32 in upper case, the first 0 to 7";
-    const ACTION: &str = "action must be full_access, resource:verb or resource:*, each of 1 to 64 \
-                          of a-z, 0-9 and _";
+        "id must be a ULID: 26 characters of upper-case Crockford Base32, the first of them 0 to 7";
+    const ACTION: &str = "action must be full_access, resource:verb or resource:*, with names of 1 \
+                          to 64 characters of a-z, 0-9 and _";
     const ROLE: &str = "role must be one of client, operator, admin";
     const STATUS: &str = "status must be one of inactive, active, suspended";
     let app = TestApp::new().await;
@@ -126,9 +125,9 @@ async fn a_bad_body_or_query_is_told_what_is_known_here() {
         (
             user.to_owned(),
             with("Role", json!("admin")),
-            "Role is not known here; known are email, password, role, status",
+            "Role is unknown; expected one of email, password, role, status",
         ),
-        (put, json!({}), "email or password must be given"),
+        (put, json!({}), "email or password is required"),
         (role.clone(), json!({}), "role is required"),
         (role, json!({"role": "king"}), ROLE),
         (status, json!({"status": "dead"}), STATUS),
@@ -136,7 +135,7 @@ async fn a_bad_body_or_query_is_told_what_is_known_here() {
         (
             grant.to_owned(),
             json!({"role": "client", "action": "full_access"}),
-            "action can be full_access only for admin",
+            "action can be full_access only for the role admin",
         ),
         ("GET /api/v1/user/1".to_owned(), none.clone(), ULID),
         (listed("page=0"), none.clone(), "page must be a whole number from 1 to 10000"),
@@ -157,20 +156,16 @@ async fn a_bad_body_or_query_is_told_what_is_known_here() {
         (
             listed("search="),
             none.clone(),
-            "search must be 1 to 254 characters, none of them a control character",
+            "search must be 1 to 254 characters long, without control characters",
         ),
-        (
-            listed("search=%zz"),
-            none.clone(),
-            "search must be UTF-8 with every `%` followed by two hex digits",
-        ),
+        (listed("search=%zz"), none.clone(), "search must be valid percent-encoded UTF-8"),
         (listed("sort=email&sort=email"), none.clone(), "sort must not be given more than once"),
         (
             format!("{list}?page=1&after={}", client.id),
             none.clone(),
-            "page must not be given together with after",
+            "page must not be combined with after",
         ),
-        ("GET /api/v1/user?Page=1".to_owned(), none, "Page is not known here; leave it out"),
+        ("GET /api/v1/user?Page=1".to_owned(), none, "Page is unknown; remove it"),
     ] {
         assert_eq!(send(&app, &admin, &line, &body).await, expected, "{line}");
     }
@@ -189,19 +184,20 @@ async fn a_refusal_says_what_to_do_instead() {
             &admin,
             format!("PUT {own}"),
             json!({"email": "new@example.org"}),
-            "To change your own account, use PATCH /api/v1/user/change-email or change-password.",
+            "To change your own account, use PATCH /api/v1/user/change-email or PATCH \
+             /api/v1/user/change-password.",
         ),
         (
             &admin,
             format!("PATCH {own}/change-role"),
             json!({"role": "client"}),
-            "Nobody changes their own role. Ask another administrator.",
+            "You cannot change your own role. Ask another administrator.",
         ),
         (
             &admin,
             format!("PATCH {own}/change-status"),
             json!({"status": "suspended"}),
-            "Nobody changes their own status. Ask another administrator.",
+            "You cannot change your own status. Ask another administrator.",
         ),
         (
             &admin,
@@ -213,76 +209,80 @@ async fn a_refusal_says_what_to_do_instead() {
             &admin,
             format!("DELETE {own}/sessions"),
             none.clone(),
-            "To end your own sessions, use DELETE /api/v1/sessions.",
+            "To revoke your own sessions, use DELETE /api/v1/sessions.",
         ),
         (
             &operator,
             format!("GET {own}"),
             none.clone(),
-            "You may act only on others, and only on those whose role ranks below your own.",
+            "You can manage only users whose role ranks below your own.",
         ),
         (
             &client,
             "GET /api/v1/role".to_owned(),
             none.clone(),
-            "Your role does not have the permission that this needs.",
+            "Your role does not have the required permission. Ask an administrator.",
         ),
         (
             &admin,
             format!("PATCH /api/v1/user/{late}/change-status"),
             json!({"status": "suspended"}),
-            "The status cannot change this way: inactive, then active, then suspended, then active \
-             again.",
+            "The status cannot change this way. Activate an inactive or suspended user, or suspend an \
+             active one.",
         ),
         (
             &admin,
             "DELETE /api/v1/user".to_owned(),
             json!({"current_password": PASSWORD}),
-            "This would leave the system without an active administrator. Make somebody else one \
-             first.",
+            "This would leave no active administrator. Make another user an administrator first.",
         ),
         (
             &admin,
             "DELETE /api/v1/user".to_owned(),
             none.clone(),
-            "Send the body as JSON in UTF-8, with `Content-Type: application/json`.",
+            "The body must be JSON in UTF-8. Send it with `Content-Type: application/json`.",
         ),
         (
             &client,
             "PATCH /api/v1/user/change-email".to_owned(),
             json!({"email": "new@example.org", "current_password": "x"}),
-            "The current password is wrong.",
+            "The current password is wrong. Check it and try again.",
         ),
         (
             &client,
             "PATCH /api/v1/user/change-email".to_owned(),
             json!({"email": admin.email, "current_password": PASSWORD}),
-            "Another account has this e-mail address.",
+            "Another account uses this e-mail address. Choose a different one.",
         ),
         (
             &client,
             "PATCH /api/v1/user/change-password".to_owned(),
             json!({"current_password": PASSWORD, "new_password": PASSWORD}),
-            "The new password is the same as the current one. Choose another.",
+            "The new password is the same as the current one. Choose a different one.",
         ),
         (
             &admin,
             "POST /api/v1/permission".to_owned(),
             json!({"role": "operator", "action": "user:read"}),
-            "The role has this permission already.",
+            "The role already has this permission.",
         ),
-        (&client, format!("GET {of_client}/x"), none.clone(), "There is no such path here."),
+        (
+            &client,
+            format!("GET {of_client}/x"),
+            none.clone(),
+            "This path does not exist. Check the URL.",
+        ),
         (
             &client,
             "PUT /api/v1/user".to_owned(),
             none,
-            "This path does not take that method; see Allow for those that it takes.",
+            "This path does not support the method. See `Allow` for the supported ones.",
         ),
         (
             &client,
             "POST /api/v1/auth/login".to_owned(),
             json!({"email": "late@example.org", "password": PASSWORD}),
-            "The account has not been activated yet. Ask an administrator to do so.",
+            "The account is not active yet. Ask an administrator to activate it.",
         ),
     ] {
         assert_eq!(send(&app, user, &line, &body).await, expected, "{line}");

@@ -58,7 +58,7 @@ impl From<CookieError> for Problem {
                     StatusCode::BAD_REQUEST,
                     "bad-request",
                     "Bad request",
-                    "Send one cookie of each name, not several.",
+                    "The request has more than one cookie of the same name. Send only one.",
                 );
             }
             CookieError::Missing => ErrorKind::Unauthenticated,

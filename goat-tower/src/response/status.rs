@@ -33,33 +33,33 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
     use ErrorKind as Kind;
 
     let (status, title, challenge) = match kind {
-        Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Not signed in", SignIn),
-        Kind::InvalidCredentials => (StatusCode::UNAUTHORIZED, "Wrong credentials", SignIn),
-        Kind::InvalidToken => (StatusCode::UNAUTHORIZED, "Token not valid", InvalidToken),
+        Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Authentication required", SignIn),
+        Kind::InvalidCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials", SignIn),
+        Kind::InvalidToken => (StatusCode::UNAUTHORIZED, "Invalid token", InvalidToken),
         Kind::TokenExpired => (StatusCode::UNAUTHORIZED, "Token expired", InvalidToken),
         Kind::SessionRevoked => (StatusCode::UNAUTHORIZED, "Session ended", InvalidToken),
-        Kind::TokenReused => (StatusCode::UNAUTHORIZED, "Token used before", InvalidToken),
+        Kind::TokenReused => (StatusCode::UNAUTHORIZED, "Refresh token reused", InvalidToken),
 
-        Kind::Forbidden => (StatusCode::FORBIDDEN, "Permission missing", InsufficientScope),
-        Kind::Outranked => (StatusCode::FORBIDDEN, "Outranked", None),
+        Kind::Forbidden => (StatusCode::FORBIDDEN, "Missing permission", InsufficientScope),
+        Kind::Outranked => (StatusCode::FORBIDDEN, "Insufficient rank", None),
         Kind::RoleNotAssignable => (StatusCode::FORBIDDEN, "Role not assignable", None),
         Kind::WrongPassword => (StatusCode::FORBIDDEN, "Wrong password", None),
         Kind::AccountInactive => (StatusCode::FORBIDDEN, "Account inactive", None),
         Kind::AccountSuspended => (StatusCode::FORBIDDEN, "Account suspended", None),
 
-        Kind::Invalid => (StatusCode::BAD_REQUEST, "Request not valid", None),
+        Kind::Invalid => (StatusCode::BAD_REQUEST, "Invalid request", None),
         Kind::NotFound | Kind::SignupClosed => (StatusCode::NOT_FOUND, "Not found", None),
         Kind::EmailTaken => (StatusCode::CONFLICT, "E-mail address taken", None),
         Kind::PasswordUnchanged => (StatusCode::CONFLICT, "Password unchanged", None),
         Kind::LastAdministrator => (StatusCode::CONFLICT, "Last administrator", None),
-        Kind::InvalidTransition => (StatusCode::CONFLICT, "Status cannot change so", None),
+        Kind::InvalidTransition => (StatusCode::CONFLICT, "Invalid status transition", None),
         Kind::PermissionExists => (StatusCode::CONFLICT, "Permission exists", None),
 
         Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", None),
-        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", None),
+        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", None),
 
         // What is misconfigured is nobody's business outside: the log has it.
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error", None),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error", None),
     };
     let code = match status {
         StatusCode::INTERNAL_SERVER_ERROR => ErrorKind::Internal.code(),

@@ -144,18 +144,18 @@ async fn a_failed_test_reads_what_was_expected_and_all_that_came() {
     assert_eq!(
         failure(|| assert_denied(of("unauthenticated"), "forbidden")),
         "expected to be denied as forbidden\n  \
-         got 401 unauthenticated: Sign in first: this needs an access token.\n  \
+         got 401 unauthenticated: Authentication is required. Sign in and send the access token.\n  \
          challenge: Bearer realm=\"goat\""
     );
     let said = failure(|| assert_denied(of("forbidden"), "unauthenticated"));
     let expected = "expected to be denied as unauthenticated\n  \
-         got 403 forbidden: Your role does not have the permission that this needs.\n  \
+         got 403 forbidden: Your role does not have the required permission. Ask an administrator.\n  \
          challenge: Bearer realm=\"goat\", error=\"insufficient_scope\", scope=\"report:read\"";
     assert!(said.starts_with(expected), "{said}");
     assert_eq!(
         failure(|| assert_allowed(of("rate-limited"))),
         "expected to be allowed\n  \
-         got 429 rate-limited: Too many requests. Wait as long as Retry-After says.\n  \
+         got 429 rate-limited: Too many requests. Try again after the time in `Retry-After`.\n  \
          retry after: 60 s"
     );
     let said = failure(|| assert_allowed(of("unavailable")));

@@ -205,7 +205,7 @@ async fn the_answers_win_in_the_order_of_the_contract() {
         read(&[JSON], r#"{"Text":1}"#).await.expect_err("members"),
         Rejection::Invalid(vec![
             Violation::new("text", "is required"),
-            Violation::new("Text", "is not known here; known is text"),
+            Violation::new("Text", "is unknown; expected text"),
         ]),
     );
 }

@@ -150,8 +150,7 @@ pub(crate) async fn update(
     Json(UpdateBody { email, password }): Json<UpdateBody>,
 ) -> Result<Data<User>, ApiError> {
     let actor = actor(&goat, &caller).await?;
-    let instead =
-        "To change your own account, use PATCH /api/v1/user/change-email or PATCH /api/v1/user/change-password.";
+    let instead = "To change your own account, use PATCH /api/v1/user/change-email or PATCH /api/v1/user/change-password.";
     let done = goat.users().update(actor, id, UserUpdate { email, password }).await;
     let user = done.map_err(unless_oneself(&caller, id, instead))?;
     Ok(Data::new(user.into()))

@@ -401,7 +401,7 @@ impl From<BearerError> for Problem {
                     StatusCode::BAD_REQUEST,
                     "bad-request",
                     "Bad request",
-                    "Send one Authorization header, not several.",
+                    "The request has more than one `Authorization` header. Send only one.",
                 )
             },
             Self::from,

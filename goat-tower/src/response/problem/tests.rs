@@ -78,8 +78,8 @@ fn a_document_has_all_members_of_the_contract_in_their_order() {
     assert_eq!(
         text,
         concat!(
-            r#"{"type":"/errors/validation","title":"Request not valid","status":400,"#,
-            r#""detail":"The request is not valid; see `errors` for each thing to mend.","#,
+            r#"{"type":"/errors/validation","title":"Invalid request","status":400,"#,
+            r#""detail":"The request is invalid. See `errors` for each field.","#,
             r#""instance":"/api/v1/auth/signup","code":"validation","request_id":"01J","#,
             r#""errors":[{"field":"email","message":"must be an e-mail address"},"#,
             r#"{"field":"password","message":"must have 15 characters or more"}]}"#,
@@ -112,7 +112,7 @@ fn a_challenge_names_the_error_only_if_a_token_was_presented() {
         header(&response, "www-authenticate"),
         Some(concat!(
             r#"Bearer realm="goat", error="invalid_token", "#,
-            r#"error_description="The token has expired. Refresh it or sign in again.""#
+            r#"error_description="The token has expired. Refresh the session or sign in again.""#
         ))
     );
     let by_hand = Problem::new(StatusCode::UNAUTHORIZED, "x", "X", "Say who you are.");
