@@ -100,23 +100,22 @@ fn algorithm(reader: &mut Reader) {
     if !reader.are_sound(&[&table::TOKEN_ALGORITHM, &table::JWT_SECRET, &table::JWT_PRIVATE_KEY]) {
         return;
     }
-    let unset: &dyn std::fmt::Display = &"left out";
+    let unset: &dyn std::fmt::Display = &"to be unset";
     match algorithm {
         Some(Algorithm::Hs256) if !secret => {
-            let complaint = "needs GOAT_JWT_SECRET, which is not set";
+            let complaint = "requires GOAT_JWT_SECRET, which is not set";
             reader.refuse_and_ask(&table::TOKEN_ALGORITHM, complaint, &"EdDSA");
         }
         Some(Algorithm::Hs256) if private_key => {
-            let complaint = "has no use where GOAT_TOKEN_ALGORITHM is HS256";
+            let complaint = "cannot be used with GOAT_TOKEN_ALGORITHM=HS256";
             reader.refuse_and_ask(&table::JWT_PRIVATE_KEY, complaint, unset);
         }
         Some(Algorithm::EdDsa) if secret => {
-            let complaint = "has no use where GOAT_TOKEN_ALGORITHM is EdDSA";
+            let complaint = "cannot be used with GOAT_TOKEN_ALGORITHM=EdDSA";
             reader.refuse_and_ask(&table::JWT_SECRET, complaint, unset);
         }
         None if secret && private_key => {
-            let complaint =
-                "has no use where GOAT_JWT_SECRET is set: tokens are signed by one of the two";
+            let complaint = "cannot be combined with GOAT_JWT_SECRET";
             reader.refuse_and_ask(&table::JWT_PRIVATE_KEY, complaint, unset);
         }
         _ => {}
@@ -149,18 +148,19 @@ pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
     if production {
         let keys = [&table::TOKEN_ALGORITHM, &table::JWT_SECRET, &table::JWT_PRIVATE_KEY];
         if reader.are_sound(&keys) && matches!(settings.tokens.keys, SigningKeys::Generated) {
-            let complaint = "is not set, nor is GOAT_JWT_SECRET, and production generates no keys";
+            let complaint =
+                "is not set, nor is GOAT_JWT_SECRET, but production requires one of them";
             reader.refuse(&table::JWT_PRIVATE_KEY, complaint);
         }
         for setting in [&table::PASSWORD_PEPPER, &table::ADMIN_PASSWORD] {
             if !reader.is_given(setting) {
-                reader.refuse(setting, "is not set, and production generates no secrets");
+                reader.refuse(setting, "is not set, but production requires it");
             }
         }
     }
     for (setting, complaint) in weaknesses(settings) {
         if !production {
-            reader.warn(setting, &format!("{complaint}; production refuses it"));
+            reader.warn(setting, &format!("{complaint}; production would refuse to start"));
         } else if reader.are_sound(&[setting]) {
             reader.refuse(setting, complaint);
         }
@@ -181,7 +181,7 @@ fn weaknesses(settings: &Settings) -> Vec<(&'static Setting, &'static str)> {
     let shared = peppers
         .iter()
         .any(|pepper| tokens.iter().any(|token| token.expose() == pepper.expose()))
-        .then_some("is the secret of tokens as well");
+        .then_some("is also used as GOAT_JWT_SECRET");
     [
         (&table::JWT_SECRET, weakest(tokens)),
         (&table::PASSWORD_PEPPER, weakest(peppers).or(shared)),

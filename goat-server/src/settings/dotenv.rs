@@ -40,9 +40,9 @@ pub(super) fn read(path: &Path) -> (Vec<Line>, Vec<Problem>) {
                 continue;
             }
             Some(Err(dotenvy::Error::LineParse(..))) => {
-                "is not NAME=value; it may need quotes: 'single' ones keep everything as it is"
+                "is not NAME=value; put a value with spaces or special characters in 'single quotes'"
             }
-            Some(Err(_)) => "is not UTF-8 text",
+            Some(Err(_)) => "is not valid UTF-8",
             None => return (lines, problems),
         };
         problems.push(Problem::new(file.clone(), format!(" line {number}"), message));

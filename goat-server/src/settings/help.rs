@@ -10,11 +10,11 @@ const WIDTH: usize = 96;
 /// The settings part of `--help`.
 pub(crate) fn settings() -> String {
     let mut text = String::from("Settings:\n");
-    let introduction = "Each is an environment variable, or a line of the file .env in the working \
-        directory; each but the secret ones is also a flag. A flag wins over the environment, and \
-        the environment over .env. A secret may be given as the path of a file that holds it, in \
-        NAME_FILE. A duration is 500ms, 10s, 5m or 168h; a limit is N/DURATION or off. Wrong \
-        settings stop the start with exit status 78.";
+    let introduction = "Set an environment variable, add a line to the file .env in the working \
+        directory, or pass a flag; secrets have no flags. Flags override the environment, and the \
+        environment overrides .env. To read a secret from a file, set NAME_FILE to its path. \
+        Durations are written 500ms, 10s, 5m or 168h, and rate limits N/DURATION or off. If a \
+        setting is invalid, the program exits with status 78.";
     push(&mut text, "  ", introduction);
     for (setting, heading) in with_headings() {
         if let Some(section) = heading {
@@ -36,11 +36,11 @@ pub(super) fn env_example() -> String {
     use super::table::Fallback;
 
     let mut text = String::new();
-    let introduction = "The settings of goat-server with their defaults. Copy this file to .env in the \
-        working directory and change what you need; the process environment and flags win \
-        over it. A value with spaces, quotes, # or $ belongs into 'single quotes', where \
-        everything stays as it is. A secret may be given as the path of a file that holds \
-        it: NAME_FILE. A duration is 500ms, 10s, 5m or 168h; a limit is N/DURATION or off.";
+    let introduction = "The settings of goat-server and their defaults. Copy this file to .env in the \
+        working directory and change the values you need. Flags and the process environment \
+        override it. Enclose a value that contains spaces, quotes, # or $ in 'single quotes', \
+        which keep it unchanged. To read a secret from a file, set NAME_FILE to its path. \
+        Durations are written 500ms, 10s, 5m or 168h, and rate limits N/DURATION or off.";
     push(&mut text, "# ", introduction);
     for (setting, heading) in with_headings() {
         if let Some(section) = heading {
@@ -70,7 +70,7 @@ fn with_headings() -> impl Iterator<Item = (&'static Setting, Option<Section>)> 
 /// What a setting may be, and what it is.
 fn bounds(setting: &Setting) -> String {
     let secret = if setting.exposure == Exposure::Secret { "Secret. " } else { "" };
-    format!("{secret}May be {}. Default: {}.", setting.kind, setting.default)
+    format!("{secret}Accepts {}. Default: {}.", setting.kind, setting.default)
 }
 
 /// Adds a paragraph, broken at the width, each line after the prefix.

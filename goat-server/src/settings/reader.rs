@@ -72,7 +72,7 @@ impl Reader {
             let value = values::duration(text)?;
             match setting.kind {
                 Kind::Duration(from, to) if (from..=to).contains(&value) => Ok(value),
-                _ => Err("is out of bounds".into()),
+                _ => Err("is out of range".into()),
             }
         })
     }
@@ -130,7 +130,7 @@ impl Reader {
             (None, Fallback::Text(text)) => (format!("{} ", quote(text)).into(), " (default)"),
             (None, _) => ("".into(), ""),
         };
-        let message = format!("{subject}{complaint}; it may be {may_be}");
+        let message = format!("{subject}{complaint}; expected {may_be}");
         self.gathered.problems.push(Problem::new(setting.name, origin, message));
         self.wrong.insert(setting.name);
     }
@@ -161,7 +161,7 @@ fn bounded<T: TryFrom<u64>>(setting: &Setting, text: &str) -> Parsed<T> {
         Kind::Count(from, to) if (from..=to).contains(&value) => T::try_from(value).ok(),
         _ => None,
     }
-    .ok_or("is out of bounds".into())
+    .ok_or("is out of range".into())
 }
 
 fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
@@ -169,5 +169,5 @@ fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
         .iter()
         .find(|(word, _)| *word == text)
         .map(|(_, value)| *value)
-        .ok_or("is not one of its words".into())
+        .ok_or("is not one of the accepted values".into())
 }

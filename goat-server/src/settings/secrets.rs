@@ -20,7 +20,7 @@ pub(super) fn secrets(text: &str) -> Parsed<Vec<Secret<Vec<u8>>>> {
         } else if item.len() < SHORTEST {
             "is shorter than 32 bytes"
         } else if items[..index].contains(item) {
-            "was there before"
+            "repeats an earlier one"
         } else {
             continue;
         };
@@ -39,9 +39,9 @@ pub(super) fn keys(text: &str) -> Parsed<Vec<Secret<String>>> {
             if index == 0 { &["PRIVATE KEY"] } else { &["PRIVATE KEY", "PUBLIC KEY"] };
         if !labels.iter().any(|label| is_block(item, label)) {
             let complaint = if index == 0 {
-                "is not one private key as PKCS#8 PEM"
+                "is not a private key in PKCS#8 PEM"
             } else {
-                "is not one key as PEM (PKCS#8, or a public key)"
+                "is not a private or public key in PEM"
             };
             return Err(of_item(index, items.len(), complaint));
         }
@@ -61,6 +61,6 @@ fn of_item(index: usize, of: usize, complaint: &'static str) -> Complaint {
     if of == 1 {
         complaint.into()
     } else {
-        format!("has an item {} that {complaint}", index + 1).into()
+        format!("contains an entry (number {}) that {complaint}", index + 1).into()
     }
 }

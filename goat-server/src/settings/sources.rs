@@ -97,7 +97,7 @@ fn read_file(path: &Path, gathered: &mut Gathered) -> Source {
         if is_known(&line.name)
             && let Some((_, first)) = source.get(&line.name)
         {
-            let message = format!("was set before{first}; it may be set once");
+            let message = format!("is already set{first}; set it only once");
             gathered.problems.push(Problem::new(line.name, origin, message));
         } else {
             source.insert(line.name, (line.value.into(), origin));
@@ -114,14 +114,14 @@ fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, P
         (None, None) => None,
         (Some((value, origin)), None) => Some(match value.to_str() {
             Some(text) => Ok(Given { text: text.to_owned(), origin: origin.clone() }),
-            None => Err(Problem::new(setting.name, origin, "is not UTF-8 text")),
+            None => Err(Problem::new(setting.name, origin, "is not valid UTF-8")),
         }),
         (None, Some(((path, origin), name))) => Some(match read_secret(Path::new(path)) {
             Ok(text) => Ok(Given { text, origin: format!(" (from the file of {name})") }),
             Err(message) => Err(Problem::new(name, origin, message)),
         }),
         (Some(_), Some(((_, origin), name))) => {
-            let message = format!("{name} is set too; only one of the two may be");
+            let message = format!("{name} is set too; set only one of the two");
             Some(Err(Problem::new(setting.name, origin, message)))
         }
     }
@@ -132,12 +132,12 @@ fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, P
 /// The path is not shown: a secret that was put in its place by mistake would be.
 fn read_secret(path: &Path) -> Result<String, String> {
     if path.as_os_str().is_empty() {
-        return Err("is empty; it may be the path of a file".to_owned());
+        return Err("is empty; expected the path of a file".to_owned());
     }
     let bytes = std::fs::read(path)
         .map_err(|error| format!("names a file that cannot be read ({error})"))?;
     let mut text =
-        String::from_utf8(bytes).map_err(|_| "names a file that is not UTF-8 text".to_owned())?;
+        String::from_utf8(bytes).map_err(|_| "names a file that is not valid UTF-8".to_owned())?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -154,7 +154,7 @@ fn warn_of_unknown<'a>(names: impl Iterator<Item = &'a String>, warnings: &mut V
     for name in unknown {
         let nearest = known().min_by_key(|known| distance(name, known)).unwrap_or_default();
         warnings.push(Warning::new(format!(
-            "{} is not a setting; the nearest one is {nearest}",
+            "{} is not a known setting; did you mean {nearest}?",
             name.escape_debug()
         )));
     }

@@ -189,15 +189,15 @@ const fn hours(count: u64) -> Duration {
 
 const BOOLEAN: Kind = Kind::Choice(&["true", "false"]);
 const NETWORKS: Kind = Kind::Words(
-    "addresses or CIDR ranges, comma-separated, but not everyone (0.0.0.0/0, ::/0); or none",
+    "a comma-separated list of IP addresses and CIDR ranges, except 0.0.0.0/0 and ::/0; or none",
 );
 const ORIGINS: Kind = Kind::Words(
-    "origins such as https://app.example.com, comma-separated, never *, no path, no default port; or none",
+    "a comma-separated list of origins such as https://app.example.com, without path, default port or *; or none",
 );
 const IDENTIFIER: Kind = Kind::Words("1 to 256 characters without white space");
 const SOCKET: Kind = Kind::Words("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080");
 const BYTES: Kind = Kind::Words(
-    "at least 32 bytes without a comma, or several such, comma-separated, no two alike",
+    "at least 32 bytes without a comma, or a comma-separated list of different such secrets",
 );
 
 macro_rules! table {
@@ -215,155 +215,155 @@ table! {
     Process {
         ENV = Setting::new("GOAT_ENV", Text("development"),
             Kind::Choice(&["development", "production"]),
-            "`production` refuses generated or weak secrets and a generated administrator.");
+            "Mode of the server. `production` refuses to start with generated or weak secrets.");
     }
     Http {
         LISTEN = Setting::new("GOAT_LISTEN", Text("127.0.0.1:8080"), SOCKET,
-            "Address of the API. Host names are not resolved.");
+            "Address on which the API listens. Host names are not resolved.");
         METRICS_LISTEN = Setting::new("GOAT_METRICS_LISTEN", Unset, SOCKET,
-            "Where set, /api/metrics moves to this address alone; it must not overlap GOAT_LISTEN.");
+            "If set, /api/metrics is served only on this address, which must not overlap GOAT_LISTEN.");
         TRUSTED_PROXIES = Setting::new("GOAT_TRUSTED_PROXIES", Text("none"), NETWORKS,
-            "Proxies whose forwarding header is believed. Such a header from anyone else is a warning, once.");
+            "Proxies whose forwarding header determines the client address. A forwarding header from any other peer is ignored, with one warning.");
         FORWARDED_HEADER = Setting::new("GOAT_FORWARDED_HEADER", Text("x-forwarded-for"),
             Kind::Choice(&["x-forwarded-for", "forwarded"]),
-            "The forwarding header that is read; the other is ignored.");
+            "Forwarding header to read. The other one is ignored.");
         CORS_ORIGINS = Setting::new("GOAT_CORS_ORIGINS", Text("none"), ORIGINS,
-            "Origins of web pages that may call the API from a browser.");
+            "Origins of the web pages that may call the API from a browser (CORS).");
         MAX_CONNECTIONS = Setting::new("GOAT_MAX_CONNECTIONS", Text("10000"),
             Kind::Count(1, 1_000_000),
-            "Connections open at once.");
+            "Maximum number of open connections.");
         HEADER_TIMEOUT = Setting::new("GOAT_HEADER_TIMEOUT", Text("5s"),
             Kind::Duration(millis(100), minutes(5)),
-            "From the first byte possible to the whole head of a request, also for a connection that says nothing.");
+            "Time for a client to send a complete request head, from the moment it can send the first byte. Applies to silent connections too.");
         REQUEST_TIMEOUT = Setting::new("GOAT_REQUEST_TIMEOUT", Text("10s"),
             Kind::Duration(millis(100), minutes(5)),
-            "For a request and its answer.");
+            "Time to receive and handle a request and to send its response.");
         IDLE_TIMEOUT = Setting::new("GOAT_IDLE_TIMEOUT", Text("60s"),
             Kind::Duration(seconds(1), hours(1)),
-            "Between two requests of a connection.");
+            "Time for which a connection may stay idle between two requests.");
         DRAIN_DELAY = Setting::new("GOAT_DRAIN_DELAY", Text("0s"),
             Kind::Duration(Duration::ZERO, minutes(5)),
-            "At the end, ready says 503 while the listener still accepts, for this long. A rolling restart that loses nothing needs as long as the balancer takes to notice.");
+            "Time on shutdown during which /api/ready fails while connections are still accepted. For rolling restarts without lost requests, set it to the time that the load balancer takes to react.");
         SHUTDOWN_TIMEOUT = Setting::new("GOAT_SHUTDOWN_TIMEOUT", Text("15s"),
             Kind::Duration(millis(100), minutes(10)),
-            "Then what was accepted has this long to finish; at least GOAT_REQUEST_TIMEOUT.");
+            "Time on shutdown for accepted requests to finish, after GOAT_DRAIN_DELAY. At least GOAT_REQUEST_TIMEOUT.");
     }
     Storage {
         DATA_DIR = Setting::new("GOAT_DATA_DIR", Text("./data"), Kind::Words("the path of a directory"),
-            "What the embedded default keeps: the SQLite file and generated keys (mode 0600). Nothing is written there where PostgreSQL is used and every secret is given.");
+            "Directory of the SQLite file and of generated secrets (mode 0600). Unused with PostgreSQL if every secret is set.");
         DATABASE_URL = Setting::new("DATABASE_URL", Words("sqlite://<GOAT_DATA_DIR>/goat.db"),
-            Kind::Words("sqlite:PATH or sqlite://PATH, the path as it is and of a file; or postgres://… (12 or later)"),
-            "The database; PostgreSQL for several nodes, which then all need the same token key and pepper. One that has tables but not goat's is refused unless `migrate --adopt` is told to take it. Over a network, sslmode=verify-full is what makes TLS certain, and sslrootcert=PATH names an authority of your own. A password in it is better off in the environment or a file than in a flag.")
+            Kind::Words("sqlite:PATH or sqlite://PATH, where PATH names a file and is not percent-encoded; or postgres://… (version 12 or later)"),
+            "Database. Several nodes need PostgreSQL, and must share the token key and the pepper. A database that contains only tables of another application is refused unless it is adopted with `migrate --adopt`. Over a network, use sslmode=verify-full, with sslrootcert=PATH for a certificate authority of your own. If the URL contains a password, set it in the environment or a file rather than by flag.")
             .confidential();
         REDIS_URL = Setting::new("REDIS_URL", Unset,
-            Kind::Words("redis://… or rediss://…, or several such cluster or sentinel nodes, comma-separated (6.0 or later, Valkey alike)"),
-            "Keeps sessions and rate limits, carries notices between nodes, and remembers users and roles in front of PostgreSQL; its maxmemory-policy has to be noeviction. Where sentinels watch several masters, ?master=NAME says which. Where unset, sessions are kept in the database and rate limits in the process, and notices go by PostgreSQL.")
+            Kind::Words("redis://… or rediss://…, or a comma-separated list of such URLs for cluster or sentinel nodes (Redis 6.0 or later, or Valkey)"),
+            "Redis, for sessions, rate limits, invalidations between nodes, and the shared cache of users and roles in front of PostgreSQL. Its maxmemory-policy must be noeviction. With Sentinel, ?master=NAME selects one of several masters. If unset, sessions are stored in the database and rate limits in the process, and invalidations are sent through PostgreSQL.")
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
             Kind::Count(2, 1000),
-            "Connections of this node to the database. With SQLite, one of them writes; with PostgreSQL and without Redis, two more carry notices: one listens, one tells.");
+            "Maximum number of database connections of this node. With SQLite, one of them is the writer. With PostgreSQL and without Redis, two more are used for invalidations (LISTEN and NOTIFY).");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
-            "For one call to the database or Redis; at most GOAT_REQUEST_TIMEOUT.");
+            "Timeout of one call to the database or Redis. At most GOAT_REQUEST_TIMEOUT.");
         MIGRATE_ON_START = Setting::new("GOAT_MIGRATE_ON_START",
             Words("true for SQLite, false for PostgreSQL"), BOOLEAN,
-            "Whether `serve` brings the schema up to date. `goat-server migrate` is the deployment step.");
+            "Whether `serve` migrates the database schema. In a deployment, run `goat-server migrate` as a separate step instead.");
     }
     Tokens {
         TOKEN_ALGORITHM = Setting::new("GOAT_TOKEN_ALGORITHM",
             Words("HS256 where GOAT_JWT_SECRET is set, else EdDSA"), Kind::Choice(&["HS256", "EdDSA"]),
-            "How tokens are signed.");
+            "Algorithm that signs tokens.");
         JWT_SECRET = Setting::new("GOAT_JWT_SECRET", Unset, BYTES,
-            "For HS256. The first signs, all verify.")
+            "Signing secret for HS256. The first of a list signs, all verify.")
             .secret();
         JWT_PRIVATE_KEY = Setting::new("GOAT_JWT_PRIVATE_KEY",
             Words("generated into GOAT_DATA_DIR, except in production"),
-            Kind::Words("a private key as PKCS#8 PEM, or several keys, comma-separated, of which those after the first may be public keys"),
-            "For EdDSA. The first signs, all verify. A line break may be written \\n.")
+            Kind::Words("a private key in PKCS#8 PEM, or a comma-separated list that starts with one and continues with private or public keys"),
+            "Signing key for EdDSA. The first of a list signs, all verify. A line break may be written as \\n.")
             .secret();
         ISSUER = Setting::new("GOAT_ISSUER", Text("goat"), IDENTIFIER,
-            "Issuer (iss) of the tokens.");
+            "Issuer (iss) of tokens.");
         AUDIENCE = Setting::new("GOAT_AUDIENCE", Text("goat-api"), IDENTIFIER,
-            "Audience (aud) of the tokens.");
+            "Audience (aud) of tokens.");
         ACCESS_TOKEN_TTL = Setting::new("GOAT_ACCESS_TOKEN_TTL", Text("5m"),
             Kind::Duration(minutes(1), hours(1)),
-            "Life of an access token; at most GOAT_REFRESH_TOKEN_TTL and GOAT_SESSION_TTL.");
+            "Lifetime of an access token. At most GOAT_REFRESH_TOKEN_TTL and GOAT_SESSION_TTL.");
         ACCESS_TOKEN_PERMISSIONS = Setting::new("GOAT_ACCESS_TOKEN_PERMISSIONS", Text("false"), BOOLEAN,
-            "Put the permissions into access tokens, for services that verify offline.");
+            "Whether access tokens contain the permissions, for services that verify tokens offline.");
         REFRESH_TOKEN_TTL = Setting::new("GOAT_REFRESH_TOKEN_TTL", Text("168h"),
             Kind::Duration(minutes(5), LONGEST),
-            "Idle limit of a session; given, it is at most GOAT_SESSION_TTL.");
+            "Lifetime of a refresh token, which is the idle limit of a session. If set, at most GOAT_SESSION_TTL.");
         SESSION_TTL = Setting::new("GOAT_SESSION_TTL", Text("720h"),
             Kind::Duration(minutes(5), LONGEST),
-            "Absolute limit of a session.");
+            "Absolute lifetime of a session.");
         REFRESH_LEEWAY = Setting::new("GOAT_REFRESH_LEEWAY", Text("30s"),
             Kind::Duration(Duration::ZERO, seconds(60)),
-            "How long a refresh token that was just used gets its answer again; 0, or at least GOAT_REQUEST_TIMEOUT.");
+            "Grace period in which a used refresh token yields the same successor again, for retries and lost responses. 0, or at least GOAT_REQUEST_TIMEOUT.");
         CLOCK_LEEWAY = Setting::new("GOAT_CLOCK_LEEWAY", Text("5s"),
             Kind::Duration(Duration::ZERO, seconds(30)),
-            "Allowed difference of clocks in the times of tokens.");
+            "Clock difference that is tolerated in token times.");
     }
     Sessions {
         SESSIONS_PER_USER = Setting::new("GOAT_SESSIONS_PER_USER", Text("50"), Kind::Count(1, 1000),
-            "The oldest session goes when one more signs in.");
+            "Maximum number of sessions of a user. One more sign-in evicts the oldest session.");
         SESSION_CACHE_STALENESS = Setting::new("GOAT_SESSION_CACHE_STALENESS", Text("1s"),
             Kind::Duration(Duration::ZERO, minutes(1)),
-            "How long another node's change may stay unseen if notices are lost; 0 asks the store every time.");
+            "Longest time for which a change made on another node may stay unseen if invalidations are lost. 0 reads the session store for every request.");
     }
     Passwords {
         PASSWORD_PEPPER = Setting::new("GOAT_PASSWORD_PEPPER",
             Words("generated into GOAT_DATA_DIR, except in production"), BYTES,
-            "Keyed into every password hash. The first hashes, all verify; each is known by an id made from its content, so their order may change.")
+            "Secret mixed into every password hash. The first of a list hashes, all verify. Each is identified by an id derived from its content, so their order may change.")
             .secret();
         PASSWORD_MIN_LENGTH = Setting::new("GOAT_PASSWORD_MIN_LENGTH", Text("15"), Kind::Count(8, 128),
-            "Fewest characters of a new password.");
+            "Minimum number of characters of a new password.");
         PASSWORD_MAX_LENGTH = Setting::new("GOAT_PASSWORD_MAX_LENGTH", Text("256"), Kind::Count(64, 1024),
-            "Most characters of a password; at least GOAT_PASSWORD_MIN_LENGTH.");
+            "Maximum number of characters of a new password. At least GOAT_PASSWORD_MIN_LENGTH.");
         ARGON2_MEMORY = Setting::new("GOAT_ARGON2_MEMORY", Text("19456"), Kind::Count(19_456, ARGON2_MOST.0 as u64),
-            "KiB a hash takes (OWASP's floor). A stored hash with other parameters is replaced at the next login.");
+            "Memory of an Argon2id hash in KiB, at least OWASP's minimum. A stored hash with other parameters is replaced at the next sign-in.");
         ARGON2_ITERATIONS = Setting::new("GOAT_ARGON2_ITERATIONS", Text("2"), Kind::Count(2, ARGON2_MOST.1 as u64),
-            "Passes over the memory (OWASP's floor).");
+            "Iterations of an Argon2id hash, at least OWASP's minimum.");
         ARGON2_PARALLELISM = Setting::new("GOAT_ARGON2_PARALLELISM", Text("1"), Kind::Count(1, ARGON2_MOST.2 as u64),
-            "Lanes of a hash.");
+            "Parallelism (lanes) of an Argon2id hash.");
         HASH_CONCURRENCY = Setting::new("GOAT_HASH_CONCURRENCY", Words("the number of cores"),
             Kind::Count(1, 1024),
-            "Hashes at once; their memory is allocated once and kept.");
+            "Maximum number of concurrent password hashes. Their memory is allocated once and kept.");
         HASH_QUEUE = Setting::new("GOAT_HASH_QUEUE", Text("64"), Kind::Count(0, 100_000),
-            "Hashes that wait; one more is a 503 with Retry-After.");
+            "Maximum number of queued password hashes. When the queue is full, requests get a 503 with Retry-After.");
     }
     Accounts {
         SIGNUP = Setting::new("GOAT_SIGNUP", Text("active"), Kind::Choice(&["active", "inactive", "closed"]),
-            "Status of who signs up; `closed` answers 404.");
+            "Status of accounts created by sign-up. With `closed`, sign-up is disabled and responds with 404.");
         ADMIN_EMAIL = Setting::new("GOAT_ADMIN_EMAIL", Text("admin@goat.local"),
-            Kind::Words("an e-mail address of at most 254 octets"),
-            "The administrator who is made on a start that finds none. An address that belongs to somebody who is not an administrator refuses to start.");
+            Kind::Words("an e-mail address of at most 254 bytes"),
+            "E-mail address of the administrator that is created on a start that finds none. If the address belongs to a user who is not an administrator, the server refuses to start.");
         ADMIN_PASSWORD = Setting::new("GOAT_ADMIN_PASSWORD",
             Words("generated into <GOAT_DATA_DIR>/admin-password (mode 0600) and shown on a terminal, except in production"),
             Kind::Words("GOAT_PASSWORD_MIN_LENGTH to GOAT_PASSWORD_MAX_LENGTH characters"),
-            "The first password of that administrator.")
+            "Initial password of that administrator.")
             .secret();
     }
     Limits {
         RATE_LIMIT_AUTH = Setting::new("GOAT_RATE_LIMIT_AUTH", Text("5/1m"), Kind::Quota,
-            "Login and sign-up, a bucket each per client address; login also per account, ten times as many.");
+            "Limit of sign-in and of sign-up, each per client address. Sign-in is also limited per account, at ten times this limit.");
         RATE_LIMIT_REFRESH = Setting::new("GOAT_RATE_LIMIT_REFRESH", Text("60/1m"), Kind::Quota,
-            "Refresh, per client address.");
+            "Limit of refresh requests, per client address.");
         RATE_LIMIT_PUBLIC = Setting::new("GOAT_RATE_LIMIT_PUBLIC", Text("100/1m"), Kind::Quota,
-            "Other public routes and unmatched paths, per client address.");
+            "Limit of other public routes and of unknown paths, per client address.");
         RATE_LIMIT_ADDRESS = Setting::new("GOAT_RATE_LIMIT_ADDRESS", Text("300/1m"), Kind::Quota,
-            "Protected routes, per client address, before authentication.");
+            "Limit of protected routes, per client address, before authentication.");
         RATE_LIMIT_USER = Setting::new("GOAT_RATE_LIMIT_USER", Text("60/1m"), Kind::Quota,
-            "Protected routes, per user, after authentication.");
+            "Limit of protected routes, per user, after authentication.");
         RATE_LIMIT_KEYS = Setting::new("GOAT_RATE_LIMIT_KEYS", Text("1000000"),
             Kind::Count(1000, 100_000_000),
-            "Keys of limits that are kept in the process, where there is no Redis.");
+            "Maximum number of rate limit counters kept in the process. Unused with Redis.");
     }
     Log {
         LOG = Setting::new("GOAT_LOG", Text("info"),
-            Kind::Words("a filter in the syntax of tracing, such as info or info,goat_core=debug"),
-            "What is logged.");
+            Kind::Words("a filter in the syntax of tracing-subscriber, such as info or info,goat_core=debug"),
+            "Log filter, by level and module.");
         LOG_FORMAT = Setting::new("GOAT_LOG_FORMAT", Words("pretty on a terminal, else json"),
             Kind::Choice(&["pretty", "json"]),
-            "In `json`, every line of `serve` on either stream is a JSON object, whatever happens.");
+            "Log format. With `json`, every line that `serve` writes to standard output or standard error is a JSON object.");
     }
 }

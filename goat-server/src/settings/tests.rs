@@ -182,7 +182,7 @@ fn every_setting_is_read_and_refused_where_it_is_empty() {
         for value in ["", " "] {
             let problem = environment(&[(setting.name, value)]).problem();
             assert!(problem.starts_with(&format!("{}: ", setting.name)), "{problem}");
-            assert!(problem.contains(" is empty; it may be "), "{problem}");
+            assert!(problem.contains(" is empty; expected "), "{problem}");
         }
     }
 }
@@ -211,7 +211,7 @@ fn every_word_of_a_choice_is_understood_and_no_other() {
         for wrong in ["perhaps", &words[0].to_uppercase(), &format!("{} ", words[0])] {
             if !words.contains(&wrong) {
                 let problem = environment(&[(setting.name, wrong)]).problem();
-                assert!(problem.contains(&format!("it may be {}", setting.kind)), "{problem}");
+                assert!(problem.contains(&format!("expected {}", setting.kind)), "{problem}");
             }
         }
     }
@@ -237,13 +237,13 @@ fn every_number_and_duration_is_held_within_its_bounds() {
         for value in outside.into_iter().flatten() {
             let problem = environment(&[(setting.name, &value)]).problem();
             let expected =
-                format!("{}: {value:?} is out of bounds; it may be {}", setting.name, setting.kind);
+                format!("{}: {value:?} is out of range; expected {}", setting.name, setting.kind);
             assert_eq!(problem, expected);
         }
         for value in [least, most] {
             // It may contradict a default, and is not out of bounds.
             if let Err(invalid) = environment(&[(setting.name, &value)]).load() {
-                assert!(!invalid.to_string().contains("bounds"), "{invalid}");
+                assert!(!invalid.to_string().contains("out of range"), "{invalid}");
             }
         }
     }
@@ -311,7 +311,7 @@ fn malformed_values_are_refused_with_what_they_were_and_may_be() {
             let problem = environment(&[(name, value)]).problem();
             let setting = TABLE.iter().find(|setting| setting.name == name).expect(name);
             assert!(problem.starts_with(&format!("{name}: {value:?} ")), "{problem}");
-            assert!(problem.ends_with(&format!("; it may be {}", setting.kind)), "{problem}");
+            assert!(problem.ends_with(&format!("; expected {}", setting.kind)), "{problem}");
         }
     }
 }
@@ -393,7 +393,7 @@ fn proxies_that_are_everyone_are_refused() {
         "::ffff:1.2.3.4/90",
     ] {
         let problem = environment(&[("GOAT_TRUSTED_PROXIES", everyone)]).problem();
-        assert!(problem.contains("trusts everyone"), "{problem}");
+        assert!(problem.contains("covers every address"), "{problem}");
     }
 }
 
@@ -528,7 +528,7 @@ fn a_malformed_line_of_the_file_is_told_by_file_and_number_alone() {
         }
     }
     let binary = sources().dotenv(b"A=1\nB=\xff\n".as_slice());
-    assert!(binary.problem().ends_with(" line 2: is not UTF-8 text"), "{}", binary.problem());
+    assert!(binary.problem().ends_with(" line 2: is not valid UTF-8"), "{}", binary.problem());
 }
 
 #[test]
@@ -608,7 +608,7 @@ fn the_file_of_a_secret_is_readable_text_and_the_only_source() {
     let mut binary = sources();
     let path = binary.file("secret", [0xff; 40]);
     binary.environment.push(("GOAT_JWT_SECRET_FILE".into(), path.into()));
-    assert!(binary.problem().contains("not UTF-8"), "{}", binary.problem());
+    assert!(binary.problem().contains("not valid UTF-8"), "{}", binary.problem());
 
     let mut short = sources();
     let path = short.file("secret", "canary");
@@ -634,7 +634,7 @@ fn a_file_named_by_the_environment_wins_over_a_secret_in_the_dotenv_file() {
 #[test]
 fn a_file_variable_exists_for_secrets_only() {
     let warnings = environment(&[("GOAT_ISSUER_FILE", "/x")]).warnings();
-    assert_eq!(warnings, ["GOAT_ISSUER_FILE is not a setting; the nearest one is GOAT_ISSUER"]);
+    assert_eq!(warnings, ["GOAT_ISSUER_FILE is not a known setting; did you mean GOAT_ISSUER?"]);
 }
 
 #[cfg(unix)]
@@ -645,7 +645,7 @@ fn a_value_that_is_not_text_is_refused_and_one_of_no_concern_is_not() {
     sources.environment.push(("OTHER".into(), OsString::from_vec(vec![0xff])));
     sources.settings();
     sources.environment.push(("GOAT_ISSUER".into(), OsString::from_vec(vec![0xff])));
-    assert_eq!(sources.problem(), "GOAT_ISSUER: is not UTF-8 text");
+    assert_eq!(sources.problem(), "GOAT_ISSUER: is not valid UTF-8");
 }
 
 #[test]
@@ -660,9 +660,9 @@ fn an_unknown_goat_variable_is_a_warning_that_names_the_nearest() {
     assert_eq!(
         sources.warnings(),
         [
-            "GOAT_JWT_SECRETS_FILE is not a setting; the nearest one is GOAT_JWT_SECRET_FILE",
-            "GOAT_LISTN is not a setting; the nearest one is GOAT_LISTEN",
-            "GOAT_SIGN_UP is not a setting; the nearest one is GOAT_SIGNUP",
+            "GOAT_JWT_SECRETS_FILE is not a known setting; did you mean GOAT_JWT_SECRET_FILE?",
+            "GOAT_LISTN is not a known setting; did you mean GOAT_LISTEN?",
+            "GOAT_SIGN_UP is not a known setting; did you mean GOAT_SIGNUP?",
         ]
     );
 }
@@ -689,13 +689,16 @@ fn secrets_that_cannot_be_used_are_refused_and_not_shown() {
     for name in ["GOAT_JWT_SECRET", "GOAT_PASSWORD_PEPPER"] {
         for (value, complaint) in [
             ("canary".to_owned(), "is shorter than 32 bytes"),
-            (format!("{TOKEN_SECRET},canary"), "has an item 2 that is shorter"),
-            (format!("{TOKEN_SECRET},"), "has an item 2 that is empty"),
+            (format!("{TOKEN_SECRET},canary"), "an entry (number 2) that is shorter"),
+            (format!("{TOKEN_SECRET},"), "an entry (number 2) that is empty"),
             (
                 format!("{TOKEN_SECRET}, {OLD_TOKEN_SECRET}"),
-                "item 2 that begins or ends with white",
+                "an entry (number 2) that begins or ends with white",
             ),
-            (format!("{TOKEN_SECRET},{TOKEN_SECRET}"), "item 2 that was there before"),
+            (
+                format!("{TOKEN_SECRET},{TOKEN_SECRET}"),
+                "an entry (number 2) that repeats an earlier one",
+            ),
         ] {
             let problem = environment(&[(name, &value)]).problem();
             assert!(problem.contains(complaint), "{problem}");
@@ -703,12 +706,18 @@ fn secrets_that_cannot_be_used_are_refused_and_not_shown() {
         }
     }
     for (value, complaint) in [
-        ("canary".to_owned(), "is not one private key"),
-        (PUBLIC_KEY.to_owned(), "is not one private key"),
-        (PRIVATE_KEY.replace("PRIVATE", "EC PRIVATE"), "is not one private key"),
-        (format!("{PRIVATE_KEY}\n{PUBLIC_KEY}"), "is not one private key"),
-        ("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----".to_owned(), "is not one"),
-        (format!("{PRIVATE_KEY},canary"), "has an item 2 that is not one key"),
+        ("canary".to_owned(), "is not a private key"),
+        (PUBLIC_KEY.to_owned(), "is not a private key"),
+        (PRIVATE_KEY.replace("PRIVATE", "EC PRIVATE"), "is not a private key"),
+        (format!("{PRIVATE_KEY}\n{PUBLIC_KEY}"), "is not a private key"),
+        (
+            "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----".to_owned(),
+            "is not a private key",
+        ),
+        (
+            format!("{PRIVATE_KEY},canary"),
+            "an entry (number 2) that is not a private or public key",
+        ),
     ] {
         let problem = environment(&[("GOAT_JWT_PRIVATE_KEY", &value)]).problem();
         assert!(problem.contains(complaint), "{problem}");
@@ -722,11 +731,11 @@ fn settings_that_contradict_one_another_are_refused() {
     let cases: &[Case<'_>] = &[
         (
             &[("GOAT_REFRESH_LEEWAY", "9s")],
-            "GOAT_REFRESH_LEEWAY: \"9s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 10s; it may be 0, or 10s to 1m",
+            "GOAT_REFRESH_LEEWAY: \"9s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 10s; expected 0, or 10s to 1m",
         ),
         (
             &[("GOAT_REQUEST_TIMEOUT", "40s"), ("GOAT_SHUTDOWN_TIMEOUT", "40s")],
-            "GOAT_REFRESH_LEEWAY (default): \"30s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 40s; it may be 0, or 40s to 1m",
+            "GOAT_REFRESH_LEEWAY (default): \"30s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 40s; expected 0, or 40s to 1m",
         ),
         (
             &[
@@ -734,47 +743,47 @@ fn settings_that_contradict_one_another_are_refused() {
                 ("GOAT_SHUTDOWN_TIMEOUT", "2m"),
                 ("GOAT_REFRESH_LEEWAY", "60s"),
             ],
-            "GOAT_REFRESH_LEEWAY: \"60s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 90s; it may be 0",
+            "GOAT_REFRESH_LEEWAY: \"60s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 90s; expected 0",
         ),
         (
             &[("GOAT_SHUTDOWN_TIMEOUT", "9s")],
-            "GOAT_SHUTDOWN_TIMEOUT: \"9s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 10s; it may be at least 10s",
+            "GOAT_SHUTDOWN_TIMEOUT: \"9s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 10s; expected at least 10s",
         ),
         (
             &[("GOAT_STORE_TIMEOUT", "11s")],
-            "GOAT_STORE_TIMEOUT: \"11s\" is longer than GOAT_REQUEST_TIMEOUT, which is 10s; it may be at most 10s",
+            "GOAT_STORE_TIMEOUT: \"11s\" is longer than GOAT_REQUEST_TIMEOUT, which is 10s; expected at most 10s",
         ),
         (
             &[("GOAT_METRICS_LISTEN", "127.0.0.1:8080")],
-            "GOAT_METRICS_LISTEN: \"127.0.0.1:8080\" overlaps GOAT_LISTEN, which is 127.0.0.1:8080; it may be another address or port",
+            "GOAT_METRICS_LISTEN: \"127.0.0.1:8080\" overlaps GOAT_LISTEN, which is 127.0.0.1:8080; expected another address or port",
         ),
         (
             &[("GOAT_ACCESS_TOKEN_TTL", "1h"), ("GOAT_SESSION_TTL", "30m")],
-            "GOAT_ACCESS_TOKEN_TTL: \"1h\" is longer than GOAT_SESSION_TTL, which is 30m; it may be at most 30m",
+            "GOAT_ACCESS_TOKEN_TTL: \"1h\" is longer than GOAT_SESSION_TTL, which is 30m; expected at most 30m",
         ),
         (
             &[("GOAT_ACCESS_TOKEN_TTL", "1h"), ("GOAT_REFRESH_TOKEN_TTL", "30m")],
-            "GOAT_ACCESS_TOKEN_TTL: \"1h\" is longer than GOAT_REFRESH_TOKEN_TTL, which is 30m; it may be at most 30m",
+            "GOAT_ACCESS_TOKEN_TTL: \"1h\" is longer than GOAT_REFRESH_TOKEN_TTL, which is 30m; expected at most 30m",
         ),
         (
             &[("GOAT_REFRESH_TOKEN_TTL", "721h")],
-            "GOAT_REFRESH_TOKEN_TTL: \"721h\" is longer than GOAT_SESSION_TTL, which is 720h; it may be at most 720h",
+            "GOAT_REFRESH_TOKEN_TTL: \"721h\" is longer than GOAT_SESSION_TTL, which is 720h; expected at most 720h",
         ),
         (
             &[("GOAT_PASSWORD_MIN_LENGTH", "100"), ("GOAT_PASSWORD_MAX_LENGTH", "99")],
-            "GOAT_PASSWORD_MAX_LENGTH: \"99\" is less than GOAT_PASSWORD_MIN_LENGTH, which is 100; it may be at least 100",
+            "GOAT_PASSWORD_MAX_LENGTH: \"99\" is less than GOAT_PASSWORD_MIN_LENGTH, which is 100; expected at least 100",
         ),
         (
             &[("GOAT_ADMIN_PASSWORD", "canary")],
-            "GOAT_ADMIN_PASSWORD: the value is too short or too long; it may be 15 to 256 characters",
+            "GOAT_ADMIN_PASSWORD: the value is too short or too long; expected 15 to 256 characters",
         ),
         (
             &[("GOAT_TOKEN_ALGORITHM", "HS256")],
-            "GOAT_TOKEN_ALGORITHM: \"HS256\" needs GOAT_JWT_SECRET, which is not set; it may be EdDSA",
+            "GOAT_TOKEN_ALGORITHM: \"HS256\" requires GOAT_JWT_SECRET, which is not set; expected EdDSA",
         ),
         (
             &[("GOAT_TOKEN_ALGORITHM", "EdDSA"), ("GOAT_JWT_SECRET", TOKEN_SECRET)],
-            "GOAT_JWT_SECRET: the value has no use where GOAT_TOKEN_ALGORITHM is EdDSA; it may be left out",
+            "GOAT_JWT_SECRET: the value cannot be used with GOAT_TOKEN_ALGORITHM=EdDSA; expected to be unset",
         ),
         (
             &[
@@ -782,11 +791,11 @@ fn settings_that_contradict_one_another_are_refused() {
                 ("GOAT_JWT_SECRET", TOKEN_SECRET),
                 ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY),
             ],
-            "GOAT_JWT_PRIVATE_KEY: the value has no use where GOAT_TOKEN_ALGORITHM is HS256; it may be left out",
+            "GOAT_JWT_PRIVATE_KEY: the value cannot be used with GOAT_TOKEN_ALGORITHM=HS256; expected to be unset",
         ),
         (
             &[("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY)],
-            "GOAT_JWT_PRIVATE_KEY: the value has no use where GOAT_JWT_SECRET is set: tokens are signed by one of the two; it may be left out",
+            "GOAT_JWT_PRIVATE_KEY: the value cannot be combined with GOAT_JWT_SECRET; expected to be unset",
         ),
     ];
     for (variables, expected) in cases {
@@ -860,7 +869,7 @@ fn production_refuses_weak_secrets_of_which_development_warns() {
         ("GOAT_JWT_SECRET", "0123456789abcdef0123456789abcdef", "counts up"),
         ("GOAT_JWT_SECRET", "a-string-secret-at-least-256-bits-long", "is a known placeholder"),
         ("GOAT_PASSWORD_PEPPER", &repeated, "is one character repeated"),
-        ("GOAT_PASSWORD_PEPPER", TOKEN_SECRET, "is the secret of tokens as well"),
+        ("GOAT_PASSWORD_PEPPER", TOKEN_SECRET, "is also used as GOAT_JWT_SECRET"),
         ("GOAT_ADMIN_PASSWORD", "aaaaaaaaaaaaaaa", "is one character repeated"),
         ("GOAT_ADMIN_PASSWORD", "Change me! Change me!", "is a known placeholder"),
     ] {
@@ -869,7 +878,7 @@ fn production_refuses_weak_secrets_of_which_development_warns() {
         assert!(!problem.contains(value), "{problem}");
 
         let development = production(&[(name, value), ("GOAT_ENV", "development")]);
-        let expected = format!("{name}: the value {complaint}; production refuses it");
+        let expected = format!("{name}: the value {complaint}; production would refuse to start");
         assert_eq!(development.warnings(), [expected]);
     }
 }

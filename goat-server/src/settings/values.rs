@@ -64,7 +64,7 @@ pub(super) fn quota(text: &str) -> Parsed<Option<Quota>> {
     if text == "off" {
         return Ok(None);
     }
-    let (limit, window) = text.split_once('/').ok_or("is not a limit such as 60/1m")?;
+    let (limit, window) = text.split_once('/').ok_or("is not a rate limit such as 60/1m")?;
     let limit = count(limit).map_err(|_| "does not begin with a whole number")?;
     let window = duration(window).map_err(|_| "does not end with a duration")?;
     u32::try_from(limit)
@@ -72,12 +72,12 @@ pub(super) fn quota(text: &str) -> Parsed<Option<Quota>> {
         .filter(|limit| *limit <= QUOTA_MOST && window <= LONGEST)
         .and_then(|limit| Quota::checked(limit, window))
         .map(Some)
-        .ok_or("is out of bounds".into())
+        .ok_or("is out of range".into())
 }
 
 /// Reads an address and a port.
 pub(super) fn socket(text: &str) -> Parsed<SocketAddr> {
-    text.parse().map_err(|_| "is not an address to listen on".into())
+    text.parse().map_err(|_| "is not an IP address with a port".into())
 }
 
 /// Reads a list that is separated by commas; `none` is the empty one.
@@ -98,7 +98,7 @@ fn network(text: &str) -> Parsed<IpNet> {
         .parse::<IpAddr>()
         .map(IpNet::from)
         .or_else(|_| text.parse::<IpNet>())
-        .map_err(|_| "has an item that is neither an address nor a CIDR range")?
+        .map_err(|_| "contains an entry that is neither an IP address nor a CIDR range")?
         .trunc();
     let everyone = match network {
         IpNet::V4(network) => network.prefix_len() == 0,
@@ -109,7 +109,7 @@ fn network(text: &str) -> Parsed<IpNet> {
         }
     };
     if everyone {
-        return Err("has an item that trusts everyone".into());
+        return Err("contains a range that covers every address".into());
     }
     Ok(unmapped(network))
 }
@@ -132,11 +132,11 @@ pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
 
 fn origin(text: &str) -> Parsed<String> {
     if text == "*" {
-        return Err("lets every web page in".into());
+        return Err("would allow every web page".into());
     }
     let text = text.to_ascii_lowercase();
     let (scheme, authority) =
-        text.split_once("://").ok_or("has an item that is not an origin: scheme://host")?;
+        text.split_once("://").ok_or("contains an entry that is not an origin (scheme://host)")?;
     let scheme_is_sound = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     let parsed = authority
@@ -144,12 +144,14 @@ fn origin(text: &str) -> Parsed<String> {
         .ok()
         .filter(|parsed| scheme_is_sound && !parsed.host().is_empty())
         .filter(|_| !authority.contains(['@', '*']))
-        .ok_or("has an item that is not an origin: scheme, host and port alone")?;
+        .ok_or("contains an entry that is not an origin (scheme, host and port only)")?;
     if parsed.port_u16().is_none() && parsed.host() != authority {
-        return Err("has an item with a port that is none".into());
+        return Err("contains an entry with an invalid port".into());
     }
     if matches!((scheme, parsed.port_u16()), ("http", Some(80)) | ("https", Some(443))) {
-        return Err("has an item with its scheme's own port, which browsers leave out".into());
+        return Err(
+            "contains an entry with the default port of its scheme, which browsers omit".into()
+        );
     }
     Ok(text)
 }
@@ -157,7 +159,7 @@ fn origin(text: &str) -> Parsed<String> {
 /// Reads a name for tokens.
 pub(super) fn identifier(text: &str) -> Parsed<String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("has white space or control characters in it".into());
+        return Err("contains white space or control characters".into());
     }
     if text.chars().count() > 256 {
         return Err("is longer than 256 characters".into());
@@ -178,7 +180,7 @@ pub(super) fn email(text: &str) -> Parsed<String> {
 
 /// Reads a filter of `tracing`.
 pub(super) fn filter(text: &str) -> Parsed<String> {
-    EnvFilter::try_new(text).map_err(|_| "is not a filter")?;
+    EnvFilter::try_new(text).map_err(|_| "is not a log filter")?;
     Ok(text.to_owned())
 }
 
@@ -187,13 +189,13 @@ pub(super) fn database(text: &str) -> Parsed<Database> {
     if let Some(rest) = text.strip_prefix("sqlite:") {
         let path = rest.strip_prefix("//").unwrap_or(rest);
         if path.contains(":memory:") {
-            return Err("asks for a database in memory, and this one has to last".into());
+            return Err("names an in-memory database, which does not survive a restart".into());
         }
         if path.contains('?') {
-            return Err("has parameters, and SQLite takes none here".into());
+            return Err("contains URL parameters, which are not supported for SQLite".into());
         }
         if path.is_empty() || path.ends_with('/') {
-            return Err("names no file".into());
+            return Err("does not name a file".into());
         }
         return Ok(Database::Sqlite(PathBuf::from(path)));
     }
@@ -208,7 +210,7 @@ pub(super) fn redis(text: &str) -> Parsed<Secret<String>> {
     if text.split(',').all(|node| reaches(node.trim(), &["redis", "rediss"])) {
         return Ok(Secret::from(text));
     }
-    Err("is not a Redis URL, nor a list of them".into())
+    Err("is neither a Redis URL nor a list of Redis URLs".into())
 }
 
 /// Whether a URL has one of the schemes and something after it.
