@@ -136,15 +136,15 @@ impl Invocation {
 /// The grammar.
 fn definition() -> clap::Command {
     let email =
-        || Arg::new("email").value_name("E-MAIL").required(true).help("The address of the user");
-    let role = || Arg::new("role").value_name("ROLE").help("The role of the user");
-    let status = || Arg::new("status").value_name("STATUS").help("The status of the user");
-    let user = described("user", "Act on users")
+        || Arg::new("email").value_name("EMAIL").required(true).help("E-mail address of the user");
+    let role = || Arg::new("role").value_name("ROLE").help("Role of the user");
+    let status = || Arg::new("status").value_name("STATUS").help("Status of the user");
+    let user = described("user", "Manage users")
         .subcommand_required(true)
         .subcommand(
             described(
                 "create",
-                "Create a user, with a password from the terminal or standard input",
+                "Create a user; reads the password from the terminal or standard input",
             )
             .arg(email())
             .arg(role().long("role").default_value("client"))
@@ -157,46 +157,48 @@ fn definition() -> clap::Command {
         )
         .subcommand(described("list", "List the users"))
         .subcommand(
-            described("set-role", "Give a user another role")
+            described("set-role", "Change the role of a user")
                 .arg(email())
                 .arg(role().required(true)),
         )
         .subcommand(
-            described("set-status", "Give a user another status")
+            described("set-status", "Change the status of a user")
                 .arg(email())
                 .arg(status().required(true).value_parser(["inactive", "active", "suspended"])),
         )
         .subcommand(
             described(
                 "reset-password",
-                "Set a password from the terminal or standard input, and end every session",
+                "Set a new password and end all sessions of a user; reads the password from the terminal or standard input",
             )
             .arg(email()),
         )
         .subcommand(
             described(
                 "revoke-sessions",
-                "End every session of a user, or of everyone after the database was restored",
+                "End all sessions of a user, or of all users after a restore of the database",
             )
             .arg(email().required(false).required_unless_present("all").conflicts_with("all"))
             .arg(
                 Arg::new("all")
                     .long("all")
                     .action(ArgAction::SetTrue)
-                    .help("End the sessions of everyone"),
+                    .help("End the sessions of all users"),
             ),
         );
-    let adopt = Arg::new("adopt")
-        .long("adopt")
-        .action(ArgAction::SetTrue)
-        .help("Take a database over that has tables, but not goat's");
+    let adopt = Arg::new("adopt").long("adopt").action(ArgAction::SetTrue).help(
+        "Create goat's tables in a database that contains only tables of another application",
+    );
 
     described("goat-server", env!("CARGO_PKG_DESCRIPTION"))
         .version(env!("CARGO_PKG_VERSION"))
-        .after_help("Every setting is listed by --help.")
-        .subcommand(described("serve", "Serve the API (also when no command is given)"))
-        .subcommand(described("migrate", "Bring the database's schema up to date").arg(adopt))
-        .subcommand(described("check", "Check the settings and what they lead to, without serving"))
+        .after_help("Use --help to list all settings.")
+        .subcommand(described("serve", "Serve the API (the default command)"))
+        .subcommand(described("migrate", "Migrate the database schema to this version").arg(adopt))
+        .subcommand(described(
+            "check",
+            "Check the settings, keys and stores without starting the server",
+        ))
         .subcommand(described("openapi", "Print the OpenAPI document"))
         .subcommand(user)
         .args(table::TABLE.iter().filter_map(|setting| {
@@ -428,7 +430,7 @@ mod tests {
             let help = flat(&parse(&arguments).expect_err("help").text());
             for setting in table::TABLE {
                 let entry = flat(&format!(
-                    "{} {}May be {}. Default: {}.",
+                    "{} {}Accepts {}. Default: {}.",
                     setting.help,
                     if setting.flag().is_none() { "Secret. " } else { "" },
                     setting.kind,

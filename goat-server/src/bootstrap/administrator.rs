@@ -48,7 +48,7 @@ pub async fn first_administrator(
     if goat.users().has_administrator().await? {
         return Ok(Administrator::Found);
     }
-    let top = goat.roles().names().pop().ok_or_else(|| Failure::new("there are no roles"))?;
+    let top = goat.roles().names().pop().ok_or_else(|| Failure::new("the role set is empty"))?;
     let email = Email::parse(&accounts.admin_email).map_err(|error| {
         Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
     })?;
@@ -88,15 +88,15 @@ pub async fn first_administrator(
 fn taken(owner: &User, top: &Role) -> Result<Administrator, Failure> {
     if owner.role != *top {
         return Err(Failure::configuration(
-            "GOAT_ADMIN_EMAIL: the address belongs to a user who is not an administrator, and there \
-             is no administrator; set another address, or make this user one: \
+            "GOAT_ADMIN_EMAIL: the address belongs to a user who is not an administrator, and no \
+             administrator exists; set another address, or make this user an administrator with \
              goat-server user set-role",
         ));
     }
     if owner.status != Status::Active {
         return Err(Failure::configuration(
-            "GOAT_ADMIN_EMAIL: the address belongs to an administrator who is not active, and there \
-             is no other; make this one active: goat-server user set-status",
+            "GOAT_ADMIN_EMAIL: the address belongs to an administrator who is not active, and no \
+             active one exists; activate this one with goat-server user set-status",
         ));
     }
     Ok(Administrator::Found)

@@ -86,7 +86,7 @@ impl DataDir {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| {
             let path = self.path.display();
             Failure::configuration(format!(
-                "GOAT_DATA_DIR: the directory {path} cannot be made ({error})"
+                "GOAT_DATA_DIR: cannot create the directory {path} ({error})"
             ))
         })
     }
@@ -103,22 +103,22 @@ impl DataDir {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(Failure::configuration(format!("{shown} cannot be read ({error})")));
+                return Err(Failure::configuration(format!("cannot read {shown} ({error})")));
             }
         };
         let unreadable =
-            |error: io::Error| Failure::configuration(format!("{shown} cannot be read ({error})"));
+            |error: io::Error| Failure::configuration(format!("cannot read {shown} ({error})"));
         let mode = opened.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
         if mode & OTHERS != 0 {
             return Err(Failure::configuration(format!(
-                "{shown} is a secret and open to everyone on this machine (mode {mode:03o}): \
-                 make it private (chmod 600), and replace it if somebody may have read it"
+                "{shown} contains a secret, but other users can access it (mode {mode:03o}): \
+                 restrict it with chmod 600, and replace the secret if it may have been read"
             )));
         }
         let text = text_of(opened).map_err(unreadable)?;
         if text.expose().is_empty() {
             return Err(Failure::configuration(format!(
-                "{shown} is empty: restore it from a backup, or see what emptied it"
+                "{shown} is empty: restore it from a backup"
             )));
         }
         Ok(Some(text))
@@ -153,7 +153,7 @@ impl DataDir {
         let value = generate();
         let path = self.path_of(file);
         let failed = |error: io::Error| {
-            Failure::configuration(format!("{} cannot be made ({error})", path.display()))
+            Failure::configuration(format!("cannot create {} ({error})", path.display()))
         };
         if put(&path, value.expose()).map_err(failed)? {
             return Ok(Kept { value, is_new: true });
@@ -171,7 +171,7 @@ fn text_of(file: File) -> io::Result<Secret<String>> {
     let mut text = String::new();
     file.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
-        return Err(io::Error::other("it is far too long"));
+        return Err(io::Error::other("the file is too large"));
     }
     Ok(Secret::from(text.trim_end_matches(['\n', '\r'])))
 }

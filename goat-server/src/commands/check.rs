@@ -61,7 +61,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
             storage.close().await;
         }
         Ok(None) => {
-            findings.note("database", Ok("not there yet; a start makes it".to_owned()));
+            findings.note("database", Ok("does not exist yet; created on start".to_owned()));
             findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, None).await);
             findings.note("administrator", administrator(settings, None).await);
@@ -83,22 +83,22 @@ fn rules(settings: &Settings) -> Result<String, Failure> {
         .settings(wiring::rules(settings)?)
         .build()?;
     Ok(match settings.environment {
-        Environment::Development => "valid, for development".to_owned(),
-        Environment::Production => "valid, for production".to_owned(),
+        Environment::Development => "valid for development".to_owned(),
+        Environment::Production => "valid for production".to_owned(),
     })
 }
 
 fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
     let path = data.path_of(KeptFile::TokenKey);
     let show = |keys: &TokenKeys, place: &str| {
-        format!("{}, signing with {}, {place}", keys.algorithm(), keys.signing_key())
+        format!("{}, signing key {}, {place}", keys.algorithm(), keys.signing_key())
     };
     match &settings.tokens.keys {
         SigningKeys::Generated => match data.read(KeptFile::TokenKey)? {
-            None => Ok(format!("EdDSA, a start makes {}", path.display())),
+            None => Ok(format!("EdDSA, generated on start into {}", path.display())),
             Some(pem) => {
                 let keys = wiring::kept_token_key(&pem, data)?;
-                Ok(show(&keys, &format!("kept in {}", path.display())))
+                Ok(show(&keys, &format!("from {}", path.display())))
             }
         },
         given => Ok(show(&wiring::token_keys(given, data)?.0, "given")),
@@ -120,7 +120,7 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
     let migrates = settings.storage.migrate_on_start;
     let behind = || {
         Failure::configuration(
-            "the database's schema is older than this version: run goat-server migrate",
+            "the database schema is older than this version: run goat-server migrate",
         )
     };
     if let Database::Sqlite(path) = &settings.storage.database
@@ -138,7 +138,7 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
         SchemaState::Current => Ok(Some(Opened { storage, database, schema: "schema up to date" })),
         SchemaState::Empty if migrates => Ok(None),
         _ if migrates => {
-            let schema = "schema to be brought up to date by a start";
+            let schema = "schema migrated on start";
             Ok(Some(Opened { storage, database, schema }))
         }
         _ => Err(behind()),
@@ -165,22 +165,24 @@ async fn pepper(
     };
     let path = data.path_of(KeptFile::Pepper);
     let (peppers, source, place) = match &settings.passwords.peppers {
-        Some(peppers) => (peppers.clone(), KeySource::Given, format!("{} given", peppers.len())),
+        Some(peppers) => {
+            (peppers.clone(), KeySource::Given, format!("{} from the settings", peppers.len()))
+        }
         None => match data.read(KeptFile::Pepper)? {
             Some(text) => {
-                let place = format!("kept in {}", path.display());
+                let place = format!("from {}", path.display());
                 (vec![wiring::pepper_bytes(&text)], KeySource::Kept, place)
             }
             None => {
                 wiring::refuse_without_pepper(data, &hashes)?;
-                return Ok(format!("a start makes {}", path.display()));
+                return Ok(format!("generated on start into {}", path.display()));
             }
         },
     };
     let hasher = wiring::hasher(&settings.passwords, peppers, source, data)?;
     Ok(match wiring::check_hashes(&hasher, source, data, &hashes)? {
         0 => place,
-        count => format!("{place}, fits {count} stored passwords that were looked at"),
+        count => format!("{place}, matches {count} sampled password hashes"),
     })
 }
 
@@ -189,7 +191,7 @@ async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<St
         let goat =
             Goat::builder(stores, TokenKeys::generate()).observer(Arc::new(NoObserver)).build()?;
         if goat.users().has_administrator().await? {
-            return Ok("there is one".to_owned());
+            return Ok("exists".to_owned());
         }
     }
     let accounts = &settings.accounts;
@@ -197,11 +199,11 @@ async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<St
         Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
     })?;
     let Some(password) = &accounts.admin_password else {
-        return Ok("a start makes one, with a generated password".to_owned());
+        return Ok("created on start, with a generated password".to_owned());
     };
     let policy = wiring::rules(settings)?.passwords;
     match NewPassword::parse(password.expose(), &policy, Some(email.canonical())) {
-        Ok(_) => Ok("a start makes one, with the password that is given".to_owned()),
+        Ok(_) => Ok("created on start, with GOAT_ADMIN_PASSWORD".to_owned()),
         Err(faults) => {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Err(Failure::configuration(format!(

@@ -86,7 +86,7 @@ pub(super) fn answer(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("standard output cannot be written to ({error})")))
+            Err(Failure::new(format!("cannot write to standard output ({error})")))
         }
         _ => Ok(()),
     }

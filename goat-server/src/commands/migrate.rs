@@ -19,7 +19,7 @@ pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure>
     storage.close().await;
     let steps = migrated?;
     if steps.is_empty() {
-        return answer("the schema is up to date already\n");
+        return answer("the schema is already up to date\n");
     }
     let lines: String = steps.iter().map(|step| format!("migrated: {step}\n")).collect();
     answer(&lines)

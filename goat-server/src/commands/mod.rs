@@ -76,7 +76,7 @@ fn block_on(done: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("threads cannot be started ({error})")))?;
+        .map_err(|error| Failure::new(format!("cannot start worker threads ({error})")))?;
     let result = runtime.block_on(done);
     runtime.shutdown_background();
     result

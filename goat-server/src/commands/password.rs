@@ -17,8 +17,8 @@ const LONGEST: u64 = 16 * 1024;
 pub(super) fn ask() -> Result<Secret<String>, Failure> {
     let password = if io::stdin().is_terminal() {
         let first = prompt("New password: ")?;
-        if prompt("The same again: ")?.expose() != first.expose() {
-            return Err(Failure::new("the two passwords differ"));
+        if prompt("Repeat the password: ")?.expose() != first.expose() {
+            return Err(Failure::new("the passwords do not match"));
         }
         first
     } else {
@@ -26,7 +26,7 @@ pub(super) fn ask() -> Result<Secret<String>, Failure> {
     };
     if password.expose().is_empty() {
         return Err(Failure::new(
-            "there is no password: give it as the first line of standard input, or at a terminal",
+            "no password given: enter it at the terminal, or pass it as the first line of standard input",
         ));
     }
     Ok(password)
@@ -35,7 +35,7 @@ pub(super) fn ask() -> Result<Secret<String>, Failure> {
 fn prompt(text: &str) -> Result<Secret<String>, Failure> {
     rpassword::prompt_password(text)
         .map(Secret::new)
-        .map_err(|error| Failure::new(format!("the password cannot be read ({error})")))
+        .map_err(|error| Failure::new(format!("cannot read the password ({error})")))
 }
 
 /// The first line without its end.
@@ -43,7 +43,7 @@ fn first_line(input: impl io::BufRead) -> Result<Secret<String>, Failure> {
     let mut line = String::with_capacity(1024);
     let read = input.take(LONGEST).read_line(&mut line);
     let line = Secret::new(line);
-    read.map_err(|error| Failure::new(format!("the password cannot be read ({error})")))?;
+    read.map_err(|error| Failure::new(format!("cannot read the password ({error})")))?;
     let text = line.expose();
     let text = text.strip_suffix('\n').unwrap_or(text);
     Ok(Secret::from(text.strip_suffix('\r').unwrap_or(text)))

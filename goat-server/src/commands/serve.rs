@@ -45,17 +45,17 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<(), Failure> {
     logging::init(&settings.log)
-        .map_err(|error| Failure::new(format!("the log cannot be begun ({error})")))?;
+        .map_err(|error| Failure::new(format!("failed to initialize logging ({error})")))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let lifecycle = Lifecycle::new();
     let second_signal = drain_on_signals(lifecycle.clone())
-        .map_err(|error| Failure::new(format!("signals cannot be caught ({error})")))?;
+        .map_err(|error| Failure::new(format!("failed to install signal handlers ({error})")))?;
     tokio::select! {
         biased;
         result = live(settings, console, &lifecycle) => result,
-        () = second_signal => Err(Failure::new("what was in flight was cut by the second signal")),
+        () = second_signal => Err(Failure::new("stopped by a second signal; open requests were aborted")),
     }
 }
 
@@ -103,11 +103,9 @@ impl Bound {
         bound.await.map_err(|error: io::Error| match error.kind() {
             // It may be free again in a moment: the server before this one is leaving, say.
             io::ErrorKind::AddrInUse => {
-                Failure::new(format!("{variable}: {wanted} is in use by another program"))
+                Failure::new(format!("{variable}: the address {wanted} is already in use"))
             }
-            _ => Failure::configuration(format!(
-                "{variable}: {wanted} cannot be listened on ({error})"
-            )),
+            _ => Failure::configuration(format!("{variable}: cannot listen on {wanted} ({error})")),
         })
     }
 }
@@ -142,10 +140,10 @@ impl Server {
                 .await?;
         match &administrator {
             Administrator::Found => {}
-            Administrator::Made => tracing::info!("the first administrator was made"),
+            Administrator::Made => tracing::info!("administrator created"),
             Administrator::MadeWithGeneratedPassword(_) => tracing::info!(
                 password_file = %wired.data.path_of(KeptFile::AdminPassword).display(),
-                "the first administrator was made, with a generated password"
+                "administrator created with a generated password"
             ),
         }
         wired.check_pepper().await?;
@@ -204,7 +202,7 @@ impl Server {
             self.strangers.watch(&wired, lifecycle)
         );
         if timeout(CLOSE_WITHIN, wired.storage.close()).await.is_err() {
-            tracing::warn!("the database did not close in time; what was committed is kept");
+            tracing::warn!("database did not close in time; committed data is safe");
         }
         tracing::info!(cut = api.cut + metrics.cut, "stopped");
         Ok(())
@@ -233,8 +231,8 @@ async fn purge(goat: &Goat, lifecycle: &Lifecycle) {
             ticks.tick().await;
             match goat.sessions().purge(PURGE_MOST).await {
                 Ok(0) => {}
-                Ok(count) => tracing::debug!(count, "expired sessions were removed"),
-                Err(error) => tracing::warn!(%error, "expired sessions could not be removed"),
+                Ok(count) => tracing::debug!(count, "expired sessions purged"),
+                Err(error) => tracing::warn!(%error, "failed to purge expired sessions"),
             }
         }
     };

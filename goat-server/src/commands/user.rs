@@ -50,7 +50,12 @@ async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<()
     }
     let new = NewUser { email, password: password::ask()?, role, status };
     let user = goat.users().create(system(), new).await.map_err(explain)?;
-    answer(&format!("created {}: {}, {}\n", user.email.as_str(), user.role, user.status))
+    answer(&format!(
+        "created {} with the role {} and the status {}\n",
+        user.email.as_str(),
+        user.role,
+        user.status
+    ))
 }
 
 async fn list(goat: &Goat) -> Result<(), Failure> {
@@ -73,21 +78,21 @@ async fn set_role(goat: &Goat, email: &str, role: &str) -> Result<(), Failure> {
     let user = find_user(goat, email).await?;
     let role = find_role(goat, role)?;
     let user = goat.users().change_role(system(), user.id, role).await.map_err(explain)?;
-    answer(&format!("{} has the role {}\n", user.email.as_str(), user.role))
+    answer(&format!("{} now has the role {}\n", user.email.as_str(), user.role))
 }
 
 async fn set_status(goat: &Goat, email: &str, status: &str) -> Result<(), Failure> {
     let user = find_user(goat, email).await?;
     let status = parse_status(status)?;
     let user = goat.users().change_status(system(), user.id, status).await.map_err(explain)?;
-    answer(&format!("{} is {}\n", user.email.as_str(), user.status))
+    answer(&format!("{} now has the status {}\n", user.email.as_str(), user.status))
 }
 
 async fn reset_password(goat: &Goat, email: &str) -> Result<(), Failure> {
     let user = find_user(goat, email).await?;
     let password = password::ask()?;
     let user = goat.users().reset_password(system(), user.id, password).await.map_err(explain)?;
-    answer(&format!("{} has a new password, and no session\n", user.email.as_str()))
+    answer(&format!("{} has a new password; all sessions are revoked\n", user.email.as_str()))
 }
 
 async fn revoke_sessions(goat: &Goat, whose: Whose) -> Result<(), Failure> {
@@ -95,12 +100,12 @@ async fn revoke_sessions(goat: &Goat, whose: Whose) -> Result<(), Failure> {
         Whose::User(email) => email,
         Whose::Everyone => {
             let Revoked { users, sessions } = revoke_everyones(goat).await?;
-            return answer(&format!("ended {sessions} sessions of {users} users\n"));
+            return answer(&format!("revoked {sessions} sessions of {users} users\n"));
         }
     };
     let user = find_user(goat, &email).await?;
     let ended = goat.sessions().revoke_all_of(system(), user.id).await.map_err(explain)?;
-    answer(&format!("ended {ended} sessions of {}\n", user.email.as_str()))
+    answer(&format!("revoked {ended} sessions of {}\n", user.email.as_str()))
 }
 
 /// How many sessions were ended, of how many users.
@@ -125,7 +130,7 @@ async fn revoke_everyones(goat: &Goat) -> Result<Revoked, Failure> {
         Ok(())
     });
     done.await.map_err(|failure| {
-        failure.with_advice("some users' sessions are not ended yet: run it again")
+        failure.with_advice("the sessions of some users are not revoked yet; run the command again")
     })?;
     Ok(revoked)
 }

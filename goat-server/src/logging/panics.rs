@@ -12,6 +12,6 @@ pub fn log_panics() {
 }
 
 fn log(info: &PanicHookInfo<'_>) {
-    let place = info.location().map(tracing::field::display);
-    tracing::error!(place, "a task panicked; this is a bug");
+    let location = info.location().map(tracing::field::display);
+    tracing::error!(location, "task panicked; this is a bug");
 }

@@ -317,10 +317,10 @@ impl Drop for Exchange {
         let status = self.status.map(|status| status.as_u16());
         let code = self.code;
         let (outcome, message) = match self.outcome {
-            Outcome::Complete => (None, "request answered"),
+            Outcome::Complete => (None, "request completed"),
             Outcome::Aborted if std::thread::panicking() => (Some("panicked"), "request panicked"),
-            Outcome::Aborted => (Some("aborted"), "request ended before its answer did"),
-            Outcome::Failed => (Some("failed"), "request could not be answered to the end"),
+            Outcome::Aborted => (Some("aborted"), "request aborted"),
+            Outcome::Failed => (Some("failed"), "request failed"),
         };
         // To the microsecond.
         let duration_ms = took.as_micros() as f64 / 1000.0;

@@ -28,7 +28,7 @@ impl Metrics {
         let mut body = String::with_capacity(16 * 1024);
         if self.encode(goat, &mut body).is_err() {
             // To write to a text does not fail; if it did, half of it would be no exposition.
-            tracing::error!("metrics could not be encoded; this is a bug");
+            tracing::error!("failed to encode metrics; this is a bug");
             body.clear();
         }
         if accept.is_some_and(prefers_open_metrics) {
@@ -56,26 +56,30 @@ fn read(goat: &Goat) -> Registry {
     let hashes = goat.hash_load();
     let cache = goat.sessions().cache_stats();
     let limits = goat.limits().load();
-    gauge("goat_password_hashes_running", "Passwords being hashed", hashes.running as u64);
-    gauge("goat_password_hashes_waiting", "Passwords waiting to be hashed", hashes.waiting as u64);
-    gauge("goat_session_cache_entries", "Verdicts on sessions that are remembered", cache.entries);
+    gauge("goat_password_hashes_running", "Password hashes in progress", hashes.running as u64);
+    gauge(
+        "goat_password_hashes_waiting",
+        "Password hashes waiting in the queue",
+        hashes.waiting as u64,
+    );
+    gauge("goat_session_cache_entries", "Entries of the session cache", cache.entries);
     if let Some(limits) = limits {
-        gauge("goat_limit_keys", "Counters of limits in this process", limits.keys);
+        gauge("goat_limit_keys", "Rate limit counters kept in this process", limits.keys);
     }
     let mut counter = |name: &str, help: &str, value: u64| {
         registry.register(name, help, ConstCounter::new(value));
     };
-    counter("goat_session_cache_hits", "Questions that the cache answered", cache.hits);
-    counter("goat_session_cache_misses", "Questions that went to the store", cache.misses);
+    counter("goat_session_cache_hits", "Session validations answered by the cache", cache.hits);
+    counter("goat_session_cache_misses", "Session validations that read the store", cache.misses);
     counter(
         "goat_session_cache_evictions",
-        "Verdicts dropped after a change or for room",
+        "Session cache entries removed by an invalidation or for space",
         cache.evictions,
     );
     if let Some(limits) = limits {
         counter(
             "goat_limit_overflows",
-            "Calls that shared a counter because the table was full",
+            "Rate limit checks that shared a counter because the table was full",
             limits.overflowed,
         );
     }

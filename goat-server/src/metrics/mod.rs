@@ -161,49 +161,45 @@ impl Metrics {
     /// name with `_total`.
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("http_requests", "Requests that ended", self.requests.clone());
+        registry.register("http_requests", "Completed HTTP requests", self.requests.clone());
         registry.register_with_unit(
             "http_request_duration",
-            "Time until the last byte of the answer was handed over",
+            "Duration of HTTP requests until the last byte of the response",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
         registry.register(
             "http_requests_in_flight",
-            "Requests that have not ended",
+            "HTTP requests in progress",
             self.in_flight.clone(),
         );
-        registry.register("goat_logins", "Sign-ins by how they ended", self.logins.clone());
-        registry.register("goat_refreshes", "Refreshes by how they ended", self.refreshes.clone());
+        registry.register("goat_logins", "Sign-in attempts by outcome", self.logins.clone());
+        registry.register("goat_refreshes", "Refresh attempts by outcome", self.refreshes.clone());
         registry.register(
             "goat_sessions_ended",
-            "Sessions that were ended before their time",
+            "Sessions ended before their expiry by reason",
             self.sessions_ended.clone(),
         );
-        registry.register("goat_events", "What happened, by name", self.events.clone());
+        registry.register("goat_events", "Events by name", self.events.clone());
         registry.register(
             "goat_limit_denials",
-            "Requests that a rate limit refused",
+            "Requests rejected by a rate limit",
             self.limit_denials.clone(),
         );
-        registry.register(
-            "goat_store_calls",
-            "Calls to the stores that were waited for",
-            self.store_calls.clone(),
-        );
+        registry.register("goat_store_calls", "Calls to stores", self.store_calls.clone());
         registry.register(
             "goat_store_call_errors",
-            "Calls to the stores that failed or ran out of time",
+            "Calls to stores that failed or timed out",
             self.store_errors.clone(),
         );
         registry.register_with_unit(
             "goat_store_call_duration",
-            "Time that calls to the stores took",
+            "Duration of calls to stores",
             Unit::Seconds,
             self.store_seconds.clone(),
         );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("goat_build", "The running version", build);
+        registry.register("goat_build", "Version of the running server", build);
     }
 
     /// A rate limit refused a request. The name is the limit's.

@@ -38,20 +38,16 @@ impl Nodes {
         let Some(shared) = self.0.get() else { return };
         let counts = goat.sessions().invalidation_stats();
         for (name, help, value) in [
-            (
-                "goat_invalidations_sent",
-                "Invalidations that were handed on to other nodes",
-                counts.sent,
-            ),
-            ("goat_invalidations_failed", "Invalidations that could not be", counts.failed),
+            ("goat_invalidations_sent", "Invalidations sent to other nodes", counts.sent),
+            ("goat_invalidations_failed", "Invalidations that could not be sent", counts.failed),
             (
                 "goat_invalidations_received",
-                "Invalidations of other nodes that arrived",
+                "Invalidations received from other nodes",
                 counts.received,
             ),
             (
                 "goat_invalidation_disconnects",
-                "Times that invalidations stopped arriving",
+                "Times that the invalidation channel was lost",
                 counts.disconnects,
             ),
         ] {
@@ -71,14 +67,14 @@ impl Nodes {
             }
             registry.register(name, help, family);
         };
-        register("goat_shared_cache_hits", "Questions that Redis answered", |counts| counts.hits);
-        register("goat_shared_cache_misses", "Questions that went on to the database", |counts| {
+        register("goat_shared_cache_hits", "Lookups answered by the shared cache", |counts| {
+            counts.hits
+        });
+        register("goat_shared_cache_misses", "Lookups that read the database", |counts| {
             counts.misses
         });
-        register(
-            "goat_shared_cache_failures",
-            "Calls of Redis for what is remembered that failed",
-            |counts| counts.failures,
-        );
+        register("goat_shared_cache_failures", "Calls to the shared cache that failed", |counts| {
+            counts.failures
+        });
     }
 }

@@ -42,8 +42,8 @@ pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
     ClientAddressLayer::new().trust(proxies).header(header).on_untrusted(|peer| {
         tracing::warn!(
             %peer,
-            "somebody who is not a trusted proxy sent a forwarding header, which was ignored; if it \
-             is a proxy, add it to GOAT_TRUSTED_PROXIES"
+            "forwarding header from an untrusted peer ignored; if the peer is your proxy, add it to \
+             GOAT_TRUSTED_PROXIES"
         );
     })
 }

@@ -41,7 +41,7 @@ impl Accept for TcpListener {
         let (stream, peer) = TcpListener::accept(self).await?;
         // Answers are written whole; nothing is gained by waiting for more.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
         Ok((stream, peer))
     }
@@ -90,7 +90,7 @@ where
                 Ok(connection) => spawn(&mut connections, connection),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "accepting connections fails; trying again");
+                    tracing::error!(%error, "failed to accept a connection; retrying");
                     // The pause must not hold up a shutdown.
                     tokio::select! { () = &mut stop => break, () = sleep(PAUSE) => {} }
                 }
@@ -118,7 +118,7 @@ where
     let _ = timeout(settings.shutdown_timeout, gone).await;
     let cut = connections.len();
     if cut > 0 {
-        tracing::warn!(cut, "connections were cut by the shutdown time-out");
+        tracing::warn!(cut, "shutdown timeout elapsed; open connections closed");
     }
     connections.abort_all();
     Served { cut }
@@ -133,7 +133,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 /// A connection's task has ended. What a panic said stays unsaid: it may hold anything.
 fn reap(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
-        tracing::error!("a connection was ended by a panic");
+        tracing::error!("connection task panicked; this is a bug");
     }
 }
 
@@ -141,6 +141,6 @@ fn log(peer: SocketAddr, end: &End) {
     match end {
         End::Closed => tracing::trace!(%peer, "connection closed"),
         End::Failed(error) => tracing::debug!(%peer, %error, "connection failed"),
-        End::Cut(reason) => tracing::debug!(%peer, reason, "connection cut"),
+        End::Cut(reason) => tracing::debug!(%peer, reason, "connection closed by the server"),
     }
 }

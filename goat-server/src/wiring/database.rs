@@ -128,7 +128,7 @@ async fn within<T>(
     match timeout(patience, call).await {
         Ok(answer) => answer.map_err(named),
         Err(_) => Err(Failure::new(format!(
-            "DATABASE_URL: PostgreSQL does not answer: it took longer than {}",
+            "DATABASE_URL: PostgreSQL is unavailable: no response within {}",
             show_duration(patience)
         ))),
     }
@@ -138,7 +138,7 @@ async fn within<T>(
 fn named(error: goat_core::Error) -> Failure {
     if error.is_unavailable() {
         return Failure::new(format!(
-            "DATABASE_URL: PostgreSQL does not answer: {}",
+            "DATABASE_URL: PostgreSQL is unavailable: {}",
             deepest(&error)
         ));
     }

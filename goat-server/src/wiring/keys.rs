@@ -68,7 +68,7 @@ pub(crate) fn kept_token_key(pem: &Secret<String>, data: &DataDir) -> Result<Tok
     TokenKeys::eddsa(std::slice::from_ref(pem)).map_err(|error| {
         let path = data.path_of(KeptFile::TokenKey).display().to_string();
         prefixed(&path, &Failure::from(error)).with_advice(
-            "restore it from a backup, or remove it to have a new one made, which ends all sessions",
+            "restore it from a backup, or remove it to generate a new one, which ends all sessions",
         )
     })
 }
@@ -137,7 +137,7 @@ pub(crate) fn refuse_without_pepper(data: &DataDir, hashes: &[String]) -> Result
     let path = data.path_of(KeptFile::Pepper);
     Err(Failure::configuration(format!(
         "{} is missing, and the stored passwords cannot be verified without it: restore it from a \
-         backup, or give the pepper as GOAT_PASSWORD_PEPPER",
+         backup, or set GOAT_PASSWORD_PEPPER",
         path.display()
     )))
 }
@@ -172,12 +172,12 @@ pub(crate) fn check_hashes(
         }
         let advice = match source {
             KeySource::Given if data.path_of(KeptFile::Pepper).exists() => {
-                "add it after the others; the file pepper in the data directory may hold it"
+                "append it to the list; the file pepper in the data directory may contain it"
             }
-            KeySource::Given => "add it after the others",
+            KeySource::Given => "append it to the list",
             _ => {
-                "the file is not the one that the stored passwords were hashed with; where another \
-                 node made it, give all of them the same GOAT_PASSWORD_PEPPER"
+                "the file does not contain the pepper of the stored passwords; if another node \
+                 generated it, set the same GOAT_PASSWORD_PEPPER on all nodes"
             }
         };
         return Err(prefixed(&pepper_place(source, data), &failure).with_advice(advice));

@@ -36,7 +36,7 @@ impl Redis {
         let server = self.database.server().await.map_err(|error| {
             if error.is_unavailable() {
                 let cause = deepest(&error);
-                return Failure::new(format!("REDIS_URL: Redis does not answer: {cause}"));
+                return Failure::new(format!("REDIS_URL: Redis is unavailable: {cause}"));
             }
             Failure::from(error).after("REDIS_URL")
         })?;
@@ -44,9 +44,8 @@ impl Redis {
         let evicts = server.eviction.as_deref().filter(|policy| *policy != KEEPS);
         let warning = evicts.map(|policy| {
             format!(
-                "REDIS_URL: Redis throws away what it was given when its memory is full \
-                 (maxmemory-policy {policy}): sessions would end and limits begin anew; set it to \
-                 {KEEPS}"
+                "REDIS_URL: Redis runs with maxmemory-policy {policy} and may evict sessions and \
+                 rate limits when its memory is full; set it to {KEEPS}"
             )
         });
         Ok(Answered { shown: format!("{}{kind}", server.version), warning })

@@ -97,7 +97,7 @@ impl Storage {
             (database, redis) => {
                 let failures = [database.err(), redis.err()].into_iter().flatten().collect();
                 Failure::all(failures)?;
-                Err(Failure::new("nothing was reached"))
+                Err(Failure::new("no store is available"))
             }
         }
     }
@@ -154,10 +154,7 @@ impl Storage {
         if migrate {
             let steps = self.migrate(Adoption::Refuse).await?;
             if !steps.is_empty() {
-                tracing::info!(
-                    steps = steps.join(", "),
-                    "the database's schema was brought up to date"
-                );
+                tracing::info!(steps = steps.join(", "), "database schema migrated");
             }
             return Ok(());
         }
@@ -166,7 +163,7 @@ impl Storage {
             Some(refusal) => Err(refusal),
             None if state == SchemaState::Current => Ok(()),
             None => Err(Failure::configuration(
-                "the database's schema is older than this version: run goat-server migrate, \
+                "the database schema is older than this version: run goat-server migrate, \
                  or set GOAT_MIGRATE_ON_START",
             )),
         }
@@ -177,15 +174,15 @@ impl Storage {
         const SHOWN: usize = 3;
         match state {
             SchemaState::Ahead => Some(Failure::configuration(
-                "the database was set up by a newer version of goat, and this one could damage it: \
-                 start the newer version, or restore a copy from before it",
+                "the database schema belongs to a newer version of goat: run that version, or \
+                 restore a backup from before the upgrade",
             )),
             SchemaState::Foreign(tables) if adoption == Adoption::Refuse => {
                 let names: Vec<&str> = tables.iter().take(SHOWN).map(String::as_str).collect();
                 let more = if tables.len() > SHOWN { ", …" } else { "" };
                 Some(Failure::configuration(format!(
-                    "DATABASE_URL: the database has tables ({}{more}), and none of them is goat's; \
-                     if it is the right one, goat-server migrate --adopt sets goat's up beside them",
+                    "DATABASE_URL: the database contains only tables of another application \
+                     ({}{more}); to create goat's tables beside them, run goat-server migrate --adopt",
                     names.join(", ").escape_debug(),
                 )))
             }
@@ -286,10 +283,10 @@ impl Storage {
         let unknown = self.database.register_signing_key(keys, NOTED_LATELY, strange).await?;
         if strange == OnUnknownKey::Refuse && !unknown.is_empty() {
             return Err(Failure::configuration(
-                "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a key that \
-                 this one does not have, and each would refuse the other's tokens; give all nodes \
-                 the same GOAT_JWT_PRIVATE_KEY or GOAT_JWT_SECRET (the file jwt-key.pem in the data \
-                 directory of the first node will do)",
+                "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a different \
+                 key, so each would reject the other's tokens; set the same GOAT_JWT_PRIVATE_KEY or \
+                 GOAT_JWT_SECRET on all nodes (for example jwt-key.pem from the data directory of \
+                 the first node)",
             ));
         }
         Ok(unknown)

@@ -46,7 +46,7 @@ fn a_suspension_by_command_line_ends_sessions_everywhere() {
         let ann = server.login("ann@example.org");
         assert_eq!(server.profile(&ann).status, 200);
         let said = site.run_well(&["user", "revoke-sessions", "--all"], "");
-        assert!(said.starts_with("ended 2 sessions of 2 users"), "{said}");
+        assert!(said.starts_with("revoked 2 sessions of 2 users"), "{said}");
         soon("the server obeys", || server.profile(&ann).status == 401);
         running.stop();
     }
@@ -71,11 +71,11 @@ fn check_says_what_a_start_would_stand_on_without_passwords() {
     assert_eq!(subjects, expected);
     assert!(names_redis(&said), "{said}");
     for piece in [
-        "token keys: HS256, signing with ",
+        "token keys: HS256, signing key ",
         "database: PostgreSQL 1",
         ", schema up to date\n",
-        "pepper: 1 given",
-        "administrator: a start makes one, with the password that is given\n",
+        "pepper: 1 from the settings",
+        "administrator: created on start, with GOAT_ADMIN_PASSWORD\n",
     ] {
         assert!(said.contains(piece), "{piece}: {said}");
     }
@@ -100,7 +100,7 @@ fn check_tells_of_every_engine_that_is_away_at_once() {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let lines: Vec<_> = ended.err.lines().collect();
     assert_eq!(lines.len(), 2, "{ended:?}");
-    assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL does not response: "), "{ended:?}");
-    assert!(lines[1].starts_with("REDIS_URL: Redis does not response: "), "{ended:?}");
+    assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{ended:?}");
+    assert!(lines[1].starts_with("REDIS_URL: Redis is unavailable: "), "{ended:?}");
     assert!(!ended.text().contains("canary"), "{ended:?}");
 }

@@ -33,7 +33,7 @@ fn ten_migrations_at_once_are_one() {
     let lines = said.iter().flat_map(|said| said.lines());
     assert_eq!(lines.filter(|line| *line == "migrated: initial").count(), 1, "{said:?}");
     let again = bare(&database).run_well(&["migrate"], "");
-    assert_eq!(again, "the schema is up to date already\n");
+    assert_eq!(again, "the schema is already up to date\n");
 }
 
 /// O5.

@@ -133,11 +133,11 @@ fn a_node_that_was_given_another_token_key_than_the_others_says_so() {
 fn a_database_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:1/goat");
     let sentence = refused(&node(&url), 1);
-    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not response: "), "{sentence}");
+    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{sentence}");
     for arguments in [&["migrate"][..], &["check"], &["user", "list"]] {
         let ended = node(&url).run(arguments);
         assert_eq!(ended.status, Some(1), "{ended:?}");
-        assert!(ended.err.starts_with("DATABASE_URL: PostgreSQL does not response: "), "{ended:?}");
+        assert!(ended.err.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{ended:?}");
         assert!(!ended.text().contains(CANARY), "{ended:?}");
     }
 }
@@ -149,7 +149,7 @@ fn a_database_that_says_nothing_is_a_sentence_in_time_and_may_pass() {
     let port = silent.local_addr().expect("an address").port();
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:{port}/goat");
     let sentence = refused(&node(&url), 1);
-    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL does not response: "), "{sentence}");
+    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{sentence}");
 }
 
 /// O1.
@@ -164,7 +164,7 @@ fn a_redis_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
         format!("redis://:{CANARY}@127.0.0.1:{port}"),
     ] {
         let sentence = refused(&node_with(&database, &urls), 1);
-        assert!(sentence.starts_with("REDIS_URL: Redis does not response: "), "{sentence}");
+        assert!(sentence.starts_with("REDIS_URL: Redis is unavailable: "), "{sentence}");
     }
     // Both engines at once are told at once.
     let site = node_with("postgres://goat@127.0.0.1:1/goat", "redis://127.0.0.1:1");

@@ -10,7 +10,7 @@ fn check_of_a_new_folder_says_what_a_start_would_make_and_makes_nothing() {
     let out = site.run_well(&["check"], "");
     let subjects: Vec<_> = out.lines().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(subjects, ["settings", "token keys", "database", "pepper", "administrator"]);
-    assert!(out.contains("a start makes ./data/jwt-key.pem"), "{out}");
+    assert!(out.contains("generated on start into ./data/jwt-key.pem"), "{out}");
     assert_eq!(fs::read_dir(site.path("")).expect("a folder").count(), 0);
 }
 
@@ -20,10 +20,10 @@ fn check_of_a_server_in_use_says_what_it_stands_on_without_secrets() {
     let (server, _) = site.serve();
     let out = site.run_well(&["check"], "");
     for piece in [
-        "token keys: EdDSA, signing with ",
+        "token keys: EdDSA, signing key ",
         "database: SQLite in ./data/goat.db, schema up to date\n",
-        "pepper: kept in ./data/pepper, fits 1 stored passwords",
-        "administrator: there is one\n",
+        "pepper: from ./data/pepper, matches 1 sampled password hashes",
+        "administrator: exists\n",
     ] {
         assert!(out.contains(piece), "{piece}: {out}");
     }

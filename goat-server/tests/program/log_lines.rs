@@ -26,7 +26,7 @@ fn every_line_is_a_json_object_even_after_a_panic() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_eq!(lines[0]["message"], "hello\nworld");
     assert_eq!(lines[1]["level"], "ERROR");
-    let place = lines[1]["place"].as_str().expect("a place");
+    let place = lines[1]["location"].as_str().expect("a place");
     assert!(place.starts_with("goat-server/tests/program/log_lines.rs:"), "{place}");
     assert_eq!(parse(&output.stderr).len(), 0);
 }

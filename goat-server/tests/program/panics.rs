@@ -52,6 +52,6 @@ async fn handler_panics() {
 
     let text = String::from_utf8(log.0.lock().expect("no panic in here").clone()).expect("text");
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains("\"place\":\"goat-server/tests/program/panics.rs:"), "{text}");
+    assert!(text.contains("\"location\":\"goat-server/tests/program/panics.rs:"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }

@@ -55,7 +55,7 @@ fn port_in_use_is_one_line_that_names_the_variable_and_may_pass() {
         let site = Site::new().with(variable, &address);
         let ended = site.run(&["serve"]);
         assert_eq!(ended.status, Some(1));
-        let expected = format!("{variable}: {address} is in use by another program");
+        let expected = format!("{variable}: the address {address} is already in use");
         assert_eq!(ended.messages(), [expected]);
         assert!(!site.path("data").exists(), "nothing was made");
     }
@@ -98,7 +98,7 @@ fn database_of_somebody_else_is_refused_until_it_is_adopted() {
     }
     let said = site.run_well(&["migrate", "--adopt"], "");
     assert!(said.starts_with("migrated: initial\n"), "{said}");
-    assert_eq!(site.run_well(&["migrate"], ""), "the schema is up to date already\n");
+    assert_eq!(site.run_well(&["migrate"], ""), "the schema is already up to date\n");
     let (server, _) = site.serve();
     server.stop();
 }

@@ -17,9 +17,12 @@ fn refused(site: &Site, arguments: &[&str], input: &str) -> String {
 fn users_are_made_listed_and_changed() {
     let site = Site::new();
     let said = site.run_well(&["user", "create", "ann@example.org"], PASSWORD);
-    assert_eq!(said, "created ann@example.org: client, active\n");
+    assert_eq!(said, "created ann@example.org with the role client and the status active\n");
     let create = ["user", "create", "bo@example.org", "--role", "admin", "--status", "inactive"];
-    assert_eq!(site.run_well(&create, PASSWORD), "created bo@example.org: admin, inactive\n");
+    assert_eq!(
+        site.run_well(&create, PASSWORD),
+        "created bo@example.org with the role admin and the status inactive\n"
+    );
     let listed = site.run_well(&["user", "list"], "");
     let words = |line: &str| line.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
     let rows: Vec<_> = listed.lines().map(words).collect();
@@ -29,15 +32,15 @@ fn users_are_made_listed_and_changed() {
     assert!(listed.lines().skip(1).all(|line| line.ends_with("Z  never")), "{listed}");
 
     let said = site.run_well(&["user", "set-role", "ANN@example.org", "operator"], "");
-    assert_eq!(said, "ann@example.org has the role operator\n");
+    assert_eq!(said, "ann@example.org now has the role operator\n");
     let said = site.run_well(&["user", "set-status", "bo@example.org", "active"], "");
-    assert_eq!(said, "bo@example.org is active\n");
+    assert_eq!(said, "bo@example.org now has the status active\n");
     let said = site.run_well(&["user", "reset-password", "ann@example.org"], OTHER_PASSWORD);
-    assert_eq!(said, "ann@example.org has a new password, and no session\n");
+    assert_eq!(said, "ann@example.org has a new password; all sessions are revoked\n");
     let said = site.run_well(&["user", "revoke-sessions", "ann@example.org"], "");
-    assert_eq!(said, "ended 0 sessions of ann@example.org\n");
+    assert_eq!(said, "revoked 0 sessions of ann@example.org\n");
     let said = site.run_well(&["user", "revoke-sessions", "--all"], "");
-    assert_eq!(said, "ended 0 sessions of 2 users\n");
+    assert_eq!(said, "revoked 0 sessions of 2 users\n");
 }
 
 #[test]
@@ -48,7 +51,7 @@ fn what_cannot_be_done_is_one_sentence() {
         (&["user", "create", "ann@example.org"][..], PASSWORD, "another user has this"),
         (&["user", "create", "nobody"], PASSWORD, "the e-mail address must have the form"),
         (&["user", "create", "bo@example.org"], "short\n", "the password must"),
-        (&["user", "create", "bo@example.org"], "", "there is no password"),
+        (&["user", "create", "bo@example.org"], "", "no password given"),
         (
             &["user", "create", "bo@example.org", "--role", "king"],
             PASSWORD,

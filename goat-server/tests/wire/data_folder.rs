@@ -120,7 +120,7 @@ fn a_link_in_the_data_folder_makes_and_empties_no_file_elsewhere() {
             .expect("written");
         fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).expect("it is ours");
         let said = refusal(folder.path(), &UNLIMITED);
-        assert!(said.contains("open to everyone") && !said.contains("long enough"), "{said}");
+        assert!(said.contains("other users can access") && !said.contains("long enough"), "{said}");
     }
 }
 

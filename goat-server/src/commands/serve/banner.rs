@@ -49,9 +49,9 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
     }
     match (facts.administrator, facts.password_file) {
         (Administrator::Found, Some(path)) => {
-            lines.push(("", format!("the first password is in {}", path.display())));
+            lines.push(("", format!("initial password in {}", path.display())));
         }
-        (_, Some(path)) => lines.push(("", format!("kept in {}", path.display()))),
+        (_, Some(path)) => lines.push(("", format!("stored in {}", path.display()))),
         _ => {}
     }
     let mut text = format!("\ngoat-server {}\n\n", env!("CARGO_PKG_VERSION"));
@@ -75,12 +75,11 @@ fn url(address: SocketAddr) -> String {
 /// A limit in words.
 fn per(quota: Option<Quota>, whom: &str) -> String {
     const UNITS: [(u64, &str); 4] =
-        [(1, "a second"), (60, "a minute"), (3600, "an hour"), (86_400, "a day")];
-    let Some(quota) = quota else { return format!("no limit per {whom}") };
+        [(1, "second"), (60, "minute"), (3600, "hour"), (86_400, "day")];
+    let Some(quota) = quota else { return format!("no limit by {whom}") };
     let unit = UNITS.iter().find(|(seconds, _)| quota.window() == Duration::from_secs(*seconds));
-    let window =
-        unit.map_or_else(|| format!("in {}", show_duration(quota.window())), |unit| unit.1.into());
-    format!("{} {window} per {whom}", quota.limit())
+    let window = unit.map_or_else(|| show_duration(quota.window()), |unit| unit.1.into());
+    format!("{} per {window}, by {whom}", quota.limit())
 }
 
 #[cfg(test)]
@@ -114,13 +113,13 @@ mod tests {
             "http://127.0.0.1:8080/api/docs\n",
             "http://127.0.0.1:8080/api/metrics\n",
             "./data (SQLite in ./data/goat.db and Redis 7.0.15)\n",
-            "5 a minute per client address\n",
-            "50 a minute per account\n",
-            "9 in 90s per client address\n",
-            "no limit per user\n",
+            "5 per minute, by client address\n",
+            "50 per minute, by account\n",
+            "9 per 90s, by client address\n",
+            "no limit by user\n",
             "admin@goat.local\n",
             "abcde-fghij\n",
-            "kept in ./data/admin-password\n",
+            "stored in ./data/admin-password\n",
         ] {
             assert!(text.contains(piece), "{piece} in {text}");
         }

@@ -23,9 +23,8 @@ impl Strangers {
             if self.told.insert(key.clone()) {
                 tracing::warn!(
                     key,
-                    "another node on this database signs tokens with a key that this one does not \
-                     know, and refuses; give all nodes the same GOAT_JWT_PRIVATE_KEY or \
-                     GOAT_JWT_SECRET"
+                    "another node on this database signs tokens with an unknown key; set the same \
+                     GOAT_JWT_PRIVATE_KEY or GOAT_JWT_SECRET on all nodes"
                 );
             }
         }
@@ -40,7 +39,7 @@ impl Strangers {
             loop {
                 ticks.tick().await;
                 if let Err(failure) = self.look(wired).await {
-                    tracing::warn!(%failure, "this node's key could not be noted");
+                    tracing::warn!(%failure, "failed to register the signing key");
                 }
             }
         };

@@ -63,7 +63,7 @@ async fn a_requests_secrets_are_in_no_line_at_trace() {
         let (log, _guard) = Log::begin("trace,hyper=trace,h2=trace,tower=trace,axum=trace", look);
         ask_with_secrets_everywhere().await;
         let text = log.text();
-        assert_eq!(text.matches("request answered").count(), 2, "{text}");
+        assert_eq!(text.matches("request completed").count(), 2, "{text}");
         assert!(!text.contains(CANARY), "{text}");
     }
 }
