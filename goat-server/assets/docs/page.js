@@ -1,12 +1,12 @@
 // Renders the OpenAPI document beside this page, with a form to try each operation.
 //
-// Nothing is ever parsed as HTML, nothing is stored, and no request goes to another server. Pure
-// DOM: what a document or an answer says can only become text.
+// Builds the page through the DOM only: text from the document or a response is never parsed as HTML.
+// Nothing is stored, and no request goes to another server.
 "use strict";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
-/** The path under which the server is mounted: this page is at `<root>/api/docs`. */
+/** The path under which the server is mounted; this page is `<root>/api/docs`. */
 const root = location.pathname.replace(/\/api\/docs$/, "");
 
 const filter = document.getElementById("filter");
@@ -16,25 +16,25 @@ const state = document.getElementById("state");
 /** The OpenAPI document. */
 let api;
 
-/** Makes an element with properties and children; a child that is a text stays a text. */
+/** Creates an element with properties and children. String children become text nodes. */
 function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 }
 
-/** Text in which `this` is code. */
+/** Splits text into text and code elements at backticks. */
 function prose(text) {
   return (text ?? "").split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
 }
 
-/** Paragraphs of such text. */
+/** Splits text into paragraphs. */
 function paragraphs(text) {
   const parts = (text ?? "").split(/\n\n+/).filter((part) => part.trim() !== "");
   return parts.map((part) => make("p", {}, ...prose(part)));
 }
 
-/** Follows a reference within the document. */
+/** Resolves a reference within the document. */
 function resolve(value) {
   while (value?.$ref) {
     const names = value.$ref.replace(/^#\//, "").split("/");
@@ -43,7 +43,7 @@ function resolve(value) {
   return value ?? {};
 }
 
-/** A schema whose parts are put together. */
+/** Merges the parts of a schema (`allOf`, `oneOf`). */
 function whole(schema) {
   const { allOf, oneOf, ...own } = resolve(schema);
   const choice = (oneOf ?? []).filter((one) => one.type !== "null").slice(0, 1);
@@ -55,7 +55,7 @@ function whole(schema) {
   return merged;
 }
 
-/** The type of a schema in a few words. */
+/** Describes the type of a schema. */
 function typeOf(schema) {
   const types = [schema.type ?? (schema.properties ? "object" : "any")].flat();
   const names = types.map((type) => {
@@ -73,7 +73,7 @@ function typeOf(schema) {
   return names.join(" or ") + (notes.length > 0 ? ` (${notes.join("; ")})` : "");
 }
 
-/** The members of an object's schema, or of the entries of a list. */
+/** Lists the members of an object schema, or of the items of an array schema. */
 function schemaList(schema) {
   const inner = schema.items ? whole(schema.items) : schema;
   const members = Object.entries(inner.properties ?? {});
@@ -96,7 +96,7 @@ function schemaList(schema) {
   return list;
 }
 
-/** An example of what a schema describes. */
+/** Builds an example value of a schema. */
 function example(schema) {
   const value = whole(schema);
   if (value.example !== undefined) return value.example;
@@ -121,7 +121,7 @@ function example(schema) {
   }
 }
 
-/** What a body or an answer consists of. */
+/** Returns the media type and the schema of a request body or a response. */
 function contentOf(holder) {
   const [type, content] = Object.entries(holder?.content ?? {})[0] ?? [];
   return type === undefined ? null : { type, schema: whole(content.schema) };
@@ -129,7 +129,7 @@ function contentOf(holder) {
 
 let fields = 0;
 
-/** A labelled field of a form. */
+/** Adds a labelled control to a form. */
 function field(form, label, note, control) {
   fields += 1;
   const id = `field-${fields}`;
@@ -140,7 +140,7 @@ function field(form, label, note, control) {
   return control;
 }
 
-/** The fields for an operation's parameters; answers how to read them. */
+/** Adds the parameter fields of an operation; returns a function that reads them. */
 function parameterFields(operation, form) {
   const controls = (operation.parameters ?? []).map(resolve).map((parameter) => {
     const schema = whole(parameter.schema);
@@ -150,7 +150,7 @@ function parameterFields(operation, form) {
     const inner = repeats ? whole(schema.items) : schema;
     if (inner.enum && !repeats) control.placeholder = inner.enum.join(", ");
     const note = [typeOf(schema), ". ", ...prose(parameter.description)];
-    if (repeats) note.push(" Several: separated by commas.");
+    if (repeats) note.push(" Separate several values with commas.");
     field(form, `${parameter.name} (${parameter.in})`, note, control);
     return { parameter, control, repeats };
   });
@@ -171,7 +171,7 @@ function parameterFields(operation, form) {
   };
 }
 
-/** The field for an operation's body; answers how to read it. */
+/** Adds the body field of an operation; returns a function that reads it. */
 function bodyField(operation, form) {
   const content = contentOf(operation.requestBody);
   if (content === null) return () => undefined;
@@ -188,7 +188,7 @@ function bodyField(operation, form) {
   return () => control.value;
 }
 
-/** Sends what a form says, and shows the answer. */
+/** Sends the request of a form and shows the response. */
 async function send(method, path, operation, values, body, outcome) {
   const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values.path[name]));
   const query = values.query.toString();
@@ -205,12 +205,12 @@ async function send(method, path, operation, values, body, outcome) {
     const text = await response.text();
     show(outcome, url, options.method, response, text, performance.now() - started);
   } catch {
-    const sentence = "No answer: the server cannot be reached, or the request could not be sent.";
+    const sentence = "No response. The server cannot be reached, or the browser blocked the request.";
     outcome.replaceChildren(make("p", { className: "failure" }, sentence));
   }
 }
 
-/** Shows an answer, and remembers the access token that it brings. */
+/** Shows a response, and fills in the access token that it contains. */
 function show(outcome, url, method, response, text, took) {
   let shown = text;
   let value;
@@ -218,7 +218,7 @@ function show(outcome, url, method, response, text, took) {
     value = JSON.parse(text);
     shown = JSON.stringify(value, null, 2);
   } catch {
-    // Not JSON: shown as it is.
+    // Not JSON: shown unchanged.
   }
   const kind = response.ok ? "success" : "failure";
   const line = `${response.status} ${response.statusText}`.trim();
@@ -228,7 +228,7 @@ function show(outcome, url, method, response, text, took) {
   );
   if (typeof value?.data?.access_token === "string") {
     token.value = value.data.access_token;
-    outcome.append(make("p", {}, "The access token is filled in above."));
+    outcome.append(make("p", {}, "The access token was filled in at the top of the page."));
   }
   const headers = [...response.headers].map(([name, content]) => `${name}: ${content}`).join("\n");
   const details = make("details", {}, make("summary", {}, "Headers"), make("pre", {}, headers));
@@ -236,7 +236,7 @@ function show(outcome, url, method, response, text, took) {
   if (shown !== "") outcome.append(make("pre", { tabIndex: 0 }, shown));
 }
 
-/** The form that tries an operation. */
+/** Builds the form that sends a request. */
 function tryForm(method, path, operation) {
   const form = make("form");
   const inner = make("div", { className: "fields" });
@@ -257,7 +257,7 @@ function tryForm(method, path, operation) {
   return form;
 }
 
-/** How an operation can end. */
+/** Builds the table of responses. */
 function responseTable(operation) {
   const rows = make("tbody");
   for (const [status, holder] of Object.entries(operation.responses ?? {})) {
@@ -271,11 +271,11 @@ function responseTable(operation) {
     }
     rows.append(make("tr", {}, make("th", { scope: "row" }, status), cell));
   }
-  const heads = ["Status", "Meaning"].map((name) => make("th", { scope: "col" }, name));
+  const heads = ["Status", "Description"].map((name) => make("th", { scope: "col" }, name));
   return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), rows);
 }
 
-/** An operation, closed; its inside is made when it is first opened. */
+/** Builds a collapsed operation; its content is built when it is first expanded. */
 function operationElement(method, path, operation) {
   const copy = document.getElementById("operation").content.cloneNode(true);
   const details = copy.querySelector("details");
@@ -288,13 +288,13 @@ function operationElement(method, path, operation) {
   details.dataset.words = words.join(" ").toLowerCase();
   const fill = () => {
     const body = details.querySelector(".body");
-    const access = operation.security?.length > 0 ? "Needs an access token." : "Open to anyone.";
+    const access = operation.security?.length > 0 ? "Requires an access token." : "No authentication required.";
     body.append(
       ...paragraphs(operation.description),
       make("p", { className: "muted" }, access),
       make("h3", {}, "Try it"),
       tryForm(method, path, operation),
-      make("h3", {}, "Answers"),
+      make("h3", {}, "Responses"),
       responseTable(operation),
     );
   };
@@ -302,7 +302,7 @@ function operationElement(method, path, operation) {
   return details;
 }
 
-/** Puts the operations of each group onto the page. */
+/** Renders the operations of each group. */
 function render() {
   const main = document.getElementById("operations");
   const groups = document.getElementById("groups");
@@ -322,7 +322,7 @@ function render() {
   }
 }
 
-/** Shows the operations that have every word that is looked for. */
+/** Filters the operations by the search text. */
 function find() {
   const words = filter.value.toLowerCase().split(/\s+/).filter((word) => word !== "");
   let found = 0;
@@ -336,10 +336,10 @@ function find() {
     }
     section.hidden = !any;
   }
-  state.textContent = words.length === 0 ? "" : `${found} found`;
+  state.textContent = words.length === 0 ? "" : `${found} ${found === 1 ? "operation" : "operations"} found`;
 }
 
-/** Opens the operation that the address names. */
+/** Expands the operation named in the URL fragment. */
 function open() {
   const target = document.getElementById(location.hash.slice(1));
   if (target?.matches("details")) {
@@ -354,7 +354,7 @@ async function start() {
     if (!response.ok) throw new Error(String(response.status));
     api = await response.json();
   } catch {
-    state.textContent = "The document could not be loaded. Reload the page to try again.";
+    state.textContent = "The OpenAPI document could not be loaded. Reload the page to try again.";
     return;
   }
   document.title = `${api.info.title} API ${api.info.version}`;
