@@ -19,10 +19,10 @@ pub fn drain_on_signals(lifecycle: Lifecycle) -> io::Result<impl Future<Output =
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         let name = next(&mut terminate, &mut interrupt).await;
-        tracing::info!(signal = name, "shutdown signal received; draining");
+        tracing::info!(signal = name, "draining: shutdown signal received");
         lifecycle.drain();
         let name = next(&mut terminate, &mut interrupt).await;
-        tracing::warn!(signal = name, "second shutdown signal received; exiting now");
+        tracing::warn!(signal = name, "exiting: second shutdown signal received");
     })
 }
 
