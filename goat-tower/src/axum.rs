@@ -12,9 +12,9 @@ use goat_core::{Error, ErrorKind};
 use http::request::Parts;
 
 use crate::address::ClientAddress;
-use crate::offline::{OfflineIdentity, TokenPrincipal};
 use crate::request::origin::Origin;
 use crate::request::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
+use crate::request::token_principal::{OfflineIdentity, TokenPrincipal};
 use crate::response::decisions::LimitDecisions;
 use crate::response::denial::Denial;
 use crate::response::layer_order::{layer_order_error, log_layer_order};
@@ -90,7 +90,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
 /// Whose token came with the request; `None` where that is nobody's and may be. An error if no layer has
 /// looked.
 fn find_token(request: &Parts, advice: &'static str) -> Result<Option<TokenPrincipal>, Denial> {
-    match OfflineIdentity::of(&request.extensions) {
+    match request.extensions.get::<OfflineIdentity>() {
         None => Err(rejection(layer_order_error(advice), request)),
         Some(_) => Ok(TokenPrincipal::of(&request.extensions)),
     }

@@ -1,23 +1,24 @@
-//! What goat's handle gains over HTTP.
+//! Extension traits: the layers of a `Goat` and of an offline `Verifier`.
 
+use goat_core::token::Verifier;
 use goat_core::{Goat, Quota};
 
 use crate::authenticate::AuthenticateLayer;
 use crate::limit::LimitLayer;
-use crate::require::{IntoRequirement, RequireLayer};
+use crate::require::{IntoRequirement, RequireLayer, TokenRequirement};
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for goat_core::Goat {}
+    impl Sealed for goat_core::token::Verifier {}
 }
 
-/// Layers over a [`Goat`]. Implemented for it and for nothing else.
+/// Layers over a [`Goat`]. Sealed.
 ///
-/// `use goat_tower::GoatExt;` brings them into scope; without it, a `Goat` has "no method named
+/// `use goat_tower::GoatExt;` brings them into scope; without it, the compiler finds "no method named
 /// `authenticate`".
 ///
-/// Every layer is a plain value: cheap to clone, without a type parameter, over any body and any
-/// error.
+/// A layer is cheap to clone, and works with any body and any error type.
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -53,17 +54,16 @@ mod sealed {
 /// # }
 /// ```
 pub trait GoatExt: sealed::Sealed {
-    /// Lets in who shows an access token of a live session, and leaves a
-    /// [`Principal`](crate::Principal). With limits around it as one layer, see
-    /// [`limited`](AuthenticateLayer::limited).
+    /// Rejects requests without an access token of a live session, and leaves a
+    /// [`Principal`](crate::Principal). [`limited`](AuthenticateLayer::limited) combines it with limits.
     #[must_use]
     fn authenticate(&self) -> AuthenticateLayer;
 
-    /// Lets through who has a permission, or whatever else a [`Requirement`](crate::Requirement) asks for.
+    /// Rejects principals that do not satisfy a [`Requirement`](crate::Requirement), such as a permission.
     #[must_use]
     fn require(&self, requirement: impl IntoRequirement) -> RequireLayer;
 
-    /// Lets through so many requests in a while, of each client unless told otherwise.
+    /// Limits the rate of requests, per client address by default.
     #[must_use]
     fn limit(&self, quota: Quota) -> LimitLayer;
 }
@@ -74,10 +74,32 @@ impl GoatExt for Goat {
     }
 
     fn require(&self, requirement: impl IntoRequirement) -> RequireLayer {
-        RequireLayer::new(self.clone(), requirement.into_requirement())
+        RequireLayer::new(self.clone(), &requirement.into_requirement())
     }
 
     fn limit(&self, quota: Quota) -> LimitLayer {
         LimitLayer::new(self.limits().clone(), quota)
+    }
+}
+
+/// Layers over an offline [`Verifier`]. Sealed. See [the module](crate::offline).
+pub trait VerifierExt: sealed::Sealed {
+    /// Rejects requests without a valid access token, and leaves a
+    /// [`TokenPrincipal`](crate::offline::TokenPrincipal).
+    #[must_use]
+    fn authenticate(&self) -> AuthenticateLayer<Verifier>;
+
+    /// Rejects tokens whose permissions do not satisfy a [`TokenRequirement`].
+    #[must_use]
+    fn require(&self, requirement: impl Into<TokenRequirement>) -> RequireLayer<Verifier>;
+}
+
+impl VerifierExt for Verifier {
+    fn authenticate(&self) -> AuthenticateLayer<Verifier> {
+        AuthenticateLayer::new(self.clone())
+    }
+
+    fn require(&self, requirement: impl Into<TokenRequirement>) -> RequireLayer<Verifier> {
+        RequireLayer::offline(self.clone(), requirement.into())
     }
 }

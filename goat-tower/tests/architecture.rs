@@ -8,7 +8,7 @@ use std::path::Path;
 /// From the ground up: what is read of a request and written to a response, how it is refused, what it
 /// shows, how it is guarded, the guards, and the handle. A module may use those of its own line and of the
 /// lines before it.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 8] = [
     &[
         "address",
         "bearer",
@@ -19,11 +19,11 @@ const LAYERS: [&[&str]; 9] = [
         "principal",
         "rate_limit_headers",
         "request_id",
+        "token_principal",
     ],
     &["origin", "problem", "status", "grpc", "layer_order", "denial"],
     &["cookie", "credentials"],
     &["guard"],
-    &["offline"],
     &["limit"],
     &["authenticate"],
     &["require"],
@@ -32,7 +32,7 @@ const LAYERS: [&[&str]; 9] = [
 
 /// Modules that lie beside: the front page and the guide see all, and so do what gives the types to axum
 /// and to tests.
-const BESIDE: [&str; 4] = ["axum", "guide", "lib", "testing"];
+const BESIDE: [&str; 5] = ["axum", "guide", "lib", "offline", "testing"];
 
 /// Folders whose modules have a layer each.
 const OPEN: [&str; 2] = ["request", "response"];

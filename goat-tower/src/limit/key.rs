@@ -18,10 +18,10 @@ use http::request::Parts;
 
 use crate::address::ClientAddress;
 use crate::cookie::Cookies;
-use crate::offline::OfflineIdentity;
 use crate::request::credentials::access_token;
 use crate::request::path_template::PathTemplate;
 use crate::request::principal::Anonymous;
+use crate::request::token_principal::OfflineIdentity;
 use crate::response::layer_order::layer_order_error;
 
 /// All that is counted by, in the order in which it was said; by address if nothing was.
@@ -201,8 +201,10 @@ fn signed_in(request: &Parts) -> Result<Option<(UserId, SessionId)>, Error> {
     if let Some(principal) = request.extensions.get::<Principal>() {
         return Ok(Some((principal.user(), principal.session())));
     }
-    match OfflineIdentity::of(&request.extensions) {
-        Some(seen) => Ok(seen.principal().map(|principal| (principal.user(), principal.session()))),
+    match request.extensions.get::<OfflineIdentity>() {
+        Some(OfflineIdentity { principal, .. }) => {
+            Ok(principal.as_ref().map(|principal| (principal.user(), principal.session())))
+        }
         None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
         None => Err(layer_order_error(
             "a limit counts by user or session and nobody has looked for one: put it inside of \

@@ -7,3 +7,4 @@ pub(crate) mod origin;
 pub(crate) mod path_template;
 pub(crate) mod principal;
 pub(crate) mod request_id;
+pub(crate) mod token_principal;

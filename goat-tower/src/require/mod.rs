@@ -1,44 +1,45 @@
-//! Requirements: may whoever makes this request do that?
+//! Authorization middleware: rejects requests whose principal does not satisfy a requirement.
 
-mod evaluate;
 mod into_requirement;
 mod requirement;
+mod rule;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use goat_core::token::{TokenPrincipal, Verifier};
 use goat_core::{Error, ErrorKind, Goat, Principal};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::authenticate::{Identity, identify};
+use crate::authenticate::{Identity, Source, identify};
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
-use crate::offline::OfflineIdentity;
-use crate::request::principal::{Anonymous, FreshSlot};
+use crate::request::principal::FreshSlot;
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
-use crate::response::layer_order::layer_order_error;
 
 pub use into_requirement::IntoRequirement;
 pub use requirement::Requirement;
+pub use token::TokenRequirement;
 
-/// Lets through who meets a [`Requirement`].
+/// Allows requests that satisfy a [`Requirement`]; over an offline [`Verifier`], a
+/// [`TokenRequirement`](crate::offline::TokenRequirement).
 ///
-/// - No principal is a 401 `unauthenticated`; who does not meet it gets a 403 `forbidden`, and a store
-///   that cannot tell is a 503.
-/// - The 403's challenge names the permissions that are necessary, in its `scope`; none where a role or
-///   a function stands in the way, since no permission would help. What was not met is the source of
-///   the [denial's error](crate::Denial::error), for the log.
-/// - It needs no [`authenticate`](crate::GoatExt::authenticate) layer around it: where none has
-///   looked at the request, it does so itself. To forget that layer lets nobody in, and shuts nobody
-///   out, but for who shows [cookies](crate::cookie): those are that layer's alone, and what comes with
-///   nothing else is a 401 `unauthenticated` here.
-/// - With [`fresh`](RequireLayer::fresh), session, role and permissions are read again from the
-///   stores, past every cache, and a [`FreshPrincipal`](crate::FreshPrincipal) is left for the
-///   handler.
+/// - An anonymous request is rejected with 401 `unauthenticated`, a principal that does not satisfy the
+///   requirement with 403 `forbidden`; a store that does not respond is a 503.
+/// - The `scope` in the challenge of the 403 names the necessary permissions; there is none if a role or
+///   a predicate is not satisfied, since no permission would help. The unmet part of the requirement
+///   is the source of the [denial's error](crate::Denial::error), for the log.
+/// - No [`authenticate`](crate::GoatExt::authenticate) layer is necessary: if no layer has authenticated
+///   the request, this one does. It reads the `Authorization` header only; [cookies](crate::cookie)
+///   need that layer, and a request with nothing else is a 401 `unauthenticated` here.
+/// - A [`fresh`](RequireLayer::fresh) requirement reads session, role and permissions from the stores,
+///   past every cache, and leaves a [`FreshPrincipal`](crate::FreshPrincipal) for the handler.
 ///
 /// ```
 /// use goat_core::Permission;
@@ -63,41 +64,120 @@ pub use requirement::Requirement;
 /// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
 /// assert_eq!(service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
 ///
-/// let refused = Request::builder().header("authorization", bob.bearer()).body(())?;
-/// let refused = service.oneshot(refused).await?;
-/// assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+/// let rejected = Request::builder().header("authorization", bob.bearer()).body(())?;
+/// let rejected = service.oneshot(rejected).await?;
+/// assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
 /// assert_eq!(
-///     refused.headers()["www-authenticate"],
+///     rejected.headers()["www-authenticate"],
+///     r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#
+/// );
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Over a `Verifier`, by the permissions in the token. A token without a list of permissions satisfies
+/// no requirement of one; the source of the [denial's error](crate::Denial::error) names the setting
+/// of its issuer, and so does the log, once (feature `tracing`).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use goat_core::token::{TokenSettings, Verifier};
+/// # use goat_core::{Settings, Stores};
+/// use goat_core::Permission;
+/// use goat_tower::offline::VerifierExt;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// const REPORTS: Permission = Permission::new("report:read");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let issuer = goat_core::testing::TestGoat::build(Stores::memory(), |goat| {
+/// #     goat.settings(Settings { access_token_permissions: true, ..Settings::default() })
+/// # });
+/// # let alice = issuer.sign_in("alice", [Permission::new("report:*")]).await;
+/// # let bob = issuer.sign_in("bob", []).await;
+/// # let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
+/// # let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock)?;
+/// let service = verifier.require(REPORTS).layer(service_fn(async |_: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+///
+/// // Alice's token carries `report:*`.
+/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
+/// assert_eq!(service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
+///
+/// let rejected = Request::builder().header("authorization", bob.bearer()).body(())?;
+/// let rejected = service.oneshot(rejected).await?;
+/// assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
+/// assert_eq!(
+///     rejected.headers()["www-authenticate"],
 ///     r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#
 /// );
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct RequireLayer {
-    goat: Goat,
-    requirement: Requirement,
-    fresh: bool,
+pub struct RequireLayer<S: Authorize = Goat> {
+    source: S,
+    requirement: S::Requirement,
+    refresh: Option<fn(&S, &S::Principal) -> Refresh<S>>,
     renderer: Arc<dyn RenderDenial>,
 }
 
+/// A source whose principals can be authorized. Sealed: implemented for `Goat` and `Verifier`.
+pub trait Authorize: Source {
+    /// The rule that a layer applies.
+    type Requirement: Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// Rejects a principal that does not satisfy the requirement.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the rejection.
+    fn authorize(
+        requirement: &Self::Requirement,
+        principal: &Self::Principal,
+    ) -> Result<(), Denial>;
+}
+
+impl Authorize for Goat {
+    type Requirement = Requirement;
+
+    fn authorize(requirement: &Requirement, principal: &Principal) -> Result<(), Denial> {
+        requirement.check(principal)
+    }
+}
+
+impl Authorize for Verifier {
+    type Requirement = token::LayerRequirement;
+
+    fn authorize(
+        requirement: &token::LayerRequirement,
+        principal: &TokenPrincipal,
+    ) -> Result<(), Denial> {
+        requirement.check(principal)
+    }
+}
+
 impl RequireLayer {
-    pub(crate) fn new(goat: Goat, requirement: Requirement) -> Self {
+    pub(crate) fn new(goat: Goat, requirement: &Requirement) -> Self {
         let requirement = requirement.among(&|role| {
             let is_known = goat.roles().get(role.as_str()).is_some();
             #[cfg(feature = "tracing")]
             if !is_known {
-                tracing::error!(%role, "a route requires a role that this goat does not have: nobody is in it");
+                tracing::error!(%role, "required role unknown to this goat; no user has it");
             }
             is_known
         });
-        Self { goat, requirement, fresh: false, renderer: Arc::new(ProblemDetails) }
+        Self { source: goat, requirement, refresh: None, renderer: Arc::new(ProblemDetails) }
     }
 
-    /// Reads the principal again from the stores, decides by what they say, and leaves a
+    /// Reads the principal from the stores again, decides by the result, and leaves a
     /// [`FreshPrincipal`](crate::FreshPrincipal) to be taken once: for routes that change users,
-    /// rights or permissions. Costs a store's answer a request, a round trip of its own whatever was
-    /// asked further out; who is refused by what is remembered already costs none.
+    /// roles or permissions. Each request costs a store read, and a round trip of its own; a request that
+    /// the cached principal already fails costs none.
     ///
     /// ```
     /// use goat_core::access::permissions::USER_DELETE;
@@ -108,147 +188,159 @@ impl RequireLayer {
     /// ```
     #[must_use]
     pub fn fresh(mut self) -> Self {
-        self.fresh = true;
+        self.refresh = Some(reauthenticate);
         self
     }
+}
 
-    /// How its denials look, in place of [`ProblemDetails`].
+/// Reads a principal from the stores again.
+fn reauthenticate(goat: &Goat, principal: &Principal) -> Refresh<Goat> {
+    let (goat, principal) = (goat.clone(), principal.clone());
+    Box::pin(async move {
+        let fresh = goat.reauthenticate(&principal).await?;
+        Ok((fresh.principal().clone(), FreshSlot::holding(fresh)))
+    })
+}
+
+impl RequireLayer<Verifier> {
+    pub(crate) fn offline(verifier: Verifier, requirement: TokenRequirement) -> Self {
+        let requirement = token::LayerRequirement::new(requirement);
+        Self { source: verifier, requirement, refresh: None, renderer: Arc::new(ProblemDetails) }
+    }
+}
+
+impl<S: Authorize> RequireLayer<S> {
+    /// Renders rejections with `renderer` instead of [`ProblemDetails`].
     #[must_use]
     pub fn render_with(mut self, renderer: impl RenderDenial) -> Self {
         self.renderer = Arc::new(renderer);
         self
     }
 
-    /// The question to the stores: who is `identity`, and, if it is to be fresh, who is that now?
-    fn ask(&self, identity: Asked) -> Pending {
-        let goat = self.fresh.then(|| self.goat.clone());
-        Box::pin(async move {
-            let principal = match identity {
-                Asked::Known(principal) => principal,
-                Asked::Pending(pending) => pending.await?,
-            };
-            Ok(match goat {
-                None => Proof { principal, fresh: None },
-                Some(goat) => {
-                    let fresh = goat.reauthenticate(&principal).await?;
-                    let principal = fresh.principal().clone();
-                    Proof { principal, fresh: Some(FreshSlot::holding(fresh)) }
-                }
-            })
-        })
-    }
-}
-
-impl fmt::Debug for RequireLayer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = formatter.debug_struct("RequireLayer");
-        debug.field("requirement", &self.requirement).field("fresh", &self.fresh);
-        debug.finish_non_exhaustive()
-    }
-}
-
-impl<S> Layer<S> for RequireLayer {
-    type Service = Guarded<S, Self>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Guarded::new(inner, self.clone())
-    }
-}
-
-/// Who must be asked about.
-enum Asked {
-    Known(Principal),
-    Pending(goat_core::auth::Authentication),
-}
-
-/// Who the stores say it is.
-pub struct Proof {
-    principal: Principal,
-    fresh: Option<FreshSlot>,
-}
-
-type Pending = Pin<Box<dyn Future<Output = Result<Proof, Error>> + Send>>;
-
-impl RequireLayer {
     fn reject(&self, denial: Denial) -> Rejection<'_> {
         Rejection::new(denial, self.renderer.as_ref())
     }
 
-    fn look(
+    /// Finds the principal that an outer layer stored, or authenticates the request, and authorizes it.
+    fn check_request(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-    ) -> Result<Check<Pending>, Denial> {
-        let principal = match request.extensions.get::<Principal>() {
-            // Whom another goat lets in may have any role and permission there.
-            Some(principal) if !self.goat.issued(principal) => {
-                return Err(Denial::new(layer_order_error(
-                    "a goat.require(..) stands inside of another goat's authenticate(): give both \
-                     clones of one goat",
-                )));
-            }
-            Some(principal) => principal.clone(),
-            None if request.extensions.get::<Anonymous>().is_some() => {
-                return Err(Denial::new(ErrorKind::Unauthenticated.into()));
-            }
-            None if OfflineIdentity::of(&request.extensions).is_some() => {
-                return Err(Denial::new(layer_order_error(
-                    "a goat.require(..) stands inside of verifier.authenticate(), which asks no goat: \
-                     use goat.authenticate() around it, or verifier.require(..)",
-                )));
-            }
+    ) -> Result<Check<Pending<S>>, Denial> {
+        let stored = self.source.stored(&request.extensions).map_err(Denial::new)?;
+        let is_stored = stored.is_some();
+        let identity = match stored {
+            Some(identity) => identity,
             None => {
                 headers.forbid_caching(request, None);
-                match identify(&self.goat, request, None)? {
-                    Identity::Anonymous => {
-                        return Err(Denial::new(ErrorKind::Unauthenticated.into()));
-                    }
-                    Identity::Pending(pending) => {
-                        return Ok(Check::Wait(self.ask(Asked::Pending(pending))));
-                    }
-                    Identity::Known(principal) => {
-                        request.extensions.insert(principal.clone());
-                        principal
-                    }
-                }
+                identify(&self.source, request, None)?
             }
         };
-        self.requirement.judge(&principal)?;
-        match self.fresh {
-            false => Ok(Check::Allow),
-            true => Ok(Check::Wait(self.ask(Asked::Known(principal)))),
+        match identity {
+            Identity::Anonymous => Err(Denial::new(ErrorKind::Unauthenticated.into())),
+            Identity::Pending(pending) => Ok(Check::Wait(Pending::Authenticate(pending))),
+            Identity::Known(principal) => {
+                if !is_stored {
+                    self.source.insert(&mut request.extensions, Some(principal.clone()));
+                }
+                self.authorize(&principal)
+            }
         }
     }
 
-    fn accept(&self, request: &mut Parts, answer: Result<Proof, Error>) -> Result<(), Denial> {
-        let Proof { principal, fresh } = answer.map_err(Denial::new)?;
-        self.requirement.judge(&principal)?;
-        request.extensions.insert(principal);
-        if let Some(slot) = fresh {
-            request.extensions.insert(slot);
+    /// Authorizes a principal, and starts the fresh read if the layer requires one.
+    fn authorize(&self, principal: &S::Principal) -> Result<Check<Pending<S>>, Denial> {
+        S::authorize(&self.requirement, principal)?;
+        Ok(match self.refresh {
+            None => Check::Allow,
+            Some(refresh) => Check::Wait(Pending::Refresh(refresh(&self.source, principal))),
+        })
+    }
+
+    fn decide_outcome(
+        &self,
+        request: &mut Parts,
+        outcome: Outcome<S>,
+    ) -> Result<Check<Pending<S>>, Denial> {
+        match outcome {
+            Outcome::Authenticated(outcome) => {
+                let principal = outcome.map_err(Denial::new)?;
+                self.source.insert(&mut request.extensions, Some(principal.clone()));
+                self.authorize(&principal)
+            }
+            Outcome::Refreshed(outcome) => {
+                let (principal, slot) = outcome.map_err(Denial::new)?;
+                S::authorize(&self.requirement, &principal)?;
+                self.source.insert(&mut request.extensions, Some(principal));
+                request.extensions.insert(slot);
+                Ok(Check::Allow)
+            }
         }
-        Ok(())
     }
 }
 
-impl Guard for RequireLayer {
-    type Pending = Pending;
+impl<S: Authorize> fmt::Debug for RequireLayer<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("RequireLayer");
+        debug.field("requirement", &self.requirement).field("fresh", &self.refresh.is_some());
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl<T, S: Authorize> Layer<T> for RequireLayer<S> {
+    type Service = Guarded<T, Self>;
+
+    fn layer(&self, inner: T) -> Self::Service {
+        Guarded::new(inner, self.clone())
+    }
+}
+
+/// A fresh read of a principal.
+type Refresh<S> = Pin<Box<dyn Future<Output = Refreshed<S>> + Send>>;
+type Refreshed<S> = Result<(<S as Source>::Principal, FreshSlot), Error>;
+
+/// The store operation of a request: authentication, or the fresh read after it.
+pub enum Pending<S: Source> {
+    Authenticate(S::Pending),
+    Refresh(Refresh<S>),
+}
+
+/// The outcome of a store operation.
+pub enum Outcome<S: Source> {
+    Authenticated(Result<S::Principal, Error>),
+    Refreshed(Refreshed<S>),
+}
+
+impl<S: Source> Future for Pending<S> {
+    type Output = Outcome<S>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<S>> {
+        match &mut *self {
+            Self::Authenticate(pending) => {
+                Pin::new(pending).poll(context).map(Outcome::Authenticated)
+            }
+            Self::Refresh(refresh) => refresh.as_mut().poll(context).map(Outcome::Refreshed),
+        }
+    }
+}
+
+impl<S: Authorize> Guard for RequireLayer<S> {
+    type Pending = Pending<S>;
 
     fn check(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-    ) -> Result<Check<Pending>, Rejection<'_>> {
-        self.look(request, headers).map_err(|denial| self.reject(denial))
+    ) -> Result<Check<Pending<S>>, Rejection<'_>> {
+        self.check_request(request, headers).map_err(|denial| self.reject(denial))
     }
 
     fn decide(
         &self,
         request: &mut Parts,
         _: &mut ResponseHeaders,
-        answer: Result<Proof, Error>,
-    ) -> Result<Check<Pending>, Rejection<'_>> {
-        let accepted = self.accept(request, answer).map_err(|denial| self.reject(denial));
-        accepted.map(|()| Check::Allow)
+        outcome: Outcome<S>,
+    ) -> Result<Check<Pending<S>>, Rejection<'_>> {
+        self.decide_outcome(request, outcome).map_err(|denial| self.reject(denial))
     }
 }

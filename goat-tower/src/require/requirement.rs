@@ -1,4 +1,4 @@
-//! What a request's principal must be and may do, as one value that is put together from small ones.
+//! Requirements on a live principal: permissions, roles and predicates.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,12 +7,15 @@ use std::sync::Arc;
 use goat_core::access::Roles;
 use goat_core::{Permission, Principal, Role};
 
-/// What a request needs: permissions, roles, whatever a function says, and any combination of these.
-/// Cheap to clone, and readable in words as its `Debug` and `Display`.
+use super::TokenRequirement;
+use super::rule::{Condition, Rule};
+use crate::response::denial::Denial;
+
+/// A rule about the principal of a request: permissions, roles, predicates, and any combination of
+/// these. Cheap to clone; its `Debug` and `Display` say it in words.
 ///
-/// A permission and a role stand for themselves wherever a requirement is asked for, and an array is
-/// needed as a whole. To say nothing of who it may be is to ask for somebody: nothing here is met by a
-/// stranger.
+/// A permission or a role stands for the requirement of it, and an array requires all of its elements.
+/// An anonymous request satisfies no requirement.
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -38,56 +41,74 @@ use goat_core::{Permission, Principal, Role};
 /// # }
 /// ```
 ///
-/// A text is none, and does not compile; see
+/// A string is not a requirement and does not compile; see
 /// [`IntoRequirement`](crate::IntoRequirement).
 #[derive(Clone)]
-pub struct Requirement(pub(super) Rule);
+pub struct Requirement(pub(super) Rule<LiveCondition>);
 
+/// A condition on a live principal.
 #[derive(Clone)]
-pub(super) enum Rule {
+pub(super) enum LiveCondition {
     Permission(Permission),
     Role(Role),
-    /// A role that the goat in question does not have: nobody is in it.
-    Unknown(Role),
-    When(Predicate),
-    All(Arc<[Requirement]>),
-    Any(Arc<[Requirement]>),
+    /// A role that the goat does not have: no user has it, whatever the database says.
+    UnknownRole(Role),
+    Predicate(Predicate),
 }
 
-/// A function over whoever asks, with a name for the log.
+/// A function of the principal, with a name for the log.
 #[derive(Clone)]
 pub(super) struct Predicate {
-    name: Cow<'static, str>,
-    function: Arc<Function>,
+    pub(super) name: Cow<'static, str>,
+    function: Arc<dyn Fn(&Principal) -> bool + Send + Sync>,
 }
 
-type Function = dyn Fn(&Principal) -> bool + Send + Sync;
-
-impl Predicate {
-    pub(super) fn name(&self) -> &str {
-        &self.name
+impl LiveCondition {
+    fn holds(&self, principal: &Principal) -> bool {
+        match self {
+            Self::Permission(permission) => principal.may(permission),
+            Self::Role(role) => principal.role() == role,
+            Self::UnknownRole(_) => false,
+            Self::Predicate(predicate) => (predicate.function)(principal),
+        }
     }
+}
 
-    pub(super) fn holds_for(&self, principal: &Principal) -> bool {
-        (self.function)(principal)
+impl Condition for LiveCondition {
+    fn permission(&self) -> Option<&Permission> {
+        match self {
+            Self::Permission(permission) => Some(permission),
+            _ => None,
+        }
+    }
+}
+
+/// As its `Display`.
+impl fmt::Debug for LiveCondition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for LiveCondition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Permission(permission) => permission.fmt(formatter),
+            Self::Role(role) => write!(formatter, "role {role}"),
+            Self::UnknownRole(role) => write!(formatter, "unknown role {role}"),
+            Self::Predicate(predicate) => formatter.write_str(&predicate.name),
+        }
     }
 }
 
 impl Requirement {
-    /// Every one of them. Without any, to be signed in is enough.
+    /// Requires all of them. Without any, an authenticated request satisfies it.
     #[must_use]
     pub fn all<R: Into<Self>>(requirements: impl IntoIterator<Item = R>) -> Self {
-        let mut parts = Vec::new();
-        for requirement in requirements {
-            match requirement.into().0 {
-                Rule::All(inner) => parts.extend_from_slice(&inner),
-                rule => parts.push(Self(rule)),
-            }
-        }
-        Self::of(parts, Rule::All)
+        Self(Rule::all(requirements.into_iter().map(|requirement| requirement.into().0)))
     }
 
-    /// At least one of them. Without any, nobody is let through.
+    /// Requires at least one of them. Without any, no request satisfies it.
     ///
     /// ```
     /// use goat_core::Permission;
@@ -99,37 +120,20 @@ impl Requirement {
     /// ```
     #[must_use]
     pub fn any<R: Into<Self>>(requirements: impl IntoIterator<Item = R>) -> Self {
-        let mut parts = Vec::new();
-        for requirement in requirements {
-            match requirement.into().0 {
-                Rule::Any(inner) => parts.extend_from_slice(&inner),
-                rule => parts.push(Self(rule)),
-            }
-        }
-        Self::of(parts, Rule::Any)
+        Self(Rule::any(requirements.into_iter().map(|requirement| requirement.into().0)))
     }
 
-    fn of(mut parts: Vec<Self>, rule: fn(Arc<[Self]>) -> Rule) -> Self {
-        match parts.pop() {
-            Some(one) if parts.is_empty() => one,
-            last => {
-                parts.extend(last);
-                Self(rule(parts.into()))
-            }
-        }
-    }
-
-    /// This very role, and no higher one; ask for a permission where any role may have it. Roles come
-    /// from [`Roles::get`], so that a misspelt one is found at the start. A role that the goat does not
-    /// have lets nobody in, whatever stands in its database, and is an error in the log when the layer
-    /// is made.
+    /// Requires exactly this role, not a higher one; require a permission where several roles may have
+    /// it. Roles come from [`Roles::get`], so that a misspelt name is found at startup. A role that the
+    /// goat does not have rejects every request, whatever the database says, and is logged as an error
+    /// when the layer is made.
     #[must_use]
     pub fn role(role: Role) -> Self {
-        Self(Rule::Role(role))
+        Self(Rule::Condition(LiveCondition::Role(role)))
     }
 
-    /// This role or a higher one, by the ranks of a goat's set. Nobody, if the set does not have the
-    /// role; and never somebody whose role it does not have.
+    /// Requires this role or a higher one, by the ranks of a goat's roles. If they do not include the
+    /// role, no request satisfies it; a user whose role they do not include never does.
     ///
     /// ```
     /// use goat_core::testing::TestGoat;
@@ -141,16 +145,17 @@ impl Requirement {
     /// ```
     #[must_use]
     pub fn at_least(roles: &Roles, role: &Role) -> Self {
-        let rising = roles.names().into_iter();
-        Self::any(rising.skip_while(|lower| lower != role))
+        let by_rank = roles.names().into_iter();
+        Self::any(by_rank.skip_while(|lower| lower != role))
     }
 
-    /// Whoever the function says. The name stands for it in the log and in the reason of a denial.
+    /// Requires that a predicate holds for the principal. The name stands for it in the log and in the
+    /// reason of a denial.
     ///
-    /// It is asked on each request and must answer at once; what has to be read from somewhere is a
-    /// handler's matter. With [`fresh`](crate::RequireLayer::fresh) it is asked again, of the principal
-    /// as the stores know it now. It sees who asks and not for what: whether `/tenants/{id}` names the
-    /// tenant of whoever asks is the handler's to say, or a middleware's.
+    /// The predicate runs on each request and must not block; leave I/O to a handler. With
+    /// [`fresh`](crate::RequireLayer::fresh) it runs again, on the principal as read from the stores. It
+    /// sees the principal and not the request: a handler or a middleware of your own decides whether
+    /// `/tenants/{id}` names the principal's tenant.
     ///
     /// ```
     /// use std::collections::HashSet;
@@ -170,32 +175,48 @@ impl Requirement {
         name: impl Into<Cow<'static, str>>,
         predicate: impl Fn(&Principal) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let function = Arc::new(predicate);
-        Self(Rule::When(Predicate { name: name.into(), function }))
+        let predicate = Predicate { name: name.into(), function: Arc::new(predicate) };
+        Self(Rule::Condition(LiveCondition::Predicate(predicate)))
     }
 
-    /// No permission in particular: to be signed in is enough.
+    /// Requires an authenticated request and nothing else.
     #[must_use]
     pub fn signed_in() -> Self {
-        Self(Rule::All(Arc::default()))
+        Self(Rule::all([]))
     }
 
-    /// This and that.
+    /// Requires both.
     #[must_use]
     pub fn and(self, other: impl Into<Self>) -> Self {
         Self::all([self, other.into()])
     }
 
-    /// This or that.
+    /// Requires either.
     #[must_use]
     pub fn or(self, other: impl Into<Self>) -> Self {
         Self::any([self, other.into()])
+    }
+
+    /// Rejects a principal that does not satisfy the requirement.
+    pub(super) fn check(&self, principal: &Principal) -> Result<(), Denial> {
+        let holds = |condition: &LiveCondition| condition.holds(principal);
+        if self.0.is_met(&holds) { Ok(()) } else { Err(self.0.denial(&holds)) }
+    }
+
+    /// The same requirement for a goat with these roles only; see [`LiveCondition::UnknownRole`].
+    pub(super) fn among(&self, is_known: &impl Fn(&Role) -> bool) -> Self {
+        Self(self.0.map(&|condition: &LiveCondition| match condition {
+            LiveCondition::Role(role) if !is_known(role) => {
+                LiveCondition::UnknownRole(role.clone())
+            }
+            condition => condition.clone(),
+        }))
     }
 }
 
 impl From<Permission> for Requirement {
     fn from(permission: Permission) -> Self {
-        Self(Rule::Permission(permission))
+        Self(Rule::Condition(LiveCondition::Permission(permission)))
     }
 }
 
@@ -217,7 +238,14 @@ impl From<&Role> for Requirement {
     }
 }
 
-/// All of them.
+/// A requirement on a token holds for a live principal's permissions too.
+impl From<TokenRequirement> for Requirement {
+    fn from(requirement: TokenRequirement) -> Self {
+        Self(requirement.0.map(&|permission| LiveCondition::Permission(permission.clone())))
+    }
+}
+
+/// Requires all of them.
 impl<R: Into<Requirement>, const N: usize> From<[R; N]> for Requirement {
     fn from(requirements: [R; N]) -> Self {
         Self::all(requirements)
@@ -227,28 +255,7 @@ impl<R: Into<Requirement>, const N: usize> From<[R; N]> for Requirement {
 /// In words: `report:read and (role auditor or own tenant)`.
 impl fmt::Display for Requirement {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (parts, word) = match &self.0 {
-            Rule::Permission(permission) => return permission.fmt(formatter),
-            Rule::Role(role) => return write!(formatter, "role {role}"),
-            Rule::Unknown(role) => return write!(formatter, "unknown role {role}"),
-            Rule::When(predicate) => return formatter.write_str(predicate.name()),
-            Rule::All(parts) if parts.is_empty() => return formatter.write_str("signed in"),
-            Rule::Any(parts) if parts.is_empty() => return formatter.write_str("nobody"),
-            Rule::All(parts) => (parts, " and "),
-            Rule::Any(parts) => (parts, " or "),
-        };
-        for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
-                formatter.write_str(word)?;
-            }
-            match &part.0 {
-                Rule::All(inner) | Rule::Any(inner) if !inner.is_empty() => {
-                    write!(formatter, "({part})")?;
-                }
-                _ => part.fmt(formatter)?,
-            }
-        }
-        Ok(())
+        self.0.fmt(formatter)
     }
 }
 

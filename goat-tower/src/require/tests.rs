@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 use goat_core::{Permission, Role};
 use proptest::prelude::*;
 
-use super::evaluate::Question;
-use super::requirement::Requirement;
+use super::requirement::{LiveCondition, Requirement};
 
 static PERMISSIONS: [Permission; 3] =
     [Permission::new("a:read"), Permission::new("b:read"), Permission::new("c:read")];
@@ -68,14 +67,15 @@ impl Tree {
 }
 
 impl Facts {
-    fn holds(&self, question: Question<'_>) -> bool {
-        match question {
-            Question::Permission(asked) => {
+    fn holds(&self, condition: &LiveCondition) -> bool {
+        match condition {
+            LiveCondition::Permission(asked) => {
                 PERMISSIONS.iter().zip(self.permissions).any(|(known, held)| known == asked && held)
             }
-            Question::Role(asked) => ROLES[self.role] == *asked,
-            Question::When(asked) => {
-                PREDICATES.iter().zip(self.predicates).any(|(name, is)| *name == asked.name() && is)
+            LiveCondition::Role(asked) => ROLES[self.role] == *asked,
+            LiveCondition::UnknownRole(_) => false,
+            LiveCondition::Predicate(asked) => {
+                PREDICATES.iter().zip(self.predicates).any(|(name, is)| *name == asked.name && is)
             }
         }
     }
@@ -120,7 +120,7 @@ proptest! {
     #[test]
     fn a_requirement_is_met_where_what_was_written_is_true(tree in trees(), facts in facts()) {
         let requirement = tree.build().among(&|role| *role != ROLES[2]);
-        prop_assert_eq!(requirement.is_met(&|question| facts.holds(question)), tree.is_true(&facts));
+        prop_assert_eq!(requirement.0.is_met(&|condition| facts.holds(condition)), tree.is_true(&facts));
     }
 
     #[test]
@@ -129,7 +129,7 @@ proptest! {
         facts in facts(),
     ) {
         let requirement = tree.build().among(&|role| *role != ROLES[2]);
-        match requirement.helpful(&|question| facts.holds(question)) {
+        match requirement.0.scope(&|condition| facts.holds(condition)) {
             Some(permissions) => {
                 prop_assert!(tree.is_true(&facts.with(&permissions)), "{permissions:?}");
                 prop_assert!(tree.is_true(&facts) || !permissions.is_empty());

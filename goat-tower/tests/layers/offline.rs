@@ -10,7 +10,7 @@ use goat_core::session::Origin;
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::token::{TokenSettings, Verifier};
 use goat_core::{Permission, Quota, Settings, Stores};
-use goat_tower::offline::{Permissions, TokenPrincipal, VerifierExt};
+use goat_tower::offline::{TokenPrincipal, TokenRequirement, VerifierExt};
 use goat_tower::{Denial, GoatExt, LimitLayer};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -158,10 +158,13 @@ async fn permissions_decide_as_they_do_over_a_goat() {
         issuer.sign_in("none", []).await,
     ];
     let cases = [
-        (Permissions::from(&REPORTS), goat_tower::Requirement::from(&REPORTS)),
+        (TokenRequirement::from(&REPORTS), goat_tower::Requirement::from(&REPORTS)),
         ([REPORTS, EXPORTS].into(), [REPORTS, EXPORTS].into()),
-        (Permissions::any([REPORTS, EXPORTS]), goat_tower::Requirement::any([REPORTS, EXPORTS])),
-        (Permissions::signed_in(), goat_tower::Requirement::signed_in()),
+        (
+            TokenRequirement::any([REPORTS, EXPORTS]),
+            goat_tower::Requirement::any([REPORTS, EXPORTS]),
+        ),
+        (TokenRequirement::signed_in(), goat_tower::Requirement::signed_in()),
         (Permission::FULL_ACCESS.into(), Permission::FULL_ACCESS.into()),
         (Permission::new("report:*").into(), Permission::new("report:*").into()),
     ];
@@ -177,7 +180,7 @@ async fn permissions_decide_as_they_do_over_a_goat() {
         }
     }
     assert!(allowed > 10 && refused > 10, "{allowed} {refused}");
-    let nobody = verifier.require(Permissions::any([])).layer(whose());
+    let nobody = verifier.require(TokenRequirement::any::<Permission>([])).layer(whose());
     assert_eq!(send(&nobody, request(Some(&users[4]))).await.outcome(), (403, "forbidden"));
 }
 
@@ -187,11 +190,11 @@ async fn who_may_not_is_told_what_is_missing_where_that_can_be_said() {
     let bob = issuer.sign_in("bob", []).await;
     let insufficient = r#"Bearer realm="goat", error="insufficient_scope""#;
     for (permissions, scope) in [
-        (Permissions::from(REPORTS), r#", scope="report:read""#),
+        (TokenRequirement::from(REPORTS), r#", scope="report:read""#),
         ([REPORTS, EXPORTS].into(), r#", scope="report:read report:export""#),
-        (Permissions::any([REPORTS]), r#", scope="report:read""#),
-        (Permissions::any([REPORTS, EXPORTS]), r#", scope="report:read report:export""#),
-        (Permissions::any([]), ""),
+        (TokenRequirement::any([REPORTS]), r#", scope="report:read""#),
+        (TokenRequirement::any([REPORTS, EXPORTS]), r#", scope="report:read report:export""#),
+        (TokenRequirement::any::<Permission>([]), ""),
     ] {
         let service = ServiceBuilder::new()
             .layer(verifier.authenticate())
@@ -213,10 +216,10 @@ async fn a_token_without_permissions_is_somebody_who_may_nothing_and_the_reason_
     let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
     let service = verifier.authenticate().layer(whose());
     assert_eq!(send(&service, request(Some(&root))).await.outcome(), (200, ""));
-    let service = verifier.require(Permissions::signed_in()).layer(whose());
+    let service = verifier.require(TokenRequirement::signed_in()).layer(whose());
     assert_eq!(send(&service, request(Some(&root))).await.outcome(), (200, ""));
 
-    for permissions in [REPORTS.into(), Permissions::any([REPORTS, EXPORTS])] {
+    for permissions in [REPORTS.into(), TokenRequirement::any([REPORTS, EXPORTS])] {
         let service = verifier.require(permissions).layer(whose());
         let answer = send(&service, request(Some(&root))).await;
         assert_eq!(answer.outcome(), (403, "forbidden"));
@@ -230,13 +233,14 @@ async fn a_token_without_permissions_is_somebody_who_may_nothing_and_the_reason_
     let bob = issuer.sign_in("bob", []).await;
     let answer = send(&verifier.require(REPORTS).layer(whose()), request(Some(&bob))).await;
     let denial = answer.response.extensions().get::<Denial>().unwrap();
-    assert!(denial.error().unwrap().source().is_none());
+    let reason = denial.error().unwrap().source().unwrap().to_string();
+    assert_eq!(reason, "not met: report:read");
 }
 
 /// A defect of the wiring: a 500 that tells the client nothing, and the reason says what to mend.
 fn assert_misplaced(answer: &Answer, advice: &str) {
     assert_eq!(answer.outcome(), (500, "internal"), "{advice}");
-    assert!(!answer.body.contains("stands inside"), "{}", answer.body);
+    assert!(!answer.body.contains("is inside"), "{}", answer.body);
     let reason = answer.response.extensions().get::<Denial>().unwrap().error().unwrap();
     assert!(reason.to_string().contains(advice), "{reason} for {advice}");
 }
@@ -256,12 +260,12 @@ async fn layers_of_the_two_kinds_do_not_stand_in_for_each_other() {
         for live in &live {
             let outer = verifier.authenticate().optional();
             let answer = send(&outer.layer(live.layer(whose())), request(token)).await;
-            assert_misplaced(&answer, "goat.require(..) stands inside of verifier.authenticate()");
+            assert_misplaced(&answer, "goat.require(..) is inside of verifier.authenticate()");
         }
         // Found live: a token's word is not asked for.
         let outer = goat.authenticate().optional();
         let answer = send(&outer.layer(offline()), request(token)).await;
-        assert_misplaced(&answer, "verifier.require(..) stands inside of goat.authenticate()");
+        assert_misplaced(&answer, "verifier.require(..) is inside of goat.authenticate()");
         // Found by another verifier, whatever keys it has.
         let outer = another.authenticate().optional();
         let answer = send(&outer.layer(offline()), request(token)).await;
@@ -270,9 +274,9 @@ async fn layers_of_the_two_kinds_do_not_stand_in_for_each_other() {
     // A requirement finds out by itself, and what it finds is as little good for the other kind.
     let service = verifier.require(REPORTS).layer(live[0].layer(whose()));
     let answer = send(&service, request(Some(&root))).await;
-    assert_misplaced(&answer, "goat.require(..) stands inside");
+    assert_misplaced(&answer, "goat.require(..) is inside");
     let answer = send(&live[0].layer(offline()), request(Some(&root))).await;
-    assert_misplaced(&answer, "verifier.require(..) stands inside");
+    assert_misplaced(&answer, "verifier.require(..) is inside");
 
     // Where both have looked, each finds its own.
     let both = ServiceBuilder::new()

@@ -1,52 +1,50 @@
-//! Admission: two limits and authentication, asked together where the stores are elsewhere.
+//! Authentication between two limits as one layer, whose store operations run concurrently.
 //!
-//! Invariants: it answers what the three layers answer when they are stacked, in the same order of
-//! precedence and with the same headers; only when something is asked differs. What the first limit
-//! can say at once is heard before anything else is looked at.
+//! Invariants: its responses are those of the three layers stacked, with the same precedence and the
+//! same headers; only the timing of the store operations differs. A first limit that decides without
+//! waiting decides before anything else is read or verified.
 
 mod pending;
 
 use std::fmt;
 
+use goat_core::Goat;
 use goat_core::limit::Charging;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::authenticate::AuthenticateLayer;
+use super::{AuthenticateLayer, Source};
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::limit::LimitLayer;
 
 use pending::{Operation, Outcome, Outcomes, Pending};
 
-/// A limit, authentication and another limit as one layer: what
-/// [`AuthenticateLayer::limited`] makes.
+/// A limit, authentication and another limit as one layer, made by [`AuthenticateLayer::limited`].
 ///
-/// Stacked, the three wait for each other, and each that asks a store elsewhere costs a round trip.
-/// This one asks as much at once as can be:
+/// Stacked layers wait for each other, and each one that reads a remote store costs a round trip. This
+/// layer runs the operations concurrently where it can:
 ///
-/// | the request shows | asked together | asked after that | round trips |
+/// | the request has | concurrently | then | round trips |
 /// |---|---|---|---|
-/// | a token whose session the cache knows | both limits | | 1 |
-/// | a good token, not in the cache | the first limit, the session | the second limit | 2 |
-/// | no token, or one that does not do | the first limit | | 1 |
+/// | a token whose session is in the cache | both limits | | 1 |
+/// | a valid token whose session is not in the cache | first limit, session | second limit | 2 |
+/// | no token, or an invalid one | first limit | | 1 |
 ///
-/// Limits that are kept in memory cost none. A [fresh](crate::RequireLayer::fresh) requirement further
-/// in costs one of its own, since it may rely on nothing that was read before.
+/// Limits kept in memory cost no round trip. A [fresh](crate::RequireLayer::fresh) requirement further in
+/// costs one more, since it must not rely on an earlier read.
 ///
-/// - The answer is that of the stack: what the first limit says comes before all else, then 400, 401
-///   or 503 by authentication, then what the second limit says. Each denial looks as its own layer
-///   was told to [render](LimitLayer::render_with) it.
-/// - The first limit is charged whatever the token; the second only if somebody is let in, or nobody
-///   where that is [optional](AuthenticateLayer::optional).
-/// - What the first limit can say without waiting (kept in memory, or by a store that remembers whom
-///   it has refused) is heard first: who is refused by it costs nothing more, not even the look at a
-///   signature.
-/// - Where it must be waited for and then refuses, the answer is given without waiting for the rest.
-///   The second limit may have been charged then, for a request that is not served. Where the first
-///   counts addresses and the second users, that is the quota of the very user who sent it, and where
-///   a store remembers its refusals it is one for each time that it has to be asked again.
-/// - Each of the two is charged or not when a request is dropped while it waits, and nothing else is
-///   left behind.
+/// - Responses are those of the stack: the first limit takes precedence, then 400, 401 or 503 by
+///   authentication, then the second limit. Each rejection is rendered by the
+///   [renderer](LimitLayer::render_with) of its own layer.
+/// - The first limit counts every request; the second only authenticated ones.
+/// - A first limit that decides without waiting (kept in memory, or by a store that caches its rejections)
+///   decides first: a request that it rejects costs nothing more, not even a signature check.
+/// - If the first limit has to be awaited and rejects, the response does not wait for the other operation.
+///   The second limit may then have counted a request that is not served. If the first counts by address
+///   and the second by user, that uses up the quota of the user who sent the request, and with a store
+///   that caches its rejections only once for each time that the store is asked again.
+/// - A request that is dropped while it waits may have been counted by either limit, and leaves nothing
+///   else behind.
 ///
 /// ```
 /// use goat_core::Quota;
@@ -62,11 +60,11 @@ use pending::{Operation, Outcome, Outcomes, Pending};
 /// let test = TestGoat::new();
 /// let alice = test.sign_in("alice", []).await;
 ///
-/// let admit = test.goat.authenticate().limited(
+/// let layer = test.goat.authenticate().limited(
 ///     test.goat.limit(Quota::per_minute(300)).by_address(),
 ///     test.goat.limit(Quota::per_minute(60)).by_user(),
 /// );
-/// let service = admit.layer(service_fn(async |_: Request<()>| {
+/// let service = layer.layer(service_fn(async |_: Request<()>| {
 ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 /// }));
 ///
@@ -78,62 +76,62 @@ use pending::{Operation, Outcome, Outcomes, Pending};
 /// assert_eq!(allowed.status(), StatusCode::OK);
 /// assert_eq!(allowed.headers()["ratelimit"], r#""address";r=299;t=60, "user";r=59;t=60"#);
 ///
-/// let refused = request().header("authorization", "Bearer nonsense").body(())?;
-/// let refused = service.oneshot(refused).await?;
-/// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-/// assert_eq!(refused.headers()["ratelimit"], r#""address";r=298;t=60"#);
+/// let rejected = request().header("authorization", "Bearer nonsense").body(())?;
+/// let rejected = service.oneshot(rejected).await?;
+/// assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+/// assert_eq!(rejected.headers()["ratelimit"], r#""address";r=298;t=60"#);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct AuthenticateWithLimitsLayer {
-    authenticate: AuthenticateLayer,
+pub struct AuthenticateWithLimitsLayer<S = Goat> {
+    authenticate: AuthenticateLayer<S>,
     before: Option<LimitLayer>,
     after: Option<LimitLayer>,
 }
 
-impl AuthenticateWithLimitsLayer {
+impl<S: Source> AuthenticateWithLimitsLayer<S> {
     pub(crate) fn new(
-        authenticate: AuthenticateLayer,
+        authenticate: AuthenticateLayer<S>,
         before: Option<LimitLayer>,
         after: Option<LimitLayer>,
     ) -> Self {
         Self { authenticate, before, after }
     }
 
-    /// Looks at a request while the first limit is asked. Nothing is shown of it yet, since that limit
-    /// may refuse.
-    fn look(&self, request: &mut Parts, first: Charging) -> Pending {
+    /// Starts the other operations while the first limit is pending. Nothing of them shows in the
+    /// response yet, since the first limit may reject.
+    fn start(&self, request: &mut Parts, first: Charging) -> Pending<S> {
         let pending = Pending::first(first);
         match self.authenticate.identify(request) {
-            Err(denial) => pending.knowing(Outcome::Rejected(denial)),
-            Ok(Check::Wait(identity)) => pending.and(Operation::Identity(identity)),
+            Err(denial) => pending.and_then(Outcome::Rejected(denial)),
+            Ok(Check::Wait(identity)) => pending.and(Operation::Authenticate(identity)),
             Ok(Check::Allow) => match &self.after {
                 None => pending,
                 Some(limit) => match limit.charge(request) {
                     Ok(None) => pending,
-                    Ok(Some(charging)) => pending.and(Operation::Charge(charging)),
-                    Err(error) => pending.knowing(Outcome::Charge(Err(error))),
+                    Ok(Some(charging)) => pending.and(Operation::SecondLimit(charging)),
+                    Err(error) => pending.and_then(Outcome::SecondLimit(Err(error))),
                 },
             },
         }
     }
 
-    /// Goes on once it is known who it is, and shown: the second limit.
+    /// Checks the second limit, once the request is authenticated.
     fn check_after(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-    ) -> Result<Check<Pending>, Rejection<'_>> {
+    ) -> Result<Check<Pending<S>>, Rejection<'_>> {
         let Some(limit) = &self.after else { return Ok(Check::Allow) };
         Ok(match limit.check(request, headers)? {
             Check::Allow => Check::Allow,
-            Check::Wait(charging) => Check::Wait(Pending::only(Operation::Charge(charging))),
+            Check::Wait(charging) => Check::Wait(Pending::only(Operation::SecondLimit(charging))),
         })
     }
 }
 
-impl fmt::Debug for AuthenticateWithLimitsLayer {
+impl<S> fmt::Debug for AuthenticateWithLimitsLayer<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = formatter.debug_struct("AuthenticateWithLimitsLayer");
         debug.field("before", &self.before).field("authenticate", &self.authenticate);
@@ -141,10 +139,10 @@ impl fmt::Debug for AuthenticateWithLimitsLayer {
     }
 }
 
-impl<S> Layer<S> for AuthenticateWithLimitsLayer {
-    type Service = Guarded<S, Self>;
+impl<T, S: Source> Layer<T> for AuthenticateWithLimitsLayer<S> {
+    type Service = Guarded<T, Self>;
 
-    fn layer(&self, inner: S) -> Self::Service {
+    fn layer(&self, inner: T) -> Self::Service {
         for limit in self.before.iter().chain(&self.after) {
             limit.announce();
         }
@@ -152,22 +150,24 @@ impl<S> Layer<S> for AuthenticateWithLimitsLayer {
     }
 }
 
-impl Guard for AuthenticateWithLimitsLayer {
-    type Pending = Pending;
+impl<S: Source> Guard for AuthenticateWithLimitsLayer<S> {
+    type Pending = Pending<S>;
 
     fn check(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-    ) -> Result<Check<Pending>, Rejection<'_>> {
+    ) -> Result<Check<Pending<S>>, Rejection<'_>> {
         if let Some(limit) = &self.before
             && let Check::Wait(charging) = limit.check(request, headers)?
         {
-            return Ok(Check::Wait(self.look(request, charging)));
+            return Ok(Check::Wait(self.start(request, charging)));
         }
         match self.authenticate.check(request, headers)? {
             Check::Allow => self.check_after(request, headers),
-            Check::Wait(identity) => Ok(Check::Wait(Pending::only(Operation::Identity(identity)))),
+            Check::Wait(identity) => {
+                Ok(Check::Wait(Pending::only(Operation::Authenticate(identity))))
+            }
         }
     }
 
@@ -175,8 +175,8 @@ impl Guard for AuthenticateWithLimitsLayer {
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-        Outcomes { first, rest }: Outcomes,
-    ) -> Result<Check<Pending>, Rejection<'_>> {
+        Outcomes { first, rest }: Outcomes<S>,
+    ) -> Result<Check<Pending<S>>, Rejection<'_>> {
         if let (Some(limit), Some(charge)) = (&self.before, first) {
             limit.decide(request, headers, charge)?;
         }
@@ -184,11 +184,11 @@ impl Guard for AuthenticateWithLimitsLayer {
         match rest {
             Outcome::None => Ok(Check::Allow),
             Outcome::Rejected(denial) => Err(self.authenticate.reject(denial)),
-            Outcome::Identity(identity) => {
-                self.authenticate.decide(request, headers, identity)?;
+            Outcome::Authenticated(outcome) => {
+                self.authenticate.decide(request, headers, outcome)?;
                 self.check_after(request, headers)
             }
-            Outcome::Charge(charge) => {
+            Outcome::SecondLimit(charge) => {
                 if let Some(limit) = &self.after {
                     limit.decide(request, headers, charge)?;
                 }

@@ -1,86 +1,83 @@
-//! What admission asks the stores at one time.
+//! Concurrent store operations of [`AuthenticateWithLimitsLayer`](super::AuthenticateWithLimitsLayer).
 //!
-//! Invariants: all of it is in flight before any of it is waited for. What the first limit refuses,
-//! or cannot tell, is answered at once, and the rest is dropped: nothing that it could say counts.
+//! Invariants: all operations are in flight before any is awaited. If the first limit rejects or
+//! fails, its outcome is returned at once and the other operation is dropped.
 
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use goat_core::auth::Authentication;
+use goat_core::Error;
 use goat_core::limit::{Charge, Charging};
-use goat_core::{Error, Principal};
 
+use crate::authenticate::Source;
 use crate::response::denial::Denial;
 
-/// One question, or two at a time.
-#[derive(Debug)]
-pub struct Pending {
+/// One operation, or two at a time.
+pub struct Pending<S: Source> {
     first: Option<Charging>,
-    rest: Option<Operation>,
-    outcomes: Outcomes,
+    rest: Option<Operation<S>>,
+    outcomes: Outcomes<S>,
 }
 
-/// What is asked besides the first limit.
-#[derive(Debug)]
-pub(super) enum Operation {
-    /// Whose request it is.
-    Identity(Authentication),
-    /// The second limit.
-    Charge(Charging),
+/// The operation beside the first limit.
+pub(super) enum Operation<S: Source> {
+    Authenticate(S::Pending),
+    SecondLimit(Charging),
 }
 
-/// What was answered.
-#[derive(Debug, Default)]
-pub struct Outcomes {
-    /// By the first limit, if it was asked.
+/// The outcomes of the operations.
+pub struct Outcomes<S: Source> {
+    /// Of the first limit, if it was acquired here.
     pub(super) first: Option<Result<Charge, Error>>,
-    pub(super) rest: Outcome,
+    pub(super) rest: Outcome<S>,
 }
 
-/// What was answered besides.
-#[derive(Debug, Default)]
-pub(super) enum Outcome {
-    /// Nothing was asked, or it does not count any more.
-    #[default]
+/// The outcome of the operation beside the first limit.
+pub(super) enum Outcome<S: Source> {
+    /// There was no operation, or its outcome no longer matters.
     None,
-    /// Authentication refused before any store was asked.
+    /// Authentication rejected the request without reading a store.
     Rejected(Denial),
-    /// Whose request it is.
-    Identity(Result<Principal, Error>),
-    /// What the second limit says.
-    Charge(Result<Charge, Error>),
+    Authenticated(Result<S::Principal, Error>),
+    SecondLimit(Result<Charge, Error>),
 }
 
-impl Pending {
-    /// Asks the first limit.
+impl<S: Source> Pending<S> {
+    /// Waits for the first limit.
     pub(super) fn first(charging: Charging) -> Self {
         Self { first: Some(charging), rest: None, outcomes: Outcomes::default() }
     }
 
-    /// Asks nothing of the first limit.
-    pub(super) fn only(operation: Operation) -> Self {
+    /// Waits for an operation without the first limit.
+    pub(super) fn only(operation: Operation<S>) -> Self {
         Self { first: None, rest: Some(operation), outcomes: Outcomes::default() }
     }
 
-    /// Asks something else at the same time.
-    pub(super) fn and(mut self, operation: Operation) -> Self {
+    /// Runs another operation at the same time.
+    pub(super) fn and(mut self, operation: Operation<S>) -> Self {
         self.rest = Some(operation);
         self
     }
 
-    /// Knows the rest already, for when the first limit has answered.
-    pub(super) fn knowing(mut self, rest: Outcome) -> Self {
+    /// Sets an outcome that is known already, to be applied after the first limit.
+    pub(super) fn and_then(mut self, rest: Outcome<S>) -> Self {
         self.outcomes.rest = rest;
         self
     }
 }
 
-impl Future for Pending {
-    type Output = Outcomes;
+impl<S: Source> Default for Outcomes<S> {
+    fn default() -> Self {
+        Self { first: None, rest: Outcome::None }
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcomes> {
+impl<S: Source> Future for Pending<S> {
+    type Output = Outcomes<S>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcomes<S>> {
         if let Some(charging) = &mut self.first
             && let Poll::Ready(charge) = Pin::new(charging).poll(context)
         {
@@ -91,10 +88,10 @@ impl Future for Pending {
             self.outcomes.first = Some(charge);
         }
         if let Some(operation) = &mut self.rest
-            && let Poll::Ready(answer) = operation.poll(context)
+            && let Poll::Ready(outcome) = operation.poll(context)
         {
             self.rest = None;
-            self.outcomes.rest = answer;
+            self.outcomes.rest = outcome;
         }
         if self.first.is_some() || self.rest.is_some() {
             return Poll::Pending;
@@ -103,11 +100,15 @@ impl Future for Pending {
     }
 }
 
-impl Operation {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+impl<S: Source> Operation<S> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome<S>> {
         match self {
-            Self::Identity(identity) => Pin::new(identity).poll(context).map(Outcome::Identity),
-            Self::Charge(charging) => Pin::new(charging).poll(context).map(Outcome::Charge),
+            Self::Authenticate(pending) => {
+                Pin::new(pending).poll(context).map(Outcome::Authenticated)
+            }
+            Self::SecondLimit(charging) => {
+                Pin::new(charging).poll(context).map(Outcome::SecondLimit)
+            }
         }
     }
 }
