@@ -1,7 +1,7 @@
-//! Feature `axum`: goat's types where axum's handlers take and give them.
+//! Extractors and responses for axum (feature `axum`).
 //!
-//! Invariant: where the layer that an extractor stands on is missing, nobody is taken for a
-//! stranger, nor the other way round: that is a 500, and the log says which layer to add.
+//! Invariant: if the layer that an extractor requires is missing, the request is neither authenticated nor
+//! anonymous: that is a 500, and the log says which layer to add.
 
 use std::convert::Infallible;
 
@@ -20,7 +20,7 @@ use crate::response::denial::Denial;
 use crate::response::layer_order::{layer_order_error, log_layer_order};
 use crate::response::problem::Problem;
 
-/// Adds decisions of a handler's own limits to the response, for the layer that writes the headers.
+/// Adds the decisions of a handler's limits to the response, for the layer that writes the headers.
 impl IntoResponseParts for LimitDecisions {
     type Error = Infallible;
 
@@ -36,8 +36,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What an extractor answers: the problem document, and why in the response's extensions, as a layer
-/// leaves it there.
+/// The problem document, with the denial in the response's extensions, as in a rejection of a layer.
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
         let mut response = IntoResponse::into_response(self.problem().clone());
@@ -46,13 +45,13 @@ impl IntoResponse for Denial {
     }
 }
 
-/// What a handler's argument comes to where it cannot be had.
+/// Returns the rejection of an extractor, and logs it if it is a configuration error.
 fn rejection(error: Error, request: &Parts) -> Denial {
     log_layer_order(&error, request);
     Denial::new(error).for_request(request)
 }
 
-/// Who makes the request; `None` where that is nobody and may be. An error if no layer has looked.
+/// Returns the principal; `None` if the request is anonymous, an error if no layer has authenticated it.
 fn find(request: &Parts, advice: &'static str) -> Result<Option<Principal>, Denial> {
     match Principal::of(&request.extensions) {
         None if request.extensions.get::<Anonymous>().is_none() => {
@@ -62,33 +61,33 @@ fn find(request: &Parts, advice: &'static str) -> Result<Option<Principal>, Deni
     }
 }
 
-/// 401 where signing in is optional and nobody is signed in; 500 where no layer has looked.
+/// 401 for an anonymous request, 500 if no layer has authenticated it.
 impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Denial;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
-        let advice = "a handler takes a Principal and nobody has looked for one: add \
-                      .layer(goat.authenticate()) to the router, after its routes; where a verifier \
-                      looks, take a TokenPrincipal";
+        let advice = "a handler takes a Principal, but no layer has authenticated the request: add \
+                      .layer(goat.authenticate()) to the router, after its routes; behind a verifier, \
+                      take a TokenPrincipal";
         let found = find(request, advice)?;
         found.ok_or_else(|| rejection(ErrorKind::Unauthenticated.into(), request))
     }
 }
 
-/// `None` where signing in is optional and nobody is signed in; 500 where no layer has looked.
+/// `None` for an anonymous request, 500 if no layer has authenticated it.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Principal {
     type Rejection = Denial;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
-        let advice = "a handler takes an Option<Principal> and nobody has looked for one: add \
+        let advice = "a handler takes an Option<Principal>, but no layer has authenticated the request: add \
                       .layer(goat.authenticate().optional()) to the router, after its routes; \
-                      where a verifier looks, take an Option<TokenPrincipal>";
+                      behind a verifier, take an Option<TokenPrincipal>";
         find(request, advice)
     }
 }
 
-/// Whose token came with the request; `None` where that is nobody's and may be. An error if no layer has
-/// looked.
+/// Returns the principal of the token; `None` if the request is anonymous, an error if no layer has
+/// authenticated it.
 fn find_token(request: &Parts, advice: &'static str) -> Result<Option<TokenPrincipal>, Denial> {
     match request.extensions.get::<OfflineIdentity>() {
         None => Err(rejection(layer_order_error(advice), request)),
@@ -96,32 +95,32 @@ fn find_token(request: &Parts, advice: &'static str) -> Result<Option<TokenPrinc
     }
 }
 
-/// 401 where a token is optional and none was shown; 500 where no verifier's layer has looked.
+/// 401 for an anonymous request, 500 if no layer of a verifier has authenticated it.
 impl<S: Send + Sync> FromRequestParts<S> for TokenPrincipal {
     type Rejection = Denial;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
-        let advice = "a handler takes a TokenPrincipal and no verifier has looked for one: add \
-                      .layer(verifier.authenticate()) to the router, after its routes; where a goat \
-                      looks, take a Principal";
+        let advice = "a handler takes a TokenPrincipal, but no verifier has authenticated the request: \
+                      add .layer(verifier.authenticate()) to the router, after its routes; behind a \
+                      goat, take a Principal";
         let found = find_token(request, advice)?;
         found.ok_or_else(|| rejection(ErrorKind::Unauthenticated.into(), request))
     }
 }
 
-/// `None` where a token is optional and none was shown; 500 where no verifier's layer has looked.
+/// `None` for an anonymous request, 500 if no layer of a verifier has authenticated it.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for TokenPrincipal {
     type Rejection = Denial;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Option<Self>, Denial> {
-        let advice = "a handler takes an Option<TokenPrincipal> and no verifier has looked for one: add \
-                      .layer(verifier.authenticate().optional()) to the router, after its routes; \
-                      where a goat looks, take an Option<Principal>";
+        let advice = "a handler takes an Option<TokenPrincipal>, but no verifier has authenticated the \
+                      request: add .layer(verifier.authenticate().optional()) to the router, after its \
+                      routes; behind a goat, take an Option<Principal>";
         find_token(request, advice)
     }
 }
 
-/// 500 where the route does not ask for a fresh principal, or where it was taken before.
+/// 500 if the route does not require a fresh principal, or if it was taken before.
 impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
     type Rejection = Denial;
 
@@ -129,11 +128,11 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
         Self::take(&request.extensions).ok_or_else(|| {
             let error = layer_order_error(match request.extensions.get::<FreshSlot>() {
                 Some(_) => {
-                    "a FreshPrincipal is taken a second time on one request, and it proves one act: \
-                     let the handler take one, and no middleware before it"
+                    "a FreshPrincipal was taken twice in one request, and it authorizes one \
+                     operation: let only the handler take it, and no middleware before it"
                 }
                 None => {
-                    "a handler takes a FreshPrincipal and nobody made one: add \
+                    "a handler takes a FreshPrincipal, but no layer made one: add \
                      .route_layer(goat.require(..).fresh()) to the route"
                 }
             });
@@ -142,14 +141,14 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
     }
 }
 
-/// 500 where no layer found an address and the peer is not known.
+/// 500 if neither a layer nor the server has set the address.
 impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Denial;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
         Self::of(&request.extensions).ok_or_else(|| {
             let error = layer_order_error(
-                "a handler takes a ClientAddress and nobody knows the peer: serve the router with \
+                "a handler takes a ClientAddress, but the peer is unknown: serve the router with \
                  .into_make_service_with_connect_info::<SocketAddr>(), or put a PeerAddress into \
                  the extensions of each request",
             );
@@ -158,7 +157,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// `None` where no layer found an address and the peer is not known.
+/// `None` if neither a layer nor the server has set the address.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientAddress {
     type Rejection = Problem;
 
@@ -167,7 +166,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientAddress {
     }
 }
 
-/// Never fails: what is not known of the origin is left out.
+/// Never fails: unknown parts are left out.
 impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = Infallible;
 

@@ -1,5 +1,5 @@
-//! Authentication, permissions and rate limits as tower layers, for axum, tonic, bare hyper and
-//! whatever else speaks `tower::Service<http::Request<B>>`.
+//! Authentication, authorization and rate limiting as tower middleware, for axum, tonic, bare hyper and
+//! anything else that implements `tower::Service<http::Request<B>>`.
 //!
 //! ```
 //! use goat_core::testing::TestGoat;
@@ -26,7 +26,7 @@
 //!         Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 //!     });
 //!
-//! // Whoever accepts connections says who is at their other end.
+//! // The server stores the address of the connection's peer.
 //! let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
 //! let alice = test.sign_in("alice", [REPORTS]).await;
 //! let request = Request::builder().extension(peer).header("authorization", alice.bearer());
@@ -34,47 +34,69 @@
 //! assert_eq!(response.status(), StatusCode::OK);
 //! assert_eq!(response.headers()["ratelimit"], r#""address";r=299;t=60, "user";r=59;t=60"#);
 //!
-//! let stranger = Request::builder().extension(peer).body(())?;
-//! let response = service.oneshot(stranger).await?;
+//! let anonymous = Request::builder().extension(peer).body(())?;
+//! let response = service.oneshot(anonymous).await?;
 //! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 //! assert_eq!(response.headers()["ratelimit"], r#""address";r=298;t=60"#);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! How somebody comes by a token is no layer's business: to sign up, sign in, refresh and sign out are
-//! handlers of your own, of a few lines each, over the methods of [`Goat`](goat_core::Goat). A
-//! [`Problem`] answers their errors in the words of the layers, and an [`Origin`] is what a sign-in
-//! keeps of its request. The example `axum` of goat's repository has all four, and [`cookie`] says what
-//! browsers want in their place.
+//! Sign-up, login, refresh and logout are handlers of your own, of a few lines each, over the methods of
+//! [`Goat`](goat_core::Goat). A [`Problem`] renders their errors as the layers do, and an [`Origin`] is the
+//! client address and user agent that a login stores with the session. The example `axum` in goat's
+//! repository has all four; [`cookie`] covers sessions for browsers.
+//!
+//! # Layers
+//!
+//! | layer | made by | rejects with |
+//! |---|---|---|
+//! | [`ClientAddressLayer`](address::ClientAddressLayer): the client's address behind proxies | `ClientAddressLayer::new()` | |
+//! | [`LimitLayer`]: rate limits by address, user, route, … | [`goat.limit(quota)`](GoatExt::limit) | 429 |
+//! | [`AuthenticateLayer`]: access token → [`Principal`] | [`goat.authenticate()`](GoatExt::authenticate) | 401 |
+//! | [`RequireLayer`]: permissions, roles, predicates ([`Requirement`]) | [`goat.require(…)`](GoatExt::require) | 403 |
+//! | [`AuthenticateWithLimitsLayer`]: authentication and two limits in one round trip | [`.limited(…)`](AuthenticateLayer::limited) | 429, 401 |
+//! | the same by the token alone, with public keys only | [`offline`] | 401, 403 |
+//!
+//! Beside the layers:
+//!
+//! - [`Principal`] and [`FreshPrincipal`]: the authenticated user, from the cache or read again.
+//! - [`cookie`]: tokens in cookies, with a CSRF check.
+//! - [`Problem`]: problem documents (RFC 9457), for rejections and for the errors of handlers.
+//! - [`Denial`] and [`RenderDenial`]: the reason of a rejection in the response's extensions, and its
+//!   form, [`ProblemDetails`] by default.
+//! - [`LimitDecisions`]: the decisions of all limits of a request, and the `RateLimit` headers.
+//! - [`PathTemplate`], [`RequestId`], [`Origin`], [`bearer()`]: what is read of a request.
+//! - [`guide`]: for users of axum-login, tower_governor or casbin.
+//! - The module `testing` (feature of that name): for the tests of applications.
 //!
 //! # The order of layers
 //!
-//! From the outside in, as a request meets them:
+//! From the outside in, as a request passes them:
 //!
-//! 1. [`ClientAddressLayer`](address::ClientAddressLayer) finds the client's address. Needed behind
-//!    a proxy, and where a server says who is at the other end with a type of its own, as tonic does;
-//!    otherwise the client is the other end of the connection.
-//! 2. [`limit`]`.by_address()` refuses a flood before anything is spent on it. A bad token charges
-//!    the address alone.
-//! 3. [`authenticate`] finds out whose request it is, or answers 401.
-//! 4. [`limit`]`.by_user()` counts users, whatever their sessions and addresses.
-//! 5. [`require`] answers 403 where the role may not.
+//! 1. [`ClientAddressLayer`](address::ClientAddressLayer) determines the client's address. It is necessary
+//!    behind a proxy, and with servers that expose the peer in a type of their own, such as tonic;
+//!    otherwise the client is the peer of the connection.
+//! 2. [`limit`]`.by_address()` bounds floods before any other work. A request with an invalid token
+//!    counts here only.
+//! 3. [`authenticate`] validates the access token, or responds 401.
+//! 4. [`limit`]`.by_user()` counts per user, across sessions and addresses.
+//! 5. [`require`] responds 403 if the principal lacks the permission.
 //!
-//! Between 4 and 5 there is a choice: a limit inside of a requirement counts only who may, one outside
-//! of it counts those who try as well.
+//! Steps 4 and 5 can be swapped: a limit inside of a requirement counts only authorized requests, a limit
+//! outside of it counts rejected ones too.
 //!
-//! How that order is written depends on where:
+//! How to write that order:
 //!
-//! | | written | so |
+//! | | form | order in the code |
 //! |---|---|---|
 //! | tower's `ServiceBuilder` | the outermost first | top down, as in the list |
 //! | tonic's `Server::builder().layer(…)` | the outermost first, around all services | top down, as in the list |
 //! | tonic's `named_layer(…)`, tower's `Layer::layer(…)` | `outer.layer(inner)` | around one service |
-//! | axum's `Router::layer(…)` | each around all that stands before it | bottom up: the last is met first |
-//! | axum's `route_layer(…)` | each around the routes that stand before it | bottom up, and only where a route matches |
+//! | axum's `Router::layer(…)` | each around everything before it | bottom up: the last one runs first |
+//! | axum's `route_layer(…)` | each around the routes before it | bottom up, and only if a route matches |
 //!
-//! With a `Router` of axum:
+//! With an axum `Router`:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -85,13 +107,13 @@
 //! const REPORTS: Permission = Permission::new("report:read");
 //!
 //! fn app(goat: &Goat) -> Router {
-//!     let guarded = Router::new()
+//!     let protected = Router::new()
 //!         .route("/reports", get(list).route_layer(goat.require(REPORTS)))       // 4th
 //!         .route("/exports", post(export).route_layer(goat.limit(Quota::per_minute(5)).by_user()))
 //!         .layer(goat.limit(Quota::per_minute(60)).named("all").by_user())       // 3rd
 //!         .layer(goat.authenticate());                                           // 2nd
-//!     let open = Router::new().route("/about", get(about));
-//!     open.merge(guarded).layer(goat.limit(Quota::per_minute(300)).by_address()) // met first
+//!     let public = Router::new().route("/about", get(about));
+//!     public.merge(protected).layer(goat.limit(Quota::per_minute(300)).by_address()) // 1st
 //! }
 //!
 //! async fn list(me: Principal) -> String {
@@ -104,8 +126,8 @@
 //! # }
 //! ```
 //!
-//! What is open and what is guarded are two routers here, so that no route is open because of the line
-//! that it stands on.
+//! Public and protected routes are two routers here, so that no route is public because of the line that
+//! it is on.
 //!
 //! With tonic, whose `Server` is written from the outside in:
 //!
@@ -115,53 +137,52 @@
 //! let client = ClientAddressLayer::new()
 //!     .peer_from(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr());
 //! Server::builder()
-//!     .layer(client)                                              // met first
+//!     .layer(client)                                              // 1st
 //!     .layer(goat.limit(Quota::per_minute(300)).by_address())     // 2nd
-//!     .add_service(AccountsServer::new(accounts))                 // open: signing in is a call too
+//!     .add_service(AccountsServer::new(accounts))                 // public: login is a call too
 //!     .add_service(goat.require(REPORTS).named_layer(ReportsServer::new(reports)))
 //!     .serve(address)
 //!     .await?;
 //! ```
 //!
-//! The example `tonic` has that as a whole program, with a guard of its own for each method.
+//! The example `tonic` is the whole program, with a requirement for each method.
 //!
-//! ## Mistakes, and what becomes of a request
+//! ## Common mistakes
 //!
-//! | written | what happens |
+//! | mistake | effect |
 //! |---|---|
-//! | a route of axum is added after `.layer(goat.authenticate())` | **It is open.** Only a handler that takes a [`Principal`] is not called: 500. |
-//! | a `fallback` of axum is added after it | It is open. One that was there before is guarded. |
-//! | `.route_layer(goat.authenticate())` in place of `.layer` | A path that is not there is a 404 to strangers, in place of a 401: they learn which paths there are. |
-//! | `limit.by_user()` outside of `authenticate()` | 500 to everybody, and the log says what to do. |
-//! | `limit.by_address()` inside of `authenticate()` | Bad tokens are not counted: whoever floods with them costs a look at each. |
-//! | no peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a word | `by_address()` is a 500 to everybody, to gRPC callers a 13 (`INTERNAL`); the log says what to do. |
+//! | an axum route added after `.layer(goat.authenticate())` | **The route is public.** Only a handler that takes a [`Principal`] is not called: 500. |
+//! | an axum `fallback` added after it | It is public. One that was added before is protected. |
+//! | `.route_layer(goat.authenticate())` instead of `.layer` | An unknown path is a 404 without credentials instead of a 401, which reveals the known paths. |
+//! | `limit.by_user()` outside of `authenticate()` | 500 for every request; the log says how to correct it. |
+//! | `limit.by_address()` inside of `authenticate()` | Invalid tokens are not counted: each costs a signature check. |
+//! | unknown peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a `PeerAddress` | `by_address()` is a 500 for every request, a 13 (`INTERNAL`) in gRPC; the log says how to correct it. |
 //! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
-//! | `require(…)` outside of `authenticate()`, or without one | The same as inside: it looks at the credentials itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 to every browser: it reads the `Authorization` header alone. |
-//! | `require(…)` of one `Goat` inside of `authenticate()` of another | 500 to everybody: what the one found out says nothing to the other. The log says what to do. |
-//! | `authenticate()` around all of a tonic server | Nobody can sign in by a call: 16 (`UNAUTHENTICATED`). Put it around services, or make it [`optional`](AuthenticateLayer::optional). |
-//! | a layer for CORS inside of `authenticate()` | Preflight requests carry no credentials and get 401, and so browsers show scripts no denial at all. Put CORS outside of all. |
-//! | whoever gives out [`RequestId`]s stands inside of goat's layers | Denials do not name the request. |
-//! | two limits of one name and one quota | They count together, wherever they stand. Give one another [name](LimitLayer::named). |
+//! | `require(…)` outside of `authenticate()`, or without one | As inside: it authenticates the request itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 for every browser, since it reads the `Authorization` header only. |
+//! | `require(…)` of one `Goat` inside of `authenticate()` of another | 500 for every request: a principal counts only for the goat that issued it. The log says how to correct it. |
+//! | `authenticate()` around all of a tonic server | Login is unreachable: 16 (`UNAUTHENTICATED`). Put the layer around services, or make it [`optional`](AuthenticateLayer::optional). |
+//! | a CORS layer inside of `authenticate()` | Preflight requests carry no credentials and get 401, and browsers show scripts no rejection at all. Put CORS outside of all layers. |
+//! | the layer that sets [`RequestId`] inside of goat's layers | Rejections carry no request id. |
+//! | two limits with the same name and quota | They share their counters. Give one another [name](LimitLayer::named). |
 //!
-//! Where a layer is missing or stands wrong, goat lets nobody in by mistake and takes nobody for a
-//! stranger: that is a 500, and the log says what to do. What it cannot see is a route that no layer
-//! stands around.
+//! A missing or misplaced layer never admits a request by mistake, and never makes an authenticated request
+//! anonymous: it is a 500, and the log says how to correct it. A route without any layer cannot be detected.
 //!
-//! The log is that of the crate `tracing`, which keeps nothing by itself: without a subscriber, such
-//! as `tracing_subscriber::fmt::init()` at the start of `main`, a 500 is all that anybody sees. (The
-//! feature `tracing` is there by default; with `default-features = false`, ask for it.)
+//! goat logs through the crate `tracing`, which discards everything without a subscriber such as
+//! `tracing_subscriber::fmt::init()` at the start of `main`. (The feature `tracing` is on by default; with
+//! `default-features = false`, enable it.)
 //!
-//! And two that the compiler finds, without saying what they are:
+//! Two compiler messages that do not name their cause:
 //!
-//! | it says | it means |
+//! | message | cause |
 //! |---|---|
-//! | `Handler<_, _>` is not implemented for `fn(Principal) -> …` | goat-tower lacks its feature `axum`, or the handler takes the [`Principal`](goat_core::Principal) of goat-core. |
-//! | no method named `authenticate`, `require` or `limit` | `use goat_tower::GoatExt;`, or for a verifier `use goat_tower::offline::VerifierExt;`. |
+//! | `Handler<_, _>` is not implemented for `fn(Principal) -> …` | The feature `axum` of goat-tower is off, or the handler takes [`goat_core::Principal`]. |
+//! | no method named `authenticate`, `require` or `limit` | `use goat_tower::GoatExt;` is missing, or for a verifier `use goat_tower::offline::VerifierExt;`. |
 //!
-//! # How to test
+//! # Testing
 //!
-//! A test gives the application a goat in memory, whose clock it moves, and asserts on what comes back
-//! (feature `testing`; the module of that name has a router of axum and its test in full):
+//! A test gives the application an in-memory goat with a manual clock, and asserts on responses (feature
+//! `testing`, whose module has an axum router with its complete test):
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -188,19 +209,19 @@
 //! assert_denied(&service.oneshot(request()?).await?, "token-expired");
 //! # Ok(())
 //! # }
-//! # main().expect("it holds");
+//! # main().expect("the example runs");
 //! # }
 //! ```
 //!
 //! # Round trips
 //!
-//! Layers that are stacked wait for each other. Where limits and sessions are kept elsewhere, in Redis
-//! say, each layer that has to ask costs a round trip: with the three in the middle of the list above
-//! that is two for a session that the cache knows, and three for one that it does not.
+//! Stacked layers wait for each other. If limits and sessions are kept in a remote store such as Redis,
+//! each layer that reads it costs a round trip: steps 2 to 4 of the list above cost two for a session in
+//! the cache, and three otherwise.
 //!
-//! [`AuthenticateLayer::limited`] makes one layer of these three, which answers as the stack does and
-//! asks as much at once as can be: one round trip, and two. Its [own page](AuthenticateWithLimitsLayer) says what it
-//! asks when. It is what goat's server uses.
+//! [`AuthenticateLayer::limited`] combines these three into one layer with the same responses, which runs
+//! the store operations concurrently: one round trip, and two otherwise. See
+//! [`AuthenticateWithLimitsLayer`]. goat-server uses it.
 //!
 //! ```
 //! # use goat_core::{Goat, Quota};
@@ -217,62 +238,39 @@
 //! # }
 //! ```
 //!
-//! Every further limit costs one more, and so does a [fresh](RequireLayer::fresh) requirement. What is
-//! kept in memory costs none, stacked or not.
+//! Each further limit costs one more round trip, and so does a [fresh](RequireLayer::fresh) requirement.
+//! Limits kept in memory cost none.
 //!
 //! # Features
 //!
-//! | feature | for |
+//! | feature | content |
 //! |---|---|
-//! | `axum` | the arguments and errors of axum's handlers: [`Principal`], [`Origin`], [`Problem`] and their like; the peer and the path's template as axum knows them |
-//! | `tracing` (default) | the log: which limit counts what, and what to mend where a layer is missing |
-//! | `testing` | the module `testing`, and goat-core's; for `[dev-dependencies]` |
-//! | `aws-lc-rs` (default), `rust-crypto` | what signs and verifies tokens; aws-lc-rs needs a C compiler |
+//! | `axum` | extractors and `IntoResponse`: [`Principal`], [`Origin`], [`Problem`] and others; peer address and path template from axum |
+//! | `tracing` (default) | log: the configuration of each limit, and how to correct misplaced layers |
+//! | `testing` | the module `testing`, and that of goat-core; for `[dev-dependencies]` |
+//! | `aws-lc-rs` (default), `rust-crypto` | the cryptography of tokens; aws-lc-rs needs a C compiler |
 //!
-//! Where users and sessions are kept is a feature of goat-core: `sqlite`, `postgres`, `redis`.
+//! Storage backends are features of goat-core: `sqlite`, `postgres`, `redis`.
 //!
-//! # What stands here
+//! # Guarantees of every layer
 //!
-//! - [`GoatExt`] gives a [`Goat`](goat_core::Goat) its layers: [`AuthenticateLayer`],
-//!   [`RequireLayer`] with its [`Requirement`], and [`LimitLayer`]; [`AuthenticateWithLimitsLayer`] is authentication
-//!   between two limits. [`IntoRequirement`] is what stands for a requirement.
-//! - [`PathTemplate`] is which route a request is for, where a limit counts by that.
-//! - [`Principal`] is whose request it is, and [`FreshPrincipal`] the same read anew.
-//! - [`offline`] has the same two layers over a [`Verifier`](goat_core::token::Verifier), for services
-//!   that hold only goat's public keys, and their principal, which is blind to revocation.
-//! - [`Origin`] is from where a request comes, for the sign-in that keeps it.
-//! - [`address`] finds the client's address, behind proxies too, and believes nobody by default.
-//! - [`bearer()`] reads the bearer token of a request.
-//! - [`cookie`] carries the tokens in cookies for browsers, and refuses what other sites make of them.
-//! - [`LimitDecisions`] collects what every limit said and shows it in the `RateLimit` headers.
-//! - [`Denial`] is why a layer refused a request, and [`RenderDenial`] how that looks:
-//!   [`ProblemDetails`] unless an application wants otherwise.
-//! - [`Problem`] is a problem document (RFC 9457), for denials and for handlers' own errors alike;
-//!   which answer each kind of error gets is one table.
-//! - The module `testing`, with the feature of that name, is for the tests of applications.
-//! - [`ResponseBody`] is the body of a guarded service: the inner one, or a denial's few bytes.
-//! - [`RequestId`] is what a problem document shows of the log.
-//! - [`guide`] is for who comes from axum-login, tower_governor or casbin.
-//!
-//! # What every layer keeps to
-//!
-//! - No type here has a parameter that an application must name, and no layer asks more of a body
-//!   than to be one. The error of a guarded service is the inner service's own.
-//! - `poll_ready` only forwards, and `call` uses the very instance that was polled.
-//! - A denial never reaches the inner service, and gives its readiness back: cheap 401s cannot
+//! - No type requires a type parameter that an application must name, and no bound on a body exceeds
+//!   `Body`. The error of a guarded service is the inner service's own.
+//! - `poll_ready` only forwards, and `call` uses the instance that was polled.
+//! - A rejected request never reaches the inner service, and its readiness is released: cheap 401s cannot
 //!   starve a concurrency limit below.
-//! - What is allowed passes unchanged, but for the headers that the layer is for.
-//! - A request that is dropped while a store is asked leaves nothing half done.
-//! - A request whose session the cache knows, and whose limits are kept in memory, waits for nothing,
-//!   and allocates little: 8 times for [`authenticate`], [`require`] and a [`limit`]. One is the
-//!   principal's place in the request's extensions, 3 are the limits' collector, 2 the values of their
-//!   headers, and 2 the response's header map, which a response with headers of its own has anyway.
-//!   A second limit costs none. Without limits it is 3, the principal and that map. A limit alone
-//!   costs 7, and [`ClientAddressLayer`](address::ClientAddressLayer) 1. (http's own maps may grow
-//!   besides, where many share them.)
-//! - A denial is rendered as a document: 18 allocations where there is no token, 29 where a permission
-//!   is missing, 32 where a quota is spent.
-//! - 401 (who are you), 403 (you may not) and 503 (cannot tell now) are never mixed up.
+//! - An allowed request and its response pass unchanged, except for the headers that the layer sets.
+//! - A request that is dropped while a store is read leaves nothing half done.
+//! - A request whose session is in the cache and whose limits are kept in memory never waits and makes 8
+//!   allocations for [`authenticate`], [`require`] and a [`limit`]: 1 for the principal in the request's
+//!   extensions, 3 for the collected decisions, 2 for the values of their headers, and 2 for the response's
+//!   header map, which a response with headers has anyway. A second limit adds none. Without limits it is
+//!   3: the principal and that map. A limit alone makes 7, and
+//!   [`ClientAddressLayer`](address::ClientAddressLayer) 1. (Maps of the crate `http` may grow in
+//!   addition.)
+//! - Rendering a rejection makes 18 allocations without a token, 29 for a missing permission, 32 for an
+//!   exceeded limit.
+//! - 401 (unauthenticated), 403 (forbidden) and 503 (cannot decide now) are never mixed up.
 //!
 //! [`limit`]: GoatExt::limit
 //! [`authenticate`]: GoatExt::authenticate
@@ -299,7 +297,7 @@ pub mod testing;
 pub use authenticate::AuthenticateLayer;
 pub use authenticate::with_limits::AuthenticateWithLimitsLayer;
 pub use ext::GoatExt;
-/// All of goat-core, for whoever depends on goat-tower alone.
+/// All of goat-core, for applications that depend on goat-tower only.
 #[doc(no_inline)]
 pub use goat_core;
 pub use guard::{GuardFuture, Guarded};

@@ -5,7 +5,7 @@
 //! allocates nothing. The request is a usual one: an `Authorization` header, and its peer in the
 //! extensions. The session is in the cache, and the limits have met their key before.
 //!
-//! The numbers stand in the crate's documentation, under "What every layer keeps to".
+//! The numbers are in the crate documentation, under "Guarantees of every layer".
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

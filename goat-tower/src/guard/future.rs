@@ -1,4 +1,4 @@
-//! The future of every guarding layer: denied, asking a store, or with the inner service.
+//! The response future of all layers: rejected, waiting for a store, or in the inner service.
 
 use std::fmt;
 use std::future::Future;
@@ -17,7 +17,7 @@ use super::{Check, Guard, Rejection, ResponseHeaders};
 use crate::response::body::ResponseBody;
 
 pin_project! {
-    /// The response of a guarded service, on its way.
+    /// The response future of a [`Guarded`](super::Guarded) service.
     pub struct GuardFuture<S, B, G>
     where
         S: Service<Request<B>>,
@@ -40,7 +40,7 @@ pin_project! {
     }
 }
 
-/// What waits for the answer of a store. All of it goes if the future is dropped.
+/// A request that waits for a store operation. Dropping the future drops all of it.
 struct Suspended<S, B, G> {
     guard: Arc<G>,
     /// The instance that was polled ready.
@@ -95,13 +95,13 @@ where
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
-    #[expect(clippy::expect_used, reason = "polled after it was ready: the caller's defect")]
+    #[expect(clippy::expect_used, reason = "polled after completion: a defect of the caller")]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
                 StateProjection::Denied { response } => {
-                    let response = response.take().expect("a response is read only once");
+                    let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map(ResponseBody::denied)));
                 }
                 StateProjection::Inner { future, headers } => {
@@ -111,7 +111,7 @@ where
                 }
                 StateProjection::Waiting { pending, suspended } => {
                     let outcome = ready!(Pin::new(pending).poll(context));
-                    let suspended = suspended.take().expect("a question is answered only once");
+                    let suspended = suspended.take().expect("polled after completion");
                     let Suspended { guard, mut ready, mut parts, body, mut headers } = suspended;
                     match guard.decide(&mut parts, &mut headers, outcome) {
                         Ok(Check::Allow) => {
@@ -123,7 +123,7 @@ where
                             State::Waiting { pending, suspended }
                         }
                         Err(rejection) => {
-                            // Before anything else: what the instance reserved is given back.
+                            // Releases the reservation of the instance before anything else.
                             drop(ready);
                             State::denied(rejection, &parts, headers)
                         }

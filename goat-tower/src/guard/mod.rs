@@ -1,16 +1,15 @@
-//! What every guarding layer is made of: one service and one future, so that the contract is kept
-//! in one place.
+//! The tower service and future that all layers share, so that the layer contract is implemented once.
 //!
 //! Invariants:
 //!
-//! 1. `poll_ready` only forwards. A request is decided on in `call`, by the instance that was polled
-//!    ready; where it is not that very instance which goes on, a fresh clone takes its place.
-//! 2. A denial never reaches the inner service, and gives its readiness back at once: the instance
-//!    that was polled is dropped before the denial is answered.
-//! 3. The error is the inner service's own. The body is a [`ResponseBody`], and nothing is asked of
-//!    the inner one.
-//! 4. What is allowed passes unchanged, but for the headers in [`After`].
-//! 5. Everything that a waiting request holds is in its future and goes with it.
+//! 1. `poll_ready` only forwards. `call` decides on the request with the instance that was polled ready; if
+//!    the request has to wait, it keeps that instance, and a clone takes its place.
+//! 2. A rejected request never reaches the inner service and releases its readiness at once: the instance
+//!    that was polled is dropped before the response is returned.
+//! 3. The error is the inner service's own. The body is a [`ResponseBody`], without bounds on the inner
+//!    body.
+//! 4. An allowed request and its response pass unchanged, except for [`ResponseHeaders`].
+//! 5. The future owns everything that a waiting request holds, and drops it.
 
 mod future;
 mod response_headers;
@@ -30,27 +29,27 @@ use crate::response::denial::{Denial, RenderDenial};
 pub use future::GuardFuture;
 pub(crate) use response_headers::ResponseHeaders;
 
-/// What a layer decides. Sealed: implemented by the layers of this crate.
+/// The decision of a layer. Sealed: implemented by the layers of this crate.
 pub trait Guard: Send + Sync + 'static {
-    /// The question to a store, or to several at once.
+    /// The store operation of a request, or several concurrent ones.
     type Pending: Future + Send + Unpin;
 
-    /// Looks at a request, and decides on it if that needs no store.
+    /// Decides on a request, or starts the store operation that the decision needs.
     ///
     /// # Errors
     ///
-    /// Why the request is refused.
+    /// The request is rejected.
     fn check(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
     ) -> Result<Check<Self::Pending>, Rejection<'_>>;
 
-    /// Decides with what was answered, or asks once more because of it.
+    /// Decides by the outcome of the store operation, or starts another one.
     ///
     /// # Errors
     ///
-    /// Why the request is refused.
+    /// The request is rejected.
     fn decide(
         &self,
         request: &mut Parts,
@@ -59,19 +58,19 @@ pub trait Guard: Send + Sync + 'static {
     ) -> Result<Check<Self::Pending>, Rejection<'_>>;
 }
 
-/// What is answered to the question of a guard.
+/// The outcome of a guard's store operation.
 pub(crate) type Outcome<G> = <<G as Guard>::Pending as Future>::Output;
 
-/// How far a guard got without waiting.
+/// The decision of a guard that does not reject.
 #[derive(Debug)]
 pub enum Check<A> {
-    /// The request goes on.
+    /// The request passes to the inner service.
     Allow,
-    /// A store must be asked.
+    /// The request waits for a store operation.
     Wait(A),
 }
 
-/// A denial, and how it is to look.
+/// A denial and its renderer.
 pub struct Rejection<'a> {
     denial: Denial,
     renderer: &'a dyn RenderDenial,
@@ -83,7 +82,7 @@ impl<'a> Rejection<'a> {
     }
 }
 
-/// A service behind one of the layers. Its type can be named, to keep one in a struct:
+/// The service of a layer around an inner service. Its type can be named, as a field of a struct:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -97,7 +96,7 @@ impl<'a> Rejection<'a> {
 ///
 /// type Inner = BoxCloneService<Request<()>, Response<Empty<&'static [u8]>>, Infallible>;
 ///
-/// struct Door {
+/// struct Api {
 ///     service: Guarded<Inner, AuthenticateLayer>,
 /// }
 ///
@@ -105,13 +104,13 @@ impl<'a> Rejection<'a> {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let test = TestGoat::new();
 /// let inner = service_fn(async |_: Request<()>| Ok(Response::new(Empty::new())));
-/// let door = Door { service: test.goat.authenticate().layer(BoxCloneService::new(inner)) };
+/// let api = Api { service: test.goat.authenticate().layer(BoxCloneService::new(inner)) };
 ///
 /// let alice = test.sign_in("alice", []).await;
 /// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
-/// assert_eq!(door.service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
-/// let refused = door.service.oneshot(Request::new(())).await?;
-/// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+/// assert_eq!(api.service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
+/// let rejected = api.service.oneshot(Request::new(())).await?;
+/// assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
 /// # Ok(())
 /// # }
 /// ```
@@ -150,7 +149,7 @@ where
         let (mut parts, body) = request.into_parts();
         let mut headers = ResponseHeaders::default();
         match self.guard.check(&mut parts, &mut headers) {
-            // The instance that was polled is right here, so nothing need be cloned.
+            // Calls the instance that was polled; no clone is necessary.
             Ok(Check::Allow) => {
                 GuardFuture::passed(self.inner.call(Request::from_parts(parts, body)), headers)
             }
@@ -161,7 +160,7 @@ where
                 GuardFuture::waiting(pending, guard, ready, parts, body, headers)
             }
             Err(rejection) => {
-                // The instance that was polled goes, and what it reserved with it.
+                // Drops the instance that was polled, and its reservation with it.
                 self.inner = self.inner.clone();
                 GuardFuture::denied(rejection, &parts, headers)
             }

@@ -1,4 +1,4 @@
-//! What a layer adds to the response on its way back.
+//! Response headers that layers set: `Cache-Control` and those of rate limits.
 
 use goat_core::Time;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
@@ -8,7 +8,7 @@ use http::{HeaderValue, Response};
 use crate::cookie::Cookies;
 use crate::response::decisions::{Collector, LimitDecisions};
 
-/// The headers that a layer is for.
+/// The headers that a layer sets on the response.
 #[derive(Debug, Default)]
 pub struct ResponseHeaders {
     no_store: bool,
@@ -16,13 +16,14 @@ pub struct ResponseHeaders {
 }
 
 impl ResponseHeaders {
-    /// What answers credentials is kept by no cache.
+    /// Sets `Cache-Control: no-store` if the request carries credentials.
     pub(crate) fn forbid_caching(&mut self, request: &Parts, cookies: Option<&Cookies>) {
         self.no_store |= request.headers.contains_key(AUTHORIZATION)
             || cookies.is_some_and(|cookies| cookies.are_shown(&request.headers));
     }
 
-    /// Joins the request's collector of limits; if this opens it, the headers are written here.
+    /// Joins the collector of limit decisions of the request. If this layer opens it, this layer writes
+    /// the headers.
     pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> LimitDecisions {
         match LimitDecisions::collect(&mut request.extensions) {
             Collector::Joined(charges) => charges,

@@ -1,4 +1,4 @@
-//! What an application may let a limit count by.
+//! Methods of `LimitLayer` that choose the key.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,18 +10,17 @@ use super::LimitLayer;
 use super::key::Part;
 use crate::cookie::Cookies;
 
-/// What is counted by: several of these make one key. See [above](Self#what-it-counts-by).
+/// The key: several of these make one key. See [above](Self#keys).
 impl LimitLayer {
-    /// Counts by the client's address; IPv6 by its /64. This is how a limit counts unless told
-    /// otherwise. Its name is `address` unless told.
+    /// Counts by client address, IPv6 by /64. This is the default. The default name is `address`.
     ///
-    /// The address is the one that [`ClientAddressLayer`] found, or else the
-    /// [peer's](crate::address::PeerAddress::of). Behind a proxy the peer is the proxy, and all its
-    /// clients would share one counter: there, add [`ClientAddressLayer`] outside of this layer and
-    /// tell it whom to trust.
+    /// The address is that of [`ClientAddressLayer`], or else of the
+    /// [peer](crate::address::PeerAddress::of). Behind a proxy the peer is the proxy, and all its clients
+    /// would share one counter: there, add [`ClientAddressLayer`] outside of this layer and configure the
+    /// trusted proxies.
     ///
-    /// Where not even the peer is known the answer is a 500: strangers must not share one counter,
-    /// nor go uncounted.
+    /// If the peer is unknown the response is a 500: clients must neither share one counter nor remain
+    /// uncounted.
     ///
     /// [`ClientAddressLayer`]: crate::address::ClientAddressLayer
     #[must_use]
@@ -29,46 +28,44 @@ impl LimitLayer {
         self.by(Part::Address)
     }
 
-    /// Counts by user, whatever their sessions and addresses. Its name is `user` unless told.
+    /// Counts by user, across sessions and addresses. The default name is `user`.
     ///
-    /// Who may pass without signing in is not counted here: count them by address. Where nobody has
-    /// looked at the credentials yet the answer is a 500: put this layer inside of
-    /// [`authenticate`](crate::GoatExt::authenticate).
+    /// Anonymous requests are not counted: limit these by address. If no layer has authenticated the request
+    /// the response is a 500: put this layer inside of [`authenticate`](crate::GoatExt::authenticate).
     #[must_use]
     pub fn by_user(self) -> Self {
         self.by(Part::User)
     }
 
-    /// Counts by session: each sign-in of a user by itself, whatever tokens it is refreshed to. Its name
-    /// is `session` unless told.
+    /// Counts by session: each login of a user separately, across token refreshes. The default name is
+    /// `session`.
     ///
-    /// Who signs in again has another session, so what bounds a user is [`by_user`](Self::by_user).
-    /// Strangers, and what was put in the wrong place, are treated as there.
+    /// A new login has another session; [`by_user`](Self::by_user) bounds a user, and treats anonymous
+    /// requests and a missing layer in the same way.
     #[must_use]
     pub fn by_session(self) -> Self {
         self.by(Part::Session)
     }
 
-    /// Counts by token, as it was shown and before anybody has verified it. Its name is `token` unless
-    /// told.
+    /// Counts by access token, before it is verified. The default name is `token`.
     ///
-    /// The cheap stage against a flood with one token, from however many addresses: outside of
-    /// [`authenticate`](crate::GoatExt::authenticate), it refuses before a signature is looked at. Only
-    /// a hash of the token is kept.
+    /// This is a cheap defence against floods with one token from many addresses: outside of
+    /// [`authenticate`](crate::GoatExt::authenticate), it rejects before a signature is checked. Only a hash
+    /// of the token is kept.
     ///
-    /// - A client that makes tokens up has a counter for each of them, and one that shows none is not
-    ///   counted: bound both by a limit by address outside of this one. What goat lets in has one
-    ///   spelling, so a good token has one counter.
-    /// - Each counter takes [room](Self::by_header) until its window has passed.
-    /// - What is no token, and two `Authorization` headers, share one counter. Nobody is let in by them.
+    /// - Each made-up token has a counter of its own, and a request without a token is not counted: bound
+    ///   both by a limit by address outside of this one. A valid token has one spelling, and so one counter.
+    /// - Each counter takes [space](Self::by_header) until its window has passed.
+    /// - Malformed tokens and repeated `Authorization` headers share one counter; authentication rejects
+    ///   them.
     #[must_use]
     pub fn by_token(self) -> Self {
         self.by(Part::Token(None))
     }
 
-    /// The same where tokens are taken from [cookies](crate::cookie) too: give it what
-    /// [`authenticate`](crate::AuthenticateLayer::cookies) has. A cookie in a request from another site
-    /// counts as what is no token.
+    /// Counts by access token, from a [cookie](crate::cookie) too: with the same argument as
+    /// [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies). A cookie in a cross-site request
+    /// counts as a malformed token.
     ///
     /// ```
     /// use goat_core::Quota;
@@ -87,23 +84,21 @@ impl LimitLayer {
         self.by(Part::Token(Some(cookies)))
     }
 
-    /// Counts by the value of a header, an API key's say. Its name is the header's unless told.
+    /// Counts by the value of a header, such as an API key. The default name is that of the header.
     ///
-    /// - Who does not send it is not counted, and who sends another value each time has a counter each
-    ///   time. So this bounds a client only where the application refuses a value that is missing or
-    ///   that it has not given out; and until it has, a limit by address bounds the attempts.
-    /// - Counters of values that were made up take room in the store until their window has passed, and
-    ///   all limits of a store share its room: a dozen values a second fill the million counters of
-    ///   [`MemoryLimits`](goat_core::store::memory::MemoryLimits) in a day if that is the window, and
-    ///   whoever is new to any limit then shares a counter with all others who are, sign-ins too. So
-    ///   beside that limit by address, choose a short window, or a store of its own by
-    ///   [`LimitLayer::new`].
-    /// - Requests that send it twice share one counter, whatever the values: which of them the
-    ///   application reads is not known here, and one line more must not be a way out of the count. A
-    ///   header that may come in several lines, such as `Cookie`, is a matter for
-    ///   [`by_key`](Self::by_key).
-    /// - Values count byte by byte, also what is not ASCII. What the application reads as one value
-    ///   in several spellings, upper and lower case say, is brought to one by [`by_key`](Self::by_key) too.
+    /// - A request without the header is not counted, and a client that varies the value has a counter for
+    ///   each. So this bounds a client only if the application rejects missing and unknown values; a
+    ///   limit by address bounds the attempts.
+    /// - Counters of made-up values take space in the store until their window has passed, and all limits of
+    ///   a store share its space: a dozen values a second fill the million counters of
+    ///   [`MemoryLimits`](goat_core::store::memory::MemoryLimits) within a window of a day, and then all
+    ///   new keys of any limit, logins included, share a counter. So in addition to the limit by
+    ///   address, choose a short window, or a separate store by [`LimitLayer::new`].
+    /// - Requests that repeat the header share one counter: it is unknown which value the application reads,
+    ///   and an extra line must not evade the limit. For a header that may come in several lines, such as
+    ///   `Cookie`, use [`by_key`](Self::by_key).
+    /// - Values are compared bytewise. If several spellings are one value for the application, such as upper
+    ///   and lower case, normalize them in [`by_key`](Self::by_key).
     ///
     /// ```
     /// use goat_core::Quota;
@@ -119,22 +114,20 @@ impl LimitLayer {
         self.by(Part::Header(name))
     }
 
-    /// Counts by route, whatever stands in its parameters and whatever the method: `/users/{id}` is one.
-    /// Its name is `path` unless told. Alone it bounds all clients together; after
-    /// [`by_user`](Self::by_user) or [`by_address`](Self::by_address), each of them on each route.
+    /// Counts by route, across parameter values and methods: `/users/{id}` is one. The default name is
+    /// `path`. Alone it bounds all clients together; after [`by_user`](Self::by_user) or
+    /// [`by_address`](Self::by_address), each client on each route.
     ///
-    /// The template is what a router has found before this layer is asked:
+    /// The router determines the template, outside of this layer:
     ///
-    /// - with axum (feature `axum`) its own, for `.layer(…)` and `.route_layer(…)` of a `Router` alike,
-    ///   nested ones too. A layer around the whole router is asked before it, and finds none; so does
-    ///   one around `nest_service(…)`;
-    /// - elsewhere a [`PathTemplate`](crate::PathTemplate) in the request's extensions;
-    /// - where paths have no parameters, as in gRPC, those named to
-    ///   [`by_path_among`](Self::by_path_among).
+    /// - axum's router does (feature `axum`), for `.layer(…)` and `.route_layer(…)` of a `Router`, also
+    ///   nested. A layer around the whole router, or around `nest_service(…)`, runs before it and finds
+    ///   none;
+    /// - other routers put a [`PathTemplate`](crate::PathTemplate) into the request's extensions;
+    /// - paths without parameters, as in gRPC, are listed in [`by_path_among`](Self::by_path_among).
     ///
-    /// Requests without a template share one counter, as if they were for one more route: so random
-    /// paths make no counters, and a path that is not there stays a 404. The path itself is never
-    /// counted by, whatever the request says that it is.
+    /// Requests without a template share one counter, like one more route: random paths create no counters,
+    /// and an unknown path stays a 404. The path itself is never a key.
     ///
     /// ```
     /// use goat_core::Quota;
@@ -162,8 +155,8 @@ impl LimitLayer {
     /// let elsewhere = service.clone().oneshot(request("/reports", "/reports")?).await?;
     /// assert_eq!(elsewhere.status(), StatusCode::OK);
     ///
-    /// let refused = service.oneshot(request("/users/8", "/users/{id}")?).await?;
-    /// assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    /// let rejected = service.oneshot(request("/users/8", "/users/{id}")?).await?;
+    /// assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
     /// # Ok(())
     /// # }
     /// ```
@@ -172,10 +165,9 @@ impl LimitLayer {
         self.by(Part::Path(Arc::default()))
     }
 
-    /// Counts by route, as [`by_path_template`](Self::by_path_template) does, and takes these paths for
-    /// templates as they are: the methods of a gRPC service, or the few paths of a service without a
-    /// router. All other paths without a template share one counter, so a client that makes up names
-    /// of methods gains nothing.
+    /// Counts by route, as [`by_path_template`](Self::by_path_template) does, and treats these paths as
+    /// templates: the methods of a gRPC service, or the paths of a service without a router. All other
+    /// paths without a template share one counter, so that made-up method names gain nothing.
     ///
     /// ```
     /// use goat_core::Quota;
@@ -194,12 +186,11 @@ impl LimitLayer {
         self.by(Part::Path(paths.into_iter().map(Into::into).collect()))
     }
 
-    /// Counts by a text that is read from the request: a tenant, say. Its name is `key` unless told.
+    /// Counts by a string computed from the request, such as a tenant. The default name is `key`.
     ///
-    /// `None` means that the request does not count here, and passes, unless something else is counted
-    /// by as well. So a key that a client can leave out is a limit that it can leave out: have another
-    /// limit for those, or answer a key that they share. What has several spellings must be brought to
-    /// one.
+    /// `None` means that the request does not count, and passes, unless the key has other parts. So if a
+    /// client can omit the key it can evade the limit: add another limit, or return a shared key for such
+    /// requests. Normalize values with several spellings.
     ///
     /// ```
     /// use std::borrow::Cow;
@@ -210,12 +201,12 @@ impl LimitLayer {
     /// use http::Request;
     /// use http::request::Parts;
     ///
-    /// /// acme.example.org is acme's. Over HTTP/2 the name stands in the URI, before that in `Host`.
+    /// /// The tenant of acme.example.org is `acme`. HTTP/2 has the name in the URI, HTTP/1 in `Host`.
     /// fn tenant(request: &Parts) -> Option<Cow<'_, str>> {
     ///     let header = || request.headers.get("host").and_then(|host| host.to_str().ok());
     ///     let name = request.uri.host().or_else(header).unwrap_or_default();
     ///     let (tenant, _) = name.split_once('.').unwrap_or_default();
-    ///     // What a client makes up shares one counter, so that no name brings it another.
+    ///     // Unknown names share one counter, so that made-up names gain nothing.
     ///     let known = ["acme", "umbrella"].iter().find(|known| known.eq_ignore_ascii_case(tenant));
     ///     Some(Cow::Borrowed(known.copied().unwrap_or_default()))
     /// }

@@ -1,11 +1,11 @@
-//! What a limit counts by: one thing of a request, or several at once.
+//! Rate-limit keys: the parts of a request by which a limit counts.
 //!
 //! Invariants:
 //!
-//! - Who is to be counted and cannot be told is an error, and never goes uncounted.
-//! - To leave something out never makes a request uncounted while anything else says who asks.
-//! - What a client can send in a form that nobody reads makes no counter of its own: all such requests
-//!   share one.
+//! - If the key cannot be determined because a layer is missing, that is an error; the request is never left
+//!   uncounted.
+//! - A request that lacks one part is still counted as long as another part identifies the client.
+//! - Malformed or ambiguous values do not create counters: all such requests share one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,23 +24,23 @@ use crate::request::principal::Anonymous;
 use crate::request::token_principal::OfflineIdentity;
 use crate::response::layer_order::layer_order_error;
 
-/// All that is counted by, in the order in which it was said; by address if nothing was.
+/// The parts of the key, in the order of the calls; the address if there are none.
 #[derive(Clone)]
 pub(super) struct By {
     parts: Vec<Part>,
     name: Cow<'static, str>,
 }
 
-/// One of the things that are counted by.
+/// One part of a key.
 #[derive(Clone)]
 pub(super) enum Part {
     Address,
     User,
     Session,
-    /// Of the `Authorization` header, or of a cookie too.
+    /// From the `Authorization` header, and from a cookie if enabled.
     Token(Option<Cookies>),
     Header(HeaderName),
-    /// By template, and these paths as they are.
+    /// The path template; these paths are templates as they are.
     Path(Arc<[Cow<'static, str>]>),
     Key(Arc<KeyOf>),
 }
@@ -54,7 +54,7 @@ impl Default for By {
 }
 
 impl By {
-    /// Counts by this too. What is said twice counts once, as it was said last.
+    /// Adds a part. A part of the same kind is replaced.
     pub(super) fn and(&mut self, part: Part) {
         match self.parts.iter_mut().find(|known| known.is_like(&part)) {
             Some(known) => *known = part,
@@ -67,16 +67,16 @@ impl By {
         };
     }
 
-    /// What the limit is called unless told.
+    /// The default name of the limit.
     pub(super) fn name(&self) -> &Cow<'static, str> {
         &self.name
     }
 
-    /// Whom the request counts against; `None` if it does not count here.
+    /// Returns the key of a request; `None` if the request does not count.
     ///
-    /// A request that lacks a part counts among those that lack it, so that nobody leaves a count by
-    /// leaving something out. One that lacks all that could tell who asks does not count: all
-    /// strangers would share one counter, and each could use it up for the others.
+    /// A request that lacks a part shares a counter with others that lack it, so that a client cannot evade
+    /// the limit by omitting a part. A request that lacks every part that identifies a client does not count:
+    /// all anonymous clients would share one counter, which each could exhaust for the others.
     pub(super) fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
         let Some((first, others)) = self.parts.split_first() else {
             return Part::Address.key(counter, request);
@@ -84,17 +84,17 @@ impl By {
         if others.is_empty() {
             return first.key(counter, request);
         }
-        let mut is_told = self.parts.iter().all(Part::is_path);
+        let mut is_identified = self.parts.iter().all(Part::is_path);
         let mut read = |part: &Part| {
             let key = part.key(counter, request)?;
-            is_told |= key.is_some() && !part.is_path();
+            is_identified |= key.is_some() && !part.is_path();
             Ok::<_, Error>(key.unwrap_or_else(|| part.absent(counter)))
         };
         let mut key = read(first)?;
         for part in others {
             key = key.and(read(part)?);
         }
-        Ok(is_told.then_some(key))
+        Ok(is_identified.then_some(key))
     }
 }
 
@@ -131,7 +131,7 @@ impl Part {
         }
     }
 
-    /// Whether to say the one is to say the other.
+    /// Whether a key contains only one of the two.
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Key(_), Self::Key(_)) => false,
@@ -140,20 +140,20 @@ impl Part {
         }
     }
 
-    /// Whether it says only what is asked for, and not who asks.
+    /// Whether it identifies the resource and not the client.
     fn is_path(&self) -> bool {
         matches!(self, Self::Path(_))
     }
 
-    /// What a request has of it; `None` if it lacks it.
+    /// Returns the key of this part of a request; `None` if the request lacks it.
     fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
         let kind = self.kind().as_bytes();
         Ok(match self {
             Self::Address => {
                 let client = ClientAddress::of(&request.extensions).ok_or_else(|| {
                     layer_order_error(
-                        "a limit counts by address and nobody knows the peer: put a PeerAddress \
-                         into the extensions of each request; with axum, serve the router with \
+                        "a limit counts by address, but the peer is unknown: put a PeerAddress into \
+                         the extensions of each request; with axum, serve the router with \
                          .into_make_service_with_connect_info::<SocketAddr>()",
                     )
                 })?;
@@ -166,7 +166,7 @@ impl Part {
             Self::Token(cookies) => match access_token(request, cookies.as_ref()) {
                 Ok(None) => None,
                 Ok(Some(token)) => Some(LimitKey::sequence(counter, &[kind, token.as_bytes()])),
-                // Nobody is let in by it, so whoever sends such a thing may share a counter.
+                // Authentication rejects these, so they may share a counter.
                 Err(_) => Some(LimitKey::sequence(counter, &[kind])),
             },
             Self::Header(name) => {
@@ -177,8 +177,8 @@ impl Part {
                     (Some(value), None) => {
                         Some(LimitKey::sequence(counter, &[kind, name, value.as_bytes()]))
                     }
-                    // Which of them the application reads is not known here. Were each combination
-                    // counted apart, a line more would be a way out of the count.
+                    // It is unknown which one the application reads. If each combination had a counter,
+                    // an extra line would evade the limit.
                     (Some(_), Some(_)) => Some(LimitKey::sequence(counter, &[kind, name])),
                 }
             }
@@ -190,13 +190,13 @@ impl Part {
         })
     }
 
-    /// What stands for it in a key of several where a request lacks it.
+    /// The placeholder in a key of several parts for a part that a request lacks.
     fn absent(&self, counter: &str) -> LimitKey {
         LimitKey::sequence(counter, &[b"no", self.kind().as_bytes(), self.name().as_bytes()])
     }
 }
 
-/// Who is signed in; `None` where nobody is and need not be.
+/// Returns user and session of an authenticated request; `None` if it is anonymous.
 fn signed_in(request: &Parts) -> Result<Option<(UserId, SessionId)>, Error> {
     if let Some(principal) = request.extensions.get::<Principal>() {
         return Ok(Some((principal.user(), principal.session())));
@@ -207,15 +207,15 @@ fn signed_in(request: &Parts) -> Result<Option<(UserId, SessionId)>, Error> {
         }
         None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
         None => Err(layer_order_error(
-            "a limit counts by user or session and nobody has looked for one: put it inside of \
-             goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) calls of a \
-             Router",
+            "a limit counts by user or session, but no layer has authenticated the request: put it \
+             inside of goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) \
+             calls of a Router",
         )),
     }
 }
 
-/// The template of a request's path; `None` for what all requests share that are for no route. `known`
-/// are paths that stand for themselves.
+/// Returns the path template of a request; `None` if no route matched, for all such requests to share a
+/// counter. `known` are paths that are templates as they are.
 fn template<'a>(request: &'a Parts, known: &'a [Cow<'static, str>]) -> Option<&'a str> {
     let path = request.uri.path();
     let known = || known.iter().find(|known| *known == path).map(Cow::as_ref);

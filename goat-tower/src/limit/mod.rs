@@ -1,4 +1,4 @@
-//! Limits: how often may this client, this user, or whoever is counted, ask?
+//! Rate-limiting middleware: limits requests per address, user, route or another key.
 
 mod builder;
 mod key;
@@ -18,19 +18,20 @@ use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
 use key::By;
 
-/// Charges a quota for each request.
+/// Limits the rate of requests.
 ///
-/// - A request is charged when it is called, never when readiness is polled, and at most once by each
-///   limit that it meets. What refuses is a 429 `rate-limited` with `Retry-After`, and is not charged.
-/// - Every limit that was asked shows in `RateLimit-Policy`, `RateLimit` and `X-RateLimit-…`, by its
-///   name; the outermost limit writes the headers for all, on whatever answer comes back.
-/// - A store of limits that fails is a 503: nothing is ever unlimited for that.
-/// - Limits of one name and one quota count together, wherever they stand. Give a limit that is to
-///   count alone a name of its own, or a [counter](LimitLayer::counted_as) of its own.
-/// - It says once in the log which limit counts what (feature `tracing`): when it is first put around a
-///   service, at level `info`, in the words of its `Display`.
-/// - A limit kept in memory answers without waiting. One kept elsewhere costs a round trip, unless it
-///   is asked together with another: see [`AuthenticateWithLimitsLayer`](crate::AuthenticateWithLimitsLayer).
+/// - A request counts when the service is called, not when readiness is polled, and at most once per limit.
+///   Above the limit it is rejected with 429 `rate-limited` and `Retry-After`, and does not count.
+/// - `RateLimit-Policy`, `RateLimit` and `X-RateLimit-…` show every limit that decided on the request,
+///   by name; the outermost limit writes the headers for all, on every response.
+/// - If the limit store fails, the response is a 503: limits never fail open.
+/// - Limits with the same name and quota share their counters, wherever they are. Give a limit that has
+///   to count separately another name, or another [counter](LimitLayer::counted_as).
+/// - The log shows each limit once (feature `tracing`): when it is first applied to a service, at level
+///   `info`, in the words of its `Display`.
+/// - A limit kept in memory decides without waiting. With a remote store it costs a round trip, unless it
+///   is combined with another operation: see
+///   [`AuthenticateWithLimitsLayer`](crate::AuthenticateWithLimitsLayer).
 ///
 /// ```
 /// use goat_core::Quota;
@@ -48,7 +49,7 @@ use key::By;
 ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 /// }));
 ///
-/// // Whoever accepts connections leaves their other end.
+/// // The server stores the address of the connection's peer.
 /// let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
 /// let request = || Request::builder().extension(peer).body(());
 ///
@@ -56,35 +57,35 @@ use key::By;
 /// assert_eq!(allowed.status(), StatusCode::OK);
 /// assert_eq!(allowed.headers()["ratelimit"], r#""address";r=0;t=60"#);
 ///
-/// let refused = service.oneshot(request()?).await?;
-/// assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-/// assert_eq!(refused.headers()["retry-after"], "60");
+/// let rejected = service.oneshot(request()?).await?;
+/// assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
+/// assert_eq!(rejected.headers()["retry-after"], "60");
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// # What it counts by
+/// # Keys
 ///
-/// | | counts | who is not counted | what a client can do about it |
+/// | | counts by | not counted | evaded by |
 /// |---|---|---|---|
-/// | [`by_address`](Self::by_address) | clients; where nothing is said | nobody | have many addresses |
-/// | [`by_user`](Self::by_user) | users | strangers | sign up again |
-/// | [`by_session`](Self::by_session) | sign-ins | strangers | sign in again |
-/// | [`by_token`](Self::by_token), [`by_token_or_cookie`](Self::by_token_or_cookie) | tokens, before they are verified | who shows none | refresh; make tokens up |
-/// | [`by_header`](Self::by_header) | values of a header | who sends none | leave it out; send another value |
-/// | [`by_path_template`](Self::by_path_template) | routes | nobody | use another route |
-/// | [`by_key`](Self::by_key) | what a function says | whom it gives no key | that depends on the function |
+/// | [`by_address`](Self::by_address) (default) | client address | | many addresses |
+/// | [`by_user`](Self::by_user) | user | anonymous requests | another sign-up |
+/// | [`by_session`](Self::by_session) | session | anonymous requests | another login |
+/// | [`by_token`](Self::by_token), [`by_token_or_cookie`](Self::by_token_or_cookie) | unverified access token | requests without a token | refresh; made-up tokens |
+/// | [`by_header`](Self::by_header) | value of a header | requests without it | another value |
+/// | [`by_path_template`](Self::by_path_template) | route | | another route |
+/// | [`by_key`](Self::by_key) | result of a function | `None` | depends on the function |
 ///
 /// Several of them make one key: `.by_user().by_path_template()` counts each user on each route.
 ///
-/// - That is finer than either, and never stricter: so many a minute for each user *on each route*. To
-///   bound a user on all routes together, stack another limit `by_user`.
-/// - A request that lacks one of them is counted among those that lack it, so that leaving something
-///   out leads nowhere: `.by_address().by_header(…)` counts who sends no header by address. Only who
-///   lacks all that could tell who asks is not counted: with `.by_user().by_path_template()`, strangers
-///   are not, or they would use up each other's quota.
-/// - The names of what is counted by, joined, are its name, unless [told](Self::named). Such a name, and
-///   a header's, costs each request an allocation; the key costs none.
+/// - That is finer than either and never stricter: the quota applies to each user *on each route*. To bound
+///   a user across routes, stack another limit `by_user`.
+/// - A request that lacks a part shares a counter with others that lack it, so that omitting a part gains
+///   nothing: `.by_address().by_header(…)` counts requests without the header by address. Only a request
+///   that lacks every part that identifies a client is not counted: with `.by_user().by_path_template()`
+///   that is an anonymous request, since anonymous clients would exhaust each other's quota.
+/// - The default name joins the names of the parts. Such a name, and that of a header, costs each request an
+///   allocation; the key costs none.
 ///
 /// ```
 /// use goat_core::Quota;
@@ -106,12 +107,12 @@ pub struct LimitLayer {
     counter: Option<Cow<'static, str>>,
     by: By,
     renderer: Arc<dyn RenderDenial>,
-    /// Whether the log has heard of it. Clones share it, and what is changed has its own.
+    /// Whether the log has shown this limit. Shared by clones, reset by changes.
     is_announced: Arc<AtomicBool>,
 }
 
 impl LimitLayer {
-    /// The layer over limits of their own, for a service that has no `Goat`; see
+    /// Creates a layer with its own limiter, for a service without a `Goat`; see
     /// [`GoatExt::limit`](crate::GoatExt::limit).
     #[must_use]
     pub fn new(limits: Limits, quota: Quota) -> Self {
@@ -126,36 +127,36 @@ impl LimitLayer {
         }
     }
 
-    /// The limit's name, as the headers show it, and as it is counted under unless
-    /// [`counted_as`](Self::counted_as) says otherwise.
+    /// Sets the name of the limit, for the headers, and for the counters unless
+    /// [`counted_as`](Self::counted_as) sets another.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self.changed()
     }
 
-    /// Counts under another name than the headers show: for limits that clients know by one name,
-    /// and that are to count apart.
+    /// Sets a name for the counters only: for limits that clients see under one name and that count
+    /// separately.
     #[must_use]
     pub fn counted_as(mut self, counter: impl Into<Cow<'static, str>>) -> Self {
         self.counter = Some(counter.into());
         self.changed()
     }
 
-    /// How its denials look, in place of [`ProblemDetails`]. The headers of limits are added to
-    /// whatever it makes.
+    /// Renders rejections with `renderer` instead of [`ProblemDetails`]. The layer adds the rate-limit
+    /// headers.
     #[must_use]
     pub fn render_with(mut self, renderer: impl RenderDenial) -> Self {
         self.renderer = Arc::new(renderer);
         self
     }
 
-    /// It is another limit now, of which the log has not heard.
+    /// Marks a changed limit as not logged yet.
     fn changed(self) -> Self {
         Self { is_announced: Arc::default(), ..self }
     }
 
-    /// Says in the log what is counted, once for however many services it is put around.
+    /// Logs the limit, once for all services that it is applied to.
     pub(crate) fn announce(&self) {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
             #[cfg(feature = "tracing")]
@@ -168,8 +169,8 @@ impl LimitLayer {
     }
 }
 
-/// In words: `limit "user": 60 per minute, counted by user`, and as what else where it is
-/// [counted](LimitLayer::counted_as) under another name.
+/// In words: `limit "user": 60 per minute, counted by user`, followed by the name of the counters if
+/// [that](LimitLayer::counted_as) is another.
 impl fmt::Display for LimitLayer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { quota, by, .. } = self;
@@ -200,7 +201,7 @@ impl<S> Layer<S> for LimitLayer {
 }
 
 impl LimitLayer {
-    /// Acquires the limit for the request; `None` if it does not count here.
+    /// Acquires the limit for a request; `None` if the request does not count.
     pub(crate) fn charge(&self, request: &Parts) -> Result<Option<Charging>, Error> {
         let name = self.name();
         let key = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;

@@ -1,5 +1,4 @@
-//! Which credentials of a request count: the one place where that is decided, for every layer that reads
-//! them.
+//! Selection of a request's credentials, for every layer that reads them.
 
 use http::request::Parts;
 
@@ -7,8 +6,8 @@ use crate::cookie::Cookies;
 use crate::request::bearer::bearer;
 use crate::response::denial::Denial;
 
-/// The access token of a request, as it was shown: the header's, or else the cookie's, whose request must
-/// come from where it may.
+/// Returns the unverified access token of a request: of the `Authorization` header, or else of the cookie,
+/// which is subject to the CSRF check.
 pub(crate) fn access_token<'a>(
     request: &'a Parts,
     cookies: Option<&Cookies>,

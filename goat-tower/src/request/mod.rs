@@ -1,5 +1,5 @@
-//! Request side: credentials, origin, request id and path template, and the principal that a layer
-//! leaves in the request's extensions.
+//! The request as layers read it: credentials, origin, request id, path template, and the principal in its
+//! extensions.
 
 pub(crate) mod bearer;
 pub(crate) mod credentials;

@@ -1,4 +1,4 @@
-//! From where a request comes, in the form that goat-core's flows ask for.
+//! Request origin: client address and user agent.
 
 use std::ops::Deref;
 
@@ -8,11 +8,10 @@ use http::request::Parts;
 
 use crate::address::ClientAddress;
 
-/// From where a request comes: the client's address and its `User-Agent`. It stands in the session
-/// that a sign-in begins, and in events.
+/// The origin of a request: the client's address and its `User-Agent`. A login stores it with the session,
+/// and events carry it.
 ///
-/// An argument of axum's handlers with the feature `axum`. It cannot fail: what is not known is
-/// left out.
+/// With the feature `axum` it is an extractor, which never fails: unknown parts are left out.
 ///
 /// ```
 /// use goat_core::Goat;
@@ -51,8 +50,8 @@ use crate::address::ClientAddress;
 /// assert_eq!(session.device, "a telephone");
 /// assert_eq!(session.address.expect("known").to_string(), "192.0.2.7");
 ///
-/// let refused = sign_in(&goat, &request, email, "a guess".to_owned()).await;
-/// assert_eq!(refused.expect_err("no").kind(), ErrorKind::InvalidCredentials);
+/// let rejected = sign_in(&goat, &request, email, "a guess".to_owned()).await;
+/// assert_eq!(rejected.expect_err("no").kind(), ErrorKind::InvalidCredentials);
 /// # Ok(())
 /// # }
 /// ```
@@ -60,7 +59,7 @@ use crate::address::ClientAddress;
 pub struct Origin(session::Origin);
 
 impl Origin {
-    /// From where a request comes, as far as it is known; see [`ClientAddress::of`].
+    /// Returns the origin of a request, as far as it is known; see [`ClientAddress::of`].
     #[must_use]
     pub fn of(request: &Parts) -> Self {
         let device = request.headers.get(USER_AGENT);

@@ -1,22 +1,21 @@
-//! The template of a request's path: which route it is, whatever stands in its parameters.
+//! Path template: the route of a request, without the values of its parameters.
 //!
-//! Invariant: a template is an application's word and never a client's, so that there are as many as
-//! there are routes.
+//! Invariant: templates come from the application and never from a client, so that their number is bounded
+//! by the number of routes.
 
 use std::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
 
-/// Which route a request is for, such as `/users/{id}`: what
-/// [`LimitLayer::by_path_template`](crate::LimitLayer::by_path_template) counts by.
+/// The route of a request, such as `/users/{id}`: the key of
+/// [`LimitLayer::by_path_template`](crate::LimitLayer::by_path_template). The log names routes by it too.
 ///
-/// A router of one's own puts it into the extensions of the requests that it has a route for, before
-/// the limit is asked. axum's router need not: its own `MatchedPath` is read, with the feature `axum`.
-/// Where a layer is missing, the log names the route by it too.
+/// A router puts it into the extensions of requests that match a route, outside of the limit. For axum's
+/// router that is not necessary: with the feature `axum`, its `MatchedPath` is read.
 ///
-/// It must be the route's name and never the path as it was sent, or each path that a client thinks
-/// of has a counter of its own. What matches no route gets none.
+/// It must be the name of the route and never the path as sent, or each path that a client makes up
+/// has a counter of its own. Leave it out if no route matches.
 ///
 /// ```
 /// use goat_tower::PathTemplate;
@@ -36,32 +35,32 @@ enum Template {
 }
 
 impl PathTemplate {
-    /// The template of a route that is written in the code.
+    /// Creates a template from a constant.
     #[must_use]
     pub const fn new(template: &'static str) -> Self {
         Self(Template::Static(template))
     }
 
-    /// The template.
+    /// Returns the template as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The template of a request's path, if a router has said: in a `PathTemplate`, or else in the
-    /// `MatchedPath` of axum (feature `axum`).
+    /// Returns the template of a request, if a router has set it: in a `PathTemplate`, or else in axum's
+    /// `MatchedPath` (feature `axum`).
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<&str> {
-        let said = extensions.get::<Self>().map(Self::as_str);
+        let template = extensions.get::<Self>().map(Self::as_str);
         #[cfg(feature = "axum")]
-        let said = said.or_else(|| {
+        let template = template.or_else(|| {
             extensions.get::<::axum::extract::MatchedPath>().map(|matched| matched.as_str())
         });
-        said
+        template
     }
 }
 
-/// The template of a route that was made while running.
+/// A template made at run time.
 impl From<Arc<str>> for PathTemplate {
     fn from(template: Arc<str>) -> Self {
         Self(Template::Shared(template))

@@ -1,7 +1,7 @@
-//! Who makes a request, as a layer found it and left it in the request's extensions.
+//! The principal of a request, in the request's extensions.
 //!
-//! Invariants: the proofs are goat-core's and can be made by a check only; what stands here wraps
-//! them, so that handlers can take them. A fresh principal is taken once.
+//! Invariants: only authentication in goat-core creates a principal; these types wrap it for extractors. A
+//! fresh principal is taken once.
 
 use std::fmt;
 use std::ops::Deref;
@@ -10,21 +10,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use goat_core::{Actor, Goat, Result};
 use http::Extensions;
 
-/// Whose request this is: a live session of an active user.
+/// The authenticated user of a request, with a live session.
 ///
-/// [`authenticate`](crate::GoatExt::authenticate) leaves a [`goat_core::Principal`] in the request's
-/// extensions. This is the same, in a type that axum's handlers can take as an argument (feature
-/// `axum`): `Principal` where somebody must be signed in, `Option<Principal>` where signing in is
-/// optional. It dereferences to the principal of goat-core, so `&me` is one wherever goat asks for
-/// one.
+/// [`authenticate`](crate::GoatExt::authenticate) stores a [`goat_core::Principal`] in the request's
+/// extensions. This type wraps it as an extractor for axum (feature `axum`): `Principal` where
+/// authentication is required, `Option<Principal>` where it is optional. It dereferences to goat-core's
+/// principal, so that `&me` works wherever goat takes one.
 ///
 /// ```
 /// use goat_tower::Principal;
 ///
-/// fn whose(request: &http::Request<()>) -> String {
+/// fn describe(request: &http::Request<()>) -> String {
 ///     match Principal::of(request.extensions()) {
 ///         Some(me) => format!("{} as {}", me.user(), me.role()),
-///         None => "a stranger".to_owned(),
+///         None => "anonymous".to_owned(),
 ///     }
 /// }
 ///
@@ -39,19 +38,19 @@ use http::Extensions;
 /// let alice = test.sign_in("alice", []).await;
 /// let layer = test.goat.authenticate().optional();
 /// let service = layer.layer(service_fn(async |request: Request<()>| {
-///     Ok::<_, std::convert::Infallible>(Response::new(Full::new(bytes::Bytes::from(whose(&request)))))
+///     Ok::<_, std::convert::Infallible>(Response::new(Full::new(bytes::Bytes::from(describe(&request)))))
 /// }));
 ///
 /// let request = Request::builder().header("authorization", alice.bearer()).body(())?;
-/// let known = service.clone().oneshot(request).await?.into_body().collect().await?.to_bytes();
-/// assert_eq!(known, format!("{} as client", alice.user.id));
-/// let stranger = service.oneshot(Request::new(())).await?.into_body().collect().await?.to_bytes();
-/// assert_eq!(stranger, "a stranger");
+/// let authenticated = service.clone().oneshot(request).await?.into_body().collect().await?.to_bytes();
+/// assert_eq!(authenticated, format!("{} as client", alice.user.id));
+/// let anonymous = service.oneshot(Request::new(())).await?.into_body().collect().await?.to_bytes();
+/// assert_eq!(anonymous, "anonymous");
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// In a handler of axum, where the type says who may come:
+/// In an axum handler, where the argument's type says whether authentication is required:
 ///
 /// ```
 /// # #[cfg(not(feature = "axum"))]
@@ -66,7 +65,7 @@ use http::Extensions;
 /// use tower::ServiceExt;
 ///
 /// async fn mine(me: Principal) -> String {
-///     format!("what {} has", me.user())
+///     format!("items of {}", me.user())
 /// }
 ///
 /// async fn welcome(me: Option<Principal>) -> &'static str {
@@ -82,16 +81,16 @@ use http::Extensions;
 /// let alice = test.sign_in("alice", []).await;
 /// let allowed = Request::get("/mine").header("authorization", alice.bearer()).body(Body::empty())?;
 /// assert_eq!(app.clone().oneshot(allowed).await?.status(), StatusCode::OK);
-/// let refused = Request::get("/mine").body(Body::empty())?;
-/// assert_eq!(app.clone().oneshot(refused).await?.status(), StatusCode::UNAUTHORIZED);
-/// let anybody = Request::get("/").body(Body::empty())?;
-/// assert_eq!(app.oneshot(anybody).await?.status(), StatusCode::OK);
+/// let rejected = Request::get("/mine").body(Body::empty())?;
+/// assert_eq!(app.clone().oneshot(rejected).await?.status(), StatusCode::UNAUTHORIZED);
+/// let anonymous = Request::get("/").body(Body::empty())?;
+/// assert_eq!(app.oneshot(anonymous).await?.status(), StatusCode::OK);
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// The principal of goat-core is no argument of a handler, and what the compiler says of it then does
-/// not name it: that "the trait `Handler<_, _>` is not implemented".
+/// goat-core's principal is not an extractor; the compiler then reports that "the trait `Handler<_, _>`
+/// is not implemented".
 ///
 /// ```compile_fail,E0277
 /// use axum::{Router, routing::get};
@@ -103,15 +102,15 @@ use http::Extensions;
 pub struct Principal(goat_core::Principal);
 
 impl Principal {
-    /// Who makes a request, if a layer has let somebody in.
+    /// Returns the principal of a request, if a layer has authenticated it.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get::<goat_core::Principal>().cloned().map(Self)
     }
 
-    /// Reads session, user and permissions again from the stores, past every cache, in the place of
-    /// a handler where the request has been validated. Before the handler, it is
-    /// [`RequireLayer::fresh`](crate::RequireLayer::fresh).
+    /// Reads session, user and permissions from the stores again, past every cache: for handlers that
+    /// validate their input first. [`RequireLayer::fresh`](crate::RequireLayer::fresh) does so before the
+    /// handler.
     ///
     /// ```
     /// use goat_core::{Goat, UserId};
@@ -130,7 +129,7 @@ impl Principal {
         goat.reauthenticate(&self.0).await.map(FreshPrincipal)
     }
 
-    /// The principal of goat-core.
+    /// Returns goat-core's principal.
     #[must_use]
     pub fn into_inner(self) -> goat_core::Principal {
         self.0
@@ -163,9 +162,9 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// A principal that was read again from the stores within this request, by
-/// [`RequireLayer::fresh`](crate::RequireLayer::fresh). What changes users or rights is done by the
-/// [`Actor`] that it becomes:
+/// A principal that was read from the stores within this request, by
+/// [`RequireLayer::fresh`](crate::RequireLayer::fresh) or [`Principal::fresh`]. It converts into the
+/// [`Actor`] that changes of users, roles and permissions require:
 ///
 /// ```
 /// use goat_core::{Goat, Result, UserId};
@@ -176,7 +175,7 @@ impl fmt::Debug for Principal {
 /// }
 /// ```
 ///
-/// It is taken out of the request, once:
+/// A handler takes it out of the request, once:
 ///
 /// ```
 /// use goat_core::Permission;
@@ -192,7 +191,7 @@ impl fmt::Debug for Principal {
 /// let test = TestGoat::new();
 /// let layer = test.goat.require(USER_DELETE).fresh();
 /// let service = layer.layer(service_fn(async |request: Request<()>| {
-///     let me = FreshPrincipal::take(request.extensions()).expect("the layer has made one");
+///     let me = FreshPrincipal::take(request.extensions()).expect("a fresh principal");
 ///     assert!(me.may(&USER_DELETE));
 ///     assert!(FreshPrincipal::take(request.extensions()).is_none());
 ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
@@ -203,25 +202,24 @@ impl fmt::Debug for Principal {
 /// assert_eq!(service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
 ///
 /// let client = test.sign_in("alice", []).await;
-/// let refused = Request::builder().header("authorization", client.bearer()).body(())?;
-/// assert_eq!(service.oneshot(refused).await?.status(), StatusCode::FORBIDDEN);
+/// let rejected = Request::builder().header("authorization", client.bearer()).body(())?;
+/// assert_eq!(service.oneshot(rejected).await?.status(), StatusCode::FORBIDDEN);
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// It proves one act, and a request has one; there is no `Option` of it for handlers, since a route
-/// asks for one or does not.
+/// It authorizes one operation. There is no `Option` extractor, since a route either requires one or does
+/// not.
 pub struct FreshPrincipal(goat_core::FreshPrincipal);
 
 impl FreshPrincipal {
-    /// Takes the fresh principal of a request, if a layer made one. It proves one act: the second
-    /// time there is none.
+    /// Takes the fresh principal of a request, if a layer stored one. A second call returns `None`.
     #[must_use]
     pub fn take(extensions: &Extensions) -> Option<Self> {
         extensions.get::<FreshSlot>()?.take().map(Self)
     }
 
-    /// The fresh principal of goat-core.
+    /// Returns goat-core's fresh principal.
     #[must_use]
     pub fn into_inner(self) -> goat_core::FreshPrincipal {
         self.0
@@ -254,8 +252,8 @@ impl fmt::Debug for FreshPrincipal {
     }
 }
 
-/// Where a fresh principal lies until it is taken. Extensions can be cloned, a proof cannot: clones
-/// share the slot.
+/// Holds a fresh principal until a handler takes it. Clones of the extensions share the slot, since a fresh
+/// principal cannot be cloned.
 #[derive(Clone)]
 pub(crate) struct FreshSlot(Arc<Mutex<Option<goat_core::FreshPrincipal>>>);
 
@@ -269,7 +267,7 @@ impl FreshSlot {
     }
 }
 
-/// Left in the extensions of a request that may pass without credentials and has none, so that
-/// nobody takes a missing layer for a stranger.
+/// Marks a request without credentials that optional authentication allowed, to tell it from a request
+/// that no layer has authenticated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Anonymous;

@@ -1,14 +1,13 @@
-//! The id under which one request is found again in the log.
+//! Request id, which correlates a response with the log.
 //!
-//! Invariant: 1 to 64 characters of `[A-Za-z0-9_-]`, so that a caller who brings an id cannot forge
-//! a log line or a header with it.
+//! Invariant: 1 to 64 characters of `[A-Za-z0-9_-]`, so that an id from a client cannot forge a log line
+//! or a header.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The id of one request, kept in the request's extensions by whoever gives ids out. Problem
-/// documents show it.
+/// The id of a request, in the request's extensions. Problem documents show it.
 ///
 /// ```
 /// use goat_tower::RequestId;
@@ -19,8 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// assert_eq!(RequestId::new(HeaderValue::from_static("no spaces")), None);
 /// ```
 ///
-/// Put it into the request, outside of goat's layers; a denial then names it, and an allowed request
-/// has it for the handler:
+/// A middleware outside of goat's layers sets it; rejections show it, and handlers can read it:
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -35,7 +33,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// let alice = test.sign_in("alice", []).await;
 /// let layer = test.goat.authenticate();
 /// let service = layer.layer(service_fn(async |request: Request<()>| {
-///     let id = request.extensions().get::<RequestId>().expect("somebody gave it one");
+///     let id = request.extensions().get::<RequestId>().expect("a request id");
 ///     let response = Response::builder().header(RequestId::HEADER, id.to_header());
 ///     response.body(Empty::<&[u8]>::new())
 /// }));
@@ -46,8 +44,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// let allowed = service.clone().oneshot(allowed).await?;
 /// assert_eq!(allowed.headers()["x-request-id"], "order-17");
 ///
-/// let refused = service.oneshot(request().body(())?).await?.into_body();
-/// let document: serde_json::Value = serde_json::from_slice(&refused.collect().await?.to_bytes())?;
+/// let rejected = service.oneshot(request().body(())?).await?.into_body();
+/// let document: serde_json::Value = serde_json::from_slice(&rejected.collect().await?.to_bytes())?;
 /// assert_eq!(document["request_id"], "order-17");
 /// # Ok(())
 /// # }
@@ -56,10 +54,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The header that carries it, in both directions.
+    /// The header that carries it in requests and responses.
     pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-    /// Takes an id; `None` if it is not 1 to 64 characters of `[A-Za-z0-9_-]`.
+    /// Creates an id; `None` if the value is not 1 to 64 characters of `[A-Za-z0-9_-]`.
     #[must_use]
     pub fn new(value: HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
@@ -68,7 +66,7 @@ impl RequestId {
         fits.then_some(Self(value))
     }
 
-    /// The id that a request or response carries, if it carries exactly one that is well-formed.
+    /// Returns the id of a request or response, if it carries exactly one and that is well-formed.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
@@ -78,14 +76,14 @@ impl RequestId {
         }
     }
 
-    /// As text.
+    /// Returns the id as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Its characters are ASCII, so this is never the empty text.
+        // Never the default, since the characters are ASCII.
         self.0.to_str().unwrap_or_default()
     }
 
-    /// As a header's value, without a copy.
+    /// Returns the id as a header value, without a copy.
     #[must_use]
     pub fn to_header(&self) -> HeaderValue {
         self.0.clone()
@@ -109,7 +107,7 @@ mod tests {
 
     /// L2
     #[test]
-    fn only_what_cannot_harm_a_log_is_an_id() {
+    fn id_accepts_only_characters_that_are_safe_in_a_log() {
         assert_eq!(parsed(b"01J-a_Z").as_deref(), Some("01J-a_Z"));
         assert_eq!(parsed(&[b'a'; 64]).map(|id| id.len()), Some(64));
         for bad in [&b""[..], &[b'a'; 65], b"a b", b"a\tb", b"a.b", b"\xc3\xb6", b"a\"b", b"a;b"] {
@@ -118,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ids_are_none() {
+    fn repeated_header_yields_no_id() {
         let mut headers = HeaderMap::new();
         assert_eq!(RequestId::from_headers(&headers), None);
         headers.append(RequestId::HEADER, HeaderValue::from_static("a"));

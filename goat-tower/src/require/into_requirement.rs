@@ -1,4 +1,4 @@
-//! What can stand where a requirement is asked for, and what the compiler says of what cannot.
+//! Conversion into a requirement, with a helpful compiler message for other types.
 
 use super::Requirement;
 
@@ -7,12 +7,12 @@ mod sealed {
     impl<T: Into<super::Requirement>> Sealed for T {}
 }
 
-/// What stands for a [`Requirement`] by itself: a [`Permission`](goat_core::Permission), a
-/// [`Role`](goat_core::Role), a reference to one, or an array of which all are needed.
+/// Conversion into a [`Requirement`]: from a [`Permission`](goat_core::Permission), a
+/// [`Role`](goat_core::Role), a reference to one, or an array of which all are required.
 ///
-/// Whatever is `Into<Requirement>` is this too, and nothing else is: types of one's own implement
-/// `From` for `Requirement`. The trait is here for what the compiler says of a text, which is no
-/// requirement since nobody would check how it is spelt:
+/// It is implemented for every `Into<Requirement>` and nothing else; for your own types, implement `From`
+/// for `Requirement`. The trait exists for the compiler's message about strings, which are not
+/// requirements because their spelling would not be checked:
 ///
 /// ```compile_fail,E0277
 /// use goat_core::Goat;
@@ -24,13 +24,13 @@ mod sealed {
 /// ```
 ///
 /// ```text
-/// error[E0277]: `&str` does not say what a request needs
+/// error[E0277]: `&str` is not a requirement
 ///   |
 ///   |     goat.require("report:read");
-///   |                  ^^^^^^^^^^^^^ not a requirement
+///   |                  ^^^^^^^^^^^^^ expected a permission, a role or a `Requirement`
 ///   |
 ///   = note: a permission is a constant, so that a misspelt one does not compile: write
-///           `const REPORTS: Permission = Permission::new("report:read");` and give `REPORTS`
+///           `const REPORTS: Permission = Permission::new("report:read");` and use `REPORTS`
 /// ```
 ///
 /// ```
@@ -44,7 +44,7 @@ mod sealed {
 /// }
 /// ```
 ///
-/// To implement it by itself does not compile:
+/// The trait is sealed:
 ///
 /// ```compile_fail,E0277
 /// use goat_tower::{IntoRequirement, Requirement};
@@ -58,17 +58,17 @@ mod sealed {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what a request needs",
-    label = "not a requirement",
-    note = "a permission is a constant, so that a misspelt one does not compile: write `const REPORTS: Permission = Permission::new(\"report:read\");` and give `REPORTS`",
-    note = "a role is what `goat.roles().get(\"admin\")` finds; several requirements are an array, `Requirement::all` or `Requirement::any`"
+    message = "`{Self}` is not a requirement",
+    label = "expected a permission, a role or a `Requirement`",
+    note = "a permission is a constant, so that a misspelt one does not compile: write `const REPORTS: Permission = Permission::new(\"report:read\");` and use `REPORTS`",
+    note = "a role comes from `goat.roles().get(\"admin\")`; several requirements are an array, `Requirement::all` or `Requirement::any`"
 )]
 pub trait IntoRequirement: sealed::Sealed {
-    /// The requirement that it stands for.
+    /// Converts into a requirement.
     fn into_requirement(self) -> Requirement;
 }
 
-// The bound is not what somebody who gave a text wants to read of.
+// For a string, the message of the trait is more helpful than this bound.
 #[diagnostic::do_not_recommend]
 impl<T: Into<Requirement>> IntoRequirement for T {
     fn into_requirement(self) -> Requirement {

@@ -1,9 +1,8 @@
-//! The body of a guarded service's response: what the inner service answered, or a denial's bytes.
+//! Response body of a guarded service: the inner body, or the bytes of a rejection.
 //!
-//! Invariants: the inner body's frames, trailers, error and length pass through; nothing is asked
-//! of it but that it is a body. The data are always [`Bytes`], since that is what axum and tonic
-//! want of a body: handing them on costs nothing where the inner body speaks `Bytes` already, and
-//! one copy a frame where it does not.
+//! Invariants: frames, trailers, error and length of the inner body pass through, and the only bound on it is
+//! `Body`. The data type is always [`Bytes`], which axum and tonic require: that costs nothing if
+//! the inner body has `Bytes`, and one copy per frame otherwise.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,19 +12,19 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The inner service's body, or the few bytes of a denial.
+    /// The body of the inner service, or of a rejection.
     ///
     /// ```
     /// use bytes::Bytes;
     /// use goat_tower::ResponseBody;
     /// use http_body::Body;
     ///
-    /// // No bound on the inner body but `Body`: no `Default`, `From`, nor a boxed error.
+    /// // The only bound on the inner body is `Body`: no `Default`, `From` or boxed error.
     /// let body = ResponseBody::<http_body_util::Empty<Bytes>>::denied("no");
     /// assert_eq!(body.size_hint().exact(), Some(2));
     /// ```
     ///
-    /// What a guarded service answers, and what its layer answers in its place:
+    /// An allowed and a rejected response:
     ///
     /// ```
     /// use goat_core::testing::TestGoat;
@@ -46,8 +45,8 @@ pin_project! {
     /// let allowed = service.clone().oneshot(request).await?.into_body();
     /// assert_eq!(allowed.collect().await?.to_bytes(), "hello");
     ///
-    /// let refused = service.oneshot(Request::new(())).await?.into_body();
-    /// assert!(refused.collect().await?.to_bytes().starts_with(br#"{"type":"/errors/"#));
+    /// let rejected = service.oneshot(Request::new(())).await?.into_body();
+    /// assert!(rejected.collect().await?.to_bytes().starts_with(br#"{"type":"/errors/"#));
     /// # Ok(())
     /// # }
     /// ```
@@ -68,19 +67,19 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
-    /// What the inner service answered.
+    /// Wraps the body of the inner service.
     pub const fn passed(body: B) -> Self {
         Self { kind: Kind::Passed { body } }
     }
 
-    /// What a denial says; empty where it has no body.
+    /// Wraps the bytes of a rejection; they may be empty.
     pub fn denied(bytes: impl Into<Bytes>) -> Self {
         Self { kind: Kind::Denied { bytes: bytes.into() } }
     }
 }
 
 impl<B> Default for ResponseBody<B> {
-    /// No body at all.
+    /// An empty body.
     fn default() -> Self {
         Self::denied(Bytes::new())
     }
@@ -96,7 +95,7 @@ impl<B: Body> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Passed { body } => body.poll_frame(context).map_ok(|frame| {
-                // `Bytes` hands itself over whole here: no copy, no allocation.
+                // For `Bytes` this neither copies nor allocates.
                 frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
             }),
             KindProjection::Denied { bytes } if bytes.is_empty() => Poll::Ready(None),
@@ -132,8 +131,8 @@ mod tests {
     type Frames = VecDeque<Result<Frame<VecDeque<u8>>, Odd>>;
 
     pin_project! {
-        /// A body to nobody's liking: its data are not `Bytes` and lie in two pieces, its error is
-        /// no `Error`, it has no `Default`, and it is not `Unpin`.
+        /// An awkward body: its data is not `Bytes` and is in two pieces, its error does not implement
+        /// `Error`, it has no `Default`, and it is not `Unpin`.
         struct Awkward {
             frames: Frames,
             #[pin]
@@ -162,8 +161,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn data_trailers_and_errors_of_any_inner_body_pass_through() {
-        // A ring buffer that was filled from both ends keeps its bytes in two pieces.
+    async fn data_trailers_and_errors_pass_through() {
+        // A ring buffer filled from both ends has its bytes in two pieces.
         let mut two_pieces = VecDeque::from(*b"lo");
         for byte in [b'l', b'e', b'h'] {
             two_pieces.push_front(byte);
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_pass_through_without_a_copy() {
+    async fn bytes_are_not_copied() {
         let bytes = Bytes::from(vec![1; 4096]);
         let mut body = ResponseBody::passed(Full::new(bytes.clone()));
         let frame = body.frame().await.expect("a frame").expect("no error");
@@ -192,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn axum_takes_it_as_a_response() {
+    fn axum_accepts_it_as_a_response() {
         fn takes(_: impl axum::response::IntoResponse) {}
         takes(http::Response::new(ResponseBody::passed(axum::body::Body::empty())));
         takes(http::Response::new(ResponseBody::<Full<Bytes>>::denied("no")));
     }
 
     #[test]
-    fn length_and_end_are_those_of_the_inner_body() {
+    fn length_and_end_pass_through() {
         let body = ResponseBody::passed(Full::new(Bytes::from_static(b"abc")));
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(3), false));
         let body = ResponseBody::passed(Full::<Bytes>::default());
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_denial_is_one_frame_of_known_length_and_then_the_end() {
+    async fn rejection_is_one_frame_of_known_length() {
         let mut body = Box::pin(ResponseBody::<Awkward>::default());
         assert!(body.is_end_stream());
         assert!(body.frame().await.is_none());

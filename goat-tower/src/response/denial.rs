@@ -1,7 +1,7 @@
-//! A denial: why a layer did not let a request through, and how that looks.
+//! Denial: the reason of a rejection, and its rendering.
 //!
-//! Invariant: whatever renders it, the reason stays in the response's extensions, for outer layers
-//! and the log.
+//! Invariant: the denial is in the response's extensions for outer layers and the log, whichever renderer
+//! made the response.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::response::grpc;
 use crate::response::layer_order::log_layer_order;
 use crate::response::problem::Problem;
 
-/// Why a layer refused a request. Cheap to clone; found in the extensions of the response.
+/// The reason why a layer rejected a request, in the extensions of the response. Cheap to clone.
 ///
 /// ```
 /// use goat_core::{Error, ErrorKind};
@@ -26,8 +26,8 @@ use crate::response::problem::Problem;
 /// assert_eq!(denial.code(), "forbidden");
 /// ```
 ///
-/// A layer further out, such as one for logs or metrics, tells by it a denial of goat from an answer
-/// of the application:
+/// It lets an outer layer, such as one for logs or metrics, tell goat's rejections from responses of the
+/// application:
 ///
 /// ```
 /// use goat_core::Permission;
@@ -44,7 +44,7 @@ use crate::response::problem::Problem;
 /// let test = TestGoat::new();
 /// let service = test.goat.require(REPORTS).layer(service_fn(async |_: Request<()>| {
 ///     let mut response = Response::new(Empty::<&[u8]>::new());
-///     *response.status_mut() = StatusCode::FORBIDDEN; // for reasons of its own
+///     *response.status_mut() = StatusCode::FORBIDDEN; // by the application
 ///     Ok::<_, std::convert::Infallible>(response)
 /// }));
 /// let reason = |response: &Response<_>| {
@@ -57,9 +57,9 @@ use crate::response::problem::Problem;
 /// assert_eq!(reason(&service.clone().oneshot(allowed).await?), None);
 ///
 /// let bob = test.sign_in("bob", []).await;
-/// let refused = Request::builder().header("authorization", bob.bearer()).body(())?;
-/// let refused = service.oneshot(refused).await?;
-/// assert_eq!(reason(&refused), Some(("forbidden", StatusCode::FORBIDDEN)));
+/// let rejected = Request::builder().header("authorization", bob.bearer()).body(())?;
+/// let rejected = service.oneshot(rejected).await?;
+/// assert_eq!(reason(&rejected), Some(("forbidden", StatusCode::FORBIDDEN)));
 /// # Ok(())
 /// # }
 /// ```
@@ -69,52 +69,51 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// Refuses because of an error of goat.
+    /// Creates a denial from an error of goat.
     #[must_use]
     pub fn new(error: Error) -> Self {
         Self::because(Problem::from(error))
     }
 
-    /// Refuses because of something that is not an error of goat.
+    /// Creates a denial from any other problem.
     #[must_use]
     pub const fn because(problem: Problem) -> Self {
         Self { problem }
     }
 
-    /// Names the permission that is missing (several: separated by spaces), for the challenge.
+    /// Sets the missing permissions, separated by spaces, for the challenge.
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
         self.problem = self.problem.with_scope(scope);
         self
     }
 
-    /// Adds what the request tells; see [`Problem::for_request`].
+    /// Adds the path and id of the request; see [`Problem::for_request`].
     #[cfg(feature = "axum")]
     pub(crate) fn for_request(mut self, request: &Parts) -> Self {
         self.problem = self.problem.for_request(request);
         self
     }
 
-    /// The stable name of the reason, for logs and metrics.
+    /// Returns the stable name of the reason, for logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.problem.code()
     }
 
-    /// What a client is told, as yet without what only the request knows.
+    /// Returns the problem document for the client, without the path and id of the request.
     #[must_use]
     pub const fn problem(&self) -> &Problem {
         &self.problem
     }
 
-    /// The error of goat that it is about, with its cause for the log.
+    /// Returns the error of goat, with its source chain for the log.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.problem.error()
     }
 
-    /// The answer to the request, as the renderer wants it to look, and with this reason in its
-    /// extensions.
+    /// Returns the response that the renderer makes, with this denial in its extensions.
     #[must_use]
     pub fn respond<B>(
         self,
@@ -140,16 +139,16 @@ impl From<BearerError> for Denial {
     }
 }
 
-/// How a denial looks. The layers hold one; [`ProblemDetails`] is the default.
+/// Renders denials as responses. [`ProblemDetails`] is the default.
 ///
-/// An implementer makes a whole response: status, headers (a 401 without `WWW-Authenticate` is
-/// against RFC 9110; `Retry-After` belongs on a 429) and body. [`Denial::problem`] has them all, so
-/// that little is left to write. Limits' headers are added by the layers themselves.
+/// An implementation makes the complete response: status, headers (RFC 9110 requires
+/// `WWW-Authenticate` on a 401; a 429 should have `Retry-After`) and body. [`Denial::problem`] provides all
+/// of them. The layers add the rate-limit headers.
 ///
-/// Each layer asks its own: give the same to all of them. What an extractor refuses, and a handler's
-/// own [`Problem`], is a problem document whatever the layers hold.
+/// Each layer has its own renderer: give the same one to all of them. Rejections of extractors, and a
+/// handler's own [`Problem`], are always problem documents.
 ///
-/// A function will do, and so will a closure that writes the types of both its arguments:
+/// A function implements it, and so does a closure with explicit argument types:
 ///
 /// ```
 /// use bytes::Bytes;
@@ -175,26 +174,26 @@ impl From<BearerError> for Denial {
 /// # let service = layer.layer(service_fn(async |_: Request<()>| {
 /// #     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 /// # }));
-/// // What is allowed is not rendered…
+/// // Allowed responses are not rendered.
 /// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
 /// let allowed = service.clone().oneshot(allowed).await?;
 /// assert_eq!(allowed.into_body().collect().await?.to_bytes(), "");
 ///
-/// // …and what is refused looks as it is told to.
-/// let refused = service.oneshot(Request::new(())).await?;
-/// assert_eq!(refused.status(), 401);
-/// let text = refused.into_body().collect().await?.to_bytes();
+/// // Rejections are.
+/// let rejected = service.oneshot(Request::new(())).await?;
+/// assert_eq!(rejected.status(), 401);
+/// let text = rejected.into_body().collect().await?.to_bytes();
 /// assert!(!text.starts_with(b"{"));
 /// # Ok(())
 /// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how a denial looks",
+    message = "`{Self}` does not render denials",
     label = "not a `RenderDenial`",
-    note = "give `ProblemDetails`, or a `fn(&Denial, &http::request::Parts) -> http::Response<bytes::Bytes>`"
+    note = "use `ProblemDetails`, or a `fn(&Denial, &http::request::Parts) -> http::Response<bytes::Bytes>`"
 )]
 pub trait RenderDenial: Send + Sync + 'static {
-    /// Makes the response. The request's body is left out, since a denial must not wait for it.
+    /// Makes the response. The request's body is not available, since a rejection must not wait for it.
     fn render(&self, denial: &Denial, request: &Parts) -> Response<Bytes>;
 }
 
@@ -207,13 +206,12 @@ where
     }
 }
 
-/// The default look of a denial: a problem document (RFC 9457), or for gRPC callers a trailers-only
-/// answer with `grpc-status` 16 (who are you), 7 (you may not), 8 (too many) or 14 (cannot tell
-/// now).
+/// Renders denials as problem documents (RFC 9457), and for gRPC clients as trailers-only responses with
+/// `grpc-status` 16 (unauthenticated), 7 (permission denied), 8 (rate limited) or 14 (unavailable).
 ///
-/// A gRPC caller is who posts with its content type, and is answered with an HTTP status of 200. So what
-/// a proxy asks whether to let somebody in (`auth_request`, `forwardAuth`), by the status alone, should
-/// answer no `POST`, or have a [renderer](RenderDenial) of its own.
+/// A `POST` with a gRPC content type counts as gRPC and gets the HTTP status 200. An endpoint that a proxy
+/// queries for an authorization decision by status (`auth_request`, `forwardAuth`) should therefore accept no
+/// `POST`, or have its own [renderer](RenderDenial).
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -234,12 +232,12 @@ where
 /// let allowed = call().header("authorization", alice.bearer()).body(())?;
 /// assert!(!service.clone().oneshot(allowed).await?.headers().contains_key("grpc-status"));
 ///
-/// let refused = service.clone().oneshot(call().body(())?).await?;
-/// assert_eq!((refused.status().as_u16(), &refused.headers()["grpc-status"]), (200, &"16".parse()?));
+/// let rejected = service.clone().oneshot(call().body(())?).await?;
+/// assert_eq!((rejected.status().as_u16(), &rejected.headers()["grpc-status"]), (200, &"16".parse()?));
 ///
-/// let refused = service.oneshot(Request::get("/reports").body(())?).await?;
-/// assert_eq!(refused.status(), 401);
-/// assert_eq!(refused.headers()["content-type"], "application/problem+json");
+/// let rejected = service.oneshot(Request::get("/reports").body(())?).await?;
+/// assert_eq!(rejected.status(), 401);
+/// assert_eq!(rejected.headers()["content-type"], "application/problem+json");
 /// # Ok(())
 /// # }
 /// ```
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn by_default_a_denial_is_a_problem_document_with_the_reason_in_its_extensions() {
+    async fn default_is_a_problem_document_with_the_denial_in_the_extensions() {
         let denial = Denial::new(Error::from(ErrorKind::Forbidden)).with_scope("report:read");
         let response = denial.respond::<Empty<Bytes>>(&ProblemDetails, &request(None));
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
@@ -291,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_grpc_caller_gets_a_trailers_only_answer() {
+    async fn grpc_client_gets_a_trailers_only_response() {
         let spent = Charge {
             limit: "user".into(),
             quota: Quota::per_minute(1),
@@ -322,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn how_a_denial_looks_is_the_applications_choice() {
+    async fn application_can_replace_the_renderer() {
         let renderer = |denial: &Denial, _: &Parts| {
             let mut response = Response::new(Bytes::from(denial.code()));
             *response.status_mut() = StatusCode::IM_A_TEAPOT;
@@ -340,7 +338,7 @@ mod tests {
 
     /// J8
     #[test]
-    fn two_authorization_headers_are_a_bad_request_and_a_bad_one_is_an_invalid_token() {
+    fn repeated_authorization_is_a_bad_request_and_a_malformed_one_an_invalid_token() {
         let denial = Denial::from(BearerError::Repeated);
         assert_eq!((denial.problem().status().as_u16(), denial.code()), (400, "bad-request"));
         for error in [BearerError::TooLong, BearerError::Malformed] {

@@ -1,7 +1,7 @@
-//! Denials for gRPC callers, who read no problem documents: a trailers-only answer.
+//! gRPC rejections: trailers-only responses.
 //!
-//! HTTP 200, no body, and the outcome in `grpc-status` and `grpc-message` (gRPC over HTTP/2,
-//! "Responses"). No gRPC library is needed for it, or for telling such a request.
+//! HTTP 200, no body, and the outcome in `grpc-status` and `grpc-message` (gRPC over HTTP/2, "Responses").
+//! This needs no gRPC library.
 
 use std::fmt::Write as _;
 
@@ -15,10 +15,10 @@ use crate::response::problem::Problem;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// The content type to answer in if the caller speaks gRPC (or gRPC-Web), else `None`.
+/// Returns the content type of the response if the request is gRPC or gRPC-Web, else `None`.
 ///
-/// Every call of gRPC is a `POST`. Without that, a `Content-Type` alone would make a 200 of a denial:
-/// for a proxy that asks by a `GET` with its client's headers whether to let somebody in, a yes.
+/// Every gRPC call is a `POST`. If the `Content-Type` sufficed, a rejection would be a 200 for a proxy that
+/// queries for an authorization decision by a `GET` with its client's headers, and so an approval.
 pub(crate) fn content_type(request: &Parts) -> Option<HeaderValue> {
     if request.method != Method::POST {
         return None;
@@ -31,21 +31,21 @@ pub(crate) fn content_type(request: &Parts) -> Option<HeaderValue> {
     }
     match rest.first() {
         None | Some(b'+') => Some(HeaderValue::from_static("application/grpc")),
-        // gRPC-Web has its own types and wants to be answered in the one it asked in. That is one type:
-        // of `application/grpc-web, text/html` a browser takes the last.
-        Some(b'-') if rest.iter().all(|byte| is_of_a_name(*byte)) => {
+        // gRPC-Web requires the response in the type of the request. Only a single type is accepted: of
+        // `application/grpc-web, text/html` a browser takes the last.
+        Some(b'-') if rest.iter().all(|byte| is_name_byte(*byte)) => {
             HeaderValue::from_bytes(media_type).ok()
         }
         Some(_) => None,
     }
 }
 
-/// What the names of media types are made of (RFC 6838 §4.2).
-fn is_of_a_name(byte: u8) -> bool {
+/// Whether a media type name may contain the byte (RFC 6838 §4.2).
+fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte)
 }
 
-/// The trailers-only answer that says the same as the problem.
+/// Returns the trailers-only response that corresponds to a problem.
 pub(crate) fn trailers_only(problem: &Problem, content_type: HeaderValue) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
@@ -61,7 +61,7 @@ pub(crate) fn trailers_only(problem: &Problem, content_type: HeaderValue) -> Res
     response
 }
 
-/// The gRPC status that says what an HTTP status says (google.rpc.Code).
+/// Returns the gRPC status of an HTTP status (google.rpc.Code).
 pub(crate) fn status(status: StatusCode) -> i32 {
     match status {
         StatusCode::BAD_REQUEST => 3,          // INVALID_ARGUMENT
@@ -78,7 +78,7 @@ pub(crate) fn status(status: StatusCode) -> i32 {
     }
 }
 
-/// Percent-encoding of `grpc-message`: all but printable ASCII, and the percent sign itself.
+/// Percent-encodes a `grpc-message`: everything but printable ASCII, and the percent sign.
 fn percent_encoded(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for byte in message.bytes() {
@@ -97,19 +97,19 @@ fn percent_encoded(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn asked_in(content_type_of_request: &'static str) -> Option<String> {
+    fn response_type(content_type_of_request: &'static str) -> Option<String> {
         let request = http::Request::post("/").header(CONTENT_TYPE, content_type_of_request);
         let (request, ()) = request.body(()).expect("a request").into_parts();
         content_type(&request).map(|value| value.to_str().expect("ASCII").to_owned())
     }
 
     #[test]
-    fn a_grpc_caller_is_told_by_the_content_type() {
+    fn content_type_identifies_grpc() {
         for grpc in ["application/grpc", "Application/GRPC+proto", "application/grpc+json; q=1"] {
-            assert_eq!(asked_in(grpc).as_deref(), Some("application/grpc"), "{grpc}");
+            assert_eq!(response_type(grpc).as_deref(), Some("application/grpc"), "{grpc}");
         }
         assert_eq!(
-            asked_in("application/grpc-web-text+proto; x").as_deref(),
+            response_type("application/grpc-web-text+proto; x").as_deref(),
             Some("application/grpc-web-text+proto")
         );
         for other in [
@@ -122,14 +122,14 @@ mod tests {
             "application/grpc-web text/html",
             "application/grpc-web/html",
         ] {
-            assert_eq!(asked_in(other), None, "{other}");
+            assert_eq!(response_type(other), None, "{other}");
         }
         let (request, ()) = http::Request::post("/").body(()).expect("a request").into_parts();
         assert_eq!(content_type(&request), None);
     }
 
     #[test]
-    fn a_message_survives_the_header() {
+    fn message_is_percent_encoded() {
         assert_eq!(percent_encoded("100% \u{f6}k\r\n~"), "100%25 %C3%B6k%0D%0A~");
     }
 }

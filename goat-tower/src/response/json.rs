@@ -1,10 +1,8 @@
-//! JSON text, written and never read: objects of texts and numbers, all that a problem document
-//! needs.
+//! JSON writer for problem documents: objects of strings and numbers.
 //!
-//! Invariant: whatever the texts are, what comes out is one well-formed JSON value (RFC 8259) that
-//! reads back as the same texts.
+//! Invariant: the output is one well-formed JSON value (RFC 8259) that parses to the same strings.
 
-/// Writes one object, member by member, in the order of the calls. Names must not repeat.
+/// Writes an object, member by member, in the order of the calls. Names must not repeat.
 #[derive(Debug)]
 pub(crate) struct ObjectWriter<'a> {
     text: &'a mut String,
@@ -18,21 +16,21 @@ impl<'a> ObjectWriter<'a> {
         Self { text, first: true }
     }
 
-    /// A member that is a text.
+    /// Writes a string member.
     pub(crate) fn string(&mut self, name: &str, value: &str) -> &mut Self {
         self.name(name);
         push_string(self.text, value);
         self
     }
 
-    /// A member that is a whole number.
+    /// Writes an integer member.
     pub(crate) fn number(&mut self, name: &str, value: u16) -> &mut Self {
         self.name(name);
         self.text.push_str(&value.to_string());
         self
     }
 
-    /// A member that is a list of objects.
+    /// Writes a member that is an array of objects.
     pub(crate) fn objects<T>(
         &mut self,
         name: &str,
@@ -68,7 +66,7 @@ impl<'a> ObjectWriter<'a> {
     }
 }
 
-/// Appends a JSON string: quotes, backslashes and control characters escaped, the rest as it is.
+/// Appends a JSON string; quotes, backslashes and control characters are escaped.
 fn push_string(text: &mut String, value: &str) {
     text.push('"');
     for character in value.chars() {
@@ -103,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_hold_as_it_is_is_escaped() {
+    fn special_characters_are_escaped() {
         assert_eq!(written("say \"no\" \\ n\u{f6}"), "\"say \\\"no\\\" \\\\ n\u{f6}\"");
         assert_eq!(written("a\r\n\tb"), r#""a\r\n\tb""#);
         assert_eq!(
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_character_below_the_surrogates_reads_back() {
+    fn every_character_below_the_surrogates_round_trips() {
         for code in 0..0xd800 {
             let value = String::from(char::from_u32(code).expect("a character"));
             assert_eq!(serde_json::from_str::<String>(&written(&value)).expect("JSON"), value);
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn members_stand_in_the_order_of_the_calls() {
+    fn members_are_in_the_order_of_the_calls() {
         let mut text = String::new();
         let mut object = ObjectWriter::open(&mut text);
         object.string("b", "x").number("a", 404).objects("list", &["p", "q"], |object, item| {
@@ -138,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_reads_back_as_the_same_text(name in any::<String>(), value in any::<String>()) {
+        fn any_string_round_trips(name in any::<String>(), value in any::<String>()) {
             let mut text = String::new();
             let mut object = ObjectWriter::open(&mut text);
             object.string(&name, &value);

@@ -1,7 +1,7 @@
-//! What is said where a layer is missing or stands in the wrong place.
+//! Configuration errors: a layer that is missing or in the wrong place.
 //!
-//! Invariant: what the log shows of a request was written by the application, or cannot forge a line and
-//! does not look like a secret: its method, and the template of its path or the plain words of it.
+//! Invariant: the log shows of a request only its method and its path template, or else the plain words of its
+//! path: nothing that could forge a log line or that looks like a secret.
 
 use goat_core::Error;
 #[cfg(feature = "tracing")]
@@ -11,28 +11,28 @@ use http::request::Parts;
 #[cfg(feature = "tracing")]
 use crate::request::path_template::PathTemplate;
 
-/// How long a word of a path is shown; what is longer may be a secret.
+/// The maximum length of a path segment in the log; a longer one may be a secret.
 #[cfg(feature = "tracing")]
-const LONGEST_WORD: usize = 40;
+const MAX_SEGMENT: usize = 40;
 /// The same for its parts between `.`, `-` and `_`.
 #[cfg(feature = "tracing")]
-const LONGEST_PART: usize = 20;
-/// How many words of a path are shown.
+const MAX_PART: usize = 20;
+/// The maximum number of path segments in the log.
 #[cfg(feature = "tracing")]
-const MOST_WORDS: usize = 16;
+const MAX_SEGMENTS: usize = 16;
 
-/// A defect of the application's wiring: 500 for the client, who cannot mend it, and for the log
-/// what to mend, once it is [told](tell) on which request.
+/// Returns the error of a missing or misplaced layer: a 500 for the client, and advice for the log; see
+/// [`log_layer_order`].
 pub(crate) fn layer_order_error(advice: &'static str) -> Error {
     Error::configuration(advice)
 }
 
-/// Tells the log of a defect of wiring, if the error is one. Without the feature `tracing` the advice
-/// is in the response's extensions only, in its [`Denial`](crate::Denial).
+/// Logs a configuration error, with the method and path of the request. Without the feature `tracing`, the
+/// advice is only in the [`Denial`](crate::Denial) of the response.
 pub(crate) fn log_layer_order(error: &Error, request: &Parts) {
     #[cfg(feature = "tracing")]
     if error.kind() == ErrorKind::Configuration {
-        // A method may be any word of any length.
+        // A client can send a method of any length.
         let method = format_args!("{:.16}", request.method.as_str());
         tracing::error!(method, path = path(request), "{error}");
     }
@@ -40,27 +40,27 @@ pub(crate) fn log_layer_order(error: &Error, request: &Parts) {
     let _ = (error, request);
 }
 
-/// Where it was asked: the template of the route where the router has said which it is.
+/// Returns the path template of the request, or else the plain words of its path.
 #[cfg(feature = "tracing")]
 fn path(request: &Parts) -> String {
     if let Some(template) = PathTemplate::of(&request.extensions) {
         return template.to_owned();
     }
-    let mut words = request.uri.path().split('/').skip(1);
+    let mut segments = request.uri.path().split('/').skip(1);
     let mut path = String::new();
-    for word in words.by_ref().take(MOST_WORDS) {
-        path.extend(["/", if is_plain(word) { word } else { "*" }]);
+    for segment in segments.by_ref().take(MAX_SEGMENTS) {
+        path.extend(["/", if is_plain(segment) { segment } else { "*" }]);
     }
-    if words.next().is_some() {
+    if segments.next().is_some() {
         path.push_str("/..");
     }
     path
 }
 
-/// Whether a word of a path is a name, such as `users`, `v1` or `goat.v1.Users`, and neither an id nor
-/// a secret: those have digits, or else capitals as often as not, or no end.
+/// Whether a path segment is a name, such as `users`, `v1` or `goat.v1.Users`, and neither an id nor a
+/// secret, which have digits, many capitals, or a great length.
 #[cfg(feature = "tracing")]
-fn is_plain(word: &str) -> bool {
+fn is_plain(segment: &str) -> bool {
     let is_short = |part: &str| {
         part.len() <= 3
             && !part.starts_with(|first: char| first.is_ascii_digit())
@@ -68,26 +68,26 @@ fn is_plain(word: &str) -> bool {
     };
     let is_name = |part: &str| {
         let capitals = part.bytes().filter(u8::is_ascii_uppercase).count();
-        part.len() <= LONGEST_PART
+        part.len() <= MAX_PART
             && part.bytes().all(|byte| byte.is_ascii_alphabetic())
             && 3 * capitals <= part.len() + 2
     };
-    word.len() <= LONGEST_WORD
-        && word.split('.').all(|part| is_short(part) || part.split(['-', '_']).all(is_name))
+    segment.len() <= MAX_SEGMENT
+        && segment.split('.').all(|part| is_short(part) || part.split(['-', '_']).all(is_name))
 }
 
 #[cfg(all(test, feature = "tracing"))]
 mod tests {
     use super::*;
 
-    fn shown(path_and_query: &str) -> String {
+    fn logged(path_and_query: &str) -> String {
         let request = http::Request::builder().uri(path_and_query).body(()).expect("a request");
         path(&request.into_parts().0)
     }
 
     /// L1, L2
     #[test]
-    fn of_a_path_its_plain_words_are_shown_and_no_id_secret_query_or_control_character() {
+    fn logged_path_has_no_id_secret_query_or_control_character() {
         for (sent, expected) in [
             ("/", "/"),
             ("/users/me?token=abc", "/users/me"),
@@ -95,7 +95,7 @@ mod tests {
             ("/goat.v1.Users/Find", "/goat.v1.Users/Find"),
             ("/reset/0f9a", "/reset/*"),
             ("/reset/123456", "/reset/*"),
-            // Random texts that happen to have no digit: one in forty of 128 bits in base64url.
+            // Random strings without a digit: one in forty of 128 bits in base64url.
             ("/reset/kXvQmPzRtLwYbNcHsJdFgA", "/reset/*"),
             ("/reset/kXv-mPzRtL_YbNcHsJdFgA", "/reset/*"),
             ("/totp/JBSWYDPEHPKXPJXL", "/totp/*"),
@@ -106,12 +106,12 @@ mod tests {
             ("/a%0Ab/c%1B", "/*/*"),
             ("/reset/abcdefghijklmnopqrstuvwxyzabcdefghijklmno", "/reset/*"),
         ] {
-            assert_eq!(shown(sent), expected, "{sent}");
+            assert_eq!(logged(sent), expected, "{sent}");
         }
-        // C1 control characters, which the `http` crate lets pass as UTF-8.
+        // C1 control characters, which the crate `http` accepts as UTF-8.
         if let Ok(uri) = "/a\u{9b}31m".parse::<http::Uri>() {
-            assert_eq!(shown(&uri.to_string()), "/*");
+            assert_eq!(logged(&uri.to_string()), "/*");
         }
-        assert_eq!(shown(&"/a".repeat(20)), format!("{}/..", "/a".repeat(16)));
+        assert_eq!(logged(&"/a".repeat(20)), format!("{}/..", "/a".repeat(16)));
     }
 }

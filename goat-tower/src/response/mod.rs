@@ -1,4 +1,5 @@
-//! Response side: denials, problem documents (RFC 9457), gRPC rejections and rate-limit headers.
+//! Responses of layers and handlers: denials, problem documents (RFC 9457), gRPC rejections, rate-limit
+//! headers.
 
 pub(crate) mod body;
 pub(crate) mod decisions;

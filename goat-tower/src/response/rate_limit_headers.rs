@@ -1,6 +1,6 @@
-//! The headers that say what limits said.
+//! Rate-limit response headers: `RateLimit-Policy`, `RateLimit` and `X-RateLimit-…`.
 //!
-//! Invariant: a limit's name stands in quotes that it cannot leave.
+//! Invariant: the name of a limit cannot end the quoted string that contains it.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -16,24 +16,23 @@ const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limi
 const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The bytes that a limit takes in the headers besides its name, twice: `"";q=1000;w=3600, ` and the
-/// like, and its share of the plain numbers. Where there are more, the text grows.
+/// The usual number of bytes of a limit in all headers, except for its name: `"";q=1000;w=3600, ` and the
+/// like, and its share of the plain numbers. The buffer grows if necessary.
 const USUAL_NUMBERS: usize = 80;
 
-/// Writes what limits say into a response's headers, in place of what stood there.
+/// Sets the rate-limit headers of a response, replacing previous ones.
 ///
-/// `RateLimit-Policy` and `RateLimit` list them all (IETF draft-ietf-httpapi-ratelimit-headers):
-/// `"auth";q=5;w=60` is five in sixty seconds, `"auth";r=4;t=60` four left and one more given back
-/// in sixty seconds. `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds) show the one with
-/// the least remaining. Seconds are rounded up. Without charges nothing is written.
+/// `RateLimit-Policy` and `RateLimit` list all limits (IETF draft-ietf-httpapi-ratelimit-headers):
+/// `"auth";q=5;w=60` is five in sixty seconds, `"auth";r=4;t=60` four remaining and the next one restored
+/// in sixty seconds. `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds) show the limit with
+/// the least remaining. Seconds are rounded up. Without decisions no header is set.
 ///
 /// A quota with a [burst](goat_core::Quota::burst) is `"search";q=60;w=60;goat-burst=10`. The draft
-/// (revision 11, section 3.1) knows no burst: it takes any other parameter for a comment, and asks
-/// for the prefix so that two makers' parameters do not meet. So who knows nothing of it reads the
-/// pace, which holds in the long run; and `r` and `t` need no comment, since "no more than `r`
-/// within `t` seconds" is what such a quota means at any moment. `X-RateLimit-Limit` is the burst
-/// then, which is what `-Remaining` counts down from; nobody would understand 9 of 60 remaining
-/// after the first call, or 9 of 1.
+/// (revision 11, section 3.1) has no burst: it treats other parameters as comments, and requires a prefix
+/// to avoid collisions. A client that ignores the parameter reads the long-term rate; `r` and `t` apply
+/// unchanged, since such a quota means "no more than `r` within `t` seconds" at any time.
+/// `X-RateLimit-Limit` is then the burst, from which `-Remaining` counts down; 9 of 60 remaining after
+/// the first request would be confusing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,7 +53,7 @@ const USUAL_NUMBERS: usize = 80;
 /// assert_eq!(headers["x-ratelimit-limit"], "10");
 /// ```
 ///
-/// The layers do this themselves. It is for answers that no layer sees:
+/// The layers call it themselves. It is for responses that pass no layer:
 ///
 /// ```
 /// use goat_core::Quota;
@@ -78,7 +77,7 @@ const USUAL_NUMBERS: usize = 80;
 /// # }
 /// ```
 pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
-    // Of those with as little left, the one that refuses, then the one that takes longest.
+    // Among equals, the one that limits, then the one that takes longest to reset.
     let Some(least) = charges
         .iter()
         .min_by_key(|charge| (charge.remaining, !charge.refuses(), Reverse(charge.reset_after)))
@@ -88,8 +87,7 @@ pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Charge], now
     let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
     let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
     let reset_at = u64::try_from(reset_at).unwrap_or_default();
-    // All values lie in one text and share it: two allocations in all, where each value by itself
-    // would cost two.
+    // All values share one buffer: two allocations in total instead of two per value.
     let names: usize = charges.iter().map(|charge| charge.limit.len()).sum();
     let mut text = Vec::with_capacity(2 * names + charges.len() * USUAL_NUMBERS);
     let all: [(HeaderName, Push<'_>); _] = [
@@ -112,10 +110,10 @@ pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Charge], now
     }
 }
 
-/// Appends a header's value.
+/// Appends a header value.
 type Push<'a> = &'a dyn Fn(&mut Vec<u8>);
 
-/// A list of quoted names, each with its parameters (RFC 9651).
+/// Appends a list of quoted names with their parameters (RFC 9651).
 fn push_list(text: &mut Vec<u8>, charges: &[Charge], push: fn(&mut Vec<u8>, &Charge)) {
     for (index, charge) in charges.iter().enumerate() {
         text.extend_from_slice(if index == 0 { b"\"" } else { b", \"" });
@@ -125,7 +123,7 @@ fn push_list(text: &mut Vec<u8>, charges: &[Charge], push: fn(&mut Vec<u8>, &Cha
     }
 }
 
-/// The parameters of a limit's policy.
+/// Appends the parameters of a limit's policy.
 fn push_policy(text: &mut Vec<u8>, charge: &Charge) {
     push_parameter(text, b";q=", charge.quota.limit().into());
     push_parameter(text, b";w=", ceil_seconds(charge.quota.window()));
@@ -134,7 +132,7 @@ fn push_policy(text: &mut Vec<u8>, charge: &Charge) {
     }
 }
 
-/// The parameters of a limit's state.
+/// Appends the parameters of a limit's state.
 fn push_state(text: &mut Vec<u8>, charge: &Charge) {
     push_parameter(text, b";r=", charge.remaining.into());
     push_parameter(text, b";t=", ceil_seconds(charge.reset_after));
@@ -145,8 +143,8 @@ fn push_parameter(text: &mut Vec<u8>, name: &[u8], value: u64) {
     push_number(text, value);
 }
 
-/// A limit's name as the inside of a string of RFC 9651 §3.3.3: quotes and backslashes escaped,
-/// what is not printable ASCII as `?`.
+/// Appends the content of a quoted string (RFC 9651 §3.3.3): quotes and backslashes escaped, anything but
+/// printable ASCII as `?`.
 fn push_printable(text: &mut Vec<u8>, name: &str) {
     for character in name.chars() {
         match character {
@@ -159,7 +157,7 @@ fn push_printable(text: &mut Vec<u8>, name: &str) {
     }
 }
 
-/// In decimal, by hand: `write!` took a quarter of the instructions of a whole limit.
+/// Appends a decimal number. With `write!` it took a quarter of the instructions of an entire limit.
 pub(super) fn push_number(text: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
     let (mut start, mut rest) = (digits.len(), number);
@@ -174,7 +172,7 @@ pub(super) fn push_number(text: &mut Vec<u8>, number: u64) {
     text.extend_from_slice(&digits[start..]);
 }
 
-/// Whole seconds, rounded up: who waits that long has waited long enough.
+/// Returns whole seconds, rounded up, so that a client that waits that long waits long enough.
 pub(crate) const fn ceil_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
 }

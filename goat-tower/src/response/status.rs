@@ -1,20 +1,20 @@
-//! Which answer each kind of failure gets over HTTP: the one table.
+//! The table from error kind to HTTP status, code and challenge.
 //!
-//! 401 says "who are you", 403 "you may not", 503 "cannot tell now"; they are never mixed up.
+//! 401 (unauthenticated), 403 (forbidden) and 503 (cannot decide now) are never mixed up.
 
 use goat_core::ErrorKind;
 use http::StatusCode;
 
-/// What `WWW-Authenticate` says (RFC 6750 §3).
+/// The content of `WWW-Authenticate` (RFC 6750 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// Nothing: to sign in again would not help.
+    /// No challenge: signing in again would not help.
     None,
-    /// Sign in. No token was presented, so nothing is said of one.
+    /// The request carries no token; the challenge has no error.
     SignIn,
-    /// Sign in again: the token that was presented does not do.
+    /// The token is invalid.
     InvalidToken,
-    /// The token does, its permissions do not.
+    /// The token is valid, its permissions do not suffice.
     InsufficientScope,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct StatusEntry {
     pub(super) challenge: Challenge,
 }
 
-/// The answer to a kind of failure. A kind that is not known here is a defect of goat: 500.
+/// Returns the row of an error kind. An unlisted kind is a defect of goat: 500.
 pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
     use Challenge::{InsufficientScope, InvalidToken, None, SignIn};
     use ErrorKind as Kind;
@@ -49,7 +49,7 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
 
         Kind::Invalid => (StatusCode::BAD_REQUEST, "Invalid request", None),
         Kind::NotFound | Kind::SignupClosed => (StatusCode::NOT_FOUND, "Not found", None),
-        Kind::EmailTaken => (StatusCode::CONFLICT, "E-mail address taken", None),
+        Kind::EmailTaken => (StatusCode::CONFLICT, "E-mail address in use", None),
         Kind::PasswordUnchanged => (StatusCode::CONFLICT, "Password unchanged", None),
         Kind::LastAdministrator => (StatusCode::CONFLICT, "Last administrator", None),
         Kind::InvalidTransition => (StatusCode::CONFLICT, "Invalid status transition", None),
@@ -58,7 +58,7 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", None),
         Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", None),
 
-        // What is misconfigured is nobody's business outside: the log has it.
+        // Configuration errors are for the log only.
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error", None),
     };
     let code = match status {

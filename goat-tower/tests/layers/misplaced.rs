@@ -76,7 +76,7 @@ async fn a_missing_layer_is_one_line_that_says_what_to_add_where_and_on_which_re
         (&bare, ("GET", "/perhaps"), "/perhaps", ".layer(goat.authenticate().optional()) to the"),
         (&bare, ("DELETE", of_somebody.as_str()), "/users/{id}", "(goat.require(..).fresh())"),
         (&bare, ("GET", "/stale"), "/stale", ".route_layer(goat.require(..).fresh()) to the route"),
-        (&bare, ("GET", "/twice"), "/twice", "taken a second time"),
+        (&bare, ("GET", "/twice"), "/twice", "was taken twice"),
         (&bare, ("GET", "/address"), "/address", ".into_make_service_with_connect_info::<"),
         (&bare, ("GET", "/by-address"), "/by-address", "PeerAddress"),
         (&bare, ("GET", "/by-user"), "/by-user", "inside of goat.authenticate()"),

@@ -339,7 +339,7 @@ async fn a_limit_by_user_counts_whose_token_it_is() {
         assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
     }
     let answer = send(&limit.layer(whose()), request(Some(&alice))).await;
-    assert_misplaced(&answer, "nobody has looked");
+    assert_misplaced(&answer, "no layer has authenticated");
 }
 
 #[tokio::test]

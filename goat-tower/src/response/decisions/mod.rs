@@ -1,8 +1,8 @@
-//! The limits that were charged while a request was served, and the headers that show them.
+//! Collector of the decisions of all rate limits of a request.
 //!
-//! Several limits meet in one request: two or three layers and the handler's own. Each records what
-//! it was told in one collector in the request's extensions; whoever opened the collector, the
-//! outermost, writes the headers once, for all of them, on the way back.
+//! A request passes several limits: of two or three layers, and of the handler. Each records its decision in
+//! one collector in the request's extensions. The outermost layer, which opened the collector, writes the
+//! headers for all of them once.
 
 #[cfg(test)]
 mod tests;
@@ -16,10 +16,10 @@ use http::{Extensions, HeaderValue, Response, StatusCode};
 
 use crate::response::rate_limit_headers::{ceil_seconds, write_rate_limit_headers};
 
-/// How many limits a request usually meets: address, user, and one of the handler's.
+/// The usual number of limits of a request: address, user, and one of the handler.
 const USUAL: usize = 3;
 
-/// What every limit said that was asked for one request. Clones share the same list.
+/// The decisions of all limits of a request. Clones share the same list.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,7 +28,7 @@ const USUAL: usize = 3;
 ///
 /// let mut request = http::Request::new(());
 /// let Collector::Opened(charges) = LimitDecisions::collect(request.extensions_mut()) else {
-///     panic!("nobody outside has opened one")
+///     panic!("no outer layer opened one")
 /// };
 /// charges.record(Charge {
 ///     limit: "auth".into(),
@@ -45,8 +45,8 @@ const USUAL: usize = 3;
 /// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
 /// ```
 ///
-/// A handler that has a limit of its own, such as one by what a form says, joins the collector that
-/// the layers have opened. They write the headers, for its limit too:
+/// A handler with a limit of its own, such as one by a field of a form, joins the collector that the layers
+/// opened, and they write the headers for its limit too:
 ///
 /// ```
 /// use goat_core::limit::LimitKey;
@@ -93,18 +93,18 @@ const USUAL: usize = 3;
 #[derive(Clone, Debug, Default)]
 pub struct LimitDecisions(Arc<Mutex<Vec<Charge>>>);
 
-/// The collector of a request, and who is to write the headers.
+/// The collector of a request, and whether the caller has to write the headers.
 #[derive(Clone, Debug)]
-#[must_use = "who opened the collector must write its headers"]
+#[must_use = "the opener of the collector must write the headers"]
 pub enum Collector {
-    /// It was opened by this call: the caller is the outermost and calls [`LimitDecisions::show`].
+    /// This call opened it: the caller is the outermost and calls [`LimitDecisions::show`].
     Opened(LimitDecisions),
-    /// Somebody outside opened it, and will write the headers.
+    /// An outer layer opened it, and writes the headers.
     Joined(LimitDecisions),
 }
 
 impl Collector {
-    /// The collector, whoever opened it.
+    /// Returns the decisions in either case.
     #[must_use]
     pub const fn decisions(&self) -> &LimitDecisions {
         match self {
@@ -114,7 +114,7 @@ impl Collector {
 }
 
 impl LimitDecisions {
-    /// Joins the collector of a request, or opens it if there is none yet.
+    /// Joins the collector of a request, or opens one.
     pub fn collect(extensions: &mut Extensions) -> Collector {
         if let Some(charges) = extensions.get::<Self>() {
             return Collector::Joined(charges.clone());
@@ -124,8 +124,7 @@ impl LimitDecisions {
         Collector::Opened(charges)
     }
 
-    /// Records what a limit said. A limit that spoke before under the same name is replaced: the
-    /// later word is the newer state.
+    /// Records a decision. It replaces an earlier decision of a limit with the same name.
     pub fn record(&self, charge: Charge) {
         let mut list = self.lock();
         match list.iter_mut().find(|known| known.limit == charge.limit) {
@@ -134,14 +133,14 @@ impl LimitDecisions {
         }
     }
 
-    /// Records several.
+    /// Records several decisions.
     pub fn record_all(&self, charges: impl IntoIterator<Item = Charge>) {
         charges.into_iter().for_each(|charge| self.record(charge));
     }
 
-    /// Writes the headers of all that was recorded (see [`write_rate_limit_headers`]), those included that
-    /// an error brought along in the response's extensions. A 429 without `Retry-After` gets the
-    /// longest wait of the limits that refuse.
+    /// Sets the headers of all decisions (see [`write_rate_limit_headers`]), including those in the
+    /// response's extensions. A 429 without `Retry-After` gets the longest wait of the limits that
+    /// rejected.
     pub fn show<B>(&self, response: &mut Response<B>, now: Timestamp) {
         if let Some(theirs) = response.extensions_mut().remove::<Self>()
             && !Arc::ptr_eq(&self.0, &theirs.0)
@@ -160,7 +159,7 @@ impl LimitDecisions {
         }
     }
 
-    /// A thread that panicked left whole charges behind, so the list goes on being used.
+    /// A panicking thread leaves complete decisions in the list, so a poisoned lock is usable.
     fn lock(&self) -> MutexGuard<'_, Vec<Charge>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,8 @@
-//! Problem documents (RFC 9457): what a client reads where something went wrong.
+//! Problem documents (RFC 9457) for errors.
 //!
-//! Invariants: a document shows only sentences that were written for clients; nothing of a cause, a
-//! store or a header's content finds its way in. The path of the request is shown, its query never.
-//! Every answer made here is `no-store`: it is about one request.
+//! Invariants: a document contains only sentences written for clients, and nothing of a cause, a store or the
+//! content of a header. It has the path of the request, never the query. Every response made here is
+//! `no-store`, since it concerns one request.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use crate::response::status::{Challenge, StatusEntry, status_entry};
 
 /// A problem document with its status and headers.
 ///
-/// Made from an [`Error`] of goat, or by hand for what is not goat's business:
+/// Made from an [`Error`] of goat, or by hand for errors of the application:
 ///
 /// ```
 /// use goat_core::{Error, ErrorKind};
@@ -49,7 +49,7 @@ use crate::response::status::{Challenge, StatusEntry, status_entry};
 /// assert_eq!(response.headers()["content-type"], "application/problem+json");
 /// ```
 ///
-/// With the feature `axum` it is a handler's error, and goat's own errors become one by `?`:
+/// With the feature `axum` it is the error type of handlers, and `?` converts goat's errors:
 ///
 /// ```
 /// # #[cfg(not(feature = "axum"))]
@@ -69,7 +69,7 @@ use crate::response::status::{Challenge, StatusEntry, status_entry};
 ///     Ok(goat.users().profile(&me).await?.user.email.as_str().to_owned())
 /// }
 ///
-/// async fn somebody(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
+/// async fn other(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
 ///     let user = goat.users().find(&me, UserId::generate(goat.time().now())).await?;
 ///     Ok(user.email.as_str().to_owned())
 /// }
@@ -77,7 +77,7 @@ use crate::response::status::{Challenge, StatusEntry, status_entry};
 /// let test = TestGoat::new();
 /// let app = Router::new()
 ///     .route("/me", get(me))
-///     .route("/somebody", get(somebody))
+///     .route("/other", get(other))
 ///     .layer(test.goat.authenticate())
 ///     .with_state(test.goat.clone());
 /// let alice = test.sign_in("alice", []).await;
@@ -87,19 +87,18 @@ use crate::response::status::{Challenge, StatusEntry, status_entry};
 /// };
 ///
 /// assert_eq!(ask("/me").await?.status(), StatusCode::OK);
-/// // Who may not see other users is told so, whether there is such a user or not.
-/// let refused = ask("/somebody").await?;
-/// assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-/// let document = axum::body::to_bytes(refused.into_body(), 4096).await?;
+/// // Without the permission it is a 403, whether the user exists or not.
+/// let rejected = ask("/other").await?;
+/// assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
+/// let document = axum::body::to_bytes(rejected.into_body(), 4096).await?;
 /// let document: serde_json::Value = serde_json::from_slice(&document)?;
 /// assert_eq!(document["code"], "forbidden");
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// What it does not know of the request it leaves out. The response that it becomes carries it in
-/// its extensions, so that an outer layer that does know can put a fuller one in its place; see
-/// [`Problem::for_request`].
+/// Unknown members are left out. The response carries the problem in its extensions, so that an outer layer
+/// can complete it; see [`Problem::for_request`].
 #[derive(Clone, Debug)]
 pub struct Problem(Box<Inner>);
 
@@ -118,12 +117,12 @@ struct Inner {
 }
 
 impl Problem {
-    /// A problem by hand: the stable `code` that clients tell problems apart by (it also makes the
-    /// `type`, `/errors/<code>`), a short `title` that is always the same for that code, and a full
-    /// sentence that a person can act on.
+    /// Creates a problem from a stable `code`, which identifies it for clients (and makes the `type`,
+    /// `/errors/<code>`), a short `title` that is constant for the code, and a `detail`: a full sentence
+    /// that a person can act on.
     ///
-    /// A 401 carries the plain challenge; a 429 or 503 asks to wait a second unless
-    /// [`with_retry_after`](Self::with_retry_after) says longer.
+    /// A 401 gets the plain challenge; a 429 or 503 gets `Retry-After: 1` unless
+    /// [`with_retry_after`](Self::with_retry_after) sets more.
     #[must_use]
     pub fn new(
         status: StatusCode,
@@ -153,15 +152,15 @@ impl Problem {
         }))
     }
 
-    /// The fields that are not valid, each with what it must be.
+    /// Sets the invalid fields, each with the rule that it violates.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.0.violations = violations;
         self
     }
 
-    /// The permission that is missing (several: separated by spaces), for the challenge of a 403.
-    /// Characters that a scope cannot hold (RFC 6750 §3) are left out.
+    /// Sets the missing permissions, separated by spaces, for the challenge of a 403. Characters that a
+    /// scope cannot contain (RFC 6750 §3) are left out.
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
         self.0.scope = Some(scope.into());
@@ -169,37 +168,37 @@ impl Problem {
         self
     }
 
-    /// How long to wait before it is worth trying again; shown on 429 and 503 only.
+    /// Sets the time until a retry makes sense; shown on 429 and 503 only.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }
 
-    /// A header of the answer, such as `Allow` for a 405; in place of one of that name.
+    /// Sets a header of the response, such as `Allow` for a 405, replacing one of that name.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }
 
-    /// Where it happened: the path of the request, without its query.
+    /// Sets the path of the request, without the query.
     #[must_use]
     pub fn with_instance(mut self, path: impl Into<String>) -> Self {
         self.0.instance = Some(path.into());
         self
     }
 
-    /// The request's id.
+    /// Sets the id of the request.
     #[must_use]
     pub fn with_request_id(mut self, id: RequestId) -> Self {
         self.0.request_id = Some(id);
         self
     }
 
-    /// Adds what the request tells: its path, and its [`RequestId`] if it has one in its extensions.
+    /// Adds the path of the request, and its [`RequestId`] if it has one in its extensions.
     ///
-    /// Routers that nest shorten the path for what is inside; there, give the whole one with
+    /// Nested routers strip a prefix of the path; there, set the whole path with
     /// [`with_instance`](Self::with_instance) afterwards.
     #[must_use]
     pub fn for_request(mut self, request: &Parts) -> Self {
@@ -210,43 +209,42 @@ impl Problem {
         self
     }
 
-    /// The status of the answer.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.0.entry.status
     }
 
-    /// The stable name of the problem.
+    /// Returns the stable name of the problem.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.0.entry.code
     }
 
-    /// What kind of problem it is, in a few words that are always the same for a code.
+    /// Returns the summary, which is constant for a code.
     #[must_use]
     pub fn title(&self) -> &'static str {
         self.0.entry.title
     }
 
-    /// The sentence for whoever made the request.
+    /// Returns the sentence for the client.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// The error of goat that the problem was made from, with its source chain, for logs. Never part
-    /// of the document.
+    /// Returns the error of goat that the problem was made from, with its source chain, for the log. It is
+    /// never part of the document.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.0.error.as_deref()
     }
 
-    /// What `grpc-status` says of it: the code of gRPC that stands for its HTTP status
-    /// ([the codes](https://grpc.io/docs/guides/status-codes/)), such as 16 for a 401, 7 for a 403, 8
-    /// for a 429 and 14 for a 503. For handlers that answer gRPC themselves; denials of the layers
-    /// are rendered so already.
+    /// Returns the [gRPC status](https://grpc.io/docs/guides/status-codes/) that corresponds to the HTTP
+    /// status, such as 16 for a 401, 7 for a 403, 8 for a 429 and 14 for a 503. For gRPC handlers;
+    /// rejections of the layers are rendered that way already.
     ///
-    /// With tonic, an error of goat becomes a `Status` so:
+    /// With tonic:
     ///
     /// ```
     /// use goat_core::{Error, ErrorKind};
@@ -276,7 +274,7 @@ impl Problem {
         grpc::status(self.status())
     }
 
-    /// What `Retry-After` says: whole seconds, rounded up, at least 1; only on 429 and 503.
+    /// Returns the value of `Retry-After`: whole seconds, rounded up, at least 1; only for 429 and 503.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self.status() {
@@ -287,7 +285,7 @@ impl Problem {
         }
     }
 
-    /// The document, as JSON.
+    /// Returns the document as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let inner = &*self.0;
@@ -314,8 +312,8 @@ impl Problem {
         text
     }
 
-    /// The answer: status, headers and document. Its extensions carry the problem itself and, if
-    /// there are any, the [`LimitDecisions`] that the error brought along.
+    /// Returns the response: status, headers and document. Its extensions contain the problem and the
+    /// [`LimitDecisions`] of the error, if any.
     #[must_use]
     pub fn into_response(mut self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.to_json()));
@@ -362,8 +360,8 @@ impl Problem {
     }
 }
 
-/// What of a text may stand between the quotes of a challenge: RFC 6750 §3 wants printable ASCII
-/// without `"` and `\`.
+/// Keeps the characters that a quoted value of a challenge may contain: printable ASCII without `"` and `\`
+/// (RFC 6750 §3).
 fn quotable(text: &str) -> String {
     text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
 }
