@@ -89,7 +89,7 @@ pub trait VerifierExt: sealed::Sealed {
     #[must_use]
     fn authenticate(&self) -> AuthenticateLayer<Verifier>;
 
-    /// Rejects tokens whose permissions do not satisfy a [`TokenRequirement`].
+    /// Rejects tokens with permissions that do not satisfy a [`TokenRequirement`].
     #[must_use]
     fn require(&self, requirement: impl Into<TokenRequirement>) -> RequireLayer<Verifier>;
 }

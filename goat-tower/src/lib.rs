@@ -66,7 +66,7 @@
 //! - [`Denial`] and [`RenderDenial`]: the reason of a rejection in the response's extensions, and its
 //!   form, [`ProblemDetails`] by default.
 //! - [`LimitDecisions`]: the decisions of all limits of a request, and the `RateLimit` headers.
-//! - [`PathTemplate`], [`RequestId`], [`Origin`], [`bearer()`]: what is read of a request.
+//! - [`PathTemplate`], [`RequestId`], [`Origin`], [`bearer()`]: parts of a request.
 //! - [`guide`]: for users of axum-login, tower_governor or casbin.
 //! - The module `testing` (feature of that name): for the tests of applications.
 //!
@@ -129,7 +129,7 @@
 //! Public and protected routes are two routers here, so that no route is public because of the line that
 //! it is on.
 //!
-//! With tonic, whose `Server` is written from the outside in:
+//! With tonic (its `Server` takes layers from the outside in):
 //!
 //! ```rust,ignore
 //! use tonic::service::LayerExt as _; // for named_layer, which keeps the service's name
@@ -182,7 +182,7 @@
 //! # Testing
 //!
 //! A test gives the application an in-memory goat with a manual clock, and asserts on responses (feature
-//! `testing`, whose module has an axum router with its complete test):
+//! `testing`; its module has an axum router with a complete test):
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -261,7 +261,7 @@
 //!   starve a concurrency limit below.
 //! - An allowed request and its response pass unchanged, except for the headers that the layer sets.
 //! - A request that is dropped while a store is read leaves nothing half done.
-//! - A request whose session is in the cache and whose limits are kept in memory never waits and makes 8
+//! - A request with a cached session and in-memory limits never waits and makes 8
 //!   allocations for [`authenticate`], [`require`] and a [`limit`]: 1 for the principal in the request's
 //!   extensions, 3 for the collected decisions, 2 for the values of their headers, and 2 for the response's
 //!   header map, which a response with headers has anyway. A second limit adds none. Without limits it is

@@ -1,4 +1,4 @@
-//! Authorization middleware: rejects requests whose principal does not satisfy a requirement.
+//! Authorization middleware: rejects principals that do not satisfy a requirement.
 
 mod into_requirement;
 mod requirement;
@@ -126,7 +126,7 @@ pub struct RequireLayer<S: Authorize = Goat> {
     renderer: Arc<dyn RenderDenial>,
 }
 
-/// A source whose principals can be authorized. Sealed: implemented for `Goat` and `Verifier`.
+/// A source of principals that can be authorized. Sealed: implemented for `Goat` and `Verifier`.
 pub trait Authorize: Source {
     /// The rule that a layer applies.
     type Requirement: Clone + fmt::Debug + Send + Sync + 'static;

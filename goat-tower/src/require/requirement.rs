@@ -51,7 +51,7 @@ pub struct Requirement(pub(super) Rule<LiveCondition>);
 pub(super) enum LiveCondition {
     Permission(Permission),
     Role(Role),
-    /// A role that the goat does not have: no user has it, whatever the database says.
+    /// A role that the goat does not have: no user has it, even according to the database.
     UnknownRole(Role),
     Predicate(Predicate),
 }
@@ -125,7 +125,7 @@ impl Requirement {
 
     /// Requires exactly this role, not a higher one; require a permission where several roles may have
     /// it. Roles come from [`Roles::get`], so that a misspelt name is found at startup. A role that the
-    /// goat does not have rejects every request, whatever the database says, and is logged as an error
+    /// goat does not have rejects every request, even if the database has it, and is logged as an error
     /// when the layer is made.
     #[must_use]
     pub fn role(role: Role) -> Self {
@@ -133,7 +133,7 @@ impl Requirement {
     }
 
     /// Requires this role or a higher one, by the ranks of a goat's roles. If they do not include the
-    /// role, no request satisfies it; a user whose role they do not include never does.
+    /// role, no request satisfies it; a user with an unknown role never does.
     ///
     /// ```
     /// use goat_core::testing::TestGoat;

@@ -93,7 +93,7 @@ impl<C: Condition> Rule<C> {
         self.scoped(Error::from(ErrorKind::Forbidden).with_source(unmet), holds)
     }
 
-    /// A denial whose challenge names the permissions that would satisfy the rule.
+    /// A denial with a challenge that names the permissions that would satisfy the rule.
     pub(super) fn scoped(&self, error: Error, holds: &impl Fn(&C) -> bool) -> Denial {
         let denial = Denial::new(error);
         match self.scope(holds) {

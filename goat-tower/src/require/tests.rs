@@ -1,4 +1,4 @@
-//! The algebra of requirements against an evaluator that knows nothing of how they are kept.
+//! The algebra of requirements, against a straightforward evaluator.
 
 use std::sync::LazyLock;
 
@@ -11,12 +11,12 @@ static PERMISSIONS: [Permission; 3] =
     [Permission::new("a:read"), Permission::new("b:read"), Permission::new("c:read")];
 const PREDICATES: [&str; 3] = ["one", "two", "three"];
 
-/// The last of them is one that the goat does not have.
+/// The goat does not have the last one.
 static ROLES: LazyLock<[Role; 3]> = LazyLock::new(|| {
     ["low", "high", "ghost"].map(|name| Role::parse(name).expect("a role's name"))
 });
 
-/// How a requirement is written.
+/// A requirement as written.
 #[derive(Clone, Debug)]
 enum Tree {
     Permission(usize),
@@ -29,7 +29,7 @@ enum Tree {
     Or(Box<Tree>, Box<Tree>),
 }
 
-/// What is true of whoever asks.
+/// The facts about a principal.
 #[derive(Clone, Debug)]
 struct Facts {
     permissions: [bool; 3],
@@ -118,13 +118,13 @@ proptest! {
 
     /// A6
     #[test]
-    fn a_requirement_is_met_where_what_was_written_is_true(tree in trees(), facts in facts()) {
+    fn requirement_is_met_if_and_only_if_its_tree_is_true(tree in trees(), facts in facts()) {
         let requirement = tree.build().among(&|role| *role != ROLES[2]);
         prop_assert_eq!(requirement.0.is_met(&|condition| facts.holds(condition)), tree.is_true(&facts));
     }
 
     #[test]
-    fn a_scope_names_permissions_that_help_and_is_missing_where_none_would(
+    fn scope_names_sufficient_permissions_or_is_absent(
         tree in trees(),
         facts in facts(),
     ) {
@@ -147,7 +147,7 @@ proptest! {
 }
 
 #[test]
-fn a_requirement_reads_as_it_was_meant() {
+fn requirement_displays_in_words() {
     let [read, write, audit] = PERMISSIONS.clone();
     let auditor = Role::parse("auditor").expect("a role's name");
     let own = || Requirement::when("own tenant", |_| true);

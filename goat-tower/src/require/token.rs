@@ -1,4 +1,4 @@
-//! Requirements on a token: what its permissions alone can satisfy.
+//! Requirements on a token: rules about its permissions.
 
 use std::fmt;
 use std::sync::Arc;

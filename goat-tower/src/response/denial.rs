@@ -1,7 +1,6 @@
 //! Denial: the reason of a rejection, and its rendering.
 //!
-//! Invariant: the denial is in the response's extensions for outer layers and the log, whichever renderer
-//! made the response.
+//! Invariant: the denial is in the response's extensions for outer layers and the log, with any renderer.
 
 use std::borrow::Cow;
 

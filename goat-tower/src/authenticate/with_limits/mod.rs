@@ -1,4 +1,4 @@
-//! Authentication between two limits as one layer, whose store operations run concurrently.
+//! Authentication between two limits as one layer, with concurrent store operations.
 //!
 //! Invariants: its responses are those of the three layers stacked, with the same precedence and the
 //! same headers; only the timing of the store operations differs. A first limit that decides without
@@ -26,8 +26,8 @@ use pending::{Operation, Outcome, Outcomes, Pending};
 ///
 /// | the request has | concurrently | then | round trips |
 /// |---|---|---|---|
-/// | a token whose session is in the cache | both limits | | 1 |
-/// | a valid token whose session is not in the cache | first limit, session | second limit | 2 |
+/// | a token of a cached session | both limits | | 1 |
+/// | a valid token of another session | first limit, session | second limit | 2 |
 /// | no token, or an invalid one | first limit | | 1 |
 ///
 /// Limits kept in memory cost no round trip. A [fresh](crate::RequireLayer::fresh) requirement further in
@@ -41,7 +41,7 @@ use pending::{Operation, Outcome, Outcomes, Pending};
 ///   decides first: a request that it rejects costs nothing more, not even a signature check.
 /// - If the first limit has to be awaited and rejects, the response does not wait for the other operation.
 ///   The second limit may then have counted a request that is not served. If the first counts by address
-///   and the second by user, that uses up the quota of the user who sent the request, and with a store
+///   and the second by user, that uses up the sending user's own quota, and with a store
 ///   that caches its rejections only once for each time that the store is asked again.
 /// - A request that is dropped while it waits may have been counted by either limit, and leaves nothing
 ///   else behind.

@@ -1,4 +1,4 @@
-//! What is collected and how it is shown.
+//! Collected decisions and their headers.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn headers_of(charges: &[Charge]) -> Vec<String> {
 }
 
 #[test]
-fn every_limit_is_listed_and_the_tightest_shown_alone() {
+fn all_limits_are_listed_and_the_tightest_is_shown_alone() {
     assert_eq!(
         headers_of(&[charge("address", 300, 299, 59_001), charge("user", 60, 7, 1)]),
         [
@@ -52,7 +52,7 @@ fn every_limit_is_listed_and_the_tightest_shown_alone() {
 }
 
 #[test]
-fn numbers_are_written_whole() {
+fn large_numbers_are_written_in_full() {
     for number in [0, 9, 10, 99, 100, 1_767_225_601, u64::from(u32::MAX), u64::MAX] {
         let mut text = b"=".to_vec();
         push_number(&mut text, number);
@@ -61,19 +61,19 @@ fn numbers_are_written_whole() {
 }
 
 #[test]
-fn no_charge_writes_no_header() {
+fn no_decision_sets_no_header() {
     assert_eq!(headers_of(&[]), Vec::<String>::new());
 }
 
 #[test]
-fn of_two_that_have_none_left_the_one_that_refuses_is_shown() {
+fn among_exhausted_limits_the_rejecting_one_is_shown() {
     let last = charge("a", 10, 0, 50_000);
     let lines = headers_of(&[last, refusal("b", 2000)]);
     assert!(lines.contains(&"x-ratelimit-limit: 5".to_owned()), "{lines:?}");
 }
 
 #[test]
-fn seconds_are_rounded_up_and_a_window_keeps_its_fraction_out() {
+fn seconds_are_rounded_up() {
     let mut odd = charge("odd", 1, 1, 0);
     odd.quota = Quota::new(1, Duration::from_millis(1500));
     let lines = headers_of(&[odd]);
@@ -83,7 +83,7 @@ fn seconds_are_rounded_up_and_a_window_keeps_its_fraction_out() {
 }
 
 #[test]
-fn a_burst_is_a_comment_on_the_policy_and_the_number_that_is_counted_down_from() {
+fn burst_is_a_policy_parameter_and_the_shown_limit() {
     let mut search = charge("search", 60, 9, 1_000);
     search.quota = Quota::per_minute(60).burst(10);
     assert_eq!(
@@ -99,7 +99,7 @@ fn a_burst_is_a_comment_on_the_policy_and_the_number_that_is_counted_down_from()
 }
 
 #[test]
-fn of_a_burst_larger_than_the_limit_no_more_remains_than_the_limit_that_is_shown() {
+fn remaining_does_not_exceed_the_shown_limit() {
     let mut steady = charge("steady", 60, 59, 1_000);
     steady.quota = Quota::per_second(1).burst(60);
     let lines = headers_of(&[steady]);
@@ -110,13 +110,13 @@ fn of_a_burst_larger_than_the_limit_no_more_remains_than_the_limit_that_is_shown
 
 /// L2
 #[test]
-fn a_name_cannot_break_out_of_its_quotes() {
+fn limit_name_cannot_end_the_quoted_string() {
     let lines = headers_of(&[charge("a\";q=9\\\r\n\u{f6}", 1, 1, 0)]);
     assert!(lines.contains(&r#"ratelimit: "a\";q=9\\???";r=1;t=0"#.to_owned()), "{lines:?}");
 }
 
 #[test]
-fn the_first_opens_the_collector_and_the_others_join_it() {
+fn first_layer_opens_the_collector_and_others_join() {
     let mut extensions = Extensions::new();
     let outer = LimitDecisions::collect(&mut extensions);
     assert!(matches!(outer, Collector::Opened(_)));
@@ -129,7 +129,7 @@ fn the_first_opens_the_collector_and_the_others_join_it() {
 }
 
 #[test]
-fn the_later_word_of_one_limit_counts() {
+fn later_decision_of_a_limit_replaces_the_earlier() {
     let charges = LimitDecisions::default();
     charges.record_all([charge("a", 9, 8, 1), charge("b", 9, 8, 1), charge("a", 9, 7, 1)]);
     let mut response = Response::new(());
@@ -139,7 +139,7 @@ fn the_later_word_of_one_limit_counts() {
 
 /// B5
 #[test]
-fn what_an_error_brings_along_is_shown_with_the_rest() {
+fn decisions_of_an_error_are_shown_too() {
     let charges = LimitDecisions::default();
     charges.record(charge("address", 300, 299, 1));
     let error = Error::rate_limited(vec![refusal("auth", 1200), refusal("account", 2001)]);
@@ -157,7 +157,7 @@ fn what_an_error_brings_along_is_shown_with_the_rest() {
 
 /// B5
 #[test]
-fn a_429_of_anybodys_making_says_how_long_to_wait() {
+fn every_429_gets_retry_after() {
     let charges = LimitDecisions::default();
     charges.record(refusal("auth", 1));
     let mut response = Response::new(());
@@ -169,7 +169,7 @@ fn a_429_of_anybodys_making_says_how_long_to_wait() {
 }
 
 #[test]
-fn the_collector_itself_in_the_response_is_no_deadlock() {
+fn collector_in_the_response_does_not_deadlock() {
     let charges = LimitDecisions::default();
     charges.record(charge("a", 9, 8, 1));
     let mut response = Response::new(());

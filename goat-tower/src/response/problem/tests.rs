@@ -1,4 +1,4 @@
-//! What a problem document and its headers say.
+//! Problem documents and their headers.
 
 use super::*;
 use goat_core::ErrorKind;
@@ -20,7 +20,7 @@ fn parts(uri: &str) -> Parts {
 }
 
 #[test]
-fn every_kind_has_its_status_and_its_code() {
+fn every_kind_has_its_status_and_code() {
     use ErrorKind as Kind;
     let table = [
         (Kind::Unauthenticated, 401, "unauthenticated"),
@@ -52,7 +52,7 @@ fn every_kind_has_its_status_and_its_code() {
         let problem = Problem::from(Error::from(kind));
         assert_eq!((problem.status().as_u16(), problem.code()), (status, code), "{kind:?}");
         let response = problem.into_response();
-        // 401 always asks who one is, 403 never; 429 and 503 always say when to come back.
+        // 401 always has a challenge; 429 and 503 always have Retry-After.
         assert_eq!(
             header(&response, "www-authenticate").is_some(),
             status == 401 || kind == Kind::Forbidden
@@ -63,7 +63,7 @@ fn every_kind_has_its_status_and_its_code() {
 }
 
 #[test]
-fn a_document_has_all_members_of_the_contract_in_their_order() {
+fn document_has_all_members_in_order() {
     let mut request = parts("/api/v1/auth/signup?token=secret");
     let id = RequestId::new(HeaderValue::from_static("01J")).expect("an id");
     request.extensions.insert(id);
@@ -88,7 +88,7 @@ fn a_document_has_all_members_of_the_contract_in_their_order() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unknown_members_are_left_out() {
     let response = Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "No such route.")
         .into_response();
     assert_eq!(
@@ -102,7 +102,7 @@ fn what_is_not_known_is_left_out() {
 }
 
 #[test]
-fn a_challenge_names_the_error_only_if_a_token_was_presented() {
+fn challenge_has_an_error_only_if_a_token_was_presented() {
     for kind in [ErrorKind::Unauthenticated, ErrorKind::InvalidCredentials] {
         let response = Problem::from(Error::from(kind)).into_response();
         assert_eq!(header(&response, "www-authenticate"), Some(r#"Bearer realm="goat""#));
@@ -123,7 +123,7 @@ fn a_challenge_names_the_error_only_if_a_token_was_presented() {
 }
 
 #[test]
-fn a_missing_permission_is_named_as_the_scope() {
+fn missing_permission_is_the_scope() {
     let problem = Problem::from(Error::from(ErrorKind::Forbidden));
     assert_eq!(
         header(&problem.clone().into_response(), "www-authenticate"),
@@ -137,7 +137,7 @@ fn a_missing_permission_is_named_as_the_scope() {
 
 /// B5
 #[test]
-fn retry_after_is_whole_seconds_rounded_up_and_at_least_one() {
+fn retry_after_is_rounded_up_and_at_least_one_second() {
     let unavailable = |milliseconds| {
         let error = Error::unavailable("users.find", Duration::from_millis(milliseconds));
         header(&Problem::from(error).into_response(), "retry-after").map(str::to_owned)
@@ -161,7 +161,7 @@ fn retry_after_is_whole_seconds_rounded_up_and_at_least_one() {
 
 /// L1
 #[test]
-fn a_document_says_nothing_of_the_cause() {
+fn document_does_not_reveal_the_cause() {
     let error = Error::configuration("canary-context")
         .with_source(std::io::Error::other("canary-source: password=hunter2"));
     let response = Problem::from(&error).for_request(&parts("/x?canary=1")).into_response();
@@ -170,7 +170,7 @@ fn a_document_says_nothing_of_the_cause() {
 }
 
 #[test]
-fn what_is_no_email_address_is_a_violation_of_that_field() {
+fn invalid_email_is_a_violation_of_the_field() {
     let error = goat_core::Email::parse("ann").expect_err("no address");
     let json = document(&Problem::from(error).into_response());
     assert_eq!((json["status"].as_u64(), json["code"].as_str()), (Some(400), Some("validation")));
@@ -179,7 +179,7 @@ fn what_is_no_email_address_is_a_violation_of_that_field() {
 }
 
 #[test]
-fn a_header_by_hand_is_added_or_replaces_the_default() {
+fn custom_header_is_added_or_replaces_the_default() {
     let allow = HeaderValue::from_static("GET, HEAD");
     let response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "M", "No.")
         .with_header(http::header::ALLOW, allow.clone())
@@ -191,7 +191,7 @@ fn a_header_by_hand_is_added_or_replaces_the_default() {
 }
 
 #[test]
-fn an_outer_layer_finds_the_problem_and_can_put_a_fuller_one_in_its_place() {
+fn outer_layer_can_complete_the_problem() {
     let inner = Problem::from(Error::from(ErrorKind::NotFound)).into_response();
     let problem = inner.extensions().get::<Problem>().expect("the problem").clone();
     let outer = problem.for_request(&parts("/api/v1/user/x")).into_response();
@@ -200,7 +200,7 @@ fn an_outer_layer_finds_the_problem_and_can_put_a_fuller_one_in_its_place() {
 
 proptest! {
     #[test]
-    fn any_text_makes_a_document_that_reads_back_and_headers_that_hold(
+    fn arbitrary_strings_make_valid_documents_and_headers(
         detail in any::<String>(),
         scope in any::<String>(),
         field in any::<String>(),
