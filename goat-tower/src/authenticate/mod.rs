@@ -19,7 +19,7 @@ use with_limits::AuthenticateWithLimitsLayer;
 pub(crate) use source::{Identity, Source, identify};
 
 /// Authenticates requests: against live sessions over a [`Goat`], by the token alone over an offline
-/// [`Verifier`](goat_core::token::Verifier).
+/// [`Verifier`](goat_core::token::Verifier) (see [`offline`](crate::offline)).
 ///
 /// - The bearer token of the `Authorization` header is verified, or else the access-token cookie if
 ///   [`cookies`] is set. The principal goes into the request's extensions: a
@@ -58,38 +58,6 @@ pub(crate) use source::{Identity, Source, identify};
 /// let rejected = service.oneshot(Request::new(())).await?;
 /// assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
 /// assert_eq!(rejected.headers()["www-authenticate"], r#"Bearer realm="goat""#);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// Over a `Verifier`, in a service that holds only goat's public keys:
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use goat_core::token::{TokenSettings, Verifier};
-/// use goat_tower::offline::{TokenPrincipal, VerifierExt};
-/// use http::{Request, Response, StatusCode};
-/// use http_body_util::Empty;
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let issuer = goat_core::testing::TestGoat::new();
-/// # let alice = issuer.sign_in("alice", []).await;
-/// # let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
-/// # let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock)?;
-/// let service = verifier.authenticate().layer(service_fn(async |request: Request<()>| {
-///     let me = TokenPrincipal::of(request.extensions()).expect("an authenticated request");
-///     let response = Response::builder().header("x-user", me.user().to_string());
-///     response.body(Empty::<&[u8]>::new())
-/// }));
-///
-/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
-/// let response = service.clone().oneshot(allowed).await?;
-/// assert_eq!(response.headers()["x-user"], alice.user.id.to_string());
-///
-/// let rejected = Request::builder().header("authorization", "Bearer a.b.c").body(())?;
-/// assert_eq!(service.oneshot(rejected).await?.status(), StatusCode::UNAUTHORIZED);
 /// # Ok(())
 /// # }
 /// ```

@@ -75,49 +75,9 @@ pub use token::TokenRequirement;
 /// # }
 /// ```
 ///
-/// Over a `Verifier`, by the permissions in the token. A token without a list of permissions satisfies
-/// no requirement of one; the source of the [denial's error](crate::Denial::error) names the setting
-/// of its issuer, and so does the log, once (feature `tracing`).
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use goat_core::token::{TokenSettings, Verifier};
-/// # use goat_core::{Settings, Stores};
-/// use goat_core::Permission;
-/// use goat_tower::offline::VerifierExt;
-/// use http::{Request, Response, StatusCode};
-/// use http_body_util::Empty;
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// const REPORTS: Permission = Permission::new("report:read");
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let issuer = goat_core::testing::TestGoat::build(Stores::memory(), |goat| {
-/// #     goat.settings(Settings { access_token_permissions: true, ..Settings::default() })
-/// # });
-/// # let alice = issuer.sign_in("alice", [Permission::new("report:*")]).await;
-/// # let bob = issuer.sign_in("bob", []).await;
-/// # let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
-/// # let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock)?;
-/// let service = verifier.require(REPORTS).layer(service_fn(async |_: Request<()>| {
-///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
-/// }));
-///
-/// // Alice's token carries `report:*`.
-/// let allowed = Request::builder().header("authorization", alice.bearer()).body(())?;
-/// assert_eq!(service.clone().oneshot(allowed).await?.status(), StatusCode::OK);
-///
-/// let rejected = Request::builder().header("authorization", bob.bearer()).body(())?;
-/// let rejected = service.oneshot(rejected).await?;
-/// assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
-/// assert_eq!(
-///     rejected.headers()["www-authenticate"],
-///     r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#
-/// );
-/// # Ok(())
-/// # }
-/// ```
+/// A token without a list of permissions satisfies no requirement of one over a `Verifier`; the source of
+/// the [denial's error](crate::Denial::error) names the setting of its issuer, and so does the log, once
+/// (feature `tracing`). [The module](crate::offline) has an example.
 #[derive(Clone)]
 pub struct RequireLayer<S: Authorize = Goat> {
     source: S,
