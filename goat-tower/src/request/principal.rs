@@ -255,7 +255,7 @@ impl fmt::Debug for FreshPrincipal {
 /// Holds a fresh principal until a handler takes it. Clones of the extensions share the slot, since a fresh
 /// principal cannot be cloned.
 #[derive(Clone)]
-pub(crate) struct FreshSlot(Arc<Mutex<Option<goat_core::FreshPrincipal>>>);
+pub struct FreshSlot(Arc<Mutex<Option<goat_core::FreshPrincipal>>>);
 
 impl FreshSlot {
     pub(crate) fn holding(fresh: goat_core::FreshPrincipal) -> Self {
