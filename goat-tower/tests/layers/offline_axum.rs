@@ -112,10 +112,10 @@ async fn the_log_names_the_principal_that_the_layer_leaves() {
     let offline = app(&pair).layer(pair.verifier.authenticate());
     let live = app(&pair).layer(pair.issuer.goat.authenticate());
     for (app, path, advice) in [
-        (&offline, "/live", "where a verifier looks, take a TokenPrincipal"),
-        (&offline, "/perhaps-live", "where a verifier looks, take an Option<TokenPrincipal>"),
-        (&live, "/whose", "where a goat looks, take a Principal"),
-        (&live, "/perhaps", "where a goat looks, take an Option<Principal>"),
+        (&offline, "/live", "behind a verifier, take a TokenPrincipal"),
+        (&offline, "/perhaps-live", "behind a verifier, take an Option<TokenPrincipal>"),
+        (&live, "/whose", "behind a goat, take a Principal"),
+        (&live, "/perhaps", "behind a goat, take an Option<Principal>"),
     ] {
         let request = Request::get(path).header("authorization", root.bearer());
         let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

@@ -103,7 +103,7 @@ async fn to_require_a_role_that_is_not_there_is_an_error_in_the_log_when_the_lay
     let lines = crate::log::logged(|| drop(test.goat.require(requirement)));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0].0, tracing::Level::ERROR);
-    assert!(lines[0].1.contains("role that this goat does not have"), "{lines:?}");
+    assert!(lines[0].1.contains("required role unknown to this goat"), "{lines:?}");
     let sound = Requirement::from(REPORTS).and(role(&test, "admin"));
     assert_eq!(crate::log::logged(|| drop(test.goat.require(sound))), []);
 }
