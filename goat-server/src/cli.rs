@@ -8,7 +8,7 @@ use std::io;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::settings::{Flags, help, table};
+use crate::start::settings::{Flags, help, table};
 
 /// What the program was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

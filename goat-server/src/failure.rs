@@ -8,7 +8,7 @@ use std::fmt;
 
 use goat_core::ErrorKind;
 
-use crate::settings::{EXIT_STATUS, Invalid, Problem};
+use crate::start::settings::{EXIT_STATUS, Invalid, Problem};
 
 /// The exit status of what may go better if it is tried again.
 const FAILED: u8 = 1;

@@ -6,7 +6,7 @@
 //!
 //! # In an application
 //!
-//! [`router`](router::router) makes a [`Router`](axum::Router) of axum with everything around it:
+//! [`router`](api::router) makes a [`Router`](axum::Router) of axum with everything around it:
 //! problem documents, request ids, limits, CORS, the log, metrics. Its paths begin with `/api`. It
 //! stands on a [`Goat`](goat_core::Goat), which the application can share: a token that the API gives
 //! out opens the application's own routes.
@@ -17,12 +17,12 @@
 //!
 //! use axum::{Router, routing::get};
 //! use goat_core::{Goat, Stores, token::TokenKeys};
-//! use goat_server::metrics::Metrics;
-//! use goat_server::observer::ServerObserver;
-//! use goat_server::router::router;
+//! use goat_server::observe::metrics::Metrics;
+//! use goat_server::observe::ServerObserver;
+//! use goat_server::api::router;
 //! use goat_server::serve::{Lifecycle, ServeSettings, drain_on_signals, serve};
-//! use goat_server::settings::{Flags, Settings};
-//! use goat_server::state::AppState;
+//! use goat_server::start::settings::{Flags, Settings};
+//! use goat_server::api::AppState;
 //! use goat_tower::{GoatExt as _, Principal};
 //!
 //! async fn hello(me: Principal) -> String {
@@ -71,28 +71,18 @@
 //!
 //! | to | look at |
 //! |---|---|
-//! | configure it | [`settings`]: one table, read from flags, the environment and `.env` |
-//! | build a goat from settings | [`wiring`], and [`bootstrap`] for what a first start makes |
-//! | know the routes | [`router`], [`openapi`] |
-//! | read and show JSON as it does | [`extract`], [`present`] |
+//! | know the routes, and mount them | [`api`] |
+//! | read and show JSON as it does | [`api::extract`], [`api::view`] |
+//! | configure it | [`start::settings`]: one table, read from flags, the environment and `.env` |
+//! | build a goat from settings | [`start`] |
 //! | accept connections, and end them well | [`serve`] |
-//! | watch it | [`logging`], [`metrics`]; [`observer`] feeds both with goat's events |
+//! | watch it | [`observe`]: logging, metrics, and the observer that feeds both |
 //! | run the program | [`cli`], [`commands`], [`failure`] |
 
-pub mod bootstrap;
+pub mod api;
 pub mod cli;
 pub mod commands;
-pub mod extract;
 pub mod failure;
-mod http;
-pub mod logging;
-pub mod metrics;
-pub mod observer;
-pub mod openapi;
-pub mod present;
-pub mod router;
-mod routes;
+pub mod observe;
 pub mod serve;
-pub mod settings;
-pub mod state;
-pub mod wiring;
+pub mod start;

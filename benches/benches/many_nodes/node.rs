@@ -12,14 +12,14 @@ use goat_core::testing::PlainHasher;
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Clock, Email, Goat, Quota, Secret, Status, SystemClock, UserId};
-use goat_server::bootstrap::DataDir;
-use goat_server::metrics::Metrics;
-use goat_server::observer::ServerObserver;
-use goat_server::router::router;
+use goat_server::api::AppState;
+use goat_server::api::router;
+use goat_server::observe::ServerObserver;
+use goat_server::observe::metrics::Metrics;
 use goat_server::serve::{Lifecycle, ServeSettings, serve};
-use goat_server::settings::{Flags, Settings};
-use goat_server::state::AppState;
-use goat_server::wiring::{Kept, Storage};
+use goat_server::start::DataDir;
+use goat_server::start::settings::{Flags, Settings};
+use goat_server::start::{BuiltStores, Storage};
 use tokio::runtime::Runtime;
 
 const PASSWORD: &str = "a long walk on a short pier";
@@ -77,7 +77,7 @@ impl Node {
             ServerObserver::new(Arc::clone(&metrics));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let kept = storage.stores(&settings, &observer, &clock).await;
-        let Kept { stores, .. } = kept.expect("the database answers");
+        let BuiltStores { stores, .. } = kept.expect("the database answers");
         let secret = Secret::new(b"kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea".to_vec());
         let goat = Goat::builder(stores, TokenKeys::hs256(vec![secret]).expect("a key"))
             .settings(goat_core::Settings {

@@ -11,10 +11,10 @@ use goat_core::store::sql::SchemaState;
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
-use crate::bootstrap::{DataDir, KeptFile};
 use crate::failure::Failure;
-use crate::settings::{Database, Environment, Settings, SigningKeys};
-use crate::wiring::{self, Adoption, KeySource, Storage};
+use crate::start::settings::{Database, Environment, Settings, SigningKeys};
+use crate::start::{self, Adoption, KeySource, Storage};
+use crate::start::{DataDir, KeptFile};
 
 use super::console::answer;
 
@@ -79,8 +79,8 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
 /// The rules that come from the settings alone.
 fn rules(settings: &Settings) -> Result<String, Failure> {
     Goat::builder(Stores::memory(), TokenKeys::generate())
-        .tokens(wiring::token_settings(settings)?)
-        .settings(wiring::rules(settings)?)
+        .tokens(start::token_settings(settings)?)
+        .settings(start::rules(settings)?)
         .build()?;
     Ok(match settings.environment {
         Environment::Development => "valid for development".to_owned(),
@@ -97,11 +97,11 @@ fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
         SigningKeys::Generated => match data.read(KeptFile::TokenKey)? {
             None => Ok(format!("EdDSA, generated on start into {}", path.display())),
             Some(pem) => {
-                let keys = wiring::kept_token_key(&pem, data)?;
+                let keys = start::kept_token_key(&pem, data)?;
                 Ok(show(&keys, &format!("from {}", path.display())))
             }
         },
-        given => Ok(show(&wiring::token_keys(given, data)?.0, "given")),
+        given => Ok(show(&start::token_keys(given, data)?.0, "given")),
     }
 }
 
@@ -147,7 +147,7 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
 
 /// Redis, where there is one.
 async fn redis(settings: &Settings) -> Result<Option<String>, Failure> {
-    let found = wiring::reach_redis(&settings.storage).await?;
+    let found = start::reach_redis(&settings.storage).await?;
     Ok(found.map(|(shown, warning)| match warning {
         Some(warning) => format!("{shown}, but {warning}"),
         None => shown,
@@ -160,7 +160,7 @@ async fn pepper(
     stores: Option<&Stores>,
 ) -> Result<String, Failure> {
     let hashes = match stores {
-        Some(stores) => wiring::stored_hashes(stores.users.as_ref()).await?,
+        Some(stores) => start::stored_hashes(stores.users.as_ref()).await?,
         None => Vec::new(),
     };
     let path = data.path_of(KeptFile::Pepper);
@@ -171,16 +171,16 @@ async fn pepper(
         None => match data.read(KeptFile::Pepper)? {
             Some(text) => {
                 let place = format!("from {}", path.display());
-                (vec![wiring::pepper_bytes(&text)], KeySource::Kept, place)
+                (vec![start::pepper_bytes(&text)], KeySource::Kept, place)
             }
             None => {
-                wiring::refuse_without_pepper(data, &hashes)?;
+                start::refuse_without_pepper(data, &hashes)?;
                 return Ok(format!("generated on start into {}", path.display()));
             }
         },
     };
-    let hasher = wiring::hasher(&settings.passwords, peppers, source, data)?;
-    Ok(match wiring::check_hashes(&hasher, source, data, &hashes)? {
+    let hasher = start::hasher(&settings.passwords, peppers, source, data)?;
+    Ok(match start::check_hashes(&hasher, source, data, &hashes)? {
         0 => place,
         count => format!("{place}, matches {count} sampled password hashes"),
     })
@@ -201,7 +201,7 @@ async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<St
     let Some(password) = &accounts.admin_password else {
         return Ok("created on start, with a generated password".to_owned());
     };
-    let policy = wiring::rules(settings)?.passwords;
+    let policy = start::rules(settings)?.passwords;
     match NewPassword::parse(password.expose(), &policy, Some(email.canonical())) {
         Ok(_) => Ok("created on start, with GOAT_ADMIN_PASSWORD".to_owned()),
         Err(faults) => {

@@ -11,8 +11,8 @@ use serde::Serializer as _;
 use serde::ser::SerializeMap as _;
 
 use crate::failure::Failure;
-use crate::logging::{SafeJson, push_escaped};
-use crate::settings::LogFormat;
+use crate::observe::logging::{SafeJson, push_escaped};
+use crate::start::settings::LogFormat;
 
 /// How sentences are written to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! `goat-server migrate`: brings the database's schema up to date, as a step of a deployment.
 
-use crate::bootstrap::DataDir;
 use crate::failure::Failure;
-use crate::settings::Settings;
-use crate::wiring::{Adoption, Storage};
+use crate::start::DataDir;
+use crate::start::settings::Settings;
+use crate::start::{Adoption, Storage};
 
 use super::console::answer;
 

@@ -19,7 +19,7 @@ use console::Console;
 
 use crate::cli::{Command, Invocation};
 use crate::failure::Failure;
-use crate::settings::{DOTENV, Settings};
+use crate::start::settings::{DOTENV, Settings};
 
 /// Does what the arguments say, under the settings of the flags, the environment and `.env`, and
 /// answers what the process ends with.

@@ -5,5 +5,5 @@ use crate::failure::Failure;
 use super::console::answer;
 
 pub(super) fn run() -> Result<(), Failure> {
-    answer(&format!("{}\n", crate::openapi::openapi().trim_end()))
+    answer(&format!("{}\n", crate::api::openapi().trim_end()))
 }

@@ -5,7 +5,7 @@
 //! keys and the first administrator. Ready is said when all of it is there, and not before.
 
 mod banner;
-mod nodes;
+mod key_mismatch;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -16,19 +16,19 @@ use goat_core::Goat;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::bootstrap::{Administrator, KeptFile, first_administrator};
+use crate::api;
+use crate::api::AppState;
 use crate::failure::Failure;
-use crate::logging;
-use crate::metrics::Metrics;
-use crate::observer::ServerObserver;
-use crate::router;
+use crate::observe::ServerObserver;
+use crate::observe::logging;
+use crate::observe::metrics::Metrics;
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
-use crate::settings::{HttpSettings, Settings, Warning};
-use crate::state::AppState;
-use crate::wiring::{self, Wired};
+use crate::start::settings::{HttpSettings, Settings, Warning};
+use crate::start::{self, Wired};
+use crate::start::{Administrator, KeptFile, first_administrator};
 
 use super::console::{Console, answer};
-use nodes::Strangers;
+use key_mismatch::Strangers;
 
 /// How often sessions whose time is over are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
@@ -128,7 +128,7 @@ impl Server {
             None => None,
         };
         let counters = Metrics::new();
-        let wired = wiring::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
+        let wired = start::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
         for warning in &wired.reached.warnings {
             tracing::warn!("{warning}");
         }
@@ -180,16 +180,12 @@ impl Server {
             limits: Arc::new(settings.limits.clone()),
         };
         let limits = serve_settings(&settings.http);
-        let api = serve(
-            self.api.listener,
-            router::router(state.clone()),
-            limits.clone(),
-            lifecycle.clone(),
-        );
+        let api =
+            serve(self.api.listener, api::router(state.clone()), limits.clone(), lifecycle.clone());
         let metrics = async {
             match self.metrics {
                 Some(bound) => {
-                    let routes = router::metrics_router(state);
+                    let routes = api::metrics_router(state);
                     serve(bound.listener, routes, limits, lifecycle.clone()).await
                 }
                 None => Served { cut: 0 },

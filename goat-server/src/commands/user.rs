@@ -16,14 +16,14 @@ use goat_core::{
 
 use crate::cli::{UserCommand, Whose};
 use crate::failure::Failure;
-use crate::settings::Settings;
-use crate::wiring::{self, Wired};
+use crate::start::settings::Settings;
+use crate::start::{self, Wired};
 
 use super::console::answer;
 use super::password;
 
 pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
-    let Wired { goat, storage, .. } = wiring::build(settings, Arc::new(NoObserver)).await?;
+    let Wired { goat, storage, .. } = start::build(settings, Arc::new(NoObserver)).await?;
     let done = match command {
         UserCommand::Create { email, role, status } => create(&goat, &email, &role, &status).await,
         UserCommand::List => list(&goat).await,

@@ -2,7 +2,7 @@
 //!
 //! A panic's message may hold anything that the code had in hand, so it is never shown: the client
 //! gets what the application's function makes, and the log gets the place in the code, once, from
-//! the hook that [`log_panics`](crate::logging::log_panics) installs.
+//! the hook that [`log_panics`](crate::observe::logging::log_panics) installs.
 //!
 //! ```
 //! use std::convert::Infallible;

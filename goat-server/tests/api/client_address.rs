@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use goat_core::{Quota, Status};
-use goat_server::settings::{Flags, Settings};
+use goat_server::start::settings::{Flags, Settings};
 use serde_json::json;
 
 use crate::support::app::{PASSWORD, TestApp, TestRequest};

@@ -321,7 +321,7 @@ async fn the_log_says_once_at_the_start_what_each_limit_counts() {
         .with_writer(move || Lines(Arc::clone(&writer)))
         .finish();
     let _ = tracing::subscriber::with_default(subscriber, || {
-        goat_server::router::router(app.state.clone())
+        goat_server::api::router(app.state.clone())
     });
     let text = String::from_utf8(log.lock().expect("no panic").clone());
     let text = text.expect("UTF-8");

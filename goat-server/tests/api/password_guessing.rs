@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use goat_core::Quota;
-use goat_server::settings::LimitSettings;
+use goat_server::start::settings::LimitSettings;
 use serde_json::json;
 
 use crate::backends::on_every_backend;

@@ -11,7 +11,7 @@ use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::testing::{Pauses, Point};
 use goat_core::{Quota, Stores};
-use goat_server::router::table;
+use goat_server::api::table;
 use tracing::field::{Field, Visit};
 use tracing::span::{Id, Record};
 use tracing::subscriber::NoSubscriber;

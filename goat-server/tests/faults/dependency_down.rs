@@ -8,7 +8,7 @@ use std::time::Duration;
 use goat_core::limit::{LimitKey, LimitStore, Spending};
 use goat_core::testing::{Pauses, Point};
 use goat_core::{Quota, StoreError, Stores};
-use goat_server::router::{Endpoint, PublicLimit, Rule, table};
+use goat_server::api::{Endpoint, PublicLimit, Rule, table};
 use serde_json::json;
 
 use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};

@@ -1,7 +1,7 @@
 //! The log in JSON: every line that the process writes, on either stream, is a JSON object.
 
-use goat_server::logging;
-use goat_server::settings::{LogFormat, LogSettings};
+use goat_server::observe::logging;
+use goat_server::start::settings::{LogFormat, LogSettings};
 use serde_json::{Map, Value};
 
 use crate::own_process::in_own_process;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use goat_server::logging::log_panics;
+use goat_server::observe::logging::log_panics;
 use goat_server::serve::catch_panic::CatchPanicLayer;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};

@@ -26,11 +26,11 @@ use goat_core::testing::{ManualClock, PlainHasher};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Goat, Quota, SessionId, Status, Stores, UserId};
-use goat_server::metrics::Metrics;
-use goat_server::observer::ServerObserver;
+use goat_server::api::AppState;
+use goat_server::observe::ServerObserver;
+use goat_server::observe::metrics::Metrics;
 use goat_server::serve::Lifecycle;
-use goat_server::settings::{Flags, HttpSettings, LimitSettings, Settings};
-use goat_server::state::AppState;
+use goat_server::start::settings::{Flags, HttpSettings, LimitSettings, Settings};
 use goat_tower::address::PeerAddress;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
@@ -174,7 +174,7 @@ impl TestApp {
             http: Arc::new(http),
             limits: Arc::new(limits),
         };
-        let router = goat_server::router::router(state.clone());
+        let router = goat_server::api::router(state.clone());
         let users = AtomicUsize::new(0);
         Self { goat, clock, hasher: plain, lifecycle, state, router, users, stores: test_stores }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use goat_core::Quota;
 
-use crate::bootstrap::Administrator;
-use crate::settings::{Settings, show_duration};
-use crate::wiring::account_quota;
+use crate::start::Administrator;
+use crate::start::account_quota;
+use crate::start::settings::{Settings, show_duration};
 
 /// What there is to say.
 pub(super) struct Facts<'a> {
@@ -87,7 +87,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::settings::Flags;
+    use crate::start::settings::Flags;
 
     fn settings(environment: &[(&str, &str)]) -> Settings {
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));

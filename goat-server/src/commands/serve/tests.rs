@@ -11,7 +11,7 @@ use goat_core::{Email, Stores};
 use tokio::time::sleep;
 
 use super::*;
-use crate::settings::Flags;
+use crate::start::settings::Flags;
 
 /// A goat with a session whose time is over.
 async fn with_an_expired_session() -> Goat {

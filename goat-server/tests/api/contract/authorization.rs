@@ -1,6 +1,6 @@
 //! Authorization: the matrix of callers and routes, generated from the route table.
 
-use goat_server::router::{PublicLimit, Rule, table};
+use goat_server::api::{PublicLimit, Rule, table};
 
 use crate::support::app::TestApp;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use goat_core::SessionId;
-use goat_server::router::table;
+use goat_server::api::table;
 use http::Method;
 use serde_json::{Value, json};
 

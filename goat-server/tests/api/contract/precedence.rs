@@ -2,7 +2,7 @@
 //! in the order of the contract.
 
 use goat_core::{Quota, Status};
-use goat_server::router::{Rule, table};
+use goat_server::api::{Rule, table};
 use http::Method;
 use serde_json::json;
 

@@ -133,7 +133,7 @@ async fn requests_are_counted_by_route_template() {
     let prefix = "http_requests_total{";
     let mut series: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(prefix)).collect();
     series.sort_unstable();
-    let unmatched = goat_server::metrics::UNMATCHED;
+    let unmatched = goat_server::observe::metrics::UNMATCHED;
     let mut expected = [
         format!("method=\"GET\",route=\"{unmatched}\",status=\"404\"}} 2"),
         r#"method="GET",route="/api/v1/user/{id}",status="200"} 1"#.to_owned(),

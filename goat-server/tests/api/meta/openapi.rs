@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use goat_server::openapi::openapi;
-use goat_server::router::{Rule, table};
+use goat_server::api::openapi;
+use goat_server::api::{Rule, table};
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, TestApp, TestResponse};

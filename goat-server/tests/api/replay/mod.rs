@@ -14,7 +14,7 @@ mod scenarios;
 
 use std::collections::BTreeSet;
 
-use goat_server::router::table;
+use goat_server::api::table;
 
 use crate::support::app::Setup;
 use crate::support::backend::Backend;

@@ -1,0 +1,24 @@
+//! The HTTP API: the route table, the guards of each route, the handlers, and the middleware around
+//! all of them.
+//!
+//! A URL leads to a handler of the same name in `routes`: `/api/v1/auth/login` is in
+//! `routes/auth`, `/api/v1/sessions` in `routes/sessions`.
+
+mod api_error;
+mod endpoint;
+pub mod extract;
+mod guards;
+mod openapi;
+mod routes;
+mod stack;
+mod state;
+mod table;
+pub mod view;
+
+pub(crate) use api_error::ApiError;
+pub use endpoint::{Endpoint, PublicLimit, Rule};
+pub(crate) use openapi::document;
+pub use openapi::openapi;
+pub use stack::{metrics_router, router};
+pub use state::AppState;
+pub use table::table;

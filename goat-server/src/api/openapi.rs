@@ -1,0 +1,275 @@
+//! The OpenAPI document: what the handlers say of themselves, and what the route table and the
+//! conventions add to each of them.
+//!
+//! Invariant: an operation's security, and the failures that come from its rule, are read from the
+//! route table, so the document cannot promise another guard than there is.
+
+use goat_tower::RequestId;
+use http::Method;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, OpenApi as Document, PathItem, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema, SecurityRequirement,
+};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use crate::api::extract::Page;
+use crate::api::routes::user::list::ListQuery;
+use crate::api::routes::user::{admin, list, me};
+use crate::api::routes::{auth, meta, permissions, roles, sessions};
+use crate::api::{PublicLimit, Rule, table};
+use goat_core::Status;
+use goat_core::user::Sort;
+
+/// Authentication, sessions, users, roles and permissions.
+///
+/// A successful response has the form `{"data": …}`. An error is a problem document (RFC 9457) with a
+/// stable `code`. Times are RFC 3339 in UTC, and ids are ULIDs in upper case. Unknown members and
+/// query parameters are rejected.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "goat", license(name = "MIT", identifier = "MIT")),
+    servers((url = "/", description = "This server")),
+    paths(
+        auth::sign_up, auth::login, auth::refresh, auth::logout, auth::verify::verify,
+        me::profile, me::change_email, me::change_password, me::delete_self,
+        list::list, list::find, admin::create, admin::update, admin::delete,
+        admin::change_role, admin::change_status, admin::sessions, admin::revoke_sessions,
+        sessions::list, sessions::revoke, sessions::revoke_one,
+        roles::list, permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
+        meta::jwks, meta::health, meta::ready, meta::metrics, meta::openapi, meta::docs,
+    ),
+    components(schemas(Problem)),
+    tags(
+        (name = "Authentication", description = "Sign up, sign in, refresh, sign out and verify tokens."),
+        (name = "Account", description = "The account of the current user."),
+        (name = "Sessions", description = "The sessions of the current user."),
+        (name = "Users", description = "Management of other users."),
+        (name = "Permissions", description = "Roles and their permissions."),
+        (name = "Server", description = "Health, metrics, public keys and this documentation."),
+    ),
+)]
+struct Handlers;
+
+/// An error (RFC 9457).
+#[derive(Serialize, ToSchema)]
+struct Problem {
+    /// `/errors/` followed by the code.
+    #[serde(rename = "type")]
+    #[schema(example = "/errors/validation")]
+    kind: String,
+    /// A short title, always the same for a code.
+    #[schema(example = "Invalid request")]
+    title: String,
+    /// The HTTP status code.
+    #[schema(example = 400)]
+    status: u16,
+    /// The cause of this error and its remedy, in a sentence to show to people.
+    detail: String,
+    /// The path of the request.
+    #[schema(example = "/api/v1/auth/signup")]
+    instance: String,
+    /// The stable name of the error, for programs.
+    #[schema(example = "validation")]
+    code: String,
+    /// The id of the request, as in the `X-Request-Id` header and in the server's log.
+    request_id: String,
+    /// For `validation`: each invalid field of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<FieldProblem>>,
+}
+
+/// An invalid field of a request.
+#[derive(Serialize, ToSchema)]
+struct FieldProblem {
+    /// The name of the member or parameter.
+    #[schema(example = "password")]
+    field: String,
+    /// The rule that the field violates, to be read after its name.
+    #[schema(example = "must have at least 15 characters")]
+    message: String,
+}
+
+/// The document, as indented JSON.
+#[must_use]
+pub fn openapi() -> String {
+    // What is made of texts, maps and lists can be written.
+    document().to_pretty_json().unwrap_or_default()
+}
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// The document.
+pub(crate) fn document() -> Document {
+    let mut document = Handlers::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.bearer_format = Some("JWT".to_owned());
+    scheme.description = Some("The access token returned by `POST /api/v1/auth/login`.".to_owned());
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    for endpoint in table() {
+        let item = document.paths.paths.get_mut(endpoint.path());
+        let operation = item.and_then(|item| operation_mut(item, endpoint.method()));
+        if let Some(operation) = operation {
+            complete(operation, endpoint.rule());
+        }
+    }
+    document
+}
+
+/// The operation of a method.
+fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
+    match *method {
+        Method::GET => item.get.as_mut(),
+        Method::POST => item.post.as_mut(),
+        Method::PUT => item.put.as_mut(),
+        Method::PATCH => item.patch.as_mut(),
+        Method::DELETE => item.delete.as_mut(),
+        _ => None,
+    }
+}
+
+/// Adds what the handler does not say: what its rule asks, and how its answers fail.
+fn complete(operation: &mut Operation, rule: &Rule) {
+    let mut failures = vec![
+        (500, "`internal`: an unexpected error on the server."),
+        (503, "`unavailable`: retry after the time in `Retry-After`."),
+    ];
+    // What is not known, in a query too, is refused everywhere.
+    failures.push((400, "`validation`: a field is invalid; `errors` lists each."));
+    failures.push((400, "`bad-request`: more than one `Authorization` header."));
+    if operation.request_body.is_some() {
+        failures.push((400, "`malformed-json`: the body is not a JSON object."));
+        failures.push((413, "`payload-too-large`: the body is larger than 64 KiB."));
+        failures.push((415, "`unsupported-media-type`: the body is not `application/json`."));
+    }
+    if *rule != Rule::Public(PublicLimit::Unlimited) {
+        failures.push((429, "`rate-limited`: retry after the time in `Retry-After`."));
+    }
+    if rule.is_protected() {
+        let scheme = SecurityRequirement::new(BEARER, Vec::<String>::new());
+        operation.security = Some(vec![scheme]);
+        failures.push((
+            401,
+            "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`.",
+        ));
+    }
+    if let Rule::Permission(permission) = rule {
+        let needs = format!("Requires the permission `{permission}`.");
+        let description = operation.description.take().filter(|text| !text.is_empty());
+        operation.description =
+            Some(description.map_or_else(|| needs.clone(), |text| format!("{text}\n\n{needs}")));
+        failures.push((403, "`forbidden`: your role lacks the required permission."));
+    }
+    for (status, description) in failures {
+        add_failure(operation, status, description);
+    }
+    show_failures(operation);
+}
+
+/// Adds a failure, or its codes to those that the handler names for the same status.
+fn add_failure(operation: &mut Operation, status: u16, description: &str) {
+    let responses = &mut operation.responses.responses;
+    match responses.get_mut(&status.to_string()) {
+        Some(RefOr::T(known)) => known.description = format!("{} {description}", known.description),
+        _ => {
+            let response = ResponseBuilder::new().description(description).build();
+            responses.insert(status.to_string(), RefOr::T(response));
+        }
+    }
+}
+
+/// Every failure is a problem document, and every answer has the request's id.
+fn show_failures(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        if status.starts_with(['4', '5']) {
+            let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            response.content.insert("application/problem+json".to_owned(), content.into());
+        }
+        let (challenge, wait) =
+            ("The reason for the rejection (RFC 6750).", "Seconds to wait before retrying.");
+        match status.as_str() {
+            "401" => add_header(response, WWW_AUTHENTICATE.as_str(), challenge),
+            "429" | "503" => add_header(response, RETRY_AFTER.as_str(), wait),
+            _ => {}
+        }
+        add_header(response, RequestId::HEADER.as_str(), "The id of the request.");
+    }
+}
+
+fn add_header(response: &mut Response, name: &str, description: &str) {
+    let header = HeaderBuilder::new().description(Some(description)).build();
+    response.headers.insert(name.to_owned(), header.into());
+}
+
+impl IntoParams for Page {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let number = |name, description, least: u32, most: u32, default: u32| {
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(least))
+                .maximum(Some(most))
+                .default(Some(default.into()));
+            query(name, description, schema.into())
+        };
+        vec![
+            number(
+                "page",
+                "The page number. `page` times `limit` must not exceed 10,000.",
+                1,
+                10_000,
+                1,
+            ),
+            number("limit", "The maximum number of entries per page.", 1, 100, 20),
+        ]
+    }
+}
+
+impl IntoParams for ListQuery {
+    fn into_params(provider: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let one_of = |names: &[&str]| text().enum_values(Some(names.iter().copied()));
+        let list = |items: ObjectBuilder| ArrayBuilder::new().items(items).into();
+        let statuses = Status::ALL.map(Status::as_str);
+        let mut parameters = Page::into_params(provider);
+        parameters.extend([
+            query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text())),
+            query("status", "Returns only users with this status. Repeat the parameter to match any of several.", list(one_of(&statuses))),
+            query(
+                "search",
+                "Returns only users whose e-mail address, or its domain, begins with this text. Case is ignored.",
+                text().min_length(Some(1)).max_length(Some(254)).into(),
+            ),
+            query(
+                "sort",
+                "The sort order; `-` means descending. Ties are sorted by id. Users who never signed in sort as earliest.",
+                one_of(&Sort::NAMES).default(Some("-created_at".into())).into(),
+            ),
+            query(
+                "after",
+                "Returns the users after the user with this id, in the default order. Cannot be combined with `page` or another `sort`.",
+                text().pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$")).into(),
+            ),
+        ]);
+        parameters
+    }
+}
+
+/// A parameter of the query that may be absent.
+fn query(name: &str, description: &str, schema: Schema) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}

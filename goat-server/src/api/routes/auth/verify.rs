@@ -1,0 +1,69 @@
+//! Who a token speaks for, told to other services and reverse proxies.
+
+use axum::response::{IntoResponse, Response};
+use goat_core::{Error, ErrorKind, Permission};
+use http::{HeaderName, HeaderValue, StatusCode};
+use utoipa::IntoParams;
+
+use crate::api::ApiError;
+use crate::api::extract::{Caller, FromQuery, Parameters, Query, Refused};
+
+/// The permissions to check.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VerifyQuery {
+    /// A permission that the user must have. Repeat the parameter to require several.
+    #[param(value_type = Vec<String>, required = false, example = json!(["report:read"]))]
+    permission: Vec<Permission>,
+}
+
+impl FromQuery for VerifyQuery {
+    fn from_query(parameters: &mut Parameters) -> Result<Self, Refused> {
+        Ok(Self { permission: parameters.repeated_parse("permission", Permission::parse)? })
+    }
+}
+
+/// Verify an access token
+///
+/// For other services and for reverse proxies (`auth_request`, `forwardAuth`). Checks the access token
+/// and the requested permissions, and returns the user's id, role and session in response headers.
+#[utoipa::path(
+    get,
+    path = "/api/v1/auth/verify",
+    operation_id = "verify",
+    tag = "Authentication",
+    params(VerifyQuery),
+    responses(
+        (status = 204, description = "The token is valid, and the user has every requested permission.",
+            headers(
+                ("X-Goat-User" = String, description = "The user's id."),
+                ("X-Goat-Role" = String, description = "The user's role."),
+                ("X-Goat-Session" = String, description = "The session's id."),
+            )),
+        (status = 403, description = "`forbidden`: the user lacks a requested permission. `WWW-Authenticate` names it."),
+    ),
+)]
+pub(crate) async fn verify(
+    Caller(caller): Caller,
+    Query(VerifyQuery { permission }): Query<VerifyQuery>,
+) -> Result<Response, ApiError> {
+    let missing = permission.iter().filter(|permission| !caller.may(permission));
+    let missing: Vec<_> = missing.map(Permission::as_str).collect();
+    if !missing.is_empty() {
+        let sentence = format!("Your role does not have the permission {}.", missing.join(", "));
+        let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
+        return Err(ApiError::from(error).with_scope(missing.join(" ")));
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let who = [
+        (HeaderName::from_static("x-goat-user"), caller.user().to_string()),
+        (HeaderName::from_static("x-goat-role"), caller.role().to_string()),
+        (HeaderName::from_static("x-goat-session"), caller.session().to_string()),
+    ];
+    for (name, value) in who {
+        // Ids and names of roles are ASCII letters, digits and `_`.
+        let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
+}

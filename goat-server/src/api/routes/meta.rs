@@ -1,0 +1,166 @@
+//! What is not about users: keys, health, metrics, and the API's own documentation.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use goat_core::{Error, Goat};
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::ApiError;
+use crate::api::AppState;
+use crate::api::extract::NoQuery;
+use crate::api::view::json;
+
+/// How long the stores have to answer before the server is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+/// What a probe is told to wait before it asks again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Get the public keys
+///
+/// Returns a JWK set (RFC 7517), with which other services verify access tokens offline. The set is
+/// empty if tokens are signed with HS256.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "jwks",
+    tag = "Server",
+    responses((status = 200, description = "The JWK set.", body = Object)),
+)]
+pub(crate) async fn jwks(State(goat): State<Goat>, _: NoQuery) -> Response {
+    json(StatusCode::OK, &goat.jwks())
+}
+
+/// The server is running.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The version of the server.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+}
+
+/// Check liveness
+///
+/// Succeeds while the process is running. Checks neither the database nor Redis.
+#[utoipa::path(
+    get,
+    path = "/api/health",
+    operation_id = "health",
+    tag = "Server",
+    responses((status = 200, description = "The process is running.", body = Health)),
+)]
+pub(crate) async fn health(_: NoQuery) -> Response {
+    json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// The server is ready.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Ready {
+    /// Always `ready`.
+    #[schema(example = "ready")]
+    status: &'static str,
+}
+
+/// Check readiness
+///
+/// Succeeds while the server can serve requests. Fails while it is starting or shutting down, and
+/// while the database or Redis is unavailable.
+#[utoipa::path(
+    get,
+    path = "/api/ready",
+    operation_id = "ready",
+    tag = "Server",
+    responses(
+        (status = 200, description = "The server is ready.", body = Ready),
+        (status = 503, description = "`unavailable`: the server is not ready."),
+    ),
+)]
+pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, ApiError> {
+    if !state.lifecycle.is_ready() {
+        return Err(Error::unavailable("the server is starting or draining", RETRY_AFTER).into());
+    }
+    match tokio::time::timeout(READY_WITHIN, state.goat.ping()).await {
+        Ok(answer) => answer?,
+        Err(_) => return Err(Error::unavailable("readiness check timed out", RETRY_AFTER).into()),
+    }
+    Ok(json(StatusCode::OK, &Ready { status: "ready" }))
+}
+
+/// Get metrics
+///
+/// Returns metrics in the Prometheus text format, or in OpenMetrics if `Accept` asks for it.
+#[utoipa::path(
+    get,
+    path = "/api/metrics",
+    operation_id = "metrics",
+    tag = "Server",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+)]
+pub(crate) async fn metrics(
+    State(state): State<AppState>,
+    _: NoQuery,
+    headers: HeaderMap,
+) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (content_type, body) = state.metrics.expose(&state.goat, accept);
+    ([(CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// Get the OpenAPI document
+///
+/// Returns this description of the API, in OpenAPI 3.1.
+#[utoipa::path(
+    get,
+    path = "/api/openapi.json",
+    operation_id = "openapi",
+    tag = "Server",
+    responses((status = 200, description = "The OpenAPI document.", body = Object)),
+)]
+pub(crate) async fn openapi(_: NoQuery) -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(crate::api::openapi);
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+}
+
+/// Get the documentation page
+///
+/// Returns an HTML page that shows the OpenAPI document and can send requests.
+#[utoipa::path(
+    get,
+    path = "/api/docs",
+    operation_id = "docs",
+    tag = "Server",
+    responses((status = 200, description = "The HTML page.", body = String, content_type = "text/html")),
+)]
+pub(crate) async fn docs(_: NoQuery) -> Response {
+    asset("text/html; charset=utf-8", include_str!("../../../assets/docs/page.html"))
+}
+
+/// The page's style.
+pub(crate) async fn docs_style(_: NoQuery) -> Response {
+    asset("text/css; charset=utf-8", include_str!("../../../assets/docs/page.css"))
+}
+
+/// The page's code.
+pub(crate) async fn docs_script(_: NoQuery) -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../../assets/docs/page.js"))
+}
+
+/// What the page may do: load its own style and code, and speak to this very server.
+const PAGE_SECURITY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'",
+);
+
+fn asset(content_type: &'static str, text: &'static str) -> Response {
+    let content_type = HeaderValue::from_static(content_type);
+    ([(CONTENT_TYPE, content_type), (CONTENT_SECURITY_POLICY, PAGE_SECURITY)], text).into_response()
+}

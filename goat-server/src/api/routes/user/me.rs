@@ -1,0 +1,173 @@
+//! What users do with their own account.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use goat_core::{Email, Goat, Secret};
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::ApiError;
+use crate::api::extract::{Caller, Fields, FromFields, Json, NoQuery, Refused};
+use crate::api::routes::uncharge;
+use crate::api::view::{Data, Profile, User};
+
+/// Get the current user
+///
+/// Returns the account and its permissions.
+#[utoipa::path(
+    get,
+    path = "/api/v1/user",
+    operation_id = "profile",
+    tag = "Account",
+    responses((status = 200, description = "The current user.", body = Data<Profile>)),
+)]
+pub(crate) async fn profile(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    _: NoQuery,
+) -> Result<Data<Profile>, ApiError> {
+    let profile = goat.users().profile(&caller).await?;
+    Ok(Data::new(profile.into()))
+}
+
+/// The new e-mail address.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeEmailBody {
+    /// The new e-mail address, at most 254 octets. Surrounding white space is
+    /// removed.
+    #[schema(value_type = String, format = Email, example = "ann@example.org")]
+    email: Email,
+    /// The current password.
+    #[schema(value_type = String, format = Password)]
+    current_password: Secret<String>,
+}
+
+impl FromFields for ChangeEmailBody {
+    fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
+        let email = fields.parse("email", Email::parse);
+        let current_password = fields.secret("current_password");
+        Ok(Self { email: email?, current_password: current_password? })
+    }
+}
+
+/// Change the current user's e-mail address
+///
+/// Sending the present address again succeeds and changes nothing; its upper and lower case may be
+/// changed.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/user/change-email",
+    operation_id = "changeEmail",
+    tag = "Account",
+    responses(
+        (status = 200, description = "The current user, with the new address.", body = Data<User>),
+        (status = 403, description = "`wrong-password`: the current password is wrong."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address."),
+    ),
+)]
+pub(crate) async fn change_email(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    _: NoQuery,
+    Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
+) -> Result<impl IntoResponse, ApiError> {
+    let changed = goat.users().change_email(&caller, email, current_password.expose()).await?;
+    let (user, charges) = uncharge(changed);
+    Ok((charges, Data::new(User::from(user))))
+}
+
+/// The current and the new password.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangePasswordBody {
+    /// The current password.
+    #[schema(value_type = String, format = Password)]
+    current_password: Secret<String>,
+    /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
+    /// e-mail address are rejected.
+    #[schema(value_type = String, format = Password)]
+    new_password: Secret<String>,
+}
+
+impl FromFields for ChangePasswordBody {
+    fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
+        let current_password = fields.secret("current_password");
+        let new_password = fields.secret("new_password");
+        Ok(Self { current_password: current_password?, new_password: new_password? })
+    }
+}
+
+/// The result of a changed password.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct PasswordChanged {
+    /// The number of other sessions that this request ended.
+    revoked_sessions: u64,
+}
+
+/// Change the current user's password
+///
+/// Ends every other session of the user. The current session continues.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/user/change-password",
+    operation_id = "changePassword",
+    tag = "Account",
+    responses(
+        (status = 200, description = "The password is changed.", body = Data<PasswordChanged>),
+        (status = 403, description = "`wrong-password`: the current password is wrong."),
+        (status = 409, description = "`password-unchanged`: the new password is the current one."),
+    ),
+)]
+pub(crate) async fn change_password(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    _: NoQuery,
+    Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
+) -> Result<impl IntoResponse, ApiError> {
+    let users = goat.users();
+    let ended = users.change_password(&caller, current_password.expose(), &new_password).await?;
+    let (revoked_sessions, charges) = uncharge(ended);
+    Ok((charges, Data::new(PasswordChanged { revoked_sessions })))
+}
+
+/// Confirmation by password.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteSelfBody {
+    /// The current password.
+    #[schema(value_type = String, format = Password)]
+    current_password: Secret<String>,
+}
+
+impl FromFields for DeleteSelfBody {
+    fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
+        Ok(Self { current_password: fields.secret("current_password")? })
+    }
+}
+
+/// Delete the current user
+///
+/// Deletes the account permanently and ends all its sessions.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/user",
+    operation_id = "deleteSelf",
+    tag = "Account",
+    responses(
+        (status = 204, description = "The account is deleted."),
+        (status = 403, description = "`wrong-password`: the current password is wrong."),
+        (status = 409, description = "`last-administrator`: no active administrator would be left."),
+    ),
+)]
+pub(crate) async fn delete_self(
+    State(goat): State<Goat>,
+    Caller(caller): Caller,
+    _: NoQuery,
+    Json(DeleteSelfBody { current_password }): Json<DeleteSelfBody>,
+) -> Result<impl IntoResponse, ApiError> {
+    let deleted = goat.users().delete_self(&caller, current_password.expose()).await?;
+    let ((), charges) = uncharge(deleted);
+    Ok((charges, StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,5 @@
+//! Users: oneself, and others.
+
+pub(crate) mod admin;
+pub(crate) mod list;
+pub(crate) mod me;

@@ -1,0 +1,92 @@
+//! The router: the middleware around every route, in one order.
+
+mod cors;
+mod finish_response;
+pub(super) mod problems;
+mod request_id;
+mod security_headers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+use cors::Cors;
+use finish_response::{Envelope, envelope};
+use request_id::RequestIdLayer;
+
+use super::table::METRICS;
+use super::{AppState, Endpoint, guards, table};
+use crate::api::extract::path_is_canonical;
+use crate::observe::logging::RequestLogLayer;
+use crate::serve::catch_panic::CatchPanicLayer;
+use crate::serve::deadline::DeadlineLayer;
+
+/// The API, with everything around it. It wants a
+/// [`PeerAddress`](goat_tower::address::PeerAddress) in each request's extensions, as
+/// [`serve`](crate::serve::serve) puts it there.
+///
+/// The metrics are here too, unless they have a listener of their own.
+pub fn router(state: AppState) -> Router {
+    let moved = state.http.metrics_listen.is_some();
+    let endpoints = table().into_iter().filter(|endpoint| !moved || endpoint.path() != METRICS);
+    assemble(endpoints, state)
+}
+
+/// The metrics alone, for a listener of their own.
+pub fn metrics_router(state: AppState) -> Router {
+    let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
+    assemble(endpoints, state)
+}
+
+/// Makes a router of endpoints, each behind its guards.
+///
+/// The rule of paths comes first of all: what is not the one spelling of a path reaches no route
+/// (A5), and is answered like a path that is not there.
+fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Router {
+    let mut paths = BTreeMap::<_, Vec<_>>::new();
+    for endpoint in endpoints {
+        paths.entry(endpoint.path()).or_default().push(endpoint);
+    }
+    let mut limits = guards::Limits::new(&state);
+    let nowhere = guards::nowhere(&mut limits);
+    let mut routes = nowhere.clone();
+    for (path, endpoints) in paths {
+        routes = routes.route(path, guards::path(endpoints, &mut limits));
+    }
+    let nowhere = surround(nowhere, &state).with_state(state.clone());
+    let routes = surround(routes, &state).with_state(state);
+    Router::new().fallback_service(service_fn(move |request: Request| {
+        let router = if path_is_canonical(request.uri().path()) { &routes } else { &nowhere };
+        router.clone().oneshot(request)
+    }))
+}
+
+/// What surrounds every route, from the outside in. A request goes down this list, and its answer
+/// comes back up.
+///
+/// 1. The request id, so that everything below can name the request.
+/// 2. The client's address, for the log, the limits and the sessions.
+/// 3. The log's line and the metrics, which see the answer as it leaves.
+/// 4. The envelope: CORS, problem documents, the limits' headers, caches, browsers. Whatever is
+///    answered further in gets it: refusals, time-outs and panics too.
+/// 5. The deadline, which also covers the waiting for limits and for authentication.
+/// 6. The catching of panics, as near as can be to what may panic.
+///
+/// Then come the route's own [`guards`].
+fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
+    let time = state.goat.time().clone();
+    let cors = Cors::new(&state.http.cors_origins);
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(RequestIdLayer::new(time.clone()))
+            .layer(guards::client_address(&state.http))
+            .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
+            .layer(from_fn_with_state(Envelope { cors, time }, envelope))
+            .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
+            .layer(CatchPanicLayer::new(problems::panicked)),
+    )
+}

@@ -1,0 +1,71 @@
+//! The route table: every method and path there is, and who may call it.
+
+use goat_core::Permission;
+use goat_core::access::permissions::{
+    USER_CHANGE_ROLE, USER_CHANGE_STATUS, USER_DELETE, USER_READ, USER_UPDATE, USER_WRITE,
+};
+
+use super::PublicLimit::{Auth, Public, Unlimited};
+use super::{Endpoint, PublicLimit, Rule};
+use crate::api::routes::user::{admin, list, me};
+use crate::api::routes::{auth, meta, permissions, roles, sessions};
+
+/// The path of the metrics, which may have a listener of their own.
+pub(super) const METRICS: &str = "/api/metrics";
+
+const FULL_ACCESS: Rule = Rule::Permission(Permission::FULL_ACCESS);
+const SIGNED_IN: Rule = Rule::Authenticated;
+
+const fn may(permission: Permission) -> Rule {
+    Rule::Permission(permission)
+}
+
+const fn anyone(limit: PublicLimit) -> Rule {
+    Rule::Public(limit)
+}
+
+/// Every endpoint.
+#[must_use]
+#[rustfmt::skip]
+pub fn table() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/api/v1/auth/signup", anyone(Auth("signup")), auth::sign_up),
+        Endpoint::post("/api/v1/auth/login", anyone(Auth("login")), auth::login),
+        Endpoint::post("/api/v1/auth/refresh", Rule::RefreshToken, auth::refresh),
+        Endpoint::post("/api/v1/auth/logout", SIGNED_IN, auth::logout),
+        Endpoint::get("/api/v1/auth/verify", SIGNED_IN, auth::verify::verify),
+
+        Endpoint::get("/api/v1/user", SIGNED_IN, me::profile),
+        Endpoint::post("/api/v1/user", may(USER_WRITE), admin::create),
+        Endpoint::delete("/api/v1/user", SIGNED_IN, me::delete_self),
+        Endpoint::patch("/api/v1/user/change-email", SIGNED_IN, me::change_email),
+        Endpoint::patch("/api/v1/user/change-password", SIGNED_IN, me::change_password),
+        Endpoint::get("/api/v1/user/list", may(USER_READ), list::list),
+        Endpoint::get("/api/v1/user/{id}", may(USER_READ), list::find),
+        Endpoint::put("/api/v1/user/{id}", may(USER_UPDATE), admin::update),
+        Endpoint::delete("/api/v1/user/{id}", may(USER_DELETE), admin::delete),
+        Endpoint::patch("/api/v1/user/{id}/change-role", may(USER_CHANGE_ROLE), admin::change_role),
+        Endpoint::patch("/api/v1/user/{id}/change-status", may(USER_CHANGE_STATUS), admin::change_status),
+        Endpoint::get("/api/v1/user/{id}/sessions", may(USER_READ), admin::sessions),
+        Endpoint::delete("/api/v1/user/{id}/sessions", may(USER_UPDATE), admin::revoke_sessions),
+
+        Endpoint::get("/api/v1/sessions", SIGNED_IN, sessions::list),
+        Endpoint::delete("/api/v1/sessions", SIGNED_IN, sessions::revoke),
+        Endpoint::delete("/api/v1/sessions/{id}", SIGNED_IN, sessions::revoke_one),
+
+        Endpoint::get("/api/v1/role", FULL_ACCESS, roles::list),
+        Endpoint::get("/api/v1/permission", FULL_ACCESS, permissions::list),
+        Endpoint::post("/api/v1/permission", FULL_ACCESS, permissions::grant),
+        Endpoint::get("/api/v1/permission/{key}", FULL_ACCESS, permissions::of_role),
+        Endpoint::delete("/api/v1/permission/{key}", FULL_ACCESS, permissions::revoke),
+
+        Endpoint::get("/.well-known/jwks.json", anyone(Public), meta::jwks),
+        Endpoint::get("/api/health", anyone(Unlimited), meta::health),
+        Endpoint::get("/api/ready", anyone(Unlimited), meta::ready),
+        Endpoint::get(METRICS, anyone(Unlimited), meta::metrics),
+        Endpoint::get("/api/openapi.json", anyone(Public), meta::openapi),
+        Endpoint::get("/api/docs", anyone(Public), meta::docs),
+        Endpoint::get("/api/docs/page.css", anyone(Public), meta::docs_style),
+        Endpoint::get("/api/docs/page.js", anyone(Public), meta::docs_script),
+    ]
+}

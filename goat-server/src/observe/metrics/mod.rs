@@ -1,0 +1,209 @@
+//! Metrics: what the server counts, and how it is read.
+//!
+//! Invariants:
+//! - a label's values are few and known: methods that HTTP does not define share one, a route is its
+//!   template, and paths that match no route share one (L3);
+//! - a counter never falls. What others count already (caches, the hash queue) is read at each
+//!   scrape and not kept twice;
+//! - nothing here names a user, a session or an address; those are the log's.
+//!
+//! | name | labels | |
+//! |---|---|---|
+//! | `http_requests_total` | `method`, `route`, `status` | requests that ended; [`NO_STATUS`] where the client left first |
+//! | `http_request_duration_seconds` | `method`, `route`, `status` | until the last byte of the answer was handed over |
+//! | `http_requests_in_flight` | `method` | |
+//! | `goat_logins_total` | `outcome` | `success`, or the code of the refusal |
+//! | `goat_refreshes_total` | `outcome` | `success`, `repeated`, `reused`, or the code of the refusal |
+//! | `goat_sessions_ended_total` | `reason` | `signed-out`, `revoked`, `evicted` (too many), `reused` |
+//! | `goat_events_total` | `event` | every event by its name |
+//! | `goat_limit_denials_total` | `limit` | |
+//! | `goat_limit_keys`, `goat_limit_overflows_total` | | limits, where this process counts them |
+//! | `goat_invalidations_sent_total`, `_failed_total`, `_received_total`, `goat_invalidation_disconnects_total` | | invalidations between nodes |
+//! | `goat_invalidation_connected` | | 0 while the invalidation channel is disconnected and the session cache is disabled |
+//! | `goat_shared_cache_hits_total`, `_misses_total`, `_failures_total` | `kind`: `users`, `roles` | what nodes remember together in Redis, in front of PostgreSQL |
+//! | `goat_password_hashes_running`, `_waiting` | | |
+//! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
+//! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |
+//! | `goat_store_call_duration_seconds` | `operation` | |
+//! | `goat_build_info` | `version` | |
+
+mod events;
+mod exposition;
+mod http;
+mod names;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+pub use self::http::{InFlight, NO_STATUS};
+pub use self::names::{UNMATCHED, method_name};
+
+/// From a cached answer to the request time-out, in seconds: Argon2 at its floor takes some 20 ms.
+const REQUEST_SECONDS: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// From a page in memory to the default time-out of a store, in seconds.
+const STORE_SECONDS: [f64; 12] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0];
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// All that the server counts. It has a registry of its own: several servers in one process do not
+/// meet.
+///
+/// What goat tells is counted through a [`ServerObserver`](crate::observe::ServerObserver).
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Durations<RequestLabels>,
+    in_flight: Family<MethodLabel, Gauge>,
+    logins: Family<OutcomeLabel, Counter>,
+    refreshes: Family<OutcomeLabel, Counter>,
+    sessions_ended: Family<ReasonLabel, Counter>,
+    events: Family<EventLabel, Counter>,
+    limit_denials: Family<LimitLabel, Counter>,
+    store_calls: Family<OperationLabel, Counter>,
+    store_errors: Family<OperationLabel, Counter>,
+    store_seconds: Durations<OperationLabel>,
+    nodes: nodes::Nodes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: StatusLabel,
+}
+
+/// A status that was sent, or that none was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct StatusLabel(Option<u16>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    event: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+impl Metrics {
+    /// Nothing is counted yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            in_flight: Family::default(),
+            logins: Family::default(),
+            refreshes: Family::default(),
+            sessions_ended: Family::default(),
+            events: Family::default(),
+            limit_denials: Family::default(),
+            store_calls: Family::default(),
+            store_errors: Family::default(),
+            store_seconds: Family::new_with_constructor(|| Histogram::new(STORE_SECONDS)),
+            nodes: nodes::Nodes::default(),
+        };
+        metrics.register();
+        metrics.begin_at_zero();
+        Arc::new(metrics)
+    }
+
+    /// Makes the series that alarms hang on, so that the first one counts as a rise.
+    fn begin_at_zero(&self) {
+        for outcome in ["success", "invalid-credentials"] {
+            drop(self.logins.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for outcome in ["success", "repeated", "reused"] {
+            drop(self.refreshes.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for reason in ["signed-out", "revoked", "evicted", "reused"] {
+            drop(self.sessions_ended.get_or_create(&ReasonLabel { reason }));
+        }
+    }
+
+    /// Names every family. The encoder ends a help text with a full stop of its own and a counter's
+    /// name with `_total`.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("http_requests", "Completed HTTP requests", self.requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Duration of HTTP requests until the last byte of the response",
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+        registry.register(
+            "http_requests_in_flight",
+            "HTTP requests in progress",
+            self.in_flight.clone(),
+        );
+        registry.register("goat_logins", "Sign-in attempts by outcome", self.logins.clone());
+        registry.register("goat_refreshes", "Refresh attempts by outcome", self.refreshes.clone());
+        registry.register(
+            "goat_sessions_ended",
+            "Sessions ended before their expiry by reason",
+            self.sessions_ended.clone(),
+        );
+        registry.register("goat_events", "Events by name", self.events.clone());
+        registry.register(
+            "goat_limit_denials",
+            "Requests rejected by a rate limit",
+            self.limit_denials.clone(),
+        );
+        registry.register("goat_store_calls", "Calls to stores", self.store_calls.clone());
+        registry.register(
+            "goat_store_call_errors",
+            "Calls to stores that failed or timed out",
+            self.store_errors.clone(),
+        );
+        registry.register_with_unit(
+            "goat_store_call_duration",
+            "Duration of calls to stores",
+            Unit::Seconds,
+            self.store_seconds.clone(),
+        );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("goat_build", "Version of the running server", build);
+    }
+
+    /// A rate limit refused a request. The name is the limit's.
+    pub fn denied(&self, limit: &str) {
+        self.limit_denials.get_or_create(&LimitLabel { limit: limit.to_owned() }).inc();
+    }
+}

@@ -1,0 +1,236 @@
+//! What settings become, and which databases and peppers are refused.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use goat_core::event::NoObserver;
+use goat_core::limit::LimitKey;
+use goat_core::user::{NewUser, UserChange, UserSnapshot, UserWrite};
+use goat_core::{Actor, Email, Status};
+
+use super::*;
+use crate::start::settings::{EXIT_STATUS, Flags};
+use crate::start::{KeptFile, database, keys, redis};
+
+const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";
+const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
+
+fn settings(folder: &Path, variables: &[(&str, &str)]) -> Settings {
+    let data = folder.join("data").display().to_string();
+    let mut all = vec![("GOAT_DATA_DIR", data.as_str())];
+    all.extend(variables);
+    let environment = all.iter().map(|(name, value)| (name.into(), value.into()));
+    let file = folder.join("there-is-no.env");
+    Settings::load(environment, &Flags::default(), &file).expect("sound settings").0
+}
+
+async fn wire(folder: &Path, variables: &[(&str, &str)]) -> Result<Wired, Failure> {
+    build(&settings(folder, variables), Arc::new(NoObserver)).await
+}
+
+async fn refused(folder: &Path, variables: &[(&str, &str)]) -> String {
+    let failure = wire(folder, variables).await.expect_err("a refusal");
+    assert_eq!(failure.exit_status(), EXIT_STATUS);
+    failure.to_string()
+}
+
+/// A folder with a database in which somebody has a password.
+async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wired = wire(folder.path(), variables).await.expect("a goat");
+    let new = NewUser {
+        email: Email::parse("ann@example.org").expect("an address"),
+        password: "seven lamps over the quay".into(),
+        role: wired.goat.roles().get("client").expect("a role"),
+        status: Status::Active,
+    };
+    wired.goat.users().create(Actor::system("test"), new).await.expect("a user");
+    wired.storage.close().await;
+    folder
+}
+
+#[test]
+fn an_account_may_be_tried_ten_times_as_often_as_an_address_may_try() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (auth, expected) in [
+        ("5/1m", Some(Quota::per_minute(50))),
+        ("7/90s", Some(Quota::new(70, Duration::from_secs(90)))),
+        ("off", None),
+    ] {
+        let settings = settings(folder.path(), &[("GOAT_RATE_LIMIT_AUTH", auth)]);
+        assert_eq!(account_quota(&settings), expected, "{auth}");
+    }
+}
+
+#[test]
+fn each_setting_reaches_what_it_is_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let handed_on = |variables: &[(&str, &str)]| {
+        let settings = settings(folder.path(), variables);
+        let (rules, tokens) = (rules(&settings), token_settings(&settings));
+        let (gate, cost) = (gate_limits(&settings), keys::cost(&settings.passwords));
+        let sqlite = database::sqlite_options(&settings.storage, Path::new("goat.db"));
+        let url = "postgres://goat@db/goat".into();
+        let postgres = database::postgres_options(&settings.storage, &url);
+        let redis = redis::redis_options(&settings.storage, &"redis://sessions".into());
+        format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?} {postgres:?} {redis:?}")
+    };
+    let shipped = handed_on(&[]);
+    for (variable, value, expected) in [
+        ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "readers: 6,"),
+        ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "connections: 7,"),
+        ("GOAT_STORE_TIMEOUT", "3s", "busy_timeout: 3s"),
+        // Shorter than the time of a call, so that what is said is what took so long.
+        ("GOAT_STORE_TIMEOUT", "3s", "acquire_timeout: 2.7s"),
+        ("GOAT_STORE_TIMEOUT", "3s", "statement_timeout: 3s"),
+        ("GOAT_STORE_TIMEOUT", "3s", " timeout: 2.7s"),
+        ("GOAT_ISSUER", "https://id.example", "issuer: \"https://id.example\""),
+        ("GOAT_AUDIENCE", "shop", "audience: \"shop\""),
+        ("GOAT_ACCESS_TOKEN_TTL", "10m", "access_ttl: 600s"),
+        ("GOAT_ACCESS_TOKEN_PERMISSIONS", "true", "access_token_permissions: true"),
+        ("GOAT_REFRESH_TOKEN_TTL", "2h", "refresh_ttl: 7200s"),
+        ("GOAT_SESSION_TTL", "200h", "session_ttl: 720000s"),
+        ("GOAT_REFRESH_LEEWAY", "20s", "refresh_leeway: 20s"),
+        ("GOAT_CLOCK_LEEWAY", "9s", "clock_leeway: 9s"),
+        ("GOAT_SESSIONS_PER_USER", "3", "sessions_per_user: 3,"),
+        ("GOAT_SESSION_CACHE_STALENESS", "0", "cache_staleness: 0ns"),
+        ("GOAT_PASSWORD_MIN_LENGTH", "20", "minimum: 20,"),
+        ("GOAT_PASSWORD_MAX_LENGTH", "99", "maximum: 99,"),
+        ("GOAT_ARGON2_MEMORY", "20480", "cost: Cost { memory: 20480, passes: 2, lanes: 1 }"),
+        ("GOAT_ARGON2_ITERATIONS", "3", "cost: Cost { memory: 19456, passes: 3, lanes: 1 }"),
+        ("GOAT_ARGON2_PARALLELISM", "4", "cost: Cost { memory: 19456, passes: 2, lanes: 4 }"),
+        ("GOAT_HASH_CONCURRENCY", "17", "running: 17"),
+        ("GOAT_HASH_QUEUE", "5", "waiting: 5 "),
+        ("GOAT_SIGNUP", "closed", "signup: Closed"),
+        ("GOAT_SIGNUP", "inactive", "signup: Inactive"),
+        ("GOAT_RATE_LIMIT_AUTH", "off", "account_quota: None"),
+    ] {
+        assert!(!shipped.contains(expected), "{expected} in {shipped}");
+        let changed = handed_on(&[(variable, value)]);
+        assert!(changed.contains(expected), "{variable}: no {expected} in {changed}");
+    }
+}
+
+#[tokio::test]
+async fn so_many_keys_of_limits_are_kept_and_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wired = wire(folder.path(), &[("GOAT_RATE_LIMIT_KEYS", "1000")]).await.expect("a goat");
+    for number in 0..2000 {
+        let key = LimitKey::text("export", &number.to_string());
+        wired.goat.limits().charge("export", key, Quota::per_minute(1)).await.expect("it is kept");
+    }
+    let load = wired.goat.limits().load().expect("it lies in memory");
+    assert!(load.keys <= 1000 && load.overflowed > 0, "{load:?}");
+}
+
+#[tokio::test]
+async fn what_is_given_is_not_generated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let given = [("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_PASSWORD_PEPPER", PEPPER)];
+    let wired = wire(folder.path(), &given).await.expect("a goat");
+    for file in [KeptFile::TokenKey, KeptFile::Pepper, KeptFile::AdminPassword] {
+        assert!(!wired.data.path_of(file).exists(), "{file:?}");
+    }
+}
+
+/// P5.
+#[tokio::test]
+async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
+    let folder = in_use(&[]).await;
+    let pepper = folder.path().join("data/pepper");
+    let kept = fs::read(&pepper).expect("it is there");
+    fs::remove_file(&pepper).expect("it is ours");
+    for _ in 0..2 {
+        let sentence = refused(folder.path(), &[]).await;
+        assert!(sentence.contains("data/pepper is missing"), "{sentence}");
+        assert!(!pepper.exists());
+    }
+    // The file, given as the setting, is the same pepper.
+    let text = String::from_utf8(kept).expect("text");
+    let given = [("GOAT_PASSWORD_PEPPER", text.trim_end())];
+    wire(folder.path(), &given).await.expect("the pepper is back");
+}
+
+/// P5: texts that are no hashes hinder no start, and hide no lost pepper.
+#[tokio::test]
+async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
+    let folder = in_use(&[]).await;
+    let wired = wire(folder.path(), &[]).await.expect("a goat");
+    let role = wired.goat.roles().lowest();
+    let users = Arc::clone(&wired.users);
+    let hash = users.sample_hashes(1).await.expect("a database").remove(0);
+    let ann = Email::parse("ann@example.org").expect("an address");
+    let ann = users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
+    for number in 0..150 {
+        // The one with a password comes last, whatever the order.
+        let mut account = ann.clone();
+        account.user.id = goat_core::UserId::generate(goat_core::Timestamp::from_seconds(number));
+        account.user.email =
+            Email::parse(&format!("user-{number}@example.org")).expect("an address");
+        account.password_hash = "!".into();
+        let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
+        let target = account.user.id;
+        let write = UserWrite { actor: None, target, top_role: &role, decide: &decide };
+        users.write(write).await.expect("a database");
+    }
+    let first = users.sample_hashes(100).await.expect("a database");
+    assert!(!first.contains(&hash), "a hundred are not enough to meet a hash");
+    wired.storage.close().await;
+    wire(folder.path(), &[]).await.expect("nothing is lost").storage.close().await;
+
+    let pepper = folder.path().join("data/pepper");
+    fs::remove_file(&pepper).expect("it is ours");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("data/pepper is missing"), "{sentence}");
+    assert!(!pepper.exists());
+}
+
+/// P5.
+#[tokio::test]
+async fn another_pepper_than_the_stored_passwords_need_is_refused() {
+    let folder = in_use(&[]).await;
+    let sentence = refused(folder.path(), &[("GOAT_PASSWORD_PEPPER", PEPPER)]).await;
+    assert!(sentence.starts_with("GOAT_PASSWORD_PEPPER: "), "{sentence}");
+    assert!(sentence.contains("the file pepper"), "{sentence}");
+    assert!(!sentence.contains(PEPPER), "{sentence}");
+
+    let data = DataDir::new(folder.path().join("data"));
+    fs::remove_file(data.path_of(KeptFile::Pepper)).expect("it is ours");
+    data.read_or_make(KeptFile::Pepper, || PEPPER.into()).expect("it is made");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("data/pepper: ") && !sentence.contains(PEPPER), "{sentence}");
+}
+
+/// P6: what the settings allowed once is a password still when they are lowered again.
+#[tokio::test]
+async fn hashes_of_any_cost_that_the_settings_allow_are_verified_under_any_other() {
+    let folder = in_use(&[("GOAT_ARGON2_ITERATIONS", "11")]).await;
+    wire(folder.path(), &[]).await.expect("the stored passwords can be verified");
+}
+
+/// J7.
+#[tokio::test]
+async fn a_token_key_that_is_none_is_refused_and_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = DataDir::new(folder.path().join("data"));
+    data.read_or_make(KeptFile::TokenKey, || "not a key".into()).expect("it is made");
+    let sentence = refused(folder.path(), &[]).await;
+    assert!(sentence.contains("jwt-key.pem: token key 1 "), "{sentence}");
+    assert!(!sentence.contains("not a key"), "{sentence}");
+    let kept = data.read(KeptFile::TokenKey).expect("it is private").expect("it is there");
+    assert_eq!(kept.expose(), "not a key");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_missing_is_refused_where_nothing_may_be_migrated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sentence = refused(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await;
+    assert!(sentence.contains("goat-server migrate"), "{sentence}");
+    let settings = settings(folder.path(), &[]);
+    let data = DataDir::new(&settings.storage.data_dir);
+    let storage = Storage::open(&settings.storage, &data).await.expect("a database");
+    assert_ne!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
+    assert_eq!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
+    wire(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await.expect("a goat");
+}

@@ -1,0 +1,299 @@
+//! The data directory: where generated secrets are kept from one start to the next.
+//!
+//! Invariants: a file appears under its name with its whole content or not at all, and is never
+//! overwritten; of several processes that make it at once, one does, and all read the same. Every
+//! file is for its owner alone.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use goat_core::Secret;
+
+use crate::failure::Failure;
+
+/// The longest that a file may be. The longest that is generated has some hundred bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// What others may do with a file, the owner's group not included: a volume that a container
+/// platform mounts for a group opens its files to that group on purpose.
+const OTHERS: u32 = 0o007;
+
+/// A file that is kept in the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptFile {
+    /// The key that signs tokens, as PKCS#8 PEM.
+    TokenKey,
+    /// The pepper of passwords, as text.
+    Pepper,
+    /// The first administrator's password.
+    AdminPassword,
+}
+
+impl KeptFile {
+    /// Its name in the directory.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TokenKey => "jwt-key.pem",
+            Self::Pepper => "pepper",
+            Self::AdminPassword => "admin-password",
+        }
+    }
+}
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct StoredSecret {
+    /// The content, without the line break at its end.
+    pub value: Secret<String>,
+    /// Whether this process made the file.
+    pub is_new: bool,
+}
+
+/// The data directory. It is made when something is first put into it.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+impl DataDir {
+    /// The directory at this path, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a file of it is, or would be.
+    #[must_use]
+    pub fn path_of(&self, file: KeptFile) -> PathBuf {
+        self.path.join(file.name())
+    }
+
+    /// Makes the directory, for its owner alone, if it is not there. One that is there stays as it
+    /// is: it may be a volume with rules of its own, and the files in it are private by themselves.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, or is no directory.
+    pub fn create(&self) -> Result<(), Failure> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| {
+            let path = self.path.display();
+            Failure::configuration(format!(
+                "GOAT_DATA_DIR: cannot create the directory {path} ({error})"
+            ))
+        })
+    }
+
+    /// Reads a file, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is empty or no text, or is open to everyone on the machine.
+    pub fn read(&self, file: KeptFile) -> Result<Option<Secret<String>>, Failure> {
+        let path = self.path_of(file);
+        let shown = path.display();
+        let opened = match File::open(&path) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(Failure::configuration(format!("cannot read {shown} ({error})")));
+            }
+        };
+        let unreadable =
+            |error: io::Error| Failure::configuration(format!("cannot read {shown} ({error})"));
+        let mode = opened.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+        if mode & OTHERS != 0 {
+            return Err(Failure::configuration(format!(
+                "{shown} contains a secret, but other users can access it (mode {mode:03o}): \
+                 restrict it with chmod 600, and replace the secret if it may have been read"
+            )));
+        }
+        let text = text_of(opened).map_err(unreadable)?;
+        if text.expose().is_empty() {
+            return Err(Failure::configuration(format!(
+                "{shown} is empty: restore it from a backup"
+            )));
+        }
+        Ok(Some(text))
+    }
+
+    /// Reads a file, or makes it with the content that `generate` gives.
+    ///
+    /// ```
+    /// use goat_server::start::{DataDir, KeptFile};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let data = DataDir::new(folder.path().join("data"));
+    /// let made = data.read_or_make(KeptFile::Pepper, || "one".into())?;
+    /// let read = data.read_or_make(KeptFile::Pepper, || "another".into())?;
+    /// assert!(made.is_new && !read.is_new);
+    /// assert_eq!(read.value.expose(), "one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`DataDir::read`], or if the file cannot be made.
+    pub fn read_or_make(
+        &self,
+        file: KeptFile,
+        generate: impl FnOnce() -> Secret<String>,
+    ) -> Result<StoredSecret, Failure> {
+        if let Some(value) = self.read(file)? {
+            return Ok(StoredSecret { value, is_new: false });
+        }
+        self.create()?;
+        let value = generate();
+        let path = self.path_of(file);
+        let failed = |error: io::Error| {
+            Failure::configuration(format!("cannot create {} ({error})", path.display()))
+        };
+        if put(&path, value.expose()).map_err(failed)? {
+            return Ok(StoredSecret { value, is_new: true });
+        }
+        // Somebody else was quicker: theirs is the one.
+        match self.read(file)? {
+            Some(value) => Ok(StoredSecret { value, is_new: false }),
+            None => Err(failed(io::ErrorKind::NotFound.into())),
+        }
+    }
+}
+
+/// The text of a file without the line break that editors add.
+fn text_of(file: File) -> io::Result<Secret<String>> {
+    let mut text = String::new();
+    file.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other("the file is too large"));
+    }
+    Ok(Secret::from(text.trim_end_matches(['\n', '\r'])))
+}
+
+/// Puts a file in its place, whole and on the disk, unless there is one; answers whether it did.
+fn put(path: &Path, content: &str) -> io::Result<bool> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = directory.join(format!(".{name}.{:016x}", getrandom::u64()?));
+    let written = write(&draft, content).and_then(|()| {
+        // ATOMIC: a link is made if there is no such name, and fails if there is one, in one step;
+        // renaming would overwrite.
+        match fs::hard_link(&draft, path) {
+            Ok(()) => {
+                File::open(directory)?.sync_all()?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let removed = fs::remove_file(&draft);
+    let put = written?;
+    removed?;
+    Ok(put)
+}
+
+fn write(path: &Path, content: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content.as_bytes())?;
+    if !content.ends_with('\n') {
+        file.write_all(b"\n")?;
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, DataDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::new(folder.path().join("deep/data"));
+        (folder, data)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
+
+    fn names(data: &DataDir) -> Vec<String> {
+        let entries = fs::read_dir(data.path()).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into()).collect()
+    }
+
+    #[test]
+    fn a_directory_and_its_files_are_for_their_owner_alone() {
+        let (_folder, data) = folder();
+        assert!(data.read(KeptFile::Pepper).expect("nothing is wrong").is_none());
+        assert!(!data.path().exists());
+        data.read_or_make(KeptFile::Pepper, || "text".into()).expect("it is made");
+        assert_eq!(mode(data.path()), 0o700);
+        assert_eq!(mode(&data.path_of(KeptFile::Pepper)), 0o600);
+        assert_eq!(names(&data), ["pepper"], "no draft is left");
+    }
+
+    #[test]
+    fn starts_at_once_agree_on_one_secret() {
+        for _ in 0..20 {
+            let (_folder, data) = folder();
+            let kept: Vec<StoredSecret> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    .map(|number| {
+                        let data = &data;
+                        scope.spawn(move || {
+                            data.read_or_make(KeptFile::TokenKey, || format!("key {number}").into())
+                        })
+                    })
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().expect("no panic").expect("a secret"))
+                    .collect()
+            });
+            assert_eq!(kept.iter().filter(|kept| kept.is_new).count(), 1);
+            assert!(kept.iter().all(|one| one.value.expose() == kept[0].value.expose()));
+            assert_eq!(names(&data), ["jwt-key.pem"]);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_everyone_may_read_is_refused() {
+        let (_folder, data) = folder();
+        data.read_or_make(KeptFile::Pepper, || "text".into()).expect("it is made");
+        let path = data.path_of(KeptFile::Pepper);
+        for (mode, is_read) in [(0o600, true), (0o400, true), (0o660, true), (0o644, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+            assert_eq!(data.read(KeptFile::Pepper).is_ok(), is_read, "{mode:o}");
+        }
+        let refused = data.read(KeptFile::Pepper).expect_err("it is open").to_string();
+        assert!(refused.contains("mode 644") && !refused.contains("text"), "{refused}");
+    }
+
+    #[test]
+    fn an_empty_file_is_neither_used_nor_replaced() {
+        let (_folder, data) = folder();
+        data.create().expect("a directory");
+        let path = data.path_of(KeptFile::TokenKey);
+        write(&path, "\n").expect("it is ours");
+        let made = data.read_or_make(KeptFile::TokenKey, || "key".into());
+        assert!(made.expect_err("it is empty").to_string().contains("is empty"));
+        assert_eq!(fs::read_to_string(path).expect("it is there"), "\n");
+    }
+
+    #[test]
+    fn a_line_break_at_the_end_does_not_count() {
+        let (_folder, data) = folder();
+        data.create().expect("a directory");
+        write(&data.path_of(KeptFile::AdminPassword), "a pass phrase\r\n").expect("it is ours");
+        let read = data.read(KeptFile::AdminPassword).expect("it is private").expect("it is there");
+        assert_eq!(read.expose(), "a pass phrase");
+    }
+}

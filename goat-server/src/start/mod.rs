@@ -1,0 +1,37 @@
+//! What a first start makes, so that goat runs before anything was configured: the data directory,
+//! the secrets in it, and the first administrator.
+//!
+//! Invariants: nothing that is there is ever overwritten; a secret is on the disk before anything
+//! depends on it; any number of starts at once end up with the same secrets and one administrator.
+
+mod administrator;
+mod build;
+mod data_dir;
+mod database;
+mod keys;
+mod redis;
+pub mod settings;
+mod shelf;
+mod storage;
+
+pub use administrator::{Administrator, first_administrator};
+pub use build::{Wired, build};
+pub(crate) use build::{account_quota, rules, token_settings};
+pub use data_dir::{DataDir, KeptFile, StoredSecret};
+pub use keys::{Hashing, KeySource, password_hasher, token_keys};
+pub(crate) use keys::{
+    check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper, stored_hashes,
+};
+pub(crate) use redis::reach_redis;
+pub(crate) use storage::NOTE_EVERY;
+pub use storage::{Adoption, BuiltStores, Reached, Storage};
+
+use goat_core::Secret;
+
+/// Bytes from the operating system's generator.
+pub(crate) fn random_bytes(count: usize) -> Secret<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    #[expect(clippy::expect_used, reason = "without randomness nothing here may go on")]
+    getrandom::fill(&mut bytes).expect("the operating system has no randomness to give");
+    Secret::new(bytes)
+}

@@ -1,0 +1,216 @@
+//! What no setting can tell by itself: contradictions between them, and what production asks for.
+//!
+//! A setting that is wrong by itself takes part in no comparison.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use goat_core::Secret;
+use goat_core::token::weak_secret;
+
+use super::reader::Reader;
+use super::table::{self, Setting};
+use super::types::Algorithm;
+use super::values::show;
+use super::{Environment, Settings, SigningKeys};
+
+/// The longest that `GOAT_REFRESH_LEEWAY` may be.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
+
+/// Refuses settings that contradict one another.
+pub(super) fn contradictions(settings: &Settings, reader: &mut Reader) {
+    listeners(settings, reader);
+    times(settings, reader);
+    algorithm(reader);
+    passwords(settings, reader);
+}
+
+fn listeners(settings: &Settings, reader: &mut Reader) {
+    if reader.are_sound(&[&table::LISTEN, &table::METRICS_LISTEN])
+        && let Some(metrics) = settings.http.metrics_listen
+        && overlap(settings.http.listen, metrics)
+    {
+        let complaint = format!("overlaps GOAT_LISTEN, which is {}", settings.http.listen);
+        reader.refuse_and_ask(&table::METRICS_LISTEN, &complaint, &"another address or port");
+    }
+}
+
+/// Whether two listeners want the same port of the same address. Port 0 is a free one each time.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    // The unspecified address of IPv6 takes IPv4 along.
+    let covers = |all: IpAddr, single: IpAddr| {
+        all.is_unspecified() && (all.is_ipv6() || all.is_ipv4() == single.is_ipv4())
+    };
+    one.port() != 0 && one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
+}
+
+fn times(settings: &Settings, reader: &mut Reader) {
+    let tokens = &settings.tokens;
+    let request = (&table::REQUEST_TIMEOUT, settings.http.request_timeout);
+    let refresh = (&table::REFRESH_TOKEN_TTL, tokens.refresh_ttl);
+    let session = (&table::SESSION_TTL, tokens.session_ttl);
+
+    at_most(reader, (&table::STORE_TIMEOUT, settings.storage.store_timeout), request);
+    at_least(reader, (&table::SHUTDOWN_TIMEOUT, settings.http.shutdown_timeout), request);
+    at_most(reader, (&table::ACCESS_TOKEN_TTL, tokens.access_ttl), session);
+    at_most(reader, (&table::ACCESS_TOKEN_TTL, tokens.access_ttl), refresh);
+    at_most(reader, refresh, session);
+
+    let leeway = tokens.refresh_leeway;
+    if reader.are_sound(&[&table::REFRESH_LEEWAY, request.0])
+        && !leeway.is_zero()
+        && leeway < request.1
+    {
+        let may_be = if request.1 > LONGEST_LEEWAY {
+            "0".to_owned()
+        } else {
+            format!("0, or {} to {}", show(request.1), show(LONGEST_LEEWAY))
+        };
+        let complaint = than("shorter", request);
+        reader.refuse_and_ask(&table::REFRESH_LEEWAY, &complaint, &may_be);
+    }
+}
+
+/// A setting and what it is.
+type Timed = (&'static Setting, Duration);
+
+fn at_most(reader: &mut Reader, (setting, value): Timed, limit: Timed) {
+    if value > limit.1 && reader.are_sound(&[setting, limit.0]) {
+        let may_be = format!("at most {}", show(limit.1));
+        reader.refuse_and_ask(setting, &than("longer", limit), &may_be);
+    }
+}
+
+fn at_least(reader: &mut Reader, (setting, value): Timed, limit: Timed) {
+    if value < limit.1 && reader.are_sound(&[setting, limit.0]) {
+        let may_be = format!("at least {}", show(limit.1));
+        reader.refuse_and_ask(setting, &than("shorter", limit), &may_be);
+    }
+}
+
+fn than(comparative: &str, (other, value): Timed) -> String {
+    format!("is {comparative} than {}, which is {}", other.name, show(value))
+}
+
+fn algorithm(reader: &mut Reader) {
+    let algorithm = Algorithm::read(reader);
+    let secret = reader.is_given(&table::JWT_SECRET);
+    let private_key = reader.is_given(&table::JWT_PRIVATE_KEY);
+    if !reader.are_sound(&[&table::TOKEN_ALGORITHM, &table::JWT_SECRET, &table::JWT_PRIVATE_KEY]) {
+        return;
+    }
+    let unset: &dyn std::fmt::Display = &"to be unset";
+    match algorithm {
+        Some(Algorithm::Hs256) if !secret => {
+            let complaint = "requires GOAT_JWT_SECRET, which is not set";
+            reader.refuse_and_ask(&table::TOKEN_ALGORITHM, complaint, &"EdDSA");
+        }
+        Some(Algorithm::Hs256) if private_key => {
+            let complaint = "cannot be used with GOAT_TOKEN_ALGORITHM=HS256";
+            reader.refuse_and_ask(&table::JWT_PRIVATE_KEY, complaint, unset);
+        }
+        Some(Algorithm::EdDsa) if secret => {
+            let complaint = "cannot be used with GOAT_TOKEN_ALGORITHM=EdDSA";
+            reader.refuse_and_ask(&table::JWT_SECRET, complaint, unset);
+        }
+        None if secret && private_key => {
+            let complaint = "cannot be combined with GOAT_JWT_SECRET";
+            reader.refuse_and_ask(&table::JWT_PRIVATE_KEY, complaint, unset);
+        }
+        _ => {}
+    }
+}
+
+fn passwords(settings: &Settings, reader: &mut Reader) {
+    let (min, max) = (settings.passwords.min_length, settings.passwords.max_length);
+    if !reader.are_sound(&[&table::PASSWORD_MIN_LENGTH, &table::PASSWORD_MAX_LENGTH]) {
+        return;
+    }
+    if max < min {
+        let complaint = format!("is less than GOAT_PASSWORD_MIN_LENGTH, which is {min}");
+        let may_be = format!("at least {min}");
+        reader.refuse_and_ask(&table::PASSWORD_MAX_LENGTH, &complaint, &may_be);
+    } else if let Some(password) = &settings.accounts.admin_password
+        && !(min..=max).contains(&password.expose().chars().count())
+    {
+        let may_be = format!("{min} to {max} characters");
+        reader.refuse_and_ask(&table::ADMIN_PASSWORD, "is too short or too long", &may_be);
+    }
+}
+
+/// Refuses generated and weak secrets in production (J6); elsewhere, weak ones are a warning.
+pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
+    if !reader.are_sound(&[&table::ENV]) {
+        return;
+    }
+    let production = settings.environment == Environment::Production;
+    if production {
+        let keys = [&table::TOKEN_ALGORITHM, &table::JWT_SECRET, &table::JWT_PRIVATE_KEY];
+        if reader.are_sound(&keys) && matches!(settings.tokens.keys, SigningKeys::Generated) {
+            let complaint =
+                "is not set, nor is GOAT_JWT_SECRET, but production requires one of them";
+            reader.refuse(&table::JWT_PRIVATE_KEY, complaint);
+        }
+        for setting in [&table::PASSWORD_PEPPER, &table::ADMIN_PASSWORD] {
+            if !reader.is_given(setting) {
+                reader.refuse(setting, "is not set, but production requires it");
+            }
+        }
+    }
+    for (setting, complaint) in weaknesses(settings) {
+        if !production {
+            reader.warn(setting, &format!("{complaint}; production would refuse to start"));
+        } else if reader.are_sound(&[setting]) {
+            reader.refuse(setting, complaint);
+        }
+    }
+}
+
+/// The secrets that are too weak, and why.
+fn weaknesses(settings: &Settings) -> Vec<(&'static Setting, &'static str)> {
+    let tokens: &[Secret<Vec<u8>>] = match &settings.tokens.keys {
+        SigningKeys::Hs256(secrets) => secrets,
+        _ => &[],
+    };
+    let peppers = settings.passwords.peppers.as_deref().unwrap_or_default();
+    let password = settings.accounts.admin_password.as_ref().map(|password| password.expose());
+    let weakest = |secrets: &[Secret<Vec<u8>>]| {
+        secrets.iter().find_map(|secret| weak_secret(secret.expose()))
+    };
+    let shared = peppers
+        .iter()
+        .any(|pepper| tokens.iter().any(|token| token.expose() == pepper.expose()))
+        .then_some("is also used as GOAT_JWT_SECRET");
+    [
+        (&table::JWT_SECRET, weakest(tokens)),
+        (&table::PASSWORD_PEPPER, weakest(peppers).or(shared)),
+        (&table::ADMIN_PASSWORD, password.and_then(|password| weak_secret(password.as_bytes()))),
+    ]
+    .into_iter()
+    .filter_map(|(setting, complaint)| Some((setting, complaint?)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_overlap_where_they_want_one_port_of_one_address() {
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let parse = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            assert_eq!(overlap(parse(one), parse(other)), expected, "{one} {other}");
+        }
+    }
+}
