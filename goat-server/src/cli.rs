@@ -63,12 +63,12 @@ pub enum UserCommand {
     },
     /// End every session of a user, or of everyone: the step after the database was restored from a
     /// backup.
-    RevokeSessions(Whose),
+    RevokeSessions(RevokeTarget),
 }
 
 /// Whom a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum RevokeTarget {
     /// The user of this e-mail address.
     User(String),
     /// Everyone.
@@ -251,10 +251,10 @@ fn user_command(matches: &ArgMatches) -> UserCommand {
             UserCommand::ResetPassword { email: text(matches, "email") }
         }
         Some(("revoke-sessions", matches)) if matches.get_flag("all") => {
-            UserCommand::RevokeSessions(Whose::Everyone)
+            UserCommand::RevokeSessions(RevokeTarget::Everyone)
         }
         Some(("revoke-sessions", matches)) => {
-            UserCommand::RevokeSessions(Whose::User(text(matches, "email")))
+            UserCommand::RevokeSessions(RevokeTarget::User(text(matches, "email")))
         }
         _ => UserCommand::List,
     }
@@ -331,9 +331,12 @@ mod tests {
             ),
             (
                 "user revoke-sessions a@b.example",
-                user(UserCommand::RevokeSessions(Whose::User(email()))),
+                user(UserCommand::RevokeSessions(RevokeTarget::User(email()))),
             ),
-            ("user revoke-sessions --all", user(UserCommand::RevokeSessions(Whose::Everyone))),
+            (
+                "user revoke-sessions --all",
+                user(UserCommand::RevokeSessions(RevokeTarget::Everyone)),
+            ),
         ] {
             let arguments: Vec<&str> = line.split_whitespace().collect();
             assert_eq!(parse(&arguments).expect(line).command, expected, "{line}");

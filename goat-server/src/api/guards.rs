@@ -27,7 +27,7 @@ use http::{HeaderValue, Method, Response};
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::AppState;
 use crate::api::{ApiError, stack::problems};
-use crate::observe::logging::{NoteLayer, RequestNotes};
+use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
 /// Finds the client's address, and warns once of a proxy that nobody has configured.
@@ -80,7 +80,7 @@ fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> 
     let limit = limits.of(&rule);
     if rule.is_protected() {
         // Who it is has become known here: the log is to name them, whatever the permission says.
-        guarded.route_layer(NoteLayer).route_layer(limits.admission(limit))
+        guarded.route_layer(RecordContextLayer).route_layer(limits.admission(limit))
     } else {
         let guarded = guarded.route_layer(from_fn(one_authorization));
         match limit {
@@ -159,8 +159,8 @@ fn problem(denial: &Denial, request: &Parts) -> Response<Bytes> {
 /// The same where it is known who is refused, and nothing further in gets to see them: the log is to
 /// name them too.
 fn problem_of_somebody(denial: &Denial, request: &Parts) -> Response<Bytes> {
-    if let Some(notes) = request.extensions.get::<RequestNotes>() {
-        notes.note(&request.extensions);
+    if let Some(context) = request.extensions.get::<RequestContext>() {
+        context.record(&request.extensions);
     }
     problem(denial, request)
 }

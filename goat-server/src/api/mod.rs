@@ -17,7 +17,6 @@ pub mod view;
 
 pub(crate) use api_error::ApiError;
 pub use endpoint::{Endpoint, PublicLimit, Rule};
-pub(crate) use openapi::document;
 pub use openapi::openapi;
 pub use stack::{metrics_router, router};
 pub use state::AppState;

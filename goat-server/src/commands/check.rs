@@ -13,8 +13,8 @@ use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
 use crate::failure::Failure;
 use crate::start::settings::{Database, Environment, Settings, SigningKeys};
-use crate::start::{self, Adoption, KeySource, Storage};
-use crate::start::{DataDir, KeptFile};
+use crate::start::{self, AdoptForeign, KeySource, Storage};
+use crate::start::{DataDir, SecretFile};
 
 use super::console::answer;
 
@@ -53,7 +53,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
         Ok(Some(Opened { storage, database, schema })) => {
             let (observer, clock): (Arc<dyn Observer>, Arc<dyn Clock>) =
                 (Arc::new(NoObserver), Arc::new(SystemClock::start()));
-            let stores = storage.stores_to_look_at(settings, observer, clock);
+            let stores = storage.read_only_stores(settings, observer, clock);
             findings.note("database", Ok(format!("{database}, {schema}")));
             findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, Some(&stores)).await);
@@ -89,15 +89,15 @@ fn rules(settings: &Settings) -> Result<String, Failure> {
 }
 
 fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
-    let path = data.path_of(KeptFile::TokenKey);
+    let path = data.path_of(SecretFile::TokenKey);
     let show = |keys: &TokenKeys, place: &str| {
         format!("{}, signing key {}, {place}", keys.algorithm(), keys.signing_key())
     };
     match &settings.tokens.keys {
-        SigningKeys::Generated => match data.read(KeptFile::TokenKey)? {
+        SigningKeys::Generated => match data.read(SecretFile::TokenKey)? {
             None => Ok(format!("EdDSA, generated on start into {}", path.display())),
             Some(pem) => {
-                let keys = start::kept_token_key(&pem, data)?;
+                let keys = start::stored_token_key(&pem, data)?;
                 Ok(show(&keys, &format!("from {}", path.display())))
             }
         },
@@ -129,9 +129,9 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
         return if migrates { Ok(None) } else { Err(behind()) };
     }
     let storage = Storage::open(&settings.storage, data).await?;
-    let database = storage.reach_database().await?;
+    let database = storage.probe_database().await?;
     let state = storage.schema_state().await?;
-    if let Some(refusal) = storage.refusal(&state, Adoption::Refuse) {
+    if let Some(refusal) = storage.refusal(&state, AdoptForeign::Refuse) {
         return Err(refusal);
     }
     match state {
@@ -147,7 +147,7 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
 
 /// Redis, where there is one.
 async fn redis(settings: &Settings) -> Result<Option<String>, Failure> {
-    let found = start::reach_redis(&settings.storage).await?;
+    let found = start::probe_redis(&settings.storage).await?;
     Ok(found.map(|(shown, warning)| match warning {
         Some(warning) => format!("{shown}, but {warning}"),
         None => shown,
@@ -163,15 +163,15 @@ async fn pepper(
         Some(stores) => start::stored_hashes(stores.users.as_ref()).await?,
         None => Vec::new(),
     };
-    let path = data.path_of(KeptFile::Pepper);
+    let path = data.path_of(SecretFile::Pepper);
     let (peppers, source, place) = match &settings.passwords.peppers {
         Some(peppers) => {
-            (peppers.clone(), KeySource::Given, format!("{} from the settings", peppers.len()))
+            (peppers.clone(), KeySource::Configured, format!("{} from the settings", peppers.len()))
         }
-        None => match data.read(KeptFile::Pepper)? {
+        None => match data.read(SecretFile::Pepper)? {
             Some(text) => {
                 let place = format!("from {}", path.display());
-                (vec![start::pepper_bytes(&text)], KeySource::Kept, place)
+                (vec![start::pepper_bytes(&text)], KeySource::Stored, place)
             }
             None => {
                 start::refuse_without_pepper(data, &hashes)?;

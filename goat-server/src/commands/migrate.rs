@@ -3,17 +3,17 @@
 use crate::failure::Failure;
 use crate::start::DataDir;
 use crate::start::settings::Settings;
-use crate::start::{Adoption, Storage};
+use crate::start::{AdoptForeign, Storage};
 
 use super::console::answer;
 
 pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
-    let adoption = if adopt { Adoption::Allow } else { Adoption::Refuse };
+    let adopt = if adopt { AdoptForeign::Allow } else { AdoptForeign::Refuse };
     let migrated = async {
-        storage.reach_database().await?;
-        storage.migrate(adoption).await
+        storage.probe_database().await?;
+        storage.migrate(adopt).await
     };
     let migrated = migrated.await;
     storage.close().await;

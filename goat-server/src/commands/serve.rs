@@ -24,11 +24,11 @@ use crate::observe::logging;
 use crate::observe::metrics::Metrics;
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
 use crate::start::settings::{HttpSettings, Settings, Warning};
-use crate::start::{self, Wired};
-use crate::start::{Administrator, KeptFile, first_administrator};
+use crate::start::{self, Started};
+use crate::start::{Administrator, SecretFile, first_administrator};
 
 use super::console::{Console, answer};
-use key_mismatch::Strangers;
+use key_mismatch::KeyMismatchWatch;
 
 /// How often sessions whose time is over are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
@@ -54,37 +54,37 @@ pub(super) async fn run(
         .map_err(|error| Failure::new(format!("failed to install signal handlers ({error})")))?;
     tokio::select! {
         biased;
-        result = live(settings, console, &lifecycle) => result,
+        result = start_and_serve(settings, console, &lifecycle) => result,
         () = second_signal => Err(Failure::new("stopped by a second signal; open requests were aborted")),
     }
 }
 
 /// Starts, serves and ends.
-async fn live(
+async fn start_and_serve(
     settings: &Settings,
     console: &Console,
     lifecycle: &Lifecycle,
 ) -> Result<(), Failure> {
-    let started = tokio::select! {
+    let server = tokio::select! {
         biased;
         () = lifecycle.draining() => return Ok(()),
-        started = Server::start(settings) => started?,
+        server = Server::start(settings) => server?,
     };
     lifecycle.ready();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listening = %started.api.address,
-        metrics_listening = started.metrics.as_ref().map(|bound| bound.address.to_string()),
-        database = started.wired.reached.database,
-        redis = started.wired.reached.redis,
-        data = %started.wired.data.path().display(),
+        listening = %server.api.address,
+        metrics_listening = server.metrics.as_ref().map(|bound| bound.address.to_string()),
+        database = server.started.connectivity.database,
+        redis = server.started.connectivity.redis,
+        data = %server.started.data.path().display(),
         "ready"
     );
     if console.is_for_people() && io::stdout().is_terminal() {
         // A screen that cannot be written to is no reason not to serve.
-        let _ = answer(&started.banner(settings));
+        let _ = answer(&server.banner(settings));
     }
-    started.serve(settings, lifecycle).await
+    server.serve(settings, lifecycle).await
 }
 
 /// An address that is taken.
@@ -114,8 +114,8 @@ impl Bound {
 struct Server {
     api: Bound,
     metrics: Option<Bound>,
-    wired: Wired,
-    strangers: Strangers,
+    started: Started,
+    key_mismatch: KeyMismatchWatch,
     counters: Arc<Metrics>,
     administrator: Administrator,
 }
@@ -128,41 +128,45 @@ impl Server {
             None => None,
         };
         let counters = Metrics::new();
-        let wired = start::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
-        for warning in &wired.reached.warnings {
+        let started = start::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
+        for warning in &started.connectivity.warnings {
             tracing::warn!("{warning}");
         }
-        if wired.storage.is_shared() {
-            counters.follow(wired.shared.clone());
+        if started.storage.is_shared() {
+            counters.follow(started.shared.clone());
         }
-        let administrator =
-            first_administrator(&wired.goat, &settings.accounts, &settings.passwords, &wired.data)
-                .await?;
+        let administrator = first_administrator(
+            &started.goat,
+            &settings.accounts,
+            &settings.passwords,
+            &started.data,
+        )
+        .await?;
         match &administrator {
-            Administrator::Found => {}
-            Administrator::Made => tracing::info!("administrator created"),
-            Administrator::MadeWithGeneratedPassword(_) => tracing::info!(
-                password_file = %wired.data.path_of(KeptFile::AdminPassword).display(),
+            Administrator::Existing => {}
+            Administrator::Created => tracing::info!("administrator created"),
+            Administrator::CreatedWithGeneratedPassword(_) => tracing::info!(
+                password_file = %started.data.path_of(SecretFile::AdminPassword).display(),
                 "administrator created with a generated password"
             ),
         }
-        wired.check_pepper().await?;
-        let mut strangers = Strangers::default();
-        strangers.look(&wired).await?;
-        wired.goat.ping().await?;
-        Ok(Self { api, metrics, wired, strangers, counters, administrator })
+        started.check_pepper().await?;
+        let mut key_mismatch = KeyMismatchWatch::default();
+        key_mismatch.check(&started).await?;
+        started.goat.ping().await?;
+        Ok(Self { api, metrics, started, key_mismatch, counters, administrator })
     }
 
     /// What a person at a terminal reads first.
     fn banner(&self, settings: &Settings) -> String {
         let metrics = self.metrics.as_ref().map(|bound| bound.address);
-        let password_file = self.wired.data.path_of(KeptFile::AdminPassword);
+        let password_file = self.started.data.path_of(SecretFile::AdminPassword);
         banner::text(&banner::Facts {
             settings,
             api: self.api.address,
             metrics,
-            database: &self.wired.reached.database,
-            redis: self.wired.reached.redis.as_deref(),
+            database: &self.started.connectivity.database,
+            redis: self.started.connectivity.redis.as_deref(),
             administrator: &self.administrator,
             password_file: password_file.exists().then_some(password_file.as_path()),
         })
@@ -170,8 +174,8 @@ impl Server {
 
     /// Serves until the lifecycle drains and the last connection is gone.
     async fn serve(self, settings: &Settings, lifecycle: &Lifecycle) -> Result<(), Failure> {
-        let wired = self.wired;
-        let goat = &wired.goat;
+        let started = self.started;
+        let goat = &started.goat;
         let state = AppState {
             goat: goat.clone(),
             metrics: self.counters,
@@ -195,9 +199,9 @@ impl Server {
             api,
             metrics,
             purge(goat, lifecycle),
-            self.strangers.watch(&wired, lifecycle)
+            self.key_mismatch.watch(&started, lifecycle)
         );
-        if timeout(CLOSE_WITHIN, wired.storage.close()).await.is_err() {
+        if timeout(CLOSE_WITHIN, started.storage.close()).await.is_err() {
             tracing::warn!("database did not close in time; committed data is safe");
         }
         tracing::info!(cut = api.cut + metrics.cut, "stopped");

@@ -14,16 +14,16 @@ use goat_core::{
     Actor, Email, Error, ErrorKind, Goat, PAGE_MAXIMUM, PageRequest, Role, Status, Timestamp, User,
 };
 
-use crate::cli::{UserCommand, Whose};
+use crate::cli::{RevokeTarget, UserCommand};
 use crate::failure::Failure;
 use crate::start::settings::Settings;
-use crate::start::{self, Wired};
+use crate::start::{self, Started};
 
 use super::console::answer;
 use super::password;
 
 pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
-    let Wired { goat, storage, .. } = start::build(settings, Arc::new(NoObserver)).await?;
+    let Started { goat, storage, .. } = start::build(settings, Arc::new(NoObserver)).await?;
     let done = match command {
         UserCommand::Create { email, role, status } => create(&goat, &email, &role, &status).await,
         UserCommand::List => list(&goat).await,
@@ -95,10 +95,10 @@ async fn reset_password(goat: &Goat, email: &str) -> Result<(), Failure> {
     answer(&format!("{} has a new password; all sessions are revoked\n", user.email.as_str()))
 }
 
-async fn revoke_sessions(goat: &Goat, whose: Whose) -> Result<(), Failure> {
+async fn revoke_sessions(goat: &Goat, whose: RevokeTarget) -> Result<(), Failure> {
     let email = match whose {
-        Whose::User(email) => email,
-        Whose::Everyone => {
+        RevokeTarget::User(email) => email,
+        RevokeTarget::Everyone => {
             let Revoked { users, sessions } = revoke_everyones(goat).await?;
             return answer(&format!("revoked {sessions} sessions of {users} users\n"));
         }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// A step of a server's life, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Not all is wired yet; not to be sent requests.
+    /// Not all is started yet; not to be sent requests.
     Starting,
     /// At work.
     Ready,

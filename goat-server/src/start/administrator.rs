@@ -10,7 +10,7 @@ use goat_core::{Actor, Email, ErrorKind, Goat, Role, Secret, Status, User};
 use crate::failure::Failure;
 use crate::start::settings::{AccountSettings, PasswordSettings};
 
-use super::{DataDir, KeptFile, random_bytes};
+use super::{DataDir, SecretFile, random_bytes};
 
 /// Letters and digits that no typeface makes look alike. A power of two, so that each is as likely
 /// as the others.
@@ -26,11 +26,11 @@ const GROUPS: usize = 5;
 #[derive(Clone, Debug)]
 pub enum Administrator {
     /// There was one.
-    Found,
+    Existing,
     /// One was made, with the password that was given.
-    Made,
+    Created,
     /// One was made, with a password that is kept in the data directory.
-    MadeWithGeneratedPassword(Secret<String>),
+    CreatedWithGeneratedPassword(Secret<String>),
 }
 
 /// Makes the first administrator, if there is none. Of several starts at once, one does.
@@ -46,7 +46,7 @@ pub async fn first_administrator(
     data: &DataDir,
 ) -> Result<Administrator, Failure> {
     if goat.users().has_administrator().await? {
-        return Ok(Administrator::Found);
+        return Ok(Administrator::Existing);
     }
     let top = goat.roles().names().pop().ok_or_else(|| Failure::new("the role set is empty"))?;
     let email = Email::parse(&accounts.admin_email).map_err(|error| {
@@ -56,13 +56,16 @@ pub async fn first_administrator(
         return taken(&owner, &top);
     }
     let (password, source, made) = match &accounts.admin_password {
-        Some(password) => (password.clone(), "GOAT_ADMIN_PASSWORD".to_owned(), Administrator::Made),
+        Some(password) => {
+            (password.clone(), "GOAT_ADMIN_PASSWORD".to_owned(), Administrator::Created)
+        }
         None => {
             // ATOMIC: on the disk first; see the invariant above.
-            let kept =
-                data.read_or_make(KeptFile::AdminPassword, || generate_password(passwords))?.value;
-            let path = data.path_of(KeptFile::AdminPassword).display().to_string();
-            (kept.clone(), path, Administrator::MadeWithGeneratedPassword(kept))
+            let kept = data
+                .read_or_create(SecretFile::AdminPassword, || generate_password(passwords))?
+                .value;
+            let path = data.path_of(SecretFile::AdminPassword).display().to_string();
+            (kept.clone(), path, Administrator::CreatedWithGeneratedPassword(kept))
         }
     };
     let new = NewUser { email: email.clone(), password, role: top.clone(), status: Status::Active };
@@ -99,7 +102,7 @@ fn taken(owner: &User, top: &Role) -> Result<Administrator, Failure> {
              active one exists; activate this one with goat-server user set-status",
         ));
     }
-    Ok(Administrator::Found)
+    Ok(Administrator::Existing)
 }
 
 /// A password that is easy to copy and hard to guess, as long as the policy asks for.

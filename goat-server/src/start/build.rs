@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
-    BuiltStores, DataDir, Hashing, KeySource, Reached, Storage, check_hashes, password_hasher,
+    BuiltStores, Connectivity, DataDir, Hashing, KeySource, Storage, check_hashes, password_hasher,
     stored_hashes, token_keys,
 };
 
@@ -28,13 +28,13 @@ const ACCOUNT_FACTOR: u32 = 10;
 
 /// A goat and what it stands on.
 #[derive(Debug)]
-pub struct Wired {
+pub struct Started {
     /// The goat. Its schema is current, and the stored passwords can be verified.
     pub goat: Goat,
     /// Where it keeps its state.
     pub storage: Storage,
     /// What answered there.
-    pub reached: Reached,
+    pub connectivity: Connectivity,
     /// Where generated secrets are.
     pub data: DataDir,
     /// What hashes its passwords.
@@ -53,11 +53,11 @@ pub struct Wired {
 ///
 /// If the database or Redis cannot be used, the schema is not the one of this version and may not
 /// be migrated now, or a key or pepper is missing or wrong.
-pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Wired, Failure> {
+pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Started, Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
-    let reached = storage.reach().await?;
-    storage.bring_up_to_date(settings.storage.migrate_on_start).await?;
+    let connectivity = storage.check_connectivity().await?;
+    storage.ensure_schema(settings.storage.migrate_on_start).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let BuiltStores { stores, shared } = storage.stores(settings, &observer, &clock).await?;
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
@@ -75,10 +75,10 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<W
         .observer(observer)
         .build()?;
     goat.prepare().await?;
-    Ok(Wired { goat, storage, reached, data, hashing, keys, shared, users })
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, shared, users })
 }
 
-impl Wired {
+impl Started {
     /// Checks what only shows once there is an administrator, and once other nodes have begun:
     /// whether all have the same pepper. Of several nodes that begin at once on an empty database,
     /// each with a pepper that it made for itself, one finds here that it is not the one that

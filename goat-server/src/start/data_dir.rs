@@ -22,7 +22,7 @@ const OTHERS: u32 = 0o007;
 
 /// A file that is kept in the data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptFile {
+pub enum SecretFile {
     /// The key that signs tokens, as PKCS#8 PEM.
     TokenKey,
     /// The pepper of passwords, as text.
@@ -31,7 +31,7 @@ pub enum KeptFile {
     AdminPassword,
 }
 
-impl KeptFile {
+impl SecretFile {
     /// Its name in the directory.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -72,7 +72,7 @@ impl DataDir {
 
     /// Where a file of it is, or would be.
     #[must_use]
-    pub fn path_of(&self, file: KeptFile) -> PathBuf {
+    pub fn path_of(&self, file: SecretFile) -> PathBuf {
         self.path.join(file.name())
     }
 
@@ -96,7 +96,7 @@ impl DataDir {
     /// # Errors
     ///
     /// If it cannot be read, is empty or no text, or is open to everyone on the machine.
-    pub fn read(&self, file: KeptFile) -> Result<Option<Secret<String>>, Failure> {
+    pub fn read(&self, file: SecretFile) -> Result<Option<Secret<String>>, Failure> {
         let path = self.path_of(file);
         let shown = path.display();
         let opened = match File::open(&path) {
@@ -127,12 +127,12 @@ impl DataDir {
     /// Reads a file, or makes it with the content that `generate` gives.
     ///
     /// ```
-    /// use goat_server::start::{DataDir, KeptFile};
+    /// use goat_server::start::{DataDir, SecretFile};
     ///
     /// let folder = tempfile::tempdir()?;
     /// let data = DataDir::new(folder.path().join("data"));
-    /// let made = data.read_or_make(KeptFile::Pepper, || "one".into())?;
-    /// let read = data.read_or_make(KeptFile::Pepper, || "another".into())?;
+    /// let made = data.read_or_create(SecretFile::Pepper, || "one".into())?;
+    /// let read = data.read_or_create(SecretFile::Pepper, || "another".into())?;
     /// assert!(made.is_new && !read.is_new);
     /// assert_eq!(read.value.expose(), "one");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -141,9 +141,9 @@ impl DataDir {
     /// # Errors
     ///
     /// As [`DataDir::read`], or if the file cannot be made.
-    pub fn read_or_make(
+    pub fn read_or_create(
         &self,
-        file: KeptFile,
+        file: SecretFile,
         generate: impl FnOnce() -> Secret<String>,
     ) -> Result<StoredSecret, Failure> {
         if let Some(value) = self.read(file)? {
@@ -232,11 +232,11 @@ mod tests {
     #[test]
     fn a_directory_and_its_files_are_for_their_owner_alone() {
         let (_folder, data) = folder();
-        assert!(data.read(KeptFile::Pepper).expect("nothing is wrong").is_none());
+        assert!(data.read(SecretFile::Pepper).expect("nothing is wrong").is_none());
         assert!(!data.path().exists());
-        data.read_or_make(KeptFile::Pepper, || "text".into()).expect("it is made");
+        data.read_or_create(SecretFile::Pepper, || "text".into()).expect("it is made");
         assert_eq!(mode(data.path()), 0o700);
-        assert_eq!(mode(&data.path_of(KeptFile::Pepper)), 0o600);
+        assert_eq!(mode(&data.path_of(SecretFile::Pepper)), 0o600);
         assert_eq!(names(&data), ["pepper"], "no draft is left");
     }
 
@@ -249,7 +249,9 @@ mod tests {
                     .map(|number| {
                         let data = &data;
                         scope.spawn(move || {
-                            data.read_or_make(KeptFile::TokenKey, || format!("key {number}").into())
+                            data.read_or_create(SecretFile::TokenKey, || {
+                                format!("key {number}").into()
+                            })
                         })
                     })
                     .collect();
@@ -267,13 +269,13 @@ mod tests {
     #[test]
     fn a_secret_that_everyone_may_read_is_refused() {
         let (_folder, data) = folder();
-        data.read_or_make(KeptFile::Pepper, || "text".into()).expect("it is made");
-        let path = data.path_of(KeptFile::Pepper);
+        data.read_or_create(SecretFile::Pepper, || "text".into()).expect("it is made");
+        let path = data.path_of(SecretFile::Pepper);
         for (mode, is_read) in [(0o600, true), (0o400, true), (0o660, true), (0o644, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
-            assert_eq!(data.read(KeptFile::Pepper).is_ok(), is_read, "{mode:o}");
+            assert_eq!(data.read(SecretFile::Pepper).is_ok(), is_read, "{mode:o}");
         }
-        let refused = data.read(KeptFile::Pepper).expect_err("it is open").to_string();
+        let refused = data.read(SecretFile::Pepper).expect_err("it is open").to_string();
         assert!(refused.contains("mode 644") && !refused.contains("text"), "{refused}");
     }
 
@@ -281,9 +283,9 @@ mod tests {
     fn an_empty_file_is_neither_used_nor_replaced() {
         let (_folder, data) = folder();
         data.create().expect("a directory");
-        let path = data.path_of(KeptFile::TokenKey);
+        let path = data.path_of(SecretFile::TokenKey);
         write(&path, "\n").expect("it is ours");
-        let made = data.read_or_make(KeptFile::TokenKey, || "key".into());
+        let made = data.read_or_create(SecretFile::TokenKey, || "key".into());
         assert!(made.expect_err("it is empty").to_string().contains("is empty"));
         assert_eq!(fs::read_to_string(path).expect("it is there"), "\n");
     }
@@ -292,8 +294,9 @@ mod tests {
     fn a_line_break_at_the_end_does_not_count() {
         let (_folder, data) = folder();
         data.create().expect("a directory");
-        write(&data.path_of(KeptFile::AdminPassword), "a pass phrase\r\n").expect("it is ours");
-        let read = data.read(KeptFile::AdminPassword).expect("it is private").expect("it is there");
+        write(&data.path_of(SecretFile::AdminPassword), "a pass phrase\r\n").expect("it is ours");
+        let read =
+            data.read(SecretFile::AdminPassword).expect("it is private").expect("it is there");
         assert_eq!(read.expose(), "a pass phrase");
     }
 }

@@ -12,7 +12,7 @@ use goat_core::store::sql::{
 };
 use goat_core::token::TokenKeys;
 use goat_core::{Secret, Stores};
-use tokio::time::timeout;
+use tokio::time;
 
 use crate::failure::{Failure, deepest};
 use crate::start::settings::{self, StorageSettings, show_duration};
@@ -26,7 +26,7 @@ pub(super) enum Database {
     /// A file.
     Sqlite { path: PathBuf, database: SqliteDatabase },
     /// A server, and how long a call to it may take.
-    Postgres { database: PostgresDatabase, patience: Duration },
+    Postgres { database: PostgresDatabase, timeout: Duration },
 }
 
 impl Database {
@@ -40,18 +40,18 @@ impl Database {
             settings::Database::Postgres(url) => {
                 let options = postgres_options(settings, url);
                 let database = PostgresDatabase::open(&options).map_err(named)?;
-                Ok(Self::Postgres { database, patience: settings.store_timeout })
+                Ok(Self::Postgres { database, timeout: settings.store_timeout })
             }
         }
     }
 
     /// Asks it whether it is there and can be used; answers what the operator knows it as.
-    pub(super) async fn reach(&self) -> Result<String, Failure> {
+    pub(super) async fn probe(&self) -> Result<String, Failure> {
         match self {
             // It was opened.
             Self::Sqlite { path, .. } => Ok(format!("SQLite in {}", path.display())),
-            Self::Postgres { database, patience, .. } => {
-                let version = within(*patience, database.version()).await?;
+            Self::Postgres { database, timeout, .. } => {
+                let version = within(*timeout, database.version()).await?;
                 Ok(format!("PostgreSQL {version}"))
             }
         }
@@ -60,8 +60,8 @@ impl Database {
     pub(super) async fn schema_state(&self) -> Result<SchemaState, Failure> {
         match self {
             Self::Sqlite { database, .. } => Ok(database.schema_state().await?),
-            Self::Postgres { database, patience, .. } => {
-                within(*patience, database.schema_state()).await
+            Self::Postgres { database, timeout, .. } => {
+                within(*timeout, database.schema_state()).await
             }
         }
     }
@@ -89,9 +89,7 @@ impl Database {
     pub(super) async fn identity(&self) -> Result<String, Failure> {
         match self {
             Self::Sqlite { database, .. } => Ok(database.identity().await?),
-            Self::Postgres { database, patience, .. } => {
-                within(*patience, database.identity()).await
-            }
+            Self::Postgres { database, timeout, .. } => within(*timeout, database.identity()).await,
         }
     }
 
@@ -106,8 +104,8 @@ impl Database {
         match self {
             // Whoever reads the file reads the key that lies beside it.
             Self::Sqlite { .. } => Ok(Vec::new()),
-            Self::Postgres { database, patience, .. } => {
-                within(*patience, database.register_signing_key(keys, lately, strange)).await
+            Self::Postgres { database, timeout, .. } => {
+                within(*timeout, database.register_signing_key(keys, lately, strange)).await
             }
         }
     }
@@ -122,14 +120,14 @@ impl Database {
 
 /// Waits so long for a server that may have died in the middle of its answer.
 async fn within<T>(
-    patience: Duration,
+    limit: Duration,
     call: impl Future<Output = goat_core::Result<T>>,
 ) -> Result<T, Failure> {
-    match timeout(patience, call).await {
+    match time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(named),
         Err(_) => Err(Failure::new(format!(
             "DATABASE_URL: PostgreSQL is unavailable: no response within {}",
-            show_duration(patience)
+            show_duration(limit)
         ))),
     }
 }

@@ -10,22 +10,22 @@ use goat_core::{Secret, StoreError};
 use crate::failure::Failure;
 use crate::start::settings::table::ARGON2_MOST;
 use crate::start::settings::{PasswordSettings, SigningKeys};
-use crate::start::{DataDir, KeptFile, StoredSecret, random_bytes};
+use crate::start::{DataDir, SecretFile, StoredSecret, random_bytes};
 
 /// Where a key or pepper comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// The settings.
-    Given,
+    Configured,
     /// The data directory, from an earlier start.
-    Kept,
+    Stored,
     /// It has just been made into the data directory.
-    Made,
+    Generated,
 }
 
 impl From<&StoredSecret> for KeySource {
     fn from(kept: &StoredSecret) -> Self {
-        if kept.is_new { Self::Made } else { Self::Kept }
+        if kept.is_new { Self::Generated } else { Self::Stored }
     }
 }
 
@@ -50,23 +50,23 @@ pub fn token_keys(keys: &SigningKeys, data: &DataDir) -> Result<(TokenKeys, KeyS
     match keys {
         SigningKeys::Hs256(secrets) => {
             let keys = TokenKeys::hs256(secrets.clone()).map_err(named("GOAT_JWT_SECRET"))?;
-            Ok((keys, KeySource::Given))
+            Ok((keys, KeySource::Configured))
         }
         SigningKeys::EdDsa(pems) => {
             let keys = TokenKeys::eddsa(pems).map_err(named("GOAT_JWT_PRIVATE_KEY"))?;
-            Ok((keys, KeySource::Given))
+            Ok((keys, KeySource::Configured))
         }
         SigningKeys::Generated => {
-            let kept = data.read_or_make(KeptFile::TokenKey, TokenKeys::generate_pem)?;
-            Ok((kept_token_key(&kept.value, data)?, KeySource::from(&kept)))
+            let kept = data.read_or_create(SecretFile::TokenKey, TokenKeys::generate_pem)?;
+            Ok((stored_token_key(&kept.value, data)?, KeySource::from(&kept)))
         }
     }
 }
 
 /// The token key of the data directory.
-pub(crate) fn kept_token_key(pem: &Secret<String>, data: &DataDir) -> Result<TokenKeys, Failure> {
+pub(crate) fn stored_token_key(pem: &Secret<String>, data: &DataDir) -> Result<TokenKeys, Failure> {
     TokenKeys::eddsa(std::slice::from_ref(pem)).map_err(|error| {
-        let path = data.path_of(KeptFile::TokenKey).display().to_string();
+        let path = data.path_of(SecretFile::TokenKey).display().to_string();
         prefixed(&path, &Failure::from(error)).with_advice(
             "restore it from a backup, or remove it to generate a new one, which ends all sessions",
         )
@@ -85,12 +85,12 @@ pub fn password_hasher(
     hashes: &[String],
 ) -> Result<Hashing, Failure> {
     let (peppers, source) = match &settings.peppers {
-        Some(peppers) => (peppers.clone(), KeySource::Given),
+        Some(peppers) => (peppers.clone(), KeySource::Configured),
         None => {
-            if data.read(KeptFile::Pepper)?.is_none() {
+            if data.read(SecretFile::Pepper)?.is_none() {
                 refuse_without_pepper(data, hashes)?;
             }
-            let kept = data.read_or_make(KeptFile::Pepper, generate_pepper)?;
+            let kept = data.read_or_create(SecretFile::Pepper, generate_pepper)?;
             (vec![pepper_bytes(&kept.value)], KeySource::from(&kept))
         }
     };
@@ -134,7 +134,7 @@ pub(crate) fn refuse_without_pepper(data: &DataDir, hashes: &[String]) -> Result
     if hashes.iter().all(|hash| PepperId::of(hash).is_none()) {
         return Ok(());
     }
-    let path = data.path_of(KeptFile::Pepper);
+    let path = data.path_of(SecretFile::Pepper);
     Err(Failure::configuration(format!(
         "{} is missing, and the stored passwords cannot be verified without it: restore it from a \
          backup, or set GOAT_PASSWORD_PEPPER",
@@ -171,10 +171,10 @@ pub(crate) fn check_hashes(
             return Err(failure);
         }
         let advice = match source {
-            KeySource::Given if data.path_of(KeptFile::Pepper).exists() => {
+            KeySource::Configured if data.path_of(SecretFile::Pepper).exists() => {
                 "append it to the list; the file pepper in the data directory may contain it"
             }
-            KeySource::Given => "append it to the list",
+            KeySource::Configured => "append it to the list",
             _ => {
                 "the file does not contain the pepper of the stored passwords; if another node \
                  generated it, set the same GOAT_PASSWORD_PEPPER on all nodes"
@@ -188,8 +188,8 @@ pub(crate) fn check_hashes(
 /// Where the operator finds the pepper.
 fn pepper_place(source: KeySource, data: &DataDir) -> String {
     match source {
-        KeySource::Given => "GOAT_PASSWORD_PEPPER".to_owned(),
-        _ => data.path_of(KeptFile::Pepper).display().to_string(),
+        KeySource::Configured => "GOAT_PASSWORD_PEPPER".to_owned(),
+        _ => data.path_of(SecretFile::Pepper).display().to_string(),
     }
 }
 

@@ -15,16 +15,16 @@ mod shelf;
 mod storage;
 
 pub use administrator::{Administrator, first_administrator};
-pub use build::{Wired, build};
+pub use build::{Started, build};
 pub(crate) use build::{account_quota, rules, token_settings};
-pub use data_dir::{DataDir, KeptFile, StoredSecret};
+pub use data_dir::{DataDir, SecretFile, StoredSecret};
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{
-    check_hashes, hasher, kept_token_key, pepper_bytes, refuse_without_pepper, stored_hashes,
+    check_hashes, hasher, pepper_bytes, refuse_without_pepper, stored_hashes, stored_token_key,
 };
-pub(crate) use redis::reach_redis;
-pub(crate) use storage::NOTE_EVERY;
-pub use storage::{Adoption, BuiltStores, Reached, Storage};
+pub(crate) use redis::probe_redis;
+pub(crate) use storage::REGISTER_KEY_INTERVAL;
+pub use storage::{AdoptForeign, BuiltStores, Connectivity, Storage};
 
 use goat_core::Secret;
 

@@ -16,7 +16,7 @@ pub(super) struct Redis {
 }
 
 /// What answered.
-pub(super) struct Answered {
+pub(super) struct RedisStatus {
     /// What the operator knows it as.
     pub(super) shown: String,
     /// What is wrong with how it is run, though it can be used.
@@ -32,7 +32,7 @@ impl Redis {
     }
 
     /// Asks it whether it is there and can be used. It has its own time-out.
-    pub(super) async fn reach(&self) -> Result<Answered, Failure> {
+    pub(super) async fn probe(&self) -> Result<RedisStatus, Failure> {
         let server = self.database.server().await.map_err(|error| {
             if error.is_unavailable() {
                 let cause = deepest(&error);
@@ -48,17 +48,17 @@ impl Redis {
                  rate limits when its memory is full; set it to {KEEPS}"
             )
         });
-        Ok(Answered { shown: format!("{}{kind}", server.version), warning })
+        Ok(RedisStatus { shown: format!("{}{kind}", server.version), warning })
     }
 }
 
 /// Asks the Redis of the settings, if there is one, whether it is there and can be used; answers what
 /// the operator knows it as, and what is wrong with how it is run.
-pub(crate) async fn reach_redis(
+pub(crate) async fn probe_redis(
     settings: &StorageSettings,
 ) -> Result<Option<(String, Option<String>)>, Failure> {
     let Some(urls) = &settings.redis else { return Ok(None) };
-    let Answered { shown, warning } = Redis::open(settings, urls)?.reach().await?;
+    let RedisStatus { shown, warning } = Redis::open(settings, urls)?.probe().await?;
     Ok(Some((shown, warning)))
 }
 

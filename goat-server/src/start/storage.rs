@@ -26,12 +26,12 @@ use crate::start::settings::{self, Settings, StorageSettings};
 
 use super::KeySource;
 use super::database::Database;
-use super::redis::{Answered, Redis};
+use super::redis::{Redis, RedisStatus};
 use super::shelf::WatchedShelf;
 
 /// Whether goat may set up its tables beside those of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adoption {
+pub enum AdoptForeign {
     /// A database with tables that are not goat's is the wrong one.
     Refuse,
     /// Whoever runs the command says that it is the right one.
@@ -40,7 +40,7 @@ pub enum Adoption {
 
 /// What answered, as the operator knows it: no host, no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct Connectivity {
     /// The database.
     pub database: String,
     /// Redis, where there is one.
@@ -87,12 +87,16 @@ impl Storage {
     /// # Errors
     ///
     /// Of each that does not answer in time, lets nobody in, or is too old.
-    pub async fn reach(&self) -> Result<Reached, Failure> {
-        let (database, redis) = tokio::join!(self.reach_database(), self.reach_redis());
+    pub async fn check_connectivity(&self) -> Result<Connectivity, Failure> {
+        let (database, redis) = tokio::join!(self.probe_database(), self.probe_redis());
         match (database, redis) {
             (Ok(database), Ok(redis)) => {
                 let (redis, warning) = redis.map(|redis| (redis.shown, redis.warning)).unzip();
-                Ok(Reached { database, redis, warnings: warning.flatten().into_iter().collect() })
+                Ok(Connectivity {
+                    database,
+                    redis,
+                    warnings: warning.flatten().into_iter().collect(),
+                })
             }
             (database, redis) => {
                 let failures = [database.err(), redis.err()].into_iter().flatten().collect();
@@ -103,13 +107,13 @@ impl Storage {
     }
 
     /// The same of the database alone; answers what the operator knows it as.
-    pub(crate) async fn reach_database(&self) -> Result<String, Failure> {
-        self.database.reach().await
+    pub(crate) async fn probe_database(&self) -> Result<String, Failure> {
+        self.database.probe().await
     }
 
-    async fn reach_redis(&self) -> Result<Option<Answered>, Failure> {
+    async fn probe_redis(&self) -> Result<Option<RedisStatus>, Failure> {
         match &self.redis {
-            Some(redis) => redis.reach().await.map(Some),
+            Some(redis) => redis.probe().await.map(Some),
             None => Ok(None),
         }
     }
@@ -136,12 +140,12 @@ impl Storage {
     ///
     /// If the database is not goat's and may not be adopted, if its schema is newer than this
     /// version, or if it does not answer.
-    pub async fn migrate(&self, adoption: Adoption) -> Result<Vec<&'static str>, Failure> {
+    pub async fn migrate(&self, adopt: AdoptForeign) -> Result<Vec<&'static str>, Failure> {
         let state = self.schema_state().await?;
-        if let Some(refusal) = self.refusal(&state, adoption) {
+        if let Some(refusal) = self.refusal(&state, adopt) {
             return Err(refusal);
         }
-        let options = MigrateOptions { adopt_foreign: adoption == Adoption::Allow };
+        let options = MigrateOptions { adopt_foreign: adopt == AdoptForeign::Allow };
         self.database.migrate(options).await
     }
 
@@ -150,16 +154,16 @@ impl Storage {
     /// # Errors
     ///
     /// As [`Storage::migrate`]; or if something is to be migrated and may not be now.
-    pub async fn bring_up_to_date(&self, migrate: bool) -> Result<(), Failure> {
+    pub async fn ensure_schema(&self, migrate: bool) -> Result<(), Failure> {
         if migrate {
-            let steps = self.migrate(Adoption::Refuse).await?;
+            let steps = self.migrate(AdoptForeign::Refuse).await?;
             if !steps.is_empty() {
                 tracing::info!(steps = steps.join(", "), "database schema migrated");
             }
             return Ok(());
         }
         let state = self.schema_state().await?;
-        match self.refusal(&state, Adoption::Refuse) {
+        match self.refusal(&state, AdoptForeign::Refuse) {
             Some(refusal) => Err(refusal),
             None if state == SchemaState::Current => Ok(()),
             None => Err(Failure::configuration(
@@ -170,14 +174,14 @@ impl Storage {
     }
 
     /// Why the database is not to be touched, if it is not.
-    pub(crate) fn refusal(&self, state: &SchemaState, adoption: Adoption) -> Option<Failure> {
+    pub(crate) fn refusal(&self, state: &SchemaState, adopt: AdoptForeign) -> Option<Failure> {
         const SHOWN: usize = 3;
         match state {
             SchemaState::Ahead => Some(Failure::configuration(
                 "the database schema belongs to a newer version of goat: run that version, or \
                  restore a backup from before the upgrade",
             )),
-            SchemaState::Foreign(tables) if adoption == Adoption::Refuse => {
+            SchemaState::Foreign(tables) if adopt == AdoptForeign::Refuse => {
                 let names: Vec<&str> = tables.iter().take(SHOWN).map(String::as_str).collect();
                 let more = if tables.len() > SHOWN { ", …" } else { "" };
                 Some(Failure::configuration(format!(
@@ -253,7 +257,7 @@ impl Storage {
 
     /// The stores of the database alone, for whoever looks and writes nothing: also while the schema
     /// is older than this version's.
-    pub(crate) fn stores_to_look_at(
+    pub(crate) fn read_only_stores(
         &self,
         settings: &Settings,
         observer: Arc<dyn Observer>,
@@ -277,10 +281,10 @@ impl Storage {
         source: KeySource,
     ) -> Result<Vec<String>, Failure> {
         let strange = match source {
-            KeySource::Given => OnUnknownKey::Allow,
-            KeySource::Kept | KeySource::Made => OnUnknownKey::Refuse,
+            KeySource::Configured => OnUnknownKey::Allow,
+            KeySource::Stored | KeySource::Generated => OnUnknownKey::Refuse,
         };
-        let unknown = self.database.register_signing_key(keys, NOTED_LATELY, strange).await?;
+        let unknown = self.database.register_signing_key(keys, SIGNING_KEY_TTL, strange).await?;
         if strange == OnUnknownKey::Refuse && !unknown.is_empty() {
             return Err(Failure::configuration(
                 "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a different \
@@ -299,11 +303,11 @@ impl Storage {
 }
 
 /// How often a node notes its key.
-pub(crate) const NOTE_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const REGISTER_KEY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a note counts: a node that was stopped, or could not write for a while, is forgotten
 /// after a few.
-const NOTED_LATELY: Duration = Duration::from_secs(180);
+const SIGNING_KEY_TTL: Duration = Duration::from_secs(180);
 
 /// Whether a file lies in a directory, in whatever words the two are named.
 fn is_in(file: &Path, directory: &Path) -> bool {

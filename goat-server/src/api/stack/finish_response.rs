@@ -11,17 +11,17 @@ use http::{HeaderMap, HeaderValue};
 use super::cors::Cors;
 use super::{problems, security_headers};
 
-/// What the envelope needs to know of the server.
+/// State of [`finish_response`].
 #[derive(Clone, Debug)]
-pub(crate) struct Envelope {
+pub(crate) struct FinishResponse {
     pub(crate) cors: Cors,
     pub(crate) time: Time,
 }
 
-/// Runs a request and puts its answer into an envelope: the whole problem document, the limits that
+/// Completes every response: the whole problem document, the limits that
 /// were charged, and the headers for caches and browsers.
-pub(crate) async fn envelope(
-    State(Envelope { cors, time }): State<Envelope>,
+pub(crate) async fn finish_response(
+    State(FinishResponse { cors, time }): State<FinishResponse>,
     mut request: Request,
     next: Next,
 ) -> Response {

@@ -15,7 +15,7 @@ use axum::middleware::from_fn_with_state;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
 use cors::Cors;
-use finish_response::{Envelope, envelope};
+use finish_response::{FinishResponse, finish_response};
 use request_id::RequestIdLayer;
 
 use super::table::METRICS;
@@ -71,7 +71,7 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
 /// 1. The request id, so that everything below can name the request.
 /// 2. The client's address, for the log, the limits and the sessions.
 /// 3. The log's line and the metrics, which see the answer as it leaves.
-/// 4. The envelope: CORS, problem documents, the limits' headers, caches, browsers. Whatever is
+/// 4. `finish_response`: CORS, problem documents, the limits' headers, caches, browsers. Whatever is
 ///    answered further in gets it: refusals, time-outs and panics too.
 /// 5. The deadline, which also covers the waiting for limits and for authentication.
 /// 6. The catching of panics, as near as can be to what may panic.
@@ -85,7 +85,7 @@ fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
             .layer(RequestIdLayer::new(time.clone()))
             .layer(guards::client_address(&state.http))
             .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
-            .layer(from_fn_with_state(Envelope { cors, time }, envelope))
+            .layer(from_fn_with_state(FinishResponse { cors, time }, finish_response))
             .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
             .layer(CatchPanicLayer::new(problems::panicked)),
     )

@@ -44,11 +44,11 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
         ("", per(limits.user, "user")),
         ("administrator", settings.accounts.admin_email.clone()),
     ];
-    if let Administrator::MadeWithGeneratedPassword(password) = facts.administrator {
+    if let Administrator::CreatedWithGeneratedPassword(password) = facts.administrator {
         lines.push(("password", password.expose().clone()));
     }
     match (facts.administrator, facts.password_file) {
-        (Administrator::Found, Some(path)) => {
+        (Administrator::Existing, Some(path)) => {
             lines.push(("", format!("initial password in {}", path.display())));
         }
         (_, Some(path)) => lines.push(("", format!("stored in {}", path.display()))),
@@ -105,7 +105,7 @@ mod tests {
             metrics: None,
             database: "SQLite in ./data/goat.db",
             redis: Some("Redis 7.0.15"),
-            administrator: &Administrator::MadeWithGeneratedPassword("abcde-fghij".into()),
+            administrator: &Administrator::CreatedWithGeneratedPassword("abcde-fghij".into()),
             password_file: Some(Path::new("./data/admin-password")),
         });
         for piece in [

@@ -8,19 +8,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::failure::Failure;
 use crate::serve::Lifecycle;
-use crate::start::{NOTE_EVERY, Wired};
+use crate::start::{REGISTER_KEY_INTERVAL, Started};
 
-/// The ids of unknown keys that were told of.
+/// The ids of unknown keys that were reported of.
 #[derive(Debug, Default)]
-pub(super) struct Strangers {
-    told: HashSet<String>,
+pub(super) struct KeyMismatchWatch {
+    reported: HashSet<String>,
 }
 
-impl Strangers {
+impl KeyMismatchWatch {
     /// Notes with which key this node signs, and tells of each unknown one of others once.
-    pub(super) async fn look(&mut self, wired: &Wired) -> Result<(), Failure> {
-        for key in wired.register_signing_key().await? {
-            if self.told.insert(key.clone()) {
+    pub(super) async fn check(&mut self, started: &Started) -> Result<(), Failure> {
+        for key in started.register_signing_key().await? {
+            if self.reported.insert(key.clone()) {
                 tracing::warn!(
                     key,
                     "another node on this database signs tokens with an unknown key; set the same \
@@ -32,13 +32,13 @@ impl Strangers {
     }
 
     /// Goes on doing so until the server drains.
-    pub(super) async fn watch(mut self, wired: &Wired, lifecycle: &Lifecycle) {
-        let mut ticks = interval_at(Instant::now() + NOTE_EVERY, NOTE_EVERY);
+    pub(super) async fn watch(mut self, started: &Started, lifecycle: &Lifecycle) {
+        let mut ticks = interval_at(Instant::now() + REGISTER_KEY_INTERVAL, REGISTER_KEY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let rounds = async {
             loop {
                 ticks.tick().await;
-                if let Err(failure) = self.look(wired).await {
+                if let Err(failure) = self.check(started).await {
                     tracing::warn!(%failure, "failed to register the signing key");
                 }
             }

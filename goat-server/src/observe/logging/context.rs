@@ -1,7 +1,7 @@
 //! What becomes known of a request on its way inwards: its route, its client, its user.
 //!
 //! The line about a request is written by an outer layer, which never sees what inner layers put
-//! into the request's extensions. So it sends a sheet along, and [`NoteLayer`], placed where
+//! into the request's extensions. So it sends a sheet along, and [`RecordContextLayer`], placed where
 //! something has become known, writes it down.
 
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use tracing::Span;
 
 /// The sheet of one request, in its extensions. Clones are the same sheet.
 #[derive(Clone, Debug)]
-pub struct RequestNotes {
+pub struct RequestContext {
     known: Arc<Mutex<Known>>,
     span: Span,
 }
@@ -31,7 +31,7 @@ pub(super) struct Known {
     user: bool,
 }
 
-impl RequestNotes {
+impl RequestContext {
     pub(super) fn new(span: Span) -> Self {
         Self { known: Arc::default(), span }
     }
@@ -39,7 +39,7 @@ impl RequestNotes {
     /// Writes down what extensions tell: the route's template ([`MatchedPath`]), the client's
     /// address ([`ClientAddress`]), the user ([`Principal`]). The user is also on every line of the
     /// request from now on.
-    pub fn note(&self, extensions: &Extensions) {
+    pub fn record(&self, extensions: &Extensions) {
         let mut known = self.known();
         if let Some(path) = extensions.get::<MatchedPath>() {
             known.route = Some(path.as_str().to_owned());
@@ -60,27 +60,27 @@ impl RequestNotes {
     }
 }
 
-/// Writes down what is known of a request at this place; see [`RequestNotes::note`]. It belongs
+/// Writes down what is known of a request at this place; see [`RequestContext::record`]. It belongs
 /// right inside the router (`Router::layer`), for the route, and right inside authentication, for
 /// the user. Without a [`RequestLogLayer`](super::RequestLogLayer) outside it does nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoteLayer;
+pub struct RecordContextLayer;
 
-impl<S> Layer<S> for NoteLayer {
-    type Service = NoteService<S>;
+impl<S> Layer<S> for RecordContextLayer {
+    type Service = RecordContextService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        NoteService { inner }
+        RecordContextService { inner }
     }
 }
 
-/// What [`NoteLayer`] makes of a service.
+/// What [`RecordContextLayer`] makes of a service.
 #[derive(Clone, Copy, Debug)]
-pub struct NoteService<S> {
+pub struct RecordContextService<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for NoteService<S>
+impl<S, B> Service<Request<B>> for RecordContextService<S>
 where
     S: Service<Request<B>>,
 {
@@ -93,8 +93,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> S::Future {
-        if let Some(notes) = request.extensions().get::<RequestNotes>() {
-            notes.note(request.extensions());
+        if let Some(context) = request.extensions().get::<RequestContext>() {
+            context.record(request.extensions());
         }
         self.inner.call(request)
     }

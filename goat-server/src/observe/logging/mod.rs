@@ -36,7 +36,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::start::settings::{LogFormat, LogSettings};
 
-pub use self::context::{NoteLayer, NoteService, RequestNotes};
+pub use self::context::{RecordContextLayer, RecordContextService, RequestContext};
 use self::lines::{Lines, Look};
 pub use self::panics::log_panics;
 pub use self::request::{Cause, LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};

@@ -23,7 +23,7 @@ use tower::{Layer, Service};
 use tracing::field::{Empty, display};
 use tracing::{Level, Span};
 
-use super::context::RequestNotes;
+use super::context::RequestContext;
 use crate::observe::metrics::{InFlight, Metrics, UNMATCHED, method_name};
 
 /// The span of a request, which the filter always lets through.
@@ -33,7 +33,7 @@ pub(super) const TARGET: &str = "goat_server::request";
 /// Logs and counts every request.
 ///
 /// It stands outside of everything but what finds the [`RequestId`] and the client's address, and
-/// learns the route and the user from [`NoteLayer`](super::NoteLayer)s further in.
+/// learns the route and the user from [`RecordContextLayer`](super::RecordContextLayer)s further in.
 #[derive(Clone, Debug)]
 pub struct RequestLogLayer {
     metrics: Arc<Metrics>,
@@ -97,7 +97,7 @@ where
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let exchange = Exchange::begin(&self.metrics, &request);
-        request.extensions_mut().insert(exchange.notes.clone());
+        request.extensions_mut().insert(exchange.context.clone());
         let inner = exchange.span.in_scope(|| self.inner.call(request));
         RequestLogFuture { inner, exchange: Some(exchange) }
     }
@@ -230,7 +230,7 @@ enum Outcome {
 #[derive(Debug)]
 struct Exchange {
     span: Span,
-    notes: RequestNotes,
+    context: RequestContext,
     in_flight: Option<InFlight>,
     started: Instant,
     method: &'static str,
@@ -248,11 +248,11 @@ impl Exchange {
         let id = request.extensions().get::<RequestId>().map(RequestId::as_str);
         let span =
             tracing::error_span!(target: TARGET, parent: None, SPAN, request_id = id, user = Empty);
-        let notes = RequestNotes::new(span.clone());
-        notes.note(request.extensions());
+        let context = RequestContext::new(span.clone());
+        context.record(request.extensions());
         Self {
             span,
-            notes,
+            context,
             in_flight: Some(metrics.request_started(request.method())),
             started: Instant::now(),
             method: method_name(request.method()),
@@ -268,7 +268,7 @@ impl Exchange {
     /// The head of the answer is there. Its extensions tell the reason, where it is a refusal.
     fn answered<B>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
-        self.notes.note(extensions);
+        self.context.record(extensions);
         self.status = Some(response.status());
         let denial = extensions.get::<Denial>();
         self.code =
@@ -308,7 +308,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let known = self.notes.known().clone();
+        let known = self.context.known().clone();
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.finish(known.route.as_deref(), self.status, took);
         }

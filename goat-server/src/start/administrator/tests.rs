@@ -80,20 +80,20 @@ impl Start {
 #[tokio::test]
 async fn first_start_makes_an_administrator_with_the_given_password() {
     let start = Start::new(Some(PASSWORD));
-    assert!(matches!(start.run().await, Ok(Administrator::Made)));
+    assert!(matches!(start.run().await, Ok(Administrator::Created)));
     assert!(start.signs_in_with(PASSWORD).await);
     assert!(!start.data.path().exists(), "nothing was generated");
-    assert!(matches!(start.run().await, Ok(Administrator::Found)));
+    assert!(matches!(start.run().await, Ok(Administrator::Existing)));
     assert_eq!(start.users().await, 1);
 }
 
 #[tokio::test]
 async fn generated_password_is_kept_and_signs_in() {
     let start = Start::new(None);
-    let Ok(Administrator::MadeWithGeneratedPassword(password)) = start.run().await else {
+    let Ok(Administrator::CreatedWithGeneratedPassword(password)) = start.run().await else {
         panic!("a generated password")
     };
-    let kept = start.data.read(KeptFile::AdminPassword).expect("it is private");
+    let kept = start.data.read(SecretFile::AdminPassword).expect("it is private");
     assert_eq!(kept.expect("it is kept").expose(), password.expose());
     assert!(start.signs_in_with(password.expose()).await);
 }
@@ -102,7 +102,7 @@ async fn generated_password_is_kept_and_signs_in() {
 #[tokio::test]
 async fn password_of_a_start_that_was_killed_is_taken_up_again() {
     let start = Start::new(None);
-    start.data.read_or_make(KeptFile::AdminPassword, || PASSWORD.into()).expect("it is made");
+    start.data.read_or_create(SecretFile::AdminPassword, || PASSWORD.into()).expect("it is made");
     start.run().await.expect("an administrator");
     assert!(start.signs_in_with(PASSWORD).await);
 }
@@ -113,7 +113,7 @@ async fn starts_at_once_make_one_administrator() {
     let (one, other) = tokio::join!(start.run(), start.run());
     let made = [one, other].map(|result| result.expect("both start"));
     assert_eq!(start.users().await, 1);
-    let count = made.iter().filter(|made| !matches!(made, Administrator::Found)).count();
+    let count = made.iter().filter(|made| !matches!(made, Administrator::Existing)).count();
     assert_eq!(count, 1, "{made:?}");
 }
 
@@ -143,11 +143,11 @@ async fn password_against_the_policy_refuses_to_start_and_is_not_shown() {
 
     let start = Start::new(None);
     start.data.create().expect("a directory");
-    fs::write(start.data.path_of(KeptFile::AdminPassword), "short").expect("it is ours");
+    fs::write(start.data.path_of(SecretFile::AdminPassword), "short").expect("it is ours");
     {
         use std::os::unix::fs::PermissionsExt as _;
         let private = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(start.data.path_of(KeptFile::AdminPassword), private).expect("ours");
+        fs::set_permissions(start.data.path_of(SecretFile::AdminPassword), private).expect("ours");
     }
     let refused = start.run().await.expect_err("it is short").to_string();
     assert!(refused.contains("admin-password: the password "), "{refused}");

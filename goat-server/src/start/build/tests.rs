@@ -11,7 +11,7 @@ use goat_core::{Actor, Email, Status};
 
 use super::*;
 use crate::start::settings::{EXIT_STATUS, Flags};
-use crate::start::{KeptFile, database, keys, redis};
+use crate::start::{AdoptForeign, SecretFile, database, keys, redis};
 
 const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";
 const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
@@ -25,7 +25,7 @@ fn settings(folder: &Path, variables: &[(&str, &str)]) -> Settings {
     Settings::load(environment, &Flags::default(), &file).expect("sound settings").0
 }
 
-async fn wire(folder: &Path, variables: &[(&str, &str)]) -> Result<Wired, Failure> {
+async fn wire(folder: &Path, variables: &[(&str, &str)]) -> Result<Started, Failure> {
     build(&settings(folder, variables), Arc::new(NoObserver)).await
 }
 
@@ -38,15 +38,15 @@ async fn refused(folder: &Path, variables: &[(&str, &str)]) -> String {
 /// A folder with a database in which somebody has a password.
 async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let wired = wire(folder.path(), variables).await.expect("a goat");
+    let started = wire(folder.path(), variables).await.expect("a goat");
     let new = NewUser {
         email: Email::parse("ann@example.org").expect("an address"),
         password: "seven lamps over the quay".into(),
-        role: wired.goat.roles().get("client").expect("a role"),
+        role: started.goat.roles().get("client").expect("a role"),
         status: Status::Active,
     };
-    wired.goat.users().create(Actor::system("test"), new).await.expect("a user");
-    wired.storage.close().await;
+    started.goat.users().create(Actor::system("test"), new).await.expect("a user");
+    started.storage.close().await;
     folder
 }
 
@@ -115,12 +115,17 @@ fn each_setting_reaches_what_it_is_for() {
 #[tokio::test]
 async fn so_many_keys_of_limits_are_kept_and_no_more() {
     let folder = tempfile::tempdir().expect("a folder");
-    let wired = wire(folder.path(), &[("GOAT_RATE_LIMIT_KEYS", "1000")]).await.expect("a goat");
+    let started = wire(folder.path(), &[("GOAT_RATE_LIMIT_KEYS", "1000")]).await.expect("a goat");
     for number in 0..2000 {
         let key = LimitKey::text("export", &number.to_string());
-        wired.goat.limits().charge("export", key, Quota::per_minute(1)).await.expect("it is kept");
+        started
+            .goat
+            .limits()
+            .charge("export", key, Quota::per_minute(1))
+            .await
+            .expect("it is kept");
     }
-    let load = wired.goat.limits().load().expect("it lies in memory");
+    let load = started.goat.limits().load().expect("it lies in memory");
     assert!(load.keys <= 1000 && load.overflowed > 0, "{load:?}");
 }
 
@@ -128,9 +133,9 @@ async fn so_many_keys_of_limits_are_kept_and_no_more() {
 async fn what_is_given_is_not_generated() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = [("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_PASSWORD_PEPPER", PEPPER)];
-    let wired = wire(folder.path(), &given).await.expect("a goat");
-    for file in [KeptFile::TokenKey, KeptFile::Pepper, KeptFile::AdminPassword] {
-        assert!(!wired.data.path_of(file).exists(), "{file:?}");
+    let started = wire(folder.path(), &given).await.expect("a goat");
+    for file in [SecretFile::TokenKey, SecretFile::Pepper, SecretFile::AdminPassword] {
+        assert!(!started.data.path_of(file).exists(), "{file:?}");
     }
 }
 
@@ -156,9 +161,9 @@ async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
 #[tokio::test]
 async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
     let folder = in_use(&[]).await;
-    let wired = wire(folder.path(), &[]).await.expect("a goat");
-    let role = wired.goat.roles().lowest();
-    let users = Arc::clone(&wired.users);
+    let started = wire(folder.path(), &[]).await.expect("a goat");
+    let role = started.goat.roles().lowest();
+    let users = Arc::clone(&started.users);
     let hash = users.sample_hashes(1).await.expect("a database").remove(0);
     let ann = Email::parse("ann@example.org").expect("an address");
     let ann = users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
@@ -176,7 +181,7 @@ async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
     }
     let first = users.sample_hashes(100).await.expect("a database");
     assert!(!first.contains(&hash), "a hundred are not enough to meet a hash");
-    wired.storage.close().await;
+    started.storage.close().await;
     wire(folder.path(), &[]).await.expect("nothing is lost").storage.close().await;
 
     let pepper = folder.path().join("data/pepper");
@@ -196,8 +201,8 @@ async fn another_pepper_than_the_stored_passwords_need_is_refused() {
     assert!(!sentence.contains(PEPPER), "{sentence}");
 
     let data = DataDir::new(folder.path().join("data"));
-    fs::remove_file(data.path_of(KeptFile::Pepper)).expect("it is ours");
-    data.read_or_make(KeptFile::Pepper, || PEPPER.into()).expect("it is made");
+    fs::remove_file(data.path_of(SecretFile::Pepper)).expect("it is ours");
+    data.read_or_create(SecretFile::Pepper, || PEPPER.into()).expect("it is made");
     let sentence = refused(folder.path(), &[]).await;
     assert!(sentence.contains("data/pepper: ") && !sentence.contains(PEPPER), "{sentence}");
 }
@@ -214,11 +219,11 @@ async fn hashes_of_any_cost_that_the_settings_allow_are_verified_under_any_other
 async fn a_token_key_that_is_none_is_refused_and_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = DataDir::new(folder.path().join("data"));
-    data.read_or_make(KeptFile::TokenKey, || "not a key".into()).expect("it is made");
+    data.read_or_create(SecretFile::TokenKey, || "not a key".into()).expect("it is made");
     let sentence = refused(folder.path(), &[]).await;
     assert!(sentence.contains("jwt-key.pem: token key 1 "), "{sentence}");
     assert!(!sentence.contains("not a key"), "{sentence}");
-    let kept = data.read(KeptFile::TokenKey).expect("it is private").expect("it is there");
+    let kept = data.read(SecretFile::TokenKey).expect("it is private").expect("it is there");
     assert_eq!(kept.expose(), "not a key");
 }
 
@@ -230,7 +235,7 @@ async fn a_schema_that_is_missing_is_refused_where_nothing_may_be_migrated() {
     let settings = settings(folder.path(), &[]);
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await.expect("a database");
-    assert_ne!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
-    assert_eq!(storage.migrate(Adoption::Refuse).await.expect("a schema").len(), 0);
+    assert_ne!(storage.migrate(AdoptForeign::Refuse).await.expect("a schema").len(), 0);
+    assert_eq!(storage.migrate(AdoptForeign::Refuse).await.expect("a schema").len(), 0);
     wire(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await.expect("a goat");
 }

@@ -23,7 +23,7 @@ use http_body_util::{BodyExt as _, Empty};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::*;
-use crate::observe::logging::{Cause, LoggedBody, NoteLayer, RequestLogLayer};
+use crate::observe::logging::{Cause, LoggedBody, RecordContextLayer, RequestLogLayer};
 use crate::observe::metrics::Metrics;
 
 fn goat() -> Goat {
@@ -86,7 +86,7 @@ async fn a_request_is_one_line_with_its_id_route_status_client_and_user() {
                 "a user"
             }),
         )
-        .layer(NoteLayer)
+        .layer(RecordContextLayer)
         .layer(axum::middleware::map_request(move |mut request: Request<Body>| {
             request.extensions_mut().insert(principal.clone());
             std::future::ready(request)
@@ -119,7 +119,7 @@ async fn a_request_is_one_line_with_its_id_route_status_client_and_user() {
 #[tokio::test]
 async fn a_path_without_a_route_is_not_named() {
     let (log, _guard) = Log::begin("info", Look::Json);
-    let app = Router::new().layer(NoteLayer).layer(RequestLogLayer::new(Metrics::new()));
+    let app = Router::new().layer(RecordContextLayer).layer(RequestLogLayer::new(Metrics::new()));
     let unknown = Method::from_bytes(b"CANARY").unwrap();
     drop(app.oneshot(request(unknown, "/canary")).await.unwrap());
     let line = last(&log);
@@ -215,7 +215,7 @@ async fn an_answer_whose_body_nobody_asks_for_is_complete() {
     let app = Router::new()
         .route("/text", get(async || "a text"))
         .route("/nothing", get(async || StatusCode::NO_CONTENT))
-        .layer(NoteLayer)
+        .layer(RecordContextLayer)
         .layer(RequestLogLayer::new(Metrics::new()));
     for (method, path) in [(Method::HEAD, "/text"), (Method::GET, "/nothing")] {
         drop(app.clone().oneshot(request(method, path)).await.unwrap());

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::*;
 use crate::observe::ServerObserver;
 use crate::observe::logging::lines::Lines;
-use crate::observe::logging::{NoteLayer, RequestLogLayer};
+use crate::observe::logging::{RecordContextLayer, RequestLogLayer};
 use crate::observe::metrics::Metrics;
 use crate::serve::{Lifecycle, ServeSettings, serve};
 
@@ -20,7 +20,7 @@ const CANARY: &str = "canary-5eed";
 async fn ask_with_secrets_everywhere() {
     let app = Router::new()
         .route("/users/{id}", post(async |body: String| body))
-        .layer(NoteLayer)
+        .layer(RecordContextLayer)
         .layer(RequestLogLayer::new(Metrics::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

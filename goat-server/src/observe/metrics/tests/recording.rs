@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 
 use super::parser::{Format, parse};
 use super::*;
-use crate::observe::logging::{NoteLayer, RequestLogLayer};
+use crate::observe::logging::{RecordContextLayer, RequestLogLayer};
 
 fn login(password: &str) -> Login {
     Login {
@@ -37,7 +37,7 @@ async fn ten_thousand_random_paths_leave_the_number_of_series_alone() {
     let goat = goat(&metrics);
     let app = Router::new()
         .route("/users/{id}", get(async || "a user"))
-        .layer(NoteLayer)
+        .layer(RecordContextLayer)
         .layer(RequestLogLayer::new(Arc::clone(&metrics)));
     let ask = async |method: &str, path: &str| {
         let request = Request::builder().method(method).uri(path);
