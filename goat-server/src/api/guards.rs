@@ -26,7 +26,7 @@ use http::{HeaderValue, Method, Response};
 
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::AppState;
-use crate::api::{ApiError, stack::problems};
+use crate::api::stack::problems;
 use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
@@ -72,10 +72,13 @@ pub(super) fn path(endpoints: Vec<Endpoint>, limits: &mut Limits<'_>) -> MethodR
 /// One endpoint behind its guards. What is added later stands further out.
 fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
     let rule = endpoint.rule().clone();
+    let changes = !endpoint.method().is_safe();
     let mut guarded = endpoint.into_handler();
     if let Rule::Permission(permission) = &rule {
-        let required = limits.state.goat.require(permission.clone());
-        guarded = guarded.route_layer(required.render_with(problem));
+        let required = limits.state.goat.require(permission.clone()).render_with(problem);
+        // A change re-reads its caller from the store: its handler takes a `FreshPrincipal`.
+        let required = if changes { required.fresh() } else { required };
+        guarded = guarded.route_layer(required);
     }
     let limit = limits.of(&rule);
     if rule.is_protected() {
@@ -144,7 +147,7 @@ impl<'a> Limits<'a> {
 /// two readers of such a request could take it for two people's (J8).
 async fn one_authorization(request: Request, next: Next) -> Answer {
     match bearer(request.headers()) {
-        Err(error @ BearerError::Repeated) => ApiError::from(error).into_response(),
+        Err(error @ BearerError::Repeated) => Denial::from(error).into_response(),
         _ => next.run(request).await,
     }
 }

@@ -4,7 +4,6 @@
 //! A URL leads to a handler of the same name in `routes`: `/api/v1/auth/login` is in
 //! `routes/auth`, `/api/v1/sessions` in `routes/sessions`.
 
-mod api_error;
 mod endpoint;
 pub mod extract;
 mod guards;
@@ -15,7 +14,6 @@ mod state;
 mod table;
 pub mod view;
 
-pub(crate) use api_error::ApiError;
 pub use endpoint::{Endpoint, PublicLimit, Rule};
 pub use openapi::openapi;
 pub use stack::{metrics_router, router};

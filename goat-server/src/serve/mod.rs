@@ -14,7 +14,7 @@
 //! - At most [`ServeSettings::max_connections`] are open; more wait in the listener's backlog.
 //!   Since every one of those open has a deadline, a flood of silent sockets delays others by the
 //!   header time-out and cannot keep them out.
-//! - A panic ends its request ([`catch_panic`]) or its connection, never the server.
+//! - A panic ends its connection, never the server.
 //! - Shutting down loses nothing that was asked: see [`serve`].
 //!
 //! Nothing in here knows a route. The same function serves the API and, on an address of its own,
@@ -22,7 +22,6 @@
 
 mod accept;
 mod activity;
-pub mod catch_panic;
 mod connection;
 pub mod deadline;
 mod lifecycle;

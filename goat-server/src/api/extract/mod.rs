@@ -33,7 +33,6 @@
 //! ```
 
 mod body;
-mod caller;
 mod fields;
 mod findings;
 mod json;
@@ -42,7 +41,6 @@ mod query;
 mod rejection;
 
 pub use body::{BODY_LIMIT, Json};
-pub use caller::{Caller, Sender};
 pub use fields::{Fields, FromFields, FromFieldsWith};
 pub use findings::Refused;
 pub use json::{MAX_DEPTH, Malformed, Object, Value};

@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use goat_core::{Error, Goat};
+use goat_tower::Problem;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::ApiError;
 use crate::api::AppState;
 use crate::api::extract::NoQuery;
 use crate::api::view::json;
@@ -83,7 +83,7 @@ pub(crate) struct Ready {
         (status = 503, description = "`unavailable`: the server is not ready."),
     ),
 )]
-pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, ApiError> {
+pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, Problem> {
     if !state.lifecycle.is_ready() {
         return Err(Error::unavailable("the server is starting or draining", RETRY_AFTER).into());
     }

@@ -11,23 +11,17 @@ pub(crate) mod roles;
 pub(crate) mod sessions;
 pub(crate) mod user;
 
-use axum::Extension;
 use goat_core::limit::Charged;
 use goat_core::password::NewPassword;
-use goat_core::{Actor, Email, Goat, Principal, Result, Role, Secret};
+use goat_core::{Email, Goat, Role, Secret};
 use goat_tower::LimitDecisions;
 
 use crate::api::extract::{Fields, Refused};
 
-/// Reads the caller again, past every cache, to act on others.
-async fn actor(goat: &Goat, caller: &Principal) -> Result<Actor> {
-    Ok(goat.reauthenticate(caller).await?.into())
-}
-
 /// Parts a result from the limits that were charged for it, which go into the response's extensions
 /// and from there into its headers.
-fn uncharge<T>(charged: Charged<T>) -> (T, Extension<LimitDecisions>) {
-    (charged.value, Extension(charged.charges.into()))
+fn uncharge<T>(charged: Charged<T>) -> (T, LimitDecisions) {
+    (charged.value, charged.charges.into())
 }
 
 /// The name of a role that the running set has.

@@ -3,14 +3,14 @@
 use axum::extract::State;
 use goat_core::access::InvalidPermission;
 use goat_core::{Goat, GrantId, Role};
+use goat_tower::{FreshPrincipal, Problem};
 use http::StatusCode;
 use utoipa::ToSchema;
 
-use super::{actor, known_role};
-use crate::api::ApiError;
+use super::known_role;
 use crate::api::AppState;
 use crate::api::extract::{
-    Caller, Fields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused, Segment,
+    Fields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused, Segment,
 };
 use crate::api::view::{self, Created, Data, Permission};
 
@@ -28,7 +28,7 @@ use crate::api::view::{self, Created, Data, Permission};
 pub(crate) async fn list(
     State(goat): State<Goat>,
     Query(page): Query<Page>,
-) -> Result<view::Page<Permission>, ApiError> {
+) -> Result<view::Page<Permission>, Problem> {
     let grants = goat.roles().grants(page.into()).await?;
     Ok(view::Page::new(grants.items.into_iter().map(Permission::from), page, grants.total))
 }
@@ -49,7 +49,7 @@ pub(crate) async fn of_role(
     State(goat): State<Goat>,
     Segment(role): Segment,
     _: NoQuery,
-) -> Result<Data<Vec<Permission>>, ApiError> {
+) -> Result<Data<Vec<Permission>>, Problem> {
     let grants = goat.roles().grants_of(&role).await?;
     Ok(Data::new(grants.into_iter().map(Permission::from).collect()))
 }
@@ -89,12 +89,11 @@ impl FromFieldsWith<AppState> for GrantBody {
 )]
 pub(crate) async fn grant(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     _: NoQuery,
     Json(GrantBody { role, action }): Json<GrantBody>,
-) -> Result<Created<Permission>, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let grant = goat.roles().grant(actor, role.as_str(), action).await?;
+) -> Result<Created<Permission>, Problem> {
+    let grant = goat.roles().grant(me.into(), role.as_str(), action).await?;
     Ok(Created { data: grant.into(), location: None })
 }
 
@@ -115,11 +114,10 @@ pub(crate) async fn grant(
 )]
 pub(crate) async fn revoke(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     Id(id): Id<GrantId>,
     _: NoQuery,
-) -> Result<StatusCode, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    goat.roles().revoke(actor, id).await?;
+) -> Result<StatusCode, Problem> {
+    goat.roles().revoke(me.into(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

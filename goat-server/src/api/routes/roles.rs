@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use goat_core::Goat;
+use goat_tower::Problem;
 
-use crate::api::ApiError;
 use crate::api::extract::NoQuery;
 use crate::api::view::{Data, Role};
 
@@ -17,10 +17,7 @@ use crate::api::view::{Data, Role};
     tag = "Permissions",
     responses((status = 200, description = "The roles.", body = Data<Vec<Role>>)),
 )]
-pub(crate) async fn list(
-    State(goat): State<Goat>,
-    _: NoQuery,
-) -> Result<Data<Vec<Role>>, ApiError> {
+pub(crate) async fn list(State(goat): State<Goat>, _: NoQuery) -> Result<Data<Vec<Role>>, Problem> {
     let roles = goat.roles().list().await?;
     Ok(Data::new(roles.into_iter().map(Role::from).collect()))
 }

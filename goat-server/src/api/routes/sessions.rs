@@ -3,12 +3,12 @@
 use axum::extract::State;
 use goat_core::session::OtherSessions;
 use goat_core::{Goat, SessionId};
+use goat_tower::{Principal, Problem};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::ApiError;
-use crate::api::extract::{Caller, Fields, FromFields, Id, Json, NoQuery, Page, Query, Refused};
+use crate::api::extract::{Fields, FromFields, Id, Json, NoQuery, Page, Query, Refused};
 use crate::api::view::{self, Data, Session};
 
 /// The number of revoked sessions.
@@ -31,11 +31,11 @@ pub(crate) struct Revoked {
 )]
 pub(crate) async fn list(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     Query(page): Query<Page>,
-) -> Result<view::Page<Session>, ApiError> {
-    let sessions = goat.sessions().list(&caller, page.into()).await?;
-    let shown = sessions.items.iter().map(|session| Session::new(session, &caller));
+) -> Result<view::Page<Session>, Problem> {
+    let sessions = goat.sessions().list(&me, page.into()).await?;
+    let shown = sessions.items.iter().map(|session| Session::new(session, &me));
     Ok(view::Page::new(shown, page, sessions.total))
 }
 
@@ -115,14 +115,14 @@ fn only_true(fields: &mut Fields, name: &'static str) -> Result<Option<()>, Refu
 )]
 pub(crate) async fn revoke(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     _: NoQuery,
     Json(revocation): Json<Revocation>,
-) -> Result<Data<Revoked>, ApiError> {
+) -> Result<Data<Revoked>, Problem> {
     let sessions = goat.sessions();
     let revoked = match revocation {
-        Revocation::These(these) => sessions.revoke(&caller, &these).await?,
-        Revocation::All(others) => sessions.revoke_all(&caller, others).await?,
+        Revocation::These(these) => sessions.revoke(&me, &these).await?,
+        Revocation::All(others) => sessions.revoke_all(&me, others).await?,
     };
     Ok(Data::new(Revoked { revoked }))
 }
@@ -143,10 +143,10 @@ pub(crate) async fn revoke(
 )]
 pub(crate) async fn revoke_one(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     Id(id): Id<SessionId>,
     _: NoQuery,
-) -> Result<StatusCode, ApiError> {
-    goat.sessions().revoke(&caller, &[id]).await?;
+) -> Result<StatusCode, Problem> {
+    goat.sessions().revoke(&me, &[id]).await?;
     Ok(StatusCode::NO_CONTENT)
 }

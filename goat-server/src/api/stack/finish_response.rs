@@ -8,34 +8,22 @@ use goat_tower::{LimitDecisions, RequestId};
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderValue};
 
-use super::cors::Cors;
 use super::{problems, security_headers};
 
-/// State of [`finish_response`].
-#[derive(Clone, Debug)]
-pub(crate) struct FinishResponse {
-    pub(crate) cors: Cors,
-    pub(crate) time: Time,
-}
-
-/// Completes every response: the whole problem document, the limits that
-/// were charged, and the headers for caches and browsers.
-pub(crate) async fn finish_response(
-    State(FinishResponse { cors, time }): State<FinishResponse>,
+/// Completes every response: the whole problem document, the headers of the limits, and the headers
+/// for caches and browsers.
+pub(super) async fn finish_response(
+    State(time): State<Time>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let path = request.uri().path().to_owned();
     let is_private = carries_credentials(&path, request.headers());
-    let origin = cors.allowed(request.headers());
     // Opened here, so that the limits within join in, and it is shown once, for all of them.
     let charges = LimitDecisions::collect(request.extensions_mut()).decisions().clone();
 
-    let mut response = match cors.preflight(&request) {
-        Some(response) => response,
-        None => next.run(request).await,
-    };
+    let mut response = next.run(request).await;
 
     problems::complete(&mut response, &path, id.as_ref());
     charges.show(&mut response, time.now());
@@ -44,7 +32,6 @@ pub(crate) async fn finish_response(
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     security_headers::set(headers);
-    cors.mark(headers, origin);
     response
 }
 

@@ -10,19 +10,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
+use http::Response;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use cors::Cors;
-use finish_response::{FinishResponse, finish_response};
+use finish_response::finish_response;
 use request_id::RequestIdLayer;
 
 use super::table::METRICS;
 use super::{AppState, Endpoint, guards, table};
 use crate::api::extract::path_is_canonical;
 use crate::observe::logging::RequestLogLayer;
-use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
 
 /// The API, with everything around it. It wants a
@@ -65,16 +67,17 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
     }))
 }
 
-/// What surrounds every route, from the outside in. A request goes down this list, and its answer
-/// comes back up.
+/// The middleware around every route, from the outside in. A request passes down this list, its
+/// response back up.
 ///
 /// 1. The request id, so that everything below can name the request.
 /// 2. The client's address, for the log, the limits and the sessions.
-/// 3. The log's line and the metrics, which see the answer as it leaves.
-/// 4. `finish_response`: CORS, problem documents, the limits' headers, caches, browsers. Whatever is
-///    answered further in gets it: refusals, time-outs and panics too.
-/// 5. The deadline, which also covers the waiting for limits and for authentication.
-/// 6. The catching of panics, as near as can be to what may panic.
+/// 3. The request log and metrics, which see the response as it leaves.
+/// 4. [`finish_response`]: problem documents, the limits' headers, headers for caches and browsers.
+///    It completes every response from further in: rejections, timeouts and panics too.
+/// 5. CORS, where origins are configured.
+/// 6. The deadline, which also covers waiting for limits and for authentication.
+/// 7. Panic catching, as close as possible to the code that may panic.
 ///
 /// Then come the route's own [`guards`].
 fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
@@ -85,8 +88,10 @@ fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
             .layer(RequestIdLayer::new(time.clone()))
             .layer(guards::client_address(&state.http))
             .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
-            .layer(from_fn_with_state(FinishResponse { cors, time }, finish_response))
+            .layer(from_fn_with_state(time, finish_response))
+            .option_layer(cors.map(|state| from_fn_with_state(state, cors::cors)))
             .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
-            .layer(CatchPanicLayer::new(problems::panicked)),
+            .map_response(|response: Response<_>| response.map(Body::new))
+            .layer(CatchPanicLayer::custom(problems::panicked)),
     )
 }

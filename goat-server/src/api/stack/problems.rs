@@ -1,5 +1,6 @@
 //! Failures that no handler answers for, and the finish of every problem document.
 
+use std::any::Any;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -31,8 +32,9 @@ pub(crate) fn method_not_allowed(allow: HeaderValue) -> Response {
     IntoResponse::into_response(problem.with_header(ALLOW, allow))
 }
 
-/// A handler panicked (H5). What it said is in no answer.
-pub(crate) fn panicked() -> Response {
+/// A handler panicked (H5). The response holds nothing of the panic's message.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http calls")]
+pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
     IntoResponse::into_response(Problem::from(Error::from(ErrorKind::Internal)))
 }
 

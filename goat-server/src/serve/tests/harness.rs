@@ -1,5 +1,6 @@
 //! A server whose clients are pipes, and a service with a path for every way to behave.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -18,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::serve::accept::{Accept, run};
-use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
 use crate::serve::{Lifecycle, ServeSettings, Served};
 
@@ -124,7 +125,8 @@ pub(super) fn service(
     });
     let routes = DeadlineLayer::new(deadline, || answer(StatusCode::SERVICE_UNAVAILABLE, "late"))
         .layer(routes);
-    CatchPanicLayer::new(|| answer(StatusCode::INTERNAL_SERVER_ERROR, "broken")).layer(routes)
+    let broken = |_: Box<dyn Any + Send>| answer(StatusCode::INTERNAL_SERVER_ERROR, "broken");
+    CatchPanicLayer::custom(broken).layer(routes)
 }
 
 /// A running server.

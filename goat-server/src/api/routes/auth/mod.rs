@@ -6,25 +6,23 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::IntoResponse;
 use goat_core::auth::{Login, SignUp};
 use goat_core::{Email, ErrorKind, Goat, Secret, Signup};
+use goat_tower::{Origin, Principal, Problem};
 use http::StatusCode;
 use http::request::Parts;
 use utoipa::ToSchema;
 
 use super::{new_password, uncharge};
-use crate::api::ApiError;
 use crate::api::AppState;
-use crate::api::extract::{
-    Caller, Fields, FromFields, FromFieldsWith, Json, NoQuery, Refused, Sender,
-};
+use crate::api::extract::{Fields, FromFields, FromFieldsWith, Json, NoQuery, Refused};
 use crate::api::view::{Created, Data, SignedIn, Tokens, User};
 
 /// Where anybody may sign up. Where nobody may, the route is not there, whatever is sent to it.
 pub(crate) struct OpenSignup;
 
 impl FromRequestParts<AppState> for OpenSignup {
-    type Rejection = ApiError;
+    type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         match state.goat.settings().signup {
             Signup::Closed => Err(ErrorKind::SignupClosed.into()),
             Signup::Active | Signup::Inactive => Ok(Self),
@@ -77,10 +75,10 @@ pub(crate) async fn sign_up(
     State(goat): State<Goat>,
     _: OpenSignup,
     _: NoQuery,
-    Sender(origin): Sender,
+    origin: Origin,
     Json(SignUpBody { email, password }): Json<SignUpBody>,
-) -> Result<Created<User>, ApiError> {
-    let user = goat.sign_up(SignUp { email, password, origin }).await?;
+) -> Result<Created<User>, Problem> {
+    let user = goat.sign_up(SignUp { email, password, origin: origin.into() }).await?;
     Ok(User::from(user).created())
 }
 
@@ -122,10 +120,10 @@ impl FromFields for LoginBody {
 pub(crate) async fn login(
     State(goat): State<Goat>,
     _: NoQuery,
-    Sender(origin): Sender,
+    origin: Origin,
     Json(LoginBody { email, password }): Json<LoginBody>,
-) -> Result<impl IntoResponse, ApiError> {
-    let signed_in = goat.login(Login { email, password, origin }).await?;
+) -> Result<impl IntoResponse, Problem> {
+    let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?;
     let (signed_in, charges) = uncharge(signed_in);
     Ok((charges, Data::new(SignedIn::from(signed_in))))
 }
@@ -163,9 +161,9 @@ impl FromFields for RefreshBody {
 pub(crate) async fn refresh(
     State(goat): State<Goat>,
     _: NoQuery,
-    Sender(origin): Sender,
+    origin: Origin,
     Json(RefreshBody { refresh_token }): Json<RefreshBody>,
-) -> Result<Data<Tokens>, ApiError> {
+) -> Result<Data<Tokens>, Problem> {
     let refreshed = goat.refresh(&refresh_token, &origin).await?;
     Ok(Data::new(refreshed.tokens.into()))
 }
@@ -182,10 +180,10 @@ pub(crate) async fn refresh(
 )]
 pub(crate) async fn logout(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     _: NoQuery,
-    Sender(origin): Sender,
-) -> Result<StatusCode, ApiError> {
-    goat.logout(&caller, &origin).await?;
+    origin: Origin,
+) -> Result<StatusCode, Problem> {
+    goat.logout(&me, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

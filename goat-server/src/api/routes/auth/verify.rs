@@ -2,11 +2,11 @@
 
 use axum::response::{IntoResponse, Response};
 use goat_core::{Error, ErrorKind, Permission};
+use goat_tower::{Principal, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa::IntoParams;
 
-use crate::api::ApiError;
-use crate::api::extract::{Caller, FromQuery, Parameters, Query, Refused};
+use crate::api::extract::{FromQuery, Parameters, Query, Refused};
 
 /// The permissions to check.
 #[derive(Debug, IntoParams)]
@@ -44,21 +44,21 @@ impl FromQuery for VerifyQuery {
     ),
 )]
 pub(crate) async fn verify(
-    Caller(caller): Caller,
+    me: Principal,
     Query(VerifyQuery { permission }): Query<VerifyQuery>,
-) -> Result<Response, ApiError> {
-    let missing = permission.iter().filter(|permission| !caller.may(permission));
+) -> Result<Response, Problem> {
+    let missing = permission.iter().filter(|permission| !me.may(permission));
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
     if !missing.is_empty() {
         let sentence = format!("Your role does not have the permission {}.", missing.join(", "));
         let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
-        return Err(ApiError::from(error).with_scope(missing.join(" ")));
+        return Err(Problem::from(error).with_scope(missing.join(" ")));
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     let who = [
-        (HeaderName::from_static("x-goat-user"), caller.user().to_string()),
-        (HeaderName::from_static("x-goat-role"), caller.role().to_string()),
-        (HeaderName::from_static("x-goat-session"), caller.session().to_string()),
+        (HeaderName::from_static("x-goat-user"), me.user().to_string()),
+        (HeaderName::from_static("x-goat-role"), me.role().to_string()),
+        (HeaderName::from_static("x-goat-session"), me.session().to_string()),
     ];
     for (name, value) in who {
         // Ids and names of roles are ASCII letters, digits and `_`.

@@ -2,27 +2,23 @@
 
 use axum::extract::State;
 use goat_core::user::{NewUser, UserUpdate};
-use goat_core::{Email, Error, ErrorKind, Goat, Principal, Role, Secret, Status, UserId};
+use goat_core::{Email, Error, ErrorKind, Goat, Role, Secret, Status, UserId};
+use goat_tower::{FreshPrincipal, Principal, Problem};
 use http::StatusCode;
 use utoipa::ToSchema;
 
-use crate::api::ApiError;
 use crate::api::AppState;
 use crate::api::extract::{
-    Caller, Fields, FromFields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused,
+    Fields, FromFields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused,
 };
 use crate::api::routes::sessions::Revoked;
-use crate::api::routes::{actor, known_role, new_password};
+use crate::api::routes::{known_role, new_password};
 use crate::api::view::{self, Created, Data, Session, User};
 
-/// What the refusal to act on oneself says: which way is open instead.
-fn unless_oneself<'a>(
-    caller: &'a Principal,
-    id: UserId,
-    instead: &'static str,
-) -> impl FnOnce(Error) -> Error + use<'a> {
+/// Names the route for the caller's own account in the error of an action on oneself.
+fn redirect_self(me: UserId, id: UserId, instead: &'static str) -> impl FnOnce(Error) -> Error {
     move |error| match error.kind() {
-        ErrorKind::Outranked if caller.user() == id => error.with_client_message(instead),
+        ErrorKind::Outranked if me == id => error.with_client_message(instead),
         _ => error,
     }
 }
@@ -87,12 +83,11 @@ fn first_status(name: &str) -> Result<Status, &'static str> {
 )]
 pub(crate) async fn create(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     _: NoQuery,
     Json(CreateBody { email, password, role, status }): Json<CreateBody>,
-) -> Result<Created<User>, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let user = goat.users().create(actor, NewUser { email, password, role, status }).await?;
+) -> Result<Created<User>, Problem> {
+    let user = goat.users().create(me.into(), NewUser { email, password, role, status }).await?;
     Ok(User::from(user).created())
 }
 
@@ -144,15 +139,21 @@ impl FromFieldsWith<AppState> for UpdateBody {
 )]
 pub(crate) async fn update(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(UpdateBody { email, password }): Json<UpdateBody>,
-) -> Result<Data<User>, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let instead = "To change your own account, use PATCH /api/v1/user/change-email or PATCH /api/v1/user/change-password.";
-    let done = goat.users().update(actor, id, UserUpdate { email, password }).await;
-    let user = done.map_err(unless_oneself(&caller, id, instead))?;
+) -> Result<Data<User>, Problem> {
+    let explain = redirect_self(
+        me.user(),
+        id,
+        "To change your own account, use PATCH /api/v1/user/change-email or PATCH /api/v1/user/change-password.",
+    );
+    let user = goat
+        .users()
+        .update(me.into(), id, UserUpdate { email, password })
+        .await
+        .map_err(explain)?;
     Ok(Data::new(user.into()))
 }
 
@@ -190,15 +191,14 @@ impl FromFieldsWith<AppState> for ChangeRoleBody {
 )]
 pub(crate) async fn change_role(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(ChangeRoleBody { role }): Json<ChangeRoleBody>,
-) -> Result<Data<User>, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let instead = "You cannot change your own role. Ask another administrator.";
-    let done = goat.users().change_role(actor, id, role).await;
-    let user = done.map_err(unless_oneself(&caller, id, instead))?;
+) -> Result<Data<User>, Problem> {
+    let explain =
+        redirect_self(me.user(), id, "You cannot change your own role. Ask another administrator.");
+    let user = goat.users().change_role(me.into(), id, role).await.map_err(explain)?;
     Ok(Data::new(user.into()))
 }
 
@@ -239,15 +239,17 @@ impl FromFields for ChangeStatusBody {
 )]
 pub(crate) async fn change_status(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(ChangeStatusBody { status }): Json<ChangeStatusBody>,
-) -> Result<Data<User>, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let instead = "You cannot change your own status. Ask another administrator.";
-    let done = goat.users().change_status(actor, id, status).await;
-    let user = done.map_err(unless_oneself(&caller, id, instead))?;
+) -> Result<Data<User>, Problem> {
+    let explain = redirect_self(
+        me.user(),
+        id,
+        "You cannot change your own status. Ask another administrator.",
+    );
+    let user = goat.users().change_status(me.into(), id, status).await.map_err(explain)?;
     Ok(Data::new(user.into()))
 }
 
@@ -270,14 +272,13 @@ pub(crate) async fn change_status(
 )]
 pub(crate) async fn delete(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
-) -> Result<StatusCode, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let instead = "To delete your own account, use DELETE /api/v1/user.";
-    let done = goat.users().delete(actor, id).await;
-    done.map_err(unless_oneself(&caller, id, instead))?;
+) -> Result<StatusCode, Problem> {
+    let explain =
+        redirect_self(me.user(), id, "To delete your own account, use DELETE /api/v1/user.");
+    goat.users().delete(me.into(), id).await.map_err(explain)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -298,12 +299,12 @@ pub(crate) async fn delete(
 )]
 pub(crate) async fn sessions(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     Id(id): Id<UserId>,
     Query(page): Query<Page>,
-) -> Result<view::Page<Session>, ApiError> {
-    let sessions = goat.sessions().list_of(&caller, id, page.into()).await?;
-    let shown = sessions.items.iter().map(|session| Session::new(session, &caller));
+) -> Result<view::Page<Session>, Problem> {
+    let sessions = goat.sessions().list_of(&me, id, page.into()).await?;
+    let shown = sessions.items.iter().map(|session| Session::new(session, &me));
     Ok(view::Page::new(shown, page, sessions.total))
 }
 
@@ -325,13 +326,12 @@ pub(crate) async fn sessions(
 )]
 pub(crate) async fn revoke_sessions(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
-) -> Result<Data<Revoked>, ApiError> {
-    let actor = actor(&goat, &caller).await?;
-    let instead = "To revoke your own sessions, use DELETE /api/v1/sessions.";
-    let done = goat.sessions().revoke_all_of(actor, id).await;
-    let revoked = done.map_err(unless_oneself(&caller, id, instead))?;
+) -> Result<Data<Revoked>, Problem> {
+    let explain =
+        redirect_self(me.user(), id, "To revoke your own sessions, use DELETE /api/v1/sessions.");
+    let revoked = goat.sessions().revoke_all_of(me.into(), id).await.map_err(explain)?;
     Ok(Data::new(Revoked { revoked }))
 }

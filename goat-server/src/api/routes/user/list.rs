@@ -3,10 +3,10 @@
 use axum::extract::State;
 use goat_core::user::{Sort, UserFilter};
 use goat_core::{Goat, PageRequest, Status, UserId};
+use goat_tower::{Principal, Problem};
 
-use crate::api::ApiError;
 use crate::api::AppState;
-use crate::api::extract::{Caller, FromQueryWith, Id, NoQuery, Page, Parameters, Query, Refused};
+use crate::api::extract::{FromQueryWith, Id, NoQuery, Page, Parameters, Query, Refused};
 use crate::api::routes::known_role;
 use crate::api::view::{self, Data, User};
 
@@ -77,10 +77,10 @@ fn sort(name: &'static str) -> (&'static str, Sort) {
 )]
 pub(crate) async fn list(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     Query(ListQuery { filter, page }): Query<ListQuery>,
-) -> Result<view::Page<User>, ApiError> {
-    let found = goat.users().list(&caller, filter).await?;
+) -> Result<view::Page<User>, Problem> {
+    let found = goat.users().list(&me, filter).await?;
     let shown = found.users.into_iter().map(User::from);
     let answer = view::Page::new(shown, page, found.total);
     Ok(answer.with_lower_bound(found.total_is_lower_bound))
@@ -103,10 +103,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn find(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     Id(id): Id<UserId>,
     _: NoQuery,
-) -> Result<Data<User>, ApiError> {
-    let user = goat.users().find(&caller, id).await?;
+) -> Result<Data<User>, Problem> {
+    let user = goat.users().find(&me, id).await?;
     Ok(Data::new(user.into()))
 }

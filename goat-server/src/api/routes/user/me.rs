@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use goat_core::{Email, Goat, Secret};
+use goat_tower::{Principal, Problem};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::ApiError;
-use crate::api::extract::{Caller, Fields, FromFields, Json, NoQuery, Refused};
+use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused};
 use crate::api::routes::uncharge;
 use crate::api::view::{Data, Profile, User};
 
@@ -24,10 +24,10 @@ use crate::api::view::{Data, Profile, User};
 )]
 pub(crate) async fn profile(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     _: NoQuery,
-) -> Result<Data<Profile>, ApiError> {
-    let profile = goat.users().profile(&caller).await?;
+) -> Result<Data<Profile>, Problem> {
+    let profile = goat.users().profile(&me).await?;
     Ok(Data::new(profile.into()))
 }
 
@@ -69,11 +69,11 @@ impl FromFields for ChangeEmailBody {
 )]
 pub(crate) async fn change_email(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     _: NoQuery,
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
-) -> Result<impl IntoResponse, ApiError> {
-    let changed = goat.users().change_email(&caller, email, current_password.expose()).await?;
+) -> Result<impl IntoResponse, Problem> {
+    let changed = goat.users().change_email(&me, email, current_password.expose()).await?;
     let (user, charges) = uncharge(changed);
     Ok((charges, Data::new(User::from(user))))
 }
@@ -122,12 +122,12 @@ pub(crate) struct PasswordChanged {
 )]
 pub(crate) async fn change_password(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     _: NoQuery,
     Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<impl IntoResponse, Problem> {
     let users = goat.users();
-    let ended = users.change_password(&caller, current_password.expose(), &new_password).await?;
+    let ended = users.change_password(&me, current_password.expose(), &new_password).await?;
     let (revoked_sessions, charges) = uncharge(ended);
     Ok((charges, Data::new(PasswordChanged { revoked_sessions })))
 }
@@ -163,11 +163,11 @@ impl FromFields for DeleteSelfBody {
 )]
 pub(crate) async fn delete_self(
     State(goat): State<Goat>,
-    Caller(caller): Caller,
+    me: Principal,
     _: NoQuery,
     Json(DeleteSelfBody { current_password }): Json<DeleteSelfBody>,
-) -> Result<impl IntoResponse, ApiError> {
-    let deleted = goat.users().delete_self(&caller, current_password.expose()).await?;
+) -> Result<impl IntoResponse, Problem> {
+    let deleted = goat.users().delete_self(&me, current_password.expose()).await?;
     let ((), charges) = uncharge(deleted);
     Ok((charges, StatusCode::NO_CONTENT))
 }
