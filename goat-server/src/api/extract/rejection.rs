@@ -119,7 +119,7 @@ impl From<&Rejection> for Problem {
         match rejection {
             // Goat has an answer for these already.
             Rejection::Invalid(violations) => Error::invalid(violations.clone()).into(),
-            Rejection::Misrouted => Error::from(ErrorKind::Internal).into(),
+            Rejection::Misrouted => ErrorKind::Internal.into(),
             _ => Self::new(
                 rejection.status(),
                 rejection.code(),

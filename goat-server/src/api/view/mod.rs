@@ -128,7 +128,7 @@ impl<T: Serialize> IntoResponse for Page<T> {
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     // Nothing that is shown here can fail to be written as JSON: names are texts, numbers finite.
     let Ok(bytes) = serde_json::to_vec(value) else {
-        let problem = Problem::from(goat_core::Error::from(goat_core::ErrorKind::Internal));
+        let problem = Problem::from(goat_core::ErrorKind::Internal);
         return IntoResponse::into_response(problem);
     };
     let mut response = Response::new(Body::from(bytes));

@@ -39,7 +39,7 @@ use crate::start::settings::{LogFormat, LogSettings};
 pub use self::context::{RecordContextLayer, RecordContextService, RequestContext};
 use self::lines::{Lines, Look};
 pub use self::panics::log_panics;
-pub use self::request::{Cause, LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};
+pub use self::request::{LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};
 pub(crate) use self::text::{SafeJson, push_escaped};
 
 /// Begins to log, for the whole process, and makes a panic a line of the log.

@@ -55,24 +55,16 @@ impl<S> Layer<S> for RequestLogLayer {
     }
 }
 
-/// Why an answer of 5xx is what it is, for the log: to be put into the response's extensions by
-/// whoever turns an error into an answer. Denials of goat's layers need none.
-#[derive(Clone, Debug)]
-pub struct Cause(String);
-
-impl Cause {
-    /// The error and what lies beneath it, as their `Display` says it.
-    #[must_use]
-    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut text = error.to_string();
-        let mut beneath = error.source();
-        while let Some(error) = beneath {
-            // To write to a text does not fail.
-            let _ = write!(text, ": {error}");
-            beneath = error.source();
-        }
-        Self(text)
+/// An error and its sources, as their `Display` writes them.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing to a `String` does not fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
     }
+    text
 }
 
 /// What [`RequestLogLayer`] makes of a service.
@@ -236,7 +228,7 @@ struct Exchange {
     method: &'static str,
     status: Option<StatusCode>,
     code: Option<&'static str>,
-    cause: Option<Cause>,
+    cause: Option<String>,
     /// Bytes of the answer's body that were handed over, and that there are, if that is known.
     bytes: u64,
     expected: Option<u64>,
@@ -270,13 +262,12 @@ impl Exchange {
         let extensions = response.extensions();
         self.context.record(extensions);
         self.status = Some(response.status());
-        let denial = extensions.get::<Denial>();
-        self.code =
-            denial.map(Denial::code).or_else(|| extensions.get::<Problem>().map(Problem::code));
-        let error = denial.and_then(Denial::error);
+        let denial = extensions.get::<Denial>().map(Denial::problem);
+        let problem = denial.or_else(|| extensions.get::<Problem>());
+        self.code = problem.map(Problem::code);
+        let error = problem.and_then(Problem::error);
         if response.status().is_server_error() {
-            let cause = || error.map(|error| Cause::of(error));
-            self.cause = extensions.get::<Cause>().cloned().or_else(cause);
+            self.cause = error.map(|error| cause(error));
         }
         if let Some(error) = error.filter(|error| error.kind() == ErrorKind::RateLimited)
             && let Some(in_flight) = &self.in_flight
@@ -326,7 +317,7 @@ impl Drop for Exchange {
         let duration_ms = took.as_micros() as f64 / 1000.0;
         let bytes = self.bytes;
         let client_address = known.address.map(display);
-        let cause = self.cause.as_ref().map(|cause| cause.0.as_str());
+        let cause = self.cause.as_deref();
         macro_rules! write_at {
             ($level:expr) => {
                 tracing::event!(

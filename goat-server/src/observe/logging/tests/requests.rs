@@ -16,14 +16,14 @@ use goat_core::testing::PlainHasher;
 use goat_core::token::TokenKeys;
 use goat_core::{Email, Error, Goat, Principal, Quota, Stores};
 use goat_tower::address::ClientAddress;
-use goat_tower::{Denial, ProblemDetails, RequestId};
+use goat_tower::{Denial, Problem, ProblemDetails, RequestId};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::*;
-use crate::observe::logging::{Cause, LoggedBody, RecordContextLayer, RequestLogLayer};
+use crate::observe::logging::{LoggedBody, RecordContextLayer, RequestLogLayer};
 use crate::observe::metrics::Metrics;
 
 fn goat() -> Goat {
@@ -266,7 +266,7 @@ async fn a_failure_of_the_server_names_its_cause_and_is_louder() {
                 .with_source(io::Error::other("connection\nrefused"));
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            response.extensions_mut().insert(Cause::of(&error));
+            response.extensions_mut().insert(Problem::from(error));
             std::future::ready(Ok::<_, Infallible>(response))
         });
         let service = RequestLogLayer::new(Metrics::new()).layer(failing);
