@@ -18,9 +18,10 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::api::extract::Page;
+use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, list, me};
-use crate::api::routes::{auth, meta, permissions, roles, sessions};
+use crate::api::routes::{meta, permissions, roles, sessions};
 use crate::api::{PublicLimit, Rule, table};
 use goat_core::Status;
 use goat_core::user::Sort;
@@ -35,7 +36,7 @@ use goat_core::user::Sort;
     info(title = "goat", license(name = "MIT", identifier = "MIT")),
     servers((url = "/", description = "This server")),
     paths(
-        auth::sign_up, auth::login, auth::refresh, auth::logout, auth::verify::verify,
+        signup::sign_up, login::login, refresh::refresh, logout::logout, verify::verify,
         me::profile, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, admin::sessions, admin::revoke_sessions,

@@ -7,8 +7,9 @@ use goat_core::access::permissions::{
 
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
+use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::{admin, list, me};
-use crate::api::routes::{auth, meta, permissions, roles, sessions};
+use crate::api::routes::{meta, permissions, roles, sessions};
 
 /// The path of the metrics, which may have a listener of their own.
 pub(super) const METRICS: &str = "/api/metrics";
@@ -29,11 +30,11 @@ const fn anyone(limit: PublicLimit) -> Rule {
 #[rustfmt::skip]
 pub fn table() -> Vec<Endpoint> {
     vec![
-        Endpoint::post("/api/v1/auth/signup", anyone(Auth("signup")), auth::sign_up),
-        Endpoint::post("/api/v1/auth/login", anyone(Auth("login")), auth::login),
-        Endpoint::post("/api/v1/auth/refresh", Rule::RefreshToken, auth::refresh),
-        Endpoint::post("/api/v1/auth/logout", SIGNED_IN, auth::logout),
-        Endpoint::get("/api/v1/auth/verify", SIGNED_IN, auth::verify::verify),
+        Endpoint::post("/api/v1/auth/signup", anyone(Auth("signup")), signup::sign_up),
+        Endpoint::post("/api/v1/auth/login", anyone(Auth("login")), login::login),
+        Endpoint::post("/api/v1/auth/refresh", Rule::RefreshToken, refresh::refresh),
+        Endpoint::post("/api/v1/auth/logout", SIGNED_IN, logout::logout),
+        Endpoint::get("/api/v1/auth/verify", SIGNED_IN, verify::verify),
 
         Endpoint::get("/api/v1/user", SIGNED_IN, me::profile),
         Endpoint::post("/api/v1/user", may(USER_WRITE), admin::create),

@@ -1,4 +1,4 @@
-//! Users: oneself, and others.
+//! `/api/v1/user`: the current user, administration of users, and the list of users.
 
 pub(crate) mod admin;
 pub(crate) mod list;

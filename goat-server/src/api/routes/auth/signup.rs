@@ -1,0 +1,79 @@
+//! `POST /api/v1/auth/signup`
+
+use axum::extract::{FromRequestParts, State};
+use goat_core::auth::SignUp;
+use goat_core::{Email, ErrorKind, Goat, Secret, Signup};
+use goat_tower::{Origin, Problem};
+use http::request::Parts;
+use utoipa::ToSchema;
+
+use crate::api::AppState;
+use crate::api::extract::{Fields, FromFieldsWith, Json, NoQuery, Refused};
+use crate::api::routes::new_password;
+use crate::api::view::{Created, Data, User};
+
+/// Rejects every request with 404 while sign-up is closed, before anything of it is read.
+pub(crate) struct OpenSignup;
+
+impl FromRequestParts<AppState> for OpenSignup {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        match state.goat.settings().signup {
+            Signup::Closed => Err(ErrorKind::SignupClosed.into()),
+            Signup::Active | Signup::Inactive => Ok(Self),
+        }
+    }
+}
+
+/// The account to create.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignUpBody {
+    /// The e-mail address, at most 254 octets. Surrounding white space is removed.
+    #[schema(value_type = String, format = Email, example = "ann@example.org")]
+    email: Email,
+    /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
+    /// e-mail address are rejected.
+    #[schema(value_type = String, format = Password)]
+    password: Secret<String>,
+}
+
+impl FromFieldsWith<AppState> for SignUpBody {
+    fn from_fields_with(fields: &mut Fields, state: &AppState) -> Result<Self, Refused> {
+        let email = fields.parse("email", Email::parse);
+        let password = fields.secret("password").map(Some);
+        let known = email.as_ref().ok();
+        let password = new_password(fields, "password", password, known, &state.goat);
+        let (email, password) = (email?, password?);
+        let password = password.ok_or_else(|| fields.refuse("password", "is required"))?;
+        Ok(Self { email, password })
+    }
+}
+
+/// Sign up
+///
+/// Creates an account with the lowest role. Depending on the server's configuration, the account is
+/// active immediately or must first be activated by an administrator.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/signup",
+    operation_id = "signUp",
+    tag = "Authentication",
+    responses(
+        (status = 201, description = "The created account.", body = Data<User>,
+            headers(("Location" = String, description = "The path of the created user."))),
+        (status = 404, description = "`not-found`: sign-up is closed on this server."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address."),
+    ),
+)]
+pub(crate) async fn sign_up(
+    State(goat): State<Goat>,
+    _: OpenSignup,
+    _: NoQuery,
+    origin: Origin,
+    Json(SignUpBody { email, password }): Json<SignUpBody>,
+) -> Result<Created<User>, Problem> {
+    let user = goat.sign_up(SignUp { email, password, origin: origin.into() }).await?;
+    Ok(User::from(user).created())
+}
