@@ -1,4 +1,4 @@
-//! The accept loop: who gets in, and how all leave.
+//! The accept loop: accepts connections up to the limit, and drains them at shutdown.
 
 use std::error::Error as StdError;
 use std::future::ready;
@@ -22,15 +22,15 @@ use tower::Service;
 use super::connection::{End, Order, drive};
 use super::{Lifecycle, ServeSettings, Served};
 
-/// The pause after an error of `accept` that trying again at once would only repeat.
+/// The backoff after an error of `accept` that an immediate retry would only repeat.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Where connections come from.
+/// A source of connections.
 pub(super) trait Accept: Send {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// The next one. Dropping the future loses none.
+    /// Accepts the next connection. Cancel safe: dropping the future loses no connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
 }
 
@@ -39,7 +39,7 @@ impl Accept for TcpListener {
 
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = TcpListener::accept(self).await?;
-        // Answers are written whole; nothing is gained by waiting for more.
+        // Responses are written whole, so Nagle's algorithm would only add latency.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
@@ -47,7 +47,7 @@ impl Accept for TcpListener {
     }
 }
 
-/// Serves until the lifecycle drains and all connections are gone.
+/// Serves until the lifecycle drains and all connections are closed.
 pub(super) async fn run<L, S, B>(
     mut listener: L,
     service: S,
@@ -84,21 +84,22 @@ where
             biased;
             () = &mut stop => break,
             Some(ended) = connections.join_next() => reap(ended),
-            // At the cap nothing is accepted: who comes waits in the backlog, and gets in when
-            // somebody leaves, which everybody does.
+            // At the limit, new connections wait in the listener's backlog until one closes. Every
+            // open connection has a deadline, so one does.
             accepted = listener.accept(), if connections.len() < max => match accepted {
                 Ok(connection) => spawn(&mut connections, connection),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "failed to accept a connection; retrying");
-                    // The pause must not hold up a shutdown.
+                    // The backoff must not delay a shutdown.
                     tokio::select! { () = &mut stop => break, () = sleep(PAUSE) => {} }
                 }
             },
         }
     }
 
-    // Whoever has connected by now is in, also if nobody had the time to accept them.
+    // Connections that completed their handshake before this point are accepted, even if the loop
+    // had no time to accept them earlier.
     while connections.len() < max {
         tokio::select! {
             biased;
@@ -114,7 +115,7 @@ where
             reap(ended);
         }
     };
-    // A time-out drops `gone`, and not the set, which is then cut by the count.
+    // On timeout `gone` is dropped, but the set remains and is aborted by count below.
     let _ = timeout(settings.shutdown_timeout, gone).await;
     let cut = connections.len();
     if cut > 0 {
@@ -124,13 +125,13 @@ where
     Served { cut }
 }
 
-/// Errors of one connection that was gone before it was accepted.
+/// Whether the error concerns one connection that was gone before it was accepted.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// A connection's task has ended. What a panic said stays unsaid: it may hold anything.
+/// Reaps a finished connection task. A panic's message is not logged: it may hold anything.
 fn reap(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
         tracing::error!("connection task panicked; this is a bug");

@@ -1,8 +1,8 @@
-//! What a connection is doing and until when it may: a small state machine that the stream, the
-//! service and the answers' bodies report to, and that the connection's task obeys.
+//! Connection state machine: the state of one connection and its deadline. The stream, the service
+//! and the response bodies report to it; the connection's task acts on it.
 //!
-//! Invariant: as long as a connection is open there is an instant at which it will be looked at
-//! again, and bytes alone never move that instant away: only a whole head does.
+//! Invariant: an open connection always has a deadline, and received bytes alone never extend it.
+//! Only a complete request head does.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,21 +11,21 @@ use tokio::time::Instant;
 
 use super::ServeSettings;
 
-/// What the time-out's own answer has to leave, after the request's time is over.
+/// Time for the timeout's own response to leave after the request's deadline.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
-/// How long an idle connection waits for a request that may be on its way when the server leaves.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long shutdown waits on an idle connection for a request that may be in transit.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a connection that we close waits for the other end to close it too.
+/// How long a connection that the server closes waits for the client to close it too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// That long after an instant; a time-out of ages is one of a year.
+/// Adds `time` to `since`. A timeout that overflows is capped at one year.
 fn after(since: Instant, time: Duration) -> Instant {
     since + time.min(Duration::from_secs(366 * 86_400))
 }
 
-/// What happens on one connection. Shared by its task and, under HTTP/2, those of its streams.
+/// The state of one connection, shared by its task and, under HTTP/2, by its streams' tasks.
 #[derive(Debug)]
 pub(super) struct Activity {
     header: Duration,
@@ -37,48 +37,48 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Requests whose answer has not been handed over to the protocol.
+    /// Requests whose response has not been handed to the protocol in full.
     in_flight: usize,
     /// When the latest request began.
     asked: Instant,
     http2: bool,
-    /// The socket does not take what we have to send, since then.
+    /// Since when the socket has accepted no more bytes.
     blocked: Option<Instant>,
-    /// Answers are to say `Connection: close`, since then.
+    /// Since when responses carry `Connection: close`.
     draining: Option<Instant>,
-    /// Idle connections are to go.
+    /// Idle connections are to be closed.
     stopping: bool,
-    /// The protocol has been told to finish.
+    /// The protocol has been told to shut down gracefully.
     leaving: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// No request yet; `spoke` if there were bytes.
+    /// No request yet; `spoke` if any bytes were received.
     Opening { since: Instant, spoke: bool },
     /// At least one request is in flight.
     Busy,
     /// Between requests.
     Idle { since: Instant },
-    /// The first bytes of a next head are there (HTTP/1).
+    /// The first bytes of the next head have arrived (HTTP/1).
     Head { since: Instant },
-    /// Closing: waiting for the other end.
+    /// Closing; waiting for the client to close.
     Leaving { since: Instant },
 }
 
-/// What the connection's task has to do at an instant that fell due.
+/// The action that the connection's task takes when a deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Look again then.
+pub(super) enum Action {
+    /// Wait until this instant.
     Wait(Instant),
-    /// Let the protocol close the connection.
+    /// Shut the connection down gracefully.
     Leave,
     /// Drop the connection, for this reason.
     Cut(&'static str),
 }
 
 impl Activity {
-    /// Of a connection that was accepted just now.
+    /// Creates the state of a connection that was just accepted.
     pub(super) fn new(settings: &ServeSettings) -> Self {
         let now = Instant::now();
         Self {
@@ -98,17 +98,17 @@ impl Activity {
         }
     }
 
-    /// How long a request and its answer may take, with what the time-out's own answer needs.
+    /// Returns the time for a request and its response, including the timeout's own response.
     pub(super) fn request_limit(&self) -> Duration {
         self.request.saturating_add(ANSWER_GRACE)
     }
 
-    /// Bytes have arrived.
+    /// Records that bytes were received.
     pub(super) fn received(&self) {
         let mut state = self.lock();
         match state.phase {
             Phase::Opening { since, .. } => state.phase = Phase::Opening { since, spoke: true },
-            // Under HTTP/2 any frame may come between requests; it buys no time.
+            // Under HTTP/2 any frame may arrive between requests; it extends no deadline.
             Phase::Idle { .. } if !state.http2 => {
                 state.phase = Phase::Head { since: Instant::now() };
             }
@@ -116,23 +116,23 @@ impl Activity {
         }
     }
 
-    /// The socket takes no more for now (`true`), or does again.
+    /// Records that the socket accepts no more bytes (`true`), or accepts them again.
     pub(super) fn blocked(&self, blocked: bool) {
         let mut state = self.lock();
         state.blocked = blocked.then(Instant::now);
-        // Only now is the answer on its way, and the client's silence begins. (Under HTTP/2 what is
-        // written may be the echo of a ping, which buys no time either.)
+        // Only now is the response sent, and the idle time begins. (Under HTTP/2 the bytes may be
+        // the reply to a ping, which extends no deadline either.)
         if !blocked && !state.http2 && matches!(state.phase, Phase::Idle { .. }) {
             state.phase = Phase::Idle { since: Instant::now() };
         }
     }
 
-    /// Our side of the connection is closed.
+    /// Records that the server's side of the connection is closed.
     pub(super) fn closed(&self) {
         self.lock().phase = Phase::Leaving { since: Instant::now() };
     }
 
-    /// A whole head is there.
+    /// Records that a complete head has arrived.
     pub(super) fn begin(&self, http2: bool) {
         let mut state = self.lock();
         state.in_flight += 1;
@@ -141,7 +141,7 @@ impl Activity {
         state.phase = Phase::Busy;
     }
 
-    /// An answer has been handed over, or given up.
+    /// Records that a response was handed over, or dropped.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
@@ -152,17 +152,18 @@ impl Activity {
         }
     }
 
-    /// From now on answers say that they are the last.
+    /// Marks the responses from now on as the connection's last.
     pub(super) fn drain(&self) {
         self.lock().draining.get_or_insert_with(Instant::now);
     }
 
-    /// Whether an answer has to say that it is the last.
+    /// Whether a response has to announce that it is the last one.
     pub(super) fn is_draining(&self) -> bool {
         self.lock().draining.is_some()
     }
 
-    /// From now on idle means done. `true` if the protocol can tell the client so (HTTP/2).
+    /// Closes the connection once it is idle. Returns `true` if the protocol can announce this
+    /// (HTTP/2).
     pub(super) fn stop(&self) -> bool {
         let mut state = self.lock();
         state.stopping = true;
@@ -173,69 +174,70 @@ impl Activity {
         state.http2
     }
 
-    /// When this connection has to be looked at; `None`: not before the instant known so far.
+    /// Returns the deadline; `None` if it is not before the one already known.
     pub(super) fn due(&self) -> Option<Instant> {
         Some(self.rule(&self.lock())?.0)
     }
 
-    /// An instant fell due: what now?
-    pub(super) fn expire(&self) -> Verdict {
+    /// Decides what to do now that a deadline has passed.
+    pub(super) fn expire(&self) -> Action {
         let now = Instant::now();
         let mut state = self.lock();
         match self.rule(&state) {
-            // Streams in flight have deadlines of their own, and none can be idle for longer
-            // before this is asked again.
-            None => Verdict::Wait(after(now, self.idle)),
-            Some((due, _)) if due > now => Verdict::Wait(due),
-            Some((_, Verdict::Leave)) => {
+            // Streams in flight have deadlines of their own, and none can be idle for longer before
+            // this runs again.
+            None => Action::Wait(after(now, self.idle)),
+            Some((due, _)) if due > now => Action::Wait(due),
+            Some((_, Action::Leave)) => {
                 state.leave();
-                Verdict::Leave
+                Action::Leave
             }
-            Some((_, verdict)) => verdict,
+            Some((_, action)) => action,
         }
     }
 
-    /// The instant that counts, and what it brings.
-    fn rule(&self, state: &State) -> Option<(Instant, Verdict)> {
-        // Each stream has a deadline of its own; but if nothing at all can be written, nobody hears
-        // that it has passed.
+    /// Returns the deadline that applies, and the action when it passes.
+    fn rule(&self, state: &State) -> Option<(Instant, Action)> {
+        // Each stream has a deadline of its own; but while nothing can be written, the client
+        // cannot be told that it has passed.
         let unread = state.blocked.filter(|_| state.http2).map(|since| {
-            (after(since, self.request_limit()), Verdict::Cut("the client does not read"))
+            (after(since, self.request_limit()), Action::Cut("the client does not read"))
         });
         [self.rule_of_phase(state), unread].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
-    fn rule_of_phase(&self, state: &State) -> Option<(Instant, Verdict)> {
-        let (due, verdict) = match state.phase {
+    fn rule_of_phase(&self, state: &State) -> Option<(Instant, Action)> {
+        let (due, action) = match state.phase {
             Phase::Opening { since, spoke } => {
                 let due = after(since, self.header);
-                match state.last_word(since) {
-                    Some(last) if !spoke && last < due => (last, Verdict::Leave),
-                    _ => (due, Verdict::Cut("header time-out")),
+                match state.idle_grace_end(since) {
+                    Some(last) if !spoke && last < due => (last, Action::Leave),
+                    _ => (due, Action::Cut("header time-out")),
                 }
             }
             Phase::Busy if state.http2 => return None,
             Phase::Busy => {
-                (after(state.asked, self.request_limit()), Verdict::Cut("request time-out"))
+                (after(state.asked, self.request_limit()), Action::Cut("request time-out"))
             }
-            // An answer that is written to its end but not on its way is still the request's matter.
+            // A response that is written but not yet accepted by the socket still counts as the
+            // request.
             Phase::Idle { .. } if state.blocked.is_some() && !state.http2 => {
-                (after(state.asked, self.request_limit()), Verdict::Cut("request time-out"))
+                (after(state.asked, self.request_limit()), Action::Cut("request time-out"))
             }
             Phase::Idle { since } => {
                 let due = after(since, self.idle);
-                (state.last_word(since).map_or(due, |last| last.min(due)), Verdict::Leave)
+                (state.idle_grace_end(since).map_or(due, |last| last.min(due)), Action::Leave)
             }
-            Phase::Head { since } => (after(since, self.header), Verdict::Cut("header time-out")),
+            Phase::Head { since } => (after(since, self.header), Action::Cut("header time-out")),
             Phase::Leaving { since } => {
-                (after(since, LINGER), Verdict::Cut("the client did not close"))
+                (after(since, LINGER), Action::Cut("the client did not close"))
             }
         };
-        Some((due, verdict))
+        Some((due, action))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way; a poisoned state is still a state.
+        // No code in this file panics halfway, so a poisoned state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -248,9 +250,9 @@ impl State {
         }
     }
 
-    /// Until when a connection that has been quiet since then is kept while the server leaves.
-    fn last_word(&self, since: Instant) -> Option<Instant> {
+    /// Until when shutdown keeps a connection that has been idle since `since`.
+    fn idle_grace_end(&self, since: Instant) -> Option<Instant> {
         let draining = self.draining.filter(|_| self.stopping)?;
-        Some(after(since.max(draining), LAST_WORD))
+        Some(after(since.max(draining), IDLE_GRACE))
     }
 }

@@ -1,8 +1,8 @@
-//! One connection from its first byte to its last: the protocol's bounds, and the task that drives
-//! it and ends it when its time is over.
+//! One connection: the limits of the protocol, and the task that drives the connection and enforces
+//! its deadlines.
 //!
-//! hyper's own header time-out is off: it starts when the last answer ends, so that it would be the
-//! idle time-out too, and it does not cover the bytes that tell HTTP/1 from HTTP/2.
+//! hyper's own header timeout is off: it starts when the previous response ends, so it would also
+//! be the idle timeout, and it does not cover the bytes that tell HTTP/1 from HTTP/2.
 
 use std::error::Error as StdError;
 use std::future::poll_fn;
@@ -25,38 +25,38 @@ use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
 use super::ServeSettings;
-use super::activity::{Activity, Verdict};
+use super::activity::{Activity, Action};
 use super::service::Counted;
 use super::stream::Watched;
 
-/// Headers of a request.
+/// Maximum number of headers of a request.
 pub(super) const MAX_HEADERS: usize = 100;
 
-/// Bytes of a head.
+/// Maximum size of a head, in bytes.
 const MAX_HEAD: u32 = 32 * 1024;
 
-/// Requests at once on one HTTP/2 connection.
+/// Maximum number of concurrent streams of an HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
 
-/// What the accept loop asks of all connections, in order.
+/// The shutdown phase that the accept loop sends to all connections, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
-    /// Nothing.
+    /// Serve.
     Work,
-    /// Let each answer be the connection's last.
+    /// Make each response the connection's last.
     Drain,
-    /// Finish.
+    /// Close when idle.
     Stop,
 }
 
 /// How a connection ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// As the protocol has it.
+    /// Closed normally.
     Closed,
-    /// The client or the protocol failed.
+    /// Failed: an error of the client or the protocol.
     Failed(Box<dyn StdError + Send + Sync>),
-    /// Its time was over.
+    /// Closed at its deadline.
     Cut(&'static str),
 }
 
@@ -81,13 +81,14 @@ where
     let io = TokioIo::new(Watched::new(io, Arc::clone(&activity)));
     let service = Counted::new(service, peer, Arc::clone(&activity));
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut stop = pin!(obey(orders, &activity));
+    let mut stop = pin!(follow(orders, &activity));
     let mut stopped = false;
     let mut timer = pin!(sleep_until(activity.due().unwrap_or_else(Instant::now)));
 
     poll_fn(|cx| {
         loop {
-            // First what has arrived: a request that is here is never taken for an idle socket.
+            // Received bytes are read first, so that a request that has arrived is never taken for
+            // an idle socket.
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(result.map_or_else(End::Failed, |()| End::Closed));
             }
@@ -98,41 +99,41 @@ where
                     continue;
                 }
             }
-            // A busy connection's deadline moves with each request. The timer follows only if it
-            // would be late; early, it looks and sets itself again.
+            // A busy connection's deadline moves with each request. The timer is reset only if it
+            // would fire too late; when it fires early, it is set again.
             if let Some(due) = activity.due().filter(|due| *due < timer.deadline()) {
                 timer.as_mut().reset(due);
             }
             ready!(timer.as_mut().poll(cx));
             match activity.expire() {
-                Verdict::Wait(until) => timer.as_mut().reset(until),
-                Verdict::Leave => connection.as_mut().graceful_shutdown(),
-                Verdict::Cut(reason) => return Poll::Ready(End::Cut(reason)),
+                Action::Wait(until) => timer.as_mut().reset(until),
+                Action::Leave => connection.as_mut().graceful_shutdown(),
+                Action::Cut(reason) => return Poll::Ready(End::Cut(reason)),
             }
         }
     })
     .await
 }
 
-/// Passes the order to drain on, and resolves at the order to stop.
-async fn obey(mut orders: watch::Receiver<Order>, activity: &Activity) {
-    // Without a sender the accept loop is gone, and that is an order to stop as well.
+/// Marks the connection as draining on `Drain`, and resolves on `Stop`.
+async fn follow(mut orders: watch::Receiver<Order>, activity: &Activity) {
+    // If the sender is gone, the accept loop has ended: stop as well.
     if orders.wait_for(|order| *order >= Order::Drain).await.is_ok() {
         activity.drain();
         let _ = orders.wait_for(|order| *order == Order::Stop).await;
     }
 }
 
-/// The bounds of the protocol.
+/// Returns hyper's builder with the limits of the protocol.
 fn protocol(limit: Duration) -> Builder<Streams> {
     let mut builder = Builder::new(Streams { limit });
     builder
         .http1()
         .header_read_timeout(None)
-        // The whole head has to fit into the buffer; one that does not is a 431.
+        // The whole head has to fit into this buffer; a larger one is rejected with 431.
         .max_buf_size(MAX_HEAD as usize)
         .max_headers(MAX_HEADERS)
-        // A client that closes its side is gone; work for it stops, and it leaves the queues.
+        // A client that closes its side is gone: its requests are dropped and leave the queues.
         .half_close(false);
     builder
         .http2()
@@ -142,8 +143,8 @@ fn protocol(limit: Duration) -> Builder<Streams> {
     builder
 }
 
-/// Runs the streams of an HTTP/2 connection, each for as long as a request may take: one that the
-/// client does not read is reset, and its neighbours are left alone.
+/// Runs the streams of an HTTP/2 connection, each with the request timeout: a stream that the
+/// client does not read is reset, and the others continue.
 #[derive(Clone, Copy, Debug)]
 struct Streams {
     limit: Duration,

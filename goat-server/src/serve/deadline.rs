@@ -1,10 +1,12 @@
-//! A layer that answers when the service has not done so in time.
+//! Request deadline: a layer that responds in place of a service that takes too long.
 //!
-//! - The time runs from the call, so it covers the reading of the request's body by a handler.
-//! - When it is over, the service's future is dropped and the response comes from a function that
-//!   the application gives: a 503 with `Retry-After`, say.
-//! - The time that the answer's body takes is not this layer's matter; [`serve`](super::serve) ends
-//!   the connection, or the HTTP/2 stream, a moment after the same time.
+//! tower-http's `TimeoutLayer` is not used because it responds without a problem document.
+//!
+//! - The timeout starts with the call, so it covers a handler's reading of the request body.
+//! - When it expires, the service's future is dropped, and the response comes from a function of
+//!   the application: a 503 with `Retry-After`, for example.
+//! - It does not cover the response body; [`serve`](super::serve) ends the connection, or the
+//!   HTTP/2 stream, shortly after the same timeout.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -37,7 +39,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
 
-/// Makes [`Deadline`].
+/// Layer that applies [`Deadline`].
 #[derive(Clone, Copy, Debug)]
 pub struct DeadlineLayer<F> {
     limit: Duration,
@@ -45,7 +47,7 @@ pub struct DeadlineLayer<F> {
 }
 
 impl<F> DeadlineLayer<F> {
-    /// Answers with `on_timeout()` where the service needs longer than `limit`.
+    /// Responds with `on_timeout()` if the service takes longer than `limit`.
     pub fn new(limit: Duration, on_timeout: F) -> Self {
         Self { limit, on_timeout }
     }
@@ -59,7 +61,7 @@ impl<S, F: Clone> Layer<S> for DeadlineLayer<F> {
     }
 }
 
-/// A service with a deadline. See the [module](self).
+/// Service with a deadline. See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline<S, F> {
     inner: S,
@@ -90,7 +92,7 @@ where
 }
 
 pin_project! {
-    /// The answer of [`Deadline`].
+    /// Response future of [`Deadline`].
     #[derive(Debug)]
     pub struct DeadlineFuture<T, F> {
         #[pin]
@@ -110,16 +112,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // The answer first: one that is there at the last moment is an answer. And one that is there
-        // at once never touches the timer.
+        // The service is polled first: a response that is ready at the deadline is sent, and one
+        // that is ready immediately never registers the timer.
         if let Some(inner) = this.inner.as_mut().as_pin_mut()
             && let Poll::Ready(result) = inner.poll(cx)
         {
             return Poll::Ready(result);
         }
         std::task::ready!(this.timer.poll(cx));
-        // What the handler holds (a permit, a connection of the pool, the request's body) is given
-        // back before the answer leaves.
+        // The handler's resources (a permit, a pooled connection, the request body) are released
+        // before the response is sent.
         this.inner.set(None);
         Poll::Ready(Ok((this.on_timeout)()))
     }

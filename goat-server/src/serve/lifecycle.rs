@@ -1,17 +1,18 @@
-//! Where the process is in its life: what readiness tells and what every listener watches.
+//! Lifecycle of the server process: starting, ready, draining. Readiness reports it, and every
+//! listener watches it.
 //!
-//! Invariant: it only moves forward. A server that drains is never ready again.
+//! Invariant: it only moves forward. A draining server never becomes ready again.
 
 use tokio::sync::watch;
 
-/// A step of a server's life, in order.
+/// A stage of the lifecycle, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Not all is started yet; not to be sent requests.
+    /// Not yet ready; must receive no requests.
     Starting,
-    /// At work.
+    /// Serving.
     Ready,
-    /// Asked to leave: not to be sent new requests, busy with the last ones.
+    /// Shutting down: must receive no new requests, finishes those in flight.
     Draining,
 }
 
@@ -40,29 +41,29 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// A server that starts.
+    /// Creates the lifecycle of a starting server.
     #[must_use]
     pub fn new() -> Self {
         Self { stage: watch::Sender::new(Stage::Starting) }
     }
 
-    /// Says that the server is ready. Does nothing if it already drains.
+    /// Marks the server as ready. Does nothing if it is draining.
     pub fn ready(&self) {
         self.advance(Stage::Ready);
     }
 
-    /// Asks every listener to drain. Readiness is off from now on.
+    /// Starts draining: every listener shuts down gracefully, and readiness fails from now on.
     pub fn drain(&self) {
         self.advance(Stage::Draining);
     }
 
-    /// Where it is.
+    /// Returns the current stage.
     #[must_use]
     pub fn stage(&self) -> Stage {
         *self.stage.borrow()
     }
 
-    /// Whether it is ready: the question of a load balancer.
+    /// Whether the server is ready, as load balancers ask.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.stage() == Stage::Ready
@@ -70,7 +71,7 @@ impl Lifecycle {
 
     /// Resolves when draining has begun.
     pub async fn draining(&self) {
-        // The sender is in `self`, so the wait cannot fail.
+        // `self` holds the sender, so the wait cannot fail.
         let _ = self.stage.subscribe().wait_for(|stage| *stage == Stage::Draining).await;
     }
 

@@ -1,24 +1,26 @@
-//! The network side of the server: connections, their limits in time and size, and how they end.
+//! The HTTP server: connections, their limits in time and size, and graceful shutdown.
 //!
-//! What holds for whoever connects, whatever the routes are:
+//! These limits apply to every connection, whatever the routes are:
 //!
-//! - A head has at most 32 KiB and 100 headers. HTTP/1 answers 431 and closes; so does HTTP/2 for
-//!   the stream. A request with both `Content-Length` and `Transfer-Encoding` is the last one of
-//!   its connection, and what follows it is never served (RFC 9112, section 6.1).
-//! - No silence lasts for ever. The first head must be there [`ServeSettings::header_timeout`]
-//!   after the connection was accepted, whether the client says nothing, half an HTTP/2 preface or
-//!   a byte a second; a later head that long after its first byte (under HTTP/2, where frames of
-//!   other kinds come at any time, by the end of the idle time-out). A request and its answer have
-//!   [`ServeSettings::request_timeout`], which the [`deadline`] layer turns into an answer and the
-//!   connection into its end. Between requests there is [`ServeSettings::idle_timeout`].
+//! - A head has at most 32 KiB and 100 headers. A larger one is rejected with 431, which closes the
+//!   HTTP/1 connection or the HTTP/2 stream. A request with both `Content-Length` and
+//!   `Transfer-Encoding` is the last one of its connection; bytes after it are never served (RFC
+//!   9112, section 6.1).
+//! - Every connection has a deadline. The first head must arrive within
+//!   [`ServeSettings::header_timeout`] after the connection was accepted, whether the client sends
+//!   nothing, half an HTTP/2 preface or a byte a second; a later head within the same time after
+//!   its first byte (under HTTP/2, where frames of other kinds may arrive at any time, by the end
+//!   of the idle timeout). A request and its response have [`ServeSettings::request_timeout`], at
+//!   which the [`deadline`] layer responds and the connection ends. Between requests
+//!   [`ServeSettings::idle_timeout`] applies.
 //! - At most [`ServeSettings::max_connections`] are open; more wait in the listener's backlog.
-//!   Since every one of those open has a deadline, a flood of silent sockets delays others by the
-//!   header time-out and cannot keep them out.
+//!   Since every open connection has a deadline, a flood of silent sockets delays other clients by
+//!   the header timeout and cannot lock them out.
 //! - A panic ends its connection, never the server.
-//! - Shutting down loses nothing that was asked: see [`serve`].
+//! - Shutdown loses no request that was sent: see [`serve`].
 //!
-//! Nothing in here knows a route. The same function serves the API and, on an address of its own,
-//! the metrics.
+//! This module knows no routes. The same function serves the API and, on its own address, the
+//! metrics.
 
 mod accept;
 mod activity;
@@ -47,18 +49,18 @@ pub use signals::drain_on_signals;
 /// The limits of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// `GOAT_MAX_CONNECTIONS`: how many are open at once; at least 1.
+    /// `GOAT_MAX_CONNECTIONS`: maximum number of open connections; at least 1.
     pub max_connections: usize,
-    /// `GOAT_HEADER_TIMEOUT`: from the first byte possible to the whole head.
+    /// `GOAT_HEADER_TIMEOUT`: time until a head is complete.
     pub header_timeout: Duration,
-    /// `GOAT_REQUEST_TIMEOUT`: for a request, its body, and its answer.
+    /// `GOAT_REQUEST_TIMEOUT`: time for a request, its body, and its response.
     pub request_timeout: Duration,
-    /// `GOAT_IDLE_TIMEOUT`: between the end of an answer and the next request.
+    /// `GOAT_IDLE_TIMEOUT`: time from the end of a response to the next request.
     pub idle_timeout: Duration,
-    /// `GOAT_DRAIN_DELAY`: how long connections are still accepted after readiness went off.
+    /// `GOAT_DRAIN_DELAY`: how long connections are still accepted after readiness fails.
     pub drain_delay: Duration,
-    /// `GOAT_SHUTDOWN_TIMEOUT`: how long what was accepted has to finish after that; sensibly no
-    /// less than the request's.
+    /// `GOAT_SHUTDOWN_TIMEOUT`: time for open requests to finish after that; should not be shorter
+    /// than the request timeout.
     pub shutdown_timeout: Duration,
 }
 
@@ -75,31 +77,31 @@ impl Default for ServeSettings {
     }
 }
 
-/// How the serving of a listener ended.
+/// The result of [`serve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Served {
-    /// Connections that had not finished within the shutdown time-out and were cut.
+    /// Connections that had not finished within the shutdown timeout and were dropped.
     pub cut: usize,
 }
 
 /// Serves HTTP/1.1 and HTTP/2 (by prior knowledge) until `lifecycle` drains, and returns when the
-/// last connection is gone.
+/// last connection is closed.
 ///
-/// `service` is cloned for every request; the socket's other end is in each request's extensions, as
-/// a [`PeerAddress`](goat_tower::address::PeerAddress).
+/// `service` is cloned for every request; the extensions of each request hold the client socket's
+/// address as a [`PeerAddress`](goat_tower::address::PeerAddress).
 ///
-/// Draining goes in three steps, so that a rolling restart loses no request:
+/// Graceful shutdown has three steps, so that a rolling restart loses no request:
 ///
-/// 1. For the drain delay all goes on, but every HTTP/1 answer carries `Connection: close`: clients
-///    move away at a moment that is safe for them.
-/// 2. What waits in the backlog is still accepted, then the listener is closed. HTTP/2 connections
-///    get a `GOAWAY`; HTTP/1 connections finish what is in flight, and idle ones stay open for a
-///    last second, for the request that may be on its way.
-/// 3. After the shutdown time-out, what is left is cut, and counted.
+/// 1. During the drain delay connections are still accepted and served, but every HTTP/1 response
+///    carries `Connection: close`, so that clients reconnect elsewhere at a safe moment.
+/// 2. Connections in the backlog are accepted, then the listener is closed. HTTP/2 connections get
+///    a `GOAWAY`; HTTP/1 connections finish the requests in flight, and idle ones stay open for one
+///    more second, for a request that may be in transit.
+/// 3. After the shutdown timeout the remaining connections are dropped, and counted.
 ///
-/// Errors of `accept` (no file descriptors left, say) are logged and tried again after a pause;
-/// they do not end the server.
+/// Errors of `accept` (no file descriptors left, for example) are logged and retried after a
+/// backoff; they do not end the server.
 ///
 /// ```
 /// use goat_server::serve::{Lifecycle, ServeSettings, serve};

@@ -1,9 +1,9 @@
-//! The application's service as a connection sees it: each request gets the peer's address, and is
-//! counted until its answer has been handed over.
+//! The application's service on one connection: adds the peer's address to each request, and tracks
+//! the request until its response has been handed over.
 //!
-//! What the protocol forbids and the parser lets through is refused here, before the service is
-//! asked: more headers than there may be, and a request that names no host or several (RFC 9112,
-//! section 3.2), which two servers on its way could take for two different requests.
+//! Requests that the protocol forbids but the parser accepts are rejected here, before the service
+//! is called: too many headers, and a request with no host or several (RFC 9112, section 3.2),
+//! which two servers on its path could take for two different requests.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -25,10 +25,10 @@ use tower::{Service, ServiceExt};
 use super::activity::Activity;
 use super::connection::MAX_HEADERS;
 
-/// The bytes of an HTTP/2 frame; every client takes so many (RFC 9113, section 4.2).
+/// Size of an HTTP/2 frame that every client accepts (RFC 9113, section 4.2), in bytes.
 const FRAME: usize = 16 * 1024;
 
-/// The service of one connection.
+/// Service of one connection.
 pub(super) struct Counted<S> {
     service: S,
     peer: SocketAddr,
@@ -62,34 +62,34 @@ where
     }
 }
 
-/// Why a request is refused unasked, if it is.
+/// Returns the status of a request that must be rejected before the service is called.
 fn fault(version: Version, headers: &HeaderMap) -> Option<StatusCode> {
-    // HTTP/1 counts while it parses; HTTP/2 bounds the size of the list only.
+    // HTTP/1 counts headers while parsing; HTTP/2 limits only the size of the list.
     if headers.len() > MAX_HEADERS {
         return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     let mut hosts = headers.get_all(HOST).iter();
     let sound = match hosts.next() {
         Some(host) => hosts.next().is_none() && is_host(host),
-        // HTTP/2 has a field of its own for it, and HTTP/1.0 did not know of it.
+        // HTTP/2 uses `:authority` instead, and HTTP/1.0 predates the header.
         None => version != Version::HTTP_11,
     };
     (!sound).then_some(StatusCode::BAD_REQUEST)
 }
 
-/// Whether this is a host, with or without a port; or nothing, where the target has none.
+/// Whether the value is a host with an optional port, or empty for a target without authority.
 fn is_host(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     bytes.is_empty() || !bytes.contains(&b'@') && Authority::try_from(bytes).is_ok()
 }
 
 pin_project! {
-    /// The answer that is being made.
+    /// Response future of [`Counted`].
     pub(super) struct Answer<S>
     where
         S: Service<Request<Incoming>>,
     {
-        // None: refused before the service was asked, as `fault` says.
+        // None: rejected before the service was called; see `fault`.
         #[pin]
         service: Option<Oneshot<S, Request<Incoming>>>,
         fault: Option<StatusCode>,
@@ -115,7 +115,7 @@ where
             }
         };
         let guard = this.guard.take();
-        // HTTP/2 says it with a GOAWAY, and knows no such header.
+        // HTTP/2 announces it by a GOAWAY, and has no such header.
         let last = this.fault.is_some()
             || guard.as_ref().is_some_and(|guard| guard.activity.is_draining());
         if *this.version < Version::HTTP_2 && last {
@@ -127,16 +127,17 @@ where
 }
 
 pin_project! {
-    /// An answer's body; the request ends when it is dropped.
+    /// A response body; the request ends when it is dropped.
     ///
-    /// hyper drops a body when all of it is handed over, and HTTP/2 takes any chunk whole, however
-    /// little the client reads. So there, chunks go over one frame at a time: until the client has
-    /// made room for the last one, the stream is a request in flight, with a deadline. (What is
-    /// stuck after that is a frame a stream, until the connection is idle for too long.)
+    /// hyper drops a body once all of it is handed over, and HTTP/2 accepts a chunk of any size,
+    /// however little the client reads. Under HTTP/2 chunks are therefore handed over one frame at
+    /// a time: until the client has made room for the last frame, the stream is a request in
+    /// flight, with a deadline. (After that at most one frame per stream is stuck, until the
+    /// connection's idle timeout.)
     pub(super) struct CountedBody<B> {
         #[pin]
         body: Option<B>,
-        // What is left of a chunk.
+        // The rest of the current chunk.
         rest: Bytes,
         framed: bool,
         _guard: Option<InFlight>,
@@ -180,12 +181,12 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Asked before the first frame only, where nothing is in `rest`.
+        // hyper asks before the first frame only, when `rest` is empty.
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
-/// A request that has not been answered to the end.
+/// A request whose response has not been handed over in full.
 struct InFlight {
     activity: Arc<Activity>,
 }

@@ -1,4 +1,4 @@
-//! What the operating system asks: the first signal drains, the second ends the wait.
+//! Signal handling: the first signal starts a graceful shutdown, the second ends it.
 
 use std::io;
 
@@ -6,10 +6,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Lifecycle;
 
-/// Listens for SIGTERM and SIGINT from now on: the first starts draining, and the future resolves at
-/// the second, when the process should exit at once, whatever is still in flight.
+/// Handles SIGTERM and SIGINT: the first starts draining, and the future resolves at the second,
+/// when the process should exit at once, whatever is still in flight.
 ///
-/// The signals are caught from the call, not from the first poll, so that none is lost in between.
+/// The handlers are installed by the call, not by the first poll, so that no signal is lost in
+/// between.
 ///
 /// # Errors
 ///

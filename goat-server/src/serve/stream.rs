@@ -1,10 +1,10 @@
-//! The socket as the protocol sees it: reports what comes and goes, and closes without destroying
-//! the last answer.
+//! Connection stream: reports reads and writes to the [`Activity`], and closes without losing the
+//! last response (lingering close).
 //!
-//! Closing a socket while bytes of the client are unread makes the kernel reset the connection, and
-//! a reset can overtake an answer (a 413, a 431) that the client has not read yet. So after our side
-//! is shut down, what still comes is read and thrown away until the client closes, for a bounded
-//! time (the connection's task sees to it) and a bounded amount.
+//! If a socket is closed while bytes of the client are unread, the kernel resets the connection,
+//! and the reset can overtake a response (a 413, a 431) that the client has not read yet. After the
+//! server's side is shut down, the stream therefore reads and discards bytes until the client
+//! closes, for a bounded time (enforced by the connection's task) and a bounded amount.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// How many bytes are thrown away after our side is closed.
+/// How many bytes are discarded after the server's side is closed.
 const DISCARD: usize = 512 * 1024;
 
 pin_project! {
@@ -103,7 +103,7 @@ impl<I: AsyncRead + AsyncWrite> AsyncWrite for Watched<I> {
             let mut buffer = ReadBuf::new(&mut space);
             match ready!(this.io.as_mut().poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => *this.discarded += buffer.filled().len(),
-                // The client has closed, or is gone: either way nothing is left to protect.
+                // The client has closed or is gone: no response is left to protect.
                 Ok(()) | Err(_) => break,
             }
         }
