@@ -1,6 +1,6 @@
-//! Goat's events as lines of the log: who did what to whom, and from where.
+//! Audit log: goat's events as log lines, with actor, action, subject and origin.
 //!
-//! Users and sessions are named by their ids. No e-mail address is in an event, and so in no line.
+//! Users and sessions appear by id. No event holds an e-mail address, so no line does.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use goat_core::event::{Event, EventActor, EventKind};
 use tracing::Level;
 use tracing::field::display;
 
-/// The target of these lines, for a filter that keeps them apart.
+/// The target of audit lines, for a filter that separates them.
 const TARGET: &str = "goat_server::audit";
 
-/// Writes an event down: what may be an attack as a warning, all else as information.
+/// Writes an event: a possible attack as a warning, any other event as information.
 pub(crate) fn audit(event: &Event) {
     let name = event.kind.name();
     let (reason, count, limit) = match &event.kind {
@@ -29,7 +29,8 @@ pub(crate) fn audit(event: &Event) {
         EventActor::User(user) => Cow::Owned(user.to_string()),
         EventActor::System(reason) => Cow::Owned(format!("system: {reason}")),
     };
-    // `user` is whoever asks, on every line of a request; here it is whom it happened to.
+    // `user` is the actor on every line of a request; `subject` is the user that the event
+    // concerns.
     let (subject, session) = (event.user.map(display), event.session.map(display));
     let address = event.address.map(display);
     macro_rules! write_at {

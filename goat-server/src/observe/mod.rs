@@ -1,5 +1,5 @@
-//! What the server makes of what goat tells it: each event is counted and becomes a line of the log,
-//! each call to a store is counted and timed.
+//! Observability: logging, metrics and the audit log, and the observer that feeds them with goat's
+//! events and store calls.
 
 mod audit;
 pub mod logging;
@@ -13,15 +13,15 @@ use goat_core::event::{Event, Observer};
 use audit::audit;
 use metrics::Metrics;
 
-/// The observer of a goat that a server serves: counts in [`Metrics`], and writes the log that tells
-/// who did what to whom (see [`logging`]).
+/// The observer of a served goat: counts in [`Metrics`], and writes the audit log (see
+/// [`logging`]).
 #[derive(Clone, Debug)]
 pub struct ServerObserver {
     metrics: Arc<Metrics>,
 }
 
 impl ServerObserver {
-    /// Counts in these, which are the ones to give to the [router](crate::api::router) too.
+    /// Counts in `metrics`, which the [router](crate::api::router) must share.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { metrics })

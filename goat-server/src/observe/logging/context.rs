@@ -1,8 +1,8 @@
-//! What becomes known of a request on its way inwards: its route, its client, its user.
+//! Request context for the log: route, client address and user, recorded as they become known.
 //!
-//! The line about a request is written by an outer layer, which never sees what inner layers put
-//! into the request's extensions. So it sends a sheet along, and [`RecordContextLayer`], placed where
-//! something has become known, writes it down.
+//! An outer layer writes the request's log line, and does not see the extensions that inner layers
+//! add. It therefore puts a shared [`RequestContext`] into the request, and [`RecordContextLayer`],
+//! placed behind the layers that find these facts, records them.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,17 @@ use http::{Extensions, Request};
 use tower::{Layer, Service};
 use tracing::Span;
 
-/// The sheet of one request, in its extensions. Clones are the same sheet.
+/// The context of one request, in its extensions. Clones share it.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     known: Arc<Mutex<Known>>,
     span: Span,
 }
 
-/// What is known.
+/// The recorded facts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// The template of the route; none where no route matches.
+    /// The path template of the route; `None` if no route matches.
     pub(super) route: Option<String>,
     pub(super) address: Option<IpAddr>,
     user: bool,
@@ -36,9 +36,9 @@ impl RequestContext {
         Self { known: Arc::default(), span }
     }
 
-    /// Writes down what extensions tell: the route's template ([`MatchedPath`]), the client's
-    /// address ([`ClientAddress`]), the user ([`Principal`]). The user is also on every line of the
-    /// request from now on.
+    /// Records the facts in the extensions: the route's path template ([`MatchedPath`]), the
+    /// client's address ([`ClientAddress`]), the user ([`Principal`]). The user appears on every
+    /// later log line of the request.
     pub fn record(&self, extensions: &Extensions) {
         let mut known = self.known();
         if let Some(path) = extensions.get::<MatchedPath>() {
@@ -60,9 +60,9 @@ impl RequestContext {
     }
 }
 
-/// Writes down what is known of a request at this place; see [`RequestContext::record`]. It belongs
-/// right inside the router (`Router::layer`), for the route, and right inside authentication, for
-/// the user. Without a [`RequestLogLayer`](super::RequestLogLayer) outside it does nothing.
+/// Records the context of a request at this place; see [`RequestContext::record`]. It belongs
+/// directly inside the router (`Router::layer`), for the route, and directly inside authentication,
+/// for the user. Without a [`RequestLogLayer`](super::RequestLogLayer) further out it does nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordContextLayer;
 
@@ -74,7 +74,7 @@ impl<S> Layer<S> for RecordContextLayer {
     }
 }
 
-/// What [`RecordContextLayer`] makes of a service.
+/// Service of [`RecordContextLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct RecordContextService<S> {
     inner: S,

@@ -1,11 +1,11 @@
-//! The fields of an event or a span, as values.
+//! The fields of an event or a span, as JSON values.
 
 use std::fmt;
 
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 
-/// Fields in the order of their first appearance; each name once, its last value.
+/// Fields in the order of first appearance; each name once, with its last value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(Vec<(&'static str, Value)>);
 
@@ -17,14 +17,14 @@ impl Fields {
         }
     }
 
-    /// Takes over the fields of another, which win.
+    /// Adds the fields of another, which take precedence.
     pub(super) fn extend(&mut self, others: &Self) {
         for (name, value) in &others.0 {
             self.set(name, value.clone());
         }
     }
 
-    /// Takes a field out.
+    /// Removes a field and returns its value.
     pub(super) fn remove(&mut self, name: &str) -> Option<Value> {
         let index = self.0.iter().position(|(known, _)| *known == name)?;
         Some(self.0.remove(index).1)
@@ -57,7 +57,7 @@ impl Visit for Fields {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // What is no number in JSON is null.
+        // A float that JSON cannot represent becomes null.
         self.set(field.name(), value.into());
     }
 }

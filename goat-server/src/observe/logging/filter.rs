@@ -1,5 +1,5 @@
-//! What is logged: what the operator asks for, less what must never be seen, plus the request's
-//! span.
+//! The log filter: the operator's directives, minus anything that could log a secret, plus the
+//! request span.
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
@@ -9,17 +9,17 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::request::SPAN;
 
-/// The crates whose every line is known to be free of secrets.
+/// The crates whose log lines hold no secrets at any level.
 const OWN: [&str; 3] = ["goat_core", "goat_tower", "goat_server"];
 
-/// The filter for directives such as `info,goat_core=debug`.
+/// Returns the filter for directives such as `info,goat_core=debug`.
 pub(super) fn filter<S>(directives: &str) -> Result<impl Filter<S> + use<S>, ParseError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let asked = EnvFilter::try_new(directives)?;
     let harmless = FilterFn::new(is_harmless).with_max_level_hint(LevelFilter::TRACE);
-    // Without it, lines of a quiet filter would not know their request.
+    // Without the span, lines under a quiet filter would lack the request id.
     let request = FilterFn::new(is_request_span).with_max_level_hint(LevelFilter::ERROR);
     Ok(asked.and(harmless).or(request))
 }

@@ -1,4 +1,4 @@
-//! The layer that writes lines: one event, one line, one write.
+//! The layer that formats and writes log lines: one event, one line, one write.
 
 use std::io::Write as _;
 
@@ -14,19 +14,19 @@ use tracing_subscriber::registry::LookupSpan;
 use super::fields::Fields;
 use super::text::{SafeJson, push_escaped, push_value};
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// A JSON object.
     Json,
-    /// For people.
+    /// Human-readable text.
     Pretty {
-        /// Whether the terminal is told colours.
+        /// Whether to write colour codes.
         colours: bool,
     },
 }
 
-/// The members that every line has.
+/// The members of every line.
 const RESERVED: [&str; 3] = ["timestamp", "level", "target"];
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ where
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        // Formatted before the span is locked: a value may log while it formats.
+        // Formatted before the span is locked: a value may log while it is formatted.
         let mut fields = Fields::default();
         values.record(&mut fields);
         if let Some(span) = context.span(id)
@@ -69,7 +69,7 @@ where
         let mut own = Fields::default();
         event.record(&mut own);
         let message = own.remove("message").unwrap_or_default();
-        // From the outermost span inwards, and the event last: the nearer wins.
+        // From the outermost span inwards, the event last: inner fields take precedence.
         let mut fields = Fields::default();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(known) = span.extensions().get::<Fields>() {
@@ -85,7 +85,7 @@ where
                 pretty(&now, event.metadata(), &message, &fields, colours).into_bytes()
             }
         };
-        // A line that cannot be written is lost; there is nowhere to say so.
+        // A line that cannot be written is lost; there is no place to report it.
         let _ = self.writer.make_writer_for(event.metadata()).write_all(&line);
     }
 }
@@ -107,7 +107,7 @@ fn json(now: &str, metadata: &Metadata<'_>, message: &Value, fields: &Fields) ->
         }
         map.end()
     });
-    // Texts and numbers into memory: nothing of that fails, and half a line would be no object.
+    // Writing strings and numbers to memory does not fail; half a line would not be an object.
     if written.is_err() {
         line.clear();
         line.extend_from_slice(b"{}");

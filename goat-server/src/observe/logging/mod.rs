@@ -1,20 +1,20 @@
-//! Logging: one line an event to standard output, for people or as JSON.
+//! Logging: one line per event on standard output, human-readable or as JSON.
 //!
-//! - **One line each.** Whatever a value holds (line breaks, escape sequences, characters that turn
-//!   the direction of writing), it cannot end its line, begin another, or steer a terminal (L2). In
-//!   `json` every line is one object with `timestamp`, `level`, `target`, `message`, and the fields
-//!   of the event and of the spans around it, as members of the same object. No member comes twice.
-//! - **One id a request.** The [request's layer](RequestLogLayer) opens a span that carries
+//! - **One line per event.** No value (line breaks, escape sequences, characters that change the
+//!   writing direction) can end its line, start another, or control a terminal (L2). Under `json`
+//!   every line is one object with `timestamp`, `level`, `target`, `message`, and the fields of the
+//!   event and its spans as members of the same object. No member appears twice.
+//! - **One id per request.** The [request log layer](RequestLogLayer) opens a span with
 //!   `request_id`, and `user` once it is known, so that both are on every line that is written
-//!   while the request is served. The filter cannot switch that span off.
-//! - **Nothing secret, at any level** (L1). goat's own code is written for that. Others' code is
-//!   not: what a library of HTTP, TLS or SQL prints at `debug` and `trace` (headers, parameters) is
-//!   its own affair, and may change with any update. So what is not goat's own goes no lower than
-//!   `info`, whatever `GOAT_LOG` says.
-//! - **Panics are lines too**: the place in the code, never the message; see [`log_panics`]. What no
-//!   hook sees (a stack overflow, the kernel's kill) is the only thing that can write otherwise.
+//!   while the request is served. The filter cannot disable this span.
+//! - **No secrets, at any level** (L1). goat's own code is written accordingly. Dependencies are
+//!   not: a library for HTTP, TLS or SQL may print headers or parameters at `debug` and `trace`,
+//!   and may change this in any release. Their lines are therefore limited to `info` and above,
+//!   whatever `GOAT_LOG` says.
+//! - **Panics are lines too**: the place in the code, never the message; see [`log_panics`]. Only
+//!   events that no hook sees (a stack overflow, a kill by the kernel) bypass the log.
 //!
-//! A line that cannot be written is lost: a full disk must not stop a server.
+//! A line that cannot be written is lost: a full disk must not stop the server.
 
 mod context;
 mod fields;
@@ -42,18 +42,18 @@ pub use self::panics::log_panics;
 pub use self::request::{LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};
 pub(crate) use self::text::{SafeJson, push_escaped};
 
-/// Begins to log, for the whole process, and makes a panic a line of the log.
+/// Initializes logging for the whole process, and logs panics.
 ///
 /// # Errors
 ///
-/// If the filter cannot be read, which [`Settings`](crate::start::settings::Settings) has checked, or if
-/// the process logs already.
+/// If the filter is malformed, which [`Settings`](crate::start::settings::Settings) has checked, or
+/// if the process already has a logger.
 pub fn init(settings: &LogSettings) -> Result<(), Box<dyn StdError + Send + Sync>> {
     let terminal = io::stdout().is_terminal();
     let look = match settings.format {
         Some(LogFormat::Json) => Look::Json,
         None if !terminal => Look::Json,
-        // By convention, any value of this variable but none asks for plain text.
+        // By convention (no-color.org), any non-empty value asks for plain text.
         _ => Look::Pretty {
             colours: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         },
@@ -63,7 +63,7 @@ pub fn init(settings: &LogSettings) -> Result<(), Box<dyn StdError + Send + Sync
     Ok(())
 }
 
-/// What logs: to `writer`, what `directives` let through.
+/// Returns the subscriber that writes the events selected by `directives` to `writer`.
 fn subscriber<W>(
     directives: &str,
     look: Look,

@@ -1,12 +1,12 @@
-//! What a panic says in the log: the place in the code, never the message, which may hold anything
-//! that the code had in hand (L1).
+//! Panic hook: logs the place in the code, never the message, which may hold any value that the
+//! code was working on (L1).
 
 use std::panic::PanicHookInfo;
 
-/// From now on a panic of any thread is one line of the log that names the place in the code, and
-/// nothing goes to standard error.
+/// Logs every panic of any thread as one line with its place in the code; nothing goes to standard
+/// error.
 ///
-/// Process-wide, and so for the program to call, not for a library that is part of another one.
+/// The hook is process-wide: a program should install it, not a library inside another program.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(log));
 }

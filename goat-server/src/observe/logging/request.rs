@@ -1,11 +1,11 @@
-//! One line a request, and its count: from the call to the last byte of the answer.
+//! Request log: one line and one count per request, from the call to the last byte of the response.
 //!
-//! - The line names the method, the route's template, the status, the time and the client. It never
-//!   has the path itself, the query, a header or a body (L1, L2).
-//! - A request ends when all of its answer has been handed over, or when it is dropped before: then
-//!   the line says `outcome="aborted"`, and where no status was sent it names none.
-//! - 500 is an error, since it is a defect; other answers of 5xx are warnings; all else is
-//!   information.
+//! - The line has the method, the route's path template, the status, the duration and the client
+//!   address; never the path itself, the query, a header or a body (L1, L2).
+//! - A request ends when its response has been handed over in full, or when it is dropped before
+//!   that: then the line has `outcome="aborted"`, and no status if none was sent.
+//! - 500 is logged as an error, since it is a defect; other 5xx responses as warnings; all others
+//!   as information.
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -26,14 +26,14 @@ use tracing::{Level, Span};
 use super::context::RequestContext;
 use crate::observe::metrics::{InFlight, Metrics, UNMATCHED, method_name};
 
-/// The span of a request, which the filter always lets through.
+/// The span of a request, which the filter never disables.
 pub(super) const SPAN: &str = "request";
 pub(super) const TARGET: &str = "goat_server::request";
 
 /// Logs and counts every request.
 ///
-/// It stands outside of everything but what finds the [`RequestId`] and the client's address, and
-/// learns the route and the user from [`RecordContextLayer`](super::RecordContextLayer)s further in.
+/// Only the layers that find the [`RequestId`] and the client's address are further out.
+/// [`RecordContextLayer`](super::RecordContextLayer)s further in record the route and the user.
 #[derive(Clone, Debug)]
 pub struct RequestLogLayer {
     metrics: Arc<Metrics>,
@@ -67,7 +67,7 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// What [`RequestLogLayer`] makes of a service.
+/// Service of [`RequestLogLayer`].
 #[derive(Clone, Debug)]
 pub struct RequestLog<S> {
     inner: S,
@@ -96,7 +96,7 @@ where
 }
 
 pin_project! {
-    /// The answer of [`RequestLog`].
+    /// Response future of [`RequestLog`].
     #[derive(Debug)]
     pub struct RequestLogFuture<T> {
         #[pin]
@@ -137,12 +137,12 @@ where
 }
 
 pin_project! {
-    /// An answer's body; the request ends with it.
+    /// Response body of [`RequestLog`]; the request ends with it.
     #[derive(Debug)]
     pub struct LoggedBody<B> {
         #[pin]
         body: B,
-        // None: it has ended.
+        // None: the request has ended.
         exchange: Option<Exchange>,
     }
 }
@@ -153,8 +153,7 @@ impl<B: Body> LoggedBody<B> {
             exchange.expected = body.size_hint().exact();
         }
         let mut this = Self { body, exchange };
-        // Whatever sends the answer may never ask for a body that has nothing in it, or must not be
-        // sent.
+        // The server may never poll a body that is empty or must not be sent.
         let ended = this.exchange.as_ref().is_some_and(Exchange::has_no_body);
         if ended || this.body.is_end_stream() {
             end(&mut this.exchange, Outcome::Complete);
@@ -187,7 +186,8 @@ impl<B: Body> Body for LoggedBody<B> {
                 let sent = frame.data_ref().map_or(0, Buf::remaining);
                 let complete =
                     this.exchange.as_mut().is_some_and(|exchange| exchange.sent(sent as u64));
-                // Nobody asks again after the last frame, where that is known.
+                // The server does not poll again after the last frame, if it knows that it is the
+                // last.
                 if complete || this.body.is_end_stream() {
                     end(this.exchange, Outcome::Complete);
                 }
@@ -210,15 +210,15 @@ impl<B: Body> Body for LoggedBody<B> {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// All of its answer was handed over.
+    /// The response was handed over in full.
     Complete,
-    /// The client left, or its connection ended.
+    /// The client disconnected.
     Aborted,
-    /// The service, or the answer's body, failed on the way.
+    /// The service or the response body failed.
     Failed,
 }
 
-/// A request that has not ended. Dropped, it has, and the line is written.
+/// A request that has not ended. Dropping it ends the request and writes the line.
 #[derive(Debug)]
 struct Exchange {
     span: Span,
@@ -229,7 +229,7 @@ struct Exchange {
     status: Option<StatusCode>,
     code: Option<&'static str>,
     cause: Option<String>,
-    /// Bytes of the answer's body that were handed over, and that there are, if that is known.
+    /// Bytes of the response body that were handed over, and its total size if known.
     bytes: u64,
     expected: Option<u64>,
     outcome: Outcome,
@@ -257,7 +257,7 @@ impl Exchange {
         }
     }
 
-    /// The head of the answer is there. Its extensions tell the reason, where it is a refusal.
+    /// Records the head of the response; its extensions hold the reason of a rejection.
     fn answered<B>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
         self.context.record(extensions);
@@ -278,14 +278,14 @@ impl Exchange {
         }
     }
 
-    /// Whether the answer's body is not sent, whatever it holds (RFC 9110, section 6.4.1).
+    /// Whether the response has no body by definition (RFC 9110, section 6.4.1).
     fn has_no_body(&self) -> bool {
         let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
         self.method == Method::HEAD.as_str()
             || self.status.is_some_and(|status| bodiless.contains(&status))
     }
 
-    /// So many bytes more were handed over; answers whether that is all.
+    /// Adds the bytes that were handed over, and returns whether the body is complete.
     fn sent(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
         self.expected.is_some_and(|expected| self.bytes >= expected)
@@ -313,7 +313,7 @@ impl Drop for Exchange {
             Outcome::Aborted => (Some("aborted"), "request aborted"),
             Outcome::Failed => (Some("failed"), "request failed"),
         };
-        // To the microsecond.
+        // In milliseconds, with microsecond resolution.
         let duration_ms = took.as_micros() as f64 / 1000.0;
         let bytes = self.bytes;
         let client_address = known.address.map(display);

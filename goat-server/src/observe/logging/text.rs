@@ -1,12 +1,12 @@
-//! Text that cannot be taken for anything but text: the characters that end a line, steer a
-//! terminal, or make it read otherwise than it was written are spelt out.
+//! Escaping for log lines: characters that end a line, control a terminal or disguise the text are
+//! written as escapes.
 
 use std::io;
 
 use serde_json::ser::Formatter;
 
-/// Whether a character must not reach a log as it is: control characters (ESC and the one-character
-/// CSI among them), line separators, and the invisible ones that turn or hide what follows.
+/// Whether a character must be escaped: control characters (ESC and the one-character CSI among
+/// them), line separators, and invisible characters that reorder or hide text.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -14,7 +14,7 @@ fn is_unsafe(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Appends text with its unsafe characters spelt out.
+/// Appends text with unsafe characters escaped.
 pub(crate) fn push_escaped(line: &mut String, text: &str) {
     for character in text.chars() {
         if is_unsafe(character) {
@@ -25,7 +25,7 @@ pub(crate) fn push_escaped(line: &mut String, text: &str) {
     }
 }
 
-/// Appends a value so that it cannot be taken for two: in quotes, unless it is one plain word.
+/// Appends a value unambiguously: in quotes, unless it is a single plain word.
 pub(super) fn push_value(line: &mut String, text: &str) {
     let plain = |character: char| {
         !is_unsafe(character)
@@ -47,7 +47,7 @@ pub(super) fn push_value(line: &mut String, text: &str) {
     line.push('"');
 }
 
-/// JSON as usual, and with the unsafe characters beyond ASCII spelt out too.
+/// JSON formatter that also escapes unsafe characters beyond ASCII.
 pub(crate) struct SafeJson;
 
 impl Formatter for SafeJson {
@@ -58,7 +58,7 @@ impl Formatter for SafeJson {
         let mut rest = fragment;
         while let Some((index, character)) = rest.char_indices().find(|(_, one)| is_unsafe(*one)) {
             writer.write_all(&rest.as_bytes()[..index])?;
-            // All of them lie below U+10000: one escape each.
+            // All unsafe characters are below U+10000: one escape each.
             write!(writer, "\\u{:04x}", u32::from(character))?;
             rest = &rest[index + character.len_utf8()..];
         }

@@ -1,4 +1,4 @@
-//! Goat's events and its calls to the stores, counted.
+//! Counters of goat's events and store calls.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Metrics {
         self.sessions_ended.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
 
-    /// Something happened. Each event counts under its name, and some under what they mean too.
+    /// Counts an event: under its name, and in the metric of its meaning, if it has one.
     pub(crate) fn happened(&self, event: &Event) {
         self.events.get_or_create(&EventLabel { event: event.kind.name() }).inc();
         match &event.kind {
@@ -36,17 +36,17 @@ impl Metrics {
             EventKind::SessionsRevoked(count) => self.sessions_ended("revoked", *count),
             EventKind::SessionsEvicted(count) => self.sessions_ended("evicted", *count),
             EventKind::Limited(limit) => self.denied(limit),
-            // Its name is counted.
+            // Counted under its name only.
             _ => {}
         }
     }
 
-    /// A call to a store was waited for, to its end or its time-out.
+    /// Counts a store call that ended or timed out.
     pub(crate) fn store_called(&self, operation: &'static str, took: Duration, failed: bool) {
         let labels = OperationLabel { operation };
         self.store_calls.get_or_create(&labels).inc();
         self.store_seconds.get_or_create(&labels).observe(took.as_secs_f64());
-        // Made at the first call, so that a rate over it begins at zero.
+        // Created with the first call, so that a rate starts at zero.
         self.store_errors.get_or_create(&labels).inc_by(u64::from(failed));
     }
 }

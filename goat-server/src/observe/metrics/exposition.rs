@@ -1,9 +1,9 @@
-//! What a scrape is answered: OpenMetrics 1.0, or the older text format of Prometheus, 0.0.4.
+//! Metrics exposition: OpenMetrics 1.0, or Prometheus' older text format 0.0.4.
 //!
 //! The encoder writes OpenMetrics only. The older format differs in a few lines, which
-//! [`to_prometheus_text`] brings over: a counter's `TYPE` and `HELP` carry the name of its sample
-//! with `_total`, an info is a gauge whose name ends in `_info`, there is no `UNIT` and no `EOF`,
-//! and what OpenMetrics calls `unknown` is `untyped`.
+//! [`to_prometheus_text`] converts: `TYPE` and `HELP` of a counter carry the sample's name with
+//! `_total`, an info is a gauge whose name ends in `_info`, there is no `UNIT` and no `EOF`, and
+//! `unknown` is called `untyped`.
 
 use std::fmt;
 
@@ -19,15 +19,16 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Metrics {
-    /// All that is counted, with what `goat` counts itself: the content type and the body.
+    /// Returns all metrics, including those that `goat` keeps itself: the content type and the
+    /// body.
     ///
-    /// OpenMetrics where the value of `Accept` names it and does not like plain text better, else
-    /// the text format of Prometheus, which everything reads.
+    /// OpenMetrics if the value of `Accept` names it and does not prefer plain text, else the text
+    /// format of Prometheus, which every scraper reads.
     #[must_use]
     pub fn expose(&self, goat: &Goat, accept: Option<&str>) -> (&'static str, String) {
         let mut body = String::with_capacity(16 * 1024);
         if self.encode(goat, &mut body).is_err() {
-            // To write to a text does not fail; if it did, half of it would be no exposition.
+            // Writing to a `String` does not fail; half an exposition would be invalid.
             tracing::error!("failed to encode metrics; this is a bug");
             body.clear();
         }
@@ -47,7 +48,7 @@ impl Metrics {
     }
 }
 
-/// What goat counts itself, as it is now.
+/// Reads the current values of the metrics that goat keeps itself.
 fn read(goat: &Goat) -> Registry {
     let mut registry = Registry::default();
     let mut gauge = |name: &str, help: &str, value: u64| {
@@ -86,7 +87,8 @@ fn read(goat: &Goat) -> Registry {
     registry
 }
 
-/// Whether an `Accept` asks for OpenMetrics in a version that this is, and rather than plain text.
+/// Whether an `Accept` header asks for OpenMetrics in a supported version, and does not prefer
+/// plain text.
 fn prefers_open_metrics(accept: &str) -> bool {
     let (mut open_metrics, mut plain) = (0.0_f32, 0.0_f32);
     for element in accept.split(',') {
@@ -95,7 +97,7 @@ fn prefers_open_metrics(accept: &str) -> bool {
         let (mut quality, mut version) = (1.0_f32, None);
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name.trim().to_ascii_lowercase().as_str() {
-                // What is no number asks for nothing.
+                // A malformed quality counts as zero.
                 "q" => quality = value.trim().parse().unwrap_or(0.0),
                 "version" => version = Some(value.trim().trim_matches('"').to_owned()),
                 _ => {}
@@ -112,7 +114,7 @@ fn prefers_open_metrics(accept: &str) -> bool {
     open_metrics > 0.0 && open_metrics >= plain
 }
 
-/// Turns what the encoder writes into the older format, line by line.
+/// Converts OpenMetrics text to the older format, line by line.
 fn to_prometheus_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut lines = open_metrics.lines().peekable();
@@ -123,7 +125,7 @@ fn to_prometheus_text(open_metrics: &str) -> String {
             }
             continue;
         };
-        // A family begins with HELP, and its TYPE is the next line.
+        // A family begins with HELP; its TYPE is on the next line.
         let (name, help) = help.split_once(' ').unwrap_or((help, ""));
         let kind = lines
             .next_if(|line| line.starts_with("# TYPE "))
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn open_metrics_is_for_those_who_ask_for_it() {
-        // As Prometheus asks, since 2.49 and before.
+        // The headers that Prometheus sends, before and since 2.49.
         let asked = [
             "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3",

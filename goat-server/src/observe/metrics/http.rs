@@ -1,4 +1,4 @@
-//! Requests: in flight, ended, and how long they took.
+//! HTTP request metrics: in flight, total, and duration.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 use super::{MethodLabel, Metrics, RequestLabels, StatusLabel, UNMATCHED, method_name};
 
-/// The `status` of a request that ended before there was an answer: the client left, or the
-/// connection broke. No number, since none was sent.
+/// The `status` of a request that ended before there was a response: the client disconnected. Not a
+/// number, since none was sent.
 pub const NO_STATUS: &str = "none";
 
 impl EncodeLabelValue for StatusLabel {
@@ -23,7 +23,7 @@ impl EncodeLabelValue for StatusLabel {
 }
 
 impl Metrics {
-    /// A request has begun. It is in flight until the guard is finished or dropped.
+    /// Counts a request as in flight until the guard is finished or dropped.
     pub fn request_started(self: &Arc<Self>, method: &Method) -> InFlight {
         let method = method_name(method);
         self.in_flight.get_or_create(&MethodLabel { method }).inc();
@@ -31,7 +31,7 @@ impl Metrics {
     }
 }
 
-/// A request that has not ended.
+/// A request in flight.
 #[derive(Debug)]
 #[must_use = "the request has ended when this is dropped"]
 pub struct InFlight {
@@ -40,8 +40,8 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// The request has ended: on this route, as its template; with this status, if one was sent;
-    /// after this long.
+    /// Counts the request as ended: its route by path template, its status if one was sent, and its
+    /// duration.
     pub fn finish(self, route: Option<&str>, status: Option<StatusCode>, took: Duration) {
         let labels = RequestLabels {
             method: self.method,
@@ -52,7 +52,7 @@ impl InFlight {
         self.metrics.request_seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// The metrics that it is counted in.
+    /// Returns the metrics that count the request.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics

@@ -1,11 +1,11 @@
-//! Metrics: what the server counts, and how it is read.
+//! Prometheus metrics of the server.
 //!
 //! Invariants:
-//! - a label's values are few and known: methods that HTTP does not define share one, a route is its
-//!   template, and paths that match no route share one (L3);
-//! - a counter never falls. What others count already (caches, the hash queue) is read at each
-//!   scrape and not kept twice;
-//! - nothing here names a user, a session or an address; those are the log's.
+//! - the values of a label are few and known: methods that HTTP does not define share one, a route
+//!   is its path template, and unmatched paths share one (L3);
+//! - a counter never decreases. Values that goat counts itself (caches, the hash queue) are read at
+//!   each scrape and not stored twice;
+//! - no metric holds a user, a session or an address; the log does.
 //!
 //! | name | labels | |
 //! |---|---|---|
@@ -48,20 +48,21 @@ use prometheus_client::registry::{Registry, Unit};
 pub use self::http::{InFlight, NO_STATUS};
 pub use self::names::{UNMATCHED, method_name};
 
-/// From a cached answer to the request time-out, in seconds: Argon2 at its floor takes some 20 ms.
+/// From a response served from a cache to the request timeout, in seconds; Argon2 at its minimum
+/// cost takes about 20 ms.
 const REQUEST_SECONDS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// From a page in memory to the default time-out of a store, in seconds.
+/// From a page in memory to the default store timeout, in seconds.
 const STORE_SECONDS: [f64; 12] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0];
 
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// All that the server counts. It has a registry of its own: several servers in one process do not
-/// meet.
+/// The metrics of one server. They have their own registry: several servers in one process do not
+/// share metrics.
 ///
-/// What goat tells is counted through a [`ServerObserver`](crate::observe::ServerObserver).
+/// A [`ServerObserver`](crate::observe::ServerObserver) counts goat's events here.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -86,7 +87,7 @@ struct RequestLabels {
     status: StatusLabel,
 }
 
-/// A status that was sent, or that none was.
+/// The status that was sent, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct StatusLabel(Option<u16>);
 
@@ -121,7 +122,7 @@ struct OperationLabel {
 }
 
 impl Metrics {
-    /// Nothing is counted yet.
+    /// Creates the metrics with no samples.
     #[must_use]
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
@@ -144,7 +145,7 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// Makes the series that alarms hang on, so that the first one counts as a rise.
+    /// Creates the series that alerts are based on, so that the first event counts as an increase.
     fn begin_at_zero(&self) {
         for outcome in ["success", "invalid-credentials"] {
             drop(self.logins.get_or_create(&OutcomeLabel { outcome }));
@@ -157,8 +158,8 @@ impl Metrics {
         }
     }
 
-    /// Names every family. The encoder ends a help text with a full stop of its own and a counter's
-    /// name with `_total`.
+    /// Registers every family. The encoder appends a full stop to a help text and `_total` to a
+    /// counter's name.
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("http_requests", "Completed HTTP requests", self.requests.clone());
@@ -202,7 +203,7 @@ impl Metrics {
         registry.register("goat_build", "Version of the running server", build);
     }
 
-    /// A rate limit refused a request. The name is the limit's.
+    /// Counts a request that a rate limit rejected, by the name of the limit.
     pub fn denied(&self, limit: &str) {
         self.limit_denials.get_or_create(&LimitLabel { limit: limit.to_owned() }).inc();
     }

@@ -1,12 +1,12 @@
-//! The few names that stand for what clients make up.
+//! Label values in place of names that clients choose.
 
 use http::Method;
 
-/// The route of every path that no route matches.
+/// The route of every unmatched path.
 pub const UNMATCHED: &str = "unmatched";
 
-/// The name of a method that RFC 9110 or RFC 5789 (PATCH) defines; `other` for all else, since a
-/// client may write any token there.
+/// Returns the name of a method that RFC 9110 or RFC 5789 (PATCH) defines, `other` for any other
+/// token.
 #[must_use]
 pub fn method_name(method: &Method) -> &'static str {
     match *method {
