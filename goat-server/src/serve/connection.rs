@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
 use super::ServeSettings;
-use super::activity::{Activity, Action};
+use super::activity::{Action, Activity};
 use super::service::Counted;
 use super::stream::Watched;
 

@@ -1,8 +1,8 @@
-//! The first administrator: made on a start that finds none, so that somebody can sign in.
+//! The first administrator: created on the first start, so that an operator can sign in.
 //!
-//! Invariant: a generated password is on the disk before the user is there, and the next start
-//! takes it from there, so that no moment at which a start is killed leaves an administrator whose
-//! password nobody knows.
+//! Invariant: a generated password is on the disk before the user exists, and the next start reads
+//! it from there, so that a start that is killed at any moment leaves no administrator with an
+//! unknown password.
 
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, ErrorKind, Goat, Role, Secret, Status, User};
@@ -12,33 +12,34 @@ use crate::start::settings::{AccountSettings, PasswordSettings};
 
 use super::{DataDir, SecretFile, random_bytes};
 
-/// Letters and digits that no typeface makes look alike. A power of two, so that each is as likely
-/// as the others.
+/// Letters and digits without lookalikes. 32 of them, a power of two, so that each is equally
+/// likely.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// Five characters a group: as many as one types without looking up.
+/// Characters per group, for easy typing.
 const GROUP: usize = 5;
 
-/// Five groups: 125 bits.
+/// Number of groups: 125 bits in total.
 const GROUPS: usize = 5;
 
-/// Whether there was an administrator.
+/// How a start found or created the administrator.
 #[derive(Clone, Debug)]
 pub enum Administrator {
-    /// There was one.
+    /// An administrator already existed.
     Existing,
-    /// One was made, with the password that was given.
+    /// Created with the configured password.
     Created,
-    /// One was made, with a password that is kept in the data directory.
+    /// Created with a generated password, which is stored in the data directory.
     CreatedWithGeneratedPassword(Secret<String>),
 }
 
-/// Makes the first administrator, if there is none. Of several starts at once, one does.
+/// Creates the first administrator if there is none. If several nodes start at once, one of them
+/// does.
 ///
 /// # Errors
 ///
-/// If the address is none, or is somebody's who is not an administrator; if the password is against
-/// the policy; if the data directory cannot be written to; or if a store does not answer.
+/// If the address is malformed, or belongs to a user who is not an administrator; if the password
+/// violates the policy; if the data directory is not writable; or if a store is unavailable.
 pub async fn first_administrator(
     goat: &Goat,
     accounts: &AccountSettings,
@@ -60,7 +61,7 @@ pub async fn first_administrator(
             (password.clone(), "GOAT_ADMIN_PASSWORD".to_owned(), Administrator::Created)
         }
         None => {
-            // ATOMIC: on the disk first; see the invariant above.
+            // ATOMIC: the file before the user; see the invariant above.
             let kept = data
                 .read_or_create(SecretFile::AdminPassword, || generate_password(passwords))?
                 .value;
@@ -71,7 +72,7 @@ pub async fn first_administrator(
     let new = NewUser { email: email.clone(), password, role: top.clone(), status: Status::Active };
     match goat.users().create(Actor::system("first start"), new).await {
         Ok(_) => Ok(made),
-        // Another start was quicker, or somebody signed up under the address just now.
+        // Another start was faster, or a user just signed up under the address.
         Err(error) if error.kind() == ErrorKind::EmailTaken => {
             match goat.users().find_by_email(&email).await? {
                 Some(owner) => taken(&owner, &top),
@@ -87,7 +88,7 @@ pub async fn first_administrator(
     }
 }
 
-/// What it means that the address has an owner.
+/// Decides what it means that the address already has an owner.
 fn taken(owner: &User, top: &Role) -> Result<Administrator, Failure> {
     if owner.role != *top {
         return Err(Failure::configuration(
@@ -105,7 +106,7 @@ fn taken(owner: &User, top: &Role) -> Result<Administrator, Failure> {
     Ok(Administrator::Existing)
 }
 
-/// A password that is easy to copy and hard to guess, as long as the policy asks for.
+/// Generates a password that is easy to copy, hard to guess, and long enough for the policy.
 fn generate_password(policy: &PasswordSettings) -> Secret<String> {
     let groups = GROUPS.max(policy.min_length.div_ceil(GROUP));
     let noise = random_bytes(groups * GROUP);

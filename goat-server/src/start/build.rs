@@ -1,8 +1,8 @@
-//! From settings to a goat: where state is kept, what signs, what hashes, and by which rules.
+//! Builds a [`Goat`] from the settings: stores, keys, password hasher and rules.
 //!
-//! The order matters, and is this: the database and its schema, then the stored passwords, then the
-//! pepper. Only who has looked at the passwords can tell a first start, which makes a pepper, from
-//! one whose pepper was lost, which must not.
+//! The order matters: the database and its schema, then the stored password hashes, then the
+//! pepper. Only the stored hashes tell a first start, which generates a pepper, from a start whose
+//! pepper was lost, which must fail.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,37 +22,37 @@ use super::{
     stored_hashes, token_keys,
 };
 
-/// How many times as often as a client's address may try, an account may be tried from anywhere:
-/// few enough to guess nothing, and enough that shutting somebody out takes many addresses.
+/// Ratio of the login limit per account to the limit per client address: low enough to prevent
+/// guessing, and high enough that locking a user out takes many addresses.
 const ACCOUNT_FACTOR: u32 = 10;
 
-/// A goat and what it stands on.
+/// A goat, with the stores and keys that it was built from.
 #[derive(Debug)]
 pub struct Started {
     /// The goat. Its schema is current, and the stored passwords can be verified.
     pub goat: Goat,
-    /// Where it keeps its state.
+    /// Its database and Redis.
     pub storage: Storage,
-    /// What answered there.
+    /// Their versions and warnings.
     pub connectivity: Connectivity,
-    /// Where generated secrets are.
+    /// The directory of the generated secrets.
     pub data: DataDir,
-    /// What hashes its passwords.
+    /// The password hasher.
     pub hashing: Hashing,
-    /// What signs its tokens, and where that comes from.
+    /// The token keys, and their source.
     pub keys: (TokenKeys, KeySource),
-    /// What it remembers together with other nodes, where it does.
+    /// Statistics of the shared cache, if there is one.
     pub shared: Option<SharedCacheStats>,
     users: Arc<dyn UserStore>,
 }
 
-/// Builds a goat from settings: opens what it stands on, makes the secrets that are to be generated
-/// and are not there yet, and checks that what is stored fits all of it.
+/// Builds a goat from settings: connects to the stores, generates secrets that are missing, and
+/// checks that the stored data fits them.
 ///
 /// # Errors
 ///
-/// If the database or Redis cannot be used, the schema is not the one of this version and may not
-/// be migrated now, or a key or pepper is missing or wrong.
+/// If the database or Redis cannot be used, the schema is not current and must not be migrated now,
+/// or a key or pepper is missing or wrong.
 pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Started, Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
     let storage = Storage::open(&settings.storage, &data).await?;
@@ -60,8 +60,9 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     storage.ensure_schema(settings.storage.migrate_on_start).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let BuiltStores { stores, shared } = storage.stores(settings, &observer, &clock).await?;
-    // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before anything is hashed
-    // with it, so of two starts at once the later one finds the pepper of what it has seen.
+    // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before any password is
+    // hashed with it, so of two concurrent starts the later one finds the pepper of the hashes that
+    // it has seen.
     let hashes = stored_hashes(stores.users.as_ref()).await?;
     let hashing = password_hasher(&settings.passwords, &data, &hashes)?;
     let keys = token_keys(&settings.tokens.keys, &data)?;
@@ -79,21 +80,20 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
 }
 
 impl Started {
-    /// Checks what only shows once there is an administrator, and once other nodes have begun:
-    /// whether all have the same pepper. Of several nodes that begin at once on an empty database,
-    /// each with a pepper that it made for itself, one finds here that it is not the one that
-    /// counts.
+    /// Checks that all nodes use the same pepper, once an administrator exists. Of several nodes
+    /// that start at once on an empty database, each with a pepper that it generated, all but one
+    /// fail here.
     ///
     /// # Errors
     ///
-    /// If a stored password needs another pepper, or the database does not answer.
+    /// If a stored password needs another pepper, or the database is unavailable.
     pub async fn check_pepper(&self) -> Result<(), Failure> {
         let hashes = stored_hashes(self.users.as_ref()).await?;
         check_hashes(&self.hashing.hasher, self.hashing.pepper, &self.data, &hashes).map(drop)
     }
 
-    /// Notes with which key this node signs; answers the ids of keys that other nodes sign with and
-    /// that this one does not know.
+    /// Records this node's signing key, and returns the ids of keys that other nodes sign with and
+    /// that this node does not know.
     ///
     /// # Errors
     ///
@@ -104,13 +104,13 @@ impl Started {
     }
 }
 
-/// Issuer, audience and leeway of tokens.
+/// Returns issuer, audience and leeway of tokens.
 pub(crate) fn token_settings(settings: &Settings) -> Result<TokenSettings, Failure> {
     let tokens = &settings.tokens;
     Ok(TokenSettings::new(&tokens.issuer, &tokens.audience, tokens.clock_leeway)?)
 }
 
-/// Lifetimes, quotas and policies.
+/// Returns lifetimes, quotas and policies.
 pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure> {
     let passwords = &settings.passwords;
     Ok(goat_core::Settings {
@@ -132,7 +132,7 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
     })
 }
 
-/// How often one account may be tried from wherever; none where logins are not limited at all.
+/// Returns the login limit per account; `None` if logins are not limited.
 pub(crate) fn account_quota(settings: &Settings) -> Option<Quota> {
     let auth = settings.limits.auth?;
     Quota::checked(auth.limit().saturating_mul(ACCOUNT_FACTOR), auth.window())

@@ -1,8 +1,8 @@
-//! The data directory: where generated secrets are kept from one start to the next.
+//! The data directory: generated secrets, kept from one start to the next.
 //!
-//! Invariants: a file appears under its name with its whole content or not at all, and is never
-//! overwritten; of several processes that make it at once, one does, and all read the same. Every
-//! file is for its owner alone.
+//! Invariants: a file appears with its whole content or not at all, and is never overwritten; if
+//! several processes create it at once, one succeeds, and all read the same content. Every file is
+//! private to its owner.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -13,26 +13,26 @@ use goat_core::Secret;
 
 use crate::failure::Failure;
 
-/// The longest that a file may be. The longest that is generated has some hundred bytes.
+/// Maximum size of a file. The largest generated one has a few hundred bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// What others may do with a file, the owner's group not included: a volume that a container
-/// platform mounts for a group opens its files to that group on purpose.
+/// Permission bits of other users. The group is not among them: container platforms open a mounted
+/// volume to a group on purpose.
 const OTHERS: u32 = 0o007;
 
-/// A file that is kept in the data directory.
+/// A file in the data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretFile {
     /// The key that signs tokens, as PKCS#8 PEM.
     TokenKey,
-    /// The pepper of passwords, as text.
+    /// The password pepper, as text.
     Pepper,
     /// The first administrator's password.
     AdminPassword,
 }
 
 impl SecretFile {
-    /// Its name in the directory.
+    /// Returns its file name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,45 +43,46 @@ impl SecretFile {
     }
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug)]
 pub struct StoredSecret {
     /// The content, without the line break at its end.
     pub value: Secret<String>,
-    /// Whether this process made the file.
+    /// Whether this process created the file.
     pub is_new: bool,
 }
 
-/// The data directory. It is made when something is first put into it.
+/// The data directory. It is created with its first file.
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: PathBuf,
 }
 
 impl DataDir {
-    /// The directory at this path, which need not exist.
+    /// Refers to the directory at this path, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where a file of it is, or would be.
+    /// Returns the path of a file, whether it exists or not.
     #[must_use]
     pub fn path_of(&self, file: SecretFile) -> PathBuf {
         self.path.join(file.name())
     }
 
-    /// Makes the directory, for its owner alone, if it is not there. One that is there stays as it
-    /// is: it may be a volume with rules of its own, and the files in it are private by themselves.
+    /// Creates the directory, private to its owner, if it does not exist. The mode of an existing
+    /// directory stays: it may be a volume with rules of its own, and its files are private by
+    /// themselves.
     ///
     /// # Errors
     ///
-    /// If it cannot be made, or is no directory.
+    /// If it cannot be created, or is not a directory.
     pub fn create(&self) -> Result<(), Failure> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| {
             let path = self.path.display();
@@ -91,11 +92,11 @@ impl DataDir {
         })
     }
 
-    /// Reads a file, if it is there.
+    /// Reads a file, if it exists.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is empty or no text, or is open to everyone on the machine.
+    /// If it cannot be read, is empty or not UTF-8, or is readable by every user of the machine.
     pub fn read(&self, file: SecretFile) -> Result<Option<Secret<String>>, Failure> {
         let path = self.path_of(file);
         let shown = path.display();
@@ -124,7 +125,7 @@ impl DataDir {
         Ok(Some(text))
     }
 
-    /// Reads a file, or makes it with the content that `generate` gives.
+    /// Reads a file, or creates it with the content that `generate` returns.
     ///
     /// ```
     /// use goat_server::start::{DataDir, SecretFile};
@@ -140,7 +141,7 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// As [`DataDir::read`], or if the file cannot be made.
+    /// As [`DataDir::read`], or if the file cannot be created.
     pub fn read_or_create(
         &self,
         file: SecretFile,
@@ -158,7 +159,7 @@ impl DataDir {
         if put(&path, value.expose()).map_err(failed)? {
             return Ok(StoredSecret { value, is_new: true });
         }
-        // Somebody else was quicker: theirs is the one.
+        // Another process was faster: its content counts.
         match self.read(file)? {
             Some(value) => Ok(StoredSecret { value, is_new: false }),
             None => Err(failed(io::ErrorKind::NotFound.into())),
@@ -166,7 +167,7 @@ impl DataDir {
     }
 }
 
-/// The text of a file without the line break that editors add.
+/// Reads a file without the line break that editors append.
 fn text_of(file: File) -> io::Result<Secret<String>> {
     let mut text = String::new();
     file.take(LONGEST + 1).read_to_string(&mut text)?;
@@ -176,14 +177,15 @@ fn text_of(file: File) -> io::Result<Secret<String>> {
     Ok(Secret::from(text.trim_end_matches(['\n', '\r'])))
 }
 
-/// Puts a file in its place, whole and on the disk, unless there is one; answers whether it did.
+/// Creates a file with its whole content, synced to the disk, unless it exists; returns whether it
+/// was created.
 fn put(path: &Path, content: &str) -> io::Result<bool> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = directory.join(format!(".{name}.{:016x}", getrandom::u64()?));
     let written = write(&draft, content).and_then(|()| {
-        // ATOMIC: a link is made if there is no such name, and fails if there is one, in one step;
-        // renaming would overwrite.
+        // ATOMIC: a hard link is created if the name is free and fails otherwise, in one step; a
+        // rename would overwrite.
         match fs::hard_link(&draft, path) {
             Ok(()) => {
                 File::open(directory)?.sync_all()?;

@@ -1,5 +1,4 @@
-//! The database that the settings name: SQLite or PostgreSQL, and all that differs between the two
-//! for a program that stands on one of them.
+//! The configured database, SQLite or PostgreSQL, and the differences between the two at startup.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,20 +16,20 @@ use tokio::time;
 use crate::failure::{Failure, deepest};
 use crate::start::settings::{self, StorageSettings, show_duration};
 
-/// How long a migration may take: a large table is not rewritten within the time-out of a call.
+/// Timeout of a migration: rewriting a large table takes longer than a store call.
 const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
 
-/// A database that is open, or will be when it is first asked.
+/// An open SQLite file, or a PostgreSQL pool that connects on first use.
 #[derive(Clone, Debug)]
 pub(super) enum Database {
     /// A file.
     Sqlite { path: PathBuf, database: SqliteDatabase },
-    /// A server, and how long a call to it may take.
+    /// A server, and the timeout of a call to it.
     Postgres { database: PostgresDatabase, timeout: Duration },
 }
 
 impl Database {
-    /// Opens the file, or gets ready to connect to the server.
+    /// Opens the file, or creates the pool.
     pub(super) async fn open(settings: &StorageSettings) -> Result<Self, Failure> {
         match &settings.database {
             settings::Database::Sqlite(path) => {
@@ -45,10 +44,10 @@ impl Database {
         }
     }
 
-    /// Asks it whether it is there and can be used; answers what the operator knows it as.
+    /// Checks that the database is usable, and returns its name and version for the operator.
     pub(super) async fn probe(&self) -> Result<String, Failure> {
         match self {
-            // It was opened.
+            // `open` has checked it.
             Self::Sqlite { path, .. } => Ok(format!("SQLite in {}", path.display())),
             Self::Postgres { database, timeout, .. } => {
                 let version = within(*timeout, database.version()).await?;
@@ -85,7 +84,7 @@ impl Database {
         }
     }
 
-    /// What tells the database from others.
+    /// Returns an identifier that differs from every other database's.
     pub(super) async fn identity(&self) -> Result<String, Failure> {
         match self {
             Self::Sqlite { database, .. } => Ok(database.identity().await?),
@@ -93,8 +92,8 @@ impl Database {
         }
     }
 
-    /// Notes with which key this node signs, where others may stand on the same database; answers
-    /// the ids of theirs that are not among these.
+    /// Records this node's signing key where other nodes may use the same database, and returns the
+    /// ids of their keys that are not among `keys`.
     pub(super) async fn register_signing_key(
         &self,
         keys: &TokenKeys,
@@ -102,7 +101,7 @@ impl Database {
         strange: OnUnknownKey,
     ) -> Result<Vec<String>, Failure> {
         match self {
-            // Whoever reads the file reads the key that lies beside it.
+            // Every reader of the file also reads the key next to it.
             Self::Sqlite { .. } => Ok(Vec::new()),
             Self::Postgres { database, timeout, .. } => {
                 within(*timeout, database.register_signing_key(keys, lately, strange)).await
@@ -118,7 +117,7 @@ impl Database {
     }
 }
 
-/// Waits so long for a server that may have died in the middle of its answer.
+/// Bounds a call to a server that may have died before it responds.
 async fn within<T>(
     limit: Duration,
     call: impl Future<Output = goat_core::Result<T>>,
@@ -132,7 +131,7 @@ async fn within<T>(
     }
 }
 
-/// A failure of the server, under the name of the setting that it comes from.
+/// Names the setting in an error of the server.
 fn named(error: goat_core::Error) -> Failure {
     if error.is_unavailable() {
         return Failure::new(format!(
@@ -143,19 +142,19 @@ fn named(error: goat_core::Error) -> Failure {
     Failure::from(error).after("DATABASE_URL")
 }
 
-/// How a file of SQLite is opened.
+/// Returns the options of an SQLite file.
 pub(super) fn sqlite_options(settings: &StorageSettings, path: &Path) -> SqliteOptions {
     SqliteOptions {
-        // One connection writes.
+        // One connection is the writer.
         readers: settings.max_connections.saturating_sub(1).max(1),
         busy_timeout: settings.store_timeout,
         ..SqliteOptions::new(path)
     }
 }
 
-/// How PostgreSQL is reached. Nobody waits for an answer longer than the time-out of a call, so the
-/// server works on none for longer; and the wait for a connection ends before the call's does, so
-/// that what is said is that there was none.
+/// Returns the options of PostgreSQL. The server works on no statement for longer than the call's
+/// timeout; waiting for a pooled connection ends before that, so that the error names the exhausted
+/// pool.
 pub(super) fn postgres_options(
     settings: &StorageSettings,
     url: &Secret<String>,

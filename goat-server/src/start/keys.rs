@@ -1,4 +1,4 @@
-//! What signs and what hashes: given in the settings, kept in the data directory, or made there.
+//! Token keys and password peppers: configured, stored in the data directory, or generated there.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::start::settings::table::ARGON2_MOST;
 use crate::start::settings::{PasswordSettings, SigningKeys};
 use crate::start::{DataDir, SecretFile, StoredSecret, random_bytes};
 
-/// Where a key or pepper comes from.
+/// The source of a key or pepper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// The settings.
     Configured,
     /// The data directory, from an earlier start.
     Stored,
-    /// It has just been made into the data directory.
+    /// Generated into the data directory by this start.
     Generated,
 }
 
@@ -29,20 +29,20 @@ impl From<&StoredSecret> for KeySource {
     }
 }
 
-/// What hashes passwords, and where its pepper comes from.
+/// The password hasher, and the source of its pepper.
 #[derive(Clone, Debug)]
 pub struct Hashing {
     /// The hasher.
     pub hasher: Arc<Argon2id>,
-    /// Its pepper.
+    /// The source of its pepper.
     pub pepper: KeySource,
 }
 
-/// The keys that sign and verify tokens.
+/// Returns the keys that sign and verify tokens.
 ///
 /// # Errors
 ///
-/// If one is not what it must be, or the data directory cannot be used.
+/// If a key is malformed or too weak, or the data directory cannot be used.
 pub fn token_keys(keys: &SigningKeys, data: &DataDir) -> Result<(TokenKeys, KeySource), Failure> {
     let named = |variable: &'static str| {
         move |error: goat_core::Error| prefixed(variable, &Failure::from(error))
@@ -63,7 +63,7 @@ pub fn token_keys(keys: &SigningKeys, data: &DataDir) -> Result<(TokenKeys, KeyS
     }
 }
 
-/// The token key of the data directory.
+/// Parses the token key of the data directory.
 pub(crate) fn stored_token_key(pem: &Secret<String>, data: &DataDir) -> Result<TokenKeys, Failure> {
     TokenKeys::eddsa(std::slice::from_ref(pem)).map_err(|error| {
         let path = data.path_of(SecretFile::TokenKey).display().to_string();
@@ -73,12 +73,12 @@ pub(crate) fn stored_token_key(pem: &Secret<String>, data: &DataDir) -> Result<T
     })
 }
 
-/// What hashes passwords. `hashes` are some of those that are stored: a pepper is made only where
-/// none of them needs one, since a new one would turn every sign-in into a wrong password (P5).
+/// Returns the password hasher. `hashes` is a sample of the stored hashes: a pepper is generated
+/// only if none of them needs one, since a new pepper would make every stored password wrong (P5).
 ///
 /// # Errors
 ///
-/// If a stored hash needs a pepper that is not there, or a pepper is not what it must be.
+/// If a stored hash needs a pepper that is missing, or a pepper is malformed.
 pub fn password_hasher(
     settings: &PasswordSettings,
     data: &DataDir,
@@ -99,8 +99,8 @@ pub fn password_hasher(
     Ok(Hashing { hasher: Arc::new(hasher), pepper: source })
 }
 
-/// A hasher at the settings' cost with these peppers. It verifies hashes of any cost that the
-/// settings may ever have asked for, so that they may be lowered again (P6).
+/// Returns a hasher with the configured cost and these peppers. It verifies hashes of any cost that
+/// the settings allow, so that the cost can be lowered again (P6).
 pub(crate) fn hasher(
     settings: &PasswordSettings,
     peppers: Vec<Secret<Vec<u8>>>,
@@ -108,11 +108,11 @@ pub(crate) fn hasher(
     data: &DataDir,
 ) -> Result<Argon2id, Failure> {
     let peppers = Peppers::new(peppers)
-        .map_err(|error| prefixed(&pepper_place(source, data), &Failure::from(error)))?;
+        .map_err(|error| prefixed(&pepper_location(source, data), &Failure::from(error)))?;
     Ok(Argon2id::new(cost(settings)?, peppers))
 }
 
-/// What a hash costs, and may have cost.
+/// Returns the cost of new hashes, and the maximum cost of stored ones.
 pub(super) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failure> {
     let (memory, passes, lanes) = ARGON2_MOST;
     let cost = Argon2Settings::new(
@@ -123,13 +123,13 @@ pub(super) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failur
     Ok(cost.accepting(&Argon2Settings::new(memory, passes, lanes)?))
 }
 
-/// The pepper is the text of the file as it is, so that the file may be given as
-/// `GOAT_PASSWORD_PEPPER_FILE` later.
+/// Converts the file's text to a pepper unchanged, so that the file can later be configured as
+/// `GOAT_PASSWORD_PEPPER_FILE`.
 pub(crate) fn pepper_bytes(text: &Secret<String>) -> Secret<Vec<u8>> {
     Secret::new(text.expose().as_bytes().to_vec())
 }
 
-/// Refuses if a stored hash needs a pepper, none being there.
+/// Fails if a stored hash needs a pepper while there is none.
 pub(crate) fn refuse_without_pepper(data: &DataDir, hashes: &[String]) -> Result<(), Failure> {
     if hashes.iter().all(|hash| PepperId::of(hash).is_none()) {
         return Ok(());
@@ -142,13 +142,13 @@ pub(crate) fn refuse_without_pepper(data: &DataDir, hashes: &[String]) -> Result
     )))
 }
 
-/// Some of the stored passwords, with hashes of goat's own among them if there are any.
+/// Returns a sample of the stored passwords, which includes hashes by goat if there are any.
 pub(crate) async fn stored_hashes(users: &dyn UserStore) -> Result<Vec<String>, StoreError> {
     sampled_hashes(users, |hash| hash.starts_with("$argon2id$")).await
 }
 
-/// Refuses peppers that stored hashes were not made with. Answers how many fit; what is stored in a
-/// password's place and is no hash at all needs no pepper, and hinders nobody else's sign-in.
+/// Fails if a stored hash was made with a pepper that is not configured; returns how many hashes
+/// match. A stored value that is not a hash needs no pepper and affects no other user's sign-in.
 pub(crate) fn check_hashes(
     hasher: &Argon2id,
     source: KeySource,
@@ -180,25 +180,25 @@ pub(crate) fn check_hashes(
                  generated it, set the same GOAT_PASSWORD_PEPPER on all nodes"
             }
         };
-        return Err(prefixed(&pepper_place(source, data), &failure).with_advice(advice));
+        return Err(prefixed(&pepper_location(source, data), &failure).with_advice(advice));
     }
     Ok(fitting)
 }
 
-/// Where the operator finds the pepper.
-fn pepper_place(source: KeySource, data: &DataDir) -> String {
+/// Returns the operator's name for the pepper's location.
+fn pepper_location(source: KeySource, data: &DataDir) -> String {
     match source {
         KeySource::Configured => "GOAT_PASSWORD_PEPPER".to_owned(),
         _ => data.path_of(SecretFile::Pepper).display().to_string(),
     }
 }
 
-/// The failure of a configuration, after the name of what is wrong.
+/// Returns a configuration failure prefixed by the name of its setting or file.
 fn prefixed(place: &str, failure: &Failure) -> Failure {
     Failure::configuration(format!("{place}: {failure}"))
 }
 
-/// 256 bits, as text.
+/// Generates 256 random bits, as text.
 fn generate_pepper() -> Secret<String> {
     let noise = random_bytes(32);
     Secret::new(noise.expose().iter().map(|byte| format!("{byte:02x}")).collect())

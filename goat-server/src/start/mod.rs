@@ -1,8 +1,10 @@
-//! What a first start makes, so that goat runs before anything was configured: the data directory,
-//! the secrets in it, and the first administrator.
+//! Startup: settings, stores, keys and the data directory, up to a running
+//! [`Goat`](goat_core::Goat).
 //!
-//! Invariants: nothing that is there is ever overwritten; a secret is on the disk before anything
-//! depends on it; any number of starts at once end up with the same secrets and one administrator.
+//! A first start generates the missing parts: the data directory, the secrets in it, and the first
+//! administrator. Invariants: nothing that exists is overwritten; a secret is on the disk before
+//! anything depends on it; any number of concurrent starts end up with the same secrets and one
+//! administrator.
 
 mod administrator;
 mod build;
@@ -28,7 +30,7 @@ pub use storage::{AdoptForeign, BuiltStores, Connectivity, Storage};
 
 use goat_core::Secret;
 
-/// Bytes from the operating system's generator.
+/// Returns bytes from the operating system's random number generator.
 pub(crate) fn random_bytes(count: usize) -> Secret<Vec<u8>> {
     let mut bytes = vec![0; count];
     #[expect(clippy::expect_used, reason = "without randomness nothing here may go on")]

@@ -1,4 +1,4 @@
-//! The Redis that the settings name.
+//! The configured Redis.
 
 use goat_core::Secret;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
@@ -6,20 +6,20 @@ use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use crate::failure::{Failure, deepest};
 use crate::start::settings::StorageSettings;
 
-/// What keeps sessions and limits whole when the memory is full.
-const KEEPS: &str = "noeviction";
+/// The eviction policy that preserves sessions and limits when memory is full.
+const NO_EVICTION: &str = "noeviction";
 
-/// A Redis that is connected to when it is first asked.
+/// A Redis client that connects on first use.
 #[derive(Clone, Debug)]
 pub(super) struct Redis {
     pub(super) database: RedisDatabase,
 }
 
-/// What answered.
+/// The status of a reachable Redis.
 pub(super) struct RedisStatus {
-    /// What the operator knows it as.
+    /// Its version and kind, for the operator.
     pub(super) shown: String,
-    /// What is wrong with how it is run, though it can be used.
+    /// A problem of its configuration that does not prevent its use.
     pub(super) warning: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl Redis {
         Ok(Self { database })
     }
 
-    /// Asks it whether it is there and can be used. It has its own time-out.
+    /// Checks that Redis is usable. The client has its own timeout.
     pub(super) async fn probe(&self) -> Result<RedisStatus, Failure> {
         let server = self.database.server().await.map_err(|error| {
             if error.is_unavailable() {
@@ -41,19 +41,19 @@ impl Redis {
             Failure::from(error).after("REDIS_URL")
         })?;
         let kind = if server.is_cluster { " (cluster)" } else { "" };
-        let evicts = server.eviction.as_deref().filter(|policy| *policy != KEEPS);
+        let evicts = server.eviction.as_deref().filter(|policy| *policy != NO_EVICTION);
         let warning = evicts.map(|policy| {
             format!(
                 "REDIS_URL: Redis runs with maxmemory-policy {policy} and may evict sessions and \
-                 rate limits when its memory is full; set it to {KEEPS}"
+                 rate limits when its memory is full; set it to {NO_EVICTION}"
             )
         });
         Ok(RedisStatus { shown: format!("{}{kind}", server.version), warning })
     }
 }
 
-/// Asks the Redis of the settings, if there is one, whether it is there and can be used; answers what
-/// the operator knows it as, and what is wrong with how it is run.
+/// Checks that the configured Redis is usable, if there is one; returns its description for the
+/// operator, and a warning about its configuration.
 pub(crate) async fn probe_redis(
     settings: &StorageSettings,
 ) -> Result<Option<(String, Option<String>)>, Failure> {
@@ -62,8 +62,8 @@ pub(crate) async fn probe_redis(
     Ok(Some((shown, warning)))
 }
 
-/// How Redis is reached. Its own time-out is a little shorter than that of a call, so that what is
-/// said is what it was that took so long.
+/// Returns the options of Redis. Its timeout is slightly shorter than that of a store call, so that
+/// the error names the operation that timed out.
 pub(super) fn redis_options(settings: &StorageSettings, urls: &Secret<String>) -> RedisOptions {
     RedisOptions::new(urls.clone()).timeout(settings.store_timeout * 9 / 10)
 }

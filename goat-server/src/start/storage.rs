@@ -1,12 +1,12 @@
-//! Where state is kept: the database and Redis that the settings name, and the schema judged before
-//! anything else is done.
+//! Stores at startup: the database and Redis of the settings, with the schema checked before any
+//! other access.
 //!
 //! | | without Redis | with Redis |
 //! |---|---|---|
-//! | users, roles | database | database; PostgreSQL's remembered in Redis for the staleness |
+//! | users, roles | database | database; PostgreSQL's also in the shared cache for the staleness |
 //! | sessions | database | Redis |
 //! | limits | process | Redis |
-//! | notices | SQLite: process; PostgreSQL: `LISTEN` | Redis |
+//! | invalidations | SQLite: process; PostgreSQL: `LISTEN` | Redis |
 
 use std::path::{Path, absolute};
 use std::sync::Arc;
@@ -29,36 +29,36 @@ use super::database::Database;
 use super::redis::{Redis, RedisStatus};
 use super::shelf::WatchedShelf;
 
-/// Whether goat may set up its tables beside those of somebody else.
+/// Whether goat may create its tables in a database that holds other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdoptForeign {
-    /// A database with tables that are not goat's is the wrong one.
+    /// A database with foreign tables is taken for a mistake.
     Refuse,
-    /// Whoever runs the command says that it is the right one.
+    /// The operator has confirmed the database.
     Allow,
 }
 
-/// What answered, as the operator knows it: no host, no password.
+/// The reachable services, in the operator's terms: no host, no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connectivity {
-    /// The database.
+    /// The database's name and version.
     pub database: String,
-    /// Redis, where there is one.
+    /// Redis' version, if it is configured.
     pub redis: Option<String>,
-    /// What is wrong with how they are run, though they can be used.
+    /// Problems of their configuration that do not prevent their use.
     pub warnings: Vec<String>,
 }
 
-/// The stores that a goat is built on, and what is between them and it.
+/// The stores of a goat, with timeouts, reporting and the shared cache applied.
 #[derive(Clone, Debug)]
 pub struct BuiltStores {
     /// The stores.
     pub stores: Stores,
-    /// What nodes remember together, where they do.
+    /// Statistics of the shared cache, if there is one.
     pub shared: Option<SharedCacheStats>,
 }
 
-/// An open database, and Redis where there is one.
+/// An open database, and a Redis client if configured.
 #[derive(Clone, Debug)]
 pub struct Storage {
     database: Database,
@@ -66,8 +66,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens the database: a file of SQLite, which is made where it is not there; or gets ready to
-    /// connect, which the first call does.
+    /// Opens the database: an SQLite file, which is created if missing, or a PostgreSQL pool, which
+    /// connects on first use.
     ///
     /// # Errors
     ///
@@ -82,11 +82,11 @@ impl Storage {
         Ok(Self { database: Database::open(settings).await?, redis })
     }
 
-    /// Asks all of it whether it is there and can be used.
+    /// Checks that the database and Redis are usable.
     ///
     /// # Errors
     ///
-    /// Of each that does not answer in time, lets nobody in, or is too old.
+    /// For each that times out, denies access, or is too old.
     pub async fn check_connectivity(&self) -> Result<Connectivity, Failure> {
         let (database, redis) = tokio::join!(self.probe_database(), self.probe_redis());
         match (database, redis) {
@@ -106,7 +106,7 @@ impl Storage {
         }
     }
 
-    /// The same of the database alone; answers what the operator knows it as.
+    /// Checks the database alone, and returns its name and version for the operator.
     pub(crate) async fn probe_database(&self) -> Result<String, Failure> {
         self.database.probe().await
     }
@@ -118,28 +118,28 @@ impl Storage {
         }
     }
 
-    /// Whether other nodes may stand on the same state.
+    /// Whether other nodes may use the same stores.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.redis.is_some() || matches!(self.database, Database::Postgres { .. })
     }
 
-    /// How the schema stands to this version.
+    /// Compares the schema with the one of this version.
     ///
     /// # Errors
     ///
-    /// If the database does not answer, or was set up by a goat that this version does not know.
+    /// If the database is unavailable, or was created by an unknown version.
     pub async fn schema_state(&self) -> Result<SchemaState, Failure> {
         self.database.schema_state().await
     }
 
-    /// Brings the schema to where this version needs it; answers the steps that were taken. Several
-    /// that do so at once take each step once.
+    /// Migrates the schema to this version, and returns the applied steps. Concurrent migrations
+    /// apply each step once.
     ///
     /// # Errors
     ///
-    /// If the database is not goat's and may not be adopted, if its schema is newer than this
-    /// version, or if it does not answer.
+    /// If the database is foreign and must not be adopted, if its schema is newer than this
+    /// version, or if it is unavailable.
     pub async fn migrate(&self, adopt: AdoptForeign) -> Result<Vec<&'static str>, Failure> {
         let state = self.schema_state().await?;
         if let Some(refusal) = self.refusal(&state, adopt) {
@@ -149,11 +149,11 @@ impl Storage {
         self.database.migrate(options).await
     }
 
-    /// What a start does about the schema: migrates, or refuses.
+    /// Migrates the schema at startup, or fails if it is not current.
     ///
     /// # Errors
     ///
-    /// As [`Storage::migrate`]; or if something is to be migrated and may not be now.
+    /// As [`Storage::migrate`]; or if a migration is needed and not allowed.
     pub async fn ensure_schema(&self, migrate: bool) -> Result<(), Failure> {
         if migrate {
             let steps = self.migrate(AdoptForeign::Refuse).await?;
@@ -173,7 +173,7 @@ impl Storage {
         }
     }
 
-    /// Why the database is not to be touched, if it is not.
+    /// Returns why the database must not be used, if so.
     pub(crate) fn refusal(&self, state: &SchemaState, adopt: AdoptForeign) -> Option<Failure> {
         const SHOWN: usize = 3;
         match state {
@@ -194,19 +194,18 @@ impl Storage {
         }
     }
 
-    /// The stores that stand on it.
+    /// Builds the stores, with their timeout, reporting and shared cache.
     ///
-    /// From the inside out: each store; a watch around it, which bounds the time of each call and
-    /// reports it; and around both, the second level of what is remembered, which asks Redis before
-    /// it asks the database. So what Redis answers is not counted as the database's, and a Redis that
-    /// is slow costs no call to the database its time.
+    /// Reporting applies to each store below the shared cache. A hit of the shared cache is
+    /// therefore not counted as a database call, and a slow Redis takes no time from the timeout of
+    /// a database call.
     ///
-    /// What lies in Redis is named after the database: those that share a Redis share nothing else,
-    /// and above all not what roles may do.
+    /// Keys in Redis are prefixed with the database's identity: databases that share a Redis share
+    /// no data, above all no permissions.
     ///
     /// # Errors
     ///
-    /// If the database does not answer, or its schema is not of this version.
+    /// If the database is unavailable, or its schema is not current.
     pub async fn stores(
         &self,
         settings: &Settings,
@@ -235,7 +234,7 @@ impl Storage {
             (None, Database::Postgres { database, .. }) => {
                 stores.invalidations = database.invalidations(staleness);
             }
-            // Whoever reads the file is in this process, or has no server that runs beside it.
+            // Only this process uses the file.
             (None, Database::Sqlite { .. }) => {}
         }
         let stores = stores.observed(timeout, Arc::clone(observer), Arc::clone(clock));
@@ -250,13 +249,13 @@ impl Storage {
                 let (stores, shared) = stores.cached(Arc::new(shelf), staleness, Arc::clone(clock));
                 BuiltStores { stores, shared: Some(shared) }
             }
-            // A file of this machine is nearer than Redis.
+            // A local file is faster than Redis.
             _ => BuiltStores { stores, shared: None },
         })
     }
 
-    /// The stores of the database alone, for whoever looks and writes nothing: also while the schema
-    /// is older than this version's.
+    /// Returns the stores of the database alone, for read-only commands; works with an outdated
+    /// schema too.
     pub(crate) fn read_only_stores(
         &self,
         settings: &Settings,
@@ -267,25 +266,25 @@ impl Storage {
         self.database.stores(limits).observed(settings.storage.store_timeout, observer, clock)
     }
 
-    /// Notes with which key this node signs, and answers the ids of keys that others on the same
-    /// database sign with and that this node does not know: they will refuse its tokens, and it
-    /// theirs.
+    /// Records this node's signing key, and returns the ids of keys that other nodes on the same
+    /// database sign with and that this node does not know: each rejects the other's tokens.
     ///
     /// # Errors
     ///
-    /// If the database does not answer; or if there is such a key, and this node's was generated,
-    /// which nobody could have wanted.
+    /// If the database is unavailable; or if there is such a key while this node's key was
+    /// generated, which is never intended.
     pub async fn register_signing_key(
         &self,
         keys: &TokenKeys,
         source: KeySource,
     ) -> Result<Vec<String>, Failure> {
-        let strange = match source {
+        let on_unknown_key = match source {
             KeySource::Configured => OnUnknownKey::Allow,
             KeySource::Stored | KeySource::Generated => OnUnknownKey::Refuse,
         };
-        let unknown = self.database.register_signing_key(keys, SIGNING_KEY_TTL, strange).await?;
-        if strange == OnUnknownKey::Refuse && !unknown.is_empty() {
+        let unknown =
+            self.database.register_signing_key(keys, SIGNING_KEY_TTL, on_unknown_key).await?;
+        if on_unknown_key == OnUnknownKey::Refuse && !unknown.is_empty() {
             return Err(Failure::configuration(
                 "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a different \
                  key, so each would reject the other's tokens; set the same GOAT_JWT_PRIVATE_KEY or \
@@ -296,20 +295,19 @@ impl Storage {
         Ok(unknown)
     }
 
-    /// Closes every connection, once the calls under way are done.
+    /// Closes every connection once the calls in progress have ended.
     pub async fn close(&self) {
         self.database.close().await;
     }
 }
 
-/// How often a node notes its key.
+/// How often a node records its key.
 pub(crate) const REGISTER_KEY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a note counts: a node that was stopped, or could not write for a while, is forgotten
-/// after a few.
+/// How long a recorded key counts: it expires a few intervals after its node stopped.
 const SIGNING_KEY_TTL: Duration = Duration::from_secs(180);
 
-/// Whether a file lies in a directory, in whatever words the two are named.
+/// Whether a file is in a directory, however the two paths are written.
 fn is_in(file: &Path, directory: &Path) -> bool {
     match (absolute(file), absolute(directory)) {
         (Ok(file), Ok(directory)) => file.parent() == Some(&directory),
