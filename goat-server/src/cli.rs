@@ -1,7 +1,7 @@
-//! The command line: which command is meant, and which settings were given as flags.
+//! The command line: the command, and the settings given as flags.
 //!
-//! Flags come from the table of settings, so that none can be missing. Nothing is read here but
-//! the arguments, and nothing is printed but by [`NotRun::print`].
+//! Flags are generated from the settings table, so none can be missing. This module reads only the
+//! arguments and prints only through [`NotRun::print`].
 
 use std::ffi::OsString;
 use std::io;
@@ -10,28 +10,28 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::start::settings::{Flags, help, table};
 
-/// What the program was asked to do.
+/// A command of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Serve the API. Also where no command is given.
+    /// Serves the API; the default command.
     Serve,
-    /// Bring the database's schema up to date.
+    /// Migrates the database schema.
     Migrate {
-        /// Take a database over that has tables, but not goat's.
+        /// Adopt a database that holds other tables but none of goat's.
         adopt: bool,
     },
-    /// Read the settings, try what they lead to, and say whether `serve` would start.
+    /// Checks the settings and stores, and reports whether `serve` would start.
     Check,
-    /// Print the OpenAPI document.
+    /// Prints the OpenAPI document.
     OpenApi,
-    /// Act on users.
+    /// Manages users.
     User(UserCommand),
 }
 
-/// What to do with users. A password is asked for by whoever runs the command; it is no argument.
+/// A user command. Passwords are read from the terminal or standard input, never from arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserCommand {
-    /// Create a user.
+    /// Creates a user.
     Create {
         /// The e-mail address.
         email: String,
@@ -40,68 +40,68 @@ pub enum UserCommand {
         /// `active` or `inactive`.
         status: String,
     },
-    /// List the users.
+    /// Lists the users.
     List,
-    /// Give a user another role.
+    /// Changes a user's role.
     SetRole {
         /// The e-mail address.
         email: String,
         /// The role.
         role: String,
     },
-    /// Give a user another status.
+    /// Changes a user's status.
     SetStatus {
         /// The e-mail address.
         email: String,
         /// `inactive`, `active` or `suspended`.
         status: String,
     },
-    /// Give a user a new password, which ends every session of the user.
+    /// Sets a user's password, which ends all sessions of the user.
     ResetPassword {
         /// The e-mail address.
         email: String,
     },
-    /// End every session of a user, or of everyone: the step after the database was restored from a
+    /// Revokes the sessions of one user or of all users, as after restoring the database from a
     /// backup.
     RevokeSessions(RevokeTarget),
 }
 
-/// Whom a command is about.
+/// The users whose sessions are revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevokeTarget {
-    /// The user of this e-mail address.
+    /// The user with this e-mail address.
     User(String),
-    /// Everyone.
+    /// All users.
     Everyone,
 }
 
-/// Arguments, understood.
+/// The parsed arguments.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// What to do.
+    /// The command.
     pub command: Command,
     /// The settings among the arguments.
     pub flags: Flags,
 }
 
-/// Why no command is run: help or the version was asked for, or the arguments are wrong.
+/// Why no command runs: help or the version was requested, or the arguments are invalid.
 #[derive(Debug)]
 pub struct NotRun(clap::Error);
 
 impl NotRun {
-    /// 0 where something was asked for, 2 where the arguments are wrong.
+    /// Returns 0 for help and the version, 2 for invalid arguments.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         if self.0.use_stderr() { 2 } else { 0 }
     }
 
-    /// The text to show.
+    /// Returns the text to print.
     #[must_use]
     pub fn text(&self) -> String {
         self.0.render().to_string()
     }
 
-    /// Writes the text to standard output if it was asked for, else to standard error.
+    /// Prints the text: help and the version to standard output, errors to standard error.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl NotRun {
 }
 
 impl Invocation {
-    /// Understands arguments, of which the first is the program's own name.
+    /// Parses arguments; the first is the program's name.
     ///
     /// ```
     /// use goat_server::cli::{Command, Invocation};
@@ -123,7 +123,7 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// If no command is to be run, be it that help was asked for.
+    /// If no command is to run, also for help and the version.
     pub fn parse<A>(arguments: impl IntoIterator<Item = A>) -> Result<Self, NotRun>
     where
         A: Into<OsString> + Clone,
@@ -133,7 +133,7 @@ impl Invocation {
     }
 }
 
-/// The grammar.
+/// Returns the clap definition.
 fn definition() -> clap::Command {
     let email =
         || Arg::new("email").value_name("EMAIL").required(true).help("E-mail address of the user");
@@ -202,8 +202,8 @@ fn definition() -> clap::Command {
         .subcommand(described("openapi", "Print the OpenAPI document"))
         .subcommand(user)
         .args(table::TABLE.iter().filter_map(|setting| {
-            // Hidden, since the help of all settings, secret ones among them, is written in one
-            // form by `help::settings`.
+            // Hidden, since `help::settings` writes the help of all settings in one form, secrets
+            // included.
             Some(
                 Arg::new(setting.name)
                     .long(setting.flag()?)
@@ -214,12 +214,12 @@ fn definition() -> clap::Command {
         }))
 }
 
-/// A command with the settings in its help.
+/// Returns a command with the settings in its help.
 fn described(name: &'static str, about: &'static str) -> clap::Command {
     clap::Command::new(name).about(about).after_long_help(help::settings())
 }
 
-/// The command that is meant.
+/// Returns the command of the matches.
 fn command(matches: &ArgMatches) -> Command {
     match matches.subcommand() {
         Some(("migrate", matches)) => Command::Migrate { adopt: matches.get_flag("adopt") },
@@ -231,7 +231,7 @@ fn command(matches: &ArgMatches) -> Command {
 }
 
 fn user_command(matches: &ArgMatches) -> UserCommand {
-    // Every argument that is asked for here is required or has a default.
+    // Every argument below is required or has a default.
     let text =
         |matches: &ArgMatches, id| matches.get_one::<String>(id).cloned().unwrap_or_default();
     match matches.subcommand() {
@@ -260,9 +260,9 @@ fn user_command(matches: &ArgMatches) -> UserCommand {
     }
 }
 
-/// The settings among the arguments, wherever they stood.
+/// Returns the settings among the arguments, at any position.
 fn flags(matches: &ArgMatches) -> Flags {
-    // The innermost command knows the flags of all outer ones.
+    // The innermost command also holds the flags of the outer ones.
     let mut innermost = matches;
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;
@@ -285,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar_is_consistent() {
+    fn definition_is_consistent() {
         definition().debug_assert();
     }
 
     #[test]
-    fn each_command_is_understood() {
+    fn each_command_is_parsed() {
         let user = Command::User;
         let email = || "a@b.example".to_owned();
         for (line, expected) in [
@@ -365,13 +365,13 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_flag_is_told_the_nearest() {
+    fn misspelled_flag_gets_a_suggestion() {
         let error = parse(&["serve", "--goat-litsen=x"]).expect_err("a misspelt flag").text();
         assert!(error.contains("'--goat-listen'"), "{error}");
     }
 
     #[test]
-    fn a_secret_has_no_flag_and_is_not_repeated_where_one_is_tried() {
+    fn secret_has_no_flag_and_is_not_shown() {
         for flag in ["--goat-jwt-secret", "--goat-password-pepper", "--goat-admin-password"] {
             for arguments in [vec![format!("{flag}=canary")], vec![flag.into(), "canary".into()]] {
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_of_an_invocation_has_no_values_of_flags() {
+    fn debug_output_hides_flag_values() {
         let invocation = parse(&["--database-url", "postgres://u:canary@db/g"]).expect("sound");
         let shown = format!("{invocation:?}");
         assert!(shown.contains("DATABASE_URL") && !shown.contains("canary"), "{shown}");
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_told() {
+    fn version_is_printed() {
         let answer = parse(&["--version"]).expect_err("an answer in place of a command");
         assert_eq!(answer.exit_status(), 0);
         assert_eq!(answer.text(), format!("goat-server {}\n", env!("CARGO_PKG_VERSION")));

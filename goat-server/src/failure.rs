@@ -1,7 +1,7 @@
-//! Why the program ends without having done what it was asked: sentences for the operator, and an
-//! exit status for whatever started it.
+//! Failures of the program: messages for the operator, and an exit status for the process that
+//! started it.
 //!
-//! No sentence holds a secret, and none of those that end up in a log holds an e-mail address (L1).
+//! No message holds a secret, and no message that can reach a log holds an e-mail address (L1).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,10 +10,10 @@ use goat_core::ErrorKind;
 
 use crate::start::settings::{EXIT_STATUS, Invalid, Problem};
 
-/// The exit status of what may go better if it is tried again.
+/// Exit status of a failure that a retry may resolve.
 const FAILED: u8 = 1;
 
-/// A start that is refused, or a command that failed.
+/// A start that was refused, or a command that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     sentences: Vec<String>,
@@ -21,44 +21,43 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something failed that may go better next time. Exit status 1.
+    /// Creates a failure that a retry may resolve. Exit status 1.
     #[must_use]
     pub fn new(sentence: impl Into<String>) -> Self {
         Self { sentences: vec![sentence.into()], exit_status: FAILED }
     }
 
-    /// The configuration, or what it leads to, cannot be started with, however often it is tried.
-    /// Exit status [`EXIT_STATUS`].
+    /// Creates a failure of the configuration that no retry resolves. Exit status [`EXIT_STATUS`].
     #[must_use]
     pub fn configuration(sentence: impl Into<String>) -> Self {
         Self { sentences: vec![sentence.into()], exit_status: EXIT_STATUS }
     }
 
-    /// One failure with the sentences of all, or none where there are none.
+    /// Combines several failures into one; succeeds if there are none.
     ///
     /// # Errors
     ///
-    /// If there are any. Trying again helps only where it helps with each, so the exit status is
-    /// that of a configuration if one of them has it.
+    /// If there is a failure. The exit status is that of a configuration failure if any of them is
+    /// one, since a retry must resolve all of them.
     pub fn all(failures: Vec<Self>) -> Result<(), Self> {
         let exit_status = failures.iter().map(|failure| failure.exit_status).max();
         let sentences = failures.into_iter().flat_map(|failure| failure.sentences).collect();
         exit_status.map_or(Ok(()), |exit_status| Err(Self { sentences, exit_status }))
     }
 
-    /// What went wrong, one sentence each. Never empty.
+    /// Returns the messages. Never empty.
     #[must_use]
     pub fn sentences(&self) -> &[String] {
         &self.sentences
     }
 
-    /// What the process ends with.
+    /// Returns the exit status.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         self.exit_status
     }
 
-    /// Adds what to do about it to the last sentence.
+    /// Appends advice to the last message.
     #[must_use]
     pub fn with_advice(mut self, advice: &str) -> Self {
         if let Some(last) = self.sentences.last_mut() {
@@ -70,7 +69,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// The same after the name of what it is about.
+    /// Prefixes each message with its subject.
     #[must_use]
     pub(crate) fn after(mut self, subject: &str) -> Self {
         for sentence in &mut self.sentences {
@@ -96,7 +95,7 @@ impl From<&Invalid> for Failure {
 impl From<goat_core::Error> for Failure {
     fn from(error: goat_core::Error) -> Self {
         let text = error.to_string();
-        // The exit status says already that it is the configuration.
+        // The exit status already classifies it as a configuration failure.
         let sentence = text.strip_prefix("configuration: ").unwrap_or(&text);
         let sentence = chain(sentence, error.source());
         match error.kind() {
@@ -112,7 +111,7 @@ impl From<goat_core::StoreError> for Failure {
     }
 }
 
-/// A sentence and what lies beneath it, each cause once.
+/// Joins a message and its sources, each once.
 fn chain(sentence: &str, mut source: Option<&(dyn StdError + 'static)>) -> String {
     let mut text = sentence.to_owned();
     while let Some(cause) = source {
@@ -126,7 +125,7 @@ fn chain(sentence: &str, mut source: Option<&(dyn StdError + 'static)>) -> Strin
     text
 }
 
-/// What lies beneath all of an error's causes: the words of the machine or of the other side.
+/// Returns the root cause of an error: the message of the system or server.
 pub(crate) fn deepest(error: &(dyn StdError + 'static)) -> String {
     let mut deepest = error;
     while let Some(cause) = deepest.source() {
@@ -149,7 +148,7 @@ mod tests {
     use goat_core::Error;
 
     #[test]
-    fn a_configuration_error_is_told_from_one_that_may_pass() {
+    fn configuration_errors_differ_from_transient_ones() {
         let error = Error::configuration("the key is none").with_source("it is empty");
         let failure = Failure::from(error);
         assert_eq!(failure.sentences(), ["the key is none: it is empty"]);

@@ -1,15 +1,15 @@
-//! The whole of goat behind one URL: users, sessions, roles and limits as an HTTP API.
+//! The goat server: users, sessions, roles, permissions and rate limits as an HTTP API.
 //!
-//! The program `goat-server` is this library and five lines. What it can be told stands in
-//! `goat-server --help`, what it answers in `/api/openapi.json`. The library is there for what a
-//! program cannot do: to mount the API in an application of one's own, and to start it in a test.
+//! The program `goat-server` runs this library. `goat-server --help` lists its settings, and
+//! `/api/openapi.json` describes its API. Use the library to mount the API in an application, or to
+//! start the server in a test.
 //!
-//! # In an application
+//! # Mounting the API in an application
 //!
-//! [`router`](api::router) makes a [`Router`](axum::Router) of axum with everything around it:
-//! problem documents, request ids, limits, CORS, the log, metrics. Its paths begin with `/api`. It
-//! stands on a [`Goat`](goat_core::Goat), which the application can share: a token that the API gives
-//! out opens the application's own routes.
+//! [`router`](api::router) returns an axum [`Router`](axum::Router) with all middleware: problem
+//! documents, request ids, rate limits, CORS, request log, metrics. Its paths begin with `/api`. The
+//! application can share the router's [`Goat`](goat_core::Goat): an access token that the API issues
+//! then authenticates on the application's own routes too.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -36,7 +36,7 @@
 //!     .observer(ServerObserver::new(metrics.clone()))
 //!     .build()?;
 //!
-//! // As the program does; of what it reads, the router wants proxies, origins and limits.
+//! // As the program does; the router needs proxies, origins and rate limits.
 //! let (settings, _) =
 //!     Settings::load(std::env::vars_os(), &Flags::default(), Path::new(".env"))?;
 //! let lifecycle = Lifecycle::new();
@@ -51,32 +51,36 @@
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! let _second_signal = drain_on_signals(lifecycle.clone())?;
-//! lifecycle.ready(); // from now on `/api/ready` says so
+//! lifecycle.ready(); // `/api/ready` succeeds from now on
 //! serve(listener, app, ServeSettings::default(), lifecycle).await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Any other server does too, axum's own for one, as long as it says who is at the other end of a
-//! connection (`into_make_service_with_connect_info`). [`serve`](serve::serve) is what the program
-//! uses: it bounds how long and how much a client may keep it busy, and drains at the end.
+//! Any other server works too, such as axum's own, if it provides the client's socket address
+//! (`into_make_service_with_connect_info`). [`serve`](serve::serve), which the program uses, also
+//! limits the time and size of connections and requests, and shuts down gracefully.
+//!
+//! # Running it
+//!
+//! `goat-server` without arguments serves on SQLite, with generated keys in `./data`. In production,
+//! set PostgreSQL, Redis and the secrets; `goat-server check` tests the settings without serving.
 //!
 //! # In a test
 //!
-//! The same router over `Stores::memory()`, called as a `tower::Service` or served on port 0.
-//! `goat_core::testing`, behind the feature `testing`, has a clock that the test moves and a hasher
-//! that costs nothing.
+//! Use the same router over `Stores::memory()`, called as a `tower::Service` or served on port 0.
+//! `goat_core::testing`, with the feature `testing`, has a manual clock and a fast hasher.
 //!
-//! # Where things are
+//! # Modules
 //!
-//! | to | look at |
+//! | task | module |
 //! |---|---|
-//! | know the routes, and mount them | [`api`] |
-//! | read and show JSON as it does | [`api::extract`], [`api::view`] |
-//! | configure it | [`start::settings`]: one table, read from flags, the environment and `.env` |
+//! | mount the API | [`api`]: routes, guards, middleware, OpenAPI |
+//! | parse requests and write responses like its handlers | [`api::extract`], [`api::view`] |
+//! | configure it | [`start::settings`]: flags, environment and `.env` |
 //! | build a goat from settings | [`start`] |
-//! | accept connections, and end them well | [`serve`] |
-//! | watch it | [`observe`]: logging, metrics, and the observer that feeds both |
+//! | accept connections, and shut down | [`serve`] |
+//! | observe it | [`observe`]: logging, metrics, audit log |
 //! | run the program | [`cli`], [`commands`], [`failure`] |
 
 pub mod api;

@@ -1,7 +1,7 @@
-//! What an entry of the route table is made of.
+//! Entries of the route table.
 //!
-//! Invariant: there is no endpoint without a rule, and the rule decides which limits it has. A
-//! handler is reached only through both.
+//! Invariant: every endpoint has a rule, and the rule decides its limits and guards. A handler is
+//! reached only through them.
 
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -10,39 +10,39 @@ use http::Method;
 
 use crate::api::AppState;
 
-/// Who may call an endpoint.
+/// The credential and permission that an endpoint requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Anyone, as often as this limit says.
+    /// No credential; limited by client address.
     Public(PublicLimit),
-    /// Who shows a refresh token, which the handler has verified.
+    /// A refresh token, which the handler verifies.
     RefreshToken,
-    /// Who shows an access token of a live session.
+    /// An access token of a live session.
     Authenticated,
-    /// Who shows one, and whose role has this permission.
+    /// An access token of a live session whose role has this permission.
     Permission(Permission),
 }
 
-/// How often anyone may call a public endpoint.
+/// The rate limit of a public endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublicLimit {
-    /// By client address, in a bucket of this name: passwords are tried or made here.
+    /// By client address, in a counter of this name: for endpoints that check or set passwords.
     Auth(&'static str),
-    /// By client address, in one bucket for all of these.
+    /// By client address, in one counter for all such endpoints.
     Public,
-    /// As often as they like: what a probe or a scraper asks.
+    /// No limit: for probes and scrapers.
     Unlimited,
 }
 
 impl Rule {
-    /// Whether an access token must be shown.
+    /// Whether an access token is required.
     #[must_use]
     pub const fn is_protected(&self) -> bool {
         matches!(self, Self::Authenticated | Self::Permission(_))
     }
 }
 
-/// An entry of the route table: a method, a path, the rule, and the handler.
+/// An entry of the route table: method, path, rule and handler.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     method: Method,
@@ -51,7 +51,7 @@ pub struct Endpoint {
     handler: MethodRouter<AppState>,
 }
 
-/// One maker for each method that there is here.
+/// One constructor per HTTP method.
 macro_rules! makers {
     ($($name:ident, $method:ident;)*) => {$(
         pub(super) fn $name<H, T>(path: &'static str, rule: Rule, handler: H) -> Self
@@ -74,19 +74,19 @@ impl Endpoint {
         delete, DELETE;
     }
 
-    /// The method. GET answers HEAD too, without the body.
+    /// Returns the method. GET also serves HEAD, without the body.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The template of the path, such as `/api/v1/user/{id}`.
+    /// Returns the path template, such as `/api/v1/user/{id}`.
     #[must_use]
     pub const fn path(&self) -> &'static str {
         self.path
     }
 
-    /// Who may call it.
+    /// Returns the rule.
     #[must_use]
     pub const fn rule(&self) -> &Rule {
         &self.rule

@@ -1,13 +1,13 @@
-//! What stands before each handler: limits, authentication, permission.
+//! Route guards: rate limits, authentication and permission in front of each handler.
 //!
-//! - The limit by address comes first of all, also before 404 and 405: who asks too much is told
-//!   nothing else.
-//! - Then the path, the method, who asks, the limit by user, and the permission. Only then does a
-//!   handler look at path, query and body. Also where anyone may ask, nobody asks as two at once.
-//! - Where limits are kept elsewhere, both of a protected route are asked at the same time, and an
-//!   address that is refused is told nothing else all the same.
-//! - A quota that is off has no layer at all, and one that is on has one, however many routes it is put
-//!   around: so the log says each of them once.
+//! - The address limit runs first, also before 404 and 405.
+//! - Then path, method, authentication, user limit and permission, in this order. Only then does a
+//!   handler read path, query and body. Public routes too reject a request with two `Authorization`
+//!   headers.
+//! - If limits are kept in Redis, both limits of a protected route are acquired at the same time; a
+//!   request over the address limit is rejected by it all the same.
+//! - A quota that is off has no layer. Each other quota has one layer, however many routes use it,
+//!   so the log mentions it once.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +30,11 @@ use crate::api::stack::problems;
 use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
-/// Finds the client's address, and warns once of a proxy that nobody has configured.
+/// Finds the client's address, and warns once about a proxy that is not configured as trusted.
 pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
     let ranges = http.trusted_proxies.iter().map(ToString::to_string);
-    // The settings have refused what does not parse; were it otherwise, nobody would be trusted.
+    // The settings have validated the ranges; if one failed to parse here, no proxy would be
+    // trusted.
     let proxies = TrustedProxies::parse(ranges).unwrap_or_default();
     let header = match http.forwarded_header {
         ForwardedHeader::XForwardedFor => address::ForwardedHeader::XForwardedFor,
@@ -48,7 +49,7 @@ pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
     })
 }
 
-/// What answers where no path matches: 404, counted by the public limit.
+/// Returns the router of unmatched paths: 404, under the public limit.
 pub(super) fn nowhere(limits: &mut Limits<'_>) -> Router<AppState> {
     let router = Router::new().fallback(problems::not_found);
     match limits.of(&PUBLIC) {
@@ -57,7 +58,7 @@ pub(super) fn nowhere(limits: &mut Limits<'_>) -> Router<AppState> {
     }
 }
 
-/// All methods of one path, each behind its guards, and 405 for the others.
+/// Returns all methods of one path, each behind its guards, and 405 for the others.
 pub(super) fn path(endpoints: Vec<Endpoint>, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
     let allow = allow(&endpoints);
     let limit = limits.of_wrong_method(&endpoints);
@@ -69,20 +70,21 @@ pub(super) fn path(endpoints: Vec<Endpoint>, limits: &mut Limits<'_>) -> MethodR
     endpoints.into_iter().fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, limits)))
 }
 
-/// One endpoint behind its guards. What is added later stands further out.
+/// Puts an endpoint behind its guards. Layers that are added later run earlier.
 fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
     let rule = endpoint.rule().clone();
     let changes = !endpoint.method().is_safe();
     let mut guarded = endpoint.into_handler();
     if let Rule::Permission(permission) = &rule {
         let required = limits.state.goat.require(permission.clone()).render_with(problem);
-        // A change re-reads its caller from the store: its handler takes a `FreshPrincipal`.
+        // An endpoint that changes data re-reads the principal from the stores; its handler takes a
+        // `FreshPrincipal`.
         let required = if changes { required.fresh() } else { required };
         guarded = guarded.route_layer(required);
     }
     let limit = limits.of(&rule);
     if rule.is_protected() {
-        // Who it is has become known here: the log is to name them, whatever the permission says.
+        // Records the user for the log, whether or not the permission check succeeds.
         guarded.route_layer(RecordContextLayer).route_layer(limits.admission(limit))
     } else {
         let guarded = guarded.route_layer(from_fn(one_authorization));
@@ -93,10 +95,10 @@ fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> 
     }
 }
 
-/// The limits, each made once.
+/// The limit layers, each created once.
 pub(super) struct Limits<'a> {
     state: &'a AppState,
-    /// By client address, under what they are counted as.
+    /// By client address, keyed by counter name.
     by_address: BTreeMap<&'static str, LimitLayer>,
     by_user: Option<LimitLayer>,
 }
@@ -108,15 +110,15 @@ impl<'a> Limits<'a> {
         Self { state, by_address: BTreeMap::new(), by_user }
     }
 
-    /// Authentication between the limit by address and the limit by user, as one layer: with limits and
-    /// sessions elsewhere, a request whose session the cache knows waits for one round trip.
+    /// Authentication between the address limit and the user limit, as one layer: with limits and
+    /// sessions in Redis, a request whose session is cached waits for one round trip.
     fn admission(&self, by_address: Option<LimitLayer>) -> AuthenticateWithLimitsLayer {
         let authenticate = self.state.goat.authenticate().render_with(problem);
         authenticate.limited(by_address, self.by_user.clone())
     }
 
-    /// The limit by client address that a rule has. The headers show one name for all that has to do
-    /// with passwords, and yet each of those counts apart.
+    /// Returns the address limit of a rule. All password endpoints appear as `auth` in the headers,
+    /// but each has a counter of its own.
     fn of(&mut self, rule: &Rule) -> Option<LimitLayer> {
         let limits = &self.state.limits;
         let (quota, name, counter) = match rule {
@@ -134,7 +136,8 @@ impl<'a> Limits<'a> {
         Some(limit.clone())
     }
 
-    /// The limit of a path's 405: that of its rule, except that nobody spends their sign-ins on it.
+    /// Returns the limit of a path's 405: that of its rule, except that wrong methods do not count
+    /// as sign-in attempts.
     fn of_wrong_method(&mut self, endpoints: &[Endpoint]) -> Option<LimitLayer> {
         match endpoints.first().map(Endpoint::rule)? {
             Rule::Public(PublicLimit::Auth(_)) | Rule::RefreshToken => self.of(&PUBLIC),
@@ -143,8 +146,8 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// Refuses two `Authorization` headers where nobody authenticates, as authentication does elsewhere:
-/// two readers of such a request could take it for two people's (J8).
+/// Rejects two `Authorization` headers on public routes, as authentication does on the others: two
+/// readers of such a request could see two different users (J8).
 async fn one_authorization(request: Request, next: Next) -> Answer {
     match bearer(request.headers()) {
         Err(error @ BearerError::Repeated) => Denial::from(error).into_response(),
@@ -154,13 +157,13 @@ async fn one_authorization(request: Request, next: Next) -> Answer {
 
 const PUBLIC: Rule = Rule::Public(PublicLimit::Public);
 
-/// How a refusal looks: a problem document, whatever protocol the request claims to speak.
+/// Renders a rejection as a problem document, whatever protocol the request uses.
 fn problem(denial: &Denial, request: &Parts) -> Response<Bytes> {
     denial.problem().clone().for_request(request).into_response()
 }
 
-/// The same where it is known who is refused, and nothing further in gets to see them: the log is to
-/// name them too.
+/// As [`problem`], after authentication but without an inner layer that records the user: records
+/// it for the log.
 fn problem_of_somebody(denial: &Denial, request: &Parts) -> Response<Bytes> {
     if let Some(context) = request.extensions.get::<RequestContext>() {
         context.record(&request.extensions);
@@ -168,7 +171,7 @@ fn problem_of_somebody(denial: &Denial, request: &Parts) -> Response<Bytes> {
     problem(denial, request)
 }
 
-/// What `Allow` says of a path.
+/// Returns the value of `Allow` for a path.
 fn allow(endpoints: &[Endpoint]) -> HeaderValue {
     let mut methods: Vec<_> = endpoints.iter().map(|endpoint| endpoint.method().as_str()).collect();
     if methods.contains(&Method::GET.as_str()) {

@@ -1,8 +1,8 @@
-//! The OpenAPI document: what the handlers say of themselves, and what the route table and the
-//! conventions add to each of them.
+//! The OpenAPI document: the handlers' own descriptions, completed from the route table and the
+//! conventions of the API.
 //!
-//! Invariant: an operation's security, and the failures that come from its rule, are read from the
-//! route table, so the document cannot promise another guard than there is.
+//! Invariant: security requirements and guard errors of an operation come from the route table, so
+//! the document cannot differ from the guards.
 
 use goat_tower::RequestId;
 use http::Method;
@@ -95,17 +95,17 @@ struct FieldProblem {
     message: String,
 }
 
-/// The document, as indented JSON.
+/// Returns the document, as indented JSON.
 #[must_use]
 pub fn openapi() -> String {
-    // What is made of texts, maps and lists can be written.
+    // Serializing strings, maps and lists does not fail.
     document().to_pretty_json().unwrap_or_default()
 }
 
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// The document.
+/// Returns the document.
 pub(crate) fn document() -> Document {
     let mut document = Handlers::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
@@ -124,7 +124,7 @@ pub(crate) fn document() -> Document {
     document
 }
 
-/// The operation of a method.
+/// Returns the operation of a method.
 fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
     match *method {
         Method::GET => item.get.as_mut(),
@@ -136,13 +136,13 @@ fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut 
     }
 }
 
-/// Adds what the handler does not say: what its rule asks, and how its answers fail.
+/// Completes an operation: its security requirement, and the errors of its guards.
 fn complete(operation: &mut Operation, rule: &Rule) {
     let mut failures = vec![
         (500, "`internal`: an unexpected error on the server."),
         (503, "`unavailable`: retry after the time in `Retry-After`."),
     ];
-    // What is not known, in a query too, is refused everywhere.
+    // Every route rejects unknown members and parameters.
     failures.push((400, "`validation`: a field is invalid; `errors` lists each."));
     failures.push((400, "`bad-request`: more than one `Authorization` header."));
     if operation.request_body.is_some() {
@@ -174,7 +174,7 @@ fn complete(operation: &mut Operation, rule: &Rule) {
     show_failures(operation);
 }
 
-/// Adds a failure, or its codes to those that the handler names for the same status.
+/// Adds an error response, or appends its codes to those that the handler documents for the status.
 fn add_failure(operation: &mut Operation, status: u16, description: &str) {
     let responses = &mut operation.responses.responses;
     match responses.get_mut(&status.to_string()) {
@@ -186,7 +186,7 @@ fn add_failure(operation: &mut Operation, status: u16, description: &str) {
     }
 }
 
-/// Every failure is a problem document, and every answer has the request's id.
+/// Gives every error the problem document schema, and every response the request id header.
 fn show_failures(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
@@ -264,7 +264,7 @@ impl IntoParams for ListQuery {
     }
 }
 
-/// A parameter of the query that may be absent.
+/// Returns an optional query parameter.
 fn query(name: &str, description: &str, schema: Schema) -> Parameter {
     ParameterBuilder::new()
         .name(name)

@@ -1,4 +1,4 @@
-//! What every handler may reach: the goat, and what the server around it knows.
+//! The state that handlers share: the goat, and the server's settings, metrics and lifecycle.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use crate::observe::metrics::Metrics;
 use crate::serve::Lifecycle;
 use crate::start::settings::{HttpSettings, LimitSettings};
 
-/// The state of the application. Cheap to clone; all clones are one.
+/// The state of the application. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    /// Users, sessions, roles and limits.
+    /// The goat.
     pub goat: Goat,
-    /// What is counted and measured.
+    /// The server's metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether the server is ready, or on its way out.
+    /// The server's lifecycle, for readiness.
     pub lifecycle: Lifecycle,
-    /// The listeners, proxies and origins.
+    /// Listeners, trusted proxies and CORS origins.
     pub http: Arc<HttpSettings>,
-    /// How much a client may ask for.
+    /// Rate limits.
     pub limits: Arc<LimitSettings>,
 }
 

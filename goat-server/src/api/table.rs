@@ -1,4 +1,4 @@
-//! The route table: every method and path there is, and who may call it.
+//! The route table: every method and path, with its rule and handler.
 
 use goat_core::Permission;
 use goat_core::access::permissions::{
@@ -11,7 +11,7 @@ use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::{admin, list, me};
 use crate::api::routes::{meta, permissions, roles, sessions};
 
-/// The path of the metrics, which may have a listener of their own.
+/// The path of the metrics, which can have a listener of their own.
 pub(super) const METRICS: &str = "/api/metrics";
 
 const FULL_ACCESS: Rule = Rule::Permission(Permission::FULL_ACCESS);
@@ -25,7 +25,7 @@ const fn anyone(limit: PublicLimit) -> Rule {
     Rule::Public(limit)
 }
 
-/// Every endpoint.
+/// Returns every endpoint.
 #[must_use]
 #[rustfmt::skip]
 pub fn table() -> Vec<Endpoint> {

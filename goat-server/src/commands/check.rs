@@ -1,7 +1,7 @@
-//! `goat-server check`: says whether `serve` would start, and on what, without making anything.
+//! `goat-server check`: reports whether `serve` would start, without changing anything.
 //!
-//! One line for each thing that was looked at: to standard output what is well, to standard error
-//! what is not. No line shows a secret.
+//! One line per check: successes on standard output, failures on standard error. No line shows a
+//! secret.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::start::{DataDir, SecretFile};
 
 use super::console::answer;
 
-/// What was found, so far.
+/// The results so far.
 #[derive(Default)]
 struct Findings {
     well: String,
@@ -26,7 +26,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// Notes what is well, or not.
+    /// Records a result.
     fn note(&mut self, subject: &str, finding: Result<String, Failure>) {
         match finding {
             Ok(text) => self.well.push_str(&format!("{subject}: {text}\n")),
@@ -34,7 +34,7 @@ impl Findings {
         }
     }
 
-    /// The same of what need not be.
+    /// Records the result of an optional check.
     fn note_some(&mut self, subject: &str, finding: Result<Option<String>, Failure>) {
         if let Some(finding) = finding.transpose() {
             self.note(subject, finding);
@@ -76,7 +76,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     Failure::all(findings.wrong)
 }
 
-/// The rules that come from the settings alone.
+/// Checks the rules from the settings alone.
 fn rules(settings: &Settings) -> Result<String, Failure> {
     Goat::builder(Stores::memory(), TokenKeys::generate())
         .tokens(start::token_settings(settings)?)
@@ -105,17 +105,17 @@ fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
     }
 }
 
-/// A database that can be read.
+/// A readable database.
 struct Opened {
     storage: Storage,
-    /// What it is.
+    /// Its name and version.
     database: String,
-    /// How its schema stands.
+    /// The state of its schema.
     schema: &'static str,
 }
 
-/// Opens the database if it is there, and says how its schema stands; a schema that nothing can be
-/// read from yet counts as not there.
+/// Opens the database if it exists, and reports the state of its schema; an empty schema counts as
+/// no database.
 async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Failure> {
     let migrates = settings.storage.migrate_on_start;
     let behind = || {
@@ -145,7 +145,7 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
     }
 }
 
-/// Redis, where there is one.
+/// Checks Redis, if configured.
 async fn redis(settings: &Settings) -> Result<Option<String>, Failure> {
     let found = start::probe_redis(&settings.storage).await?;
     Ok(found.map(|(shown, warning)| match warning {

@@ -1,9 +1,8 @@
-//! What is written for the operator past the log: why a start is refused, and what a command
-//! answers.
+//! Console output outside the log: why a start is refused, and the output of commands.
 //!
-//! Invariant: a sentence is one line, whatever is in it (L2), and a JSON object where `serve` was
-//! asked for JSON. The log's filter does not apply: an operator who silenced the log still reads
-//! why nothing starts.
+//! Invariant: a message is one line, whatever it contains (L2), and a JSON object if `serve` is
+//! configured for JSON. The log filter does not apply: with the log silenced, the operator still
+//! sees why the server does not start.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -14,42 +13,42 @@ use crate::failure::Failure;
 use crate::observe::logging::{SafeJson, push_escaped};
 use crate::start::settings::LogFormat;
 
-/// How sentences are written to standard error.
+/// The format of messages on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Console {
     format: LogFormat,
 }
 
 impl Console {
-    /// For people.
+    /// Human-readable messages.
     pub(super) fn plain() -> Self {
         Self { format: LogFormat::Pretty }
     }
 
-    /// As the log of `serve` is written, which goes to standard output.
+    /// The format of `serve`'s log, which goes to standard output.
     pub(super) fn of_serve(format: Option<LogFormat>) -> Self {
         let fallback = if io::stdout().is_terminal() { LogFormat::Pretty } else { LogFormat::Json };
         Self { format: format.unwrap_or(fallback) }
     }
 
-    /// Whether people are to read it.
+    /// Whether the format is human-readable.
     pub(super) fn is_for_people(self) -> bool {
         self.format == LogFormat::Pretty
     }
 
-    /// Says why something ends.
+    /// Writes an error.
     pub(super) fn error(self, sentence: &str) {
         self.write("ERROR", "", sentence);
     }
 
-    /// Says what somebody should look at.
+    /// Writes a warning.
     pub(super) fn warn(self, sentence: &str) {
         self.write("WARN", "warning: ", sentence);
     }
 
     fn write(self, level: &str, mark: &str, sentence: &str) {
         let line = self.line(level, mark, sentence);
-        // A stream that is closed can be told nothing.
+        // If the stream is closed, there is no place to report it.
         let _ = io::stderr().lock().write_all(&line);
     }
 
@@ -66,7 +65,7 @@ impl Console {
     }
 }
 
-/// An object as the log's are.
+/// Formats a message as a JSON object like those of the log.
 fn json(level: &str, sentence: &str) -> Vec<u8> {
     let mut line = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut line, SafeJson);
@@ -77,11 +76,11 @@ fn json(level: &str, sentence: &str) -> Vec<u8> {
         map.serialize_entry("message", sentence)?;
         map.end()
     });
-    // Texts into memory: nothing of that fails, and half a line would be no object.
+    // Writing strings to memory does not fail; half a line would not be an object.
     if written.is_ok() { line } else { b"{}".to_vec() }
 }
 
-/// Writes an answer to standard output. Whoever closed it has read enough.
+/// Writes to standard output. A closed pipe is not an error: its reader has read enough.
 pub(super) fn answer(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -103,7 +102,7 @@ mod tests {
 
     /// L2.
     #[test]
-    fn a_sentence_is_one_line_in_either_format() {
+    fn message_is_one_line_in_either_format() {
         for format in [LogFormat::Pretty, LogFormat::Json] {
             let line = line(format, "one\ntwo\x1b[2J\rthree\u{2028}four");
             assert_eq!(line.matches(['\n', '\r', '\x1b', '\u{2028}']).count(), 1, "{line:?}");
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_is_an_object_like_those_of_the_log() {
+    fn json_message_has_the_format_of_the_log() {
         let line = line(LogFormat::Json, "mind \"this\"");
         let line: serde_json::Value = serde_json::from_str(&line).expect("an object");
         assert_eq!(line["level"], "WARN");

@@ -1,4 +1,4 @@
-//! `goat-server migrate`: brings the database's schema up to date, as a step of a deployment.
+//! `goat-server migrate`: migrates the database schema, as a step of a deployment.
 
 use crate::failure::Failure;
 use crate::start::DataDir;

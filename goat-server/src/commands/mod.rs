@@ -1,7 +1,7 @@
-//! What the program can be asked to do: one file a command, and here what is common to all.
+//! The program's commands, one file each, and their common entry point.
 //!
-//! Invariant: whatever happens, the operator reads it in sentences, the process ends with a status
-//! that says whether trying again may help, and `serve` under `json` writes nothing but JSON.
+//! Invariant: every failure is reported in messages for the operator, the exit status tells whether
+//! a retry may help, and `serve` under `json` writes only JSON.
 
 mod check;
 mod console;
@@ -21,8 +21,8 @@ use crate::cli::{Command, Invocation};
 use crate::failure::Failure;
 use crate::start::settings::{DOTENV, Settings};
 
-/// Does what the arguments say, under the settings of the flags, the environment and `.env`, and
-/// answers what the process ends with.
+/// Runs the command of the arguments with the settings of the flags, the environment and `.env`,
+/// and returns the exit status.
 pub fn run<A>(
     arguments: impl IntoIterator<Item = A>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -33,7 +33,7 @@ where
     let Invocation { command, flags } = match Invocation::parse(arguments) {
         Ok(invocation) => invocation,
         Err(not_run) => {
-            // A stream that is closed can be told nothing.
+            // If the stream is closed, there is no place to report it.
             let _ = not_run.print();
             return ExitCode::from(not_run.exit_status());
         }
@@ -57,21 +57,20 @@ where
     }
     let done = async {
         match command {
-            // Boxed: what a whole server awaits is nested too deep for the compiler's patience with
-            // one type.
+            // Boxed: the future of the whole server is nested too deeply for the compiler's type
+            // length limit.
             Command::Serve => Box::pin(serve::run(&settings, &warnings, &console)).await,
             Command::Migrate { adopt } => migrate::run(&settings, adopt).await,
             Command::Check => check::run(&settings).await,
             Command::User(command) => user::run(&settings, command).await,
-            // Answered before the settings were read.
+            // Handled before the settings are read.
             Command::OpenApi => Ok(()),
         }
     };
     end(&console, block_on(done))
 }
 
-/// Runs a command to its end. What it left behind, a hash that nobody waits for any more, is not
-/// waited for.
+/// Runs a command to its end, without waiting for background work such as an abandoned hash.
 fn block_on(done: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -82,7 +81,7 @@ fn block_on(done: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     result
 }
 
-/// Says how a command ended.
+/// Reports a command's result, and returns the exit status.
 fn end(console: &Console, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `goat-server openapi`: prints the document of the API. Needs no settings.
+//! `goat-server openapi`: prints the OpenAPI document. Needs no settings.
 
 use crate::failure::Failure;
 

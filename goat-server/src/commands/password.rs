@@ -1,4 +1,4 @@
-//! How a command gets a password: from the terminal without echo, twice, or from standard input.
+//! Password input: from the terminal without echo, twice, or from standard input.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -6,14 +6,14 @@ use goat_core::Secret;
 
 use crate::failure::Failure;
 
-/// More than any policy takes; what is longer was not meant as a password.
+/// More than any policy allows; a longer input is not meant as a password.
 const LONGEST: u64 = 16 * 1024;
 
-/// Asks for a new password.
+/// Reads a new password.
 ///
 /// # Errors
 ///
-/// If there is none, the two differ, or the input cannot be read.
+/// If there is no input, the two entries differ, or the input cannot be read.
 pub(super) fn ask() -> Result<Secret<String>, Failure> {
     let password = if io::stdin().is_terminal() {
         let first = prompt("New password: ")?;
@@ -38,7 +38,7 @@ fn prompt(text: &str) -> Result<Secret<String>, Failure> {
         .map_err(|error| Failure::new(format!("cannot read the password ({error})")))
 }
 
-/// The first line without its end.
+/// Returns the first line without its line break.
 fn first_line(input: impl io::BufRead) -> Result<Secret<String>, Failure> {
     let mut line = String::with_capacity(1024);
     let read = input.take(LONGEST).read_line(&mut line);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_from_a_pipe_is_the_first_line_as_it_is() {
+    fn piped_password_is_the_unmodified_first_line() {
         for (input, expected) in [
             ("one two\n", "one two"),
             ("one two", "one two"),

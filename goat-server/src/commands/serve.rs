@@ -1,8 +1,8 @@
-//! `goat-server serve`: from settings to a server at work, and to its end.
+//! `goat-server serve`: starts the server, serves, and shuts down.
 //!
-//! The order: signals are caught first, so that a start that hangs can be ended; then the addresses
-//! are taken, so that a second server on one address ends before it touches anything; then state,
-//! keys and the first administrator. Ready is said when all of it is there, and not before.
+//! The order of a start: first the signal handlers, so that a start that hangs can be stopped; then
+//! the listeners, so that a second server on the same address fails before it changes anything;
+//! then stores, keys and the first administrator. Only then is the server ready.
 
 mod banner;
 mod key_mismatch;
@@ -30,13 +30,13 @@ use crate::start::{Administrator, SecretFile, first_administrator};
 use super::console::{Console, answer};
 use key_mismatch::KeyMismatchWatch;
 
-/// How often sessions whose time is over are removed.
+/// Interval between purges of expired sessions.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 
-/// How many of them at once, so that nobody waits long for the database.
+/// Maximum number of sessions per purge, so that the database is not blocked.
 const PURGE_MOST: u32 = 1000;
 
-/// How long the database has to close; what it has committed is safe anyway.
+/// Timeout for closing the database; committed data is safe anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(
@@ -59,7 +59,7 @@ pub(super) async fn run(
     }
 }
 
-/// Starts, serves and ends.
+/// Starts the server, serves until it drains, and closes the stores.
 async fn start_and_serve(
     settings: &Settings,
     console: &Console,
@@ -81,13 +81,13 @@ async fn start_and_serve(
         "ready"
     );
     if console.is_for_people() && io::stdout().is_terminal() {
-        // A screen that cannot be written to is no reason not to serve.
+        // A terminal that cannot be written to must not stop the server.
         let _ = answer(&server.banner(settings));
     }
     server.serve(settings, lifecycle).await
 }
 
-/// An address that is taken.
+/// A bound listener.
 struct Bound {
     listener: TcpListener,
     address: SocketAddr,
@@ -101,7 +101,8 @@ impl Bound {
             Ok(Self { listener, address })
         };
         bound.await.map_err(|error: io::Error| match error.kind() {
-            // It may be free again in a moment: the server before this one is leaving, say.
+            // The address may be free again soon, for example if a previous server is shutting
+            // down.
             io::ErrorKind::AddrInUse => {
                 Failure::new(format!("{variable}: the address {wanted} is already in use"))
             }
@@ -110,7 +111,7 @@ impl Bound {
     }
 }
 
-/// All that a server stands on.
+/// A started server: its listeners, its goat, and its background tasks.
 struct Server {
     api: Bound,
     metrics: Option<Bound>,
@@ -157,7 +158,7 @@ impl Server {
         Ok(Self { api, metrics, started, key_mismatch, counters, administrator })
     }
 
-    /// What a person at a terminal reads first.
+    /// Returns the first output for an operator at a terminal.
     fn banner(&self, settings: &Settings) -> String {
         let metrics = self.metrics.as_ref().map(|bound| bound.address);
         let password_file = self.started.data.path_of(SecretFile::AdminPassword);
@@ -172,7 +173,7 @@ impl Server {
         })
     }
 
-    /// Serves until the lifecycle drains and the last connection is gone.
+    /// Serves until the lifecycle drains and the last connection is closed.
     async fn serve(self, settings: &Settings, lifecycle: &Lifecycle) -> Result<(), Failure> {
         let started = self.started;
         let goat = &started.goat;
@@ -209,7 +210,7 @@ impl Server {
     }
 }
 
-/// What a connection may cost.
+/// Returns the connection limits.
 fn serve_settings(http: &HttpSettings) -> ServeSettings {
     ServeSettings {
         max_connections: http.max_connections,
@@ -221,8 +222,8 @@ fn serve_settings(http: &HttpSettings) -> ServeSettings {
     }
 }
 
-/// Removes sessions whose time is over, some every minute, until the server drains. They are dead
-/// already; this is for the disk.
+/// Purges expired sessions every minute until the server drains. They are invalid already; the
+/// purge frees disk space.
 async fn purge(goat: &Goat, lifecycle: &Lifecycle) {
     let mut ticks = interval(PURGE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,9 +1,8 @@
-//! `goat-server user …`: acts on users past the API, for whoever has the machine.
+//! `goat-server user …`: user administration on the command line, for operators of the machine.
 //!
-//! Every change goes through the services of goat-core as the system itself, so that the rules that
-//! hold for everyone (the last administrator, say) hold here. Servers that run are told of it by
-//! PostgreSQL or Redis; one that stands on a file alone sees it within
-//! `GOAT_SESSION_CACHE_STALENESS`.
+//! Every change goes through goat-core's services with a system actor, so that their rules (such as
+//! the last administrator) apply. Running servers are notified through PostgreSQL or Redis; a
+//! server on SQLite alone sees the change within `GOAT_SESSION_CACHE_STALENESS`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -41,7 +40,7 @@ fn system() -> Actor {
 }
 
 async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<(), Failure> {
-    // All that can be wrong is told before somebody types a password.
+    // Everything else is checked before the operator types a password.
     let email = parse_email(email)?;
     let role = find_role(goat, role)?;
     let status = parse_status(status)?;
@@ -99,7 +98,7 @@ async fn revoke_sessions(goat: &Goat, whose: RevokeTarget) -> Result<(), Failure
     let email = match whose {
         RevokeTarget::User(email) => email,
         RevokeTarget::Everyone => {
-            let Revoked { users, sessions } = revoke_everyones(goat).await?;
+            let Revoked { users, sessions } = revoke_all(goat).await?;
             return answer(&format!("revoked {sessions} sessions of {users} users\n"));
         }
     };
@@ -108,21 +107,21 @@ async fn revoke_sessions(goat: &Goat, whose: RevokeTarget) -> Result<(), Failure
     answer(&format!("revoked {ended} sessions of {}\n", user.email.as_str()))
 }
 
-/// How many sessions were ended, of how many users.
+/// How many sessions of how many users were revoked.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Revoked {
     users: u64,
     sessions: u64,
 }
 
-/// Also for whoever has no session that is known: after a restore, one that the backup does not
-/// have may live on somewhere else, and the raised epoch ends it (R9).
-async fn revoke_everyones(goat: &Goat) -> Result<Revoked, Failure> {
+/// Includes users without a known session: after a restore, a session that is missing in the backup
+/// may exist elsewhere, and the raised session epoch ends it (R9).
+async fn revoke_all(goat: &Goat) -> Result<Revoked, Failure> {
     let mut revoked = Revoked::default();
     let done = for_every_user(goat, async |user| {
         match goat.sessions().revoke_all_of(system(), user.id).await {
             Ok(ended) => revoked.sessions += ended,
-            // Deleted meanwhile.
+            // Deleted in the meantime.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(explain(error)),
         }
@@ -135,7 +134,7 @@ async fn revoke_everyones(goat: &Goat) -> Result<Revoked, Failure> {
     Ok(revoked)
 }
 
-/// Goes through all users, the newest first.
+/// Calls a function for every user, newest first.
 async fn for_every_user(
     goat: &Goat,
     mut act: impl AsyncFnMut(User) -> Result<(), Failure>,
@@ -174,7 +173,7 @@ fn parse_status(text: &str) -> Result<Status, Failure> {
     Status::parse(text).ok_or_else(|| Failure::new(format!("the status must be one of {names}")))
 }
 
-/// What the operator is told: the rule that was in the way, or what is broken.
+/// Converts an error into a message for the operator: the violated rule, or the broken dependency.
 fn explain(error: Error) -> Failure {
     match error.kind() {
         ErrorKind::NotFound => Failure::new("no user has this e-mail address"),
@@ -194,13 +193,13 @@ fn explain(error: Error) -> Failure {
     }
 }
 
-/// RFC 3339, to the second.
+/// Formats a time as RFC 3339, to the second.
 fn show_time(time: Timestamp) -> String {
     jiff::Timestamp::from_second(time.as_seconds())
         .map_or_else(|_| "unknown".to_owned(), |time| time.to_string())
 }
 
-/// Columns that are as wide as what stands in them.
+/// A table with columns as wide as their content.
 struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }
@@ -225,7 +224,7 @@ impl<const N: usize> Table<N> {
         for row in &self.rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(widths) {
-                // Writing to a string cannot fail.
+                // Writing to a `String` does not fail.
                 let _ = write!(line, "{cell:width$}  ");
             }
             text.push_str(line.trim_end());
@@ -246,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
+    fn columns_fit_their_content() {
         let mut table = Table::new(["A", "LONG"]);
         table.push(["wider".to_owned(), "x".to_owned()]);
         assert_eq!(table.text(), "A      LONG\nwider  x\n");
@@ -254,7 +253,7 @@ mod tests {
 
     /// R9.
     #[tokio::test]
-    async fn sessions_of_everyone_end_also_beyond_one_page_of_users() {
+    async fn revoking_all_sessions_covers_every_page_of_users() {
         let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
             .hasher(Arc::new(PlainHasher::default()))
             .build()
@@ -274,7 +273,7 @@ mod tests {
             let signed_in = goat.login(login).await.expect("a session").value;
             tokens.push(signed_in.tokens.access_token);
         }
-        let revoked = revoke_everyones(&goat).await.expect("the store answers");
+        let revoked = revoke_all(&goat).await.expect("the store answers");
         assert_eq!(revoked, Revoked { users: count, sessions: count });
         for token in tokens {
             let refused =
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_shown_to_the_second() {
+    fn time_is_shown_to_the_second() {
         assert_eq!(show_time(Timestamp::from_millis(1_767_225_600_999)), "2026-01-01T00:00:00Z");
     }
 }

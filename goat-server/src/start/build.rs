@@ -92,7 +92,7 @@ impl Started {
         check_hashes(&self.hashing.hasher, self.hashing.pepper, &self.data, &hashes).map(drop)
     }
 
-    /// Records this node's signing key, and returns the ids of keys that other nodes sign with and
+    /// Registers this node's signing key, and returns the ids of keys that other nodes sign with and
     /// that this node does not know.
     ///
     /// # Errors

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_and_its_files_are_for_their_owner_alone() {
+    fn directory_and_files_are_private_to_their_owner() {
         let (_folder, data) = folder();
         assert!(data.read(SecretFile::Pepper).expect("nothing is wrong").is_none());
         assert!(!data.path().exists());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_at_once_agree_on_one_secret() {
+    fn concurrent_starts_agree_on_one_secret() {
         for _ in 0..20 {
             let (_folder, data) = folder();
             let kept: Vec<StoredSecret> = thread::scope(|scope| {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_everyone_may_read_is_refused() {
+    fn world_readable_secret_is_rejected() {
         let (_folder, data) = folder();
         data.read_or_create(SecretFile::Pepper, || "text".into()).expect("it is made");
         let path = data.path_of(SecretFile::Pepper);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_neither_used_nor_replaced() {
+    fn empty_file_is_neither_used_nor_replaced() {
         let (_folder, data) = folder();
         data.create().expect("a directory");
         let path = data.path_of(SecretFile::TokenKey);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_at_the_end_does_not_count() {
+    fn trailing_line_break_is_ignored() {
         let (_folder, data) = folder();
         data.create().expect("a directory");
         write(&data.path_of(SecretFile::AdminPassword), "a pass phrase\r\n").expect("it is ours");

@@ -92,7 +92,7 @@ impl Database {
         }
     }
 
-    /// Records this node's signing key where other nodes may use the same database, and returns the
+    /// Registers this node's signing key where other nodes may use the same database, and returns the
     /// ids of their keys that are not among `keys`.
     pub(super) async fn register_signing_key(
         &self,

@@ -266,7 +266,7 @@ impl Storage {
         self.database.stores(limits).observed(settings.storage.store_timeout, observer, clock)
     }
 
-    /// Records this node's signing key, and returns the ids of keys that other nodes on the same
+    /// Registers this node's signing key, and returns the ids of keys that other nodes on the same
     /// database sign with and that this node does not know: each rejects the other's tokens.
     ///
     /// # Errors
@@ -301,10 +301,10 @@ impl Storage {
     }
 }
 
-/// How often a node records its key.
+/// How often a node registers its key.
 pub(crate) const REGISTER_KEY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a recorded key counts: it expires a few intervals after its node stopped.
+/// How long a registered key counts: it expires a few intervals after its node stopped.
 const SIGNING_KEY_TTL: Duration = Duration::from_secs(180);
 
 /// Whether a file is in a directory, however the two paths are written.

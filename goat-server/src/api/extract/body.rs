@@ -1,12 +1,12 @@
-//! The JSON body of a request.
+//! JSON request bodies.
 //!
-//! - The head decides first: a media type other than JSON, or any content coding, is 415, and a
-//!   declared length over the limit is 413, before a byte of the body is asked for.
-//! - The body is counted as it streams, whatever length was declared (H2).
-//! - Then the grammar, then the members: 415, 413, 400, in this order.
+//! - The head is checked first: a media type other than JSON, or any content coding, is 415, and a
+//!   declared length over the limit is 413, before a byte of the body is read.
+//! - The body is counted while it streams, whatever length was declared (H2).
+//! - Then the grammar is checked, then the members: 415, 413, 400, in this order.
 //!
-//! A route without this extractor does not look at a body at all. What is left of it belongs to
-//! the connection, which bounds it or closes.
+//! A route without this extractor does not read the body. The connection bounds or closes on the
+//! rest.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -20,10 +20,10 @@ use super::fields::{Fields, FromFieldsWith};
 use super::json::Object;
 use super::rejection::Rejection;
 
-/// How many bytes a body may have.
+/// Maximum size of a body, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// Takes a request's body as JSON, strictly.
+/// Extracts the request body as JSON, strictly.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
@@ -43,7 +43,7 @@ where
     }
 }
 
-/// Looks at what the head says about the body; gives the length that it declares.
+/// Checks the head, and returns the declared length.
 fn check(headers: &HeaderMap) -> Result<Option<usize>, Rejection> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
@@ -58,7 +58,7 @@ fn check(headers: &HeaderMap) -> Result<Option<usize>, Rejection> {
     let length = value.to_str().ok().filter(digits).ok_or(Rejection::BrokenBody)?;
     match length.parse() {
         Ok(length) if length <= BODY_LIMIT => Ok(Some(length)),
-        // More digits than a number can have are too many bytes, too.
+        // A length that overflows is too large as well.
         _ => Err(Rejection::TooLarge),
     }
 }
@@ -79,7 +79,7 @@ fn is_json(value: &HeaderValue) -> bool {
     trim(essence).eq_ignore_ascii_case("application/json") && parameter.is_none_or(is_utf8)
 }
 
-/// Takes off the optional white space of HTTP (RFC 9110 §5.6.3), which is not Unicode's.
+/// Trims the optional white space of HTTP (RFC 9110 §5.6.3), not that of Unicode.
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
@@ -91,7 +91,7 @@ async fn collect(mut body: Body, declared: Option<usize>) -> Result<Secret<Vec<u
     }
     let mut bytes = Vec::with_capacity(declared.unwrap_or(0));
     while let Some(frame) = body.frame().await {
-        // What is not data is a trailer, which means nothing here.
+        // Any other frame is trailers, which are ignored.
         let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
         if data.len() > BODY_LIMIT - bytes.len() {
             return Err(Rejection::TooLarge);
@@ -101,7 +101,7 @@ async fn collect(mut body: Body, declared: Option<usize>) -> Result<Secret<Vec<u
     Ok(Secret::new(bytes))
 }
 
-/// Tells a limit that an application has put around this router from a connection that broke.
+/// Distinguishes an application's own body limit from a broken connection.
 fn broken(error: &(dyn std::error::Error + 'static)) -> Rejection {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     if causes.any(|cause| cause.is::<LengthLimitError>()) {

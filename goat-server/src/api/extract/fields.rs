@@ -1,7 +1,7 @@
-//! The members of a body as typed values, with everything that is wrong with them named at once.
+//! Body members as typed values, with every violation reported at once.
 //!
-//! A member is known because it was asked for. So ask for every member before the first `?`: what
-//! was not asked for is reported as unknown.
+//! A member is known once it has been requested. Request every member before the first `?`: any
+//! other is reported as unknown.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -12,26 +12,25 @@ use goat_core::{Secret, Violation};
 use super::findings::{Findings, Refused};
 use super::json::{Object, Value};
 
-/// A request body that is made of the members of a JSON object.
+/// A request body made of the members of a JSON object.
 pub trait FromFields: Sized {
-    /// Asks for each member, then puts them together.
+    /// Requests each member, then builds the value.
     ///
     /// # Errors
     ///
-    /// [`Refused`], which only the methods of [`Fields`] can give: what is wrong is recorded there.
+    /// [`Refused`], which only the methods of [`Fields`] return after recording the violation.
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused>;
 }
 
-/// A request body whose rules depend on what the server runs with: its set of roles, say, or its
-/// password policy.
+/// A request body whose rules depend on the server's state, such as its roles or password policy.
 ///
-/// What is [`FromFields`] is this too, whatever the state.
+/// Every [`FromFields`] implements this for any state.
 pub trait FromFieldsWith<S>: Sized {
-    /// Asks for each member, then puts them together.
+    /// Requests each member, then builds the value.
     ///
     /// # Errors
     ///
-    /// [`Refused`], which only the methods of [`Fields`] can give: what is wrong is recorded there.
+    /// [`Refused`], which only the methods of [`Fields`] return after recording the violation.
     fn from_fields_with(fields: &mut Fields, state: &S) -> Result<Self, Refused>;
 }
 
@@ -41,9 +40,9 @@ impl<T: FromFields, S> FromFieldsWith<S> for T {
     }
 }
 
-/// The members of an object that have not been asked for, and what was wrong with the others.
+/// The members of an object that have not been requested yet, and the violations of the others.
 ///
-/// A member that is `null` is there and has the wrong type. No message holds a value.
+/// A `null` member is present and has the wrong type. No message holds a value.
 ///
 /// ```
 /// use goat_server::api::extract::{Fields, Object};
@@ -73,7 +72,7 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// Every violation, in the order in which members were asked for, then the unknown members.
+    /// Every violation, in the order in which members were requested, then the unknown members.
     pub fn read<T: FromFields>(object: Object) -> Result<T, Vec<Violation>> {
         Self::read_with(object, &())
     }
@@ -92,46 +91,46 @@ impl Fields {
         fields.finish(parsed)
     }
 
-    /// Whether a member is there, of whatever type, and has not been asked for yet.
+    /// Whether a member is present, of any type, and has not been requested yet.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.object.contains(name)
     }
 
-    /// A text that must be there.
+    /// Returns a required string.
     ///
     /// # Errors
     ///
-    /// It is absent or not a text.
+    /// It is absent or not a string.
     pub fn string(&mut self, name: &'static str) -> Result<String, Refused> {
         let found = self.optional_string(name);
         self.require(name, found)
     }
 
-    /// A text that may be absent.
+    /// Returns an optional string.
     ///
     /// # Errors
     ///
-    /// It is not a text.
+    /// It is not a string.
     pub fn optional_string(&mut self, name: &'static str) -> Result<Option<String>, Refused> {
         Ok(self.optional_secret(name)?.map(|text| text.expose().clone()))
     }
 
-    /// A password, a token or the like, that must be there.
+    /// Returns a required secret, such as a password or token.
     ///
     /// # Errors
     ///
-    /// It is absent or not a text.
+    /// It is absent or not a string.
     pub fn secret(&mut self, name: &'static str) -> Result<Secret<String>, Refused> {
         let found = self.optional_secret(name);
         self.require(name, found)
     }
 
-    /// A password, a token or the like, that may be absent.
+    /// Returns an optional secret, such as a password or token.
     ///
     /// # Errors
     ///
-    /// It is not a text.
+    /// It is not a string.
     pub fn optional_secret(
         &mut self,
         name: &'static str,
@@ -142,21 +141,21 @@ impl Fields {
         })
     }
 
-    /// A truth value that must be there.
+    /// Returns a required Boolean.
     ///
     /// # Errors
     ///
-    /// It is absent or neither `true` nor `false`.
+    /// It is absent or not a Boolean.
     pub fn bool(&mut self, name: &'static str) -> Result<bool, Refused> {
         let found = self.optional_bool(name);
         self.require(name, found)
     }
 
-    /// A truth value that may be absent.
+    /// Returns an optional Boolean.
     ///
     /// # Errors
     ///
-    /// It is neither `true` nor `false`.
+    /// It is not a Boolean.
     pub fn optional_bool(&mut self, name: &'static str) -> Result<Option<bool>, Refused> {
         self.member(name, "must be true or false", |value| match value {
             Value::Bool(value) => Some(value),
@@ -164,13 +163,13 @@ impl Fields {
         })
     }
 
-    /// A text that must be there and that `parse` must accept.
+    /// Returns a required string, parsed by `parse`.
     ///
-    /// What `parse` says is shown to the client after the member's name: "must be …".
+    /// The error of `parse` is shown to the client after the member's name: "must be …".
     ///
     /// # Errors
     ///
-    /// It is absent, not a text, or refused by `parse`.
+    /// It is absent, not a string, or rejected by `parse`.
     pub fn parse<T, E: Display>(
         &mut self,
         name: &'static str,
@@ -180,13 +179,13 @@ impl Fields {
         self.require(name, found)
     }
 
-    /// A text that may be absent and that `parse` must accept.
+    /// Returns an optional string, parsed by `parse`.
     ///
-    /// What `parse` says is shown to the client after the member's name: "must be …".
+    /// The error of `parse` is shown to the client after the member's name: "must be …".
     ///
     /// # Errors
     ///
-    /// It is not a text, or refused by `parse`.
+    /// It is not a string, or rejected by `parse`.
     pub fn optional_parse<T, E: Display>(
         &mut self,
         name: &'static str,
@@ -199,11 +198,11 @@ impl Fields {
         }
     }
 
-    /// A list of texts that may be absent, of a length within `lengths`.
+    /// Returns an optional list of strings whose length is within `lengths`.
     ///
     /// # Errors
     ///
-    /// It is not a list, of another length, or an entry is not a text.
+    /// It is not a list, has another length, or an entry is not a string.
     pub fn optional_string_list(
         &mut self,
         name: &'static str,
@@ -212,13 +211,14 @@ impl Fields {
         self.optional_list(name, lengths, |text| Ok::<_, &str>(text.to_owned()))
     }
 
-    /// A list of texts that may be absent, of a length within `lengths`, each accepted by `parse`.
+    /// Returns an optional list of strings whose length is within `lengths`, each parsed by
+    /// `parse`.
     ///
-    /// Each entry that is wrong is named with its place, from 0: `session_ids[2]`.
+    /// An invalid entry is reported with its index: `session_ids[2]`.
     ///
     /// # Errors
     ///
-    /// It is not a list, of another length, or an entry is not a text or refused by `parse`.
+    /// It is not a list, has another length, or an entry is not a string or rejected by `parse`.
     pub fn optional_list<T, E: Display>(
         &mut self,
         name: &'static str,
@@ -251,8 +251,7 @@ impl Fields {
         entries.into_iter().collect::<Result<_, _>>().map(Some)
     }
 
-    /// Records a violation that no single member's type shows, such as "one of the two must be
-    /// there".
+    /// Records a violation that concerns several members, such as "one of the two is required".
     pub fn refuse(
         &mut self,
         field: impl Into<Cow<'static, str>>,
@@ -261,16 +260,17 @@ impl Fields {
         self.findings.refuse(field, message)
     }
 
-    /// Names the members that nobody asked for, and hands out the body only if nothing is wrong.
+    /// Reports the members that were not requested, and returns the body only if there is no
+    /// violation.
     ///
     /// # Errors
     ///
-    /// Every violation, in the order in which members were asked for, then the unknown members.
+    /// Every violation, in the order in which members were requested, then the unknown members.
     pub fn finish<T>(self, parsed: Result<T, Refused>) -> Result<T, Vec<Violation>> {
         self.findings.finish(parsed, self.object.into_names())
     }
 
-    /// Takes a member if it is there and of the type that `read` accepts.
+    /// Removes a member if it is present and of the type that `read` accepts.
     fn member<T>(
         &mut self,
         name: &'static str,
@@ -285,7 +285,7 @@ impl Fields {
         }
     }
 
-    /// Refuses what is absent.
+    /// Rejects an absent member.
     fn require<T>(
         &mut self,
         name: &'static str,

@@ -1,17 +1,17 @@
-//! What was found wrong so far, and which names the route knows.
+//! Violations found so far, and the names that the route knows.
 //!
-//! Invariant: a [`Refused`] exists only where a violation has been recorded, so whoever holds one
-//! need not say again what is wrong.
+//! Invariant: a [`Refused`] exists only after a violation was recorded, so its holder need not
+//! report one again.
 
 use std::borrow::Cow;
 
 use goat_core::Violation;
 
-/// Proof that a violation was recorded: what is left of a member or parameter that was refused.
+/// Proof that a violation was recorded, in place of the rejected value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(());
 
-/// Collects violations and the names that were asked for.
+/// Collects violations and the requested names.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     known: Vec<&'static str>,
@@ -19,7 +19,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Notes that the route knows a name.
+    /// Records that the route knows a name.
     pub(super) fn ask(&mut self, name: &'static str) {
         if !self.known.contains(&name) {
             self.known.push(name);
@@ -36,7 +36,7 @@ impl Findings {
         Refused(())
     }
 
-    /// Adds each name that is left over, and hands out the value only if nothing was found.
+    /// Adds a violation for each unknown name, and returns the value only if there is none.
     pub(super) fn finish<T>(
         mut self,
         parsed: Result<T, Refused>,
@@ -57,12 +57,12 @@ impl Findings {
     }
 }
 
-/// How many characters of a name that a client made up are shown.
+/// Maximum number of characters of an echoed name.
 const SHOWN: usize = 64;
 
-/// A name that a client made up, fit to be shown: letters, digits and ASCII punctuation as they
-/// are, anything else (spaces, control characters, marks that turn the direction of writing) as
-/// U+FFFD, so that it can forge nothing in a log or a terminal; and no more than 64 characters.
+/// Sanitizes a client's name for a message: letters, digits and ASCII punctuation are kept, any
+/// other character (spaces, control characters, bidirectional marks) becomes U+FFFD, so that it
+/// cannot forge output in a log or terminal; at most 64 characters.
 pub(super) fn shown(name: &str) -> String {
     let mut characters = name.chars();
     let mut text: String = characters
@@ -82,7 +82,7 @@ mod tests {
 
     /// Names are echoed to clients and logs: A4.
     #[test]
-    fn an_echoed_name_is_short_and_printable() {
+    fn echoed_name_is_short_and_printable() {
         assert_eq!(shown("Role"), "Role");
         assert_eq!(shown("größe"), "größe");
         assert_eq!(shown("a\r\nb c\u{202e}\u{7f}\u{2028}"), "a��b�c���");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_comes_out_only_if_nothing_was_found() {
+    fn value_is_returned_only_without_violations() {
         let clean = Findings::default();
         assert_eq!(clean.finish(Ok(1), std::iter::empty()), Ok(1));
 

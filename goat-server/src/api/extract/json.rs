@@ -1,10 +1,10 @@
-//! JSON objects as RFC 8259 means them, without what parsers quarrel about.
+//! Strict JSON objects (RFC 8259), without the parts that parsers interpret differently.
 //!
-//! - Exactly one object, in UTF-8, with nothing but white space around it.
-//! - No member is repeated at any level, also when one of the two is spelled with escapes: which
-//!   of them counts is the quarrel (RFC 8259 §4, RFC 7493 §2.3).
-//! - Nesting is counted here and refused past [`MAX_DEPTH`], so recursion is bounded.
-//! - Every text is a [`Secret`]: a password may stand anywhere, also where it does not belong.
+//! - Exactly one object, in UTF-8, surrounded by white space only.
+//! - No duplicate member at any level, also if one is spelled with escapes: parsers disagree on
+//!   which one counts (RFC 8259 §4, RFC 7493 §2.3).
+//! - Nesting is limited to [`MAX_DEPTH`], so recursion is bounded.
+//! - Every string is a [`Secret`]: a client may send a password in any member.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,19 +15,19 @@ use serde_json::Number;
 
 use super::findings::shown;
 
-/// How many objects and lists may stand inside one another; the outermost object counts as one.
+/// Maximum nesting depth; the outermost object counts as one.
 pub const MAX_DEPTH: usize = 32;
 
 /// A JSON value.
 #[derive(Debug)]
 pub enum Value {
-    /// `null`, which is a value: a member that is `null` is not absent.
+    /// `null`. A `null` member is not absent.
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A number.
     Number(Number),
-    /// A text.
+    /// A string.
     String(Secret<String>),
     /// A list.
     List(Vec<Value>),
@@ -35,12 +35,12 @@ pub enum Value {
     Object(Object),
 }
 
-/// A JSON object: members by name, each once.
+/// A JSON object: members by unique name.
 #[derive(Debug, Default)]
 pub struct Object(BTreeMap<String, Value>);
 
 impl Object {
-    /// Reads one object and nothing after it.
+    /// Parses one object and nothing after it.
     ///
     /// ```
     /// use goat_server::api::extract::{Malformed, Object};
@@ -52,7 +52,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// What is wrong first, in words that hold no value and no library's text.
+    /// The first violation; its message holds no value and none of the parser's text.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         if bytes.trim_ascii().is_empty() {
             return Err(Malformed::Empty);
@@ -70,18 +70,18 @@ impl Object {
         }
     }
 
-    /// Takes a member out.
+    /// Removes a member.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
 
-    /// Whether there is such a member, whatever its value.
+    /// Whether a member exists, whatever its value.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The names of the members that are left, in bytewise order.
+    /// Returns the names of the remaining members, in bytewise order.
     pub(super) fn into_names(self) -> impl Iterator<Item = String> {
         self.0.into_keys()
     }
@@ -90,27 +90,27 @@ impl Object {
 /// Why bytes are not one JSON object. `Display` is a sentence for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// There is nothing but white space.
+    /// White space only.
     Empty,
     /// The bytes are not UTF-8.
     NotUtf8,
-    /// The grammar of JSON is broken, or something follows the object.
+    /// Not JSON, or followed by more bytes.
     NotJson {
-        /// The line where it shows, from 1.
+        /// The line of the error, from 1.
         line: usize,
         /// The byte within that line.
         column: usize,
     },
-    /// Valid JSON, but a list, a text, a number or the like.
+    /// Valid JSON, but not an object.
     NotAnObject,
-    /// An object has two members of this name (shown shortened and printable).
+    /// A duplicate member (its name shortened and sanitized).
     Repeated(String),
-    /// Objects and lists stand more than [`MAX_DEPTH`] deep in one another.
+    /// Objects and lists are nested deeper than [`MAX_DEPTH`].
     TooDeep,
 }
 
 impl Malformed {
-    /// Keeps the place of the parser's error, and none of its words.
+    /// Keeps the position of the parser's error, and none of its text.
     fn not_json(error: &serde_json::Error) -> Self {
         Self::NotJson { line: error.line(), column: error.column() }
     }
@@ -145,27 +145,27 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Reads one value that stands inside `depth` others.
+/// Reads one value at nesting level `depth`.
 ///
-/// serde's errors are text only, so the reason goes out beside them, in `fault`.
+/// serde's errors are text only, so the reason is returned separately, in `fault`.
 struct Reader<'a> {
     depth: usize,
     fault: &'a mut Option<Malformed>,
 }
 
 impl Reader<'_> {
-    /// The reader of what is inside this value.
+    /// Returns the reader of the nested values.
     fn inner(&mut self) -> Reader<'_> {
         Reader { depth: self.depth + 1, fault: self.fault }
     }
 
-    /// Stops the reading.
+    /// Aborts with a reason.
     fn fail<E: Error>(&mut self, reason: Malformed) -> E {
         *self.fault = Some(reason);
         E::custom("refused")
     }
 
-    /// Refuses to open one more list or object at the deepest level.
+    /// Rejects a list or object beyond the maximum depth.
     fn open<E: Error>(&mut self) -> Result<(), E> {
         if self.depth < MAX_DEPTH { Ok(()) } else { Err(self.fail(Malformed::TooDeep)) }
     }

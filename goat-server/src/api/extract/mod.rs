@@ -1,12 +1,13 @@
-//! What a client sends, read strictly: bodies, queries and path segments as typed values, or one
-//! answer that names everything wrong with them.
+//! Strict extractors: bodies, queries and path segments as typed values, or one response that lists
+//! every violation.
 //!
-//! - Nothing is dropped in silence: a member or parameter that the route does not know is a
-//!   violation, also in another case, also when it is given twice (A4).
-//! - Everything is bounded before it is looked at: bytes, depth of nesting, echoed names (H2).
-//! - No value that was sent is ever sent back or logged, and no library's words are shown.
+//! - Nothing is ignored: an unknown member or parameter is a violation, also if only its case
+//!   differs, and so is a duplicate (A4).
+//! - Everything is bounded before it is read: bytes, nesting depth, echoed names (H2).
+//! - No value is ever sent back or logged, and no parser's message is shown.
 //!
-//! A handler lists its extractors in the order in which their answers win: path, query, body.
+//! A handler lists its extractors in the order in which their errors take precedence: path, query,
+//! body.
 //!
 //! ```
 //! use axum::{Router, routing::put};
@@ -20,7 +21,7 @@
 //!
 //! impl FromFields for ChangePassword {
 //!     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
-//!         // Ask for everything first, so that everything wrong is named at once.
+//!         // Request every member first, so that every violation is reported at once.
 //!         let current = fields.secret("current_password");
 //!         let new = fields.secret("new_password");
 //!         Ok(Self { current: current?, new: new? })

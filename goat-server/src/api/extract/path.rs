@@ -1,9 +1,8 @@
-//! The path of a request: one spelling for each resource.
+//! Canonical paths: one spelling for each resource.
 //!
-//! - What a proxy, a filter or a log may read as another path than the router does (`//`, dot
-//!   segments, encoded dots and slashes, a slash at the end) is no path at all: 404, never a
-//!   redirect (A5).
-//! - A segment is taken as it stands and never decoded, so an escape cannot spell an id.
+//! - A path that a proxy, a filter or a log may interpret differently from the router (`//`, dot
+//!   segments, encoded dots and slashes, a trailing slash) is a 404, never a redirect (A5).
+//! - A segment is compared as it was sent and never decoded, so an escape cannot spell an id.
 
 use std::str::FromStr;
 
@@ -13,11 +12,11 @@ use http::request::Parts;
 
 use super::rejection::Rejection;
 
-/// Whether a path, as it was sent, is the one spelling of whatever it names.
+/// Whether a path, as it was sent, is the canonical spelling of its resource.
 ///
-/// The router compares paths as they were sent, so an escape in place of a fixed segment matches
-/// nothing; but a parameter matches anything, also `..`. Whoever puts routes up asks this in front
-/// of the router and answers 404 where it is not so.
+/// The router compares paths as they were sent, so an escape in a fixed segment matches nothing;
+/// but a parameter matches any segment, also `..`. Check this in front of the router, and respond
+/// with 404 if it fails.
 ///
 /// ```
 /// use goat_server::api::extract::path_is_canonical;
@@ -34,14 +33,14 @@ pub fn path_is_canonical(path: &str) -> bool {
             && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
-/// Whether a path holds `%2e` or `%2f`, in any case.
+/// Whether a path contains `%2e` or `%2f`, in any case.
 fn has_encoded_dot_or_slash(path: &str) -> bool {
     path.as_bytes().windows(3).any(|three| matches!(three, [b'%', b'2', b'e' | b'E' | b'f' | b'F']))
 }
 
-/// Takes the last parameter of the route as an id in its canonical form.
+/// Extracts the last parameter of the route as an id in its canonical form.
 ///
-/// Anything else is a violation under the parameter's name in the route (`id` of `/user/{id}`),
+/// Any other value is a violation under the parameter's name in the route (`id` of `/user/{id}`),
 /// also an escape that would decode to an id.
 #[derive(Clone, Copy, Debug)]
 pub struct Id<T>(pub T);
@@ -61,7 +60,7 @@ where
     }
 }
 
-/// Takes the last parameter of the route as it was sent, for names that are not ids.
+/// Extracts the last parameter of the route as it was sent, for names that are not ids.
 ///
 /// An escape is a violation under the parameter's name: it would be a second spelling.
 #[derive(Clone, Debug)]
@@ -80,14 +79,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// The name of the last parameter in the route, and what was sent in its place.
+/// Returns the name of the last parameter in the route, and the segment in its place.
 ///
-/// Both are counted from the end: a router that is nested sees a shorter path than it matched.
+/// Both are counted from the end: a nested router sees a shorter path than the matched one.
 fn last_parameter(parts: &Parts) -> Option<(&str, &str)> {
     let template = parts.extensions.get::<MatchedPath>()?.as_str();
     template.rsplit('/').zip(parts.uri.path().rsplit('/')).find_map(|(name, text)| {
         let name = name.strip_prefix('{')?.strip_suffix('}')?;
-        // `{*rest}` stands for several segments.
+        // `{*rest}` matches several segments.
         (!name.starts_with('*')).then_some((name, text))
     })
 }

@@ -1,7 +1,7 @@
-//! The query of a request as typed values, with everything that is wrong with it named at once.
+//! Query parameters as typed values, with every violation reported at once.
 //!
-//! A parameter is known because it was asked for. So ask for every parameter before the first `?`:
-//! what was not asked for is reported as unknown.
+//! A parameter is known once it has been requested. Request every parameter before the first `?`:
+//! any other is reported as unknown.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,27 +14,25 @@ use http::request::Parts;
 use super::findings::{Findings, Refused};
 use super::rejection::Rejection;
 
-/// A query that is made of known parameters.
+/// A query made of known parameters.
 pub trait FromQuery: Sized {
-    /// Asks for each parameter, then puts them together.
+    /// Requests each parameter, then builds the value.
     ///
     /// # Errors
     ///
-    /// [`Refused`], which only the methods of [`Parameters`] can give: what is wrong is recorded
-    /// there.
+    /// [`Refused`], which only the methods of [`Parameters`] return after recording the violation.
     fn from_query(parameters: &mut Parameters) -> Result<Self, Refused>;
 }
 
-/// A query whose rules depend on what the server runs with: its set of roles, say.
+/// A query whose rules depend on the server's state, such as its roles.
 ///
-/// What is [`FromQuery`] is this too, whatever the state.
+/// Every [`FromQuery`] implements this for any state.
 pub trait FromQueryWith<S>: Sized {
-    /// Asks for each parameter, then puts them together.
+    /// Requests each parameter, then builds the value.
     ///
     /// # Errors
     ///
-    /// [`Refused`], which only the methods of [`Parameters`] can give: what is wrong is recorded
-    /// there.
+    /// [`Refused`], which only the methods of [`Parameters`] return after recording the violation.
     fn from_query_with(parameters: &mut Parameters, state: &S) -> Result<Self, Refused>;
 }
 
@@ -44,10 +42,10 @@ impl<T: FromQuery, S> FromQueryWith<S> for T {
     }
 }
 
-/// The parameters that have not been asked for, and what was wrong with the others.
+/// The parameters that have not been requested yet, and the violations of the others.
 ///
-/// Names and values are decoded as HTML forms are: `+` is a space, `%` begins an escape. One that
-/// cannot be decoded is refused, not mended. No message holds a value.
+/// Names and values are decoded as HTML forms: `+` is a space, `%` begins an escape. A malformed
+/// escape is rejected, not repaired. No message holds a value.
 ///
 /// ```
 /// use goat_server::api::extract::Parameters;
@@ -64,19 +62,19 @@ impl<T: FromQuery, S> FromQueryWith<S> for T {
 /// ```
 #[derive(Debug)]
 pub struct Parameters {
-    /// By name, the values in the order given; `None` is one that cannot be decoded.
+    /// The values by name, in the order given; `None` could not be decoded.
     values: BTreeMap<String, Vec<Option<String>>>,
     findings: Findings,
 }
 
 impl Parameters {
-    /// Takes a query apart. `None` and the empty query have no parameters.
+    /// Parses a query. `None` and the empty query have no parameters.
     #[must_use]
     pub fn parse(query: Option<&str>) -> Self {
         let mut values = BTreeMap::<_, Vec<_>>::new();
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         for (name, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
-            // A name that cannot be decoded is nobody's, so as it stands it is unknown.
+            // A name that cannot be decoded stays as it is, and is unknown.
             let name = decode(name).unwrap_or_else(|| name.to_owned());
             values.entry(name).or_default().push(decode(value));
         }
@@ -87,7 +85,7 @@ impl Parameters {
     ///
     /// # Errors
     ///
-    /// Every violation, in the order in which parameters were asked for, then the unknown ones.
+    /// Every violation, in the order in which parameters were requested, then the unknown ones.
     pub fn read<T: FromQuery>(query: Option<&str>) -> Result<T, Vec<Violation>> {
         Self::read_with(query, &())
     }
@@ -106,17 +104,17 @@ impl Parameters {
         parameters.finish(parsed)
     }
 
-    /// Whether a parameter is there and has not been asked for yet.
+    /// Whether a parameter is present and has not been requested yet.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// Every value of a parameter that may repeat.
+    /// Returns every value of a repeatable parameter.
     ///
     /// # Errors
     ///
-    /// One cannot be decoded.
+    /// A value cannot be decoded.
     pub fn repeated(&mut self, name: &'static str) -> Result<Vec<String>, Refused> {
         self.findings.ask(name);
         let values = self.values.remove(name).unwrap_or_default();
@@ -126,13 +124,13 @@ impl Parameters {
             .ok_or_else(|| self.findings.refuse(name, "must be valid percent-encoded UTF-8"))
     }
 
-    /// Every value of a parameter that may repeat, each accepted by `parse`.
+    /// Returns every value of a repeatable parameter, each parsed by `parse`.
     ///
-    /// What `parse` says is shown to the client after the parameter's name: "must be …".
+    /// The error of `parse` is shown to the client after the parameter's name: "must be …".
     ///
     /// # Errors
     ///
-    /// One cannot be decoded, or is refused by `parse`. It is named once.
+    /// A value cannot be decoded, or is rejected by `parse`. The parameter is reported once.
     pub fn repeated_parse<T, E: Display>(
         &mut self,
         name: &'static str,
@@ -142,11 +140,11 @@ impl Parameters {
         parsed.map_err(|message| self.findings.refuse(name, message.to_string()))
     }
 
-    /// The value of a parameter that may be absent and may not repeat.
+    /// Returns the value of an optional parameter.
     ///
     /// # Errors
     ///
-    /// It is there more than once, or cannot be decoded.
+    /// It is repeated, or cannot be decoded.
     pub fn optional(&mut self, name: &'static str) -> Result<Option<String>, Refused> {
         let mut values = self.repeated(name)?;
         if values.len() > 1 {
@@ -155,13 +153,13 @@ impl Parameters {
         Ok(values.pop())
     }
 
-    /// The value of a parameter that may be absent and may not repeat, accepted by `parse`.
+    /// Returns the value of an optional parameter, parsed by `parse`.
     ///
-    /// What `parse` says is shown to the client after the parameter's name: "must be …".
+    /// The error of `parse` is shown to the client after the parameter's name: "must be …".
     ///
     /// # Errors
     ///
-    /// It is there more than once, cannot be decoded, or is refused by `parse`.
+    /// It is repeated, cannot be decoded, or is rejected by `parse`.
     pub fn optional_parse<T, E: Display>(
         &mut self,
         name: &'static str,
@@ -174,11 +172,11 @@ impl Parameters {
         }
     }
 
-    /// What stands beside the value of a parameter among `choices`, if it is there.
+    /// Returns the choice of an optional parameter: the value next to its name in `choices`.
     ///
     /// # Errors
     ///
-    /// It is there more than once, or is not one of the choices, in this very case.
+    /// It is repeated, or is not one of the choices; case matters.
     pub fn one_of<T: Copy>(
         &mut self,
         name: &'static str,
@@ -193,11 +191,11 @@ impl Parameters {
         })
     }
 
-    /// A whole number within `range`, in decimal digits and nothing else, if it is there.
+    /// Returns an optional whole number within `range`, in decimal digits only.
     ///
     /// # Errors
     ///
-    /// It is there more than once, is not such a number (an empty value is none), or out of range.
+    /// It is repeated, not a number (an empty value is none), or out of range.
     pub fn number(
         &mut self,
         name: &'static str,
@@ -212,17 +210,18 @@ impl Parameters {
         })
     }
 
-    /// Which page of a list: `page` from 1 (default 1), `limit` from 1 to 100 (default 20).
+    /// Returns the requested page of a list: `page` from 1 (default 1), `limit` from 1 to 100
+    /// (default 20).
     ///
     /// # Errors
     ///
-    /// One is not such a number, or the page reaches past the first 10,000 rows.
+    /// A number is malformed, or the page extends past the first 10,000 rows.
     pub fn page(&mut self) -> Result<Page, Refused> {
         let number = self.number("page", 1..=DEEPEST_ROW);
         let size = self.number("limit", 1..=LARGEST_LIMIT);
         let number = number?.unwrap_or(1);
-        // Past the end with the least size is past the end with any, so this is named even where
-        // `limit` is wrong.
+        // A page past the end at the smallest size is past the end at any size, so it is reported
+        // even if `limit` is invalid.
         let least = size.map_or(1, |size| size.unwrap_or(DEFAULT_LIMIT));
         if number.saturating_mul(least) > DEEPEST_ROW {
             let message = format!("must not exceed {DEEPEST_ROW} when multiplied by limit");
@@ -231,31 +230,31 @@ impl Parameters {
         size.map(|_| Page { number, limit: least })
     }
 
-    /// Records a violation that no single parameter shows, such as "not together with `page`".
+    /// Records a violation that concerns several parameters, such as "not together with `page`".
     pub fn refuse(&mut self, name: &'static str, message: &'static str) -> Refused {
         self.findings.refuse(name, message)
     }
 
-    /// Names the parameters that nobody asked for, and hands out the value only if nothing is
-    /// wrong.
+    /// Reports the parameters that were not requested, and returns the value only if there is no
+    /// violation.
     ///
     /// # Errors
     ///
-    /// Every violation, in the order in which parameters were asked for, then the unknown ones.
+    /// Every violation, in the order in which parameters were requested, then the unknown ones.
     pub fn finish<T>(self, parsed: Result<T, Refused>) -> Result<T, Vec<Violation>> {
         self.findings.finish(parsed, self.values.into_keys())
     }
 }
 
-/// The last row that a page may reach, counted from 1: what lies beyond would have to be counted
-/// through on every request.
+/// The last row that a page may reach, counted from 1: the database counts through all rows before
+/// a page on every request.
 const DEEPEST_ROW: u32 = 10_000;
-/// How many rows a page has where the client does not say.
+/// Default number of rows of a page.
 const DEFAULT_LIMIT: u32 = 20;
-/// How many rows a page may have.
+/// Maximum number of rows of a page.
 const LARGEST_LIMIT: u32 = 100;
 
-/// Which page of a list a client wants.
+/// The page of a list that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     number: u32,
@@ -263,19 +262,19 @@ pub struct Page {
 }
 
 impl Page {
-    /// The number of the page, from 1.
+    /// Returns the number of the page, from 1.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.number
     }
 
-    /// How many rows the page has at most, 1 to 100.
+    /// Returns the maximum number of rows of the page, 1 to 100.
     #[must_use]
     pub const fn limit(self) -> u32 {
         self.limit
     }
 
-    /// How many rows come before the page.
+    /// Returns the number of rows before the page.
     #[must_use]
     pub const fn offset(self) -> u32 {
         (self.number - 1) * self.limit
@@ -284,7 +283,7 @@ impl Page {
 
 impl From<Page> for PageRequest {
     fn from(page: Page) -> Self {
-        // The bounds of the two are the same, which a test shows.
+        // Both types have the same bounds, which a test checks.
         Self::new(page.number, page.limit).unwrap_or_default()
     }
 }
@@ -295,7 +294,7 @@ impl FromQuery for Page {
     }
 }
 
-/// Takes a request's query, strictly.
+/// Extracts the query, strictly.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 
@@ -307,7 +306,7 @@ impl<T: FromQueryWith<S>, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// For routes that take no query: refuses every parameter.
+/// Rejects every parameter, for routes without a query.
 #[derive(Clone, Copy, Debug)]
 pub struct NoQuery;
 
@@ -325,7 +324,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     }
 }
 
-/// Undoes the encoding of HTML forms; nothing if an escape is broken or the outcome is not UTF-8.
+/// Decodes a form-encoded text; `None` if an escape is malformed or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -339,7 +338,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The value of a hex digit.
+/// Returns the value of a hex digit.
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -1,8 +1,7 @@
-//! Why a request was not read: one type for path, query and body.
+//! Rejections of the extractors: one type for path, query and body.
 //!
-//! The response that an extractor gives is a problem document without what only the request knows;
-//! the layer around all routes adds its path and id. The [`Rejection`] stays in the response's
-//! extensions, for outer layers and the log.
+//! The response is a problem document without the request's path and id, which the outer layer
+//! adds. The [`Rejection`] stays in the response's extensions, for outer layers and the log.
 
 use std::borrow::Cow;
 
@@ -14,7 +13,7 @@ use http::StatusCode;
 use super::body::BODY_LIMIT;
 use super::json::Malformed;
 
-/// Why a request was not read.
+/// Why a request could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The body is not declared as JSON in UTF-8.
@@ -23,18 +22,18 @@ pub enum Rejection {
     ContentEncoding,
     /// The body is longer than [`BODY_LIMIT`].
     TooLarge,
-    /// The body broke off, or its framing is wrong.
+    /// The body ended early, or its framing is malformed.
     BrokenBody,
     /// The body is not one JSON object.
     Malformed(Malformed),
-    /// Path, query or body do not follow the rules, and how.
+    /// Path, query or body violate the rules.
     Invalid(Vec<Violation>),
-    /// The route has no parameter where its handler wants one: a defect of ours.
+    /// The route lacks a parameter that its handler extracts: a defect of the server.
     Misrouted,
 }
 
 impl Rejection {
-    /// The status of the answer.
+    /// Returns the status of the response.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -45,7 +44,7 @@ impl Rejection {
         }
     }
 
-    /// The stable name of what is wrong, as it stands in problem documents, metrics and logs.
+    /// Returns the stable code of the error, as in problem documents, metrics and logs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -58,7 +57,7 @@ impl Rejection {
         }
     }
 
-    /// What kind of problem it is, in a few words that are always the same for a code.
+    /// Returns a short title, always the same for a code.
     const fn title(&self) -> &'static str {
         match self {
             Self::MediaType | Self::ContentEncoding => "Unsupported media type",
@@ -70,7 +69,7 @@ impl Rejection {
         }
     }
 
-    /// What a client is told: a sentence without any value that was sent.
+    /// Returns a sentence for the client, without any value that was sent.
     #[must_use]
     pub fn detail(&self) -> Cow<'static, str> {
         match self {
@@ -92,7 +91,7 @@ impl Rejection {
         }
     }
 
-    /// Every thing that does not follow the rules; empty but for [`Rejection::Invalid`].
+    /// Returns the violations; empty except for [`Rejection::Invalid`].
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
         match self {
@@ -117,7 +116,7 @@ impl From<Vec<Violation>> for Rejection {
 impl From<&Rejection> for Problem {
     fn from(rejection: &Rejection) -> Self {
         match rejection {
-            // Goat has an answer for these already.
+            // goat-core's error kinds have a response already.
             Rejection::Invalid(violations) => Error::invalid(violations.clone()).into(),
             Rejection::Misrouted => ErrorKind::Internal.into(),
             _ => Self::new(
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rejection_has_the_status_and_code_of_the_contract() {
+    fn rejections_have_documented_status_and_code() {
         let table = [
             (Rejection::MediaType, 415, "unsupported-media-type"),
             (Rejection::ContentEncoding, 415, "unsupported-media-type"),
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn violations_are_there_for_the_document() {
+    fn violations_are_exposed_for_the_document() {
         let violations = vec![Violation::new("id", "must be a ULID")];
         assert_eq!(Rejection::from(violations.clone()).violations(), violations);
         assert!(Rejection::TooLarge.violations().is_empty());

@@ -1,4 +1,5 @@
-//! What is not about users: keys, health, metrics, and the API's own documentation.
+//! Routes of the server itself: public keys, health, readiness, metrics, and the documentation of
+//! the API.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use crate::api::AppState;
 use crate::api::extract::NoQuery;
 use crate::api::view::json;
 
-/// How long the stores have to answer before the server is not ready.
+/// How long the stores may take to respond before the server counts as not ready.
 const READY_WITHIN: Duration = Duration::from_secs(1);
-/// What a probe is told to wait before it asks again.
+/// `Retry-After` of a failed probe.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Get the public keys
@@ -143,17 +144,17 @@ pub(crate) async fn docs(_: NoQuery) -> Response {
     asset("text/html; charset=utf-8", include_str!("../../../assets/docs/page.html"))
 }
 
-/// The page's style.
+/// Get the page's style sheet.
 pub(crate) async fn docs_style(_: NoQuery) -> Response {
     asset("text/css; charset=utf-8", include_str!("../../../assets/docs/page.css"))
 }
 
-/// The page's code.
+/// Get the page's script.
 pub(crate) async fn docs_script(_: NoQuery) -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../../assets/docs/page.js"))
 }
 
-/// What the page may do: load its own style and code, and speak to this very server.
+/// The page may load its own style and script, and send requests to this server only.
 const PAGE_SECURITY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \

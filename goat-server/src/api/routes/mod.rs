@@ -1,8 +1,8 @@
-//! The handlers, a file a resource: each reads its input, makes one call of goat, and shows the
-//! outcome. Rules live in goat-core; what a route asks of its caller stands in the
-//! [route table](crate::api::table).
+//! The handlers, by URL: each reads its input, calls goat once, and returns the result. The rules
+//! are in goat-core; required credentials and permissions are in the [route
+//! table](crate::api::table).
 //!
-//! A handler's doc comment is its text in the OpenAPI document.
+//! A handler's doc comment becomes its text in the OpenAPI document.
 
 pub(crate) mod auth;
 pub(crate) mod meta;
@@ -18,19 +18,18 @@ use goat_tower::LimitDecisions;
 
 use crate::api::extract::{Fields, Refused};
 
-/// Parts a result from the limits that were charged for it, which go into the response's extensions
-/// and from there into its headers.
+/// Splits a result from the limit decisions made for it, which become response headers.
 fn uncharge<T>(charged: Charged<T>) -> (T, LimitDecisions) {
     (charged.value, charged.charges.into())
 }
 
-/// The name of a role that the running set has.
+/// Returns the role of this name.
 fn known_role(goat: &Goat, name: &str) -> Result<Role, String> {
     goat.roles().get(name).ok_or_else(|| goat.roles().must_be_a_role())
 }
 
-/// A new password, with all that is wrong with it named beside whatever else is wrong with the body.
-/// The service that takes it checks it again, against the account as it is then.
+/// Checks a new password, and reports its violations with those of the other members. The service
+/// checks it again, against the current account.
 fn new_password(
     fields: &mut Fields,
     name: &'static str,

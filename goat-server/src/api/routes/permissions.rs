@@ -1,4 +1,4 @@
-//! Permissions: what roles may do.
+//! `/api/v1/permission`: the permissions of roles.
 
 use axum::extract::State;
 use goat_core::access::InvalidPermission;

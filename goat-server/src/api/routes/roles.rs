@@ -1,4 +1,4 @@
-//! Roles.
+//! `/api/v1/role`
 
 use axum::extract::State;
 use goat_core::Goat;

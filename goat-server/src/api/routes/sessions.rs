@@ -1,4 +1,4 @@
-//! One's own sessions.
+//! `/api/v1/sessions`: the sessions of the current user.
 
 use axum::extract::State;
 use goat_core::session::OtherSessions;
@@ -56,14 +56,14 @@ struct RevokeSchema {
     all: Option<bool>,
 }
 
-/// Which sessions are to end.
+/// The sessions to revoke.
 #[derive(Debug)]
 pub(crate) enum Revocation {
     These(Vec<SessionId>),
     All(OtherSessions),
 }
 
-/// How many sessions one request can name.
+/// Maximum number of sessions in one request.
 const MOST_SESSIONS: usize = 100;
 const EXACTLY_ONE: &str = "must be given as the only one of session_ids, others and all";
 
@@ -89,7 +89,7 @@ impl FromFields for Revocation {
     }
 }
 
-/// A member that means something only if it is `true`.
+/// Reads a member that must be `true` if present.
 fn only_true(fields: &mut Fields, name: &'static str) -> Result<Option<()>, Refused> {
     match fields.optional_bool(name)? {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! What every answer gets on its way out, and what must be noted of the request beforehand.
+//! Response completion: problem documents, rate limit headers, cache and security headers.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -20,7 +20,7 @@ pub(super) async fn finish_response(
     let id = request.extensions().get::<RequestId>().cloned();
     let path = request.uri().path().to_owned();
     let is_private = carries_credentials(&path, request.headers());
-    // Opened here, so that the limits within join in, and it is shown once, for all of them.
+    // Created here, so that all limits further in add to it and the headers are written once.
     let charges = LimitDecisions::collect(request.extensions_mut()).decisions().clone();
 
     let mut response = next.run(request).await;
@@ -35,7 +35,7 @@ pub(super) async fn finish_response(
     response
 }
 
-/// Whether the answer is for the one who asked alone (H1; RFC 9111 §5.2.2.5).
+/// Whether the response is private to the client (H1; RFC 9111 §5.2.2.5).
 fn carries_credentials(path: &str, headers: &HeaderMap) -> bool {
     path.starts_with("/api/v1/auth/") || headers.contains_key(AUTHORIZATION)
 }

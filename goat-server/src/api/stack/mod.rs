@@ -1,4 +1,4 @@
-//! The router: the middleware around every route, in one order.
+//! The router: route guards, and the middleware around every route, in one order.
 
 mod cors;
 mod finish_response;
@@ -27,27 +27,27 @@ use crate::api::extract::path_is_canonical;
 use crate::observe::logging::RequestLogLayer;
 use crate::serve::deadline::DeadlineLayer;
 
-/// The API, with everything around it. It wants a
+/// Returns the API with all its middleware. Requires a
 /// [`PeerAddress`](goat_tower::address::PeerAddress) in each request's extensions, as
-/// [`serve`](crate::serve::serve) puts it there.
+/// [`serve`](crate::serve::serve) adds it.
 ///
-/// The metrics are here too, unless they have a listener of their own.
+/// Includes the metrics, unless they have a listener of their own.
 pub fn router(state: AppState) -> Router {
     let moved = state.http.metrics_listen.is_some();
     let endpoints = table().into_iter().filter(|endpoint| !moved || endpoint.path() != METRICS);
     assemble(endpoints, state)
 }
 
-/// The metrics alone, for a listener of their own.
+/// Returns the metrics alone, for a listener of their own.
 pub fn metrics_router(state: AppState) -> Router {
     let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
     assemble(endpoints, state)
 }
 
-/// Makes a router of endpoints, each behind its guards.
+/// Builds a router of endpoints, each behind its guards.
 ///
-/// The rule of paths comes first of all: what is not the one spelling of a path reaches no route
-/// (A5), and is answered like a path that is not there.
+/// The path check runs before routing: a non-canonical path matches no route (A5) and gets the
+/// response of an unmatched path.
 fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Router {
     let mut paths = BTreeMap::<_, Vec<_>>::new();
     for endpoint in endpoints {

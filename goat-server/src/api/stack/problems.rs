@@ -1,4 +1,4 @@
-//! Failures that no handler answers for, and the finish of every problem document.
+//! Problem documents of the server itself, and the completion of all others.
 
 use std::any::Any;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use goat_tower::{Problem, RequestId};
 use http::header::{ALLOW, CONTENT_LENGTH};
 use http::{HeaderValue, StatusCode};
 
-/// There is no such path.
+/// Responds to an unmatched path.
 pub(crate) async fn not_found() -> Response {
     let problem = Problem::new(
         StatusCode::NOT_FOUND,
@@ -21,7 +21,7 @@ pub(crate) async fn not_found() -> Response {
     IntoResponse::into_response(problem)
 }
 
-/// The path is there, and not for this method.
+/// Responds to a method that the path does not have.
 pub(crate) fn method_not_allowed(allow: HeaderValue) -> Response {
     let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -38,16 +38,16 @@ pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
     IntoResponse::into_response(Problem::from(ErrorKind::Internal))
 }
 
-/// The request's time is over (O1).
+/// Responds to a request at its deadline (O1).
 pub(crate) fn too_late() -> Response {
     let error = Error::unavailable("request timed out", RETRY_AFTER);
     IntoResponse::into_response(Problem::from(error))
 }
 
-/// What a client is told to wait when its request took too long.
+/// `Retry-After` of a request that took too long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Gives a problem document what only the request knows. The problem stays in the response's
+/// Adds the request's path and id to a problem document. The problem stays in the response's
 /// extensions, for the log.
 pub(super) fn complete(response: &mut Response, path: &str, id: Option<&RequestId>) {
     let Some(problem) = response.extensions().get::<Problem>() else { return };

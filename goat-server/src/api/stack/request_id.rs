@@ -1,8 +1,9 @@
-//! The layer that gives every request an id, and every answer the same.
+//! Request ids: every request gets an id, and its response carries it.
 //!
-//! The caller's id is kept if it is 1 to 64 characters of `[A-Za-z0-9_-]`, given once, so that a
-//! request can be followed across services and nobody can forge a line of the log (L2). Any other
-//! request gets a new ULID.
+//! An `X-Request-Id` of the client is kept if it is 1 to 64 characters of `[A-Za-z0-9_-]` and given
+//! once, so that a request can be followed across services; any other request gets a new ULID.
+//! tower-http's `SetRequestIdLayer` is not used because it keeps any id that a client sends, which
+//! could forge a log line (L2).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,14 +15,14 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use ulid::Ulid;
 
-/// Makes [`RequestIdService`].
+/// Layer that applies [`RequestIdService`].
 #[derive(Clone, Debug)]
 pub(crate) struct RequestIdLayer {
     time: Time,
 }
 
 impl RequestIdLayer {
-    /// New ids sort by this time.
+    /// Creates the layer; new ids sort by this time.
     #[must_use]
     pub(crate) const fn new(time: Time) -> Self {
         Self { time }
@@ -36,7 +37,7 @@ impl<S> Layer<S> for RequestIdLayer {
     }
 }
 
-/// A service whose requests have an id. See the [module](self).
+/// Service that assigns request ids. See the [module](self).
 #[derive(Clone, Debug)]
 pub(crate) struct RequestIdService<S> {
     inner: S,
@@ -64,7 +65,8 @@ where
     }
 }
 
-/// A new id. Randomness that cannot be had costs its uniqueness, not the request.
+/// Generates an id. If no randomness is available, the id may not be unique, but the request
+/// continues.
 fn generate(now: Timestamp) -> Option<RequestId> {
     let mut random = [0; 16];
     let _ = getrandom::fill(&mut random);
@@ -75,7 +77,7 @@ fn generate(now: Timestamp) -> Option<RequestId> {
 }
 
 pin_project! {
-    /// The answer of [`RequestIdService`].
+    /// Response future of [`RequestIdService`].
     #[derive(Debug)]
     pub(crate) struct RequestIdFuture<F> {
         #[pin]
@@ -107,7 +109,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn a_new_id_is_a_ulid_of_its_own() {
+    fn new_id_is_a_unique_ulid() {
         let ids: HashSet<_> = (0..100)
             .map(|_| generate(Timestamp::from_seconds(1_767_225_600)).expect("an id").to_string())
             .collect();

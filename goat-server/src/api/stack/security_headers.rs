@@ -1,15 +1,15 @@
-//! Headers that tell a browser to make as little as possible of what it gets (OWASP Secure Headers).
+//! Security headers for browsers (OWASP Secure Headers).
 
 use http::header::{
     CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What an answer of the API may do in a browser: nothing. A page says what it needs itself.
+/// A response of the API may load and embed nothing. A page sets a policy of its own.
 const CONTENT_SECURITY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// Sets them all; a content security policy that is there already stays.
+/// Sets the headers; an existing content security policy stays.
 pub(super) fn set(headers: &mut HeaderMap) {
     const HEADERS: [(HeaderName, HeaderValue); 3] = [
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -1,7 +1,7 @@
-//! What resources look like on the wire.
+//! Response bodies: resources as JSON.
 //!
-//! Invariants: nothing is shown that is not named here, so a new field of a domain type stays inside
-//! until somebody writes it down; success is `{"data": …}`, a page has its `meta` beside it.
+//! Invariants: only the fields listed here are sent, so a new field of a domain type stays internal
+//! until it is added; a success is `{"data": …}`, and a page has its `meta` next to it.
 
 mod permission;
 mod session;
@@ -33,7 +33,7 @@ pub struct Data<T> {
 }
 
 impl<T> Data<T> {
-    /// Shows `data`.
+    /// Wraps `data`.
     pub const fn new(data: T) -> Self {
         Self { data }
     }
@@ -45,12 +45,12 @@ impl<T: Serialize> IntoResponse for Data<T> {
     }
 }
 
-/// A success that made something: 201, and where it is found.
+/// Response to a creation: 201, and the location of the new resource.
 #[derive(Clone, Debug)]
 pub struct Created<T> {
-    /// What was made.
+    /// The new resource.
     pub data: T,
-    /// The path under which it is found, where it has one.
+    /// The path of the new resource, if it has one.
     pub location: Option<String>,
 }
 
@@ -100,7 +100,7 @@ const fn is_false(value: &bool) -> bool {
 }
 
 impl<T> Page<T> {
-    /// Shows the entries of one page out of `total`.
+    /// Creates a page from its entries and the total of the list.
     pub fn new(entries: impl IntoIterator<Item = T>, page: extract::Page, total: u64) -> Self {
         let (page, limit) = (page.number(), page.limit());
         let total_pages = total.div_ceil(u64::from(limit));
@@ -110,7 +110,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// Says that the list has more entries than `total`.
+    /// Sets whether the list has more entries than `total`.
     #[must_use]
     pub const fn with_lower_bound(mut self, is_lower_bound: bool) -> Self {
         self.meta.total_is_lower_bound = is_lower_bound;
@@ -124,9 +124,9 @@ impl<T: Serialize> IntoResponse for Page<T> {
     }
 }
 
-/// An answer whose body is `value` as JSON.
+/// Returns a response with `value` as its JSON body.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
-    // Nothing that is shown here can fail to be written as JSON: names are texts, numbers finite.
+    // Serializing these types does not fail: all keys are strings, all numbers finite.
     let Ok(bytes) = serde_json::to_vec(value) else {
         let problem = Problem::from(goat_core::ErrorKind::Internal);
         return IntoResponse::into_response(problem);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_counted_up_and_an_empty_list_has_none() {
+    fn total_pages_rounds_up_and_is_zero_for_an_empty_list() {
         let meta = |total, query| Page::<u8>::new([], page(query), total).meta;
         assert_eq!(meta(0, "").total_pages, 0);
         assert_eq!(meta(1, "").total_pages, 1);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_that_is_exact_says_nothing_of_bounds() {
+    fn exact_total_omits_the_lower_bound_flag() {
         let exact = Page::new([1, 2], page("limit=5"), 2);
         assert_eq!(
             serde_json::to_value(&exact).expect("JSON"),

@@ -1,4 +1,4 @@
-//! Roles and their permissions on the wire.
+//! Roles and permissions in responses.
 
 use goat_core::access::{Grant, RoleSummary};
 use serde::Serialize;

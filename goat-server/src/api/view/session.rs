@@ -1,4 +1,4 @@
-//! A session on the wire.
+//! Sessions in responses.
 
 use goat_core::{Principal, session};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Shows a session to somebody.
+    /// Returns a session as the principal sees it.
     #[must_use]
     pub fn new(session: &session::Session, to: &Principal) -> Self {
         Self {

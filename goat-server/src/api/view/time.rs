@@ -1,4 +1,4 @@
-//! Times on the wire: RFC 3339 in UTC, with milliseconds and `Z`.
+//! Times in responses: RFC 3339 in UTC, with milliseconds and `Z`.
 
 use goat_core::Timestamp;
 use serde::{Serialize, Serializer};
@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A time as clients see it: `2026-01-31T09:26:53.589Z`.
+/// A time in a response: `2026-01-31T09:26:53.589Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Timestamp);
 
@@ -19,7 +19,7 @@ impl From<Timestamp> for Time {
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let milliseconds = self.0.as_millis();
-        // RFC 3339 ends with the year 9999; a time beyond is shown as the end of that.
+        // RFC 3339 ends with the year 9999; later times are capped.
         let end = if milliseconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(end);
         serializer.collect_str(&format_args!("{time:.3}"))
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_always_has_three_digits_of_milliseconds_and_a_z() {
+    fn time_has_three_digit_milliseconds_and_z() {
         assert_eq!(shown(1_767_225_600_000), "2026-01-01T00:00:00.000Z");
         assert_eq!(shown(1_767_225_600_120), "2026-01-01T00:00:00.120Z");
         assert_eq!(shown(1), "1970-01-01T00:00:00.001Z");
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_out_of_reach_is_shown_as_the_end_of_what_can_be_written() {
+    fn time_out_of_range_is_capped() {
         assert!(shown(i64::MAX).starts_with("9999-12-"), "{}", shown(i64::MAX));
         assert!(shown(i64::MIN).ends_with('Z'));
     }

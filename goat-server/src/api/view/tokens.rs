@@ -1,7 +1,7 @@
-//! Tokens on the wire.
+//! Tokens in responses.
 //!
-//! The one place where secrets leave the process. Neither type is `Debug`: what is made from them
-//! goes to the client and nowhere else.
+//! Only here do secrets leave the process. Neither type implements `Debug`, so that they cannot be
+//! logged.
 
 use goat_core::auth::{self, TokenPair};
 use serde::Serialize;

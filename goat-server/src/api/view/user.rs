@@ -1,4 +1,4 @@
-//! A user on the wire.
+//! Users in responses.
 
 use goat_core::user;
 use serde::Serialize;
@@ -63,7 +63,7 @@ impl From<user::Profile> for Profile {
 }
 
 impl User {
-    /// Shows a user that was just made.
+    /// Returns the response for a new user.
     #[must_use]
     pub fn created(self) -> Created<Self> {
         let location = format!("/api/v1/user/{}", self.id);

@@ -1,4 +1,4 @@
-//! What a person at a terminal reads when the server is ready. It never goes into a log.
+//! The startup banner: shown to an operator at a terminal when the server is ready, never logged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::start::Administrator;
 use crate::start::account_quota;
 use crate::start::settings::{Settings, show_duration};
 
-/// What there is to say.
+/// The content of the banner.
 pub(super) struct Facts<'a> {
     pub(super) settings: &'a Settings,
     pub(super) api: SocketAddr,
@@ -18,11 +18,11 @@ pub(super) struct Facts<'a> {
     pub(super) database: &'a str,
     pub(super) redis: Option<&'a str>,
     pub(super) administrator: &'a Administrator,
-    /// Where a generated password is, if there is one.
+    /// The file with a generated password, if there is one.
     pub(super) password_file: Option<&'a Path>,
 }
 
-/// The whole text.
+/// Returns the whole banner.
 pub(super) fn text(facts: &Facts<'_>) -> String {
     let Facts { settings, api, database, redis, .. } = facts;
     let base = url(*api);
@@ -62,7 +62,7 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
     text
 }
 
-/// Where a browser on this machine finds it.
+/// Returns the URL for a browser on this machine.
 fn url(address: SocketAddr) -> String {
     let host = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -72,7 +72,7 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(host, address.port()))
 }
 
-/// A limit in words.
+/// Describes a limit in words.
 fn per(quota: Option<Quota>, whom: &str) -> String {
     const UNITS: [(u64, &str); 4] =
         [(1, "second"), (60, "minute"), (3600, "hour"), (86_400, "day")];
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_screen_says_where_everything_is() {
+    fn banner_shows_urls_limits_and_administrator() {
         let settings =
             settings(&[("GOAT_RATE_LIMIT_USER", "off"), ("GOAT_RATE_LIMIT_REFRESH", "9/90s")]);
         let text = text(&Facts {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_every_interface_is_shown_as_one_that_can_be_opened() {
+    fn unspecified_address_is_shown_as_localhost() {
         for (address, expected) in [
             ("0.0.0.0:80", "http://127.0.0.1:80"),
             ("[::]:80", "http://[::1]:80"),

@@ -1,6 +1,5 @@
-//! What a node watches about the others on its database while it serves: whether they sign with keys
-//! that it does not know. Each of two such nodes refuses what the other gives out, which looks like
-//! sessions that end at random.
+//! Key mismatch watch: warns if other nodes on the same database sign with keys that this node does
+//! not know. Such nodes reject each other's tokens, which looks like sessions that end at random.
 
 use std::collections::HashSet;
 
@@ -10,14 +9,14 @@ use crate::failure::Failure;
 use crate::serve::Lifecycle;
 use crate::start::{REGISTER_KEY_INTERVAL, Started};
 
-/// The ids of unknown keys that were reported of.
+/// The unknown keys that were already reported.
 #[derive(Debug, Default)]
 pub(super) struct KeyMismatchWatch {
     reported: HashSet<String>,
 }
 
 impl KeyMismatchWatch {
-    /// Notes with which key this node signs, and tells of each unknown one of others once.
+    /// Registers this node's signing key, and reports each unknown key of another node once.
     pub(super) async fn check(&mut self, started: &Started) -> Result<(), Failure> {
         for key in started.register_signing_key().await? {
             if self.reported.insert(key.clone()) {
@@ -31,7 +30,7 @@ impl KeyMismatchWatch {
         Ok(())
     }
 
-    /// Goes on doing so until the server drains.
+    /// Checks periodically until the server drains.
     pub(super) async fn watch(mut self, started: &Started, lifecycle: &Lifecycle) {
         let mut ticks = interval_at(Instant::now() + REGISTER_KEY_INTERVAL, REGISTER_KEY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

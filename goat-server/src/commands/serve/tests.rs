@@ -1,4 +1,4 @@
-//! What a listener is told, and the job that runs beside the server.
+//! The listener settings, and the purge job beside the server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use super::*;
 use crate::start::settings::Flags;
 
-/// A goat with a session whose time is over.
-async fn with_an_expired_session() -> Goat {
+/// Returns a goat with an expired session.
+async fn goat_with_an_expired_session() -> Goat {
     let clock = Arc::new(ManualClock::default());
     let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
         .hasher(Arc::new(PlainHasher::default()))
@@ -39,10 +39,14 @@ async fn left(goat: &Goat) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_sessions_are_removed_beside_the_server_until_it_drains() {
-    assert_eq!(left(&with_an_expired_session().await).await, 1, "there is something to remove");
+async fn expired_sessions_are_purged_until_the_server_drains() {
+    assert_eq!(
+        left(&goat_with_an_expired_session().await).await,
+        1,
+        "there is something to remove"
+    );
 
-    let goat = with_an_expired_session().await;
+    let goat = goat_with_an_expired_session().await;
     let lifecycle = Lifecycle::new();
     let job = tokio::spawn({
         let (goat, lifecycle) = (goat.clone(), lifecycle.clone());
@@ -56,7 +60,7 @@ async fn expired_sessions_are_removed_beside_the_server_until_it_drains() {
 }
 
 #[test]
-fn each_setting_of_a_listener_reaches_it_and_no_other_does() {
+fn each_listener_setting_is_applied() {
     let told = |variables: &[(&str, &str)]| {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let file = Path::new("there-is-no.env");

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_metrics_is_for_those_who_ask_for_it() {
+    fn open_metrics_is_used_only_if_accepted() {
         // The headers that Prometheus sends, before and since 2.49.
         let asked = [
             "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_brought_over_to_the_older_format() {
+    fn every_metric_type_converts_to_the_older_format() {
         let open_metrics = "\
 # HELP a Counted.
 # TYPE a counter

@@ -20,7 +20,7 @@ fn head_with(headers: usize) -> String {
 
 /// H2
 #[tokio::test(start_paused = true)]
-async fn head_of_32_kib_is_served_and_a_longer_one_is_431() {
+async fn head_of_32_kib_is_accepted_and_a_larger_one_is_431() {
     let server = Server::start();
     let mut client = server.connect();
     client.send(head_of(32 * 1024)).await;
@@ -35,7 +35,7 @@ async fn head_of_32_kib_is_served_and_a_longer_one_is_431() {
 
 /// H2
 #[tokio::test(start_paused = true)]
-async fn hundred_headers_are_served_and_one_more_is_431() {
+async fn hundred_headers_are_accepted_and_one_more_is_431() {
     let server = Server::start();
     let mut client = server.connect();
     client.send(head_with(100)).await;
@@ -50,7 +50,7 @@ async fn hundred_headers_are_served_and_one_more_is_431() {
 
 /// H2
 #[tokio::test(start_paused = true)]
-async fn nothing_is_served_after_a_request_with_two_lengths() {
+async fn request_with_two_lengths_is_the_last_of_its_connection() {
     for lengths in [
         "content-length: 5\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 5",
@@ -73,7 +73,7 @@ async fn nothing_is_served_after_a_request_with_two_lengths() {
 
 /// H2
 #[tokio::test(start_paused = true)]
-async fn lengths_that_cannot_be_are_refused_unserved() {
+async fn invalid_lengths_are_rejected() {
     for lengths in [
         "content-length: 5\r\ncontent-length: 6",
         "content-length: +5",
@@ -102,7 +102,7 @@ async fn pipelined_requests_are_served_in_order() {
 
 /// An answer to a client that is still sending reaches it.
 #[tokio::test(start_paused = true)]
-async fn early_answer_is_not_destroyed_by_what_was_left_unread() {
+async fn early_response_survives_unread_request_bytes() {
     let server = Server::start();
     let mut client = server.connect_with(512);
     client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n").await;
@@ -113,7 +113,7 @@ async fn early_answer_is_not_destroyed_by_what_was_left_unread() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn connection_beyond_the_cap_gets_in_when_a_silent_one_times_out() {
+async fn connection_over_the_limit_is_accepted_when_a_silent_one_times_out() {
     let server = Server::with(ServeSettings { max_connections: 2, ..ServeSettings::default() });
     let silent = [server.connect(), server.connect()];
     let start = Instant::now();
@@ -124,7 +124,7 @@ async fn connection_beyond_the_cap_gets_in_when_a_silent_one_times_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failing_accept_pauses_and_goes_on() {
+async fn failing_accept_is_retried_after_a_backoff() {
     let server = Server::start();
     for _ in 0..8 {
         // EMFILE: no file descriptors left.
@@ -137,7 +137,7 @@ async fn failing_accept_pauses_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_is_gone_before_it_was_accepted_costs_no_pause() {
+async fn connection_gone_before_accept_causes_no_backoff() {
     let server = Server::start();
     server.fail(io::ErrorKind::ConnectionAborted.into());
     let start = Instant::now();
@@ -146,7 +146,7 @@ async fn client_that_is_gone_before_it_was_accepted_costs_no_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failing_accept_does_not_hold_up_the_shutdown() {
+async fn failing_accept_does_not_delay_shutdown() {
     let server = Server::start();
     server.fail(io::Error::from_raw_os_error(24));
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -158,7 +158,7 @@ async fn failing_accept_does_not_hold_up_the_shutdown() {
 
 /// H5
 #[tokio::test(start_paused = true)]
-async fn panic_of_a_handler_is_a_500_and_its_connection_lives_on() {
+async fn panic_of_a_handler_is_a_500_and_the_connection_survives() {
     let server = Server::start();
     let mut client = server.connect();
     assert!(client.get("/panic").await.starts_with("http/1.1 500"));
@@ -167,7 +167,7 @@ async fn panic_of_a_handler_is_a_500_and_its_connection_lives_on() {
 
 /// H5
 #[tokio::test(start_paused = true)]
-async fn panic_of_a_body_ends_its_connection_and_no_other() {
+async fn panic_of_a_body_ends_only_its_connection() {
     let server = Server::start();
     let mut other = server.connect();
     let mut client = server.connect();

@@ -45,7 +45,7 @@ fn get(path: &str) -> Request<Empty<Bytes>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_are_served_and_know_their_peer() {
+async fn requests_carry_their_peer_address() {
     let server = Server::start();
     let mut client = Client::connect(&server, 65_535).await;
     assert_eq!(client.get("/peer").await, (StatusCode::OK, "192.0.2.7:4711".into()));
@@ -67,7 +67,7 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
 
 /// H2
 #[tokio::test(start_paused = true)]
-async fn too_many_headers_are_431_and_the_service_is_not_asked() {
+async fn too_many_headers_are_431_without_calling_the_service() {
     let server = Server::start();
     let mut client = Client::connect(&server, 65_535).await;
     for (count, status) in
@@ -85,7 +85,7 @@ async fn too_many_headers_are_431_and_the_service_is_not_asked() {
 
 /// H2
 #[tokio::test(start_paused = true)]
-async fn head_over_32_kib_is_not_served_and_its_neighbours_are() {
+async fn head_over_32_kib_is_rejected_and_other_streams_continue() {
     let server = Server::start();
     let mut client = Client::connect(&server, 65_535).await;
     // The client knows the server's bound after the first answer.
@@ -102,7 +102,7 @@ async fn head_over_32_kib_is_not_served_and_its_neighbours_are() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn answer_that_nobody_reads_is_reset_and_its_neighbours_are_served() {
+async fn unread_stream_is_reset_and_other_streams_continue() {
     let server = Server::start();
     let mut client = Client::connect(&server, 1024).await;
     let unread = client.send(get("/big")).await.unwrap();
@@ -114,7 +114,7 @@ async fn answer_that_nobody_reads_is_reset_and_its_neighbours_are_served() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn client_that_reads_nothing_at_all_is_cut_a_moment_after_the_deadline() {
+async fn client_that_reads_nothing_is_disconnected_shortly_after_the_deadline() {
     let server = Server::start();
     let mut client = server.connect_with(16 * 1024);
     let window = 8_u32 << 20;
@@ -137,7 +137,7 @@ async fn client_that_reads_nothing_at_all_is_cut_a_moment_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whole_answer_arrives_through_a_narrow_window() {
+async fn whole_response_arrives_through_a_small_window() {
     let server = Server::start();
     let mut client = Client::connect(&server, 1000).await;
     let (status, body) = client.get("/big").await;
@@ -146,7 +146,7 @@ async fn whole_answer_arrives_through_a_narrow_window() {
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn shutdown_finishes_what_is_in_flight_and_says_goodbye() {
+async fn shutdown_finishes_open_streams_and_sends_goaway() {
     let server = Server::start();
     let mut client = Client::connect(&server, 65_535).await;
     client.get("/").await;

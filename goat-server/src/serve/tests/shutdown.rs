@@ -9,7 +9,7 @@ use crate::serve::{ServeSettings, Served};
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn request_in_flight_is_finished_and_nobody_new_gets_in() {
+async fn shutdown_finishes_open_requests_and_refuses_new_connections() {
     let server = Server::start();
     let mut client = server.connect();
     client.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -51,7 +51,7 @@ async fn connections_are_accepted_and_served_during_the_drain_delay() {
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn connection_that_waits_in_the_backlog_when_the_listener_closes_is_served() {
+async fn backlogged_connection_is_served_during_shutdown() {
     let server = Server::start();
     // No await in between: the server has not run since.
     let mut client = server.connect();
@@ -63,7 +63,7 @@ async fn connection_that_waits_in_the_backlog_when_the_listener_closes_is_served
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn request_on_its_way_to_an_idle_connection_is_served() {
+async fn request_in_transit_to_an_idle_connection_is_served() {
     let server = Server::start();
     let mut client = server.connect();
     client.get("/").await;
@@ -76,7 +76,7 @@ async fn request_on_its_way_to_an_idle_connection_is_served() {
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn idle_and_silent_connections_hold_up_the_shutdown_for_a_second() {
+async fn idle_connections_delay_shutdown_by_one_second() {
     let server = Server::start();
     let mut idle = server.connect();
     idle.get("/").await;
@@ -96,7 +96,7 @@ async fn idle_and_silent_connections_hold_up_the_shutdown_for_a_second() {
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn half_a_head_has_its_time_to_become_a_request_during_the_shutdown() {
+async fn partial_head_keeps_its_timeout_during_shutdown() {
     let server = Server::start();
     let mut client = server.connect();
     client.send("GET / HT").await;
@@ -109,7 +109,7 @@ async fn half_a_head_has_its_time_to_become_a_request_during_the_shutdown() {
 
 /// O3
 #[tokio::test(start_paused = true)]
-async fn what_outlasts_the_shutdown_timeout_is_cut_and_counted() {
+async fn connections_past_the_shutdown_timeout_are_dropped_and_counted() {
     let server = Server::with(ServeSettings {
         shutdown_timeout: Duration::from_secs(2),
         ..ServeSettings::default()

@@ -16,7 +16,7 @@ async fn ask(stream: &mut TcpStream, head: &str) -> String {
 
 /// O3
 #[tokio::test]
-async fn router_is_served_until_the_drain_and_connections_are_refused_after_it() {
+async fn router_is_served_until_draining_and_refuses_connections_afterwards() {
     let app = Router::new().route(
         "/peer",
         get(async |request: axum::extract::Request| {
@@ -43,7 +43,7 @@ async fn router_is_served_until_the_drain_and_connections_are_refused_after_it()
 /// H2: if the server closed on unread bytes, the kernel would reset the connection, and a client
 /// that is still sending would see an error instead of the answer.
 #[tokio::test]
-async fn refusal_does_not_reset_a_client_that_is_still_sending() {
+async fn rejection_does_not_reset_a_client_that_is_still_sending() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let lifecycle = Lifecycle::new();

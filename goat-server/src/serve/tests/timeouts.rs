@@ -43,7 +43,7 @@ async fn preface_without_a_request_is_closed_after_the_header_timeout() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn dripping_head_is_closed_after_the_header_timeout() {
+async fn slow_head_is_closed_after_the_header_timeout() {
     let server = Server::start();
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nhost: h\r\n").await;
@@ -65,7 +65,7 @@ async fn dripping_head_is_closed_after_the_header_timeout() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn dripping_second_head_has_the_header_timeout_from_its_first_byte() {
+async fn slow_second_head_has_the_header_timeout_from_its_first_byte() {
     let server = Server::start();
     let mut client = server.connect();
     assert!(client.get("/").await.starts_with("http/1.1 200"));
@@ -89,7 +89,7 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
 
 /// H3, O1
 #[tokio::test(start_paused = true)]
-async fn stuck_service_is_answered_at_the_deadline_and_the_connection_lives_on() {
+async fn stuck_service_gets_a_503_at_the_deadline_and_the_connection_survives() {
     let server = Server::start();
     let mut client = server.connect();
     let start = Instant::now();
@@ -100,7 +100,7 @@ async fn stuck_service_is_answered_at_the_deadline_and_the_connection_lives_on()
 
 /// What a late handler holds is free when its caller reads the answer.
 #[tokio::test(start_paused = true)]
-async fn late_service_is_dropped_before_its_answer_leaves() {
+async fn late_service_is_dropped_before_the_timeout_response() {
     let held = Arc::new(());
     let service = service_fn(|_: Request<()>| {
         let held = Arc::clone(&held);
@@ -118,7 +118,7 @@ async fn late_service_is_dropped_before_its_answer_leaves() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn dripping_body_is_answered_at_the_deadline_and_the_connection_closed() {
+async fn slow_request_body_gets_a_503_at_the_deadline_and_the_connection_closes() {
     let server = Server::start();
     let client = server.connect();
     let (mut reader, mut writer) = tokio::io::split(client.io);
@@ -144,7 +144,7 @@ async fn dripping_body_is_answered_at_the_deadline_and_the_connection_closed() {
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn answer_that_nobody_reads_is_cut_a_moment_after_the_deadline() {
+async fn unread_response_ends_shortly_after_the_deadline() {
     let server = Server::start();
     let mut client = server.connect_with(1024);
     client.send("GET /big HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -159,7 +159,7 @@ async fn answer_that_nobody_reads_is_cut_a_moment_after_the_deadline() {
 
 /// H3: reading a little now and then buys no time.
 #[tokio::test(start_paused = true)]
-async fn answer_that_is_read_slowly_is_cut_a_moment_after_the_deadline() {
+async fn slowly_read_response_ends_shortly_after_the_deadline() {
     let server = Server::start();
     let mut client = server.connect_with(1024);
     client.send("GET /big HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -174,7 +174,7 @@ async fn answer_that_is_read_slowly_is_cut_a_moment_after_the_deadline() {
 
 /// H3: a service without the layer is bounded all the same.
 #[tokio::test(start_paused = true)]
-async fn connection_is_cut_a_moment_after_the_deadline_if_nobody_answers() {
+async fn connection_without_a_response_ends_shortly_after_the_deadline() {
     let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
     let mut client = server.connect();
     client.send("GET /stuck HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -184,7 +184,7 @@ async fn connection_is_cut_a_moment_after_the_deadline_if_nobody_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_hangs_up_ends_its_request() {
+async fn disconnecting_client_cancels_its_request() {
     let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
     let mut client = server.connect();
     client.send("GET /stuck HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -197,7 +197,7 @@ async fn client_that_hangs_up_ends_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_beyond_all_bounds_are_no_timeouts() {
+async fn overflowing_timeouts_are_capped() {
     let server = Server::with(ServeSettings {
         header_timeout: Duration::MAX,
         request_timeout: Duration::MAX,

@@ -78,7 +78,7 @@ impl Start {
 }
 
 #[tokio::test]
-async fn first_start_makes_an_administrator_with_the_given_password() {
+async fn first_start_creates_an_administrator_with_the_configured_password() {
     let start = Start::new(Some(PASSWORD));
     assert!(matches!(start.run().await, Ok(Administrator::Created)));
     assert!(start.signs_in_with(PASSWORD).await);
@@ -88,7 +88,7 @@ async fn first_start_makes_an_administrator_with_the_given_password() {
 }
 
 #[tokio::test]
-async fn generated_password_is_kept_and_signs_in() {
+async fn generated_password_is_stored_and_signs_in() {
     let start = Start::new(None);
     let Ok(Administrator::CreatedWithGeneratedPassword(password)) = start.run().await else {
         panic!("a generated password")
@@ -100,7 +100,7 @@ async fn generated_password_is_kept_and_signs_in() {
 
 /// O4.
 #[tokio::test]
-async fn password_of_a_start_that_was_killed_is_taken_up_again() {
+async fn password_of_a_killed_start_is_reused() {
     let start = Start::new(None);
     start.data.read_or_create(SecretFile::AdminPassword, || PASSWORD.into()).expect("it is made");
     start.run().await.expect("an administrator");
@@ -108,7 +108,7 @@ async fn password_of_a_start_that_was_killed_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn starts_at_once_make_one_administrator() {
+async fn concurrent_starts_create_one_administrator() {
     let start = Start::new(None);
     let (one, other) = tokio::join!(start.run(), start.run());
     let made = [one, other].map(|result| result.expect("both start"));
@@ -118,7 +118,7 @@ async fn starts_at_once_make_one_administrator() {
 }
 
 #[tokio::test]
-async fn address_of_somebody_else_refuses_to_start() {
+async fn address_of_another_user_refuses_the_start() {
     for (role, status, expected) in [
         ("client", Status::Active, "is not an administrator"),
         ("admin", Status::Inactive, "is not active"),
@@ -134,7 +134,7 @@ async fn address_of_somebody_else_refuses_to_start() {
 }
 
 #[tokio::test]
-async fn password_against_the_policy_refuses_to_start_and_is_not_shown() {
+async fn invalid_password_refuses_the_start_and_is_not_shown() {
     let start = Start::new(Some("passwordpassword"));
     let refused = start.run().await.expect_err("it is common").to_string();
     assert!(refused.starts_with("GOAT_ADMIN_PASSWORD: the password "), "{refused}");
@@ -154,7 +154,7 @@ async fn password_against_the_policy_refuses_to_start_and_is_not_shown() {
 }
 
 #[test]
-fn generated_password_is_as_long_as_the_policy_asks_for_and_never_the_same() {
+fn generated_password_follows_the_policy_and_is_unique() {
     let mut policy = Start::new(None).passwords;
     for (minimum, maximum) in [(8, 64), (15, 256), (64, 64), (128, 128)] {
         (policy.min_length, policy.max_length) = (minimum, maximum);

@@ -51,7 +51,7 @@ async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn an_account_may_be_tried_ten_times_as_often_as_an_address_may_try() {
+fn account_limit_is_ten_times_the_address_limit() {
     let folder = tempfile::tempdir().expect("a folder");
     for (auth, expected) in [
         ("5/1m", Some(Quota::per_minute(50))),
@@ -64,7 +64,7 @@ fn an_account_may_be_tried_ten_times_as_often_as_an_address_may_try() {
 }
 
 #[test]
-fn each_setting_reaches_what_it_is_for() {
+fn each_setting_reaches_its_component() {
     let folder = tempfile::tempdir().expect("a folder");
     let handed_on = |variables: &[(&str, &str)]| {
         let settings = settings(folder.path(), variables);
@@ -113,7 +113,7 @@ fn each_setting_reaches_what_it_is_for() {
 }
 
 #[tokio::test]
-async fn so_many_keys_of_limits_are_kept_and_no_more() {
+async fn number_of_limit_keys_is_bounded() {
     let folder = tempfile::tempdir().expect("a folder");
     let started = wire(folder.path(), &[("GOAT_RATE_LIMIT_KEYS", "1000")]).await.expect("a goat");
     for number in 0..2000 {
@@ -130,7 +130,7 @@ async fn so_many_keys_of_limits_are_kept_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_is_given_is_not_generated() {
+async fn configured_secrets_are_not_generated() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = [("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_PASSWORD_PEPPER", PEPPER)];
     let started = wire(folder.path(), &given).await.expect("a goat");
@@ -141,7 +141,7 @@ async fn what_is_given_is_not_generated() {
 
 /// P5.
 #[tokio::test]
-async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
+async fn lost_pepper_refuses_the_start_without_generating_one() {
     let folder = in_use(&[]).await;
     let pepper = folder.path().join("data/pepper");
     let kept = fs::read(&pepper).expect("it is there");
@@ -159,7 +159,7 @@ async fn a_lost_pepper_is_a_start_that_is_refused_and_no_new_pepper() {
 
 /// P5: texts that are no hashes hinder no start, and hide no lost pepper.
 #[tokio::test]
-async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
+async fn users_without_a_password_neither_block_a_start_nor_hide_a_lost_pepper() {
     let folder = in_use(&[]).await;
     let started = wire(folder.path(), &[]).await.expect("a goat");
     let role = started.goat.roles().lowest();
@@ -193,7 +193,7 @@ async fn users_without_a_password_hinder_no_start_and_hide_no_lost_pepper() {
 
 /// P5.
 #[tokio::test]
-async fn another_pepper_than_the_stored_passwords_need_is_refused() {
+async fn wrong_pepper_is_rejected() {
     let folder = in_use(&[]).await;
     let sentence = refused(folder.path(), &[("GOAT_PASSWORD_PEPPER", PEPPER)]).await;
     assert!(sentence.starts_with("GOAT_PASSWORD_PEPPER: "), "{sentence}");
@@ -209,14 +209,14 @@ async fn another_pepper_than_the_stored_passwords_need_is_refused() {
 
 /// P6: what the settings allowed once is a password still when they are lowered again.
 #[tokio::test]
-async fn hashes_of_any_cost_that_the_settings_allow_are_verified_under_any_other() {
+async fn hashes_of_any_allowed_cost_are_verified() {
     let folder = in_use(&[("GOAT_ARGON2_ITERATIONS", "11")]).await;
     wire(folder.path(), &[]).await.expect("the stored passwords can be verified");
 }
 
 /// J7.
 #[tokio::test]
-async fn a_token_key_that_is_none_is_refused_and_stays() {
+async fn malformed_token_key_is_rejected_and_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = DataDir::new(folder.path().join("data"));
     data.read_or_create(SecretFile::TokenKey, || "not a key".into()).expect("it is made");
@@ -228,7 +228,7 @@ async fn a_token_key_that_is_none_is_refused_and_stays() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_missing_is_refused_where_nothing_may_be_migrated() {
+async fn missing_schema_is_rejected_without_migration() {
     let folder = tempfile::tempdir().expect("a folder");
     let sentence = refused(folder.path(), &[("GOAT_MIGRATE_ON_START", "false")]).await;
     assert!(sentence.contains("goat-server migrate"), "{sentence}");

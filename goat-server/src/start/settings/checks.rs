@@ -1,6 +1,6 @@
-//! What no setting can tell by itself: contradictions between them, and what production asks for.
+//! Checks across settings: contradictions, and the requirements of production.
 //!
-//! A setting that is wrong by itself takes part in no comparison.
+//! A setting that is invalid by itself takes part in no comparison.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::types::Algorithm;
 use super::values::show;
 use super::{Environment, Settings, SigningKeys};
 
-/// The longest that `GOAT_REFRESH_LEEWAY` may be.
+/// Maximum of `GOAT_REFRESH_LEEWAY`.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
 
-/// Refuses settings that contradict one another.
+/// Rejects settings that contradict each other.
 pub(super) fn contradictions(settings: &Settings, reader: &mut Reader) {
     listeners(settings, reader);
     times(settings, reader);
@@ -35,10 +35,10 @@ fn listeners(settings: &Settings, reader: &mut Reader) {
     }
 }
 
-/// Whether two listeners want the same port of the same address. Port 0 is a free one each time.
+/// Whether two listeners use the same address and port. Port 0 is a free port each time.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip(), other.ip());
-    // The unspecified address of IPv6 takes IPv4 along.
+    // A socket on IPv6's unspecified address accepts IPv4 too.
     let covers = |all: IpAddr, single: IpAddr| {
         all.is_unspecified() && (all.is_ipv6() || all.is_ipv4() == single.is_ipv4())
     };
@@ -72,7 +72,7 @@ fn times(settings: &Settings, reader: &mut Reader) {
     }
 }
 
-/// A setting and what it is.
+/// A setting and its value.
 type Timed = (&'static Setting, Duration);
 
 fn at_most(reader: &mut Reader, (setting, value): Timed, limit: Timed) {
@@ -139,7 +139,7 @@ fn passwords(settings: &Settings, reader: &mut Reader) {
     }
 }
 
-/// Refuses generated and weak secrets in production (J6); elsewhere, weak ones are a warning.
+/// Rejects generated and weak secrets in production (J6); in development, weak ones are a warning.
 pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
     if !reader.are_sound(&[&table::ENV]) {
         return;
@@ -167,7 +167,7 @@ pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
     }
 }
 
-/// The secrets that are too weak, and why.
+/// Returns the secrets that are too weak, and why.
 fn weaknesses(settings: &Settings) -> Vec<(&'static Setting, &'static str)> {
     let tokens: &[Secret<Vec<u8>>] = match &settings.tokens.keys {
         SigningKeys::Hs256(secrets) => secrets,
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listeners_overlap_where_they_want_one_port_of_one_address() {
+    fn listeners_overlap_on_the_same_port_and_address() {
         for (one, other, expected) in [
             ("127.0.0.1:80", "127.0.0.1:80", true),
             ("0.0.0.0:80", "127.0.0.1:80", true),

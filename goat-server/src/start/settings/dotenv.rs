@@ -1,4 +1,4 @@
-//! The `.env` file: read line by line, without touching the environment of the process.
+//! The `.env` file: parsed line by line, without changing the environment of the process.
 
 use std::cell::Cell;
 use std::fs;
@@ -14,9 +14,9 @@ pub(super) struct Line {
     pub(super) value: String,
 }
 
-/// Reads the file, if it is there: its variables, and what is wrong with it.
+/// Reads the file, if it exists: its variables and its errors.
 ///
-/// The content of a line that cannot be read is not shown: it may be a secret.
+/// The content of a malformed line is not shown: it may be a secret.
 pub(super) fn read(path: &Path) -> (Vec<Line>, Vec<Problem>) {
     let file = path.display().to_string();
     let content = match fs::read(path) {
@@ -49,8 +49,8 @@ pub(super) fn read(path: &Path) -> (Vec<Line>, Vec<Problem>) {
     }
 }
 
-/// The number of the first line after so many that is neither blank nor a comment: where the next
-/// item begins, whatever number of lines it takes.
+/// Returns the number of the first line after `after` that is neither blank nor a comment: the line
+/// where the next item begins, however many lines it spans.
 fn next_item(content: &[u8], after: usize) -> usize {
     let skipped = content
         .split(|byte| *byte == b'\n')
@@ -60,8 +60,8 @@ fn next_item(content: &[u8], after: usize) -> usize {
     after + skipped + 1
 }
 
-/// Hands out a single line a call, so that its count says which line is being parsed: the parser
-/// itself does not tell.
+/// Returns a single line per read, so that the count tells which line is being parsed; the parser
+/// does not report it.
 struct LineByLine<'a> {
     rest: &'a [u8],
     taken: &'a Cell<usize>,
@@ -75,7 +75,7 @@ impl Read for LineByLine<'_> {
         let (now, rest) = self.rest.split_at(count);
         buffer[..count].copy_from_slice(now);
         self.rest = rest;
-        // A line longer than the buffer comes in pieces and is counted with its last.
+        // A line longer than the buffer is read in parts and counted with its last.
         if count > 0 && count == end {
             self.taken.set(self.taken.get() + 1);
         }

@@ -1,13 +1,13 @@
-//! What the table says to people: the settings part of `--help`, and `.env.example`.
+//! Help texts from the settings table: the settings part of `--help`, and `.env.example`.
 
 use std::fmt::Write as _;
 
 use super::table::{Exposure, Section, Setting, TABLE};
 
-/// The width that the texts are broken at.
+/// The width at which texts are wrapped.
 const WIDTH: usize = 96;
 
-/// The settings part of `--help`.
+/// Returns the settings part of `--help`.
 pub(crate) fn settings() -> String {
     let mut text = String::from("Settings:\n");
     let introduction = "Set an environment variable, add a line to the file .env in the working \
@@ -30,7 +30,7 @@ pub(crate) fn settings() -> String {
     text
 }
 
-/// The whole of `.env.example`.
+/// Returns the content of `.env.example`.
 #[cfg(test)]
 pub(super) fn env_example() -> String {
     use super::table::Fallback;
@@ -58,7 +58,7 @@ pub(super) fn env_example() -> String {
     text
 }
 
-/// The settings, each with its section where that begins.
+/// Returns the settings, each with its section if it is the first of it.
 fn with_headings() -> impl Iterator<Item = (&'static Setting, Option<Section>)> {
     let mut current = None;
     TABLE.iter().map(move |setting| {
@@ -67,13 +67,13 @@ fn with_headings() -> impl Iterator<Item = (&'static Setting, Option<Section>)> 
     })
 }
 
-/// What a setting may be, and what it is.
+/// Returns the allowed values of a setting and its default.
 fn bounds(setting: &Setting) -> String {
     let secret = if setting.exposure == Exposure::Secret { "Secret. " } else { "" };
     format!("{secret}Accepts {}. Default: {}.", setting.kind, setting.default)
 }
 
-/// Adds a paragraph, broken at the width, each line after the prefix.
+/// Appends a paragraph, wrapped at the width, with a prefix on each line.
 fn push(text: &mut String, prefix: &str, paragraph: &str) {
     let mut column = 0;
     for word in paragraph.split_whitespace() {
@@ -83,7 +83,7 @@ fn push(text: &mut String, prefix: &str, paragraph: &str) {
             column = 0;
         }
         let before = if column == 0 { prefix } else { " " };
-        // Writing to a string cannot fail.
+        // Writing to a `String` does not fail.
         let _ = write!(text, "{before}{word}");
         column += before.len() + length;
     }

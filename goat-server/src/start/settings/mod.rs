@@ -1,9 +1,9 @@
-//! Settings of the server: one table, read from flags, the environment and `.env`, typed by
-//! concern.
+//! Settings of the server: one table, read from flags, the environment and `.env`, into typed
+//! structs.
 //!
-//! Nothing here prints, and nothing is left half-checked: a [`Settings`] is free of contradictions,
-//! and an [`Invalid`] names everything that is wrong at once. No value of a secret reaches a
-//! message or a `Debug` output (L1).
+//! This module prints nothing, and returns only complete results: a [`Settings`] is free of
+//! contradictions, and an [`Invalid`] lists every error at once. No secret appears in a message or
+//! in `Debug` output (L1).
 
 mod checks;
 mod dotenv;
@@ -33,37 +33,37 @@ pub(crate) use values::show as show_duration;
 
 use reader::Reader;
 
-/// The file in the working directory that settings may stand in.
+/// The settings file in the working directory.
 pub const DOTENV: &str = ".env";
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `GOAT_ENV`.
     pub environment: Environment,
-    /// The listeners, and what a connection may cost.
+    /// Listeners and connection limits.
     pub http: HttpSettings,
-    /// Where state is kept.
+    /// Database, Redis and data directory.
     pub storage: StorageSettings,
-    /// How tokens are made, and how long they live.
+    /// Token keys and lifetimes.
     pub tokens: TokenSettings,
-    /// How many sessions there may be.
+    /// Session quota and cache.
     pub sessions: SessionSettings,
-    /// What a password must be, and what its hash costs.
+    /// Password policy and hashing cost.
     pub passwords: PasswordSettings,
-    /// Who gets an account.
+    /// Sign-up and the first administrator.
     pub accounts: AccountSettings,
     /// Rate limits.
     pub limits: LimitSettings,
-    /// What is logged, and how.
+    /// Logging.
     pub log: LogSettings,
 }
 
 impl Settings {
-    /// Reads the settings from the flags, the environment and the file, each of which wins over
-    /// what follows it, and checks all of them. A file that is not there is an empty one.
+    /// Reads the settings from the flags, the environment and the file, in this order of
+    /// precedence, and checks them. A missing file counts as empty.
     ///
-    /// The warnings are for the operator and stop nothing.
+    /// The returned warnings are for the operator and prevent nothing.
     ///
     /// ```
     /// use std::path::Path;
@@ -79,9 +79,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Names every variable that is malformed, empty, out of bounds or in contradiction with
-    /// another, and every line of the file that cannot be read. A program ends with
-    /// [`EXIT_STATUS`] then.
+    /// Lists every variable that is malformed, empty, out of bounds or in contradiction to another,
+    /// and every malformed line of the file. A program should then exit with [`EXIT_STATUS`].
     pub fn load(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &Flags,

@@ -1,16 +1,16 @@
-//! What is wrong with a configuration, one line each.
+//! Configuration errors, one line each.
 //!
-//! No line holds the value of a secret, and none holds a line break, whatever was given.
+//! No line holds a secret or a line break, whatever the value was.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::LogFormat;
 
-/// The exit status of a start that its configuration stops: `EX_CONFIG` of BSD's `sysexits.h`.
+/// Exit status of an invalid configuration: `EX_CONFIG` of BSD's `sysexits.h`.
 pub const EXIT_STATUS: u8 = 78;
 
-/// One variable that is wrong: its name, what it was, and what it may be.
+/// An invalid variable: its name, its value if it may be shown, and the allowed values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     variable: Cow<'static, str>,
@@ -27,7 +27,7 @@ impl Problem {
         Self { variable: variable.into(), origin: origin.to_string(), message: message.into() }
     }
 
-    /// The environment variable, or the file where no variable could be told.
+    /// Returns the environment variable, or the file if the variable is unknown.
     #[must_use]
     pub fn variable(&self) -> &str {
         &self.variable
@@ -40,7 +40,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Something that does not stop the start and that the operator should see.
+/// A warning for the operator that does not prevent the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(String);
 
@@ -56,15 +56,14 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A configuration that cannot be started with: everything that is wrong with it, at once.
+/// An invalid configuration, with every error at once.
 #[derive(Clone, Debug)]
 pub struct Invalid {
-    /// The variables that are wrong, in the order of `--help`. Never empty.
+    /// The invalid variables, in the order of `--help`. Never empty.
     pub problems: Vec<Problem>,
-    /// The warnings beside them: a misspelt name is often why another variable is missing.
+    /// Warnings: a misspelled name often explains why another variable is missing.
     pub warnings: Vec<Warning>,
-    /// How the log was to be written, as far as that could be read, so that the refusal can be
-    /// written in the same form.
+    /// The configured log format, if it is valid, so that the errors can be written in it.
     pub log_format: Option<LogFormat>,
 }
 
@@ -82,7 +81,7 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// A value as a message shows it: quoted, on one line, and not endless.
+/// Formats a value for a message: quoted, on one line, and shortened.
 pub(super) fn quote(value: &str) -> String {
     const SHOWN: usize = 80;
     match value.char_indices().nth(SHOWN) {

@@ -1,7 +1,7 @@
-//! Reads one setting after another and keeps what is wrong, so that all of it is told at once.
+//! Settings reader: reads each setting and collects the errors, so that all are reported at once.
 //!
-//! A value that is wrong is replaced by the default while the reading goes on; since the settings
-//! are only handed out if nothing was wrong, nobody ever runs with such a stand-in.
+//! An invalid value is replaced by the default while reading continues; since the settings are
+//! returned only if there was no error, the replacement is never used.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use super::values::{self, Complaint, Parsed};
 
 pub(super) struct Reader {
     gathered: Gathered,
-    /// The settings that are wrong: nothing more is said about them.
+    /// The invalid settings, about which nothing more is reported.
     wrong: BTreeSet<&'static str>,
 }
 
@@ -29,17 +29,17 @@ impl Reader {
         Self { wrong: wrong.collect(), gathered }
     }
 
-    /// Whether a source says anything about it, be it wrong.
+    /// Whether any source has the setting, valid or not.
     pub(super) fn is_given(&self, setting: &Setting) -> bool {
         self.gathered.given.contains_key(setting.name)
     }
 
-    /// Whether nothing was wrong with any of these.
+    /// Whether all of these are valid.
     pub(super) fn are_sound(&self, settings: &[&Setting]) -> bool {
         settings.iter().all(|setting| !self.wrong.contains(setting.name))
     }
 
-    /// Reads a setting that has no default text.
+    /// Reads a setting without a default.
     pub(super) fn optional<T>(
         &mut self,
         setting: &'static Setting,
@@ -51,7 +51,7 @@ impl Reader {
         parsed.map_err(|complaint: Complaint| self.refuse(setting, &complaint)).ok()
     }
 
-    /// Reads a setting that has one.
+    /// Reads a setting with a default.
     pub(super) fn required<T>(
         &mut self,
         setting: &'static Setting,
@@ -82,7 +82,7 @@ impl Reader {
         self.required(setting, |text| bounded(setting, text))
     }
 
-    /// Reads a number within its bounds that has no default text.
+    /// Reads a number within its bounds, without a default.
     pub(super) fn optional_count<T: TryFrom<u64>>(
         &mut self,
         setting: &'static Setting,
@@ -90,7 +90,7 @@ impl Reader {
         self.optional(setting, |text| bounded(setting, text))
     }
 
-    /// Reads a limit; `None` is `off`.
+    /// Reads a rate limit; `None` is `off`.
     pub(super) fn quota(&mut self, setting: &'static Setting) -> Option<Quota> {
         self.required(setting, values::quota)
     }
@@ -100,7 +100,7 @@ impl Reader {
         self.required(setting, |text| one_of(text, words))
     }
 
-    /// Reads one of several words where there is no default text.
+    /// Reads one of several words, without a default.
     pub(super) fn optional_choice<T: Copy>(
         &mut self,
         setting: &'static Setting,
@@ -109,12 +109,12 @@ impl Reader {
         self.optional(setting, |text| one_of(text, words))
     }
 
-    /// Refuses what a setting is; the complaint reads after its value.
+    /// Rejects a value; the complaint follows it in the message.
     pub(super) fn refuse(&mut self, setting: &'static Setting, complaint: &str) {
         self.refuse_and_ask(setting, complaint, &setting.kind);
     }
 
-    /// The same where what it may be depends on another.
+    /// Rejects a value whose bounds depend on another setting.
     pub(super) fn refuse_and_ask(
         &mut self,
         setting: &'static Setting,
@@ -135,13 +135,13 @@ impl Reader {
         self.wrong.insert(setting.name);
     }
 
-    /// Adds something that the operator should see.
+    /// Adds a warning for the operator.
     pub(super) fn warn(&mut self, setting: &Setting, complaint: &str) {
         let message = format!("{}: the value {complaint}", setting.name);
         self.gathered.warnings.push(Warning::new(message));
     }
 
-    /// Hands the settings out if nothing was wrong.
+    /// Returns the settings if there was no error.
     pub(super) fn finish(self, settings: Settings) -> Result<(Settings, Vec<Warning>), Invalid> {
         let Gathered { mut problems, warnings, .. } = self.gathered;
         if problems.is_empty() {

@@ -1,15 +1,15 @@
-//! Secrets that come from outside: how a list of them is read.
+//! Parsing of secrets and lists of secrets.
 //!
-//! A complaint about a secret says which item is meant and never what it holds.
+//! A complaint names the item by its position and never shows its content.
 
 use goat_core::Secret;
 
 use super::values::{Complaint, Parsed};
 
-/// The least that a secret has: 256 bits, as HS256 asks for (RFC 7518, section 3.2).
+/// Minimum length of a secret: 256 bits, as HS256 requires (RFC 7518, section 3.2).
 const SHORTEST: usize = 32;
 
-/// Reads one secret or several, newest first.
+/// Parses one secret or several, newest first.
 pub(super) fn secrets(text: &str) -> Parsed<Vec<Secret<Vec<u8>>>> {
     let items: Vec<&str> = text.split(',').collect();
     for (index, item) in items.iter().enumerate() {
@@ -29,9 +29,9 @@ pub(super) fn secrets(text: &str) -> Parsed<Vec<Secret<Vec<u8>>>> {
     Ok(items.into_iter().map(|item| Secret::new(item.as_bytes().to_vec())).collect())
 }
 
-/// Reads PEM blocks: a private key, then any others.
+/// Parses PEM blocks: a private key, then any others.
 pub(super) fn keys(text: &str) -> Parsed<Vec<Secret<String>>> {
-    // PEM has no backslash, and many ways of giving an environment have no line breaks.
+    // PEM has no backslash, and many deployment tools cannot set variables with line breaks.
     let text = text.replace("\\n", "\n");
     let items: Vec<&str> = text.split(',').map(str::trim).collect();
     for (index, item) in items.iter().enumerate() {
@@ -49,14 +49,14 @@ pub(super) fn keys(text: &str) -> Parsed<Vec<Secret<String>>> {
     Ok(items.into_iter().map(Secret::from).collect())
 }
 
-/// Whether a text is exactly one PEM block of the label; what it holds is for its user to judge.
+/// Whether a text is exactly one PEM block of the label; its content is not checked here.
 fn is_block(text: &str, label: &str) -> bool {
     text.strip_prefix(&format!("-----BEGIN {label}-----"))
         .and_then(|rest| rest.strip_suffix(&format!("-----END {label}-----")))
         .is_some_and(|body| !body.trim().is_empty() && !body.contains("-----"))
 }
 
-/// Says which of several is meant.
+/// Names the item that a complaint is about.
 fn of_item(index: usize, of: usize, complaint: &'static str) -> Complaint {
     if of == 1 {
         complaint.into()

@@ -1,7 +1,7 @@
-//! Where values come from: flags, then the process environment, then `.env`.
+//! Sources of settings: flags, then the process environment, then `.env`.
 //!
-//! Within one source, a secret is given either itself or as the name of a file. A source that wins
-//! over another does so in both forms.
+//! Within one source, a secret is given either directly or as the path of a file. A source takes
+//! precedence over the next one in both forms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,9 +12,9 @@ use super::dotenv;
 use super::problem::{Problem, Warning};
 use super::table::{Setting, TABLE};
 
-/// What the command line said about settings.
+/// The settings given on the command line.
 ///
-/// Its `Debug` shows names only.
+/// Its `Debug` output shows names only.
 #[derive(Clone, Default)]
 pub struct Flags(BTreeMap<&'static str, String>);
 
@@ -30,26 +30,26 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// A value and where it comes from.
+/// A value and its source.
 pub(super) struct Given {
     pub(super) text: String,
-    /// To be shown behind the variable's name.
+    /// The source, shown after the variable's name.
     pub(super) origin: String,
 }
 
-/// Everything that was given.
+/// All values that were given.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// By the name of the setting. `None`: given, and unreadable, which is among the problems.
+    /// By the setting's name. `None`: given but unreadable, and reported among the problems.
     pub(super) given: BTreeMap<&'static str, Option<Given>>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
 }
 
-/// One source: the raw value and the origin of each name.
+/// One source: the raw value and the origin by variable name.
 type Source = BTreeMap<String, (OsString, String)>;
 
-/// Looks every setting up in its sources, and every `GOAT_*` name of the sources in the table.
+/// Looks up every setting in its sources, and every `GOAT_*` name of the sources in the table.
 pub(super) fn gather(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
@@ -87,7 +87,7 @@ pub(super) fn gather(
     gathered
 }
 
-/// The variables of `.env`; a setting of goat's stands there once.
+/// Reads the variables of `.env`, and rejects duplicate settings.
 fn read_file(path: &Path, gathered: &mut Gathered) -> Source {
     let (lines, problems) = dotenv::read(path);
     gathered.problems.extend(problems);
@@ -106,7 +106,7 @@ fn read_file(path: &Path, gathered: &mut Gathered) -> Source {
     source
 }
 
-/// What one source says about a setting.
+/// Looks up one setting in one source.
 fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, Problem>> {
     let direct = source.get(setting.name);
     let file = setting.file_variable().and_then(|name| Some((source.get(&name)?, name)));
@@ -127,9 +127,9 @@ fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, P
     }
 }
 
-/// Reads the file of a secret, without the line break that editors add.
+/// Reads the file of a secret, without the line break that editors append.
 ///
-/// The path is not shown: a secret that was put in its place by mistake would be.
+/// The path is not shown: it may be a secret that was given as a path by mistake.
 fn read_secret(path: &Path) -> Result<String, String> {
     if path.as_os_str().is_empty() {
         return Err("is empty; expected the path of a file".to_owned());
@@ -147,7 +147,7 @@ fn read_secret(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Warns of each name that looks like one of goat's and is not.
+/// Warns about each name that starts like a setting and is none.
 fn warn_of_unknown<'a>(names: impl Iterator<Item = &'a String>, warnings: &mut Vec<Warning>) {
     let unknown: BTreeSet<&String> =
         names.filter(|name| name.starts_with("GOAT_") && !is_known(name)).collect();
@@ -164,14 +164,14 @@ fn is_known(name: &str) -> bool {
     known().any(|known| known == name)
 }
 
-/// Every variable that means something.
+/// Returns every known variable.
 fn known() -> impl Iterator<Item = String> {
     TABLE
         .iter()
         .flat_map(|setting| std::iter::once(setting.name.to_owned()).chain(setting.file_variable()))
 }
 
-/// The number of insertions, deletions and substitutions between two texts (Levenshtein).
+/// Returns the edit distance of two texts (Levenshtein).
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_distance_of_two_names_counts_their_edits() {
+    fn distance_counts_edits() {
         for (left, right, edits) in [
             ("", "", 0),
             ("GOAT", "", 4),

@@ -1,6 +1,6 @@
-//! Every setting, once: what `--help`, `.env.example` and the parsing are made from.
+//! The settings table: the single source of `--help`, `.env.example` and parsing.
 //!
-//! Bounds are data, so that what is said and what is checked cannot drift apart.
+//! Bounds are data, so that the documented bounds are the enforced ones.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::values;
 pub(crate) struct Setting {
     /// The environment variable.
     pub(crate) name: &'static str,
-    /// Where it stands in the help.
+    /// Its section of the help.
     pub(crate) section: Section,
-    /// What holds where nothing is given.
+    /// The default.
     pub(crate) default: Fallback,
-    /// What it may be.
+    /// The allowed values.
     pub(crate) kind: Kind,
-    /// Who may see it.
+    /// Where its value may be given and shown.
     pub(crate) exposure: Exposure,
-    /// What it is for.
+    /// Its purpose.
     pub(crate) help: &'static str,
 }
 
@@ -33,20 +33,20 @@ impl Setting {
         self
     }
 
-    /// Given by environment or file alone.
+    /// Makes the setting a secret: given by the environment or a file only.
     const fn secret(mut self) -> Self {
         self.exposure = Exposure::Secret;
         self
     }
 
-    /// A flag too, but never repeated in a message.
+    /// Makes the setting confidential: a flag may give it, no message shows it.
     const fn confidential(mut self) -> Self {
         self.exposure = Exposure::Confidential;
         self
     }
 
-    /// The name of the flag without its dashes; secrets have none, since a command line is open to
-    /// everyone on the machine.
+    /// Returns the name of the flag without its dashes; secrets have none, since every user of the
+    /// machine can see command lines.
     pub(crate) fn flag(&self) -> Option<String> {
         match self.exposure {
             Exposure::Secret => None,
@@ -54,7 +54,7 @@ impl Setting {
         }
     }
 
-    /// The variable that names a file with the value in it.
+    /// Returns the variable that names a file with the value.
     pub(crate) fn file_variable(&self) -> Option<String> {
         match self.exposure {
             Exposure::Public => None,
@@ -63,25 +63,25 @@ impl Setting {
     }
 }
 
-/// Who may see a value.
+/// Where a value may be given and shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exposure {
-    /// Everyone.
+    /// Given and shown anywhere.
     Public,
-    /// It may hold a password: no message shows it, a file may hold it, a flag is still offered.
+    /// May contain a password: no message shows it; a file or a flag may give it.
     Confidential,
-    /// No message shows it, a file may hold it, and no flag takes it.
+    /// No message shows it, a file may give it, and no flag does.
     Secret,
 }
 
-/// What holds where nothing is given.
+/// The default of a setting.
 #[derive(Clone, Copy)]
 pub(crate) enum Fallback {
-    /// This text, as if it had been given.
+    /// This text, parsed as if it were given.
     Text(&'static str),
-    /// Nothing.
+    /// No value.
     Unset,
-    /// What these words say.
+    /// A rule, described in words.
     Words(&'static str),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for Fallback {
     }
 }
 
-/// What a value may be. `Display` reads after "may be".
+/// The allowed values of a setting. `Display` follows "may be".
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// One of these words.
@@ -105,17 +105,17 @@ pub(crate) enum Kind {
     Count(u64, u64),
     /// `N/DURATION` or `off`.
     Quota,
-    /// What these words say.
+    /// A format, described in words.
     Words(&'static str),
 }
 
-/// The most that a limit may allow in its window: ten times as many still fits a quota.
+/// Maximum of a limit in its window; ten times as many still fit a quota.
 pub(crate) const QUOTA_MOST: u32 = 1_000_000;
 
-/// The most that a hash may be told to cost: KiB, passes, lanes.
+/// Maximum cost of a hash: KiB, passes, lanes.
 pub(crate) const ARGON2_MOST: (u32, u32, u32) = (1_048_576, 64, 64);
 
-/// The longest duration that anything takes: a year.
+/// Maximum of any duration: one year.
 pub(crate) const LONGEST: Duration = hours(8760);
 
 impl fmt::Display for Kind {
@@ -140,7 +140,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The concern that a setting belongs to.
+/// The section of a setting.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Process,
@@ -155,7 +155,7 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    /// The heading in the help.
+    /// Returns the heading in the help.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Process => "Process",
@@ -204,7 +204,7 @@ macro_rules! table {
     ($($section:ident { $($setting:ident = $value:expr;)+ })+) => {
         $($(pub(crate) static $setting: Setting = $value.within(Section::$section);)+)+
 
-        /// All settings, section by section, in the order of the help.
+        /// All settings, by section, in the order of the help.
         pub(crate) static TABLE: &[&Setting] = &[$($(&$setting),+),+];
     };
 }

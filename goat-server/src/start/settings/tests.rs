@@ -105,7 +105,7 @@ impl Sources {
 }
 
 #[test]
-fn nothing_given_is_development_on_sqlite() {
+fn default_is_development_on_sqlite() {
     let settings = sources().settings();
     assert_eq!(settings.environment, Environment::Development);
     assert_eq!(settings.http.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
@@ -158,7 +158,7 @@ fn nothing_given_is_development_on_sqlite() {
 }
 
 #[test]
-fn the_settings_are_those_of_the_contract() {
+fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
     assert_eq!(names.len(), 50);
     let mut unique = names.clone();
@@ -177,7 +177,7 @@ fn the_settings_are_those_of_the_contract() {
 }
 
 #[test]
-fn every_setting_is_read_and_refused_where_it_is_empty() {
+fn every_setting_rejects_an_empty_value() {
     for setting in TABLE {
         for value in ["", " "] {
             let problem = environment(&[(setting.name, value)]).problem();
@@ -188,7 +188,7 @@ fn every_setting_is_read_and_refused_where_it_is_empty() {
 }
 
 #[test]
-fn every_default_that_can_be_written_can_be_given() {
+fn every_textual_default_is_a_valid_value() {
     for setting in TABLE {
         if let Fallback::Text(text) = setting.default {
             let given = environment(&[(setting.name, text)]).settings();
@@ -198,7 +198,7 @@ fn every_default_that_can_be_written_can_be_given() {
 }
 
 #[test]
-fn every_word_of_a_choice_is_understood_and_no_other() {
+fn choices_accept_exactly_their_words() {
     for setting in TABLE {
         let Kind::Choice(words) = setting.kind else { continue };
         for word in words {
@@ -218,7 +218,7 @@ fn every_word_of_a_choice_is_understood_and_no_other() {
 }
 
 #[test]
-fn every_number_and_duration_is_held_within_its_bounds() {
+fn numbers_and_durations_are_bounded() {
     let step = Duration::from_millis(1);
     for setting in TABLE {
         let (least, most, outside) = match setting.kind {
@@ -250,7 +250,7 @@ fn every_number_and_duration_is_held_within_its_bounds() {
 }
 
 #[test]
-fn malformed_values_are_refused_with_what_they_were_and_may_be() {
+fn malformed_values_are_rejected_with_value_and_format() {
     for (name, values) in [
         ("GOAT_LISTEN", &["localhost:8080", ":8080", "127.0.0.1", "127.0.0.1:99999", "8080"][..]),
         ("GOAT_MAX_CONNECTIONS", &["many", "-1", "+1", "1e3", "1_000", "99999999999999999999"]),
@@ -317,7 +317,7 @@ fn malformed_values_are_refused_with_what_they_were_and_may_be() {
 }
 
 #[test]
-fn a_value_cannot_forge_a_line_or_fill_the_screen() {
+fn value_cannot_forge_a_line_or_flood_the_output() {
     let problem = environment(&[("GOAT_ISSUER", "a\nGOAT_ENV: \u{1b}[2J\u{202e}")]).problem();
     assert!(problem.contains(r#""a\nGOAT_ENV: \u{1b}[2J\u{202e}""#), "{problem}");
     let long = "ä".repeat(5000);
@@ -326,7 +326,7 @@ fn a_value_cannot_forge_a_line_or_fill_the_screen() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_in_the_order_of_the_help() {
+fn all_errors_are_reported_in_the_order_of_the_help() {
     let problems = environment(&[
         ("GOAT_LOG_FORMAT", "xml"),
         ("GOAT_HASH_QUEUE", "long"),
@@ -339,7 +339,7 @@ fn everything_that_is_wrong_is_told_at_once_in_the_order_of_the_help() {
 }
 
 #[test]
-fn a_refusal_knows_how_the_log_was_to_be_written_and_the_warnings() {
+fn invalid_settings_carry_log_format_and_warnings() {
     let sources =
         environment(&[("GOAT_LOG_FORMAT", "json"), ("GOAT_LISTEN", "x"), ("GOAT_LISTN", "y")]);
     let invalid = sources.load().expect_err("a wrong address");
@@ -348,7 +348,7 @@ fn a_refusal_knows_how_the_log_was_to_be_written_and_the_warnings() {
 }
 
 #[test]
-fn durations_and_limits_are_read() {
+fn durations_and_limits_are_parsed() {
     for (text, milliseconds) in [
         ("10s", 10_000),
         ("5m", 300_000),
@@ -370,7 +370,7 @@ fn durations_and_limits_are_read() {
 }
 
 #[test]
-fn proxies_are_networks_in_their_shortest_form() {
+fn proxies_are_reduced_to_their_network() {
     let sources = environment(&[(
         "GOAT_TRUSTED_PROXIES",
         "10.1.2.3/8, 192.0.2.7,2001:db8::1/32,::1,::ffff:172.16.0.1/108",
@@ -382,7 +382,7 @@ fn proxies_are_networks_in_their_shortest_form() {
 
 /// I3.
 #[test]
-fn proxies_that_are_everyone_are_refused() {
+fn proxies_covering_all_addresses_are_rejected() {
     for everyone in [
         "0.0.0.0/0",
         "::/0",
@@ -398,7 +398,7 @@ fn proxies_that_are_everyone_are_refused() {
 }
 
 #[test]
-fn origins_are_kept_as_browsers_send_them() {
+fn origins_are_normalized_as_browsers_send_them() {
     let origins =
         "https://App.Example, http://localhost:3000,https://[::1]:8443,capacitor://localhost";
     let settings = environment(&[("GOAT_CORS_ORIGINS", origins)]).settings();
@@ -432,7 +432,7 @@ fn sqlite_urls_name_a_file() {
 }
 
 #[test]
-fn urls_that_are_refused_are_not_repeated() {
+fn rejected_urls_are_not_shown() {
     for url in [
         "sqlite::memory:?canary",
         "sqlite://:memory:?canary",
@@ -455,7 +455,7 @@ fn urls_that_are_refused_are_not_repeated() {
 }
 
 #[test]
-fn postgresql_is_not_migrated_by_a_start_unless_that_is_asked_for() {
+fn postgresql_is_not_migrated_on_start_by_default() {
     let postgres = ("DATABASE_URL", "postgres://u:canary@db/g");
     assert!(sources().settings().storage.migrate_on_start);
     assert!(!environment(&[postgres]).settings().storage.migrate_on_start);
@@ -464,7 +464,7 @@ fn postgresql_is_not_migrated_by_a_start_unless_that_is_asked_for() {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+fn flag_precedes_environment_precedes_file() {
     let issuer = |sources: Sources| sources.settings().tokens.issuer;
     let variables = [("GOAT_ISSUER", "environment")];
     assert_eq!(issuer(sources()), "goat");
@@ -479,7 +479,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
 }
 
 #[test]
-fn a_problem_says_where_the_value_came_from() {
+fn problem_names_the_source_of_the_value() {
     let flag = sources().arguments(&["--goat-listen", "x"]).problem();
     assert!(flag.starts_with("GOAT_LISTEN (--goat-listen): \"x\" is not"), "{flag}");
     let sources = sources().dotenv("\n# a comment\nGOAT_LISTEN=x\n");
@@ -488,7 +488,7 @@ fn a_problem_says_where_the_value_came_from() {
 }
 
 #[test]
-fn every_setting_that_is_not_secret_is_a_flag() {
+fn every_non_secret_setting_has_a_flag() {
     for setting in TABLE.iter().filter(|setting| setting.exposure != Exposure::Secret) {
         let flag = format!("--{}=", setting.name.to_lowercase().replace('_', "-"));
         let problem = sources().arguments(&["serve", &flag]).problem();
@@ -497,7 +497,7 @@ fn every_setting_that_is_not_secret_is_a_flag() {
 }
 
 #[test]
-fn the_file_may_quote_comment_and_break_lines() {
+fn dotenv_file_supports_quotes_comments_and_multiline_values() {
     let sources = sources().dotenv(format!(
         "\u{feff}# goat\r\n\r\nexport GOAT_ISSUER='a$b#c' # why not\r\nGOAT_JWT_PRIVATE_KEY=\"{PRIVATE_KEY}\"\nOTHER=x"
     ));
@@ -508,7 +508,7 @@ fn the_file_may_quote_comment_and_break_lines() {
 }
 
 #[test]
-fn a_malformed_line_of_the_file_is_told_by_file_and_number_alone() {
+fn malformed_dotenv_line_is_reported_by_number_only() {
     let long = format!("A={}\n=canary\n", "x".repeat(20_000));
     for (content, lines) in [
         ("canary", &[1][..]),
@@ -532,21 +532,21 @@ fn a_malformed_line_of_the_file_is_told_by_file_and_number_alone() {
 }
 
 #[test]
-fn a_setting_stands_in_the_file_once() {
+fn duplicate_settings_in_the_dotenv_file_are_rejected() {
     let twice = sources().dotenv("OTHER=1\nOTHER=2\nGOAT_ISSUER=a\nGOAT_ISSUER=b\n");
     let problem = twice.problem();
     assert!(problem.starts_with("GOAT_ISSUER (") && problem.contains("line 3"), "{problem}");
 }
 
 #[test]
-fn a_file_that_is_there_and_cannot_be_read_is_refused() {
+fn unreadable_dotenv_file_is_rejected() {
     let sources = sources();
     fs::create_dir(sources.path(".env")).expect("a directory");
     assert!(sources.problem().contains(".env: cannot be read"), "{}", sources.problem());
 }
 
 #[test]
-fn any_secret_may_be_given_as_a_file() {
+fn every_secret_can_be_read_from_a_file() {
     for (name, value) in [
         ("GOAT_JWT_SECRET", TOKEN_SECRET),
         ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY),
@@ -588,7 +588,7 @@ fn any_secret_may_be_given_as_a_file() {
 }
 
 #[test]
-fn only_one_line_break_is_cut_from_the_file_of_a_secret() {
+fn one_trailing_line_break_of_a_secret_file_is_removed() {
     let mut sources = sources();
     let path = sources.file("password", format!("{PASSWORD}\n\n"));
     sources.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
@@ -597,7 +597,7 @@ fn only_one_line_break_is_cut_from_the_file_of_a_secret() {
 }
 
 #[test]
-fn the_file_of_a_secret_is_readable_text_and_the_only_source() {
+fn secret_file_must_be_text_and_the_only_source() {
     let missing = environment(&[("GOAT_JWT_SECRET_FILE", "/canary/that/is/not/there")]).problem();
     assert!(missing.starts_with("GOAT_JWT_SECRET_FILE: names a file that cannot be read"));
     assert!(!missing.contains("canary"), "{missing}");
@@ -623,7 +623,7 @@ fn the_file_of_a_secret_is_readable_text_and_the_only_source() {
 }
 
 #[test]
-fn a_file_named_by_the_environment_wins_over_a_secret_in_the_dotenv_file() {
+fn environment_secret_file_precedes_dotenv_secret() {
     let mut sources = sources().dotenv(format!("GOAT_ADMIN_PASSWORD='{PASSWORD}'"));
     let path = sources.file("password", "another fine long password");
     sources.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
@@ -632,14 +632,14 @@ fn a_file_named_by_the_environment_wins_over_a_secret_in_the_dotenv_file() {
 }
 
 #[test]
-fn a_file_variable_exists_for_secrets_only() {
+fn file_variables_exist_for_secrets_only() {
     let warnings = environment(&[("GOAT_ISSUER_FILE", "/x")]).warnings();
     assert_eq!(warnings, ["GOAT_ISSUER_FILE is not a known setting; did you mean GOAT_ISSUER?"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_value_that_is_not_text_is_refused_and_one_of_no_concern_is_not() {
+fn non_utf8_values_of_settings_are_rejected() {
     use std::os::unix::ffi::OsStringExt;
     let mut sources = sources();
     sources.environment.push(("OTHER".into(), OsString::from_vec(vec![0xff])));
@@ -649,7 +649,7 @@ fn a_value_that_is_not_text_is_refused_and_one_of_no_concern_is_not() {
 }
 
 #[test]
-fn an_unknown_goat_variable_is_a_warning_that_names_the_nearest() {
+fn unknown_goat_variable_warns_with_a_suggestion() {
     let sources = environment(&[
         ("GOAT_LISTN", "canary"),
         ("GOAT_JWT_SECRETS_FILE", "canary"),
@@ -669,7 +669,7 @@ fn an_unknown_goat_variable_is_a_warning_that_names_the_nearest() {
 
 /// J6, J7.
 #[test]
-fn several_secrets_are_kept_in_their_order() {
+fn several_secrets_keep_their_order() {
     let both = format!("{TOKEN_SECRET},{OLD_TOKEN_SECRET}");
     let settings = environment(&[("GOAT_JWT_SECRET", &both)]).settings();
     let SigningKeys::Hs256(secrets) = settings.tokens.keys else { panic!("not HS256") };
@@ -685,7 +685,7 @@ fn several_secrets_are_kept_in_their_order() {
 
 /// J6.
 #[test]
-fn secrets_that_cannot_be_used_are_refused_and_not_shown() {
+fn invalid_secrets_are_rejected_and_not_shown() {
     for name in ["GOAT_JWT_SECRET", "GOAT_PASSWORD_PEPPER"] {
         for (value, complaint) in [
             ("canary".to_owned(), "is shorter than 32 bytes"),
@@ -726,7 +726,7 @@ fn secrets_that_cannot_be_used_are_refused_and_not_shown() {
 }
 
 #[test]
-fn settings_that_contradict_one_another_are_refused() {
+fn contradicting_settings_are_rejected() {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str);
     let cases: &[Case<'_>] = &[
         (
@@ -804,7 +804,7 @@ fn settings_that_contradict_one_another_are_refused() {
 }
 
 #[test]
-fn settings_at_the_edge_of_a_contradiction_are_allowed() {
+fn settings_at_the_boundary_of_a_contradiction_are_accepted() {
     let variables: &[&[(&str, &str)]] = &[
         &[("GOAT_REFRESH_LEEWAY", "0")],
         &[("GOAT_REFRESH_LEEWAY", "10s")],
@@ -825,13 +825,13 @@ fn settings_at_the_edge_of_a_contradiction_are_allowed() {
 }
 
 #[test]
-fn the_idle_limit_follows_a_shorter_session_unless_it_is_given() {
+fn default_refresh_ttl_is_capped_by_the_session_ttl() {
     let settings = environment(&[("GOAT_SESSION_TTL", "24h")]).settings();
     assert_eq!(settings.tokens.refresh_ttl, settings.tokens.session_ttl);
 }
 
 #[test]
-fn a_setting_that_is_wrong_is_not_also_said_to_contradict() {
+fn invalid_setting_is_not_also_a_contradiction() {
     let problem = environment(&[("GOAT_REQUEST_TIMEOUT", "1h")]).problem();
     assert!(problem.starts_with("GOAT_REQUEST_TIMEOUT: "), "{problem}");
     let problem = environment(&[("GOAT_TOKEN_ALGORITHM", "HS256"), ("GOAT_JWT_SECRET", "x")]);
@@ -841,7 +841,7 @@ fn a_setting_that_is_wrong_is_not_also_said_to_contradict() {
 }
 
 #[test]
-fn production_starts_with_secrets_of_its_own() {
+fn production_accepts_strong_configured_secrets() {
     assert_eq!(production(&[]).settings().environment, Environment::Production);
     production(&[("GOAT_JWT_SECRET", "-"), ("GOAT_JWT_PRIVATE_KEY", PRIVATE_KEY)]).settings();
     assert_eq!(production(&[]).warnings(), [""; 0]);
@@ -849,7 +849,7 @@ fn production_starts_with_secrets_of_its_own() {
 
 /// J6.
 #[test]
-fn production_refuses_to_generate() {
+fn production_rejects_generated_secrets() {
     let problems = environment(&[("GOAT_ENV", "production")]).problems();
     let names: Vec<&str> = problems.iter().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(names, ["GOAT_JWT_PRIVATE_KEY", "GOAT_PASSWORD_PEPPER", "GOAT_ADMIN_PASSWORD"]);
@@ -858,7 +858,7 @@ fn production_refuses_to_generate() {
 
 /// J6.
 #[test]
-fn production_refuses_weak_secrets_of_which_development_warns() {
+fn weak_secrets_are_rejected_in_production_and_warned_about_in_development() {
     let repeated = "x".repeat(32);
     let listed = format!("{TOKEN_SECRET},{repeated}");
     for (name, value, complaint) in [
@@ -885,7 +885,7 @@ fn production_refuses_weak_secrets_of_which_development_warns() {
 
 /// L1.
 #[test]
-fn no_secret_shows_in_debug_output() {
+fn debug_output_hides_secrets() {
     let canary = |name: &str| format!("canary-{name}-kT9vQ2xLr7ZpWc4NfYb8HsJd3Mg");
     let key = PRIVATE_KEY.replace("bm90IGEga2V5", "canary");
     let common = [
@@ -913,7 +913,7 @@ fn no_secret_shows_in_debug_output() {
 
 /// `UPDATE_SNAPSHOTS=1 cargo test -p goat-server env_example` writes the file anew.
 #[test]
-fn env_example_is_what_the_table_says() {
+fn env_example_matches_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
     let generated = help::env_example();
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -924,7 +924,7 @@ fn env_example_is_what_the_table_says() {
 }
 
 #[test]
-fn env_example_with_its_defaults_switched_on_changes_nothing() {
+fn env_example_with_defaults_enabled_changes_nothing() {
     let text: String = help::env_example()
         .lines()
         .map(|line| match line.strip_prefix('#') {

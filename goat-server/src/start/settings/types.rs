@@ -1,4 +1,4 @@
-//! The settings, typed: one struct a concern, and which variable each field comes from.
+//! Typed settings: one struct per topic, with the variable of each field.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use ipnet::IpNet;
 use super::reader::Reader;
 use super::{secrets, table, values};
 
-/// Words of a setting that is true or false.
+/// The words of a Boolean setting.
 const BOOLEAN: [(&str, bool); 2] = [("true", true), ("false", false)];
 
-/// `GOAT_ENV`: how strict to be about secrets.
+/// `GOAT_ENV`: how strictly secrets are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// What is missing is generated.
+    /// Missing secrets are generated.
     Development,
-    /// Secrets are given, and are not weak.
+    /// Secrets must be configured and strong.
     Production,
 }
 
@@ -30,35 +30,35 @@ impl Environment {
     }
 }
 
-/// The listeners, and what a connection may cost.
+/// Listeners and connection limits.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// `GOAT_LISTEN`: address of the API.
     pub listen: SocketAddr,
-    /// `GOAT_METRICS_LISTEN`: the address that metrics move to.
+    /// `GOAT_METRICS_LISTEN`: separate address of the metrics.
     pub metrics_listen: Option<SocketAddr>,
-    /// `GOAT_MAX_CONNECTIONS`: connections open at once.
+    /// `GOAT_MAX_CONNECTIONS`: maximum number of open connections.
     pub max_connections: usize,
-    /// `GOAT_HEADER_TIMEOUT`: from the first byte possible to the whole head.
+    /// `GOAT_HEADER_TIMEOUT`: time until a request head is complete.
     pub header_timeout: Duration,
-    /// `GOAT_REQUEST_TIMEOUT`: for a request and its answer.
+    /// `GOAT_REQUEST_TIMEOUT`: time for a request and its response.
     pub request_timeout: Duration,
-    /// `GOAT_IDLE_TIMEOUT`: between two requests of a connection.
+    /// `GOAT_IDLE_TIMEOUT`: time between two requests of a connection.
     pub idle_timeout: Duration,
-    /// `GOAT_DRAIN_DELAY`: how long the listener still accepts after ready said no.
+    /// `GOAT_DRAIN_DELAY`: how long connections are still accepted after readiness fails.
     pub drain_delay: Duration,
-    /// `GOAT_SHUTDOWN_TIMEOUT`: how long what was accepted has to finish.
+    /// `GOAT_SHUTDOWN_TIMEOUT`: time for open requests to finish.
     pub shutdown_timeout: Duration,
-    /// `GOAT_TRUSTED_PROXIES`: whose forwarding header is believed. Ranges are cut to their
-    /// network, and IPv4 written as IPv6 is IPv4.
+    /// `GOAT_TRUSTED_PROXIES`: the proxies whose forwarding header is used. Ranges are reduced to
+    /// their network, and IPv4-mapped IPv6 becomes IPv4.
     pub trusted_proxies: Vec<IpNet>,
-    /// `GOAT_FORWARDED_HEADER`: the one that is read.
+    /// `GOAT_FORWARDED_HEADER`: the forwarding header to read.
     pub forwarded_header: ForwardedHeader,
     /// `GOAT_CORS_ORIGINS`: in lower case, as browsers send them; empty: CORS is off.
     pub cors_origins: Vec<String>,
 }
 
-/// `GOAT_FORWARDED_HEADER`: the header that proxies put the client's address into.
+/// `GOAT_FORWARDED_HEADER`: the header with the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
@@ -91,29 +91,29 @@ impl HttpSettings {
     }
 }
 
-/// Where state is kept.
+/// Database, Redis and data directory.
 #[derive(Clone, Debug)]
 pub struct StorageSettings {
     /// `GOAT_DATA_DIR`: the SQLite file and generated keys.
     pub data_dir: PathBuf,
     /// `DATABASE_URL`.
     pub database: Database,
-    /// `REDIS_URL`: as it was given, one node or several.
+    /// `REDIS_URL`: unparsed; one node or several.
     pub redis: Option<Secret<String>>,
     /// `GOAT_DATABASE_MAX_CONNECTIONS`.
     pub max_connections: u32,
-    /// `GOAT_STORE_TIMEOUT`: for one call to the database or Redis.
+    /// `GOAT_STORE_TIMEOUT`: timeout of a call to the database or Redis.
     pub store_timeout: Duration,
-    /// `GOAT_MIGRATE_ON_START`: whether `serve` brings the schema up to date.
+    /// `GOAT_MIGRATE_ON_START`: whether `serve` migrates the schema.
     pub migrate_on_start: bool,
 }
 
 /// `DATABASE_URL`: the database.
 #[derive(Clone, Debug)]
 pub enum Database {
-    /// A file of SQLite, by its path.
+    /// The path of an SQLite file.
     Sqlite(PathBuf),
-    /// PostgreSQL, by its whole URL, which may hold a password.
+    /// The URL of a PostgreSQL database, which may contain a password.
     Postgres(Secret<String>),
 }
 
@@ -137,7 +137,7 @@ impl StorageSettings {
     }
 }
 
-/// How tokens are made, and how long they and their sessions live.
+/// Token keys, and lifetimes of tokens and sessions.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
     /// `GOAT_TOKEN_ALGORITHM`, `GOAT_JWT_SECRET` and `GOAT_JWT_PRIVATE_KEY`.
@@ -154,13 +154,13 @@ pub struct TokenSettings {
     pub refresh_ttl: Duration,
     /// `GOAT_SESSION_TTL`: absolute limit of a session.
     pub session_ttl: Duration,
-    /// `GOAT_REFRESH_LEEWAY`: zero, or at least the request time-out.
+    /// `GOAT_REFRESH_LEEWAY`: zero, or at least the request timeout.
     pub refresh_leeway: Duration,
-    /// `GOAT_CLOCK_LEEWAY`: allowed difference of clocks.
+    /// `GOAT_CLOCK_LEEWAY`: tolerated clock difference.
     pub clock_leeway: Duration,
 }
 
-/// What signs tokens. Lists are never empty; the first signs, all verify.
+/// The keys that sign tokens. Lists are never empty; the first key signs, all verify.
 #[derive(Clone, Debug)]
 pub enum SigningKeys {
     /// HS256 with these secrets.
@@ -171,7 +171,7 @@ pub enum SigningKeys {
     Generated,
 }
 
-/// `GOAT_TOKEN_ALGORITHM`, where it is given; the keys decide what it is.
+/// `GOAT_TOKEN_ALGORITHM`, if given; otherwise the keys decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Hs256,
@@ -197,7 +197,7 @@ impl TokenSettings {
         let session_ttl = reader.duration(&table::SESSION_TTL);
         let mut refresh_ttl = reader.duration(&table::REFRESH_TOKEN_TTL);
         if !reader.is_given(&table::REFRESH_TOKEN_TTL) {
-            // The default means "a week of idleness, within the session".
+            // The default means "a week idle, within the session's lifetime".
             refresh_ttl = refresh_ttl.min(session_ttl);
         }
         Self {
@@ -214,12 +214,13 @@ impl TokenSettings {
     }
 }
 
-/// How many sessions there may be, and how long a verdict about one is remembered.
+/// Session quota, and staleness of the session cache.
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
-    /// `GOAT_SESSIONS_PER_USER`: the oldest goes when one more signs in.
+    /// `GOAT_SESSIONS_PER_USER`: when a user exceeds it by signing in, the oldest session is
+    /// evicted.
     pub per_user: u32,
-    /// `GOAT_SESSION_CACHE_STALENESS`: zero asks the store every time.
+    /// `GOAT_SESSION_CACHE_STALENESS`: zero disables the cache.
     pub cache_staleness: Duration,
 }
 
@@ -232,11 +233,11 @@ impl SessionSettings {
     }
 }
 
-/// What a password must be, and what its hash costs.
+/// Password policy and hashing cost.
 #[derive(Clone, Debug)]
 pub struct PasswordSettings {
-    /// `GOAT_PASSWORD_PEPPER`: the first hashes, all verify; `None`: generated into the data
-    /// directory.
+    /// `GOAT_PASSWORD_PEPPER`: the first is used for new hashes, all verify; `None`: generated into
+    /// the data directory.
     pub peppers: Option<Vec<Secret<Vec<u8>>>>,
     /// `GOAT_PASSWORD_MIN_LENGTH`, in characters.
     pub min_length: usize,
@@ -248,9 +249,9 @@ pub struct PasswordSettings {
     pub argon2_iterations: u32,
     /// `GOAT_ARGON2_PARALLELISM`: lanes.
     pub argon2_parallelism: u32,
-    /// `GOAT_HASH_CONCURRENCY`: hashes at once.
+    /// `GOAT_HASH_CONCURRENCY`: maximum number of concurrent hashes.
     pub hash_concurrency: usize,
-    /// `GOAT_HASH_QUEUE`: hashes that wait.
+    /// `GOAT_HASH_QUEUE`: maximum number of waiting hashes.
     pub hash_queue: usize,
 }
 
@@ -271,25 +272,25 @@ impl PasswordSettings {
     }
 }
 
-/// Who gets an account.
+/// Sign-up and the first administrator.
 #[derive(Clone, Debug)]
 pub struct AccountSettings {
     /// `GOAT_SIGNUP`.
     pub signup: Signup,
-    /// `GOAT_ADMIN_EMAIL`: looks like an address; the rules of accounts have the last word.
+    /// `GOAT_ADMIN_EMAIL`: checked roughly here; the account rules decide.
     pub admin_email: String,
-    /// `GOAT_ADMIN_PASSWORD`: of allowed length; `None`: generated.
+    /// `GOAT_ADMIN_PASSWORD`: of an allowed length; `None`: generated.
     pub admin_password: Option<Secret<String>>,
 }
 
-/// `GOAT_SIGNUP`: what becomes of who signs up.
+/// `GOAT_SIGNUP`: the status of a new account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signup {
-    /// May sign in at once.
+    /// The account is active immediately.
     Active,
-    /// Waits to be activated.
+    /// An administrator must activate the account.
     Inactive,
-    /// Nobody signs up.
+    /// Sign-up is closed.
     Closed,
 }
 
@@ -311,7 +312,8 @@ impl AccountSettings {
 /// Rate limits; `None` is off.
 #[derive(Clone, Debug)]
 pub struct LimitSettings {
-    /// `GOAT_RATE_LIMIT_AUTH`: login and sign-up; per account, login has ten times as many.
+    /// `GOAT_RATE_LIMIT_AUTH`: login and sign-up by address; login by account has ten times as
+    /// many.
     pub auth: Option<Quota>,
     /// `GOAT_RATE_LIMIT_REFRESH`: refresh.
     pub refresh: Option<Quota>,
@@ -321,7 +323,7 @@ pub struct LimitSettings {
     pub address: Option<Quota>,
     /// `GOAT_RATE_LIMIT_USER`: protected routes, after authentication.
     pub user: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_KEYS`: keys kept in the process.
+    /// `GOAT_RATE_LIMIT_KEYS`: maximum number of keys in process memory.
     pub keys: usize,
 }
 
@@ -338,7 +340,7 @@ impl LimitSettings {
     }
 }
 
-/// What is logged, and how.
+/// Logging.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
     /// `GOAT_LOG`: a filter that `tracing_subscriber::EnvFilter` accepts.
@@ -347,12 +349,12 @@ pub struct LogSettings {
     pub format: Option<LogFormat>,
 }
 
-/// `GOAT_LOG_FORMAT`: how a line of the log looks.
+/// `GOAT_LOG_FORMAT`: the format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Pretty,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -1,7 +1,7 @@
-//! The grammars of values: durations, limits, networks, origins, addresses and URLs.
+//! Value parsers: durations, limits, networks, origins, addresses and URLs.
 //!
-//! A complaint reads after the value ("is not a duration") and never repeats it, so that the same
-//! words serve for what may be shown and for what may not.
+//! A complaint is read after the value ("is not a duration") and never repeats it, so that the same
+//! words serve for public and confidential values.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,16 +16,16 @@ use tracing_subscriber::EnvFilter;
 use super::Database;
 use super::table::{LONGEST, QUOTA_MOST};
 
-/// Why a value is refused, to be read after it.
+/// Why a value is rejected, to be read after it.
 pub(super) type Complaint = Cow<'static, str>;
 
-/// What a grammar says.
+/// Result of a parser.
 pub(super) type Parsed<T> = Result<T, Complaint>;
 
 /// The units of a duration in milliseconds, longest first.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Reads `10s`, `5m`, `168h`, `500ms`, or `0`.
+/// Parses `10s`, `5m`, `168h`, `500ms`, or `0`.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -40,8 +40,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
     Ok(Duration::from_millis(milliseconds))
 }
 
-/// Writes a duration the way it is read, in the longest unit that it is a multiple of: `90s`, `5m`,
-/// `168h`.
+/// Formats a duration as it is parsed, in the longest unit that divides it: `90s`, `5m`, `168h`.
 pub(crate) fn show(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     UNITS
@@ -51,7 +50,7 @@ pub(crate) fn show(duration: Duration) -> String {
         .map_or_else(|| "0".to_owned(), |(unit, scale)| format!("{}{unit}", milliseconds / scale))
 }
 
-/// Reads a whole number in decimal digits.
+/// Parses a whole number in decimal digits.
 pub(super) fn count(text: &str) -> Parsed<u64> {
     text.parse()
         .ok()
@@ -59,7 +58,7 @@ pub(super) fn count(text: &str) -> Parsed<u64> {
         .ok_or("is not a whole number".into())
 }
 
-/// Reads `N/DURATION`, or `off` as nothing.
+/// Parses `N/DURATION`, or `off` as `None`.
 pub(super) fn quota(text: &str) -> Parsed<Option<Quota>> {
     if text == "off" {
         return Ok(None);
@@ -75,12 +74,12 @@ pub(super) fn quota(text: &str) -> Parsed<Option<Quota>> {
         .ok_or("is out of range".into())
 }
 
-/// Reads an address and a port.
+/// Parses an address with a port.
 pub(super) fn socket(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| "is not an IP address with a port".into())
 }
 
-/// Reads a list that is separated by commas; `none` is the empty one.
+/// Parses a comma-separated list; `none` is the empty list.
 fn list<T>(text: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
     if text == "none" {
         return Ok(Vec::new());
@@ -88,7 +87,7 @@ fn list<T>(text: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
     text.split(',').map(|part| item(part.trim())).collect()
 }
 
-/// Reads addresses and ranges (I3: never everyone, never a host name).
+/// Parses addresses and ranges (I3: never all addresses, never a host name).
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     list(text, network)
 }
@@ -102,7 +101,7 @@ fn network(text: &str) -> Parsed<IpNet> {
         .trunc();
     let everyone = match network {
         IpNet::V4(network) => network.prefix_len() == 0,
-        // IPv4 as a dual-stack socket shows it, ::ffff:0:0/96, is everyone just as well.
+        // `::ffff:0:0/96`, IPv4 on a dual-stack socket, is all of IPv4 as well.
         IpNet::V6(network) => {
             network.prefix_len() <= 96
                 && network.contains(&Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0))
@@ -114,7 +113,7 @@ fn network(text: &str) -> Parsed<IpNet> {
     Ok(unmapped(network))
 }
 
-/// A range of IPv4 addresses that was written as one of IPv6.
+/// Converts a range of IPv4-mapped IPv6 addresses to IPv4.
 fn unmapped(network: IpNet) -> IpNet {
     if let IpNet::V6(v6) = network
         && let Some(address) = v6.network().to_ipv4_mapped()
@@ -125,7 +124,7 @@ fn unmapped(network: IpNet) -> IpNet {
     network
 }
 
-/// Reads origins the way browsers send them (RFC 6454, section 6.2).
+/// Parses origins as browsers send them (RFC 6454, section 6.2).
 pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
     list(text, origin)
 }
@@ -156,7 +155,7 @@ fn origin(text: &str) -> Parsed<String> {
     Ok(text)
 }
 
-/// Reads a name for tokens.
+/// Parses an issuer or audience.
 pub(super) fn identifier(text: &str) -> Parsed<String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("contains white space or control characters".into());
@@ -167,8 +166,7 @@ pub(super) fn identifier(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Reads an e-mail address as far as can be told without the rules of accounts, which are asked
-/// again when it is used.
+/// Checks an e-mail address roughly; the account rules are applied when it is used.
 pub(super) fn email(text: &str) -> Parsed<String> {
     let sound = text.len() <= 254
         && text.rsplit_once('@').is_some_and(|(local, domain)| {
@@ -178,13 +176,13 @@ pub(super) fn email(text: &str) -> Parsed<String> {
     if sound { Ok(text.to_owned()) } else { Err("is not an e-mail address".into()) }
 }
 
-/// Reads a filter of `tracing`.
+/// Parses a `tracing` filter.
 pub(super) fn filter(text: &str) -> Parsed<String> {
     EnvFilter::try_new(text).map_err(|_| "is not a log filter")?;
     Ok(text.to_owned())
 }
 
-/// Reads where the database is.
+/// Parses the database URL.
 pub(super) fn database(text: &str) -> Parsed<Database> {
     if let Some(rest) = text.strip_prefix("sqlite:") {
         let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -205,7 +203,7 @@ pub(super) fn database(text: &str) -> Parsed<Database> {
     Err("is neither a SQLite nor a PostgreSQL URL".into())
 }
 
-/// Reads where Redis is.
+/// Parses the Redis URL.
 pub(super) fn redis(text: &str) -> Parsed<Secret<String>> {
     if text.split(',').all(|node| reaches(node.trim(), &["redis", "rediss"])) {
         return Ok(Secret::from(text));

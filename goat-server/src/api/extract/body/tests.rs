@@ -130,14 +130,14 @@ async fn any_content_coding_is_unsupported() {
 
 /// H2
 #[tokio::test]
-async fn a_body_of_the_limit_is_read_and_one_byte_more_is_too_large() {
+async fn body_at_the_limit_is_read_and_one_byte_more_is_too_large() {
     assert!(read(&[JSON], note(BODY_LIMIT)).await.is_ok());
     assert_eq!(read(&[JSON], note(BODY_LIMIT + 1)).await.expect_err("long"), Rejection::TooLarge);
 }
 
 /// H2: a declared length is believed when it is too large, and only then.
 #[tokio::test]
-async fn a_declared_length_over_the_limit_is_refused_before_the_body_is_asked_for() {
+async fn declared_length_over_the_limit_is_rejected_before_reading() {
     for length in ["65537", "99999999999999999999999999"] {
         let (body, asked) = pieces(vec![data(note(20))]);
         let refused = read(&[JSON, (CONTENT_LENGTH, length)], body).await;
@@ -152,7 +152,7 @@ async fn a_declared_length_over_the_limit_is_refused_before_the_body_is_asked_fo
 
 /// H2
 #[tokio::test]
-async fn a_body_is_counted_as_it_streams_whatever_length_was_declared() {
+async fn body_size_is_enforced_while_streaming() {
     let piece = "x".repeat(BODY_LIMIT / 4);
     for declared in [None, Some((CONTENT_LENGTH, "5"))] {
         let headers: Vec<_> = [JSON].into_iter().chain(declared).collect();
@@ -168,7 +168,7 @@ async fn a_body_is_counted_as_it_streams_whatever_length_was_declared() {
 }
 
 #[tokio::test]
-async fn trailers_mean_nothing() {
+async fn trailers_are_ignored() {
     let mut trailers = HeaderMap::new();
     trailers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     let (body, _) = pieces(vec![data(note(20)), Ok(Frame::trailers(trailers))]);
@@ -176,19 +176,19 @@ async fn trailers_mean_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_a_bad_request() {
+async fn truncated_body_is_a_bad_request() {
     let (body, _) = pieces(vec![data(note(20)), Err(io::ErrorKind::UnexpectedEof.into())]);
     assert_eq!(read(&[JSON], body).await.expect_err("broken"), Rejection::BrokenBody);
 }
 
 #[tokio::test]
-async fn a_smaller_limit_around_the_router_is_told_as_a_limit() {
+async fn smaller_limit_of_the_application_is_payload_too_large() {
     let body = Body::new(Limited::new(Body::from(note(200)), 100));
     assert_eq!(read(&[JSON], body).await.expect_err("limited"), Rejection::TooLarge);
 }
 
 #[tokio::test]
-async fn the_answers_win_in_the_order_of_the_contract() {
+async fn errors_take_precedence_in_the_documented_order() {
     let long = "x".repeat(BODY_LIMIT + 1);
     let refused = read(&[(CONTENT_TYPE, "text/plain")], long.clone()).await;
     assert_eq!(refused.expect_err("type"), Rejection::MediaType);

@@ -40,7 +40,7 @@ fn refused(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_body_that_follows_the_rules_is_read() {
+fn valid_body_is_read() {
     let user: NewUser =
         read(r#"{"email":"a@b.c","password":"p\u00e4ss","role":"client","active":false}"#)
             .expect("a user");
@@ -56,7 +56,7 @@ fn a_body_that_follows_the_rules_is_read() {
 
 /// A4: nobody's `"role": "admin"` is silently dropped, or obeyed.
 #[test]
-fn everything_that_is_wrong_is_named_at_once() {
+fn all_violations_are_reported_at_once() {
     const KNOWN: &str = "is unknown; expected one of email, password, role, active";
     assert_eq!(
         refused(
@@ -75,12 +75,12 @@ fn everything_that_is_wrong_is_named_at_once() {
 }
 
 #[test]
-fn an_unknown_member_alone_is_enough_to_refuse() {
+fn unknown_member_alone_is_rejected() {
     assert_eq!(refused(r#"{"email":"","password":"","EMAIL":""}"#).len(), 1);
 }
 
 #[test]
-fn null_is_a_wrong_type_and_not_an_absent_member() {
+fn null_is_a_wrong_type_not_absence() {
     assert_eq!(
         refused(r#"{"email":null,"password":null,"role":null,"active":null}"#),
         [
@@ -93,7 +93,7 @@ fn null_is_a_wrong_type_and_not_an_absent_member() {
 }
 
 #[test]
-fn no_type_passes_for_another() {
+fn types_are_not_coerced() {
     for value in ["1", "1.5", "true", "[]", r#"["a"]"#, "{}", r#"{"a":"b"}"#] {
         let told = refused(&format!(r#"{{"email":{value},"password":""}}"#));
         assert_eq!(told, ["email must be a string"], "{value}");
@@ -101,7 +101,7 @@ fn no_type_passes_for_another() {
 }
 
 #[test]
-fn a_body_without_members_knows_nothing() {
+fn body_without_members_rejects_every_member() {
     struct Nothing;
     impl FromFields for Nothing {
         fn from_fields(_: &mut Fields) -> Result<Self, Refused> {
@@ -130,7 +130,7 @@ impl FromFields for Revocation {
 }
 
 #[test]
-fn each_entry_of_a_list_that_is_wrong_is_named_with_its_place() {
+fn invalid_list_entries_are_reported_with_their_index() {
     let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let list: Revocation = read(&format!(r#"{{"session_ids":["{id}","{id}"]}}"#)).expect("a list");
     assert_eq!(list.0.map(|ids| ids.len()), Some(2));
@@ -157,7 +157,7 @@ fn each_entry_of_a_list_that_is_wrong_is_named_with_its_place() {
 }
 
 #[test]
-fn no_violation_repeats_a_value() {
+fn violations_show_no_value() {
     let told = refused(
         r#"{"email":["canary"],"password":{"canary_in_it":"canary"},"role":"canary","other":"canary"}"#,
     );

@@ -16,7 +16,7 @@ fn nested(levels: usize) -> String {
 }
 
 #[test]
-fn one_object_with_white_space_around_it_is_read() {
+fn object_with_surrounding_white_space_is_read() {
     for text in ["{}", " \t\r\n{ } \n", r#"{"a":null,"b":[1,-2,3.5e3,{"a":""}],"c":true}"#] {
         assert!(Object::parse(text.as_bytes()).is_ok(), "{text}");
     }
@@ -24,7 +24,7 @@ fn one_object_with_white_space_around_it_is_read() {
 
 /// A4: one of the two would be dropped in silence, or obeyed.
 #[test]
-fn a_repeated_member_is_refused_at_any_level_and_in_any_spelling() {
+fn duplicate_members_are_rejected_at_any_level_and_spelling() {
     for text in [
         r#"{"a":1,"a":1}"#,
         r#"{"a":1,"\u0061":2}"#,
@@ -40,7 +40,7 @@ fn a_repeated_member_is_refused_at_any_level_and_in_any_spelling() {
 
 /// H2
 #[test]
-fn nesting_over_thirty_two_is_refused_and_costs_no_stack() {
+fn deep_nesting_is_rejected_without_recursion() {
     assert!(Object::parse(nested(MAX_DEPTH - 1).as_bytes()).is_ok());
     assert_eq!(refusal(&nested(MAX_DEPTH)), Malformed::TooDeep);
     assert_eq!(refusal(&nested(30_000)), Malformed::TooDeep);
@@ -49,7 +49,7 @@ fn nesting_over_thirty_two_is_refused_and_costs_no_stack() {
 }
 
 #[test]
-fn what_is_not_one_object_is_refused_for_its_own_reason() {
+fn non_objects_are_rejected_with_their_reason() {
     for text in ["", "  \n"] {
         assert_eq!(refusal(text), Malformed::Empty, "{text:?}");
     }
@@ -84,7 +84,7 @@ fn what_is_not_one_object_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn a_refusal_repeats_no_value_and_no_library_s_words() {
+fn rejection_shows_no_value_and_no_parser_message() {
     for text in [
         r#"{"password":"canary"#,
         r#"{"password":canary}"#,
@@ -102,7 +102,7 @@ fn a_refusal_repeats_no_value_and_no_library_s_words() {
 }
 
 #[test]
-fn a_text_shows_itself_in_no_debug_output() {
+fn debug_output_hides_strings() {
     let object = Object::parse(br#"{"list":["canary"],"text":"canary"}"#).expect("an object");
     assert!(!format!("{object:?}").contains("canary"));
 }
@@ -203,7 +203,7 @@ fn written() -> impl Strategy<Value = Written> {
 
 proptest! {
     #[test]
-    fn exactly_the_shallow_objects_without_repetition_are_read(
+    fn exactly_shallow_objects_without_duplicates_are_read(
         members in prop::collection::vec((0..NAMES.len(), written()), 0..3),
         levels in prop_oneof![3 => Just(0_usize), 1 => 24..34_usize],
         bare in prop::bool::weighted(0.1),
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_and_never_read_where_a_plain_parser_refuses(
+    fn arbitrary_bytes_never_parse_where_serde_json_fails(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
             prop::collection::vec(prop::sample::select(br#"{}[]":,\u0e1- "#.to_vec()), 0..60),

@@ -49,7 +49,7 @@ async fn status(path: &str) -> u16 {
 
 /// A5
 #[test]
-fn a_path_has_one_spelling() {
+fn path_has_one_canonical_spelling() {
     for path in [
         "/",
         "/a",
@@ -91,7 +91,7 @@ fn a_path_has_one_spelling() {
 }
 
 #[tokio::test]
-async fn the_one_spelling_is_served() {
+async fn canonical_path_is_served() {
     for path in
         ["/api/v1/user", "/api/v1/user/list", "/.well-known/jwks.json", "/api/v1/user?a=/../"]
     {
@@ -106,7 +106,7 @@ async fn the_one_spelling_is_served() {
 
 /// A5: nothing is mended, and nothing redirects.
 #[tokio::test]
-async fn another_spelling_of_a_path_is_not_found() {
+async fn non_canonical_path_is_not_found() {
     for path in [
         "/api/v1/user/",
         "/api/v1//user",
@@ -145,7 +145,7 @@ async fn another_spelling_of_a_path_is_not_found() {
 }
 
 #[tokio::test]
-async fn anything_else_in_place_of_an_id_is_a_violation_that_names_it() {
+async fn malformed_id_is_a_violation_of_its_parameter() {
     let escaped: String = ID.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let lower = ID.to_lowercase();
     let half_escaped = format!("{}%56", &ID[..25]);
@@ -183,7 +183,7 @@ async fn anything_else_in_place_of_an_id_is_a_violation_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_nested_router_reads_the_parameter_of_its_own_route() {
+async fn nested_router_reads_its_own_parameter() {
     let nested = || Router::new().nest("/tenants/{tenant}/%61uth", routes());
     let good = call(nested(), &format!("/tenants/x/%61uth/api/v1/user/{ID}")).await;
     assert_eq!(good.status(), 200);
@@ -193,7 +193,7 @@ async fn a_nested_router_reads_the_parameter_of_its_own_route() {
 }
 
 #[tokio::test]
-async fn a_segment_that_is_no_id_is_taken_as_it_stands() {
+async fn segment_is_extracted_as_sent() {
     assert_eq!(status("/api/v1/permission/admin").await, 200);
     let response = call(routes(), "/api/v1/permission/%61dmin").await;
     let rejection = response.extensions().get::<Rejection>().expect("a rejection");
@@ -201,7 +201,7 @@ async fn a_segment_that_is_no_id_is_taken_as_it_stands() {
 }
 
 #[tokio::test]
-async fn a_route_without_the_parameter_is_a_defect_and_says_so() {
+async fn route_without_the_parameter_is_an_internal_error() {
     for path in ["/fixed".to_owned(), format!("/files/{ID}")] {
         assert_eq!(status(&path).await, 500, "{path}");
     }

@@ -46,7 +46,7 @@ fn list(query: &str) -> Result<List, Vec<String>> {
 }
 
 #[test]
-fn a_page_has_defaults_and_bounds() {
+fn page_has_defaults_and_bounds() {
     assert_eq!(Parameters::read::<Page>(None).map(|page| page.limit()), Ok(20));
     for (query, expected) in [
         ("", (1, 20, 0)),
@@ -64,7 +64,7 @@ fn a_page_has_defaults_and_bounds() {
 }
 
 #[test]
-fn what_is_no_number_within_the_range_is_refused() {
+fn numbers_out_of_range_are_rejected() {
     const PAGE: &str = "page must be a whole number from 1 to 10000";
     const LIMIT: &str = "limit must be a whole number from 1 to 100";
     for value in [
@@ -94,7 +94,7 @@ fn what_is_no_number_within_the_range_is_refused() {
 }
 
 #[test]
-fn a_page_past_the_ten_thousandth_row_names_page() {
+fn page_past_row_ten_thousand_is_rejected() {
     const DEEP: &str = "page must not exceed 10000 when multiplied by limit";
     for query in ["page=501", "page=101&limit=100", "page=5001&limit=2", "limit=100&page=10000"] {
         assert_eq!(page(query), Err(vec![DEEP.to_owned()]), "{query}");
@@ -104,7 +104,7 @@ fn a_page_past_the_ten_thousandth_row_names_page() {
 }
 
 #[test]
-fn a_query_that_follows_the_rules_is_read() {
+fn valid_query_is_read() {
     let read = list("role=admin&search=a%2Bb+c%C3%A9&sort=-email&role=client").expect("a list");
     assert_eq!(read.roles, ["admin", "client"]);
     assert_eq!(read.search.as_deref(), Some("a+b cé"));
@@ -114,7 +114,7 @@ fn a_query_that_follows_the_rules_is_read() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_named_at_once() {
+fn all_violations_are_reported_at_once() {
     const KNOWN: &str = "is unknown; expected one of page, limit, role, search, sort";
     assert_eq!(
         list(
@@ -134,7 +134,7 @@ fn everything_that_is_wrong_is_named_at_once() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_refused_and_not_mended() {
+fn malformed_escapes_are_rejected() {
     for value in ["%", "%4", "%4g", "%zz", "%+1", "%ff", "%C3", "%ed%a0%80", "a%"] {
         let refused = list(&format!("search={value}")).expect_err(value);
         assert_eq!(refused, ["search must be valid percent-encoded UTF-8"], "{value}");
@@ -145,7 +145,7 @@ fn what_cannot_be_decoded_is_refused_and_not_mended() {
 }
 
 #[test]
-fn a_route_without_a_query_refuses_every_parameter() {
+fn no_query_rejects_every_parameter() {
     for query in [None, Some(""), Some("&")] {
         assert!(Parameters::read::<NoQuery>(query).is_ok(), "{query:?}");
     }
@@ -154,7 +154,7 @@ fn a_route_without_a_query_refuses_every_parameter() {
 }
 
 #[test]
-fn a_rule_over_two_parameters_can_be_told() {
+fn rule_over_two_parameters_can_be_reported() {
     let mut parameters = Parameters::parse(Some("after=x&page=2"));
     let page_given = parameters.contains("page");
     let page = parameters.page();
@@ -169,7 +169,7 @@ fn a_rule_over_two_parameters_can_be_told() {
 }
 
 #[tokio::test]
-async fn the_extractors_read_the_query_of_the_request() {
+async fn extractors_read_the_request_query() {
     async fn extract<T: FromRequestParts<(), Rejection = Rejection>>(
         uri: &str,
     ) -> Result<T, Rejection> {
@@ -185,13 +185,13 @@ async fn the_extractors_read_the_query_of_the_request() {
 
 proptest! {
     #[test]
-    fn an_encoded_text_comes_back_as_it_was(text in any::<String>()) {
+    fn encoding_round_trips(text in any::<String>()) {
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         prop_assert_eq!(decode(&encoded), Some(text));
     }
 
     #[test]
-    fn any_query_is_read_or_refused(query in any::<String>()) {
+    fn arbitrary_queries_never_panic(query in any::<String>()) {
         let nothing = query.bytes().all(|byte| byte == b'&');
         prop_assert_eq!(Parameters::read::<NoQuery>(Some(&query)).is_ok(), nothing);
         if let Ok(page) = Parameters::read::<Page>(Some(&query)) {
@@ -202,7 +202,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn every_page_that_is_read_is_one_for_goat(number in 0..12_000_u32, limit in 0..120_u32) {
+    fn every_valid_page_is_accepted_by_goat_core(number in 0..12_000_u32, limit in 0..120_u32) {
         let query = format!("page={number}&limit={limit}");
         let read = Parameters::read::<Page>(Some(&query)).ok();
         prop_assert_eq!(read.is_some(), PageRequest::new(number, limit).is_some());

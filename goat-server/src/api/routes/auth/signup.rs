@@ -12,7 +12,7 @@ use crate::api::extract::{Fields, FromFieldsWith, Json, NoQuery, Refused};
 use crate::api::routes::new_password;
 use crate::api::view::{Created, Data, User};
 
-/// Rejects every request with 404 while sign-up is closed, before anything of it is read.
+/// Rejects every request with 404 while sign-up is closed, before the request is read.
 pub(crate) struct OpenSignup;
 
 impl FromRequestParts<AppState> for OpenSignup {

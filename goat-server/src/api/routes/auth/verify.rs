@@ -1,4 +1,5 @@
-//! Who a token speaks for, told to other services and reverse proxies.
+//! `GET /api/v1/auth/verify`: token verification for other services and reverse proxies (forward
+//! auth).
 
 use axum::response::{IntoResponse, Response};
 use goat_core::{Error, ErrorKind, Permission};
@@ -61,7 +62,7 @@ pub(crate) async fn verify(
         (HeaderName::from_static("x-goat-session"), me.session().to_string()),
     ];
     for (name, value) in who {
-        // Ids and names of roles are ASCII letters, digits and `_`.
+        // Ids and role names consist of ASCII letters, digits and `_`.
         let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
         response.headers_mut().insert(name, value);
     }

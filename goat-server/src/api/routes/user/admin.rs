@@ -1,4 +1,4 @@
-//! What users do to other users.
+//! Administration of other users.
 
 use axum::extract::State;
 use goat_core::user::{NewUser, UserUpdate};
@@ -15,7 +15,8 @@ use crate::api::routes::sessions::Revoked;
 use crate::api::routes::{known_role, new_password};
 use crate::api::view::{self, Created, Data, Session, User};
 
-/// Names the route for the caller's own account in the error of an action on oneself.
+/// Names the route for the current user's own account when an administrator acts on their own
+/// account.
 fn redirect_self(me: UserId, id: UserId, instead: &'static str) -> impl FnOnce(Error) -> Error {
     move |error| match error.kind() {
         ErrorKind::Outranked if me == id => error.with_client_message(instead),
@@ -62,7 +63,7 @@ impl FromFieldsWith<AppState> for CreateBody {
     }
 }
 
-/// Nobody begins suspended.
+/// A new user cannot be suspended.
 fn first_status(name: &str) -> Result<Status, &'static str> {
     let status = Status::parse(name).filter(|status| *status != Status::Suspended);
     status.ok_or("must be inactive or active for a new user")

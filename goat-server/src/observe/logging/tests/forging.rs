@@ -13,7 +13,7 @@ fn log_hostile() {
 
 /// L2
 #[test]
-fn nothing_in_a_value_ends_a_line_of_json_or_steers_a_terminal() {
+fn json_values_cannot_end_a_line_or_control_a_terminal() {
     let (log, _guard) = Log::begin("trace", Look::Json);
     log_hostile();
     let text = log.text();
@@ -28,7 +28,7 @@ fn nothing_in_a_value_ends_a_line_of_json_or_steers_a_terminal() {
 
 /// L2
 #[test]
-fn nothing_in_a_value_ends_a_line_for_people_or_steers_a_terminal() {
+fn pretty_values_cannot_end_a_line_or_control_a_terminal() {
     let (log, _guard) = Log::begin("trace", PRETTY);
     log_hostile();
     let text = log.text();
@@ -41,7 +41,7 @@ fn nothing_in_a_value_ends_a_line_for_people_or_steers_a_terminal() {
 }
 
 #[test]
-fn a_line_of_json_names_no_member_twice() {
+fn json_line_has_no_duplicate_member() {
     let (log, _guard) = Log::begin("trace", Look::Json);
     let outer = tracing::info_span!("outer", message = "of a span", who = "outer", only = "outer");
     let _outer = outer.enter();
@@ -88,7 +88,7 @@ fn values_keep_their_types_in_json() {
 }
 
 #[test]
-fn people_read_level_target_message_and_fields() {
+fn pretty_line_shows_level_target_message_and_fields() {
     let (log, _guard) = Log::begin("trace", PRETTY);
     tracing::warn!(count = 3, word = "plain", text = "two words", empty = "", "something is off");
     let text = log.text();
@@ -100,7 +100,7 @@ fn people_read_level_target_message_and_fields() {
 }
 
 #[test]
-fn colours_are_for_terminals_alone() {
+fn colours_appear_on_terminals_only() {
     for colours in [false, true] {
         let (log, _guard) = Log::begin("trace", Look::Pretty { colours });
         tracing::info!("hello");

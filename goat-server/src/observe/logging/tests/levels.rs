@@ -2,7 +2,7 @@ use super::*;
 
 /// L1: others' code at `debug` and `trace` may print what it has in hand.
 #[test]
-fn what_is_not_goats_goes_no_lower_than_info_whatever_is_asked_for() {
+fn dependencies_never_log_below_info() {
     for directives in ["trace", "h2=trace,hyper=trace,sqlx=debug,goat_core=trace", "trace,h2=trace"]
     {
         let (log, _guard) = Log::begin(directives, Look::Json);
@@ -19,7 +19,7 @@ fn what_is_not_goats_goes_no_lower_than_info_whatever_is_asked_for() {
 }
 
 #[test]
-fn the_operator_may_ask_for_less() {
+fn operator_can_log_less() {
     let (log, _guard) = Log::begin("warn,goat_core=error,sqlx=off", Look::Json);
     tracing::info!(target: "goat_server", "quiet");
     tracing::warn!(target: "goat_core", "quiet");
@@ -30,7 +30,7 @@ fn the_operator_may_ask_for_less() {
 }
 
 #[test]
-fn lines_of_a_quiet_filter_still_know_their_request() {
+fn lines_under_a_quiet_filter_keep_the_request_id() {
     let (log, _guard) = Log::begin("off,goat_core=warn", Look::Json);
     let request = tracing::error_span!(
         target: super::super::request::TARGET,
@@ -44,6 +44,6 @@ fn lines_of_a_quiet_filter_still_know_their_request() {
 }
 
 #[test]
-fn a_filter_that_cannot_be_read_is_an_error() {
+fn malformed_filter_is_an_error() {
     assert!(subscriber("goat_core=loud", Look::Json, Log::default()).is_err());
 }

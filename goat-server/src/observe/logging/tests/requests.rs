@@ -72,7 +72,7 @@ fn last(log: &Log) -> Map<String, Value> {
 }
 
 #[tokio::test]
-async fn a_request_is_one_line_with_its_id_route_status_client_and_user() {
+async fn request_is_one_line_with_id_route_status_client_and_user() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let principal = principal(&goat()).await;
     let user = principal.user().to_string();
@@ -117,7 +117,7 @@ async fn a_request_is_one_line_with_its_id_route_status_client_and_user() {
 }
 
 #[tokio::test]
-async fn a_path_without_a_route_is_not_named() {
+async fn unmatched_path_is_not_logged() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let app = Router::new().layer(RecordContextLayer).layer(RequestLogLayer::new(Metrics::new()));
     let unknown = Method::from_bytes(b"CANARY").unwrap();
@@ -129,7 +129,7 @@ async fn a_path_without_a_route_is_not_named() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_before_the_answer_is_a_request_without_a_status() {
+async fn client_that_disconnects_early_logs_no_status() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
     let stuck =
@@ -175,7 +175,7 @@ async fn streaming(
 }
 
 #[tokio::test]
-async fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
+async fn request_is_in_flight_until_its_last_response_byte() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
     let chunk = || Ok(Frame::data(Bytes::from_static(b"four")));
@@ -192,7 +192,7 @@ async fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_off_says_so_with_the_status_that_was_sent() {
+async fn truncated_response_is_logged_as_aborted_with_its_status() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
     let chunk = || Ok(Frame::data(Bytes::from_static(b"four")));
@@ -210,7 +210,7 @@ async fn an_answer_that_is_cut_off_says_so_with_the_status_that_was_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_body_nobody_asks_for_is_complete() {
+async fn unpolled_empty_body_is_complete() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let app = Router::new()
         .route("/text", get(async || "a text"))
@@ -230,7 +230,7 @@ async fn an_answer_whose_body_nobody_asks_for_is_complete() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_its_code_and_the_limit_that_refused_is_counted() {
+async fn rejection_logs_its_code_and_counts_its_limit() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
     let charge = |limit: &'static str, retry_after| Charge {
@@ -258,7 +258,7 @@ async fn a_refusal_names_its_code_and_the_limit_that_refused_is_counted() {
 }
 
 #[tokio::test]
-async fn a_failure_of_the_server_names_its_cause_and_is_louder() {
+async fn server_error_logs_its_cause_at_a_higher_level() {
     let (log, _guard) = Log::begin("info", Look::Json);
     for (status, level) in [(500, "ERROR"), (503, "WARN"), (404, "INFO")] {
         let failing = service_fn(move |_: Request<Body>| {
@@ -280,7 +280,7 @@ async fn a_failure_of_the_server_names_its_cause_and_is_louder() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_or_panics_ends_its_request() {
+async fn failing_or_panicking_service_ends_its_request() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
     let layer = RequestLogLayer::new(Arc::clone(&metrics));

@@ -17,7 +17,7 @@ const CANARY: &str = "canary-5eed";
 
 /// Asks a server on a real socket, by HTTP/1 and HTTP/2, with a secret in every place that a
 /// request has.
-async fn ask_with_secrets_everywhere() {
+async fn send_requests_full_of_secrets() {
     let app = Router::new()
         .route("/users/{id}", post(async |body: String| body))
         .layer(RecordContextLayer)
@@ -58,10 +58,10 @@ async fn ask_with_secrets_everywhere() {
 
 /// L1: at every level that can be asked for, through the server's own network code.
 #[tokio::test]
-async fn a_requests_secrets_are_in_no_line_at_trace() {
+async fn request_secrets_are_never_logged() {
     for look in [Look::Json, Look::Pretty { colours: false }] {
         let (log, _guard) = Log::begin("trace,hyper=trace,h2=trace,tower=trace,axum=trace", look);
-        ask_with_secrets_everywhere().await;
+        send_requests_full_of_secrets().await;
         let text = log.text();
         assert_eq!(text.matches("request completed").count(), 2, "{text}");
         assert!(!text.contains(CANARY), "{text}");
@@ -70,11 +70,11 @@ async fn a_requests_secrets_are_in_no_line_at_trace() {
 
 /// So that the test above listens to something: the network code does speak where nothing stops it.
 #[tokio::test]
-async fn without_the_filter_the_network_code_tells_all_it_does() {
+async fn unfiltered_dependencies_would_log_network_traffic() {
     let log = Log::default();
     let bare = tracing_subscriber::registry().with(Lines::new(Look::Json, log.clone()));
     let _guard = tracing::subscriber::set_default(bare);
-    ask_with_secrets_everywhere().await;
+    send_requests_full_of_secrets().await;
     assert!(log.objects().iter().any(|line| {
         line["level"] == "TRACE" && line["target"].as_str().unwrap().starts_with("h2::")
     }));
@@ -82,7 +82,7 @@ async fn without_the_filter_the_network_code_tells_all_it_does() {
 
 /// L1
 #[tokio::test]
-async fn events_are_lines_that_name_ids_and_no_address_of_mail() {
+async fn audit_lines_hold_ids_and_no_email() {
     use goat_core::auth::{Login, SignUp};
     use goat_core::session::Origin;
 

@@ -30,7 +30,7 @@ async fn busy() -> (Arc<Metrics>, Goat) {
 }
 
 #[tokio::test]
-async fn both_formats_are_what_their_specifications_say_and_tell_the_same() {
+async fn both_formats_follow_their_specifications_and_agree() {
     let (metrics, goat) = busy().await;
     let (content_type, text) = metrics.expose(&goat, ASKS_OPEN_METRICS);
     assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -51,7 +51,7 @@ async fn both_formats_are_what_their_specifications_say_and_tell_the_same() {
 }
 
 #[tokio::test]
-async fn every_family_is_there_under_its_name() {
+async fn every_family_is_exposed() {
     let (metrics, goat) = busy().await;
     let (_, text) = metrics.expose(&goat, None);
     let types = parse(&text, Format::Prometheus).types;
@@ -83,7 +83,7 @@ async fn every_family_is_there_under_its_name() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_status_has_none_and_no_number() {
+async fn request_without_a_status_is_labelled_none() {
     let (metrics, goat) = busy().await;
     let name = r#"http_requests_total{method="GET",route="unmatched",status="none"}"#;
     assert_eq!(sample(&metrics, &goat, name), Some(1.0));

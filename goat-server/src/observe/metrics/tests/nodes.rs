@@ -43,7 +43,7 @@ impl Told {
 }
 
 #[tokio::test]
-async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
+async fn invalidation_metrics_exist_where_stores_are_shared() {
     let metrics = Metrics::new();
     let goat = goat_over(
         &metrics,
@@ -73,7 +73,7 @@ async fn what_nodes_tell_one_another_is_there_where_there_may_be_several() {
 }
 
 #[tokio::test]
-async fn deafness_is_shown_as_long_as_it_lasts_and_after_a_lease_that_ran_out() {
+async fn disconnected_channel_shows_until_it_recovers() {
     let metrics = Metrics::new();
     let told = Arc::new(Told::default());
     let invalidations = Arc::clone(&told) as Arc<dyn Invalidations>;

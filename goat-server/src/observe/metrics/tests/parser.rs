@@ -169,7 +169,7 @@ fn check_histograms(found: &Exposition) {
 }
 
 #[test]
-fn the_parser_refuses_what_is_wrong() {
+fn parser_rejects_malformed_expositions() {
     let good = "# HELP a_total A.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n";
     assert_eq!(parse(good, Format::Prometheus).series["a_total{x=\"1\"}"], 2.0);
     let bad = [

@@ -32,7 +32,7 @@ async fn sign_up(goat: &Goat) {
 
 /// L3
 #[tokio::test]
-async fn ten_thousand_random_paths_leave_the_number_of_series_alone() {
+async fn random_paths_add_no_series() {
     let metrics = Metrics::new();
     let goat = goat(&metrics);
     let app = Router::new()
@@ -73,7 +73,7 @@ async fn ten_thousand_random_paths_leave_the_number_of_series_alone() {
 }
 
 #[test]
-fn a_request_is_in_flight_until_it_is_finished_or_forgotten() {
+fn request_is_in_flight_until_finished_or_dropped() {
     let metrics = Metrics::new();
     let goat = goat(&metrics);
     let count = || sample(&metrics, &goat, r#"http_requests_in_flight{method="POST"}"#);
@@ -87,7 +87,7 @@ fn a_request_is_in_flight_until_it_is_finished_or_forgotten() {
 }
 
 #[tokio::test]
-async fn sign_ins_and_refreshes_are_counted_by_how_they_ended() {
+async fn logins_and_refreshes_are_counted_by_outcome() {
     let metrics = Metrics::new();
     let goat = goat(&metrics);
     let count = |name: &str| sample(&metrics, &goat, name).unwrap_or(0.0);
@@ -113,7 +113,7 @@ async fn sign_ins_and_refreshes_are_counted_by_how_they_ended() {
 }
 
 #[tokio::test]
-async fn ended_sessions_denials_caches_and_stores_are_counted() {
+async fn sessions_denials_caches_and_store_calls_are_counted() {
     let metrics = Metrics::new();
     let goat = goat(&metrics);
     goat.prepare().await.unwrap();
