@@ -1,4 +1,4 @@
-//! Sizes, framing, the cap, and what a panic ends.
+//! Limits of heads, framing and connections, and the scope of a panic.
 
 use std::io;
 use std::time::Duration;
@@ -100,7 +100,7 @@ async fn pipelined_requests_are_served_in_order() {
     assert_eq!(server.asked.paths(), ["/peer", "/last"]);
 }
 
-/// An answer to a client that is still sending reaches it.
+/// A response reaches a client that is still sending.
 #[tokio::test(start_paused = true)]
 async fn early_response_survives_unread_request_bytes() {
     let server = Server::start();

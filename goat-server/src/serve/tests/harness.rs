@@ -1,7 +1,8 @@
-//! A server whose clients are pipes, and a service with a path for every way to behave.
+//! Test harness: a server over in-memory pipes, and a service with one path per behaviour.
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
+use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::serve::accept::{Accept, run};
@@ -27,7 +29,7 @@ use crate::serve::{Lifecycle, ServeSettings, Served};
 
 type Connection = io::Result<(DuplexStream, SocketAddr)>;
 
-/// What a listener is to the server.
+/// The listener of the test server.
 pub(super) struct Doors(mpsc::UnboundedReceiver<Connection>);
 
 impl Accept for Doors {
@@ -41,7 +43,7 @@ impl Accept for Doors {
     }
 }
 
-/// A body that is there at once, or panics when it is asked for.
+/// A body that is ready at once, or panics when it is polled.
 pub(super) enum TestBody {
     Whole(Full<Bytes>),
     Panicking,
@@ -79,7 +81,7 @@ pub(super) fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<Tes
     response
 }
 
-/// Which paths the service was asked for.
+/// The paths for which the service was called.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked(Arc<Mutex<Vec<String>>>);
 
@@ -89,11 +91,14 @@ impl Asked {
     }
 }
 
-/// The service under the layers that a server puts around its routes.
+/// The response body behind tower-http's panic layer.
+type ServedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// Returns the service with the middleware of a server.
 pub(super) fn service(
     asked: Asked,
     deadline: Duration,
-) -> impl Service<Request<Incoming>, Response = Response<TestBody>, Error = Infallible, Future: Send>
+) -> impl Service<Request<Incoming>, Response = Response<ServedBody>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
@@ -147,7 +152,7 @@ impl Server {
         Self::with_deadline(settings, deadline)
     }
 
-    /// A server whose service may need longer than its connections have.
+    /// Starts a server whose request deadline differs from its connections'.
     pub(super) fn with_deadline(settings: ServeSettings, deadline: Duration) -> Self {
         let (doors, knocks) = mpsc::unbounded_channel();
         let lifecycle = Lifecycle::new();
@@ -158,19 +163,19 @@ impl Server {
         Self { lifecycle, asked, doors, task }
     }
 
-    /// What a client has in hand after it connected.
+    /// Connects a client.
     pub(super) fn connect(&self) -> Client {
         self.connect_with(64 * 1024)
     }
 
-    /// The same with so many bytes between the two.
+    /// Connects a client over a pipe with this capacity.
     pub(super) fn connect_with(&self, space: usize) -> Client {
         let (ours, theirs) = duplex(space);
         self.doors.send(Ok((theirs, SocketAddr::from(([192, 0, 2, 7], 4711))))).unwrap();
         Client { io: ours, since: Instant::now() }
     }
 
-    /// The next `accept` fails with this.
+    /// Makes the next `accept` fail.
     pub(super) fn fail(&self, error: io::Error) {
         self.doors.send(Err(error)).unwrap();
     }
@@ -185,7 +190,7 @@ impl Server {
     }
 }
 
-/// One end of a connection.
+/// The client's end of a connection.
 pub(super) struct Client {
     pub(super) io: DuplexStream,
     since: Instant,
@@ -201,7 +206,7 @@ impl Client {
         self.answer().await
     }
 
-    /// The next answer, by its `Content-Length`, in lower case.
+    /// Reads the next response, by its `Content-Length`, in lower case.
     pub(super) async fn answer(&mut self) -> String {
         let mut text = Vec::new();
         loop {
@@ -221,16 +226,16 @@ impl Client {
         }
     }
 
-    /// All that comes until the server closes, and how long after connecting that was.
+    /// Reads until the server closes, and returns the time since connecting.
     pub(super) async fn rest(&mut self) -> (String, Duration) {
         let mut text = Vec::new();
-        // A connection that is cut may be reset.
+        // A connection that is dropped may be reset.
         let _ = self.io.read_to_end(&mut text).await;
         (String::from_utf8_lossy(&text).to_lowercase(), self.since.elapsed())
     }
 }
 
-/// Whether something took so many seconds; a timer may be a few milliseconds late.
+/// Asserts a duration in seconds; a timer may fire a few milliseconds late.
 #[track_caller]
 pub(super) fn assert_took(took: Duration, seconds: u64) {
     let due = Duration::from_secs(seconds);

@@ -1,4 +1,4 @@
-//! The same over HTTP/2, with hyper's client.
+//! HTTP/2, with hyper's client.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ struct Client {
 }
 
 impl Client {
-    /// With room for so many bytes of an answer that is not read.
+    /// Connects with this flow-control window for responses.
     async fn connect(server: &Server, window: u32) -> Self {
         let (requests, connection) = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(window)
@@ -88,7 +88,7 @@ async fn too_many_headers_are_431_without_calling_the_service() {
 async fn head_over_32_kib_is_rejected_and_other_streams_continue() {
     let server = Server::start();
     let mut client = Client::connect(&server, 65_535).await;
-    // The client knows the server's bound after the first answer.
+    // The client knows the server's limit after the first response.
     client.get("/").await;
     let mut request = get("/huge");
     let value = http::HeaderValue::try_from("x".repeat(33 * 1024)).unwrap();
@@ -130,7 +130,7 @@ async fn client_that_reads_nothing_is_disconnected_shortly_after_the_deadline() 
     sleep(Duration::from_millis(100)).await;
     assert_eq!(server.asked.paths(), ["/big"]);
     sleep(Duration::from_secs(11)).await;
-    // What lay in the pipe can still be read, and then it ends.
+    // The buffered bytes can still be read before the end.
     let (rest, took) = client.rest().await;
     assert!(rest.len() < 17 * 1024, "{}", rest.len());
     assert!(took < Duration::from_secs(12), "{took:?}");

@@ -1,5 +1,5 @@
-//! The server over pipes in memory, in a time that passes by itself when all wait; and over real
-//! sockets where the socket is the point.
+//! The server over in-memory pipes with paused time, and over real sockets where their behaviour
+//! matters.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Draining: what is finished, what is refused, what is cut.
+//! Graceful shutdown: finished, refused and dropped connections.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn connections_are_accepted_and_served_during_the_drain_delay() {
 #[tokio::test(start_paused = true)]
 async fn backlogged_connection_is_served_during_shutdown() {
     let server = Server::start();
-    // No await in between: the server has not run since.
+    // Without an await in between, the server has not run since.
     let mut client = server.connect();
     server.lifecycle.drain();
     assert!(client.get("/").await.starts_with("http/1.1 200"));

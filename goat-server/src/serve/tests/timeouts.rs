@@ -98,7 +98,7 @@ async fn stuck_service_gets_a_503_at_the_deadline_and_the_connection_survives() 
     assert!(client.get("/").await.starts_with("http/1.1 200"));
 }
 
-/// What a late handler holds is free when its caller reads the answer.
+/// A late handler's resources are free when the client receives the response.
 #[tokio::test(start_paused = true)]
 async fn late_service_is_dropped_before_the_timeout_response() {
     let held = Arc::new(());
@@ -137,7 +137,7 @@ async fn slow_request_body_gets_a_503_at_the_deadline_and_the_connection_closes(
     let _ = reader.read_to_end(&mut answer).await;
     assert!(answer.starts_with(b"HTTP/1.1 503"));
     assert_took(start.elapsed(), 10);
-    // And soon nobody listens to the drops any more.
+    // The sending task ends soon, as the connection is closed.
     drip.await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(13));
 }
@@ -152,12 +152,12 @@ async fn unread_response_ends_shortly_after_the_deadline() {
     let mut some = [0; 512];
     client.io.read_exact(&mut some).await.unwrap();
     sleep(Duration::from_millis(200)).await;
-    // What lay in the pipe can still be read, and then it ends.
+    // The buffered bytes can still be read before the end.
     let (rest, _) = client.rest().await;
     assert!(rest.len() <= 1024, "{}", rest.len());
 }
 
-/// H3: reading a little now and then buys no time.
+/// H3: reading slowly extends no deadline.
 #[tokio::test(start_paused = true)]
 async fn slowly_read_response_ends_shortly_after_the_deadline() {
     let server = Server::start();
@@ -172,7 +172,7 @@ async fn slowly_read_response_ends_shortly_after_the_deadline() {
     assert!(start.elapsed() < Duration::from_secs(12));
 }
 
-/// H3: a service without the layer is bounded all the same.
+/// H3: a service without the layer has a deadline as well.
 #[tokio::test(start_paused = true)]
 async fn connection_without_a_response_ends_shortly_after_the_deadline() {
     let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));

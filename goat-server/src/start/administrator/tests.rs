@@ -1,4 +1,5 @@
-//! The first administrator: made once, with a password that is never lost, or refused in a sentence.
+//! The first administrator: created once, with a password that is never lost, or rejected with a
+//! message.
 
 use std::fs;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ async fn address_of_another_user_refuses_the_start() {
         let refused = start.run().await.expect_err("the address is taken");
         assert!(refused.to_string().starts_with("GOAT_ADMIN_EMAIL: "), "{refused}");
         assert!(refused.to_string().contains(expected), "{refused}");
-        // L1: the sentence ends up in a log.
+        // L1: the message reaches a log.
         assert!(!refused.to_string().contains(&start.accounts.admin_email), "{refused}");
     }
 }

@@ -1,4 +1,4 @@
-//! What settings become, and which databases and peppers are refused.
+//! Building a goat from settings, and rejected databases and peppers.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ async fn refused(folder: &Path, variables: &[(&str, &str)]) -> String {
     failure.to_string()
 }
 
-/// A folder with a database in which somebody has a password.
+/// Returns a folder with a database that has a user with a password.
 async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let started = wire(folder.path(), variables).await.expect("a goat");
@@ -81,7 +81,7 @@ fn each_setting_reaches_its_component() {
         ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "readers: 6,"),
         ("GOAT_DATABASE_MAX_CONNECTIONS", "7", "connections: 7,"),
         ("GOAT_STORE_TIMEOUT", "3s", "busy_timeout: 3s"),
-        // Shorter than the time of a call, so that what is said is what took so long.
+        // Shorter than the call's timeout, so that the error names the exhausted pool.
         ("GOAT_STORE_TIMEOUT", "3s", "acquire_timeout: 2.7s"),
         ("GOAT_STORE_TIMEOUT", "3s", "statement_timeout: 3s"),
         ("GOAT_STORE_TIMEOUT", "3s", " timeout: 2.7s"),
@@ -151,13 +151,13 @@ async fn lost_pepper_refuses_the_start_without_generating_one() {
         assert!(sentence.contains("data/pepper is missing"), "{sentence}");
         assert!(!pepper.exists());
     }
-    // The file, given as the setting, is the same pepper.
+    // The file, configured as the setting, is the same pepper.
     let text = String::from_utf8(kept).expect("text");
     let given = [("GOAT_PASSWORD_PEPPER", text.trim_end())];
     wire(folder.path(), &given).await.expect("the pepper is back");
 }
 
-/// P5: texts that are no hashes hinder no start, and hide no lost pepper.
+/// P5: stored texts that are no hashes neither block a start nor hide a lost pepper.
 #[tokio::test]
 async fn users_without_a_password_neither_block_a_start_nor_hide_a_lost_pepper() {
     let folder = in_use(&[]).await;
@@ -168,7 +168,7 @@ async fn users_without_a_password_neither_block_a_start_nor_hide_a_lost_pepper()
     let ann = Email::parse("ann@example.org").expect("an address");
     let ann = users.by_email(ann.canonical()).await.expect("a database").expect("Ann");
     for number in 0..150 {
-        // The one with a password comes last, whatever the order.
+        // The account with a password is listed last.
         let mut account = ann.clone();
         account.user.id = goat_core::UserId::generate(goat_core::Timestamp::from_seconds(number));
         account.user.email =
@@ -207,7 +207,7 @@ async fn wrong_pepper_is_rejected() {
     assert!(sentence.contains("data/pepper: ") && !sentence.contains(PEPPER), "{sentence}");
 }
 
-/// P6: what the settings allowed once is a password still when they are lowered again.
+/// P6: a hash of an allowed cost stays valid when the cost is lowered.
 #[tokio::test]
 async fn hashes_of_any_allowed_cost_are_verified() {
     let folder = in_use(&[("GOAT_ARGON2_ITERATIONS", "11")]).await;

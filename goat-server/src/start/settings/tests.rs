@@ -1,4 +1,4 @@
-//! What settings are made of what is given, and what is said where it is wrong.
+//! Settings from their sources, and the errors of invalid ones.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::table::{Exposure, Fallback, Kind, TABLE};
 use super::*;
 use crate::cli::Invocation;
 
-/// Sound secrets, none like another.
+/// Strong secrets, all different.
 const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgUe6Aa";
 const OLD_TOKEN_SECRET: &str = "Zq5RmX1tVw8KyCn3LbPj7FhGd2SsEo9u";
 const PEPPER: &str = "Bv6Jx0DgTn4WqMz8RkLc2YpHf5UsAe7i";
@@ -20,7 +20,7 @@ const PASSWORD: &str = "seven brown bottles stand";
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----";
 const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----";
 
-/// Sources of settings: a directory with or without a `.env`, an environment, arguments.
+/// Sources of settings: a directory with an optional `.env`, an environment, arguments.
 struct Sources {
     directory: TempDir,
     environment: Vec<(OsString, OsString)>,
@@ -33,7 +33,7 @@ fn sources() -> Sources {
     Sources { directory, environment: Vec::new(), arguments: vec!["goat-server".to_owned()] }
 }
 
-/// An environment of these variables.
+/// An environment with these variables.
 fn environment(variables: &[(&str, &str)]) -> Sources {
     let mut sources = sources();
     sources.environment =
@@ -41,7 +41,7 @@ fn environment(variables: &[(&str, &str)]) -> Sources {
     sources
 }
 
-/// An environment that production starts with, and these variables over it.
+/// A valid production environment, overridden by these variables.
 fn production(variables: &[(&str, &str)]) -> Sources {
     let mut all = vec![
         ("GOAT_ENV", "production"),
@@ -96,7 +96,7 @@ impl Sources {
         lines
     }
 
-    /// The one problem that there is.
+    /// Returns the only problem.
     fn problem(&self) -> String {
         let problems = self.problems();
         assert_eq!(problems.len(), 1, "{problems:?}");
@@ -241,7 +241,7 @@ fn numbers_and_durations_are_bounded() {
             assert_eq!(problem, expected);
         }
         for value in [least, most] {
-            // It may contradict a default, and is not out of bounds.
+            // It may contradict a default, but is within its bounds.
             if let Err(invalid) = environment(&[(setting.name, &value)]).load() {
                 assert!(!invalid.to_string().contains("out of range"), "{invalid}");
             }
@@ -911,7 +911,7 @@ fn debug_output_hides_secrets() {
     }
 }
 
-/// `UPDATE_SNAPSHOTS=1 cargo test -p goat-server env_example` writes the file anew.
+/// `UPDATE_SNAPSHOTS=1 cargo test -p goat-server env_example` updates the file.
 #[test]
 fn env_example_matches_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");

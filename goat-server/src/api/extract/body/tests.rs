@@ -1,4 +1,4 @@
-//! Which bodies are read, and which answer wins.
+//! Accepted and rejected bodies, and the precedence of errors.
 
 use std::io;
 use std::pin::Pin;
@@ -38,12 +38,12 @@ async fn read(headers: &[(HeaderName, &str)], body: impl Into<Body>) -> Result<N
     Json::from_request(request, &()).await.map(|Json(note)| note)
 }
 
-/// A body whose length is exactly `length`.
+/// Returns a body of exactly `length` bytes.
 fn note(length: usize) -> String {
     format!(r#"{{"text":"{}"}}"#, "x".repeat(length - r#"{"text":""}"#.len()))
 }
 
-/// A body that comes in pieces, without a length, and counts how many were asked for.
+/// Returns a body in chunks, without a length, that counts the polled chunks.
 fn pieces(pieces: Vec<io::Result<Frame<Bytes>>>) -> (Body, Arc<AtomicUsize>) {
     struct Pieces(std::vec::IntoIter<io::Result<Frame<Bytes>>>, Arc<AtomicUsize>);
     impl http_body::Body for Pieces {
@@ -135,7 +135,7 @@ async fn body_at_the_limit_is_read_and_one_byte_more_is_too_large() {
     assert_eq!(read(&[JSON], note(BODY_LIMIT + 1)).await.expect_err("long"), Rejection::TooLarge);
 }
 
-/// H2: a declared length is believed when it is too large, and only then.
+/// H2: a declared length counts only if it is too large.
 #[tokio::test]
 async fn declared_length_over_the_limit_is_rejected_before_reading() {
     for length in ["65537", "99999999999999999999999999"] {

@@ -1,4 +1,4 @@
-//! Which members are taken, and what is said about the others.
+//! Accepted members, and violations of the others.
 
 use goat_core::{InvalidId, SessionId};
 
@@ -54,7 +54,7 @@ fn valid_body_is_read() {
     assert_eq!((user.role, user.active), (None, None));
 }
 
-/// A4: nobody's `"role": "admin"` is silently dropped, or obeyed.
+/// A4: `"role": "admin"` is neither ignored nor applied.
 #[test]
 fn all_violations_are_reported_at_once() {
     const KNOWN: &str = "is unknown; expected one of email, password, role, active";

@@ -1,4 +1,4 @@
-//! Objects that are read, objects that are not, and a comparison with a plain parser.
+//! Accepted and rejected objects, and a comparison with serde_json.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn refusal(text: &str) -> Malformed {
     Object::parse(text.as_bytes()).expect_err(text)
 }
 
-/// `levels` lists inside one another, in an object.
+/// Returns an object with `levels` nested lists.
 fn nested(levels: usize) -> String {
     format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
 }
@@ -22,7 +22,7 @@ fn object_with_surrounding_white_space_is_read() {
     }
 }
 
-/// A4: one of the two would be dropped in silence, or obeyed.
+/// A4: a duplicate must not be ignored or applied.
 #[test]
 fn duplicate_members_are_rejected_at_any_level_and_spelling() {
     for text in [
@@ -107,7 +107,7 @@ fn debug_output_hides_strings() {
     assert!(!format!("{object:?}").contains("canary"));
 }
 
-/// A JSON value as it is written: members may repeat, and depth has no bound of its own.
+/// A JSON value as it is written: with duplicate members, at any depth.
 #[derive(Clone, Debug)]
 enum Written {
     Scalar(&'static str),
@@ -115,7 +115,7 @@ enum Written {
     Object(Vec<(usize, Written)>),
 }
 
-/// Names as they are written, with the name that is meant.
+/// Spellings of names, and their decoded form.
 const NAMES: &[(&str, &str)] = &[
     ("a", "a"),
     (r"\u0061", "a"),
@@ -166,7 +166,7 @@ impl Written {
         }
     }
 
-    /// Stands this value inside `levels` lists or objects.
+    /// Nests this value in `levels` lists or objects.
     fn within(self, levels: usize) -> Self {
         (0..levels).fold(self, |inner, level| match level % 2 {
             0 => Self::List(vec![Self::Scalar("0"), inner]),
@@ -186,7 +186,7 @@ fn written() -> impl Strategy<Value = Written> {
         r#""text""#,
         r#""\ud83d\ude00""#,
         r#""""#,
-        // Not JSON, so that the comparison sees refusals too.
+        // Not JSON, so that the comparison covers rejections too.
         "01",
         "1e999",
         r#""\ud800""#,

@@ -1,4 +1,4 @@
-//! Paths as the router, the rule in front of it, and the extractors see them together.
+//! Paths in the router, the check in front of it, and the extractors.
 
 use axum::Router;
 use axum::body::Body;
@@ -29,7 +29,7 @@ fn routes() -> Router {
         .route("/fixed", get(|Id(id): Id<UserId>| async move { id.to_string() }))
 }
 
-/// Answers 404 in front of everything, as the server does.
+/// Responds with 404 in front of the router, as the server does.
 async fn guard(request: Request, next: Next) -> Response {
     if path_is_canonical(request.uri().path()) {
         next.run(request).await
@@ -104,7 +104,7 @@ async fn canonical_path_is_served() {
     }
 }
 
-/// A5: nothing is mended, and nothing redirects.
+/// A5: no repair and no redirect.
 #[tokio::test]
 async fn non_canonical_path_is_not_found() {
     for path in [

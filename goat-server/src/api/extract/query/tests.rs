@@ -1,4 +1,4 @@
-//! Which queries are read, and what is said about the others.
+//! Accepted queries, and violations of the others.
 
 use proptest::prelude::*;
 

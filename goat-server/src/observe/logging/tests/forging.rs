@@ -2,7 +2,7 @@ use super::*;
 
 const PRETTY: Look = Look::Pretty { colours: false };
 
-/// A second line, a terminal's title, a one-character CSI, a text turned round, and a fake field.
+/// A second line, a terminal title, a one-character CSI, reversed text, and a forged field.
 const HOSTILE: &str = "curl\r\n2026-01-01T00:00:00.000Z  INFO goat_server: all is well\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\u{2028}\u{7f}\0 user=\"root\" \\ end";
 
 fn log_hostile() {
@@ -36,7 +36,7 @@ fn pretty_values_cannot_end_a_line_or_control_a_terminal() {
     assert!(!line.contains(|one: char| one.is_control() || "\u{202e}\u{2028}".contains(one)));
     assert!(line.contains(r"curl\r\n2026"), "{line}");
     assert!(line.contains(r#" text="curl\r\n"#), "{line}");
-    // Between its quotes a value cannot end them.
+    // A quoted value cannot end its quotes.
     assert!(line.contains(r#"user=\"root\" \\ end""#), "{line}");
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// L1: others' code at `debug` and `trace` may print what it has in hand.
+/// L1: dependencies may print anything at `debug` and `trace`.
 #[test]
 fn dependencies_never_log_below_info() {
     for directives in ["trace", "h2=trace,hyper=trace,sqlx=debug,goat_core=trace", "trace,h2=trace"]

@@ -15,15 +15,15 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Look, subscriber};
 
-/// What was written.
+/// The written bytes.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Logs on this thread, until the guard is dropped.
     fn begin(directives: &str, look: Look) -> (Self, DefaultGuard) {
-        // While there is but one subscriber, tracing asks the first thread that meets a line whether
-        // anybody wants it, and that may be another test's.
+        // With a single subscriber, tracing caches a callsite's interest from the first thread that
+        // reaches it, which may belong to another test. A second dispatcher prevents that.
         static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&SECOND);
         let log = Self::default();
@@ -35,7 +35,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Every line as an object.
+    /// Parses every line as an object.
     fn objects(&self) -> Vec<Map<String, Value>> {
         self.text().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     }

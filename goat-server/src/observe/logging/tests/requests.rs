@@ -145,7 +145,7 @@ async fn client_that_disconnects_early_logs_no_status() {
     assert_eq!(sample(&metrics, counted), 1.0);
 }
 
-/// A body of these chunks, of which it does not say when they end.
+/// A body of these chunks that does not announce its end.
 #[derive(Debug)]
 struct Chunks(std::vec::IntoIter<Result<Frame<Bytes>, &'static str>>);
 
@@ -222,7 +222,7 @@ async fn unpolled_empty_body_is_complete() {
         let line = last(&log);
         assert_eq!((&line["route"], line.get("outcome")), (&path.into(), None));
     }
-    // And one that was handed over whole, as its length said, and not asked again.
+    // A body whose length was handed over in full, and that was not polled again.
     let mut body = app.oneshot(request(Method::GET, "/text")).await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     drop(body);

@@ -15,8 +15,8 @@ use crate::serve::{Lifecycle, ServeSettings, serve};
 
 const CANARY: &str = "canary-5eed";
 
-/// Asks a server on a real socket, by HTTP/1 and HTTP/2, with a secret in every place that a
-/// request has.
+/// Sends requests to a server on a real socket, over HTTP/1 and HTTP/2, with a secret in every part
+/// of the request.
 async fn send_requests_full_of_secrets() {
     let app = Router::new()
         .route("/users/{id}", post(async |body: String| body))
@@ -56,7 +56,7 @@ async fn send_requests_full_of_secrets() {
     connection.abort();
 }
 
-/// L1: at every level that can be asked for, through the server's own network code.
+/// L1: at every level, including the server's own network code.
 #[tokio::test]
 async fn request_secrets_are_never_logged() {
     for look in [Look::Json, Look::Pretty { colours: false }] {
@@ -68,7 +68,7 @@ async fn request_secrets_are_never_logged() {
     }
 }
 
-/// So that the test above listens to something: the network code does speak where nothing stops it.
+/// Counter-check: without the filter the network code does log.
 #[tokio::test]
 async fn unfiltered_dependencies_would_log_network_traffic() {
     let log = Log::default();

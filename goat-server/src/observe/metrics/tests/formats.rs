@@ -9,7 +9,7 @@ use super::*;
 
 const ASKS_OPEN_METRICS: Option<&str> = Some("application/openmetrics-text;version=1.0.0");
 
-/// Something in every family.
+/// Returns metrics with a sample in every family.
 async fn busy() -> (Arc<Metrics>, Goat) {
     let metrics = Metrics::new();
     let goat = goat(&metrics);

@@ -15,12 +15,12 @@ use goat_core::{Goat, Stores};
 use super::Metrics;
 use crate::observe::ServerObserver;
 
-/// A goat in memory whose stores and events are counted.
+/// Returns an in-memory goat that reports to `metrics`.
 fn goat(metrics: &Arc<Metrics>) -> Goat {
     goat_over(metrics, Stores::memory())
 }
 
-/// The same over other stores.
+/// Returns a goat over other stores.
 fn goat_over(metrics: &Arc<Metrics>, stores: Stores) -> Goat {
     let clock = ManualClock::default();
     let observer = ServerObserver::new(Arc::clone(metrics));
@@ -37,7 +37,7 @@ fn goat_over(metrics: &Arc<Metrics>, stores: Stores) -> Goat {
         .unwrap()
 }
 
-/// The value of a sample in the text format of Prometheus.
+/// Returns the value of a sample in the text format of Prometheus.
 fn sample(metrics: &Metrics, goat: &Goat, name: &str) -> Option<f64> {
     let (_, text) = metrics.expose(goat, None);
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())

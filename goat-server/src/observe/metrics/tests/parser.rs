@@ -1,4 +1,4 @@
-//! A parser of both formats that takes nothing but what their specifications allow.
+//! A strict parser of both formats.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,7 +146,7 @@ fn check_suffix(series: &str, family: &str, kind: &str, open_metrics: bool) {
     assert!(allowed.contains(&suffix), "{series} in the {kind} {family}");
 }
 
-/// Buckets rise in bound and count, and the last holds all.
+/// Buckets increase in bound and count, and the last one counts all.
 fn check_histograms(found: &Exposition) {
     let mut buckets: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
     for (series, count) in &found.series {

@@ -53,7 +53,7 @@ async fn random_paths_add_no_series() {
     }
     let before: Vec<_> = series().into_keys().collect();
     for number in 0..10_000_u32 {
-        // A hash of sorts: all different, and in no order.
+        // A pseudo-random sequence without repetition.
         let random = number.wrapping_mul(2_654_435_761);
         let method = if number % 2 == 0 { "GET".to_owned() } else { format!("X{random:x}") };
         let path = if number % 3 == 0 { format!("/users/{random}") } else { format!("/{random}") };
