@@ -1,5 +1,5 @@
-//! Access tokens over HTTP: whatever is not exactly a token of this server is a 401. The forge signs
-//! with the server's own key, so that only the tested defect can be what makes a token fail.
+//! Access tokens: any defect is a 401. The tests sign with the server's key, so that the defect is the
+//! only reason for the rejection.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::backends::on_every_backend;
 use crate::support::app::{TestApp, TestResponse, TestUser};
 use crate::support::backend::Backend;
 
-/// A secret that nobody would find weak.
+/// The server's signing secret.
 const SECRET: &[u8] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
-/// Another one.
+/// Another secret.
 const OTHER: &[u8] = b"Qe5aGp9dLf1mHc6bTz3nXw8sR0vq2kyJ";
 
 fn keys(secrets: &[&[u8]]) -> TokenKeys {
@@ -31,7 +31,7 @@ fn parts(token: &str) -> (Value, Value) {
     (part(), part())
 }
 
-/// Signs two texts with the server's key.
+/// Signs a header and a payload with the server's key.
 fn sign(header: &str, payload: &str) -> String {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", encode(header), encode(payload));
@@ -54,7 +54,7 @@ async fn show(app: &TestApp, token: &str) -> TestResponse {
     app.get("/api/v1/user").bearer(token).send().await
 }
 
-async fn assert_refused(app: &TestApp, token: &str, why: &str) {
+async fn assert_rejected(app: &TestApp, token: &str, why: &str) {
     let response = show(app, token).await;
     assert_eq!(response.failure(), (401, "invalid-token"), "{why}");
     assert_eq!(response.header("cache-control"), "no-store", "{why}");
@@ -63,9 +63,9 @@ async fn assert_refused(app: &TestApp, token: &str, why: &str) {
     assert!(challenge.starts_with(expected), "{why}: {challenge}");
 }
 
-/// What is known to be good, so that the refusals below are about their defects.
+/// Shows that the rejections below are due to the defects.
 #[tokio::test]
-async fn the_forge_makes_good_tokens() {
+async fn tokens_signed_by_the_test_are_valid() {
     let (app, client) = app().await;
     let (header, payload) = parts(&client.token);
     let forged = sign(&header.to_string(), &payload.to_string());
@@ -74,7 +74,7 @@ async fn the_forge_makes_good_tokens() {
 
 /// J1, J2, J3
 #[tokio::test]
-async fn the_header_cannot_choose_how_it_is_verified() {
+async fn header_does_not_choose_the_verification() {
     let (app, client) = app().await;
     let (header, payload) = parts(&client.token);
     let payload = payload.to_string();
@@ -101,20 +101,20 @@ async fn the_header_cannot_choose_how_it_is_verified() {
         let mut header = header.clone();
         header[name] = value;
         let header = header.to_string();
-        assert_refused(&app, &sign(&header, &payload), &header).await;
+        assert_rejected(&app, &sign(&header, &payload), &header).await;
     }
     for name in ["alg", "typ", "kid"] {
         let mut header = header.clone();
         header.as_object_mut().expect("an object").remove(name).expect(name);
-        assert_refused(&app, &sign(&header.to_string(), &payload), name).await;
+        assert_rejected(&app, &sign(&header.to_string(), &payload), name).await;
     }
     let twice = header.to_string().replacen('{', "{\"alg\":\"none\",", 1);
-    assert_refused(&app, &sign(&twice, &payload), "alg twice").await;
+    assert_rejected(&app, &sign(&twice, &payload), "alg twice").await;
 }
 
-/// J2: a key that comes with the token, or a place to get one, is not looked at.
+/// J2
 #[tokio::test]
-async fn a_key_that_a_token_brings_along_is_never_used() {
+async fn keys_and_key_urls_in_the_header_are_ignored() {
     let (app, client) = app().await;
     let (header, payload) = parts(&client.token);
     for (name, value) in [
@@ -132,13 +132,13 @@ async fn a_key_that_a_token_brings_along_is_never_used() {
         );
         let key = EncodingKey::from_secret(OTHER);
         let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("one");
-        assert_refused(&app, &format!("{message}.{signature}"), name).await;
+        assert_rejected(&app, &format!("{message}.{signature}"), name).await;
     }
 }
 
 /// J1
 #[tokio::test]
-async fn another_signature_or_none_is_refused() {
+async fn wrong_or_missing_signature_is_rejected() {
     let (app, client) = app().await;
     let (message, signature) = client.token.rsplit_once('.').expect("three parts");
     let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
@@ -153,29 +153,29 @@ async fn another_signature_or_none_is_refused() {
         ("four parts", format!("{message}.{signature}.")),
         ("padded", format!("{message}.{signature}=")),
     ] {
-        assert_refused(&app, &token, why).await;
+        assert_rejected(&app, &token, why).await;
     }
 }
 
 /// J4
 #[tokio::test]
-async fn every_claim_is_required_and_of_its_type() {
+async fn every_claim_is_required_and_typed() {
     let (app, client) = app().await;
     let (header, payload) = parts(&client.token);
     let header = header.to_string();
     for name in ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"] {
         let mut without = payload.clone();
         without.as_object_mut().expect("an object").remove(name).expect(name);
-        assert_refused(&app, &sign(&header, &without.to_string()), name).await;
+        assert_rejected(&app, &sign(&header, &without.to_string()), name).await;
         for value in [json!(null), json!(true), json!([]), json!({}), json!(-1), json!("")] {
             let mut wrong = payload.clone();
             wrong[name] = value;
             let wrong = wrong.to_string();
-            assert_refused(&app, &sign(&header, &wrong), &wrong).await;
+            assert_rejected(&app, &sign(&header, &wrong), &wrong).await;
         }
         let twice =
             payload.to_string().replacen('{', &format!("{{\"{name}\":{},", payload[name]), 1);
-        assert_refused(&app, &sign(&header, &twice), &twice).await;
+        assert_rejected(&app, &sign(&header, &twice), &twice).await;
     }
     for (name, value) in [
         ("iss", json!("Goat")),
@@ -189,35 +189,35 @@ async fn every_claim_is_required_and_of_its_type() {
         let mut wrong = payload.clone();
         wrong[name] = value;
         let wrong = wrong.to_string();
-        assert_refused(&app, &sign(&header, &wrong), &wrong).await;
+        assert_rejected(&app, &sign(&header, &wrong), &wrong).await;
     }
 }
 
-on_every_backend!(a_token_speaks_for_a_session_of_its_user_only);
+on_every_backend!(session_must_exist_and_belong_to_the_user);
 
-/// J4: what is well signed and names nobody, or somebody else's session, is nobody's.
-async fn a_token_speaks_for_a_session_of_its_user_only(backend: Backend) {
+/// J4
+async fn session_must_exist_and_belong_to_the_user(backend: Backend) {
     let (app, client) = app_on(backend).await;
-    let stranger = app.client().await;
+    let other_user = app.client().await;
     let (header, payload) = parts(&client.token);
     for (name, value) in [
-        ("sub", stranger.id.to_string()),
-        ("sid", stranger.session.to_string()),
+        ("sub", other_user.id.to_string()),
+        ("sid", other_user.session.to_string()),
         ("sub", "01KDWMBY00C8X0F4ZCV7J3T9QH".to_owned()),
         ("sid", "01KDWMBY00C8X0F4ZCV7J3T9QH".to_owned()),
     ] {
-        let mut other = payload.clone();
-        other[name] = json!(value);
-        let response = show(&app, &sign(&header.to_string(), &other.to_string())).await;
+        let mut forged = payload.clone();
+        forged[name] = json!(value);
+        let response = show(&app, &sign(&header.to_string(), &forged.to_string())).await;
         assert_eq!(response.failure(), (401, "session-revoked"), "{name}");
     }
 }
 
 /// J3
 #[tokio::test]
-async fn neither_token_passes_for_the_other() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let (app, client) = app().await;
-    assert_refused(&app, &client.refresh_token, "a refresh token").await;
+    assert_rejected(&app, &client.refresh_token, "a refresh token").await;
     let body = json!({"refresh_token": client.token});
     let response = app.post("/api/v1/auth/refresh").json(&body).send().await;
     assert_eq!(response.failure(), (401, "invalid-token"));
@@ -225,7 +225,7 @@ async fn neither_token_passes_for_the_other() {
 
 /// J5
 #[tokio::test]
-async fn times_have_a_leeway_of_five_seconds_in_both_directions() {
+async fn times_have_a_leeway_of_five_seconds() {
     let (app, client) = app().await;
     let (header, payload) = parts(&client.token);
     let now = payload["iat"].as_i64().expect("seconds");
@@ -237,7 +237,7 @@ async fn times_have_a_leeway_of_five_seconds_in_both_directions() {
         sign(&header.to_string(), &later.to_string())
     };
     assert_eq!(show(&app, &shifted(5)).await.status, 200);
-    assert_refused(&app, &shifted(6), "not yet").await;
+    assert_rejected(&app, &shifted(6), "not yet").await;
     app.clock.advance(Duration::from_millis(304_999));
     assert_eq!(show(&app, &client.token).await.status, 200);
     app.clock.advance(Duration::from_millis(1));
@@ -249,26 +249,26 @@ async fn times_have_a_leeway_of_five_seconds_in_both_directions() {
 
 /// J7
 #[tokio::test]
-async fn of_several_keys_the_first_signs_and_all_verify() {
+async fn first_key_signs_and_all_keys_verify() {
     let before = app().await.1;
-    let stays = TestApp::with(|setup| setup.keys = keys(&[OTHER, SECRET])).await;
-    let client = stays.client().await;
-    assert_eq!(show(&stays, &client.token).await.status, 200);
+    let rotated = TestApp::with(|setup| setup.keys = keys(&[OTHER, SECRET])).await;
+    let client = rotated.client().await;
+    assert_eq!(show(&rotated, &client.token).await.status, 200);
     let (header, payload) = parts(&client.token);
     let (old_header, _) = parts(&before.token);
     assert_ne!(header["kid"], old_header["kid"], "the first signs");
-    // Signed with the second, for a session that is here.
+    // Signed with the second key, for a session of this app.
     let second = sign(&old_header.to_string(), &payload.to_string());
-    assert_eq!(show(&stays, &second).await.status, 200);
-    // A key is looked up by its name, and by nothing else.
-    assert_refused(&stays, &sign(&header.to_string(), &payload.to_string()), "misnamed").await;
+    assert_eq!(show(&rotated, &second).await.status, 200);
+    // Keys are found by `kid` only.
+    assert_rejected(&rotated, &sign(&header.to_string(), &payload.to_string()), "wrong kid").await;
     let removed = TestApp::with(|setup| setup.keys = keys(&[OTHER])).await;
-    assert_refused(&removed, &second, "its key was removed").await;
+    assert_rejected(&removed, &second, "its key was removed").await;
 }
 
 /// J8
 #[tokio::test]
-async fn a_strange_authorization_is_refused() {
+async fn malformed_authorization_headers_are_rejected() {
     let (app, client) = app().await;
     let long = |length: usize| format!("Bearer {}", "a".repeat(length - 7));
     for value in [long(8192), long(8193), long(30_000)] {
@@ -298,24 +298,24 @@ async fn a_strange_authorization_is_refused() {
     }
 }
 
-/// J8: base64 that could be spelt otherwise.
+/// J8: base64 with another encoding of the same bytes.
 #[tokio::test]
-async fn stray_bits_are_another_token_and_refused() {
+async fn stray_bits_in_base64_are_rejected() {
     let (app, client) = app().await;
     let (message, signature) = client.token.rsplit_once('.').expect("three parts");
-    // 32 bytes leave two bits of the last of 43 characters without meaning.
+    // 32 bytes leave two bits of the last of 43 characters unused.
     let last = signature.chars().last().expect("43 characters");
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let index = alphabet.find(last).expect("one of them");
     let stray = alphabet.chars().nth(index + 1).expect("it is even");
     let token = format!("{message}.{}{stray}", &signature[..signature.len() - 1]);
     assert_eq!(show(&app, &client.token).await.status, 200);
-    assert_refused(&app, &token, "stray bits").await;
+    assert_rejected(&app, &token, "stray bits").await;
 }
 
 /// J8
 #[tokio::test]
-async fn a_token_is_read_from_its_header_only() {
+async fn token_is_read_from_the_authorization_header_only() {
     let (app, client) = app().await;
     let path = format!("/api/v1/user?access_token={}", client.token);
     assert_eq!(app.get(&path).send().await.failure(), (401, "unauthenticated"));

@@ -1,4 +1,4 @@
-//! Whose address it is: the one that limits count and sessions show, behind proxies and without.
+//! The client's address, as rate limits count it and sessions show it, with and without proxies.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::support::app::{PASSWORD, TestApp, TestRequest};
 
 const EMAIL: &str = "ann@example.org";
 
-/// A server that is configured so, with a sign-in for each address a minute.
+/// An app with these settings, which allows one login per address and minute.
 async fn configured(variables: &[(&str, &str)]) -> TestApp {
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
     let nowhere = Path::new("there-is-no.env");
@@ -24,7 +24,7 @@ async fn configured(variables: &[(&str, &str)]) -> TestApp {
     app
 }
 
-/// Signs in with these headers, and gives the address that the session shows.
+/// Signs in and returns the address of the session.
 async fn seen(app: &TestApp, from: &str, headers: &[(&str, &str)]) -> String {
     let response = sign_in(app, from, headers).send().await;
     assert_eq!(response.status, 200, "{headers:?}: {}", response.json);
@@ -32,7 +32,7 @@ async fn seen(app: &TestApp, from: &str, headers: &[(&str, &str)]) -> String {
     let listed = app.get("/api/v1/sessions?limit=100").bearer(token).send().await;
     let sessions = listed.data().as_array().expect("a list");
     let current = sessions.iter().find(|session| session["current"] == true).expect("this one");
-    // The limit has counted the same address: it is spent, until the clock moves.
+    // The limit counts the same address.
     assert_eq!(sign_in(app, from, headers).send().await.status, 429, "{headers:?}");
     app.clock.advance(std::time::Duration::from_secs(60));
     current["ip"].as_str().expect("an address").to_owned()
@@ -46,7 +46,7 @@ fn sign_in<'a>(app: &'a TestApp, from: &str, headers: &[(&str, &str)]) -> TestRe
 
 /// I1
 #[tokio::test]
-async fn nothing_is_believed_by_default() {
+async fn forwarding_headers_are_ignored_by_default() {
     let app = configured(&[]).await;
     let claims = [
         ("x-forwarded-for", "203.0.113.9"),
@@ -57,7 +57,7 @@ async fn nothing_is_believed_by_default() {
         ("true-client-ip", "203.0.113.9"),
     ];
     assert_eq!(seen(&app, "198.51.100.1", &claims).await, "198.51.100.1");
-    // Another claim is no other key.
+    // Another claimed address is no other key.
     assert_eq!(sign_in(&app, "198.51.100.1", &[]).send().await.status, 200);
     for last in 1..5 {
         let claim = format!("203.0.113.{last}");
@@ -69,7 +69,7 @@ async fn nothing_is_believed_by_default() {
 
 /// I2
 #[tokio::test]
-async fn behind_trusted_proxies_the_first_that_is_not_one_counts() {
+async fn first_untrusted_address_behind_trusted_proxies_counts() {
     let proxies = "10.0.0.0/8, 2001:db8:ffff::/48, 192.0.2.1";
     let app = configured(&[("GOAT_TRUSTED_PROXIES", proxies)]).await;
     let name = "x-forwarded-for";
@@ -78,9 +78,9 @@ async fn behind_trusted_proxies_the_first_that_is_not_one_counts() {
         (vec!["203.0.113.9, 10.1.1.1"], "203.0.113.9"),
         (vec!["198.51.100.7, 203.0.113.9 , 10.1.1.1,192.0.2.1"], "203.0.113.9"),
         (vec!["198.51.100.7, 203.0.113.9", "10.1.1.1"], "203.0.113.9"),
-        // What lies left of it is never parsed.
+        // The part left of it is never parsed.
         (vec!["<script>, 203.0.113.9, 10.1.1.1"], "203.0.113.9"),
-        // A malformed element that is reached means the peer.
+        // A malformed element yields the peer.
         (vec!["203.0.113.9, nonsense, 10.1.1.1"], "10.0.0.1"),
         (vec!["203.0.113.9, localhost"], "10.0.0.1"),
         (vec!["unknown"], "10.0.0.1"),
@@ -93,15 +93,35 @@ async fn behind_trusted_proxies_the_first_that_is_not_one_counts() {
         let headers: Vec<_> = values.iter().map(|value| (name, *value)).collect();
         assert_eq!(seen(&app, "10.0.0.1", &headers).await, expected, "{values:?}");
     }
-    // The other header is ignored, and who is not a proxy is not believed.
+    // Other headers, and headers from an untrusted peer, are ignored.
     let other = [("forwarded", "for=203.0.113.9"), ("x-real-ip", "203.0.113.9")];
     assert_eq!(seen(&app, "10.0.0.1", &other).await, "10.0.0.1");
     assert_eq!(seen(&app, "192.0.2.2", &[(name, "203.0.113.9")]).await, "192.0.2.2");
 }
 
+/// I1, I2: the part of the header that the client wrote itself is never parsed.
+#[tokio::test]
+async fn claimed_addresses_left_of_the_proxy_do_not_evade_the_limit() {
+    let app = configured(&[("GOAT_TRUSTED_PROXIES", "10.0.0.0/8")]).await;
+    let status = async |from: &str, headers: &[(&str, &str)]| {
+        sign_in(&app, from, headers).send().await.status
+    };
+    for number in 0..20 {
+        let claimed = format!("203.0.113.{number}, 198.51.100.7, 10.0.0.5");
+        let headers = [("x-forwarded-for", &*claimed), ("x-real-ip", "203.0.113.99")];
+        let expected = if number < 1 { 200 } else { 429 };
+        assert_eq!(status("10.0.0.1", &headers).await, expected, "{claimed}");
+    }
+    // Another client of the proxy is another address, and a direct client is its own.
+    let other = [("x-forwarded-for", "198.51.100.8")];
+    assert_eq!(status("10.0.0.1", &other).await, 200);
+    let forged = [("x-forwarded-for", "198.51.100.7")];
+    assert_eq!(status("192.0.2.1", &forged).await, 200);
+}
+
 /// I2
 #[tokio::test]
-async fn forwarded_is_read_as_its_rfc_says() {
+async fn forwarded_header_is_parsed_by_rfc_7239() {
     let proxies = ("GOAT_TRUSTED_PROXIES", "10.0.0.0/8");
     let app = configured(&[proxies, ("GOAT_FORWARDED_HEADER", "forwarded")]).await;
     for (values, expected) in [
@@ -124,7 +144,7 @@ async fn forwarded_is_read_as_its_rfc_says() {
 
 /// B6
 #[tokio::test]
-async fn ipv6_is_limited_by_64_bits_and_a_mapped_address_as_ipv4() {
+async fn ipv6_is_counted_by_its_64_bit_prefix_and_mapped_addresses_as_ipv4() {
     let app = configured(&[]).await;
     for (first, same, other) in [
         ("2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:2::1"),
@@ -138,7 +158,7 @@ async fn ipv6_is_limited_by_64_bits_and_a_mapped_address_as_ipv4() {
 
 /// I3
 #[test]
-fn proxies_are_ranges_of_addresses_and_never_everyone_or_a_name() {
+fn trusted_proxies_must_be_address_ranges_and_not_everything() {
     for value in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/0", "proxy.example.org", "localhost"] {
         let variables = [("GOAT_TRUSTED_PROXIES".into(), value.into())];
         let nowhere = Path::new("there-is-no.env");

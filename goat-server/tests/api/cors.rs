@@ -1,4 +1,4 @@
-//! H4: pages of other origins.
+//! H4: CORS.
 
 use http::Method;
 
@@ -11,7 +11,7 @@ async fn app() -> TestApp {
 }
 
 #[tokio::test]
-async fn a_configured_origin_may_ask_and_read() {
+async fn configured_origin_is_allowed() {
     let app = app().await;
     let preflight = app
         .request(Method::OPTIONS, "/api/v1/user")
@@ -26,7 +26,7 @@ async fn a_configured_origin_may_ask_and_read() {
     assert!(preflight.header("access-control-allow-headers").contains("authorization"));
     assert!(preflight.header("vary").contains("origin"));
 
-    // Failures are to be read, too.
+    // Pages can read failures too.
     let response = app.get("/api/v1/user").header("origin", PAGE).send().await;
     assert_eq!((response.status, response.header("access-control-allow-origin")), (401, PAGE));
     assert!(response.header("access-control-expose-headers").contains("x-request-id"));
@@ -34,7 +34,7 @@ async fn a_configured_origin_may_ask_and_read() {
 }
 
 #[tokio::test]
-async fn another_origin_is_told_nothing() {
+async fn other_origins_get_no_cors_headers() {
     let app = app().await;
     for origin in ["https://evil.example", "https://app.example.org.evil.example", "null", "*", ""]
     {
@@ -54,7 +54,7 @@ async fn another_origin_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn a_preflight_for_a_path_that_is_not_there_is_a_404() {
+async fn preflight_for_an_unknown_path_is_a_404() {
     let app = app().await;
     let preflight = app
         .request(Method::OPTIONS, "/nowhere")
@@ -66,7 +66,7 @@ async fn a_preflight_for_a_path_that_is_not_there_is_a_404() {
 }
 
 #[tokio::test]
-async fn without_origins_nothing_is_said_of_them() {
+async fn without_configured_origins_there_are_no_cors_headers() {
     let app = TestApp::new().await;
     let preflight = app
         .request(Method::OPTIONS, "/api/v1/user")

@@ -1,4 +1,4 @@
-//! The API inside an application of somebody else's, as the front page shows it.
+//! The API mounted in another application's router, as the crate documentation shows it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn app() -> Router {
     Router::new().route("/hello", get(hello)).layer(goat.authenticate()).merge(api)
 }
 
-/// Sends a request as axum's own server hands it over; responses the status and the body.
+/// Sends a request as axum's server passes it on, and returns the status and the body.
 async fn call(app: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
     let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711)));
     let mut request = Request::builder().method(method).uri(path).extension(peer);
@@ -57,7 +57,7 @@ async fn call(app: &Router, method: &str, path: &str, token: &str, body: &str) -
 }
 
 #[tokio::test]
-async fn a_token_of_the_api_opens_the_routes_of_the_application_that_mounts_it() {
+async fn token_of_the_api_authenticates_routes_of_the_application() {
     let app = app();
     let form = r#"{"email": "ann@example.org", "password": "a long walk on a short pier"}"#;
     let (status, body) = call(&app, "POST", "/api/v1/auth/signup", "", form).await;

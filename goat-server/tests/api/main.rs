@@ -19,6 +19,5 @@ mod client_address;
 mod cors;
 mod embedded;
 mod limits;
-mod password_guessing;
 mod replay;
 mod round_trips;

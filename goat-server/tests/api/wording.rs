@@ -1,12 +1,12 @@
-//! What a person reads when something was wrong: each sentence says what to do about it.
+//! Texts of problem documents: each says how to correct the request.
 
 use goat_core::Status;
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
 
-/// What a response says, in one line: each field with its message, or else the detail.
-fn said(response: &TestResponse) -> String {
+/// The text of a problem in one line: each field with its message, or else the detail.
+fn text_of(response: &TestResponse) -> String {
     let Some(errors) = response.json["errors"].as_array() else {
         return response.json["detail"].as_str().unwrap_or("no problem").to_owned();
     };
@@ -16,18 +16,18 @@ fn said(response: &TestResponse) -> String {
     errors.collect::<Vec<_>>().join("; ")
 }
 
-/// Sends a body to a route, as somebody.
+/// Sends a request as a user, and returns the text of the problem.
 async fn send(app: &TestApp, user: &TestUser, line: &str, body: &Value) -> String {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let request = app.request(method.parse().expect("a method"), path).bearer(&user.token);
     let response =
         if body.is_null() { request.send().await } else { request.json(body).send().await };
     assert!(response.status >= 400, "{line} {body}: {}", response.json);
-    said(&response)
+    text_of(&response)
 }
 
 #[tokio::test]
-async fn a_bad_address_is_told_what_an_address_must_be() {
+async fn invalid_address_names_the_rule() {
     const LOCAL: &str = "email must contain only ASCII letters, digits, single dots and \
                          !#$%&'*+-/=?^_`{|}~ before the @";
     const DOMAIN: &str = "email must have a valid domain after the @";
@@ -59,7 +59,7 @@ async fn a_bad_address_is_told_what_an_address_must_be() {
 }
 
 #[tokio::test]
-async fn a_bad_password_is_told_what_a_password_must_be() {
+async fn invalid_password_names_the_rule() {
     const COMMON: &str = "password must not be a common password or a repetition of one";
     const EMAIL: &str = "password must not be based on the e-mail address";
     const SHORT: &str = "password must have at least 15 characters";
@@ -81,7 +81,7 @@ async fn a_bad_password_is_told_what_a_password_must_be() {
         let body = json!({"email": "ann.ohara@example.org", "password": password});
         assert_eq!(send(&app, &admin, "POST /api/v1/user", &body).await, expected, "{password:?}");
     }
-    // 15 and 256 characters will do, whatever they are.
+    // 15 and 256 characters are allowed, of any script.
     for (name, password) in [("a", "ünï kødə lamps!".to_owned()), ("b", long[..256].to_owned())]
     {
         let body = json!({"email": format!("{name}@example.org"), "password": password});
@@ -91,7 +91,7 @@ async fn a_bad_password_is_told_what_a_password_must_be() {
 }
 
 #[tokio::test]
-async fn a_bad_body_or_query_is_told_what_is_known_here() {
+async fn invalid_member_or_parameter_names_the_allowed_values() {
     const ULID: &str =
         "id must be a ULID: 26 characters of upper-case Crockford Base32, the first of them 0 to 7";
     const ACTION: &str = "action must be full_access, resource:verb or resource:*, with names of 1 \
@@ -172,7 +172,7 @@ async fn a_bad_body_or_query_is_told_what_is_known_here() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_to_do_instead() {
+async fn rejection_names_the_alternative() {
     let app = TestApp::new().await;
     let (admin, operator, client) = (app.admin().await, app.operator().await, app.client().await);
     let late = app.add("late@example.org", "client", Status::Inactive).await;

@@ -1,5 +1,5 @@
-//! O1: a store that fails or hangs at any one of its calls. Whatever the route, the response is a 503
-//! that says when to come back: never a defect, never a refusal, never a request let through.
+//! O1: any store call that fails or times out is a 503 with `Retry-After` on every route: no 500, no
+//! rejection, and no request that passes unchecked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,25 +15,24 @@ use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser
 
 const NEW_PASSWORD: &str = "seven lamps over the quay";
 
-/// Longer than anything is remembered, and shorter than an access token lives.
+/// Longer than the staleness of any cache, and shorter than the TTL of an access token.
 const MUCH_LATER: Duration = Duration::from_secs(120);
 
-/// An app whose stores can be broken, and everybody whom the routes are about. Nothing is
-/// remembered from before.
-struct Scene {
+/// An app with failable stores, the users of all routes, and empty caches.
+struct Fixture {
     app: TestApp,
     pauses: Pauses,
-    /// Who asks: an administrator, and not the only one.
+    /// The administrator that sends the requests, beside another one.
     caller: TestUser,
     /// Another session of the caller.
     other: TestUser,
-    /// Somebody to act on.
+    /// The user that requests are about.
     target: TestUser,
-    /// A permission that can be taken away.
+    /// The id of a revocable permission.
     grant: String,
 }
 
-impl Scene {
+impl Fixture {
     async fn new() -> Self {
         let (stores, pauses) = Pauses::over(Stores::memory());
         let app = TestApp::with(|setup| setup.stores = stores).await;
@@ -47,7 +46,7 @@ impl Scene {
         Self { app, pauses, caller, other, target, grant }
     }
 
-    /// A request to an endpoint that succeeds where nothing is broken.
+    /// A valid request to an endpoint.
     fn request(&self, endpoint: &Endpoint) -> TestRequest<'_> {
         let (method, template) = (endpoint.method().as_str(), endpoint.path());
         let id = match template {
@@ -85,12 +84,12 @@ impl Scene {
             ("DELETE", "/api/v1/sessions") => json!({"others": true}),
             ("POST", "/api/v1/permission") => json!({"role": "client", "action": "report:read"}),
             ("POST", "/api/v1/auth/logout") | ("GET", _) | ("DELETE", _) => return request,
-            _ => panic!("say what {method} {template} is sent"),
+            _ => panic!("no body for {method} {template}"),
         };
         request.json(&body)
     }
 
-    /// The sessions that an endpoint was to end are dead, though they could not be cleared away.
+    /// Asserts that the sessions that an endpoint ends are invalid, although their removal failed.
     async fn assert_in_force(&self, endpoint: &Endpoint, case: &str) {
         let ended = match endpoint.path() {
             "/api/v1/auth/login" => return,
@@ -101,7 +100,7 @@ impl Scene {
         assert_eq!(response.failure(), (401, "session-revoked"), "{case}");
     }
 
-    /// Lets calls of a name through, so that what is planned next happens to the one after them.
+    /// Lets a number of calls pass before the next planned failure.
     fn skip(&self, call: &'static str, point: Point, times: usize) {
         for _ in 0..times {
             drop(self.pauses.hold(call, point));
@@ -109,13 +108,13 @@ impl Scene {
     }
 }
 
-/// The calls that an endpoint makes where all goes well, each with how many of its name were before.
+/// The store calls of a valid request, each with the number of earlier calls of the same name.
 async fn calls_of(endpoint: &Endpoint) -> Vec<(&'static str, usize)> {
-    let scene = Scene::new().await;
-    let response = scene.request(endpoint).send().await;
+    let fixture = Fixture::new().await;
+    let response = fixture.request(endpoint).send().await;
     let name = format!("{} {}", endpoint.method(), endpoint.path());
     assert!((200..300).contains(&response.status), "{name}: {} {}", response.status, response.json);
-    let calls = scene.pauses.take_calls();
+    let calls = fixture.pauses.take_calls();
     let before = |place: usize| calls[..place].iter().filter(|call| **call == calls[place]).count();
     (0..calls.len()).map(|place| (calls[place], before(place))).collect()
 }
@@ -129,61 +128,62 @@ fn assert_unavailable(response: &TestResponse, case: &str) {
     assert!(!shown.contains("users.") && !shown.contains("sessions."), "{case}: {shown}");
 }
 
-/// Work that is done once what was asked is in force, on what is dead already: its failure is
-/// logged, and the response is the success that it is.
+/// Calls after the commit that remove sessions which are already invalid: their failure is logged, and
+/// the response is a success.
 const AFTERWARDS: [&str; 2] = ["sessions.purge", "sessions.revoke_all"];
 
-/// What becomes of a call.
+/// The failure of a call.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum Failure {
     Fails,
     Hangs,
 }
 
-/// Sends a request to every endpoint for each of its store calls, which meets this fate.
-async fn every_call_meets(fate: Fate) {
+/// Sends a request to every endpoint for each of its store calls, which fails.
+async fn every_call_fails_with(failure: Failure) {
     let mut met = BTreeSet::new();
     for endpoint in table() {
         for (call, before) in calls_of(&endpoint).await {
             for point in Point::ALL {
-                let scene = Scene::new().await;
-                scene.skip(call, point, before);
-                let held = match fate {
-                    Fate::Fails => {
-                        scene.pauses.fail(call, point);
+                let fixture = Fixture::new().await;
+                fixture.skip(call, point, before);
+                let held = match failure {
+                    Failure::Fails => {
+                        fixture.pauses.fail(call, point);
                         None
                     }
-                    Fate::Hangs => Some(scene.pauses.hold(call, point)),
+                    Failure::Hangs => Some(fixture.pauses.hold(call, point)),
                 };
-                let response = scene.request(&endpoint).send().await;
+                let response = fixture.request(&endpoint).send().await;
                 drop(held);
                 let (method, path) = (endpoint.method(), endpoint.path());
-                let case = format!("{method} {path}: {call} number {before} {fate:?} at {point:?}");
+                let case =
+                    format!("{method} {path}: {call} number {before} {failure:?} at {point:?}");
                 met.insert(call);
                 if AFTERWARDS.contains(&call) {
                     assert!((200..300).contains(&response.status), "{case}: {}", response.json);
-                    scene.assert_in_force(&endpoint, &case).await;
+                    fixture.assert_in_force(&endpoint, &case).await;
                 } else {
                     assert_unavailable(&response, &case);
                 }
             }
         }
     }
-    assert!(met.len() > 15, "the routes make more calls than {met:?}");
+    assert!(met.len() > 15, "only {met:?}");
 }
 
 #[tokio::test]
-async fn a_store_call_that_fails_is_a_503_on_every_route() {
-    every_call_meets(Fate::Fails).await;
+async fn failing_store_call_is_a_503_on_every_route() {
+    every_call_fails_with(Failure::Fails).await;
 }
 
-/// The clock of the runtime stands still but for time-outs, so that nothing is really waited for.
+/// The clock of the runtime is paused, so that timeouts pass at once.
 #[tokio::test(start_paused = true)]
-async fn a_store_call_that_hangs_is_a_503_on_every_route() {
-    every_call_meets(Fate::Hangs).await;
+async fn hanging_store_call_is_a_503_on_every_route() {
+    every_call_fails_with(Failure::Hangs).await;
 }
 
-/// A store of limits that does not response.
+/// An unavailable limit store.
 #[derive(Debug)]
 struct NoLimits;
 
@@ -193,9 +193,9 @@ impl LimitStore for NoLimits {
     }
 }
 
-/// B8: what cannot be counted is not let through.
+/// B8: requests that cannot be counted are rejected.
 #[tokio::test]
-async fn without_the_store_of_limits_nothing_is_unlimited() {
+async fn unavailable_limit_store_is_a_503_on_every_limited_route() {
     let app = TestApp::with(|setup| setup.stores.limits = Arc::new(NoLimits)).await;
     for endpoint in table() {
         let path = endpoint.path().replace("{id}", "x").replace("{key}", "x");

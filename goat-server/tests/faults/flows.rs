@@ -1,15 +1,15 @@
-//! Every flow as a client sees it, and what must hold afterwards, whether it was answered or not.
+//! The flows of a client, and their postconditions with and without a successful response.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::responses::{RECOVERY, once_well};
-use crate::support::node::{Node, PASSWORD, Person};
+use super::responses::{RECOVERY, once_recovered};
+use crate::support::node::{Node, PASSWORD, Tokens};
 use crate::support::process::Response;
-use crate::support::two_nodes::{Act, NEW_PASSWORD, Scene};
+use crate::support::two_nodes::{Fixture, NEW_PASSWORD, Operation};
 
-/// What is asked of the node whose engine fails.
+/// A flow on the node whose backend fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     SignUp,
@@ -18,7 +18,7 @@ pub(crate) enum Flow {
     Cold,
     List,
     Refresh,
-    Act(Act),
+    Operation(Operation),
 }
 
 impl Flow {
@@ -29,158 +29,164 @@ impl Flow {
         Self::Cold,
         Self::List,
         Self::Refresh,
-        Self::Act(Act::Logout),
-        Self::Act(Act::RevokeSession),
-        Self::Act(Act::RevokeAll),
-        Self::Act(Act::RevokeByAdministrator),
-        Self::Act(Act::ChangePassword),
-        Self::Act(Act::Suspend),
-        Self::Act(Act::Delete),
-        Self::Act(Act::RaiseRole),
-        Self::Act(Act::LowerRole),
-        Self::Act(Act::Grant),
-        Self::Act(Act::TakeGrant),
+        Self::Operation(Operation::Logout),
+        Self::Operation(Operation::RevokeSession),
+        Self::Operation(Operation::RevokeAll),
+        Self::Operation(Operation::RevokeByAdministrator),
+        Self::Operation(Operation::ChangePassword),
+        Self::Operation(Operation::Suspend),
+        Self::Operation(Operation::Delete),
+        Self::Operation(Operation::RaiseRole),
+        Self::Operation(Operation::LowerRole),
+        Self::Operation(Operation::Grant),
+        Self::Operation(Operation::RevokeGrant),
     ];
 
-    /// Those whose way differs where Redis has the sessions; the others go to the database alike.
+    /// The flows that differ if sessions are in Redis.
     pub(crate) const OF_BOTH: [Self; 9] = [
         Self::SignUp,
         Self::Login,
         Self::Cold,
         Self::Refresh,
-        Self::Act(Act::Logout),
-        Self::Act(Act::RevokeAll),
-        Self::Act(Act::ChangePassword),
-        Self::Act(Act::Suspend),
-        Self::Act(Act::TakeGrant),
+        Self::Operation(Operation::Logout),
+        Self::Operation(Operation::RevokeAll),
+        Self::Operation(Operation::ChangePassword),
+        Self::Operation(Operation::Suspend),
+        Self::Operation(Operation::RevokeGrant),
     ];
 
-    /// Brings about what it presupposes: `at` is the node that will be asked, `sound` one whose
-    /// engines do not fail.
-    pub(crate) fn prepare(self, at: Node, sound: Node, scene: &mut Scene) {
-        if let Self::Act(act) = self {
-            act.prepare(sound, scene);
+    /// Prepares the state that the flow needs. `at` is the node under test, `sound` one whose backends do
+    /// not fail.
+    pub(crate) fn prepare(self, at: Node, sound: Node, fixture: &mut Fixture) {
+        if let Self::Operation(operation) = self {
+            operation.prepare(sound, fixture);
         }
         if self == Self::Cached {
-            at.wait_until_it_hears();
+            at.wait_until_connected();
             for _ in 0..2 {
-                let response = once_well("warm", || Some(at.profile(&scene.ann)));
+                let response = once_recovered("warm", || Some(at.profile(&fixture.first)));
                 assert_eq!(response.status, 200, "{response:?}");
             }
         }
-        // The administrator is known there in any case: what is swept is the act.
-        let known = once_well("warm", || Some(at.profile(&scene.admin)));
+        // The administrator's session is cached, so that only the operation reaches the backend.
+        let known = once_recovered("warm", || Some(at.profile(&fixture.admin)));
         assert_eq!(known.status, 200, "{known:?}");
     }
 
-    pub(crate) fn ask(self, at: Node, scene: &Scene) -> Option<Response> {
+    /// Sends the request of the flow.
+    pub(crate) fn send(self, at: Node, fixture: &Fixture) -> Option<Response> {
         let credentials = |email: &str| json!({"email": email, "password": PASSWORD});
         match self {
             Self::SignUp => {
-                let body = credentials(&new_email(scene));
+                let body = credentials(&new_email(fixture));
                 at.0.post("/api/v1/auth/signup", None, &body)
             }
-            Self::Login => at.0.post("/api/v1/auth/login", None, &credentials(&scene.email)),
-            Self::Cached | Self::Cold => scene.ask(at, "GET", "/api/v1/user", None),
-            Self::List => scene.command(at, "GET", "/api/v1/user/list", None),
+            Self::Login => at.0.post("/api/v1/auth/login", None, &credentials(&fixture.email)),
+            Self::Cached | Self::Cold => fixture.as_user(at, "GET", "/api/v1/user", None),
+            Self::List => fixture.as_admin(at, "GET", "/api/v1/user/list", None),
             Self::Refresh => {
-                let body = json!({"refresh_token": scene.ann.refresh});
+                let body = json!({"refresh_token": fixture.first.refresh});
                 at.0.post("/api/v1/auth/refresh", None, &body)
             }
-            Self::Act(act) => act.perform(at, scene),
+            Self::Operation(operation) => operation.perform(at, fixture),
         }
     }
 
-    /// What holds once all is well again, on both nodes.
+    /// Checks the postconditions on both nodes after the recovery.
     pub(crate) fn check(
         self,
         case: &str,
         [at, sound]: [Node; 2],
-        scene: &Scene,
+        fixture: &Fixture,
         response: Option<&Response>,
     ) {
-        let profile = |node: Node, person: &Person| once_well(case, || Some(node.profile(person)));
-        let good = |person: &Person| {
+        let profile =
+            |node: Node, tokens: &Tokens| once_recovered(case, || Some(node.profile(tokens)));
+        let good = |tokens: &Tokens| {
             for node in [at, sound] {
-                let response = profile(node, person);
+                let response = profile(node, tokens);
                 assert_eq!(response.status, 200, "{case}: {response:?}");
             }
         };
         match self {
             Self::SignUp => {
-                let again = once_well(case, || self.ask(at, scene));
+                let again = once_recovered(case, || self.send(at, fixture));
                 let expected: &[u16] = if response.is_some() { &[409] } else { &[201, 409] };
                 assert!(expected.contains(&again.status), "{case}: {again:?}");
-                let email = new_email(scene);
-                let login = once_well(case, || Some(at.try_login(&email, PASSWORD)));
+                let email = new_email(fixture);
+                let login = once_recovered(case, || Some(at.try_login(&email, PASSWORD)));
                 assert_eq!(login.status, 200, "{case}: {login:?}");
-                good(&Person::of(&login));
+                good(&Tokens::of(&login));
             }
             Self::Login => {
                 if let Some(response) = response {
-                    good(&Person::of(response));
+                    good(&Tokens::of(response));
                 }
-                // No half: every session that is listed can be ended, and nothing else is in the way.
+                // No partial write: every listed session can be revoked.
                 let path = "/api/v1/sessions";
-                let list = once_well(case, || scene.ask(sound, "GET", path, None));
+                let list = once_recovered(case, || fixture.as_user(sound, "GET", path, None));
                 let count = list.body["data"].as_array().map_or(0, Vec::len);
                 let expected = if response.is_some() { 3..=3 } else { 2..=3 };
                 assert!(expected.contains(&count), "{case}: {list:?}");
-                good(&Person::of(&once_well(case, || Some(scene.login(at)))));
-                let ended =
-                    once_well(case, || scene.ask(at, "DELETE", path, Some(&json!({"all": true}))));
+                good(&Tokens::of(&once_recovered(case, || Some(fixture.login(at)))));
+                let ended = once_recovered(case, || {
+                    fixture.as_user(at, "DELETE", path, Some(&json!({"all": true})))
+                });
                 assert_eq!(ended.status, 200, "{case}: {ended:?}");
                 if let Some(response) = response {
-                    out(case, [at, sound], &Person::of(response));
+                    assert_ended(case, [at, sound], &Tokens::of(response));
                 }
             }
-            Self::Cached | Self::Cold | Self::List => good(&scene.ann),
+            Self::Cached | Self::Cold | Self::List => good(&fixture.first),
             Self::Refresh => {
                 if let Some(response) = response {
-                    good(&Person::of(response));
+                    good(&Tokens::of(response));
                 }
-                // R3: whoever got no response goes on with the same token, on whichever node; and
-                // whoever got one gets the same again.
-                let first = once_well(case, || Some(sound.refresh(&scene.ann)));
-                let second = once_well(case, || Some(at.refresh(&scene.ann)));
+                // R3: the same token works on either node, whether there was a response or not, and
+                // returns the same successor.
+                let first = once_recovered(case, || Some(sound.refresh(&fixture.first)));
+                let second = once_recovered(case, || Some(at.refresh(&fixture.first)));
                 for (response, node) in [(&first, at), (&second, sound)] {
                     assert_eq!(response.status, 200, "{case}: {response:?}");
-                    assert_eq!(profile(node, &Person::of(response)).status, 200, "{case}");
+                    assert_eq!(profile(node, &Tokens::of(response)).status, 200, "{case}");
                 }
-                let next = |response: &Response| Person::of(response).refresh;
+                let next = |response: &Response| Tokens::of(response).refresh;
                 assert_eq!(next(&first), next(&second), "{case}: R1: one successor");
                 if let Some(response) = response {
                     assert_eq!(next(response), next(&first), "{case}: R1: one successor");
                 }
             }
-            Self::Act(act) => self.check_act(act, case, [at, sound], scene, response),
+            Self::Operation(operation) => {
+                self.check_act(operation, case, [at, sound], fixture, response)
+            }
         }
     }
 
     fn check_act(
         self,
-        act: Act,
+        operation: Operation,
         case: &str,
         nodes: [Node; 2],
-        scene: &Scene,
+        fixture: &Fixture,
         response: Option<&Response>,
     ) {
-        let probe = |node: Node| once_well(case, || Some(act.probe(node, scene))).status;
-        let (was, is) = act.statuses();
+        let probe =
+            |node: Node| once_recovered(case, || Some(operation.probe(node, fixture))).status;
+        let (was, is) = operation.statuses();
         let all = |status: u16| {
             let begun = Instant::now();
             while !nodes.into_iter().all(|node| probe(node) == status) {
                 assert!(begun.elapsed() < RECOVERY, "{case}: never {status} on both nodes");
                 std::thread::sleep(Duration::from_millis(10));
             }
-            // And it stays so.
+            // Permanently.
             assert!(nodes.into_iter().all(|node| probe(node) == status), "{case}");
         };
         if response.is_some() {
-            // What was answered is in force.
+            // An acknowledged operation is in effect.
             all(is);
         } else {
-            // It was done or not, and in a while both nodes agree about it.
+            // The operation was performed or not, and both nodes agree eventually.
             let begun = Instant::now();
             loop {
                 let [one, other] = nodes.map(probe);
@@ -190,55 +196,59 @@ impl Flow {
                 }
                 assert!(begun.elapsed() < RECOVERY, "{case}: the nodes do not agree");
             }
-            // Whoever asks again gets it done, or learns that it is.
-            let again = once_well(case, || act.perform(nodes[0], scene));
+            // A retry performs the operation, or reports that it is done.
+            let again = once_recovered(case, || operation.perform(nodes[0], fixture));
             assert!(
                 (200..300).contains(&again.status) || [401, 403, 404, 409].contains(&again.status),
                 "{case}: {again:?}"
             );
             all(is);
         }
-        match act {
-            Act::ChangePassword => {
-                // Exactly one of the two is the password.
+        match operation {
+            Operation::ChangePassword => {
+                // Exactly one of the two passwords is valid.
                 for (password, expected) in [(PASSWORD, 401), (NEW_PASSWORD, 200)] {
                     let login =
-                        once_well(case, || Some(nodes[1].try_login(&scene.email, password)));
+                        once_recovered(case, || Some(nodes[1].try_login(&fixture.email, password)));
                     assert_eq!(login.status, expected, "{case}: {login:?}");
                 }
-                out(case, nodes, &scene.second);
+                assert_ended(case, nodes, &fixture.second);
             }
-            Act::Suspend => {
-                assert_eq!(once_well(case, || Some(scene.login(nodes[0]))).status, 403, "{case}");
-                out(case, nodes, &scene.second);
-                // R4: nor does it come back with the user.
-                let back = once_well(case, || scene.change(nodes[0], "status", "active"));
+            Operation::Suspend => {
+                assert_eq!(
+                    once_recovered(case, || Some(fixture.login(nodes[0]))).status,
+                    403,
+                    "{case}"
+                );
+                assert_ended(case, nodes, &fixture.second);
+                // R4: reactivation restores no session.
+                let back = once_recovered(case, || fixture.change(nodes[0], "status", "active"));
                 assert_eq!(back.status, 200, "{case}: {back:?}");
-                out(case, nodes, &scene.ann);
+                assert_ended(case, nodes, &fixture.first);
             }
-            Act::RevokeAll | Act::RevokeByAdministrator | Act::Delete => {
-                out(case, nodes, &scene.ann);
-                out(case, nodes, &scene.second);
+            Operation::RevokeAll | Operation::RevokeByAdministrator | Operation::Delete => {
+                assert_ended(case, nodes, &fixture.first);
+                assert_ended(case, nodes, &fixture.second);
             }
-            Act::Logout => out(case, nodes, &scene.ann),
-            Act::RevokeSession => out(case, nodes, &scene.second),
+            Operation::Logout => assert_ended(case, nodes, &fixture.first),
+            Operation::RevokeSession => assert_ended(case, nodes, &fixture.second),
             _ => {}
         }
     }
 }
 
-/// R4: neither token of the session is good for anything, on either node.
-fn out(case: &str, nodes: [Node; 2], person: &Person) {
+/// R4: asserts that both tokens of the session are rejected on both nodes.
+fn assert_ended(case: &str, nodes: [Node; 2], tokens: &Tokens) {
     for node in nodes {
         let begun = Instant::now();
-        while once_well(case, || Some(node.profile(person))).status != 401 {
-            assert!(begun.elapsed() < RECOVERY, "{case}: still let in");
+        while once_recovered(case, || Some(node.profile(tokens))).status != 401 {
+            assert!(begun.elapsed() < RECOVERY, "{case}: still accepted");
         }
-        let refused = once_well(case, || Some(node.refresh(person)));
+        let refused = once_recovered(case, || Some(node.refresh(tokens)));
         assert_eq!(refused.status, 401, "{case}: {refused:?}");
     }
 }
 
-fn new_email(scene: &Scene) -> String {
-    format!("new-{}", scene.email)
+fn new_email(fixture: &Fixture) -> String {
+    format!("new-{}", fixture.email)
 }

@@ -1,6 +1,6 @@
-//! O4: engines are killed under load and come back, again and again, at moments that the number of
-//! responses names. What was answered is there, what was ended stays so, and nobody who asks again, as
-//! a 503 says, is answered anything but a success.
+//! O4: PostgreSQL and Redis are killed and restarted repeatedly under load, at moments that the number
+//! of responses determines. Acknowledged writes survive, ended sessions stay ended, and every retry
+//! after a 503 succeeds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -10,33 +10,33 @@ use std::time::{Duration, Instant};
 use goat_engines::{Persistence, Postgres, PostgresOptions, Redis, RedisOptions};
 use serde_json::json;
 
-use super::responses::{RECOVERY, impatient, once_well, wait_until_ready};
-use crate::support::node::{Node, PASSWORD, Person, node, node_with};
-use crate::support::process::{PATIENCE, Response, Site};
-use crate::support::two_nodes::Pair;
+use super::responses::{RECOVERY, once_recovered, wait_until_ready, with_short_timeouts};
+use crate::support::node::{Node, PASSWORD, Tokens, node, node_with};
+use crate::support::process::{Program, Response, TIMEOUT};
+use crate::support::two_nodes::NodePair;
 
 const CLIENTS: usize = 4;
 const ROUNDS: u64 = 4;
 
-/// What becomes of the sessions of a Redis that is killed.
+/// Whether sessions survive a kill of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sessions {
     Kept,
     MayBeLost,
 }
 
-/// What was answered.
+/// The acknowledged writes.
 #[derive(Default)]
 struct Ledger {
-    /// Users by id.
+    /// Ids of users.
     users: Vec<String>,
-    /// Who is signed in.
-    alive: Vec<Person>,
-    /// Whose session's end was answered.
-    ended: Vec<Person>,
+    /// Live sessions.
+    alive: Vec<Tokens>,
+    /// Sessions whose end was acknowledged.
+    ended: Vec<Tokens>,
 }
 
-/// Several clients on two nodes.
+/// The state of several clients on two nodes.
 struct Load<'a> {
     nodes: [Node; 2],
     sessions: Sessions,
@@ -52,8 +52,8 @@ impl Load<'_> {
         self.ledger.lock().expect("no client failed")
     }
 
-    /// Asks one node after the other until it is no 503. Answers also whether it ever was one.
-    fn ask(&self, turn: u64, ask: impl Fn(Node) -> Option<Response>) -> (Response, bool) {
+    /// Retries on alternating nodes until the response is no 503. Returns also whether there was a retry.
+    fn retry(&self, turn: u64, ask: impl Fn(Node) -> Option<Response>) -> (Response, bool) {
         let begun = Instant::now();
         for attempt in turn.. {
             let node = self.nodes[(attempt % 2) as usize];
@@ -71,43 +71,43 @@ impl Load<'_> {
         unreachable!("it ends by its time")
     }
 
-    /// Whether a session may be gone that nobody ended.
+    /// Whether the rejection may be due to a lost session.
     fn may_be_lost(&self, response: &Response) -> bool {
         self.sessions == Sessions::MayBeLost && response.failure() == (401, "session-revoked")
     }
 
-    /// One life: signs up, signs in, asks, goes on, and every other time signs out.
-    fn live(&self) {
+    /// Signs up, signs in, refreshes, and signs out every other time.
+    fn run_client(&self) {
         let name = self.names.fetch_add(1, Ordering::SeqCst);
         let email = format!("user{name}@example.org");
         let credentials = json!({"email": email, "password": PASSWORD});
         let (signed_up, again) =
-            self.ask(name, |node| node.0.post("/api/v1/auth/signup", None, &credentials));
+            self.retry(name, |node| node.0.post("/api/v1/auth/signup", None, &credentials));
         assert!(signed_up.status == 201 || again && signed_up.status == 409, "{signed_up:?}");
         if signed_up.status == 201 {
             let id = signed_up.body["data"]["id"].as_str().expect("an id").to_owned();
             self.ledger().users.push(id);
         }
-        let (signed_in, _) = self.ask(name + 1, |node| Some(node.try_login(&email, PASSWORD)));
+        let (signed_in, _) = self.retry(name + 1, |node| Some(node.try_login(&email, PASSWORD)));
         assert_eq!(signed_in.status, 200, "{signed_in:?}");
-        let mut person = Person::of(&signed_in);
+        let mut tokens = Tokens::of(&signed_in);
         for turn in 0..3 {
-            let (refreshed, _) = self.ask(turn, |node| Some(node.refresh(&person)));
+            let (refreshed, _) = self.retry(turn, |node| Some(node.refresh(&tokens)));
             if self.may_be_lost(&refreshed) {
                 return;
             }
             assert_eq!(refreshed.status, 200, "R3: {refreshed:?}");
-            person = Person::of(&refreshed);
-            let (profile, _) = self.ask(turn + 1, |node| Some(node.profile(&person)));
+            tokens = Tokens::of(&refreshed);
+            let (profile, _) = self.retry(turn + 1, |node| Some(node.profile(&tokens)));
             if self.may_be_lost(&profile) {
                 return;
             }
             assert_eq!(profile.status, 200, "{profile:?}");
         }
         if name.is_multiple_of(2) {
-            let token = Some(&*person.access);
+            let token = Some(&*tokens.access);
             let (signed_out, again) =
-                self.ask(name, |node| node.0.call("POST", "/api/v1/auth/logout", token, None));
+                self.retry(name, |node| node.0.call("POST", "/api/v1/auth/logout", token, None));
             if self.may_be_lost(&signed_out) {
                 return;
             }
@@ -115,9 +115,9 @@ impl Load<'_> {
                 signed_out.status == 204 || again && signed_out.status == 401,
                 "{signed_out:?}"
             );
-            self.ledger().ended.push(person);
+            self.ledger().ended.push(tokens);
         } else {
-            self.ledger().alive.push(person);
+            self.ledger().alive.push(tokens);
         }
     }
 
@@ -125,10 +125,7 @@ impl Load<'_> {
         let due = what.load(Ordering::SeqCst) + more;
         let begun = Instant::now();
         while what.load(Ordering::SeqCst) < due {
-            assert!(
-                begun.elapsed() < PATIENCE && !self.over.load(Ordering::SeqCst),
-                "no responses"
-            );
+            assert!(begun.elapsed() < TIMEOUT && !self.over.load(Ordering::SeqCst), "no responses");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -139,33 +136,33 @@ impl Load<'_> {
             wait_until_ready("afterwards", node);
         }
         let admin =
-            once_well("admin", || {
+            once_recovered("admin", || {
                 Some(self.nodes[0].try_login(
                     crate::support::process::ADMIN,
                     crate::support::process::ADMIN_PASSWORD,
                 ))
             });
-        let admin = Person::of(&admin);
+        let admin = Tokens::of(&admin);
         for id in &ledger.users {
             let path = format!("/api/v1/user/{id}");
             let user = self.nodes[1].0.get(&path, &admin.access).expect("a response");
-            assert_eq!(user.status, 200, "a user who was answered is gone: {user:?}");
+            assert_eq!(user.status, 200, "an acknowledged user is lost: {user:?}");
         }
-        for (turn, person) in ledger.alive.iter().enumerate() {
-            let refreshed = self.nodes[turn % 2].refresh(person);
+        for (turn, tokens) in ledger.alive.iter().enumerate() {
+            let refreshed = self.nodes[turn % 2].refresh(tokens);
             assert!(refreshed.status == 200 || self.may_be_lost(&refreshed), "{refreshed:?}");
         }
-        for person in &ledger.ended {
+        for tokens in &ledger.ended {
             for node in self.nodes {
-                assert_eq!(node.profile(person).failure(), (401, "session-revoked"), "R4");
-                assert_eq!(node.refresh(person).failure(), (401, "session-revoked"), "R4");
+                assert_eq!(node.profile(tokens).failure(), (401, "session-revoked"), "R4");
+                assert_eq!(node.refresh(tokens).failure(), (401, "session-revoked"), "R4");
             }
         }
         assert!(!ledger.users.is_empty() && !ledger.ended.is_empty());
     }
 }
 
-/// Sees to it that the load ends, also where a check fails.
+/// Ends the load, even if a check fails.
 struct Ending<'a>(&'a AtomicBool);
 
 impl Drop for Ending<'_> {
@@ -174,12 +171,12 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// An engine's death and return.
-type Engine<'a> = (&'a dyn Fn(), &'a dyn Fn());
+/// How to kill and to restart a backend.
+type Backend<'a> = (&'a dyn Fn(), &'a dyn Fn());
 
-fn engines_die(site: impl Fn() -> Site, engines: &[Engine<'_>], sessions: Sessions) {
+fn kill_under_load(program: impl Fn() -> Program, backends: &[Backend<'_>], sessions: Sessions) {
     let over = AtomicBool::new(false);
-    let pair = Pair::that_hear([(); 2].map(|()| impatient(site())));
+    let pair = NodePair::start_connected([(); 2].map(|()| with_short_timeouts(program())));
     let load = Load {
         nodes: pair.nodes(),
         sessions,
@@ -194,13 +191,13 @@ fn engines_die(site: impl Fn() -> Site, engines: &[Engine<'_>], sessions: Sessio
             scope.spawn(|| {
                 let _ending = Ending(&over);
                 while !over.load(Ordering::SeqCst) {
-                    load.live();
+                    load.run_client();
                 }
             });
         }
         let _ending = Ending(&over);
         for round in 0..ROUNDS {
-            for (kill, start) in engines {
+            for (kill, start) in backends {
                 load.wait_for(&load.answered, 17 + round * 5);
                 kill();
                 load.wait_for(&load.refused, 3 + round);
@@ -214,31 +211,31 @@ fn engines_die(site: impl Fn() -> Site, engines: &[Engine<'_>], sessions: Sessio
 }
 
 #[test]
-fn a_postgresql_that_dies_under_load_keeps_what_was_answered() {
+fn killed_postgresql_keeps_acknowledged_writes() {
     let durable = PostgresOptions { durable: true, ..Default::default() };
     let postgres = Postgres::start(durable);
     let url = postgres.url();
-    let engine: Engine<'_> = (&|| postgres.kill(), &|| postgres.start_again());
-    engines_die(|| node(&url), &[engine], Sessions::Kept);
+    let backend: Backend<'_> = (&|| postgres.kill(), &|| postgres.start_again());
+    kill_under_load(|| node(&url), &[backend], Sessions::Kept);
 }
 
-fn both_die(persistence: Persistence, sessions: Sessions) {
+fn kill_both_under_load(persistence: Persistence, sessions: Sessions) {
     let postgres = Postgres::start(PostgresOptions { durable: true, ..Default::default() });
     let redis = Redis::start(RedisOptions { persistence, ..Default::default() });
     let (url, redis_url) = (postgres.url(), redis.url());
-    let engines: [Engine<'_>; 2] = [
+    let backends: [Backend<'_>; 2] = [
         (&|| redis.kill(), &|| redis.start_again()),
         (&|| postgres.kill(), &|| postgres.start_again()),
     ];
-    engines_die(|| node_with(&url, &redis_url), &engines, sessions);
+    kill_under_load(|| node_with(&url, &redis_url), &backends, sessions);
 }
 
 #[test]
-fn a_redis_that_writes_always_and_dies_under_load_keeps_every_session_and_every_end() {
-    both_die(Persistence::Always, Sessions::Kept);
+fn killed_redis_with_persistence_keeps_acknowledged_writes() {
+    kill_both_under_load(Persistence::Always, Sessions::Kept);
 }
 
 #[test]
-fn a_redis_that_keeps_nothing_and_dies_under_load_loses_sessions_and_gains_none() {
-    both_die(Persistence::Nothing, Sessions::MayBeLost);
+fn killed_redis_without_persistence_loses_sessions_but_revives_none() {
+    kill_both_under_load(Persistence::Nothing, Sessions::MayBeLost);
 }

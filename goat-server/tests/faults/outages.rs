@@ -1,113 +1,113 @@
-//! O1, O2: an engine that goes away under a server that runs, and comes back.
+//! O1, O2: outages of PostgreSQL and Redis, and recovery.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-use crate::support::node::{Node, PASSWORD, Person, node, node_with, wait_until};
+use crate::support::node::{Node, PASSWORD, Tokens, node, node_with, wait_until};
 use crate::support::process::Response;
 
-/// What a call may take: the time-out of two calls to a store, and what a busy machine adds.
+/// The bound of a request: the timeout of two store calls, and a tolerance for a busy machine.
 const BOUND: Duration = Duration::from_secs(6);
 
-/// A 503 that says when to come back, names nothing and nobody, and came in time.
-fn assert_unavailable(what: &str, ask: impl Fn() -> Response) {
+/// Asserts a 503 in time, with `Retry-After` and without details.
+fn assert_unavailable(case: &str, ask: impl Fn() -> Response) {
     let begun = Instant::now();
     let response = ask();
-    assert_eq!(response.failure(), (503, "unavailable"), "{what}: {response:?}");
-    assert!(begun.elapsed() < BOUND, "{what}: {:?}", begun.elapsed());
+    assert_eq!(response.failure(), (503, "unavailable"), "{case}: {response:?}");
+    assert!(begun.elapsed() < BOUND, "{case}: {:?}", begun.elapsed());
     let wait: u64 = response.header("retry-after").parse().expect("seconds");
-    assert!(wait >= 1, "{what}");
+    assert!(wait >= 1, "{case}");
     for word in ["127.0.0.1", "localhost", "postgres", "redis", "Redis", "Postgre", "goat_"] {
-        assert!(!response.text.contains(word), "{what}: {response:?}");
+        assert!(!response.text.contains(word), "{case}: {response:?}");
     }
 }
 
-/// What holds while an engine is away.
-fn is_out(server: Node, ann: &Person) {
+/// Asserts that the server is unavailable but alive.
+fn assert_outage(server: Node, ann: &Tokens) {
     assert_unavailable("ready", || server.ready());
-    assert_eq!(server.health(), 200, "liveness does not depend on it");
+    assert_eq!(server.health(), 200, "liveness");
     assert_unavailable("login", || server.try_login("ann@example.org", PASSWORD));
     assert_unavailable("refresh", || server.refresh(ann));
 }
 
-/// What holds again by itself.
-fn is_back(server: Node, ann: &Person) {
-    wait_until("it is ready", || server.ready().status == 200);
+/// Asserts that the server recovers.
+fn assert_recovery(server: Node, ann: &Tokens) {
+    wait_until("ready", || server.ready().status == 200);
     server.login("ann@example.org");
-    // It was shown while the engine was away, and costs nothing.
-    wait_until("the session goes on", || server.refresh(ann).status == 200);
+    // The attempt during the outage did not use up the token.
+    wait_until("the session continues", || server.refresh(ann).status == 200);
 }
 
-fn signed_in(server: Node) -> Person {
+fn signed_in(server: Node) -> Tokens {
     server.sign_up("ann@example.org");
     server.login("ann@example.org")
 }
 
 #[test]
-fn a_postgresql_that_is_killed_is_a_503_until_it_is_back() {
+fn killed_postgresql_is_a_503_until_it_recovers() {
     let postgres = Postgres::start(PostgresOptions::default());
-    let site = node(&postgres.url());
-    let (running, address) = site.serve();
+    let program = node(&postgres.url());
+    let (running, address) = program.serve();
     let server = Node::at(address);
     let ann = signed_in(server);
     postgres.kill();
-    is_out(server, &ann);
+    assert_outage(server, &ann);
     postgres.start_again();
-    is_back(server, &ann);
+    assert_recovery(server, &ann);
     running.stop();
 }
 
 #[test]
-fn a_redis_that_is_away_is_a_503_until_it_is_back_though_postgresql_is_there() {
+fn redis_outage_is_a_503_until_it_recovers() {
     let postgres = Postgres::shared();
     let redis = Redis::start(RedisOptions::default());
-    let site = node_with(&postgres.create_database(), &redis.url());
-    let (running, address) = site.serve();
+    let program = node_with(&postgres.create_database(), &redis.url());
+    let (running, address) = program.serve();
     let server = Node::at(address);
     let ann = signed_in(server);
-    // It takes connections, and says nothing.
+    // A frozen server accepts connections and does not respond.
     redis.freeze();
-    is_out(server, &ann);
+    assert_outage(server, &ann);
     redis.thaw();
-    is_back(server, &ann);
+    assert_recovery(server, &ann);
     redis.kill();
     assert_unavailable("ready", || server.ready());
     assert_eq!(server.health(), 200);
     assert_unavailable("login", || server.try_login("ann@example.org", PASSWORD));
-    // R9: what it forgot is over, and nobody gets in by it.
+    // R9: lost sessions are ended.
     redis.start_again();
-    wait_until("it is ready", || server.ready().status == 200);
+    wait_until("ready", || server.ready().status == 200);
     assert_eq!(server.refresh(&ann).failure(), (401, "session-revoked"));
     server.login("ann@example.org");
     running.stop();
 }
 
 #[test]
-fn a_postgresql_that_is_away_is_a_503_until_it_is_back_though_redis_is_there() {
+fn postgresql_outage_beside_redis_is_a_503_until_it_recovers() {
     let postgres = Postgres::start(PostgresOptions::default());
     let redis = Redis::start(RedisOptions::default());
-    let site = node_with(&postgres.url(), &redis.url());
-    let (running, address) = site.serve();
+    let program = node_with(&postgres.url(), &redis.url());
+    let (running, address) = program.serve();
     let server = Node::at(address);
     let ann = signed_in(server);
     postgres.stop();
-    is_out(server, &ann);
+    assert_outage(server, &ann);
     postgres.start_again();
-    is_back(server, &ann);
+    assert_recovery(server, &ann);
     running.stop();
 }
 
-/// More callers than connections, and none of them is given back for longer than anybody waits.
+/// All pooled connections are in use for longer than the timeout.
 #[test]
-fn a_pool_whose_connections_are_all_held_up_is_a_503_in_time() {
-    const HELD: Duration = Duration::from_secs(5);
+fn exhausted_pool_is_a_503_in_time() {
+    const HELD: Duration = Duration::from_secs(3);
     let postgres = Postgres::start(PostgresOptions::default());
-    let site = node(&postgres.url())
+    let program = node(&postgres.url())
         .with("GOAT_DATABASE_MAX_CONNECTIONS", "2")
         .with("GOAT_STORE_TIMEOUT", "500ms");
-    let (running, address) = site.serve();
+    let (running, address) = program.serve();
     let server = Node::at(address);
     let ann = signed_in(server);
     thread::scope(|scope| {
@@ -123,9 +123,9 @@ fn a_pool_whose_connections_are_all_held_up_is_a_503_in_time() {
             .map(|_| scope.spawn(|| assert_unavailable("refresh", || server.refresh(&ann))))
             .collect();
         asked.into_iter().for_each(|asked| asked.join().expect("a 503"));
-        assert!(!lock.is_finished(), "it was held all the time");
+        assert!(!lock.is_finished(), "the lock was held");
         lock.join().expect("no panic");
     });
-    is_back(server, &ann);
+    assert_recovery(server, &ann);
     running.stop();
 }

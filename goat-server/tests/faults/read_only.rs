@@ -1,147 +1,163 @@
-//! O1: engines that response and refuse writes: a standby, a replica. What can be read is answered,
-//! what cannot be written is a 503, nothing is half done, and all is well again once they are masters.
+//! O1: read-only backends, such as a PostgreSQL standby or a Redis replica: reads are served, writes are a
+//! 503 without any effect, and the nodes recover after a promotion.
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 use serde_json::json;
 
-use super::responses::{impatient, in_time, is_success, once_well, wait_until_ready};
-use crate::support::node::{Node, PASSWORD, Person, node, node_with};
+use super::responses::{
+    in_time, is_success, once_recovered, wait_until_ready, with_short_timeouts,
+};
+use crate::support::node::{Node, PASSWORD, Tokens, node, node_with};
 use crate::support::process::Response;
-use crate::support::two_nodes::{Act, Pair, Scene};
+use crate::support::two_nodes::{Fixture, NodePair, Operation};
 
 fn is_refused(case: &str, ask: impl FnOnce() -> Option<Response>) {
     let response = in_time(case, ask);
     assert!(!is_success(case, &response), "{case}: {response:?}");
 }
 
-/// Everything that writes to the database.
-fn writes_to_the_database(at: Node, scene: &Scene) {
-    let credentials = json!({"email": format!("new-{}", scene.email), "password": PASSWORD});
+/// Asserts that writes to the database are unavailable.
+fn writes_to_the_database(at: Node, fixture: &Fixture) {
+    let credentials = json!({"email": format!("new-{}", fixture.email), "password": PASSWORD});
     is_refused("signup", || at.0.post("/api/v1/auth/signup", None, &credentials));
-    for act in [Act::ChangePassword, Act::Suspend, Act::Delete, Act::RaiseRole, Act::Grant] {
-        is_refused(&format!("{act:?}"), || act.perform(at, scene));
+    for operation in [
+        Operation::ChangePassword,
+        Operation::Suspend,
+        Operation::Delete,
+        Operation::RaiseRole,
+        Operation::Grant,
+    ] {
+        is_refused(&format!("{operation:?}"), || operation.perform(at, fixture));
     }
-    is_refused("revoke all", || Act::RevokeAll.perform(at, scene));
+    is_refused("revoke all", || Operation::RevokeAll.perform(at, fixture));
 }
 
-fn writes_to_sessions(at: Node, scene: &Scene) {
-    is_refused("login", || Some(scene.login(at)));
-    is_refused("refresh", || Some(at.refresh(&scene.ann)));
-    is_refused("logout", || Act::Logout.perform(at, scene));
-    is_refused("revoke", || Act::RevokeSession.perform(at, scene));
+fn writes_to_sessions(at: Node, fixture: &Fixture) {
+    is_refused("login", || Some(fixture.login(at)));
+    is_refused("refresh", || Some(at.refresh(&fixture.first)));
+    is_refused("logout", || Operation::Logout.perform(at, fixture));
+    is_refused("revoke", || Operation::RevokeSession.perform(at, fixture));
 }
 
-fn reads(at: Node, scene: &Scene) {
+fn reads(at: Node, fixture: &Fixture) {
     for _ in 0..3 {
-        for person in [&scene.ann, &scene.second] {
-            assert_eq!(at.profile(person).status, 200);
+        for tokens in [&fixture.first, &fixture.second] {
+            assert_eq!(at.profile(tokens).status, 200);
         }
-        let list = scene.command(at, "GET", "/api/v1/user/list", None).expect("a response");
+        let list = fixture.as_admin(at, "GET", "/api/v1/user/list", None).expect("a response");
         assert_eq!(list.status, 200, "{list:?}");
-        let sessions = scene.ask(at, "GET", "/api/v1/sessions", None).expect("a response");
+        let sessions = fixture.as_user(at, "GET", "/api/v1/sessions", None).expect("a response");
         assert_eq!(sessions.body["data"].as_array().map(Vec::len), Some(2), "{sessions:?}");
     }
-    assert_eq!(at.profile(&forged(&scene.ann)).status, 401, "nobody is let in unchecked");
+    assert_eq!(at.profile(&forged(&fixture.first)).status, 401, "no token passes unchecked");
 }
 
-/// A token of nobody.
-fn forged(person: &Person) -> Person {
-    let (signed, _) = person.access.rsplit_once('.').expect("three parts");
-    Person { access: format!("{signed}.{}", "A".repeat(43)), refresh: person.refresh.clone() }
+/// Tokens with an invalid signature.
+fn forged(tokens: &Tokens) -> Tokens {
+    let (signed, _) = tokens.access.rsplit_once('.').expect("three parts");
+    Tokens { access: format!("{signed}.{}", "A".repeat(43)), refresh: tokens.refresh.clone() }
 }
 
-/// Nothing of what was refused was done, and now all of it can be.
-fn is_well_again(nodes: [Node; 2], scene: &Scene) {
+/// Asserts that the rejected writes had no effect and are possible again.
+fn assert_recovery(nodes: [Node; 2], fixture: &Fixture) {
     for node in nodes {
         wait_until_ready("again", node);
-        let profile = once_well("profile", || Some(node.profile(&scene.ann)));
+        let profile = once_recovered("profile", || Some(node.profile(&fixture.first)));
         assert_eq!(profile.status, 200, "{profile:?}");
-        assert_eq!(once_well("second", || Some(node.profile(&scene.second))).status, 200);
-        let login = once_well("login", || Some(scene.login(node)));
+        assert_eq!(once_recovered("second", || Some(node.profile(&fixture.second))).status, 200);
+        let login = once_recovered("login", || Some(fixture.login(node)));
         assert_eq!(login.status, 200, "the password is the one before: {login:?}");
     }
-    let refreshed = once_well("refresh", || Some(nodes[0].refresh(&scene.ann)));
+    let refreshed = once_recovered("refresh", || Some(nodes[0].refresh(&fixture.first)));
     assert_eq!(refreshed.status, 200, "R3: {refreshed:?}");
-    let suspended = once_well("suspend", || Act::Suspend.perform(nodes[0], scene));
+    let suspended = once_recovered("suspend", || Operation::Suspend.perform(nodes[0], fixture));
     assert_eq!(suspended.status, 200, "{suspended:?}");
     for node in nodes {
-        let next = Person::of(&refreshed);
-        crate::support::node::soon("it is obeyed", || node.profile(&next).status == 401);
+        let next = Tokens::of(&refreshed);
+        crate::support::node::soon("the operation is applied", || {
+            node.profile(&next).status == 401
+        });
     }
 }
 
 #[test]
-fn a_standby_answers_reads_and_is_a_503_for_writes_until_it_is_promoted() {
+fn standby_serves_reads_and_is_a_503_for_writes() {
     let postgres = Postgres::start(PostgresOptions::default());
     let url = postgres.url();
-    let pair = Pair::that_hear([(); 2].map(|()| impatient(node(&url))));
-    let admin = pair.one.administrator();
-    let scene = Scene::new(pair.one, &admin);
+    let pair = NodePair::start_connected([(); 2].map(|()| with_short_timeouts(node(&url))));
+    let admin = pair.first.admin();
+    let fixture = Fixture::new(pair.first, &admin);
     postgres.make_standby();
     for node in pair.nodes() {
-        // Its connections were cut; what is asked finds new ones.
-        assert_eq!(once_well("read", || Some(node.profile(&scene.ann))).status, 200);
-        reads(node, &scene);
-        writes_to_the_database(node, &scene);
-        writes_to_sessions(node, &scene);
-        reads(node, &scene);
+        // Its connections are broken; requests open new ones.
+        assert_eq!(once_recovered("read", || Some(node.profile(&fixture.first))).status, 200);
+        reads(node, &fixture);
+        writes_to_the_database(node, &fixture);
+        writes_to_sessions(node, &fixture);
+        reads(node, &fixture);
     }
     postgres.promote();
-    is_well_again(pair.nodes(), &scene);
+    assert_recovery(pair.nodes(), &fixture);
     pair.stop();
 }
 
 #[test]
-fn a_standby_beside_redis_lets_sessions_begin_and_end() {
+fn standby_beside_redis_serves_sessions() {
     let postgres = Postgres::start(PostgresOptions::default());
     let redis = Redis::start(RedisOptions::default());
     let url = postgres.url();
-    let pair = Pair::that_hear([(); 2].map(|()| impatient(node_with(&url, &redis.url()))));
-    let admin = pair.one.administrator();
-    let scene = Scene::new(pair.one, &admin);
-    let gone = Scene::new(pair.one, &admin);
+    let pair = NodePair::start_connected(
+        [(); 2].map(|()| with_short_timeouts(node_with(&url, &redis.url()))),
+    );
+    let admin = pair.first.admin();
+    let fixture = Fixture::new(pair.first, &admin);
+    let gone = Fixture::new(pair.first, &admin);
     postgres.make_standby();
     for node in pair.nodes() {
-        assert_eq!(once_well("read", || Some(node.profile(&scene.ann))).status, 200);
-        reads(node, &scene);
-        writes_to_the_database(node, &scene);
-        reads(node, &scene);
+        assert_eq!(once_recovered("read", || Some(node.profile(&fixture.first))).status, 200);
+        reads(node, &fixture);
+        writes_to_the_database(node, &fixture);
+        reads(node, &fixture);
     }
-    // Sessions are Redis's own.
-    let response = in_time("logout", || Act::Logout.perform(pair.one, &gone));
+    // Sessions are in Redis.
+    let response = in_time("logout", || Operation::Logout.perform(pair.first, &gone));
     if is_success("logout", &response) {
-        crate::support::node::soon("it is obeyed", || pair.other.profile(&gone.ann).status == 401);
+        crate::support::node::soon("the operation is applied", || {
+            pair.second.profile(&gone.first).status == 401
+        });
     }
     postgres.promote();
-    is_well_again(pair.nodes(), &scene);
-    assert_eq!(pair.other.profile(&gone.ann).status, 401, "{response:?}");
+    assert_recovery(pair.nodes(), &fixture);
+    assert_eq!(pair.second.profile(&gone.first).status, 401, "{response:?}");
     pair.stop();
 }
 
-/// B8: where limits are counted, nothing can be answered by a server that counts nothing.
+/// B8
 #[test]
-fn a_replica_is_a_503_for_what_writes_and_lets_nobody_in_unchecked() {
+fn redis_replica_is_a_503_for_writes() {
     let master = Redis::start(RedisOptions::default());
     let redis = Redis::start(RedisOptions::default());
     let url = Postgres::shared().create_database();
-    let site = || node_with(&url, &redis.url());
-    let pair = Pair::that_hear([impatient(site()), site()]);
-    let admin = pair.one.administrator();
-    let scene = Scene::new(pair.one, &admin);
+    let program = || node_with(&url, &redis.url());
+    let pair = NodePair::start_connected([with_short_timeouts(program()), program()]);
+    let admin = pair.first.admin();
+    let fixture = Fixture::new(pair.first, &admin);
     let dump = redis.cli(&["DBSIZE"]);
-    // A replica of an empty master has nothing: what it had comes back when the master has it.
+    // The new master is a replica first, since a replica of an empty master is emptied.
     master.replica_of(&redis);
     master.cli(&["REPLICAOF", "NO", "ONE"]);
     redis.replica_of(&master);
     assert_eq!(redis.cli(&["DBSIZE"]), dump);
     for node in pair.nodes() {
-        writes_to_sessions(node, &scene);
+        writes_to_sessions(node, &fixture);
     }
-    for (node, person) in [(pair.one, forged(&scene.ann)), (pair.other, forged(&scene.ann))] {
-        let refused = in_time("forged", || Some(node.profile(&person)));
+    for (node, tokens) in
+        [(pair.first, forged(&fixture.first)), (pair.second, forged(&fixture.first))]
+    {
+        let refused = in_time("forged", || Some(node.profile(&tokens)));
         assert!([401, 503].contains(&refused.status), "{refused:?}");
     }
     redis.cli(&["REPLICAOF", "NO", "ONE"]);
-    is_well_again(pair.nodes(), &scene);
+    assert_recovery(pair.nodes(), &fixture);
     pair.stop();
 }

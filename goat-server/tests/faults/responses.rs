@@ -1,35 +1,35 @@
-//! What may be answered while an engine fails, and waiting until it does not.
+//! The responses that a failing backend may cause, and waiting for the recovery.
 
 use std::time::{Duration, Instant};
 
 use crate::support::node::Node;
-use crate::support::process::{Response, Site};
+use crate::support::process::{Program, Response};
 
-/// The time-out of a call to a store, and of a request.
+/// The timeouts of a store call and of a request.
 const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "250ms");
 const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "2s");
 
-/// The deadline of a request, and what a busy machine adds.
+/// The request timeout, and a tolerance for a busy machine.
 const BOUND: Duration = Duration::from_secs(4);
 
-/// How long everything may take to be well again by itself once an engine is.
+/// The bound of the recovery.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
 
-/// Short time-outs, and limits that are counted and never reached.
-pub(crate) fn impatient(site: Site) -> Site {
-    let site = site.with(STORE.0, STORE.1).with(REQUEST.0, REQUEST.1);
-    counted(site)
+/// Sets short timeouts, and rate limits that are never reached.
+pub(crate) fn with_short_timeouts(program: Program) -> Program {
+    let program = program.with(STORE.0, STORE.1).with(REQUEST.0, REQUEST.1);
+    with_limits(program)
 }
 
-/// Limits that are counted and never reached.
-pub(crate) fn counted(site: Site) -> Site {
+/// Sets rate limits that are never reached.
+pub(crate) fn with_limits(program: Program) -> Program {
     let limits = ["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER"];
-    limits
-        .into_iter()
-        .fold(site, |site, limit| site.with(&format!("GOAT_RATE_LIMIT_{limit}"), "100000/1m"))
+    limits.into_iter().fold(program, |program, limit| {
+        program.with(&format!("GOAT_RATE_LIMIT_{limit}"), "100000/1m")
+    })
 }
 
-/// Asks, and sees to it that a response came in time. None is no response.
+/// Sends a request, and asserts that there is a response in time.
 pub(crate) fn in_time(case: &str, ask: impl FnOnce() -> Option<Response>) -> Response {
     let begun = Instant::now();
     let response = ask().unwrap_or_else(|| panic!("{case}: the connection broke"));
@@ -37,7 +37,7 @@ pub(crate) fn in_time(case: &str, ask: impl FnOnce() -> Option<Response>) -> Res
     response
 }
 
-/// Whether it is a success; and if it is none, that it is a 503 that says when to come back.
+/// Whether the response is a success. Asserts that any other is a 503 with `Retry-After`.
 pub(crate) fn is_success(case: &str, response: &Response) -> bool {
     if (200..300).contains(&response.status) {
         return true;
@@ -48,8 +48,8 @@ pub(crate) fn is_success(case: &str, response: &Response) -> bool {
     false
 }
 
-/// Asks again and again while the response is a 503; nothing else may be wrong with it meanwhile.
-pub(crate) fn once_well(case: &str, ask: impl Fn() -> Option<Response>) -> Response {
+/// Retries while the response is a 503.
+pub(crate) fn once_recovered(case: &str, ask: impl Fn() -> Option<Response>) -> Response {
     let begun = Instant::now();
     loop {
         let response = ask().unwrap_or_else(|| panic!("{case}: the connection broke"));
@@ -57,13 +57,13 @@ pub(crate) fn once_well(case: &str, ask: impl Fn() -> Option<Response>) -> Respo
         if response.status != 503 {
             return response;
         }
-        assert!(begun.elapsed() < RECOVERY, "{case}: not well again within {RECOVERY:?}");
+        assert!(begun.elapsed() < RECOVERY, "{case}: no recovery within {RECOVERY:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Waits until a node says that it is ready.
+/// Waits until a node is ready.
 pub(crate) fn wait_until_ready(case: &str, node: Node) {
-    let response = once_well(case, || Some(node.ready()));
+    let response = once_recovered(case, || Some(node.ready()));
     assert_eq!(response.status, 200, "{case}: {response:?}");
 }

@@ -1,4 +1,4 @@
-//! Engines that are slow, full, emptied, or back in time.
+//! Backends that are slow, out of connections, emptied, or restored from an older state.
 
 use std::fs;
 use std::thread;
@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use goat_engines::{Postgres, PostgresOptions, Proxy, Redis, RedisOptions};
 
-use super::responses::{impatient, in_time, is_success, once_well, wait_until_ready};
+use super::responses::{
+    in_time, is_success, once_recovered, wait_until_ready, with_short_timeouts,
+};
 use crate::support::node::{Node, node, node_with, soon, wait_until};
-use crate::support::two_nodes::{Act, Pair, Scene, verify};
+use crate::support::two_nodes::{Fixture, NodePair, Operation, verify};
 
-fn is_out(case: &str, at: Node, scene: &Scene) {
+fn assert_outage(case: &str, at: Node, fixture: &Fixture) {
     for response in [
-        in_time(case, || Some(scene.login(at))),
-        in_time(case, || Some(at.refresh(&scene.ann))),
-        in_time(case, || Some(at.profile(&scene.ann))),
-        in_time(case, || Act::Suspend.perform(at, scene)),
+        in_time(case, || Some(fixture.login(at))),
+        in_time(case, || Some(at.refresh(&fixture.first))),
+        in_time(case, || Some(at.profile(&fixture.first))),
+        in_time(case, || Operation::Suspend.perform(at, fixture)),
     ] {
         assert!(!is_success(case, &response), "{case}: {response:?}");
     }
@@ -23,50 +25,50 @@ fn is_out(case: &str, at: Node, scene: &Scene) {
     assert_eq!(in_time(case, || Some(at.ready())).status, 503, "{case}: O2");
 }
 
-fn is_back(case: &str, at: Node, scene: &Scene) {
+fn assert_recovery(case: &str, at: Node, fixture: &Fixture) {
     wait_until_ready(case, at);
-    assert_eq!(once_well(case, || Some(scene.login(at))).status, 200, "{case}");
-    assert_eq!(once_well(case, || Some(at.profile(&scene.ann))).status, 200, "{case}");
-    // R3: it was shown while the engine was slow, perhaps rotated, and costs nothing.
-    let refreshed = once_well(case, || Some(at.refresh(&scene.ann)));
+    assert_eq!(once_recovered(case, || Some(fixture.login(at))).status, 200, "{case}");
+    assert_eq!(once_recovered(case, || Some(at.profile(&fixture.first))).status, 200, "{case}");
+    // R3: the attempt during the outage, perhaps with a rotation, did not use up the token.
+    let refreshed = once_recovered(case, || Some(at.refresh(&fixture.first)));
     assert_eq!(refreshed.status, 200, "{case}: {refreshed:?}");
 }
 
-/// O1: slower than a call may take; then slow, but not too slow.
+/// O1: slower than the timeout, and then just slow.
 #[test]
-fn an_engine_that_is_slow_is_a_503_in_time_and_one_that_is_less_slow_is_waited_for() {
+fn slow_backend_is_a_503_only_beyond_the_timeout() {
     let redis = Redis::start(RedisOptions::default());
     for is_redis in [false, true] {
         let url = Postgres::shared().create_database();
-        let engine = if is_redis { redis.address() } else { Postgres::shared().address() };
-        let proxy = Proxy::start(engine);
-        let site = match is_redis {
+        let backend = if is_redis { redis.address() } else { Postgres::shared().address() };
+        let proxy = Proxy::start(backend);
+        let program = match is_redis {
             false => node(&proxy.url(&url)),
             true => node_with(&url, &proxy.url(&redis.url())),
         };
-        let pair = Pair::start([impatient(site), node(&url)]);
-        let admin = pair.one.administrator();
-        let scene = Scene::new(pair.one, &admin);
+        let pair = NodePair::start([with_short_timeouts(program), node(&url)]);
+        let admin = pair.first.admin();
+        let fixture = Fixture::new(pair.first, &admin);
         let case = if is_redis { "a slow Redis" } else { "a slow PostgreSQL" };
         proxy.delay(Duration::from_secs(5));
-        // What is remembered is past its time first.
+        // Cached sessions expire first.
         if !is_redis {
-            wait_until("nothing is remembered", || pair.one.profile(&scene.ann).status == 503);
+            wait_until("caches expired", || pair.first.profile(&fixture.first).status == 503);
         }
-        is_out(case, pair.one, &scene);
+        assert_outage(case, pair.first, &fixture);
         proxy.heal();
-        is_back(case, pair.one, &scene);
+        assert_recovery(case, pair.first, &fixture);
         proxy.delay(Duration::from_millis(5));
-        assert_eq!(once_well(case, || Some(scene.login(pair.one))).status, 200);
+        assert_eq!(once_recovered(case, || Some(fixture.login(pair.first))).status, 200);
         proxy.heal();
         pair.stop();
     }
 }
 
-/// O1: others have taken every connection that there is.
+/// O1: other clients use all connections.
 #[test]
-fn a_postgresql_without_a_connection_left_is_a_503_until_there_is_one() {
-    // Beside these, what is left is for administrators alone.
+fn postgresql_without_free_connections_is_a_503() {
+    // The remaining connections are reserved for superusers.
     const OTHERS: usize = 8;
     let settings = ["max_connections = 14", "superuser_reserved_connections = 6"];
     let postgres = Postgres::start(PostgresOptions {
@@ -74,99 +76,105 @@ fn a_postgresql_without_a_connection_left_is_a_503_until_there_is_one() {
         ..Default::default()
     });
     let url = postgres.url();
-    node(&url).run_well(&["migrate"], "");
+    node(&url).run_ok(&["migrate"], "");
     postgres.psql(
         "postgres",
         "CREATE ROLE app LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
          GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app",
     );
     let ours = node(&url.replace("goat@", "app@")).with("GOAT_MIGRATE_ON_START", "false");
-    let site = impatient(ours.with("GOAT_DATABASE_MAX_CONNECTIONS", "2"));
-    let (server, address) = site.serve();
+    let program = with_short_timeouts(ours.with("GOAT_DATABASE_MAX_CONNECTIONS", "2"));
+    let (server, address) = program.serve();
     let at = Node::at(address);
-    let admin = at.administrator();
-    let scene = Scene::new(at, &admin);
+    let admin = at.admin();
+    let fixture = Fixture::new(at, &admin);
     thread::scope(|scope| {
         let others: Vec<_> = (0..OTHERS)
             .map(|_| scope.spawn(|| postgres.try_psql("postgres", "SELECT 'other', pg_sleep(6)")))
             .collect();
         let sleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        // The one who asks has a connection that is kept for administrators.
-        wait_until("others have all", || {
+        // This query uses a reserved connection.
+        wait_until("all connections are in use", || {
             postgres.try_psql("postgres", sleep).is_ok_and(|count| count == OTHERS.to_string())
         });
         postgres.psql(
             "postgres",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'",
         );
-        wait_until("nothing is remembered", || at.profile(&scene.ann).status == 503);
-        is_out("no connection", at, &scene);
-        assert!(others.iter().all(|other| !other.is_finished()), "they held them all the time");
+        wait_until("caches expired", || at.profile(&fixture.first).status == 503);
+        assert_outage("no connection", at, &fixture);
+        assert!(others.iter().all(|other| !other.is_finished()), "the connections stayed in use");
         for other in others {
             other.join().expect("no panic").expect("it slept");
         }
     });
-    is_back("no connection", at, &scene);
+    assert_recovery("no connection", at, &fixture);
     server.stop();
 }
 
 /// R9.
 #[test]
-fn an_emptied_redis_signs_everybody_out_and_revives_nothing() {
+fn emptied_redis_ends_all_sessions() {
     let redis = Redis::start(RedisOptions::default());
     let url = Postgres::shared().create_database();
-    let pair = Pair::that_hear([(); 2].map(|()| impatient(node_with(&url, &redis.url()))));
-    let admin = pair.one.administrator();
-    let ended = [Act::Logout, Act::Suspend, Act::RevokeAll, Act::ChangePassword].map(|act| {
-        let scene = Scene::new(pair.one, &admin);
-        let response = act.perform(pair.one, &scene).expect("a response");
-        assert!((200..300).contains(&response.status), "{response:?}");
-        scene
-    });
-    let alive = Scene::new(pair.one, &admin);
+    let pair = NodePair::start_connected(
+        [(); 2].map(|()| with_short_timeouts(node_with(&url, &redis.url()))),
+    );
+    let admin = pair.first.admin();
+    let ended =
+        [Operation::Logout, Operation::Suspend, Operation::RevokeAll, Operation::ChangePassword]
+            .map(|operation| {
+                let fixture = Fixture::new(pair.first, &admin);
+                let response = operation.perform(pair.first, &fixture).expect("a response");
+                assert!((200..300).contains(&response.status), "{response:?}");
+                fixture
+            });
+    let alive = Fixture::new(pair.first, &admin);
     assert_eq!(redis.cli(&["FLUSHALL"]), "OK");
     for node in pair.nodes() {
-        for scene in ended.iter().chain([&alive]) {
-            for person in [&scene.ann, &scene.second] {
-                // Less than the staleness ago it was alive.
-                soon("it is over", || node.profile(person).status == 401);
-                assert_eq!(node.refresh(person).failure(), (401, "session-revoked"));
+        for fixture in ended.iter().chain([&alive]) {
+            for tokens in [&fixture.first, &fixture.second] {
+                // It may be cached for the staleness.
+                soon("the session ended", || node.profile(tokens).status == 401);
+                assert_eq!(node.refresh(tokens).failure(), (401, "session-revoked"));
             }
         }
         assert_eq!(node.ready().status, 200);
     }
-    assert_eq!(ended[1].login(pair.one).status, 403, "suspended as before");
+    assert_eq!(ended[1].login(pair.first).status, 403, "suspended as before");
     for node in pair.nodes() {
-        let person = crate::support::node::Person::of(&alive.login(node));
+        let tokens = crate::support::node::Tokens::of(&alive.login(node));
         for node in pair.nodes() {
-            assert_eq!(node.profile(&person).status, 200);
+            assert_eq!(node.profile(&tokens).status, 200);
         }
     }
     pair.stop();
 }
 
-/// R9: the sessions that it brings back were ended by what the database knows.
+/// R9: the epoch in the database rejects the restored sessions.
 #[test]
-fn a_redis_that_went_back_in_time_revives_nothing_that_the_epoch_ended() {
+fn restored_redis_revives_no_ended_session() {
     let redis = Redis::start(RedisOptions::default());
     let url = Postgres::shared().create_database();
-    let pair = Pair::that_hear([(); 2].map(|()| impatient(node_with(&url, &redis.url()))));
-    let admin = pair.one.administrator();
-    let acts = [
-        Act::Suspend,
-        Act::ChangePassword,
-        Act::RevokeOthers,
-        Act::RevokeAll,
-        Act::RevokeByAdministrator,
-        Act::Delete,
+    let pair = NodePair::start_connected(
+        [(); 2].map(|()| with_short_timeouts(node_with(&url, &redis.url()))),
+    );
+    let admin = pair.first.admin();
+    let operations = [
+        Operation::Suspend,
+        Operation::ChangePassword,
+        Operation::RevokeOthers,
+        Operation::RevokeAll,
+        Operation::RevokeByAdministrator,
+        Operation::Delete,
     ];
-    let scenes = acts.map(|_| Scene::new(pair.one, &admin));
-    let alive = Scene::new(pair.one, &admin);
-    // It remembers all of them as they were.
+    let fixtures = operations.map(|_| Fixture::new(pair.first, &admin));
+    let alive = Fixture::new(pair.first, &admin);
+    // Both nodes cache all sessions.
     for node in pair.nodes() {
-        for scene in &scenes {
+        for fixture in &fixtures {
             assert_eq!(
-                (node.profile(&scene.ann).status, node.profile(&scene.second).status),
+                (node.profile(&fixture.first).status, node.profile(&fixture.second).status),
                 (200, 200)
             );
         }
@@ -174,39 +182,43 @@ fn a_redis_that_went_back_in_time_revives_nothing_that_the_epoch_ended() {
     assert_eq!(redis.cli(&["SAVE"]), "OK");
     let file = redis.folder().join("dump.rdb");
     let older = fs::read(&file).expect("a dump");
-    for (act, scene) in acts.into_iter().zip(&scenes) {
-        let response = act.perform(pair.one, scene).expect("a response");
-        assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
+    for (operation, fixture) in operations.into_iter().zip(&fixtures) {
+        let response = operation.perform(pair.first, fixture).expect("a response");
+        assert!((200..300).contains(&response.status), "{operation:?}: {response:?}");
     }
     let before: u64 = redis.cli(&["DBSIZE"]).parse().expect("a number");
     redis.kill();
     fs::write(&file, older).expect("the older dump");
     redis.start_again();
     let after: u64 = redis.cli(&["DBSIZE"]).parse().expect("a number");
-    assert!(after > before, "it brought something back: {before} keys, then {after}");
+    assert!(after > before, "sessions are restored: {before} keys, then {after}");
     for node in pair.nodes() {
         wait_until_ready("back in time", node);
-        for (act, scene) in acts.into_iter().zip(&scenes) {
-            let keeps_first = matches!(act, Act::ChangePassword | Act::RevokeOthers);
-            let people =
-                if keeps_first { vec![&scene.second] } else { vec![&scene.ann, &scene.second] };
-            for person in people {
-                soon("it is over", || node.profile(person).status == 401);
-                let refused = once_well("refresh", || Some(node.refresh(person)));
-                assert_eq!(refused.status, 401, "{act:?}: {refused:?}");
-                assert_eq!(node.profile(person).status, 401, "{act:?}");
-                // The verdict alone, without the user being read for the response.
-                assert_eq!(verify(node, person).status, 401, "{act:?}");
+        for (operation, fixture) in operations.into_iter().zip(&fixtures) {
+            let keeps_first =
+                matches!(operation, Operation::ChangePassword | Operation::RevokeOthers);
+            let sessions = if keeps_first {
+                vec![&fixture.second]
+            } else {
+                vec![&fixture.first, &fixture.second]
+            };
+            for tokens in sessions {
+                soon("the session ended", || node.profile(tokens).status == 401);
+                let refused = once_recovered("refresh", || Some(node.refresh(tokens)));
+                assert_eq!(refused.status, 401, "{operation:?}: {refused:?}");
+                assert_eq!(node.profile(tokens).status, 401, "{operation:?}");
+                // The session validation alone, without a read of the user.
+                assert_eq!(verify(node, tokens).status, 401, "{operation:?}");
             }
         }
-        assert_eq!(once_well("alive", || Some(node.profile(&alive.ann))).status, 200);
+        assert_eq!(once_recovered("alive", || Some(node.profile(&alive.first))).status, 200);
     }
-    // Nor does it come back with the user.
-    let back = once_well("active", || scenes[0].change(pair.one, "status", "active"));
+    // Reactivation restores no session.
+    let back = once_recovered("active", || fixtures[0].change(pair.first, "status", "active"));
     assert_eq!(back.status, 200, "{back:?}");
     for node in pair.nodes() {
-        assert_eq!(node.profile(&scenes[0].ann).status, 401);
-        assert_eq!(node.refresh(&scenes[0].second).status, 401);
+        assert_eq!(node.profile(&fixtures[0].first).status, 401);
+        assert_eq!(node.refresh(&fixtures[0].second).status, 401);
     }
     pair.stop();
 }

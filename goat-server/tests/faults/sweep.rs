@@ -1,7 +1,7 @@
-//! A relay before each engine that cuts the connection or falls silent at the first, the second, the
-//! third message of a flow, and so on until the flow needs no more: whatever is asked, the response is a
-//! success or a 503 in time, what was answered is in force on both nodes once the way is whole again,
-//! and who was not answered can go on.
+//! Fault sweep: a proxy before the backend cuts the connection or stops forwarding at the first, second,
+//! third … message of a flow, until the flow needs fewer messages. Every response is a success or a 503
+//! in time, acknowledged operations are in effect on both nodes after the recovery, and the others can
+//! be retried.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -9,16 +9,16 @@ use std::thread;
 use goat_engines::{Cut, Postgres, Proxy, Redis, RedisOptions};
 
 use super::flows::Flow;
-use super::responses::{counted, impatient, in_time, is_success, wait_until_ready};
-use crate::support::node::{Node, Person, node, node_with};
-use crate::support::process::Site;
-use crate::support::two_nodes::{Pair, Scene, is_heartbeat};
+use super::responses::{in_time, is_success, wait_until_ready, with_limits, with_short_timeouts};
+use crate::support::node::{Node, Tokens, node, node_with};
+use crate::support::process::Program;
+use crate::support::two_nodes::{Fixture, NodePair, is_heartbeat};
 
-/// Far more messages than any flow has.
+/// More messages than any flow has.
 const MOST: u64 = 60;
 
-/// How many sweep at once, each on engines or databases of their own.
-const SWEEPERS: usize = 4;
+/// Concurrent sweeps, each with a database of its own.
+const SWEEPS: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -29,52 +29,52 @@ enum Fault {
 const FAULTS: [Fault; 3] =
     [Fault::Cut(Cut::BeforeForwarding), Fault::Cut(Cut::BeforeAnswer), Fault::BlackHole];
 
-/// What a sweep has seen.
+/// The counts of a sweep.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     struck: AtomicU64,
     successes: AtomicU64,
     refusals: AtomicU64,
 }
 
-/// A node behind a relay to the engine that fails, and one that reaches all directly.
+/// A node behind a proxy, and one with direct connections.
 struct Stage {
-    /// Kept for as long as the nodes.
+    /// Dropped after the nodes.
     _redis: Option<Redis>,
     proxy: Proxy,
-    pair: Pair,
-    admin: Person,
+    pair: NodePair,
+    admin: Tokens,
 }
 
 impl Stage {
-    fn new(proxy: Proxy, behind: Site, direct: Site, redis: Option<Redis>) -> Self {
+    fn new(proxy: Proxy, behind: Program, direct: Program, redis: Option<Redis>) -> Self {
         proxy.count_only(|message| !is_heartbeat(message));
-        let pair = Pair::that_hear([impatient(behind), counted(direct)]);
-        let admin = pair.other.administrator();
+        let pair = NodePair::start_connected([with_short_timeouts(behind), with_limits(direct)]);
+        let admin = pair.second.admin();
         Self { _redis: redis, proxy, pair, admin }
     }
 
-    /// Whether the fault was reached.
-    fn strike(&self, flow: Flow, fault: Fault, n: u64, seen: &Seen) -> bool {
+    /// Runs a flow with a fault at message `n`. Returns whether the flow reached it.
+    fn strike(&self, flow: Flow, fault: Fault, n: u64, counts: &Counts) -> bool {
         let case = format!("{flow:?}: {fault:?} at message {n}");
         let [at, sound] = self.nodes();
-        let mut scene = Scene::new(sound, &self.admin);
-        flow.prepare(at, sound, &mut scene);
+        let mut fixture = Fixture::new(sound, &self.admin);
+        flow.prepare(at, sound, &mut fixture);
         match fault {
             Fault::Cut(cut) => self.proxy.cut_at(n, cut),
             Fault::BlackHole => self.proxy.black_hole_at(n),
         }
-        let response = in_time(&case, || flow.ask(at, &scene));
+        let response = in_time(&case, || flow.send(at, &fixture));
         let struck = self.proxy.has_struck();
         self.proxy.heal();
-        assert_ne!(response.status, 500, "{case}: {:?}", self.pair.complaints());
+        assert_ne!(response.status, 500, "{case}: {:?}", self.pair.warnings());
         let done = is_success(&case, &response);
         assert!(struck || done, "{case}: {response:?}");
-        seen.struck.fetch_add(u64::from(struck), Ordering::Relaxed);
-        let count = if done { &seen.successes } else { &seen.refusals };
+        counts.struck.fetch_add(u64::from(struck), Ordering::Relaxed);
+        let count = if done { &counts.successes } else { &counts.refusals };
         count.fetch_add(u64::from(struck), Ordering::Relaxed);
         wait_until_ready(&case, at);
-        flow.check(&case, [at, sound], &scene, done.then_some(&response));
+        flow.check(&case, [at, sound], &fixture, done.then_some(&response));
         struck
     }
 
@@ -82,12 +82,12 @@ impl Stage {
         self.pair.nodes()
     }
 
-    fn sweep(&self, flow: Flow, seen: &Seen) {
+    fn sweep(&self, flow: Flow, counts: &Counts) {
         for fault in FAULTS {
-            // A node's own work, such as connecting anew, may come first: twice out of reach is out.
+            // Messages of a reconnection may come first: the flow ends at two misses in a row.
             let mut missed = 0;
             for n in 1..MOST {
-                missed = if self.strike(flow, fault, n, seen) { 0 } else { missed + 1 };
+                missed = if self.strike(flow, fault, n, counts) { 0 } else { missed + 1 };
                 if missed == 2 {
                     break;
                 }
@@ -97,45 +97,45 @@ impl Stage {
     }
 }
 
-/// Shares the flows out among the sweepers.
-fn sweep(flows: &[Flow], stage: impl Fn() -> Stage + Sync) -> Seen {
-    let (seen, next) = (Seen::default(), AtomicUsize::new(0));
+/// Distributes the flows over concurrent sweeps.
+fn sweep(flows: &[Flow], stage: impl Fn() -> Stage + Sync) -> Counts {
+    let (counts, next) = (Counts::default(), AtomicUsize::new(0));
     thread::scope(|scope| {
-        for _ in 0..SWEEPERS {
+        for _ in 0..SWEEPS {
             scope.spawn(|| {
                 let stage = stage();
                 while let Some(flow) = flows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    stage.sweep(*flow, &seen);
+                    stage.sweep(*flow, &counts);
                 }
                 stage.pair.stop();
             });
         }
     });
-    seen
+    counts
 }
 
-fn assert_swept(seen: &Seen) {
+fn assert_swept(counts: &Counts) {
     let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    assert!(of(&seen.struck) > 100, "only {} faults were reached", of(&seen.struck));
-    assert!(of(&seen.refusals) > 0 && of(&seen.successes) > 0);
+    assert!(of(&counts.struck) > 100, "only {} faults were reached", of(&counts.struck));
+    assert!(of(&counts.refusals) > 0 && of(&counts.successes) > 0);
 }
 
 /// O1, O4, R3, R4.
 #[test]
-fn a_way_to_postgresql_that_breaks_at_any_message_breaks_no_promise() {
-    let seen = sweep(&Flow::ALL, || {
+fn faults_at_any_message_to_postgresql() {
+    let counts = sweep(&Flow::ALL, || {
         let url = Postgres::shared().create_database();
         let proxy = Proxy::start(Postgres::shared().address());
         let behind = node(&proxy.url(&url));
         Stage::new(proxy, behind, node(&url), None)
     });
-    assert_swept(&seen);
+    assert_swept(&counts);
 }
 
 /// O1, O4, R3, R4.
 #[test]
-fn a_way_to_postgresql_that_breaks_at_any_message_beside_redis_breaks_no_promise() {
-    let seen = sweep(&Flow::OF_BOTH, || {
+fn faults_at_any_message_to_postgresql_beside_redis() {
+    let counts = sweep(&Flow::OF_BOTH, || {
         let (url, redis) =
             (Postgres::shared().create_database(), Redis::start(RedisOptions::default()));
         let proxy = Proxy::start(Postgres::shared().address());
@@ -143,13 +143,13 @@ fn a_way_to_postgresql_that_breaks_at_any_message_beside_redis_breaks_no_promise
         let direct = node_with(&url, &redis.url());
         Stage::new(proxy, behind, direct, Some(redis))
     });
-    assert_swept(&seen);
+    assert_swept(&counts);
 }
 
 /// O1, O4, R3, R4, B8.
 #[test]
-fn a_way_to_redis_that_breaks_at_any_message_breaks_no_promise() {
-    let seen = sweep(&Flow::ALL, || {
+fn faults_at_any_message_to_redis() {
+    let counts = sweep(&Flow::ALL, || {
         let (url, redis) =
             (Postgres::shared().create_database(), Redis::start(RedisOptions::default()));
         let proxy = Proxy::start(redis.address());
@@ -157,5 +157,5 @@ fn a_way_to_redis_that_breaks_at_any_message_breaks_no_promise() {
         let direct = node_with(&url, &redis.url());
         Stage::new(proxy, behind, direct, Some(redis))
     });
-    assert_swept(&seen);
+    assert_swept(&counts);
 }

@@ -1,75 +1,76 @@
-//! `check` and `user …` on PostgreSQL and Redis, beside servers that run.
+//! The commands `check` and `user …` on PostgreSQL and Redis, beside running servers.
 
 use goat_engines::{Redis, RedisOptions};
 
 use crate::support::node::{
-    Node, REMEMBERS, bare, data, database, names_redis, node, node_with, soon,
+    LONG_STALENESS, Node, data, database, node, node_with, shows_redis_version, soon,
+    unconfigured_node,
 };
 
-/// What whoever has the machine decides is obeyed by the servers that run, at once.
+/// Running servers apply changes by the command line immediately.
 #[test]
-fn a_suspension_by_command_line_ends_sessions_everywhere() {
+fn suspension_by_command_line_ends_sessions() {
     let redis = Redis::start(RedisOptions::default());
     let (first, second) = (database(), database());
-    for (site, redis) in [(node(&first), None), (node_with(&second, &redis.url()), Some(&redis))] {
-        let site = site.with(REMEMBERS.0, REMEMBERS.1);
-        let (running, address) = site.serve();
+    for (program, redis) in [(node(&first), None), (node_with(&second, &redis.url()), Some(&redis))]
+    {
+        let program = program.with(LONG_STALENESS.0, LONG_STALENESS.1);
+        let (running, address) = program.serve();
         let server = Node::at(address);
-        server.wait_until_it_hears();
+        server.wait_until_connected();
         server.sign_up("ann@example.org");
         let ann = server.login("ann@example.org");
         let id = server.profile(&ann).body["data"]["id"].as_str().expect("an id").to_owned();
         assert_eq!(server.profile(&ann).status, 200);
-        // Beside it lies what is remembered of the user.
-        // Its name begins with the database's own.
+        // The key of the user's sessions; keys start with the id of the database.
         let keys = format!("goat:*:{{{id}}}:s");
-        let kept = |redis: &Redis| {
+        let session_keys = |redis: &Redis| {
             redis.cli(&["KEYS", &keys]).lines().filter(|key| !key.is_empty()).count()
         };
         if let Some(redis) = redis {
-            assert_eq!(kept(redis), 1, "the session lies in Redis");
+            assert_eq!(session_keys(redis), 1, "the session is in Redis");
         }
 
-        site.run_well(&["user", "set-status", "ann@example.org", "suspended"], "");
-        soon("the server obeys", || server.profile(&ann).status == 401);
-        let admin = server.administrator();
+        program.run_ok(&["user", "set-status", "ann@example.org", "suspended"], "");
+        soon("the server rejects the session", || server.profile(&ann).status == 401);
+        let admin = server.admin();
         let path = format!("/api/v1/user/{id}/sessions");
         let response = server.0.get(&path, &admin.access);
         assert_eq!(data(response).as_array().map(Vec::len), Some(0));
         if let Some(redis) = redis {
-            assert_eq!(kept(redis), 0, "nothing is left of the session");
+            assert_eq!(session_keys(redis), 0, "the session is removed");
         }
 
-        // R4, R9: being let in again brings no session back.
-        site.run_well(&["user", "set-status", "ann@example.org", "active"], "");
+        // R4, R9: reactivation restores no session.
+        program.run_ok(&["user", "set-status", "ann@example.org", "active"], "");
         assert_eq!(server.refresh(&ann).failure(), (401, "session-revoked"));
         let ann = server.login("ann@example.org");
         assert_eq!(server.profile(&ann).status, 200);
-        let said = site.run_well(&["user", "revoke-sessions", "--all"], "");
-        assert!(said.starts_with("revoked 2 sessions of 2 users"), "{said}");
-        soon("the server obeys", || server.profile(&ann).status == 401);
+        let output = program.run_ok(&["user", "revoke-sessions", "--all"], "");
+        assert!(output.starts_with("revoked 2 sessions of 2 users"), "{output}");
+        soon("the server rejects the session", || server.profile(&ann).status == 401);
         running.stop();
     }
 }
 
 #[test]
-fn check_says_what_a_start_would_stand_on_without_passwords() {
+fn check_reports_the_backends_without_passwords() {
     const CANARY: &str = "canary7Zp2";
     let options = RedisOptions { password: Some(CANARY.to_owned()), ..Default::default() };
     let redis = Redis::start(options);
     let database = database();
-    let site = node_with(&database, &redis.url()).with("GOAT_MIGRATE_ON_START", "false");
-    let ended = site.run(&["check"]);
-    assert_eq!(ended.status, Some(78), "{ended:?}");
-    assert!(ended.err.contains("goat-server migrate"), "{ended:?}");
-    assert!(names_redis(&ended.out), "{ended:?}");
+    let program = node_with(&database, &redis.url()).with("GOAT_MIGRATE_ON_START", "false");
+    let exit = program.run(&["check"]);
+    assert_eq!(exit.status, Some(78), "{exit:?}");
+    assert!(exit.err.contains("goat-server migrate"), "{exit:?}");
+    assert!(shows_redis_version(&exit.out), "{exit:?}");
 
-    bare(&database).run_well(&["migrate"], "");
-    let said = site.run_well(&["check"], "");
-    let subjects: Vec<_> = said.lines().filter_map(|line| line.split(':').next()).collect();
+    unconfigured_node(&database).run_ok(&["migrate"], "");
+    let output = program.run_ok(&["check"], "");
+    let subjects: Vec<_> = output.lines().filter_map(|line| line.split(':').next()).collect();
     let expected = ["settings", "token keys", "database", "redis", "pepper", "administrator"];
     assert_eq!(subjects, expected);
-    assert!(names_redis(&said), "{said}");
+    assert!(shows_redis_version(&output), "{output}");
     for piece in [
         "token keys: HS256, signing key ",
         "database: PostgreSQL 1",
@@ -77,16 +78,16 @@ fn check_says_what_a_start_would_stand_on_without_passwords() {
         "pepper: 1 from the settings",
         "administrator: created on start, with GOAT_ADMIN_PASSWORD\n",
     ] {
-        assert!(said.contains(piece), "{piece}: {said}");
+        assert!(output.contains(piece), "{piece}: {output}");
     }
-    assert!(!said.contains(CANARY), "{said}");
-    assert!(!site.path("data").exists(), "nothing was made");
+    assert!(!output.contains(CANARY), "{output}");
+    assert!(!program.path("data").exists(), "nothing was created");
 
-    // It tells of what would be lost, though a server starts with it.
+    // Both warn about an eviction policy that loses sessions.
     redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let said = site.run_well(&["check"], "");
-    assert!(said.contains("maxmemory-policy allkeys-lru"), "{said}");
-    let (server, _) = site.serve();
+    let output = program.run_ok(&["check"], "");
+    assert!(output.contains("maxmemory-policy allkeys-lru"), "{output}");
+    let (server, _) = program.serve();
     let lines = server.stop();
     let warned = |line: &&String| line.contains("WARN") && line.contains("allkeys-lru");
     assert_eq!(lines.iter().filter(warned).count(), 1, "{lines:?}");
@@ -94,13 +95,14 @@ fn check_says_what_a_start_would_stand_on_without_passwords() {
 }
 
 #[test]
-fn check_tells_of_every_engine_that_is_away_at_once() {
-    let site = node_with("postgres://goat:canary@127.0.0.1:1/goat", "redis://:canary@127.0.0.1:1");
-    let ended = site.run(&["check"]);
-    assert_eq!(ended.status, Some(1), "{ended:?}");
-    let lines: Vec<_> = ended.err.lines().collect();
-    assert_eq!(lines.len(), 2, "{ended:?}");
-    assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{ended:?}");
-    assert!(lines[1].starts_with("REDIS_URL: Redis is unavailable: "), "{ended:?}");
-    assert!(!ended.text().contains("canary"), "{ended:?}");
+fn check_reports_every_unreachable_backend() {
+    let program =
+        node_with("postgres://goat:canary@127.0.0.1:1/goat", "redis://:canary@127.0.0.1:1");
+    let exit = program.run(&["check"]);
+    assert_eq!(exit.status, Some(1), "{exit:?}");
+    let lines: Vec<_> = exit.err.lines().collect();
+    assert_eq!(lines.len(), 2, "{exit:?}");
+    assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{exit:?}");
+    assert!(lines[1].starts_with("REDIS_URL: Redis is unavailable: "), "{exit:?}");
+    assert!(!exit.text().contains("canary"), "{exit:?}");
 }

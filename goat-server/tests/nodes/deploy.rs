@@ -1,4 +1,4 @@
-//! The environments of the files that people deploy with, given to the real program.
+//! The program with the environments of the deployment files.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use goat_engines::{Redis, RedisOptions};
 use saphyr::{LoadableYamlNode as _, Yaml};
 
 use crate::support::node::{Node, PASSWORD, PEPPER, TOKEN_SECRET, database};
-use crate::support::process::{ADMIN_PASSWORD, Site};
+use crate::support::process::{ADMIN_PASSWORD, Program};
 
 const COMPOSE: &str = include_str!("../../deploy/compose.yaml");
 const KUBERNETES: &str = include_str!("../../deploy/kubernetes.yaml");
 
-/// What a secret of a cluster or a line of `.env` holds.
+/// The value of a secret of the cluster or of a line of `.env`.
 fn secret(name: &str) -> String {
     match name {
         "jwt-private-key" => TokenKeys::generate_pem().expose().clone(),
@@ -22,11 +22,11 @@ fn secret(name: &str) -> String {
         "admin-email" | "GOAT_ADMIN_EMAIL" => "ann@example.org".to_owned(),
         "POSTGRES_PASSWORD" | "REDIS_PASSWORD" => "0123456789abcdef".to_owned(),
         "database-url" | "redis-url" => "replaced".to_owned(),
-        _ => panic!("what is {name}?"),
+        _ => panic!("unknown secret {name}"),
     }
 }
 
-/// The environments of the containers of a kind.
+/// The environment of the container of a workload.
 fn of_kubernetes(kind: &str) -> BTreeMap<String, String> {
     let documents = Yaml::load_from_str(KUBERNETES).expect("YAML");
     let workload = documents.iter().find(|one| one["kind"].as_str() == Some(kind)).expect(kind);
@@ -59,10 +59,9 @@ fn of_compose(service: &str) -> BTreeMap<String, String> {
     environment.as_mapping().expect("variables").iter().map(variable).collect()
 }
 
-/// A site with this environment, but for where engines are and what is listened on, which are of
-/// this machine.
-fn site(environment: &BTreeMap<String, String>, database: &str, redis: &str) -> Site {
-    environment.iter().fold(Site::new(), |site, (name, value)| {
+/// A program with this environment, except for the addresses of the backends and listeners.
+fn program(environment: &BTreeMap<String, String>, database: &str, redis: &str) -> Program {
+    environment.iter().fold(Program::new(), |program, (name, value)| {
         let value = match name.as_str() {
             "DATABASE_URL" => database,
             "REDIS_URL" => redis,
@@ -70,14 +69,13 @@ fn site(environment: &BTreeMap<String, String>, database: &str, redis: &str) -> 
             "GOAT_DRAIN_DELAY" => "0s",
             _ => value,
         };
-        site.with(name, value)
+        program.with(name, value)
     })
 }
 
-/// Every secret is given and everything is kept elsewhere, so that nothing is written: the
-/// containers' own files are read-only.
+/// Nothing is written to the file system of the container, which is read-only.
 #[test]
-fn what_is_deployed_migrates_and_serves_and_writes_nothing() {
+fn deployed_configuration_migrates_and_serves_without_writing_files() {
     let redis = Redis::start(RedisOptions::default());
     for (migrate, serve) in [
         (of_kubernetes("Job"), of_kubernetes("Deployment")),
@@ -85,24 +83,24 @@ fn what_is_deployed_migrates_and_serves_and_writes_nothing() {
     ] {
         assert_eq!(serve["GOAT_ENV"], "production");
         let database = database();
-        let job = site(&migrate, &database, &redis.url());
-        // Before the job was run, the nodes of a new version wait for it.
-        let early = site(&serve, &database, &redis.url()).run(&["serve"]);
+        let job = program(&migrate, &database, &redis.url());
+        // Nodes of a new version do not start before the migration.
+        let early = program(&serve, &database, &redis.url()).run(&["serve"]);
         assert_eq!(early.status, Some(78), "{early:?}");
-        let said = job.run_well(&["migrate"], "");
-        assert!(said.starts_with("migrated: initial\n"), "{said}");
-        let site = site(&serve, &database, &redis.url());
-        let (server, address) = site.serve();
+        let output = job.run_ok(&["migrate"], "");
+        assert!(output.starts_with("migrated: initial\n"), "{output}");
+        let program = program(&serve, &database, &redis.url());
+        let (server, address) = program.serve();
         let node = Node::at(address);
         assert_eq!(node.ready().status, 200);
         let response = node.try_login("ann@example.org", ADMIN_PASSWORD);
         assert_eq!(response.status, 200, "{response:?}");
         node.sign_up("bo@example.org");
         assert_eq!(node.try_login("bo@example.org", PASSWORD).status, 200);
-        let said = server.stop();
-        assert!(!said.iter().any(|line| line.contains("WARN")), "{said:?}");
-        for site in [job, site] {
-            let mut left = std::fs::read_dir(site.path("")).expect("a folder");
+        let output = server.stop();
+        assert!(!output.iter().any(|line| line.contains("WARN")), "{output:?}");
+        for program in [job, program] {
+            let mut left = std::fs::read_dir(program.path("")).expect("a folder");
             assert!(left.next().is_none(), "{left:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! The session with two nodes in the guide, run as a reader would paste it.
+//! The session with two nodes in the guide, run as written.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::support::node::{database, names_redis};
+use crate::support::node::{database, shows_redis_version};
 
 const SEVERAL_NODES: &str = include_str!("../../guide/several-nodes.md");
 
-/// What the session's two nodes listen on.
+/// The listeners of the two nodes in the session.
 const PORTS: [&str; 2] = ["127.0.0.1:8081", "127.0.0.1:8082"];
 
 #[test]
-fn the_session_of_two_nodes_works_as_pasted() {
+fn session_of_the_guide_for_several_nodes_works_as_written() {
     let (_, rest) = SEVERAL_NODES.split_once("```sh\n").expect("a shell block");
     let (session, _) = rest.split_once("```").expect("its end");
     let redis = Redis::start(RedisOptions::default());
@@ -30,8 +30,8 @@ fn the_session_of_two_nodes_works_as_pasted() {
     }
     drop(free);
     let program = Path::new(env!("CARGO_BIN_EXE_goat-server")).parent().expect("a folder");
-    // Each call of curl tells its status beside what the session itself makes of the response. The
-    // nodes write to the same streams, so that these end when the nodes have.
+    // Each call of curl also prints its status to stderr. The nodes write to the same streams, so that
+    // these end when the nodes exit.
     let script =
         format!("curl() {{ command curl -w '%{{stderr}}%{{http_code}}\\n' \"$@\"; }}\n{session}");
     let output = Command::new("timeout")
@@ -43,16 +43,19 @@ fn the_session_of_two_nodes_works_as_pasted() {
         .output()
         .expect("bash runs");
     let printed = String::from_utf8(output.stdout).expect("text");
-    let told = String::from_utf8(output.stderr).expect("text");
+    let stderr = String::from_utf8(output.stderr).expect("text");
     let statuses: Vec<&str> =
-        told.lines().filter(|line| line.parse().is_ok_and(|status: u16| status > 0)).collect();
+        stderr.lines().filter(|line| line.parse().is_ok_and(|status: u16| status > 0)).collect();
     assert_eq!(
         statuses,
         ["200", "200", "201", "200", "200", "204", "401"],
-        "both are ready, sign up, sign in, profile, logged out, refused:\n{printed}\n{told}"
+        "both are ready, sign up, sign in, profile, logged out, refused:\n{printed}\n{stderr}"
     );
     assert!(printed.contains(r#""code":"session-revoked""#), "{printed}");
     assert!(printed.starts_with("migrated: initial\n"), "{printed}");
-    assert!(printed.contains("database: PostgreSQL ") && names_redis(&printed), "{printed}");
+    assert!(
+        printed.contains("database: PostgreSQL ") && shows_redis_version(&printed),
+        "{printed}"
+    );
     assert_eq!(printed.matches("\"stopped\"").count(), 2, "{printed}");
 }

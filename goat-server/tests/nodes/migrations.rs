@@ -1,10 +1,10 @@
-//! `migrate` on PostgreSQL: the step of a deployment, and what `serve` does about the schema.
+//! The command `migrate` on PostgreSQL, and the checks of the schema by `serve`.
 
 use std::thread;
 
 use goat_engines::Postgres;
 
-use crate::support::node::{bare, database, node};
+use crate::support::node::{database, node, unconfigured_node};
 
 fn name(database: &str) -> &str {
     database.rsplit_once('/').expect("a name").1
@@ -16,71 +16,72 @@ fn psql(database: &str, sql: &str) -> String {
 
 /// O5.
 #[test]
-fn ten_migrations_at_once_are_one() {
+fn concurrent_migrations_run_once() {
     let database = database();
-    let said: Vec<String> = thread::scope(|scope| {
-        let runs: Vec<_> =
-            (0..10).map(|_| scope.spawn(|| bare(&database).run_well(&["migrate"], ""))).collect();
+    let output: Vec<String> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..10)
+            .map(|_| scope.spawn(|| unconfigured_node(&database).run_ok(&["migrate"], "")))
+            .collect();
         runs.into_iter().map(|run| run.join().expect("no panic")).collect()
     });
-    let steps: usize = said
+    let steps: usize = output
         .iter()
-        .map(|said| said.lines().filter(|line| line.starts_with("migrated: ")).count())
+        .map(|output| output.lines().filter(|line| line.starts_with("migrated: ")).count())
         .sum();
-    let kept = psql(&database, "SELECT count(*) FROM goat_migrations");
-    assert_eq!(kept.trim().parse::<usize>().expect("a number"), steps, "{said:?}");
+    let recorded = psql(&database, "SELECT count(*) FROM goat_migrations");
+    assert_eq!(recorded.trim().parse::<usize>().expect("a number"), steps, "{output:?}");
     assert!(steps > 0);
-    let lines = said.iter().flat_map(|said| said.lines());
-    assert_eq!(lines.filter(|line| *line == "migrated: initial").count(), 1, "{said:?}");
-    let again = bare(&database).run_well(&["migrate"], "");
+    let lines = output.iter().flat_map(|output| output.lines());
+    assert_eq!(lines.filter(|line| *line == "migrated: initial").count(), 1, "{output:?}");
+    let again = unconfigured_node(&database).run_ok(&["migrate"], "");
     assert_eq!(again, "the schema is already up to date\n");
 }
 
 /// O5.
 #[test]
-fn a_newer_schema_is_refused_by_every_command() {
+fn newer_schema_is_refused_by_every_command() {
     let database = database();
-    bare(&database).run_well(&["migrate"], "");
+    unconfigured_node(&database).run_ok(&["migrate"], "");
     psql(
         &database,
         "INSERT INTO goat_migrations (version, name, checksum) VALUES (9999, 'later', 'x')",
     );
     for arguments in [&["serve"][..], &["migrate"], &["migrate", "--adopt"], &["check"]] {
-        let ended = node(&database).run(arguments);
-        assert_eq!(ended.status, Some(78), "{ended:?}");
-        assert!(ended.text().contains("newer version of goat"), "{ended:?}");
+        let exit = node(&database).run(arguments);
+        assert_eq!(exit.status, Some(78), "{exit:?}");
+        assert!(exit.text().contains("newer version of goat"), "{exit:?}");
     }
 }
 
 #[test]
-fn tables_of_somebody_else_are_refused_until_they_are_adopted() {
+fn foreign_tables_are_refused_until_adopted() {
     let database = database();
     psql(&database, "CREATE TABLE invoices (id INTEGER)");
     for arguments in [&["serve"][..], &["migrate"], &["check"], &["user", "list"]] {
-        let ended = node(&database).run(arguments);
-        assert_eq!(ended.status, Some(78), "{ended:?}");
-        assert!(ended.text().contains("invoices"), "{ended:?}");
-        assert!(ended.text().contains("migrate --adopt"), "{ended:?}");
+        let exit = node(&database).run(arguments);
+        assert_eq!(exit.status, Some(78), "{exit:?}");
+        assert!(exit.text().contains("invoices"), "{exit:?}");
+        assert!(exit.text().contains("migrate --adopt"), "{exit:?}");
     }
     assert_eq!(psql(&database, "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'goat%'"), "0");
-    let said = bare(&database).run_well(&["migrate", "--adopt"], "");
-    assert!(said.starts_with("migrated: initial\n"), "{said}");
-    let site = node(&database);
-    let (server, _) = site.serve();
+    let output = unconfigured_node(&database).run_ok(&["migrate", "--adopt"], "");
+    assert!(output.starts_with("migrated: initial\n"), "{output}");
+    let program = node(&database);
+    let (server, _) = program.serve();
     server.stop();
 }
 
 #[test]
-fn serve_changes_no_schema_unless_it_is_told_to() {
+fn serve_migrates_only_if_configured() {
     let database = database();
-    let site = || node(&database).with("GOAT_MIGRATE_ON_START", "false");
-    let ended = site().run(&["serve"]);
-    assert_eq!(ended.status, Some(78), "{ended:?}");
-    let messages = ended.messages();
+    let program = || node(&database).with("GOAT_MIGRATE_ON_START", "false");
+    let exit = program().run(&["serve"]);
+    assert_eq!(exit.status, Some(78), "{exit:?}");
+    let messages = exit.messages();
     assert!(messages.iter().any(|text| text.contains("goat-server migrate")), "{messages:?}");
     assert_eq!(psql(&database, "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'goat%'"), "0");
-    bare(&database).run_well(&["migrate"], "");
-    let site = site();
-    let (server, _) = site.serve();
+    unconfigured_node(&database).run_ok(&["migrate"], "");
+    let program = program();
+    let (server, _) = program.serve();
     server.stop();
 }

@@ -1,34 +1,39 @@
-//! Every act on one node is in force on the other long before what that one remembers would end.
+//! Propagation: an operation on one node is in effect on the others long before their caches expire.
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::support::node::{Node, database, node, node_with, soon};
-use crate::support::process::Site;
-use crate::support::two_nodes::{Act, LONG, Pair, Scene};
+use crate::support::node::{LONG_STALENESS, Node, database, node, node_with, soon};
+use crate::support::process::Program;
+use crate::support::two_nodes::{Fixture, NodePair, Operation};
 
-/// Does everything on one node while both remember that it was otherwise, and asks both.
-fn every_act_is_obeyed(site: impl Fn() -> Site) {
-    let sites = [site(), site()].map(|site| site.with(LONG.0, LONG.1));
-    let pair = Pair::that_hear(sites);
-    let admin = pair.one.administrator();
-    for (turn, act) in Act::ALL.into_iter().enumerate() {
+/// Performs every operation on one node while both have cached the state before it.
+fn every_operation_reaches_the_other_node(
+    program: impl Fn() -> Program,
+    check_metrics: impl FnOnce(&NodePair),
+) {
+    let programs =
+        [program(), program()].map(|program| program.with(LONG_STALENESS.0, LONG_STALENESS.1));
+    let pair = NodePair::start_connected(programs);
+    let admin = pair.first.admin();
+    for (turn, operation) in Operation::ALL.into_iter().enumerate() {
         let [at, elsewhere] = if turn % 2 == 0 { pair.nodes() } else { swap(pair.nodes()) };
-        let mut scene = Scene::new(at, &admin);
-        act.prepare(at, &mut scene);
-        act.remember(pair.nodes(), &scene);
+        let mut fixture = Fixture::new(at, &admin);
+        operation.prepare(at, &mut fixture);
+        operation.warm_caches(pair.nodes(), &fixture);
         let hits = elsewhere.series(HITS);
-        act.remember(pair.nodes(), &scene);
-        assert!(elsewhere.series(HITS) > hits, "{act:?}: the other node remembers");
+        operation.warm_caches(pair.nodes(), &fixture);
+        assert!(elsewhere.series(HITS) > hits, "{operation:?}: the other node uses its cache");
 
-        let response = act.perform(at, &scene).expect("a response");
-        assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
-        assert!(act.is_obeyed(at, &scene), "{act:?}: it was answered");
-        soon("the other node obeys", || act.is_obeyed(elsewhere, &scene));
+        let response = operation.perform(at, &fixture).expect("a response");
+        assert!((200..300).contains(&response.status), "{operation:?}: {response:?}");
+        assert!(operation.is_applied(at, &fixture), "{operation:?}: on its own node");
+        soon("the other node applies it", || operation.is_applied(elsewhere, &fixture));
         for node in pair.nodes() {
-            assert!(act.is_obeyed(node, &scene), "{act:?}: and goes on doing so");
-            nothing_else_has_changed(act, node, &scene);
+            assert!(operation.is_applied(node, &fixture), "{operation:?}: permanently");
+            nothing_else_has_changed(operation, node, &fixture);
         }
     }
+    check_metrics(&pair);
     pair.stop();
 }
 
@@ -38,66 +43,100 @@ fn swap([one, other]: [Node; 2]) -> [Node; 2] {
     [other, one]
 }
 
-/// An act ends what it is to end, and no more.
-fn nothing_else_has_changed(act: Act, node: Node, scene: &Scene) {
-    let (first, second) = match act {
-        Act::Logout => (401, 200),
-        Act::RevokeSession | Act::RevokeOthers | Act::ChangePassword => (200, 401),
-        Act::RevokeAll | Act::RevokeByAdministrator | Act::Suspend | Act::Delete => (401, 401),
-        Act::RaiseRole | Act::LowerRole | Act::Grant | Act::TakeGrant => (200, 200),
+/// Asserts that the operation has no other effect.
+fn nothing_else_has_changed(operation: Operation, node: Node, fixture: &Fixture) {
+    let (first, second) = match operation {
+        Operation::Logout => (401, 200),
+        Operation::RevokeSession | Operation::RevokeOthers | Operation::ChangePassword => {
+            (200, 401)
+        }
+        Operation::RevokeAll
+        | Operation::RevokeByAdministrator
+        | Operation::Suspend
+        | Operation::Delete => (401, 401),
+        Operation::RaiseRole | Operation::LowerRole | Operation::Grant | Operation::RevokeGrant => {
+            (200, 200)
+        }
     };
-    for (person, expected) in [(&scene.ann, first), (&scene.second, second)] {
-        let response = node.profile(person);
-        assert_eq!(response.status, expected, "{act:?}: {response:?}");
+    for (tokens, expected) in [(&fixture.first, first), (&fixture.second, second)] {
+        let response = node.profile(tokens);
+        assert_eq!(response.status, expected, "{operation:?}: {response:?}");
         if expected == 401 {
-            assert_eq!(node.refresh(person).status, 401, "{act:?}: R4");
+            assert_eq!(node.refresh(tokens).status, 401, "{operation:?}: R4");
         }
     }
-    let expected = match act {
-        Act::ChangePassword | Act::Delete => 401,
-        Act::Suspend => 403,
+    let expected = match operation {
+        Operation::ChangePassword | Operation::Delete => 401,
+        Operation::Suspend => 403,
         _ => 200,
     };
-    let response = scene.login(node);
-    assert_eq!(response.status, expected, "{act:?}: {response:?}");
+    let response = fixture.login(node);
+    assert_eq!(response.status, expected, "{operation:?}: {response:?}");
 }
 
 #[test]
-fn on_postgresql_alone_every_act_of_one_node_is_obeyed_by_the_other() {
+fn operations_reach_the_other_node_through_postgresql() {
     let database = database();
-    every_act_is_obeyed(|| node(&database));
+    every_operation_reaches_the_other_node(
+        || node(&database),
+        |pair| {
+            let limits = pair.first.series("goat_limit_keys");
+            assert!(limits.is_some(), "rate limits are in memory");
+        },
+    );
 }
 
 #[test]
-fn on_postgresql_and_redis_every_act_of_one_node_is_obeyed_by_the_other() {
+fn operations_reach_the_other_node_through_redis() {
     let (database, redis) = (database(), Redis::start(RedisOptions::default()));
-    every_act_is_obeyed(|| node_with(&database, &redis.url()));
+    every_operation_reaches_the_other_node(
+        || node_with(&database, &redis.url()),
+        |pair| {
+            let sum = |series: &str| -> f64 {
+                pair.nodes().iter().filter_map(|node| node.series(series)).sum()
+            };
+            for name in [
+                "sessions.find",
+                "invalidations.publish",
+                "shared_cache.get",
+                "shared_cache.invalidate_below",
+            ] {
+                let calls = sum(&format!("goat_store_calls_total{{operation=\"{name}\"}}"));
+                assert!(calls > 0.0, "{name}");
+            }
+            let hits = sum("goat_shared_cache_hits_total{kind=\"users\"}");
+            assert!(hits > 0.0, "a read of one node serves the other");
+            assert_eq!(pair.first.series("goat_limit_keys"), None, "rate limits are in Redis");
+        },
+    );
 }
 
-/// What is told reaches each of several, not one of them.
+/// An invalidation reaches every node.
 #[test]
-fn a_third_node_obeys_too() {
+fn operations_reach_a_third_node() {
     let redis = Redis::start(RedisOptions::default());
     let (first, second) = (database(), database());
     three(|| node(&first));
     three(|| node_with(&second, &redis.url()));
 }
 
-fn three(site: impl Fn() -> Site) {
-    let sites = [(); 3].map(|()| site().with(LONG.0, LONG.1));
-    let started = sites.each_ref().map(Site::serve);
+fn three(program: impl Fn() -> Program) {
+    let programs = [(); 3].map(|()| program().with(LONG_STALENESS.0, LONG_STALENESS.1));
+    let started = programs.each_ref().map(Program::serve);
     let nodes: Vec<Node> = started.iter().map(|(_, address)| Node::at(*address)).collect();
-    nodes.iter().for_each(|node| node.wait_until_it_hears());
-    let admin = nodes[0].administrator();
-    for act in [Act::Logout, Act::Suspend, Act::RevokeAll, Act::RaiseRole] {
-        let mut scene = Scene::new(nodes[0], &admin);
-        act.prepare(nodes[0], &mut scene);
+    nodes.iter().for_each(|node| node.wait_until_connected());
+    let admin = nodes[0].admin();
+    for operation in
+        [Operation::Logout, Operation::Suspend, Operation::RevokeAll, Operation::RaiseRole]
+    {
+        let mut fixture = Fixture::new(nodes[0], &admin);
+        operation.prepare(nodes[0], &mut fixture);
         for at in &nodes {
-            act.remember([*at, nodes[0]], &scene);
+            operation.warm_caches([*at, nodes[0]], &fixture);
         }
-        act.perform(nodes[0], &scene).expect("a response");
+        operation.perform(nodes[0], &fixture).expect("a response");
         for at in &nodes {
-            soon("each node obeys", || act.is_obeyed(*at, &scene));
+            soon("each node applies it", || operation.is_applied(*at, &fixture));
         }
     }
     for (server, _) in started {

@@ -1,4 +1,4 @@
-//! O3: nodes are replaced one after the other under load, and no request is lost.
+//! O3: rolling restarts under load lose no request.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use goat_engines::{Redis, RedisOptions};
 
-use crate::support::node::{Node, Person, database, node, node_with, wait_until};
-use crate::support::process::Site;
+use crate::support::node::{Node, Tokens, database, node, node_with, wait_until};
+use crate::support::process::Program;
 
 const CLIENTS: usize = 3;
-const ROUNDS: usize = 3;
-/// How often the balancer asks who is ready; the delay of a drain is many times as long.
+const ROUNDS: usize = 2;
+/// The interval of the balancer's readiness checks; the drain delay is much longer.
 const EVERY: Duration = Duration::from_millis(30);
 
-/// Sends each request to one of those who said lately that they are ready, in turn.
+/// A round-robin load balancer over the nodes that were ready at the last check.
 #[derive(Default)]
 struct Balancer {
     nodes: Mutex<Vec<(SocketAddr, bool)>>,
@@ -35,7 +35,7 @@ impl Balancer {
         Node::at(ready[self.turn.fetch_add(1, Ordering::Relaxed) % ready.len()].0)
     }
 
-    /// Asks each node whether it is ready, again and again.
+    /// Checks the readiness of every node periodically.
     fn watch(&self, over: &AtomicBool) {
         while !over.load(Ordering::SeqCst) {
             let addresses: Vec<SocketAddr> = self.nodes().iter().map(|(node, _)| *node).collect();
@@ -53,34 +53,36 @@ impl Balancer {
     }
 }
 
-/// Signs in, asks, goes on and signs out; every one of it succeeds on whatever node it lands.
+/// Signs in, sends requests, refreshes and signs out; every response must be a success.
 fn live(balancer: &Balancer, email: &str, over: &AtomicBool, answered: &AtomicUsize) {
     let count = || answered.fetch_add(1, Ordering::SeqCst);
     while !over.load(Ordering::SeqCst) {
-        let mut person = balancer.next().login(email);
+        let mut tokens = balancer.next().login(email);
         count();
         for _ in 0..10 {
-            let profile = balancer.next().profile(&person);
+            let profile = balancer.next().profile(&tokens);
             assert_eq!(profile.status, 200, "{profile:?}");
             count();
-            let refreshed = balancer.next().refresh(&person);
+            let refreshed = balancer.next().refresh(&tokens);
             assert_eq!(refreshed.status, 200, "{refreshed:?}");
             count();
-            person = Person::of(&refreshed);
+            tokens = Tokens::of(&refreshed);
         }
-        balancer.next().logout(&person);
+        balancer.next().logout(&tokens);
         count();
     }
 }
 
-fn every_node_is_replaced(site: impl Fn() -> Site) {
-    let sites = [site(), site()].map(|site| site.with("GOAT_DRAIN_DELAY", "700ms"));
-    let mut servers: Vec<_> = sites.iter().map(Site::serve).collect();
+fn rolling_restart(program: impl Fn() -> Program) {
+    let programs = [program(), program()].map(|program| program.with("GOAT_DRAIN_DELAY", "700ms"));
+    let mut servers: Vec<_> = programs.iter().map(Program::serve).collect();
     let balancer = Balancer::default();
     balancer.nodes().extend(servers.iter().map(|(_, address)| (*address, true)));
     let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let emails: Vec<_> = (0..CLIENTS).map(|turn| format!("ann{turn}@example.org")).collect();
-    emails.iter().for_each(|email| balancer.next().sign_up(email));
+    for email in &emails {
+        balancer.next().sign_up(email);
+    }
     thread::scope(|scope| {
         scope.spawn(|| balancer.watch(&over));
         for email in &emails {
@@ -93,12 +95,12 @@ fn every_node_is_replaced(site: impl Fn() -> Site) {
             let (server, address) = servers.remove(0);
             server.stop();
             balancer.nodes().retain(|(node, _)| *node != address);
-            let (server, address) = sites[turn % 2].serve();
+            let (server, address) = programs[turn % 2].serve();
             balancer.nodes().push((address, false));
             servers.push((server, address));
-            wait_until("it takes part", || balancer.nodes().iter().all(|(_, ready)| *ready));
+            wait_until("all nodes are ready", || balancer.nodes().iter().all(|(_, ready)| *ready));
             let after = answered.load(Ordering::SeqCst);
-            assert!(after > before + CLIENTS, "the load went on meanwhile");
+            assert!(after > before + CLIENTS, "the load continued");
         }
         drop(end);
     });
@@ -107,7 +109,7 @@ fn every_node_is_replaced(site: impl Fn() -> Site) {
     }
 }
 
-/// Ends the load, also where the test fails.
+/// Ends the load, even if the test fails.
 struct Ending<'a>(&'a AtomicBool);
 
 impl Drop for Ending<'_> {
@@ -117,13 +119,13 @@ impl Drop for Ending<'_> {
 }
 
 #[test]
-fn a_rolling_restart_on_postgresql_alone_loses_no_request() {
+fn rolling_restart_on_postgresql_loses_no_request() {
     let database = database();
-    every_node_is_replaced(|| node(&database));
+    rolling_restart(|| node(&database));
 }
 
 #[test]
-fn a_rolling_restart_on_postgresql_and_redis_loses_no_request() {
+fn rolling_restart_on_postgresql_and_redis_loses_no_request() {
     let (database, redis) = (database(), Redis::start(RedisOptions::default()));
-    every_node_is_replaced(|| node_with(&database, &redis.url()));
+    rolling_restart(|| node_with(&database, &redis.url()));
 }

@@ -1,5 +1,5 @@
-//! A reader that was under way while a change was made never brings back what was before: not on its
-//! own node, and not by what nodes remember together.
+//! Stale reads: a read that began before a change does not fill any cache, neither of its node nor the
+//! shared one, with the state before it.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,56 +7,64 @@ use std::time::Duration;
 
 use goat_engines::{Postgres, Proxy, Redis, RedisOptions};
 
-use crate::support::node::{node, node_with, soon};
-use crate::support::process::Site;
-use crate::support::two_nodes::{Act, LONG, Pair, Scene, is_heartbeat};
+use crate::support::node::{LONG_STALENESS, node, node_with, soon};
+use crate::support::process::Program;
+use crate::support::two_nodes::{Fixture, NodePair, Operation, is_heartbeat};
 
-/// For how long a response lies on the way: several times as long as an act takes.
-const ON_THE_WAY: Duration = Duration::from_millis(150);
-const ROUNDS: usize = 3;
+/// The delay of the backend's responses: several times as long as an operation takes.
+const DELAY: Duration = Duration::from_millis(150);
+const ROUNDS: usize = 2;
 
-/// The other node's responses come late: it has asked, then the change is made, then it gets to know
-/// what was before. Answers how often it did.
-fn a_slow_reader_meets(act: Act, pair: &Pair, proxy: &Proxy, redis: Option<&Redis>) -> usize {
-    let admin = pair.one.administrator();
+/// Delays the responses of the backend to the second node: it sends its query, then the first node makes
+/// the change, then the response with the old state arrives. Returns how often the old state was read.
+fn read_during(
+    operation: Operation,
+    pair: &NodePair,
+    proxy: &Proxy,
+    redis: Option<&Redis>,
+) -> usize {
+    let admin = pair.first.admin();
     let mut slow = 0;
     for round in 0..ROUNDS {
-        let mut scene = Scene::new(pair.one, &admin);
-        act.prepare(pair.one, &mut scene);
-        soon("it is as before", || !act.is_obeyed(pair.one, &scene));
-        // Its connections have prepared what it is to ask, so that the first message is the question.
+        let mut fixture = Fixture::new(pair.first, &admin);
+        operation.prepare(pair.first, &mut fixture);
+        soon("the state before", || !operation.is_applied(pair.first, &fixture));
+        // Its connections have prepared the statements, so that the first message is the query.
         for _ in 0..3 {
-            let another = pair.one.login(&scene.email);
-            assert_eq!(pair.other.profile(&another).status, 200);
+            let another = pair.first.login(&fixture.email);
+            assert_eq!(pair.second.profile(&another).status, 200);
         }
         if let Some(redis) = redis {
-            // What the nodes remember together would spare the other the slow read.
-            for keys in [format!("goat:*:{{{}}}:u", scene.id), "goat:*:{roles}:r".to_owned()] {
+            // The shared cache would avoid the slow read.
+            for keys in [format!("goat:*:{{{}}}:u", fixture.id), "goat:*:{roles}:r".to_owned()] {
                 for key in redis.cli(&["KEYS", &keys]).split_whitespace() {
                     redis.cli(&["DEL", key]);
                 }
             }
         }
-        proxy.delay(ON_THE_WAY);
+        proxy.delay(DELAY);
         let before = proxy.count();
         let late = thread::scope(|scope| {
-            let late = scope.spawn(|| act.probe(pair.other, &scene));
-            soon("it has asked", || proxy.count() > before);
-            let response = act.perform(pair.one, &scene).expect("a response");
-            assert!((200..300).contains(&response.status), "{act:?}: {response:?}");
+            let late = scope.spawn(|| operation.probe(pair.second, &fixture));
+            soon("the query is sent", || proxy.count() > before);
+            let response = operation.perform(pair.first, &fixture).expect("a response");
+            assert!((200..300).contains(&response.status), "{operation:?}: {response:?}");
             late.join().expect("no panic")
         });
         proxy.heal();
-        // It asked before the change: what it is answered may be what was before.
-        let (was, is) = act.statuses();
-        assert!(late.status == was || late.status == is, "{act:?}: {late:?}");
+        // The query was sent before the change, so the old state is a correct response.
+        let (was, is) = operation.statuses();
+        assert!(late.status == was || late.status == is, "{operation:?}: {late:?}");
         slow += usize::from(late.status == was);
-        for node in [pair.other, pair.one] {
-            soon("it obeys", || act.is_obeyed(node, &scene));
+        for node in [pair.second, pair.first] {
+            soon("the operation is applied", || operation.is_applied(node, &fixture));
         }
         for _ in 0..5 {
             for node in pair.nodes() {
-                assert!(act.is_obeyed(node, &scene), "{act:?}, round {round}: it came back");
+                assert!(
+                    operation.is_applied(node, &fixture),
+                    "{operation:?}, round {round}: the old state returned"
+                );
             }
         }
     }
@@ -69,61 +77,73 @@ fn proxy_before(address: SocketAddr) -> Proxy {
     proxy
 }
 
-/// Several responses of one call are late, one after the other.
-fn pair(sites: [Site; 2]) -> Pair {
-    let patient = |site: Site| {
-        let site = site.with("GOAT_STORE_TIMEOUT", "5s").with(LONG.0, LONG.1);
-        site.with("GOAT_DATABASE_MAX_CONNECTIONS", "2")
+/// One call waits for several delayed responses.
+fn pair(programs: [Program; 2]) -> NodePair {
+    let with_long_timeout = |program: Program| {
+        let program =
+            program.with("GOAT_STORE_TIMEOUT", "5s").with(LONG_STALENESS.0, LONG_STALENESS.1);
+        program.with("GOAT_DATABASE_MAX_CONNECTIONS", "2")
     };
-    Pair::that_hear(sites.map(patient))
+    NodePair::start_connected(programs.map(with_long_timeout))
 }
 
-fn all_meet(acts: &[Act], pair: &Pair, proxy: &Proxy, redis: Option<&Redis>) {
+fn read_during_each(
+    operations: &[Operation],
+    pair: &NodePair,
+    proxy: &Proxy,
+    redis: Option<&Redis>,
+) {
     let slow: Vec<usize> =
-        acts.iter().map(|act| a_slow_reader_meets(*act, pair, proxy, redis)).collect();
-    // With Redis most of them learn, when they put down what they have read, that it is old.
-    let least = if redis.is_some() { 2 } else { acts.len() };
-    assert!(slow.iter().sum::<usize>() >= least, "hardly any reader was slow: {slow:?}");
+        operations.iter().map(|operation| read_during(*operation, pair, proxy, redis)).collect();
+    // With Redis most reads find out that they are stale when they fill the shared cache.
+    let least = if redis.is_some() { 2 } else { operations.len() };
+    assert!(slow.iter().sum::<usize>() >= least, "hardly any read was stale: {slow:?}");
 }
 
 #[test]
-fn on_postgresql_alone_a_slow_reader_brings_nothing_back() {
+fn stale_read_of_postgresql_fills_no_cache() {
     let postgres = Postgres::shared();
     let proxy = proxy_before(postgres.address());
     let url = postgres.create_database();
     let pair = pair([node(&url), node(&proxy.url(&url))]);
-    let acts = [
-        Act::Logout,
-        Act::Suspend,
-        Act::RevokeAll,
-        Act::ChangePassword,
-        Act::LowerRole,
-        Act::TakeGrant,
+    let operations = [
+        Operation::Logout,
+        Operation::Suspend,
+        Operation::RevokeAll,
+        Operation::ChangePassword,
+        Operation::LowerRole,
+        Operation::RevokeGrant,
     ];
-    all_meet(&acts, &pair, &proxy, None);
+    read_during_each(&operations, &pair, &proxy, None);
     pair.stop();
 }
 
-/// The way to PostgreSQL is slow, and that of notices is not: the eviction comes amid the read, and
-/// what was read is not to be remembered here nor for the others.
+/// Only PostgreSQL is slow: the invalidation arrives during the read, whose result must enter neither
+/// cache.
 #[test]
-fn with_redis_a_slow_reader_of_postgresql_brings_nothing_back() {
+fn stale_read_of_postgresql_beside_redis_fills_no_cache() {
     let (postgres, redis) = (Postgres::shared(), Redis::start(RedisOptions::default()));
     let proxy = proxy_before(postgres.address());
     let url = postgres.create_database();
     let pair = pair([node_with(&url, &redis.url()), node_with(&proxy.url(&url), &redis.url())]);
-    let acts = [Act::Suspend, Act::RevokeAll, Act::ChangePassword, Act::LowerRole, Act::TakeGrant];
-    all_meet(&acts, &pair, &proxy, Some(&redis));
+    let operations = [
+        Operation::Suspend,
+        Operation::RevokeAll,
+        Operation::ChangePassword,
+        Operation::LowerRole,
+        Operation::RevokeGrant,
+    ];
+    read_during_each(&operations, &pair, &proxy, Some(&redis));
     pair.stop();
 }
 
-/// The sessions lie there, so it is their end that it meets.
+/// Sessions are in Redis.
 #[test]
-fn with_redis_a_slow_reader_of_redis_brings_nothing_back() {
+fn stale_read_of_redis_fills_no_cache() {
     let (postgres, redis) = (Postgres::shared(), Redis::start(RedisOptions::default()));
     let proxy = proxy_before(redis.address());
     let url = postgres.create_database();
     let pair = pair([node_with(&url, &redis.url()), node_with(&url, &proxy.url(&redis.url()))]);
-    all_meet(&[Act::Logout, Act::RevokeSession], &pair, &proxy, None);
+    read_during_each(&[Operation::Logout, Operation::RevokeSession], &pair, &proxy, None);
     pair.stop();
 }

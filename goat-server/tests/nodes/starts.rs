@@ -1,4 +1,4 @@
-//! Starts on PostgreSQL: several at once, with secrets that differ, and those that are refused.
+//! Starts on PostgreSQL and Redis: concurrent, with different secrets, and refused.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,75 +8,76 @@ use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-use crate::support::node::{PEPPER, TOKEN_SECRET, bare, database, node, node_with};
-use crate::support::process::{Site, json, message};
+use crate::support::node::{PEPPER, TOKEN_SECRET, database, node, node_with, unconfigured_node};
+use crate::support::process::{Program, json, message};
 
 const CANARY: &str = "canary7Zp2";
 
-/// Runs a start that is refused, and responses the last sentence that it says. None has the password
-/// in it.
-fn refused(site: &Site, status: i32) -> String {
+/// Runs a start that must be refused, and returns the last message. No line contains the password.
+fn refused(program: &Program, status: i32) -> String {
     let begun = Instant::now();
-    let mut server = site.launch();
-    assert_eq!(server.begin(), Err(()), "it started");
-    let (ended, said) = server.end();
-    assert_eq!(ended, Some(status), "{said:?}");
-    assert!(!said.iter().any(|line| line.contains(CANARY)), "{said:?}");
-    // The time-out of a call is two seconds.
+    let mut server = program.launch();
+    assert_eq!(server.ready_or_exit(), Err(()), "the server started");
+    let (exit, output) = server.wait();
+    assert_eq!(exit, Some(status), "{output:?}");
+    assert!(!output.iter().any(|line| line.contains(CANARY)), "{output:?}");
+    // The timeout of a store call is two seconds.
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    message(&json(said.last().expect("a sentence")))
+    message(&json(output.last().expect("a message")))
 }
 
 #[test]
-fn two_first_starts_at_once_make_one_administrator() {
+fn concurrent_first_starts_create_one_administrator() {
     for _ in 0..3 {
         let database = database();
         let (one, other) = (node(&database), node(&database));
         let (mut first, mut second) = (one.launch(), other.launch());
         first.address();
         second.address();
-        let listed = one.run_well(&["user", "list"], "");
+        let listed = one.run_ok(&["user", "list"], "");
         assert_eq!(listed.lines().count(), 2, "{listed}");
         first.stop();
         second.stop();
     }
 }
 
-/// P5. Each made a pepper for itself: only one of them is that of the administrator's password.
+/// P5: each generated its own pepper, and only one of them fits the administrator's password.
 #[test]
-fn of_two_first_starts_with_peppers_of_their_own_one_is_refused() {
+fn of_two_first_starts_with_different_peppers_one_is_refused() {
     let database = database();
-    let site = || {
-        bare(&database).with("GOAT_JWT_SECRET", TOKEN_SECRET).with("GOAT_MIGRATE_ON_START", "true")
+    let program = || {
+        unconfigured_node(&database)
+            .with("GOAT_JWT_SECRET", TOKEN_SECRET)
+            .with("GOAT_MIGRATE_ON_START", "true")
     };
-    let sites = [site(), site()];
-    let servers = sites.each_ref().map(Site::launch);
-    // Whichever lives is asked to leave; the other one has left.
+    let programs = [program(), program()];
+    let servers = programs.each_ref().map(Program::launch);
+    // The one that runs is shut down; the other has exited.
     let mut refusals = Vec::new();
     for mut server in servers {
-        match server.begin() {
+        match server.ready_or_exit() {
             Ok(_) => drop(server.stop()),
-            Err(()) => refusals.push(server.end()),
+            Err(()) => refusals.push(server.wait()),
         }
     }
-    let [(status, said)] = refusals.as_slice() else { panic!("one of them: {refusals:?}") };
-    assert_eq!(*status, Some(78), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("data/pepper: ")), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("GOAT_PASSWORD_PEPPER")), "{said:?}");
+    let [(status, output)] = refusals.as_slice() else { panic!("one of them: {refusals:?}") };
+    assert_eq!(*status, Some(78), "{output:?}");
+    assert!(output.iter().any(|line| line.contains("data/pepper: ")), "{output:?}");
+    assert!(output.iter().any(|line| line.contains("GOAT_PASSWORD_PEPPER")), "{output:?}");
 }
 
 /// P5.
 #[test]
-fn a_node_without_the_pepper_of_the_others_makes_none() {
+fn node_without_the_pepper_is_refused_and_generates_none() {
     let database = database();
-    let first = bare(&database).with("GOAT_MIGRATE_ON_START", "true");
+    let first = unconfigured_node(&database).with("GOAT_MIGRATE_ON_START", "true");
     let (server, _) = first.serve();
-    let second = bare(&database);
-    let sentence = refused(&second, 78);
-    assert!(sentence.contains("data/pepper is missing"), "{sentence}");
-    assert!(sentence.contains("GOAT_PASSWORD_PEPPER"), "{sentence}");
+    let second = unconfigured_node(&database);
+    let message = refused(&second, 78);
+    assert!(message.contains("data/pepper is missing"), "{message}");
+    assert!(message.contains("GOAT_PASSWORD_PEPPER"), "{message}");
     assert!(!second.path("data/pepper").exists());
-    // With the folder of the first, it is one of them.
+    // With the files of the first node it starts.
     fs::create_dir(second.path("data")).expect("a folder");
     for file in ["pepper", "jwt-key.pem"] {
         fs::copy(first.path("data").join(file), second.path("data").join(file)).expect(file);
@@ -86,18 +87,20 @@ fn a_node_without_the_pepper_of_the_others_makes_none() {
     server.stop();
 }
 
-/// Every other request would be refused, so the start is.
+/// Otherwise the nodes would reject each other's tokens.
 #[test]
-fn a_node_that_made_a_token_key_of_its_own_is_refused_beside_others() {
+fn node_with_a_generated_token_key_is_refused_beside_others() {
     let database = database();
-    let site = || {
-        bare(&database).with("GOAT_PASSWORD_PEPPER", PEPPER).with("GOAT_MIGRATE_ON_START", "true")
+    let program = || {
+        unconfigured_node(&database)
+            .with("GOAT_PASSWORD_PEPPER", PEPPER)
+            .with("GOAT_MIGRATE_ON_START", "true")
     };
-    let (first, second) = (site(), site());
+    let (first, second) = (program(), program());
     let (server, _) = first.serve();
-    let sentence = refused(&second, 78);
-    assert!(sentence.starts_with("GOAT_JWT_PRIVATE_KEY: another node "), "{sentence}");
-    // The key that was refused was not noted: the first one goes on starting.
+    let message = refused(&second, 78);
+    assert!(message.starts_with("GOAT_JWT_PRIVATE_KEY: another node "), "{message}");
+    // The refused key is not recorded: the first node still starts.
     server.stop();
     let (server, _) = first.serve();
     fs::copy(first.path("data/jwt-key.pem"), second.path("data/jwt-key.pem")).expect("a copy");
@@ -106,55 +109,55 @@ fn a_node_that_made_a_token_key_of_its_own_is_refused_beside_others() {
     server.stop();
 }
 
-/// Who changes the keys on purpose is warned and not stopped; who knows both is not even warned.
+/// A configured key may differ: the node warns, unless it knows both keys.
 #[test]
-fn a_node_that_was_given_another_token_key_than_the_others_says_so() {
+fn node_with_another_configured_token_key_warns() {
     const OTHER: &str = "Zq5RmX1tVw8KyCn3LbPj7FhGd2SsEo9u";
     let database = database();
     let one = node(&database);
     let (server, _) = one.serve();
-    let warnings = |site: &Site| {
-        let (server, _) = site.serve();
-        let said = server.stop();
-        said.into_iter().filter(|line| line.contains("another node on this database")).count()
+    let warnings = |program: &Program| {
+        let (server, _) = program.serve();
+        let output = server.stop();
+        output.into_iter().filter(|line| line.contains("another node on this database")).count()
     };
     assert_eq!(warnings(&node(&database)), 0, "the same key");
     let both = format!("{OTHER},{TOKEN_SECRET}");
-    assert_eq!(warnings(&node(&database).with("GOAT_JWT_SECRET", &both)), 0, "it knows it");
+    assert_eq!(warnings(&node(&database).with("GOAT_JWT_SECRET", &both)), 0, "both keys");
     let other = node(&database).with("GOAT_JWT_SECRET", OTHER);
     assert_eq!(warnings(&other), 1);
-    // It was given on purpose, so the first finds out too.
+    // The key was recorded, so the first node warns too.
     server.stop();
     assert_eq!(warnings(&one), 1);
 }
 
 /// O1.
 #[test]
-fn a_database_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
+fn unreachable_database_is_a_temporary_failure() {
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:1/goat");
-    let sentence = refused(&node(&url), 1);
-    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{sentence}");
+    let message = refused(&node(&url), 1);
+    assert!(message.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{message}");
     for arguments in [&["migrate"][..], &["check"], &["user", "list"]] {
-        let ended = node(&url).run(arguments);
-        assert_eq!(ended.status, Some(1), "{ended:?}");
-        assert!(ended.err.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{ended:?}");
-        assert!(!ended.text().contains(CANARY), "{ended:?}");
+        let exit = node(&url).run(arguments);
+        assert_eq!(exit.status, Some(1), "{exit:?}");
+        assert!(exit.err.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{exit:?}");
+        assert!(!exit.text().contains(CANARY), "{exit:?}");
     }
 }
 
-/// O1: it takes the connection and then says nothing.
+/// O1: it accepts the connection and does not respond.
 #[test]
-fn a_database_that_says_nothing_is_a_sentence_in_time_and_may_pass() {
+fn unresponsive_database_is_a_temporary_failure() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:{port}/goat");
-    let sentence = refused(&node(&url), 1);
-    assert!(sentence.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{sentence}");
+    let message = refused(&node(&url), 1);
+    assert!(message.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{message}");
 }
 
 /// O1.
 #[test]
-fn a_redis_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
+fn unreachable_redis_is_a_temporary_failure() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let database = database();
@@ -163,18 +166,18 @@ fn a_redis_that_is_not_there_is_a_sentence_in_time_and_may_pass() {
         format!("redis://:{CANARY}@127.0.0.1:1,redis://:{CANARY}@127.0.0.1:2"),
         format!("redis://:{CANARY}@127.0.0.1:{port}"),
     ] {
-        let sentence = refused(&node_with(&database, &urls), 1);
-        assert!(sentence.starts_with("REDIS_URL: Redis is unavailable: "), "{sentence}");
+        let message = refused(&node_with(&database, &urls), 1);
+        assert!(message.starts_with("REDIS_URL: Redis is unavailable: "), "{message}");
     }
-    // Both engines at once are told at once.
-    let site = node_with("postgres://goat@127.0.0.1:1/goat", "redis://127.0.0.1:1");
-    let messages = site.run(&["serve"]).messages();
+    // Both backends are reported together.
+    let program = node_with("postgres://goat@127.0.0.1:1/goat", "redis://127.0.0.1:1");
+    let messages = program.run(&["serve"]).messages();
     let starts: Vec<_> = messages.iter().filter_map(|text| text.split(':').next()).collect();
     assert_eq!(starts, ["DATABASE_URL", "REDIS_URL"], "{messages:?}");
 }
 
 #[test]
-fn what_another_try_does_not_help_with_redis_is_told_from_what_may_pass() {
+fn rejected_redis_configuration_is_a_permanent_failure() {
     let options = RedisOptions { password: Some("right".to_owned()), ..Default::default() };
     let redis = Redis::start(options);
     let database = database();
@@ -184,9 +187,9 @@ fn what_another_try_does_not_help_with_redis_is_told_from_what_may_pass() {
         format!("redis://{CANARY}:{CANARY}@127.0.0.1:{port}"),
         format!("redis://127.0.0.1:{port}"),
     ] {
-        let sentence = refused(&node_with(&database, &urls), 78);
+        let message = refused(&node_with(&database, &urls), 78);
         let expected = "REDIS_URL: the Redis server rejects the user or the password";
-        assert!(sentence.starts_with(expected), "{sentence}");
+        assert!(message.starts_with(expected), "{message}");
     }
     for urls in [
         format!("http://:{CANARY}@127.0.0.1:{port}"),
@@ -194,15 +197,15 @@ fn what_another_try_does_not_help_with_redis_is_told_from_what_may_pass() {
         format!("redis://:{CANARY}@127.0.0.1:{port}?databse=1"),
         format!("redis://:{CANARY}@127.0.0.1:{port},http://{CANARY}"),
     ] {
-        let sentence = refused(&node_with(&database, &urls), 78);
-        assert!(sentence.starts_with("REDIS_URL: "), "{sentence}");
+        let message = refused(&node_with(&database, &urls), 78);
+        assert!(message.starts_with("REDIS_URL: "), "{message}");
     }
-    let site = node_with(&database, &redis.url());
-    let (server, _) = site.serve();
+    let program = node_with(&database, &redis.url());
+    let (server, _) = program.serve();
     server.stop();
 }
 
-/// Speaks for a server that is as old as nothing that is installed anywhere.
+/// Imitates an old Redis server.
 fn old_redis() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -211,7 +214,7 @@ fn old_redis() -> SocketAddr {
             let mut stream = stream.expect("a connection");
             thread::spawn(move || {
                 let mut lines = BufReader::new(stream.try_clone().expect("a copy")).lines();
-                // A command is an array of texts, each after a line with its length.
+                // A command is an array of strings, each preceded by a line with its length.
                 while let Some(Ok(count)) = lines.next() {
                     let count = count[1..].parse().expect("a count");
                     let mut words = (0..count).map(|_| {
@@ -238,14 +241,14 @@ fn old_redis() -> SocketAddr {
 }
 
 #[test]
-fn a_redis_that_is_too_old_is_refused() {
+fn old_redis_is_refused() {
     let url = format!("redis://{}", old_redis());
-    let sentence = refused(&node_with(&database(), &url), 78);
-    assert!(sentence.contains("Redis 5.0.14, and goat needs Redis 6.0 or later"), "{sentence}");
+    let message = refused(&node_with(&database(), &url), 78);
+    assert!(message.contains("Redis 5.0.14, and goat needs Redis 6.0 or later"), "{message}");
 }
 
 #[test]
-fn what_another_try_does_not_help_is_told_from_what_may_pass() {
+fn rejected_database_configuration_is_a_permanent_failure() {
     let options = PostgresOptions { password: Some("right".to_owned()), ..Default::default() };
     let postgres = Postgres::start(options);
     let port = postgres.port();
@@ -254,22 +257,22 @@ fn what_another_try_does_not_help_is_told_from_what_may_pass() {
         (format!("postgres://nobody:{CANARY}@127.0.0.1:{port}/postgres"), "28P01"),
         (format!("postgres://goat:right@127.0.0.1:{port}/nowhere"), "3D000"),
     ] {
-        let sentence = refused(&node(&url), 78);
+        let message = refused(&node(&url), 78);
         assert!(
-            sentence.starts_with("DATABASE_URL: the PostgreSQL server rejects the connection"),
-            "{sentence}"
+            message.starts_with("DATABASE_URL: the PostgreSQL server rejects the connection"),
+            "{message}"
         );
-        assert!(sentence.contains(expected), "{sentence}");
+        assert!(message.contains(expected), "{message}");
     }
     for url in [
         format!("mysql://goat:{CANARY}@127.0.0.1:{port}/postgres"),
         format!("postgres://goat:{CANARY}@127.0.0.1:port/postgres"),
         format!("postgres://goat:{CANARY}@127.0.0.1:{port}/postgres?sslmod=require"),
     ] {
-        let sentence = refused(&node(&url), 78);
-        assert!(sentence.starts_with("DATABASE_URL: "), "{sentence}");
+        let message = refused(&node(&url), 78);
+        assert!(message.starts_with("DATABASE_URL: "), "{message}");
     }
-    let site = node(&postgres.url());
-    let (server, _) = site.serve();
+    let program = node(&postgres.url());
+    let (server, _) = program.serve();
     server.stop();
 }

@@ -1,5 +1,5 @@
-//! The files that people deploy with, held to what the server says of itself: no container engine is
-//! asked, but every name, path, port, time and right that they mention is looked up.
+//! The deployment files agree with the server: settings, paths, ports, times and permissions. No
+//! container backend is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -8,16 +8,16 @@ use std::time::Duration;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-use crate::support::process::Site;
+use crate::support::process::Program;
 
 const DOCKERFILE: &str = include_str!("../../deploy/Dockerfile");
 const COMPOSE: &str = include_str!("../../deploy/compose.yaml");
 const KUBERNETES: &str = include_str!("../../deploy/kubernetes.yaml");
 
-/// Made from the table of settings, which another test holds.
+/// Generated from the table of settings, which another test checks.
 const SETTINGS: &str = include_str!("../../.env.example");
 
-/// What the server takes to close its stores when all requests are done.
+/// The time to close the stores after the last request.
 const CLOSE: Duration = Duration::from_secs(2);
 
 fn parse(text: &str) -> Vec<Value> {
@@ -41,11 +41,11 @@ fn to_json(yaml: &Yaml<'_>) -> Value {
             }
             Value::Object(object)
         }
-        other => panic!("what is {other:?}?"),
+        other => panic!("unexpected {other:?}"),
     }
 }
 
-/// The names of all settings, each with its default where it has one.
+/// All settings with their defaults.
 fn settings() -> BTreeMap<&'static str, &'static str> {
     let lines = SETTINGS.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
     lines
@@ -56,14 +56,14 @@ fn settings() -> BTreeMap<&'static str, &'static str> {
         .collect()
 }
 
-/// The settings that a text names.
+/// The settings that a file mentions.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
     words.filter(|word| word.starts_with("GOAT_") || word.ends_with("_URL")).collect()
 }
 
 #[test]
-fn every_setting_that_a_file_names_is_one() {
+fn every_mentioned_setting_exists() {
     let known = settings();
     assert!(known.len() >= 50, "{known:?}");
     for (file, text) in
@@ -77,7 +77,7 @@ fn every_setting_that_a_file_names_is_one() {
     }
 }
 
-/// The lines of the last stage of the image, an instruction each.
+/// The instructions of the last stage of the image.
 fn image() -> Vec<(String, String)> {
     let (_, last) = DOCKERFILE.rsplit_once("\nFROM ").expect("several stages");
     let last = format!("FROM {last}").replace("\\\n", " ");
@@ -96,10 +96,10 @@ fn instruction(word: &str) -> String {
 }
 
 #[test]
-fn the_image_runs_the_server_as_nobody_and_has_what_was_built_and_no_more() {
-    let user: u32 = instruction("USER").parse().expect("a number, which an orchestrator can judge");
+fn image_runs_unprivileged_and_contains_only_the_build() {
+    let user: u32 = instruction("USER").parse().expect("a number, which an orchestrator can check");
     assert_ne!(user, 0);
-    assert!(instruction("RUN").contains(&format!("--uid {user} ")), "the user is made");
+    assert!(instruction("RUN").contains(&format!("--uid {user} ")), "the user is created");
     assert_eq!(instruction("ENTRYPOINT"), r#"["goat-server"]"#);
     assert_eq!(instruction("CMD"), r#"["serve"]"#);
     let copied = instruction("COPY");
@@ -109,30 +109,30 @@ fn the_image_runs_the_server_as_nobody_and_has_what_was_built_and_no_more() {
     let listen = format!("GOAT_LISTEN=0.0.0.0:{port}");
     assert!(environment.split(' ').any(|one| one == listen), "{environment}");
     let data = environment.split(' ').find_map(|one| one.strip_prefix("GOAT_DATA_DIR="));
-    assert_eq!(data, Some(&*instruction("VOLUME")), "what is generated outlives the container");
-    // The address is the container's own; the port is that of the default.
+    assert_eq!(data, Some(&*instruction("VOLUME")), "generated files outlive the container");
+    // The default port, on all addresses of the container.
     assert_eq!(settings()["GOAT_LISTEN"].rsplit_once(':').expect("a port").1, port);
 }
 
-/// The image has bash and grep, and nothing that speaks HTTP.
+/// The image has bash and grep, but no HTTP client.
 #[test]
-fn the_health_check_of_the_image_tells_a_server_that_lives_from_one_that_does_not() {
+fn health_check_of_the_image_detects_a_stopped_server() {
     let check = instruction("HEALTHCHECK");
     let (_, command) = check.split_once("CMD ").expect("a command");
     let words: Vec<String> = serde_json::from_str(command).expect("a list of words");
     let port = instruction("EXPOSE");
     assert!(words[2].contains(&format!("127.0.0.1/{port} ")), "{words:?}");
-    let site = Site::new();
-    let (server, address) = site.serve();
+    let program = Program::new();
+    let (server, address) = program.serve();
     let run = || {
         let script = words[2].replace(&port, &address.port().to_string());
         let mut command = Command::new(&words[0]);
         let output = command.arg(&words[1]).arg(script).stdin(Stdio::null()).output();
         output.expect("bash runs").status.success()
     };
-    assert!(run(), "it lives");
+    assert!(run(), "running");
     server.stop();
-    assert!(!run(), "it is gone");
+    assert!(!run(), "stopped");
 }
 
 fn one<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
@@ -141,7 +141,7 @@ fn one<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
     found[0]
 }
 
-/// The pod of a job or a deployment, and its one container.
+/// The pod of a job or a deployment, and its only container.
 fn pod(workload: &Value) -> (&Value, &Value) {
     let pod = &workload["spec"]["template"]["spec"];
     let containers = pod["containers"].as_array().expect("containers");
@@ -168,7 +168,7 @@ fn setting(container: &Value, name: &str) -> String {
 }
 
 #[test]
-fn pods_have_no_right_that_the_server_does_not_need() {
+fn pods_run_with_least_privileges() {
     let documents = parse(KUBERNETES);
     let user: u64 = instruction("USER").parse().expect("a number");
     for kind in ["Job", "Deployment"] {
@@ -176,20 +176,20 @@ fn pods_have_no_right_that_the_server_does_not_need() {
         assert_eq!(pod["automountServiceAccountToken"], json!(false), "{kind}");
         let security = &pod["securityContext"];
         assert_eq!(security["runAsNonRoot"], json!(true), "{kind}");
-        assert_eq!(security["runAsUser"], json!(user), "{kind}: that of the image");
+        assert_eq!(security["runAsUser"], json!(user), "{kind}: the user of the image");
         assert_eq!(security["seccompProfile"], json!({"type": "RuntimeDefault"}), "{kind}");
         let security = &container["securityContext"];
         assert_eq!(security["allowPrivilegeEscalation"], json!(false), "{kind}");
         assert_eq!(security["readOnlyRootFilesystem"], json!(true), "{kind}");
         assert_eq!(security["capabilities"], json!({"drop": ["ALL"]}), "{kind}");
         assert!(container["resources"]["limits"]["memory"].is_string(), "{kind}");
-        assert!(pod["volumes"].is_null(), "{kind}: a test runs it where it can write nothing");
+        assert!(pod["volumes"].is_null(), "{kind}: another test runs it without a writable folder");
     }
 }
 
 /// O2.
 #[test]
-fn probes_ask_at_the_port_that_is_listened_on_for_what_each_is_to_tell() {
+fn probes_use_the_right_ports_and_paths() {
     let documents = parse(KUBERNETES);
     let deployment = one(&documents, "Deployment");
     let (_, container) = pod(deployment);
@@ -213,7 +213,7 @@ fn probes_ask_at_the_port_that_is_listened_on_for_what_each_is_to_tell() {
         let target = port["targetPort"].as_str().expect("a name");
         assert!(ports.contains_key(target), "{target}");
     }
-    // All speak of the same pods.
+    // All select the same pods.
     let labels = &deployment["spec"]["template"]["metadata"]["labels"];
     assert_eq!(&deployment["spec"]["selector"]["matchLabels"], labels);
     assert_eq!(&one(&documents, "Service")["spec"]["selector"], labels);
@@ -225,7 +225,7 @@ fn probes_ask_at_the_port_that_is_listened_on_for_what_each_is_to_tell() {
 
 /// O3.
 #[test]
-fn a_pod_that_is_replaced_has_the_time_to_lose_nothing() {
+fn termination_grace_period_covers_a_graceful_shutdown() {
     let documents = parse(KUBERNETES);
     let deployment = one(&documents, "Deployment");
     let (pod, container) = pod(deployment);
@@ -236,7 +236,7 @@ fn a_pod_that_is_replaced_has_the_time_to_lose_nothing() {
     assert!(delay + shutdown + CLOSE < grace, "{delay:?} {shutdown:?} {grace:?}");
     let number = |name: &str| container["readinessProbe"][name].as_u64().expect("a number");
     let noticed = (number("periodSeconds") + number("timeoutSeconds")) * number("failureThreshold");
-    assert!(delay >= Duration::from_secs(noticed), "requests come until {noticed} s after");
+    assert!(delay >= Duration::from_secs(noticed), "requests arrive until {noticed} s later");
     assert_eq!(deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], json!(0));
 
     let compose = parse(COMPOSE).remove(0);
@@ -246,9 +246,9 @@ fn a_pod_that_is_replaced_has_the_time_to_lose_nothing() {
     assert!(default("GOAT_DRAIN_DELAY") + default("GOAT_SHUTDOWN_TIMEOUT") + CLOSE < grace);
 }
 
-/// P7: the memory of hashes is allocated once and kept.
+/// P7: the memory for hashes is allocated once and kept.
 #[test]
-fn the_memory_of_a_pod_holds_all_hashes_at_once_twice_over() {
+fn memory_limit_is_twice_the_memory_of_concurrent_hashes() {
     let documents = parse(KUBERNETES);
     let (_, container) = pod(one(&documents, "Deployment"));
     let number = |name: &str| -> u64 { setting(container, name).parse().expect("a number") };
@@ -258,9 +258,9 @@ fn the_memory_of_a_pod_holds_all_hashes_at_once_twice_over() {
     assert!(2 * hashes <= limit, "{hashes} MiB of hashes in {limit} MiB");
 }
 
-/// L1: what is secret comes from outside, and no default stands in for what is missing.
+/// L1: secrets come from outside, without defaults.
 #[test]
-fn no_file_holds_a_secret() {
+fn files_contain_no_secrets() {
     let secret = [
         "DATABASE_URL",
         "REDIS_URL",
@@ -296,22 +296,22 @@ fn no_file_holds_a_secret() {
             required.insert(variable.to_owned());
         }
     }
-    // What the first lines of the file say to write is all that it asks for.
+    // The header of the file names every required variable.
     for name in &required {
         assert!(COMPOSE.lines().take(12).any(|line| line.contains(name.as_str())), "{name}");
     }
 }
 
 #[test]
-fn engines_of_compose_are_seen_by_the_server_alone_and_evict_nothing() {
+fn databases_of_compose_are_private_and_evict_nothing() {
     let compose = parse(COMPOSE).remove(0);
     let services = &compose["services"];
-    for engine in ["postgres", "redis"] {
-        assert!(services[engine]["ports"].is_null(), "{engine}");
-        assert!(services[engine]["healthcheck"]["test"].is_array(), "{engine}");
-        let waits = &services["server"]["depends_on"][engine]["condition"];
-        assert_eq!(waits, "service_healthy", "{engine}");
-        let volume = services[engine]["volumes"][0].as_str().expect("a volume");
+    for backend in ["postgres", "redis"] {
+        assert!(services[backend]["ports"].is_null(), "{backend}");
+        assert!(services[backend]["healthcheck"]["test"].is_array(), "{backend}");
+        let waits = &services["server"]["depends_on"][backend]["condition"];
+        assert_eq!(waits, "service_healthy", "{backend}");
+        let volume = services[backend]["volumes"][0].as_str().expect("a volume");
         let (volume, _) = volume.split_once(':').expect("a place");
         assert!(compose["volumes"].as_object().expect("volumes").contains_key(volume));
     }

@@ -1,45 +1,45 @@
-//! What a first start makes, and what the second one finds.
+//! The first start creates secrets, the database and an administrator; later starts keep them.
 
 use std::fs;
 
-use crate::support::process::{Site, json, mode, status};
+use crate::support::process::{Program, json, mode, status};
 
 const FILES: [&str; 4] = ["jwt-key.pem", "pepper", "admin-password", "goat.db"];
 
 #[test]
-fn first_start_makes_private_files_and_an_administrator_and_the_second_keeps_them() {
-    let site = Site::new();
-    let (server, address) = site.serve();
-    assert_ne!(address.port(), 0, "the line says the real port");
+fn first_start_creates_private_files_and_an_administrator() {
+    let program = Program::new();
+    let (server, address) = program.serve();
+    assert_ne!(address.port(), 0, "the log shows the real port");
     assert_eq!(status(address, "/api/health"), 200);
     assert_eq!(status(address, "/api/ready"), 200);
-    assert_eq!(mode(&site.path("data")), 0o700);
+    assert_eq!(mode(&program.path("data")), 0o700);
     for file in FILES {
-        assert_eq!(mode(&site.path("data").join(file)), 0o600, "{file}");
+        assert_eq!(mode(&program.path("data").join(file)), 0o600, "{file}");
     }
-    let listed = site.run_well(&["user", "list"], "");
+    let listed = program.run_ok(&["user", "list"], "");
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert!(listed.contains("admin@goat.local  admin  active"), "{listed}");
 
     let secrets = || {
         FILES.map(|file| {
-            if file == "goat.db" { String::new() } else { site.read(&format!("data/{file}")) }
+            if file == "goat.db" { String::new() } else { program.read(&format!("data/{file}")) }
         })
     };
     let before = secrets();
-    let said = server.stop();
-    // L1: nothing that was generated, and no address, in the log.
+    let output = server.stop();
+    // L1: no generated secret and no e-mail address is in the log.
     for secret in before.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
-        assert!(!said.iter().any(|line| line.contains(secret)), "{said:?}");
+        assert!(!output.iter().any(|line| line.contains(secret)), "{output:?}");
     }
-    assert!(!said.iter().any(|line| line.contains("admin@goat.local")), "{said:?}");
-    said.iter().for_each(|line| drop(json(line)));
+    assert!(!output.iter().any(|line| line.contains("admin@goat.local")), "{output:?}");
+    output.iter().for_each(|line| drop(json(line)));
 
-    let (server, _) = site.serve();
+    let (server, _) = program.serve();
     assert_eq!(secrets(), before);
     server.stop();
-    assert_eq!(site.run_well(&["user", "list"], ""), listed);
-    let mut names: Vec<_> = fs::read_dir(site.path("data"))
+    assert_eq!(program.run_ok(&["user", "list"], ""), listed);
+    let mut names: Vec<_> = fs::read_dir(program.path("data"))
         .expect("a directory")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
         .filter(|name| !name.starts_with("goat.db"))
@@ -49,12 +49,12 @@ fn first_start_makes_private_files_and_an_administrator_and_the_second_keeps_the
 }
 
 #[test]
-fn two_first_starts_at_once_make_one_administrator() {
-    let site = Site::new();
-    let (mut one, mut other) = (site.launch(), site.launch());
-    one.wait_for("ready");
-    other.wait_for("ready");
-    let listed = site.run_well(&["user", "list"], "");
+fn concurrent_first_starts_create_one_administrator() {
+    let program = Program::new();
+    let (mut one, mut other) = (program.launch(), program.launch());
+    one.wait_for_message("ready");
+    other.wait_for_message("ready");
+    let listed = program.run_ok(&["user", "list"], "");
     assert_eq!(listed.lines().count(), 2, "{listed}");
     one.stop();
     other.stop();
@@ -62,34 +62,34 @@ fn two_first_starts_at_once_make_one_administrator() {
 
 /// O4.
 #[test]
-fn start_that_was_killed_is_taken_up_by_the_next() {
-    let site = Site::new();
-    let (server, _) = site.serve();
+fn start_after_a_kill_keeps_the_files() {
+    let program = Program::new();
+    let (server, _) = program.serve();
     server.signal("KILL");
-    let (status, _) = server.end();
+    let (status, _) = server.wait();
     assert_eq!(status, None);
-    let password = site.read("data/admin-password");
-    let (server, _) = site.serve();
-    assert_eq!(site.read("data/admin-password"), password);
+    let password = program.read("data/admin-password");
+    let (server, _) = program.serve();
+    assert_eq!(program.read("data/admin-password"), password);
     server.stop();
 }
 
 #[test]
-fn unknown_variable_is_a_warning_in_the_log_that_names_the_nearest() {
-    let site = Site::new().with("GOAT_LITSEN", "x");
-    let (server, _) = site.serve();
-    let said = server.stop();
+fn unknown_variable_is_a_warning_that_suggests_the_nearest() {
+    let program = Program::new().with("GOAT_LITSEN", "x");
+    let (server, _) = program.serve();
+    let output = server.stop();
     assert!(
-        said.iter().any(|line| line.contains("WARN") && line.contains("GOAT_LISTEN")),
-        "{said:?}"
+        output.iter().any(|line| line.contains("WARN") && line.contains("GOAT_LISTEN")),
+        "{output:?}"
     );
 }
 
 #[test]
-fn metrics_move_to_an_address_of_their_own() {
-    let site = Site::new().with("GOAT_METRICS_LISTEN", "127.0.0.1:0");
-    let mut server = site.launch();
-    let ready = server.wait_for("ready");
+fn metrics_can_have_a_listener_of_their_own() {
+    let program = Program::new().with("GOAT_METRICS_LISTEN", "127.0.0.1:0");
+    let mut server = program.launch();
+    let ready = server.wait_for_message("ready");
     let address = |field: &str| ready[field].as_str().expect(field).parse().expect("an address");
     assert_eq!(status(address("metrics_listening"), "/api/metrics"), 200);
     assert_eq!(status(address("listening"), "/api/metrics"), 404);

@@ -1,17 +1,17 @@
-//! What the log says of limits when the server starts.
+//! The log describes the rate limits at the start.
 
-use crate::support::process::{Site, json, message, status};
+use crate::support::process::{Program, json, message, status};
 
-/// Each in words, once: also after requests, and though many routes stand behind one of them.
+/// Once each, even after requests, and even for a limit of many routes.
 #[test]
-fn every_limit_says_once_in_words_what_it_counts() {
-    let site = Site::new().with("GOAT_RATE_LIMIT_USER", "7/90s");
-    let (server, address) = site.serve();
+fn each_limit_is_logged_once() {
+    let program = Program::new().with("GOAT_RATE_LIMIT_USER", "7/90s");
+    let (server, address) = program.serve();
     for path in ["/api/openapi.json", "/api/v1/user", "/api/v1/user/list"] {
         status(address, path);
     }
-    let said = server.stop();
-    let mut limits: Vec<_> = said
+    let output = server.stop();
+    let mut limits: Vec<_> = output
         .iter()
         .map(|line| json(line))
         .filter(|line| message(line).starts_with("limit "))

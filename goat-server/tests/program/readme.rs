@@ -1,8 +1,8 @@
-//! The sessions with curl in README.md and in the guides, run as a reader would paste them.
+//! The sessions with curl in README.md and in the guides, run as written.
 
 use std::process::{Command, Stdio};
 
-use crate::support::process::Site;
+use crate::support::process::Program;
 
 const README: &str = include_str!("../../../README.md");
 const FIRST_SESSION: &str = include_str!("../../guide/first-session.md");
@@ -10,8 +10,8 @@ const FIRST_SESSION: &str = include_str!("../../guide/first-session.md");
 /// Runs the first shell block of a document against a new server. Returns the status of each request
 /// and the bodies.
 fn run(document: &str) -> (Vec<String>, String) {
-    let site = Site::new();
-    let (_server, address) = site.serve();
+    let program = Program::new();
+    let (_server, address) = program.serve();
     let (_, rest) = document.split_once("```sh\n").expect("a shell block");
     let (session, _) = rest.split_once("```").expect("its end");
     let session = session.replace("127.0.0.1:8080", &address.to_string());
@@ -21,7 +21,7 @@ fn run(document: &str) -> (Vec<String>, String) {
     let output = Command::new("bash")
         .arg("-c")
         .arg(script)
-        .current_dir(site.path(""))
+        .current_dir(program.path(""))
         .stdin(Stdio::null())
         .output()
         .expect("bash runs");
@@ -31,7 +31,7 @@ fn run(document: &str) -> (Vec<String>, String) {
 }
 
 #[test]
-fn the_session_of_the_readme_works_as_pasted() {
+fn session_of_the_readme_works_as_written() {
     let (statuses, bodies) = run(README);
     assert_eq!(
         statuses,
@@ -42,7 +42,7 @@ fn the_session_of_the_readme_works_as_pasted() {
 }
 
 #[test]
-fn the_first_session_of_the_guide_works_as_pasted() {
+fn first_session_of_the_guide_works_as_written() {
     let (statuses, bodies) = run(FIRST_SESSION);
     assert_eq!(
         statuses,

@@ -1,4 +1,4 @@
-//! Nodes, who signs in there, and waiting for what another process does.
+//! Nodes of the program on PostgreSQL and Redis, and a client for their API.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use goat_engines::Postgres;
 use serde_json::{Value, json};
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, PATIENCE, Response, Site, UNLIMITED};
+use crate::support::process::{
+    ADMIN, ADMIN_PASSWORD, Client, Program, Response, TIMEOUT, UNLIMITED,
+};
 
 pub(crate) const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
 pub(crate) const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";
@@ -18,71 +20,75 @@ pub(crate) fn database() -> String {
     Postgres::shared().create_database()
 }
 
-/// A folder to run a node in, whose state is in this database and whose secrets are those of every
-/// node here. It migrates when it starts.
-pub(crate) fn node(database: &str) -> Site {
-    let site = bare(database)
+/// A node on this database, with the secrets that all nodes share and without rate limits. It migrates
+/// at the start.
+pub(crate) fn node(database: &str) -> Program {
+    let program = unconfigured_node(database)
         .with("GOAT_JWT_SECRET", TOKEN_SECRET)
         .with("GOAT_PASSWORD_PEPPER", PEPPER)
         .with("GOAT_MIGRATE_ON_START", "true");
-    UNLIMITED.into_iter().fold(site, |site, (name, value)| site.with(name, value))
+    UNLIMITED.into_iter().fold(program, |program, (name, value)| program.with(name, value))
 }
 
-/// A node of this database and Redis.
-pub(crate) fn node_with(database: &str, redis: &str) -> Site {
+/// A node on this database and Redis.
+pub(crate) fn node_with(database: &str, redis: &str) -> Program {
     node(database).with("REDIS_URL", redis)
 }
 
-/// The same without any secret, and as shipped.
-pub(crate) fn bare(database: &str) -> Site {
-    Site::new().with("DATABASE_URL", database)
+/// A node on this database with the default settings.
+pub(crate) fn unconfigured_node(database: &str) -> Program {
+    Program::new().with("DATABASE_URL", database)
 }
 
-/// Whether a command tells which Redis it has reached: it is Valkey on a machine that has that.
-pub(crate) fn names_redis(said: &str) -> bool {
-    ["redis: Redis ", "redis: Valkey "].iter().any(|line| said.contains(line))
+/// Whether the output of a command names the Redis server, which may be Valkey.
+pub(crate) fn shows_redis_version(output: &str) -> bool {
+    ["redis: Redis ", "redis: Valkey "].iter().any(|line| output.contains(line))
 }
 
-/// How soon another node obeys, on a machine that is busy with tests: far sooner than what it
-/// remembers would end by itself where [`REMEMBERS`] is set.
+/// How soon a change reaches another node, on a busy machine: far sooner than a cache entry expires
+/// with [`LONG_STALENESS`].
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// So long that only a notice brings a change to another node while a test waits.
-pub(crate) const REMEMBERS: (&str, &str) = ("GOAT_SESSION_CACHE_STALENESS", "60s");
+/// A staleness so long that only an invalidation brings a change to another node while a test waits,
+/// and so short that a new node is soon connected to the invalidation channel.
+pub(crate) const LONG_STALENESS: (&str, &str) = ("GOAT_SESSION_CACHE_STALENESS", "12s");
 
-/// Waits until something holds, and sees to it that this is soon.
-pub(crate) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits until a condition holds.
+///
+/// # Panics
+/// If it does not hold within [`SOON`].
+pub(crate) fn soon(condition: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < SOON, "{what}: not within {SOON:?}");
+        assert!(begun.elapsed() < SOON, "{condition}: not within {SOON:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Waits until something holds, for as long as anything may take.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+/// Like [`soon`], with the long [`TIMEOUT`].
+pub(crate) fn wait_until(condition: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(begun.elapsed() < TIMEOUT, "{condition}: not within {TIMEOUT:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Somebody who is signed in, and what they were given.
+/// The tokens of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Person {
+pub(crate) struct Tokens {
     pub(crate) access: String,
     pub(crate) refresh: String,
 }
 
-impl Person {
+impl Tokens {
     pub(crate) fn of(response: &Response) -> Self {
         let token = |name: &str| response.body["data"][name].as_str().expect(name).to_owned();
         Self { access: token("access_token"), refresh: token("refresh_token") }
     }
 }
 
-/// A node at work.
+/// A client of a running node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node(pub(crate) Client);
 
@@ -91,10 +97,12 @@ impl Node {
         Self(Client::new(address))
     }
 
-    pub(crate) fn sign_up(self, email: &str) {
+    /// Signs up and returns the id of the user.
+    pub(crate) fn sign_up(self, email: &str) -> String {
         let body = json!({"email": email, "password": PASSWORD});
         let response = self.0.post("/api/v1/auth/signup", None, &body).expect("a response");
         assert_eq!(response.status, 201, "{response:?}");
+        response.body["data"]["id"].as_str().expect("an id").to_owned()
     }
 
     pub(crate) fn try_login(self, email: &str, password: &str) -> Response {
@@ -102,30 +110,30 @@ impl Node {
         self.0.post("/api/v1/auth/login", None, &body).expect("a response")
     }
 
-    pub(crate) fn login(self, email: &str) -> Person {
+    pub(crate) fn login(self, email: &str) -> Tokens {
         let response = self.try_login(email, PASSWORD);
         assert_eq!(response.status, 200, "{response:?}");
-        Person::of(&response)
+        Tokens::of(&response)
     }
 
-    pub(crate) fn administrator(self) -> Person {
+    pub(crate) fn admin(self) -> Tokens {
         let response = self.try_login(ADMIN, ADMIN_PASSWORD);
         assert_eq!(response.status, 200, "{response:?}");
-        Person::of(&response)
+        Tokens::of(&response)
     }
 
-    pub(crate) fn refresh(self, person: &Person) -> Response {
-        let body = json!({"refresh_token": person.refresh});
+    pub(crate) fn refresh(self, tokens: &Tokens) -> Response {
+        let body = json!({"refresh_token": tokens.refresh});
         self.0.post("/api/v1/auth/refresh", None, &body).expect("a response")
     }
 
-    /// Asks who one is: what every protected request begins with.
-    pub(crate) fn profile(self, person: &Person) -> Response {
-        self.0.get("/api/v1/user", &person.access).expect("a response")
+    /// Gets the profile, a protected request.
+    pub(crate) fn profile(self, tokens: &Tokens) -> Response {
+        self.0.get("/api/v1/user", &tokens.access).expect("a response")
     }
 
-    pub(crate) fn logout(self, person: &Person) {
-        let response = self.0.call("POST", "/api/v1/auth/logout", Some(&person.access), None);
+    pub(crate) fn logout(self, tokens: &Tokens) {
+        let response = self.0.call("POST", "/api/v1/auth/logout", Some(&tokens.access), None);
         assert_eq!(response.expect("a response").status, 204);
     }
 
@@ -137,12 +145,12 @@ impl Node {
         self.0.call("GET", "/api/health", None, None).expect("a response").status
     }
 
-    /// Waits until it hears notices, so that it remembers what it has read.
-    pub(crate) fn wait_until_it_hears(self) {
-        wait_until("it hears", || self.series("goat_invalidation_connected") == Some(1.0));
+    /// Waits until the node is connected to the invalidation channel, so that it uses its caches.
+    pub(crate) fn wait_until_connected(self) {
+        wait_until("connected", || self.series("goat_invalidation_connected") == Some(1.0));
     }
 
-    /// The value of a series, if it is there.
+    /// The value of a metric series, if it exists.
     pub(crate) fn series(self, name: &str) -> Option<f64> {
         let response = self.0.call("GET", "/api/metrics", None, None).expect("a response");
         let value =
@@ -151,7 +159,10 @@ impl Node {
     }
 }
 
-/// The data of a response that is expected to be a success.
+/// The `data` of a success.
+///
+/// # Panics
+/// If the response is not a success.
 pub(crate) fn data(response: Option<Response>) -> Value {
     let response = response.expect("a response");
     assert!((200..300).contains(&response.status), "{response:?}");

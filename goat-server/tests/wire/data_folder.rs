@@ -1,4 +1,4 @@
-//! The data folder: whose it is, and what happens where two want it, or one was not meant to.
+//! The data folder: file modes, concurrent starts, and symbolic links.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,22 +20,22 @@ fn modes(folder: &Path) -> BTreeMap<String, u32> {
         .collect()
 }
 
-/// Starts a server to which the system leaves every mode as it asks for it.
+/// Starts a server with the umask 000.
 fn start_unmasked(folder: &Path, settings: &[(&str, &str)]) -> Server {
     let script = "umask 000; exec \"$0\" serve";
     let program = env!("CARGO_BIN_EXE_goat-server");
     Server::run(Command::new("/bin/sh").args(["-c", script, program]), folder, settings)
 }
 
-/// L1: whatever the umask, and whosever the directory, secrets and accounts are the owner's alone.
+/// L1: under any umask, and in an open directory, only the owner can read the files.
 #[test]
-fn files_are_private_under_every_umask_and_in_an_open_directory() {
+fn files_are_private_under_any_umask() {
     for is_open in [false, true] {
         let folder = folder();
         let data = folder.path().join("data");
         if is_open {
             fs::create_dir(&data).expect("made");
-            fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).expect("it is ours");
+            fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).expect("the owner");
         }
         let mut settings = UNLIMITED.to_vec();
         settings.retain(|(name, _)| *name != "GOAT_ADMIN_PASSWORD");
@@ -55,9 +55,9 @@ fn files_are_private_under_every_umask_and_in_an_open_directory() {
     }
 }
 
-/// A1: of servers that begin at once in one folder, all agree on the keys and on one administrator.
+/// A1: they agree on the keys and on one administrator.
 #[test]
-fn servers_that_begin_at_once_in_one_folder_are_one() {
+fn concurrent_servers_in_one_folder_share_state() {
     let folder = folder();
     let mut settings = UNLIMITED.to_vec();
     settings.retain(|(name, _)| *name != "GOAT_ADMIN_PASSWORD");
@@ -76,7 +76,7 @@ fn servers_that_begin_at_once_in_one_folder_are_one() {
             assert_eq!(response.body["meta"]["total"].as_u64().unwrap_or(1), 1, "{response:?}");
         }
     }
-    // What one is told, the others go by: at the latest when their short memory has passed.
+    // A change on one server reaches the others within the staleness.
     let admin = servers[0].sign_in(ADMIN, password.trim()).access;
     let id = servers[1].make(&admin, "ann@example.org", "client");
     let ann = servers[2].sign_in("ann@example.org", PASSWORD);
@@ -90,7 +90,7 @@ fn servers_that_begin_at_once_in_one_folder_are_one() {
     }
 }
 
-/// What a start says that is refused.
+/// The output of a refused start.
 fn refusal(folder: &Path, settings: &[(&str, &str)]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_goat-server"));
     prepare(command.arg("serve"), folder).envs(settings.iter().copied());
@@ -103,31 +103,34 @@ fn refusal(folder: &Path, settings: &[(&str, &str)]) -> String {
     )
 }
 
-/// J6: a name in the data folder that leads elsewhere is neither followed into being nor overwritten.
+/// J6: the target of a symbolic link is neither created nor overwritten.
 #[test]
-fn a_link_in_the_data_folder_makes_and_empties_no_file_elsewhere() {
+fn symbolic_links_in_the_data_folder_are_not_followed_for_writing() {
     for name in ["pepper", "jwt-key.pem"] {
         let folder = folder();
         let data = folder.path().join("data");
         fs::create_dir(&data).expect("made");
         let target = folder.path().join("elsewhere");
         symlink(&target, data.join(name)).expect("a link");
-        let said = refusal(folder.path(), &UNLIMITED);
-        assert!(said.contains(name), "{said}");
+        let lines = refusal(folder.path(), &UNLIMITED);
+        assert!(lines.contains(name), "{lines}");
         assert!(!target.exists(), "{name}");
-        // One that leads to what others may read is as open as that.
+        // The modes of the target count.
         fs::write(&target, "a text that everybody may read, and that is long enough")
             .expect("written");
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).expect("it is ours");
-        let said = refusal(folder.path(), &UNLIMITED);
-        assert!(said.contains("other users can access") && !said.contains("long enough"), "{said}");
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).expect("the owner");
+        let lines = refusal(folder.path(), &UNLIMITED);
+        assert!(
+            lines.contains("other users can access") && !lines.contains("long enough"),
+            "{lines}"
+        );
     }
 }
 
-/// A2: the name of the first administrator makes nobody one: neither who signs up under it, nor who
-/// has signed up under what it is changed to.
+/// A2: nobody becomes administrator by signing up with the administrator's address, neither the present
+/// one nor a later one.
 #[test]
-fn an_address_that_was_taken_in_time_makes_nobody_an_administrator() {
+fn signup_with_the_administrator_address_grants_nothing() {
     let folder = folder();
     let server = Server::start(folder.path(), &UNLIMITED);
     let sign_up = |server: &Server, email: &str| {
@@ -137,7 +140,7 @@ fn an_address_that_was_taken_in_time_makes_nobody_an_administrator() {
     assert_eq!(sign_up(&server, ADMIN), 409, "the administrator is there before the first request");
     assert_eq!(sign_up(&server, "next@goat.local"), 201);
     server.stop();
-    // Another address: there is an administrator, so nobody is made or raised.
+    // An administrator exists, so another address has no effect.
     let moved = [&UNLIMITED[..], &[("GOAT_ADMIN_EMAIL", "next@goat.local")]].concat();
     let server = Server::start(folder.path(), &moved);
     let squatter = server.sign_in("next@goat.local", PASSWORD);

@@ -1,5 +1,4 @@
-//! Who one is not: tokens that were made, bent or taken elsewhere, addresses that only look alike,
-//! and powers that one does not have.
+//! Forged credentials: altered and foreign tokens, and claimed client addresses.
 
 use std::io::Write as _;
 
@@ -15,7 +14,7 @@ fn server() -> (tempfile::TempDir, Server) {
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Base64 for addresses, without padding (RFC 4648, section 5).
+/// Encodes base64url without padding (RFC 4648, section 5).
 fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
@@ -30,7 +29,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// What the digits stand for.
+/// Decodes base64url without padding.
 fn unbase64(text: &str) -> Vec<u8> {
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
     for digit in text.bytes() {
@@ -45,16 +44,16 @@ fn unbase64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// J1, J2, J3: over the wire, by the real keys.
+/// J1, J2, J3
 #[test]
-fn a_token_that_was_bent_opens_nothing() {
+fn altered_tokens_are_rejected() {
     let (_folder, server) = server();
     let admin = server.sign_in(ADMIN, ADMIN_PASSWORD);
     let parts: Vec<&str> = admin.access.split('.').collect();
     let head: Value = serde_json::from_slice(&unbase64(parts[0])).expect("a header");
     let claims: Value = serde_json::from_slice(&unbase64(parts[1])).expect("claims");
     let kid = head["kid"].as_str().expect("a key id");
-    assert_eq!(base64(&unbase64(parts[1])), parts[1], "the helper works");
+    assert_eq!(base64(&unbase64(parts[1])), parts[1], "the encoding is right");
 
     let mut heads = Vec::new();
     for alg in ["none", "None", "NONE", "nOnE", "HS256", "RS256", "ES256", "eddsa", "Ed25519", ""] {
@@ -72,15 +71,15 @@ fn a_token_that_was_bent_opens_nothing() {
         json!({ "kid": kid, "jku": "http://127.0.0.1:1/" }),
         json!({ "kid": kid, "jwk": { "kty": "OKP", "crv": "Ed25519", "x": "A" } }),
     ] {
-        let mut bent = head.clone();
+        let mut altered = head.clone();
         for (name, value) in other.as_object().expect("an object") {
-            bent[name] = value.clone();
+            altered[name] = value.clone();
         }
-        heads.push(bent);
+        heads.push(altered);
     }
     let mut tokens = Vec::new();
-    for bent in heads {
-        let head = base64(bent.to_string().as_bytes());
+    for altered in heads {
+        let head = base64(altered.to_string().as_bytes());
         for signature in ["", parts[2], &"A".repeat(86)] {
             tokens.push(format!("{head}.{}.{signature}", parts[1]));
         }
@@ -103,16 +102,16 @@ fn a_token_that_was_bent_opens_nothing() {
         let response = server.get("/api/v1/user", &token);
         assert_eq!(response.failure(), (401, "invalid-token"), "{token}: {response:?}");
     }
-    // An access token is no refresh token either, and showing it as one ends nothing.
+    // An access token is no refresh token; presenting it as one ends nothing.
     let body = json!({ "refresh_token": admin.access });
     let response = server.json("POST", "/api/v1/auth/refresh", "", &body);
     assert_eq!(response.failure(), (401, "invalid-token"));
     assert_eq!(server.get("/api/v1/user", &admin.access).status, 200);
 }
 
-/// J2, J4: another server's tokens, with the same issuer, audience and administrator.
+/// J2, J4: the other server has the same issuer, audience and administrator.
 #[test]
-fn a_token_of_another_server_opens_nothing() {
+fn tokens_of_another_server_are_rejected() {
     let (_folder, server) = server();
     let (_other_folder, other) = self::server();
     let (ours, theirs) =
@@ -127,9 +126,9 @@ fn a_token_of_another_server_opens_nothing() {
     }
 }
 
-/// J4: the same key and database, and another issuer or audience.
+/// J4: the key and the database are the same.
 #[test]
-fn a_token_for_another_issuer_or_audience_opens_nothing() {
+fn tokens_for_another_issuer_or_audience_are_rejected() {
     let folder = folder();
     let server = Server::start(folder.path(), &UNLIMITED);
     let tokens = server.sign_in(ADMIN, ADMIN_PASSWORD);
@@ -148,10 +147,9 @@ fn a_token_for_another_issuer_or_audience_opens_nothing() {
     assert_eq!(server.get("/api/v1/user", &tokens.access).status, 200);
 }
 
-/// I1, B2: who names another address with every guess is counted like everybody else, also when all
-/// guesses come at once.
+/// I1, B2: concurrent attempts with a different claimed address each are counted by the real one.
 #[test]
-fn an_address_that_one_gives_oneself_buys_no_guess() {
+fn claimed_addresses_do_not_evade_the_limit() {
     let folder = folder();
     let mut settings = UNLIMITED.to_vec();
     settings.retain(|(name, _)| *name != "GOAT_RATE_LIMIT_AUTH");
@@ -186,5 +184,5 @@ fn an_address_that_one_gives_oneself_buys_no_guess() {
             _ => panic!("{response:?}"),
         }
     }
-    assert_eq!(tried, 5, "the limit that is shipped");
+    assert_eq!(tried, 5, "the default limit");
 }

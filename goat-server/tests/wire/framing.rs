@@ -1,4 +1,4 @@
-//! H2: where a request ends, and how much of it there may be.
+//! H2: request framing and size limits.
 
 use std::io::Write as _;
 
@@ -26,7 +26,7 @@ fn login(headers: &str, body: &str) -> String {
 
 /// H2
 #[test]
-fn what_follows_a_request_of_doubtful_length_is_never_served() {
+fn ambiguous_length_closes_the_connection() {
     let (_folder, server) = server();
     let chunked = format!("0\r\n\r\n{SMUGGLED}");
     let cases = [
@@ -60,9 +60,9 @@ fn what_follows_a_request_of_doubtful_length_is_never_served() {
     }
 }
 
-/// H2: a body that a route does not ask for is not the next request.
+/// H2: request smuggling by a body that the route does not read.
 #[test]
-fn a_body_that_nobody_reads_is_no_request() {
+fn unread_body_is_not_the_next_request() {
     let (_folder, server) = server();
     for target in ["/api/health", "/nowhere", "/api/v1/user"] {
         let head = format!("GET {target} HTTP/1.1\r\nHost: goat\r\n");
@@ -77,7 +77,7 @@ fn a_body_that_nobody_reads_is_no_request() {
                 responses.iter().all(|response| !response.text.contains("\"openapi\"")),
                 "{target}: {responses:?}"
             );
-            // Served to its end, or closed: never something between.
+            // The body is skipped completely, or the connection is closed.
             assert!(matches!(responses.len(), 1 | 2), "{target}: {responses:?}");
         }
     }
@@ -85,7 +85,7 @@ fn a_body_that_nobody_reads_is_no_request() {
 
 /// H2
 #[test]
-fn pipelined_requests_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let (_folder, server) = server();
     let mut text = String::new();
     for number in 0..50 {
@@ -102,7 +102,7 @@ fn pipelined_requests_are_answered_in_their_order() {
 
 /// H2
 #[test]
-fn a_head_of_32_kib_and_100_headers_is_the_most() {
+fn head_is_limited_to_32_kib_and_100_headers() {
     let (_folder, server) = server();
     let many = |count: usize| {
         let headers: String = (0..count).map(|number| format!("x-{number}: a\r\n")).collect();
@@ -119,9 +119,9 @@ fn a_head_of_32_kib_and_100_headers_is_the_most() {
     assert_eq!(server.raw(long(33 * 1024))[0].status, 431);
 }
 
-/// H2: counted as it streams, whatever was announced.
+/// H2: counted while it streams, with any announced length.
 #[test]
-fn a_body_over_64_kib_is_refused_however_it_comes() {
+fn body_is_limited_to_64_kib() {
     let (_folder, server) = server();
     let big = " ".repeat(64 * 1024 + 1);
     let announced = login(&format!("Connection: close\r\nContent-Length: {}\r\n", big.len()), &big);
@@ -130,8 +130,7 @@ fn a_body_over_64_kib_is_refused_however_it_comes() {
     let chunks = format!("{}1\r\n \r\n0\r\n\r\n", chunk.repeat(64));
     let chunked = login("Connection: close\r\nTransfer-Encoding: chunked\r\n", &chunks);
     assert_eq!(server.raw(chunked)[0].failure(), (413, "payload-too-large"));
-    // A length that is far too large is refused before a byte of the body is sent, and who waits
-    // to be asked for it is not asked.
+    // A too large `Content-Length` is rejected before the body, and without `100 Continue`.
     let expecting = "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 9000000000\r\n";
     let mut stream = server.connect();
     stream.write_all(login(expecting, "").as_bytes()).expect("sent");
@@ -142,7 +141,7 @@ fn a_body_over_64_kib_is_refused_however_it_comes() {
 
 /// H2
 #[test]
-fn json_that_is_deep_doubled_or_followed_is_refused() {
+fn ambiguous_json_is_rejected() {
     let (_folder, server) = server();
     let deep = format!(r#"{{"email":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
     let bodies = [
@@ -156,18 +155,18 @@ fn json_that_is_deep_doubled_or_followed_is_refused() {
     ];
     for body in bodies {
         let headers = "content-type: application/json\r\n";
-        let response = server.ask("POST", "/api/v1/auth/login", headers, body.as_bytes());
+        let response = server.send("POST", "/api/v1/auth/login", headers, body.as_bytes());
         let shown: String = body.chars().take(60).collect();
         assert!(matches!(response.status, 400), "{shown}: {response:?}");
         assert!(!response.text.contains("example"), "{shown}: {response:?}");
     }
     let encoded = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
-    assert_eq!(server.ask("POST", "/api/v1/auth/login", encoded, b"{}").status, 415);
+    assert_eq!(server.send("POST", "/api/v1/auth/login", encoded, b"{}").status, 415);
 }
 
-/// H2, A5: HTTP/2 without an upgrade reaches the same routes behind the same guards.
+/// H2, A5: HTTP/2 with prior knowledge.
 #[tokio::test]
-async fn http2_meets_the_same_guards() {
+async fn http2_has_the_same_guards() {
     let folder = folder();
     let server = Server::start(folder.path(), &UNLIMITED);
     let stream = tokio::net::TcpStream::connect(server.address).await.expect("it listens");

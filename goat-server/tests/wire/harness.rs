@@ -1,4 +1,4 @@
-//! A server to attack: the real program in any folder, and a client whose every call is answered.
+//! A server in a given folder, and a client that requires a response to every call.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(crate) use crate::support::process::{ADMIN, ADMIN_PASSWORD, Response, UNLIMI
 
 pub(crate) const PASSWORD: &str = "a long walk on a short pier";
 
-/// A server that runs; killed where it is dropped.
+/// A running server, killed when dropped.
 pub(crate) struct Server {
     process: process::Server,
     client: Client,
@@ -20,12 +20,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it in a folder, and waits until it is ready.
+    /// Starts the server in a folder, and waits until it is ready.
     pub(crate) fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
         Self::run(Command::new(env!("CARGO_BIN_EXE_goat-server")).arg("serve"), folder, settings)
     }
 
-    /// Starts it by a command that becomes it.
+    /// Starts a command that executes the server.
     pub(crate) fn run(command: &mut Command, folder: &Path, settings: &[(&str, &str)]) -> Self {
         prepare(command, folder).envs(settings.iter().copied());
         let mut process = process::Server::launch(command);
@@ -33,37 +33,37 @@ impl Server {
         Self { process, client: Client::new(address), address }
     }
 
-    /// Ends it as an operator does; responses all that it said, line by line.
+    /// Shuts the server down and returns the log.
     pub(crate) fn stop(self) -> Vec<String> {
         self.process.stop()
     }
 
-    /// Waits for the end of one that was told to leave; responses all that it said.
-    pub(crate) fn end(self) -> Vec<String> {
-        self.process.end_well()
+    /// Waits for the exit, which must be a success, and returns the log.
+    pub(crate) fn wait(self) -> Vec<String> {
+        self.process.wait_for_success()
     }
 
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub(crate) fn connect(&self) -> TcpStream {
         self.client.connect().expect("it listens")
     }
 
-    /// Sends bytes as they are, and reads until the server closes.
+    /// Sends raw bytes and reads until the server closes.
     pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<Response> {
         self.client.raw(bytes.as_ref()).expect("all of it is responses")
     }
 
-    /// Makes a request of its own connection.
-    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
-        let response = self.client.ask(method, path, headers, body);
+    /// Sends a request on a connection of its own.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
+        let response = self.client.send(method, path, headers, body);
         response.unwrap_or_else(|| panic!("{method} {path}: no complete response"))
     }
 
-    /// Makes a request with JSON, and a token unless that is empty.
+    /// Sends a request with a JSON body unless it is `null`, and a token unless it is empty.
     pub(crate) fn json(&self, method: &str, path: &str, token: &str, body: &Value) -> Response {
         let token = (!token.is_empty()).then_some(token);
         let body = (!body.is_null()).then_some(body);
@@ -89,7 +89,7 @@ impl Server {
         Tokens { access: text("access_token"), refresh: text("refresh_token") }
     }
 
-    /// Makes an active user; responses the id.
+    /// Creates an active user and returns its id.
     pub(crate) fn make(&self, admin: &str, email: &str, role: &str) -> String {
         let body =
             json!({ "email": email, "password": PASSWORD, "role": role, "status": "active" });
@@ -99,7 +99,7 @@ impl Server {
     }
 }
 
-/// What somebody has who has signed in.
+/// The tokens of a session.
 pub(crate) struct Tokens {
     pub(crate) access: String,
     pub(crate) refresh: String,

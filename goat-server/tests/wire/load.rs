@@ -1,4 +1,4 @@
-//! Many at once: sockets that say nothing, sign-ins by the hundred, and a server that is to leave.
+//! Load: idle sockets, bursts of logins, and shutdown.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,11 +9,10 @@ use serde_json::json;
 
 use crate::harness::{ADMIN, ADMIN_PASSWORD, Server, UNLIMITED, folder, read_all};
 
-/// H3: a crowd that says nothing, or a byte now and then, delays nobody; and each of it is sent away
-/// when the time for a head is over.
+/// H3: idle and slow clients do not delay others, and are disconnected at the header timeout.
 #[test]
-fn a_crowd_of_silent_sockets_delays_nobody_and_is_sent_away() {
-    // As many as fit, on both sides, under the limit of open files that is usual.
+fn slow_clients_delay_nobody_and_are_disconnected() {
+    // Below the usual limit of open files, on both sides.
     const CROWD: usize = 400;
     let folder = folder();
     let settings = [&UNLIMITED[..], &[("GOAT_HEADER_TIMEOUT", "3s")]].concat();
@@ -42,12 +41,12 @@ fn a_crowd_of_silent_sockets_delays_nobody_and_is_sent_away() {
                 }
             });
         }
-        // Drops, for as long as others ask; who was sent away already drips into nothing.
+        // Sends single bytes while the others send requests. Writes to closed sockets fail.
         scope.spawn(|| {
             let mut turn = 1;
             while answered.load(Ordering::SeqCst) < 100 && turn < CROWD * 4 {
                 let _ = (&crowd[turn % CROWD]).write(b"x");
-                // Those whose opening is half a line.
+                // The clients with an incomplete head.
                 turn += 4;
             }
         });
@@ -55,7 +54,7 @@ fn a_crowd_of_silent_sockets_delays_nobody_and_is_sent_away() {
     assert_eq!(answered.load(Ordering::SeqCst), 100);
     for stream in &mut crowd {
         let mut rest = Vec::new();
-        // A reset is a farewell too; a time-out would not be.
+        // A reset is a disconnection too; a timeout would not be.
         if let Err(error) = stream.read_to_end(&mut rest) {
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
         }
@@ -64,10 +63,10 @@ fn a_crowd_of_silent_sockets_delays_nobody_and_is_sent_away() {
     assert_eq!(server.get("/api/v1/user", &token).status, 200);
 }
 
-/// P7: of a burst of sign-ins some are let in, the others are told when to come back, and who does
-/// not want a password hashed notices nothing of it.
+/// P7: load shedding. Logins above the hashing capacity are a 503 with `Retry-After`, and requests
+/// without a password are not affected.
 #[test]
-fn a_burst_of_sign_ins_is_shed_and_nobody_else_waits() {
+fn burst_of_logins_is_shed() {
     const BURST: usize = 300;
     let folder = folder();
     let crowded = [("GOAT_HASH_CONCURRENCY", "1"), ("GOAT_HASH_QUEUE", "4")];
@@ -102,15 +101,15 @@ fn a_burst_of_sign_ins_is_shed_and_nobody_else_waits() {
             _ => panic!("{response:?}"),
         }
     }
-    assert!(tried >= 5, "one that is hashed and four that wait: {tried}");
+    assert!(tried >= 5, "one is hashed and four wait: {tried}");
     assert!(shed > 0 && tried + shed == BURST, "{tried} and {shed}");
-    // And afterwards it is as before.
+    // The server recovers.
     server.sign_in(ADMIN, ADMIN_PASSWORD);
 }
 
-/// P7: who hangs up leaves the queue, and takes no place in it.
+/// P7
 #[test]
-fn those_who_hang_up_leave_the_queue() {
+fn disconnected_clients_leave_the_queue() {
     let folder = folder();
     let crowded = [("GOAT_HASH_CONCURRENCY", "1"), ("GOAT_HASH_QUEUE", "2")];
     let server = Server::start(folder.path(), &[&UNLIMITED[..], &crowded].concat());
@@ -122,21 +121,21 @@ fn those_who_hang_up_leave_the_queue() {
         write!(stream, "{head}: {}\r\n\r\n{body}", body.len()).expect("sent");
         drop(stream);
     }
-    // Bounded: the one that is hashed, and those whose hanging up has not been seen yet.
+    // One attempt is hashed, and some disconnections are not noticed yet.
     let got_in = (0..200).any(|_| server.login(ADMIN, ADMIN_PASSWORD).status == 200);
     assert!(got_in);
 }
 
-/// O3: what was asked before the signal is answered, and the program ends well.
+/// O3
 #[test]
-fn a_server_that_is_told_to_leave_answers_what_it_was_asked() {
+fn shutdown_completes_accepted_requests() {
     let folder = folder();
     let settings = [&UNLIMITED[..], &[("GOAT_HASH_QUEUE", "1000")]].concat();
     let server = Server::start(folder.path(), &settings);
     let body = json!({ "email": ADMIN, "password": ADMIN_PASSWORD }).to_string();
     let mut streams: Vec<TcpStream> = (0..30).map(|_| server.connect()).collect();
     for stream in &mut streams {
-        // Answered once, so that the server has taken the connection for certain.
+        // A first response shows that the connection is accepted.
         stream.write_all(b"GET /api/health HTTP/1.1\r\nHost: goat\r\n\r\n").expect("sent");
         let mut start = [0; 12];
         stream.read_exact(&mut start).expect("a response");
@@ -152,6 +151,6 @@ fn a_server_that_is_told_to_leave_answers_what_it_was_asked() {
         assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 1, "{text}");
         assert!(text.contains("refresh_token"), "{text}");
     }
-    let said = server.end();
-    assert!(said.last().expect("a line").contains("\"stopped\""), "{said:?}");
+    let lines = server.wait();
+    assert!(lines.last().expect("a line").contains("\"stopped\""), "{lines:?}");
 }

@@ -1,4 +1,4 @@
-//! What a request may name: hosts, targets, methods and paths that are not what they seem.
+//! Request targets: hosts, paths, methods and override headers.
 
 use crate::harness::{ADMIN, ADMIN_PASSWORD, Server, UNLIMITED, folder};
 
@@ -8,15 +8,14 @@ fn server() -> (tempfile::TempDir, Server) {
     (folder, server)
 }
 
-/// The statuses of what this head is answered with.
+/// The statuses of the responses to this head.
 fn statuses(server: &Server, head: &[u8]) -> Vec<u16> {
     server.raw(head).iter().map(|response| response.status).collect()
 }
 
-/// RFC 9112, section 3.2: a request that two servers on its way may take for different hosts is
-/// answered by neither.
+/// RFC 9112, section 3.2
 #[test]
-fn a_request_without_one_host_is_refused() {
+fn exactly_one_host_is_required() {
     let (_folder, server) = server();
     let line = "GET /api/health HTTP/1.1\r\nConnection: close\r\n";
     for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n", "Host: a b\r\n"] {
@@ -31,15 +30,15 @@ fn a_request_without_one_host_is_refused() {
     assert_eq!(statuses(&server, b"GET /api/health HTTP/1.0\r\n\r\n"), [200]);
     let two = b"GET /api/health HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n";
     assert_eq!(statuses(&server, two), [400]);
-    // What follows a refused request is not served.
+    // A rejected request closes the connection.
     let next = "GET /api/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n\
                 GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     assert_eq!(statuses(&server, next.as_bytes()), [400]);
 }
 
-/// A5: every spelling of a target is either the one path or none; nothing unguarded is behind any.
+/// A5
 #[test]
-fn no_form_of_a_target_reaches_what_is_guarded() {
+fn no_form_of_a_target_bypasses_a_guard() {
     let (_folder, server) = server();
     let long = format!("/{}", "a".repeat(30_000));
     let guarded = [
@@ -80,7 +79,7 @@ fn no_form_of_a_target_reaches_what_is_guarded() {
         let responses = server.raw(head);
         let found: Vec<_> = responses.iter().map(|response| response.status).collect();
         let shown: String = target.chars().take(60).collect();
-        // Some are no request at all, and refused before the routes.
+        // Some are malformed, and rejected before routing.
         assert!(found == [status] || found == [400], "{method} {shown}: {found:?}");
     }
     for bytes in [&b"/api/v1/user\xff"[..], b"/api/v1/user?\xc3\x28", b"/api/v1/user/\x7f"] {
@@ -90,35 +89,35 @@ fn no_form_of_a_target_reaches_what_is_guarded() {
     }
 }
 
-/// A5: what proxies use to override a method, a path or a caller is a header like any other.
+/// A5
 #[test]
-fn no_header_overrides_the_method_the_path_or_the_caller() {
+fn override_headers_are_ignored() {
     let (_folder, server) = server();
     let admin = server.sign_in(ADMIN, ADMIN_PASSWORD);
     let headers = "X-HTTP-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\n\
                    X-Method-Override: DELETE\r\nX-Original-URL: /api/health\r\n\
                    X-Rewrite-URL: /api/health\r\nX-Forwarded-Prefix: /api/v1/auth\r\n\
                    X-User: admin\r\nX-Forwarded-User: admin\r\nRemote-User: admin\r\n";
-    assert_eq!(server.ask("GET", "/api/v1/user", headers, b"").status, 401);
+    assert_eq!(server.send("GET", "/api/v1/user", headers, b"").status, 401);
     let cookie = format!("{headers}Cookie: access_token={0}; token={0}\r\n", admin.access);
-    assert_eq!(server.ask("GET", "/api/v1/user", &cookie, b"").status, 401);
+    assert_eq!(server.send("GET", "/api/v1/user", &cookie, b"").status, 401);
     let path = format!("/api/v1/user?access_token={}", admin.access);
-    assert_eq!(server.ask("GET", &path, headers, b"").status, 401);
+    assert_eq!(server.send("GET", &path, headers, b"").status, 401);
     let bearer = format!("{headers}Authorization: Bearer {}\r\n", admin.access);
-    let response = server.ask("GET", "/api/v1/user", &bearer, b"");
+    let response = server.send("GET", "/api/v1/user", &bearer, b"");
     assert_eq!((response.status, &response.body["data"]["email"]), (200, &ADMIN.into()));
     let two = format!("{bearer}Authorization: Bearer {}\r\n", admin.access);
-    assert_eq!(server.ask("GET", "/api/v1/user", &two, b"").status, 400);
+    assert_eq!(server.send("GET", "/api/v1/user", &two, b"").status, 400);
 }
 
-/// H1: a browser that is shown any response frames it nowhere, guesses no type, and runs nothing.
+/// H1
 #[test]
-fn every_answer_ties_a_browsers_hands() {
+fn every_response_restricts_browsers() {
     let (_folder, server) = server();
     let html = "<script>alert(1)</script>";
     let paths = ["/api/docs", "/api/docs/page.js", "/api/openapi.json", "/api/metrics", "/nowhere"];
     for path in paths.into_iter().chain(["/api/v1/user", "/api/v1/user/%3Cscript%3E"]) {
-        let response = server.ask("GET", path, &format!("Origin: {html}\r\n"), b"");
+        let response = server.send("GET", path, &format!("Origin: {html}\r\n"), b"");
         assert_eq!(response.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(response.header("x-frame-options"), "DENY", "{path}");
         let policy = response.header("content-security-policy");

@@ -1,13 +1,13 @@
-//! Where two transcripts part.
+//! The first difference between two transcripts.
 
 use std::fmt::Write as _;
 
-use super::play::Exchange;
+use super::run::Exchange;
 
-/// How many exchanges before the one that differs are named.
+/// How many preceding exchanges are listed.
 const BEFORE: usize = 5;
 
-/// The first exchange that differs, readably; nothing where the transcripts are equal.
+/// Formats the first exchange that differs, or returns `None` if the transcripts are equal.
 pub(crate) fn difference(
     (one, first): (&str, &[Exchange]),
     (other, second): (&str, &[Exchange]),
@@ -20,11 +20,11 @@ pub(crate) fn difference(
     }
     writeln!(shown, "  - {one}\n  + {other}\n").expect("written");
     let lines = |exchanges: &[Exchange]| -> Vec<String> {
-        let text = exchanges.get(place).map_or("nothing was asked", |exchange| &exchange.text);
+        let text = exchanges.get(place).map_or("no request", |exchange| &exchange.text);
         text.lines().map(str::to_owned).collect()
     };
     let (first, second) = (lines(first), lines(second));
-    // Line by line where none is missing; else all between the first and the last difference.
+    // Line by line if the counts are equal; otherwise everything between the first and last difference.
     let is_aligned = first.len() == second.len();
     let begins = first.iter().zip(&second).take_while(|(one, other)| one == other).count();
     let ends = first[begins..].iter().rev().zip(second[begins..].iter().rev());
@@ -51,7 +51,7 @@ pub(crate) fn difference(
 }
 
 #[test]
-fn the_first_exchange_that_differs_is_shown_with_what_is_different_in_it() {
+fn first_different_exchange_is_shown_with_its_differences() {
     let exchange = |line: &str, text: &str| Exchange {
         line: line.to_owned(),
         status: 200,
@@ -68,5 +68,5 @@ fn the_first_exchange_that_differs_is_shown_with_what_is_different_in_it() {
          \u{20} - x: 1\n  + x: 2\n    \n    {}\n"
     );
     let shown = difference(("one", &first), ("other", &first[..1])).expect("a difference");
-    assert!(shown.contains("+ nothing was asked"), "{shown}");
+    assert!(shown.contains("+ no request"), "{shown}");
 }

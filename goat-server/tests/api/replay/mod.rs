@@ -1,16 +1,16 @@
-//! The same requests on SQLite and memory, on PostgreSQL, on PostgreSQL and Redis, and on two nodes of
-//! those in turn are given the same responses, byte for byte but for what is random.
+//! Replay suite: the same requests on every backend, and on two nodes, get the same responses, byte for
+//! byte except for random values.
 //!
-//! A scenario is written once. Each run of it makes a transcript: every request, and of its response the
-//! status, all headers and the body. Ids and tokens are replaced by names in the order in which they
-//! appear, and what is signed in a token is shown beside it. Times are compared as they are, since
-//! the clock is the test's.
+//! A scenario is written once. Each run of it records a transcript: every request, with the status, all
+//! headers and the body of its response. Ids and tokens are replaced by names in order of appearance,
+//! and the content of each token is recorded beside it. Times are compared as they are, since the clock
+//! is the test's.
 
 mod difference;
-mod failing;
 mod names;
-mod play;
+mod run;
 mod scenarios;
+mod seeded_faults;
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use goat_server::api::table;
 use crate::support::app::Setup;
 use crate::support::backend::Backend;
 use difference::difference;
-use play::{Exchange, NodeStores, Play};
+use run::{Exchange, NodeStores, Run};
 
 /// The deployments that a scenario is replayed on, with the names that a difference shows.
 const DEPLOYMENTS: [(&str, Deployment); 5] = [
@@ -49,26 +49,26 @@ impl Deployment {
     }
 }
 
-/// Plays a scenario and returns its transcript.
+/// Runs a scenario and returns its transcript.
 async fn transcript(
     stores: impl Into<NodeStores>,
     change: impl Fn(&mut Setup),
-    scenario: impl AsyncFn(&mut Play),
+    scenario: impl AsyncFn(&mut Run),
 ) -> Vec<Exchange> {
-    let mut play = Play::on(stores.into(), change).await;
-    scenario(&mut play).await;
-    play.into_transcript()
+    let mut run = Run::on(stores.into(), change).await;
+    scenario(&mut run).await;
+    run.into_transcript()
 }
 
 /// The transcript of a scenario in memory.
 async fn transcript_in_memory(
     change: impl Fn(&mut Setup),
-    scenario: impl AsyncFn(&mut Play),
+    scenario: impl AsyncFn(&mut Run),
 ) -> Vec<Exchange> {
     transcript(Backend::Memory.open().await, change, scenario).await
 }
 
-/// Each scenario with what it changes of the setup: a test of its own, and its part of all of them.
+/// One test per scenario, with the change of the setup that it needs.
 macro_rules! replayed {
     ($($theme:ident :: $scenario:ident ($change:expr)),* $(,)?) => {
         $(
@@ -87,8 +87,8 @@ macro_rules! replayed {
             }
         )*
 
-        /// Every scenario, in memory.
-        async fn all() -> Vec<Exchange> {
+        /// The transcripts of all scenarios in memory.
+        async fn all_transcripts() -> Vec<Exchange> {
             let mut all = Vec::new();
             $(
                 let scenario = scenarios::$theme::$scenario;
@@ -102,38 +102,38 @@ macro_rules! replayed {
 const AS_IS: fn(&mut Setup) = |_| {};
 
 replayed![
-    signing::people_sign_up(AS_IS),
-    signing::people_sign_in_or_not(AS_IS),
-    tokens::tokens_are_refreshed_and_reused(AS_IS),
-    tokens::tokens_and_sessions_run_out(AS_IS),
-    tokens::services_ask_what_a_token_may(AS_IS),
-    sessions::sessions_are_listed_and_ended(AS_IS),
-    sessions::too_many_sessions_end_the_oldest(|setup| setup.goat.sessions_per_user = 3),
-    users::users_are_made_changed_and_deleted(AS_IS),
-    users::users_are_searched_sorted_and_paged(AS_IS),
-    users::people_change_themselves(AS_IS),
-    access::users_are_let_in_and_shut_out(AS_IS),
-    access::roles_change_under_way(AS_IS),
-    access::permissions_are_granted_and_taken_away(AS_IS),
-    limits::attempts_are_limited_by_address_and_account(Setup::shipped_limits),
-    limits::requests_are_limited_by_user_address_and_path(|setup| {
+    login::signup(AS_IS),
+    login::login(AS_IS),
+    tokens::refresh_and_reuse(AS_IS),
+    tokens::expiry(AS_IS),
+    tokens::verify(AS_IS),
+    sessions::list_and_revoke_sessions(AS_IS),
+    sessions::session_limit(|setup| setup.goat.sessions_per_user = 3),
+    users::user_administration(AS_IS),
+    users::user_list(AS_IS),
+    users::own_account(AS_IS),
+    access::status_changes(AS_IS),
+    access::role_changes(AS_IS),
+    access::permissions(AS_IS),
+    limits::login_limits(Setup::shipped_limits),
+    limits::request_limits(|setup| {
         setup.shipped_limits();
         setup.limits.user = Some(goat_core::Quota::per_minute(4));
         setup.limits.address = Some(goat_core::Quota::per_minute(12));
         setup.limits.public = Some(goat_core::Quota::per_minute(3));
         setup.limits.refresh = Some(goat_core::Quota::per_minute(2));
     }),
-    wrong::requests_are_wrong_at_the_door(AS_IS),
-    wrong::bodies_and_queries_are_wrong(AS_IS),
-    wrong::what_anyone_may_see(AS_IS),
+    rejections::unroutable_and_unauthenticated_requests(AS_IS),
+    rejections::invalid_bodies_and_queries(AS_IS),
+    rejections::public_routes(AS_IS),
 ];
 
-/// What is shown of the process itself, and differs.
+/// The metrics of the process, which differ.
 const NOT_REPLAYED: [&str; 1] = ["GET /api/metrics"];
 
 #[tokio::test]
-async fn every_route_and_nearly_every_status_is_replayed() {
-    let all = all().await;
+async fn scenarios_cover_every_route_and_status() {
+    let all = all_transcripts().await;
     let succeeded: Vec<_> = all.iter().filter(|exchange| exchange.status < 300).collect();
     let mut missing = BTreeSet::new();
     for endpoint in table() {

@@ -1,25 +1,25 @@
-//! Names for what is random, so that two transcripts can be equal.
+//! Stable names for random ids and tokens, so that transcripts can be compared.
 //!
-//! Invariant: within one transcript the same text has the same name and another text another one, so
-//! that what is said twice of the same thing is compared too. Names are numbered as they appear.
+//! Invariant: within one transcript equal values have equal names and different values different ones.
+//! Names are numbered in order of appearance.
 
 use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Ids and tokens that a transcript has shown so far.
+/// The ids and tokens of a transcript so far.
 #[derive(Default)]
 pub(crate) struct Names {
     ids: HashMap<String, usize>,
     tokens: HashMap<String, usize>,
-    /// What new tokens say, to be shown.
-    said: Vec<String>,
+    /// Descriptions of new tokens.
+    described: Vec<String>,
 }
 
 impl Names {
-    /// The text with names in it. Times stay: they are those of the test's clock.
-    pub(crate) fn put_into(&mut self, text: &str) -> String {
+    /// Replaces ids and tokens in a text by their names. Times stay: they are those of the test's clock.
+    pub(crate) fn replace_in(&mut self, text: &str) -> String {
         let is_part = |one: char| one.is_ascii_alphanumeric() || matches!(one, '_' | '-' | '.');
         let mut named = String::with_capacity(text.len());
         let mut rest = text;
@@ -34,9 +34,9 @@ impl Names {
         named
     }
 
-    /// What the tokens say that were named since this was last asked, with names in it.
-    pub(crate) fn said_by_tokens(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.said)
+    /// Takes the descriptions of the tokens that were named since the last call.
+    pub(crate) fn take_new_tokens(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.described)
     }
 
     fn name(&mut self, word: &str) -> String {
@@ -48,21 +48,21 @@ impl Names {
         let next = self.tokens.len() + 1;
         let number = *self.tokens.entry(word.to_owned()).or_insert(next);
         if number == next {
-            let said = format!("<token {number}> = {header} {claims}");
-            let said = self.put_into(&said);
-            self.said.push(said);
+            let description = format!("<token {number}> = {header} {claims}");
+            let description = self.replace_in(&description);
+            self.described.push(description);
         }
         format!("<token {number}>")
     }
 }
 
-/// Whether it has the form of a ULID.
+/// Whether a word has the form of a ULID.
 fn is_id(word: &str) -> bool {
     let is_digit = |one: u8| one.is_ascii_digit() || b"ABCDEFGHJKMNPQRSTVWXYZ".contains(&one);
     word.len() == 26 && word.as_bytes()[0] <= b'7' && word.bytes().all(is_digit)
 }
 
-/// The header and the claims of a JSON web token.
+/// The header and the claims of a JSON Web Token.
 fn token(word: &str) -> Option<[String; 2]> {
     let parts: Vec<&str> = word.split('.').collect();
     let [header, claims, _signature] = parts[..] else { return None };
@@ -72,13 +72,13 @@ fn token(word: &str) -> Option<[String; 2]> {
 }
 
 #[test]
-fn the_same_has_the_same_name_and_what_is_no_id_stays() {
+fn equal_values_have_equal_names_and_other_text_stays() {
     let (one, other) = ("01KDVDNA00GRWW3VTSM22P7MMD", "01KDVDNA00JPZZ7QB5VTX0MX61");
     let mut names = Names::default();
     let text =
         format!("/{one}/{other}?{one}, 2026-01-01T00:00:00.000Z, 01kdvdna00grww3vtsm22p7mmd");
     assert_eq!(
-        names.put_into(&text),
+        names.replace_in(&text),
         "/<id 1>/<id 2>?<id 1>, 2026-01-01T00:00:00.000Z, 01kdvdna00grww3vtsm22p7mmd"
     );
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -86,9 +86,9 @@ fn the_same_has_the_same_name_and_what_is_no_id_stays() {
         format!("{}.{}.c2ln", part(r#"{"alg":"x"}"#), part(&format!(r#"{{"sub":"{id}"}}"#)))
     };
     let text = format!("{} {} {}", token(other), token("nobody"), token(other));
-    assert_eq!(names.put_into(&text), "<token 1> <token 2> <token 1>");
+    assert_eq!(names.replace_in(&text), "<token 1> <token 2> <token 1>");
     assert_eq!(
-        names.said_by_tokens(),
+        names.take_new_tokens(),
         [
             r#"<token 1> = {"alg":"x"} {"sub":"<id 2>"}"#,
             r#"<token 2> = {"alg":"x"} {"sub":"nobody"}"#

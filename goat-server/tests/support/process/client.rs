@@ -1,43 +1,43 @@
-//! A client that speaks to the program over loopback, one connection a call, and sends any bytes.
+//! A blocking HTTP/1.1 client that can send malformed requests; one connection per call.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// What was answered.
+/// A response.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     /// The body as text.
     pub(crate) text: String,
-    /// The body as JSON; `null` where it is none.
+    /// The body as JSON; `null` if it is not JSON.
     pub(crate) body: Value,
 }
 
 impl Response {
-    /// A header, or the empty text.
+    /// The value of a header, or the empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let mut values = lines.filter(|(one, _)| one.eq_ignore_ascii_case(name));
         values.next().map_or("", |(_, value)| value)
     }
 
-    /// The status and the code of a failure.
+    /// The status and the code of the problem.
     pub(crate) fn failure(&self) -> (u16, &str) {
         (self.status, self.body["code"].as_str().unwrap_or_default())
     }
 
-    /// How long the body is to be, by the head.
+    /// The value of `Content-Length`.
     fn length(&self) -> usize {
         self.header("content-length").parse().unwrap_or(0)
     }
 }
 
-/// Speaks to the server at an address.
+/// A client of the server at an address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
@@ -48,26 +48,26 @@ impl Client {
         Self { address }
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(stream)
     }
 
-    /// Sends bytes as they are, and reads until the server closes. None if the connection broke
-    /// before the last response was whole.
+    /// Sends raw bytes and reads until the server closes. `None` if the connection broke before the
+    /// last response was complete.
     pub(crate) fn raw(&self, bytes: &[u8]) -> Option<Vec<Response>> {
         let mut stream = self.connect().ok()?;
-        // The server may response and close before all of it was taken.
+        // The server may respond and close before it has read everything.
         let _ = stream.write_all(bytes);
         read_all(stream)
     }
 
-    /// Makes a request with more headers than it needs. None if the connection broke before the
-    /// complete response was there.
-    pub(crate) fn ask(
+    /// Sends a request with further headers. `None` if the connection broke before the complete
+    /// response.
+    pub(crate) fn send(
         &self,
         method: &str,
         path: &str,
@@ -84,12 +84,12 @@ impl Client {
         let mut responses = self.raw(&bytes)?;
         let response = responses.pop()?;
         assert!(responses.is_empty(), "{method} {path}: {responses:?}");
-        // A head alone is a response to HEAD; of any other it is what the connection left of one.
+        // Only a response to HEAD has a length and no body.
         (method == "HEAD" || response.text.len() == response.length()).then_some(response)
     }
 
-    /// Makes a request with a token and JSON, or without. None if the connection broke before the
-    /// complete response was there.
+    /// Sends a request with an optional token and JSON body. `None` if the connection broke before the
+    /// complete response.
     pub(crate) fn call(
         &self,
         method: &str,
@@ -105,7 +105,7 @@ impl Client {
             headers.push_str("content-type: application/json\r\n");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        self.ask(method, path, &headers, body.as_bytes())
+        self.send(method, path, &headers, body.as_bytes())
     }
 
     pub(crate) fn get(&self, path: &str, bearer: &str) -> Option<Response> {
@@ -122,10 +122,10 @@ pub(crate) fn status(address: SocketAddr, path: &str) -> u16 {
     Client::new(address).call("GET", path, None, None).expect("a response").status
 }
 
-/// Reads every response until the server closes. None if what came is not complete responses.
+/// Reads responses until the server closes. `None` if the last one is incomplete.
 pub(crate) fn read_all(mut stream: TcpStream) -> Option<Vec<Response>> {
     let mut bytes = Vec::new();
-    // A reset after the responses takes nothing from them.
+    // A reset after the responses does no harm.
     let _ = stream.read_to_end(&mut bytes);
     let text = String::from_utf8(bytes).ok()?;
     let (mut responses, mut rest) = (Vec::new(), &*text);

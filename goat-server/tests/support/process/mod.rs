@@ -1,19 +1,19 @@
-//! The real program, as an operator starts it, and a client that speaks to it.
+//! The program as an operator runs it, and an HTTP client for it.
 
 mod client;
+mod program;
 mod server;
-mod site;
 
 use std::time::Duration;
 
 pub(crate) use client::{Client, Response, read_all, status};
+pub(crate) use program::{Program, mode, prepare, sql};
 pub(crate) use server::{Server, json, message};
-pub(crate) use site::{Site, mode, prepare, sql};
 
-/// Far more than anything here takes: a bound for what hangs, not a measure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A bound for hanging calls, far above what anything takes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Settings under which no limit is met by chance.
+/// Settings without rate limits.
 pub(crate) const UNLIMITED: [(&str, &str); 6] = [
     ("GOAT_RATE_LIMIT_AUTH", "off"),
     ("GOAT_RATE_LIMIT_REFRESH", "off"),

@@ -1,4 +1,4 @@
-//! The program while it serves: what it says, and how it ends.
+//! A running server process: its log and its exit.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
@@ -9,56 +9,56 @@ use std::thread;
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// A server that runs; killed where it is dropped.
+/// A server process, killed when dropped.
 pub(crate) struct Server {
     child: Child,
-    /// Behind a mutex, so that threads of a test may share the server.
+    /// In a mutex, so that threads can share the server.
     lines: Mutex<Receiver<String>>,
-    said: Vec<String>,
+    log: Vec<String>,
 }
 
 impl Server {
-    /// Starts it by a command whose output is piped, without waiting for it.
+    /// Starts a command whose output is piped.
     pub(crate) fn launch(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let (sender, lines) = channel();
         follow(child.stdout.take().expect("a pipe"), sender.clone());
         follow(child.stderr.take().expect("a pipe"), sender);
-        Self { child, lines: Mutex::new(lines), said: Vec::new() }
+        Self { child, lines: Mutex::new(lines), log: Vec::new() }
     }
 
     fn next_line(&mut self) -> Result<String, RecvTimeoutError> {
-        self.lines.get_mut().expect("no panic").recv_timeout(PATIENCE)
+        self.lines.get_mut().expect("no panic").recv_timeout(TIMEOUT)
     }
 
-    /// Waits for the line of the log with this message.
-    pub(crate) fn wait_for(&mut self, wanted: &str) -> Value {
+    /// Waits for a line of the log whose message starts with this text, and returns its fields.
+    pub(crate) fn wait_for_message(&mut self, wanted: &str) -> Value {
         loop {
             let Ok(line) = self.next_line() else {
-                panic!("{wanted:?} was not said: {:?}", self.said);
+                panic!("no line {wanted:?}: {:?}", self.log);
             };
             let value = json(&line);
-            self.said.push(line);
+            self.log.push(line);
             if message(&value).starts_with(wanted) {
                 return fields(value);
             }
         }
     }
 
-    /// Waits until it is ready; responses where it listens.
+    /// Waits until the server is ready, and returns its address.
     pub(crate) fn address(&mut self) -> SocketAddr {
-        let ready = self.wait_for("ready");
+        let ready = self.wait_for_message("ready");
         let address = ready["listening"].as_str().expect("an address").parse();
         address.expect("an address")
     }
 
-    /// Waits until it is ready, or ends without having been.
-    pub(crate) fn begin(&mut self) -> Result<SocketAddr, ()> {
+    /// Waits until the server is ready, or until it exits before that.
+    pub(crate) fn ready_or_exit(&mut self) -> Result<SocketAddr, ()> {
         while let Ok(line) = self.next_line() {
             let value = json(&line);
-            self.said.push(line);
+            self.log.push(line);
             if message(&value) == "ready" {
                 let ready = fields(value);
                 let address = ready["listening"].as_str().expect("an address").parse();
@@ -68,51 +68,52 @@ impl Server {
         Err(())
     }
 
-    /// What it has said that nobody has looked at, without waiting for more.
-    pub(crate) fn said_lately(&self) -> Vec<String> {
+    /// The lines that were logged since the last call.
+    pub(crate) fn new_lines(&self) -> Vec<String> {
         self.lines.lock().expect("no panic").try_iter().collect()
     }
 
+    /// Sends a signal such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status()
-            .expect("there is a kill command");
+            .expect("the kill command");
         assert!(status.success());
     }
 
-    /// Waits for the end; responses the exit status and everything that was said.
-    pub(crate) fn end(mut self) -> (Option<i32>, Vec<String>) {
+    /// Waits for the exit, and returns its status and the log.
+    pub(crate) fn wait(mut self) -> (Option<i32>, Vec<String>) {
         while let Ok(line) = self.next_line() {
-            self.said.push(line);
+            self.log.push(line);
         }
         let status = self.child.wait().expect("it ends");
-        (status.code(), std::mem::take(&mut self.said))
+        (status.code(), std::mem::take(&mut self.log))
     }
 
-    /// Waits for the end of one that was told to leave; responses everything that was said.
-    pub(crate) fn end_well(self) -> Vec<String> {
-        let (status, said) = self.end();
-        assert_eq!(status, Some(0), "{said:?}");
-        said
+    /// Waits for the exit, which must be a success, and returns the log.
+    pub(crate) fn wait_for_success(self) -> Vec<String> {
+        let (status, log) = self.wait();
+        assert_eq!(status, Some(0), "{log:?}");
+        log
     }
 
-    /// Ends it as a power cut would.
+    /// Kills the process.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
     }
 
-    /// Asks it to leave and waits until it is gone; responses everything that was said.
+    /// Shuts the server down and returns the log.
     pub(crate) fn stop(self) -> Vec<String> {
         self.signal("TERM");
-        self.end_well()
+        self.wait_for_success()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that has ended cannot be killed, and that is well.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -129,6 +130,10 @@ fn follow(pipe: impl Read + Send + 'static, lines: Sender<String>) {
     });
 }
 
+/// Parses a line of the log.
+///
+/// # Panics
+/// If it is no JSON object.
 pub(crate) fn json(line: &str) -> Value {
     match serde_json::from_str(line) {
         Ok(value @ Value::Object(_)) => value,
@@ -136,7 +141,7 @@ pub(crate) fn json(line: &str) -> Value {
     }
 }
 
-/// The fields of a line, wherever the format puts them.
+/// The fields of a line in either format.
 fn fields(line: Value) -> Value {
     if line["fields"].is_object() { line["fields"].clone() } else { line }
 }

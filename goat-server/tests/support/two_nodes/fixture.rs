@@ -1,58 +1,62 @@
-//! Somebody with two sessions, and an administrator.
+//! A user with two sessions, and an administrator.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::support::node::{Node, PASSWORD, Person, data};
+use crate::support::node::{Node, PASSWORD, Tokens, data};
 use crate::support::process::Response;
 
-/// What somebody who changes their password changes it to.
+/// The new password of [`Operation::ChangePassword`](super::Operation::ChangePassword).
 pub(crate) const NEW_PASSWORD: &str = "seven lamps over the quay";
 
-/// Whom an act is about.
+/// The permission that tests grant to clients.
+pub(crate) const GRANTED: &str = "user:read";
+
+/// The subject of an operation.
 #[derive(Clone, Debug)]
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) email: String,
     pub(crate) id: String,
-    /// The session that acts.
-    pub(crate) ann: Person,
+    /// The session that sends the requests.
+    pub(crate) first: Tokens,
     /// Another session of the same user, and its id.
-    pub(crate) second: Person,
-    pub(crate) session: String,
-    pub(crate) admin: Person,
-    /// The id of the permission that is to be taken from clients.
+    pub(crate) second: Tokens,
+    pub(crate) second_id: String,
+    pub(crate) admin: Tokens,
+    /// The id of the permission to revoke from clients.
     pub(crate) grant: String,
 }
 
-impl Scene {
-    /// A new user, made through the node.
-    pub(crate) fn new(node: Node, admin: &Person) -> Self {
+impl Fixture {
+    /// Creates a user with two sessions.
+    pub(crate) fn new(node: Node, admin: &Tokens) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let email = format!("ann{}@example.org", COUNT.fetch_add(1, Ordering::Relaxed));
-        node.sign_up(&email);
-        let (ann, second) = (node.login(&email), node.login(&email));
-        let id = data(Some(node.profile(&ann)))["id"].as_str().expect("an id").to_owned();
-        let sessions = data(node.0.get("/api/v1/sessions", &ann.access));
+        let id = node.sign_up(&email);
+        let (first, second) = (node.login(&email), node.login(&email));
+        let sessions = data(node.0.get("/api/v1/sessions", &first.access));
         let sessions = sessions.as_array().expect("a list");
-        let session = sessions.iter().find(|one| one["current"] == false).expect("the second");
-        let session = session["id"].as_str().expect("an id").to_owned();
-        Self { email, id, ann, second, session, admin: admin.clone(), grant: String::new() }
+        let second_id = sessions.iter().find(|one| one["current"] == false).expect("the second");
+        let second_id = second_id["id"].as_str().expect("an id").to_owned();
+        let (admin, grant) = (admin.clone(), String::new());
+        Self { email, id, first, second, second_id, admin, grant }
     }
 
-    /// Asks as the session that acts. None if the connection broke before the complete response.
-    pub(crate) fn ask(
+    /// Sends a request with the first session. `None` if the connection broke before the complete
+    /// response.
+    pub(crate) fn as_user(
         &self,
         node: Node,
         method: &str,
         path: &str,
         body: Option<&Value>,
     ) -> Option<Response> {
-        node.0.call(method, path, Some(&self.ann.access), body)
+        node.0.call(method, path, Some(&self.first.access), body)
     }
 
-    /// Asks as the administrator.
-    pub(crate) fn command(
+    /// Sends a request as the administrator.
+    pub(crate) fn as_admin(
         &self,
         node: Node,
         method: &str,
@@ -62,30 +66,27 @@ impl Scene {
         node.0.call(method, path, Some(&self.admin.access), body)
     }
 
-    /// Has the administrator change what is the user's: the role, the status.
-    pub(crate) fn change(&self, node: Node, what: &str, value: &str) -> Option<Response> {
-        let path = format!("/api/v1/user/{}/change-{what}", self.id);
-        self.command(node, "PATCH", &path, Some(&json!({ what: value })))
+    /// Changes the user's `role` or `status` as the administrator.
+    pub(crate) fn change(&self, node: Node, field: &str, value: &str) -> Option<Response> {
+        let path = format!("/api/v1/user/{}/change-{field}", self.id);
+        self.as_admin(node, "PATCH", &path, Some(&json!({ field: value })))
     }
 
-    /// The id of the permission that lets clients read users, where they have it.
+    /// The id of the permission [`GRANTED`] of clients, if they have it.
     pub(crate) fn find_grant(&self, node: Node) -> Option<String> {
-        let grants = data(self.command(node, "GET", "/api/v1/permission/client", None));
+        let grants = data(self.as_admin(node, "GET", "/api/v1/permission/client", None));
         let grants = grants.as_array().expect("a list");
         let found = grants.iter().find(|grant| grant["action"] == GRANTED)?;
         Some(found["id"].as_str().expect("an id").to_owned())
     }
 
-    /// The status of what only some may ask for.
-    pub(crate) fn guarded(&self, node: Node) -> Response {
-        self.ask(node, "GET", "/api/v1/user/list", None).expect("a response")
+    /// A request that needs the permission [`GRANTED`].
+    pub(crate) fn list_users(&self, node: Node) -> Response {
+        self.as_user(node, "GET", "/api/v1/user/list", None).expect("a response")
     }
 
-    /// How a login with the password that the user began with ends.
+    /// Tries to sign in with the original password.
     pub(crate) fn login(&self, node: Node) -> Response {
         node.try_login(&self.email, PASSWORD)
     }
 }
-
-/// What clients may do where a test lets them.
-pub(crate) const GRANTED: &str = "user:read";

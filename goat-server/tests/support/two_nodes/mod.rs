@@ -1,15 +1,15 @@
-//! Two nodes of one system, somebody whom they both know, and what can be done to them.
+//! Two nodes of one system, and operations on a user that both of them know.
 
 mod fixture;
 mod operation;
 mod pair;
 
-pub(crate) use fixture::{NEW_PASSWORD, Scene};
-pub(crate) use operation::{Act, verify};
-pub(crate) use pair::{LONG, Pair};
+pub(crate) use fixture::{Fixture, NEW_PASSWORD};
+pub(crate) use operation::{Operation, verify};
+pub(crate) use pair::NodePair;
 
-/// Whether what goes to an engine is a node asking whether it hears itself, which it does all the
-/// time and of its own accord: no part of any request.
+/// Whether a message to a backend is a heartbeat of the invalidation channel, which belongs to no
+/// request.
 pub(crate) fn is_heartbeat(message: &[u8]) -> bool {
     // `1 <sixteen digits> h <number>`
     message.windows(22).any(|text| text.starts_with(b"1 ") && &text[18..21] == b" h ")

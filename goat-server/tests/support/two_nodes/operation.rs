@@ -1,15 +1,15 @@
-//! What one node is told to do and every node must obey.
+//! Operations on one node whose effect must reach every node.
 
 use serde_json::json;
 
-use super::Scene;
+use super::Fixture;
 use super::fixture::{GRANTED, NEW_PASSWORD};
-use crate::support::node::{Node, PASSWORD, Person, data, soon};
+use crate::support::node::{Node, PASSWORD, Tokens, data, soon};
 use crate::support::process::Response;
 
-/// An act that takes something away from somebody, or gives it.
+/// An operation that changes the rights of the fixture's user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Operation {
     Logout,
     RevokeSession,
     RevokeOthers,
@@ -21,10 +21,10 @@ pub(crate) enum Act {
     RaiseRole,
     LowerRole,
     Grant,
-    TakeGrant,
+    RevokeGrant,
 }
 
-impl Act {
+impl Operation {
     pub(crate) const ALL: [Self; 12] = [
         Self::Logout,
         Self::RevokeSession,
@@ -37,109 +37,112 @@ impl Act {
         Self::RaiseRole,
         Self::LowerRole,
         Self::Grant,
-        Self::TakeGrant,
+        Self::RevokeGrant,
     ];
 
-    /// Brings about what the act presupposes.
-    pub(crate) fn prepare(self, node: Node, scene: &mut Scene) {
+    /// Prepares the state that the operation needs.
+    pub(crate) fn prepare(self, node: Node, fixture: &mut Fixture) {
         if matches!(self, Self::LowerRole) {
-            data(scene.change(node, "role", "operator"));
+            data(fixture.change(node, "role", "operator"));
         }
-        if matches!(self, Self::TakeGrant) {
-            if scene.find_grant(node).is_none() {
-                data(Self::Grant.perform(node, scene));
+        if matches!(self, Self::RevokeGrant) {
+            if fixture.find_grant(node).is_none() {
+                data(Self::Grant.perform(node, fixture));
             }
-            scene.grant = scene.find_grant(node).expect("it was given");
+            fixture.grant = fixture.find_grant(node).expect("the permission");
         }
         if matches!(self, Self::Grant | Self::RaiseRole | Self::LowerRole)
-            && let Some(id) = scene.find_grant(node)
+            && let Some(id) = fixture.find_grant(node)
         {
             let path = format!("/api/v1/permission/{id}");
-            let taken = scene.command(node, "DELETE", &path, None).expect("a response");
-            assert_eq!(taken.status, 204, "{taken:?}");
+            let revoked = fixture.as_admin(node, "DELETE", &path, None).expect("a response");
+            assert_eq!(revoked.status, 204, "{revoked:?}");
         }
     }
 
-    /// Asks the node to do it. None if the connection broke before the complete response.
-    pub(crate) fn perform(self, node: Node, scene: &Scene) -> Option<Response> {
-        let id = &scene.id;
+    /// Performs the operation on a node. `None` if the connection broke before the complete response.
+    pub(crate) fn perform(self, node: Node, fixture: &Fixture) -> Option<Response> {
+        let id = &fixture.id;
         match self {
-            Self::Logout => scene.ask(node, "POST", "/api/v1/auth/logout", None),
-            Self::RevokeSession => {
-                scene.ask(node, "DELETE", &format!("/api/v1/sessions/{}", scene.session), None)
-            }
+            Self::Logout => fixture.as_user(node, "POST", "/api/v1/auth/logout", None),
+            Self::RevokeSession => fixture.as_user(
+                node,
+                "DELETE",
+                &format!("/api/v1/sessions/{}", fixture.second_id),
+                None,
+            ),
             Self::RevokeOthers => {
-                scene.ask(node, "DELETE", "/api/v1/sessions", Some(&json!({"others": true})))
+                fixture.as_user(node, "DELETE", "/api/v1/sessions", Some(&json!({"others": true})))
             }
             Self::RevokeAll => {
-                scene.ask(node, "DELETE", "/api/v1/sessions", Some(&json!({"all": true})))
+                fixture.as_user(node, "DELETE", "/api/v1/sessions", Some(&json!({"all": true})))
             }
             Self::RevokeByAdministrator => {
-                scene.command(node, "DELETE", &format!("/api/v1/user/{id}/sessions"), None)
+                fixture.as_admin(node, "DELETE", &format!("/api/v1/user/{id}/sessions"), None)
             }
             Self::ChangePassword => {
                 let body = json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD});
-                scene.ask(node, "PATCH", "/api/v1/user/change-password", Some(&body))
+                fixture.as_user(node, "PATCH", "/api/v1/user/change-password", Some(&body))
             }
-            Self::Suspend => scene.change(node, "status", "suspended"),
-            Self::Delete => scene.command(node, "DELETE", &format!("/api/v1/user/{id}"), None),
-            Self::RaiseRole => scene.change(node, "role", "operator"),
-            Self::LowerRole => scene.change(node, "role", "client"),
+            Self::Suspend => fixture.change(node, "status", "suspended"),
+            Self::Delete => fixture.as_admin(node, "DELETE", &format!("/api/v1/user/{id}"), None),
+            Self::RaiseRole => fixture.change(node, "role", "operator"),
+            Self::LowerRole => fixture.change(node, "role", "client"),
             Self::Grant => {
                 let body = json!({"role": "client", "action": GRANTED});
-                scene.command(node, "POST", "/api/v1/permission", Some(&body))
+                fixture.as_admin(node, "POST", "/api/v1/permission", Some(&body))
             }
-            Self::TakeGrant => {
-                let path = format!("/api/v1/permission/{}", scene.grant);
-                scene.command(node, "DELETE", &path, None)
+            Self::RevokeGrant => {
+                let path = format!("/api/v1/permission/{}", fixture.grant);
+                fixture.as_admin(node, "DELETE", &path, None)
             }
         }
     }
 
-    /// Asks what the act is to change: of sessions the verdict alone, since who shows the user reads
-    /// them again and would find out by that.
-    pub(crate) fn probe(self, node: Node, scene: &Scene) -> Response {
+    /// Sends a request that the operation affects. For sessions it only verifies the token: a request for
+    /// the profile would read the user from the store.
+    pub(crate) fn probe(self, node: Node, fixture: &Fixture) -> Response {
         match self {
             Self::RevokeSession | Self::RevokeOthers | Self::ChangePassword => {
-                verify(node, &scene.second)
+                verify(node, &fixture.second)
             }
-            Self::RaiseRole | Self::LowerRole | Self::Grant | Self::TakeGrant => {
-                scene.guarded(node)
+            Self::RaiseRole | Self::LowerRole | Self::Grant | Self::RevokeGrant => {
+                fixture.list_users(node)
             }
-            _ => verify(node, &scene.ann),
+            _ => verify(node, &fixture.first),
         }
     }
 
-    /// What the probe is answered before, and once it is in force.
+    /// The statuses of the probe before the operation and after it.
     pub(crate) fn statuses(self) -> (u16, u16) {
         match self {
             Self::RaiseRole | Self::Grant => (403, 200),
-            Self::LowerRole | Self::TakeGrant => (200, 403),
+            Self::LowerRole | Self::RevokeGrant => (200, 403),
             _ => (204, 401),
         }
     }
 
-    /// Whether a node obeys.
+    /// Whether the operation is in effect on a node.
     ///
     /// # Panics
-    /// If it responses neither as before nor as it must.
-    pub(crate) fn is_obeyed(self, node: Node, scene: &Scene) -> bool {
+    /// If the status is neither of the two.
+    pub(crate) fn is_applied(self, node: Node, fixture: &Fixture) -> bool {
         let (before, after) = self.statuses();
-        let response = self.probe(node, scene);
+        let response = self.probe(node, fixture);
         assert!(response.status == before || response.status == after, "{self:?}: {response:?}");
         response.status == after
     }
 
-    /// Has both nodes remember what was before, as soon as both know it.
-    pub(crate) fn remember(self, nodes: [Node; 2], scene: &Scene) {
+    /// Fills the caches of both nodes with the state before the operation.
+    pub(crate) fn warm_caches(self, nodes: [Node; 2], fixture: &Fixture) {
         for node in nodes {
-            soon("it is as before", || !self.is_obeyed(node, scene));
-            assert!(!self.is_obeyed(node, scene), "{self:?}");
+            soon("the state before", || !self.is_applied(node, fixture));
+            assert!(!self.is_applied(node, fixture), "{self:?}");
         }
     }
 }
 
-/// Whether a session is good, by what the node remembers or finds.
-pub(crate) fn verify(node: Node, person: &Person) -> Response {
-    node.0.get("/api/v1/auth/verify", &person.access).expect("a response")
+/// Verifies a token, which needs the session validation only.
+pub(crate) fn verify(node: Node, tokens: &Tokens) -> Response {
+    node.0.get("/api/v1/auth/verify", &tokens.access).expect("a response")
 }

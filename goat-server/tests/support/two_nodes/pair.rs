@@ -1,50 +1,48 @@
-//! Two nodes at work.
+//! Two running nodes.
 
 use crate::support::node::Node;
-use crate::support::process::{Server, Site};
+use crate::support::process::{Program, Server};
 
-/// A staleness so long that only a notice brings a change to another node while a test waits, and so
-/// short that a node that has begun hears soon.
-pub(crate) const LONG: (&str, &str) = ("GOAT_SESSION_CACHE_STALENESS", "12s");
-
-/// Two processes on the same engines; killed where it is dropped.
-pub(crate) struct Pair {
-    pub(crate) one: Node,
-    pub(crate) other: Node,
+/// Two processes on the same backends; killed when dropped.
+pub(crate) struct NodePair {
+    pub(crate) first: Node,
+    pub(crate) second: Node,
     servers: [Server; 2],
-    sites: [Site; 2],
+    _programs: [Program; 2],
 }
 
-impl Pair {
-    /// Starts both and waits until each is ready.
-    pub(crate) fn start(sites: [Site; 2]) -> Self {
-        let [(first, one), (second, other)] = sites.each_ref().map(Site::serve);
-        Self { one: Node::at(one), other: Node::at(other), servers: [first, second], sites }
+impl NodePair {
+    /// Starts both nodes and waits until they are ready.
+    pub(crate) fn start(programs: [Program; 2]) -> Self {
+        let mut servers = programs.each_ref().map(Program::launch);
+        let [first, second] = servers.each_mut().map(|server| Node::at(server.address()));
+        Self { first, second, servers, _programs: programs }
     }
 
-    /// The same, and waits until each hears, so that both remember what they have read.
-    pub(crate) fn that_hear(sites: [Site; 2]) -> Self {
-        let pair = Self::start(sites);
-        pair.nodes().into_iter().for_each(Node::wait_until_it_hears);
+    /// Like [`NodePair::start`], and waits until both are connected to the invalidation channel, so
+    /// that they use their caches.
+    pub(crate) fn start_connected(programs: [Program; 2]) -> Self {
+        let pair = Self::start(programs);
+        pair.nodes().into_iter().for_each(Node::wait_until_connected);
         pair
     }
 
     pub(crate) fn nodes(&self) -> [Node; 2] {
-        [self.one, self.other]
+        [self.first, self.second]
     }
 
-    /// What the first has warned of lately.
-    pub(crate) fn complaints(&self) -> Vec<String> {
-        let mut said = self.servers[0].said_lately();
-        said.retain(|line| line.contains("ERROR") || line.contains("WARN"));
-        said
+    /// The warnings and errors that the first node logged since the last call.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut lines = self.servers[0].new_lines();
+        lines.retain(|line| line.contains("ERROR") || line.contains("WARN"));
+        lines
     }
 
-    /// Ends both in order.
+    /// Shuts both nodes down.
     pub(crate) fn stop(self) {
-        let _sites = self.sites;
+        self.servers.iter().for_each(|server| server.signal("TERM"));
         for server in self.servers {
-            server.stop();
+            server.wait_for_success();
         }
     }
 }

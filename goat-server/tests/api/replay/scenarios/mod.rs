@@ -1,9 +1,9 @@
-//! What is asked, one theme a file.
+//! Scenarios, one subject per file.
 
 pub(crate) mod access;
 pub(crate) mod limits;
+pub(crate) mod login;
+pub(crate) mod rejections;
 pub(crate) mod sessions;
-pub(crate) mod signing;
 pub(crate) mod tokens;
 pub(crate) mod users;
-pub(crate) mod wrong;

@@ -1,72 +1,72 @@
-//! Refreshing, running out, and asking what a token may do.
+//! Refresh, expiry and verification.
 
-use crate::replay::play::{Person, Play};
+use crate::replay::run::{Run, User};
 use crate::support::app::PASSWORD;
 
-pub(crate) async fn tokens_are_refreshed_and_reused(play: &mut Play) {
-    let ann = play.member("ann", "client").await;
-    let other = play.login("ann@example.org").await;
-    play.wait(60);
-    let second = ann.refreshed(&play.refresh(&ann.refresh).await);
-    // Within the leeway the predecessor gets the very same successor, until that is used.
-    play.wait(20);
-    let again = ann.refreshed(&play.refresh(&ann.refresh).await);
-    play.get("/api/v1/user", &again).await;
-    let third = ann.refreshed(&play.refresh(&second.refresh).await);
-    play.get("/api/v1/sessions", &third).await;
-    play.wait(31);
-    play.get("/api/v1/user", &third).await;
-    play.refresh(&second.refresh).await;
-    for person in [&ann, &second, &third, &other] {
-        play.get("/api/v1/user", person).await;
-        play.refresh(&person.refresh).await;
+pub(crate) async fn refresh_and_reuse(run: &mut Run) {
+    let ann = run.member("ann", "client").await;
+    let other = run.login("ann@example.org").await;
+    run.wait(60);
+    let second = ann.refreshed(&run.refresh(&ann.refresh).await);
+    // In the grace period the predecessor gets the same successor, until that is used.
+    run.wait(20);
+    let again = ann.refreshed(&run.refresh(&ann.refresh).await);
+    run.get("/api/v1/user", &again).await;
+    let third = ann.refreshed(&run.refresh(&second.refresh).await);
+    run.get("/api/v1/sessions", &third).await;
+    run.wait(31);
+    run.get("/api/v1/user", &third).await;
+    run.refresh(&second.refresh).await;
+    for user in [&ann, &second, &third, &other] {
+        run.get("/api/v1/user", user).await;
+        run.refresh(&user.refresh).await;
     }
-    play.refresh(&other.access).await;
-    play.refresh("nonsense").await;
-    play.refresh("").await;
-    let bob = play.member("bob", "client").await;
-    let next = bob.refreshed(&play.refresh(&bob.refresh).await);
-    play.refresh(&next.refresh).await;
-    // The predecessor of a token that was used: at once.
-    play.refresh(&bob.refresh).await;
-    play.get("/api/v1/user", &next).await;
-    play.try_login("bob@example.org", PASSWORD).await;
+    run.refresh(&other.access).await;
+    run.refresh("nonsense").await;
+    run.refresh("").await;
+    let bob = run.member("bob", "client").await;
+    let next = bob.refreshed(&run.refresh(&bob.refresh).await);
+    run.refresh(&next.refresh).await;
+    // The predecessor of a used token is reuse immediately.
+    run.refresh(&bob.refresh).await;
+    run.get("/api/v1/user", &next).await;
+    run.try_login("bob@example.org", PASSWORD).await;
 }
 
-pub(crate) async fn tokens_and_sessions_run_out(play: &mut Play) {
+pub(crate) async fn expiry(run: &mut Run) {
     const DAY: u64 = 24 * 3600;
-    let ann = play.member("ann", "client").await;
-    let idle = play.login("ann@example.org").await;
-    play.wait(299);
-    play.get("/api/v1/user", &ann).await;
-    play.wait(60);
-    play.get("/api/v1/user", &ann).await;
+    let ann = run.member("ann", "client").await;
+    let idle = run.login("ann@example.org").await;
+    run.wait(299);
+    run.get("/api/v1/user", &ann).await;
+    run.wait(60);
+    run.get("/api/v1/user", &ann).await;
     let mut last = ann.clone();
     for _ in 0..5 {
-        last = last.refreshed(&play.refresh(&last.refresh).await);
-        play.get("/api/v1/sessions", &last).await;
-        play.wait(6 * DAY);
+        last = last.refreshed(&run.refresh(&last.refresh).await);
+        run.get("/api/v1/sessions", &last).await;
+        run.wait(6 * DAY);
     }
-    // Of the second session nothing is left; of the first, its absolute end has come.
-    play.refresh(&idle.refresh).await;
-    play.refresh(&last.refresh).await;
-    play.get("/api/v1/user", &last).await;
-    let fresh = play.login("ann@example.org").await;
-    play.get("/api/v1/sessions", &fresh).await;
-    play.wait(7 * DAY - 1);
-    let fresh = fresh.refreshed(&play.refresh(&fresh.refresh).await);
-    play.wait(7 * DAY);
-    play.refresh(&fresh.refresh).await;
+    // The second session is idle for too long; the first reached its absolute end.
+    run.refresh(&idle.refresh).await;
+    run.refresh(&last.refresh).await;
+    run.get("/api/v1/user", &last).await;
+    let fresh = run.login("ann@example.org").await;
+    run.get("/api/v1/sessions", &fresh).await;
+    run.wait(7 * DAY - 1);
+    let fresh = fresh.refreshed(&run.refresh(&fresh.refresh).await);
+    run.wait(7 * DAY);
+    run.refresh(&fresh.refresh).await;
 }
 
-pub(crate) async fn services_ask_what_a_token_may(play: &mut Play) {
+pub(crate) async fn verify(run: &mut Run) {
     const VERIFY: &str = "/api/v1/auth/verify";
-    let people: Vec<Person> = vec![
-        play.member("ann", "admin").await,
-        play.member("oli", "operator").await,
-        play.member("carl", "client").await,
+    let users: Vec<User> = vec![
+        run.member("ann", "admin").await,
+        run.member("oli", "operator").await,
+        run.member("carl", "client").await,
     ];
-    for person in &people {
+    for user in &users {
         for query in [
             "",
             "?permission=user:read",
@@ -76,11 +76,11 @@ pub(crate) async fn services_ask_what_a_token_may(play: &mut Play) {
             "?permission=Nonsense",
             "?role=admin",
         ] {
-            play.get(&format!("{VERIFY}{query}"), person).await;
+            run.get(&format!("{VERIFY}{query}"), user).await;
         }
     }
-    play.call(&format!("GET {VERIFY}")).send().await;
-    play.call(&format!("HEAD {VERIFY}")).by(&people[1]).send().await;
-    play.wait(400);
-    play.get(VERIFY, &people[1]).await;
+    run.call(&format!("GET {VERIFY}")).send().await;
+    run.call(&format!("HEAD {VERIFY}")).by(&users[1]).send().await;
+    run.wait(400);
+    run.get(VERIFY, &users[1]).await;
 }

@@ -1,17 +1,17 @@
-//! Users, by those who may, and by themselves.
+//! User administration, the user list, and the own account.
 
 use goat_core::Status;
 use serde_json::json;
 
-use crate::replay::play::{Play, text};
+use crate::replay::run::{Run, text};
 use crate::support::app::PASSWORD;
 
 const USER: &str = "/api/v1/user";
 const OTHER_PASSWORD: &str = "seven lamps over the quay";
 
-pub(crate) async fn users_are_made_changed_and_deleted(play: &mut Play) {
-    let boss = play.member("boss", "admin").await;
-    let oli = play.member("oli", "operator").await;
+pub(crate) async fn user_administration(run: &mut Run) {
+    let boss = run.member("boss", "admin").await;
+    let oli = run.member("oli", "operator").await;
     let create = format!("POST {USER}");
     let mut ids = Vec::new();
     for body in [
@@ -22,15 +22,15 @@ pub(crate) async fn users_are_made_changed_and_deleted(play: &mut Play) {
         json!({"email": "sue@example.org", "password": PASSWORD, "status": "suspended"}),
         json!({"email": "sue@example.org", "password": PASSWORD, "role": "emperor"}),
     ] {
-        let response = play.send(&create, &boss, body).await;
+        let response = run.send(&create, &boss, body).await;
         if response.status == 201 {
             ids.push(text(&response.data()["id"]));
         }
     }
     let body = json!({"email": "eve@example.org", "password": PASSWORD});
-    play.send(&create, &oli, body).await;
-    let ann = play.login("ann@example.org").await;
-    play.wait(7);
+    run.send(&create, &oli, body).await;
+    let ann = run.login("ann@example.org").await;
+    run.wait(7);
     for (by, id, body) in [
         (&oli, &ids[0], json!({"email": "Ann.B@example.org"})),
         (&oli, &ids[1], json!({"email": "bobby@example.org"})),
@@ -40,29 +40,29 @@ pub(crate) async fn users_are_made_changed_and_deleted(play: &mut Play) {
         (&boss, &ids[0], json!({"email": "ann.b@example.org", "password": OTHER_PASSWORD})),
         (&boss, &ids[0], json!({"password": "short", "email": "x"})),
     ] {
-        play.send(&format!("PUT {USER}/{id}"), by, body).await;
+        run.send(&format!("PUT {USER}/{id}"), by, body).await;
     }
-    play.get(USER, &ann).await;
-    play.try_login("ann.b@example.org", PASSWORD).await;
-    let again = play.try_login("ANN.b@example.org", OTHER_PASSWORD).await;
+    run.get(USER, &ann).await;
+    run.try_login("ann.b@example.org", PASSWORD).await;
+    let again = run.try_login("ANN.b@example.org", OTHER_PASSWORD).await;
     assert_eq!(again.status, 200);
     for id in
         [&*ids[0], &ids[1], &boss.id, "00000000000000000000000000", "01kdvdna00grww3vtsm22p7mmd"]
     {
-        play.get(&format!("{USER}/{id}"), &oli).await;
+        run.get(&format!("{USER}/{id}"), &oli).await;
     }
     for (by, id) in [(&oli, &ids[0]), (&boss, &ids[0]), (&boss, &ids[0]), (&boss, &boss.id)] {
-        play.call(&format!("DELETE {USER}/{id}")).by(by).send().await;
+        run.call(&format!("DELETE {USER}/{id}")).by(by).send().await;
     }
-    play.get(&format!("{USER}/{}", ids[0]), &boss).await;
-    play.try_login("ann.b@example.org", OTHER_PASSWORD).await;
-    // The address is free again, and whoever has it now is somebody else.
-    play.send(&create, &boss, json!({"email": "ann.b@example.org", "password": PASSWORD})).await;
-    play.get(&format!("{USER}/list"), &boss).await;
+    run.get(&format!("{USER}/{}", ids[0]), &boss).await;
+    run.try_login("ann.b@example.org", OTHER_PASSWORD).await;
+    // The address is free for another account.
+    run.send(&create, &boss, json!({"email": "ann.b@example.org", "password": PASSWORD})).await;
+    run.get(&format!("{USER}/list"), &boss).await;
 }
 
-pub(crate) async fn users_are_searched_sorted_and_paged(play: &mut Play) {
-    let boss = play.member("boss", "admin").await;
+pub(crate) async fn user_list(run: &mut Run) {
+    let boss = run.member("boss", "admin").await;
     let mut ids = Vec::new();
     for (email, role, status) in [
         ("Zoe@example.org", "client", Status::Active),
@@ -72,11 +72,11 @@ pub(crate) async fn users_are_searched_sorted_and_paged(play: &mut Play) {
         ("ann2@example.org", "admin", Status::Active),
         ("ANN3@example.org", "client", Status::Inactive),
     ] {
-        play.wait(1);
-        ids.push(play.app.add(email, role, status).await);
+        run.wait(1);
+        ids.push(run.app.add(email, role, status).await);
     }
-    let oli = play.login("abe@example.net").await;
-    play.login("zoe@example.org").await;
+    let oli = run.login("abe@example.net").await;
+    run.login("zoe@example.org").await;
     for query in [
         "",
         "?sort=created_at",
@@ -107,9 +107,9 @@ pub(crate) async fn users_are_searched_sorted_and_paged(play: &mut Play) {
         "?limit=1&limit=2",
         "?after=nonsense",
     ] {
-        play.get(&format!("{USER}/list{query}"), &boss).await;
+        run.get(&format!("{USER}/list{query}"), &boss).await;
         if query.len() < 8 {
-            play.get(&format!("{USER}/list{query}"), &oli).await;
+            run.get(&format!("{USER}/list{query}"), &oli).await;
         }
     }
     for query in [
@@ -119,14 +119,14 @@ pub(crate) async fn users_are_searched_sorted_and_paged(play: &mut Play) {
         format!("?after={}&sort=email", ids[4]),
         format!("?after={}&role=client", ids[5]),
     ] {
-        play.get(&format!("{USER}/list{query}"), &boss).await;
+        run.get(&format!("{USER}/list{query}"), &boss).await;
     }
 }
 
-pub(crate) async fn people_change_themselves(play: &mut Play) {
-    let ann = play.member("ann", "client").await;
-    let bob = play.member("bob", "client").await;
-    let tablet = play.login("ann@example.org").await;
+pub(crate) async fn own_account(run: &mut Run) {
+    let ann = run.member("ann", "client").await;
+    let bob = run.member("bob", "client").await;
+    let tablet = run.login("ann@example.org").await;
     let email = format!("PATCH {USER}/change-email");
     for body in [
         json!({"email": "bob@example.org", "current_password": PASSWORD}),
@@ -136,10 +136,10 @@ pub(crate) async fn people_change_themselves(play: &mut Play) {
         json!({"email": "ann2@example.org", "current_password": PASSWORD}),
         json!({"email": "", "current_password": ""}),
     ] {
-        play.wait(1);
-        play.send(&email, &ann, body).await;
+        run.wait(1);
+        run.send(&email, &ann, body).await;
     }
-    play.try_login("ann@example.org", PASSWORD).await;
+    run.try_login("ann@example.org", PASSWORD).await;
     let password = format!("PATCH {USER}/change-password");
     for body in [
         json!({"current_password": "wrong", "new_password": OTHER_PASSWORD}),
@@ -147,20 +147,20 @@ pub(crate) async fn people_change_themselves(play: &mut Play) {
         json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         json!({"current_password": PASSWORD, "new_password": OTHER_PASSWORD}),
     ] {
-        play.send(&password, &ann, body).await;
+        run.send(&password, &ann, body).await;
     }
-    play.get(USER, &tablet).await;
-    play.refresh(&tablet.refresh).await;
-    play.get(USER, &ann).await;
-    play.try_login("ann2@example.org", PASSWORD).await;
-    play.try_login("ann2@example.org", OTHER_PASSWORD).await;
+    run.get(USER, &tablet).await;
+    run.refresh(&tablet.refresh).await;
+    run.get(USER, &ann).await;
+    run.try_login("ann2@example.org", PASSWORD).await;
+    run.try_login("ann2@example.org", OTHER_PASSWORD).await;
     let delete = format!("DELETE {USER}");
-    play.send(&delete, &ann, json!({"current_password": PASSWORD})).await;
-    play.send(&delete, &ann, json!({"current_password": OTHER_PASSWORD})).await;
-    play.get(USER, &ann).await;
-    play.refresh(&ann.refresh).await;
-    play.try_login("ann2@example.org", OTHER_PASSWORD).await;
-    let boss = play.member("boss", "admin").await;
-    play.send(&delete, &boss, json!({"current_password": PASSWORD})).await;
-    play.get(USER, &bob).await;
+    run.send(&delete, &ann, json!({"current_password": PASSWORD})).await;
+    run.send(&delete, &ann, json!({"current_password": OTHER_PASSWORD})).await;
+    run.get(USER, &ann).await;
+    run.refresh(&ann.refresh).await;
+    run.try_login("ann2@example.org", OTHER_PASSWORD).await;
+    let boss = run.member("boss", "admin").await;
+    run.send(&delete, &boss, json!({"current_password": PASSWORD})).await;
+    run.get(USER, &bob).await;
 }

@@ -1,11 +1,11 @@
-//! What is wrong before anybody looks at it, what is wrong in what is sent, and what needs nobody.
+//! Rejected requests, and public routes.
 
 use serde_json::json;
 
-use crate::replay::play::Play;
+use crate::replay::run::Run;
 
-pub(crate) async fn requests_are_wrong_at_the_door(play: &mut Play) {
-    let ann = play.member("ann", "client").await;
+pub(crate) async fn unroutable_and_unauthenticated_requests(run: &mut Run) {
+    let ann = run.member("ann", "client").await;
     let bearer = format!("Bearer {}", ann.access);
     for line in [
         "GET /nowhere",
@@ -20,25 +20,25 @@ pub(crate) async fn requests_are_wrong_at_the_door(play: &mut Play) {
         "POST /api/health",
         "DELETE /api/v1/sessions/%2e",
     ] {
-        play.call(line).by(&ann).send().await;
-        play.call(line).send().await;
+        run.call(line).by(&ann).send().await;
+        run.call(line).send().await;
     }
     for value in ["Basic YW5uOng=", "Bearer", "Bearer nonsense", "bearer  x", "Bearer a.b.c", ""] {
-        play.call("GET /api/v1/user").header("authorization", value).send().await;
+        run.call("GET /api/v1/user").header("authorization", value).send().await;
     }
     let lower = bearer.replacen("Bearer", "bEARER", 1);
-    play.call("GET /api/v1/user").header("authorization", &lower).send().await;
+    run.call("GET /api/v1/user").header("authorization", &lower).send().await;
     let forged = format!("{}x", &bearer[..bearer.len() - 1]);
-    play.call("GET /api/v1/user").header("authorization", &forged).send().await;
-    let twice = play.call("GET /api/v1/user").by(&ann).header("authorization", "Bearer x");
+    run.call("GET /api/v1/user").header("authorization", &forged).send().await;
+    let twice = run.call("GET /api/v1/user").by(&ann).header("authorization", "Bearer x");
     twice.send().await;
     for id in ["given-by_me", "spaces are not", &"x".repeat(65), ""] {
-        play.call("GET /nowhere").header("x-request-id", id).send().await;
+        run.call("GET /nowhere").header("x-request-id", id).send().await;
     }
 }
 
-pub(crate) async fn bodies_and_queries_are_wrong(play: &mut Play) {
-    let boss = play.member("boss", "admin").await;
+pub(crate) async fn invalid_bodies_and_queries(run: &mut Run) {
+    let boss = run.member("boss", "admin").await;
     let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
     let large = format!("{{\"email\": \"{}\"}}", "x".repeat(70_000));
     for (content_type, body) in [
@@ -54,12 +54,12 @@ pub(crate) async fn bodies_and_queries_are_wrong(play: &mut Play) {
         ("application/json", &large),
         ("application/json", "{\"email\": \"\\ud800\"}"),
     ] {
-        play.call("POST /api/v1/auth/login").text(content_type, body).send().await;
-        play.call("POST /api/v1/user").by(&boss).text(content_type, body).send().await;
+        run.call("POST /api/v1/auth/login").text(content_type, body).send().await;
+        run.call("POST /api/v1/user").by(&boss).text(content_type, body).send().await;
     }
-    let packed = play.call("POST /api/v1/auth/login").header("content-encoding", "gzip");
+    let packed = run.call("POST /api/v1/auth/login").header("content-encoding", "gzip");
     packed.json(json!({})).send().await;
-    play.call("POST /api/v1/auth/login").send().await;
+    run.call("POST /api/v1/auth/login").send().await;
     for path in [
         "/api/v1/user/nonsense",
         "/api/v1/user/81111111111111111111111111",
@@ -70,7 +70,7 @@ pub(crate) async fn bodies_and_queries_are_wrong(play: &mut Play) {
         "/api/v1/permission?limit=1000",
         "/api/v1/user?x=1",
     ] {
-        play.get(path, &boss).await;
+        run.get(path, &boss).await;
     }
     let (id, shorter) = (&boss.id, "00000000000000000000000");
     for (line, body) in [
@@ -83,11 +83,11 @@ pub(crate) async fn bodies_and_queries_are_wrong(play: &mut Play) {
         ("DELETE /api/v1/sessions".to_owned(), json!({"session_ids": ["x", 1]})),
         ("DELETE /api/v1/user".to_owned(), json!({})),
     ] {
-        play.send(&line, &boss, body).await;
+        run.send(&line, &boss, body).await;
     }
 }
 
-pub(crate) async fn what_anyone_may_see(play: &mut Play) {
+pub(crate) async fn public_routes(run: &mut Run) {
     for method in ["GET", "HEAD"] {
         for path in [
             "/.well-known/jwks.json",
@@ -99,10 +99,10 @@ pub(crate) async fn what_anyone_may_see(play: &mut Play) {
             "/api/docs/page.js",
             "/",
         ] {
-            play.call(&format!("{method} {path}")).send().await;
+            run.call(&format!("{method} {path}")).send().await;
         }
     }
-    let ann = play.member("ann", "client").await;
-    play.get("/.well-known/jwks.json", &ann).await;
-    play.get("/api/health?x=1", &ann).await;
+    let ann = run.member("ann", "client").await;
+    run.get("/.well-known/jwks.json", &ann).await;
+    run.get("/api/health?x=1", &ann).await;
 }

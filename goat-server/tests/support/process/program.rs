@@ -1,4 +1,4 @@
-//! The program in a folder of its own, with an environment of its own: run to its end, or serving.
+//! The program with a working directory and an environment of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,33 +12,33 @@ use tempfile::TempDir;
 
 use super::{Server, json, message};
 
-/// A folder to run the program in.
-pub(crate) struct Site {
+/// A configured program, not yet running.
+pub(crate) struct Program {
     folder: TempDir,
     variables: BTreeMap<String, String>,
 }
 
-/// How a run ended.
+/// The exit status and the output of a run.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Exit {
     pub(crate) status: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Ended {
-    /// What was said on either stream.
+impl Exit {
+    /// The output of both streams.
     pub(crate) fn text(&self) -> String {
         format!("{}{}", self.out, self.err)
     }
 
-    /// The messages of a run that said nothing but JSON.
+    /// The messages of a run that logged JSON only.
     pub(crate) fn messages(&self) -> Vec<String> {
         self.text().lines().map(|line| message(&json(line))).collect()
     }
 }
 
-impl Site {
+impl Program {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self { folder, variables: BTreeMap::new() }
@@ -63,39 +63,39 @@ impl Site {
         command
     }
 
-    /// Runs the program to its end, with this on its standard input.
-    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+    /// Runs a command with this standard input, and waits for its exit.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Exit {
         let mut child =
             self.command(arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
         let mut pipe = child.stdin.take().expect("a pipe");
-        // A program that has ended before it read is no failure of the test.
+        // The program may exit before it reads its input.
         let _ = pipe.write_all(input.as_bytes());
         drop(pipe);
         let output = child.wait_with_output().expect("the program ends");
-        Ended {
+        Exit {
             status: output.status.code(),
             out: String::from_utf8(output.stdout).expect("text"),
             err: String::from_utf8(output.stderr).expect("text"),
         }
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Exit {
         self.run_with_input(arguments, "")
     }
 
-    /// Runs a command that is expected to do what it is asked; responses what it says.
-    pub(crate) fn run_well(&self, arguments: &[&str], input: &str) -> String {
+    /// Runs a command that must succeed, and returns its standard output.
+    pub(crate) fn run_ok(&self, arguments: &[&str], input: &str) -> String {
         let ended = self.run_with_input(arguments, input);
         assert_eq!(ended.status, Some(0), "{arguments:?}: {ended:?}");
         ended.out
     }
 
-    /// Starts a server without waiting for it.
+    /// Starts the server without waiting.
     pub(crate) fn launch(&self) -> Server {
         Server::launch(&mut self.command(&["serve"]))
     }
 
-    /// Starts a server and waits until it is ready.
+    /// Starts the server and waits until it is ready.
     pub(crate) fn serve(&self) -> (Server, SocketAddr) {
         let mut server = self.launch();
         let address = server.address();
@@ -103,7 +103,7 @@ impl Site {
     }
 }
 
-/// Has a command run in a folder, with no environment but a port of its own, and its output piped.
+/// Configures a command: this folder, an empty environment except for a free port, and piped output.
 pub(crate) fn prepare<'c>(command: &'c mut Command, folder: &Path) -> &'c mut Command {
     command
         .env_clear()
@@ -118,7 +118,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
-/// Runs SQL on a database of SQLite, which is made if it is not there.
+/// Runs SQL on a SQLite database, and creates it if it does not exist.
 pub(crate) fn sql(path: &Path, text: &'static str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {

@@ -1,4 +1,4 @@
-//! One run of a scenario: requests that are sent, and the transcript of what was answered.
+//! One run of a scenario: it sends the requests and records the transcript.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -15,14 +15,14 @@ use super::names::Names;
 use crate::support::app::{CLIENT, PASSWORD, Setup, TestApp, TestResponse};
 use crate::support::backend::TestStores;
 
-/// One key for all runs, so that what names it is the same.
+/// One key for all runs, so that key ids are equal.
 static KEY: LazyLock<Secret<String>> = LazyLock::new(TokenKeys::generate_pem);
 
-/// How far apart requests are, so that no two things begin at the same time.
+/// The time between requests, so that no two records have equal times.
 const STEP: Duration = Duration::from_millis(10);
 
-/// How long a notice may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an invalidation may take.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The stores of one node, or of two.
 pub(crate) struct NodeStores {
@@ -36,35 +36,35 @@ impl From<TestStores> for NodeStores {
     }
 }
 
-/// A request and its response, as they are compared.
+/// A request and its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
     /// Method and path.
     pub(crate) line: String,
     pub(crate) status: u16,
-    /// All of it, with names in place of what is random.
+    /// The complete exchange, with names for random values.
     pub(crate) text: String,
 }
 
-/// The API, and what was said so far.
-pub(crate) struct Play {
-    /// A second node, which is asked every other time.
+/// The API and the transcript so far.
+pub(crate) struct Run {
+    /// A second node, which receives every other request.
     second: Option<TestApp>,
     pub(crate) app: TestApp,
     names: Names,
     transcript: Vec<Exchange>,
 }
 
-/// Somebody who is signed in.
+/// A signed-in user.
 #[derive(Clone, Debug)]
-pub(crate) struct Person {
+pub(crate) struct User {
     pub(crate) id: String,
     pub(crate) access: String,
     pub(crate) refresh: String,
 }
 
-impl Person {
-    /// Who signed in with this response.
+impl User {
+    /// The user of a login response.
     pub(crate) fn of(response: &TestResponse) -> Self {
         let data = response.data();
         Self {
@@ -74,7 +74,7 @@ impl Person {
         }
     }
 
-    /// With the tokens of a refresh.
+    /// The user with the tokens of a refresh.
     pub(crate) fn refreshed(&self, response: &TestResponse) -> Self {
         let data = response.data();
         Self {
@@ -85,12 +85,12 @@ impl Person {
     }
 }
 
-/// A text in JSON.
+/// A JSON string.
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-impl Play {
+impl Run {
     pub(crate) async fn on(stores: NodeStores, change: impl Fn(&mut Setup)) -> Self {
         let clock = ManualClock::default();
         let setup = |setup: &mut Setup| {
@@ -106,7 +106,7 @@ impl Play {
         Self { second, app, names: Names::default(), transcript: Vec::new() }
     }
 
-    /// Waits until each node has heard what the other told.
+    /// Waits until each node has received the invalidations of the other.
     async fn settle(&self) {
         let Some(second) = &self.second else { return };
         let count = |app: &TestApp| app.goat.sessions().invalidation_stats();
@@ -119,22 +119,22 @@ impl Play {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, settled).await.expect("invalidations arrive");
+        tokio::time::timeout(DELIVERY_TIMEOUT, settled).await.expect("invalidations arrive");
     }
 
     pub(crate) fn into_transcript(self) -> Vec<Exchange> {
         self.transcript
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(crate) fn wait(&self, seconds: u64) {
         self.app.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// A request: a method and a path with a space between.
+    /// Starts a request such as `GET /api/v1/user`.
     pub(crate) fn call(&mut self, line: &str) -> Call<'_> {
         Call {
-            play: self,
+            run: self,
             line: line.to_owned(),
             from: CLIENT.to_owned(),
             headers: Vec::new(),
@@ -142,17 +142,17 @@ impl Play {
         }
     }
 
-    /// Somebody who is there from the beginning, and signs in.
-    pub(crate) async fn member(&mut self, name: &str, role: &str) -> Person {
+    /// Creates and signs in a user.
+    pub(crate) async fn member(&mut self, name: &str, role: &str) -> User {
         self.app.clock.advance(STEP);
         let email = format!("{name}@example.org");
         self.app.add(&email, role, Status::Active).await;
         self.login(&email).await
     }
 
-    pub(crate) async fn login(&mut self, email: &str) -> Person {
+    pub(crate) async fn login(&mut self, email: &str) -> User {
         let body = json!({"email": email, "password": PASSWORD});
-        Person::of(&self.call("POST /api/v1/auth/login").json(body).send().await)
+        User::of(&self.call("POST /api/v1/auth/login").json(body).send().await)
     }
 
     pub(crate) async fn try_login(&mut self, email: &str, password: &str) -> TestResponse {
@@ -165,21 +165,21 @@ impl Play {
         self.call("POST /api/v1/auth/refresh").json(body).send().await
     }
 
-    /// What somebody is shown.
-    pub(crate) async fn get(&mut self, path: &str, person: &Person) -> TestResponse {
-        self.call(&format!("GET {path}")).by(person).send().await
+    /// Sends a GET as a user.
+    pub(crate) async fn get(&mut self, path: &str, user: &User) -> TestResponse {
+        self.call(&format!("GET {path}")).by(user).send().await
     }
 
-    /// What somebody sends.
-    pub(crate) async fn send(&mut self, line: &str, person: &Person, body: Value) -> TestResponse {
-        self.call(line).by(person).json(body).send().await
+    /// Sends a JSON body as a user.
+    pub(crate) async fn send(&mut self, line: &str, user: &User, body: Value) -> TestResponse {
+        self.call(line).by(user).json(body).send().await
     }
 }
 
-/// A request that is being put together.
+/// A request builder.
 #[must_use = "nothing is sent before send() is called"]
 pub(crate) struct Call<'a> {
-    play: &'a mut Play,
+    run: &'a mut Run,
     line: String,
     from: String,
     headers: Vec<(String, String)>,
@@ -187,8 +187,8 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub(crate) fn by(self, person: &Person) -> Self {
-        let value = format!("Bearer {}", person.access);
+    pub(crate) fn by(self, user: &User) -> Self {
+        let value = format!("Bearer {}", user.access);
         self.header("authorization", &value)
     }
 
@@ -201,7 +201,7 @@ impl Call<'_> {
         Self { from: address.to_owned(), ..self }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "it is written where it is sent")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass a literal")]
     pub(crate) fn json(self, body: Value) -> Self {
         self.text("application/json", &body.to_string())
     }
@@ -211,46 +211,46 @@ impl Call<'_> {
         Self { body: Some(body.to_owned()), ..call }
     }
 
-    /// Sends it, waits for the complete response, and writes both down.
+    /// Sends the request, reads the complete response, and records both.
     pub(crate) async fn send(self) -> TestResponse {
-        let Self { play, line, from, headers, body } = self;
+        let Self { run, line, from, headers, body } = self;
         let (method, path) = line.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
-        let mut said = format!("{line} from {from}\n");
-        play.settle().await;
-        let is_seconds_turn = play.transcript.len() % 2 == 1;
-        let node = play.second.as_ref().filter(|_| is_seconds_turn).unwrap_or(&play.app);
+        let mut exchange = format!("{line} from {from}\n");
+        run.settle().await;
+        let is_for_second = run.transcript.len() % 2 == 1;
+        let node = run.second.as_ref().filter(|_| is_for_second).unwrap_or(&run.app);
         let mut request = node.request(method, path).from(&from);
         for (name, value) in &headers {
-            writeln!(said, "{name}: {value}").expect("a text can be written");
+            writeln!(exchange, "{name}: {value}").expect("writing to a string");
             if name != "content-type" {
                 request = request.header(name, value);
             }
         }
         if let Some(body) = body {
-            writeln!(said, "\n{body}").expect("a text can be written");
+            writeln!(exchange, "\n{body}").expect("writing to a string");
             let content_type = headers.iter().find(|(name, _)| name == "content-type");
             let (_, content_type) = content_type.expect("a body has a type");
             request = request.body(content_type, Body::from(body));
         }
         let response = request.send().await;
-        writeln!(said, "\n{}", response.status).expect("a text can be written");
+        writeln!(exchange, "\n{}", response.status).expect("writing to a string");
         let mut shown: Vec<_> = response.headers.iter().collect();
-        // Of one name, in the order in which they were sent.
+        // The sort is stable: repeated headers keep their order.
         shown.sort_by_key(|(name, _)| name.as_str());
         for (name, value) in shown {
             let value = value.to_str().expect("a text");
-            writeln!(said, "{name}: {value}").expect("a text can be written");
+            writeln!(exchange, "{name}: {value}").expect("writing to a string");
         }
-        let body = std::str::from_utf8(&response.body).expect("nothing but text is answered");
-        write!(said, "\n{body}").expect("a text can be written");
-        let mut text = play.names.put_into(&said);
-        for line in play.names.said_by_tokens() {
-            write!(text, "\n{line}").expect("a text can be written");
+        let body = std::str::from_utf8(&response.body).expect("UTF-8");
+        write!(exchange, "\n{body}").expect("writing to a string");
+        let mut text = run.names.replace_in(&exchange);
+        for line in run.names.take_new_tokens() {
+            write!(text, "\n{line}").expect("writing to a string");
         }
-        let line = play.names.put_into(&line);
-        play.transcript.push(Exchange { line, status: response.status, text });
-        play.app.clock.advance(STEP);
+        let line = run.names.replace_in(&line);
+        run.transcript.push(Exchange { line, status: response.status, text });
+        run.app.clock.advance(STEP);
         response
     }
 }
