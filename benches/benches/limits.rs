@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use goat_core::Quota;
-use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::store::memory::MemoryLimits;
 
 /// How many rounds a median is taken of.
@@ -23,10 +23,10 @@ const KEYS: usize = 100_000;
 const MEMORY: &str = "--memory";
 
 /// Whether the call was admitted.
-fn spend(limits: &MemoryLimits, key: LimitKey, quota: Quota, elapsed: Duration) -> bool {
-    match limits.spend(key, quota, elapsed) {
-        Spending::Done(spent) => spent.retry_after.is_none(),
-        Spending::Pending(_) => panic!("it lies in memory"),
+fn acquire(limits: &MemoryLimits, key: LimitKey, quota: Quota, elapsed: Duration) -> bool {
+    match limits.acquire(key, quota, elapsed) {
+        StoreAcquire::Ready(spent) => spent.retry_after.is_none(),
+        StoreAcquire::Pending(_) => panic!("it lies in memory"),
     }
 }
 
@@ -43,13 +43,13 @@ fn admitted(count: usize, quota: Quota, pause: Duration) -> Round {
     let (mut now, mut next) = (Duration::ZERO, 0);
     // A burst is somewhat spent, so that its key is not as new again when it has waited for one.
     for key in keys.iter().filter(|_| quota.burst_size().is_some()) {
-        (0..5).for_each(|_| assert!(spend(&limits, *key, quota, now)));
+        (0..5).for_each(|_| assert!(acquire(&limits, *key, quota, now)));
     }
     let mut call = move || {
         if next == 0 {
             now += pause;
         }
-        assert!(spend(black_box(&limits), keys[next], quota, now), "{quota} at {now:?}");
+        assert!(acquire(black_box(&limits), keys[next], quota, now), "{quota} at {now:?}");
         next = (next + 1) % count;
     };
     // Until the logs are as long as they will be.
@@ -60,8 +60,8 @@ fn admitted(count: usize, quota: Quota, pause: Duration) -> Round {
 /// One key that has nothing left.
 fn refused(quota: Quota) -> Round {
     let (limits, key) = (MemoryLimits::new(1), keys(1)[0]);
-    while spend(&limits, key, quota, Duration::ZERO) {}
-    Box::new(move || timed(|_| assert!(!spend(black_box(&limits), key, quota, Duration::ZERO))))
+    while acquire(&limits, key, quota, Duration::ZERO) {}
+    Box::new(move || timed(|_| assert!(!acquire(black_box(&limits), key, quota, Duration::ZERO))))
 }
 
 /// Keys that were never seen before.
@@ -69,7 +69,7 @@ fn first(quota: Quota) -> Round {
     let keys = keys(CALLS);
     Box::new(move || {
         let limits = MemoryLimits::new(2 * CALLS);
-        timed(|number| assert!(spend(&limits, keys[number], quota, Duration::ZERO)))
+        timed(|number| assert!(acquire(&limits, keys[number], quota, Duration::ZERO)))
     })
 }
 
@@ -138,7 +138,7 @@ fn measure_memory(kind: &str, calls: usize) {
     let limits = MemoryLimits::new(KEYS * 11 / 10);
     for _ in 0..calls {
         for key in &keys {
-            assert!(spend(&limits, *key, quota, Duration::ZERO));
+            assert!(acquire(&limits, *key, quota, Duration::ZERO));
         }
     }
     println!("{}", (resident() - before) / KEYS);

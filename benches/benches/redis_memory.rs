@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::session::{RefreshToken, Session, SessionStore};
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::{Clock, Quota, SessionId, SystemClock, TokenId, UserId};
@@ -52,9 +52,9 @@ fn key(number: usize) -> LimitKey {
     LimitKey::text("measured", &number.to_string())
 }
 
-async fn spend(limits: Arc<dyn LimitStore>, key: LimitKey, quota: Quota) {
+async fn acquire(limits: Arc<dyn LimitStore>, key: LimitKey, quota: Quota) {
     // Full logs are not asked for again, so nothing here is refused.
-    let Spending::Pending(spending) = limits.spend(key, quota, Duration::ZERO) else {
+    let StoreAcquire::Pending(spending) = limits.acquire(key, quota, Duration::ZERO) else {
         panic!("refused")
     };
     assert_eq!(spending.await.expect("it answers").retry_after, None);
@@ -117,7 +117,7 @@ async fn logs(redis: &Redis, url: &str) {
     ] {
         let quota = Quota::new(requests as u32, Duration::from_secs(window));
         let packed = measured(redis, keys, requests, |number| {
-            spend(Arc::clone(&limits), key(number), quota)
+            acquire(Arc::clone(&limits), key(number), quota)
         })
         .await;
         let sorted = measured(redis, keys, requests, |number| {
@@ -156,7 +156,7 @@ async fn bursts(redis: &Redis, url: &str) {
         // Slow enough that all of them are within the burst, and given back within a year.
         let quota = Quota::per_hour(10).burst(requests as u32);
         let row = measured(redis, keys, requests, |number| {
-            spend(Arc::clone(&limits), key(number), quota)
+            acquire(Arc::clone(&limits), key(number), quota)
         })
         .await;
         println!(

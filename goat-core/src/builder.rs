@@ -11,7 +11,9 @@ use crate::event::{NoObserver, Observer};
 use crate::goat::SpareRoles;
 use crate::goat::{Goat, Inner};
 use crate::limit::{AccountLimit, Limits};
-use crate::password::{Argon2Settings, Argon2id, GateLimits, HashGate, PasswordHasher, Peppers};
+use crate::password::{
+    Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
+};
 use crate::session::{SessionCache, SessionValidator, Sessions};
 use crate::settings::Settings;
 use crate::store::Stores;
@@ -28,7 +30,7 @@ pub struct Builder {
     settings: Settings,
     roles: RoleSet,
     hasher: Option<Arc<dyn PasswordHasher>>,
-    hashing: GateLimits,
+    hashing: BulkheadLimits,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     #[cfg(any(test, feature = "testing"))]
@@ -44,7 +46,7 @@ impl Builder {
             settings: Settings::default(),
             roles: RoleSet::default(),
             hasher: None,
-            hashing: GateLimits::default(),
+            hashing: BulkheadLimits::default(),
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
             #[cfg(any(test, feature = "testing"))]
@@ -77,7 +79,7 @@ impl Builder {
     }
 
     /// How many passwords are hashed at once, and how many may wait.
-    pub fn hashing(mut self, limits: GateLimits) -> Self {
+    pub fn hashing(mut self, limits: BulkheadLimits) -> Self {
         self.hashing = limits;
         self
     }
@@ -145,7 +147,7 @@ impl Builder {
             sessions: Arc::clone(&stores.sessions),
             access: Arc::clone(&access),
             validator: Arc::clone(&validator),
-            hashing: HashGate::new(hasher, hashing),
+            hashing: HashBulkhead::new(hasher, hashing),
             passwords: settings.passwords.clone(),
             attempts: AccountLimit::new(limits.clone(), settings.account_quota),
             observer: Arc::clone(&observer),

@@ -1,26 +1,25 @@
-//! Time: an instant on the calendar, the port that tells it, and the steady time that goat decides
-//! by.
+//! Clock port, timestamps, and the monotonic time of all decisions.
 //!
-//! Invariant: the time that goat decides by never runs backwards and never stands still. A wall
-//! clock that is set back an hour must revive nothing that had expired.
+//! Invariant: the time that decisions use never runs backwards and never stops. Setting the wall
+//! clock back by an hour must not make expired tokens or sessions valid again.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// An instant on the calendar, in milliseconds since 1970-01-01T00:00:00Z.
+/// An instant of the wall clock, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From milliseconds since the Unix epoch.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     #[must_use]
     pub const fn from_millis(milliseconds: i64) -> Self {
         Self(milliseconds)
     }
 
-    /// From seconds since the Unix epoch, as tokens carry them.
+    /// Creates a timestamp from seconds since the Unix epoch, the unit of tokens.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
@@ -38,20 +37,20 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// The same instant without its fraction of a second.
+    /// Truncates to whole seconds.
     #[must_use]
     pub const fn floor_to_second(self) -> Self {
         Self::from_seconds(self.as_seconds())
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Time elapsed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// Milliseconds of a duration, at most `i64::MAX`.
+/// Milliseconds of a duration, saturating at `i64::MAX`.
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -72,26 +71,26 @@ impl std::ops::Sub<Duration> for Timestamp {
     }
 }
 
-/// The port that tells the time.
+/// Port: a clock.
 ///
-/// The two readings are independent: an administrator may set the calendar, nobody sets the
-/// stopwatch. [`SystemClock`] is the machine's; the `testing` feature has one that a test moves.
+/// The two readings are independent: the wall clock may be set, the monotonic clock never.
+/// [`SystemClock`] reads the machine's clocks; feature `testing` has a manual one.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// What the calendar says.
+    /// The wall-clock time.
     fn now(&self) -> Timestamp;
 
-    /// How long this clock has been running. Must never decrease.
+    /// The monotonic time since this clock was started. Must never decrease.
     fn elapsed(&self) -> Duration;
 }
 
-/// The clock of the machine.
+/// The machine's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     started: Instant,
 }
 
 impl SystemClock {
-    /// Starts its stopwatch.
+    /// Starts the monotonic clock at zero.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the Clock")]
     pub fn start() -> Self {
@@ -117,28 +116,28 @@ impl Clock for SystemClock {
     }
 }
 
-/// The time that goat decides by: the calendar's, except that it follows the stopwatch when the
-/// calendar is set back.
+/// The time of all decisions: the wall clock, but never set back. If the wall clock is set back, it
+/// continues by the monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Time {
     clock: Arc<dyn Clock>,
-    /// The largest difference seen between calendar and stopwatch, in milliseconds.
+    /// Largest difference seen between wall clock and monotonic clock, in milliseconds.
     offset: Arc<AtomicI64>,
 }
 
 impl Time {
-    /// Steadies a clock.
+    /// Wraps a clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let offset = clock.now().0.saturating_sub(milliseconds(clock.elapsed()));
         Self { clock, offset: Arc::new(AtomicI64::new(offset)) }
     }
 
-    /// The instant to decide by. Never before an instant that this returned earlier.
+    /// The current time. Never earlier than a time returned before.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let elapsed = milliseconds(self.clock.elapsed());
         let seen = self.clock.now().0.saturating_sub(elapsed);
-        // Two readings a moment apart jitter by a millisecond; the largest wins and stays.
+        // Adjacent readings jitter by a millisecond; the largest offset is kept.
         let known = self.offset.load(Ordering::Relaxed);
         let offset = if seen > known {
             self.offset.fetch_max(seen, Ordering::Relaxed).max(seen)
@@ -148,7 +147,7 @@ impl Time {
         Timestamp(elapsed.saturating_add(offset))
     }
 
-    /// The stopwatch, for durations and for limits that nobody's calendar may stretch.
+    /// The monotonic time, for durations and rate limits, which a set wall clock must not affect.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.clock.elapsed()
@@ -161,22 +160,22 @@ mod tests {
     use crate::testing::ManualClock;
 
     #[test]
-    fn a_calendar_set_back_does_not_take_time_back() {
+    fn time_does_not_run_backwards_when_the_wall_clock_is_set_back() {
         let clock = ManualClock::default();
         let time = Time::new(Arc::new(clock.clone()));
         let before = time.now();
-        clock.set_calendar(before - Duration::from_secs(3600));
+        clock.set_wall_clock(before - Duration::from_secs(3600));
         assert_eq!(time.now(), before);
         clock.advance(Duration::from_secs(5));
         assert_eq!(time.now(), before + Duration::from_secs(5));
     }
 
     #[test]
-    fn a_calendar_set_forward_is_followed() {
+    fn time_follows_a_wall_clock_that_is_set_forward() {
         let clock = ManualClock::default();
         let time = Time::new(Arc::new(clock.clone()));
         let before = time.now();
-        clock.set_calendar(before + Duration::from_secs(3600));
+        clock.set_wall_clock(before + Duration::from_secs(3600));
         assert_eq!(time.now(), before + Duration::from_secs(3600));
     }
 

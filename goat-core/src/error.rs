@@ -1,7 +1,7 @@
-//! What can go wrong: one opaque error for callers, one for stores, and the kinds to tell apart.
+//! Errors: one opaque error for callers, one for stores, and their kinds.
 //!
-//! Kinds are grouped by who can mend it. No driver's type is public, no message carries a secret,
-//! an e-mail address or an identifier that the caller typed.
+//! Kinds are grouped by the party at fault. No driver type is public, and no message contains a
+//! secret, an e-mail address or an identifier from the caller's input.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -9,80 +9,80 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::quota::Charge;
+use crate::quota::Decision;
 
-/// A result of goat.
+/// Result with goat's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure an [`Error`] is.
+/// The kind of an [`Error`].
 ///
-/// [`ErrorKind::code`] is the stable name that clients, metrics and logs see.
+/// [`ErrorKind::code`] is the stable name in responses, metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    // Who are you? (401)
+    // Unauthenticated (401)
     /// No credentials were presented.
     Unauthenticated,
-    /// The token is not one of goat's, or is not what the place asks for.
+    /// The token was not issued by goat, or is of the wrong type for this use.
     InvalidToken,
-    /// The token was good and its time is over.
+    /// The token is genuine but expired.
     TokenExpired,
-    /// The session has ended, or its user may not sign in any more.
+    /// The session has ended, or its user may no longer sign in.
     SessionRevoked,
-    /// A refresh token was used again; its session has been ended.
+    /// A refresh token was reused; its session has been ended.
     TokenReused,
-    /// E-mail address and password do not belong together.
+    /// E-mail address and password do not match.
     InvalidCredentials,
 
-    // You may not. (403)
+    // Forbidden (403)
     /// A permission is missing.
     Forbidden,
-    /// The user to act on is not of a lower rank, or is oneself.
+    /// The target user does not have a lower rank, or is the actor.
     Outranked,
-    /// The role is above what the actor may give.
+    /// The role is above those that the actor may assign.
     RoleNotAssignable,
-    /// The current password is wrong.
+    /// The current password is incorrect.
     WrongPassword,
     /// The account has not been activated.
     AccountInactive,
     /// The account is suspended.
     AccountSuspended,
-    /// Nobody can sign up here.
+    /// Open sign-up is disabled.
     SignupClosed,
 
-    // Your input. (400)
-    /// Something that was given does not follow the rules; see [`Error::violations`].
+    // Invalid input (400)
+    /// The input violates a rule; see [`Error::violations`].
     Invalid,
 
-    // Not so, as things are. (404, 409)
-    /// What was named does not exist, or not for this caller.
+    // Conflicts with the current state (404, 409)
+    /// The resource does not exist, or is not visible to the caller.
     NotFound,
     /// Another user has this e-mail address.
     EmailTaken,
-    /// The new password is the old one.
+    /// The new password equals the old one.
     PasswordUnchanged,
-    /// Nobody would be left to administer the system.
+    /// The last active administrator would be lost.
     LastAdministrator,
-    /// A status does not follow from the present one.
+    /// The status cannot change this way.
     InvalidTransition,
     /// The role already has this permission.
     PermissionExists,
 
-    // Not now. (429, 503)
-    /// A limit is reached; see [`Error::retry_after`] and [`Error::charges`].
+    // Retry later (429, 503)
+    /// A rate limit is exceeded; see [`Error::retry_after`] and [`Error::decisions`].
     RateLimited,
-    /// A store does not answer, or the machine has no capacity; see [`Error::retry_after`].
+    /// A store is down, or capacity is exhausted; see [`Error::retry_after`].
     Unavailable,
 
-    // Ours. (500, or a start that is refused)
-    /// The configuration contradicts itself or the data it finds.
+    // Server errors (500, or a refused start)
+    /// The configuration contradicts itself or the stored data.
     Configuration,
     /// A defect.
     Internal,
 }
 
 impl ErrorKind {
-    /// The stable name of this kind, as it stands in problem documents, metrics and logs.
+    /// The stable name of this kind, as used in problem documents, metrics and logs.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -112,7 +112,7 @@ impl ErrorKind {
         }
     }
 
-    /// What a client is told where no more precise sentence was given: what is wrong and what to do.
+    /// The default sentence for clients: the problem and the remedy.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -164,25 +164,25 @@ impl ErrorKind {
     }
 }
 
-/// One thing that was given and does not follow the rules.
+/// One field of the input that violates a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The name of the field, as the caller knows it.
     pub field: Cow<'static, str>,
-    /// What the field must be, to be read after its name.
+    /// The rule, phrased to follow the field's name.
     pub message: Cow<'static, str>,
 }
 
 impl Violation {
-    /// Names a field and what it must be.
+    /// Creates a violation of a field.
     pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
 }
 
-/// Why goat did not do what it was asked.
+/// The error of all operations of goat.
 ///
-/// `Display` is for the log. What a client may read is [`Error::client_message`].
+/// `Display` is for logs. The text for clients is [`Error::client_message`].
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -191,19 +191,19 @@ struct Inner {
     client_message: Option<Cow<'static, str>>,
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
-    charges: Vec<Charge>,
+    decisions: Vec<Decision>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// Makes an error of a kind; `context` says for the log what was being done.
+    /// Creates an error; `context` names the failed operation, for the log.
     pub(crate) fn new(kind: ErrorKind, context: impl Into<Cow<'static, str>>) -> Self {
         let mut error = Self::from(kind);
         error.0.context = Some(context.into());
         error
     }
 
-    /// Several things in one request that do not follow the rules.
+    /// Invalid input, with every violation in it.
     #[must_use]
     pub fn invalid(violations: Vec<Violation>) -> Self {
         let mut error = Self::from(ErrorKind::Invalid);
@@ -211,30 +211,30 @@ impl Error {
         error
     }
 
-    /// A configuration that cannot work; `context` says what and why.
+    /// An invalid configuration; `context` says why.
     pub fn configuration(context: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Configuration, context)
     }
 
-    /// Something cannot be had now, and may be again after `retry_after`.
+    /// A temporary failure that is worth a retry after `retry_after`.
     pub fn unavailable(context: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
         let mut error = Self::new(ErrorKind::Unavailable, context);
         error.0.retry_after = Some(retry_after);
         error
     }
 
-    /// Limits that refuse. The wait is the longest of theirs.
+    /// A rate-limited request. The longest wait of the decisions counts.
     #[must_use]
-    pub fn rate_limited(charges: Vec<Charge>) -> Self {
+    pub fn rate_limited(decisions: Vec<Decision>) -> Self {
         let mut error = Self::from(ErrorKind::RateLimited);
-        error.0.retry_after = charges.iter().filter_map(|charge| charge.retry_after).max();
-        error.0.charges = charges;
+        error.0.retry_after = decisions.iter().filter_map(|decision| decision.retry_after).max();
+        error.0.decisions = decisions;
         error
     }
 
-    /// The same failure, for one more of those who waited for the same. The original lies beneath.
+    /// A copy for another caller of a shared operation, with the original as its source.
     pub(crate) fn shared(original: &Arc<Self>) -> Self {
-        let Inner { kind, context, client_message, violations, retry_after, charges, source: _ } =
+        let Inner { kind, context, client_message, violations, retry_after, decisions, source: _ } =
             original.0.as_ref();
         Self(Box::new(Inner {
             kind: *kind,
@@ -242,63 +242,63 @@ impl Error {
             client_message: client_message.clone(),
             violations: violations.clone(),
             retry_after: *retry_after,
-            charges: charges.clone(),
+            decisions: decisions.clone(),
             source: Some(Box::new(Arc::clone(original))),
         }))
     }
 
-    /// Adds the limits that were charged on the way to this failure.
+    /// Adds the rate-limit decisions made before this failure.
     #[must_use]
-    pub fn with_charges(mut self, charges: impl IntoIterator<Item = Charge>) -> Self {
-        self.0.charges.extend(charges);
+    pub fn with_decisions(mut self, decisions: impl IntoIterator<Item = Decision>) -> Self {
+        self.0.decisions.extend(decisions);
         self
     }
 
-    /// Adds a sentence for the client in place of the kind's own.
+    /// Sets a sentence for the client in place of the kind's default.
     #[must_use]
     pub fn with_client_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.0.client_message = Some(message.into());
         self
     }
 
-    /// Adds what lies beneath, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// What kind of failure this is.
+    /// The kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The sentence that a client may read.
+    /// The sentence for the client.
     #[must_use]
     pub fn client_message(&self) -> &str {
         self.0.client_message.as_deref().unwrap_or(self.0.kind.sentence())
     }
 
-    /// Every thing that does not follow the rules; empty but for [`ErrorKind::Invalid`].
+    /// The violations of the input; empty except for [`ErrorKind::Invalid`].
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
         &self.0.violations
     }
 
-    /// How long to wait before it is worth trying again, where that is known.
+    /// How long to wait before a retry, if known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The limits that were charged, or that refuse.
+    /// The rate-limit decisions made for this request, limited or not.
     #[must_use]
-    pub fn charges(&self) -> &[Charge] {
-        &self.0.charges
+    pub fn decisions(&self) -> &[Decision] {
+        &self.0.decisions
     }
 
-    /// Whether a store or the machine's capacity is at fault, so that trying again may help.
+    /// Whether a store is down or capacity exhausted, so that a retry may succeed.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.0.kind == ErrorKind::Unavailable
@@ -313,7 +313,7 @@ impl From<ErrorKind> for Error {
             client_message: None,
             violations: Vec::new(),
             retry_after: None,
-            charges: Vec::new(),
+            decisions: Vec::new(),
             source: None,
         }))
     }
@@ -329,7 +329,7 @@ impl From<StoreError> for Error {
     }
 }
 
-/// What a client is told to wait when a store does not answer.
+/// `Retry-After` for clients when a store is unavailable.
 const RETRY_STORE_AFTER: Duration = Duration::from_secs(1);
 
 impl fmt::Display for Error {
@@ -361,16 +361,16 @@ impl StdError for Error {
     }
 }
 
-/// Whose fault a store's failure is.
+/// Classes of store failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StoreErrorKind {
     Unavailable,
     Broken,
 }
 
-/// Why a store did not do what it was asked. Everything that an implementer of a port returns.
+/// The error of a port's operations, made by its implementation.
 ///
-/// A refusal that is part of the rules (no such row, address taken) is not an error but an outcome
+/// An outcome that the rules provide for (no such row, address taken) is not an error but a value
 /// of the port's method.
 #[derive(Debug)]
 pub struct StoreError {
@@ -380,32 +380,32 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// The store is down, slow, read-only or out of connections: worth another try later.
+    /// The store is down, slow, read-only or out of connections: a retry may succeed.
     #[must_use]
     pub fn unavailable(operation: &'static str) -> Self {
         Self { kind: StoreErrorKind::Unavailable, operation, source: None }
     }
 
-    /// The store answered something that cannot be: a defect, or rows that someone else wrote.
+    /// The store returned invalid data: a defect, or rows that goat did not write.
     #[must_use]
     pub fn broken(operation: &'static str) -> Self {
         Self { kind: StoreErrorKind::Broken, operation, source: None }
     }
 
-    /// Adds what lies beneath, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The call that failed, such as `users.find`.
+    /// The failed operation, such as `users.find`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// Whether another try later is worth it.
+    /// Whether a retry may succeed.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.kind == StoreErrorKind::Unavailable

@@ -9,8 +9,8 @@ use crate::auth::{Authentication, Flows, Login, Refreshed, SignUp, SignedIn};
 use crate::builder::Builder;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit::{Charged, Limits};
-use crate::password::{GateLoad, HashError};
+use crate::limit::{Limits, WithDecisions};
+use crate::password::{BulkheadLoad, HashError};
 use crate::secret::Secret;
 use crate::session::{Origin, Sessions};
 use crate::settings::Settings;
@@ -147,7 +147,7 @@ impl Goat {
     /// [`ErrorKind::InvalidCredentials`] for any two texts that do not match; with the right
     /// password only: [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
     /// [`ErrorKind::Unavailable`] if a store does not answer or too many passwords wait.
-    pub async fn login(&self, request: Login) -> Result<Charged<SignedIn>> {
+    pub async fn login(&self, request: Login) -> Result<WithDecisions<SignedIn>> {
         self.inner.flows.login(request).await
     }
 
@@ -227,7 +227,7 @@ impl Goat {
 
     /// How many passwords are being hashed now, and how many wait.
     #[must_use]
-    pub fn hash_load(&self) -> GateLoad {
+    pub fn hash_load(&self) -> BulkheadLoad {
         self.inner.flows.users.hashing.load()
     }
 

@@ -1,7 +1,7 @@
-//! Identifiers: ULIDs in newtypes, so that a session's id is never taken for a user's.
+//! Identifiers: ULIDs in newtypes, so that ids of different kinds cannot be confused.
 //!
-//! A ULID is an identifier and never a secret: knowing one gives nothing. In text it has one form
-//! only, the canonical 26 characters in upper case, because two spellings must not name one row.
+//! A ULID is an identifier and never a secret: knowing one grants nothing. Its only text form is
+//! the canonical 26 upper-case characters, so that two spellings never name one row.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use ulid::Ulid;
 
 use crate::clock::Timestamp;
 
-/// A text that is not a canonical ULID.
+/// Error: a text is not a canonical ULID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidId;
 
@@ -25,7 +25,7 @@ impl fmt::Display for InvalidId {
 
 impl std::error::Error for InvalidId {}
 
-/// Parses the canonical form and nothing else.
+/// Parses the canonical form only.
 fn parse(text: &str) -> Result<Ulid, InvalidId> {
     let ulid = Ulid::from_string(text).map_err(|_| InvalidId)?;
     let mut buffer = [0; ulid::ULID_LEN];
@@ -39,7 +39,7 @@ macro_rules! identifiers {
         pub struct $name(Ulid);
 
         impl $name {
-            /// Makes a new identifier that sorts by `now`.
+            /// Generates a new identifier that sorts by `now`.
             ///
             /// # Panics
             ///
@@ -59,19 +59,20 @@ macro_rules! identifiers {
                 parse(text).map(Self)
             }
 
-            /// The time that it sorts by: when it was made, where [`Self::generate`] made it.
+            /// The creation time, if [`Self::generate`] made this identifier; it sorts by this
+            /// time.
             #[must_use]
             pub fn made_at(self) -> Timestamp {
                 Timestamp::from_millis(self.0.timestamp_ms().cast_signed())
             }
 
-            /// The identifier of a number, for stores that keep numbers.
+            /// Converts a number to an identifier, for stores that keep numbers.
             #[must_use]
             pub const fn from_u128(number: u128) -> Self {
                 Self(Ulid(number))
             }
 
-            /// The number behind the text.
+            /// The identifier as a number.
             #[must_use]
             pub const fn as_u128(self) -> u128 {
                 self.0.0
@@ -115,13 +116,13 @@ macro_rules! identifiers {
 }
 
 identifiers! {
-    /// Names a user.
+    /// Identifies a user.
     UserId;
-    /// Names a session: one sign-in on one device.
+    /// Identifies a session: one sign-in on one device.
     SessionId;
-    /// Names a token: the `jti` claim of RFC 7519 §4.1.7.
+    /// Identifies a token: the `jti` claim of RFC 7519 §4.1.7.
     TokenId;
-    /// Names a permission that was granted to a role.
+    /// Identifies a permission granted to a role.
     GrantId;
 }
 
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_canonical_form_is_an_id() {
+    fn only_the_canonical_form_parses() {
         let id = UserId::generate(Timestamp::from_millis(1_700_000_000_000));
         let text = id.to_string();
         assert_eq!(UserId::parse(&text), Ok(id));
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_the_time_they_were_made() {
+    fn ids_sort_by_creation_time() {
         let earlier = SessionId::generate(Timestamp::from_millis(1));
         let later = SessionId::generate(Timestamp::from_millis(2));
         assert!(earlier.to_string() < later.to_string());

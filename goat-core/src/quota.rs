@@ -1,7 +1,7 @@
-//! A quota: so many in a while, and what it says after it was asked.
+//! Quotas: how many requests per window of time, and the decision of a limit.
 //!
-//! Invariants: a quota admits at least one, in a window from one second to 366 days; a burst is at
-//! least one, and all of it is given back within 366 days.
+//! Invariants: a quota admits at least one request, in a window from one second to 366 days; a
+//! burst is at least one, and all of it is given back within 366 days.
 
 mod words;
 
@@ -9,14 +9,14 @@ use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// A leap year: no limit is meant to outlast it, and stores may count on it.
+/// One leap year. Stores may rely on this as the longest window.
 const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 86_400);
 
-/// How much is allowed: so many in a window of time.
+/// How many requests are allowed per window of time.
 ///
-/// The argument is always how many, and the name of the constructor in how long:
-/// `Quota::per_second(4000)` is four thousand a second. Nothing here takes the pause between two
-/// calls, so the one cannot be given for the other; and a quota prints itself in words, for logs.
+/// The argument is always the number of requests, and the constructor names the window:
+/// `Quota::per_second(4000)` is four thousand per second. No constructor takes the interval between
+/// two requests, so the two cannot be confused. A quota's `Display` form is in words, for logs.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,38 +30,37 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 86_400);
 /// );
 /// ```
 ///
-/// There are two ways to count. As it is made, a quota is counted by an exact log of the calls in
-/// the sliding window; [`burst`](Self::burst) chooses the generic cell rate algorithm (GCRA, the
-/// virtual scheduling of ITU-T I.371) in its place:
+/// There are two algorithms. By default an exact log counts the requests in the sliding window;
+/// [`burst`](Self::burst) selects GCRA, the generic cell rate algorithm (the virtual scheduling of
+/// ITU-T I.371):
 ///
 /// | | `per_minute(60)` | `per_minute(60).burst(10)` |
 /// |---|---|---|
 /// | at once, at most | 60, the limit | 10, the burst |
 /// | in any minute, at most | 60, the limit | 69, the burst and the limit less one |
 /// | in any span of length t, at most | 60 × ⌈t / 1 min⌉ | 10 + ⌊t / 1 s⌋ |
-/// | given back | each call when it is a minute old: in the rhythm in which they were spent | one every second, whatever the rhythm was |
-/// | who has spent all at once waits | a minute, and then has 60 again | a second, and then has 1 again |
-/// | memory a key, in the process | 100 bytes, and 8 for each call from the third on: 590 | 80 bytes |
-/// | memory a key, in Redis | 220 bytes, and 2 to 5 for each call: 340 | 230 bytes |
+/// | given back | each request one window after it was made | one every second |
+/// | after using everything at once | wait a minute, then 60 again | wait a second, then 1 again |
+/// | memory per key, in process | 100 bytes, plus 8 per request from the third on: 590 | 80 bytes |
+/// | memory per key, in Redis | 220 bytes, plus 2 to 5 per request: 340 | 230 bytes |
 ///
-/// The spans are half-open, from an instant to just before another; where both ends belong to it, the
-/// burst admits one more. What a call costs in time is about the same for both, some 75 ns in the
-/// process on one key; `benches/README.md` has the figures.
+/// The spans are half-open; in a closed span the burst admits one more. Both take about the same
+/// time per request, some 75 ns in process on one key; `benches/README.md` has the figures.
 ///
-/// Prefer the log where the number is a promise, such as of attempts to sign in or of what a plan
-/// includes: never more than that, whenever one begins to count, and the client may spend it as it
-/// likes. Prefer a burst where the purpose is an even load, where a client should not wait long for
-/// the next call, or where limits are in the thousands for many keys.
+/// Prefer the log where the number is a hard bound, such as attempts to sign in or the quota of a
+/// plan: never more than that in any window, spent in any rhythm. Prefer a burst where the purpose
+/// is a smooth load, where a client should not wait long for the next request, or where limits are
+/// in the thousands for many keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     limit: u32,
-    /// Set where one at a time is given back.
+    /// Set if the quota uses GCRA.
     burst: Option<NonZeroU32>,
     window: Duration,
 }
 
 impl Quota {
-    /// `limit` in any window of that length.
+    /// `limit` requests in any window of that length.
     ///
     /// # Panics
     ///
@@ -75,7 +74,7 @@ impl Quota {
         }
     }
 
-    /// The same for numbers that come from outside; `None` where [`Quota::new`] would panic.
+    /// Like [`Quota::new`], for numbers from outside; returns `None` where that would panic.
     #[must_use]
     pub const fn checked(limit: u32, window: Duration) -> Option<Self> {
         if limit == 0 || window.as_secs() < 1 || window.as_nanos() > LONGEST_WINDOW.as_nanos() {
@@ -84,7 +83,7 @@ impl Quota {
         Some(Self { limit, burst: None, window })
     }
 
-    /// `limit` in any second.
+    /// `limit` requests in any second.
     ///
     /// # Panics
     ///
@@ -94,7 +93,7 @@ impl Quota {
         Self::new(limit, Duration::from_secs(1))
     }
 
-    /// `limit` in any sixty seconds.
+    /// `limit` requests in any sixty seconds.
     ///
     /// # Panics
     ///
@@ -104,7 +103,7 @@ impl Quota {
         Self::new(limit, Duration::from_secs(60))
     }
 
-    /// `limit` in any sixty minutes.
+    /// `limit` requests in any sixty minutes.
     ///
     /// # Panics
     ///
@@ -114,7 +113,7 @@ impl Quota {
         Self::new(limit, Duration::from_secs(3600))
     }
 
-    /// `limit` in any twenty-four hours: no calendar's day, and nothing happens at midnight.
+    /// `limit` requests in any 24 hours: a sliding window, not a calendar day.
     ///
     /// # Panics
     ///
@@ -124,13 +123,12 @@ impl Quota {
         Self::new(limit, Duration::from_secs(86_400))
     }
 
-    /// The same pace, evenly: one call is given back each `window / limit`, and no more than `burst`
-    /// are ever there at once. So in any half-open window at most `burst + limit - 1` are admitted,
-    /// and a burst of 1 admits one each `window / limit`. [`Quota`] compares it with the quota
-    /// without a burst.
+    /// Limits the same rate by GCRA: capacity for one request returns every `window / limit`, up to
+    /// `burst`. So any half-open window admits at most `burst + limit - 1` requests, and a burst of
+    /// 1 admits one every `window / limit`. [`Quota`] compares both algorithms.
     ///
-    /// A burst may be larger than the limit: `Quota::per_second(1).burst(60)` lets 60 through to
-    /// somebody who did not ask for a minute, and then one a second.
+    /// A burst may be larger than the limit: `Quota::per_second(1).burst(60)` admits 60 at once
+    /// after a minute without requests, and then one per second.
     ///
     /// ```
     /// use goat_core::Quota;
@@ -142,9 +140,9 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `burst` is 0, or so large that all of it is given back in no less than 366 days, which is
-    /// `burst * window / limit`: like the longest window, so that no counter outlasts it. A burst
-    /// up to the limit is never too large. As a constant, this does not compile.
+    /// If `burst` is 0, or takes more than 366 days to be given back (`burst * window / limit`), so
+    /// that no counter outlives the longest window. A burst up to the limit is never too large. As
+    /// a constant, this does not compile.
     #[must_use]
     pub const fn burst(self, burst: u32) -> Self {
         match self.checked_burst(burst) {
@@ -153,11 +151,11 @@ impl Quota {
         }
     }
 
-    /// The same for numbers that come from outside; `None` where [`Quota::burst`] would panic.
+    /// Like [`Quota::burst`], for numbers from outside; returns `None` where that would panic.
     #[must_use]
     pub const fn checked_burst(self, burst: u32) -> Option<Self> {
         let Some(size) = NonZeroU32::new(burst) else { return None };
-        // Within a hundred bits: no overflow.
+        // At most about a hundred bits: no overflow.
         let all = burst as u128 * self.window.as_nanos();
         if all > self.limit as u128 * LONGEST_WINDOW.as_nanos() {
             return None;
@@ -165,20 +163,19 @@ impl Quota {
         Some(Self { burst: Some(size), ..self })
     }
 
-    /// How many.
+    /// The number of requests per window.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// In how long.
+    /// The length of the window.
     #[must_use]
     pub const fn window(&self) -> Duration {
         self.window
     }
 
-    /// How many at once, where they are given back one by one; `None` where the quota is counted by
-    /// an exact log, and the limit may be spent at once.
+    /// The burst if the quota uses GCRA; `None` if it uses the sliding-window log.
     #[must_use]
     pub const fn burst_size(&self) -> Option<u32> {
         match self.burst {
@@ -188,28 +185,28 @@ impl Quota {
     }
 }
 
-/// What a limit said when it was asked.
+/// The decision of a rate limit on one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charge {
-    /// The name of the limit, as the headers show it.
+pub struct Decision {
+    /// The name of the limit in the `RateLimit` headers.
     pub limit: Cow<'static, str>,
-    /// What it allows.
+    /// The quota of the limit.
     pub quota: Quota,
-    /// How many more it would admit now, at once: of the burst where the quota has one, else of
-    /// the limit.
+    /// How many more requests it would admit now, at once: of the burst if the quota has one, else
+    /// of the limit.
     pub remaining: u32,
-    /// How long until one more remains than now, if nobody asks meanwhile; for a quota without a
-    /// burst, the whole window if nothing was spent.
+    /// Time until one more remains than now, if no request comes in between; for a quota without a
+    /// burst, the whole window if nothing is counted.
     pub reset_after: Duration,
-    /// Set where the limit refuses: a caller that waits this long gets in, if nobody else spends
-    /// from the same key. A limit that refuses is not charged.
+    /// Set if the request is limited: a caller that waits this long is admitted, if no other
+    /// request uses the same key. A limited request is not counted.
     pub retry_after: Option<Duration>,
 }
 
-impl Charge {
-    /// Whether the limit refuses.
+impl Decision {
+    /// Whether the request is limited.
     #[must_use]
-    pub fn refuses(&self) -> bool {
+    pub fn is_limited(&self) -> bool {
         self.retry_after.is_some()
     }
 }
@@ -219,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_has_a_limit_and_a_window_within_bounds() {
+    fn limit_and_window_of_a_quota_are_bounded() {
         let year = Duration::from_secs(366 * 86_400);
         assert!(Quota::checked(1, Duration::from_secs(1)).is_some());
         assert!(Quota::checked(u32::MAX, year).is_some());
@@ -237,7 +234,7 @@ mod tests {
         assert_eq!(sizes(Quota::per_minute(60), 0), None);
         assert_eq!(sizes(Quota::per_minute(60), 1), Some(Some(1)));
         assert_eq!(sizes(Quota::per_second(1), 60), Some(Some(60)));
-        // As long as one may take, and one more.
+        // The longest possible burst, and one more.
         assert_eq!(sizes(Quota::new(1, year), 1), Some(Some(1)));
         assert_eq!(sizes(Quota::new(1, year), 2), None);
         assert_eq!(sizes(Quota::per_day(1), 366), Some(Some(366)));
@@ -257,27 +254,27 @@ mod tests {
         assert_eq!(Quota::per_minute(60).burst_size(), None);
         assert_ne!(QUOTA, Quota::per_minute(60));
         assert_ne!(QUOTA, Quota::per_minute(60).burst(60));
-        assert_eq!(Quota::per_minute(60).burst(3).burst(10), QUOTA, "the later word counts");
+        assert_eq!(Quota::per_minute(60).burst(3).burst(10), QUOTA, "the last call wins");
         assert_eq!(size_of::<Quota>(), 24);
     }
 
     #[test]
     #[should_panic(expected = "at least 1")]
-    fn no_burst_at_all_is_no_quota() {
+    fn a_burst_of_zero_panics() {
         let _ = Quota::per_minute(60).burst(0);
     }
 
     #[test]
-    fn only_a_charge_that_says_when_to_come_back_refuses() {
-        let admitted = Charge {
+    fn a_decision_with_a_wait_is_limited() {
+        let admitted = Decision {
             limit: "auth".into(),
             quota: Quota::per_minute(1),
             remaining: 0,
             reset_after: Duration::from_secs(60),
             retry_after: None,
         };
-        let refused = Charge { retry_after: Some(Duration::from_secs(60)), ..admitted.clone() };
-        assert!(!admitted.refuses());
-        assert!(refused.refuses());
+        let refused = Decision { retry_after: Some(Duration::from_secs(60)), ..admitted.clone() };
+        assert!(!admitted.is_limited());
+        assert!(refused.is_limited());
     }
 }

@@ -1,11 +1,10 @@
-//! What must not be seen: a wrapper that redacts and wipes, and the one source of randomness.
+//! Secret values that are redacted and wiped, and the source of randomness.
 
 use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-/// A value that appears in no log, error or `Debug` output, and whose memory is wiped when it is
-/// dropped.
+/// A value that `Debug` redacts, and whose memory is wiped on drop.
 ///
 /// ```
 /// use goat_core::Secret;
@@ -18,12 +17,12 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct Secret<T: Zeroize>(Zeroizing<T>);
 
 impl<T: Zeroize> Secret<T> {
-    /// Takes the value in.
+    /// Wraps a value.
     pub fn new(value: T) -> Self {
         Self(Zeroizing::new(value))
     }
 
-    /// Shows the value. The name is long so that a reader notices where it happens.
+    /// Returns the value. The explicit name makes every use easy to find.
     pub fn expose(&self) -> &T {
         &self.0
     }
@@ -47,17 +46,17 @@ impl From<&str> for Secret<String> {
     }
 }
 
-/// What can be drawn from the operating system's generator.
+/// Types that can be generated at random.
 pub(crate) trait Random {
-    /// Draws one.
+    /// Generates a random value.
     fn draw() -> Self;
 }
 
 impl<const N: usize> Random for [u8; N] {
     fn draw() -> Self {
         let mut bytes = [0; N];
-        #[expect(clippy::expect_used, reason = "without randomness nothing here may go on")]
-        getrandom::fill(&mut bytes).expect("the operating system has no randomness to give");
+        #[expect(clippy::expect_used, reason = "no secret may be made without randomness")]
+        getrandom::fill(&mut bytes).expect("the operating system provides no randomness");
         bytes
     }
 }
@@ -74,7 +73,7 @@ impl Random for u64 {
     }
 }
 
-/// Draws from the operating system's generator.
+/// Generates a random value from the operating system's generator.
 pub(crate) fn random<T: Random>() -> T {
     T::draw()
 }
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_itself_in_no_debug_output() {
+    fn debug_output_redacts_secrets() {
         #[derive(Debug)]
         #[expect(dead_code, reason = "only its Debug output is looked at")]
         struct Holder {

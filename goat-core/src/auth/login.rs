@@ -14,7 +14,7 @@ use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
-use crate::limit::Charged;
+use crate::limit::WithDecisions;
 use crate::password::{TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{Origin, Session};
@@ -52,19 +52,19 @@ pub struct SignedIn {
 }
 
 impl Flows {
-    pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<Charged<SignedIn>> {
+    pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<WithDecisions<SignedIn>> {
         let address = request.origin.address;
-        let charge =
+        let decision =
             self.users.reserve(request.email.expose(), EventActor::Anonymous, address).await?;
         let mut known = None;
         match self.login_admitted(request, &mut known).await {
-            Ok(value) => Ok(Charged { value, charges: Vec::from_iter(charge) }),
+            Ok(value) => Ok(WithDecisions { value, decisions: Vec::from_iter(decision) }),
             Err(error) => {
                 let kind = EventKind::SignInFailed(error.kind());
                 let mut event = Event::new(kind, self.time().now(), EventActor::Anonymous);
                 event.user = known;
                 self.observer().observe(&event.from_address(address));
-                Err(error.with_charges(charge))
+                Err(error.with_decisions(decision))
             }
         }
     }
@@ -81,7 +81,7 @@ impl Flows {
             Err(_) => None,
         };
         *known = account.as_ref().map(|account| account.user.id);
-        // TIMING: exactly one verification, against a decoy if there is no such account.
+        // TIMING: exactly one verification, against a dummy hash if there is no such account.
         let tried = TriedPassword::new(request.password.expose());
         let verified = users.verify(&tried, account.as_ref()).await?;
         let Some(account) = account.filter(|_| verified.matches()) else {

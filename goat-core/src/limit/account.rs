@@ -1,16 +1,16 @@
-//! The limit of attempts on one account's password, whether or not there is such an account.
+//! Rate limit of password attempts per account, whether or not the account exists.
 
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 use crate::user::Email;
 
-use super::{Charge, LimitKey, Limits, Quota};
+use super::{Decision, LimitKey, Limits, Quota};
 
-/// The limit's name, as the headers show it.
+/// The name of the limit in the `RateLimit` headers.
 pub(crate) const NAME: &str = "account";
 
-/// Counts attempts on accounts.
+/// Limits password attempts per account.
 #[derive(Clone, Debug)]
 pub(crate) struct AccountLimit {
     limits: Limits,
@@ -22,23 +22,27 @@ impl AccountLimit {
         Self { limits, quota }
     }
 
-    /// Reserves an attempt on an account, under one key for every spelling of its address.
+    /// Acquires an attempt on an account; all spellings of its address share one key.
     ///
-    /// TIMING: before the password is verified, so that parallel guesses reach the hasher at most
-    /// as often as the quota says.
-    pub(crate) async fn reserve(&self, email: &str) -> Result<Option<Charge>> {
+    /// TIMING: this runs before the password is verified, so that parallel guesses reach the hasher
+    /// at most as often as the quota allows.
+    pub(crate) async fn reserve(&self, email: &str) -> Result<Option<Decision>> {
         let Some(quota) = self.quota else { return Ok(None) };
         let key = LimitKey::text(NAME, &Email::counting_key(email));
-        let charge = self.limits.charge(Cow::Borrowed(NAME), key, quota).await?;
-        if charge.refuses() { Err(Error::rate_limited(vec![charge])) } else { Ok(Some(charge)) }
+        let decision = self.limits.acquire(Cow::Borrowed(NAME), key, quota).await?;
+        if decision.is_limited() {
+            Err(Error::rate_limited(vec![decision]))
+        } else {
+            Ok(Some(decision))
+        }
     }
 }
 
-/// A result, and the limits that were charged for it.
+/// A result with the rate-limit decisions made on the way to it.
 #[derive(Clone, Debug)]
-pub struct Charged<T> {
+pub struct WithDecisions<T> {
     /// The result.
     pub value: T,
-    /// What was charged, for whoever tells clients of their limits.
-    pub charges: Vec<Charge>,
+    /// The decisions, for the `RateLimit` headers of the response.
+    pub decisions: Vec<Decision>,
 }

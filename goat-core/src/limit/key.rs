@@ -1,8 +1,8 @@
-//! What a limit counts by: its own name and whoever is counted, in a few bytes.
+//! Rate-limit keys: the name of the limit and its subject, hashed to 16 bytes.
 //!
-//! Invariants: limits of different names never share a counter, nor do an address, a user, a session
-//! and a text that happen to read alike. A key made of several is none that is made of one, or of
-//! others, or of the same in another order.
+//! Invariants: limits of different names never share a counter, nor do an address, a user, a
+//! session and a text with the same bytes. A composed key differs from each of its parts, from
+//! every other composition, and from the same parts in another order.
 
 use std::net::IpAddr;
 
@@ -10,16 +10,17 @@ use sha2::{Digest, Sha256};
 
 use crate::id::{SessionId, UserId};
 
-/// One counter: the limit and the one who is counted. Small, so that a million of them are cheap.
+/// Identifies one counter of one limit. Small, so that a million of them are cheap.
 ///
-/// Built from an address, a user, a session, any text, or [several](LimitKey::and) of these. All of
-/// it is hashed, so that no account's name or token is kept and a long one costs no memory.
+/// Built from an address, a user, a session, any text, or [several](LimitKey::and) of these. The
+/// input is hashed, so that no account name or token is stored and a long input takes no extra
+/// memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LimitKey([u8; 16]);
 
 impl LimitKey {
-    /// Counts by client address: IPv6 by its /64, since that is what one customer gets, and an
-    /// IPv4-mapped IPv6 address as the IPv4 address it is.
+    /// Counts by client address: IPv6 by its /64 prefix, the unit that providers assign to one
+    /// customer, and an IPv4-mapped IPv6 address as IPv4.
     #[must_use]
     pub fn address(limit: &str, address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -40,15 +41,15 @@ impl LimitKey {
         Self::hash(limit, b"s", &session.as_u128().to_be_bytes())
     }
 
-    /// Counts by a text of the caller's choice, byte for byte: bring it to its one canonical form
-    /// first, or each spelling has a counter of its own.
+    /// Counts by an arbitrary text, byte for byte. Normalize it first, or each spelling has a
+    /// counter of its own.
     #[must_use]
     pub fn text(limit: &str, text: &str) -> Self {
         Self::hash(limit, b"t", text.as_bytes())
     }
 
-    /// Counts by a sequence of byte strings of the caller's choice, such as a header's name and its
-    /// value. No two sequences share a counter, whatever stands in them.
+    /// Counts by a sequence of byte strings, such as a header's name and its value. Two different
+    /// sequences never share a counter.
     #[must_use]
     pub fn sequence(limit: &str, parts: &[&[u8]]) -> Self {
         let mut hasher = Self::begin(limit, b"q");
@@ -59,7 +60,7 @@ impl LimitKey {
         Self::end(hasher)
     }
 
-    /// Counts by both at once: each user on each route, say. The order matters.
+    /// Counts by both keys together, for example by user and route. The order matters.
     ///
     /// ```
     /// use goat_core::limit::LimitKey;
@@ -72,14 +73,14 @@ impl LimitKey {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let mut hasher = Sha256::new();
-        // Where the other kinds have the length of a limit's name, and no name is that long.
+        // The other kinds start with the length of the limit's name, which is never `u64::MAX`.
         hasher.update(u64::MAX.to_le_bytes());
         hasher.update(self.0);
         hasher.update(other.0);
         Self::end(hasher)
     }
 
-    /// The bytes that stand for this key in a store.
+    /// The bytes that identify this key in a store.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -93,7 +94,7 @@ impl LimitKey {
 
     fn begin(limit: &str, kind: &[u8; 1]) -> Sha256 {
         let mut hasher = Sha256::new();
-        // The length goes first, so that no limit's name can run over into a subject.
+        // The length comes first, so that the name of a limit cannot run into the subject.
         hasher.update((limit.len() as u64).to_le_bytes());
         hasher.update(limit.as_bytes());
         hasher.update(kind);
@@ -120,7 +121,7 @@ mod tests {
 
     /// B6
     #[test]
-    fn ipv6_is_counted_by_its_64() {
+    fn ipv6_addresses_of_one_64_share_a_counter() {
         assert_eq!(address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert_ne!(address("2001:db8:1:2::1"), address("2001:db8:1:3::1"));
     }
@@ -138,7 +139,7 @@ mod tests {
         let user = UserId::generate(Timestamp::from_millis(0));
         assert_ne!(LimitKey::user("auth", user), LimitKey::user("refresh", user));
         assert_ne!(LimitKey::text("auth", "x"), LimitKey::text("refresh", "x"));
-        // The end of a name cannot pass for the beginning of a subject.
+        // A name's last bytes cannot be moved into the subject.
         assert_ne!(LimitKey::text("a", "tb"), LimitKey::text("at", "b"));
         assert_ne!(LimitKey::text("", "tt"), LimitKey::text("t", "t"));
     }
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_and_a_session_of_one_number_do_not_share_a_counter() {
+    fn a_user_and_a_session_with_the_same_id_do_not_share_a_counter() {
         let user = UserId::generate(Timestamp::from_millis(0));
         let session = user.to_string().parse().expect("a number is a number");
         assert_ne!(LimitKey::user("auth", user), LimitKey::session("auth", session));
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_told_from_every_other() {
+    fn different_sequences_do_not_share_a_counter() {
         let sequences: [&[&[u8]]; 8] = [
             &[],
             &[b""],
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_compositions_share_a_counter() {
+    fn different_compositions_do_not_share_a_counter() {
         let [a, b, c] = ["a", "b", "c"].map(|text| LimitKey::text("auth", text));
         let keys = [
             a,
@@ -195,15 +196,15 @@ mod tests {
         ];
         assert_eq!(HashSet::from(keys).len(), keys.len());
         assert_eq!(a.and(b), LimitKey::text("auth", "a").and(LimitKey::text("auth", "b")));
-        // Nor with a text that is spelt like the two.
+        // Nor with a sequence of the same bytes.
         let both = [a.as_bytes().as_slice(), b.as_bytes()].concat();
         assert_ne!(a.and(b), LimitKey::sequence("auth", &[&both]));
         assert_ne!(a.and(b), LimitKey::sequence("", &[a.as_bytes(), b.as_bytes()]));
     }
 
-    /// B1: a spelling is what the caller makes of it, and nothing is folded here.
+    /// B1: texts are compared as they are; normalization is the caller's task.
     #[test]
-    fn a_text_counts_as_it_is_spelt() {
+    fn texts_are_not_normalized() {
         assert_eq!(LimitKey::text("login", "a@b.example"), LimitKey::text("login", "a@b.example"));
         assert_ne!(LimitKey::text("login", "a@b.example"), LimitKey::text("login", "A@b.example"));
     }

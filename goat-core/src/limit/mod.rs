@@ -1,40 +1,41 @@
-//! Limits: how much somebody may do in a while.
+//! Rate limits: quotas, the keys they count by, and the service that acquires from them.
 //!
-//! A [`Quota`] says how much, a [`LimitKey`] whose counter it is, and [`Limits`] charges it.
+//! A [`Quota`] is the number of requests per window, a [`LimitKey`] identifies one counter, and
+//! [`Limits`] acquires requests from it.
 //!
-//! Limits are sliding windows and exact: never more than the quota in any window, whenever it
-//! begins. A fixed window would let twice as much through around its edge.
+//! By default a limit is an exact sliding-window log: never more than the quota in any window,
+//! wherever the window begins. A fixed window would admit up to twice the quota around its edge.
 //!
-//! A quota with a [burst](Quota::burst) is a pace instead, by the generic cell rate algorithm: one
-//! call is given back each `window / limit`, and no more than the burst are ever there at once. It
-//! is as exact, about another promise: never more than `burst + t * limit / window` in any time
-//! `t`, which in a window is up to the burst more than the limit. In return it gives back evenly,
-//! and takes the same memory whatever the limit. [`Quota`] has the two side by side:
+//! A quota with a [burst](Quota::burst) uses GCRA, the generic cell rate algorithm, instead:
+//! capacity for one request returns every `window / limit`, up to the burst. GCRA is exact too,
+//! with a different bound: never more than `burst + t * limit / window` in any time `t`, which in
+//! one window is up to the burst above the limit. In return, capacity comes back evenly and the
+//! memory per key does not depend on the limit. [`Quota`] compares the two:
 //!
 //! ```
 //! use goat_core::Quota;
 //!
-//! // A promise: nobody tries more than five passwords in any minute.
+//! // A hard bound: at most five password attempts in any minute.
 //! const ATTEMPTS: Quota = Quota::per_minute(5);
-//! // An even load: fifty a second, and no more than twenty of them at the same moment.
+//! // A smooth load: fifty per second, at most twenty of them at once.
 //! const SEARCHES: Quota = Quota::per_second(50).burst(20);
 //! ```
 //!
-//! Who calls chooses the spelling of a key. Whatever has several spellings, such as an e-mail
-//! address, must be brought to one form first, or each spelling has a quota of its own.
+//! A caller may be able to choose the spelling of a key. Normalize values with several spellings,
+//! such as e-mail addresses, or each spelling gets a quota of its own.
 
 mod account;
+mod gcra;
 mod key;
-mod pace;
 mod service;
 mod store;
 
 pub(crate) use account::AccountLimit;
-pub use account::Charged;
+pub use account::WithDecisions;
+pub(crate) use gcra::Gcra;
 pub use key::LimitKey;
-pub(crate) use pace::Pace;
-pub use service::{Charging, Limits};
-pub use store::{LimitLoad, LimitStore, Spending, Spent};
+pub use service::{Limits, PendingDecision};
+pub use store::{LimitLoad, LimitStore, StoreAcquire, StoreDecision};
 
-pub use crate::quota::Charge;
+pub use crate::quota::Decision;
 pub(crate) use crate::quota::Quota;

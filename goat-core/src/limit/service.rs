@@ -1,6 +1,6 @@
-//! What an application may ask of limits: charge one.
+//! Rate limiter: acquires one request from a limit and returns the decision.
 //!
-//! Invariant: a store that fails never admits anybody (B8).
+//! Invariant: a failing store never admits a request (B8).
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use crate::clock::Time;
 use crate::error::Error;
 
-use super::{Charge, LimitKey, LimitLoad, LimitStore, Quota, Spending, Spent};
+use super::{Decision, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire, StoreDecision};
 
-/// Charges limits. Cheap to clone.
+/// Rate limiter over a [`LimitStore`]. Cheap to clone.
 ///
 /// ```
 /// # async fn example() -> goat_core::Result<()> {
@@ -26,9 +26,9 @@ use super::{Charge, LimitKey, LimitLoad, LimitStore, Quota, Spending, Spent};
 /// let limits = Limits::new(Arc::new(MemoryLimits::default()), time);
 ///
 /// let key = LimitKey::text("export", "alice");
-/// let charge = limits.charge("export", key, Quota::per_hour(2)).await?;
-/// assert!(!charge.refuses());
-/// assert_eq!(charge.remaining, 1);
+/// let decision = limits.acquire("export", key, Quota::per_hour(2)).await?;
+/// assert!(!decision.is_limited());
+/// assert_eq!(decision.remaining, 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -39,87 +39,90 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Counts in `store`, by the stopwatch of `time` where the store has none of its own.
+    /// Counts in `store`, by the monotonic clock of `time` unless the store has its own.
     #[must_use]
     pub fn new(store: Arc<dyn LimitStore>, time: Time) -> Self {
         Self { store, time }
     }
 
-    /// Charges one to `key`, unless the quota refuses. `limit` is the name that the [`Charge`]
-    /// carries; it should be the one that the key was made with.
+    /// Acquires one request from `key` unless the quota is exhausted. `limit` is the name that the
+    /// [`Decision`] carries; it should be the one that the key was made with.
     ///
-    /// The store is asked before this returns. A name that is `'static` and a store in memory cost
-    /// no allocation; see [`Charging::ready`].
-    pub fn charge(
+    /// The store is called before this returns. With a `'static` name and an in-memory store this
+    /// does not allocate; see [`PendingDecision::ready`].
+    pub fn acquire(
         &self,
         limit: impl Into<Cow<'static, str>>,
         key: LimitKey,
         quota: Quota,
-    ) -> Charging {
-        let spending = self.store.spend(key, quota, self.time.elapsed());
-        Charging { limit: limit.into(), quota, spending }
+    ) -> PendingDecision {
+        let acquire = self.store.acquire(key, quota, self.time.elapsed());
+        PendingDecision { limit: limit.into(), quota, acquire }
     }
 
-    /// The time that they count by, where the store has none of its own.
+    /// The clock of this limiter, used where the store has none of its own.
     #[must_use]
     pub fn time(&self) -> &Time {
         &self.time
     }
 
-    /// How full the store is, for metrics; `None` where it is not in this process.
+    /// Size of the store, for metrics; `None` if the store is not in this process.
     #[must_use]
     pub fn load(&self) -> Option<LimitLoad> {
         self.store.load()
     }
 }
 
-/// A charge on its way: a future of `Result<`[`Charge`]`, `[`Error`]`>`.
+/// A decision in progress: a future of `Result<`[`Decision`]`, `[`Error`]`>`.
 ///
-/// A charge that the limit refuses is `Ok`, and [`Charge::refuses`] says so. A store that fails is
-/// an error, [`Error::is_unavailable`] if it is down. To drop the future is safe: either the limit
-/// was charged or it was not.
+/// A limited request is `Ok`, and [`Decision::is_limited`] returns true. A failing store is an
+/// error, [`Error::is_unavailable`] if it is down. Dropping the future is safe: the request was
+/// counted or it was not.
 #[derive(Debug)]
-#[must_use = "a limit that nobody waits for refuses nobody"]
-pub struct Charging {
+#[must_use = "a limit has no effect unless its decision is awaited"]
+pub struct PendingDecision {
     limit: Cow<'static, str>,
     quota: Quota,
-    spending: Spending,
+    acquire: StoreAcquire,
 }
 
-impl Charging {
-    /// The charge without waiting, where the store has answered already; otherwise the future back.
+impl PendingDecision {
+    /// Returns the decision without waiting if the store has made it already.
     ///
     /// # Errors
     ///
-    /// The future, if the store is elsewhere and must be waited for.
-    pub fn ready(self) -> Result<Charge, Self> {
-        match self.spending {
-            Spending::Done(spent) => Ok(charge(self.limit, self.quota, spent)),
-            Spending::Pending(_) => Err(self),
+    /// Returns the future itself if the store is remote and must be awaited.
+    pub fn ready(self) -> Result<Decision, Self> {
+        match self.acquire {
+            StoreAcquire::Ready(decision) => Ok(decision.of(self.limit, self.quota)),
+            StoreAcquire::Pending(_) => Err(self),
         }
     }
 }
 
-impl Future for Charging {
-    type Output = Result<Charge, Error>;
+impl Future for PendingDecision {
+    type Output = Result<Decision, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let spent = match &mut self.spending {
-            Spending::Done(spent) => *spent,
-            Spending::Pending(pending) => match pending.as_mut().poll(context) {
-                Poll::Ready(Ok(spent)) => spent,
+        let decision = match &mut self.acquire {
+            StoreAcquire::Ready(decision) => *decision,
+            StoreAcquire::Pending(pending) => match pending.as_mut().poll(context) {
+                Poll::Ready(Ok(decision)) => decision,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
             },
         };
         let limit = std::mem::take(&mut self.limit);
-        Poll::Ready(Ok(charge(limit, self.quota, spent)))
+        Poll::Ready(Ok(decision.of(limit, self.quota)))
     }
 }
 
-fn charge(limit: Cow<'static, str>, quota: Quota, spent: Spent) -> Charge {
-    let Spent { remaining, reset_after, retry_after } = spent;
-    Charge { limit, quota, remaining, reset_after, retry_after }
+impl StoreDecision {
+    /// Adds the name and the quota of the limit.
+    fn of(self, limit: Cow<'static, str>, quota: Quota) -> Decision {
+        let Self { remaining, reset_after, retry_after } = self;
+        Decision { limit, quota, remaining, reset_after, retry_after }
+    }
 }
 
 #[cfg(test)]
@@ -138,52 +141,53 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_in_memory_answers_without_being_awaited() {
+    fn an_in_memory_limit_decides_without_being_awaited() {
         let (limits, clock) = limits(MemoryLimits::new(10));
         let key = LimitKey::text("export", "alice");
-        let ask = || limits.charge("export", key, Quota::per_minute(1)).ready().expect("at once");
+        let ask = || limits.acquire("export", key, Quota::per_minute(1)).ready().expect("at once");
         let admitted = ask();
         assert_eq!(admitted.limit, "export");
         assert_eq!(admitted.quota, Quota::per_minute(1));
         assert_eq!(admitted.remaining, 0);
         assert_eq!(admitted.reset_after, Duration::from_secs(60));
-        assert!(!admitted.refuses());
+        assert!(!admitted.is_limited());
         clock.advance(Duration::from_secs(10));
         assert_eq!(ask().retry_after, Some(Duration::from_secs(50)));
         clock.advance(Duration::from_secs(50));
-        assert!(!ask().refuses());
+        assert!(!ask().is_limited());
     }
 
     #[tokio::test]
-    async fn a_limit_elsewhere_is_waited_for() {
+    async fn a_remote_limit_is_awaited() {
         let (limits, _) = limits(DeferredLimits::new(MemoryLimits::new(10)));
         let key = LimitKey::text("export", "alice");
-        let charging = limits.charge("export", key, Quota::per_minute(1));
-        let charge = charging.ready().expect_err("not at once").await.expect("a charge");
-        assert_eq!((charge.limit.as_ref(), charge.remaining), ("export", 0));
-        let charge = limits.charge("export", key, Quota::per_minute(1)).await.expect("a charge");
-        assert!(charge.refuses());
+        let pending = limits.acquire("export", key, Quota::per_minute(1));
+        let decision = pending.ready().expect_err("not at once").await.expect("a decision");
+        assert_eq!((decision.limit.as_ref(), decision.remaining), ("export", 0));
+        let decision =
+            limits.acquire("export", key, Quota::per_minute(1)).await.expect("a decision");
+        assert!(decision.is_limited());
     }
 
     #[test]
-    fn a_calendar_set_forward_gives_nothing_back() {
+    fn a_wall_clock_set_forward_frees_no_capacity() {
         let (limits, clock) = limits(MemoryLimits::new(10));
         let key = LimitKey::text("login", "alice");
-        let ask = || limits.charge("login", key, Quota::per_minute(1)).ready().expect("at once");
-        assert!(!ask().refuses());
-        clock.set_calendar(crate::Timestamp::from_seconds(4_000_000_000));
-        assert!(ask().refuses());
+        let ask = || limits.acquire("login", key, Quota::per_minute(1)).ready().expect("at once");
+        assert!(!ask().is_limited());
+        clock.set_wall_clock(crate::Timestamp::from_seconds(4_000_000_000));
+        assert!(ask().is_limited());
     }
 
     /// B8
     #[tokio::test]
-    async fn a_store_that_fails_admits_nobody() {
+    async fn a_failing_store_admits_no_request() {
         let (limits, _) = limits(FailingLimits);
         let key = LimitKey::text("login", "alice");
         for _ in 0..3 {
-            let charging = limits.charge("login", key, Quota::per_minute(5));
-            let charging = charging.ready().expect_err("nothing to answer with");
-            let error = charging.await.expect_err("the store is down");
+            let pending = limits.acquire("login", key, Quota::per_minute(5));
+            let pending = pending.ready().expect_err("nothing to answer with");
+            let error = pending.await.expect_err("the store is down");
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             assert!(error.retry_after().is_some());
         }

@@ -1,4 +1,4 @@
-//! The port of limits: spend one, and hear what is left.
+//! Port of the rate limiter: acquire one request, and learn how many remain.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,78 +8,80 @@ use crate::error::StoreError;
 
 use super::{LimitKey, Quota};
 
-/// What a store of limits says of one key.
+/// A store's decision on one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// How many more would be admitted now, at once: of the burst where the quota has one, else of
-    /// the limit.
+pub struct StoreDecision {
+    /// How many more requests would be admitted now, at once: of the burst if the quota has one,
+    /// else of the limit.
     pub remaining: u32,
-    /// How long until one more remains than now, if nobody asks meanwhile. Without a burst that is
-    /// when the oldest call leaves the window, and the whole window if nothing is spent; with one
-    /// it is `window / limit` at most.
+    /// Time until one more remains than now, if no request comes in between. Without a burst that
+    /// is when the oldest request leaves the window, or the whole window if nothing is counted;
+    /// with a burst it is at most `window / limit`.
     pub reset_after: Duration,
-    /// Set where the store refuses, and then nothing was spent; the same as `reset_after`.
+    /// Set if the request is limited; nothing was counted then. Equal to `reset_after`.
     pub retry_after: Option<Duration>,
 }
 
-/// The answer of a store: there already, or on its way.
+/// Result of [`LimitStore::acquire`]: a decision, or a future of one.
 ///
-/// Two forms, so that a limit in this process costs neither a box nor a turn of the executor.
-pub enum Spending {
-    /// Kept in this process.
-    Done(Spent),
-    /// Somewhere else.
-    Pending(Pin<Box<dyn Future<Output = Result<Spent, StoreError>> + Send>>),
+/// The two forms let an in-process limit avoid a boxed future and a turn of the executor.
+pub enum StoreAcquire {
+    /// The decision of a store in this process.
+    Ready(StoreDecision),
+    /// The pending decision of a remote store.
+    Pending(Pin<Box<dyn Future<Output = Result<StoreDecision, StoreError>> + Send>>),
 }
 
-impl std::fmt::Debug for Spending {
+impl std::fmt::Debug for StoreAcquire {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Done(spent) => formatter.debug_tuple("Done").field(spent).finish(),
+            Self::Ready(decision) => formatter.debug_tuple("Ready").field(decision).finish(),
             Self::Pending(_) => formatter.write_str("Pending"),
         }
     }
 }
 
-/// Where limits are counted.
+/// Port: a store of rate-limit counters.
 ///
-/// An implementer guarantees, for each pair of key and quota:
+/// An implementation guarantees, for each pair of key and quota:
 ///
-/// - for a quota without a burst, never more than `quota.limit()` calls are admitted in any
-///   half-open window of `quota.window()`, with any interleaving and on any number of nodes. What is
-///   rounded is rounded towards refusal;
-/// - for a quota with a [burst](Quota::burst), never more than `burst + ⌊t * limit / window⌋` calls
-///   are admitted in any span of length `t`, both its ends included, likewise; and whatever that
-///   allows is admitted. Nothing that is rounded may add up: over a year, as many are given back as
-///   the quota says;
-/// - a refused call spends nothing and puts off nothing;
-/// - a caller that waits `retry_after` is admitted, if nobody else spends from the same counter;
-/// - the same key under another quota is another counter, the burst included. So a name may carry
-///   two quotas, such as so many a minute and so many a day, and each counts every call once;
-/// - memory is bounded in keys and per key, and only what has passed is forgotten. Where there is
-///   no room, keys may share a counter: never over the quota, sometimes under;
-/// - an answer or a failure comes within a bounded time. A failure admits nobody.
+/// - for a quota without a burst, at most `quota.limit()` calls are admitted in any half-open
+///   window of `quota.window()`, with any interleaving and on any number of nodes. Rounding is
+///   always towards rejection;
+/// - for a quota with a [burst](Quota::burst), at most `burst + ⌊t * limit / window⌋` calls are
+///   admitted in any closed span of length `t`, likewise, and every call that this allows is
+///   admitted. Rounding errors must not accumulate: over a year, as much capacity returns as the
+///   quota says;
+/// - a rejected call is not counted and delays no other call;
+/// - a caller that waits for `retry_after` is admitted, if no other call uses the same counter;
+/// - the same key under another quota is another counter, also if only the burst differs. So one
+///   name may carry two quotas, for example one per minute and one per day, and each counts every
+///   call once;
+/// - memory is bounded in keys and per key, and only expired calls are dropped. Without room for
+///   more counters, keys may share one: never above the quota, sometimes below it;
+/// - a decision or a failure is returned within bounded time. A failure admits no call.
 ///
-/// The counts may be lost with the store. The suite in `testing::limits` (feature `testing`) checks
-/// what can be seen of this from outside.
+/// Counts may be lost with the store. The suite in `testing::limits` (feature `testing`) checks the
+/// observable part of these guarantees.
 pub trait LimitStore: std::fmt::Debug + Send + Sync {
-    /// Spends one from the key, if the quota allows it.
+    /// Acquires one request from the key if the quota allows it.
     ///
-    /// `elapsed` is the caller's stopwatch; a store with a clock of its own uses that instead.
-    /// Readings may come slightly out of order; the store counts the latest that it has seen.
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending;
+    /// `elapsed` is the caller's monotonic clock; a store with a clock of its own uses that
+    /// instead. Readings may arrive slightly out of order; the store uses the latest that it has
+    /// seen.
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire;
 
-    /// How full the store is, for metrics; `None` where that is not this process's matter.
+    /// Size of the store, for metrics; `None` if the store is not in this process.
     fn load(&self) -> Option<LimitLoad> {
         None
     }
 }
 
-/// How full a store of limits in this process is.
+/// Size of an in-process limit store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitLoad {
-    /// Counters that are kept now.
+    /// Counters that exist now.
     pub keys: u64,
-    /// Calls that found no room for a counter of their own, since the start.
+    /// Calls since the start that shared a counter for lack of room.
     pub overflowed: u64,
 }

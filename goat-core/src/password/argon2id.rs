@@ -1,7 +1,7 @@
 //! Argon2id (RFC 9106) with peppers, stored as PHC strings.
 //!
-//! Invariant: a stored text is read, and refused if it is malformed or costs too much, before any
-//! memory is taken.
+//! Invariant: a stored text is parsed, and refused if malformed or too costly, before any memory is
+//! allocated.
 
 use std::fmt;
 
@@ -17,24 +17,23 @@ use crate::secret::random;
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
 
-/// Shorter tags are matched by chance too soon.
+/// Shorter tags could be matched by chance.
 const SHORTEST_TAG_BYTES: usize = 16;
 
-/// The hasher for production.
+/// The password hasher for production.
 ///
 /// It writes `$argon2id$v=19$m=…,t=…,p=…,keyid=…$salt$tag` with a salt of 16 and a tag of 32 bytes,
 /// and reads every Argon2id hash of version 1.3 in that form, with or without a pepper, whose
-/// parameters are within what [`Argon2Settings`] accept. A hash that was not made the way this one
-/// makes them now is outdated.
+/// parameters [`Argon2Settings`] accept. A hash that differs from the current form is outdated.
 ///
-/// The memory of a hash is allocated at the first use, kept for the next and wiped in between: the
-/// most hashes that ever ran at once, times the settings' memory. Only a stored hash of larger
+/// The memory of a hash is allocated at first use, reused, and wiped in between; the total is the
+/// largest number of concurrent hashes times the memory setting. Only a stored hash of larger
 /// parameters takes more, while it is verified.
 pub struct Argon2id {
     settings: Argon2Settings,
     peppers: Peppers,
     current: Params,
-    decoy: String,
+    dummy_hash: String,
     buffers: Buffers,
 }
 
@@ -43,7 +42,7 @@ impl Argon2id {
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give.
+    /// If the operating system provides no randomness.
     #[must_use]
     pub fn new(settings: Argon2Settings, peppers: Peppers) -> Self {
         #[expect(
@@ -52,13 +51,14 @@ impl Argon2id {
         )]
         let current = settings.params(peppers.newest()).expect("the settings are parameters");
         #[expect(clippy::expect_used, reason = "the lengths are constants that the format takes")]
-        let decoy = encode(&current, &random::<[u8; SALT_BYTES]>(), &random::<[u8; TAG_BYTES]>())
-            .expect("a decoy has the form of any hash");
+        let dummy_hash =
+            encode(&current, &random::<[u8; SALT_BYTES]>(), &random::<[u8; TAG_BYTES]>())
+                .expect("a dummy hash has the form of any hash");
         let buffers = Buffers::new(current.block_count());
-        Self { settings, peppers, current, decoy, buffers }
+        Self { settings, peppers, current, dummy_hash, buffers }
     }
 
-    /// Reads a stored text that may be verified.
+    /// Parses a stored text and checks that it may be verified.
     fn read(&self, text: &str) -> Result<Stored<'_>, HashError> {
         let unreadable = |_| HashError::unreadable("it is not an Argon2id hash in PHC form");
         let hash = PasswordHash::new(text).map_err(unreadable)?;
@@ -83,7 +83,7 @@ impl Argon2id {
         Ok(Stored { params, pepper, salt, tag })
     }
 
-    /// Runs the algorithm in one of the kept buffers.
+    /// Runs the algorithm in a pooled buffer.
     fn compute(
         &self,
         password: &[u8],
@@ -104,7 +104,7 @@ impl Argon2id {
     }
 }
 
-/// A stored hash, read.
+/// A parsed stored hash.
 struct Stored<'a> {
     params: Params,
     pepper: Option<&'a [u8]>,
@@ -126,7 +126,7 @@ impl PasswordHasher for Argon2id {
         let mut tag = [0; Output::MAX_LENGTH];
         let tag = &mut tag[..stored.tag.len()];
         self.compute(password, &stored.salt, &stored.params, stored.pepper, tag)?;
-        // TIMING: every byte is compared, whatever the ones before it said.
+        // TIMING: constant-time comparison of all bytes.
         let matches: bool = subtle::ConstantTimeEq::ct_eq(&*tag, stored.tag.as_bytes()).into();
         let current = stored.params == self.current
             && stored.salt.len() == SALT_BYTES
@@ -142,8 +142,8 @@ impl PasswordHasher for Argon2id {
         self.read(stored).map(|_| ())
     }
 
-    fn decoy(&self) -> &str {
-        &self.decoy
+    fn dummy_hash(&self) -> &str {
+        &self.dummy_hash
     }
 }
 
@@ -157,7 +157,7 @@ impl fmt::Debug for Argon2id {
     }
 }
 
-/// Writes the PHC form.
+/// Encodes a hash in PHC form.
 fn encode(params: &Params, salt: &[u8], tag: &[u8]) -> Result<String, HashError> {
     let hash = PasswordHash {
         algorithm: ARGON2ID_IDENT,

@@ -1,6 +1,6 @@
-//! The memory that hashes are made in: allocated once, kept, and wiped after each use.
+//! Memory for Argon2: allocated once, reused, and wiped after each use.
 //!
-//! Invariant: never more buffers than hashes have run at once, which the gate bounds.
+//! Invariant: at most as many buffers as hashes have run concurrently, which the bulkhead bounds.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use argon2::Block;
 use zeroize::Zeroize;
 
-/// Buffers of one size. Keeping them spares the kernel thousands of page faults for each hash.
+/// Pool of buffers of one size. Reuse saves thousands of page faults per hash.
 pub(super) struct Buffers {
     blocks: usize,
     idle: Mutex<Vec<Vec<Block>>>,
 }
 
 impl Buffers {
-    /// Buffers of so many blocks of 1 KiB, none of them made yet.
+    /// Creates an empty pool of buffers of `blocks` blocks of 1 KiB.
     pub(super) fn new(blocks: usize) -> Self {
         Self { blocks, idle: Mutex::default() }
     }
 
-    /// Lends a buffer of at least so many blocks. One that must be larger than the others is made
-    /// for this use alone.
+    /// Borrows a buffer of at least `blocks` blocks. A larger one than the pool's is allocated for
+    /// this use only.
     pub(super) fn borrow(&self, blocks: usize) -> Borrowed<'_> {
         let kept = if blocks <= self.blocks { self.idle().pop() } else { None };
         let memory = kept.unwrap_or_else(|| vec![Block::new(); blocks.max(self.blocks)]);
@@ -33,7 +33,7 @@ impl Buffers {
     }
 }
 
-/// A buffer on loan. It goes back when this is dropped, wiped.
+/// A borrowed buffer. It is wiped and returned to the pool on drop.
 pub(super) struct Borrowed<'a> {
     home: &'a Buffers,
     memory: Vec<Block>,
@@ -56,7 +56,7 @@ impl DerefMut for Borrowed<'_> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        // Whoever reads this memory later could guess at the password without the salt's cost.
+        // Leftover memory would allow guesses at the password without the cost of the hash.
         self.iter_mut().for_each(Zeroize::zeroize);
         if self.memory.len() == self.home.blocks {
             let memory = std::mem::take(&mut self.memory);
@@ -71,7 +71,7 @@ mod tests {
 
     /// P7
     #[test]
-    fn a_buffer_is_used_again_and_comes_back_wiped() {
+    fn buffers_are_reused_and_wiped() {
         let buffers = Buffers::new(4);
         let mut first = buffers.borrow(4);
         first[3].as_mut()[0] = 7;
@@ -87,7 +87,7 @@ mod tests {
 
     /// P7
     #[test]
-    fn only_as_many_buffers_are_kept_as_were_in_use_at_once() {
+    fn the_pool_holds_as_many_buffers_as_were_in_use_at_once() {
         let buffers = Buffers::new(1);
         for _ in 0..3 {
             let together = (buffers.borrow(1), buffers.borrow(1));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_buffer_is_not_kept() {
+    fn larger_buffers_do_not_enter_the_pool() {
         let buffers = Buffers::new(1);
         assert_eq!(buffers.borrow(5).len(), 5);
         assert!(buffers.idle().is_empty());

@@ -1,19 +1,19 @@
-//! The passwords that everybody tries first, from a list that is shipped with the crate.
+//! Blocklist of common passwords, shipped with the crate.
 //!
-//! How the list is made, from what and under which licences: `data/README.md`. It is kept as one
-//! sorted text and searched by halves: one allocation of 1.4 MB made at the first new password, no
-//! index, and some seventeen comparisons for an answer. A new password is rare and is followed by a
-//! hash that takes ten thousand times as long.
+//! `data/README.md` documents the sources and licences. The list is one sorted text, searched by
+//! bisection: one allocation of 1.4 MB at the first new password, no index, and about seventeen
+//! comparisons per lookup. Lookups are rare, and the hash that follows takes ten thousand times as
+//! long.
 
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-/// Deflated: folded entries in ascending order of their bytes, a line each.
+/// Deflate-compressed: case-folded entries, one per line, sorted bytewise.
 static PACKED: &[u8] = include_bytes!("../../data/common-passwords.zz");
 
-/// More than the list unpacks to; a test says so.
+/// Above the decompressed size; a test checks this.
 const UNPACKED_AT_MOST: usize = 4 << 20;
 
 static LIST: LazyLock<String> = LazyLock::new(|| {
@@ -23,35 +23,33 @@ static LIST: LazyLock<String> = LazyLock::new(|| {
     String::from_utf8(bytes).expect("the list is text")
 });
 
-/// Units of at most this many characters are common whatever they are, if they are all there is.
+/// Repeated units of at most this many characters are always common.
 const TRIVIAL_UNIT: usize = 4;
 
-/// Whether a folded password is on the list, is an entry of the list over and over, or is made of a
-/// few characters over and over.
+/// Whether a case-folded password is listed, repeats a listed entry, or repeats a few characters.
 ///
-/// Repetition is how a common password is brought to a length, and there are too many ways to do it
-/// to list them.
+/// Users repeat common passwords to reach a minimum length, in too many ways to list.
 pub(super) fn is_common(folded: &str) -> bool {
     if is_listed(folded) {
         return true;
     }
     let Some(unit) = repeated_unit(folded) else { return false };
-    // What stands between the repetitions is in the unit: `password-password-`.
+    // The unit includes separators between the repetitions: `password-password-`.
     let word = unit.trim_matches(|character: char| !character.is_alphanumeric());
     unit.chars().count() <= TRIVIAL_UNIT || is_listed(unit) || is_listed(word)
 }
 
-/// The shortest text that, over and over, gives this one. The last repetition may be cut short, if
-/// it is the second then only of its last byte.
+/// The shortest text whose repetition gives this one. The last repetition may be truncated; if it
+/// is the second, only by its last byte.
 fn repeated_unit(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let period = (1..=bytes.len().div_ceil(2))
         .find(|&period| bytes[period..] == bytes[..bytes.len() - period])?;
-    // A unit that comes again begins where a character does, and so ends where one does.
+    // A repeated unit begins, and so also ends, at a character boundary.
     text.get(..period).filter(|unit| unit.len() < text.len())
 }
 
-/// Searches the sorted lines by halves.
+/// Bisects the sorted lines.
 fn is_listed(entry: &str) -> bool {
     let mut lines = LIST.as_bytes();
     while !lines.is_empty() {
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_is_found_and_no_neighbour_of_one() {
+    fn listed_passwords_are_found_and_their_neighbours_are_not() {
         for entry in LIST.lines().step_by(997).chain(LIST.lines().next()).chain(LIST.lines().last())
         {
             assert!(is_listed(entry), "{entry}");
@@ -132,7 +130,7 @@ mod tests {
 
     /// P4
     #[test]
-    fn a_common_password_repeated_is_common() {
+    fn a_repeated_common_password_is_common() {
         for repeated in [
             "aaaaaaaaaaaaaaaaaaaaa",
             "abcabcabcabcabc",

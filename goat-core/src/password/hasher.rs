@@ -1,76 +1,76 @@
-//! The port that hashes: what stands behind the gate, and what it answers.
+//! Port: password hashing and verification.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// Hashes passwords and verifies them. [`Argon2id`](super::Argon2id) is the one for production.
+/// Port: hashes and verifies passwords. [`Argon2id`](super::Argon2id) is the implementation for
+/// production.
 ///
-/// An implementer guarantees that
+/// An implementation guarantees that
 ///
-/// - the work is bounded, whatever the password and the stored text are: what would cost more than
-///   the implementer is ready to pay is refused before it is paid;
-/// - a verification costs the same whether it matches or not, and the comparison is constant-time;
-/// - all bytes of the password count, and nothing of it is kept or shows in an error;
-/// - what `hash` returned keeps verifying after a change of parameters, as
+/// - the work is bounded for any password and any stored text: a stored hash above the accepted
+///   cost is refused before any work;
+/// - a verification costs the same whether it matches or not, and the comparison takes constant
+///   time;
+/// - all bytes of the password count, and no part of it is kept or appears in an error;
+/// - earlier results of `hash` still verify after a change of parameters, as
 ///   [`Verification::MatchesOutdated`].
 ///
-/// The methods take long and block on purpose. They are called by [`HashGate`](super::HashGate),
-/// which keeps them off the async workers and bounds how many run at once.
+/// The methods are slow and blocking by design. [`HashBulkhead`](super::HashBulkhead) calls them
+/// outside the async workers and bounds their concurrency.
 pub trait PasswordHasher: fmt::Debug + Send + Sync {
-    /// Hashes under the current parameters, with a salt of its own, into a text to store.
+    /// Hashes with the current parameters and a random salt into a text to store.
     ///
     /// # Errors
     ///
-    /// If the machine cannot do it.
+    /// If hashing fails, for example for lack of memory.
     fn hash(&self, password: &[u8]) -> Result<String, HashError>;
 
-    /// Tells whether a password is the one behind a stored text, at the cost of that text's own
-    /// parameters.
+    /// Verifies a password against a stored text, at the cost of that text's parameters.
     ///
     /// # Errors
     ///
-    /// What [`check`](Self::check) finds, and then before any work is done; or if the machine cannot
-    /// do it. A wrong password is not an error.
+    /// The errors of [`check`](Self::check), before any work is done; or if hashing fails. A wrong
+    /// password is not an error.
     fn verify(&self, password: &[u8], stored: &str) -> Result<Verification, HashError>;
 
-    /// Tells whether a stored text could be verified, without doing it: for the check at the start,
-    /// which is where a lost pepper should be noticed.
+    /// Checks that a stored text can be verified, without hashing. Used at startup, to detect a
+    /// missing pepper.
     ///
     /// # Errors
     ///
-    /// If the text is not a hash that this hasher reads, costs more than it accepts, or needs a
-    /// pepper that it does not have.
+    /// If the text is not a readable hash, is above the accepted cost, or needs a missing pepper.
     fn check(&self, stored: &str) -> Result<(), HashError>;
 
-    /// A stored text under the current parameters that no password matches. Who verifies against it
-    /// pays what a known user's login costs.
-    fn decoy(&self) -> &str;
+    /// A stored text with the current parameters that no password matches. Verifying against it
+    /// costs as much as a login of an existing user.
+    fn dummy_hash(&self) -> &str;
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verification {
-    /// It is the password.
+    /// The password matches.
     Matches,
-    /// It is the password, and its hash was made under other parameters or another pepper than the
-    /// current ones: hash it again and store that.
+    /// The password matches, but the hash has other parameters or another pepper than the current
+    /// ones and should be replaced.
     MatchesOutdated,
-    /// It is not the password.
+    /// The password does not match.
     Differs,
 }
 
 impl Verification {
-    /// Whether it is the password.
+    /// Whether the password matches.
     #[must_use]
     pub fn matches(self) -> bool {
         self != Self::Differs
     }
 }
 
-/// Why a stored hash could not be made or verified. Never says anything about the password.
+/// Error of hashing and verification. Contains no part of the password.
 pub struct HashError(Fault);
 
 enum Fault {
@@ -81,44 +81,42 @@ enum Fault {
 }
 
 impl HashError {
-    /// The stored text is not a hash that can be verified here, whatever is configured; `reason`
-    /// says what is wrong with it.
+    /// The stored text is not a hash that any configuration could verify; `reason` says why.
     #[must_use]
     pub fn unreadable(reason: &'static str) -> Self {
         Self(Fault::Unreadable(reason))
     }
 
-    /// The stored hash costs more than is accepted, which the configuration may mend.
+    /// The stored hash is above the accepted cost, which the configuration may raise.
     #[must_use]
     pub fn too_costly() -> Self {
         Self(Fault::TooCostly)
     }
 
-    /// The stored hash was made with a pepper that is not configured any more; `id` names it.
+    /// The stored hash needs a pepper that is not configured; `id` identifies it.
     #[must_use]
     pub fn missing_pepper(id: impl Into<String>) -> Self {
         Self(Fault::MissingPepper(id.into()))
     }
 
-    /// The machine could not do it.
+    /// Hashing failed.
     pub fn failed(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(Fault::Failed(source.into()))
     }
 
-    /// Whether the stored text is no hash that can be verified here: whoever it belongs to has no
-    /// password until another is set.
+    /// Whether the stored text is not a verifiable hash: its user has no password until a new one
+    /// is set.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         matches!(self.0, Fault::Unreadable(_))
     }
 
-    /// Whether nothing can be compared with the stored hash, which is a matter of this one alone and
-    /// is told apart from a failure of the installation.
-    pub(super) fn is_of_this_hash(&self) -> bool {
+    /// Whether this one hash cannot be verified, as opposed to a failure of the installation.
+    pub(super) fn is_unusable_hash(&self) -> bool {
         matches!(self.0, Fault::Unreadable(_) | Fault::TooCostly)
     }
 
-    /// Whether a pepper is missing, which the configuration has to mend.
+    /// Whether a pepper is missing from the configuration.
     #[must_use]
     pub fn is_missing_pepper(&self) -> bool {
         matches!(self.0, Fault::MissingPepper(_))
@@ -132,7 +130,7 @@ impl fmt::Display for HashError {
                 write!(formatter, "stored password hash refused: {reason}")
             }
             Fault::TooCostly => formatter.write_str(
-                "stored password hash refused: its parameters cost more than is accepted",
+                "stored password hash refused: its parameters are above the accepted cost",
             ),
             Fault::MissingPepper(id) => {
                 write!(

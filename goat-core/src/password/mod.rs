@@ -1,44 +1,44 @@
-//! Passwords: what a new one must be, how a tried one is prepared, and how both are hashed.
+//! Passwords: policy, normalization, hashing with Argon2id, and a bulkhead around it.
 //!
-//! The rules, and where they come from:
+//! The rules and their sources:
 //!
-//! - Length and a list of common passwords decide, not the kinds of characters in it (NIST SP
-//!   800-63B-4 §3.1.1.2). Nothing is ever cut off.
-//! - Two ways to type one text are one password: OpaqueString of RFC 8265 §4.2.
-//! - Argon2id at OWASP's parameters or above, keyed with a pepper where there is one.
-//! - One login attempt costs one verification, whether or not there is such a user and whatever
-//!   was typed: [`HashGate::verify`] is the only way to ask, and it cannot be asked for less.
-//! - So many hashes at once and so many waiting, never more: [`HashGate`].
+//! - The length and a list of common passwords decide, not character classes (NIST SP 800-63B-4
+//!   §3.1.1.2). Passwords are never truncated.
+//! - Equivalent spellings are the same password: OpaqueString of RFC 8265 §4.2.
+//! - Argon2id at or above OWASP's parameters, keyed with a pepper if one is configured.
+//! - A login attempt costs exactly one verification, whether or not the user exists and for any
+//!   input: [`HashBulkhead::verify`] is the only entry point.
+//! - Concurrent hashes and their queue are bounded: [`HashBulkhead`].
 //!
 //! ```
 //! use std::sync::Arc;
 //! use goat_core::password::{
-//!     Argon2Settings, Argon2id, GateLimits, HashGate, NewPassword, PasswordPolicy, Peppers,
+//!     Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, NewPassword, PasswordPolicy, Peppers,
 //!     TriedPassword,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> goat_core::Result<()> {
 //! let hasher = Argon2id::new(Argon2Settings::default(), Peppers::none());
-//! let gate = HashGate::new(Arc::new(hasher), GateLimits::default());
+//! let hashing = HashBulkhead::new(Arc::new(hasher), BulkheadLimits::default());
 //!
 //! let policy = PasswordPolicy::default();
 //! let refused = NewPassword::parse("alice@example.org", &policy, Some("alice@example.org"));
 //! assert!(refused.is_err());
 //!
 //! let password = NewPassword::parse("seven lamps over the quay", &policy, None);
-//! let stored = gate.hash(password.expect("a good password")).await?;
+//! let stored = hashing.hash(password.expect("a good password")).await?;
 //!
 //! let tried = TriedPassword::new("seven lamps over the quay");
-//! assert!(gate.verify(&tried, Some(&stored)).await?.matches());
+//! assert!(hashing.verify(&tried, Some(&stored)).await?.matches());
 //! # Ok(())
 //! # }
 //! ```
 
 mod argon2id;
 mod buffers;
+mod bulkhead;
 mod common;
-mod gate;
 mod hasher;
 mod pepper;
 mod policy;
@@ -46,7 +46,7 @@ mod settings;
 mod text;
 
 pub use argon2id::Argon2id;
-pub use gate::{GateLimits, GateLoad, HashGate};
+pub use bulkhead::{BulkheadLimits, BulkheadLoad, HashBulkhead};
 pub use hasher::{HashError, PasswordHasher, Verification};
 pub use pepper::{PepperId, Peppers};
 pub use policy::{PasswordFault, PasswordPolicy};

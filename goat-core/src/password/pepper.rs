@@ -1,9 +1,9 @@
-//! Peppers: secrets that are kept apart from the database, without which a stolen one cannot be
+//! Peppers: secrets kept apart from the database, without which a stolen database cannot be
 //! searched for passwords.
 //!
-//! The pepper is Argon2's own secret input (`K`, RFC 9106 §3.1), so the hash is a keyed one. Each is
-//! known by an id that is made from its content and stored with every hash, so that the order in the
-//! configuration may change, and a hash whose pepper was lost is told from a wrong password.
+//! The pepper is Argon2's secret input (`K`, RFC 9106 §3.1), so the hash is keyed. Each pepper has
+//! an id that is derived from its content and stored with every hash. So the order in the
+//! configuration may change, and a missing pepper is distinguishable from a wrong password.
 
 use std::fmt;
 
@@ -14,18 +14,18 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-/// The least bytes of a pepper.
+/// Minimum length of a pepper.
 const MINIMUM_BYTES: usize = 32;
 
-/// The name of a pepper: not secret, the same wherever the same pepper is configured.
+/// Identifies a pepper: not secret, and the same wherever the same pepper is configured.
 ///
-/// `Display` is the form in which a stored hash carries it, as `keyid=…` among its parameters.
+/// `Display` is the form in a stored hash, the parameter `keyid=…`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PepperId([u8; Params::MAX_KEYID_LEN]);
 
 impl PepperId {
-    /// The pepper that a stored hash was made with; `None` if it was made without one, or is not a
-    /// hash that carries an id of this form.
+    /// Returns the id in a stored hash; `None` without a pepper, or if the text is not a hash with
+    /// an id of this form.
     #[must_use]
     pub fn of(stored: &str) -> Option<Self> {
         let stored = PasswordHash::new(stored).ok()?;
@@ -33,10 +33,10 @@ impl PepperId {
         id.as_bytes().try_into().ok().map(Self)
     }
 
-    /// Derives the id from the pepper, by Argon2id at OWASP's floor.
+    /// Derives the id from the pepper, by Argon2id at OWASP's minimum.
     ///
-    /// A plain digest would be a fast test for guesses at the pepper, in every stored hash. This way
-    /// a guess costs as much as it does through the hash itself, so the id gives nothing away.
+    /// A plain digest in every stored hash would allow fast guesses at the pepper. This way a guess
+    /// costs as much as through the hash itself, so the id reveals nothing.
     fn derive(pepper: &[u8], memory: &mut [Block]) -> Result<Self, argon2::Error> {
         let mut id = [0; Params::MAX_KEYID_LEN];
         Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
@@ -61,10 +61,10 @@ impl fmt::Debug for PepperId {
     }
 }
 
-/// The peppers of an installation: the first hashes, all verify.
+/// The peppers of an installation: the first is used for new hashes, all of them for verification.
 ///
-/// To change the pepper, put the new one first and leave the old one until nobody's hash needs it;
-/// users' hashes follow as they sign in.
+/// To rotate the pepper, put the new one first and keep the old one until no hash needs it; hashes
+/// are replaced as users sign in.
 ///
 /// ```
 /// use goat_core::Secret;
@@ -85,11 +85,11 @@ struct Pepper {
 }
 
 impl Peppers {
-    /// The newest first. Takes as long as a password hash for each.
+    /// Takes the peppers, newest first. Takes as long as one password hash for each.
     ///
     /// # Errors
     ///
-    /// A configuration error if one has fewer than 32 bytes or is given twice.
+    /// A configuration error if a pepper has fewer than 32 bytes or occurs twice.
     pub fn new(newest_first: impl IntoIterator<Item = Secret<Vec<u8>>>) -> Result<Self> {
         let mut memory = vec![Block::new(); Params::DEFAULT.block_count()];
         let mut peppers: Vec<Pepper> = Vec::new();
@@ -102,15 +102,14 @@ impl Peppers {
             let id = PepperId::derive(secret.expose(), &mut memory)
                 .map_err(|error| Error::configuration("password pepper").with_source(error))?;
             if peppers.iter().any(|pepper| pepper.id == id) {
-                return Err(Error::configuration("a password pepper is given twice"));
+                return Err(Error::configuration("a password pepper is configured twice"));
             }
             peppers.push(Pepper { id, secret });
         }
         Ok(Self(peppers))
     }
 
-    /// No pepper: a stolen database can be searched for weak passwords, as slowly as Argon2 makes
-    /// it.
+    /// No pepper: a stolen database can be searched for weak passwords at the cost of Argon2.
     #[must_use]
     pub fn none() -> Self {
         Self(Vec::new())
@@ -121,12 +120,12 @@ impl Peppers {
         self.0.iter().map(|pepper| pepper.id)
     }
 
-    /// The one that hashes.
+    /// The pepper for new hashes.
     pub(super) fn newest(&self) -> Option<PepperId> {
         self.ids().next()
     }
 
-    /// The secret behind an id.
+    /// The pepper with an id.
     pub(super) fn secret(&self, id: &[u8]) -> Option<&[u8]> {
         let pepper = self.0.iter().find(|pepper| pepper.id.as_bytes() == id)?;
         Some(pepper.secret.expose())

@@ -1,4 +1,4 @@
-//! What a new password must be, and what is said where it is not.
+//! Password policy: the length of a new password, and the names it must not consist of.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use super::text::{MAXIMUM_CODE_POINTS, fold};
 use crate::error::{Error, Result};
 
-/// The least that a policy may ask for (NIST SP 800-63B-4 §3.1.1.2, where a second factor exists).
+/// The lowest allowed minimum length (NIST SP 800-63B-4 §3.1.1.2, with a second factor).
 const LOWEST_MINIMUM: usize = 8;
 
-/// How long a new password must be, and which names it must not be.
+/// Length limits and forbidden names for new passwords.
 ///
-/// The default asks for 15 to 256 characters: 15 is what NIST SP 800-63B-4 §3.1.1.2 requires where
-/// the password is the only factor, and 256 leaves room for any pass phrase.
+/// The default is 15 to 256 characters: NIST SP 800-63B-4 §3.1.1.2 requires 15 where the password
+/// is the only factor, and 256 leaves room for any pass phrase.
 ///
 /// ```
 /// use goat_core::password::PasswordPolicy;
@@ -26,7 +26,7 @@ const LOWEST_MINIMUM: usize = 8;
 pub struct PasswordPolicy {
     minimum: usize,
     maximum: usize,
-    /// Folded, none of them empty.
+    /// Case-folded and not empty.
     names: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// From `minimum` to `maximum` characters (Unicode code points), both included.
+    /// Allows `minimum` to `maximum` characters (Unicode code points), inclusive.
     ///
     /// # Errors
     ///
@@ -46,19 +46,19 @@ impl PasswordPolicy {
     pub fn new(minimum: usize, maximum: usize) -> Result<Self> {
         if minimum < LOWEST_MINIMUM {
             return Err(Error::configuration(format!(
-                "a minimum password length of {minimum} is too low: it may be {LOWEST_MINIMUM} or more"
+                "a minimum password length of {minimum} is too low: it must be at least {LOWEST_MINIMUM}"
             )));
         }
         if maximum < minimum || maximum > MAXIMUM_CODE_POINTS {
             return Err(Error::configuration(format!(
-                "a maximum password length of {maximum} does not fit: it may be from the minimum, {minimum}, to {MAXIMUM_CODE_POINTS}"
+                "a maximum password length of {maximum} is invalid: it must be from {minimum}, the minimum, to {MAXIMUM_CODE_POINTS}"
             )));
         }
         Ok(Self { minimum, maximum, ..Self::default() })
     }
 
-    /// Forbids these names in place of `goat`: the product's, the company's, whatever people would
-    /// think of first. The empty name forbids nothing.
+    /// Forbids these names in place of `goat`, for example those of the product and the company.
+    /// Empty names are ignored.
     #[must_use]
     pub fn with_forbidden_names(
         mut self,
@@ -69,36 +69,35 @@ impl PasswordPolicy {
         self
     }
 
-    /// The least number of characters.
+    /// The minimum number of characters.
     #[must_use]
     pub fn minimum(&self) -> usize {
         self.minimum
     }
 
-    /// The greatest number of characters.
+    /// The maximum number of characters.
     #[must_use]
     pub fn maximum(&self) -> usize {
         self.maximum
     }
 
-    /// Whether a folded text is nothing but one of the forbidden names.
+    /// Whether a case-folded text consists only of a forbidden name.
     pub(super) fn forbids(&self, folded: &str) -> bool {
         self.names.iter().any(|name| consists_of(folded, name))
     }
 }
 
-/// Whether `text` is `name`, or `name` over and over, the last of them perhaps cut short.
+/// Whether `text` is `name`, or repetitions of `name`, the last one possibly truncated.
 ///
-/// Names are short and passwords are not, so that equality alone would forbid nothing: who is asked
-/// for more characters types the name again.
+/// Names are shorter than the minimum length, and users reach that length by repetition.
 pub(super) fn consists_of(text: &str, name: &str) -> bool {
     !name.is_empty()
         && text.len() >= name.len()
         && text.bytes().eq(name.bytes().cycle().take(text.len()))
 }
 
-/// One thing that is wrong with a new password; `Display` is what it must be, to be read after the
-/// field's name.
+/// A violated rule for new passwords. `Display` states the rule, phrased to follow the field's
+/// name.
 ///
 /// ```
 /// use goat_core::Violation;
@@ -112,24 +111,23 @@ pub(super) fn consists_of(text: &str, name: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordFault {
-    /// Fewer characters than the policy asks for.
+    /// Shorter than the policy requires.
     TooShort {
-        /// The least number of characters.
+        /// The minimum number of characters.
         minimum: usize,
     },
-    /// More characters than the policy allows.
+    /// Longer than the policy allows.
     TooLong {
-        /// The greatest number of characters.
+        /// The maximum number of characters.
         maximum: usize,
     },
-    /// A character that cannot be typed the same way everywhere: a control character, an invisible
-    /// one, or one that Unicode has not assigned.
+    /// Contains a control, invisible or unassigned character, which cannot be typed reliably.
     Unusable,
-    /// Among the passwords that are tried first.
+    /// A commonly used password, or a repetition of one.
     Common,
-    /// The user's e-mail address or the part of it before the `@`.
+    /// Consists of the user's e-mail address or its local part.
     Email,
-    /// The name of the product, or another that the policy forbids.
+    /// Consists of the product's name or another forbidden name.
     Name,
 }
 

@@ -1,4 +1,4 @@
-//! What a hash costs: the parameters of Argon2id, none below OWASP's floor.
+//! Cost parameters of Argon2id, with OWASP's recommendation as the floor.
 
 use argon2::{KeyId, Params, ParamsBuilder};
 
@@ -6,11 +6,11 @@ use super::hasher::HashError;
 use super::pepper::PepperId;
 use crate::error::{Error, Result};
 
-/// Memory in KiB, passes over it, and lanes in it, each at or above the floor of the OWASP Password
-/// Storage Cheat Sheet, which is also the default: 19456 KiB, 2 passes, 1 lane.
+/// Memory in KiB, passes, and lanes, each at or above the minimum of the OWASP Password Storage
+/// Cheat Sheet, which is also the default: 19456 KiB, 2 passes, 1 lane.
 ///
-/// More memory is what hurts an attacker most. Lanes are computed one after the other here, so that
-/// more of them bring nothing but agreement with hashes made elsewhere.
+/// Memory is the most effective defense. Lanes are computed sequentially here; more of them only
+/// help compatibility with hashes made elsewhere.
 ///
 /// ```
 /// use goat_core::password::Argon2Settings;
@@ -26,7 +26,7 @@ pub struct Argon2Settings {
     accepted: Cost,
 }
 
-/// What a hash costs.
+/// The cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cost {
     memory: u32,
@@ -34,15 +34,15 @@ struct Cost {
     lanes: u32,
 }
 
-/// OWASP's floor. The trade of more passes for less memory, which OWASP grants, is not offered.
+/// OWASP's minimum. OWASP's alternatives of more passes for less memory are not offered.
 const FLOOR: Cost = Cost { memory: 19_456, passes: 2, lanes: 1 };
 
-/// 4 GiB, and passes and lanes beyond anybody's recommendation: more is a slip of the pen.
+/// 4 GiB, and passes and lanes above any recommendation: larger values are typing errors.
 const CEILING: Cost = Cost { memory: 4 << 20, passes: 64, lanes: 64 };
 
-/// What a stored hash may cost at least, whatever the settings: the second choice of RFC 9106 §4,
-/// all of OWASP's, and the defaults of the usual web frameworks are within it, so that users can be
-/// brought along.
+/// Lower bound of the accepted cost of stored hashes, for any settings. It covers the second
+/// recommendation of RFC 9106 §4, all of OWASP's, and the defaults of common web frameworks, so
+/// that users can be imported.
 const ACCEPTED: Cost = Cost { memory: 128 << 10, passes: 10, lanes: 8 };
 
 impl Cost {
@@ -66,12 +66,12 @@ impl Default for Argon2Settings {
 }
 
 impl Argon2Settings {
-    /// `memory` in KiB, `passes` over it, and `lanes` in it.
+    /// `memory` in KiB, `passes` and `lanes`.
     ///
     /// # Errors
     ///
-    /// A configuration error if one of them is below OWASP's floor (19456, 2, 1), or beyond reason
-    /// (over 4 GiB, 64, 64).
+    /// A configuration error if a value is below OWASP's minimum (19456, 2, 1) or above the maximum
+    /// (4 GiB, 64, 64).
     pub fn new(memory: u32, passes: u32, lanes: u32) -> Result<Self> {
         let cost = Cost { memory, passes, lanes };
         for (name, given, floor, ceiling) in [
@@ -81,22 +81,22 @@ impl Argon2Settings {
         ] {
             if given < floor || given > ceiling {
                 return Err(Error::configuration(format!(
-                    "Argon2 {name} of {given}: it may be from {floor}, the least that OWASP recommends, to {ceiling}"
+                    "Argon2 {name} of {given}: must be from {floor}, the minimum that OWASP recommends, to {ceiling}"
                 )));
             }
         }
         Ok(Self { cost, accepted: ACCEPTED.or_more(cost) })
     }
 
-    /// Also verifies hashes that cost as much as these `earlier` settings. Needed where the settings
-    /// were lowered from beyond 128 MiB, 10 passes or 8 lanes, which are accepted anyway.
+    /// Also verifies hashes at the cost of these `earlier` settings. Needed only after lowering the
+    /// settings from above 128 MiB, 10 passes or 8 lanes, which are always accepted.
     #[must_use]
     pub fn accepting(mut self, earlier: &Self) -> Self {
         self.accepted = self.accepted.or_more(earlier.accepted);
         self
     }
 
-    /// Memory of one hash, in KiB.
+    /// Memory per hash, in KiB.
     #[must_use]
     pub fn memory(&self) -> u32 {
         self.cost.memory
@@ -108,13 +108,13 @@ impl Argon2Settings {
         self.cost.passes
     }
 
-    /// Lanes in the memory.
+    /// Lanes of the memory.
     #[must_use]
     pub fn lanes(&self) -> u32 {
         self.cost.lanes
     }
 
-    /// The parameters as the algorithm takes them.
+    /// Converts to the parameters of the argon2 crate.
     pub(super) fn params(&self, pepper: Option<PepperId>) -> Result<Params, argon2::Error> {
         let mut builder = ParamsBuilder::new();
         builder.m_cost(self.cost.memory).t_cost(self.cost.passes).p_cost(self.cost.lanes);
@@ -124,7 +124,7 @@ impl Argon2Settings {
         builder.build()
     }
 
-    /// Refuses parameters that cost more than a stored hash may.
+    /// Refuses parameters above the accepted cost.
     pub(super) fn check(&self, params: &Params) -> Result<(), HashError> {
         let cost =
             Cost { memory: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };

@@ -1,7 +1,6 @@
-//! Passwords as text: prepared, so that two ways to type one text are one password; a new one,
-//! checked against the policy; and one that somebody tries to sign in with.
+//! Password texts: normalization, the policy check of new passwords, and login attempts.
 //!
-//! Invariant: the work done on a text is bounded before it begins, and nothing is ever cut off.
+//! Invariant: work on a text is bounded before it begins, and texts are never truncated.
 
 use std::sync::Arc;
 
@@ -16,29 +15,29 @@ use super::common;
 use super::policy::{PasswordFault, PasswordPolicy, consists_of};
 use crate::secret::Secret;
 
-/// The longest password that any policy may allow, in code points.
+/// The longest password of any policy, in code points.
 pub(super) const MAXIMUM_CODE_POINTS: usize = 1024;
 
-/// The most bytes that one code point can come from: NFD makes up to four code points of one, of
-/// up to four bytes each (Unicode Standard Annex #15).
+/// Maximum input bytes per output code point: NFD decomposes one code point into up to four, of up
+/// to four bytes each (Unicode Standard Annex #15).
 const BYTES_PER_CODE_POINT: usize = 16;
 
-/// What is hashed in place of a text that cannot be anybody's password.
+/// Hashed in place of a text that cannot be a password.
 const STAND_IN: &[u8] = b"no password looks like this one\0";
 
-/// A password that somebody wants to have, and may: prepared, and checked against the policy.
+/// A new password: normalized, and accepted by the policy.
 #[derive(Debug)]
 pub struct NewPassword(Secret<String>);
 
 impl NewPassword {
-    /// Prepares the text and checks it against the policy; `email` is the user's own, which the
-    /// password must not be.
+    /// Normalizes the text and checks it against the policy; `email` is the user's own address,
+    /// which the password must not consist of.
     ///
-    /// Length is counted in code points after preparation, and the comparisons ignore case.
+    /// Length is counted in code points after normalization, and comparisons ignore case.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it, to be shown together.
+    /// All violated rules, to be shown together.
     pub fn parse(
         text: &str,
         policy: &PasswordPolicy,
@@ -68,8 +67,8 @@ impl NewPassword {
         if faults.is_empty() { Ok(Self(prepared)) } else { Err(faults) }
     }
 
-    /// Whether this is the password that was tried, once a verification has shown that the tried
-    /// one is the current: for those who change it into the same.
+    /// Whether this equals the password of a successful verification, to reject a change to the
+    /// same password.
     #[must_use]
     pub fn is_same_as(&self, tried: &TriedPassword) -> bool {
         tried
@@ -83,49 +82,48 @@ impl NewPassword {
     }
 }
 
-/// A password that somebody tries to sign in with: any text at all.
+/// A password presented at login: any text.
 ///
-/// What is too long or holds what no password may hold matches nothing, and still costs one
-/// verification like any other.
+/// A text that no password can equal matches nothing, and still costs one verification.
 ///
-/// Clones share one text, which is wiped with the last of them.
+/// Clones share one text, which is wiped when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct TriedPassword(Option<Arc<Secret<String>>>);
 
 impl TriedPassword {
-    /// Prepares the text as it was prepared when the password was set.
+    /// Normalizes the text in the same way as a new password.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        // The policy of today is not asked: it may be stricter than the one of back then.
+        // The policy does not apply: it may be stricter now than when the password was set.
         let prepared = prepare(text, MAXIMUM_CODE_POINTS).ok();
         Self(prepared.filter(|text| !text.expose().is_empty()).map(Arc::new))
     }
 
-    /// Whether this can be anybody's password.
+    /// Whether a password can equal this text.
     pub(super) fn is_possible(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What to verify: the password, or something of ordinary length in its place.
+    /// The bytes to verify: the password, or a stand-in of ordinary length.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(STAND_IN, |text| text.expose().as_bytes())
     }
 }
 
-/// Why a text could not be prepared.
+/// Why a text could not be normalized.
 #[derive(Debug, PartialEq, Eq)]
 enum Unprepared {
     TooLong,
     Unusable,
 }
 
-/// Prepares a text as OpaqueString (RFC 8265 §4.2) of at most `maximum` code points; the empty text
-/// stays empty.
+/// Normalizes a text as OpaqueString (RFC 8265 §4.2) of at most `maximum` code points; the empty
+/// text stays empty.
 ///
-/// Two readings of the RFC are goat's own. The characters are checked after normalization, in the
-/// order of RFC 8264 §7, because a decomposed Hangul syllable would be refused before it. And
-/// characters that Unicode assigned after the tables of PRECIS were frozen (6.3, of 2013) are judged
-/// by their category, or else most emoji could not be used.
+/// Two interpretations of the RFC are goat's own. The characters are checked after normalization,
+/// in the order of RFC 8264 §7, since a decomposed Hangul syllable would be refused before it. And
+/// characters that Unicode assigned after the frozen PRECIS tables (6.3, of 2013) are classified by
+/// their category, since most emoji could not be used otherwise.
 fn prepare(text: &str, maximum: usize) -> Result<Secret<String>, Unprepared> {
     if text.len() > maximum * BYTES_PER_CODE_POINT {
         return Err(Unprepared::TooLong);
@@ -139,7 +137,7 @@ fn prepare(text: &str, maximum: usize) -> Result<Secret<String>, Unprepared> {
         .and_then(|mapped| profile.normalization_rule(mapped))
         .map_err(|_| Unprepared::Unusable)?;
     let prepared = Secret::new(mapped.into_owned());
-    // The check of some scripts looks at the whole text for every character, so length goes first.
+    // Length first: the check of some scripts scans the whole text for every character.
     if prepared.expose().chars().count() > maximum {
         return Err(Unprepared::TooLong);
     }
@@ -148,8 +146,7 @@ fn prepare(text: &str, maximum: usize) -> Result<Secret<String>, Unprepared> {
     Ok(prepared)
 }
 
-/// The text with every usable character that the tables do not know yet replaced by one that they
-/// allow.
+/// Replaces usable characters that are newer than the tables by an allowed one.
 fn with_newer_characters_replaced(text: &str) -> Zeroizing<String> {
     let class = FreeformClass::default();
     let mut judged = Zeroizing::new(String::with_capacity(text.len()));
@@ -169,7 +166,7 @@ fn is_freeform(character: char) -> bool {
         | GeneralCategoryGroup::Number
         | GeneralCategoryGroup::Punctuation
         | GeneralCategoryGroup::Symbol => true,
-        // No space was added since, and what is new under "other" is control, format or private.
+        // No space was added since; new characters under "other" are control, format or private.
         GeneralCategoryGroup::Separator | GeneralCategoryGroup::Other => false,
     }
 }
@@ -177,13 +174,13 @@ fn is_freeform(character: char) -> bool {
 /// Folds case, character by character: to upper case and back, which also unites `ß` with `ss` and
 /// the two small sigmas.
 pub(super) fn fold(text: &str) -> Zeroizing<String> {
-    // Room enough that the text is not moved, and left behind, while it grows.
+    // Enough capacity that the text is never reallocated, which would leave a copy behind.
     let mut folded = Zeroizing::new(String::with_capacity(text.len() * 3));
     folded.extend(text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase));
     folded
 }
 
-/// Whether a folded text is the e-mail address or its local part.
+/// Whether a case-folded text consists of the e-mail address or its local part.
 fn is_address(folded: &str, email: &str) -> bool {
     let prepared = prepare(email, MAXIMUM_CODE_POINTS).ok();
     let email = fold(prepared.as_ref().map_or(email, |prepared| prepared.expose()));

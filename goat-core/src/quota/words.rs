@@ -1,6 +1,7 @@
-//! A quota in words.
+//! Quotas in words.
 //!
-//! Invariant: the words are exact. What is no whole number of nanoseconds is written as a fraction.
+//! Invariant: the words are exact. An interval that is not a whole number of nanoseconds is a
+//! fraction.
 
 use std::fmt::{self, Formatter};
 use std::time::Duration;
@@ -9,11 +10,11 @@ use super::Quota;
 
 const SECOND: u128 = 1_000_000_000;
 
-/// The units that a longer time is told in, if it is a whole number of them.
+/// Units of longer durations, used if the duration is a whole number of them.
 const LONGER: [(u128, &str); 3] =
     [(86_400 * SECOND, "day"), (3_600 * SECOND, "hour"), (60 * SECOND, "minute")];
 
-/// The units of any other time: the first that it is at least one of.
+/// Units of all other durations: the first that fits at least once.
 const SHORTER: [(u128, &str); 4] =
     [(SECOND, "second"), (1_000_000, "millisecond"), (1_000, "microsecond"), (1, "nanosecond")];
 
@@ -30,7 +31,7 @@ impl fmt::Display for Quota {
     }
 }
 
-/// A time in its largest even unit: "minute", "90 seconds", "2.5 seconds".
+/// A duration in its largest whole unit: "minute", "90 seconds", "2.5 seconds".
 struct Words(Duration);
 
 impl fmt::Display for Words {
@@ -41,7 +42,7 @@ impl fmt::Display for Words {
         let Some((unit, name)) = longer.or_else(shorter) else { return Ok(()) };
         let (whole, rest) = (nanoseconds / unit, nanoseconds % unit);
         if rest > 0 {
-            // As many digits as the unit has nanoseconds.
+            // As many digits as a unit has decimal places in nanoseconds.
             let places = unit.ilog10() as usize;
             let digits = format!("{rest:0places$}");
             return write!(formatter, "{whole}.{} {name}s", digits.trim_end_matches('0'));
@@ -50,7 +51,7 @@ impl fmt::Display for Words {
     }
 }
 
-/// How long it takes to give back one.
+/// The interval in which capacity for one request returns.
 struct Each(Quota);
 
 impl fmt::Display for Each {
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_says_in_words_how_many_and_in_how_long() {
+    fn a_quota_displays_its_limit_and_window() {
         let seconds = Duration::from_secs;
         assert_eq!(Quota::per_second(4000).to_string(), "4000 per second");
         assert_eq!(Quota::per_minute(60).to_string(), "60 per minute");
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_says_when_one_is_given_back_and_how_many_there_are_at_once() {
+    fn a_burst_displays_its_interval_and_size() {
         for (quota, every) in [
             (Quota::per_minute(60), "second"),
             (Quota::per_minute(1), "minute"),
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_of_nanoseconds_is_a_fraction() {
+    fn an_interval_of_no_whole_nanoseconds_is_a_fraction() {
         for (quota, every) in [
             (Quota::per_second(7), "1/7 second"),
             (Quota::per_minute(7), "8 4/7 seconds"),

@@ -28,7 +28,7 @@ use crate::error::StoreError;
 use crate::event::Observer;
 use crate::id::{SessionId, UserId};
 use crate::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
-use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, Spending};
+use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
 use crate::page::{Page, PageRequest};
 use crate::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
@@ -241,14 +241,14 @@ impl SessionStore for Observed<dyn SessionStore> {
 }
 
 impl LimitStore for Observed<dyn LimitStore> {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        match self.inner.spend(key, quota, elapsed) {
-            Spending::Done(spent) => Spending::Done(spent),
-            Spending::Pending(pending) => {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
+        match self.inner.acquire(key, quota, elapsed) {
+            StoreAcquire::Ready(spent) => StoreAcquire::Ready(spent),
+            StoreAcquire::Pending(pending) => {
                 let policy = self.policy.clone();
-                Spending::Pending(Box::pin(
-                    async move { policy.call("limits.spend", pending).await },
-                ))
+                StoreAcquire::Pending(Box::pin(async move {
+                    policy.call("limits.acquire", pending).await
+                }))
             }
         }
     }

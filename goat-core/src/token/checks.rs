@@ -1,12 +1,12 @@
-//! The checks that a token must pass: one text for goat itself and for those who hold its public keys.
+//! Verification of tokens, shared by [`Tokens`](super::Tokens) and [`Verifier`](super::Verifier).
 //!
-//! Invariants: no claim is looked at before the signature over it has been found good. What is
-//! remembered was found good under these very keys, which never change: other keys are other checks.
+//! Invariants: no claim is read before the signature is verified. Cached verifications belong to
+//! these keys, which never change: another key ring comes with a `Checks` of its own.
 
 use std::sync::Arc;
 
 use super::claims::{AccessClaims, RefreshClaims};
-use super::ring::Ring;
+use super::ring::KeyRing;
 use super::settings::TokenSettings;
 use super::verified::{Entry, Fingerprint, Verified};
 use super::wire::{self, Kind};
@@ -14,21 +14,21 @@ use super::{UnknownKey, refused, strict};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
-/// Keys, what their tokens must say, and the memory of those that do. `T` is what an access token
-/// becomes for whoever asks.
+/// A key ring, the expected claims, and a cache of verified access tokens. `T` is the cached form
+/// of the claims.
 pub(super) struct Checks<T> {
-    pub(super) keys: Arc<Ring>,
+    pub(super) keys: Arc<KeyRing>,
     pub(super) settings: TokenSettings,
     verified: Verified<T>,
 }
 
 impl<T: From<AccessClaims>> Checks<T> {
-    pub(super) fn new(keys: Arc<Ring>, settings: TokenSettings) -> Self {
+    pub(super) fn new(keys: Arc<KeyRing>, settings: TokenSettings) -> Self {
         Self { keys, settings, verified: Verified::new() }
     }
 
-    /// What an access token says, if it is good now. One that was verified before is not verified
-    /// again, but its times are checked.
+    /// Returns the claims of an access token if it is valid now. For a cached token only the times
+    /// are checked.
     pub(super) fn access(&self, token: &str, now: Timestamp) -> Result<Arc<T>> {
         strict::check_size(token)?;
         let fingerprint = Fingerprint::of(token);
@@ -44,7 +44,7 @@ impl<T: From<AccessClaims>> Checks<T> {
         Ok(claims)
     }
 
-    /// What a refresh token says, if it is good now.
+    /// Returns the claims of a refresh token if it is valid now.
     pub(super) fn refresh(&self, token: &str, now: Timestamp) -> Result<RefreshClaims> {
         strict::check_size(token)?;
         let payload = self.authentic(token, Kind::Refresh)?;
@@ -53,14 +53,14 @@ impl<T: From<AccessClaims>> Checks<T> {
         Ok(claims)
     }
 
-    /// The payload of a token that one of the keys signed for this purpose.
+    /// Verifies type, algorithm and signature, and returns the payload.
     fn authentic(&self, token: &str, kind: Kind) -> Result<Vec<u8>> {
         let parts = strict::split(token)?;
         let header = strict::header(&parts.header)?;
         if header.typ != kind.typ() {
             return Err(refused("the token is of another type"));
         }
-        // The algorithm belongs to the keys (RFC 8725 §3.1); the header can only agree.
+        // The algorithm is a property of the keys (RFC 8725 §3.1); the header must agree.
         if header.alg != self.keys.algorithm() {
             return Err(refused("the token's algorithm is not its key's"));
         }
@@ -73,7 +73,7 @@ impl<T: From<AccessClaims>> Checks<T> {
     }
 
     #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
+    pub(super) fn cached(&self) -> usize {
         self.verified.len()
     }
 }

@@ -1,42 +1,42 @@
-//! What tokens claim, in goat's own types.
+//! Claims of access and refresh tokens.
 //!
-//! A token carries whole seconds: signing drops the fraction of a second, so that no token ends
-//! after the instant it was given.
+//! Token times have whole seconds: signing drops fractions, so that no token outlives its
+//! `expires_at`.
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 
-/// What an access token says: who calls, in which session, from when until when.
+/// Claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessClaims {
-    /// Who signed in: the `sub` claim.
+    /// The authenticated user: `sub`.
     pub user: UserId,
-    /// The session that the token belongs to: `sid`.
+    /// The session of the token: `sid`.
     pub session: SessionId,
-    /// This token: `jti`.
+    /// The token's id: `jti`.
     pub id: TokenId,
-    /// When it was made: `iat`, and `nbf` as well.
+    /// The time of issue: `iat` and `nbf`.
     pub issued_at: Timestamp,
-    /// When it ends: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or
-    /// nobody accepts it.
+    /// The expiry: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or every
+    /// verifier refuses the token.
     pub expires_at: Timestamp,
-    /// What the user could do at that moment, for services that verify tokens without asking goat;
-    /// `None` leaves the claim out. goat itself never decides by it.
+    /// The user's permissions at the time of issue, for services that verify tokens offline; `None`
+    /// omits the claim. goat itself never uses it for decisions.
     pub permissions: Option<Vec<String>>,
 }
 
-/// What a refresh token says. It is good for one use only.
+/// Claims of a refresh token, which can be used once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshClaims {
-    /// Who signed in: the `sub` claim.
+    /// The authenticated user: `sub`.
     pub user: UserId,
-    /// The session that the token belongs to: `sid`.
+    /// The session of the token: `sid`.
     pub session: SessionId,
-    /// This token: `jti`. The session knows which one is current.
+    /// The token's id: `jti`. The session stores the current one.
     pub id: TokenId,
-    /// When it was made: `iat`, and `nbf` as well.
+    /// The time of issue: `iat` and `nbf`.
     pub issued_at: Timestamp,
-    /// When it ends: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or
-    /// nobody accepts it.
+    /// The expiry: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or every
+    /// verifier refuses the token.
     pub expires_at: Timestamp,
 }

@@ -1,12 +1,12 @@
-//! A JWK set (RFC 7517) as the public keys that verify goat's tokens.
+//! JWK sets (RFC 7517): parsing the public keys that verify goat's tokens.
 //!
-//! Keys of other kinds and for other uses are skipped, as RFC 7517 §5 asks: an issuer may publish more
-//! than goat knows. Whatever says that it is an Ed25519 key for signatures (RFC 8037) must be one, and
-//! named as goat names it, by its thumbprint (RFC 7638).
+//! Keys of other types and uses are skipped, as RFC 7517 §5 asks, since an issuer may publish keys
+//! for other purposes. A key that declares itself an Ed25519 signing key (RFC 8037) must be valid,
+//! and its `kid` must be its thumbprint (RFC 7638), as goat publishes it.
 //!
-//! Invariants: what two parsers could read in two ways (a member that appears twice, another spelling
-//! of the same base64url) is refused. A set that holds a private key is refused whole, whatever kind
-//! that key is of. A set is read to its end before any of it is used. No error quotes the document.
+//! Invariants: input that two parsers could interpret differently (a duplicate member, another
+//! spelling of the same base64url) is refused. A set with a private key of any type is refused as a
+//! whole. A set is parsed completely before any of it is used. No error quotes the document.
 
 use std::fmt;
 
@@ -16,21 +16,21 @@ use jsonwebtoken::Algorithm;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::ring::{Key, Ring};
+use super::ring::{Key, KeyRing};
 use crate::error::{Error, Result};
 
-/// The longest document that is read, in bytes: some four hundred keys, where two or three are usual.
+/// The longest accepted document, in bytes: some four hundred keys, where two or three are usual.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The most members of an object, so that the search for doubles stays short.
+/// Maximum members of an object, which bounds the search for duplicates.
 const MAX_MEMBERS: usize = 64;
 
-/// What only the holder of a secret has: the key itself (`k`, RFC 7518 §6.4), or the private part of
-/// a pair (`d`, RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+/// Secret members: a symmetric key (`k`, RFC 7518 §6.4), or the private part of a key pair (`d`,
+/// RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 2] = ["d", "k"];
 
-/// Reads the keys of a set.
-pub(super) fn read(document: &[u8]) -> Result<Ring> {
+/// Parses the keys of a set.
+pub(super) fn read(document: &[u8]) -> Result<KeyRing> {
     if document.len() > MAX_BYTES {
         return Err(wrong("is longer than 64 KiB"));
     }
@@ -41,7 +41,7 @@ pub(super) fn read(document: &[u8]) -> Result<Ring> {
     let Some(Json::Array(keys)) = document.member("keys") else {
         return Err(wrong("has no array of `keys` (RFC 7517 §5)"));
     };
-    // All of them, before anything else is said of any: this matters most.
+    // Check all keys for secret material before reporting anything else: this error matters most.
     for (number, key) in (1..).zip(keys) {
         if let Some(member) = PRIVATE_MEMBERS.iter().find(|name| key.member(name).is_some()) {
             return Err(wrong(format_args!(
@@ -69,10 +69,10 @@ pub(super) fn read(document: &[u8]) -> Result<Ring> {
         known.push((number, key.kid.clone()));
         Ok(key)
     });
-    Ring::assemble(Algorithm::EdDSA, keys)
+    KeyRing::assemble(Algorithm::EdDSA, keys)
 }
 
-/// Why a key is none of goat's business; `None` if it says that it verifies as goat signs.
+/// Why a key is skipped; `None` if it declares itself an EdDSA verification key.
 fn foreign(key: &Json) -> Option<&'static str> {
     let says = |name, value| key.member(name).and_then(Json::text) == Some(value);
     let says_or_is_silent = |name, value| key.member(name).is_none() || says(name, value);
@@ -98,7 +98,7 @@ fn foreign(key: &Json) -> Option<&'static str> {
     None
 }
 
-/// A key that says it is an Ed25519 key for signatures.
+/// Parses a key that declares itself an Ed25519 key for signatures.
 fn ed25519(number: usize, key: &Json) -> Result<Key> {
     let x = key.member("x").and_then(Json::text);
     let bytes = x.and_then(|x| URL_SAFE_NO_PAD.decode(x).ok());
@@ -117,7 +117,7 @@ fn ed25519(number: usize, key: &Json) -> Result<Key> {
     Ok(known)
 }
 
-/// Where there is nothing to verify with, what the issuer should do.
+/// The error for a set without a usable key, with advice for the issuer.
 fn none_usable(skipped: &[String]) -> Error {
     if skipped.is_empty() {
         return wrong(
@@ -133,7 +133,8 @@ fn wrong(what: impl fmt::Display) -> Error {
     Error::configuration(format!("the JWK set {what}"))
 }
 
-/// JSON in which no object has a member twice, at any depth. Of scalars, texts alone are of use.
+/// JSON in which no object has a duplicate member, at any depth. Scalars other than strings are
+/// ignored.
 enum Json {
     Object(Vec<(String, Json)>),
     Array(Vec<Json>),

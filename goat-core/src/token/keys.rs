@@ -1,6 +1,6 @@
-//! The keys that sign tokens, each known by a `kid` that is made from its content.
+//! Signing keys of tokens. The `kid` of a key is derived from its content.
 //!
-//! Invariants: those of a [`Ring`]; and the first key can sign.
+//! Invariants: those of a [`KeyRing`]; and the first key can sign.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,15 @@ use serde_json::json;
 
 use super::MIN_SECRET_BYTES;
 use super::ed25519::{self, Document};
-use super::ring::{Key, Ring};
+use super::ring::{Key, KeyRing};
 use super::wire::Kind;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-/// The keys that sign and verify tokens. The first signs, all verify; a key that is no longer
-/// among them ends the tokens that it signed.
+/// Key ring for tokens. The first key is active and signs; all keys verify. Removing a key
+/// invalidates the tokens that it signed.
 ///
-/// Ids (`kid`) are made from the keys' content, so they stay the same in any order and on every
-/// node.
+/// Key ids (`kid`) are derived from the keys, so they are the same in any order and on every node.
 ///
 /// ```
 /// use goat_core::token::TokenKeys;
@@ -33,19 +32,18 @@ use crate::secret::Secret;
 /// # Ok::<(), goat_core::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct TokenKeys(Arc<Ring>);
+pub struct TokenKeys(Arc<KeyRing>);
 
 impl TokenKeys {
-    /// Shared secrets for HS256. The first signs, all verify.
+    /// Creates a key ring of shared secrets for HS256. The first signs, all verify.
     ///
-    /// See [`weak_secret`](super::weak_secret) for secrets that are long enough and still known to
-    /// everybody.
+    /// [`weak_secret`](super::weak_secret) detects long but well-known secrets.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if there is none, if one is
-    /// shorter than 32 bytes (RFC 7518 §3.2), if two are the same, or if no cryptography provider
-    /// is there.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if there is no secret, one is
+    /// shorter than 32 bytes (RFC 7518 §3.2), two are the same, or there is no cryptography
+    /// provider.
     pub fn hs256(secrets: Vec<Secret<Vec<u8>>>) -> Result<Self> {
         let keys = secrets.into_iter().enumerate().map(|(index, secret)| {
             let secret = secret.expose().as_slice();
@@ -60,13 +58,13 @@ impl TokenKeys {
         Self::assemble(Algorithm::HS256, keys)
     }
 
-    /// Ed25519 keys in PEM. The first is a private key in PKCS#8 (RFC 8410) and signs; those after
-    /// it may be public keys, and verify.
+    /// Creates a key ring of Ed25519 keys in PEM. The first must be a private key in PKCS#8 (RFC
+    /// 8410) and signs; the others may be public keys, and verify.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if there is none, if one is
-    /// not what it must be, if two are the same, or if no cryptography provider is there.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if there is no key, one is
+    /// invalid, two are the same, or there is no cryptography provider.
     pub fn eddsa(pems: &[Secret<String>]) -> Result<Self> {
         let keys = pems.iter().enumerate().map(|(index, pem)| {
             let wrong = |what| Error::configuration(format!("token key {} {what}", index + 1));
@@ -86,25 +84,25 @@ impl TokenKeys {
         Self::assemble(Algorithm::EdDSA, keys)
     }
 
-    /// A fresh EdDSA key that lives in memory only, for tests and for trying things out: when the
-    /// process ends, so do its tokens.
+    /// Generates an EdDSA key that exists in memory only, for tests and experiments: its tokens end
+    /// with the process.
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give, or if there is no cryptography provider
-    /// (see the features `aws-lc-rs` and `rust-crypto`).
+    /// If the operating system provides no randomness, or there is no cryptography provider (see
+    /// the features `aws-lc-rs` and `rust-crypto`).
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a fresh key is a good one")]
+    #[expect(clippy::expect_used, reason = "a generated key is valid")]
     pub fn generate() -> Self {
         Self::eddsa(&[Self::generate_pem()]).expect("a fresh key needs a cryptography provider")
     }
 
-    /// A fresh Ed25519 private key in PEM (PKCS#8, RFC 8410), to be stored and given to
+    /// Generates an Ed25519 private key in PEM (PKCS#8, RFC 8410), to be stored and passed to
     /// [`TokenKeys::eddsa`].
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give.
+    /// If the operating system provides no randomness.
     #[must_use]
     pub fn generate_pem() -> Secret<String> {
         ed25519::generate_pem()
@@ -116,19 +114,19 @@ impl TokenKeys {
         self.0.algorithm()
     }
 
-    /// The id of the key that signs.
+    /// The id of the active key.
     #[must_use]
     pub fn signing_key(&self) -> &str {
         self.0.first()
     }
 
-    /// The ids of all keys, that of the one that signs first.
+    /// The ids of all keys, the active one first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|key| &*key.kid)
     }
 
     /// The public keys as a JWK set (RFC 7517, RFC 8037), for services that verify access tokens
-    /// themselves. Empty for HS256, which has no public half.
+    /// themselves. Empty for HS256, which has no public keys.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         let public = self.0.iter().filter_map(|key| {
@@ -145,15 +143,15 @@ impl TokenKeys {
     }
 
     fn assemble(algorithm: Algorithm, keys: impl Iterator<Item = Result<Key>>) -> Result<Self> {
-        Ok(Self(Arc::new(Ring::assemble(algorithm, keys)?)))
+        Ok(Self(Arc::new(KeyRing::assemble(algorithm, keys)?)))
     }
 
-    /// The keys, for whoever only verifies.
-    pub(super) fn ring(&self) -> Arc<Ring> {
+    /// The key ring, for verification.
+    pub(super) fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0)
     }
 
-    /// Signs with the key of that id, or with the first if there is none that can.
+    /// Signs with the key of this id, or with the active key if that one cannot sign.
     pub(super) fn sign(&self, kid: &str, kind: Kind, payload: &[u8]) -> Result<String> {
         self.0.sign(kid, kind, payload)
     }

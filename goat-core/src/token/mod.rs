@@ -1,21 +1,20 @@
-//! Tokens: what they claim, the keys that sign them, and a verification that believes nothing
-//! before it has checked it.
+//! JWT access and refresh tokens: claims, the key ring, signing and strict verification.
 //!
-//! A token is a JWT in the compact form (RFC 7515, RFC 7519), signed with HS256 or with EdDSA over
+//! A token is a JWT in compact form (RFC 7515, RFC 7519), signed with HS256 or with EdDSA over
 //! Ed25519. Access tokens follow RFC 9068 (`typ` is `at+jwt`); refresh tokens have a type of their
-//! own (`rt+jwt`), so that neither passes for the other.
+//! own (`rt+jwt`), so that neither is accepted as the other.
 //!
 //! Invariants, after RFC 8725:
 //!
-//! * the algorithm belongs to the key; what a header says must agree with it and decides nothing;
-//! * `kid` is an index into the keys in memory; nothing is ever fetched;
-//! * no claim is looked at before the signature over it has been found good;
-//! * signing is deterministic: the same claims under the same key are the same bytes;
+//! * the algorithm is a property of the key; the header must agree with it and never selects it;
+//! * `kid` is an index into the keys in memory; keys are never fetched;
+//! * no claim is read before the signature is verified;
+//! * signing is deterministic: the same claims and key give the same bytes;
 //! * no token and no key appears in an error or in `Debug` output.
 //!
-//! goat itself uses [`Tokens`], with keys that sign. A service that holds only the public ones uses a
-//! [`Verifier`], and gets a [`TokenPrincipal`]: the same checks, without the question whether the
-//! session lives.
+//! goat itself uses [`Tokens`], which has signing keys. A service with only the public keys uses a
+//! [`Verifier`] and gets a [`TokenPrincipal`]: the same checks, except that the session is not
+//! looked up.
 //!
 //! ```
 //! use std::time::Duration;
@@ -72,14 +71,14 @@ pub use weak::weak_secret;
 
 use crate::error::{Error, ErrorKind};
 
-/// The longest token that is looked at, in bytes. Whoever reads one from a request refuses a longer
-/// one before anything else is done with it.
+/// The longest accepted token, in bytes. Code that reads a token from a request should refuse
+/// longer ones first.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The fewest bytes of a shared secret: as many as the hash puts out (RFC 7518 §3.2).
+/// Minimum length of a shared secret, in bytes: that of the hash output (RFC 7518 §3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// A token that is not accepted; `reason` is for the log and never quotes the token.
+/// An error for a token that is not accepted; `reason` is for the log and never quotes the token.
 fn refused(reason: &'static str) -> Error {
     Error::new(ErrorKind::InvalidToken, reason)
 }

@@ -1,6 +1,6 @@
-//! Who a token says is there, where nobody asked goat whether that still holds.
+//! The principal of an offline verification.
 //!
-//! Invariant: made by a [`Verifier`](super::Verifier) only, from a token that passed every check.
+//! Invariant: only [`Verifier`](super::Verifier) creates one, from a token that passed every check.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use crate::access::{Permission, Rights};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
-/// Somebody who showed a good access token, **as things were when it was signed**. Cheap to clone.
+/// The principal of a valid access token, **as of when the token was signed**. Cheap to clone.
 ///
-/// It is not a [`Principal`](crate::Principal), which says that the session lives. This one is blind
-/// to all that happens after the signature, until the token expires: signing out, the end of the
-/// session by its user or by whoever administers, suspension and deletion of the user, another
-/// password, another role, permissions that a role lost. The token of somebody who was thrown out
-/// goes on doing for at most the issuer's [`access_ttl`](crate::Settings::access_ttl) (five minutes
-/// unless set) and the [leeway](super::TokenSettings::clock_leeway) of whoever verifies.
+/// Unlike a [`Principal`](crate::Principal), it does not mean that the session is live. Until the
+/// token expires it does not reflect any later change: logout, revocation of the session,
+/// suspension or deletion of the user, a changed password or role, a permission removed from a
+/// role. A revoked token stays valid for at most the issuer's
+/// [`access_ttl`](crate::Settings::access_ttl) (five minutes by default) plus the verifier's
+/// [leeway](super::TokenSettings::clock_leeway).
 ///
-/// So guard by it what may be that late: reading, mostly. Where a minute matters (money, secrets,
-/// what cannot be undone), have the token looked at by the goat that issued it:
-/// [`Goat::authenticate_token`](crate::Goat::authenticate_token) in its process, or
-/// `/api/v1/auth/verify` of goat-server.
+/// So use it where a decision may be that old, which is mostly reading. For sensitive operations
+/// (money, secrets, irreversible changes), have goat verify the token:
+/// [`Goat::authenticate_token`](crate::Goat::authenticate_token) in its process, or goat-server's
+/// `/api/v1/auth/verify`.
 ///
 /// ```
 /// use goat_core::token::{TokenPrincipal, TokenSettings, Verifier};
@@ -31,15 +31,15 @@ use crate::id::{SessionId, UserId};
 /// const REPORTS: Permission = Permission::new("report:read");
 ///
 /// fn reader(verifier: &Verifier, token: &str) -> Result<Option<TokenPrincipal>> {
-///     let who = verifier.verify(token)?;
-///     Ok(who.may(&REPORTS).then_some(who))
+///     let caller = verifier.verify(token)?;
+///     Ok(caller.may(&REPORTS).then_some(caller))
 /// }
 /// # let _ = reader;
 /// ```
 #[derive(Clone)]
 pub struct TokenPrincipal(Arc<Facts>);
 
-/// What is kept of a token. Permissions are in the form in which goat itself asks for them.
+/// The cached part of a token's claims, with its permissions parsed.
 pub(super) struct Facts {
     user: UserId,
     session: SessionId,
@@ -50,7 +50,7 @@ pub(super) struct Facts {
 
 impl From<AccessClaims> for Facts {
     fn from(claims: AccessClaims) -> Self {
-        // What is no permission can be asked for by nobody, so it allows nothing and is left out.
+        // An invalid permission cannot be required, so it grants nothing and is dropped.
         let rights = claims.permissions.map(|texts| {
             let parsed = texts.iter().filter_map(|text| Permission::parse(text).ok());
             parsed.collect::<Vec<_>>().iter().collect()
@@ -70,43 +70,43 @@ impl TokenPrincipal {
         Self(facts)
     }
 
-    /// Who.
+    /// The authenticated user.
     #[must_use]
     pub fn user(&self) -> UserId {
         self.0.user
     }
 
-    /// In which session, which may have ended since.
+    /// The session, which may have ended since.
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.0.session
     }
 
-    /// As of when all this holds.
+    /// The time of issue, as of which all of this holds.
     #[must_use]
     pub fn issued_at(&self) -> Timestamp {
         self.0.issued_at
     }
 
-    /// When the token ends. Until then, and for the leeway after it, nothing that happens elsewhere
-    /// is noticed here.
+    /// The expiry of the token. Until then, plus the leeway, later changes are not seen.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.0.expires_at
     }
 
-    /// Whether the user had a permission when the token was signed: by itself, by its resource's
-    /// wildcard or by `full_access`, just as goat decides. `false` for everything where the token
-    /// does not say.
+    /// Whether the user had a permission when the token was signed: directly, by its resource's
+    /// wildcard or by `full_access`, with goat's own rules. Always `false` if the token has no
+    /// permissions claim.
     #[must_use]
     pub fn may(&self, permission: &Permission) -> bool {
         self.0.rights.as_ref().is_some_and(|rights| rights.allow(permission))
     }
 
-    /// What the user was allowed when the token was signed. `None` where the token does not say:
-    /// its issuer leaves permissions out unless
+    /// The user's rights when the token was signed. `None` if the token has no permissions claim:
+    /// its issuer omits it unless
     /// [`access_token_permissions`](crate::Settings::access_token_permissions) is set
-    /// (`GOAT_ACCESS_TOKEN_PERMISSIONS` of goat-server), and always where they fit into no token.
+    /// (`GOAT_ACCESS_TOKEN_PERMISSIONS` of goat-server), and always for rights that do not fit into
+    /// a token.
     #[must_use]
     pub fn rights(&self) -> Option<&Rights> {
         self.0.rights.as_ref()

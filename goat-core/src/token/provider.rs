@@ -1,19 +1,18 @@
-//! The cryptography beneath jsonwebtoken: a slot of that crate, one for the whole process.
+//! The cryptography provider of jsonwebtoken, which is process-wide.
 //!
-//! Invariant: no key is built before the slot is known to hold a provider that works. jsonwebtoken
-//! panics at first use where it cannot choose one itself, and what it cannot choose depends on the
-//! features that the rest of the application's dependencies switch on; so goat fills the slot, and
-//! what is left of that panic becomes an error at start-up.
+//! Invariant: a working provider is installed before any key is built. jsonwebtoken panics at first
+//! use if it cannot select one itself, which depends on the features that other dependencies
+//! enable. So goat installs one, and turns a remaining panic into an error at startup.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Error, Result};
 
-/// Fills the slot if nothing is there yet: with aws-lc-rs, else with RustCrypto. An application that
-/// installed a provider of its own keeps it.
+/// Installs a provider if there is none: aws-lc-rs, else RustCrypto. A provider that the
+/// application installed is kept.
 ///
-/// With neither of goat's features there is nothing to install; then the application has done it,
-/// or has switched on one of jsonwebtoken's features, or [`attempt`] finds out.
+/// Without either of goat's features nothing is installed; then the application has installed one,
+/// or has enabled one of jsonwebtoken's features, or [`attempt`] reports the lack of one.
 pub(super) fn install() {
     #[cfg(feature = "aws-lc-rs")]
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
@@ -21,10 +20,10 @@ pub(super) fn install() {
     let _ = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
 }
 
-/// Does something with a key for the first time, where failing still is a matter of configuration.
+/// Runs the first operation on a key, where a failure is a configuration error.
 ///
-/// jsonwebtoken has no way to ask whether its slot is filled other than to use it. Its panic is
-/// caught here; the panic hook sees it all the same, and a build with `panic = "abort"` ends.
+/// jsonwebtoken offers no way to query its provider other than to use it. Its panic is caught here;
+/// the panic hook still runs, and a build with `panic = "abort"` aborts.
 pub(super) fn attempt<T>(work: impl FnOnce() -> jsonwebtoken::errors::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),

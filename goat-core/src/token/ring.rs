@@ -1,8 +1,7 @@
-//! A set of keys, found by `kid`: what signs and verifies beneath [`TokenKeys`](super::TokenKeys), and
-//! what verifies where only public keys are known.
+//! Key ring: keys of one algorithm, found by `kid`. The first one signs, all verify.
 //!
-//! Invariants: all keys of one set are of one algorithm; there is at least one; no two are the same;
-//! each has verified once, and signed where it can, before the set exists.
+//! Invariants: there is at least one key, and no duplicates; each key has passed a self-check
+//! (verified once, and signed if it can) before the ring exists.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,36 +14,36 @@ use super::small_order::is_of_small_order;
 use super::wire::{self, Kind};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Keeps the id of a shared secret apart from every other hash of it.
+/// Separates the id of a shared secret from all other hashes of it.
 const SECRET_ID_DOMAIN: &[u8] = b"goat token secret id v1\0";
 
-/// What every key signs and verifies once before it is used for tokens. It is no JWT's text.
+/// Message of the self-check. It cannot be part of a JWT.
 const PROBE: &[u8] = b"goat token key check";
 
-/// The keys of one algorithm.
-pub(super) struct Ring {
+/// Keys of one algorithm.
+pub(super) struct KeyRing {
     algorithm: Algorithm,
-    /// The one that signs, where one does.
+    /// The active key, if the ring signs.
     first: Key,
     others: Vec<Key>,
 }
 
-/// One key.
+/// A key of the ring.
 pub(super) struct Key {
-    /// Its id.
+    /// Key id.
     pub(super) kid: String,
-    /// What signs; `None` where only the public key is known.
+    /// Signing key; `None` if only the public key is known.
     signing: Option<EncodingKey>,
     verifying: DecodingKey,
     /// The `x` of its JWK, for Ed25519.
     pub(super) public: Option<String>,
-    /// The encoded headers of the tokens that it signs.
+    /// Encoded headers of the tokens that this key signs.
     access_header: String,
     refresh_header: String,
 }
 
-impl Ring {
-    /// Reads the keys, once there is something to read them with, and lets each prove itself.
+impl KeyRing {
+    /// Installs the provider, builds the keys and runs their self-checks.
     pub(super) fn assemble(
         algorithm: Algorithm,
         keys: impl Iterator<Item = Result<Key>>,
@@ -59,7 +58,7 @@ impl Ring {
                     index + 1
                 )));
             }
-            key.prove(algorithm)?;
+            key.self_check(algorithm)?;
         }
         if keys.is_empty() {
             return Err(Error::configuration("tokens need at least one key"));
@@ -69,27 +68,27 @@ impl Ring {
         Ok(Self { algorithm, first, others })
     }
 
-    /// The name of the algorithm, as it stands in a header.
+    /// The algorithm's name in token headers.
     pub(super) fn algorithm(&self) -> &'static str {
         algorithm_name(self.algorithm)
     }
 
-    /// All keys, the first one first.
+    /// All keys, the active one first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The key of that id.
+    /// Finds a key by its id.
     pub(super) fn find(&self, kid: &str) -> Option<&Key> {
         self.iter().find(|key| key.kid == kid)
     }
 
-    /// The id of the first key.
+    /// The id of the active key.
     pub(super) fn first(&self) -> &str {
         &self.first.kid
     }
 
-    /// Signs with the key of that id, or with the first if there is none that can.
+    /// Signs with the key of this id, or with the active key if that one cannot sign.
     pub(super) fn sign(&self, kid: &str, kind: Kind, payload: &[u8]) -> Result<String> {
         let signing = |key: &Key| key.signing.is_some();
         let key = self.find(kid).filter(|key| signing(key)).unwrap_or(&self.first);
@@ -105,8 +104,8 @@ impl Ring {
 }
 
 impl Key {
-    /// Half a hash is plenty to tell keys apart, and says nothing about a secret that the tokens
-    /// it signs do not say already.
+    /// Builds a shared HMAC key. Half a hash suffices to distinguish keys, and reveals nothing
+    /// about the secret beyond the tokens that it signs.
     pub(super) fn shared(secret: &[u8]) -> Self {
         let hash = Sha256::new().chain_update(SECRET_ID_DOMAIN).chain_update(secret).finalize();
         let kid = URL_SAFE_NO_PAD.encode(&hash[..16]);
@@ -127,13 +126,13 @@ impl Key {
     pub(super) fn public(bytes: &[u8; 32]) -> Result<Self> {
         if is_of_small_order(bytes) {
             return Err(Error::configuration(
-                "a public token key is of small order: anybody can sign for it",
+                "a public token key is of small order, so signatures for it can be forged",
             ));
         }
         Self::of_pair(None, URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// `x` is the public key in base64url; the id is its thumbprint.
+    /// `x` is the public key in base64url; the key id is its thumbprint.
     fn of_pair(signing: Option<EncodingKey>, x: String) -> Result<Self> {
         let kid = thumbprint(&x);
         let verifying = provider::attempt(|| DecodingKey::from_ed_components(&x))?;
@@ -167,15 +166,15 @@ impl Key {
         Some(token)
     }
 
-    /// Signs and verifies once, so that a provider that is missing or cannot do it, or a public key
-    /// that is none, is found now and not by the first user.
-    fn prove(&self, algorithm: Algorithm) -> Result<()> {
+    /// Self-check: signs and verifies once, so that a missing or incapable provider or an invalid
+    /// public key is an error at startup.
+    fn self_check(&self, algorithm: Algorithm) -> Result<()> {
         let good = provider::attempt(|| match &self.signing {
             Some(signing) => {
                 let signature = crypto::sign(PROBE, signing, algorithm)?;
                 crypto::verify(&signature, PROBE, &self.verifying, algorithm)
             }
-            // Nothing is known that it signed: it is enough that it can refuse.
+            // There is no signature to verify, so it must reject an invalid one.
             None => {
                 let nonsense = URL_SAFE_NO_PAD.encode([0x55; 64]);
                 crypto::verify(&nonsense, PROBE, &self.verifying, algorithm).map(|good| !good)
@@ -185,7 +184,7 @@ impl Key {
     }
 }
 
-/// As it stands in a header.
+/// The algorithm's name in token headers.
 fn algorithm_name(algorithm: Algorithm) -> &'static str {
     if algorithm == Algorithm::HS256 { "HS256" } else { "EdDSA" }
 }

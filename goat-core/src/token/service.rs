@@ -1,4 +1,4 @@
-//! What an application and the flows ask for: sign a token, verify a token, show the public keys.
+//! Token service: signs and verifies tokens, and exports the public keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::wire::{self, Kind};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 
-/// Signs and verifies tokens. A handle: clones share the keys and the memory of what was verified.
+/// Signs and verifies tokens. Clones share the keys and the cache of verified tokens.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
 
@@ -22,14 +22,14 @@ struct Inner {
 }
 
 impl Tokens {
-    /// Takes keys and settings, neither of which changes from here on.
+    /// Takes keys and settings, which do not change afterwards.
     #[must_use]
     pub fn new(keys: TokenKeys, settings: TokenSettings) -> Self {
         let checks = Checks::new(keys.ring(), settings);
         Self(Arc::new(Inner { keys, checks }))
     }
 
-    /// Signs an access token with the current key.
+    /// Signs an access token with the active key.
     ///
     /// # Errors
     ///
@@ -46,10 +46,10 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Signs a refresh token with the key of that id, or with the current one if that key is gone.
+    /// Signs a refresh token with the key of this id, or with the active key if that one is gone.
     ///
-    /// Deterministic: the same claims under the same key are the same bytes, so that a client that
-    /// lost the answer is given the same token again.
+    /// Deterministic: the same claims and key give the same bytes, so that a client that lost the
+    /// response receives the same token again.
     ///
     /// # Errors
     ///
@@ -59,13 +59,13 @@ impl Tokens {
         keys.sign(key, Kind::Refresh, &wire::write_refresh(claims, &checks.settings)?)
     }
 
-    /// The id of the key that signs now.
+    /// The id of the active key.
     #[must_use]
     pub fn signing_key(&self) -> &str {
         self.0.keys.signing_key()
     }
 
-    /// What tokens are verified against.
+    /// The expected issuer and audience, and the leeway.
     #[must_use]
     pub fn settings(&self) -> &TokenSettings {
         &self.0.checks.settings
@@ -77,21 +77,20 @@ impl Tokens {
         self.0.keys.jwks()
     }
 
-    /// Verifies an access token. Whether its session lives is not asked here.
+    /// Verifies an access token. The session is not looked up.
     ///
-    /// A token that was verified before is not verified again, but its times are checked.
+    /// For a token that was verified before, only the times are checked.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TokenExpired`](crate::ErrorKind::TokenExpired) if all is good but the time,
-    /// [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) for everything else. What it was
-    /// stands in the error's `Display`, for the log.
+    /// [`ErrorKind::TokenExpired`](crate::ErrorKind::TokenExpired) for an expired but otherwise
+    /// valid token, else [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken). The error's
+    /// `Display` has the reason, for the log.
     pub fn verify_access(&self, token: &str, now: Timestamp) -> Result<Arc<AccessClaims>> {
         self.0.checks.access(token, now)
     }
 
-    /// Verifies a refresh token. Whether it is the current one of a living session is not asked
-    /// here.
+    /// Verifies a refresh token. Whether it is the current one of a live session is not checked.
     ///
     /// # Errors
     ///
@@ -101,8 +100,8 @@ impl Tokens {
     }
 
     #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        self.0.checks.remembered()
+    pub(super) fn cached(&self) -> usize {
+        self.0.checks.cached()
     }
 }
 

@@ -1,13 +1,13 @@
-//! Who issues the tokens, for whom, and how far clocks may differ.
+//! Issuer, audience and clock leeway of tokens.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// The longest issuer or audience, in bytes: they stand in every token.
+/// Maximum length of issuer and audience, in bytes: they are part of every token.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Issuer, audience and leeway of a [`Tokens`](super::Tokens).
+/// Issuer, audience and leeway for [`Tokens`](super::Tokens) and [`Verifier`](super::Verifier).
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,14 +26,14 @@ pub struct TokenSettings {
 }
 
 impl TokenSettings {
-    /// The leeway where nothing else is said: what machines with a time service are apart at worst.
+    /// Default leeway: the largest usual difference between synchronized clocks.
     pub const DEFAULT_CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 
-    /// The most leeway that may be asked for: beyond it, clocks should be mended instead.
+    /// Maximum leeway; larger differences should be fixed at the clocks.
     pub const MAX_CLOCK_LEEWAY: Duration = Duration::from_secs(30);
 
-    /// Checks and takes them: `issuer` becomes `iss`, `audience` becomes `aud`, and `clock_leeway`
-    /// is how far a token's times may be off, in either direction.
+    /// Validates the settings: `issuer` becomes `iss`, `audience` becomes `aud`, and `clock_leeway`
+    /// is the tolerance for a token's times, in either direction.
     ///
     /// # Errors
     ///
@@ -58,19 +58,19 @@ impl TokenSettings {
         Ok(Self { issuer, audience, clock_leeway })
     }
 
-    /// Who issues the tokens: the `iss` claim.
+    /// The issuer of the tokens: `iss`.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// For whom they are: the `aud` claim.
+    /// The audience of the tokens: `aud`.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// How far a token's times may be off, in either direction.
+    /// Tolerance for a token's times, in either direction.
     #[must_use]
     pub fn clock_leeway(&self) -> Duration {
         self.clock_leeway
@@ -78,7 +78,7 @@ impl TokenSettings {
 }
 
 impl Default for TokenSettings {
-    /// Issued by `goat` for `goat-api`, with five seconds of leeway.
+    /// Issuer `goat`, audience `goat-api`, five seconds of leeway.
     fn default() -> Self {
         Self {
             issuer: "goat".to_owned(),

@@ -1,17 +1,17 @@
-//! The public keys of Ed25519 for which anybody can sign.
+//! Ed25519 public keys of small order, for which signatures can be forged.
 //!
-//! Ed25519 has eight points whose order divides eight. For a key that is one of them, a signature that
-//! needs no secret verifies one message in eight or more, and for the neutral element every one. RFC
-//! 8032 does not ask those who verify to refuse them, and no honest key is one: but a placeholder, such
-//! as 32 zeros, is.
+//! Ed25519 has eight points whose order divides eight. If a key is one of them, a signature made
+//! without a secret verifies for at least one message in eight, and for the neutral element always.
+//! RFC 8032 does not require verifiers to refuse them. No honest key is one, but a placeholder such
+//! as 32 zeros is.
 //!
-//! Invariant: every spelling of these points is here, also those that say `y` modulo the prime in
-//! another way, whatever the bit of the sign.
+//! Invariant: all encodings of these points are covered, including non-canonical ones of `y` modulo
+//! the prime, with either sign bit.
 
-/// The last byte without the bit that says the sign of `x` (RFC 8032 §5.1.2).
+/// Mask for the last byte without the sign bit of `x` (RFC 8032 §5.1.2).
 const WITHOUT_SIGN: u8 = 0x7f;
 
-/// `y` of the two pairs of order eight, the lowest byte first.
+/// `y` of the two pairs of points of order eight, little-endian.
 const EIGHTH: [[u8; 32]; 2] = [
     [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
@@ -25,7 +25,7 @@ const EIGHTH: [[u8; 32]; 2] = [
     ],
 ];
 
-/// Whether it is one of these points.
+/// Whether the key is one of these points.
 pub(super) fn is_of_small_order(key: &[u8; 32]) -> bool {
     let mut y = *key;
     y[31] &= WITHOUT_SIGN;
@@ -35,7 +35,7 @@ pub(super) fn is_of_small_order(key: &[u8; 32]) -> bool {
     match (y[0], y[31]) {
         // 0 and 1.
         (0 | 1, 0) => y[1..31].iter().all(|byte| *byte == 0),
-        // The prime less one, which is -1; the prime and one more, which are 0 and 1 again.
+        // The prime minus one, which is -1; the prime and the prime plus one, which encode 0 and 1.
         (0xec..=0xee, WITHOUT_SIGN) => y[1..31].iter().all(|byte| *byte == 0xff),
         _ => false,
     }

@@ -1,8 +1,8 @@
-//! The form of a token, checked before any cryptography: three parts in the one base64url spelling
-//! of their bytes, and a header that says what goat writes and asks for nothing.
+//! Strict parsing of JWTs before any cryptography: three parts in canonical base64url, and a header
+//! of the form that goat writes.
 //!
-//! Invariant: whatever passes here has one reading. What two parsers could read in two ways (a
-//! member that appears twice, bits beyond the last byte) is refused.
+//! Invariant: input that passes has exactly one interpretation. A duplicate member, or bits after
+//! the last byte, which parsers could treat differently, are refused.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,27 +15,27 @@ use serde::{Deserialize, Deserializer};
 use super::{MAX_TOKEN_BYTES, refused};
 use crate::error::Result;
 
-/// The most members that a JSON object may have. goat writes nine; the bound keeps the search for
-/// doubles short, which everybody can make us do.
+/// Maximum members of a JSON object; goat writes nine. Bounds the search for duplicates, which an
+/// unauthenticated client can trigger.
 const MAX_MEMBERS: usize = 32;
 
-/// Header parameters that ask for more than a signature (`crit`, RFC 7515 §4.1.11), or bring a key
-/// or say where to fetch one. They are not followed, and a token with one is not goat's.
+/// Header parameters that demand more than a signature (`crit`, RFC 7515 §4.1.11), or contain or
+/// locate a key. A token with one was not issued by goat.
 const REFUSED_PARAMETERS: [&str; 5] = ["crit", "jku", "jwk", "x5u", "x5c"];
 
-/// A token taken apart.
+/// The parts of a token.
 pub(super) struct Parts<'a> {
-    /// What is signed: header and payload as they came.
+    /// The signed text: encoded header and payload.
     pub(super) message: &'a str,
-    /// The signature as it came; known to be canonical base64url.
+    /// The signature in canonical base64url.
     pub(super) signature: &'a str,
-    /// The JSON of the header.
+    /// The header's JSON.
     pub(super) header: Vec<u8>,
-    /// The JSON of the payload; not to be believed before the signature.
+    /// The payload's JSON; untrusted until the signature is verified.
     pub(super) payload: Vec<u8>,
 }
 
-/// A header in its required parameters. Others mean nothing.
+/// The required header parameters. Others are ignored.
 #[derive(Deserialize)]
 pub(super) struct Header<'a> {
     #[serde(borrow)]
@@ -46,7 +46,7 @@ pub(super) struct Header<'a> {
     pub(super) kid: Cow<'a, str>,
 }
 
-/// Refuses a token that is too long to be looked at.
+/// Refuses a token that is too long to parse.
 pub(super) fn check_size(token: &str) -> Result<()> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(refused("the token is longer than 8 KiB"));
@@ -54,7 +54,7 @@ pub(super) fn check_size(token: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes a token apart (RFC 7515 §7.1).
+/// Splits a token into its parts (RFC 7515 §7.1).
 pub(super) fn split(token: &str) -> Result<Parts<'_>> {
     let not_compact = || refused("the token does not have three parts");
     let (message, signature) = token.rsplit_once('.').ok_or_else(not_compact)?;
@@ -66,20 +66,20 @@ pub(super) fn split(token: &str) -> Result<Parts<'_>> {
     Ok(Parts { message, signature, header: decode(header)?, payload: decode(payload)? })
 }
 
-/// Decodes base64url as RFC 7515 §2 wants it: no padding, no other alphabet, no line breaks, and
-/// no bits beyond the last byte.
+/// Decodes base64url per RFC 7515 §2: no padding, no other alphabet, no line breaks, and no bits
+/// after the last byte.
 fn decode(part: &str) -> Result<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| refused("the token is not canonical base64url"))
 }
 
-/// Reads a header.
+/// Parses a header.
 pub(super) fn header(json: &[u8]) -> Result<Header<'_>> {
     object(json, &REFUSED_PARAMETERS)
         .ok_or_else(|| refused("the header is not one that goat writes"))
 }
 
-/// Reads a JSON object in which no member appears twice, however it is spelt, and none is called
-/// as one of `refused`.
+/// Parses a JSON object without duplicate members, in any spelling, and without members named in
+/// `refused`.
 pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8], refused: &[&str]) -> Option<T> {
     let text = std::str::from_utf8(json).ok()?;
     let Members(members) = serde_json::from_str(text).ok()?;
@@ -89,10 +89,10 @@ pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8], refused: &[&str]) -
     serde_json::from_str(text).ok()
 }
 
-/// The names of an object's members, each of them once.
+/// The names of an object's members, without duplicates.
 struct Members<'a>(Vec<Cow<'a, str>>);
 
-/// One name, borrowed where it is spelt without escapes.
+/// A member name, borrowed if it is written without escapes.
 #[derive(Deserialize)]
 struct Member<'a>(#[serde(borrow)] Cow<'a, str>);
 

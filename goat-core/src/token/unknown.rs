@@ -1,9 +1,10 @@
-//! Tokens whose key is not known: how an application hears of them without being driven by them.
+//! Notification of tokens with an unknown `kid`, limited in rate.
 //!
-//! Anybody can write any `kid` into a token that nobody signed. So what is told is not how many there
-//! were but that there was one, and after it was told, nothing more for a while.
+//! An unauthenticated client can send tokens with any `kid`. So the notification carries no count,
+//! and is followed by a pause.
 //!
-//! Invariant: two tellings are at least [`PAUSE`] apart, however many tokens come and whoever waits.
+//! Invariant: two notifications are at least [`INTERVAL`] apart, for any number of tokens and
+//! waiters.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -13,55 +14,55 @@ use tokio::sync::Notify;
 
 use crate::clock::Time;
 
-/// How long nothing is told after something was.
-pub(super) const PAUSE: Duration = Duration::from_secs(30);
+/// Minimum time between two notifications.
+pub(super) const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Why a token is not accepted whose `kid` names none of the keys: a new key of the issuer, an old
-/// one that it removed, or a forgery. The [source](std::error::Error::source) of the error then.
+/// The token's `kid` matches no key: a new key of the issuer, a removed one, or a forgery. Appears
+/// as the [source](std::error::Error::source) of the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownKey;
 
 impl fmt::Display for UnknownKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("none of the keys has the id that the token names")
+        formatter.write_str("no key has the token's key id")
     }
 }
 
 impl std::error::Error for UnknownKey {}
 
-/// Who wants to hear of unknown keys, and whether it is time.
+/// State of the notification.
 #[derive(Debug, Default)]
 pub(super) struct UnknownKeys {
     count: AtomicU64,
-    /// Told and not yet heard.
-    told: AtomicBool,
-    /// From when on something may be told again, in milliseconds of the stopwatch.
+    /// Notified, and not yet received.
+    notified: AtomicBool,
+    /// Time of the next permitted notification, in milliseconds of the monotonic clock.
     next: AtomicU64,
     waiting: Notify,
 }
 
 impl UnknownKeys {
-    /// There was one.
+    /// Records a token with an unknown key.
     pub(super) fn note(&self, time: &Time) {
         self.count.fetch_add(1, SeqCst);
-        if self.told.swap(true, SeqCst) {
+        if self.notified.swap(true, SeqCst) {
             return;
         }
-        // Only now, since whoever heard of the last one has set the time before it let go.
-        if stopwatch(time) >= self.next.load(SeqCst) {
+        // Checked after the swap: the last receiver sets `next` before it clears `notified`.
+        if monotonic(time) >= self.next.load(SeqCst) {
             self.waiting.notify_one();
         } else {
-            self.told.store(false, SeqCst);
+            self.notified.store(false, SeqCst);
         }
     }
 
-    /// Waits until there is one to be told of. Lost to nobody if it is dropped while it waits.
-    pub(super) async fn heard(&self, time: &Time) {
+    /// Waits for the next notification. Cancel safe.
+    pub(super) async fn notified(&self, time: &Time) {
         self.waiting.notified().await;
-        // ATOMIC: in this order. While `told` stands, nothing else is told.
-        let pause = u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
-        self.next.store(stopwatch(time).saturating_add(pause), SeqCst);
-        self.told.store(false, SeqCst);
+        // ATOMIC: in this order. While `notified` is set, no other notification is sent.
+        let interval = u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX);
+        self.next.store(monotonic(time).saturating_add(interval), SeqCst);
+        self.notified.store(false, SeqCst);
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -69,6 +70,6 @@ impl UnknownKeys {
     }
 }
 
-fn stopwatch(time: &Time) -> u64 {
+fn monotonic(time: &Time) -> u64 {
     u64::try_from(time.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

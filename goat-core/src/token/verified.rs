@@ -1,14 +1,12 @@
-//! Access tokens whose signature was found good, so that it is not computed again at every request:
-//! an Ed25519 verification costs fifty times what finding it here does.
+//! Cache of verified access tokens: a lookup costs a fiftieth of an Ed25519 verification.
 //!
 //! Invariants:
 //!
-//! * an entry stands for the very bytes of one token, by their SHA-256, and no token is kept;
-//! * it says that the signature and the shape are good under keys that never change: other keys come
-//!   with [`Checks`](super::checks::Checks) of their own and an empty memory. Times are checked at
-//!   every use; whether the session lives is for whoever asked;
-//! * bounded in entries. Only who holds good tokens can fill it, and loses nothing but time for
-//!   others.
+//! * an entry is keyed by the SHA-256 of the token's exact bytes, and no token is stored;
+//! * it means that signature and form are valid under keys that never change: another key ring
+//! comes with its own [`Checks`](super::checks::Checks) and an empty cache. Times are checked at
+//! every use; the session is the caller's concern;
+//! * bounded in entries. Only holders of valid tokens can fill it, and that only slows others down.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,16 +17,15 @@ use sha2::{Digest, Sha256};
 use super::wire::Validity;
 use crate::clock::Timestamp;
 
-/// Parts with a lock each, so that two requests seldom meet.
+/// Shards with a lock each, against contention.
 const SHARDS: usize = 16;
 
-/// The most entries of a shard: 8192 in all, one or two megabytes.
+/// Maximum entries per shard: 8192 in all, one or two megabytes.
 const SHARD_CAPACITY: usize = 512;
 
 /// The SHA-256 of a token's bytes.
 ///
-/// TIMING: a comparison of fingerprints that ends early tells nothing about a token that is not
-/// known in full already.
+/// TIMING: a comparison of fingerprints that ends early reveals nothing about an unknown token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -38,7 +35,7 @@ impl Fingerprint {
     }
 }
 
-/// A verification that is remembered: what the token says, in the form in which it is asked for.
+/// A cached verification: the claims in the caller's form, and the validity period.
 pub(super) struct Entry<T> {
     pub(super) claims: Arc<T>,
     pub(super) validity: Validity,
@@ -50,7 +47,7 @@ impl<T> Clone for Entry<T> {
     }
 }
 
-/// The memory of verifications.
+/// The cache.
 pub(super) struct Verified<T> {
     shards: [Mutex<HashMap<Fingerprint, Entry<T>>>; SHARDS],
 }
@@ -60,20 +57,20 @@ impl<T> Verified<T> {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// What is remembered of the token. Allocates nothing.
+    /// Returns the cached verification of a token. Does not allocate.
     pub(super) fn get(&self, token: &Fingerprint) -> Option<Entry<T>> {
         self.shard(token).get(token).cloned()
     }
 
-    /// Remembers a verification.
+    /// Caches a verification.
     pub(super) fn insert(&self, token: Fingerprint, entry: Entry<T>, now: Timestamp) {
         let mut shard = self.shard(&token);
         if shard.len() >= SHARD_CAPACITY {
             shard.retain(|_, entry| entry.validity.expires_at > now);
         }
         if shard.len() >= SHARD_CAPACITY {
-            // Half of them go, whichever: a fair choice would cost more at every hit than what it
-            // saves, one signature each.
+            // Evicts an arbitrary half: a fair choice would cost more at every hit than it saves,
+            // which is one signature verification each.
             let mut odd = false;
             shard.retain(|_, _| {
                 odd = !odd;
@@ -85,7 +82,7 @@ impl<T> Verified<T> {
 
     fn shard(&self, token: &Fingerprint) -> MutexGuard<'_, HashMap<Fingerprint, Entry<T>>> {
         let shard = &self.shards[usize::from(token.0[0]) % SHARDS];
-        // No panic can leave a map half written here; what is in it stays good.
+        // A panic cannot leave the map in an invalid state here.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded_and_the_newest_is_in_it() {
+    fn the_cache_is_bounded_and_keeps_the_newest() {
         let (verified, now) = (Verified::new(), Timestamp::from_seconds(1000));
         let alive = now + Duration::from_secs(1);
         for index in 0..SHARD_CAPACITY * 4 {
@@ -160,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn other_tokens_live_in_other_shards() {
+    fn tokens_spread_over_the_shards() {
         let (verified, now) = (Verified::new(), Timestamp::default());
         for first in 0..=255 {
             verified.insert(Fingerprint([first; 32]), entry(now), now);

@@ -1,9 +1,9 @@
-//! The verification of access tokens by a service that holds only the public keys.
+//! Offline verification of access tokens, with public keys only.
 //!
-//! Invariants: a token passes here if and only if it passes with the goat that issued it, but for the
-//! session, which nobody is asked about. Nothing is fetched: keys come from the application. Keys are
-//! replaced whole, and what was verified under the old ones is forgotten with them; a document that is
-//! not accepted changes nothing.
+//! Invariants: a token is valid here if and only if it is valid for the goat that issued it, except
+//! that the session is not looked up. Keys are never fetched: the application provides them. The
+//! key ring is replaced as a whole, together with the cache of verified tokens; a document that is
+//! refused changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::unknown::{self, UnknownKey, UnknownKeys};
 use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Result;
 
-/// Verifies access tokens with public keys alone: for a service beside goat, which asks nobody.
+/// Verifies access tokens offline, with public keys only, for services besides goat.
 ///
-/// Its keys are a JWK set, as goat's server serves it at `/.well-known/jwks.json` and
-/// [`Goat::jwks`](crate::Goat::jwks) gives it; the issuer must sign with EdDSA, since HS256 has no
-/// public half. Issuer, audience and leeway must be those of the issuer. A handle: clones share keys,
-/// memory and clock.
+/// The keys are a JWK set, as goat-server serves it at `/.well-known/jwks.json` and
+/// [`Goat::jwks`](crate::Goat::jwks) returns it. The issuer must sign with EdDSA, since HS256 has
+/// no public keys. Issuer, audience and leeway must be the issuer's. Clones share keys, cache and
+/// clock.
 ///
-/// What comes out is a [`TokenPrincipal`], which is **blind to whatever happened after the token was
-/// signed**; read there what that means before choosing this over asking goat.
+/// The result is a [`TokenPrincipal`], which **does not reflect changes made after the token was
+/// signed**; read its documentation before choosing this over a call to goat.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -50,11 +50,11 @@ use crate::error::Result;
 /// let clock = Arc::new(issuer.clock.clone());
 /// let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock)?;
 ///
-/// let who = verifier.verify(alice.access_token())?;
-/// assert_eq!(who.user(), alice.user.id);
-/// assert!(who.may(&REPORTS));
+/// let caller = verifier.verify(alice.access_token())?;
+/// assert_eq!(caller.user(), alice.user.id);
+/// assert!(caller.may(&REPORTS));
 ///
-/// // Refused: a token that is over, and one that is none.
+/// // Refused: an expired token, and a malformed one.
 /// issuer.clock.advance(Duration::from_secs(3600));
 /// assert_eq!(verifier.verify(alice.access_token()).unwrap_err().kind(), ErrorKind::TokenExpired);
 /// assert_eq!(verifier.verify("a.b.c").unwrap_err().kind(), ErrorKind::InvalidToken);
@@ -62,14 +62,13 @@ use crate::error::Result;
 /// # }
 /// ```
 ///
-/// # Keys that change
+/// # Key rotation
 ///
-/// An application fetches the set itself, and gives it to [`replace_keys`](Verifier::replace_keys):
-/// every few minutes, since a key that its issuer removed is believed here until then; and when
-/// [`unknown_key`](Verifier::unknown_key) says that a token came with a key that is not known. It fetches
-/// over https and from the address that it was configured with, never from one that a token names, and
-/// gives the fetch a time limit: while it hangs, a key that was removed is believed here. One task does
-/// both:
+/// The application fetches the JWK set and passes it to [`replace_keys`](Verifier::replace_keys):
+/// every few minutes, since a key that the issuer removed stays valid here until then; and when
+/// [`unknown_key`](Verifier::unknown_key) reports a token with an unknown key. It must fetch over
+/// https from a configured address, never from one in a token, and with a timeout, since a removed
+/// key stays valid while the fetch hangs. One task does both:
 ///
 /// ```no_run
 /// # use goat_core::token::Verifier;
@@ -78,15 +77,15 @@ use crate::error::Result;
 /// # fn keep(verifier: Verifier) {
 /// tokio::spawn(async move {
 ///     loop {
-///         // Either way: five minutes are over, or there is reason to look now.
+///         // After five minutes, or at once after an unknown key.
 ///         let _ = tokio::time::timeout(Duration::from_secs(300), verifier.unknown_key()).await;
 ///         match fetch().await {
 ///             Ok(jwks) => match verifier.replace_keys(jwks) {
-///                 Ok(true) => eprintln!("the keys are {:?} now", verifier.key_ids()),
+///                 Ok(true) => eprintln!("token keys replaced: {:?}", verifier.key_ids()),
 ///                 Ok(false) => {}
-///                 Err(error) => eprintln!("the old keys stay: {error}"),
+///                 Err(error) => eprintln!("keeping the old token keys: {error}"),
 ///             },
-///             Err(error) => eprintln!("no keys could be fetched: {error}"),
+///             Err(error) => eprintln!("cannot fetch the token keys: {error}"),
 ///         }
 ///     }
 /// });
@@ -103,27 +102,27 @@ struct Inner {
 }
 
 impl Verifier {
-    /// Reads the keys, by the machine's clock.
+    /// Parses the keys, and uses the machine's clock.
     ///
-    /// Keys of a kind or for a use that goat does not know are skipped (RFC 7517 §5).
+    /// Keys of unknown types and uses are skipped (RFC 7517 §5).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), with what is wrong, if the
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) with the reason, if the
     /// document
     ///
-    /// - is over 64 KiB, is no JSON, has no `keys`, or has any member twice;
-    /// - has no key that is of use here; an empty one comes from an issuer that signs with HS256;
-    /// - has an Ed25519 key that is none, that is not named by its thumbprint, that is there twice, or
-    ///   for which anybody can sign (a point of small order, such as 32 zeros);
-    /// - holds a secret (`d` or `k`), of whatever key.
+    /// - is over 64 KiB, is not JSON, has no `keys`, or has a duplicate member;
+    /// - has no usable key; an empty set comes from an issuer that signs with HS256;
+    /// - has an Ed25519 key that is invalid, duplicate, not named by its thumbprint, or of small
+    ///   order (such as 32 zeros), so that signatures for it can be forged;
+    /// - contains a secret (`d` or `k`) of any key.
     ///
-    /// Also if no cryptography provider is there (see the features `aws-lc-rs` and `rust-crypto`).
+    /// Also if there is no cryptography provider (see the features `aws-lc-rs` and `rust-crypto`).
     pub fn new(jwks: impl AsRef<[u8]>, settings: TokenSettings) -> Result<Self> {
         Self::with_clock(jwks, settings, Arc::new(SystemClock::start()))
     }
 
-    /// The same with a clock of one's own.
+    /// Like [`Verifier::new`], with another clock.
     ///
     /// # Errors
     ///
@@ -139,15 +138,15 @@ impl Verifier {
         Ok(Self(Arc::new(Inner { settings, time, checks, unknown })))
     }
 
-    /// Verifies an access token. Nobody is asked whether its session lives.
+    /// Verifies an access token. The session is not looked up.
     ///
-    /// A token that was verified before is not verified again, but its times are checked.
+    /// For a token that was verified before, only the times are checked.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TokenExpired`](crate::ErrorKind::TokenExpired) if all is good but the time,
-    /// [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) for everything else. What it was
-    /// stands in the error's `Display`, for the log; where it was the key, the error's
+    /// [`ErrorKind::TokenExpired`](crate::ErrorKind::TokenExpired) for an expired but otherwise
+    /// valid token, else [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken). The error's
+    /// `Display` has the reason, for the log. If the key is unknown, the error's
     /// [source](std::error::Error::source) is [`UnknownKey`].
     pub fn verify(&self, access_token: &str) -> Result<TokenPrincipal> {
         let Inner { time, checks, unknown, .. } = &*self.0;
@@ -161,10 +160,9 @@ impl Verifier {
         )
     }
 
-    /// Takes another JWK set in place of the one in force, for all clones at once: `true` if its keys
-    /// are others. What is being verified at that moment is judged by the old keys or by the new ones;
-    /// what was verified before is forgotten, so that a key which is gone ends its tokens. The same
-    /// keys again change nothing.
+    /// Replaces the JWK set, for all clones at once; returns `true` if the keys changed. A
+    /// verification in progress uses either the old or the new keys. The cache of verified tokens
+    /// is cleared, so that removing a key invalidates its tokens. An unchanged set has no effect.
     ///
     /// ```
     /// use goat_core::token::{TokenKeys, TokenSettings, Verifier};
@@ -181,10 +179,10 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// As [`Verifier::new`]; the old keys stay in force then.
+    /// As [`Verifier::new`]; the old keys stay in use then.
     pub fn replace_keys(&self, jwks: impl AsRef<[u8]>) -> Result<bool> {
         let keys = jwks::read(jwks.as_ref())?;
-        // Ids are made from the keys, so the same ids are the same keys.
+        // Key ids are derived from the keys, so equal ids mean equal keys.
         let known = &self.0.checks.load().keys;
         let same = keys.iter().count() == known.iter().count()
             && keys.iter().all(|key| known.find(&key.kid).is_some());
@@ -195,49 +193,49 @@ impl Verifier {
         Ok(!same)
     }
 
-    /// Waits until there is reason to fetch the keys anew: a token of the right type and algorithm
-    /// came whose key is not known. One that came while nobody waited counts.
+    /// Waits until the keys should be fetched again: a token of the right type and algorithm had an
+    /// unknown key. One that arrived before this call counts.
     ///
-    /// Anybody can send such a token, signed by nobody. So this returns at most once in
-    /// [`UNKNOWN_KEY_PAUSE`](Verifier::UNKNOWN_KEY_PAUSE), for all clones together and whatever comes
-    /// in: who forges tokens cannot make a service hammer its issuer, only delay by that pause what
-    /// reaches it of a new key. An issuer avoids even that by publishing a key before signing with it.
+    /// An unauthenticated client can send such tokens. So this returns at most once per
+    /// [`UNKNOWN_KEY_INTERVAL`](Verifier::UNKNOWN_KEY_INTERVAL) for all clones together: forged
+    /// tokens cannot cause a flood of fetches, only delay the next fetch by that interval. An
+    /// issuer avoids the delay by publishing a key before signing with it.
     ///
-    /// Meant for one task; see [above](Verifier#keys-that-change). Of several that wait, one is woken.
+    /// Meant for one task; see [above](Verifier#key-rotation). If several wait, one is woken.
     pub async fn unknown_key(&self) {
-        self.0.unknown.heard(&self.0.time).await;
+        self.0.unknown.notified(&self.0.time).await;
     }
 
-    /// How many tokens with an unknown key have come so far, forged ones among them: for metrics.
+    /// Number of tokens with an unknown key so far, forged ones included, for metrics.
     #[must_use]
     pub fn unknown_keys(&self) -> u64 {
         self.0.unknown.count()
     }
 
-    /// The ids (`kid`) of the keys in force, in the order of their document.
+    /// The ids (`kid`) of the current keys, in the order of the JWK set.
     #[must_use]
     pub fn key_ids(&self) -> Vec<String> {
         self.0.checks.load().keys.iter().map(|key| key.kid.clone()).collect()
     }
 
-    /// What tokens are verified against.
+    /// The expected issuer and audience, and the leeway.
     #[must_use]
     pub fn settings(&self) -> &TokenSettings {
         &self.0.settings
     }
 
-    /// Whether the two are clones of one, so that what the one has let in the other would have.
+    /// Whether the two are clones of one verifier, and so give the same results.
     #[must_use]
     pub fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// How long [`unknown_key`](Verifier::unknown_key) rests after it has returned: thirty seconds.
-    pub const UNKNOWN_KEY_PAUSE: std::time::Duration = unknown::PAUSE;
+    /// Minimum time between two returns of [`unknown_key`](Verifier::unknown_key): thirty seconds.
+    pub const UNKNOWN_KEY_INTERVAL: std::time::Duration = unknown::INTERVAL;
 
     #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        self.0.checks.load().remembered()
+    pub(super) fn cached(&self) -> usize {
+        self.0.checks.load().cached()
     }
 }
 

@@ -1,9 +1,9 @@
-//! Secrets that are long enough and still known to everybody.
+//! Detection of placeholder and pattern secrets.
 //!
-//! It finds what people leave in a configuration, not what an attacker could guess: a secret that
-//! passes here is not thereby a good one. Good ones are random.
+//! It finds values that are left in configurations, not values that an attacker could guess:
+//! passing this check does not make a secret strong. Strong secrets are random.
 
-/// Words that placeholders are made of, in lower case.
+/// Words of typical placeholders, in lower case.
 const PLACEHOLDER_WORDS: [&str; 49] = [
     "a",
     "at",
@@ -56,13 +56,12 @@ const PLACEHOLDER_WORDS: [&str; 49] = [
     "your",
 ];
 
-/// The longest pattern whose repetition counts as one, in bytes.
+/// The longest repeated pattern that is detected, in bytes.
 const LONGEST_PATTERN: usize = 8;
 
-/// Why nobody should use this secret, to be read after its name; `None` if nothing is known
-/// against it.
+/// Returns why a secret is weak, phrased to follow its name; `None` if no weakness is known.
 ///
-/// For token secrets and peppers in production, beside their minimum length.
+/// For token secrets and peppers in production, in addition to their minimum length.
 ///
 /// ```
 /// use goat_core::token::weak_secret;
@@ -88,18 +87,18 @@ pub fn weak_secret(secret: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether it is a pattern of that length at least twice, the last time possibly cut off.
+/// Whether it repeats a pattern of that length at least twice, the last time possibly truncated.
 fn repeats(secret: &[u8], length: usize) -> bool {
     secret.len() >= 2 * length && secret.iter().zip(&secret[length..]).all(|(a, b)| a == b)
 }
 
-/// Whether most of its bytes are one more than the byte before, as in `0123456789abcdef`.
+/// Whether most of its bytes are the preceding byte plus one, as in `0123456789abcdef`.
 fn counts_up(secret: &[u8]) -> bool {
     let steps = secret.windows(2).filter(|pair| pair[1] == pair[0].wrapping_add(1)).count();
     steps * 2 > secret.len()
 }
 
-/// Whether it can be cut into placeholder words and digits, the words being at least half of it.
+/// Whether it splits into placeholder words and digits, with at least half of it in words.
 fn is_placeholder(secret: &[u8]) -> bool {
     if !secret.is_ascii() {
         return false;
@@ -109,7 +108,7 @@ fn is_placeholder(secret: &[u8]) -> bool {
         .filter(|byte| byte.is_ascii_alphanumeric())
         .map(u8::to_ascii_lowercase)
         .collect();
-    // The most letters in words among all ways to cut the first n bytes; `None` where there is none.
+    // Maximum letters in words over all ways to split the first n bytes; `None` if there is none.
     let mut best: Vec<Option<usize>> = vec![None; text.len() + 1];
     best[0] = Some(0);
     for end in 1..=text.len() {
@@ -129,7 +128,7 @@ mod tests {
 
     /// J6.
     #[test]
-    fn what_people_leave_in_a_configuration_is_weak() {
+    fn placeholders_and_patterns_are_weak() {
         for secret in [
             "secret",
             "secretsecretsecretsecretsecretsecret",

@@ -1,7 +1,7 @@
-//! How claims stand in a token: names, types and order.
+//! JWT payloads: names, types and order of the claims.
 //!
-//! Invariant: the order of members is that of the structs here and of nothing else, because a
-//! refresh token that is signed again must come out as the same bytes.
+//! Invariant: members are written in the order of the structs here, so that signing a refresh token
+//! again gives the same bytes.
 
 use std::borrow::Cow;
 
@@ -16,15 +16,15 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, TokenId, UserId};
 
-/// The last second of the year 9999, after which no calendar agrees with another.
+/// The last second of the year 9999, the end of RFC 3339 dates.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What a token is for: the `typ` of its header.
+/// The purpose of a token: the `typ` of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// RFC 9068 §2.1.
     Access,
-    /// goat's own.
+    /// goat's own type.
     Refresh,
 }
 
@@ -37,13 +37,13 @@ impl Kind {
     }
 }
 
-/// A header, encoded. No part of it needs escaping.
+/// Encodes a header. No part of it needs escaping.
 pub(super) fn header(algorithm: &str, kind: Kind, kid: &str) -> String {
     let typ = kind.typ();
     URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{algorithm}","typ":"{typ}","kid":"{kid}"}}"#))
 }
 
-/// The claims as they are written.
+/// Claims for writing.
 #[derive(Serialize)]
 struct Written<'a> {
     iss: &'a str,
@@ -65,7 +65,7 @@ impl Written<'_> {
     }
 }
 
-/// The payload of an access token.
+/// Encodes the payload of an access token.
 pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> Result<Vec<u8>> {
     Written {
         iss: settings.issuer(),
@@ -81,7 +81,7 @@ pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> R
     .json()
 }
 
-/// The payload of a refresh token.
+/// Encodes the payload of a refresh token.
 pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) -> Result<Vec<u8>> {
     Written {
         iss: settings.issuer(),
@@ -97,8 +97,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
     .json()
 }
 
-/// The claims as they are read. Others may be there and mean nothing (RFC 7519 §4), so that nodes
-/// of a newer version can add one.
+/// Claims for reading. Unknown claims are ignored (RFC 7519 §4), so that newer nodes can add one.
 #[derive(Deserialize)]
 struct Read<'a> {
     #[serde(borrow)]
@@ -118,7 +117,7 @@ struct Read<'a> {
     permissions: Option<Vec<String>>,
 }
 
-/// Whole seconds since 1970 and nothing else: no sign, no fraction, no exponent, no quotes.
+/// Whole seconds since 1970 only: no sign, fraction, exponent or quotes.
 fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     match u64::deserialize(deserializer)? {
         seconds @ 0..=LAST_SECOND => Ok(Timestamp::from_seconds(seconds.cast_signed())),
@@ -126,14 +125,14 @@ fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::E
     }
 }
 
-/// A member that may be missing, but is never `null`.
+/// A member that may be absent, but not `null`.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// When a token is good.
+/// The validity period of a token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {
     pub(super) issued_at: Timestamp,
@@ -142,7 +141,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// Asked at every use of a token, also of one that is remembered.
+    /// Checks the validity at `now`; runs at every use of a token, also of a cached one.
     pub(super) fn check(&self, now: Timestamp, settings: &TokenSettings) -> Result<()> {
         let latest = now + settings.clock_leeway();
         if self.issued_at > latest || self.not_before > latest {
@@ -155,10 +154,10 @@ impl Validity {
     }
 }
 
-/// Reads a payload whose signature is good: everything but whether its time is now.
+/// Parses a payload with a verified signature and checks all but the validity period.
 fn read<'a>(json: &'a [u8], settings: &TokenSettings) -> Result<(Read<'a>, Validity)> {
     let claims: Read<'a> = strict::object(json, &[])
-        .ok_or_else(|| refused("a claim is missing, doubled or of the wrong type"))?;
+        .ok_or_else(|| refused("a claim is missing, duplicated or of the wrong type"))?;
     if claims.iss != settings.issuer() {
         return Err(refused("the token is of another issuer"));
     }
@@ -173,7 +172,7 @@ fn read<'a>(json: &'a [u8], settings: &TokenSettings) -> Result<(Read<'a>, Valid
     Ok((claims, validity))
 }
 
-/// Reads the payload of an access token.
+/// Parses the payload of an access token.
 pub(super) fn read_access(
     json: &[u8],
     settings: &TokenSettings,
@@ -190,7 +189,7 @@ pub(super) fn read_access(
     Ok((claims, validity))
 }
 
-/// Reads the payload of a refresh token.
+/// Parses the payload of a refresh token.
 pub(super) fn read_refresh(
     json: &[u8],
     settings: &TokenSettings,

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use goat_core::event::Observer;
-use goat_core::password::{GateLimits, PasswordPolicy};
+use goat_core::password::{BulkheadLimits, PasswordPolicy};
 use goat_core::store::shared_cache::SharedCacheStats;
 use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::user::UserStore;
@@ -71,7 +71,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
         .hasher(Arc::clone(&hashing.hasher) as _)
-        .hashing(gate_limits(settings))
+        .hashing(bulkhead_limits(settings))
         .clock(clock)
         .observer(observer)
         .build()?;
@@ -138,8 +138,8 @@ pub(crate) fn account_quota(settings: &Settings) -> Option<Quota> {
     Quota::checked(auth.limit().saturating_mul(ACCOUNT_FACTOR), auth.window())
 }
 
-fn gate_limits(settings: &Settings) -> GateLimits {
-    GateLimits {
+fn bulkhead_limits(settings: &Settings) -> BulkheadLimits {
+    BulkheadLimits {
         running: NonZeroUsize::new(settings.passwords.hash_concurrency)
             .unwrap_or(NonZeroUsize::MIN),
         waiting: settings.passwords.hash_queue,

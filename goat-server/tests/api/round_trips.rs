@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::store::memory::MemoryLimits;
-use goat_core::testing::{Pauses, Point};
+use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Stores};
 use goat_server::api::table;
 use tracing::field::{Field, Visit};
@@ -46,8 +46,8 @@ struct RemoteLimits {
 }
 
 impl LimitStore for RemoteLimits {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        let Spending::Done(spent) = self.inner.spend(key, quota, elapsed) else {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
+        let StoreAcquire::Ready(spent) = self.inner.acquire(key, quota, elapsed) else {
             panic!("memory decides synchronously")
         };
         let limit = match quota {
@@ -56,7 +56,7 @@ impl LimitStore for RemoteLimits {
             _ => "another",
         };
         let remote = self.remote.clone();
-        Spending::Pending(Box::pin(async move {
+        StoreAcquire::Pending(Box::pin(async move {
             let mine = {
                 let mut pending = remote.pending();
                 let mine = pending.last().map_or(0, |(last, _)| last + 1);
@@ -74,8 +74,8 @@ impl LimitStore for RemoteLimits {
 }
 
 /// An app with remote limits and pausable stores, and an administrator.
-async fn app() -> (TestApp, Remote, Pauses, TestUser) {
-    let (stores, pauses) = Pauses::over(Stores::memory());
+async fn app() -> (TestApp, Remote, Failpoints, TestUser) {
+    let (stores, pauses) = Failpoints::over(Stores::memory());
     let limits = RemoteLimits::default();
     let remote = limits.remote.clone();
     let app = TestApp::with(|setup| {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::limit::{LimitKey, LimitStore, Spending};
-use goat_core::testing::{Pauses, Point};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
+use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, StoreError, Stores};
 use goat_server::api::{Endpoint, PublicLimit, Rule, table};
 use serde_json::json;
@@ -21,7 +21,7 @@ const MUCH_LATER: Duration = Duration::from_secs(120);
 /// An app with failable stores, the users of all routes, and empty caches.
 struct Fixture {
     app: TestApp,
-    pauses: Pauses,
+    pauses: Failpoints,
     /// The administrator that sends the requests, beside another one.
     caller: TestUser,
     /// Another session of the caller.
@@ -34,7 +34,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let (stores, pauses) = Pauses::over(Stores::memory());
+        let (stores, pauses) = Failpoints::over(Stores::memory());
         let app = TestApp::with(|setup| setup.stores = stores).await;
         let (caller, _) = (app.admin().await, app.admin().await);
         let other = app.sign_in(&caller.email, PASSWORD).await;
@@ -188,8 +188,8 @@ async fn hanging_store_call_is_a_503_on_every_route() {
 struct NoLimits;
 
 impl LimitStore for NoLimits {
-    fn spend(&self, _: LimitKey, _: Quota, _: Duration) -> Spending {
-        Spending::Pending(Box::pin(async { Err(StoreError::unavailable("limits.spend")) }))
+    fn acquire(&self, _: LimitKey, _: Quota, _: Duration) -> StoreAcquire {
+        StoreAcquire::Pending(Box::pin(async { Err(StoreError::unavailable("limits.acquire")) }))
     }
 }
 

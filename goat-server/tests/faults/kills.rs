@@ -215,7 +215,7 @@ fn killed_postgresql_keeps_acknowledged_writes() {
     let durable = PostgresOptions { durable: true, ..Default::default() };
     let postgres = Postgres::start(durable);
     let url = postgres.url();
-    let backend: Backend<'_> = (&|| postgres.kill(), &|| postgres.start_again());
+    let backend: Backend<'_> = (&|| postgres.kill(), &|| postgres.restart());
     kill_under_load(|| node(&url), &[backend], Sessions::Kept);
 }
 
@@ -223,10 +223,8 @@ fn kill_both_under_load(persistence: Persistence, sessions: Sessions) {
     let postgres = Postgres::start(PostgresOptions { durable: true, ..Default::default() });
     let redis = Redis::start(RedisOptions { persistence, ..Default::default() });
     let (url, redis_url) = (postgres.url(), redis.url());
-    let backends: [Backend<'_>; 2] = [
-        (&|| redis.kill(), &|| redis.start_again()),
-        (&|| postgres.kill(), &|| postgres.start_again()),
-    ];
+    let backends: [Backend<'_>; 2] =
+        [(&|| redis.kill(), &|| redis.restart()), (&|| postgres.kill(), &|| postgres.restart())];
     kill_under_load(|| node_with(&url, &redis_url), &backends, sessions);
 }
 

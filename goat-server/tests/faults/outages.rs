@@ -54,7 +54,7 @@ fn killed_postgresql_is_a_503_until_it_recovers() {
     let ann = signed_in(server);
     postgres.kill();
     assert_outage(server, &ann);
-    postgres.start_again();
+    postgres.restart();
     assert_recovery(server, &ann);
     running.stop();
 }
@@ -77,7 +77,7 @@ fn redis_outage_is_a_503_until_it_recovers() {
     assert_eq!(server.health(), 200);
     assert_unavailable("login", || server.try_login("ann@example.org", PASSWORD));
     // R9: lost sessions are ended.
-    redis.start_again();
+    redis.restart();
     wait_until("ready", || server.ready().status == 200);
     assert_eq!(server.refresh(&ann).failure(), (401, "session-revoked"));
     server.login("ann@example.org");
@@ -94,7 +94,7 @@ fn postgresql_outage_beside_redis_is_a_503_until_it_recovers() {
     let ann = signed_in(server);
     postgres.stop();
     assert_outage(server, &ann);
-    postgres.start_again();
+    postgres.restart();
     assert_recovery(server, &ann);
     running.stop();
 }

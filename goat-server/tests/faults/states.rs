@@ -189,7 +189,7 @@ fn restored_redis_revives_no_ended_session() {
     let before: u64 = redis.cli(&["DBSIZE"]).parse().expect("a number");
     redis.kill();
     fs::write(&file, older).expect("the older dump");
-    redis.start_again();
+    redis.restart();
     let after: u64 = redis.cli(&["DBSIZE"]).parse().expect("a number");
     assert!(after > before, "sessions are restored: {before} keys, then {after}");
     for node in pair.nodes() {

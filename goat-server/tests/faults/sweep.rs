@@ -65,7 +65,7 @@ impl Stage {
             Fault::BlackHole => self.proxy.black_hole_at(n),
         }
         let response = in_time(&case, || flow.send(at, &fixture));
-        let struck = self.proxy.has_struck();
+        let struck = self.proxy.has_triggered();
         self.proxy.heal();
         assert_ne!(response.status, 500, "{case}: {:?}", self.pair.warnings());
         let done = is_success(&case, &response);

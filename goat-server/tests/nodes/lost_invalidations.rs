@@ -125,7 +125,7 @@ fn without_redis_no_session_is_accepted_unchecked() {
         }
         assert_eq!(ann.login(node).failure(), (503, "unavailable"));
     }
-    redis.start_again();
+    redis.restart();
     for node in pair.nodes() {
         wait_until("ready", || node.ready().status == 200);
         for tokens in [&ann.first, &ann.second, &gone.first] {

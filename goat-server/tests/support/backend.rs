@@ -9,7 +9,7 @@ use goat_core::store::memory::MemoryLimits;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::store::shared_cache::SharedCache;
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
-use goat_core::testing::Pauses;
+use goat_core::testing::Failpoints;
 use goat_core::{Settings, Stores};
 use goat_engines::{Postgres, Redis};
 use tempfile::TempDir;
@@ -92,8 +92,8 @@ impl TestStores {
     }
 
     /// Makes the calls of these stores pausable and failable.
-    pub(crate) fn with_pauses(self) -> (Self, Pauses) {
-        let (stores, pauses) = Pauses::over(self.stores.clone());
+    pub(crate) fn with_pauses(self) -> (Self, Failpoints) {
+        let (stores, pauses) = Failpoints::over(self.stores.clone());
         (Self { stores, ..self }, pauses)
     }
 

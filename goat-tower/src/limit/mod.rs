@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use goat_core::limit::{Charge, Charging, Limits};
+use goat_core::limit::{Decision, Limits, PendingDecision};
 use goat_core::{Error, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
@@ -202,10 +202,10 @@ impl<S> Layer<S> for LimitLayer {
 
 impl LimitLayer {
     /// Acquires the limit for a request; `None` if the request does not count.
-    pub(crate) fn charge(&self, request: &Parts) -> Result<Option<Charging>, Error> {
+    pub(crate) fn charge(&self, request: &Parts) -> Result<Option<PendingDecision>, Error> {
         let name = self.name();
         let key = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;
-        Ok(key.map(|key| self.limits.charge(name.clone(), key, self.quota)))
+        Ok(key.map(|key| self.limits.acquire(name.clone(), key, self.quota)))
     }
 
     fn reject(&self, error: Error) -> Rejection<'_> {
@@ -214,13 +214,13 @@ impl LimitLayer {
 }
 
 impl Guard for LimitLayer {
-    type Pending = Charging;
+    type Pending = PendingDecision;
 
     fn check(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-    ) -> Result<Check<Charging>, Rejection<'_>> {
+    ) -> Result<Check<PendingDecision>, Rejection<'_>> {
         match self.charge(request).map_err(|error| self.reject(error))? {
             None => Ok(Check::Allow),
             Some(charging) => match charging.ready() {
@@ -234,11 +234,11 @@ impl Guard for LimitLayer {
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-        answer: Result<Charge, Error>,
-    ) -> Result<Check<Charging>, Rejection<'_>> {
+        answer: Result<Decision, Error>,
+    ) -> Result<Check<PendingDecision>, Rejection<'_>> {
         let charge = answer.map_err(|error| self.reject(error))?;
         headers.collect(request, self.limits.time()).record(charge.clone());
-        if charge.refuses() {
+        if charge.is_limited() {
             return Err(self.reject(Error::rate_limited(vec![charge])));
         }
         Ok(Check::Allow)

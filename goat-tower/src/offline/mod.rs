@@ -69,7 +69,7 @@
 //! ```
 //!
 //! The application gives the verifier new keys: see
-//! [key rotation](goat_core::token::Verifier#keys-that-change).
+//! [key rotation](goat_core::token::Verifier#key-rotation).
 
 pub use crate::ext::VerifierExt;
 pub use crate::request::token_principal::TokenPrincipal;

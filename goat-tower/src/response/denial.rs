@@ -255,7 +255,7 @@ impl RenderDenial for ProblemDetails {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use goat_core::{ErrorKind, Quota, limit::Charge};
+    use goat_core::{ErrorKind, Quota, limit::Decision};
     use http::{HeaderValue, StatusCode};
     use http_body_util::{BodyExt, Empty};
     use std::time::Duration;
@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn grpc_client_gets_a_trailers_only_response() {
-        let spent = Charge {
+        let spent = Decision {
             limit: "user".into(),
             quota: Quota::per_minute(1),
             remaining: 0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use goat_core::Timestamp;
-use goat_core::limit::Charge;
+use goat_core::limit::Decision;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -36,10 +36,10 @@ const USUAL_NUMBERS: usize = 80;
 ///
 /// ```
 /// use std::time::Duration;
-/// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use goat_core::{Quota, Timestamp, limit::Decision};
 /// use goat_tower::write_rate_limit_headers;
 ///
-/// let charge = Charge {
+/// let charge = Decision {
 ///     limit: "search".into(),
 ///     quota: Quota::per_minute(60).burst(10),
 ///     remaining: 9,
@@ -64,23 +64,23 @@ const USUAL_NUMBERS: usize = 80;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> goat_core::Result<()> {
 /// let goat = TestGoat::new().goat;
-/// let spend = || goat.limits().charge("mail", LimitKey::text("mail", "ann"), Quota::per_minute(1));
+/// let acquire = || goat.limits().acquire("mail", LimitKey::text("mail", "ann"), Quota::per_minute(1));
 /// let mut headers = http::HeaderMap::new();
 ///
-/// let allowed = spend().await?;
+/// let allowed = acquire().await?;
 /// write_rate_limit_headers(&mut headers, &[allowed], goat.time().now());
 /// assert_eq!(headers["x-ratelimit-remaining"], "0");
 ///
-/// let refused = spend().await?;
-/// assert!(refused.refuses());
+/// let refused = acquire().await?;
+/// assert!(refused.is_limited());
 /// # Ok(())
 /// # }
 /// ```
-pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Charge], now: Timestamp) {
+pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Decision], now: Timestamp) {
     // Among equals, the one that limits, then the one that takes longest to reset.
     let Some(least) = charges
         .iter()
-        .min_by_key(|charge| (charge.remaining, !charge.refuses(), Reverse(charge.reset_after)))
+        .min_by_key(|charge| (charge.remaining, !charge.is_limited(), Reverse(charge.reset_after)))
     else {
         return;
     };
@@ -114,7 +114,7 @@ pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Charge], now
 type Push<'a> = &'a dyn Fn(&mut Vec<u8>);
 
 /// Appends a list of quoted names with their parameters (RFC 9651).
-fn push_list(text: &mut Vec<u8>, charges: &[Charge], push: fn(&mut Vec<u8>, &Charge)) {
+fn push_list(text: &mut Vec<u8>, charges: &[Decision], push: fn(&mut Vec<u8>, &Decision)) {
     for (index, charge) in charges.iter().enumerate() {
         text.extend_from_slice(if index == 0 { b"\"" } else { b", \"" });
         push_printable(text, &charge.limit);
@@ -124,7 +124,7 @@ fn push_list(text: &mut Vec<u8>, charges: &[Charge], push: fn(&mut Vec<u8>, &Cha
 }
 
 /// Appends the parameters of a limit's policy.
-fn push_policy(text: &mut Vec<u8>, charge: &Charge) {
+fn push_policy(text: &mut Vec<u8>, charge: &Decision) {
     push_parameter(text, b";q=", charge.quota.limit().into());
     push_parameter(text, b";w=", ceil_seconds(charge.quota.window()));
     if let Some(burst) = charge.quota.burst_size() {
@@ -133,7 +133,7 @@ fn push_policy(text: &mut Vec<u8>, charge: &Charge) {
 }
 
 /// Appends the parameters of a limit's state.
-fn push_state(text: &mut Vec<u8>, charge: &Charge) {
+fn push_state(text: &mut Vec<u8>, charge: &Decision) {
     push_parameter(text, b";r=", charge.remaining.into());
     push_parameter(text, b";t=", ceil_seconds(charge.reset_after));
 }

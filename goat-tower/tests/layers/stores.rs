@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goat_core::Quota;
-use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::session::{
     Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
 };
@@ -135,13 +135,13 @@ struct Limits {
 }
 
 impl LimitStore for Limits {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let (inner, switch) = (Arc::clone(&self.inner), self.switch.clone());
-        Spending::Pending(Box::pin(async move {
-            switch.let_through("limits.spend").await?;
-            match inner.spend(key, quota, elapsed) {
-                Spending::Done(spent) => Ok(spent),
-                Spending::Pending(pending) => pending.await,
+        StoreAcquire::Pending(Box::pin(async move {
+            switch.let_through("limits.acquire").await?;
+            match inner.acquire(key, quota, elapsed) {
+                StoreAcquire::Ready(spent) => Ok(spent),
+                StoreAcquire::Pending(pending) => pending.await,
             }
         }))
     }

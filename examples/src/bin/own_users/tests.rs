@@ -30,7 +30,7 @@ async fn the_people_of_the_application_conform_as_users() {
 async fn people_who_were_there_before_stand_in_lists_where_their_ids_say() {
     let (_folder, pool) = library().await;
     let store: Arc<dyn UserStore> = Arc::new(People::new(pool));
-    testing::users::users_stand_where_their_ids_say(&store).await;
+    testing::users::ids_match_creation_times(&store).await;
 }
 
 async fn run(pool: &SqlitePool, statement: &'static str) -> sqlx::Result<()> {

@@ -1,4 +1,4 @@
-//! These hash for real, so they are few, and most of what they look at costs no hash.
+//! Real hashes are slow, so these tests are few, and most of them only parse.
 
 use super::*;
 use crate::ErrorKind;
@@ -8,7 +8,7 @@ use crate::secret::Secret;
 
 const PASSWORD: &[u8] = b"seven lamps over the quay";
 
-/// Made once with the pepper of 32 bytes `1`; what goat has stored must stay readable.
+/// Made once with a pepper of 32 bytes `1`; stored hashes must stay verifiable.
 const KEPT: &str = "$argon2id$v=19$m=19456,t=2,p=1,keyid=kWisZHOLR34$wUlwN6PwUHSJSVzI3QZ6Bg\
                     $Pz78pFwRUHBGzHJ0MW6kskje2yjiTTWc+ho/uU6kmCg";
 
@@ -32,7 +32,7 @@ fn with_parameters(parameters: &str) -> String {
 
 /// P1
 #[test]
-fn a_hash_verifies_says_its_cost_and_matches_no_other_password() {
+fn a_hash_states_its_cost_and_matches_only_its_password() {
     let hasher = plain();
     let stored = hasher.hash(PASSWORD).expect("hashed");
     assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
@@ -50,7 +50,7 @@ fn passwords_that_differ_only_at_the_end_are_different() {
 }
 
 #[test]
-fn a_password_hashed_twice_is_stored_differently() {
+fn the_same_password_hashes_differently_each_time() {
     let hasher = plain();
     assert_ne!(hasher.hash(PASSWORD).expect("hashed"), hasher.hash(PASSWORD).expect("hashed"));
 }
@@ -60,7 +60,7 @@ fn a_password_hashed_twice_is_stored_differently() {
 fn a_hash_of_an_earlier_release_still_verifies() {
     let hasher = peppered([1]);
     assert_eq!(hasher.verify(PASSWORD, KEPT).expect("verified"), Verification::Matches);
-    // The id of a pepper is part of what is stored.
+    // The id of a pepper is part of the stored format.
     assert_eq!(PepperId::of(KEPT), hasher.peppers.newest());
 }
 
@@ -76,7 +76,7 @@ fn an_older_pepper_verifies_and_is_outdated() {
 
 /// P5
 #[test]
-fn a_missing_pepper_is_an_error_of_the_configuration_and_not_a_wrong_password() {
+fn a_missing_pepper_is_a_configuration_error_and_not_a_mismatch() {
     for hasher in [peppered([2]), plain()] {
         for refused in [
             hasher.check(KEPT).expect_err("refused"),
@@ -92,8 +92,8 @@ fn a_missing_pepper_is_an_error_of_the_configuration_and_not_a_wrong_password() 
 
 /// P5
 #[test]
-fn the_pepper_decides() {
-    // The same text under the id of another pepper.
+fn a_hash_does_not_match_under_another_pepper() {
+    // The same hash under the id of another pepper.
     let hasher = peppered([1, 2]);
     let ids: Vec<_> = hasher.peppers.ids().map(|id| id.to_string()).collect();
     let forged = KEPT.replace(&ids[0], &ids[1]);
@@ -134,7 +134,7 @@ fn other_parameters_verify_at_their_own_cost_and_are_outdated() {
 
 /// P1
 #[test]
-fn stored_hashes_of_absurd_parameters_are_refused_before_they_cost_memory() {
+fn stored_hashes_above_the_accepted_cost_are_refused_before_any_work() {
     let hasher = plain();
     for parameters in [
         "m=4294967295,t=2,p=1",
@@ -150,7 +150,7 @@ fn stored_hashes_of_absurd_parameters_are_refused_before_they_cost_memory() {
         "m=19456,t=2,p=1,x=1",
     ] {
         let stored = with_parameters(parameters);
-        // Were it computed, this would take the machine's memory or not return.
+        // If it were computed, this would exhaust memory or not return.
         assert!(hasher.verify(PASSWORD, &stored).is_err(), "{stored}");
         assert!(hasher.check(&stored).is_err(), "{stored}");
     }
@@ -159,17 +159,20 @@ fn stored_hashes_of_absurd_parameters_are_refused_before_they_cost_memory() {
 
 /// P1
 #[test]
-fn the_settings_widen_what_is_accepted() {
+fn larger_settings_raise_the_accepted_cost() {
     let large = Argon2Settings::new(1 << 20, 11, 16).expect("settings");
     let stored = with_parameters("m=1048576,t=11,p=16");
     assert!(Argon2id::new(large, Peppers::none()).check(&stored).is_ok());
-    assert!(!plain().check(&stored).expect_err("refused").is_unreadable(), "it can be mended");
+    assert!(
+        !plain().check(&stored).expect_err("refused").is_unreadable(),
+        "the configuration can accept it"
+    );
     let lowered = Argon2Settings::default().accepting(&large);
     assert!(Argon2id::new(lowered, Peppers::none()).check(&stored).is_ok());
 }
 
 #[test]
-fn what_is_no_argon2id_hash_is_refused() {
+fn other_hash_formats_are_refused() {
     let hasher = plain();
     let good = with_parameters("m=19456,t=2,p=1");
     assert!(hasher.check(&good).is_ok());
@@ -206,21 +209,21 @@ fn parameters_below_the_floor_are_refused() {
 
 /// E1
 #[test]
-fn the_decoy_costs_the_current_parameters_and_matches_nothing() {
+fn the_dummy_hash_has_the_current_parameters_and_matches_nothing() {
     let settings = Argon2Settings::new(20_000, 3, 1).expect("settings");
     let peppers = Peppers::new([pepper(1)]).expect("good peppers");
     let hasher = Argon2id::new(settings, peppers);
-    let decoy = hasher.read(hasher.decoy()).expect("a hash like any other");
-    assert_eq!(decoy.params, hasher.current);
-    assert!(decoy.pepper.is_some());
-    assert_eq!((decoy.salt.len(), decoy.tag.len()), (SALT_BYTES, TAG_BYTES));
-    assert_eq!(hasher.verify(b"", hasher.decoy()).expect("verified"), Verification::Differs);
-    assert_ne!(hasher.decoy(), plain().decoy());
+    let dummy_hash = hasher.read(hasher.dummy_hash()).expect("a hash like any other");
+    assert_eq!(dummy_hash.params, hasher.current);
+    assert!(dummy_hash.pepper.is_some());
+    assert_eq!((dummy_hash.salt.len(), dummy_hash.tag.len()), (SALT_BYTES, TAG_BYTES));
+    assert_eq!(hasher.verify(b"", hasher.dummy_hash()).expect("verified"), Verification::Differs);
+    assert_ne!(hasher.dummy_hash(), plain().dummy_hash());
 }
 
 /// L1
 #[test]
-fn peppers_show_in_no_debug_output() {
+fn debug_output_redacts_peppers() {
     let secret = "canary canary canary canary canary";
     let peppers = Peppers::new([Secret::new(secret.as_bytes().to_vec())]).expect("good peppers");
     let hasher = Argon2id::new(Argon2Settings::default(), peppers);

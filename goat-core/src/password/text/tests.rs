@@ -1,4 +1,4 @@
-//! What a text must be to become a password, and what becomes of it.
+//! Rules for password texts, and their normalization.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn length_is_counted_in_code_points_after_preparation() {
     let fourteen = "ňäçhtlîch-grün";
     assert_eq!(fourteen.chars().count(), 14);
     assert_eq!(faults(fourteen), [PasswordFault::TooShort { minimum: 15 }]);
-    // Decomposed it is 19 code points, and still 14 characters.
+    // Decomposed: 19 code points, still 14 characters.
     let decomposed = "n\u{30c}a\u{308}c\u{327}htli\u{302}ch-gru\u{308}n";
     assert_eq!(faults(decomposed), [PasswordFault::TooShort { minimum: 15 }]);
     assert!(default("ňäçhtlîch-grüne").is_ok());
@@ -30,7 +30,7 @@ fn length_is_counted_in_code_points_after_preparation() {
 
 /// P2
 #[test]
-fn the_longest_password_is_taken_whole_and_one_more_is_refused() {
+fn passwords_up_to_the_maximum_are_not_truncated() {
     let words = "lamp quay tide 7 ".repeat(20);
     let longest: String = format!("start {words}").chars().take(256).collect();
     assert_eq!(default(&longest).expect("256 characters").as_bytes(), longest.as_bytes());
@@ -39,8 +39,8 @@ fn the_longest_password_is_taken_whole_and_one_more_is_refused() {
 
 /// P2
 #[test]
-fn a_huge_text_is_refused_before_it_is_looked_at() {
-    // Were it looked at, the control character would be the fault.
+fn a_huge_text_is_refused_before_normalization() {
+    // If it were examined, the control character would be the violation.
     let huge = format!("\u{0}{}", "x".repeat(1 << 20));
     assert_eq!(faults(&huge), [PasswordFault::TooLong { maximum: 256 }]);
     assert!(!TriedPassword::new(&huge).is_possible());
@@ -49,7 +49,7 @@ fn a_huge_text_is_refused_before_it_is_looked_at() {
 /// P2
 #[test]
 fn the_longest_decomposed_password_is_not_too_long() {
-    // One code point that is four, and twelve bytes, when it is decomposed.
+    // One code point that decomposes into four, and twelve bytes.
     let decomposed = "\u{1f82}".repeat(200).replace('\u{1f82}', "\u{3b1}\u{313}\u{300}\u{345}");
     let varied = format!("{decomposed} and then something else");
     assert!(default(&varied).is_ok());
@@ -57,7 +57,7 @@ fn the_longest_decomposed_password_is_not_too_long() {
 
 /// P3
 #[test]
-fn composed_and_decomposed_text_is_one_password() {
+fn composed_and_decomposed_texts_are_the_same_password() {
     for (composed, decomposed) in [
         ("caf\u{e9}", "cafe\u{301}"),
         ("\u{1e69}", "s\u{307}\u{323}"),
@@ -70,7 +70,7 @@ fn composed_and_decomposed_text_is_one_password() {
 
 /// P3
 #[test]
-fn compatibility_characters_stay_apart() {
+fn compatibility_characters_stay_distinct() {
     assert_ne!(prepared("\u{2460}"), prepared("1"));
     assert_ne!(prepared("\u{ff21}"), prepared("A"));
     assert_ne!(prepared("\u{fb01}"), prepared("fi"));
@@ -78,7 +78,7 @@ fn compatibility_characters_stay_apart() {
 
 /// P3
 #[test]
-fn spaces_of_every_kind_are_one_and_all_of_them_count() {
+fn all_kinds_of_spaces_are_equal_and_significant() {
     for space in ['\u{a0}', '\u{1680}', '\u{2003}', '\u{202f}', '\u{3000}'] {
         assert_eq!(prepared(&format!("a{space}b")), "a b");
     }
@@ -100,7 +100,7 @@ fn control_invisible_and_unassigned_characters_are_refused() {
 /// P3
 #[test]
 fn characters_newer_than_the_tables_of_precis_are_usable() {
-    // A fox (9.0), the som (14.0), a Georgian capital (11.0), a combining mark (14.0).
+    // Fox (9.0), som sign (14.0), Georgian capital (11.0), combining mark (14.0).
     for newer in ["🦊", "\u{20c0}", "\u{1c90}", "a\u{1acf}"] {
         assert_eq!(prepared(newer), newer);
     }
@@ -108,12 +108,12 @@ fn characters_newer_than_the_tables_of_precis_are_usable() {
 
 /// P3
 #[test]
-fn case_counts() {
+fn case_is_significant() {
     assert_ne!(prepared("Lamp"), prepared("lamp"));
 }
 
 #[test]
-fn preparing_twice_changes_nothing() {
+fn normalization_is_idempotent() {
     for text in
         ["caf\u{e9}\u{3000}e\u{301}", "\u{1100}\u{1161}\u{11a8}", "\u{344}\u{2000}x", "🦊 ①"]
     {
@@ -156,7 +156,7 @@ fn the_users_own_address_is_refused() {
 
 /// P4
 #[test]
-fn the_products_name_is_refused_however_often() {
+fn repetitions_of_a_forbidden_name_are_refused() {
     assert_eq!(faults("GoatGoatGoatGoat"), [PasswordFault::Common, PasswordFault::Name]);
     let policy = PasswordPolicy::default().with_forbidden_names(["", " Straße & Söhne "]);
     for name in ["STRASSE & SÖHNE", "straße & söhnestraße"] {
@@ -167,7 +167,7 @@ fn the_products_name_is_refused_however_often() {
 }
 
 #[test]
-fn a_policy_that_asks_for_too_little_is_refused() {
+fn a_policy_outside_the_bounds_is_refused() {
     use crate::ErrorKind::Configuration;
     for (minimum, maximum) in [(7, 256), (0, 0), (15, 14), (15, 1025), (8, usize::MAX)] {
         let refused = PasswordPolicy::new(minimum, maximum).expect_err("refused");
@@ -179,7 +179,7 @@ fn a_policy_that_asks_for_too_little_is_refused() {
 
 /// E1
 #[test]
-fn any_text_can_be_tried_and_what_cannot_be_a_password_is_hashed_as_one_of_ordinary_length() {
+fn an_impossible_attempt_is_replaced_by_the_stand_in() {
     let over_long = "x".repeat(MAXIMUM_CODE_POINTS + 1);
     for impossible in ["", "\u{0}", "a\u{7}b", &over_long, &"x".repeat(1 << 20)] {
         let tried = TriedPassword::new(impossible);
@@ -193,13 +193,13 @@ fn any_text_can_be_tried_and_what_cannot_be_a_password_is_hashed_as_one_of_ordin
 
 /// E1
 #[test]
-fn the_stand_in_can_be_nobodys_password() {
+fn the_stand_in_cannot_be_a_password() {
     let stand_in = std::str::from_utf8(STAND_IN).expect("text");
     assert_eq!(faults(stand_in), [PasswordFault::Unusable]);
 }
 
 #[test]
-fn the_same_password_again_is_noticed() {
+fn an_unchanged_password_is_detected() {
     let new = default("caf\u{e9} at the old quay").expect("a good password");
     assert!(new.is_same_as(&TriedPassword::new("cafe\u{301} at the old quay")));
     assert!(!new.is_same_as(&TriedPassword::new("Caf\u{e9} at the old quay")));
@@ -208,7 +208,7 @@ fn the_same_password_again_is_noticed() {
 
 /// L1
 #[test]
-fn passwords_show_in_no_debug_output() {
+fn debug_output_redacts_passwords() {
     let new = default("canary over the quay").expect("a good password");
     let tried = TriedPassword::new("canary");
     assert!(!format!("{new:?} {new:#?} {tried:?} {tried:#?}").contains("canary"));

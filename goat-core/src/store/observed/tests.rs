@@ -161,8 +161,8 @@ impl SessionStore for Broken {
 }
 
 impl LimitStore for Broken {
-    fn spend(&self, _: LimitKey, _: Quota, _: Duration) -> Spending {
-        Spending::Pending(Box::pin(self.answer()))
+    fn acquire(&self, _: LimitKey, _: Quota, _: Duration) -> StoreAcquire {
+        StoreAcquire::Pending(Box::pin(self.answer()))
     }
 }
 
@@ -296,9 +296,9 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("sessions.ping", call(sessions.ping())).await;
 
     let key = LimitKey::text("login", "ann");
-    let spending = stores.limits.spend(key, Quota::per_minute(5), Duration::ZERO);
-    if let Spending::Pending(pending) = spending {
-        check("limits.spend", call(pending)).await;
+    let spending = stores.limits.acquire(key, Quota::per_minute(5), Duration::ZERO);
+    if let StoreAcquire::Pending(pending) = spending {
+        check("limits.acquire", call(pending)).await;
     }
     check("invalidations.publish", call(stores.invalidations.publish(Invalidation::Roles))).await;
 }
@@ -338,8 +338,8 @@ async fn an_answer_is_reported_without_a_failure_and_a_limit_in_memory_not_at_al
     assert_eq!(reports.take(), [("users.ping", Duration::ZERO, false)]);
 
     let key = LimitKey::text("login", "ann");
-    let spending = stores.limits.spend(key, Quota::per_minute(5), Duration::ZERO);
-    assert!(matches!(spending, Spending::Done(_)));
+    let spending = stores.limits.acquire(key, Quota::per_minute(5), Duration::ZERO);
+    assert!(matches!(spending, StoreAcquire::Ready(_)));
     assert_eq!(reports.take(), []);
     assert_eq!(stores.limits.load().unwrap().keys, 1);
 }

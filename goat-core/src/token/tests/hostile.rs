@@ -1,11 +1,11 @@
-//! Tokens with one thing wrong each.
+//! Hostile tokens: each has exactly one defect.
 
 use super::*;
 use crate::token::{MAX_TOKEN_BYTES, strict};
 
 /// J1.
 #[test]
-fn the_algorithm_belongs_to_the_key() {
+fn the_header_cannot_select_the_algorithm() {
     for forge in Forge::both() {
         let names = [
             "none",
@@ -40,7 +40,7 @@ fn the_algorithm_belongs_to_the_key() {
 
 /// J1.
 #[test]
-fn an_empty_signature_is_none_at_all() {
+fn an_empty_signature_is_refused() {
     for forge in Forge::both() {
         for name in [format!("{:?}", forge.algorithm), "none".to_owned()] {
             let header = forge.header().with("alg", &format!("\"{name}\""));
@@ -53,13 +53,13 @@ fn an_empty_signature_is_none_at_all() {
     }
 }
 
-/// J1: the public key is no secret, whoever takes it for one.
+/// J1: HS256 with the public key as the secret (algorithm confusion).
 #[test]
-fn the_public_key_is_no_shared_secret() {
+fn the_public_key_is_not_accepted_as_a_shared_secret() {
     let forge = Forge::eddsa();
     let public = ::pem::parse(RFC_8037_PUBLIC).unwrap().into_contents();
     for secret in [&public[12..], &public[..], RFC_8037_PUBLIC.as_bytes()] {
-        let thief = Forge {
+        let attacker = Forge {
             algorithm: Algorithm::HS256,
             key: EncodingKey::from_secret(secret),
             tokens: forge.tokens.clone(),
@@ -67,7 +67,7 @@ fn the_public_key_is_no_shared_secret() {
         };
         for name in ["HS256", "EdDSA"] {
             let header = forge.header().with("alg", &format!("\"{name}\""));
-            forge.assert_refused(&thief.with_header(&header), name);
+            forge.assert_refused(&attacker.with_header(&header), name);
         }
     }
 }
@@ -87,7 +87,7 @@ fn a_signature_by_another_key_is_refused() {
 
 /// J2.
 #[test]
-fn the_key_id_is_only_an_index() {
+fn an_unknown_key_id_is_refused() {
     for forge in Forge::both() {
         forge.assert_refused(&forge.with_header(&forge.header().without("kid")), "no kid");
         let own = format!("\"{}\"", forge.tokens.signing_key());
@@ -102,7 +102,7 @@ fn the_key_id_is_only_an_index() {
 
 /// J2.
 #[test]
-fn what_a_header_asks_for_is_not_done() {
+fn critical_and_key_parameters_are_refused() {
     for forge in Forge::both() {
         for (name, value) in [
             ("crit", r#"["exp"]"#),
@@ -122,7 +122,7 @@ fn what_a_header_asks_for_is_not_done() {
 }
 
 #[test]
-fn parameters_and_claims_that_mean_nothing_are_let_be() {
+fn unknown_parameters_and_claims_are_ignored() {
     for forge in Forge::both() {
         let header = forge.header().and("cty", "\"json\"");
         assert_eq!(forge.access(&forge.with_header(&header)), Ok(()));
@@ -133,7 +133,7 @@ fn parameters_and_claims_that_mean_nothing_are_let_be() {
 
 /// J3.
 #[test]
-fn neither_type_passes_for_the_other() {
+fn access_and_refresh_tokens_are_not_interchangeable() {
     for forge in Forge::both() {
         let tokens = &forge.tokens;
         let access = tokens.sign_access(&access_claims()).unwrap();
@@ -186,7 +186,7 @@ fn every_claim_is_required() {
 
 /// J4.
 #[test]
-fn times_are_whole_seconds_and_nothing_else() {
+fn times_are_whole_seconds() {
     let forge = Forge::hs256();
     for name in ["iat", "nbf", "exp"] {
         let good = if name == "exp" { "1767225900" } else { "1767225600" };
@@ -276,7 +276,7 @@ fn no_member_appears_twice() {
         forge.assert_refused(&forge.with_header(&header), "alg, escaped");
         let payload = Forge::payload().and("\\u0073ub", "\"01KDVDNA00A0A0A0A0A0A0A0A1\"");
         forge.assert_refused(&forge.with_payload(&payload), "sub, escaped");
-        // Also where it means nothing.
+        // Also for names without meaning.
         let header = forge.header().and("new", "1").and("new", "1");
         forge.assert_refused(&forge.with_header(&header), "unknown parameter");
         let payload = Forge::payload().and("new", "1").and("\\u006eew", "2");
@@ -285,7 +285,7 @@ fn no_member_appears_twice() {
 }
 
 #[test]
-fn a_header_of_many_members_is_refused_before_they_are_compared() {
+fn a_header_with_too_many_members_is_refused() {
     let forge = Forge::hs256();
     let crowd = |count: usize| {
         (0..count).fold(forge.header(), |header, index| header.and(&format!("m{index}"), "0"))
@@ -362,18 +362,18 @@ fn a_token_has_three_parts() {
 
 /// J8.
 #[test]
-fn base64_has_one_spelling() {
+fn only_canonical_base64url_is_accepted() {
     for forge in Forge::both() {
         let token = forge.with_payload(&Forge::payload());
         let (header, payload) = token.rsplit_once('.').unwrap().0.split_once('.').unwrap();
-        // Signed as it stands, so that only the spelling is wrong.
+        // The signature covers the altered text, so that only the encoding is wrong.
         for extra in ["=", "==", "===", "\n", " ", "\r\n", "\0", "%3D", "é"] {
             forge.assert_refused(&forge.seal(&format!("{header}{extra}"), payload), extra);
             forge.assert_refused(&forge.seal(header, &format!("{payload}{extra}")), extra);
             forge.assert_refused(&format!("{token}{extra}"), extra);
             forge.assert_refused(&format!("{extra}{token}"), extra);
         }
-        // The alphabet of RFC 4648 §4 is another.
+        // The alphabet of RFC 4648 §4 differs.
         let payload = URL_SAFE_NO_PAD.encode(Forge::payload().and("new", "\"~~~???\"").json());
         let standard = payload.replace('-', "+").replace('_', "/");
         assert_ne!(payload, standard);
@@ -384,9 +384,10 @@ fn base64_has_one_spelling() {
 
 /// J8.
 #[test]
-fn no_bits_stray_beyond_the_last_byte() {
+fn bits_after_the_last_byte_are_refused() {
     for forge in Forge::both() {
-        // White space behind the JSON moves the end of the base64 to where bits are left over.
+        // White space after the JSON moves the end of the base64 text to a length with leftover
+        // bits.
         for space in ["", " ", "  "] {
             let header = URL_SAFE_NO_PAD.encode(forge.header().json() + space);
             let payload = URL_SAFE_NO_PAD.encode(Forge::payload().json() + space);
@@ -410,7 +411,7 @@ fn no_bits_stray_beyond_the_last_byte() {
     }
 }
 
-/// Every other spelling of the same bytes that a lax decoder takes.
+/// All other spellings of the same bytes that a lax decoder accepts.
 fn with_stray_bits(part: &str) -> Vec<String> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let last = part.as_bytes()[part.len() - 1];
@@ -420,7 +421,7 @@ fn with_stray_bits(part: &str) -> Vec<String> {
         3 => 4,
         _ => 1,
     };
-    assert_eq!(index % spellings, 0, "no bits stray in a good one");
+    assert_eq!(index % spellings, 0, "a canonical spelling has no extra bits");
     (1..spellings)
         .map(|bits| format!("{}{}", &part[..part.len() - 1], char::from(ALPHABET[index + bits])))
         .collect()
@@ -428,7 +429,7 @@ fn with_stray_bits(part: &str) -> Vec<String> {
 
 /// J8.
 #[test]
-fn a_token_over_8_kib_is_not_looked_at() {
+fn a_token_over_8_kib_is_refused() {
     for forge in Forge::both() {
         let longest = (7000..8000).rev().find_map(|length| {
             let filler = format!("\"{}\"", "x".repeat(length * 3 / 4));

@@ -1,4 +1,4 @@
-//! What a JWK set must be, and what is said where it is not.
+//! Parsing of JWK sets, and the reasons for a refusal.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ fn new(document: impl AsRef<[u8]>) -> Result<Verifier, Error> {
     Verifier::new(document, TokenSettings::default())
 }
 
-/// What is wrong with a document, which is also not quoted.
+/// The reason for refusing a document, which must not quote it.
 fn refusal(document: impl AsRef<[u8]>) -> String {
     let error = new(document).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
@@ -39,19 +39,20 @@ fn set(keys: impl Into<Value>) -> String {
 }
 
 #[test]
-fn what_goat_publishes_is_read() {
+fn a_set_published_by_goat_is_accepted() {
     let other = TokenKeys::generate_pem();
     let keys = TokenKeys::eddsa(&[other, pem(RFC_8037_PUBLIC)]).unwrap();
     let verifier = new(keys.jwks().to_string()).unwrap();
     assert_eq!(verifier.key_ids(), keys.ids().collect::<Vec<_>>());
-    // As a file that somebody has edited, and as bytes.
+    // As an edited file, and as bytes.
     let pretty = serde_json::to_vec_pretty(&keys.jwks()).unwrap();
     assert_eq!(new(pretty).unwrap().key_ids(), verifier.key_ids());
 }
 
-/// RFC 7517 §4.2 to §4.4: use, operations and algorithm may be left out, and others mean nothing.
+/// RFC 7517 §4.2 to §4.4: use, operations and algorithm are optional, and unknown members are
+/// ignored.
 #[test]
-fn what_a_key_may_leave_out_or_add_is_let_be() {
+fn optional_and_unknown_members_are_accepted() {
     for key in [
         without(good(), "use"),
         without(good(), "alg"),
@@ -69,7 +70,7 @@ fn what_a_key_may_leave_out_or_add_is_let_be() {
 
 /// RFC 7517 §5.
 #[test]
-fn keys_of_another_kind_or_for_another_use_are_skipped() {
+fn keys_of_other_types_and_uses_are_skipped() {
     for (key, reason) in [
         (with(good(), "kty", json!("EC")), "`kty`"),
         (with(good(), "kty", json!("okp")), "`kty`"),
@@ -101,9 +102,9 @@ fn keys_of_another_kind_or_for_another_use_are_skipped() {
     }
 }
 
-/// What says that it is ours and is broken is not skipped: its tokens would end without a word.
+/// An invalid signing key is not skipped: its tokens would become invalid without an error.
 #[test]
-fn a_key_that_is_not_what_it_says_is_refused() {
+fn an_invalid_ed25519_key_is_refused() {
     let x = good()["x"].as_str().unwrap().to_owned();
     for (key, reason) in [
         (without(good(), "x"), "`x`"),
@@ -112,14 +113,14 @@ fn a_key_that_is_not_what_it_says_is_refused() {
         (with(good(), "x", json!(x[1..])), "`x`"),
         (with(good(), "x", json!(format!("{x}="))), "`x`"),
         (with(good(), "x", json!(format!("{x}AA"))), "`x`"),
-        // The same bytes with a bit that strays.
+        // The same bytes with an extra bit.
         (with(good(), "x", json!(format!("{}p", &x[..42]))), "`x`"),
         (with(good(), "x", json!(x.replace('-', "+").replace('_', "/"))), "`x`"),
         (without(good(), "kid"), "thumbprint"),
         (with(good(), "kid", json!("canary")), "thumbprint"),
         (with(good(), "kid", json!("")), "thumbprint"),
         (with(good(), "kid", json!(1)), "thumbprint"),
-        // Somebody else's key under a name that is known.
+        // Another key under a known id.
         (with(good(), "x", json!(URL_SAFE_NO_PAD.encode([9; 32]))), "thumbprint"),
     ] {
         let own = TokenKeys::generate().jwks()["keys"][0].clone();
@@ -129,15 +130,15 @@ fn a_key_that_is_not_what_it_says_is_refused() {
 }
 
 #[test]
-fn one_key_twice_is_refused() {
+fn a_duplicate_key_is_refused() {
     let own = TokenKeys::generate().jwks()["keys"][0].clone();
     let message = refusal(set(vec![json!({ "kty": "RSA" }), good(), own, good()]));
     assert!(message.contains("2 and 4"), "{message}");
 }
 
-/// L1: loud, whatever key it is, and before anything else is said.
+/// L1: for any key type, and before any other error.
 #[test]
-fn a_set_with_a_secret_is_refused_whole() {
+fn a_set_with_a_secret_is_refused_as_a_whole() {
     for (key, member) in [
         (with(good(), "d", json!("canary")), "`d`"),
         (json!({ "kty": "oct", "k": "canary", "kid": "1" }), "`k`"),
@@ -153,15 +154,15 @@ fn a_set_with_a_secret_is_refused_whole() {
     }
 }
 
-/// J1: an issuer that signs with shared secrets publishes nothing, and is told so.
+/// J1: an issuer with shared secrets publishes no keys; the error says so.
 #[test]
-fn an_empty_set_says_what_the_issuer_must_do() {
+fn the_error_for_an_empty_set_names_the_remedy() {
     let message = refusal(hs256().jwks().to_string());
     assert!(message.contains("HS256") && message.contains("sign with EdDSA"), "{message}");
 }
 
 #[test]
-fn what_is_no_set_is_refused_with_a_reason() {
+fn malformed_documents_are_refused_with_a_reason() {
     let set = set(vec![good()]);
     for (document, reason) in [
         (String::new(), "not JSON: line 1, column 0"),
@@ -186,7 +187,7 @@ fn what_is_no_set_is_refused_with_a_reason() {
     assert!(message.contains("not JSON"), "{message}");
 }
 
-/// J4: what one reader takes from the first and another from the last.
+/// J4: some parsers use the first of two members, others the last.
 #[test]
 fn no_member_appears_twice() {
     let (key, x) = (good().to_string(), good()["x"].to_string());
@@ -205,21 +206,20 @@ fn no_member_appears_twice() {
 }
 
 #[test]
-fn a_document_over_64_kib_is_not_read() {
+fn a_document_over_64_kib_is_refused() {
     let set = set(vec![good()]);
     let padded = |length: usize| " ".repeat(length - set.len()) + &set;
     assert!(new(padded(64 * 1024)).is_ok());
     assert!(refusal(padded(64 * 1024 + 1)).contains("64 KiB"));
-    // Nor does what fits make anybody wait.
+    // A document within the limit is also parsed in bounded time.
     let many =
         format!("{{{}}}", (0..6000).map(|i| format!("\"m{i}\":0")).collect::<Vec<_>>().join(","));
     assert!(refusal(many).contains("too many"));
 }
 
-/// A point of small order verifies what nobody signed: of eight messages one or more, by a signature
-/// that is the same for all.
+/// For a point of small order, one signature verifies at least one message in eight.
 #[test]
-fn a_key_for_which_anybody_can_sign_is_refused() {
+fn a_key_of_small_order_is_refused() {
     let last = |bytes: [u8; 32], byte| {
         let mut bytes = bytes;
         bytes[31] = byte;
@@ -239,7 +239,7 @@ fn a_key_for_which_anybody_can_sign_is_refused() {
         of(1, 0, 0),
         eighth("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
         eighth("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
-        // -1, and the other spellings of 0 and 1.
+        // -1, and the other encodings of 0 and 1.
         of(0xec, 0xff, 0x7f),
         of(0xed, 0xff, 0x7f),
         of(0xee, 0xff, 0x7f),

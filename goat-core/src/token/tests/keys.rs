@@ -1,4 +1,4 @@
-//! Keys: how they are read, named, rotated, shown and hidden.
+//! Token keys: parsing, ids, rotation, export and redaction.
 
 use super::*;
 use crate::Error;
@@ -64,7 +64,7 @@ fn rotates(before: &Tokens, during: &Tokens, after: &Tokens) {
     assert_eq!(verify(after, &old), Err(ErrorKind::InvalidToken));
     assert_eq!(verify(before, &new), Err(ErrorKind::InvalidToken));
 
-    // A refresh token that is given out again keeps its key while that key is there.
+    // A repeated refresh token keeps its key while that key exists.
     let first = before.sign_refresh(&refresh_claims(), before.signing_key()).unwrap();
     let again = |tokens: &Tokens| tokens.sign_refresh(&refresh_claims(), before.signing_key());
     assert_eq!(again(during).unwrap(), first);
@@ -73,7 +73,7 @@ fn rotates(before: &Tokens, during: &Tokens, after: &Tokens) {
     assert_eq!(outcome(after.verify_refresh(&fallen_back, now())), Ok(()));
 }
 
-/// J7: a key that retires needs only its public half to stay.
+/// J7: a retired key can stay as a public key.
 #[test]
 fn a_public_key_verifies_and_never_signs() {
     let old = tokens(eddsa());
@@ -88,7 +88,7 @@ fn a_public_key_verifies_and_never_signs() {
 }
 
 #[test]
-fn a_set_of_keys_is_checked() {
+fn a_key_ring_is_validated() {
     let private = || pem(RFC_8037_PRIVATE);
     let public = || pem(RFC_8037_PUBLIC);
     configuration_error(TokenKeys::eddsa(&[]));
@@ -103,8 +103,8 @@ fn the_key_id_is_the_thumbprint_of_the_public_key() {
     assert_eq!(eddsa().signing_key(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
 
-/// Another id would lose every token at an update. Computed by hand: the first 16 bytes of the
-/// SHA-256 of the domain and the secret.
+/// A changed id would invalidate every token at an update. Computed by hand: the first 16 bytes of
+/// the SHA-256 of the domain and the secret.
 #[test]
 fn the_id_of_a_shared_secret_stays_the_same() {
     assert_eq!(hs256().signing_key(), "ihUCe8txzpDOjSlm941bgQ");
@@ -112,7 +112,7 @@ fn the_id_of_a_shared_secret_stays_the_same() {
 
 /// RFC 8037, appendix A.2.
 #[test]
-fn public_keys_are_shown_as_jwks() {
+fn public_keys_are_exported_as_jwks() {
     let keys = TokenKeys::eddsa(&[TokenKeys::generate_pem(), pem(RFC_8037_PUBLIC)]).unwrap();
     let jwks = tokens(keys).jwks();
     assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
@@ -129,13 +129,13 @@ fn public_keys_are_shown_as_jwks() {
 
 /// L1.
 #[test]
-fn shared_secrets_are_not_shown_as_jwks() {
+fn shared_secrets_are_not_exported() {
     assert_eq!(hs256().jwks(), serde_json::json!({ "keys": [] }));
 }
 
 /// L1.
 #[test]
-fn no_key_is_seen_in_debug_output_or_errors() {
+fn debug_output_and_errors_redact_keys() {
     let seed = &RFC_8037_PRIVATE[28..92];
     for keys in [hs256(), eddsa()] {
         let shown = format!("{keys:?} {keys:#?} {:?}", tokens(keys.clone()));
@@ -175,9 +175,9 @@ fn key_files_of_other_kinds_are_refused_with_a_reason() {
     }
 }
 
-/// RFC 5958, the version that some tools write.
+/// RFC 5958, which some tools write.
 #[test]
-fn a_private_key_may_carry_its_public_key() {
+fn a_private_key_may_include_its_public_key() {
     let seed = ::pem::parse(RFC_8037_PRIVATE).unwrap().into_contents();
     let public = ::pem::parse(RFC_8037_PUBLIC).unwrap().into_contents();
     let document = |public: &[u8]| {
@@ -211,9 +211,9 @@ fn the_algorithm_has_a_name() {
     assert_eq!((hs256().algorithm(), eddsa().algorithm()), ("HS256", "EdDSA"));
 }
 
-/// J6: length is the rule at every start; knowing better is up to production.
+/// J6: only the length is enforced for every start; the check for weak secrets is for production.
 #[test]
-fn a_weak_secret_of_the_right_length_is_a_key_all_the_same() {
+fn a_weak_secret_of_sufficient_length_is_accepted() {
     let weak = b"secretsecretsecretsecretsecretsecret".to_vec();
     assert!(weak_secret(&weak).is_some());
     assert!(TokenKeys::hs256(vec![Secret::new(weak)]).is_ok());

@@ -1,5 +1,5 @@
-//! Tokens from a forge that signs whatever it is given, so that only the tested defect can be what
-//! makes a token fail.
+//! Tests with a forge that signs arbitrary input, so that only the tested defect can cause a
+//! refusal.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails here should stop here")]
 
@@ -25,7 +25,7 @@ use crate::id::{SessionId, TokenId, UserId};
 use crate::secret::Secret;
 use crate::testing::ManualClock;
 
-/// A secret that nobody would find weak.
+/// A secret that no check finds weak.
 const SECRET: &[u8; 32] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
 
 /// The private key of RFC 8037, appendix A.1.
@@ -54,7 +54,7 @@ fn tokens(keys: TokenKeys) -> Tokens {
     Tokens::new(keys, TokenSettings::default())
 }
 
-/// Who has only the public keys, and a clock that stands at [`now`] until it is moved.
+/// A verifier with the public keys, and its clock, which starts at [`now`].
 fn verifier(keys: &TokenKeys) -> (Verifier, ManualClock) {
     let (jwks, clock) = (keys.jwks().to_string(), ManualClock::default());
     let time = Arc::new(clock.clone());
@@ -82,12 +82,12 @@ fn refresh_claims() -> RefreshClaims {
     RefreshClaims { user, session, id, issued_at, expires_at }
 }
 
-/// What became of a token.
+/// The outcome of a verification.
 fn outcome<T>(result: Result<T, crate::Error>) -> Result<(), ErrorKind> {
     result.map(drop).map_err(|error| error.kind())
 }
 
-/// The members of a JSON object, as they are to be written: name without quotes, value as text.
+/// The members of a JSON object for writing: names without quotes, values as text.
 #[derive(Clone)]
 struct Members(Vec<(String, String)>);
 
@@ -96,14 +96,14 @@ impl Members {
         Self(members.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// Another value for a member that is there.
+    /// Replaces the value of an existing member.
     fn with(mut self, name: &str, value: &str) -> Self {
         let member = self.0.iter_mut().find(|member| member.0 == name);
         value.clone_into(&mut member.unwrap().1);
         self
     }
 
-    /// One more member, whether the name is there or not.
+    /// Appends a member, also if the name exists.
     fn and(mut self, name: &str, value: &str) -> Self {
         self.0.push((name.to_owned(), value.to_owned()));
         self
@@ -123,12 +123,12 @@ impl Members {
     }
 }
 
-/// Signs anything with a key that is known to those who verify.
+/// Signs arbitrary input with a key that the verifiers accept.
 struct Forge {
     algorithm: Algorithm,
     key: EncodingKey,
     tokens: Tokens,
-    /// Who verifies with the public keys alone, where there are such, and must always agree.
+    /// An offline verifier with the public keys, if there are any, which must always agree.
     verifier: Option<Verifier>,
 }
 
@@ -150,7 +150,7 @@ impl Forge {
         [Self::hs256(), Self::eddsa()]
     }
 
-    /// The header of a good access token.
+    /// The header of a valid access token.
     fn header(&self) -> Members {
         Members::of(&[
             ("alg", &format!("\"{:?}\"", self.algorithm)),
@@ -159,7 +159,7 @@ impl Forge {
         ])
     }
 
-    /// The payload of a good token.
+    /// The payload of a valid token.
     fn payload() -> Members {
         Members::of(&[
             ("iss", "\"goat\""),
@@ -173,12 +173,12 @@ impl Forge {
         ])
     }
 
-    /// Two texts and the signature over them.
+    /// Encodes and signs header and payload.
     fn sign(&self, header: &str, payload: &str) -> String {
         self.seal(&URL_SAFE_NO_PAD.encode(header), &URL_SAFE_NO_PAD.encode(payload))
     }
 
-    /// The same where the two are already encoded, well or not.
+    /// Signs header and payload that are already encoded, validly or not.
     fn seal(&self, header: &str, payload: &str) -> String {
         let message = format!("{header}.{payload}");
         let signature = crypto::sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
@@ -193,32 +193,32 @@ impl Forge {
         self.sign(&self.header().json(), &payload.json())
     }
 
-    /// What becomes of an access token, with whoever verifies it.
+    /// Verifies an access token, by all verifiers.
     fn access(&self, token: &str) -> Result<(), ErrorKind> {
         let ours = outcome(self.tokens.verify_access(token, now()));
         if let Some(verifier) = &self.verifier {
-            assert_eq!(outcome(verifier.verify(token)), ours, "two who verify disagree: {token}");
+            assert_eq!(outcome(verifier.verify(token)), ours, "the verifiers disagree: {token}");
         }
         ours
     }
 
-    /// How many tokens are remembered, by all who verify.
-    fn remembered(&self) -> usize {
-        self.tokens.remembered() + self.verifier.as_ref().map_or(0, Verifier::remembered)
+    /// Number of cached tokens, over all verifiers.
+    fn cached(&self) -> usize {
+        self.tokens.cached() + self.verifier.as_ref().map_or(0, Verifier::cached)
     }
 
-    /// The token is refused, and still is when it comes again.
+    /// Asserts that the token is refused, also when presented again.
     fn assert_refused(&self, token: &str, why: &str) {
-        let remembered = self.remembered();
+        let cached = self.cached();
         for _ in 0..2 {
             assert_eq!(self.access(token), Err(ErrorKind::InvalidToken), "{why}");
         }
-        assert_eq!(self.remembered(), remembered, "{why}");
+        assert_eq!(self.cached(), cached, "{why}");
     }
 }
 
 #[test]
-fn the_forge_makes_good_tokens() {
+fn the_forge_makes_valid_tokens() {
     for forge in Forge::both() {
         let token = forge.with_payload(&Forge::payload());
         assert_eq!(*forge.tokens.verify_access(&token, now()).unwrap(), access_claims());

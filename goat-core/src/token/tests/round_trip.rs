@@ -1,10 +1,10 @@
-//! What is signed comes back, and nothing else does.
+//! Round trips of claims, and mutations of tokens.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// The characters that a token is made of, and some that it is not.
+/// Characters of tokens, and some others.
 const ALPHABET: &[u8] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n\"\0";
 
@@ -12,7 +12,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn claims_come_back_as_they_were_signed(
+    fn claims_round_trip(
         millis in 0..4_000_000_000_000_i64,
         lifetime in 1..100_000_000_i64,
         permissions in proptest::option::of(proptest::collection::vec(".{0,20}", 0..8)),
@@ -30,7 +30,7 @@ proptest! {
         };
         let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO).unwrap();
         let tokens = Tokens::new(if ed { eddsa() } else { hs256() }, settings);
-        // Fractions are dropped, so a token of now is good now.
+        // Fractions are dropped, so a new token is valid at once.
         let fractions = AccessClaims {
             issued_at: issued,
             expires_at: claims.expires_at + Duration::from_millis(999),
@@ -53,7 +53,7 @@ proptest! {
 
     /// J1, J8.
     #[test]
-    fn a_token_with_one_character_changed_is_never_good(
+    fn a_token_with_one_character_changed_is_refused(
         position in any::<prop::sample::Index>(),
         character in prop::sample::select(ALPHABET),
         change in 0..3_u8,
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in "\\PC{0,200}", header in "\\PC{0,60}", payload in "\\PC{0,60}") {
+    fn arbitrary_input_does_not_panic(text in "\\PC{0,200}", header in "\\PC{0,60}", payload in "\\PC{0,60}") {
         let forge = Forge::hs256();
         forge.assert_refused(&text, "any text");
         forge.assert_refused(&forge.sign(&header, &payload), "any header");
@@ -83,9 +83,9 @@ proptest! {
     }
 }
 
-/// J8: the ends of the parts are where a lax decoder forgives, so all of them are tried.
+/// J8: all last characters of the parts, where a lax decoder is tolerant.
 #[test]
-fn no_other_last_character_of_a_part_is_good() {
+fn no_other_last_character_of_a_part_is_accepted() {
     for forge in Forge::both() {
         let good = forge.with_payload(&Forge::payload());
         let dots = good.match_indices('.').map(|(index, _)| index);
@@ -102,9 +102,9 @@ fn no_other_last_character_of_a_part_is_good() {
     }
 }
 
-/// R3 stands on it: who lost the answer gets the very same token.
+/// R3: a client that lost the response receives the same token again.
 #[test]
-fn the_bytes_of_a_refresh_token_follow_from_its_claims() {
+fn signing_is_deterministic() {
     let one = tokens(eddsa()).sign_refresh(&refresh_claims(), "gone").unwrap();
     let two = tokens(eddsa()).sign_refresh(&refresh_claims(), "gone").unwrap();
     assert_eq!(one, two);
@@ -123,7 +123,7 @@ fn the_bytes_of_a_refresh_token_follow_from_its_claims() {
 }
 
 #[test]
-fn permissions_stand_in_the_token_only_where_they_are_asked_for() {
+fn the_permissions_claim_is_optional() {
     let tokens = tokens(hs256());
     let payload = |permissions| {
         let token = tokens.sign_access(&AccessClaims { permissions, ..access_claims() }).unwrap();
@@ -136,9 +136,9 @@ fn permissions_stand_in_the_token_only_where_they_are_asked_for() {
     assert_eq!(payload(Some(some))["permissions"], serde_json::json!(["report:read"]));
 }
 
-/// J8: goat signs no token that it would not look at.
+/// J8: no token is signed that would be refused.
 #[test]
-fn more_permissions_than_fit_are_an_error() {
+fn permissions_that_exceed_the_token_size_are_an_error() {
     let tokens = tokens(hs256());
     let sign = |count: usize| {
         let permissions = Some((0..count).map(|index| format!("report{index:04}:read")).collect());

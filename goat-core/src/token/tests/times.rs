@@ -1,4 +1,4 @@
-//! When a token is good: J5, to the millisecond, in both directions.
+//! Validity periods: J5, to the millisecond, in both directions.
 
 use super::*;
 
@@ -11,13 +11,13 @@ fn with_leeway(seconds: u64) -> Tokens {
 
 /// J5.
 #[test]
-fn a_token_ends_the_leeway_after_its_expiry() {
+fn a_token_expires_the_leeway_after_its_expiry() {
     for seconds in [0, 5, 30] {
         let tokens = with_leeway(seconds);
         let end = access_claims().expires_at + Duration::from_secs(seconds);
         let access = tokens.sign_access(&access_claims()).unwrap();
         let refresh = tokens.sign_refresh(&refresh_claims(), tokens.signing_key()).unwrap();
-        // The first of them from the token, the others from memory.
+        // First without, then with the cache.
         for _ in 0..2 {
             assert_eq!(outcome(tokens.verify_access(&access, end - MILLISECOND)), Ok(()));
             assert_eq!(outcome(tokens.verify_access(&access, end)), Err(ErrorKind::TokenExpired));
@@ -29,7 +29,7 @@ fn a_token_ends_the_leeway_after_its_expiry() {
 
 /// J5.
 #[test]
-fn a_token_begins_the_leeway_before_its_time() {
+fn a_token_is_valid_the_leeway_before_its_time() {
     for seconds in [0, 5, 30] {
         let tokens = with_leeway(seconds);
         let begin = now() - Duration::from_secs(seconds);
@@ -46,9 +46,9 @@ fn a_token_begins_the_leeway_before_its_time() {
     }
 }
 
-/// J5: `iat` and `nbf` each count for themselves.
+/// J5: `iat` and `nbf` are checked separately.
 #[test]
-fn neither_birth_nor_beginning_lies_in_the_future() {
+fn iat_and_nbf_in_the_future_are_refused() {
     let forge = Forge::hs256();
     for name in ["iat", "nbf"] {
         let at = |seconds: &str| forge.with_payload(&Forge::payload().with(name, seconds));
@@ -58,7 +58,7 @@ fn neither_birth_nor_beginning_lies_in_the_future() {
 }
 
 #[test]
-fn a_token_ends_after_it_begins() {
+fn a_token_that_expires_before_its_issue_is_refused() {
     let forge = Forge::hs256();
     let until = |seconds: &str| forge.with_payload(&Forge::payload().with("exp", seconds));
     assert_eq!(forge.access(&until("1767225601")), Ok(()));
@@ -67,10 +67,10 @@ fn a_token_ends_after_it_begins() {
     forge.assert_refused(&until("0"), "long before");
 }
 
-/// Only a token that is good but for its time is called expired: the answer tells a client to
-/// refresh, and an attacker nothing.
+/// Only an otherwise valid token is reported as expired: this tells a client to refresh, and an
+/// attacker nothing.
 #[test]
-fn a_bad_token_is_never_called_expired() {
+fn an_invalid_token_is_not_reported_as_expired() {
     for forge in Forge::both() {
         let later = now() + Duration::from_secs(3600);
         let verify = |token: &str| outcome(forge.tokens.verify_access(token, later));

@@ -1,4 +1,4 @@
-//! Who has only the public keys: as strict as goat itself, and never the wiser.
+//! Offline verification: as strict as goat itself, except for the session.
 
 use std::error::Error as _;
 use std::sync::Barrier;
@@ -22,22 +22,25 @@ fn jwks(keys: &TokenKeys) -> String {
     keys.jwks().to_string()
 }
 
-/// Whether somebody who waits for unknown keys is woken now.
-fn told(verifier: &Verifier) -> bool {
+/// Whether a waiter for unknown keys is notified now.
+fn notified(verifier: &Verifier) -> bool {
     let waiting = std::pin::pin!(verifier.unknown_key());
     waiting.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 #[test]
-fn a_token_becomes_who_was_there_when_it_was_signed() {
+fn a_token_gives_the_principal_of_its_claims() {
     let (verifier, _) = verifier(&eddsa());
-    let who = verifier.verify(&signed(&eddsa(), Some(&["report:read"]))).unwrap();
+    let principal = verifier.verify(&signed(&eddsa(), Some(&["report:read"]))).unwrap();
     let claims = access_claims();
-    assert_eq!((who.user(), who.session()), (claims.user, claims.session));
-    assert_eq!((who.issued_at(), who.expires_at()), (claims.issued_at, claims.expires_at));
-    assert!(who.may(&Permission::new("report:read")));
-    assert!(!who.may(&Permission::new("report:write")));
-    let shown = format!("{who:?} {verifier:?}");
+    assert_eq!((principal.user(), principal.session()), (claims.user, claims.session));
+    assert_eq!(
+        (principal.issued_at(), principal.expires_at()),
+        (claims.issued_at, claims.expires_at)
+    );
+    assert!(principal.may(&Permission::new("report:read")));
+    assert!(!principal.may(&Permission::new("report:write")));
+    let shown = format!("{principal:?} {verifier:?}");
     assert!(shown.contains(&claims.user.to_string()) && shown.contains(eddsa().signing_key()));
 }
 
@@ -50,9 +53,9 @@ fn a_refresh_token_is_refused() {
     assert_eq!(outcome(verifier.verify(&refresh)), Err(ErrorKind::InvalidToken));
 }
 
-/// J4: another goat's tokens, or this one's for another service.
+/// J4: tokens of another issuer, or for another service.
 #[test]
-fn issuer_and_audience_are_the_verifiers_own() {
+fn issuer_and_audience_must_match_the_verifier() {
     let token = signed(&eddsa(), None);
     for (issuer, audience, expected) in [
         ("goat", "goat-api", Ok(())),
@@ -66,26 +69,26 @@ fn issuer_and_audience_are_the_verifiers_own() {
     }
 }
 
-/// J5: also of what is remembered, and to the millisecond.
+/// J5: also for cached tokens, and to the millisecond.
 #[test]
-fn a_token_ends_the_leeway_after_its_expiry_and_never_comes_back() {
+fn an_expired_token_stays_expired() {
     let (verifier, clock) = verifier(&eddsa());
     let token = signed(&eddsa(), None);
     clock.advance(Duration::from_millis(304_999));
     for _ in 0..2 {
         assert_eq!(outcome(verifier.verify(&token)), Ok(()));
     }
-    assert_eq!(verifier.remembered(), 1);
+    assert_eq!(verifier.cached(), 1);
     clock.advance(Duration::from_millis(1));
     assert_eq!(outcome(verifier.verify(&token)), Err(ErrorKind::TokenExpired));
     // O6
-    clock.set_calendar(now());
+    clock.set_wall_clock(now());
     assert_eq!(outcome(verifier.verify(&token)), Err(ErrorKind::TokenExpired));
 }
 
 /// J7.
 #[test]
-fn a_new_key_is_believed_and_an_old_one_not_once_the_set_says_so() {
+fn keys_follow_the_replaced_set() {
     let (old, new) = (TokenKeys::generate_pem(), TokenKeys::generate_pem());
     let keys = |pems: &[&Secret<String>]| {
         TokenKeys::eddsa(&pems.iter().map(|&pem| pem.clone()).collect::<Vec<_>>()).unwrap()
@@ -99,29 +102,29 @@ fn a_new_key_is_believed_and_an_old_one_not_once_the_set_says_so() {
 
     assert_eq!(outcomes(), [Ok(()), refused]);
     assert_eq!(verifier.replace_keys(jwks(&during)).ok(), Some(true));
-    assert_eq!(verifier.remembered(), 0, "what was verified goes with its keys");
+    assert_eq!(verifier.cached(), 0, "the cache is cleared with its keys");
     assert_eq!(outcomes(), [Ok(()), Ok(())]);
     assert_eq!(verifier.replace_keys(jwks(&after)).ok(), Some(true));
     assert_eq!(outcomes(), [refused, Ok(())]);
 }
 
 #[test]
-fn the_same_keys_again_change_nothing() {
+fn an_unchanged_set_has_no_effect() {
     let keys = TokenKeys::eddsa(&[TokenKeys::generate_pem(), pem(RFC_8037_PUBLIC)]).unwrap();
     let (verifier, _) = verifier(&keys);
     verifier.verify(&signed(&keys, None)).unwrap();
-    let mut turned = keys.jwks();
-    turned["keys"].as_array_mut().unwrap().reverse();
-    for same in [keys.jwks(), turned] {
+    let mut reversed = keys.jwks();
+    reversed["keys"].as_array_mut().unwrap().reverse();
+    for same in [keys.jwks(), reversed] {
         assert_eq!(verifier.replace_keys(same.to_string()).ok(), Some(false));
-        assert_eq!(verifier.remembered(), 1);
+        assert_eq!(verifier.cached(), 1);
     }
-    assert_eq!(verifier.replace_keys(jwks(&eddsa())).ok(), Some(true), "fewer are others");
-    assert_eq!(verifier.remembered(), 0);
+    assert_eq!(verifier.replace_keys(jwks(&eddsa())).ok(), Some(true), "a removed key is a change");
+    assert_eq!(verifier.cached(), 0);
 }
 
 #[test]
-fn a_bad_document_leaves_the_old_keys_in_force() {
+fn an_invalid_document_keeps_the_old_keys() {
     let (verifier, _) = verifier(&eddsa());
     let token = signed(&eddsa(), None);
     for bad in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AA"}]}"#] {
@@ -132,8 +135,8 @@ fn a_bad_document_leaves_the_old_keys_in_force() {
     }
 }
 
-/// J7: while keys are replaced over and over, a token is judged by one set or the other, and once the
-/// last one stands, by that one.
+/// J7: during replacements a token is verified by one set or the other, and afterwards by the last
+/// one.
 #[test]
 fn keys_are_replaced_while_tokens_are_verified() {
     let (one, two) = (TokenKeys::generate(), TokenKeys::generate());
@@ -145,15 +148,15 @@ fn keys_are_replaced_while_tokens_are_verified() {
     };
     let (verifier, _) = verifier(&one);
     let (always, sometimes) = (signed(&one, None), signed(&two, None));
-    let (over, begin) = (AtomicBool::new(false), Barrier::new(5));
+    let (done, begin) = (AtomicBool::new(false), Barrier::new(5));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 begin.wait();
-                while !over.load(SeqCst) {
+                while !done.load(SeqCst) {
                     assert_eq!(outcome(verifier.verify(&always)), Ok(()));
-                    let verdict = outcome(verifier.verify(&sometimes));
-                    assert!(matches!(verdict, Ok(()) | Err(ErrorKind::InvalidToken)));
+                    let result = outcome(verifier.verify(&sometimes));
+                    assert!(matches!(result, Ok(()) | Err(ErrorKind::InvalidToken)));
                 }
             });
         }
@@ -164,45 +167,49 @@ fn keys_are_replaced_while_tokens_are_verified() {
             assert_eq!(verifier.replace_keys(jwks(&one)).ok(), Some(true));
             assert_eq!(outcome(verifier.verify(&sometimes)), Err(ErrorKind::InvalidToken));
         }
-        over.store(true, SeqCst);
+        done.store(true, SeqCst);
     });
     assert_eq!(outcome(verifier.verify(&always)), Ok(()));
-    assert_eq!(verifier.remembered(), 1, "of the last keys, and of those alone");
+    assert_eq!(verifier.cached(), 1, "only of the last keys");
 }
 
-/// A6: by the evaluator that goat itself asks.
+/// A6: by the same evaluation as in goat.
 #[test]
-fn permissions_mean_what_they_mean_to_goat() {
+fn permissions_are_evaluated_as_in_goat() {
     let (verifier, _) = verifier(&eddsa());
     let [read, write, other] = ["report:read", "report:write", "user:read"].map(Permission::new);
-    for (said, allowed) in [
+    for (permissions, allowed) in [
         (&["report:read"][..], [true, false, false]),
         (&["report:*"], [true, true, false]),
         (&["full_access"], [true, true, true]),
         (&[], [false, false, false]),
         (&["user:read", "report:write"], [false, true, true]),
-        // What is no permission allows nothing, and takes nothing from the others.
+        // Invalid permissions grant nothing and do not affect the others.
         (
             &["*", "*:*", "report", "report:", "Full_Access", "full_access ", "report:re*"],
             [false; 3],
         ),
         (&["", "report:read", "\0"], [true, false, false]),
     ] {
-        let who = verifier.verify(&signed(&eddsa(), Some(said))).unwrap();
-        assert_eq!([&read, &write, &other].map(|one| who.may(one)), allowed, "{said:?}");
-        assert!(who.rights().is_some());
+        let principal = verifier.verify(&signed(&eddsa(), Some(permissions))).unwrap();
+        assert_eq!(
+            [&read, &write, &other].map(|one| principal.may(one)),
+            allowed,
+            "{permissions:?}"
+        );
+        assert!(principal.rights().is_some());
     }
     let silent = verifier.verify(&signed(&eddsa(), None)).unwrap();
     assert!(silent.rights().is_none());
     assert!(!silent.may(&read) && !silent.may(&Permission::FULL_ACCESS));
 }
 
-/// What is told of unknown keys, and how often.
+/// Notification of unknown keys, and its rate.
 #[test]
-fn an_unknown_key_is_told_once_and_then_not_for_a_while() {
+fn notifications_of_unknown_keys_are_rate_limited() {
     let (verifier, clock) = verifier(&eddsa());
     let forged = signed(&TokenKeys::generate(), None);
-    assert!(!told(&verifier));
+    assert!(!notified(&verifier));
 
     let error = verifier.verify(&forged).unwrap_err();
     assert!(error.source().unwrap().is::<UnknownKey>());
@@ -210,32 +217,32 @@ fn an_unknown_key_is_told_once_and_then_not_for_a_while() {
         verifier.verify(&signed(&TokenKeys::generate(), None)).unwrap_err();
     }
     assert_eq!(verifier.unknown_keys(), 1001);
-    // One that came while nobody waited is told, and all the others with it.
-    assert!(told(&verifier.clone()));
-    assert!(!told(&verifier));
-    // Nor do other keys or failures open the way to another before its time.
+    // One notification covers all tokens that arrived before the wait.
+    assert!(notified(&verifier.clone()));
+    assert!(!notified(&verifier));
+    // Other keys and failures do not cause an early notification.
     verifier.replace_keys("{}").unwrap_err();
     verifier.replace_keys(jwks(&TokenKeys::generate())).unwrap();
-    clock.advance(Verifier::UNKNOWN_KEY_PAUSE - Duration::from_millis(1));
+    clock.advance(Verifier::UNKNOWN_KEY_INTERVAL - Duration::from_millis(1));
     verifier.verify(&forged).unwrap_err();
-    assert!(!told(&verifier));
+    assert!(!notified(&verifier));
     clock.advance(Duration::from_millis(1));
-    assert!(!told(&verifier), "nothing came since");
+    assert!(!notified(&verifier), "no token since");
     verifier.verify(&forged).unwrap_err();
-    assert!(told(&verifier));
+    assert!(notified(&verifier));
 
-    // The pause is counted from when it was told, and not from when it happened.
-    clock.advance(Verifier::UNKNOWN_KEY_PAUSE);
+    // The interval starts with the notification, not with the token.
+    clock.advance(Verifier::UNKNOWN_KEY_INTERVAL);
     verifier.verify(&forged).unwrap_err();
-    clock.advance(Verifier::UNKNOWN_KEY_PAUSE);
-    assert!(told(&verifier));
+    clock.advance(Verifier::UNKNOWN_KEY_INTERVAL);
+    assert!(notified(&verifier));
     verifier.verify(&forged).unwrap_err();
-    assert!(!told(&verifier));
+    assert!(!notified(&verifier));
 }
 
-/// Who waits is woken by the token, and a waiting that is given up takes nothing with it.
+/// The token wakes a waiter; a dropped waiter does not consume the notification.
 #[test]
-fn who_waits_for_an_unknown_key_is_woken() {
+fn an_unknown_key_wakes_a_waiter() {
     let (verifier, _) = verifier(&eddsa());
     let mut context = Context::from_waker(Waker::noop());
     let mut given_up = Box::pin(verifier.unknown_key());
@@ -247,9 +254,9 @@ fn who_waits_for_an_unknown_key_is_woken() {
     assert!(waiting.as_mut().poll(&mut context).is_ready());
 }
 
-/// Two who wait are two who would fetch.
+/// Each woken waiter would fetch the keys.
 #[test]
-fn many_unknown_keys_at_once_wake_one_of_those_who_wait() {
+fn unknown_keys_wake_one_waiter() {
     let (verifier, _) = verifier(&eddsa());
     let mut context = Context::from_waker(Waker::noop());
     let mut waiting = [Box::pin(verifier.unknown_key()), Box::pin(verifier.unknown_key())];
@@ -264,9 +271,9 @@ fn many_unknown_keys_at_once_wake_one_of_those_who_wait() {
     assert_eq!(woken(), 1);
 }
 
-/// What could be no token of this issuer gives no reason to ask it for keys.
+/// A token that this issuer cannot have signed is no reason to fetch its keys.
 #[test]
-fn only_what_could_be_the_issuers_is_told_as_an_unknown_key() {
+fn only_plausible_tokens_count_as_unknown_keys() {
     let forge = Forge::eddsa();
     let verifier = forge.verifier.as_ref().unwrap();
     let unknown = || forge.header().with("kid", "\"unknown\"");
@@ -280,17 +287,17 @@ fn only_what_could_be_the_issuers_is_told_as_an_unknown_key() {
     ] {
         forge.assert_refused(&forge.with_header(&header), &header.json());
     }
-    // Nor does a known key under which something is wrong.
+    // Neither is an invalid token with a known key.
     forge.assert_refused(&forge.with_payload(&Forge::payload().without("sub")), "no sub");
     forge.assert_refused(&(forge.with_payload(&Forge::payload()) + "A"), "no signature");
-    assert_eq!((verifier.unknown_keys(), told(verifier)), (0, false));
+    assert_eq!((verifier.unknown_keys(), notified(verifier)), (0, false));
     forge.assert_refused(&forge.with_header(&unknown()), "unknown");
-    assert_eq!((verifier.unknown_keys(), told(verifier)), (2, true));
+    assert_eq!((verifier.unknown_keys(), notified(verifier)), (2, true));
 }
 
-/// What the types say: whoever looks at a token offline does not see that its session has ended.
+/// As documented: offline verification does not see that a session has ended.
 #[tokio::test]
-async fn a_session_that_ended_passes_until_its_token_expires() {
+async fn a_token_of_an_ended_session_verifies_until_it_expires() {
     let issuer = TestGoat::build(Stores::memory(), |goat| {
         goat.settings(Settings { access_token_permissions: true, ..Settings::default() })
     });
@@ -305,7 +312,7 @@ async fn a_session_that_ended_passes_until_its_token_expires() {
     let live = || async { outcome(issuer.goat.authenticate_token(token).await) };
     assert_eq!(live().await, Err(ErrorKind::SessionRevoked));
     assert!(verifier.verify(token).unwrap().may(&Permission::new("report:read")));
-    // The bound: the life of an access token, and the leeway.
+    // The bound: the TTL of an access token plus the leeway.
     let bound = Settings::default().access_ttl + TokenSettings::DEFAULT_CLOCK_LEEWAY;
     issuer.clock.advance(bound - Duration::from_millis(1));
     assert_eq!(outcome(verifier.verify(token)), Ok(()));
@@ -313,7 +320,7 @@ async fn a_session_that_ended_passes_until_its_token_expires() {
     assert_eq!(outcome(verifier.verify(token)), Err(ErrorKind::TokenExpired));
 }
 
-/// Members that stand in headers and payloads, and values that might.
+/// Members of headers and payloads, and plausible values.
 fn member() -> impl Strategy<Value = (&'static str, String)> {
     let name = prop::sample::select(
         &[
@@ -366,10 +373,10 @@ fn member() -> impl Strategy<Value = (&'static str, String)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// J1 to J5, J8: whatever is done to a token, before it is signed or after, and whenever it is
-    /// shown, both say the same of it; also the second time.
+    /// J1 to J5, J8: for any change of a token, before or after signing, and at any time, both
+    /// verifications agree; also the second time.
     #[test]
-    fn whoever_verifies_agrees_with_the_goat_that_issued(
+    fn offline_verification_agrees_with_the_issuer(
         changes in prop::collection::vec((any::<bool>(), 0..3_u8, member()), 0..3),
         flip in prop::option::of((any::<prop::sample::Index>(), "[-A-Za-z0-9_.=]")),
         milliseconds in 0..700_000_u64,
@@ -393,8 +400,8 @@ proptest! {
         let (verifier, clock) = verifier(&eddsa());
         let time = if early {
             let time = now() - Duration::from_millis(milliseconds % 10_000);
-            clock.set_calendar(time);
-            // A verifier that was started then: no time runs backwards.
+            clock.set_wall_clock(time);
+            // A verifier started at that time, since its time never runs backwards.
             let settings = TokenSettings::default();
             let early = Verifier::with_clock(jwks(&eddsa()), settings, Arc::new(clock)).unwrap();
             for _ in 0..2 {

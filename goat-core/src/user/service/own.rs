@@ -7,7 +7,7 @@ use crate::access::{ActorFacts, Principal};
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventActor, EventKind};
-use crate::limit::{Charge, Charged};
+use crate::limit::{Decision, WithDecisions};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
 use crate::user::{Account, Email, Status, User, UserChange, UserSnapshot};
@@ -28,15 +28,15 @@ impl Users {
         principal: &Principal,
         email: Email,
         current_password: &str,
-    ) -> Result<Charged<User>> {
+    ) -> Result<WithDecisions<User>> {
         let inner = Arc::clone(&self.inner);
         let account = inner.own_account(principal).await?;
         if account.user.email.as_str() == email.as_str() {
-            return Ok(Charged { value: account.user, charges: Vec::new() });
+            return Ok(WithDecisions { value: account.user, decisions: Vec::new() });
         }
-        let mut charges = Vec::new();
+        let mut decisions = Vec::new();
         let result = async {
-            inner.prove(&account, current_password, &mut charges).await?;
+            inner.prove(&account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let now = inner.time.now();
@@ -54,7 +54,7 @@ impl Users {
             .await
         }
         .await;
-        charged(result, charges)
+        with_decisions(result, decisions)
     }
 
     /// Changes one's own password. Every other session ends, this one goes on; answers how many
@@ -71,16 +71,16 @@ impl Users {
         principal: &Principal,
         current_password: &str,
         new_password: &Secret<String>,
-    ) -> Result<Charged<u64>> {
+    ) -> Result<WithDecisions<u64>> {
         let inner = Arc::clone(&self.inner);
         let account = inner.own_account(principal).await?;
         let mut violations = Vec::new();
         let email = &account.user.email;
         let new = inner.check_password("new_password", new_password, Some(email), &mut violations);
         let Some(new) = new else { return Err(Error::invalid(violations)) };
-        let mut charges = Vec::new();
+        let mut decisions = Vec::new();
         let result = async {
-            inner.prove(&account, current_password, &mut charges).await?;
+            inner.prove(&account, current_password, &mut decisions).await?;
             if new.is_same_as(&TriedPassword::new(current_password)) {
                 return Err(ErrorKind::PasswordUnchanged.into());
             }
@@ -107,7 +107,7 @@ impl Users {
             .await
         }
         .await;
-        charged(result, charges)
+        with_decisions(result, decisions)
     }
 
     /// Deletes oneself. Every session ends.
@@ -122,12 +122,12 @@ impl Users {
         &self,
         principal: &Principal,
         current_password: &str,
-    ) -> Result<Charged<()>> {
+    ) -> Result<WithDecisions<()>> {
         let inner = Arc::clone(&self.inner);
         let account = inner.own_account(principal).await?;
-        let mut charges = Vec::new();
+        let mut decisions = Vec::new();
         let result = async {
-            inner.prove(&account, current_password, &mut charges).await?;
+            inner.prove(&account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let id = account.user.id;
@@ -143,15 +143,15 @@ impl Users {
             .await
         }
         .await;
-        charged(result, charges)
+        with_decisions(result, decisions)
     }
 }
 
 /// Joins a result with what was charged for it, whichever way it ended.
-fn charged<T>(result: Result<T>, charges: Vec<Charge>) -> Result<Charged<T>> {
+fn with_decisions<T>(result: Result<T>, decisions: Vec<Decision>) -> Result<WithDecisions<T>> {
     match result {
-        Ok(value) => Ok(Charged { value, charges }),
-        Err(error) => Err(error.with_charges(charges)),
+        Ok(value) => Ok(WithDecisions { value, decisions }),
+        Err(error) => Err(error.with_decisions(decisions)),
     }
 }
 
@@ -181,10 +181,10 @@ impl Inner {
         &self,
         account: &Account,
         password: &str,
-        charges: &mut Vec<Charge>,
+        decisions: &mut Vec<Decision>,
     ) -> Result<()> {
         let by = EventActor::User(account.user.id);
-        charges.extend(self.reserve(account.user.email.canonical(), by, None).await?);
+        decisions.extend(self.reserve(account.user.email.canonical(), by, None).await?);
         let tried = TriedPassword::new(password);
         let verified = self.verify(&tried, Some(account)).await?;
         if verified.matches() {

@@ -9,8 +9,8 @@ use crate::clock::Time;
 use crate::error::{ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
-use crate::limit::{AccountLimit, Charge};
-use crate::password::{HashGate, NewPassword, PasswordPolicy, TriedPassword, Verification};
+use crate::limit::{AccountLimit, Decision};
+use crate::password::{HashBulkhead, NewPassword, PasswordPolicy, TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, SessionStore, SessionValidator};
 use crate::user::{
@@ -24,7 +24,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) access: Arc<RoleTableCache>,
     pub(crate) validator: Arc<SessionValidator>,
-    pub(crate) hashing: HashGate,
+    pub(crate) hashing: HashBulkhead,
     pub(crate) passwords: PasswordPolicy,
     pub(crate) attempts: AccountLimit,
     pub(crate) observer: Arc<dyn Observer>,
@@ -54,10 +54,10 @@ impl Inner {
         email: &str,
         by: EventActor,
         address: Option<IpAddr>,
-    ) -> Result<Option<Charge>> {
+    ) -> Result<Option<Decision>> {
         let reserved = self.attempts.reserve(email).await;
         if let Err(error) = &reserved {
-            for refusal in error.charges().iter().filter(|charge| charge.refuses()) {
+            for refusal in error.decisions().iter().filter(|decision| decision.is_limited()) {
                 let kind = EventKind::Limited(refusal.limit.clone().into_owned());
                 let event = Event::new(kind, self.time.now(), by.clone());
                 self.observer.observe(&event.from_address(address));

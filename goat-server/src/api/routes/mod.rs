@@ -11,7 +11,7 @@ pub(crate) mod roles;
 pub(crate) mod sessions;
 pub(crate) mod user;
 
-use goat_core::limit::Charged;
+use goat_core::limit::WithDecisions;
 use goat_core::password::NewPassword;
 use goat_core::{Email, Goat, Role, Secret};
 use goat_tower::LimitDecisions;
@@ -19,8 +19,8 @@ use goat_tower::LimitDecisions;
 use crate::api::extract::{Fields, Refused};
 
 /// Splits a result from the limit decisions made for it, which become response headers.
-fn uncharge<T>(charged: Charged<T>) -> (T, LimitDecisions) {
-    (charged.value, charged.charges.into())
+fn uncharge<T>(charged: WithDecisions<T>) -> (T, LimitDecisions) {
+    (charged.value, charged.decisions.into())
 }
 
 /// Returns the role of this name.

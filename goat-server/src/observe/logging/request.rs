@@ -272,7 +272,7 @@ impl Exchange {
         if let Some(error) = error.filter(|error| error.kind() == ErrorKind::RateLimited)
             && let Some(in_flight) = &self.in_flight
         {
-            for charge in error.charges().iter().filter(|charge| charge.refuses()) {
+            for charge in error.decisions().iter().filter(|charge| charge.is_limited()) {
                 in_flight.metrics().denied(&charge.limit);
             }
         }

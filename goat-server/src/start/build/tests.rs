@@ -69,7 +69,7 @@ fn each_setting_reaches_its_component() {
     let handed_on = |variables: &[(&str, &str)]| {
         let settings = settings(folder.path(), variables);
         let (rules, tokens) = (rules(&settings), token_settings(&settings));
-        let (gate, cost) = (gate_limits(&settings), keys::cost(&settings.passwords));
+        let (gate, cost) = (bulkhead_limits(&settings), keys::cost(&settings.passwords));
         let sqlite = database::sqlite_options(&settings.storage, Path::new("goat.db"));
         let url = "postgres://goat@db/goat".into();
         let postgres = database::postgres_options(&settings.storage, &url);
@@ -121,7 +121,7 @@ async fn number_of_limit_keys_is_bounded() {
         started
             .goat
             .limits()
-            .charge("export", key, Quota::per_minute(1))
+            .acquire("export", key, Quota::per_minute(1))
             .await
             .expect("it is kept");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use goat_core::testing::{Pauses, Point};
+use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Status, Stores};
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ async fn server_failures() -> Failures {
     .await;
     send(&limited, None, login, credentials.clone()).await;
     let broken = TestApp::with(|setup| setup.hasher = Some(Arc::new(PanickingHasher))).await;
-    let (stores, pauses) = Pauses::over(Stores::memory());
+    let (stores, pauses) = Failpoints::over(Stores::memory());
     let down = TestApp::with(|setup| setup.stores = stores).await;
     pauses.fail("users.by_email", Point::Entry);
     vec![

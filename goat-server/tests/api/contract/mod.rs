@@ -69,7 +69,7 @@ impl PasswordHasher for PanickingHasher {
         Ok(())
     }
 
-    fn decoy(&self) -> &str {
+    fn dummy_hash(&self) -> &str {
         ""
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goat_core::Stores;
-use goat_core::testing::{Pauses, Point};
+use goat_core::testing::{Failpoints, Point};
 use serde_json::json;
 
 use crate::support::app::{TestApp, TestResponse};
@@ -20,7 +20,7 @@ fn assert_not_ready(response: &TestResponse, case: &str) {
 /// O2: readiness depends on the stores, liveness does not, and both are bounded in time.
 #[tokio::test(start_paused = true)]
 async fn failing_or_hanging_store_is_not_ready_but_healthy() {
-    let (stores, pauses) = Pauses::over(Stores::memory());
+    let (stores, pauses) = Failpoints::over(Stores::memory());
     let app = TestApp::with(|setup| setup.stores = stores).await;
     let ready = async || app.get("/api/ready").send().await;
     assert_eq!(ready().await.json, json!({"status": "ready"}));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use goat_core::Quota;
 use goat_core::invalidation::LocalInvalidations;
-use goat_core::limit::{LimitKey, LimitStore, Spending, Spent};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision};
 
 use super::difference::difference as compare;
 use super::run::{NodeStores, Run};
@@ -18,13 +18,17 @@ use crate::support::backend::Backend;
 struct Late(Arc<dyn LimitStore>);
 
 impl LimitStore for Late {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        let Spending::Done(spent) = self.0.spend(key, quota, elapsed) else {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
+        let StoreAcquire::Ready(spent) = self.0.acquire(key, quota, elapsed) else {
             panic!("memory decides synchronously")
         };
         let late = |after: Duration| after + Duration::from_millis(1);
         let retry_after = spent.retry_after.map(late);
-        Spending::Done(Spent { retry_after, reset_after: late(spent.reset_after), ..spent })
+        StoreAcquire::Ready(StoreDecision {
+            retry_after,
+            reset_after: late(spent.reset_after),
+            ..spent
+        })
     }
 }
 

@@ -9,7 +9,7 @@ mod pending;
 use std::fmt;
 
 use goat_core::Goat;
-use goat_core::limit::Charging;
+use goat_core::limit::PendingDecision;
 use http::request::Parts;
 use tower_layer::Layer;
 
@@ -101,7 +101,7 @@ impl<S: Source> AuthenticateWithLimitsLayer<S> {
 
     /// Starts the other operations while the first limit is pending. Nothing of them shows in the
     /// response yet, since the first limit may reject.
-    fn start(&self, request: &mut Parts, first: Charging) -> Pending<S> {
+    fn start(&self, request: &mut Parts, first: PendingDecision) -> Pending<S> {
         let pending = Pending::first(first);
         match self.authenticate.identify(request) {
             Err(denial) => pending.and_then(Outcome::Rejected(denial)),

@@ -9,14 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use goat_core::Error;
-use goat_core::limit::{Charge, Charging};
+use goat_core::limit::{Decision, PendingDecision};
 
 use crate::authenticate::Source;
 use crate::response::denial::Denial;
 
 /// One operation, or two at a time.
 pub struct Pending<S: Source> {
-    first: Option<Charging>,
+    first: Option<PendingDecision>,
     rest: Option<Operation<S>>,
     outcomes: Outcomes<S>,
 }
@@ -24,13 +24,13 @@ pub struct Pending<S: Source> {
 /// The operation beside the first limit.
 pub(super) enum Operation<S: Source> {
     Authenticate(S::Pending),
-    SecondLimit(Charging),
+    SecondLimit(PendingDecision),
 }
 
 /// The outcomes of the operations.
 pub struct Outcomes<S: Source> {
     /// Of the first limit, if it was acquired here.
-    pub(super) first: Option<Result<Charge, Error>>,
+    pub(super) first: Option<Result<Decision, Error>>,
     pub(super) rest: Outcome<S>,
 }
 
@@ -41,12 +41,12 @@ pub(super) enum Outcome<S: Source> {
     /// Authentication rejected the request without reading a store.
     Rejected(Denial),
     Authenticated(Result<S::Principal, Error>),
-    SecondLimit(Result<Charge, Error>),
+    SecondLimit(Result<Decision, Error>),
 }
 
 impl<S: Source> Pending<S> {
     /// Waits for the first limit.
-    pub(super) fn first(charging: Charging) -> Self {
+    pub(super) fn first(charging: PendingDecision) -> Self {
         Self { first: Some(charging), rest: None, outcomes: Outcomes::default() }
     }
 
@@ -81,7 +81,7 @@ impl<S: Source> Future for Pending<S> {
         if let Some(charging) = &mut self.first
             && let Poll::Ready(charge) = Pin::new(charging).poll(context)
         {
-            if !charge.as_ref().is_ok_and(|charge| !charge.refuses()) {
+            if !charge.as_ref().is_ok_and(|charge| !charge.is_limited()) {
                 return Poll::Ready(Outcomes { first: Some(charge), rest: Outcome::None });
             }
             self.first = None;

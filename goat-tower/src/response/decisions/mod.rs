@@ -10,7 +10,7 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use goat_core::Timestamp;
-use goat_core::limit::Charge;
+use goat_core::limit::Decision;
 use http::header::RETRY_AFTER;
 use http::{Extensions, HeaderValue, Response, StatusCode};
 
@@ -23,14 +23,14 @@ const USUAL: usize = 3;
 ///
 /// ```
 /// use std::time::Duration;
-/// use goat_core::{Quota, Timestamp, limit::Charge};
+/// use goat_core::{Quota, Timestamp, limit::Decision};
 /// use goat_tower::{LimitDecisions, Collector};
 ///
 /// let mut request = http::Request::new(());
 /// let Collector::Opened(charges) = LimitDecisions::collect(request.extensions_mut()) else {
 ///     panic!("no outer layer opened one")
 /// };
-/// charges.record(Charge {
+/// charges.record(Decision {
 ///     limit: "auth".into(),
 ///     quota: Quota::per_minute(5),
 ///     remaining: 4,
@@ -67,9 +67,9 @@ const USUAL: usize = 3;
 ///     async move {
 ///         let quota = Quota::per_hour(1);
 ///         let key = LimitKey::text("invite", request.body());
-///         let charge = limits.charge("invite", key, quota).await?;
+///         let charge = limits.acquire("invite", key, quota).await?;
 ///         LimitDecisions::collect(request.extensions_mut()).decisions().record(charge.clone());
-///         Ok::<_, Error>(match charge.refuses() {
+///         Ok::<_, Error>(match charge.is_limited() {
 ///             false => Response::new(Full::default()),
 ///             true => Problem::from(Error::rate_limited(vec![charge])).into_response().map(Full::new),
 ///         })
@@ -91,7 +91,7 @@ const USUAL: usize = 3;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct LimitDecisions(Arc<Mutex<Vec<Charge>>>);
+pub struct LimitDecisions(Arc<Mutex<Vec<Decision>>>);
 
 /// The collector of a request, and whether the caller has to write the headers.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ impl LimitDecisions {
     }
 
     /// Records a decision. It replaces an earlier decision of a limit with the same name.
-    pub fn record(&self, charge: Charge) {
+    pub fn record(&self, charge: Decision) {
         let mut list = self.lock();
         match list.iter_mut().find(|known| known.limit == charge.limit) {
             Some(known) => *known = charge,
@@ -134,7 +134,7 @@ impl LimitDecisions {
     }
 
     /// Records several decisions.
-    pub fn record_all(&self, charges: impl IntoIterator<Item = Charge>) {
+    pub fn record_all(&self, charges: impl IntoIterator<Item = Decision>) {
         charges.into_iter().for_each(|charge| self.record(charge));
     }
 
@@ -160,13 +160,13 @@ impl LimitDecisions {
     }
 
     /// A panicking thread leaves complete decisions in the list, so a poisoned lock is usable.
-    fn lock(&self) -> MutexGuard<'_, Vec<Charge>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Decision>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl From<Vec<Charge>> for LimitDecisions {
-    fn from(charges: Vec<Charge>) -> Self {
+impl From<Vec<Decision>> for LimitDecisions {
+    fn from(charges: Vec<Decision>) -> Self {
         Self(Arc::new(Mutex::new(charges)))
     }
 }

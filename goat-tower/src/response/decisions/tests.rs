@@ -11,8 +11,8 @@ use crate::response::rate_limit_headers::push_number;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_250);
 
-fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Charge {
-    Charge {
+fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Decision {
+    Decision {
         limit: limit.into(),
         quota: Quota::per_minute(quota),
         remaining,
@@ -21,12 +21,12 @@ fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Cha
     }
 }
 
-fn refusal(limit: &'static str, wait_ms: u64) -> Charge {
+fn refusal(limit: &'static str, wait_ms: u64) -> Decision {
     let wait = Duration::from_millis(wait_ms);
-    Charge { retry_after: Some(wait), ..charge(limit, 5, 0, wait_ms) }
+    Decision { retry_after: Some(wait), ..charge(limit, 5, 0, wait_ms) }
 }
 
-fn headers_of(charges: &[Charge]) -> Vec<String> {
+fn headers_of(charges: &[Decision]) -> Vec<String> {
     let mut headers = HeaderMap::new();
     write_rate_limit_headers(&mut headers, charges, NOW);
     let mut lines: Vec<_> = headers

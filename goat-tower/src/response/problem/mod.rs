@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use goat_core::limit::Charge;
+use goat_core::limit::Decision;
 use goat_core::user::InvalidEmail;
 use goat_core::{Error, ErrorKind, Violation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -112,7 +112,7 @@ struct Inner {
     scope: Option<Cow<'static, str>>,
     error: Option<Arc<Error>>,
     retry_after: Option<Duration>,
-    charges: Vec<Charge>,
+    charges: Vec<Decision>,
     headers: HeaderMap,
 }
 
@@ -372,7 +372,7 @@ impl From<&Error> for Problem {
         let mut problem = Self::from_entry(entry, error.client_message().to_owned().into());
         problem.0.violations = error.violations().to_vec();
         problem.0.retry_after = error.retry_after();
-        problem.0.charges = error.charges().to_vec();
+        problem.0.charges = error.decisions().to_vec();
         problem
     }
 }

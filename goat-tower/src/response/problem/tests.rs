@@ -3,7 +3,7 @@
 use super::*;
 use goat_core::ErrorKind;
 use goat_core::Quota;
-use goat_core::limit::Charge;
+use goat_core::limit::Decision;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -145,7 +145,7 @@ fn retry_after_is_rounded_up_and_at_least_one_second() {
     assert_eq!(unavailable(0).as_deref(), Some("1"));
     assert_eq!(unavailable(1000).as_deref(), Some("1"));
     assert_eq!(unavailable(1001).as_deref(), Some("2"));
-    let wait = |seconds| Charge {
+    let wait = |seconds| Decision {
         limit: "auth".into(),
         quota: Quota::per_minute(5),
         remaining: 0,

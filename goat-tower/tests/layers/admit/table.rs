@@ -167,7 +167,7 @@ async fn scene(case: Case) -> (Layers, Request<Sent>, Wire) {
     ] {
         let spent = if limit == Limit::Refuses { quota.limit() } else { 1 };
         for _ in 0..spent {
-            assert!(!goat.limits().charge(name, key, quota).await.unwrap().refuses());
+            assert!(!goat.limits().acquire(name, key, quota).await.unwrap().is_limited());
         }
         if limit == Limit::Fails {
             wire.fail(name);

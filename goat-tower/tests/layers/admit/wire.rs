@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::{Quota, StoreError, Stores};
 use tokio::sync::oneshot;
@@ -145,9 +145,9 @@ struct Limits {
 }
 
 impl LimitStore for Limits {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let call = if quota == ADDRESS { "address" } else { "user" };
-        let Spending::Done(spent) = self.inner.spend(key, quota, elapsed) else {
+        let StoreAcquire::Ready(spent) = self.inner.acquire(key, quota, elapsed) else {
             panic!("memory answers at once")
         };
         let at_once = match self.kept {
@@ -157,10 +157,10 @@ impl LimitStore for Limits {
         };
         if at_once {
             self.wire.state().asked.push(call);
-            return Spending::Done(spent);
+            return StoreAcquire::Ready(spent);
         }
         let wire = self.wire.clone();
-        Spending::Pending(Box::pin(async move { wire.cross(call).await.map(|()| spent) }))
+        StoreAcquire::Pending(Box::pin(async move { wire.cross(call).await.map(|()| spent) }))
     }
 }
 

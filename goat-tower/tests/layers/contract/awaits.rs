@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::limit::{LimitKey, LimitStore, Spending};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::session::SessionStore;
 use goat_core::store::memory::MemoryLimits;
-use goat_core::testing::{Pauses, Point, TestGoat, TestUser};
+use goat_core::testing::{Failpoints, Point, TestGoat, TestUser};
 use goat_core::user::UserStore;
 use goat_core::{Actor, Permission, Quota, Stores};
 use goat_tower::{GoatExt, ResponseBody};
@@ -33,14 +33,14 @@ struct PausedLimits {
 }
 
 impl LimitStore for PausedLimits {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(&self.entry));
         let exit = Arc::clone(&self.exit);
-        Spending::Pending(Box::pin(async move {
+        StoreAcquire::Pending(Box::pin(async move {
             entry.ping().await?;
-            let spent = match inner.spend(key, quota, elapsed) {
-                Spending::Done(spent) => spent,
-                Spending::Pending(pending) => pending.await?,
+            let spent = match inner.acquire(key, quota, elapsed) {
+                StoreAcquire::Ready(spent) => spent,
+                StoreAcquire::Pending(pending) => pending.await?,
             };
             exit.ping().await?;
             Ok(spent)
@@ -86,14 +86,14 @@ type NestedBody = ResponseBody<ResponseBody<Sent>>;
 /// A goat that remembers nothing, and of which another node has just changed the roles.
 struct World {
     test: TestGoat,
-    pauses: Pauses,
+    pauses: Failpoints,
     user: TestUser,
     service: Service,
     seen: Arc<Seen>,
 }
 
 async fn world(kind: Kind, who: Who) -> World {
-    let (stores, pauses) = Pauses::over(Stores::memory());
+    let (stores, pauses) = Failpoints::over(Stores::memory());
     let limits = PausedLimits {
         inner: Arc::default(),
         entry: Arc::clone(&stores.sessions),
@@ -176,7 +176,7 @@ async fn undisturbed(kind: Kind, who: Who) -> (u16, Vec<Call>) {
 }
 
 /// Lets those pass that came before, so that what is planned next is for the call itself.
-fn pass_those_before(pauses: &Pauses, (call, before): Call, point: Point) {
+fn pass_those_before(pauses: &Failpoints, (call, before): Call, point: Point) {
     for _ in 0..before {
         pauses.hold(call, point).release();
     }

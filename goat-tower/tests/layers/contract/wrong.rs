@@ -127,7 +127,7 @@ where
             _ => mem::replace(&mut self.inner, clone),
         };
         let asking = request.headers().get("x-ask").map(|answer| {
-            let charging = self.layer.store.charge(
+            let charging = self.layer.store.acquire(
                 "wrong",
                 LimitKey::text("wrong", ""),
                 Quota::per_minute(1000),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limit::Spent;
+use crate::limit::StoreDecision;
 
 /// The last distinguishable instant, five hundred years ahead: adding two of the longest windows does
 /// not overflow.
@@ -27,10 +27,10 @@ pub(super) trait Counter: Clone {
     fn span(rule: Self::Rule) -> Self::Span;
 
     /// Acquires one at `now`, which is not before any earlier instant, if the rule allows it.
-    fn spend(&mut self, rule: Self::Rule, now: u64) -> Spent;
+    fn acquire(&mut self, rule: Self::Rule, now: u64) -> StoreDecision;
 
     /// Returns a copy to continue from, or the decision to limit if nothing is left.
-    fn fork(&mut self, rule: Self::Rule, now: u64) -> Result<Self, Spent>;
+    fn fork(&mut self, rule: Self::Rule, now: u64) -> Result<Self, StoreDecision>;
 
     /// Returns the instant from which the counter equals a new one.
     fn expires_at(&self, span: Self::Span) -> u64;

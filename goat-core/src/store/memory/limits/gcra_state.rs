@@ -3,7 +3,7 @@
 //! Invariants: the TAT never decreases; it is never further ahead than the whole burst takes to be
 //! replenished, which is at most 366 days.
 
-use crate::limit::{Pace, Spent};
+use crate::limit::{Gcra, StoreDecision};
 
 use super::counter::Counter;
 
@@ -12,34 +12,34 @@ use super::counter::Counter;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GcraState {
     at: u64,
-    /// Fewer than [`Pace::parts`].
+    /// Fewer than [`Gcra::parts`].
     parts: u32,
 }
 
 impl GcraState {
     /// Returns the debt at `now`, in parts.
-    fn owed(self, pace: Pace, now: u64) -> u128 {
+    fn owed(self, pace: Gcra, now: u64) -> u128 {
         match self.at.checked_sub(now) {
             Some(ahead) => u128::from(ahead) * u128::from(pace.parts()) + u128::from(self.parts),
             None => 0,
         }
     }
 
-    fn refusal(self, pace: Pace, now: u64) -> Option<Spent> {
+    fn refusal(self, pace: Gcra, now: u64) -> Option<StoreDecision> {
         let owed = self.owed(pace, now);
-        (owed > pace.tolerance()).then(|| pace.spent(owed, true))
+        (owed > pace.tolerance()).then(|| pace.decision(owed, true))
     }
 }
 
 impl Counter for GcraState {
-    type Rule = Pace;
+    type Rule = Gcra;
     type Span = ();
 
     const NEW: Self = Self { at: 0, parts: 0 };
 
-    fn span(_: Pace) {}
+    fn span(_: Gcra) {}
 
-    fn spend(&mut self, pace: Pace, now: u64) -> Spent {
+    fn acquire(&mut self, pace: Gcra, now: u64) -> StoreDecision {
         if let Some(refusal) = self.refusal(pace, now) {
             return refusal;
         }
@@ -52,10 +52,10 @@ impl Counter for GcraState {
         let carried = u64::from(parts >= a_nanosecond);
         self.at += whole + carried;
         self.parts = (parts - carried * a_nanosecond) as u32;
-        pace.spent(self.owed(pace, now), false)
+        pace.decision(self.owed(pace, now), false)
     }
 
-    fn fork(&mut self, pace: Pace, now: u64) -> Result<Self, Spent> {
+    fn fork(&mut self, pace: Gcra, now: u64) -> Result<Self, StoreDecision> {
         match self.refusal(pace, now) {
             Some(refusal) => Err(refusal),
             None => Ok(*self),

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::limit::{LimitKey, LimitLoad, LimitStore, Pace, Quota, Spending};
+use crate::limit::{Gcra, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
 
 use self::counter::nanoseconds;
 use self::counter_id::{CounterId, Seed};
@@ -64,14 +64,14 @@ const ENOUGH_SHARDS: usize = 16;
 /// ```
 /// use std::time::Duration;
 /// use goat_core::Quota;
-/// use goat_core::limit::{LimitKey, LimitStore, Spending};
+/// use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 /// use goat_core::store::memory::MemoryLimits;
 ///
 /// let limits = MemoryLimits::default();
 /// let key = LimitKey::text("export", "alice");
-/// let ask = |elapsed| match limits.spend(key, Quota::per_minute(1), elapsed) {
-///     Spending::Done(spent) => spent.retry_after,
-///     Spending::Pending(_) => unreachable!("an in-memory store is synchronous"),
+/// let ask = |elapsed| match limits.acquire(key, Quota::per_minute(1), elapsed) {
+///     StoreAcquire::Ready(spent) => spent.retry_after,
+///     StoreAcquire::Pending(_) => unreachable!("an in-memory store is synchronous"),
 /// };
 /// assert_eq!(ask(Duration::from_secs(0)), None);
 /// assert_eq!(ask(Duration::from_secs(20)), Some(Duration::from_secs(40)));
@@ -141,12 +141,12 @@ impl fmt::Debug for MemoryLimits {
 }
 
 impl LimitStore for MemoryLimits {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let (id, now) = (CounterId::new(key, quota), nanoseconds(elapsed));
         let mut shard = self.shard(id);
-        Spending::Done(match Pace::of(quota) {
-            None => shard.spend::<SlidingWindowLog>(id, Rule::from(quota), now),
-            Some(pace) => shard.spend::<GcraState>(id, pace, now),
+        StoreAcquire::Ready(match Gcra::of(quota) {
+            None => shard.acquire::<SlidingWindowLog>(id, Rule::from(quota), now),
+            Some(pace) => shard.acquire::<GcraState>(id, pace, now),
         })
     }
 

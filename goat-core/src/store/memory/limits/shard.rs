@@ -2,7 +2,7 @@
 //!
 //! Invariant: both tables together never have more keys than `capacity`.
 
-use crate::limit::Spent;
+use crate::limit::StoreDecision;
 
 use super::counter::Counter;
 use super::counter_id::{CounterId, Seed};
@@ -57,29 +57,29 @@ impl Shard {
         self.overflowed
     }
 
-    pub(super) fn spend<C: CounterKind>(
+    pub(super) fn acquire<C: CounterKind>(
         &mut self,
         id: CounterId,
         rule: C::Rule,
         now: u64,
-    ) -> Spent {
+    ) -> StoreDecision {
         // Two threads may arrive in another order than they read the clock; time never goes backwards
         // for a counter.
         self.now = self.now.max(now);
         let now = self.now;
         // Before expired keys are dropped: a key with a counter of its own, even an expired one, has no
         // calls in the overflow counter.
-        if let Some(spent) = C::table(self).spend_own(id, rule, now) {
+        if let Some(decision) = C::table(self).acquire_own(id, rule, now) {
             self.drop_expired(CHECKS);
-            return spent;
+            return decision;
         }
         let is_full = self.keys() >= self.capacity;
         self.drop_expired(if is_full { CHECKS_WHEN_FULL } else { CHECKS });
         if self.keys() >= self.capacity {
             self.overflowed = self.overflowed.saturating_add(1);
-            C::table(self).spend_shared(rule, now)
+            C::table(self).acquire_shared(rule, now)
         } else {
-            C::table(self).spend_first(id, rule, now)
+            C::table(self).acquire_first(id, rule, now)
         }
     }
 

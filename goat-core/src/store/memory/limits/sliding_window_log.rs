@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::limit::{Quota, Spent};
+use crate::limit::{Quota, StoreDecision};
 
 use super::counter::{Counter, nanoseconds};
 
@@ -50,20 +50,20 @@ impl Counter for SlidingWindowLog {
         rule.window
     }
 
-    fn spend(&mut self, rule: Rule, now: u64) -> Spent {
+    fn acquire(&mut self, rule: Rule, now: u64) -> StoreDecision {
         self.drop_expired(rule.window, now);
         if let Some(refusal) = self.refusal(rule, now) {
             return refusal;
         }
         self.push(now, rule.limit);
-        Spent {
+        StoreDecision {
             remaining: rule.limit.saturating_sub(self.len()),
             reset_after: self.until_next_available(rule.window, now),
             retry_after: None,
         }
     }
 
-    fn fork(&mut self, rule: Rule, now: u64) -> Result<Self, Spent> {
+    fn fork(&mut self, rule: Rule, now: u64) -> Result<Self, StoreDecision> {
         self.drop_expired(rule.window, now);
         match self.refusal(rule, now) {
             Some(refusal) => Err(refusal),
@@ -94,10 +94,10 @@ impl Counter for SlidingWindowLog {
 impl SlidingWindowLog {
     /// Returns the decision for a call at `now` if the log is full. Expired entries count until
     /// [`SlidingWindowLog::drop_expired`].
-    fn refusal(&self, rule: Rule, now: u64) -> Option<Spent> {
+    fn refusal(&self, rule: Rule, now: u64) -> Option<StoreDecision> {
         (self.len() >= rule.limit).then(|| {
             let wait = self.until_next_available(rule.window, now);
-            Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) }
+            StoreDecision { remaining: 0, reset_after: wait, retry_after: Some(wait) }
         })
     }
 
@@ -183,10 +183,10 @@ mod tests {
         assert_eq!(size_of::<SlidingWindowLog>(), 24);
         let mut log = SlidingWindowLog::NEW;
         let rule = Rule { limit: 60, window: 1_000_000_000 };
-        log.spend(rule, 0);
-        log.spend(rule, 0);
+        log.acquire(rule, 0);
+        log.acquire(rule, 0);
         assert_eq!(log.heap_bytes(), 0);
-        log.spend(rule, 0);
+        log.acquire(rule, 0);
         assert_eq!(log.heap_bytes(), 32);
     }
 
@@ -197,7 +197,7 @@ mod tests {
             let rule = Rule { limit, window: 1_000 };
             let mut log = SlidingWindowLog::NEW;
             for now in 0..10_000 {
-                log.spend(rule, now);
+                log.acquire(rule, now);
                 assert!(log.len() <= limit);
             }
             assert!(log.heap_bytes() <= limit as usize * 8);
@@ -209,7 +209,7 @@ mod tests {
         let rule = Rule { limit: 1, window: 1_000 };
         let mut log = SlidingWindowLog::NEW;
         let end = nanoseconds(Duration::MAX);
-        assert_eq!(log.spend(rule, end).retry_after, None);
-        assert!(log.spend(rule, end).retry_after.is_some());
+        assert_eq!(log.acquire(rule, end).retry_after, None);
+        assert!(log.acquire(rule, end).retry_after.is_some());
     }
 }

@@ -8,7 +8,7 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use crate::limit::Spent;
+use crate::limit::StoreDecision;
 
 use super::counter::Counter;
 use super::counter_id::{CounterId, Seed};
@@ -52,12 +52,22 @@ impl<C: Counter> Table<C> {
     }
 
     /// Acquires from the key's own counter, if it has one.
-    pub(super) fn spend_own(&mut self, id: CounterId, rule: C::Rule, now: u64) -> Option<Spent> {
-        Some(self.counters.get_mut(&id)?.spend(rule, now))
+    pub(super) fn acquire_own(
+        &mut self,
+        id: CounterId,
+        rule: C::Rule,
+        now: u64,
+    ) -> Option<StoreDecision> {
+        Some(self.counters.get_mut(&id)?.acquire(rule, now))
     }
 
     /// Creates a counter for a key; calls in the overflow counter may have been this key's.
-    pub(super) fn spend_first(&mut self, id: CounterId, rule: C::Rule, now: u64) -> Spent {
+    pub(super) fn acquire_first(
+        &mut self,
+        id: CounterId,
+        rule: C::Rule,
+        now: u64,
+    ) -> StoreDecision {
         self.drop_expired_overflow(now);
         let mut counter = match self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
             Some(overflow) => match overflow.counter.fork(rule, now) {
@@ -66,29 +76,29 @@ impl<C: Counter> Table<C> {
             },
             None => C::NEW,
         };
-        let spent = counter.spend(rule, now);
+        let decision = counter.acquire(rule, now);
         let span = C::span(rule);
         let at = counter.expires_at(span);
         self.counters.insert(id, counter);
         self.due.push(Reverse(Due { at, span, id }));
-        spent
+        decision
     }
 
     /// Acquires from the overflow counter of the quota.
-    pub(super) fn spend_shared(&mut self, rule: C::Rule, now: u64) -> Spent {
+    pub(super) fn acquire_shared(&mut self, rule: C::Rule, now: u64) -> StoreDecision {
         self.drop_expired_overflow(now);
         if let Some(overflow) = self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
-            return overflow.counter.spend(rule, now);
+            return overflow.counter.acquire(rule, now);
         }
         if self.overflow.len() >= MAX_OVERFLOW {
             let next = self.overflow.iter().map(Overflow::expires_at).min().unwrap_or(now);
             let wait = Duration::from_nanos(next.saturating_sub(now));
-            return Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) };
+            return StoreDecision { remaining: 0, reset_after: wait, retry_after: Some(wait) };
         }
         let mut counter = C::NEW;
-        let spent = counter.spend(rule, now);
+        let decision = counter.acquire(rule, now);
         self.overflow.push(Overflow { rule, counter });
-        spent
+        decision
     }
 
     fn drop_expired_overflow(&mut self, now: u64) {

@@ -23,7 +23,7 @@ use super::RedisContext;
 use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::error::StoreError;
-use crate::limit::{LimitKey, LimitStore, Pace, Quota, Spending, Spent};
+use crate::limit::{Gcra, LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision};
 
 static SPEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new([include_str!("../clock.lua"), include_str!("sliding_window_log.lua")].concat())
@@ -61,13 +61,13 @@ impl RedisLimits {
         key: LimitKey,
         quota: Quota,
         elapsed: Duration,
-    ) -> Result<Spent, StoreError> {
+    ) -> Result<StoreDecision, StoreError> {
         let (time, spare) = if self.context.uses_caller_clock {
             (elapsed.as_micros().to_string(), TTL_MARGIN_OF_TESTS)
         } else {
             (String::new(), TTL_MARGIN)
         };
-        let pace = Pace::of(quota);
+        let pace = Gcra::of(quota);
         let (script, arguments) = match pace {
             None => (&SPEND, arguments(quota, time, spare)),
             Some(pace) => (&gcra::SPEND, gcra::arguments(pace, time, spare)),
@@ -76,19 +76,19 @@ impl RedisLimits {
         // After a lost connection the call may count twice, which only errs towards limiting.
         let (client, counter) = (&self.context.client, self.key(key, quota));
         let answer =
-            client.script("limits.spend", script, &counter, &arguments, Retry::Yes).await?;
-        let spent = match pace {
+            client.script("limits.acquire", script, &counter, &arguments, Retry::Yes).await?;
+        let decision = match pace {
             None => read(&answer),
             Some(pace) => gcra::read(pace, &answer),
         };
-        let spent = spent.ok_or_else(|| {
-            Failure::malformed("a limit's answer cannot be read").in_operation("limits.spend")
+        let decision = decision.ok_or_else(|| {
+            Failure::malformed("a limit's answer cannot be read").in_operation("limits.acquire")
         })?;
-        if let Some(wait) = spent.retry_after {
+        if let Some(wait) = decision.retry_after {
             // Counted from before the call, so a caller that waits `retry_after` reaches Redis.
             self.limited.insert(key, quota, elapsed, elapsed.saturating_add(wait));
         }
-        Ok(spent)
+        Ok(decision)
     }
 }
 
@@ -104,13 +104,13 @@ fn width(window: u128) -> u32 {
     (2..8).find(|width| window < 1 << (8 * width)).unwrap_or(8)
 }
 
-fn read(answer: &Value) -> Option<Spent> {
+fn read(answer: &Value) -> Option<StoreDecision> {
     let Value::Array(fields) = answer else { return None };
     let &[Value::Int(remaining), Value::Int(wait), Value::Int(refuses)] = fields.as_slice() else {
         return None;
     };
     let reset_after = Duration::from_micros(u64::try_from(wait).ok()?);
-    Some(Spent {
+    Some(StoreDecision {
         remaining: u32::try_from(remaining).ok()?,
         reset_after,
         retry_after: (refuses == 1).then_some(reset_after),
@@ -118,12 +118,14 @@ fn read(answer: &Value) -> Option<Spent> {
 }
 
 impl LimitStore for RedisLimits {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         match self.limited.remaining(key, quota, elapsed) {
-            Some(wait) => {
-                Spending::Done(Spent { remaining: 0, reset_after: wait, retry_after: Some(wait) })
-            }
-            None => Spending::Pending(Box::pin(self.clone().ask(key, quota, elapsed))),
+            Some(wait) => StoreAcquire::Ready(StoreDecision {
+                remaining: 0,
+                reset_after: wait,
+                retry_after: Some(wait),
+            }),
+            None => StoreAcquire::Pending(Box::pin(self.clone().ask(key, quota, elapsed))),
         }
     }
 }

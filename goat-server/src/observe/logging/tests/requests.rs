@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::routing::get;
 use bytes::Bytes;
 use goat_core::auth::{Login, SignUp};
-use goat_core::limit::Charge;
+use goat_core::limit::Decision;
 use goat_core::session::Origin;
 use goat_core::testing::PlainHasher;
 use goat_core::token::TokenKeys;
@@ -233,7 +233,7 @@ async fn unpolled_empty_body_is_complete() {
 async fn rejection_logs_its_code_and_counts_its_limit() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
-    let charge = |limit: &'static str, retry_after| Charge {
+    let charge = |limit: &'static str, retry_after| Decision {
         limit: limit.into(),
         quota: Quota::per_minute(5),
         remaining: 0,

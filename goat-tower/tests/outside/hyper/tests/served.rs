@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use goat_core::Stores;
-use goat_core::testing::{Pauses, Point, TestGoat};
+use goat_core::testing::{Failpoints, Point, TestGoat};
 use goat_tower::goat_core;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -111,7 +111,7 @@ async fn a_flood_is_stopped_by_its_address_whoever_it_says_it_is() {
 
 #[tokio::test]
 async fn a_store_that_is_down_is_neither_a_yes_nor_a_no() {
-    let (stores, pauses) = Pauses::over(Stores::memory());
+    let (stores, pauses) = Failpoints::over(Stores::memory());
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
     let server = start(&test).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use goat_core::testing::{Pauses, Point, TestGoat, TestUser};
+use goat_core::testing::{Failpoints, Point, TestGoat, TestUser};
 use goat_core::{Error, ErrorKind, Stores};
 use goat_tower::goat_core;
 use outside_tonic::{REPORTS, serve};
@@ -145,7 +145,7 @@ async fn a_flood_is_stopped_by_its_address() {
 
 #[tokio::test]
 async fn a_store_that_is_down_is_unavailable() {
-    let (stores, pauses) = Pauses::over(Stores::memory());
+    let (stores, pauses) = Failpoints::over(Stores::memory());
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     let channel = start(&test).await;

@@ -1,4 +1,4 @@
-//! A hasher that stops until it is told to go on makes every interleaving here a certain one.
+//! A hasher that blocks until the test releases it makes every interleaving deterministic.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -11,7 +11,7 @@ use crate::password::{Argon2Settings, Argon2id, PasswordPolicy, Peppers};
 use crate::secret::Secret;
 use crate::testing::{HasherCall, PlainHasher};
 
-/// Stops in every verification until it is opened, and counts.
+/// Blocks in every verification until opened, and counts concurrent ones.
 #[derive(Debug)]
 struct StoppingHasher {
     open: Mutex<bool>,
@@ -60,43 +60,43 @@ impl PasswordHasher for StoppingHasher {
         Ok(())
     }
 
-    fn decoy(&self) -> &str {
-        "decoy"
+    fn dummy_hash(&self) -> &str {
+        "dummy"
     }
 }
 
-fn limits(running: usize, waiting: usize) -> GateLimits {
-    GateLimits { running: NonZeroUsize::new(running).expect("at least one"), waiting }
+fn limits(running: usize, waiting: usize) -> BulkheadLimits {
+    BulkheadLimits { running: NonZeroUsize::new(running).expect("at least one"), waiting }
 }
 
-fn attempt(gate: &HashGate) -> tokio::task::JoinHandle<Result<Verification>> {
-    let gate = gate.clone();
-    tokio::spawn(async move { gate.verify(&TriedPassword::new("attempt"), None).await })
+fn attempt(hashing: &HashBulkhead) -> tokio::task::JoinHandle<Result<Verification>> {
+    let hashing = hashing.clone();
+    tokio::spawn(async move { hashing.verify(&TriedPassword::new("attempt"), None).await })
 }
 
-/// Lets other tasks run until the gate shows this load.
-async fn load_is(gate: &HashGate, running: usize, waiting: usize) {
-    while gate.load() != (GateLoad { running, waiting }) {
+/// Yields to other tasks until the bulkhead reports this load.
+async fn load_is(hashing: &HashBulkhead, running: usize, waiting: usize) {
+    while hashing.load() != (BulkheadLoad { running, waiting }) {
         tokio::task::yield_now().await;
     }
 }
 
 /// P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_thousand_attempts_run_n_at_once_and_wait_m_at_most() {
+async fn two_thousand_attempts_stay_within_the_bounds() {
     let (hasher, mut entries) = StoppingHasher::new();
-    let gate = HashGate::new(hasher.clone(), limits(4, 64));
+    let hashing = HashBulkhead::new(hasher.clone(), limits(4, 64));
     let (answers, mut answered) = mpsc::unbounded_channel();
     for _ in 0..2000 {
-        let (gate, answers) = (gate.clone(), answers.clone());
+        let (hashing, answers) = (hashing.clone(), answers.clone());
         tokio::spawn(async move {
-            let before = gate.load();
-            let answer = gate.verify(&TriedPassword::new("attempt"), None).await;
-            answers.send((before, answer)).expect("the test listens");
+            let before = hashing.load();
+            let answer = hashing.verify(&TriedPassword::new("attempt"), None).await;
+            answers.send((before, answer)).expect("the receiver is open");
         });
     }
 
-    // Nothing is done yet, so whoever is answered now is refused: all but the 68 that fit.
+    // No hash has finished yet, so each answer is a rejection: all but the 68 that fit.
     for _ in 0..2000 - 68 {
         let (before, answer) = answered.recv().await.expect("an answer");
         assert!(before.running <= 4 && before.waiting <= 64, "{before:?}");
@@ -104,9 +104,9 @@ async fn two_thousand_attempts_run_n_at_once_and_wait_m_at_most() {
         assert!(refused.is_unavailable());
         assert_eq!(refused.retry_after(), Some(RETRY_AFTER));
     }
-    assert_eq!(gate.load(), GateLoad { running: 4, waiting: 64 });
+    assert_eq!(hashing.load(), BulkheadLoad { running: 4, waiting: 64 });
 
-    // The four must be in the hasher at one time before anybody may leave it.
+    // All four must be inside the hasher before it is opened.
     for _ in 0..4 {
         entries.recv().await.expect("a call of the hasher");
     }
@@ -120,58 +120,58 @@ async fn two_thousand_attempts_run_n_at_once_and_wait_m_at_most() {
     }
     assert!(entries.try_recv().is_err(), "a refused attempt reached the hasher");
     assert_eq!(hasher.most.load(Ordering::SeqCst), 4);
-    load_is(&gate, 0, 0).await;
+    load_is(&hashing, 0, 0).await;
 }
 
 /// P7
 #[tokio::test]
-async fn a_caller_that_hangs_up_leaves_the_queue() {
+async fn a_cancelled_caller_leaves_the_queue() {
     let (hasher, mut entries) = StoppingHasher::new();
-    let gate = HashGate::new(hasher.clone(), limits(1, 1));
-    let first = attempt(&gate);
+    let hashing = HashBulkhead::new(hasher.clone(), limits(1, 1));
+    let first = attempt(&hashing);
     entries.recv().await.expect("the first runs");
-    let second = attempt(&gate);
-    load_is(&gate, 1, 1).await;
-    let third = attempt(&gate).await.expect("no panic");
+    let second = attempt(&hashing);
+    load_is(&hashing, 1, 1).await;
+    let third = attempt(&hashing).await.expect("no panic");
     assert!(third.expect_err("the queue is full").is_unavailable());
 
     second.abort();
-    assert!(second.await.expect_err("hung up").is_cancelled());
-    assert_eq!(gate.load(), GateLoad { running: 1, waiting: 0 });
-    let fourth = attempt(&gate);
-    load_is(&gate, 1, 1).await;
+    assert!(second.await.expect_err("cancelled").is_cancelled());
+    assert_eq!(hashing.load(), BulkheadLoad { running: 1, waiting: 0 });
+    let fourth = attempt(&hashing);
+    load_is(&hashing, 1, 1).await;
 
     hasher.open();
     assert!(first.await.expect("no panic").is_ok());
     assert!(fourth.await.expect("no panic").is_ok());
     entries.recv().await.expect("the fourth ran");
-    assert!(entries.try_recv().is_err(), "whoever hung up was hashed for");
+    assert!(entries.try_recv().is_err(), "a cancelled attempt was hashed");
 }
 
 /// P7
 #[tokio::test]
-async fn a_hash_whose_caller_hung_up_keeps_its_slot_until_it_is_done() {
+async fn a_hash_keeps_its_permit_after_its_caller_is_cancelled() {
     let (hasher, mut entries) = StoppingHasher::new();
-    let gate = HashGate::new(hasher.clone(), limits(1, 0));
-    let first = attempt(&gate);
+    let hashing = HashBulkhead::new(hasher.clone(), limits(1, 0));
+    let first = attempt(&hashing);
     entries.recv().await.expect("the first runs");
     first.abort();
-    assert!(first.await.expect_err("hung up").is_cancelled());
-    assert_eq!(gate.load(), GateLoad { running: 1, waiting: 0 });
-    assert!(attempt(&gate).await.expect("no panic").is_err());
+    assert!(first.await.expect_err("cancelled").is_cancelled());
+    assert_eq!(hashing.load(), BulkheadLoad { running: 1, waiting: 0 });
+    assert!(attempt(&hashing).await.expect("no panic").is_err());
 
     hasher.open();
-    load_is(&gate, 0, 0).await;
-    assert!(attempt(&gate).await.expect("no panic").is_ok());
+    load_is(&hashing, 0, 0).await;
+    assert!(attempt(&hashing).await.expect("no panic").is_ok());
 }
 
 /// P7
 #[tokio::test]
-async fn hashing_leaves_the_async_worker_free() {
+async fn hashing_does_not_block_the_async_worker() {
     let (hasher, mut entries) = StoppingHasher::new();
-    let gate = HashGate::new(hasher.clone(), limits(1, 0));
-    let attempt = attempt(&gate);
-    // The one worker is here while the hash runs there.
+    let hashing = HashBulkhead::new(hasher.clone(), limits(1, 0));
+    let attempt = attempt(&hashing);
+    // This test runs on the only async worker.
     let thread = entries.recv().await.expect("it runs");
     assert_ne!(thread, std::thread::current().id());
     hasher.open();
@@ -179,22 +179,22 @@ async fn hashing_leaves_the_async_worker_free() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_hasher_gives_the_slot_back_and_is_not_quoted() {
+async fn a_panic_of_the_hasher_releases_the_permit_and_is_not_quoted() {
     let (hasher, _entries) = StoppingHasher::new();
-    let gate = HashGate::new(hasher, limits(1, 0));
+    let hashing = HashBulkhead::new(hasher, limits(1, 0));
     for _ in 0..2 {
-        let failure = gate.rehash(&TriedPassword::new("canary")).await.expect_err("a panic");
+        let failure = hashing.rehash(&TriedPassword::new("canary")).await.expect_err("a panic");
         assert_eq!(failure.kind(), ErrorKind::Internal);
         assert!(!format!("{failure:?}").contains("canary"));
     }
-    load_is(&gate, 0, 0).await;
+    load_is(&hashing, 0, 0).await;
 }
 
 /// E1
 #[tokio::test]
-async fn every_attempt_costs_one_verification_and_the_unknown_user_the_current_parameters() {
+async fn every_attempt_costs_one_verification() {
     let hasher = PlainHasher::default();
-    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let hashing = HashBulkhead::new(Arc::new(hasher.clone()), limits(1, 0));
     let stored = hasher.hash(b"seven lamps").expect("hashed");
     hasher.change_parameters();
     assert_eq!(hasher.take_calls(), [HasherCall::Hash { generation: 0 }]);
@@ -202,9 +202,9 @@ async fn every_attempt_costs_one_verification_and_the_unknown_user_the_current_p
     let over_long = "x".repeat(1 << 20);
     for typed in ["seven lamps", "another", "", "\u{0}", "seven\nlamps", over_long.as_str()] {
         let tried = TriedPassword::new(typed);
-        let known = gate.verify(&tried, Some(&stored)).await.expect("verified");
+        let known = hashing.verify(&tried, Some(&stored)).await.expect("verified");
         assert_eq!(known.matches(), typed == "seven lamps");
-        let unknown = gate.verify(&tried, None).await.expect("verified");
+        let unknown = hashing.verify(&tried, None).await.expect("verified");
         assert_eq!(unknown, Verification::Differs);
         assert_eq!(
             hasher.take_calls(),
@@ -215,61 +215,67 @@ async fn every_attempt_costs_one_verification_and_the_unknown_user_the_current_p
 
 /// E1
 #[tokio::test]
-async fn what_cannot_be_a_password_matches_nothing_not_even_its_own_hash() {
+async fn an_impossible_password_does_not_match_its_own_hash() {
     let hasher = PlainHasher::default();
-    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let hashing = HashBulkhead::new(Arc::new(hasher.clone()), limits(1, 0));
     let tried = TriedPassword::new("");
     let stored = hasher.hash(tried.as_bytes()).expect("hashed");
-    let verified = gate.verify(&tried, Some(&stored)).await.expect("verified");
+    let verified = hashing.verify(&tried, Some(&stored)).await.expect("verified");
     assert_eq!(verified, Verification::Differs);
-    assert!(gate.rehash(&tried).await.is_err());
+    assert!(hashing.rehash(&tried).await.is_err());
 }
 
 /// P6
 #[tokio::test]
-async fn an_outdated_hash_says_so_and_is_renewed() {
+async fn an_outdated_hash_is_reported_and_renewed() {
     let hasher = PlainHasher::default();
-    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let hashing = HashBulkhead::new(Arc::new(hasher.clone()), limits(1, 0));
     let text = "seven lamps over the quay";
     let password =
         NewPassword::parse(text, &PasswordPolicy::default(), None).expect("a good password");
-    let stored = gate.hash(password).await.expect("hashed");
+    let stored = hashing.hash(password).await.expect("hashed");
     let tried = TriedPassword::new(text);
-    assert_eq!(gate.verify(&tried, Some(&stored)).await.expect("verified"), Verification::Matches);
+    assert_eq!(
+        hashing.verify(&tried, Some(&stored)).await.expect("verified"),
+        Verification::Matches
+    );
 
     hasher.change_parameters();
     assert_eq!(
-        gate.verify(&tried, Some(&stored)).await.expect("verified"),
+        hashing.verify(&tried, Some(&stored)).await.expect("verified"),
         Verification::MatchesOutdated
     );
-    let renewed = gate.rehash(&tried).await.expect("hashed");
-    assert_eq!(gate.verify(&tried, Some(&renewed)).await.expect("verified"), Verification::Matches);
+    let renewed = hashing.rehash(&tried).await.expect("hashed");
+    assert_eq!(
+        hashing.verify(&tried, Some(&renewed)).await.expect("verified"),
+        Verification::Matches
+    );
 }
 
 #[tokio::test]
-async fn a_stored_hash_that_cannot_be_read_costs_the_decoy_and_matches_nothing() {
+async fn an_unreadable_stored_hash_costs_one_verification_and_matches_nothing() {
     let hasher = PlainHasher::default();
-    let gate = HashGate::new(Arc::new(hasher.clone()), limits(1, 0));
+    let hashing = HashBulkhead::new(Arc::new(hasher.clone()), limits(1, 0));
     for stored in ["garbage", "", "!"] {
         let tried = TriedPassword::new(stored);
         let (verification, error) =
-            gate.verify_stored(&tried, Some(stored)).await.expect("verified");
+            hashing.verify_stored(&tried, Some(stored)).await.expect("verified");
         assert_eq!(verification, Verification::Differs);
-        assert!(error.expect("it is told").is_unreadable());
+        assert!(error.expect("an error").is_unreadable());
         assert_eq!(hasher.take_calls(), [HasherCall::Verify { generation: None }]);
-        assert!(gate.check(stored).expect_err("an error").is_unreadable());
+        assert!(hashing.check(stored).expect_err("an error").is_unreadable());
     }
 }
 
-/// P5: a lost pepper is nobody's wrong password.
+/// P5
 #[tokio::test]
-async fn a_stored_hash_whose_pepper_is_missing_is_our_fault_and_no_wrong_password() {
+async fn a_missing_pepper_is_a_configuration_error() {
     let peppers = Peppers::new([Secret::new(vec![7; 32])]).expect("a pepper");
     let peppered = Argon2id::new(Argon2Settings::default(), peppers);
     let stored = peppered.hash(b"attempt").expect("hashed");
     let plain = Argon2id::new(Argon2Settings::default(), Peppers::none());
-    let gate = HashGate::new(Arc::new(plain), limits(1, 0));
+    let hashing = HashBulkhead::new(Arc::new(plain), limits(1, 0));
     let tried = TriedPassword::new("attempt");
-    let failure = gate.verify(&tried, Some(&stored)).await.expect_err("an error");
+    let failure = hashing.verify(&tried, Some(&stored)).await.expect_err("an error");
     assert_eq!(failure.kind(), ErrorKind::Configuration);
 }

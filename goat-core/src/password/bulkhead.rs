@@ -1,7 +1,7 @@
-//! The gate before the hasher: so many hashes at once, so many callers waiting, no more.
+//! Bulkhead: a bounded number of concurrent hashes, with a bounded queue.
 //!
-//! Invariants: hashing never runs on an async worker. A place is held exactly as long as the hash
-//! runs, also when its caller has gone; a caller that goes away while it waits leaves the queue.
+//! Invariants: hashing never runs on an async worker. A permit is held exactly as long as the hash
+//! runs, even if its caller is dropped; a caller dropped while it waits leaves the queue.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -13,50 +13,50 @@ use super::hasher::{HashError, PasswordHasher, Verification};
 use super::text::{NewPassword, TriedPassword};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a caller that finds the queue full is told to wait: a full queue of the default settings is
-/// worked off in less.
+/// `Retry-After` when the queue is full; a full queue of the default size drains in less.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How much the gate lets in.
+/// The bounds of a [`HashBulkhead`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GateLimits {
-    /// Hashes at once. By default as many as the machine has cores: more take memory and are no
+pub struct BulkheadLimits {
+    /// Concurrent hashes; the number of cores by default. More would take memory without being
     /// faster.
     pub running: NonZeroUsize,
-    /// Callers that wait for their turn; 64 by default. One more is refused at once, because a
-    /// client would have given up before a longer queue came to it.
+    /// Queued callers; 64 by default. Further callers are rejected at once, since their clients
+    /// would time out before a longer queue reaches them.
     pub waiting: usize,
 }
 
-impl Default for GateLimits {
+impl Default for BulkheadLimits {
     fn default() -> Self {
         let running = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self { running, waiting: 64 }
     }
 }
 
-/// How much is going on, for metrics.
+/// Current use of a [`HashBulkhead`], for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GateLoad {
-    /// Hashes that run now.
+pub struct BulkheadLoad {
+    /// Hashes in progress.
     pub running: usize,
-    /// Callers that wait now.
+    /// Callers in the queue.
     pub waiting: usize,
 }
 
-/// The only way to the hasher. Clones share the same limits.
+/// Bounds the concurrency of a [`PasswordHasher`], and is the only way to it. Clones share the
+/// bounds.
 #[derive(Clone, Debug)]
-pub struct HashGate {
+pub struct HashBulkhead {
     hasher: Arc<dyn PasswordHasher>,
-    limits: GateLimits,
+    limits: BulkheadLimits,
     slots: Arc<Semaphore>,
     queue: Arc<Semaphore>,
 }
 
-impl HashGate {
-    /// Guards a hasher.
+impl HashBulkhead {
+    /// Wraps a hasher.
     #[must_use]
-    pub fn new(hasher: Arc<dyn PasswordHasher>, limits: GateLimits) -> Self {
+    pub fn new(hasher: Arc<dyn PasswordHasher>, limits: BulkheadLimits) -> Self {
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         let (slots, queue) = (semaphore(limits.running.get()), semaphore(limits.waiting));
@@ -71,13 +71,13 @@ impl HashGate {
     ///
     /// # Panics
     ///
-    /// Outside a Tokio runtime, as all methods that hash.
+    /// Outside a Tokio runtime, like all methods that hash.
     pub async fn hash(&self, password: NewPassword) -> Result<String> {
         self.run(move |hasher| hasher.hash(password.as_bytes())).await
     }
 
-    /// Hashes a password that was verified, because its hash was outdated. The policy is not asked
-    /// again: whoever signed in may go on.
+    /// Hashes a verified password again because its hash was outdated. The policy does not apply:
+    /// an existing password stays valid.
     ///
     /// # Errors
     ///
@@ -89,14 +89,13 @@ impl HashGate {
     pub async fn rehash(&self, verified: &TriedPassword) -> Result<String> {
         let verified = verified.clone();
         if !verified.is_possible() {
-            return Err(Error::new(ErrorKind::Internal, "rehash of what matches nothing"));
+            return Err(Error::new(ErrorKind::Internal, "rehash of a password that cannot match"));
         }
         self.run(move |hasher| hasher.hash(verified.as_bytes())).await
     }
 
-    /// Verifies what somebody typed against the stored hash, or against nobody's where there is no
-    /// such user, or none whose stored hash can be verified. Costs exactly one verification whatever
-    /// is stored and was typed (ASVS 5.0, 6.3.8).
+    /// Verifies a password against the stored hash, or against the dummy hash if the user does not exist
+    /// or the stored hash is unusable. Always costs exactly one verification (ASVS 5.0, 6.3.8).
     ///
     /// # Errors
     ///
@@ -114,8 +113,7 @@ impl HashGate {
         Ok(self.verify_stored(password, stored).await?.0)
     }
 
-    /// As [`HashGate::verify`], and what is wrong with the stored hash if nothing can be compared
-    /// with it.
+    /// Like [`HashBulkhead::verify`]; also returns the error of an unusable stored hash.
     pub(crate) async fn verify_stored(
         &self,
         password: &TriedPassword,
@@ -123,17 +121,18 @@ impl HashGate {
     ) -> Result<(Verification, Option<HashError>)> {
         let (password, stored) = (password.clone(), stored.map(str::to_owned));
         self.run(move |hasher| {
-            // TIMING: one verification, and only what it said decides differently. A hasher refuses
-            // what it cannot verify before it works, so that the decoy is the one then.
-            let decoy = || hasher.verify(password.as_bytes(), hasher.decoy());
+            // TIMING: exactly one verification runs in each case; only its result is treated
+            // differently. A hasher refuses an unusable hash before any work, so the dummy hash is
+            // verified instead.
+            let dummy_hash = || hasher.verify(password.as_bytes(), hasher.dummy_hash());
             let Some(stored) = stored else {
-                return decoy().map(|_| (Verification::Differs, None));
+                return dummy_hash().map(|_| (Verification::Differs, None));
             };
             match hasher.verify(password.as_bytes(), &stored) {
                 Ok(verification) if password.is_possible() => Ok((verification, None)),
                 Ok(_) => Ok((Verification::Differs, None)),
-                Err(error) if error.is_of_this_hash() => {
-                    decoy().map(|_| (Verification::Differs, Some(error)))
+                Err(error) if error.is_unusable_hash() => {
+                    dummy_hash().map(|_| (Verification::Differs, Some(error)))
                 }
                 Err(error) => Err(error),
             }
@@ -141,52 +140,51 @@ impl HashGate {
         .await
     }
 
-    /// Tells whether a stored hash could be verified, without doing it: for the check at the start,
-    /// so that a lost pepper is an error there and not a failed login.
+    /// Checks that a stored hash can be verified, without hashing. Used at startup, so that a
+    /// missing pepper fails there and not at the next login.
     ///
     /// # Errors
     ///
-    /// What the hasher finds: see [`HashError`].
+    /// The hasher's error: see [`HashError`].
     pub fn check(&self, stored: &str) -> Result<(), HashError> {
         self.hasher.check(stored)
     }
 
-    /// What the gate lets in.
+    /// The bounds.
     #[must_use]
-    pub fn limits(&self) -> GateLimits {
+    pub fn limits(&self) -> BulkheadLimits {
         self.limits
     }
 
-    /// What goes on now.
+    /// The current use.
     #[must_use]
-    pub fn load(&self) -> GateLoad {
+    pub fn load(&self) -> BulkheadLoad {
         let taken = |limit: usize, semaphore: &Semaphore| {
             limit.min(Semaphore::MAX_PERMITS).saturating_sub(semaphore.available_permits())
         };
-        GateLoad {
+        BulkheadLoad {
             running: taken(self.limits.running.get(), &self.slots),
             waiting: taken(self.limits.waiting, &self.queue),
         }
     }
 
-    /// Waits for a slot, if there is a place to wait.
+    /// Acquires a permit, waiting in the queue if there is room.
     async fn admit(&self) -> Result<OwnedSemaphorePermit> {
-        // A slot is free only when nobody waits for it: one that is given back goes to the first in
-        // the queue, so nobody is overtaken here.
+        // The semaphore hands a released permit to the first waiter, so this cannot overtake the
+        // queue.
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(slot);
         }
         let Ok(_place) = self.queue.try_acquire() else {
-            let context = "password hashing: all slots are taken and the queue is full";
+            let context = "password hashing: the queue is full";
             return Err(Error::unavailable(context, RETRY_AFTER));
         };
-        Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::new(ErrorKind::Internal, "password hashing: the gate is closed"))
+        Arc::clone(&self.slots).acquire_owned().await.map_err(|_| {
+            Error::new(ErrorKind::Internal, "password hashing: the bulkhead is closed")
+        })
     }
 
-    /// Runs work on a thread for blocking work, in a slot.
+    /// Runs blocking work on a blocking thread, under a permit.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn PasswordHasher) -> Result<T, HashError> + Send + 'static,
@@ -194,13 +192,13 @@ impl HashGate {
         let slot = self.admit().await?;
         let hasher = Arc::clone(&self.hasher);
         let task = tokio::task::spawn_blocking(move || {
-            // The slot is given back when the work is done, whether or not anybody still waits.
+            // The permit is released when the work ends, even if its caller was dropped.
             let _slot = slot;
             work(&*hasher)
         });
         match task.await {
             Ok(result) => Ok(result?),
-            // What a panic says is not passed on: it could quote what was hashed.
+            // The panic message is dropped: it could quote the password.
             Err(failure) if failure.is_panic() => {
                 Err(Error::new(ErrorKind::Internal, "password hashing panicked"))
             }
