@@ -1,6 +1,6 @@
 //! In-process limits against an exact model, concurrent threads, and floods of keys.
 
-mod bursts;
+mod gcra;
 mod model;
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use self::model::{Model, Step, is_over, steps};
 use super::*;
-use crate::limit::Spent;
+use crate::limit::StoreDecision;
 use crate::testing::{ManualClock, limits};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,10 +34,10 @@ fn at(milliseconds: u64) -> Duration {
 }
 
 impl MemoryLimits {
-    fn ask(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spent {
-        match self.spend(key, quota, elapsed) {
-            Spending::Done(spent) => spent,
-            Spending::Pending(_) => panic!("an in-memory store is synchronous"),
+    fn ask(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreDecision {
+        match self.acquire(key, quota, elapsed) {
+            StoreAcquire::Ready(decision) => decision,
+            StoreAcquire::Pending(_) => panic!("an in-memory store is synchronous"),
         }
     }
 
@@ -85,14 +85,14 @@ proptest! {
         for (index, Step { key: number, quota, pause }) in steps.into_iter().enumerate() {
             now += pause;
             let (key, quota) = (key(number), QUOTAS[quota]);
-            let mut spent = store.ask(key, quota, now);
-            if let Some(wait) = spent.retry_after.filter(|_| index % 4 == 0) {
+            let mut decision = store.ask(key, quota, now);
+            if let Some(wait) = decision.retry_after.filter(|_| index % 4 == 0) {
                 prop_assert!(!wait.is_zero());
                 now += wait;
-                spent = store.ask(key, quota, now);
-                prop_assert_eq!(spent.retry_after, None, "B5: limited after the wait");
+                decision = store.ask(key, quota, now);
+                prop_assert_eq!(decision.retry_after, None, "B5: limited after the wait");
             }
-            if spent.retry_after.is_none() {
+            if decision.retry_after.is_none() {
                 admitted.entry((key, quota)).or_default().push(now);
             }
             prop_assert!(store.keys() <= capacity);
@@ -130,160 +130,190 @@ fn call_before_retry_after_is_limited() {
 /// B4: two threads arrive in another order than they read the clock.
 #[test]
 fn late_reading_counts_as_the_latest() {
-    let store = MemoryLimits::new(2);
-    assert_eq!(store.shards.len(), 1);
-    let quota = Quota::per_second(1);
-    assert!(store.allows(key(0), quota, at(1_000)));
-    assert!(store.allows(key(1), quota, at(400)));
-    // By its own reading, the second call would have expired at 1,400.
-    assert_eq!(store.ask(key(1), quota, at(1_500)).retry_after, Some(at(500)));
-    // A late reading of the same key does not extend the wait beyond the window.
-    assert_eq!(store.ask(key(1), quota, at(0)).retry_after, Some(at(500)));
-    assert!(store.allows(key(1), quota, at(2_000)));
+    for quota in [Quota::per_second(1), Quota::per_second(1).burst(1)] {
+        let store = MemoryLimits::new(2);
+        assert_eq!(store.shards.len(), 1);
+        assert!(store.allows(key(0), quota, at(1_000)));
+        assert!(store.allows(key(1), quota, at(400)));
+        // By its own reading, the second call would have expired at 1,400.
+        assert_eq!(store.ask(key(1), quota, at(1_500)).retry_after, Some(at(500)));
+        // A late reading of the same key does not extend the wait beyond the window.
+        assert_eq!(store.ask(key(1), quota, at(0)).retry_after, Some(at(500)));
+        assert!(store.allows(key(1), quota, at(2_000)));
+    }
 }
 
-/// B4: concurrent threads are allowed exactly the quota in each window, also in a full store at most.
+/// B4: concurrent threads are allowed exactly the quota in each window, or the burst and then one call
+/// an interval; a full store allows no more.
 #[test]
 fn concurrent_threads_are_allowed_exactly_the_quota() {
     const THREADS: usize = 8;
     const KEYS: usize = 6;
     const LIMIT: usize = 30;
-    let quota = Quota::new(LIMIT as u32, SECOND);
-    for (capacity, exact) in [(100, true), (2, false)] {
-        let store = MemoryLimits::new(capacity);
-        let barrier = Barrier::new(THREADS);
-        // Three windows, one per round.
-        let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    for (round, admitted) in admitted.iter().enumerate() {
-                        barrier.wait();
-                        for call in 0..KEYS * LIMIT {
-                            let number = call % KEYS;
-                            // The readings of one round differ, but are within one window.
-                            let elapsed = at(round as u64 * 2_000 + call as u64);
-                            if store.allows(key(number), quota, elapsed) {
-                                admitted[number].fetch_add(1, Ordering::Relaxed);
+    let (window, burst) =
+        (Quota::new(LIMIT as u32, SECOND), Quota::per_second(1).burst(LIMIT as u32));
+    for (quota, pause, later) in [(window, 2_000, LIMIT), (burst, 1_000, 1)] {
+        for (capacity, exact) in [(100, true), (2, false)] {
+            let (store, barrier) = (MemoryLimits::new(capacity), Barrier::new(THREADS));
+            // Three windows or intervals, one per round.
+            let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        for (round, admitted) in admitted.iter().enumerate() {
+                            barrier.wait();
+                            for call in 0..KEYS * LIMIT {
+                                let number = call % KEYS;
+                                // The readings of one round differ by less than a second.
+                                let elapsed = at(round as u64 * pause + call as u64);
+                                if store.allows(key(number), quota, elapsed) {
+                                    admitted[number].fetch_add(1, Ordering::Relaxed);
+                                }
                             }
                         }
-                    }
-                });
+                    });
+                }
+            });
+            for (round, admitted) in admitted.iter().enumerate() {
+                let most = if round == 0 { LIMIT } else { later };
+                for admitted in admitted {
+                    let admitted = admitted.load(Ordering::Relaxed);
+                    assert!(admitted <= LIMIT, "{quota}: {admitted} allowed");
+                    assert!(!exact || admitted == most, "{quota}: {admitted} of {most} allowed");
+                }
             }
-        });
-        for admitted in admitted.as_flattened() {
-            let admitted = admitted.load(Ordering::Relaxed);
-            assert!(admitted <= LIMIT, "{admitted} allowed");
-            assert!(!exact || admitted == LIMIT, "only {admitted} allowed");
         }
     }
 }
 
-/// B7
+/// B7: counters of both algorithms share one capacity.
 #[test]
 fn flood_of_keys_stays_within_the_capacity() {
     const ROOM: usize = 10_000;
-    let store = MemoryLimits::new(ROOM);
-    let quota = Quota::per_minute(100);
-    for number in 0..200_000_u32 {
-        // All within one window, so no key expires.
-        store.ask(flood_key(number), quota, Duration::from_micros(number.into()));
+    let (window, burst) = (Quota::per_minute(100), Quota::per_minute(1).burst(100));
+    for quotas in [[window, window], [window, burst]] {
+        let store = MemoryLimits::new(ROOM);
+        for number in 0..200_000_u32 {
+            // All within one window, so no key expires.
+            let quota = quotas[number as usize % 2];
+            store.ask(flood_key(number), quota, Duration::from_micros(number.into()));
+        }
+        assert!(store.keys() <= ROOM, "{} keys", store.keys());
+        assert!(store.keys() > ROOM * 9 / 10, "only {} keys", store.keys());
+        assert!(store.overflowed() >= 190_000);
+        assert!(store.bytes() < ROOM * 145, "{} bytes for {ROOM} keys", store.bytes());
     }
-    assert!(store.keys() <= ROOM, "{} keys", store.keys());
-    assert!(store.keys() > ROOM * 9 / 10, "only {} keys", store.keys());
-    assert!(store.overflowed() >= 190_000);
-    assert!(store.bytes() < ROOM * 145, "{} bytes for {ROOM} keys", store.bytes());
 }
 
-/// B7: the documented size of a key.
+/// B7: the documented size of a key; with a burst, at any rate of calls.
 #[test]
 fn key_has_the_documented_size() {
     assert_eq!(size_of::<(CounterId, sliding_window_log::SlidingWindowLog)>(), 40);
-    let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
-    assert_eq!(store.shards.len(), 7);
-    let one =
-        MemoryLimits { shards: Box::new([Mutex::new(Shard::new(3_584, store.seed))]), ..store };
-    for number in 0..3_584 {
-        one.ask(flood_key(number), Quota::per_minute(100), Duration::ZERO);
+    assert_eq!(size_of::<(CounterId, GcraState)>(), 32);
+    for (quota, calls, size) in
+        [(Quota::per_minute(100), 1, 80..90), (Quota::per_minute(100).burst(50), 20, 60..70)]
+    {
+        let store = MemoryLimits::new(MOST_KEYS_PER_SHARD);
+        assert_eq!(store.shards.len(), 7);
+        let one =
+            MemoryLimits { shards: Box::new([Mutex::new(Shard::new(3_584, store.seed))]), ..store };
+        for call in 0..calls {
+            for number in 0..3_584 {
+                one.ask(flood_key(number), quota, at(call));
+            }
+        }
+        assert_eq!(one.keys(), 3_584);
+        let each = one.bytes() / 3_584;
+        assert!(size.contains(&each), "{quota}: {each} bytes a key");
     }
-    assert_eq!(one.keys(), 3_584);
-    let each = one.bytes() / 3_584;
-    assert!((80..90).contains(&each), "{each} bytes a key");
 }
 
 /// B7: more keys than the capacity fit if they are not live at the same time.
 #[test]
 fn expired_keys_make_capacity() {
-    let store = MemoryLimits::new(1_000);
-    let quota = Quota::per_second(5);
-    for number in 0..20_000_u32 {
-        // 500 live keys at any time.
-        let spent = store.ask(flood_key(number), quota, at(u64::from(number) * 2));
-        assert_eq!(spent.remaining, 4);
+    for quota in [Quota::per_second(5), Quota::per_second(1).burst(5)] {
+        let store = MemoryLimits::new(1_000);
+        for number in 0..20_000_u32 {
+            // 500 live keys at any time.
+            let decision = store.ask(flood_key(number), quota, at(u64::from(number) * 2));
+            assert_eq!(decision.remaining, 4);
+        }
+        assert_eq!(store.overflowed(), 0);
+        assert!(store.keys() <= 520, "{quota}: {} keys, of which 500 live", store.keys());
     }
-    assert_eq!(store.overflowed(), 0);
-    assert!(store.keys() <= 520, "{} keys, of which 500 live", store.keys());
 }
 
-/// B7
+/// B7: also those of the other algorithm.
 #[test]
 fn calls_of_one_key_drop_other_expired_keys() {
-    let store = MemoryLimits::new(1_000);
-    assert_eq!(store.shards.len(), 1);
-    let quota = Quota::per_second(500);
-    for number in 0..200 {
-        store.ask(flood_key(number), quota, at(0));
+    let window = Quota::per_second(500);
+    for quota in [window, Quota::per_second(1).burst(5)] {
+        let store = MemoryLimits::new(1_000);
+        assert_eq!(store.shards.len(), 1);
+        for number in 0..200 {
+            store.ask(flood_key(number), quota, at(0));
+        }
+        assert_eq!(store.keys(), 200);
+        for _ in 0..200 {
+            store.ask(flood_key(0), window, at(1_000));
+        }
+        assert_eq!(store.keys(), 1);
     }
-    assert_eq!(store.keys(), 200);
-    for _ in 0..200 {
-        store.ask(flood_key(0), quota, at(1_000));
-    }
-    assert_eq!(store.keys(), 1);
 }
 
-/// B7
+/// B7: nor for a new key of the other algorithm.
 #[test]
 fn live_key_is_not_dropped_for_a_new_one() {
-    let store = MemoryLimits::new(3);
-    let quota = Quota::per_minute(2);
-    for number in 0..3 {
-        assert!(store.allows(key(number), quota, at(0)));
-    }
-    for number in 3..1_000 {
-        store.ask(key(number), quota, at(1_000));
-    }
-    for number in 0..3 {
-        assert_eq!(store.ask(key(number), quota, at(2_000)).remaining, 0);
-        assert!(!store.allows(key(number), quota, at(2_001)));
+    let window = Quota::per_minute(2);
+    for quota in [window, Quota::per_minute(1).burst(2)] {
+        let store = MemoryLimits::new(3);
+        for number in 0..3 {
+            assert!(store.allows(key(number), quota, at(0)));
+        }
+        for number in 3..1_000 {
+            store.ask(key(number), quota, at(1_000));
+            store.ask(key(number), window, at(1_000));
+        }
+        for number in 0..3 {
+            assert_eq!(store.ask(key(number), quota, at(2_000)).remaining, 0);
+            assert!(!store.allows(key(number), quota, at(2_001)));
+        }
     }
 }
 
-/// B7: a key does not get twice the quota by moving from the overflow log to its own.
+/// B7: a key does not get twice the quota by moving from the overflow counter to its own.
 #[test]
 fn new_counter_starts_from_the_overflow_counter() {
-    let store = MemoryLimits::new(1);
-    let (short, quota) = (Quota::per_second(1), Quota::per_minute(2));
-    assert!(store.allows(key(0), short, at(0)));
-    assert!(store.allows(key(1), quota, at(500)));
-    assert_eq!((store.keys(), store.overflowed()), (1, 1));
-    // The key in the table has expired.
-    assert!(store.allows(key(1), quota, at(1_000)));
-    assert_eq!((store.keys(), store.overflowed()), (1, 1));
-    assert_eq!(store.ask(key(1), quota, at(1_001)).retry_after, Some(at(59_499)));
-    assert!(store.allows(key(1), quota, at(60_500)));
+    for (short, quota) in [
+        (Quota::per_second(1), Quota::per_minute(2)),
+        (Quota::per_second(1).burst(1), Quota::per_minute(1).burst(2)),
+    ] {
+        let store = MemoryLimits::new(1);
+        assert!(store.allows(key(0), short, at(0)));
+        assert!(store.allows(key(1), quota, at(500)));
+        assert_eq!((store.keys(), store.overflowed()), (1, 1));
+        // The key in the table has expired.
+        assert!(store.allows(key(1), quota, at(1_000)));
+        assert_eq!((store.keys(), store.overflowed()), (1, 1));
+        assert_eq!(store.ask(key(1), quota, at(1_001)).retry_after, Some(at(59_499)));
+        assert!(store.allows(key(1), quota, at(60_500)));
+    }
 }
 
-/// B7: overflow logs are bounded too, and further quotas are limited.
+/// B7: overflow counters are bounded too, and further quotas are limited.
 #[test]
-fn quotas_beyond_the_overflow_logs_are_limited_until_one_expires() {
-    let store = MemoryLimits::new(0);
-    let quota = |number: usize| Quota::new(2, SECOND * (number as u32 + 1));
-    let admitted = (0..100).filter(|number| store.allows(key(0), quota(*number), at(0))).count();
-    assert_eq!(admitted, 16);
-    let wait = store.ask(key(0), quota(50), at(100)).retry_after;
-    assert_eq!(wait, Some(at(900)), "the shortest window expires first");
-    assert!(!store.allows(key(0), quota(50), at(999)));
-    assert!(store.allows(key(0), quota(50), at(1_000)));
+fn quotas_beyond_the_overflow_counters_are_limited_until_one_expires() {
+    let quotas: [fn(Duration) -> Quota; 2] =
+        [|time| Quota::new(2, time), |interval| Quota::new(1, interval).burst(2)];
+    for quota in quotas {
+        let (store, quota) = (MemoryLimits::new(0), |number: u32| quota(SECOND * (number + 1)));
+        let admitted = (0..100).filter(|number| store.allows(key(0), quota(*number), at(0)));
+        assert_eq!(admitted.count(), 16);
+        let wait = store.ask(key(0), quota(50), at(100)).retry_after;
+        assert_eq!(wait, Some(at(900)), "the shortest window expires first");
+        assert!(!store.allows(key(0), quota(50), at(999)));
+        assert!(store.allows(key(0), quota(50), at(1_000)));
+    }
 }
 
 /// Two layers under one name: each quota has its own counter.

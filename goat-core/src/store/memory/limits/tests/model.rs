@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::limit::{LimitKey, Quota, Spent};
+use crate::limit::{LimitKey, Quota, StoreDecision};
 
 #[derive(Default)]
 pub(super) struct Model(HashMap<(LimitKey, Quota), Vec<Duration>>);
 
 impl Model {
-    pub(super) fn ask(&mut self, key: LimitKey, quota: Quota, now: Duration) -> Spent {
+    pub(super) fn ask(&mut self, key: LimitKey, quota: Quota, now: Duration) -> StoreDecision {
         let admitted = self.0.entry((key, quota)).or_default();
         let is_refused = left(quota, admitted, now).0 == 0;
         if !is_refused {
             admitted.push(now);
         }
         let (remaining, reset_after) = left(quota, admitted, now);
-        Spent { remaining, reset_after, retry_after: is_refused.then_some(reset_after) }
+        StoreDecision { remaining, reset_after, retry_after: is_refused.then_some(reset_after) }
     }
 }
 
