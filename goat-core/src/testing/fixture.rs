@@ -1,4 +1,4 @@
-//! A goat in memory on which anybody signs in, and whose clock the test moves.
+//! In-memory goat for tests, with a manual clock and sign-in by name.
 
 use std::sync::Arc;
 
@@ -11,18 +11,17 @@ use crate::token::TokenKeys;
 
 use super::{ManualClock, PlainHasher, TestUser};
 
-/// How many different sets of permissions can be signed in with.
+/// Maximum number of different permission sets to sign in with.
 const SPARE_ROLES: usize = 32;
 
-/// A goat for tests: everything in memory, a clock that stands still until it is moved, and a
-/// hasher that costs nothing.
+/// A goat for tests: in-memory stores, a manual clock, and a hasher without cost.
 ///
-/// Its roles are `client`, then 32 spare ones, then `admin`. Who signs in with permissions that no
-/// role has gets a spare one that is given exactly these; users with the same permissions share one.
-/// Ranks rise in the order in which sets of permissions are first asked for. Nobody's attempts at a
-/// password are limited, since time stands still.
+/// Its roles are `client`, 32 spare roles, and `admin`. A sign-in with permissions that no role has
+/// assigns a spare role with exactly these; users with the same permissions share one. Ranks rise
+/// in the order in which permission sets are first used. Password attempts are not limited, since
+/// time stops.
 ///
-/// What happens to a user is done by the goat itself, as [`Actor::system`](crate::Actor::system):
+/// Changes to users are made through the goat itself, as [`Actor::system`](crate::Actor::system):
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,25 +41,25 @@ const SPARE_ROLES: usize = 32;
 /// assert_eq!(principal.user(), alice.user.id);
 /// assert!(principal.may(&READ) && !principal.may(&WRITE));
 ///
-/// // What her role may changes for her and for all who share it,
+/// A grant to her role applies to all users of that role,
 /// goat.roles().grant(actor(), alice.user.role.as_str(), WRITE).await?;
 /// assert!(goat.authenticate_token(alice.access_token()).await?.may(&WRITE));
-/// // and another sign-in gives her alone another role, in her earlier sessions too.
+/// and another sign-in moves her alone to another role, in her earlier sessions too.
 /// let again = test.sign_in("alice", []).await;
 /// assert!(!goat.authenticate_token(alice.access_token()).await?.may(&READ));
 ///
-/// // Her sessions end,
+/// Her sessions can be revoked,
 /// goat.sessions().revoke_all_of(actor(), alice.user.id).await?;
 /// let error = goat.authenticate_token(again.access_token()).await.expect_err("no session");
 /// assert_eq!(error.kind(), ErrorKind::SessionRevoked);
 ///
-/// // tokens grow old,
+/// tokens expire,
 /// let bob = test.sign_in("bob", [READ]).await;
 /// test.clock.advance(Duration::from_secs(3600));
 /// let error = goat.authenticate_token(bob.access_token()).await.expect_err("an old token");
 /// assert_eq!(error.kind(), ErrorKind::TokenExpired);
 ///
-/// // and users are suspended.
+/// and users can be suspended.
 /// let carol = test.sign_in("carol", [READ]).await;
 /// goat.users().change_status(actor(), carol.user.id, Status::Suspended).await?;
 /// let error = goat.authenticate_token(carol.access_token()).await.expect_err("suspended");
@@ -95,8 +94,8 @@ impl TestGoat {
         Self::build(Stores::memory(), |builder| builder)
     }
 
-    /// A goat over stores of one's own, and built otherwise: what `change` sets stands in place of
-    /// the fixture's hasher, settings or roles. With roles of one's own, there are no spare ones.
+    /// Builds over the given stores; `change` may replace the fixture's hasher, settings or roles.
+    /// With other roles there are no spare ones.
     ///
     /// ```
     /// use goat_core::testing::TestGoat;
@@ -117,7 +116,7 @@ impl TestGoat {
     ///
     /// # Panics
     ///
-    /// If it cannot be built so.
+    /// If the configuration is invalid.
     #[expect(clippy::expect_used, reason = "for tests, which should fail on it")]
     #[track_caller]
     pub fn build(stores: Stores, change: impl FnOnce(Builder) -> Builder) -> Self {
@@ -136,13 +135,13 @@ impl TestGoat {
         Self { goat, clock }
     }
 
-    /// Signs somebody in whose role has exactly these permissions: `full_access` makes an `admin`,
-    /// none at all a `client`, others give a spare role. Short for [`Goat::testing`] and
+    /// Signs in a user whose role has exactly these permissions: `full_access` gives `admin`, none
+    /// `client`, others a spare role. Short for [`Goat::testing`] and
     /// [`Testing::sign_in`](super::Testing::sign_in).
     ///
     /// # Panics
     ///
-    /// As that does; here no role is spare after 32 different sets of permissions.
+    /// Like that method; the spare roles suffice for 32 different permission sets.
     #[track_caller]
     pub fn sign_in<P>(
         &self,
@@ -155,12 +154,12 @@ impl TestGoat {
         self.goat.testing().sign_in(name, permissions)
     }
 
-    /// Signs somebody in under a role of the goat's set. Short for [`Goat::testing`] and
+    /// Signs in a user with a role of the goat's role set. Short for [`Goat::testing`] and
     /// [`Testing::sign_in_as`](super::Testing::sign_in_as).
     ///
     /// # Panics
     ///
-    /// As that does.
+    /// Like that method.
     #[track_caller]
     pub fn sign_in_as(
         &self,

@@ -1,4 +1,4 @@
-//! A hasher that hashes nothing and counts everything.
+//! Password hasher for tests: reversible encoding, with a record of all calls.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::password::{HashError, PasswordHasher, Verification};
 
-/// Stores passwords as they are, only spelt otherwise, and remembers what it was asked. Tests that
-/// pass through a login take it for its speed, and to see what a login costs. Clones share the same
-/// memory.
+/// Encodes passwords instead of hashing them, and records its calls. Tests with logins use it for
+/// speed, and to check the hashing cost of a login. Clones share the record.
 ///
 /// Its parameters are one number, the generation: [`change_parameters`](Self::change_parameters)
 /// makes all earlier hashes outdated.
@@ -22,7 +21,7 @@ use crate::password::{HashError, PasswordHasher, Verification};
 /// let hasher = PlainHasher::default();
 /// let stored = hasher.hash(b"abc")?;
 /// assert_eq!(hasher.verify(b"abc", &stored)?, Verification::Matches);
-/// assert_eq!(hasher.verify(b"abc", hasher.decoy())?, Verification::Differs);
+/// assert_eq!(hasher.verify(b"abc", hasher.dummy_hash())?, Verification::Differs);
 ///
 /// hasher.change_parameters();
 /// assert_eq!(hasher.verify(b"abc", &stored)?, Verification::MatchesOutdated);
@@ -39,46 +38,45 @@ struct State {
     calls: Mutex<Vec<HasherCall>>,
 }
 
-/// What a [`PlainHasher`] was asked to do.
+/// A recorded call of a [`PlainHasher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HasherCall {
-    /// To hash, under the parameters of this generation.
+    /// `hash`, with the parameters of this generation.
     Hash {
         /// The current generation.
         generation: u32,
     },
-    /// To verify.
+    /// `verify`.
     Verify {
-        /// The generation of the stored hash; `None` for the decoy, which is always of the current
-        /// one.
+        /// The generation of the stored hash; `None` for the dummy hash, which is always current.
         generation: Option<u32>,
     },
 }
 
 const PREFIX: &str = "plain$";
-const DECOY: &str = "plain$decoy";
+const DUMMY: &str = "plain$dummy";
 
 impl PlainHasher {
-    /// Makes all hashes of before outdated.
+    /// Makes all earlier hashes outdated.
     pub fn change_parameters(&self) {
         self.0.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How many verifications were made since the calls were last taken.
+    /// Number of verifications since the calls were last taken.
     #[must_use]
     pub fn verifications(&self) -> usize {
         let verified = |call: &&HasherCall| matches!(call, HasherCall::Verify { .. });
         self.calls().iter().filter(verified).count()
     }
 
-    /// How many hashes were made since the calls were last taken.
+    /// Number of hashes since the calls were last taken.
     #[must_use]
     pub fn hashes(&self) -> usize {
         let hashed = |call: &&HasherCall| matches!(call, HasherCall::Hash { .. });
         self.calls().iter().filter(hashed).count()
     }
 
-    /// All calls in their order, which are then forgotten.
+    /// Takes the recorded calls, in order.
     #[must_use]
     pub fn take_calls(&self) -> Vec<HasherCall> {
         std::mem::take(&mut self.calls())
@@ -93,7 +91,7 @@ impl PlainHasher {
     }
 }
 
-/// Reads the generation and the password back.
+/// Decodes the generation and the password.
 fn read(stored: &str) -> Option<(u32, Vec<u8>)> {
     let (generation, password) = stored.strip_prefix(PREFIX)?.split_once('$')?;
     Some((generation.parse().ok()?, STANDARD_NO_PAD.decode(password).ok()?))
@@ -124,14 +122,14 @@ impl PasswordHasher for PlainHasher {
     }
 
     fn check(&self, stored: &str) -> Result<(), HashError> {
-        if stored == DECOY || read(stored).is_some() {
+        if stored == DUMMY || read(stored).is_some() {
             Ok(())
         } else {
-            Err(HashError::unreadable("it is not one of the plain hasher's"))
+            Err(HashError::unreadable("it was not made by PlainHasher"))
         }
     }
 
-    fn decoy(&self) -> &str {
-        DECOY
+    fn dummy_hash(&self) -> &str {
+        DUMMY
     }
 }

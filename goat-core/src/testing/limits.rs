@@ -1,10 +1,10 @@
-//! The conformance suite of [`LimitStore`], and two stores to test against.
+//! Conformance suite of [`LimitStore`], and two limit stores for tests.
 //!
-//! [`conformance`] runs all of it. Every case makes keys of its own, so that one store may be used
-//! for all of them and again later. Windows are one second long: with a [`ManualClock`] that is no
-//! time, with [`WaitingTime`] the suite takes some eleven seconds.
+//! [`conformance`] runs every case. Each case uses fresh keys, so that one store can run all cases,
+//! repeatedly. Windows are one second long: a [`ManualClock`] takes no time, with [`RealTime`]
+//! the suite takes some eleven seconds.
 //!
-//! Every function panics where the store does not keep a promise of the port.
+//! Each function panics if the store violates a guarantee of the port.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! [`ManualClock`]: super::ManualClock
-//! [`WaitingTime`]: super::WaitingTime
+//! [`RealTime`]: super::RealTime
 
 mod bursts;
 
@@ -28,15 +28,15 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::error::StoreError;
-use crate::limit::{LimitKey, LimitStore, Quota, Spending, Spent};
+use crate::limit::{LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision};
 use crate::secret;
 
 use super::TestTime;
 
 pub use bursts::{
-    a_refusal_spends_nothing_of_a_burst, admits_no_more_than_a_burst_at_once,
-    admits_the_burst_and_no_more, gives_a_burst_back_evenly, gives_back_odd_fractions_exactly,
-    keeps_bursts_of_one_key_apart,
+    a_rejected_call_uses_no_burst, admits_at_most_the_burst_concurrently, admits_exactly_the_burst,
+    counts_bursts_of_one_key_separately, returns_burst_capacity_evenly,
+    returns_fractional_intervals_exactly,
 };
 
 const WINDOW: Duration = Duration::from_secs(1);
@@ -45,58 +45,55 @@ const WINDOW: Duration = Duration::from_secs(1);
 ///
 /// # Panics
 ///
-/// Where the store does not keep a promise.
+/// If the store violates a guarantee.
 pub async fn conformance(store: &dyn LimitStore, time: &dyn TestTime) {
-    admits_the_quota_and_no_more(store, time).await;
-    gives_back_one_by_one_as_the_window_slides(store, time).await;
-    refused_calls_spend_nothing(store, time).await;
-    admits_who_waited_retry_after(store, time).await;
-    keeps_keys_apart(store, time).await;
-    keeps_quotas_of_one_key_apart(store, time).await;
-    counts_past_the_first_few(store, time).await;
-    admits_no_more_under_concurrency(store, time).await;
-    admits_the_burst_and_no_more(store, time).await;
-    gives_a_burst_back_evenly(store, time).await;
-    a_refusal_spends_nothing_of_a_burst(store, time).await;
-    keeps_bursts_of_one_key_apart(store, time).await;
-    gives_back_odd_fractions_exactly(store, time).await;
-    admits_no_more_than_a_burst_at_once(store, time).await;
+    admits_exactly_the_quota(store, time).await;
+    returns_capacity_as_the_window_slides(store, time).await;
+    rejected_calls_are_not_counted(store, time).await;
+    admits_after_retry_after(store, time).await;
+    counts_keys_separately(store, time).await;
+    counts_quotas_of_one_key_separately(store, time).await;
+    counts_large_quotas_exactly(store, time).await;
+    admits_at_most_the_quota_concurrently(store, time).await;
+    admits_exactly_the_burst(store, time).await;
+    returns_burst_capacity_evenly(store, time).await;
+    a_rejected_call_uses_no_burst(store, time).await;
+    counts_bursts_of_one_key_separately(store, time).await;
+    returns_fractional_intervals_exactly(store, time).await;
+    admits_at_most_the_burst_concurrently(store, time).await;
 }
 
-/// B4: as many as the quota says are admitted, `remaining` counts down, and the next is refused.
+/// B4: the quota is admitted, `remaining` counts down, and the next call is rejected.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn admits_the_quota_and_no_more(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn admits_exactly_the_quota(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(5, WINDOW));
     for remaining in (0..5).rev() {
-        let spent = spend(store, time, key, quota).await;
-        assert_eq!(spent.retry_after, None, "refused with {remaining} to remain: {spent:?}");
-        assert_eq!(spent.remaining, remaining);
-        assert!(!spent.reset_after.is_zero() && spent.reset_after <= WINDOW, "{spent:?}");
+        let decision = acquire(store, time, key, quota).await;
+        assert_eq!(decision.retry_after, None, "refused with {remaining} to remain: {decision:?}");
+        assert_eq!(decision.remaining, remaining);
+        assert!(!decision.reset_after.is_zero() && decision.reset_after <= WINDOW, "{decision:?}");
         if time.is_manual() {
-            assert_eq!(spent.reset_after, WINDOW);
+            assert_eq!(decision.reset_after, WINDOW);
         }
     }
-    let refused = spend(store, time, key, quota).await;
+    let refused = acquire(store, time, key, quota).await;
     assert_eq!(refused.remaining, 0);
     let wait = refused.retry_after.expect("a sixth call in the window is refused");
-    // A store that counts milliseconds rounds them towards refusal.
+    // A store that counts milliseconds rounds towards rejection.
     let rounding = if time.is_manual() { Duration::ZERO } else { Duration::from_millis(1) };
     assert!(!wait.is_zero() && wait <= WINDOW + rounding, "{refused:?}");
     assert_eq!(refused.reset_after, wait);
 }
 
-/// B4: the window slides. What was spent half a window later comes back half a window later.
+/// B4: the window slides. Capacity returns in the rhythm in which it was used.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn gives_back_one_by_one_as_the_window_slides(
-    store: &dyn LimitStore,
-    time: &dyn TestTime,
-) {
+/// If the store violates the guarantee.
+pub async fn returns_capacity_as_the_window_slides(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(5, WINDOW));
     assert_eq!(admitted(store, time, key, quota, 2).await, 2);
     time.advance(WINDOW / 2).await;
@@ -107,12 +104,12 @@ pub async fn gives_back_one_by_one_as_the_window_slides(
     assert_eq!(admitted(store, time, key, quota, 9).await, 3, "only the next three came back");
 }
 
-/// A refused call is not charged, and does not put off the next that is admitted.
+/// A rejected call is not counted and delays no later call.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn refused_calls_spend_nothing(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn rejected_calls_are_not_counted(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(2, WINDOW));
     assert_eq!(admitted(store, time, key, quota, 2).await, 2);
     let first = refusal(store, time, key, quota).await;
@@ -123,12 +120,12 @@ pub async fn refused_calls_spend_nothing(store: &dyn LimitStore, time: &dyn Test
     assert_eq!(admitted(store, time, key, quota, 2).await, 2);
 }
 
-/// B5: who waits as long as the refusal said gets in, and sooner nobody does.
+/// B5: a call is admitted after the wait of the rejection, and not before.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn admits_who_waited_retry_after(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn admits_after_retry_after(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(2, WINDOW));
     let early = if time.is_manual() { Duration::from_millis(1) } else { WINDOW / 4 };
     assert_eq!(admitted(store, time, key, quota, 1).await, 1);
@@ -141,12 +138,12 @@ pub async fn admits_who_waited_retry_after(store: &dyn LimitStore, time: &dyn Te
     assert_eq!(admitted(store, time, key, quota, 1).await, 1);
 }
 
-/// Another key, and another limit's name, is another counter.
+/// Each key, and each limit name, has a counter of its own.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn keeps_keys_apart(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn counts_keys_separately(store: &dyn LimitStore, time: &dyn TestTime) {
     let quota = Quota::new(1, WINDOW);
     let subject = format!("{:032x}", secret::random::<u128>());
     for limit in ["conformance-a", "conformance-b"] {
@@ -156,18 +153,18 @@ pub async fn keeps_keys_apart(store: &dyn LimitStore, time: &dyn TestTime) {
     assert_eq!(admitted(store, time, fresh_key(), quota, 2).await, 1);
 }
 
-/// One key under two quotas keeps to each, and neither is charged for the other's calls.
+/// One key under two quotas has two independent counters.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn keeps_quotas_of_one_key_apart(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn counts_quotas_of_one_key_separately(store: &dyn LimitStore, time: &dyn TestTime) {
     let key = fresh_key();
     let (short, long) = (Quota::new(3, WINDOW), Quota::new(4, WINDOW * 60));
     assert_eq!(admitted(store, time, key, short, 5).await, 3);
     assert_eq!(admitted(store, time, key, long, 2).await, 2);
     time.advance(WINDOW).await;
-    // What the short window drops, the long one still knows.
+    // The long window still counts calls that left the short one.
     assert_eq!(admitted(store, time, key, short, 5).await, 3);
     assert_eq!(admitted(store, time, key, long, 9).await, 2);
 }
@@ -176,62 +173,62 @@ pub async fn keeps_quotas_of_one_key_apart(store: &dyn LimitStore, time: &dyn Te
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn counts_past_the_first_few(store: &dyn LimitStore, time: &dyn TestTime) {
-    // Long enough that a slow server answers all of it within one window.
+/// If the store violates the guarantee.
+pub async fn counts_large_quotas_exactly(store: &dyn LimitStore, time: &dyn TestTime) {
+    // Long enough for a slow server to process all calls within one window.
     let (key, quota) = (fresh_key(), Quota::new(300, WINDOW * 3600));
     assert_eq!(admitted(store, time, key, quota, 200).await, 200);
     assert_eq!(admitted(store, time, key, quota, 200).await, 100);
     assert!(refusal(store, time, key, quota).await > WINDOW * 3000);
 }
 
-/// B4: as many as the quota says are admitted, also when all ask at once.
+/// B4: concurrent calls together are admitted at most up to the quota.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn admits_no_more_under_concurrency(store: &dyn LimitStore, time: &dyn TestTime) {
-    let remaining = at_once(store, time, Quota::new(50, WINDOW * 3600)).await;
+/// If the store violates the guarantee.
+pub async fn admits_at_most_the_quota_concurrently(store: &dyn LimitStore, time: &dyn TestTime) {
+    let remaining = concurrently(store, time, Quota::new(50, WINDOW * 3600)).await;
     assert_eq!(remaining, (0..50).collect::<Vec<_>>(), "each admitted call takes one of fifty");
 }
 
-/// What remained after each call that was admitted, of many that were made at once.
-async fn at_once(store: &dyn LimitStore, time: &dyn TestTime, quota: Quota) -> Vec<u32> {
+/// The `remaining` of each admitted call, of many concurrent ones.
+async fn concurrently(store: &dyn LimitStore, time: &dyn TestTime, quota: Quota) -> Vec<u32> {
     const THREADS: usize = 8;
     let key = fresh_key();
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(THREADS);
     let ask = || {
-        // A store may need to be in the runtime to begin.
+        // A store may need the runtime's context.
         let _entered = runtime.enter();
         barrier.wait();
-        (0..25).map(|_| store.spend(key, quota, time.elapsed())).collect::<Vec<_>>()
+        (0..25).map(|_| store.acquire(key, quota, time.elapsed())).collect::<Vec<_>>()
     };
-    let spendings = thread::scope(|scope| {
+    let acquires = thread::scope(|scope| {
         let asking = [(); THREADS].map(|()| scope.spawn(ask));
         asking.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
     let mut answers = JoinSet::new();
-    for spending in spendings {
-        answers.spawn(settle(spending));
+    for acquire in acquires {
+        answers.spawn(settle(acquire));
     }
     let mut remaining: Vec<_> = (answers.join_all().await.into_iter())
-        .filter(|spent| spent.retry_after.is_none())
-        .map(|spent| spent.remaining)
+        .filter(|decision| decision.retry_after.is_none())
+        .map(|decision| decision.remaining)
         .collect();
     remaining.sort_unstable();
     remaining
 }
 
-/// Waits for a store's answer.
+/// Awaits a store's decision.
 ///
 /// # Panics
 ///
 /// If the store fails.
-pub async fn settle(spending: Spending) -> Spent {
-    match spending {
-        Spending::Done(spent) => spent,
-        Spending::Pending(pending) => pending.await.expect("the store answers"),
+pub async fn settle(acquire: StoreAcquire) -> StoreDecision {
+    match acquire {
+        StoreAcquire::Ready(decision) => decision,
+        StoreAcquire::Pending(pending) => pending.await.expect("the store responds"),
     }
 }
 
@@ -239,11 +236,16 @@ fn fresh_key() -> LimitKey {
     LimitKey::text("conformance", &format!("{:032x}", secret::random::<u128>()))
 }
 
-async fn spend(store: &dyn LimitStore, time: &dyn TestTime, key: LimitKey, quota: Quota) -> Spent {
-    settle(store.spend(key, quota, time.elapsed())).await
+async fn acquire(
+    store: &dyn LimitStore,
+    time: &dyn TestTime,
+    key: LimitKey,
+    quota: Quota,
+) -> StoreDecision {
+    settle(store.acquire(key, quota, time.elapsed())).await
 }
 
-/// How many of so many calls are admitted.
+/// Returns how many of `calls` calls are admitted.
 async fn admitted(
     store: &dyn LimitStore,
     time: &dyn TestTime,
@@ -253,51 +255,53 @@ async fn admitted(
 ) -> usize {
     let mut admitted = 0;
     for _ in 0..calls {
-        admitted += usize::from(spend(store, time, key, quota).await.retry_after.is_none());
+        admitted += usize::from(acquire(store, time, key, quota).await.retry_after.is_none());
     }
     admitted
 }
 
-/// Asks where a refusal is due, and returns how long it says to wait.
+/// Expects a rejection and returns its wait.
 async fn refusal(
     store: &dyn LimitStore,
     time: &dyn TestTime,
     key: LimitKey,
     quota: Quota,
 ) -> Duration {
-    let spent = spend(store, time, key, quota).await;
-    spent.retry_after.unwrap_or_else(|| panic!("admitted over the quota of {quota}: {spent:?}"))
+    let decision = acquire(store, time, key, quota).await;
+    decision
+        .retry_after
+        .unwrap_or_else(|| panic!("admitted over the quota of {quota}: {decision:?}"))
 }
 
-/// A store that is down.
+/// A store that always fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailingLimits;
 
 impl LimitStore for FailingLimits {
-    fn spend(&self, _: LimitKey, _: Quota, _: Duration) -> Spending {
-        Spending::Pending(Box::pin(async { Err(StoreError::unavailable("limits.spend")) }))
+    fn acquire(&self, _: LimitKey, _: Quota, _: Duration) -> StoreAcquire {
+        StoreAcquire::Pending(Box::pin(async { Err(StoreError::unavailable("limits.acquire")) }))
     }
 }
 
-/// A store that answers as one elsewhere does: after its caller has waited.
+/// A store that decides asynchronously, like a remote one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeferredLimits<S>(S);
 
 impl<S: LimitStore> DeferredLimits<S> {
-    /// Counts in `store`, and lets every caller wait for one turn of the executor.
+    /// Counts in `store`, after one turn of the executor.
     pub fn new(store: S) -> Self {
         Self(store)
     }
 }
 
 impl<S: LimitStore> LimitStore for DeferredLimits<S> {
-    fn spend(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> Spending {
-        let spending = self.0.spend(key, quota, elapsed);
-        Spending::Pending(Box::pin(async {
+    fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
+        let acquire = self.0.acquire(key, quota, elapsed);
+        StoreAcquire::Pending(Box::pin(async {
             tokio::task::yield_now().await;
-            match spending {
-                Spending::Done(spent) => Ok(spent),
-                Spending::Pending(pending) => pending.await,
+            match acquire {
+                StoreAcquire::Ready(decision) => Ok(decision),
+                StoreAcquire::Pending(pending) => pending.await,
             }
         }))
     }

@@ -1,12 +1,12 @@
-//! The conformance suite of [`RoleStore`].
+//! Conformance suite of [`RoleStore`].
 //!
-//! [`conformance`] runs what every store has to keep; [`conformance_with_users`] what a store has
-//! to keep that has users too. Every case makes roles of its own, so that one store may be used for
-//! all of them, and again later, but not by two suites at once: they count revisions.
+//! [`conformance`] checks the guarantees of every store, [`conformance_with_users`] those of a
+//! store that also holds the users. Each case uses fresh roles, so that one store can run all
+//! cases, repeatedly, but not concurrently with another suite: the cases count revisions.
 //!
-//! Every function panics where the store does not keep a promise of the port.
+//! Each function panics if the store violates a guarantee of the port.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what all of these are for")]
+#![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,23 +25,23 @@ use super::sample::{START, account, later, race, role};
 
 /// Runs every case that needs no users.
 pub async fn conformance(store: &Arc<dyn RoleStore>) {
-    grants_are_kept_and_counted(store).await;
-    a_grant_that_ends_is_counted(store).await;
-    what_changes_nothing_is_not_counted(store).await;
-    a_refused_write_changes_nothing(store).await;
-    an_actor_that_does_not_exist_is_none(store).await;
-    grants_at_once_are_all_kept_and_counted(store).await;
-    a_permission_granted_at_once_is_granted_once(store).await;
-    recent_rows_are_as_the_rows(store).await;
-    recent_rows_show_every_write_that_was_answered(store).await;
+    a_grant_is_stored_and_raises_the_revision(store).await;
+    a_revoked_grant_raises_the_revision(store).await;
+    a_write_without_effect_keeps_the_revision(store).await;
+    a_refused_write_has_no_effect(store).await;
+    a_missing_actor_is_none(store).await;
+    concurrent_grants_are_all_stored(store).await;
+    concurrent_grants_of_one_permission_store_one(store).await;
+    cached_rows_equal_the_rows(store).await;
+    cached_rows_include_every_completed_write(store).await;
 }
 
-/// Runs every case about users that are kept in the same place.
+/// Runs every case that involves users in the same store.
 pub async fn conformance_with_users(roles: &Arc<dyn RoleStore>, users: &Arc<dyn UserStore>) {
     a_state_carries_the_revision(roles, users).await;
-    a_write_of_roles_sees_who_acts(roles, users).await;
-    a_write_of_users_sees_what_its_actor_may_do(roles, users).await;
-    a_grant_never_comes_after_the_fall_of_its_giver(roles, users).await;
+    a_role_write_sees_its_actor(roles, users).await;
+    a_user_write_sees_the_permissions_of_its_actor(roles, users).await;
+    a_suspended_actor_grants_nothing(roles, users).await;
 }
 
 type Decision<'a> = dyn Fn(&RoleSnapshot) -> Result<RoleChange, ErrorKind> + Send + Sync + 'a;
@@ -60,7 +60,7 @@ async fn write(
     actor: Option<UserId>,
     decide: &Decision<'_>,
 ) -> Result<RoleRows, ErrorKind> {
-    match store.write(RoleWrite { actor, decide }).await.expect("the store answers") {
+    match store.write(RoleWrite { actor, decide }).await.expect("the store responds") {
         RoleWriteOutcome::Written(rows) => Ok(rows),
         RoleWriteOutcome::Refused(kind) => Err(kind),
     }
@@ -68,19 +68,19 @@ async fn write(
 
 async fn add(store: &Arc<dyn RoleStore>, grants: &[Grant]) -> RoleRows {
     let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(grants.to_vec()));
-    write(store, None, &decide).await.expect("nothing refuses")
+    write(store, None, &decide).await.expect("accepted")
 }
 
 async fn load(store: &Arc<dyn RoleStore>) -> RoleRows {
-    store.load().await.expect("the store answers")
+    store.load().await.expect("the store responds")
 }
 
 fn of(rows: &RoleRows, role: &Role) -> Vec<Grant> {
     rows.grants.iter().filter(|grant| grant.role == *role).cloned().collect()
 }
 
-/// What is granted is read as it was given, in the order of ids; each change counts once.
-pub async fn grants_are_kept_and_counted(store: &Arc<dyn RoleStore>) {
+/// Grants are read back as written, sorted by id; each change raises the revision by one.
+pub async fn a_grant_is_stored_and_raises_the_revision(store: &Arc<dyn RoleStore>) {
     let (role, before) = (role(), load(store).await);
     let mut grants = [grant(&role, "a:b"), grant(&role, "a:*"), grant(&role, "full_access")];
     let rows = add(store, &grants).await;
@@ -91,19 +91,19 @@ pub async fn grants_are_kept_and_counted(store: &Arc<dyn RoleStore>) {
     assert!(rows.grants.is_sorted_by_key(|grant| grant.id));
 }
 
-/// What is revoked is gone, and nothing else is.
-pub async fn a_grant_that_ends_is_counted(store: &Arc<dyn RoleStore>) {
+/// A revoked grant is removed, and no other.
+pub async fn a_revoked_grant_raises_the_revision(store: &Arc<dyn RoleStore>) {
     let role = role();
     let (kept, ended) = (grant(&role, "a:b"), grant(&role, "a:c"));
     let before = add(store, &[kept.clone(), ended.clone()]).await;
     let revoke = |_: &RoleSnapshot| Ok(RoleChange::Revoke(ended.id));
-    let rows = write(store, None, &revoke).await.expect("nothing refuses");
+    let rows = write(store, None, &revoke).await.expect("accepted");
     assert_eq!((rows.revision, of(&rows, &role)), (before.revision + 1, vec![kept]));
     assert_eq!(load(store).await, rows);
 }
 
-/// The revision rises with changes only.
-pub async fn what_changes_nothing_is_not_counted(store: &Arc<dyn RoleStore>) {
+/// Only changes raise the revision.
+pub async fn a_write_without_effect_keeps_the_revision(store: &Arc<dyn RoleStore>) {
     let before = load(store).await;
     let changes = [
         RoleChange::Nothing,
@@ -112,13 +112,13 @@ pub async fn what_changes_nothing_is_not_counted(store: &Arc<dyn RoleStore>) {
     ];
     for change in changes {
         let decide = |_: &RoleSnapshot| Ok(change.clone());
-        assert_eq!(write(store, None, &decide).await.expect("nothing refuses"), before);
+        assert_eq!(write(store, None, &decide).await.expect("accepted"), before);
     }
     assert_eq!(load(store).await, before);
 }
 
-/// What the rules refuse leaves no trace; they see what there is.
-pub async fn a_refused_write_changes_nothing(store: &Arc<dyn RoleStore>) {
+/// A write that the rules refuse has no effect; the rules see the current rows.
+pub async fn a_refused_write_has_no_effect(store: &Arc<dyn RoleStore>) {
     let before = load(store).await;
     let refuse = |snapshot: &RoleSnapshot| {
         assert_eq!(snapshot.rows, before);
@@ -128,8 +128,8 @@ pub async fn a_refused_write_changes_nothing(store: &Arc<dyn RoleStore>) {
     assert_eq!(load(store).await, before);
 }
 
-/// A2: nobody acts in the name of a user who is not there.
-pub async fn an_actor_that_does_not_exist_is_none(store: &Arc<dyn RoleStore>) {
+/// A2: a missing user is no actor.
+pub async fn a_missing_actor_is_none(store: &Arc<dyn RoleStore>) {
     let decide = |snapshot: &RoleSnapshot| {
         assert!(snapshot.actor.is_none());
         Err(ErrorKind::SessionRevoked)
@@ -139,8 +139,8 @@ pub async fn an_actor_that_does_not_exist_is_none(store: &Arc<dyn RoleStore>) {
     }
 }
 
-/// None of the grants that are given at once is lost, nor its count.
-pub async fn grants_at_once_are_all_kept_and_counted(store: &Arc<dyn RoleStore>) {
+/// No concurrent grant is lost, and each raises the revision.
+pub async fn concurrent_grants_are_all_stored(store: &Arc<dyn RoleStore>) {
     let (role, before) = (role(), load(store).await);
     let mut revisions = race(16, |number| {
         let (store, grant) = (Arc::clone(store), grant(&role, &format!("a:b{number}")));
@@ -153,8 +153,8 @@ pub async fn grants_at_once_are_all_kept_and_counted(store: &Arc<dyn RoleStore>)
     assert_eq!((rows.revision, of(&rows, &role).len()), (before.revision + 16, 16));
 }
 
-/// Who looks whether a role has the permission already sees those that others give at once.
-pub async fn a_permission_granted_at_once_is_granted_once(store: &Arc<dyn RoleStore>) {
+/// A check for an existing grant sees grants that are made concurrently.
+pub async fn concurrent_grants_of_one_permission_store_one(store: &Arc<dyn RoleStore>) {
     let role = role();
     let outcomes = race(16, |_| {
         let (store, grant) = (Arc::clone(store), grant(&role, "a:b"));
@@ -173,41 +173,41 @@ pub async fn a_permission_granted_at_once_is_granted_once(store: &Arc<dyn RoleSt
     assert_eq!(of(&load(store).await, &role).len(), 1);
 }
 
-async fn recent(store: &Arc<dyn RoleStore>) -> RoleRows {
-    store.cached().await.expect("the store answers").value
+async fn cached(store: &Arc<dyn RoleStore>) -> RoleRows {
+    store.cached().await.expect("the store responds").value
 }
 
-/// Recent rows are the rows where nothing was written since.
-pub async fn recent_rows_are_as_the_rows(store: &Arc<dyn RoleStore>) {
+/// Without later writes the cached rows equal the rows.
+pub async fn cached_rows_equal_the_rows(store: &Arc<dyn RoleStore>) {
     let role = role();
     for permission in ["a:b", "a:*", "full_access"] {
         let granted = grant(&role, permission);
         let rows = add(store, std::slice::from_ref(&granted)).await;
-        // More than once, so that one who remembers has the chance to.
+        // Repeated, so that a caching store can use its cache.
         for _ in 0..3 {
-            assert_eq!(recent(store).await, rows);
+            assert_eq!(cached(store).await, rows);
         }
         let revoke = |_: &RoleSnapshot| Ok(RoleChange::Revoke(granted.id));
         let rows = write(store, None, &revoke).await.expect("nothing refuses");
-        assert_eq!(recent(store).await, rows);
+        assert_eq!(cached(store).await, rows);
     }
 }
 
-/// Who asks for recent rows after a write was answered is shown that write or a later one, whatever
-/// is read at the same time.
-pub async fn recent_rows_show_every_write_that_was_answered(store: &Arc<dyn RoleStore>) {
-    let (role, answered) = (role(), Arc::new(AtomicU64::new(load(store).await.revision)));
+/// Cached rows that are read after a write has returned include that write, with any concurrent
+/// reads.
+pub async fn cached_rows_include_every_completed_write(store: &Arc<dyn RoleStore>) {
+    let (role, written) = (role(), Arc::new(AtomicU64::new(load(store).await.revision)));
     race(8, |number| {
-        let (store, role, answered) = (Arc::clone(store), role.clone(), Arc::clone(&answered));
+        let (store, role, written) = (Arc::clone(store), role.clone(), Arc::clone(&written));
         async move {
             for turn in 0..25 {
                 if number < 2 {
                     let rows = add(&store, &[grant(&role, &format!("a:b{number}_{turn}"))]).await;
-                    answered.fetch_max(rows.revision, Ordering::SeqCst);
+                    written.fetch_max(rows.revision, Ordering::SeqCst);
                 }
-                let known = answered.load(Ordering::SeqCst);
-                let seen = recent(&store).await.revision;
-                assert!(seen >= known, "{seen} is shown after {known} was answered");
+                let known = written.load(Ordering::SeqCst);
+                let seen = cached(&store).await.revision;
+                assert!(seen >= known, "read {seen} after {known} was written");
             }
         }
     })
@@ -216,10 +216,10 @@ pub async fn recent_rows_show_every_write_that_was_answered(store: &Arc<dyn Role
 
 async fn put(users: &Arc<dyn UserStore>, account: &Account) {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
-    // Nobody here administers.
+    // A fresh top role: no administrator is affected.
     let (target, top_role) = (account.user.id, &role());
     let write = UserWrite { actor: None, target, top_role, decide: &decide };
-    let written = users.write(write).await.expect("the store answers");
+    let written = users.write(write).await.expect("the store responds");
     assert!(matches!(written, UserWriteOutcome::Changed { .. }), "{written:?}");
 }
 
@@ -229,16 +229,13 @@ pub async fn a_state_carries_the_revision(roles: &Arc<dyn RoleStore>, users: &Ar
     put(users, &account).await;
     for permission in ["a:b", "a:c"] {
         let rows = add(roles, &[grant(&account.user.role, permission)]).await;
-        let state = users.state(account.user.id).await.expect("the store answers");
+        let state = users.state(account.user.id).await.expect("the store responds");
         assert_eq!(state.expect("the user").roles_revision, Some(rows.revision));
     }
 }
 
 /// A2: a write of roles sees its actor's state and permissions.
-pub async fn a_write_of_roles_sees_who_acts(
-    roles: &Arc<dyn RoleStore>,
-    users: &Arc<dyn UserStore>,
-) {
+pub async fn a_role_write_sees_its_actor(roles: &Arc<dyn RoleStore>, users: &Arc<dyn UserStore>) {
     let mut account = account(&role());
     account.user.status = Status::Suspended;
     put(users, &account).await;
@@ -254,8 +251,8 @@ pub async fn a_write_of_roles_sees_who_acts(
     write(roles, Some(account.user.id), &decide).await.expect("nothing refuses");
 }
 
-/// A2: a write of users sees what its actor may do at that moment.
-pub async fn a_write_of_users_sees_what_its_actor_may_do(
+/// A2: a write of users sees its actor's current permissions.
+pub async fn a_user_write_sees_the_permissions_of_its_actor(
     roles: &Arc<dyn RoleStore>,
     users: &Arc<dyn UserStore>,
 ) {
@@ -275,7 +272,7 @@ pub async fn a_write_of_users_sees_what_its_actor_may_do(
             top_role: &account.user.role,
             decide: &decide,
         };
-        users.write(write).await.expect("the store answers");
+        users.write(write).await.expect("the store responds");
     };
     expect(&[]).await;
     add(roles, std::slice::from_ref(&granted)).await;
@@ -285,8 +282,8 @@ pub async fn a_write_of_users_sees_what_its_actor_may_do(
     expect(&[]).await;
 }
 
-/// A2: when a suspension has been answered, the suspended user's grants are made already or never.
-pub async fn a_grant_never_comes_after_the_fall_of_its_giver(
+/// A2: once a suspension has returned, no grant by the suspended user follows.
+pub async fn a_suspended_actor_grants_nothing(
     roles: &Arc<dyn RoleStore>,
     users: &Arc<dyn UserStore>,
 ) {
@@ -294,7 +291,7 @@ pub async fn a_grant_never_comes_after_the_fall_of_its_giver(
         let account = account(&role());
         let id = account.user.id;
         put(users, &account).await;
-        let answered = race(2, |number| {
+        let written = race(2, |number| {
             let (roles, users) = (Arc::clone(roles), Arc::clone(users));
             let (mut account, grant) = (account.clone(), grant(&account.user.role, "a:b"));
             async move {
@@ -314,7 +311,7 @@ pub async fn a_grant_never_comes_after_the_fall_of_its_giver(
             }
         })
         .await;
-        let answered = answered.into_iter().flatten().next().expect("the suspension's answer");
-        assert_eq!(load(roles).await.revision, answered);
+        let written = written.into_iter().flatten().next().expect("the suspension's answer");
+        assert_eq!(load(roles).await.revision, written);
     }
 }

@@ -1,4 +1,4 @@
-//! What the suites of storage have in common: users and sessions to begin with, and races.
+//! Shared parts of the storage suites: sample users and sessions, and races.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,21 +15,21 @@ use crate::id::{SessionId, TokenId, UserId};
 use crate::session::{RefreshToken, Session, SessionEpoch};
 use crate::user::{Account, Email, Status, User};
 
-/// Where a suite's time begins: some milliseconds after 2026-01-01T00:00:00Z, so that a store that
-/// cuts them off is noticed.
+/// The start of a suite's time: some milliseconds after 2026-01-01T00:00:00Z, to detect a store
+/// that truncates them.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_347);
 
-/// A moment after the start.
+/// An instant after the start.
 pub(crate) fn later(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
 }
 
-/// A word that nobody else uses, so that cases do not meet in the store.
+/// A unique word, so that cases do not interfere in the store.
 pub(crate) fn word() -> String {
     TokenId::generate(START).to_string().to_lowercase()
 }
 
-/// A role that nobody else uses.
+/// A unique role.
 pub(crate) fn role() -> Role {
     Role::parse(&word()).expect("a role's name")
 }
@@ -57,7 +57,7 @@ pub(crate) fn account_of(role: &Role, email: &str) -> Account {
     }
 }
 
-/// A refresh token that lives for an hour.
+/// A refresh token with a TTL of one hour.
 pub(crate) fn token(issued_at: Timestamp) -> RefreshToken {
     RefreshToken {
         id: TokenId::generate(issued_at),
@@ -67,7 +67,7 @@ pub(crate) fn token(issued_at: Timestamp) -> RefreshToken {
     }
 }
 
-/// A session that ends in an hour if it is idle, and in a day at the latest.
+/// A session that expires after one idle hour, and after a day at the latest.
 pub(crate) fn session(user: UserId, created_at: Timestamp) -> Session {
     let current = token(created_at);
     Session {
@@ -85,7 +85,7 @@ pub(crate) fn session(user: UserId, created_at: Timestamp) -> Session {
     }
 }
 
-/// Lets tasks loose at one moment; answers what each made.
+/// Starts tasks at the same moment and returns their results.
 pub(crate) async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -103,7 +103,7 @@ where
     set.join_all().await
 }
 
-/// Polls a future so many times at most, and drops it then.
+/// Polls a future at most `times` times, then drops it.
 pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut polls = 0;

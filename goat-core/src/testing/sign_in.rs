@@ -1,7 +1,7 @@
-//! Signs users in for tests, on whatever goat it is: one in memory, or an application's own.
+//! Sign-in for tests, on an in-memory goat or an application's own.
 //!
-//! Invariant: nothing here goes past a check, and no check knows of it. Users are made, permissions
-//! granted and passwords verified by the calls that an application makes, and the tokens are real.
+//! Invariant: no check is bypassed. Users are created, permissions granted and passwords verified
+//! by the public API, and the tokens are real.
 
 #[cfg(test)]
 mod tests;
@@ -21,15 +21,15 @@ use crate::user::{Email, NewUser, Status, User, UserFilter};
 
 const PASSWORD: &str = "a long walk on a short pier";
 
-/// Signs users in within one line, on any goat; made by [`Goat::testing`].
+/// Signs in users by name, on any goat; created by [`Goat::testing`].
 ///
-/// On a [`TestGoat`](super::TestGoat), which has spare roles, anybody may whatever the test asks for.
-/// On a goat of an application's own making, the application's roles are all there is: who signs in
-/// with permissions gets a role that has exactly these, and the test fails where there is none.
+/// On a [`TestGoat`](super::TestGoat), which has spare roles, any set of permissions is available.
+/// On an application's own goat only the application's roles are: a sign-in with permissions uses a
+/// role with exactly these, and the test fails if there is none.
 ///
-/// It writes users and sessions into the stores of that goat, hashes with its hasher, and is held to
-/// its policies and quotas. It moves no clock: the clock is the one that the goat was built with, and
-/// a test that wants to move it builds the goat with a [`ManualClock`](super::ManualClock).
+/// It writes users and sessions into the goat's stores, hashes with its hasher, and is subject to
+/// its policies and quotas. It uses the clock that the goat was built with; to move it, build the
+/// goat with a [`ManualClock`](super::ManualClock).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -37,7 +37,7 @@ const PASSWORD: &str = "a long walk on a short pier";
 /// use goat_core::testing::PlainHasher;
 /// use goat_core::{Goat, Stores, token::TokenKeys};
 ///
-/// /// What the application itself starts with.
+/// The application's own construction.
 /// fn goat(stores: Stores) -> goat_core::Result<Goat> {
 ///     Goat::builder(stores, TokenKeys::generate()).hasher(Arc::new(PlainHasher::default())).build()
 /// }
@@ -57,7 +57,7 @@ pub struct Testing {
     goat: Goat,
 }
 
-/// Somebody who has signed in.
+/// A signed-in user.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TestUser {
@@ -76,14 +76,14 @@ impl TestUser {
         self.tokens.access_token.expose()
     }
 
-    /// What the `Authorization` header of the user's requests says.
+    /// The value of the `Authorization` header for this user's requests.
     #[must_use]
     pub fn bearer(&self) -> String {
         format!("Bearer {}", self.access_token())
     }
 }
 
-/// For users whom the test makes and signs in by itself.
+/// For users that a test creates and signs in by itself.
 impl From<SignedIn> for TestUser {
     fn from(signed_in: SignedIn) -> Self {
         let SignedIn { user, session, tokens } = signed_in;
@@ -93,7 +93,7 @@ impl From<SignedIn> for TestUser {
 
 /// For tests (feature `testing`).
 impl Goat {
-    /// Signs users in within one line, by the calls that an application makes; see [`Testing`].
+    /// Signs in users by name, through the public API; see [`Testing`].
     #[must_use]
     pub fn testing(&self) -> Testing {
         Testing { goat: self.clone() }
@@ -101,19 +101,19 @@ impl Goat {
 }
 
 impl Testing {
-    /// Signs somebody in whose role has exactly these permissions, the lowest if there are several:
-    /// none at all is usually the lowest role of all, and `full_access` the highest.
+    /// Signs in a user whose role has exactly these permissions, the lowest such role: usually the
+    /// lowest of all for no permissions, and the highest for `full_access`.
     ///
-    /// The user `<name>@example.org` is made when first met. Who signs in again begins another
-    /// session, and gets another role if the permissions are others; the earlier sessions live on,
+    /// The user `<name>@example.org` is created at its first sign-in. Another sign-in starts
+    /// another session, and changes the role if the permissions differ; earlier sessions continue
     /// with the new rights.
     ///
     /// # Panics
     ///
-    /// If no role has exactly these permissions and none is spare; the message lists the roles, of
-    /// which [`sign_in_as`](Self::sign_in_as) takes any. If the name is not the beginning of an
-    /// e-mail address, if it is the name of a user whom something else made, or if the goat refuses,
-    /// with its reason.
+    /// If no role has exactly these permissions and no spare role is left; the message lists the
+    /// roles for [`sign_in_as`](Self::sign_in_as). If the name is not a valid local part of an
+    /// e-mail address, if a user of that name was created by other means, or if the goat rejects
+    /// the sign-in, with its reason.
     #[track_caller]
     pub fn sign_in<P>(
         &self,
@@ -128,13 +128,14 @@ impl Testing {
         async move { signed_in(&name, caller, sign_in(&goat, &name, &wanted).await) }
     }
 
-    /// Signs somebody in under a role of the goat's set, whatever it may; otherwise as
+    /// Signs in a user with a role of the goat's role set; otherwise like
     /// [`sign_in`](Self::sign_in).
     ///
     /// # Panics
     ///
-    /// If there is no such role, if the name is not the beginning of an e-mail address, if it is the
-    /// name of a user whom something else made, or if the goat refuses, with its reason.
+    /// If there is no such role, if the name is not a valid local part of an e-mail address, if a
+    /// user of that name was created by other means, or if the goat rejects the sign-in, with its
+    /// reason.
     #[track_caller]
     pub fn sign_in_as(
         &self,
@@ -147,7 +148,7 @@ impl Testing {
     }
 }
 
-/// A test that fails wants to know where, and a future does not know who made it.
+/// The panic names the caller's location, which a future does not know.
 fn signed_in(name: &str, caller: &Location<'_>, outcome: Result<TestUser, String>) -> TestUser {
     outcome.unwrap_or_else(|reason| panic!("{name:?} cannot sign in at {caller}: {reason}"))
 }
@@ -158,7 +159,7 @@ async fn sign_in(
     wanted: &BTreeSet<Permission>,
 ) -> Result<TestUser, String> {
     let _turn = goat.spare_roles().turn.lock().await;
-    let roles = goat.roles().list().await.map_err(because("its roles cannot be read"))?;
+    let roles = goat.roles().list().await.map_err(because("cannot read the roles"))?;
     let has_them = |role: &&RoleSummary| reduced(role.permissions.clone()) == *wanted;
     let role = match roles.iter().find(has_them) {
         Some(summary) => summary.role.clone(),
@@ -167,7 +168,7 @@ async fn sign_in(
             for permission in wanted {
                 let actor = Actor::system("a test signs somebody in");
                 let granted = goat.roles().grant(actor, role.as_str(), permission.clone()).await;
-                granted.map_err(because("a spare role cannot be given what it is to have"))?;
+                granted.map_err(because("cannot grant permissions to a spare role"))?;
             }
             role
         }
@@ -177,7 +178,7 @@ async fn sign_in(
 
 async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, String> {
     let email = Email::parse(&format!("{name}@example.org"))
-        .map_err(|_| "the name must be the beginning of an e-mail address".to_owned())?;
+        .map_err(|_| "the name must be the local part of an e-mail address".to_owned())?;
     let roles = goat.roles();
     let wanted = roles.get(role);
     let role = wanted.ok_or_else(|| format!("the role {role:?} {}", roles.must_be_a_role()))?;
@@ -186,23 +187,23 @@ async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, Str
     if user.role != role {
         let actor = Actor::system("a test signs somebody in");
         let changed = goat.users().change_role(actor, user.id, role).await;
-        changed.map_err(because("the role cannot be changed"))?;
+        changed.map_err(because("cannot change the role"))?;
     }
     let origin = Origin::default();
     let login = Login { email: email.as_str().into(), password: password.into(), origin };
-    let charged = goat.login(login).await.map_err(|error| match error.kind() {
-        ErrorKind::InvalidCredentials => "there is such a user already, whose password is not the \
-             test's: take another name"
+    let signed_in = goat.login(login).await.map_err(|error| match error.kind() {
+        ErrorKind::InvalidCredentials => "this user exists already with another password: \
+             use another name"
             .to_owned(),
-        ErrorKind::RateLimited => "too many sign-ins of one account: build the goat with \
-             Settings { account_quota: None, .. }, or let its time pass"
+        ErrorKind::RateLimited => "too many sign-ins to one account: build the goat with \
+             Settings { account_quota: None, .. }, or advance its clock"
             .to_owned(),
-        _ => because("signing in fails")(error),
+        _ => because("cannot sign in")(error),
     })?;
-    Ok(charged.value.into())
+    Ok(signed_in.value.into())
 }
 
-/// The user of this address, made if there is none.
+/// Finds the user with this address, or creates it.
 async fn found_or_made(
     goat: &Goat,
     email: &Email,
@@ -211,7 +212,7 @@ async fn found_or_made(
 ) -> Result<User, String> {
     let find = async || {
         let found = goat.users().find_by_email(email).await;
-        found.map_err(because("users cannot be looked up"))
+        found.map_err(because("cannot look up users"))
     };
     if let Some(user) = find().await? {
         return Ok(user);
@@ -224,16 +225,16 @@ async fn found_or_made(
     };
     match goat.users().create(Actor::system("a test signs somebody in"), new).await {
         Ok(user) => Ok(user),
-        // Somebody of this name signs in at the same time.
+        // A concurrent sign-in with the same name.
         Err(error) if error.kind() == ErrorKind::EmailTaken => {
-            find().await?.ok_or_else(|| because("the user cannot be made")(error))
+            find().await?.ok_or_else(|| because("cannot create the user")(error))
         }
-        Err(error) => Err(because("the user cannot be made")(error)),
+        Err(error) => Err(because("cannot create the user")(error)),
     }
 }
 
-/// A spare role that nothing was made of yet. One that lost its permissions again is not free while
-/// somebody has it: they must not gain what the next one signs in with.
+/// An unused spare role. One that lost its permissions is not free while a user has it: that user
+/// must not gain the permissions of the next sign-in.
 async fn free(goat: &Goat, roles: &[RoleSummary]) -> Result<Option<Role>, String> {
     for summary in roles.iter().filter(|summary| summary.permissions.is_empty()) {
         let role = &summary.role;
@@ -242,7 +243,7 @@ async fn free(goat: &Goat, roles: &[RoleSummary]) -> Result<Option<Role>, String
         }
         let filter = UserFilter { roles: vec![role.clone()], ..UserFilter::default() };
         let page = goat.users().list_all(filter).await;
-        if page.map_err(because("users cannot be listed"))?.users.is_empty() {
+        if page.map_err(because("cannot list users"))?.users.is_empty() {
             return Ok(Some(role.clone()));
         }
     }
@@ -259,9 +260,9 @@ fn no_role(goat: &Goat, wanted: &BTreeSet<Permission>, roles: &[RoleSummary]) ->
         .map(|summary| format!("{:?} ({})", summary.role.as_str(), listed(&summary.permissions)))
         .collect();
     format!(
-        "no role of this goat has exactly {wanted}. Sign in under one that does what the test is \
-         about, with sign_in_as(name, role); the roles are {}. Where the roles do not matter, a \
-         TestGoat has spare ones",
+        "no role of this goat has exactly {wanted}. Use one of the roles with \
+         sign_in_as(name, role): {}. If the roles do not matter, use a \
+         TestGoat, which has spare roles",
         roles.join(", ")
     )
 }
@@ -271,7 +272,7 @@ fn listed<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> String {
     if names.is_empty() { "no permission".to_owned() } else { names.join(" ") }
 }
 
-/// The fewest permissions that allow the same.
+/// The smallest set of permissions with the same effect.
 fn reduced(permissions: impl IntoIterator<Item = Permission>) -> BTreeSet<Permission> {
     let all = BTreeSet::from_iter(permissions);
     if all.contains(&Permission::FULL_ACCESS) {
@@ -290,7 +291,7 @@ fn reduced(permissions: impl IntoIterator<Item = Permission>) -> BTreeSet<Permis
     all.into_iter().filter(is_needed).collect()
 }
 
-/// As long as the policy asks for.
+/// Adjusts the password to the policy's length.
 fn password(policy: &PasswordPolicy) -> String {
     let length = PASSWORD.len().clamp(policy.minimum(), policy.maximum());
     PASSWORD.chars().cycle().take(length).collect()

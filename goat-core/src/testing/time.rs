@@ -1,5 +1,4 @@
-//! Time as a conformance suite sees it: moved by hand where the store takes it from goat, waited
-//! for where the store has a clock of its own.
+//! Time for conformance suites: a manual clock, or real time for stores with a clock of their own.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,20 +9,20 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 
 use super::ManualClock;
 
-/// Lets time pass for a suite that does not know whose clock the store goes by.
+/// Advances time for a suite, independently of the store's clock.
 #[async_trait]
 pub trait TestTime: fmt::Debug + Send + Sync {
-    /// The calendar, about as the store sees it: its clock may be some milliseconds away.
+    /// The wall-clock time; the store's clock may differ by some milliseconds.
     fn now(&self) -> Timestamp;
 
-    /// The stopwatch to hand to the store.
+    /// The monotonic time to pass to the store.
     fn elapsed(&self) -> Duration;
 
-    /// Lets at least this much time pass, for the store too.
+    /// Advances time by at least this much, also for the store.
     async fn advance(&self, by: Duration);
 
-    /// Whether time stands still between two calls of [`TestTime::advance`], so that a suite may
-    /// ask for answers to the millisecond.
+    /// Whether time stops between two calls of [`TestTime::advance`], so that a suite may expect
+    /// results exact to the millisecond.
     fn is_manual(&self) -> bool;
 }
 
@@ -46,13 +45,13 @@ impl TestTime for ManualClock {
     }
 }
 
-/// Time that is waited for: for stores that use their server's clock. Needs a Tokio runtime whose
-/// own time is not paused.
+/// Real time, for stores that use their server's clock. Requires a Tokio runtime whose time is not
+/// paused.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct WaitingTime(SystemClock);
+pub struct RealTime(SystemClock);
 
 #[async_trait]
-impl TestTime for WaitingTime {
+impl TestTime for RealTime {
     fn now(&self) -> Timestamp {
         self.0.now()
     }
@@ -62,7 +61,7 @@ impl TestTime for WaitingTime {
     }
 
     async fn advance(&self, by: Duration) {
-        // Two clocks do not tick together.
+        // Allow for the difference between two clocks.
         tokio::time::sleep(by + Duration::from_millis(2)).await;
     }
 

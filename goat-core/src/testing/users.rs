@@ -1,13 +1,12 @@
-//! The conformance suite of [`UserStore`].
+//! Conformance suite of [`UserStore`].
 //!
-//! [`conformance`] runs all of it. Every case makes users, roles and addresses of its own, so that
-//! one store may be used for all of them, and again later. Races are worth more on a runtime of
-//! several threads.
+//! [`conformance`] runs every case. Each case uses fresh users, roles and addresses, so that one
+//! store can run all cases, repeatedly. Races are more effective on a multi-threaded runtime.
 //!
-//! [`users_stand_where_their_ids_say`] is about users who were there before: run it over a store
-//! with people of the application's own in it, before the suite adds any.
+//! [`ids_match_creation_times`] checks existing users: run it over a store that contains the
+//! application's own users, before the suite adds any.
 //!
-//! Every function panics where the store does not keep a promise of the port.
+//! Each function panics if the store violates a guarantee of the port.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -20,31 +19,30 @@
 //! # }
 //! ```
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what all of these are for")]
+#![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
+mod cached;
 mod list;
 mod races;
-mod recent;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+pub use cached::{
+    a_cached_state_equals_the_state, a_cached_state_includes_every_completed_write,
+    concurrent_writes_each_raise_the_revision, each_stored_write_raises_the_revision,
+};
 pub use list::{
-    a_list_goes_on_after_a_user, a_list_is_what_filter_order_and_page_say,
-    hidden_users_are_in_no_list, users_stand_where_their_ids_say,
+    a_list_applies_filter_order_and_page, a_list_continues_after_a_user,
+    hidden_users_are_not_listed, ids_match_creation_times,
 };
 pub use races::{
-    a_system_without_administrator_gets_one_at_most,
-    a_write_never_comes_after_the_fall_of_its_actor,
-    administrators_removed_by_the_system_at_once_leave_one,
-    administrators_who_demote_each_other_at_once_leave_one, no_write_is_lost_to_another,
-    sign_ins_and_writes_do_not_undo_one_another, sign_ups_with_one_address_at_once_make_one_user,
-    writes_of_one_new_user_at_once_make_it_once,
-};
-pub use recent::{
-    a_recent_state_is_as_the_state, a_recent_state_shows_every_write_that_was_answered,
-    every_write_that_is_kept_is_counted, writes_at_once_are_counted_each,
+    a_suspended_actor_writes_nothing, at_most_one_first_administrator_is_created,
+    concurrent_deletions_leave_one_administrator, concurrent_demotions_leave_one_administrator,
+    concurrent_sign_ins_and_writes_are_both_stored,
+    concurrent_sign_ups_with_one_address_create_one_user, concurrent_writes_create_a_user_once,
+    no_concurrent_write_is_lost,
 };
 
 use crate::access::Role;
@@ -59,33 +57,33 @@ use super::sample::{START, account, account_of, later, role, word};
 
 /// Runs every case.
 pub async fn conformance(store: &Arc<dyn UserStore>) {
-    an_account_is_kept_as_it_was_put(store).await;
-    nobody_is_found_under_an_unknown_name(store).await;
+    an_account_is_read_back_as_written(store).await;
+    unknown_users_are_not_found(store).await;
     an_address_belongs_to_one_user(store).await;
-    sign_ups_with_one_address_at_once_make_one_user(store).await;
-    writes_of_one_new_user_at_once_make_it_once(store).await;
-    a_refused_write_changes_nothing(store).await;
-    a_change_that_is_none_says_so(store).await;
-    a_write_sees_who_acts(store).await;
-    others_administer_if_active_in_the_top_role(store).await;
-    administrators_who_demote_each_other_at_once_leave_one(store).await;
-    administrators_removed_by_the_system_at_once_leave_one(store).await;
-    a_system_without_administrator_gets_one_at_most(store).await;
-    no_write_is_lost_to_another(store).await;
-    a_write_never_comes_after_the_fall_of_its_actor(store).await;
-    a_sign_in_is_noted_and_touches_nothing_else(store).await;
-    a_hash_is_replaced_only_if_it_is_still_there(store).await;
-    sign_ins_and_writes_do_not_undo_one_another(store).await;
-    somebody_is_active_in_a_role_or_nobody(store).await;
-    no_more_hashes_are_shown_than_asked_for(store).await;
-    a_list_is_what_filter_order_and_page_say(store).await;
-    hidden_users_are_in_no_list(store).await;
-    a_list_goes_on_after_a_user(store).await;
-    every_write_that_is_kept_is_counted(store).await;
-    writes_at_once_are_counted_each(store).await;
-    a_recent_state_is_as_the_state(store).await;
-    a_recent_state_shows_every_write_that_was_answered(store).await;
-    store.ping().await.expect("the store answers");
+    concurrent_sign_ups_with_one_address_create_one_user(store).await;
+    concurrent_writes_create_a_user_once(store).await;
+    a_refused_write_has_no_effect(store).await;
+    a_write_without_change_returns_the_target(store).await;
+    a_write_sees_its_actor(store).await;
+    only_active_users_in_the_top_role_administer(store).await;
+    concurrent_demotions_leave_one_administrator(store).await;
+    concurrent_deletions_leave_one_administrator(store).await;
+    at_most_one_first_administrator_is_created(store).await;
+    no_concurrent_write_is_lost(store).await;
+    a_suspended_actor_writes_nothing(store).await;
+    a_sign_in_changes_only_the_last_login(store).await;
+    a_hash_is_replaced_only_if_unchanged(store).await;
+    concurrent_sign_ins_and_writes_are_both_stored(store).await;
+    only_active_users_count_in_a_role(store).await;
+    sampled_hashes_are_limited(store).await;
+    a_list_applies_filter_order_and_page(store).await;
+    hidden_users_are_not_listed(store).await;
+    a_list_continues_after_a_user(store).await;
+    each_stored_write_raises_the_revision(store).await;
+    concurrent_writes_each_raise_the_revision(store).await;
+    a_cached_state_equals_the_state(store).await;
+    a_cached_state_includes_every_completed_write(store).await;
+    store.ping().await.expect("the store responds");
 }
 
 type Decision<'a> = dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync + 'a;
@@ -98,7 +96,7 @@ async fn write(
     decide: &Decision<'_>,
 ) -> UserWriteOutcome {
     let write = UserWrite { actor, target, top_role, decide };
-    store.write(write).await.expect("the store answers")
+    store.write(write).await.expect("the store responds")
 }
 
 /// Writes an account as it is.
@@ -108,10 +106,10 @@ async fn put(store: &Arc<dyn UserStore>, account: &Account) -> UserWriteOutcome 
 }
 
 async fn read(store: &Arc<dyn UserStore>, id: UserId) -> Account {
-    store.by_id(id).await.expect("the store answers").expect("the user is there")
+    store.by_id(id).await.expect("the store responds").expect("the user is there")
 }
 
-/// Compares everything, the spelling of the address included.
+/// Compares everything, including the spelling of the address.
 fn assert_same(one: &Account, other: &Account) {
     assert_eq!(one.user, other.user);
     assert_eq!(one.user.email.as_str(), other.user.email.as_str());
@@ -119,8 +117,8 @@ fn assert_same(one: &Account, other: &Account) {
     assert_eq!(one.epoch, other.epoch);
 }
 
-/// What was put is read by id, by address and as state, as it was put and as it was put last.
-pub async fn an_account_is_kept_as_it_was_put(store: &Arc<dyn UserStore>) {
+/// An account is read back by id, by address and as state, as it was last written.
+pub async fn an_account_is_read_back_as_written(store: &Arc<dyn UserStore>) {
     let mut account = account_of(&role(), &format!("Ann.O'Hara+{}@Bücher.Example", word()));
     for _ in 0..2 {
         let written = put(store, &account).await;
@@ -128,8 +126,8 @@ pub async fn an_account_is_kept_as_it_was_put(store: &Arc<dyn UserStore>) {
         assert_same(&after, &account);
         assert_same(&read(store, account.user.id).await, &account);
         let found = store.by_email(account.user.email.canonical()).await;
-        assert_same(&found.expect("the store answers").expect("the user"), &account);
-        let state = store.state(account.user.id).await.expect("the store answers");
+        assert_same(&found.expect("the store responds").expect("the user"), &account);
+        let state = store.state(account.user.id).await.expect("the store responds");
         let state = state.expect("the user");
         assert_eq!(state.role, account.user.role);
         assert_eq!(state.status, account.user.status);
@@ -145,17 +143,17 @@ pub async fn an_account_is_kept_as_it_was_put(store: &Arc<dyn UserStore>) {
     }
 }
 
-/// An unknown id or address finds nobody, also one that is no address at all.
-pub async fn nobody_is_found_under_an_unknown_name(store: &Arc<dyn UserStore>) {
+/// An unknown id or address finds no user, also if it is not a valid address.
+pub async fn unknown_users_are_not_found(store: &Arc<dyn UserStore>) {
     let id = UserId::generate(START);
-    assert!(store.by_id(id).await.expect("the store answers").is_none());
-    assert!(store.state(id).await.expect("the store answers").is_none());
+    assert!(store.by_id(id).await.expect("the store responds").is_none());
+    assert!(store.state(id).await.expect("the store responds").is_none());
     for name in ["nobody@example.org", "", "%", "a\0b", "' OR ''='", "ä", "\u{10ffff}"] {
-        assert!(store.by_email(name).await.expect("the store answers").is_none(), "{name:?}");
+        assert!(store.by_email(name).await.expect("the store responds").is_none(), "{name:?}");
     }
 }
 
-/// No two users share a canonical address; one that is given up is free again.
+/// No two users share a canonical address; an address that a user gives up can be used again.
 pub async fn an_address_belongs_to_one_user(store: &Arc<dyn UserStore>) {
     let role = role();
     let first = account(&role);
@@ -163,7 +161,7 @@ pub async fn an_address_belongs_to_one_user(store: &Arc<dyn UserStore>) {
     let spelling = first.user.email.canonical().to_uppercase();
     let mut second = account_of(&role, &spelling);
     assert!(matches!(put(store, &second).await, UserWriteOutcome::EmailTaken));
-    assert!(store.by_id(second.user.id).await.expect("the store answers").is_none());
+    assert!(store.by_id(second.user.id).await.expect("the store responds").is_none());
 
     second.user.email = account(&role).user.email;
     put(store, &second).await;
@@ -180,12 +178,12 @@ pub async fn an_address_belongs_to_one_user(store: &Arc<dyn UserStore>) {
     let deleted = write(store, None, second.user.id, &role, &decide).await;
     let UserWriteOutcome::Deleted(before) = deleted else { panic!("{deleted:?}") };
     assert_same(&before, &second);
-    assert!(store.by_email(second.user.email.canonical()).await.expect("answers").is_none());
+    assert!(store.by_email(second.user.email.canonical()).await.expect("responds").is_none());
     assert!(matches!(put(store, &first).await, UserWriteOutcome::Changed { .. }));
 }
 
-/// What the rules refuse leaves no trace.
-pub async fn a_refused_write_changes_nothing(store: &Arc<dyn UserStore>) {
+/// A write that the rules refuse has no effect.
+pub async fn a_refused_write_has_no_effect(store: &Arc<dyn UserStore>) {
     let account = account(&role());
     put(store, &account).await;
     let decide = |_: &UserSnapshot| Err(ErrorKind::Outranked);
@@ -194,8 +192,8 @@ pub async fn a_refused_write_changes_nothing(store: &Arc<dyn UserStore>) {
     assert_same(&read(store, account.user.id).await, &account);
 }
 
-/// `Nothing` answers the target as it is; without a target, it and `Delete` are refused.
-pub async fn a_change_that_is_none_says_so(store: &Arc<dyn UserStore>) {
+/// `Nothing` returns the target unchanged; without a target, it and `Delete` are refused.
+pub async fn a_write_without_change_returns_the_target(store: &Arc<dyn UserStore>) {
     let account = account(&role());
     let top = &account.user.role;
     put(store, &account).await;
@@ -204,16 +202,16 @@ pub async fn a_change_that_is_none_says_so(store: &Arc<dyn UserStore>) {
     let UserWriteOutcome::Unchanged(same) = written else { panic!("{written:?}") };
     assert_same(&same, &account);
 
-    let nobody = UserId::generate(START);
+    let missing = UserId::generate(START);
     let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
     for decide in [&nothing as &Decision<'_>, &delete] {
-        let written = write(store, None, nobody, top, decide).await;
+        let written = write(store, None, missing, top, decide).await;
         assert!(matches!(written, UserWriteOutcome::Refused(ErrorKind::NotFound)), "{written:?}");
     }
 }
 
-/// A2: a write sees its actor as it is now, or that there is none.
-pub async fn a_write_sees_who_acts(store: &Arc<dyn UserStore>) {
+/// A2: a write sees the current state of its actor, or that it is missing.
+pub async fn a_write_sees_its_actor(store: &Arc<dyn UserStore>) {
     let (mut actor, target) = (account(&role()), account(&role()));
     actor.user.status = Status::Suspended;
     actor.epoch = actor.epoch.next(Some(SessionId::generate(START)));
@@ -240,8 +238,8 @@ pub async fn a_write_sees_who_acts(store: &Arc<dyn UserStore>) {
     }
 }
 
-/// Only who is active, in the top role, and not the target counts as another administrator.
-pub async fn others_administer_if_active_in_the_top_role(store: &Arc<dyn UserStore>) {
+/// Another administrator is an active user in the top role other than the target.
+pub async fn only_active_users_in_the_top_role_administer(store: &Arc<dyn UserStore>) {
     let top = role();
     let target = account(&top);
     put(store, &target).await;
@@ -265,55 +263,55 @@ pub async fn others_administer_if_active_in_the_top_role(store: &Arc<dyn UserSto
     write(store, Some(target.user.id), target.user.id, &top, &expect(true)).await;
 }
 
-/// A sign-in sets the time of the last one, and not back; nobody is made by it.
-pub async fn a_sign_in_is_noted_and_touches_nothing_else(store: &Arc<dyn UserStore>) {
+/// A sign-in advances the time of the last sign-in, never back, and creates no user.
+pub async fn a_sign_in_changes_only_the_last_login(store: &Arc<dyn UserStore>) {
     let account = account(&role());
     let id = account.user.id;
     put(store, &account).await;
     for (at, expected) in [(later(9), later(9)), (later(5), later(9)), (later(10), later(10))] {
-        let user = store.signed_in(id, at, None).await.expect("answers").expect("the user");
+        let user = store.signed_in(id, at, None).await.expect("responds").expect("the user");
         let mut expected_account = account.clone();
         expected_account.user.last_login_at = Some(expected);
         assert_eq!(user, expected_account.user);
         assert_same(&read(store, id).await, &expected_account);
     }
-    let nobody = UserId::generate(START);
-    assert_eq!(store.signed_in(nobody, START, None).await.expect("answers"), None);
-    assert!(store.by_id(nobody).await.expect("the store answers").is_none());
+    let missing = UserId::generate(START);
+    assert_eq!(store.signed_in(missing, START, None).await.expect("responds"), None);
+    assert!(store.by_id(missing).await.expect("the store responds").is_none());
 }
 
-/// P6: a newer hash replaces the one that was verified, and no other.
-pub async fn a_hash_is_replaced_only_if_it_is_still_there(store: &Arc<dyn UserStore>) {
+/// P6: a new hash replaces only the hash that was verified.
+pub async fn a_hash_is_replaced_only_if_unchanged(store: &Arc<dyn UserStore>) {
     let account = account(&role());
     let id = account.user.id;
     put(store, &account).await;
     for (old, new, expected) in [("hash", "newer", "newer"), ("hash", "other", "newer")] {
         let rehashed = Some(Rehashed { old, new });
-        store.signed_in(id, later(1), rehashed).await.expect("answers").expect("the user");
+        store.signed_in(id, later(1), rehashed).await.expect("responds").expect("the user");
         assert_eq!(read(store, id).await.password_hash.expose(), expected);
     }
 }
 
-/// Only who is active counts.
-pub async fn somebody_is_active_in_a_role_or_nobody(store: &Arc<dyn UserStore>) {
+/// Only active users count.
+pub async fn only_active_users_count_in_a_role(store: &Arc<dyn UserStore>) {
     let mut account = account(&role());
     for status in Status::ALL {
         account.user.status = status;
         put(store, &account).await;
-        let found = store.has_active_user_in(&account.user.role).await.expect("answers");
+        let found = store.has_active_user_in(&account.user.role).await.expect("responds");
         assert_eq!(found, status == Status::Active);
     }
-    assert!(!store.has_active_user_in(&role()).await.expect("the store answers"));
+    assert!(!store.has_active_user_in(&role()).await.expect("the store responds"));
 }
 
-/// As many hashes as asked for, or as there are.
-pub async fn no_more_hashes_are_shown_than_asked_for(store: &Arc<dyn UserStore>) {
+/// Returns at most as many hashes as requested.
+pub async fn sampled_hashes_are_limited(store: &Arc<dyn UserStore>) {
     let role = role();
     for _ in 0..3 {
         put(store, &account(&role)).await;
     }
     for limit in 0..3 {
-        let hashes = store.sample_hashes(limit).await.expect("the store answers");
+        let hashes = store.sample_hashes(limit).await.expect("the store responds");
         assert_eq!(hashes.len(), limit as usize);
     }
 }

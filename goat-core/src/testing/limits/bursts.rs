@@ -1,45 +1,46 @@
-//! What a store promises for quotas with a burst.
+//! Conformance cases for quotas with a burst.
 //!
-//! One is given back in a second, so that a server that takes some milliseconds for an answer gives
-//! nothing back in between.
+//! Capacity for one call returns in a second, so that the milliseconds that a server takes do not
+//! matter.
 
 use std::time::Duration;
 
 use crate::limit::{LimitStore, Quota};
 use crate::testing::TestTime;
 
-use super::{WINDOW, admitted, at_once, fresh_key, refusal, spend};
+use super::{WINDOW, acquire, admitted, concurrently, fresh_key, refusal};
 
-/// The burst is admitted at once and no more, `remaining` counts down, and the wait is that for one.
+/// The burst is admitted at once, `remaining` counts down, and the next call waits for one
+/// interval.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn admits_the_burst_and_no_more(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn admits_exactly_the_burst(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(60, WINDOW * 60).burst(5));
     for remaining in (0..5).rev() {
-        let spent = spend(store, time, key, quota).await;
-        assert_eq!(spent.retry_after, None, "refused with {remaining} to remain: {spent:?}");
-        assert_eq!(spent.remaining, remaining);
-        assert!(!spent.reset_after.is_zero() && spent.reset_after <= WINDOW, "{spent:?}");
+        let decision = acquire(store, time, key, quota).await;
+        assert_eq!(decision.retry_after, None, "refused with {remaining} to remain: {decision:?}");
+        assert_eq!(decision.remaining, remaining);
+        assert!(!decision.reset_after.is_zero() && decision.reset_after <= WINDOW, "{decision:?}");
         if time.is_manual() {
-            assert_eq!(spent.reset_after, WINDOW);
+            assert_eq!(decision.reset_after, WINDOW);
         }
     }
-    let refused = spend(store, time, key, quota).await;
+    let refused = acquire(store, time, key, quota).await;
     assert_eq!(refused.remaining, 0);
     let wait = refused.retry_after.expect("a sixth call at once is refused");
     assert!(!wait.is_zero() && wait <= WINDOW, "{refused:?}");
     assert_eq!(refused.reset_after, wait);
 }
 
-/// One is given back each `window / limit`, whatever the rhythm in which they were spent, and no
-/// more than the burst is ever there.
+/// Capacity for one call returns every `window / limit`, in whatever rhythm it was used, up to the
+/// burst.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn gives_a_burst_back_evenly(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn returns_burst_capacity_evenly(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(2, WINDOW * 2).burst(2));
     assert_eq!(admitted(store, time, key, quota, 9).await, 2);
     time.advance(WINDOW / 2).await;
@@ -50,12 +51,13 @@ pub async fn gives_a_burst_back_evenly(store: &dyn LimitStore, time: &dyn TestTi
     assert_eq!(admitted(store, time, key, quota, 9).await, 2, "no more than the burst came back");
 }
 
-/// A refused call is not charged, and who waits as long as it said gets in, and sooner nobody does.
+/// A rejected call is not counted; a call is admitted after the wait of the rejection, and not
+/// before.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn a_refusal_spends_nothing_of_a_burst(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn a_rejected_call_uses_no_burst(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(1, WINDOW).burst(3));
     let early = if time.is_manual() { Duration::from_millis(1) } else { WINDOW / 4 };
     assert_eq!(admitted(store, time, key, quota, 3).await, 3);
@@ -69,12 +71,12 @@ pub async fn a_refusal_spends_nothing_of_a_burst(store: &dyn LimitStore, time: &
     assert_eq!(admitted(store, time, key, quota, 2).await, 1);
 }
 
-/// Of one key, a quota with a burst, one with another burst and one without are three counters.
+/// One key under a quota without a burst and two with different bursts has three counters.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn keeps_bursts_of_one_key_apart(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn counts_bursts_of_one_key_separately(store: &dyn LimitStore, time: &dyn TestTime) {
     let (key, quota) = (fresh_key(), Quota::new(4, WINDOW * 3600));
     assert_eq!(admitted(store, time, key, quota, 9).await, 4);
     assert_eq!(admitted(store, time, key, quota.burst(2), 9).await, 2);
@@ -82,32 +84,32 @@ pub async fn keeps_bursts_of_one_key_apart(store: &dyn LimitStore, time: &dyn Te
     assert_eq!(admitted(store, time, fresh_key(), quota.burst(3), 9).await, 3);
 }
 
-/// What is no whole number of nanoseconds is neither lost nor won: whoever asks as soon as a refusal
-/// says gets all that the pace gives back, and no more. Only where time is [manual], since it must
-/// be known.
+/// An interval that is not a whole number of nanoseconds accumulates no error: calls at each
+/// returned wait receive exactly the capacity that returned. Only if time is [manual], since the
+/// elapsed time must be exact.
 ///
 /// [manual]: TestTime::is_manual
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn gives_back_odd_fractions_exactly(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn returns_fractional_intervals_exactly(store: &dyn LimitStore, time: &dyn TestTime) {
     if !time.is_manual() {
         return;
     }
-    // Of a window of milliseconds, as many as that have no even interval.
+    // Limits that do not divide their windows of milliseconds.
     for (limit, milliseconds) in [(7, 1_000), (997, 60_001), (3, 86_400_000)] {
         let window = Duration::from_millis(milliseconds);
         let (key, quota) = (fresh_key(), Quota::new(limit, window).burst(3));
         let (begun, mut count) = (time.elapsed(), 0);
         for _ in 0..400 {
-            match spend(store, time, key, quota).await.retry_after {
+            match acquire(store, time, key, quota).await.retry_after {
                 None => count += 1,
-                // A manual clock knows nothing finer than milliseconds.
+                // The resolution of a manual clock is a millisecond.
                 Some(wait) => time.advance(wait + Duration::from_micros(999)).await,
             }
         }
-        while spend(store, time, key, quota).await.retry_after.is_none() {
+        while acquire(store, time, key, quota).await.retry_after.is_none() {
             count += 1;
         }
         let passed = (time.elapsed() - begun).as_millis();
@@ -116,13 +118,13 @@ pub async fn gives_back_odd_fractions_exactly(store: &dyn LimitStore, time: &dyn
     }
 }
 
-/// As many as the burst are admitted, also when all ask at once.
+/// Concurrent calls together are admitted at most up to the burst.
 ///
 /// # Panics
 ///
-/// Where the store does not keep the promise.
-pub async fn admits_no_more_than_a_burst_at_once(store: &dyn LimitStore, time: &dyn TestTime) {
+/// If the store violates the guarantee.
+pub async fn admits_at_most_the_burst_concurrently(store: &dyn LimitStore, time: &dyn TestTime) {
     let quota = Quota::new(1, WINDOW * 3600).burst(50);
-    let remaining = at_once(store, time, quota).await;
+    let remaining = concurrently(store, time, quota).await;
     assert_eq!(remaining, (0..50).collect::<Vec<_>>(), "each admitted call takes one of fifty");
 }

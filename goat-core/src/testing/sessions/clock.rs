@@ -1,7 +1,7 @@
-//! What depends on time, for stores that go by a clock of their own.
+//! Session cases that depend on time, for stores with a clock of their own.
 //!
-//! Times lie around the present, and pass by [`TestTime::advance`]. Lives are a second or two long:
-//! with a manual clock that is no time, with a store's own clock the suite takes some eight seconds.
+//! Times are around the present, and pass by [`TestTime::advance`]. TTLs are a second or two: a
+//! manual clock takes no time, with a store's own clock the suite takes some eight seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::testing::sample::{race, session};
 use super::{create, find, ids};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How far the clock of a store may be from the test's, and how long a busy machine may take.
+/// Tolerance for the difference between the clocks and for a busy machine.
 const SLACK: Duration = Duration::from_millis(400);
 
 /// Runs every case that depends on time.
 pub async fn conformance_in(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
-    the_leeway_ends(store, time).await;
-    a_session_ends_when_its_time_comes(store, time).await;
-    a_session_lives_on_while_it_is_used(store, time).await;
-    what_is_over_by_the_stores_clock_gives_way(store, time).await;
-    fifty_at_once_get_one_successor_now(store, time).await;
+    the_grace_period_ends(store, time).await;
+    a_session_expires(store, time).await;
+    a_rotation_extends_the_session(store, time).await;
+    sessions_expired_by_the_stores_clock_are_evicted_first(store, time).await;
+    concurrent_refreshes_get_one_successor_now(store, time).await;
 }
 
-/// A session that ends so long from now if it is idle.
+/// A session with this idle TTL.
 fn brief(time: &dyn TestTime, user: UserId, idle: Duration) -> Session {
     let now = time.now();
     let mut session = session(user, now);
@@ -39,12 +39,12 @@ fn brief(time: &dyn TestTime, user: UserId, idle: Duration) -> Session {
     session
 }
 
-fn rotation(time: &dyn TestTime, session: &Session, life: Duration, leeway: Duration) -> Rotation {
+fn rotation(time: &dyn TestTime, session: &Session, ttl: Duration, leeway: Duration) -> Rotation {
     let now = time.now();
     let successor = RefreshToken {
         id: TokenId::generate(now),
         issued_at: now.floor_to_second(),
-        expires_at: now + life,
+        expires_at: now + ttl,
         key: "key".to_owned(),
     };
     Rotation {
@@ -58,7 +58,7 @@ fn rotation(time: &dyn TestTime, session: &Session, life: Duration, leeway: Dura
 }
 
 async fn rotate(store: &Arc<dyn SessionStore>, rotation: &Rotation) -> Rotated {
-    store.rotate(rotation).await.expect("the store answers")
+    store.rotate(rotation).await.expect("the store responds")
 }
 
 async fn alive(
@@ -67,12 +67,12 @@ async fn alive(
     now: Timestamp,
 ) -> Vec<crate::id::SessionId> {
     let list = store.list(user, SessionEpoch::default(), now, PageRequest::default()).await;
-    ids(&list.expect("the store answers").items)
+    ids(&list.expect("the store responds").items)
 }
 
-/// R1, R2, R3: the direct predecessor is honoured while the leeway lasts and never after; a leeway
-/// of zero does not last at all.
-pub async fn the_leeway_ends(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
+/// R1, R2, R3: the direct predecessor is accepted within the grace period and never after; a grace
+/// period of zero accepts none.
+pub async fn the_grace_period_ends(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
     let minute = Duration::from_secs(60);
     let first = brief(time, UserId::generate(time.now()), minute);
     let strict = brief(time, UserId::generate(time.now()), minute);
@@ -100,12 +100,8 @@ pub async fn the_leeway_ends(store: &Arc<dyn SessionStore>, time: &dyn TestTime)
     assert!(matches!(twice, Rotated::Reused(_)), "{twice:?}");
 }
 
-/// R6: a session whose time has come does not rotate, is not listed, is not to be revoked, and does
-/// not count.
-pub async fn a_session_ends_when_its_time_comes(
-    store: &Arc<dyn SessionStore>,
-    time: &dyn TestTime,
-) {
+/// R6: an expired session is not rotated, not listed, cannot be revoked, and does not count.
+pub async fn a_session_expires(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
     let user = UserId::generate(time.now());
     let (short, long) = (brief(time, user, SECOND), brief(time, user, SECOND * 60));
     create(store, &long).await;
@@ -121,19 +117,16 @@ pub async fn a_session_ends_when_its_time_comes(
     let (epoch, now) = (SessionEpoch::default(), time.now());
     assert_eq!(alive(store, user, now).await, [long.id]);
     let both = [long.id, short.id];
-    let revoked = store.revoke(user, epoch, now, &both).await.expect("the store answers");
+    let revoked = store.revoke(user, epoch, now, &both).await.expect("the store responds");
     assert_eq!(revoked, Revoked::Missing);
-    // The end of one has taken nothing of the other.
+    // The expiry of one does not affect the other.
     assert_eq!(find(store, user, long.id).await.as_ref(), Some(&long));
-    assert_eq!(store.revoke_all(user, epoch, now, None).await.expect("the store answers"), 1);
+    assert_eq!(store.revoke_all(user, epoch, now, None).await.expect("the store responds"), 1);
     assert_eq!(find(store, user, long.id).await, None);
 }
 
-/// R5, R6: a rotation lets a session live on, but never past its end.
-pub async fn a_session_lives_on_while_it_is_used(
-    store: &Arc<dyn SessionStore>,
-    time: &dyn TestTime,
-) {
+/// R5, R6: a rotation extends the session, but never past its end.
+pub async fn a_rotation_extends_the_session(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
     let user = UserId::generate(time.now());
     let mut session = brief(time, user, SECOND);
     session.ends_at = time.now() + SECOND * 2;
@@ -142,7 +135,7 @@ pub async fn a_session_lives_on_while_it_is_used(
     let request = rotation(time, &session, SECOND * 60, SECOND);
     let Rotated::Rotated(session) = rotate(store, &request).await else { panic!("it is current") };
     assert_eq!((session.idle_at, session.expires_at()), (session.ends_at, session.ends_at));
-    // It was to end here.
+    // The original idle expiry.
     time.advance(SECOND * 3 / 4).await;
     assert_eq!(alive(store, user, time.now()).await, [session.id]);
     assert_eq!(find(store, user, session.id).await.as_ref(), Some(&session));
@@ -152,8 +145,8 @@ pub async fn a_session_lives_on_while_it_is_used(
     assert_eq!(alive(store, user, time.now()).await, []);
 }
 
-/// Who signs in too often loses what is over first, then the oldest.
-pub async fn what_is_over_by_the_stores_clock_gives_way(
+/// A sign-in above the cap evicts expired sessions first, then the oldest.
+pub async fn sessions_expired_by_the_stores_clock_are_evicted_first(
     store: &Arc<dyn SessionStore>,
     time: &dyn TestTime,
 ) {
@@ -165,9 +158,9 @@ pub async fn what_is_over_by_the_stores_clock_gives_way(
     create(store, &over).await;
     time.advance(SECOND).await;
     let (third, fourth) = (brief(time, user, SECOND * 60), brief(time, user, SECOND * 60));
-    let evicted = store.create(&third, 2).await.expect("the store answers");
+    let evicted = store.create(&third, 2).await.expect("the store responds");
     assert_eq!(evicted, [over.id]);
-    let evicted = store.create(&fourth, 2).await.expect("the store answers");
+    let evicted = store.create(&fourth, 2).await.expect("the store responds");
     assert_eq!(evicted, [old.id]);
     let mut left = alive(store, user, time.now()).await;
     left.sort_unstable();
@@ -176,8 +169,11 @@ pub async fn what_is_over_by_the_stores_clock_gives_way(
     assert_eq!(left, expected);
 }
 
-/// R1: fifty refreshes of one token at once make one successor, which all of them get.
-async fn fifty_at_once_get_one_successor_now(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
+/// R1: fifty concurrent refreshes with one token make one successor, which all of them receive.
+async fn concurrent_refreshes_get_one_successor_now(
+    store: &Arc<dyn SessionStore>,
+    time: &dyn TestTime,
+) {
     let session = brief(time, UserId::generate(time.now()), SECOND * 60);
     create(store, &session).await;
     let outcomes = race(50, |_| {

@@ -1,4 +1,4 @@
-//! Rotation: one token, one use, also when many come at once.
+//! Rotation of refresh tokens: each is used once, also under concurrency.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn rotation(session: &Session, presented: TokenId, now: Timestamp, leeway: Durat
 }
 
 async fn rotate(store: &Arc<dyn SessionStore>, rotation: &Rotation) -> Rotated {
-    store.rotate(rotation).await.expect("the store answers")
+    store.rotate(rotation).await.expect("the store responds")
 }
 
 /// Rotates once, to have a predecessor.
@@ -43,8 +43,8 @@ async fn rotated(store: &Arc<dyn SessionStore>, session: &Session, now: Timestam
     }
 }
 
-/// R1, R5: the successor is current, the token is its predecessor, the session lives on.
-pub async fn a_current_token_is_replaced(store: &Arc<dyn SessionStore>) {
+/// R1, R5: the successor becomes current, the token its predecessor, and the session is extended.
+pub async fn a_rotation_replaces_the_current_token(store: &Arc<dyn SessionStore>) {
     let session = made(store).await;
     let successor = RefreshToken { key: "another".to_owned(), ..token(later(60)) };
     let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
@@ -60,8 +60,8 @@ pub async fn a_current_token_is_replaced(store: &Arc<dyn SessionStore>) {
     assert_eq!(find(store, session.user, session.id).await, Some(expected));
 }
 
-/// R6: whatever the successor says, the session ends when it was to end.
-pub async fn a_rotation_never_outlives_the_session(store: &Arc<dyn SessionStore>) {
+/// R6: the session's absolute end limits the successor.
+pub async fn a_successor_does_not_outlive_the_session(store: &Arc<dyn SessionStore>) {
     let session = made(store).await;
     let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
     request.successor.expires_at = session.ends_at + LEEWAY;
@@ -70,10 +70,10 @@ pub async fn a_rotation_never_outlives_the_session(store: &Arc<dyn SessionStore>
     assert_eq!((found.expires_at(), found.ends_at), (session.ends_at, session.ends_at));
 }
 
-/// R1, R2, R3: the direct predecessor gets the same successor until the leeway is over, to the
-/// millisecond; from then on it ends the session. Without leeway it does so at once, also by a
-/// clock that is behind.
-pub async fn a_predecessor_is_honoured_while_the_leeway_lasts(store: &Arc<dyn SessionStore>) {
+/// R1, R2, R3: the direct predecessor receives the same successor within the grace period, to the
+/// millisecond, and after it ends the session. Without a grace period it ends the session at once,
+/// also by a clock that is behind.
+pub async fn a_predecessor_is_accepted_within_the_grace_period(store: &Arc<dyn SessionStore>) {
     let used_at = later(60);
     let moment = Duration::from_millis(1);
     for (now, leeway, is_honoured) in [
@@ -98,9 +98,9 @@ pub async fn a_predecessor_is_honoured_while_the_leeway_lasts(store: &Arc<dyn Se
     }
 }
 
-/// R2: a token that is neither current nor its direct predecessor ends the session: the one before,
-/// and one that never was.
-pub async fn any_other_token_ends_the_session(store: &Arc<dyn SessionStore>) {
+/// R2: any token other than the current one and its direct predecessor ends the session: an older
+/// one, and an unknown one.
+pub async fn a_reused_token_ends_the_session(store: &Arc<dyn SessionStore>) {
     for is_known in [true, false] {
         let first = made(store).await;
         let second = rotated(store, &first, later(60)).await;
@@ -114,8 +114,8 @@ pub async fn any_other_token_ends_the_session(store: &Arc<dyn SessionStore>) {
     }
 }
 
-/// R6: neither its current token nor the one before revives what is over.
-pub async fn a_session_that_is_over_does_not_rotate(store: &Arc<dyn SessionStore>) {
+/// R6: neither the current token nor its predecessor revives an expired session.
+pub async fn an_expired_session_is_not_rotated(store: &Arc<dyn SessionStore>) {
     let first = made(store).await;
     let second = rotated(store, &first, later(60)).await;
     let moment = Duration::from_millis(1);
@@ -127,7 +127,7 @@ pub async fn a_session_that_is_over_does_not_rotate(store: &Arc<dyn SessionStore
     assert!(matches!(rotate(store, &in_time).await, Rotated::Rotated(_)));
 }
 
-/// A token whose user is not the session's does nothing, and neither does one without a session.
+/// A token with another user's id has no effect, and neither has one without a session.
 pub async fn a_token_of_another_user_is_unknown(store: &Arc<dyn SessionStore>) {
     let session = made(store).await;
     let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
@@ -136,13 +136,13 @@ pub async fn a_token_of_another_user_is_unknown(store: &Arc<dyn SessionStore>) {
     request.presented = TokenId::generate(START);
     assert_eq!(rotate(store, &request).await, Rotated::Unknown);
     assert_eq!(find(store, session.user, session.id).await, Some(session.clone()));
-    store.end(session.user, session.id).await.expect("the store answers");
+    store.end(session.user, session.id).await.expect("the store responds");
     let request = rotation(&session, session.current.id, later(60), LEEWAY);
     assert_eq!(rotate(store, &request).await, Rotated::Unknown);
 }
 
-/// R1: fifty refreshes of one token at once make one successor, which all of them get.
-pub async fn fifty_at_once_get_one_successor(store: &Arc<dyn SessionStore>) {
+/// R1: fifty concurrent refreshes with one token make one successor, which all of them receive.
+pub async fn concurrent_refreshes_get_one_successor(store: &Arc<dyn SessionStore>) {
     let session = made(store).await;
     let outcomes = race(50, |_| {
         let request = rotation(&session, session.current.id, later(60), LEEWAY);
@@ -156,8 +156,10 @@ pub async fn fifty_at_once_get_one_successor(store: &Arc<dyn SessionStore>) {
     assert_eq!((winners, others), (1, 49), "{outcomes:?}");
 }
 
-/// R2: without leeway, the second of fifty ends the session, and the rest find none.
-pub async fn fifty_at_once_without_leeway_end_the_session(store: &Arc<dyn SessionStore>) {
+/// R2: without a grace period, the second of fifty ends the session, and the others find none.
+pub async fn concurrent_refreshes_without_grace_period_end_the_session(
+    store: &Arc<dyn SessionStore>,
+) {
     let session = made(store).await;
     let outcomes = race(50, |_| {
         let request = rotation(&session, session.current.id, later(60), Duration::ZERO);
@@ -173,8 +175,8 @@ pub async fn fifty_at_once_without_leeway_end_the_session(store: &Arc<dyn Sessio
     assert_eq!(find(store, session.user, session.id).await, None);
 }
 
-/// R4: a session that is ended while its token is rotated is gone afterwards, whoever came first.
-pub async fn a_late_rotation_revives_nothing(store: &Arc<dyn SessionStore>) {
+/// R4: a session that is ended during a rotation is removed, in either order.
+pub async fn a_rotation_does_not_revive_an_ended_session(store: &Arc<dyn SessionStore>) {
     for round in 0..24 {
         let session = made(store).await;
         let (id, user) = (session.id, session.user);
@@ -186,11 +188,11 @@ pub async fn a_late_rotation_revives_nothing(store: &Arc<dyn SessionStore>) {
                 if number > 0 {
                     rotate(&store, &request).await;
                 } else if round % 3 == 0 {
-                    assert!(store.end(user, id).await.expect("the store answers"));
+                    assert!(store.end(user, id).await.expect("the store responds"));
                 } else if round % 3 == 1 {
-                    store.revoke(user, epoch, later(60), &[id]).await.expect("the store answers");
+                    store.revoke(user, epoch, later(60), &[id]).await.expect("the store responds");
                 } else {
-                    store.revoke_all(user, epoch, later(60), None).await.expect("answers");
+                    store.revoke_all(user, epoch, later(60), None).await.expect("responds");
                 }
             }
         })

@@ -1,4 +1,4 @@
-//! Who signs in, under which role, and what a test is told that asked for the impossible.
+//! Sign-in for tests: users, roles, and the messages of failed sign-ins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const READ: Permission = Permission::new("report:read");
 const WRITE: Permission = Permission::new("report:write");
 const WHOLE: Permission = Permission::new("report:*");
 
-/// A goat as an application would build it, but for what a test would wait for.
+/// A goat as an application builds it, without slow parts.
 fn application(settings: Settings) -> Goat {
     let roles = RoleSet::new([
         ("reader", vec!["report:read"]),
@@ -37,14 +37,14 @@ async fn may(goat: &Goat, user: &TestUser) -> (bool, bool) {
     (principal.may(&READ), principal.may(&WRITE))
 }
 
-/// What a sign-in that fails says.
+/// The panic message of a failed sign-in.
 async fn panic_of(sign_in: impl Future<Output = TestUser> + Send + 'static) -> String {
-    let error = tokio::spawn(sign_in).await.expect_err("it should fail");
+    let error = tokio::spawn(sign_in).await.expect_err("a failure");
     *error.into_panic().downcast::<String>().expect("a message")
 }
 
 #[tokio::test]
-async fn who_signs_in_may_what_was_asked_for_and_nothing_else() {
+async fn a_user_has_exactly_the_requested_permissions() {
     let test = TestGoat::new();
     let ann = test.sign_in("ann", [READ]).await;
     let bob = test.sign_in("bob", [WRITE, READ]).await;
@@ -61,7 +61,7 @@ async fn who_signs_in_may_what_was_asked_for_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_signs_in_again_is_the_same_user_in_another_session() {
+async fn signing_in_again_starts_another_session_of_the_same_user() {
     let test = TestGoat::new();
     let first = test.sign_in("ann", [READ]).await;
     let again = test.goat.testing().sign_in("ann", [WRITE]).await;
@@ -71,7 +71,7 @@ async fn who_signs_in_again_is_the_same_user_in_another_session() {
 }
 
 #[tokio::test]
-async fn exactly_these_permissions_are_what_the_role_has_now() {
+async fn roles_are_matched_by_their_current_permissions() {
     let test = TestGoat::new();
     let actor = || Actor::system("a test");
     let ann = test.sign_in("ann", [READ]).await;
@@ -84,7 +84,7 @@ async fn exactly_these_permissions_are_what_the_role_has_now() {
 }
 
 #[tokio::test]
-async fn who_lost_their_permissions_gains_none_by_the_next_who_signs_in() {
+async fn a_role_that_lost_its_permissions_is_not_reused_while_assigned() {
     let test = TestGoat::new();
     let ann = test.sign_in("ann", [READ]).await;
     let roles = test.goat.roles();
@@ -96,7 +96,7 @@ async fn who_lost_their_permissions_gains_none_by_the_next_who_signs_in() {
 }
 
 #[tokio::test]
-async fn who_sign_in_at_once_are_one_user_each_and_get_what_was_asked_for() {
+async fn concurrent_sign_ins_of_one_name_are_one_user() {
     let test = TestGoat::new();
     let [read, write] = [READ, WRITE];
     let (ann, bob, again) = tokio::join!(
@@ -124,7 +124,7 @@ async fn two_goats_over_the_same_stores_share_the_spare_roles() {
 }
 
 #[tokio::test]
-async fn an_applications_goat_signs_in_under_the_role_that_has_exactly_these() {
+async fn an_application_goat_uses_the_role_with_exactly_these_permissions() {
     let goat = application(Settings::default());
     let testing = goat.testing();
     for (permissions, role) in [
@@ -142,7 +142,7 @@ async fn an_applications_goat_signs_in_under_the_role_that_has_exactly_these() {
 }
 
 #[tokio::test]
-async fn what_no_role_has_is_no_sign_in_and_changes_no_role() {
+async fn a_sign_in_without_a_matching_role_fails_and_changes_no_role() {
     let goat = application(Settings::default());
     let before = goat.roles().list().await.expect("roles");
     for (permissions, named) in [(vec![WRITE], "exactly report:write."), (vec![], "no permission.")]
@@ -161,7 +161,7 @@ async fn what_no_role_has_is_no_sign_in_and_changes_no_role() {
 }
 
 #[tokio::test]
-async fn spare_roles_come_to_an_end_and_the_failure_says_so() {
+async fn exhausted_spare_roles_are_reported() {
     let test = TestGoat::new();
     let permission = |index: usize| Permission::parse(&format!("report:r{index}")).expect("one");
     for index in 0..32 {
@@ -173,7 +173,7 @@ async fn spare_roles_come_to_an_end_and_the_failure_says_so() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_is_refused_says_what_to_do() {
+async fn a_failed_sign_in_reports_the_remedy() {
     let goat =
         application(Settings { account_quota: Some(Quota::per_minute(2)), ..Settings::default() });
     let testing = goat.testing();
@@ -181,7 +181,7 @@ async fn a_sign_in_that_is_refused_says_what_to_do() {
     let roles = r#"the role "editor" must be one of reader, writer, head, director"#;
     assert!(failure.contains(roles), "{failure}");
     let failure = panic_of(testing.sign_in_as("a nn", "reader")).await;
-    assert!(failure.contains("beginning of an e-mail address"), "{failure}");
+    assert!(failure.contains("local part of an e-mail address"), "{failure}");
 
     for _ in 0..2 {
         testing.sign_in_as("ann", "reader").await;
@@ -193,7 +193,7 @@ async fn a_sign_in_that_is_refused_says_what_to_do() {
     let actor = || Actor::system("a test");
     goat.users().change_status(actor(), bob, Status::Suspended).await.expect("suspended");
     let failure = panic_of(testing.sign_in_as("bob", "reader")).await;
-    assert!(failure.contains("signing in fails: ") && failure.contains("suspended"), "{failure}");
+    assert!(failure.contains("cannot sign in: ") && failure.contains("suspended"), "{failure}");
 
     let carol = NewUser {
         email: Email::parse("carol@example.org").expect("an address"),
@@ -203,11 +203,11 @@ async fn a_sign_in_that_is_refused_says_what_to_do() {
     };
     goat.users().create(actor(), carol).await.expect("a user");
     let failure = panic_of(testing.sign_in_as("carol", "reader")).await;
-    assert!(failure.contains("take another name"), "{failure}");
+    assert!(failure.contains("use another name"), "{failure}");
 }
 
 #[tokio::test]
-async fn whatever_length_a_policy_asks_for_the_test_has_a_password() {
+async fn the_password_satisfies_any_length_policy() {
     for (minimum, maximum) in [(8, 9), (15, 256), (200, 1024)] {
         let passwords = PasswordPolicy::new(minimum, maximum).expect("a policy");
         let goat = application(Settings { passwords, ..Settings::default() });
@@ -216,7 +216,7 @@ async fn whatever_length_a_policy_asks_for_the_test_has_a_password() {
 }
 
 #[tokio::test]
-async fn the_clock_of_a_test_goat_is_the_goats() {
+async fn the_goat_uses_the_clock_of_the_test() {
     let test = TestGoat::new();
     let ann = test.sign_in("ann", [READ]).await;
     let before = test.goat.time().now();

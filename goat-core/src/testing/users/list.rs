@@ -1,4 +1,4 @@
-//! Lists of users, against a model that filters, sorts and cuts in the plainest way.
+//! Lists of users, compared with a naive model of filter, order and paging.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::user::{
 
 use super::{put, write};
 
-/// Numbers that look random and are the same every time (Knuth, "The Art of Computer Programming",
-/// volume 2, 3.3.4: the multiplier of MMIX).
+/// Deterministic pseudo-random numbers (Knuth, "The Art of Computer Programming", volume 2, 3.3.4:
+/// the multiplier of MMIX).
 struct Numbers(u64);
 
 impl Numbers {
@@ -36,9 +36,9 @@ impl Numbers {
 
 const SORTS: [SortKey; 3] = [SortKey::CreatedAt, SortKey::Email, SortKey::LastLoginAt];
 
-/// Everything that a list does, for some hundred users and queries, with addresses and searches
-/// that mean something to `LIKE`, to collations and to careless quoting.
-pub async fn a_list_is_what_filter_order_and_page_say(store: &Arc<dyn UserStore>) {
+/// All list features, over some hundred users and queries, with addresses and searches that are
+/// special to `LIKE`, collations and quoting.
+pub async fn a_list_applies_filter_order_and_page(store: &Arc<dyn UserStore>) {
     let names = [
         "ann", "ANN", "a_n", "a%n", "a%", "a_", "anna", "an", "o'hara", "{x}", "~", "a|b", "a-b",
         "a.b", "zoe", "Zed", "a+b", "a*", "a?", "0", "$1",
@@ -59,13 +59,13 @@ pub async fn a_list_is_what_filter_order_and_page_say(store: &Arc<dyn UserStore>
                 let mut account =
                     account_of(numbers.pick(&roles), &format!("{name}{suffix}@{domain}"));
                 account.user.status = *numbers.pick(&Status::ALL);
-                // Few different times, so that there are ties, and all within a second or so.
+                // Few distinct times, for ties, and all within about a second.
                 let moment =
                     |numbers: &mut Numbers| Duration::from_millis(numbers.below(9) as u64 * 131);
                 account.user.created_at = START + moment(&mut numbers);
                 let last_login_at = START + moment(&mut numbers);
                 account.user.last_login_at = (numbers.below(3) > 0).then_some(last_login_at);
-                // Some of the names are one address, and so one user.
+                // Some names give the same address, and so the same user.
                 if let UserWriteOutcome::Changed { after, .. } = put(store, &account).await {
                     users.push(after.user);
                 }
@@ -78,7 +78,7 @@ pub async fn a_list_is_what_filter_order_and_page_say(store: &Arc<dyn UserStore>
     ];
     for _ in 0..300 {
         let query = query(&mut numbers, &users, &roles, &searches, &mark);
-        let page = store.list(&query).await.expect("the store answers");
+        let page = store.list(&query).await.expect("the store responds");
         assert_page(&page, &expected(&users, &query), &query);
     }
 }
@@ -96,7 +96,7 @@ fn query(
         1 => Some((*numbers.pick(searches)).to_owned()),
         _ => Some(format!("{mark}{}", numbers.pick(&["", ".", "-", "-two.e", "-three", "%"]))),
     };
-    // Without a role, the search keeps to the users of this case.
+    // Without a role filter, the search restricts the list to the users of this case.
     if chosen.is_empty() && search.as_ref().is_none_or(|search| !search.starts_with(mark)) {
         chosen = roles.to_vec();
     }
@@ -119,7 +119,7 @@ fn query(
     }
 }
 
-/// The page that a list must answer, and the length of the list.
+/// The expected page, and the expected total.
 fn expected(users: &[User], query: &UserQuery) -> (Vec<User>, u64) {
     let filter = &query.filter;
     let is_seen =
@@ -167,8 +167,8 @@ fn assert_page(page: &UserPage, (users, total): &(Vec<User>, u64), query: &UserQ
     assert_eq!((page.total, page.total_is_lower_bound), (*total, false), "{query:?}");
 }
 
-/// Hidden roles do not show in pages and totals, except the caller's own entry.
-pub async fn hidden_users_are_in_no_list(store: &Arc<dyn UserStore>) {
+/// Hidden roles are not in pages and totals, except the caller's own entry.
+pub async fn hidden_users_are_not_listed(store: &Arc<dyn UserStore>) {
     let (seen, hidden) = (role(), role());
     let (me, other, third) = (account(&hidden), account(&hidden), account(&seen));
     for account in [&me, &other, &third] {
@@ -176,7 +176,7 @@ pub async fn hidden_users_are_in_no_list(store: &Arc<dyn UserStore>) {
     }
     let filter = UserFilter { roles: vec![seen, hidden.clone()], ..UserFilter::default() };
     let query = UserQuery { filter, hidden_roles: vec![hidden], except: Some(me.user.id) };
-    let page = store.list(&query).await.expect("the store answers");
+    let page = store.list(&query).await.expect("the store responds");
     let mut ids: Vec<UserId> = page.users.iter().map(|user| user.id).collect();
     ids.sort();
     let mut expected = [me.user.id, third.user.id];
@@ -184,8 +184,8 @@ pub async fn hidden_users_are_in_no_list(store: &Arc<dyn UserStore>) {
     assert_eq!((ids.as_slice(), page.total), (expected.as_slice(), 2));
 }
 
-/// Who walks a list from user to user meets everyone once, also while those they met are deleted.
-pub async fn a_list_goes_on_after_a_user(store: &Arc<dyn UserStore>) {
+/// Paging by user returns each user once, also if the returned users are deleted meanwhile.
+pub async fn a_list_continues_after_a_user(store: &Arc<dyn UserStore>) {
     let role = role();
     let mut expected = Vec::new();
     for number in 0..25 {
@@ -210,7 +210,7 @@ pub async fn a_list_goes_on_after_a_user(store: &Arc<dyn UserStore>) {
             };
             let except = Some(UserId::generate(START));
             let query = UserQuery { filter, hidden_roles: Vec::new(), except };
-            let page = store.list(&query).await.expect("the store answers").users;
+            let page = store.list(&query).await.expect("the store responds").users;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
             for user in page {
@@ -225,10 +225,10 @@ pub async fn a_list_goes_on_after_a_user(store: &Arc<dyn UserStore>) {
     }
 }
 
-/// Everybody's id was made for the moment of their creation, so that whoever is gone from a list
-/// stands where they stood: see [`UserStore::list`]. Not part of the suite, which makes users of whom
-/// this is not true, to see that a list is not told by whom it hides.
-pub async fn users_stand_where_their_ids_say(store: &Arc<dyn UserStore>) {
+/// Every id was generated at its user's creation time, so that paging can continue after a deleted
+/// user: see [`UserStore::list`]. Not part of the suite, which creates users that violate this, to
+/// check that a list reveals no hidden users.
+pub async fn ids_match_creation_times(store: &Arc<dyn UserStore>) {
     let mut met: Vec<User> = Vec::new();
     loop {
         let filter = UserFilter {
@@ -237,13 +237,13 @@ pub async fn users_stand_where_their_ids_say(store: &Arc<dyn UserStore>) {
             ..UserFilter::default()
         };
         let query = UserQuery { filter, hidden_roles: Vec::new(), except: None };
-        let page = store.list(&query).await.expect("the store answers").users;
+        let page = store.list(&query).await.expect("the store responds").users;
         if page.is_empty() {
             return;
         }
         for user in &page {
             assert_eq!(user.id.made_at(), user.created_at, "the id of {}", user.id);
-            assert!(!met.contains(user), "{} is met twice", user.id);
+            assert!(!met.contains(user), "{} is listed twice", user.id);
         }
         met = page;
     }

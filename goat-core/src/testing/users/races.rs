@@ -1,4 +1,4 @@
-//! Writes at once: each sees the other, or the other sees it.
+//! Concurrent writes of users.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::user::{Status, UserChange, UserSnapshot, UserStore, UserWriteOutcome}
 
 use super::{put, read, write};
 
-/// Of many who sign up with one address at once, one gets it.
-pub async fn sign_ups_with_one_address_at_once_make_one_user(store: &Arc<dyn UserStore>) {
+/// Of concurrent sign-ups with one address, one succeeds.
+pub async fn concurrent_sign_ups_with_one_address_create_one_user(store: &Arc<dyn UserStore>) {
     let (role, email) = (role(), format!("{}@example.org", word()));
     let outcomes = race(16, |_| {
         let (store, account) = (Arc::clone(store), account_of(&role, &email));
@@ -26,12 +26,12 @@ pub async fn sign_ups_with_one_address_at_once_make_one_user(store: &Arc<dyn Use
     let taken =
         outcomes.iter().filter(|(_, written)| matches!(written, UserWriteOutcome::EmailTaken));
     assert_eq!((winners.len(), taken.count()), (1, 15));
-    let holder = store.by_email(&email).await.expect("the store answers").expect("the user");
+    let holder = store.by_email(&email).await.expect("the store responds").expect("the user");
     assert_eq!(holder.user.id, winners[0]);
 }
 
-/// A write that finds no target, and is overtaken by one that makes it, decides anew.
-pub async fn writes_of_one_new_user_at_once_make_it_once(store: &Arc<dyn UserStore>) {
+/// If a concurrent write creates the missing target, the decision is made again.
+pub async fn concurrent_writes_create_a_user_once(store: &Arc<dyn UserStore>) {
     let (account, top) = (account(&role()), role());
     let outcomes = race(8, |_| {
         let (store, account, top) = (Arc::clone(store), account.clone(), top.clone());
@@ -50,7 +50,7 @@ pub async fn writes_of_one_new_user_at_once_make_it_once(store: &Arc<dyn UserSto
     assert_eq!((made.count(), found.count()), (1, 7));
 }
 
-/// Refuses to take the last administrator away.
+/// Refuses to remove the last administrator.
 fn demote(to: &Role) -> impl Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync {
     let to = to.clone();
     move |snapshot| {
@@ -63,8 +63,8 @@ fn demote(to: &Role) -> impl Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> 
     }
 }
 
-/// A3: two administrators who demote each other at once leave one.
-pub async fn administrators_who_demote_each_other_at_once_leave_one(store: &Arc<dyn UserStore>) {
+/// A3: two administrators who demote each other concurrently leave one.
+pub async fn concurrent_demotions_leave_one_administrator(store: &Arc<dyn UserStore>) {
     for _ in 0..10 {
         let (top, low) = (role(), role());
         let pair = [account(&top), account(&top)];
@@ -81,8 +81,8 @@ pub async fn administrators_who_demote_each_other_at_once_leave_one(store: &Arc<
     }
 }
 
-/// A3: the same where nobody acts but the system, by deletion.
-pub async fn administrators_removed_by_the_system_at_once_leave_one(store: &Arc<dyn UserStore>) {
+/// A3: the same for concurrent deletions by the system.
+pub async fn concurrent_deletions_leave_one_administrator(store: &Arc<dyn UserStore>) {
     for _ in 0..10 {
         let top = role();
         let pair = [account(&top), account(&top)];
@@ -108,11 +108,11 @@ async fn assert_one_is_left(store: &Arc<dyn UserStore>, top: &Role, outcomes: &[
     let refusal = UserWriteOutcome::Refused(ErrorKind::LastAdministrator);
     let is_refusal = |written: &&UserWriteOutcome| format!("{written:?}") == format!("{refusal:?}");
     assert_eq!(outcomes.iter().filter(is_refusal).count(), 1, "{outcomes:?}");
-    assert!(store.has_active_user_in(top).await.expect("the store answers"));
+    assert!(store.has_active_user_in(top).await.expect("the store responds"));
 }
 
-/// Who becomes an administrator because there is none does so alone.
-pub async fn a_system_without_administrator_gets_one_at_most(store: &Arc<dyn UserStore>) {
+/// Of concurrent writes that create the first administrator, one succeeds.
+pub async fn at_most_one_first_administrator_is_created(store: &Arc<dyn UserStore>) {
     let top = role();
     let outcomes = race(8, |_| {
         let (store, account) = (Arc::clone(store), account(&top));
@@ -134,8 +134,8 @@ pub async fn a_system_without_administrator_gets_one_at_most(store: &Arc<dyn Use
     assert_eq!(made.count(), 1, "{outcomes:?}");
 }
 
-/// What `decide` saw holds at the commit: as many raises as were made are counted.
-pub async fn no_write_is_lost_to_another(store: &Arc<dyn UserStore>) {
+/// The snapshot of `decide` holds at the commit: no increment is lost.
+pub async fn no_concurrent_write_is_lost(store: &Arc<dyn UserStore>) {
     let (account, actor) = (account(&role()), account(&role()));
     put(store, &account).await;
     put(store, &actor).await;
@@ -156,8 +156,8 @@ pub async fn no_write_is_lost_to_another(store: &Arc<dyn UserStore>) {
     assert_eq!(read(store, target).await.epoch, SessionEpoch { number: 24, kept: None });
 }
 
-/// A2: when a suspension has been answered, the suspended user's writes are made already or never.
-pub async fn a_write_never_comes_after_the_fall_of_its_actor(store: &Arc<dyn UserStore>) {
+/// A2: once a suspension has returned, no write by the suspended user follows.
+pub async fn a_suspended_actor_writes_nothing(store: &Arc<dyn UserStore>) {
     for _ in 0..20 {
         let (mut actor, target, top) = (account(&role()), account(&role()), role());
         put(store, &actor).await;
@@ -191,8 +191,8 @@ pub async fn a_write_never_comes_after_the_fall_of_its_actor(store: &Arc<dyn Use
     }
 }
 
-/// Neither takes back what the other wrote.
-pub async fn sign_ins_and_writes_do_not_undo_one_another(store: &Arc<dyn UserStore>) {
+/// Neither overwrites the other's fields.
+pub async fn concurrent_sign_ins_and_writes_are_both_stored(store: &Arc<dyn UserStore>) {
     for _ in 0..10 {
         let account = account(&role());
         let id = account.user.id;
@@ -201,7 +201,7 @@ pub async fn sign_ins_and_writes_do_not_undo_one_another(store: &Arc<dyn UserSto
             let (store, top) = (Arc::clone(store), account.user.role.clone());
             async move {
                 if number == 0 {
-                    store.signed_in(id, later(3), None).await.expect("answers").expect("the user");
+                    store.signed_in(id, later(3), None).await.expect("responds").expect("the user");
                     return;
                 }
                 let suspend = |snapshot: &UserSnapshot| {

@@ -1,4 +1,4 @@
-//! The suite against stores that break one promise each: it must notice all of them.
+//! Runs the suite against faulty stores: it must detect each violation.
 
 use async_trait::async_trait;
 
@@ -9,44 +9,46 @@ use crate::error::StoreError;
 use crate::store::memory::MemoryDirectory;
 use crate::user::{User, UserPage, UserQuery, UserState};
 
-/// What a store does wrong with what it keeps.
+/// The fault of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
-    /// Times are kept in whole seconds.
-    CutsMilliseconds,
-    /// A list's times are.
-    CutsMillisecondsInLists,
-    /// The revision stays as it was at first.
-    CountsOnce,
-    /// Writes say that they were counted, and reads know nothing of it.
-    CountsInAnswersOnly,
-    /// Nothing is counted.
-    CountsNothing,
+    /// Times are truncated to seconds.
+    TruncatesTimes,
+    /// Times are truncated to seconds in lists.
+    TruncatesTimesInLists,
+    /// The revision never rises.
+    NeverRaisesTheRevision,
+    /// Writes return a raised revision, reads do not.
+    RaisesTheRevisionInResultsOnly,
+    /// The revision is always zero.
+    RevisionIsZero,
 }
 
 #[derive(Debug)]
-struct Spoilt {
+struct FaultyStore {
     inner: MemoryDirectory,
     fault: Fault,
 }
 
-impl Spoilt {
+impl FaultyStore {
     fn store(fault: Fault) -> Arc<dyn UserStore> {
         Arc::new(Self { inner: MemoryDirectory::default(), fault })
     }
 
     fn counted(&self, revision: u64) -> u64 {
         match self.fault {
-            Fault::CountsOnce | Fault::CountsInAnswersOnly => revision.min(1),
-            Fault::CountsNothing => 0,
+            Fault::NeverRaisesTheRevision | Fault::RaisesTheRevisionInResultsOnly => {
+                revision.min(1)
+            }
+            Fault::RevisionIsZero => 0,
             _ => revision,
         }
     }
 
     fn account(&self, mut account: Account) -> Account {
         account.revision = self.counted(account.revision);
-        account.user = self.user(account.user, Fault::CutsMilliseconds);
+        account.user = self.user(account.user, Fault::TruncatesTimes);
         account
     }
 
@@ -61,7 +63,7 @@ impl Spoilt {
     }
 
     fn written(&self, written: UserWriteOutcome) -> UserWriteOutcome {
-        if self.fault == Fault::CountsInAnswersOnly {
+        if self.fault == Fault::RaisesTheRevisionInResultsOnly {
             return written;
         }
         match written {
@@ -79,7 +81,7 @@ impl Spoilt {
 }
 
 #[async_trait]
-impl UserStore for Spoilt {
+impl UserStore for FaultyStore {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
         Ok(self.inner.by_email(canonical).await?.map(|account| self.account(account)))
     }
@@ -99,7 +101,7 @@ impl UserStore for Spoilt {
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         let mut page = self.inner.list(query).await?;
-        let cut = |user| self.user(user, Fault::CutsMillisecondsInLists);
+        let cut = |user| self.user(user, Fault::TruncatesTimesInLists);
         page.users = page.users.into_iter().map(cut).collect();
         Ok(page)
     }
@@ -115,7 +117,7 @@ impl UserStore for Spoilt {
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
         let user = self.inner.signed_in(id, at, rehashed).await?;
-        Ok(user.map(|user| self.user(user, Fault::CutsMilliseconds)))
+        Ok(user.map(|user| self.user(user, Fault::TruncatesTimes)))
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
@@ -131,12 +133,12 @@ impl UserStore for Spoilt {
     }
 }
 
-/// Whether a case comes to its end over a store.
+/// Whether a case succeeds with a fault.
 async fn passes<F>(case: impl FnOnce(Arc<dyn UserStore>) -> F, fault: Fault) -> bool
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(case(Spoilt::store(fault))).await.is_ok()
+    tokio::spawn(case(FaultyStore::store(fault))).await.is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,33 +147,37 @@ async fn a_store_without_a_fault_conforms() {
 }
 
 #[tokio::test]
-async fn times_that_are_cut_are_noticed() {
-    let keeps = |store| async move { an_account_is_kept_as_it_was_put(&store).await };
-    assert!(!passes(keeps, Fault::CutsMilliseconds).await);
-    let signs_in = |store| async move { a_sign_in_is_noted_and_touches_nothing_else(&store).await };
-    assert!(!passes(signs_in, Fault::CutsMilliseconds).await);
-    let lists = |store| async move { a_list_is_what_filter_order_and_page_say(&store).await };
-    assert!(!passes(lists, Fault::CutsMillisecondsInLists).await);
-    let goes_on = |store| async move { a_list_goes_on_after_a_user(&store).await };
-    assert!(!passes(goes_on, Fault::CutsMillisecondsInLists).await);
+async fn truncated_times_are_detected() {
+    let keeps = |store| async move { an_account_is_read_back_as_written(&store).await };
+    assert!(!passes(keeps, Fault::TruncatesTimes).await);
+    let signs_in = |store| async move { a_sign_in_changes_only_the_last_login(&store).await };
+    assert!(!passes(signs_in, Fault::TruncatesTimes).await);
+    let lists = |store| async move { a_list_applies_filter_order_and_page(&store).await };
+    assert!(!passes(lists, Fault::TruncatesTimesInLists).await);
+    let goes_on = |store| async move { a_list_continues_after_a_user(&store).await };
+    assert!(!passes(goes_on, Fault::TruncatesTimesInLists).await);
 }
 
 #[tokio::test]
-async fn a_revision_that_does_not_rise_is_noticed() {
-    for fault in [Fault::CountsOnce, Fault::CountsInAnswersOnly, Fault::CountsNothing] {
-        let counts = |store| async move { every_write_that_is_kept_is_counted(&store).await };
+async fn a_wrong_revision_is_detected() {
+    for fault in [
+        Fault::NeverRaisesTheRevision,
+        Fault::RaisesTheRevisionInResultsOnly,
+        Fault::RevisionIsZero,
+    ] {
+        let counts = |store| async move { each_stored_write_raises_the_revision(&store).await };
         assert!(!passes(counts, fault).await, "{fault:?}");
-        let at_once = |store| async move { writes_at_once_are_counted_each(&store).await };
+        let at_once =
+            |store| async move { concurrent_writes_each_raise_the_revision(&store).await };
         assert!(!passes(at_once, fault).await, "{fault:?}");
     }
-    let shown =
-        |store| async move { a_recent_state_shows_every_write_that_was_answered(&store).await };
-    assert!(!passes(shown, Fault::CountsInAnswersOnly).await);
+    let shown = |store| async move { a_cached_state_includes_every_completed_write(&store).await };
+    assert!(!passes(shown, Fault::RaisesTheRevisionInResultsOnly).await);
 }
 
-/// Users of an application's own, whom goat did not make.
+/// Users that an application created without goat.
 #[tokio::test]
-async fn ids_that_were_not_made_for_the_time_of_their_users_are_noticed() {
+async fn ids_that_do_not_match_creation_times_are_detected() {
     for (made_at, conforms) in [(later(7), true), (START, false)] {
         let stands = |store: Arc<dyn UserStore>| async move {
             for _ in 0..120 {
@@ -184,7 +190,7 @@ async fn ids_that_were_not_made_for_the_time_of_their_users_are_noticed() {
             account.user.created_at = later(7);
             account.user.id = UserId::generate(made_at);
             put(&store, &account).await;
-            users_stand_where_their_ids_say(&store).await;
+            ids_match_creation_times(&store).await;
         };
         assert_eq!(passes(stands, Fault::None).await, conforms);
     }

@@ -1,4 +1,4 @@
-//! Stores whose calls a test can hold or break at will: barriers in place of luck.
+//! Failpoints: hold or fail chosen calls of the stores, for deterministic interleavings.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,53 +20,53 @@ use crate::user::{
     Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, UserWriteOutcome,
 };
 
-/// How long a test waits for a call to be made before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for an expected call.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where in a call something happens to it.
+/// The point of a call at which a failpoint acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// Before the store has seen it.
+    /// Before the store is called.
     Entry,
-    /// After the store has done it, before the caller hears of it.
+    /// After the store has finished, before the caller receives the result.
     Return,
 }
 
 impl Point {
-    /// Both.
+    /// Both points.
     pub const ALL: [Self; 2] = [Self::Entry, Self::Return];
 }
 
-/// Holds and breaks calls of the stores that it was put over. Clones are one.
+/// Holds and fails calls of the wrapped stores. Clones share their state.
 ///
-/// A call's name is its port and its method, such as `sessions.rotate`. Limits and notices pass
-/// through untouched.
+/// A call is named by port and method, such as `sessions.rotate`. Limits and invalidations pass
+/// through.
 ///
 /// ```
-/// use goat_core::testing::{Pauses, Point};
+/// use goat_core::testing::{Failpoints, Point};
 /// use goat_core::{Goat, Stores, token::TokenKeys};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> goat_core::Result<()> {
-/// let (stores, pauses) = Pauses::over(Stores::memory());
+/// let (stores, failpoints) = Failpoints::over(Stores::memory());
 /// let goat = Goat::builder(stores, TokenKeys::generate()).build()?;
 ///
-/// let held = pauses.hold("roles.cached", Point::Return);
+/// let held = failpoints.hold("roles.cached", Point::Return);
 /// let preparing = tokio::spawn({
 ///     let goat = goat.clone();
 ///     async move { goat.prepare().await }
 /// });
 /// held.reached().await;
-/// // Whatever is to happen in between happens here.
+/// Interleaved work goes here.
 /// assert!(!preparing.is_finished());
 /// held.release();
 /// preparing.await.expect("no panic")?;
-/// assert_eq!(pauses.take_calls()[0], "roles.cached");
+/// assert_eq!(failpoints.take_calls()[0], "roles.cached");
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Pauses(Arc<Mutex<State>>);
+pub struct Failpoints(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -78,11 +78,11 @@ struct State {
 struct Plan {
     call: &'static str,
     point: Point,
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug)]
-enum What {
+enum Action {
     Hold(Arc<Barrier>),
     Fail,
 }
@@ -93,64 +93,67 @@ struct Barrier {
     released: Semaphore,
 }
 
-/// A call that is held, or will be. It goes on when this is released or dropped.
+/// A call that is held, or will be. It continues when this is released or dropped.
 #[derive(Debug)]
-#[must_use = "a call that nobody holds goes on"]
-pub struct Held {
+#[must_use = "the call continues when this is dropped"]
+pub struct HeldCall {
     call: &'static str,
     barrier: Arc<Barrier>,
 }
 
-impl Held {
-    /// Waits until the call has come to its point.
+impl HeldCall {
+    /// Waits until the call has reached the point.
     ///
     /// # Panics
     ///
-    /// If it is not made within half a minute.
+    /// If the call is not made within half a minute.
     pub async fn reached(&self) {
-        let reached = tokio::time::timeout(PATIENCE, self.barrier.reached.acquire()).await;
-        assert!(matches!(reached, Ok(Ok(_))), "nobody called {}", self.call);
+        let reached = tokio::time::timeout(TIMEOUT, self.barrier.reached.acquire()).await;
+        assert!(matches!(reached, Ok(Ok(_))), "{} was not called", self.call);
     }
 
-    /// Lets it go on.
+    /// Lets the call continue.
     pub fn release(self) {}
 }
 
-impl Drop for Held {
+impl Drop for HeldCall {
     fn drop(&mut self) {
         self.barrier.released.close();
     }
 }
 
-impl Pauses {
-    /// Puts itself over stores.
+impl Failpoints {
+    /// Wraps the stores.
     #[must_use]
     pub fn over(stores: Stores) -> (Stores, Self) {
-        let pauses = Self::default();
-        let paused = Stores {
-            users: Arc::new(PausingUsers { inner: stores.users, pauses: pauses.clone() }),
-            roles: Arc::new(PausingRoles { inner: stores.roles, pauses: pauses.clone() }),
-            sessions: Arc::new(PausingSessions { inner: stores.sessions, pauses: pauses.clone() }),
+        let failpoints = Self::default();
+        let wrapped = Stores {
+            users: Arc::new(FailpointUsers { inner: stores.users, failpoints: failpoints.clone() }),
+            roles: Arc::new(FailpointRoles { inner: stores.roles, failpoints: failpoints.clone() }),
+            sessions: Arc::new(FailpointSessions {
+                inner: stores.sessions,
+                failpoints: failpoints.clone(),
+            }),
             ..stores
         };
-        (paused, pauses)
+        (wrapped, failpoints)
     }
 
     /// Holds the next call of this name at a point.
-    pub fn hold(&self, call: &'static str, point: Point) -> Held {
+    pub fn hold(&self, call: &'static str, point: Point) -> HeldCall {
         let barrier = Arc::new(Barrier { reached: Semaphore::new(0), released: Semaphore::new(0) });
-        let what = What::Hold(Arc::clone(&barrier));
-        self.lock().planned.push(Plan { call, point, what });
-        Held { call, barrier }
+        let action = Action::Hold(Arc::clone(&barrier));
+        self.lock().planned.push(Plan { call, point, action });
+        HeldCall { call, barrier }
     }
 
-    /// Breaks the next call of this name: at entry the store never sees it, at return it is done and
-    /// its answer is lost.
+    /// Fails the next call of this name: at entry the store is not called, at return its result is
+    /// lost.
     pub fn fail(&self, call: &'static str, point: Point) {
-        self.lock().planned.push(Plan { call, point, what: What::Fail });
+        self.lock().planned.push(Plan { call, point, action: Action::Fail });
     }
 
-    /// The names of all calls in their order, which are then forgotten.
+    /// Takes the names of all calls, in order.
     #[must_use]
     pub fn take_calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.lock().calls)
@@ -160,23 +163,23 @@ impl Pauses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn planned(&self, call: &'static str, point: Point) -> Option<What> {
+    fn planned(&self, call: &'static str, point: Point) -> Option<Action> {
         let mut state = self.lock();
         if point == Point::Entry {
             state.calls.push(call);
         }
         let place =
             state.planned.iter().position(|plan| (plan.call, plan.point) == (call, point))?;
-        Some(state.planned.remove(place).what)
+        Some(state.planned.remove(place).action)
     }
 
     async fn at(&self, call: &'static str, point: Point) -> Result<(), StoreError> {
         match self.planned(call, point) {
             None => Ok(()),
-            Some(What::Fail) => Err(StoreError::unavailable(call)),
-            Some(What::Hold(barrier)) => {
+            Some(Action::Fail) => Err(StoreError::unavailable(call)),
+            Some(Action::Hold(barrier)) => {
                 barrier.reached.add_permits(1);
-                // Nobody gives permits: it ends when the barrier is closed.
+                // No permits are ever added: this returns when the semaphore is closed.
                 let _closed = barrier.released.acquire().await;
                 Ok(())
             }
@@ -196,52 +199,52 @@ impl Pauses {
 }
 
 #[derive(Debug)]
-struct PausingUsers {
+struct FailpointUsers {
     inner: Arc<dyn UserStore>,
-    pauses: Pauses,
+    failpoints: Failpoints,
 }
 
 #[derive(Debug)]
-struct PausingRoles {
+struct FailpointRoles {
     inner: Arc<dyn RoleStore>,
-    pauses: Pauses,
+    failpoints: Failpoints,
 }
 
 #[derive(Debug)]
-struct PausingSessions {
+struct FailpointSessions {
     inner: Arc<dyn SessionStore>,
-    pauses: Pauses,
+    failpoints: Failpoints,
 }
 
 #[async_trait]
-impl UserStore for PausingUsers {
+impl UserStore for FailpointUsers {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.pauses.pass("users.by_email", self.inner.by_email(canonical)).await
+        self.failpoints.pass("users.by_email", self.inner.by_email(canonical)).await
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.pauses.pass("users.by_id", self.inner.by_id(id)).await
+        self.failpoints.pass("users.by_id", self.inner.by_id(id)).await
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.pauses.pass("users.state", self.inner.state(id)).await
+        self.failpoints.pass("users.state", self.inner.state(id)).await
     }
 
     async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
-        self.pauses.pass("users.cached_state", self.inner.cached_state(id)).await
+        self.failpoints.pass("users.cached_state", self.inner.cached_state(id)).await
     }
 
     async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
         let call = self.inner.invalidate(id);
-        self.pauses.pass("users.invalidate", call).await
+        self.failpoints.pass("users.invalidate", call).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        self.pauses.pass("users.list", self.inner.list(query)).await
+        self.failpoints.pass("users.list", self.inner.list(query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        self.pauses.pass("users.write", self.inner.write(write)).await
+        self.failpoints.pass("users.write", self.inner.write(write)).await
     }
 
     async fn signed_in(
@@ -250,53 +253,53 @@ impl UserStore for PausingUsers {
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
-        self.pauses.pass("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
+        self.failpoints.pass("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.pauses.pass("users.has_active_user_in", self.inner.has_active_user_in(role)).await
+        self.failpoints.pass("users.has_active_user_in", self.inner.has_active_user_in(role)).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.pauses.pass("users.sample_hashes", self.inner.sample_hashes(limit)).await
+        self.failpoints.pass("users.sample_hashes", self.inner.sample_hashes(limit)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.pauses.pass("users.ping", self.inner.ping()).await
+        self.failpoints.pass("users.ping", self.inner.ping()).await
     }
 }
 
 #[async_trait]
-impl RoleStore for PausingRoles {
+impl RoleStore for FailpointRoles {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        self.pauses.pass("roles.load", self.inner.load()).await
+        self.failpoints.pass("roles.load", self.inner.load()).await
     }
 
     async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
-        self.pauses.pass("roles.cached", self.inner.cached()).await
+        self.failpoints.pass("roles.cached", self.inner.cached()).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
-        self.pauses.pass("roles.write", self.inner.write(write)).await
+        self.failpoints.pass("roles.write", self.inner.write(write)).await
     }
 }
 
 #[async_trait]
-impl SessionStore for PausingSessions {
+impl SessionStore for FailpointSessions {
     fn keeps_users(&self) -> bool {
         self.inner.keeps_users()
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.pauses.pass("sessions.create", self.inner.create(session, most)).await
+        self.failpoints.pass("sessions.create", self.inner.create(session, most)).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.pauses.pass("sessions.find", self.inner.find(user, id)).await
+        self.failpoints.pass("sessions.find", self.inner.find(user, id)).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.pauses.pass("sessions.rotate", self.inner.rotate(rotation)).await
+        self.failpoints.pass("sessions.rotate", self.inner.rotate(rotation)).await
     }
 
     async fn list(
@@ -306,7 +309,7 @@ impl SessionStore for PausingSessions {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        self.pauses.pass("sessions.list", self.inner.list(user, epoch, now, page)).await
+        self.failpoints.pass("sessions.list", self.inner.list(user, epoch, now, page)).await
     }
 
     async fn revoke(
@@ -316,7 +319,7 @@ impl SessionStore for PausingSessions {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
-        self.pauses.pass("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
+        self.failpoints.pass("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
     }
 
     async fn revoke_all(
@@ -326,18 +329,20 @@ impl SessionStore for PausingSessions {
         now: Timestamp,
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
-        self.pauses.pass("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
+        self.failpoints
+            .pass("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept))
+            .await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.pauses.pass("sessions.end", self.inner.end(user, id)).await
+        self.failpoints.pass("sessions.end", self.inner.end(user, id)).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.pauses.pass("sessions.purge", self.inner.purge(now, most)).await
+        self.failpoints.pass("sessions.purge", self.inner.purge(now, most)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.pauses.pass("sessions.ping", self.inner.ping()).await
+        self.failpoints.pass("sessions.ping", self.inner.ping()).await
     }
 }
