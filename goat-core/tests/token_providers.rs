@@ -1,4 +1,4 @@
-//! Both cryptography providers in one build, as another crate's features may bring about.
+//! Both cryptography providers in one build, as features of another crate may cause.
 
 #![cfg(all(feature = "aws-lc-rs", feature = "rust-crypto"))]
 
@@ -9,20 +9,20 @@ use jsonwebtoken::jwk::EllipticCurve;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
 #[test]
-fn both_providers_at_once_do_not_panic() {
-    // Left to itself, jsonwebtoken would choose neither and panic at its first use.
+fn both_providers_in_one_build_do_not_panic() {
+    // By itself, jsonwebtoken would select neither and panic at first use.
     let keys = TokenKeys::generate();
     assert_eq!(keys.algorithm(), "EdDSA");
     let again = TokenKeys::hs256(vec![Secret::new(vec![7; 32])]).expect("a second set of keys");
     assert_eq!(again.algorithm(), "HS256");
-    // Somebody else who installs comes too late and does no harm.
+    // A later installation fails without effect.
     assert!(rust_crypto::DEFAULT_PROVIDER.install_default().is_err());
     assert_eq!(TokenKeys::eddsa(&[]).expect_err("no key").kind(), ErrorKind::Configuration);
 }
 
-/// Tokens outlive a change of features, so both must agree on every byte.
+/// Tokens survive a change of features, so both providers must agree on every byte.
 #[test]
-fn both_providers_derive_sign_and_verify_alike() {
+fn both_providers_give_the_same_results() {
     let providers: [&CryptoProvider; 2] =
         [&aws_lc::DEFAULT_PROVIDER, &rust_crypto::DEFAULT_PROVIDER];
     let pem = TokenKeys::generate_pem();

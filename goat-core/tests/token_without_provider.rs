@@ -1,5 +1,5 @@
-//! An application that used jsonwebtoken before goat could install a provider in it, or that has
-//! none: an error at start-up, not a panic. A process of its own, because the slot is one for all.
+//! jsonwebtoken used before goat, without a provider: an error at startup instead of a panic. The
+//! provider is process-wide, so this test is a process of its own.
 
 use std::panic::catch_unwind;
 
@@ -8,11 +8,11 @@ use goat_core::{ErrorKind, Secret};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 
 #[test]
-fn keys_without_a_provider_are_an_error_and_no_panic() {
+fn keys_without_a_provider_are_an_error() {
     let works = catch_unwind(|| {
         crypto::sign(b"message", &EncodingKey::from_secret(&[7; 32]), Algorithm::HS256).is_ok()
     });
-    // With exactly one provider jsonwebtoken finds it by itself.
+    // With exactly one provider feature, jsonwebtoken selects it by itself.
     let one = cfg!(feature = "aws-lc-rs") != cfg!(feature = "rust-crypto");
     assert_eq!(works.is_ok(), one);
 

@@ -1,4 +1,4 @@
-//! The user that an engine runs as, where the tests run as root and the engine refuses to.
+//! The user account of an engine, if the tests run as root and the engine refuses to.
 
 use std::process::Command;
 
@@ -9,19 +9,19 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Who PostgreSQL runs as: nobody else than the caller, unless that is root.
+    /// The account for PostgreSQL: the caller's own, unless that is root.
     pub(crate) fn for_postgres() -> Option<Account> {
-        if ask("-u", None).expect("id knows the caller") != 0 {
+        if query("-u", None).expect("id knows the caller") != 0 {
             return None;
         }
         let found = ["postgres", "nobody"].into_iter().find_map(|name| {
-            Some(Account { user: ask("-u", Some(name))?, group: ask("-g", Some(name))? })
+            Some(Account { user: query("-u", Some(name))?, group: query("-g", Some(name))? })
         });
         Some(found.expect("root's machine has a user `postgres` or `nobody`"))
     }
 }
 
-fn ask(what: &str, name: Option<&str>) -> Option<u32> {
-    let said = Command::new("id").arg(what).args(name).output().expect("`id` can be run");
-    String::from_utf8_lossy(&said.stdout).trim().parse().ok()
+fn query(flag: &str, name: Option<&str>) -> Option<u32> {
+    let output = Command::new("id").arg(flag).args(name).output().expect("`id` can be run");
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }

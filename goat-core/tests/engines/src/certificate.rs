@@ -1,12 +1,12 @@
-//! A private authority and a certificate for 127.0.0.1, made by `openssl` in an engine's folder.
+//! A private certificate authority and a certificate for 127.0.0.1, made with `openssl`.
 
 use std::path::{Path, PathBuf};
 
 use crate::find;
-use crate::keeper::{Keeper, output};
+use crate::supervisor::{Supervisor, output};
 
 pub(crate) struct Certificate {
-    /// What a client has to trust.
+    /// CA certificate for clients.
     pub(crate) authority: PathBuf,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
@@ -24,15 +24,15 @@ subjectAltName=IP:127.0.0.1,DNS:localhost
 ";
 
 impl Certificate {
-    /// Makes both in the folder of the keeper, as the engine's user.
-    pub(crate) fn make(keeper: &Keeper) -> Certificate {
+    /// Creates both in the instance's folder, as the engine's user.
+    pub(crate) fn make(supervisor: &Supervisor) -> Certificate {
         let openssl = find::program(&["openssl"], "openssl");
-        let folder = keeper.folder();
+        let folder = supervisor.folder();
         std::fs::write(folder.join("extensions"), EXTENSIONS).expect("the folder can be written");
         let run = |line: &str| {
-            let mut command = keeper.command(&openssl);
+            let mut command = supervisor.command(&openssl);
             command.args(line.split_whitespace());
-            output(&mut command).unwrap_or_else(|said| panic!("openssl {line}: {said}"));
+            output(&mut command).unwrap_or_else(|error| panic!("openssl {line}: {error}"));
         };
         for (name, subject) in [("authority", "/CN=engines"), ("server", "/CN=localhost")] {
             run(&format!(

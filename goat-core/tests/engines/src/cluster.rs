@@ -3,14 +3,14 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::keeper::wait_until;
 use crate::port;
 use crate::redis::{Redis, RedisOptions};
+use crate::supervisor::wait_until;
 
-/// As many as every cluster has.
+/// Fixed number of hash slots of a cluster.
 const SLOTS: usize = 16_384;
 
-/// How long the nodes may take to agree.
+/// How long the nodes may take to form the cluster.
 const AGREEMENT: Duration = Duration::from_secs(30);
 
 /// Three masters that share all slots, without replicas.
@@ -19,44 +19,43 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// The cluster that all tests of this process share, started by the first who asks; the rules of
-    /// [`Redis::shared`] hold.
+    /// The cluster shared by all tests of this process, started on first use; the rules of
+    /// [`Redis::shared`] apply.
     pub fn shared() -> &'static RedisCluster {
         static SHARED: OnceLock<RedisCluster> = OnceLock::new();
         SHARED.get_or_init(RedisCluster::start)
     }
 
-    /// Starts the nodes and joins them.
+    /// Starts the nodes and forms the cluster.
     ///
     /// # Panics
-    /// Where Redis is not installed or the nodes do not find together.
+    /// If Redis is not installed or the cluster does not form.
     #[must_use]
     pub fn start() -> RedisCluster {
         RedisCluster::start_with(RedisOptions::default())
     }
 
-    /// The same, with options for each node.
+    /// Like [`RedisCluster::start`], with options for each node.
     ///
     /// # Panics
-    /// Like [`RedisCluster::start`], and where TLS is asked for: each node would have an authority
-    /// of its own.
+    /// Like [`RedisCluster::start`], and for TLS, since each node would have its own authority.
     #[must_use]
     pub fn start_with(mut options: RedisOptions) -> RedisCluster {
-        assert!(!options.tls, "a cluster speaks no TLS here");
+        assert!(!options.tls, "TLS is not supported for clusters");
         let settings = ["cluster-enabled yes", "cluster-node-timeout 2000"];
         options.settings.extend(settings.map(str::to_owned));
         let start = || Redis::start_at(options.clone(), port::free_with_bus, false);
         let nodes: Vec<Redis> = (0..3).map(|_| start()).collect();
         join(&nodes);
         for node in &nodes {
-            wait_until("the cluster is whole", AGREEMENT, || {
+            wait_until("the cluster state is ok", AGREEMENT, || {
                 node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
             });
         }
         RedisCluster { nodes }
     }
 
-    /// The masters; one can be killed and started again.
+    /// The masters; each can be killed and restarted.
     pub fn nodes(&self) -> &[Redis] {
         &self.nodes
     }
@@ -67,8 +66,8 @@ impl RedisCluster {
     }
 }
 
-/// Gives each node its share of the slots and introduces all to each other. `redis-cli --cluster
-/// create` does the same and sleeps in between.
+/// Assigns the slots and introduces the nodes to each other. `redis-cli --cluster create` does the
+/// same, but sleeps in between.
 fn join(nodes: &[Redis]) {
     for (turn, node) in nodes.iter().enumerate() {
         let share = SLOTS * turn / nodes.len()..SLOTS * (turn + 1) / nodes.len();

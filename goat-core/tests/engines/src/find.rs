@@ -1,38 +1,38 @@
-//! Where the programs lie. One that is missing ends the test with a sentence that says what to
-//! install: a test that skips itself shows nothing.
+//! Lookup of the engines' programs. A missing program fails the test with the package to install;
+//! tests are never skipped.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Looked through after PATH.
+/// Searched after PATH.
 const USUAL: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/homebrew/bin"];
 
-/// The first of the names that is found.
+/// Returns the first of the names that is found.
 ///
 /// # Panics
-/// Where none is, naming `package` as what to install.
+/// If none is, with the `package` to install.
 pub(crate) fn program(names: &[&str], package: &str) -> PathBuf {
     let folders: Vec<PathBuf> = folders().collect();
-    first_that_works(names, &folders).unwrap_or_else(|| missing(names[0], package))
+    first_working(names, &folders).unwrap_or_else(|| missing(names[0], package))
 }
 
-fn first_that_works(names: &[&str], folders: &[PathBuf]) -> Option<PathBuf> {
+fn first_working(names: &[&str], folders: &[PathBuf]) -> Option<PathBuf> {
     names
         .iter()
         .find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| works(path)))
 }
 
-/// The folder of PostgreSQL's own programs: `postgres` works there and `initdb` lies beside it.
+/// The folder of PostgreSQL's own programs, where `postgres` and `initdb` are side by side.
 ///
 /// # Panics
-/// Where there is none, naming what to install.
+/// If there is none, with the package to install.
 pub(crate) fn postgres_folder() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         folders()
-            // Debian's own folder has a link or a wrapper at most; what counts is where it leads.
+            // Resolve links: Debian's own folder has only a link or a wrapper.
             .filter_map(|folder| folder.join("postgres").canonicalize().ok())
             .filter_map(|program| program.parent().map(Path::to_owned))
             .chain(debian_versions())
@@ -43,7 +43,7 @@ pub(crate) fn postgres_folder() -> &'static Path {
     })
 }
 
-/// Debian keeps each version in a folder of its own, outside PATH; the highest comes first.
+/// Debian keeps each version in a folder outside PATH; the highest comes first.
 fn debian_versions() -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir("/usr/lib/postgresql") else { return Vec::new() };
     let mut versions: Vec<u32> =
@@ -59,7 +59,7 @@ fn folders() -> impl Iterator<Item = PathBuf> {
     named.into_iter().chain(USUAL.map(PathBuf::from)).filter(|folder| folder.is_absolute())
 }
 
-/// A file may be there and still be a stub or a link to nowhere, so it is asked for its version.
+/// Runs `--version`, since a file may be a stub or a broken link.
 fn works(program: &Path) -> bool {
     let word =
         if program.file_name() == Some(OsStr::new("openssl")) { "version" } else { "--version" };
@@ -74,7 +74,7 @@ fn works(program: &Path) -> bool {
 
 fn missing(program: &str, package: &str) -> ! {
     panic!(
-        "`{program}` is needed by this test and is not on this machine: \
+        "`{program}` is required by this test but not installed: \
          install the package `{package}`, or run `make test`, which installs what is missing"
     )
 }
@@ -84,7 +84,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::keeper::Keeper;
+    use crate::supervisor::Supervisor;
 
     fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
         std::fs::create_dir_all(folder).expect("a folder");
@@ -95,26 +95,26 @@ mod tests {
     }
 
     #[test]
-    fn a_stub_and_a_broken_link_are_passed_over() {
-        let keeper = Keeper::start("KILL", None);
-        let folders = ["link", "stub", "good"].map(|name| keeper.folder().join(name));
+    fn stubs_and_broken_links_are_skipped() {
+        let supervisor = Supervisor::start("KILL", None);
+        let folders = ["link", "stub", "good"].map(|name| supervisor.folder().join(name));
         script(&folders[1], "engine", "#!/bin/sh\nexit 1\n");
         let good = script(&folders[2], "engine", "#!/bin/sh\nexit 0\n");
         std::fs::create_dir_all(&folders[0]).expect("a folder");
         std::os::unix::fs::symlink("/nowhere", folders[0].join("engine")).expect("a link");
-        assert_eq!(first_that_works(&["engine"], &folders), Some(good.clone()));
-        assert_eq!(first_that_works(&["other", "engine"], &folders), Some(good));
-        assert_eq!(first_that_works(&["engine"], &folders[..2]), None);
+        assert_eq!(first_working(&["engine"], &folders), Some(good.clone()));
+        assert_eq!(first_working(&["other", "engine"], &folders), Some(good));
+        assert_eq!(first_working(&["engine"], &folders[..2]), None);
     }
 
     #[test]
     #[should_panic(expected = "install the package `some-package`, or run `make test`")]
-    fn what_is_missing_is_named_with_what_to_install() {
+    fn a_missing_program_names_its_package() {
         program(&["no-such-engine"], "some-package");
     }
 
     #[test]
-    fn the_folder_of_postgresql_is_where_its_own_programs_lie() {
+    fn the_postgresql_folder_has_its_own_programs() {
         let folder = postgres_folder();
         for name in ["postgres", "initdb", "psql"] {
             let path = folder.join(name).canonicalize().expect("it is there");

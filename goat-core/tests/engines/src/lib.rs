@@ -1,25 +1,25 @@
-//! PostgreSQL and Redis for tests and benches: private, thrown away, and easy to break.
+//! Private, disposable PostgreSQL and Redis instances for tests and benches, with fault injection.
 //!
-//! - [`Postgres`], [`Redis`], [`RedisCluster`]: `shared()` for one a process, `start(…)` for one of
-//!   the test's own, which it may stop, kill, and start again.
-//! - [`Sentinel`]: a master and a replica, and who makes the replica the master when it must.
-//! - [`Proxy`]: stands before an engine and breaks at the message that a test names.
+//! - [`Postgres`], [`Redis`], [`RedisCluster`]: `shared()` for one instance per process, `start(…)`
+//!   for an instance of the test's own, which it may stop, kill and restart.
+//! - [`Sentinel`]: a master, a replica, and the sentinels that promote it.
+//! - [`Proxy`]: relays to an engine and fails at a chosen message.
 //!
-//! Every engine has its own folder and port and dies with the process that started it, however that
-//! ends. One that is not installed fails the test with a sentence that says what to install; none is
-//! ever skipped, and none that somebody runs for something else is ever used.
+//! Every engine has its own folder and port, and ends with the process that started it, however
+//! that exits. An engine that is not installed fails the test with the package to install; no test
+//! is skipped, and no existing instance is ever used.
 
 mod account;
 mod certificate;
 mod cluster;
 mod find;
-mod keeper;
 mod port;
 mod postgres;
 mod process;
 mod proxy;
 mod redis;
 mod sentinel;
+mod supervisor;
 
 pub use cluster::RedisCluster;
 pub use postgres::{Postgres, PostgresOptions};

@@ -1,8 +1,8 @@
-//! Ports for the engines.
+//! Port selection for the engines.
 //!
-//! They lie below those that a system gives to clients. An engine that is down leaves its port free,
-//! and a client that keeps trying to connect to a port of the clients' range can be given that same
-//! port as its own and so meet itself.
+//! Ports are below the ephemeral range. An engine that is down leaves its port free, and a client
+//! that keeps connecting to an ephemeral port can be given that port as its own and so connect to
+//! itself.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -11,24 +11,23 @@ use std::ops::Range;
 
 const RANGE: Range<u16> = 10_240..22_000;
 
-/// How far the port of a Redis Cluster's own talk lies from the clients'.
+/// Distance of a cluster node's bus port from its client port.
 const BUS: u16 = 10_000;
 
-/// How often an engine is started again because another took its port first.
+/// How often an engine's start is retried because its port was taken.
 pub(crate) const TRIES: usize = 20;
 
-/// A port at which nothing listens now. Another process may be faster: then the engine's start
-/// fails and is tried again with another.
+/// Returns a free port. If another process takes it first, the engine's start fails and is retried.
 pub(crate) fn free() -> u16 {
     pick(is_free)
 }
 
-/// The same, with the port of the cluster's bus free too.
+/// Like [`free`], with the port of the cluster bus free too.
 pub(crate) fn free_with_bus() -> u16 {
     pick(|port| is_free(port) && is_free(port + BUS))
 }
 
-/// Whether the log of an engine that ended says that it was late.
+/// Whether the log of an exited engine reports that its port was taken.
 pub(crate) fn was_taken(log: &str) -> bool {
     log.contains("Address already in use")
 }

@@ -1,4 +1,4 @@
-//! The table of processes, as far as killing an engine whole needs it.
+//! The process table, as far as killing a whole engine needs it.
 
 use std::process::Command;
 
@@ -13,13 +13,13 @@ impl Process {
         self.state == 'T'
     }
 
-    /// Ended, though its parent may not have taken note.
+    /// Exited, though its parent may not have reaped it.
     pub(crate) fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
     }
 }
 
-/// The process, None where it is gone without a trace.
+/// Returns the process; `None` if it does not exist.
 pub(crate) fn find(id: u32) -> Option<Process> {
     all().into_iter().find(|process| process.id == id)
 }
@@ -33,7 +33,7 @@ fn all() -> Vec<Process> {
     let stats = entries.filter_map(|entry| {
         let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name in parentheses may hold anything, so it is read from the last of them.
+        // The name in parentheses may contain anything, so parse after the last one.
         let mut rest = stat.rsplit_once(") ")?.1.split(' ');
         let state = rest.next()?.chars().next()?;
         Some(Process { id, state, parent: rest.next()?.parse().ok()? })
@@ -41,10 +41,10 @@ fn all() -> Vec<Process> {
     stats.collect()
 }
 
-/// Where there is no /proc.
+/// For systems without /proc.
 fn all_by_ps() -> Vec<Process> {
-    let said = Command::new("ps").args(["-A", "-o", "pid=,ppid=,state="]).output();
-    let text = said.expect("`ps` can be run").stdout;
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid=,state="]).output();
+    let text = output.expect("`ps` can be run").stdout;
     let lines = String::from_utf8_lossy(&text).into_owned();
     let processes = lines.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

@@ -1,4 +1,4 @@
-//! A private Redis (or Valkey): its own folder, its own port of 127.0.0.1, gone with its owner.
+//! A private Redis (or Valkey) with its own folder and port, removed with its owner.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,77 +7,76 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::certificate::Certificate;
-use crate::keeper::{Keeper, output, wait_until};
+use crate::supervisor::{Supervisor, output, wait_until};
 use crate::{find, port};
 
-/// How long a replica may take to have all of its master.
+/// How long a replica may take to catch up.
 const FOLLOWING: Duration = Duration::from_secs(20);
 
-/// What is left after a kill.
+/// Which data survives a kill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Persistence {
-    /// Nothing.
+    /// None.
     #[default]
     Nothing,
     /// All but the last second.
     EverySecond,
-    /// All that was answered.
+    /// All acknowledged writes.
     Always,
 }
 
-/// How an instance differs from the usual one.
+/// Options of an instance.
 #[derive(Clone, Debug, Default)]
 pub struct RedisOptions {
-    /// What is left after a kill.
+    /// Which data survives a kill.
     pub persistence: Persistence,
-    /// Asks for this password, of letters, digits and dashes.
+    /// Requires this password; letters, digits and dashes.
     pub password: Option<String>,
-    /// Takes connections by TLS only, with a certificate of [`Redis::authority`].
+    /// Accepts TLS connections only, with a certificate of [`Redis::authority`].
     pub tls: bool,
     /// Further lines of `redis.conf`.
     pub settings: Vec<String>,
 }
 
-/// A running instance. Dropped, or its process ended in whatever way, it is gone without a trace.
+/// A running instance. It is removed when dropped, or when its process exits in any way.
 pub struct Redis {
-    keeper: Keeper,
+    supervisor: Supervisor,
     options: RedisOptions,
     port: u16,
     authority: Option<PathBuf>,
-    /// It watches others instead of holding data.
+    /// A sentinel rather than a data node.
     is_sentinel: bool,
 }
 
 impl Redis {
-    /// The instance that all tests of this process share, started by the first who asks. A test
-    /// keeps to keys below a [`Redis::prefix`] of its own; whoever stops or kills an instance starts
-    /// one of their own.
+    /// The instance shared by all tests of this process, started on first use. A test uses keys
+    /// below its own [`Redis::prefix`]; one that stops or kills an instance starts its own.
     pub fn shared() -> &'static Redis {
         static SHARED: OnceLock<Redis> = OnceLock::new();
         SHARED.get_or_init(|| Redis::start(RedisOptions::default()))
     }
 
-    /// A prefix for keys that no other test of this process has.
+    /// A key prefix that is unique in this process.
     pub fn prefix() -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // All of one length: none is the beginning of another.
+        // All of the same length, so that none is a prefix of another.
         format!("test{:05}", COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Starts an empty instance.
     ///
     /// # Panics
-    /// Where Redis is not installed or does not start.
+    /// If Redis is not installed or does not start.
     #[must_use]
     pub fn start(options: RedisOptions) -> Redis {
         Redis::start_at(options, port::free, false)
     }
 
-    /// The same for the parts of a cluster and for a sentinel.
+    /// Like [`Redis::start`], for cluster nodes and sentinels.
     pub(crate) fn start_at(options: RedisOptions, choose: fn() -> u16, is_sentinel: bool) -> Redis {
-        let keeper = Keeper::start("KILL", None);
-        let mut redis = Redis { keeper, options, port: 0, authority: None, is_sentinel };
-        let certificate = redis.options.tls.then(|| Certificate::make(&redis.keeper));
+        let supervisor = Supervisor::start("KILL", None);
+        let mut redis = Redis { supervisor, options, port: 0, authority: None, is_sentinel };
+        let certificate = redis.options.tls.then(|| Certificate::make(&redis.supervisor));
         for _ in 0..port::TRIES {
             redis.port = choose();
             redis.write_configuration(certificate.as_ref());
@@ -93,22 +92,22 @@ impl Redis {
         panic!("Redis found no free port")
     }
 
-    /// Its folder, with its data and `log` in it.
+    /// The folder, with the data and `log`.
     pub fn folder(&self) -> &Path {
-        self.keeper.folder()
+        self.supervisor.folder()
     }
 
-    /// Id of its process, None while it is down.
+    /// Process id; `None` while it is down.
     pub fn process_id(&self) -> Option<u32> {
-        self.keeper.id()
+        self.supervisor.id()
     }
 
-    /// Port of 127.0.0.1, the same for the whole life.
+    /// Port on 127.0.0.1, constant over restarts.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The file with what a client must trust, where the instance speaks TLS.
+    /// The CA certificate for clients, if the instance uses TLS.
     pub fn authority(&self) -> Option<&Path> {
         self.authority.as_deref()
     }
@@ -125,22 +124,22 @@ impl Redis {
         format!("{scheme}://{}127.0.0.1:{}", password.unwrap_or_default(), self.port)
     }
 
-    /// Runs a command with `redis-cli`; returns its answer, also where that is an error.
+    /// Runs a command with `redis-cli` and returns its reply, also if that is an error.
     ///
     /// # Panics
-    /// Where the instance cannot be reached.
+    /// If the instance cannot be reached.
     pub fn cli(&self, arguments: &[&str]) -> String {
-        self.try_cli(arguments).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
+        self.try_cli(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
     }
 
     /// Like [`Redis::cli`].
     ///
     /// # Errors
-    /// What `redis-cli` says where it cannot reach the instance.
+    /// The output of `redis-cli`, if it cannot reach the instance.
     pub fn try_cli(&self, arguments: &[&str]) -> Result<String, String> {
         static CLI: OnceLock<PathBuf> = OnceLock::new();
         let cli = CLI.get_or_init(|| find::program(&["redis-cli", "valkey-cli"], "redis-server"));
-        let mut command = self.keeper.command(cli);
+        let mut command = self.supervisor.command(cli);
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
         if let Some(authority) = &self.authority {
             command.arg("--tls").arg("--cacert").arg(authority);
@@ -151,46 +150,46 @@ impl Redis {
         output(command.args(arguments))
     }
 
-    /// Ends it in order.
+    /// Shuts it down in order.
     pub fn stop(&self) {
-        self.keeper.end_by("TERM");
+        self.supervisor.end_by("TERM");
     }
 
-    /// Kills it, as a loss of power would.
+    /// Kills it, like a crash.
     pub fn kill(&self) {
-        self.keeper.end_by("KILL");
+        self.supervisor.end_by("KILL");
     }
 
-    /// Holds it still: it keeps its connections and answers nothing until [`Redis::thaw`].
+    /// Stops the process (SIGSTOP): connections stay open without replies until [`Redis::thaw`].
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it is not running.
     pub fn freeze(&self) {
-        self.keeper.hold();
+        self.supervisor.hold();
     }
 
-    /// Ends what [`Redis::freeze`] began.
+    /// Ends [`Redis::freeze`].
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it is not running.
     pub fn thaw(&self) {
-        let id = self.keeper.id().expect("it runs");
-        self.keeper.signal("CONT", &[id]);
+        let id = self.supervisor.id().expect("it runs");
+        self.supervisor.signal("CONT", &[id]);
     }
 
-    /// Starts it again after [`Redis::stop`] or [`Redis::kill`]: same port, with the data that its
-    /// [`Persistence`] kept.
+    /// Starts it again after [`Redis::stop`] or [`Redis::kill`], with the same port and the data
+    /// that its [`Persistence`] kept.
     ///
     /// # Panics
-    /// Where it does not start.
-    pub fn start_again(&self) {
+    /// If it does not start.
+    pub fn restart(&self) {
         self.run().unwrap_or_else(|log| panic!("Redis does not start again: {log}"));
     }
 
-    /// Makes it a replica of the other and waits until it has all of it.
+    /// Makes it a replica of `master` and waits until it has caught up.
     ///
     /// # Panics
-    /// Where it does not succeed.
+    /// If that fails.
     pub fn replica_of(&self, master: &Redis) {
         if let Some(password) = &master.options.password {
             self.cli(&["CONFIG", "SET", "masterauth", password]);
@@ -199,27 +198,27 @@ impl Redis {
         self.catch_up_with(master);
     }
 
-    /// Waits until a replica has all that its master had when this was called.
+    /// Waits until a replica has the data that its master had at the call.
     ///
     /// # Panics
-    /// Where it does not get it.
+    /// If it does not catch up.
     pub fn catch_up_with(&self, master: &Redis) {
-        let asked = || master.cli(&["INFO", "replication"]);
+        let status = || master.cli(&["INFO", "replication"]);
         let offset = |text: &str, name: &str| text.split_once(name)?.1.lines().next()?.parse().ok();
-        let wanted: Option<u64> = offset(&asked(), "master_repl_offset:");
-        assert!(wanted.is_some(), "the master says how much it has");
-        wait_until("the replica has all of its master", FOLLOWING, || {
-            let said = self.cli(&["INFO", "replication"]);
-            // The master too must hold it for ready: before, it sends no commands yet.
-            said.contains("master_link_status:up")
-                && asked().contains(&format!("port={},state=online", self.port))
-                && offset(&said, "slave_repl_offset:") >= wanted
+        let wanted: Option<u64> = offset(&status(), "master_repl_offset:");
+        assert!(wanted.is_some(), "the master reports its offset");
+        wait_until("the replica has caught up", FOLLOWING, || {
+            let own = self.cli(&["INFO", "replication"]);
+            // The master must also list it as online: it sends no commands before.
+            own.contains("master_link_status:up")
+                && status().contains(&format!("port={},state=online", self.port))
+                && offset(&own, "slave_repl_offset:") >= wanted
         });
     }
 
     fn write_configuration(&self, certificate: Option<&Certificate>) {
         use std::fmt::Write;
-        let (folder, port) = (self.keeper.folder().display(), self.port);
+        let (folder, port) = (self.supervisor.folder().display(), self.port);
         let mut text = format!("bind 127.0.0.1\ndir {folder}\ndaemonize no\n");
         if !self.is_sentinel {
             text += "save \"\"\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n";
@@ -248,20 +247,21 @@ impl Redis {
             text += line;
             text += "\n";
         }
-        std::fs::write(self.keeper.folder().join("redis.conf"), text).expect("it can be written");
+        std::fs::write(self.supervisor.folder().join("redis.conf"), text)
+            .expect("it can be written");
     }
 
     fn run(&self) -> Result<(), String> {
         let server = server();
-        let file = self.keeper.folder().join("redis.conf").display().to_string();
+        let file = self.supervisor.folder().join("redis.conf").display().to_string();
         let (arguments, ready) = if self.is_sentinel {
             (vec![file, "--sentinel".to_owned()], "+monitor master")
         } else {
             (vec![file], "Ready to accept connections")
         };
-        self.keeper.run(server, &arguments);
-        // Asked by its log, not by its port, where another might answer.
-        self.keeper.wait_until_ready(|| self.keeper.log().contains(ready))
+        self.supervisor.run(server, &arguments);
+        // Ready by its own log: at the port another process might respond.
+        self.supervisor.wait_until_ready(|| self.supervisor.log().contains(ready))
     }
 }
 

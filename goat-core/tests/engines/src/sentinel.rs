@@ -1,34 +1,34 @@
-//! A private Redis with a replica, and the sentinels that watch them.
+//! A private Redis master and replica, and the sentinels that monitor them.
 
 use std::time::Duration;
 
-use crate::keeper::wait_until;
 use crate::port;
 use crate::redis::{Redis, RedisOptions};
+use crate::supervisor::wait_until;
 
-/// How long the sentinels may take to know all, or to replace a master.
+/// How long the sentinels may take to discover all, or to fail over.
 const AGREEMENT: Duration = Duration::from_secs(30);
 
-/// A master, a replica of it, and sentinels.
+/// A master, its replica, and sentinels.
 pub struct Sentinel {
     nodes: [Redis; 2],
     sentinels: Vec<Redis>,
 }
 
 impl Sentinel {
-    /// The name under which the sentinels know the master.
+    /// The master's name in the sentinels.
     pub const MASTER: &'static str = "goat";
 
-    /// Starts a master, a replica, and so many sentinels that know of both and of each other.
+    /// Starts a master, a replica, and `sentinels` sentinels that know both and each other.
     ///
     /// # Panics
-    /// Where Redis is not installed, or they do not find together.
+    /// If Redis is not installed, or discovery fails.
     #[must_use]
     pub fn start(sentinels: usize) -> Sentinel {
         Sentinel::start_with(sentinels, None)
     }
 
-    /// The same, with a password that the sentinels and what they watch ask for alike.
+    /// Like [`Sentinel::start`], with one password for sentinels and data nodes.
     ///
     /// # Panics
     /// Like [`Sentinel::start`].
@@ -40,7 +40,7 @@ impl Sentinel {
             settings,
             ..RedisOptions::default()
         };
-        // Either may become the other's replica.
+        // Each may become the other's replica.
         let follow: Vec<String> =
             password.iter().map(|word| format!("masterauth {word}")).collect();
         let nodes = [Redis::start(options(follow.clone())), Redis::start(options(follow))];
@@ -58,7 +58,7 @@ impl Sentinel {
         let watcher = || Redis::start_at(options(settings.clone()), port::free, true);
         let watchers: Vec<Redis> = (0..sentinels).map(|_| watcher()).collect();
         for watcher in &watchers {
-            wait_until("a sentinel knows all", AGREEMENT, || {
+            wait_until("a sentinel has discovered all", AGREEMENT, || {
                 let known = watcher.cli(&["SENTINEL", "MASTER", name]);
                 field(&known, "num-slaves") == Some("1")
                     && field(&known, "num-other-sentinels")
@@ -73,7 +73,7 @@ impl Sentinel {
         self.sentinels.iter().map(Redis::url).collect()
     }
 
-    /// The sentinels themselves.
+    /// The sentinels.
     pub fn sentinels(&self) -> &[Redis] {
         &self.sentinels
     }
@@ -83,21 +83,21 @@ impl Sentinel {
         &self.nodes
     }
 
-    /// The node that the sentinels name as the master.
+    /// The current master according to the sentinels.
     ///
     /// # Panics
-    /// Where they name none of the nodes.
+    /// If they name none of the nodes.
     pub fn master(&self) -> &Redis {
         let named = named_by(&self.sentinels[0]);
         let master = self.nodes.iter().find(|node| node.port() == named);
         master.expect("a sentinel names one of the nodes")
     }
 
-    /// Kills the master and waits until all sentinels name the other, and that one takes writes. What
-    /// the master answered before the call is on the other first, so no test loses it by chance.
+    /// Kills the master and waits until all sentinels name the other node and that one accepts
+    /// writes. The replica catches up first, so no acknowledged write is lost.
     ///
     /// # Panics
-    /// Where that does not happen: the killed one of an earlier failover must run again.
+    /// If the failover fails: a node killed by an earlier failover must have been restarted.
     pub fn failover(&self) {
         let old = self.master();
         let new = self.nodes.iter().find(|node| node.port() != old.port()).expect("there are two");
@@ -110,13 +110,13 @@ impl Sentinel {
     }
 }
 
-/// The port of the master, by the sentinel's word.
+/// The master's port according to a sentinel.
 fn named_by(sentinel: &Redis) -> u16 {
-    let said = sentinel.cli(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Sentinel::MASTER]);
-    said.lines().nth(1).and_then(|port| port.parse().ok()).expect("a sentinel knows the master")
+    let reply = sentinel.cli(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Sentinel::MASTER]);
+    reply.lines().nth(1).and_then(|port| port.parse().ok()).expect("a sentinel knows the master")
 }
 
-/// The line after the one with the name.
+/// The line after the one with this name.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().skip_while(|line| *line != name).nth(1)
 }

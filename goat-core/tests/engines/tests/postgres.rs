@@ -1,20 +1,20 @@
-//! What the tests of others rely on when they ask for PostgreSQL.
+//! Guarantees of the PostgreSQL instances.
 
 use std::time::Duration;
 
 use goat_engines::{Postgres, PostgresOptions};
 
 #[test]
-fn a_killed_server_starts_again_with_what_was_committed() {
+fn a_killed_server_restarts_with_the_committed_data() {
     let postgres = Postgres::start(PostgresOptions::default());
     postgres.psql("postgres", "CREATE TABLE kept (value int)");
     postgres.psql("postgres", "INSERT INTO kept VALUES (7)");
     let (port, first) = (postgres.port(), postgres.process_id());
     postgres.kill();
     assert_eq!(postgres.process_id(), None);
-    let refused = postgres.try_psql("postgres", "SELECT 1").expect_err("nobody answers");
+    let refused = postgres.try_psql("postgres", "SELECT 1").expect_err("it is down");
     assert!(refused.contains("Connection refused"), "{refused}");
-    postgres.start_again();
+    postgres.restart();
     assert_eq!(postgres.port(), port);
     assert_ne!(postgres.process_id(), first);
     assert_eq!(postgres.psql("postgres", "SELECT value FROM kept"), "7");
@@ -23,11 +23,11 @@ fn a_killed_server_starts_again_with_what_was_committed() {
 }
 
 #[test]
-fn a_server_killed_amid_work_takes_its_processes_with_it() {
+fn a_kill_ends_busy_processes_too() {
     let postgres = Postgres::start(PostgresOptions::default());
     postgres.psql("postgres", "CREATE TABLE kept (value int)");
     std::thread::scope(|scope| {
-        // It computes without a pause in which it would notice that its server is gone.
+        // A computation without a pause in which the process would notice that the server is gone.
         let work = "INSERT INTO kept SELECT sum(one) FROM generate_series(1, 100000) one, \
                     generate_series(1, 10000000) other";
         let busy = scope.spawn(|| postgres.try_psql("postgres", work));
@@ -40,24 +40,24 @@ fn a_server_killed_amid_work_takes_its_processes_with_it() {
         postgres.kill();
         busy.join().expect("it ends").expect_err("its server is gone");
     });
-    postgres.start_again();
+    postgres.restart();
     assert_eq!(postgres.psql("postgres", "SELECT count(*) FROM kept"), "0");
 }
 
 #[test]
-fn a_stopped_server_starts_again_with_its_data() {
+fn a_stopped_server_restarts_with_its_data() {
     let postgres = Postgres::start(PostgresOptions::default());
     postgres.psql("postgres", "CREATE TABLE kept AS SELECT 7 AS value");
     postgres.stop();
-    postgres.try_psql("postgres", "SELECT 1").expect_err("nobody answers");
-    postgres.start_again();
+    postgres.try_psql("postgres", "SELECT 1").expect_err("it is down");
+    postgres.restart();
     assert_eq!(postgres.psql("postgres", "SELECT value FROM kept"), "7");
     let log = std::fs::read_to_string(postgres.folder().join("log")).expect("a log");
-    assert!(!log.contains("was not properly shut down"), "it was ended in order: {log}");
+    assert!(!log.contains("was not properly shut down"), "it was shut down in order: {log}");
 }
 
 #[test]
-fn a_standby_answers_reads_and_refuses_writes_until_it_is_promoted() {
+fn a_standby_rejects_writes_until_it_is_promoted() {
     let postgres = Postgres::start(PostgresOptions::default());
     postgres.psql("postgres", "CREATE TABLE kept AS SELECT 7 AS value");
     postgres.make_standby();
@@ -71,7 +71,7 @@ fn a_standby_answers_reads_and_refuses_writes_until_it_is_promoted() {
 }
 
 #[test]
-fn the_shared_instance_is_one_and_gives_each_test_a_database() {
+fn the_shared_instance_gives_each_test_a_database() {
     let (one, other) = (Postgres::shared(), Postgres::shared());
     assert_eq!(one.process_id(), other.process_id());
     let (first, second) = (one.create_database(), other.create_database());
@@ -84,7 +84,7 @@ fn the_shared_instance_is_one_and_gives_each_test_a_database() {
 }
 
 #[test]
-fn a_copy_has_what_was_set_up_once_and_nothing_of_other_copies() {
+fn copies_of_a_template_are_independent() {
     let postgres = Postgres::start(PostgresOptions::default());
     let name = |url: &str| url.rsplit('/').next().expect("a name").to_owned();
     let mut prepared = 0;
@@ -102,7 +102,7 @@ fn a_copy_has_what_was_set_up_once_and_nothing_of_other_copies() {
 }
 
 #[test]
-fn with_a_password_nobody_gets_in_without() {
+fn a_password_is_required_if_configured() {
     let password = Some("a-password".to_owned());
     let postgres = Postgres::start(PostgresOptions { password, ..Default::default() });
     assert_eq!(postgres.psql("postgres", "SELECT 1"), "1");
@@ -112,7 +112,7 @@ fn with_a_password_nobody_gets_in_without() {
 }
 
 #[test]
-fn with_tls_connections_are_encrypted_and_others_refused() {
+fn with_tls_only_encrypted_connections_are_accepted() {
     let postgres = Postgres::start(PostgresOptions { tls: true, ..Default::default() });
     let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert_eq!(postgres.psql("postgres", encrypted), "t");

@@ -1,4 +1,4 @@
-//! What the tests of others rely on when they ask for Redis, a cluster, or sentinels.
+//! Guarantees of the Redis instances, clusters and sentinels.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -12,25 +12,25 @@ fn keeping(persistence: Persistence) -> RedisOptions {
 }
 
 #[test]
-fn the_shared_instance_is_one_and_prefixes_differ() {
+fn the_shared_instance_has_unique_prefixes() {
     assert_eq!(Redis::shared().process_id(), Redis::shared().process_id());
     assert_eq!(Redis::shared().cli(&["PING"]), "PONG");
     let prefixes: BTreeSet<String> = (0..20).map(|_| Redis::prefix()).collect();
     assert_eq!(prefixes.len(), 20);
     let lengths: BTreeSet<usize> = prefixes.iter().map(String::len).collect();
-    assert_eq!(lengths.len(), 1, "none is the beginning of another");
+    assert_eq!(lengths.len(), 1, "none is a prefix of another");
 }
 
 #[test]
-fn a_kill_leaves_what_persistence_promises() {
+fn a_kill_keeps_the_data_that_persistence_promises() {
     for (persistence, left) in [(Persistence::Nothing, ""), (Persistence::Always, "7")] {
         let redis = Redis::start(keeping(persistence));
         assert_eq!(redis.cli(&["SET", "kept", "7"]), "OK");
         let (port, first) = (redis.port(), redis.process_id());
         redis.kill();
         assert_eq!(redis.process_id(), None);
-        redis.try_cli(&["PING"]).expect_err("nobody answers");
-        redis.start_again();
+        redis.try_cli(&["PING"]).expect_err("it is down");
+        redis.restart();
         assert_eq!(redis.port(), port);
         assert_ne!(redis.process_id(), first);
         assert_eq!(redis.cli(&["GET", "kept"]), left, "{persistence:?}");
@@ -38,24 +38,24 @@ fn a_kill_leaves_what_persistence_promises() {
 }
 
 #[test]
-fn a_stop_leaves_what_a_kill_within_the_second_might_not() {
+fn a_stop_keeps_data_of_the_last_second() {
     let redis = Redis::start(keeping(Persistence::EverySecond));
     assert_eq!(redis.cli(&["CONFIG", "GET", "appendfsync"]), "appendfsync\neverysec");
     assert_eq!(redis.cli(&["SET", "kept", "7"]), "OK");
     redis.stop();
-    redis.start_again();
+    redis.restart();
     assert_eq!(redis.cli(&["GET", "kept"]), "7");
 }
 
 #[test]
-fn a_frozen_instance_answers_nothing_until_it_thaws() {
+fn a_frozen_instance_sends_no_replies() {
     let redis = Redis::start(RedisOptions::default());
     let mut client = TcpStream::connect(redis.address()).expect("it listens");
     redis.freeze();
     client.write_all(b"PING\r\n").expect("it can be sent");
     let mut answer = [0; 7];
     client.set_read_timeout(Some(Duration::from_millis(200))).expect("a limit");
-    client.read_exact(&mut answer).expect_err("nothing is answered");
+    client.read_exact(&mut answer).expect_err("no reply");
     redis.thaw();
     client.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
     client.read_exact(&mut answer).expect("an answer");
@@ -63,7 +63,7 @@ fn a_frozen_instance_answers_nothing_until_it_thaws() {
 }
 
 #[test]
-fn a_replica_has_what_its_master_has() {
+fn a_replica_has_the_data_of_its_master() {
     let password = Some("a-password".to_owned());
     let options = RedisOptions { password, ..Default::default() };
     let master = Redis::start(options.clone());
@@ -75,20 +75,20 @@ fn a_replica_has_what_its_master_has() {
 }
 
 #[test]
-fn with_a_password_nobody_gets_in_without() {
+fn a_password_is_required_if_configured() {
     let password = Some("a-password".to_owned());
     let redis = Redis::start(RedisOptions { password, ..Default::default() });
     assert_eq!(redis.cli(&["PING"]), "PONG");
     assert_eq!(redis.url(), format!("redis://:a-password@127.0.0.1:{}", redis.port()));
-    let mut stranger = TcpStream::connect(redis.address()).expect("it listens");
-    stranger.write_all(b"PING\r\n").expect("it can be sent");
+    let mut client = TcpStream::connect(redis.address()).expect("it listens");
+    client.write_all(b"PING\r\n").expect("it can be sent");
     let mut answer = [0; 7];
-    stranger.read_exact(&mut answer).expect("an answer");
+    client.read_exact(&mut answer).expect("an answer");
     assert_eq!(&answer, b"-NOAUTH");
 }
 
 #[test]
-fn with_tls_it_speaks_nothing_else() {
+fn with_tls_plain_connections_are_rejected() {
     let redis = Redis::start(RedisOptions { tls: true, ..Default::default() });
     assert_eq!(redis.cli(&["PING"]), "PONG");
     assert_eq!(redis.url(), format!("rediss://127.0.0.1:{}", redis.port()));
@@ -115,7 +115,7 @@ fn a_cluster_has_three_masters_with_all_slots() {
             assert!(ports.lines().any(|line| line == other.port().to_string()));
         }
     }
-    // Every key has its place: one of the three takes it, the others say who.
+    // Each key belongs to one of the masters; the others redirect to it.
     for key in ["a", "b", "c"] {
         let answers = cluster.nodes().iter().map(|node| node.cli(&["SET", key, "1"]));
         let (taken, moved): (Vec<_>, Vec<_>) = answers.partition(|answer| answer == "OK");
@@ -125,7 +125,7 @@ fn a_cluster_has_three_masters_with_all_slots() {
 }
 
 #[test]
-fn a_cluster_may_have_a_password() {
+fn a_cluster_can_have_a_password() {
     let password = Some("a-password".to_owned());
     let cluster = RedisCluster::start_with(RedisOptions { password, ..Default::default() });
     assert!(cluster.urls().iter().all(|url| url.starts_with("redis://:a-password@")));
@@ -143,14 +143,14 @@ fn fails_over(sentinel: &Sentinel) {
 }
 
 #[test]
-fn one_sentinel_names_the_replica_after_the_master_is_killed() {
+fn one_sentinel_fails_over_to_the_replica() {
     let sentinel = Sentinel::start(1);
     assert_eq!(sentinel.urls().len(), 1);
     fails_over(&sentinel);
 }
 
 #[test]
-fn three_sentinels_with_a_password_agree_on_the_replica() {
+fn three_sentinels_with_a_password_fail_over_to_the_replica() {
     let sentinel = Sentinel::start_with(3, Some("a-password"));
     assert_eq!(sentinel.urls().len(), 3);
     assert!(sentinel.urls()[0].starts_with("redis://:a-password@"));

@@ -1,10 +1,10 @@
-//! The rules of the moment: what becomes of a message and of an answer.
+//! Rules of the proxy: the fate of each message and reply.
 
 use std::time::Duration;
 
 use super::Cut;
 
-/// What is broken, or will be at a message that is named by its number, which comes once.
+/// The current fault, or the fault at the message with a number.
 #[derive(Clone, Copy)]
 pub(super) enum Fault {
     None,
@@ -14,18 +14,18 @@ pub(super) enum Fault {
     Refuse,
 }
 
-/// What becomes of a message or an answer.
+/// The fate of a message or a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Pass,
-    /// It passes, and the answer to it is the end of the connection.
+    /// The message is forwarded, and the connection is cut instead of the reply.
     PassAndCutAtAnswer,
-    /// It is lost, and nobody notices.
+    /// It is dropped without notice.
     Vanish,
     Cut,
 }
 
-/// Which messages count.
+/// Selects the messages that count.
 type Filter = Box<dyn Fn(&[u8]) -> bool + Send>;
 
 pub(super) struct Rules {
@@ -33,11 +33,11 @@ pub(super) struct Rules {
     pub(super) delay: Duration,
     pub(super) filter: Filter,
     pub(super) count: u64,
-    pub(super) struck: bool,
+    pub(super) triggered: bool,
     pub(super) connections: usize,
-    /// How often it was healed: a connection that lost something before belongs to the past.
+    /// Number of heals: connections that lost data before a heal are cut.
     pub(super) heals: u64,
-    /// How often all connections were cut.
+    /// Number of times that all connections were cut.
     pub(super) cuts: u64,
 }
 
@@ -48,7 +48,7 @@ impl Default for Rules {
             delay: Duration::ZERO,
             filter: Box::new(|_| true),
             count: 0,
-            struck: false,
+            triggered: false,
             connections: 0,
             heals: 0,
             cuts: 0,
@@ -59,19 +59,19 @@ impl Default for Rules {
 impl Rules {
     pub(super) fn break_now(&mut self, fault: Fault) {
         self.fault = fault;
-        self.struck = true;
+        self.triggered = true;
         if matches!(fault, Fault::Refuse) {
             self.cuts += 1;
         }
     }
 
-    /// Counts a client's message and says what becomes of it.
+    /// Counts a client's message and returns its fate.
     pub(super) fn message(&mut self, bytes: &[u8]) -> Fate {
         let counts = (self.filter)(bytes);
         self.count += u64::from(counts);
         match self.fault {
             Fault::CutAt(at, place) if counts && self.count == at => {
-                self.struck = true;
+                self.triggered = true;
                 match place {
                     Cut::BeforeForwarding => Fate::Cut,
                     Cut::BeforeAnswer => Fate::PassAndCutAtAnswer,
@@ -85,7 +85,7 @@ impl Rules {
         }
     }
 
-    /// What becomes of a server's answer.
+    /// Returns the fate of a server's reply.
     pub(super) fn answer(&self) -> Fate {
         match self.fault {
             Fault::None | Fault::CutAt(..) | Fault::BlackHoleAt(_) => Fate::Pass,

@@ -1,12 +1,12 @@
-//! A relay between a client and an engine that breaks at the message that a test names.
+//! Fault-injecting TCP proxy between a client and an engine, which fails at a chosen message.
 //!
-//! A message is what one read from a client's socket gives: for a client that writes a request whole
-//! and then waits for its answer, one request. (More than 64 KiB at once are several; what a client
-//! sends without waiting may arrive as one.)
+//! A message is the result of one read from the client's socket: one request, for a client that
+//! writes a request at once and waits for the reply. (More than 64 KiB are several messages;
+//! pipelined requests may arrive as one.)
 //!
-//! Invariants: every message is judged and counted under one lock, so a fault that is set counts for
-//! every message that arrives after the call; the relay runs on a thread of its own and by the
-//! machine's clock, whatever the test does with its runtime.
+//! Invariants: each message is counted and decided under one lock, so a fault applies to every
+//! message that arrives after the call; the proxy runs on its own thread and by the system clock,
+//! independent of the test's runtime.
 
 mod fault;
 mod relay;
@@ -25,11 +25,11 @@ use self::fault::{Fault, Rules};
 pub enum Cut {
     /// The message does not reach the server.
     BeforeForwarding,
-    /// The server has answered, so it has done what was asked; the client does not learn of it.
+    /// The server has replied, so the operation took effect; the client does not receive the reply.
     BeforeAnswer,
 }
 
-/// A relay with an address of its own. Dropped, it cuts its connections and is gone.
+/// A proxy with its own address. When dropped, it cuts its connections.
 ///
 /// ```no_run
 /// use goat_engines::{Cut, Proxy, Redis};
@@ -38,9 +38,9 @@ pub enum Cut {
 /// let url = proxy.url(&Redis::shared().url());
 /// for n in 1.. {
 ///     proxy.cut_at(n, Cut::BeforeAnswer);
-///     // … the flow, by way of `url` …
-///     if !proxy.has_struck() {
-///         break; // it needs fewer than n messages
+///     // … the operation, through `url` …
+///     if !proxy.has_triggered() {
+///         break; // it sends fewer than n messages
 ///     }
 /// }
 /// # let _ = url;
@@ -53,10 +53,10 @@ pub struct Proxy {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the handle and the relay share.
+/// State shared by handle and relay.
 struct Shared {
     rules: Mutex<Rules>,
-    /// Rises when connections have to ask whether they are still wanted.
+    /// Changes when connections must check whether to close.
     changed: watch::Sender<u64>,
 }
 
@@ -67,10 +67,10 @@ impl Shared {
 }
 
 impl Proxy {
-    /// Starts a relay to the address that breaks nothing yet.
+    /// Starts a proxy to the address, without a fault.
     ///
     /// # Panics
-    /// Where the machine gives no port or no thread.
+    /// If there is no free port or thread.
     #[must_use]
     pub fn start(upstream: SocketAddr) -> Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -86,59 +86,58 @@ impl Proxy {
         Proxy { address, upstream, shared, end: Some(end), thread: Some(thread) }
     }
 
-    /// Where clients connect to.
+    /// The address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL with the engine's address replaced by the relay's.
+    /// Replaces the engine's address in the URL by the proxy's.
     ///
     /// # Panics
-    /// Where the URL does not name the engine that the relay stands before.
+    /// If the URL does not contain the engine's address.
     pub fn url(&self, url: &str) -> String {
         let (engine, relay) = (self.upstream.to_string(), self.address.to_string());
         assert!(url.contains(&engine), "the URL must be of {engine}");
         url.replace(&engine, &relay)
     }
 
-    /// Messages so far, of all connections.
+    /// Messages so far, over all connections.
     pub fn count(&self) -> u64 {
         self.shared.rules().count
     }
 
-    /// Connections that are open now.
+    /// Open connections.
     pub fn connections(&self) -> usize {
         self.shared.rules().connections
     }
 
-    /// Whether the fault set last by [`Proxy::cut_at`] or [`Proxy::black_hole_at`] has happened.
-    pub fn has_struck(&self) -> bool {
-        self.shared.rules().struck
+    /// Whether the last fault of [`Proxy::cut_at`] or [`Proxy::black_hole_at`] has occurred.
+    pub fn has_triggered(&self) -> bool {
+        self.shared.rules().triggered
     }
 
-    /// From now on counts only the messages that the filter accepts; the others pass and trip nothing.
+    /// Counts only messages that the filter accepts from now on; others pass without effect.
     pub fn count_only(&self, filter: impl Fn(&[u8]) -> bool + Send + 'static) {
         self.shared.rules().filter = Box::new(filter);
     }
 
-    /// Cuts the connection of the `n`-th message from now, the first being 1. Then all passes again.
+    /// Cuts the connection at the `n`-th message from now, starting at 1. Later messages pass.
     ///
     /// # Panics
-    /// Where `n` is 0.
+    /// If `n` is 0.
     pub fn cut_at(&self, n: u64, place: Cut) {
         self.set(n, |at| Fault::CutAt(at, place));
     }
 
-    /// From the `n`-th message on, the first being 1, nothing passes in either direction, and all
-    /// connections stay open.
+    /// Drops all traffic from the `n`-th message from now, starting at 1; connections stay open.
     ///
     /// # Panics
-    /// Where `n` is 0.
+    /// If `n` is 0.
     pub fn black_hole_at(&self, n: u64) {
         self.set(n, Fault::BlackHoleAt);
     }
 
-    /// From now on nothing passes in either direction, and all connections stay open.
+    /// Drops all traffic from now on; connections stay open.
     pub fn black_hole(&self) {
         self.shared.rules().break_now(Fault::BlackHole);
     }
@@ -149,17 +148,16 @@ impl Proxy {
         self.tell_connections();
     }
 
-    /// Holds every answer back for so long, or until [`Proxy::heal`].
+    /// Delays every reply, at most until [`Proxy::heal`].
     pub fn delay(&self, duration: Duration) {
         self.shared.rules().delay = duration;
     }
 
-    /// Lets everything pass again, at once. A connection that lost something to a black hole is cut,
-    /// since what follows would make no sense.
+    /// Removes all faults. Connections that lost data to a black hole are cut.
     pub fn heal(&self) {
         let mut rules = self.shared.rules();
         rules.fault = Fault::None;
-        rules.struck = false;
+        rules.triggered = false;
         rules.delay = Duration::ZERO;
         rules.heals += 1;
         drop(rules);
@@ -169,7 +167,7 @@ impl Proxy {
     fn set(&self, n: u64, fault: impl FnOnce(u64) -> Fault) {
         assert!(n > 0, "the first message is 1");
         let mut rules = self.shared.rules();
-        rules.struck = false;
+        rules.triggered = false;
         rules.fault = fault(rules.count + n);
     }
 

@@ -1,4 +1,4 @@
-//! The relay's own work: connections, and bytes both ways.
+//! The relay: accepts connections and forwards bytes in both directions.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::fault::{Fate, Rules};
 
-/// The most that one message has.
+/// Maximum size of a message.
 const MESSAGE: usize = 64 * 1024;
 
-/// How long the answer that is to be lost may take; the connection is cut in any case.
+/// How long a reply that is to be lost may take; then the connection is cut anyway.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 
-/// Accepts until the handle is dropped.
+/// Accepts connections until the handle is dropped.
 pub(super) async fn run(
     listener: TcpListener,
     upstream: SocketAddr,
@@ -43,30 +43,30 @@ pub(super) async fn run(
 
 struct Connection {
     shared: Arc<Shared>,
-    /// The next answer is the end.
+    /// Cut instead of the next reply.
     ends_at_answer: AtomicBool,
-    /// How often all was healed when a black hole took something of this one; [`WHOLE`] before.
+    /// Number of heals when a black hole dropped data of this connection; [`WHOLE`] before.
     lost: AtomicU64,
-    /// How often all connections had been cut when this one began.
-    born: u64,
+    /// Number of global cuts when this connection started.
+    created: u64,
 }
 
-/// Nothing is lost.
+/// No data was lost.
 const WHOLE: u64 = u64::MAX;
 
 impl Connection {
     fn new(shared: Arc<Shared>) -> Connection {
         let mut rules = shared.rules();
         rules.connections += 1;
-        let born = rules.cuts;
+        let created = rules.cuts;
         drop(rules);
         let (ends_at_answer, lost) = (AtomicBool::new(false), AtomicU64::new(WHOLE));
-        Connection { shared, ends_at_answer, lost, born }
+        Connection { shared, ends_at_answer, lost, created }
     }
 
     async fn serve(self, client: TcpStream, upstream: SocketAddr) {
         let Ok(server) = TcpStream::connect(upstream).await else { return };
-        // Each message goes on as it came, not gathered with the next.
+        // Forward each message as it came, without coalescing.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
@@ -77,7 +77,8 @@ impl Connection {
         }
     }
 
-    /// Ends where the connection is to be cut. A client that only stops writing may still read.
+    /// Returns when the connection is to be cut. A client that closed its writing side may still
+    /// read.
     async fn messages(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let mut buffer = vec![0; MESSAGE];
         loop {
@@ -91,7 +92,7 @@ impl Connection {
                 Ok(size) => size,
                 Err(_) => return,
             };
-            let fate = self.judge(|rules| rules.message(&buffer[..size]));
+            let fate = self.decide(|rules| rules.message(&buffer[..size]));
             match fate {
                 Fate::Cut => return,
                 Fate::Vanish => continue,
@@ -119,7 +120,7 @@ impl Connection {
                 return;
             }
             self.delay().await;
-            match self.judge(|rules| rules.answer()) {
+            match self.decide(|rules| rules.answer()) {
                 Fate::Cut => return,
                 Fate::Vanish => {}
                 Fate::Pass | Fate::PassAndCutAtAnswer => {
@@ -131,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Waits as long as answers are held back, or until that is over.
+    /// Waits for the configured delay, or until it ends.
     async fn delay(&self) {
         let mut changes = self.shared.changed.subscribe();
         let delay = self.shared.rules().delay;
@@ -140,22 +141,22 @@ impl Connection {
         }
     }
 
-    /// Whether a black hole takes the end of one side too: the other must not learn of it.
+    /// Whether a black hole also drops the end of a stream, so that the peer does not see it.
     fn vanishes(&self) -> bool {
-        self.judge(|rules| rules.answer()) == Fate::Vanish
+        self.decide(|rules| rules.answer()) == Fate::Vanish
     }
 
-    fn judge(&self, judge: impl FnOnce(&mut Rules) -> Fate) -> Fate {
+    fn decide(&self, decide: impl FnOnce(&mut Rules) -> Fate) -> Fate {
         let mut rules = self.shared.rules();
-        let fate = judge(&mut rules);
+        let fate = decide(&mut rules);
         if fate == Fate::Vanish {
-            // ATOMIC: under the lock, so that no healing comes between the loss and its note.
+            // ATOMIC: under the lock, so that no heal comes between the loss and its record.
             self.lost.store(rules.heals, Ordering::SeqCst);
         }
         fate
     }
 
-    /// Ends when all connections are cut, or when this one lost something and all is healed.
+    /// Returns when all connections are cut, or when this one lost data and the proxy was healed.
     async fn unwanted(&self) {
         let mut changes = self.shared.changed.subscribe();
         loop {
@@ -164,7 +165,7 @@ impl Connection {
                 (rules.cuts, rules.heals)
             };
             let lost = self.lost.load(Ordering::SeqCst);
-            if cuts != self.born || (lost != WHOLE && lost != heals) {
+            if cuts != self.created || (lost != WHOLE && lost != heals) {
                 return;
             }
             if changes.changed().await.is_err() {

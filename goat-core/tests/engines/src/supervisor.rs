@@ -1,8 +1,8 @@
-//! The life of one engine: a small shell that starts it, tells when it ends, and takes it and its
-//! folder away when the owner is gone.
+//! Supervisor of one engine process: a small shell that starts it, reports its exit, and removes it
+//! and its folder when the owner is gone.
 //!
-//! Invariants: the shell is the only one that starts the engine, so there is no moment at which an
-//! engine runs and nobody would end it; the engine holds no pipe of the owner.
+//! Invariants: only the shell starts the engine, so the engine is supervised at every moment; the
+//! engine inherits no pipe of the owner.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -15,35 +15,35 @@ use std::time::{Duration, Instant};
 use crate::account::Account;
 use crate::process;
 
-const SCRIPT: &str = include_str!("keeper.sh");
+const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// How long the shell may take to answer, on a busy machine.
+/// How long the shell may take to respond, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often a condition is asked for.
+/// Polling interval.
 const STEP: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy)]
 enum Event {
     Started(u32),
-    /// With its exit code, as a shell gives it.
+    /// The exit code as the shell reports it.
     Ended(i32),
 }
 
 struct State {
-    /// None once the instance is being taken down.
+    /// `None` once the instance is being removed.
     orders: Option<ChildStdin>,
     events: Receiver<Event>,
     engine: Option<u32>,
-    /// Where the log of the present run begins.
+    /// Where the log of the current run begins.
     log_begins: usize,
 }
 
 impl State {
     fn order(&mut self, line: &str) {
-        assert!(!line.contains('\n'), "an order is one line");
+        assert!(!line.contains('\n'), "an order must be one line");
         let orders = self.orders.as_mut().expect("the instance is in use");
-        writeln!(orders, "{line}").expect("the keeper of an engine is alive");
+        writeln!(orders, "{line}").expect("the supervisor is alive");
     }
 
     fn wait(&mut self, limit: Duration) -> Option<Event> {
@@ -55,52 +55,53 @@ impl State {
                 Some(event)
             }
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => panic!("the keeper of an engine has died"),
+            Err(RecvTimeoutError::Disconnected) => panic!("the supervisor has exited"),
         }
     }
 }
 
-pub(crate) struct Keeper {
+pub(crate) struct Supervisor {
     shell: Child,
     folder: PathBuf,
     account: Option<Account>,
     state: Mutex<State>,
 }
 
-impl Keeper {
-    /// A keeper with an empty folder. `farewell` is the signal that ends the engine at once;
-    /// everything runs as `account` where one is given.
-    pub(crate) fn start(farewell: &str, account: Option<Account>) -> Keeper {
+impl Supervisor {
+    /// Starts a supervisor with an empty folder. `farewell` is the signal that ends the engine at
+    /// once; everything runs as `account` if given.
+    pub(crate) fn start(farewell: &str, account: Option<Account>) -> Supervisor {
         let mut command = Command::new("/bin/sh");
-        // A signal for the owner's group (Ctrl-C) is not for the keeper: it lives by the pipe.
-        command.args(["-c", SCRIPT, "keeper", farewell]).process_group(0);
+        // Signals for the owner's process group (Ctrl-C) must not reach the supervisor, which ends
+        // with its pipe.
+        command.args(["-c", SCRIPT, "supervisor", farewell]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         plain_environment(&mut command, account);
         let mut shell = command.spawn().expect("/bin/sh can be run");
         let orders = shell.stdin.take();
         let mut answers = BufReader::new(shell.stdout.take().expect("it is piped"));
         let mut first = String::new();
-        answers.read_line(&mut first).expect("the keeper says where its folder is");
+        answers.read_line(&mut first).expect("the supervisor reports its folder");
         let folder = first.trim_end().strip_prefix("folder ").unwrap_or_else(|| {
-            panic!("no folder can be made in {}", std::env::temp_dir().display())
+            panic!("cannot create a folder in {}", std::env::temp_dir().display())
         });
         let folder = PathBuf::from(folder);
 
-        let (tell, events) = channel();
+        let (sender, events) = channel();
         std::thread::spawn(move || {
             for line in answers.lines().map_while(Result::ok) {
                 let event = match line.split_once(' ') {
                     Some(("started", id)) => Event::Started(id.parse().expect("an id")),
                     Some(("ended", code)) => Event::Ended(code.parse().expect("a code")),
-                    _ => panic!("a keeper says {line:?}"),
+                    _ => panic!("unexpected line from the supervisor: {line:?}"),
                 };
-                if tell.send(event).is_err() {
+                if sender.send(event).is_err() {
                     return;
                 }
             }
         });
         let state = Mutex::new(State { orders, events, engine: None, log_begins: 0 });
-        Keeper { shell, folder, account, state }
+        Supervisor { shell, folder, account, state }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -111,7 +112,7 @@ impl Keeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the engine; its words must not contain line breaks.
+    /// Starts the engine; its arguments must not contain line breaks.
     pub(crate) fn run(&self, program: &Path, arguments: &[String]) {
         let mut state = self.state();
         assert!(state.engine.is_none(), "the engine runs already");
@@ -127,7 +128,7 @@ impl Keeper {
         }
     }
 
-    /// Whether the engine runs; one that ended by itself does not.
+    /// Whether the engine is running.
     pub(crate) fn runs(&self) -> bool {
         let mut state = self.state();
         while state.engine.is_some() && state.wait(Duration::ZERO).is_some() {}
@@ -139,7 +140,7 @@ impl Keeper {
         self.runs().then(|| self.state().engine).flatten()
     }
 
-    /// Holds the engine's first process still, and waits until it is; its id.
+    /// Stops the engine's first process (SIGSTOP), waits for the effect, and returns its id.
     pub(crate) fn hold(&self) -> u32 {
         let id = self.id().expect("the engine runs");
         self.signal("STOP", &[id]);
@@ -149,29 +150,29 @@ impl Keeper {
         id
     }
 
-    /// Sends a signal to the processes named, without waiting for its effect.
+    /// Sends a signal to processes, without waiting for its effect.
     pub(crate) fn signal(&self, name: &str, ids: &[u32]) {
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         self.state().order(&format!("signal {name} {}", ids.join(" ")));
     }
 
-    /// Waits for the engine's end; its exit code, None where none runs.
+    /// Waits for the engine's exit and returns its code; `None` if none is running.
     pub(crate) fn wait_for_end(&self) -> Option<i32> {
         let mut state = self.state();
         state.engine?;
         match state.wait(PATIENCE) {
             Some(Event::Ended(code)) => Some(code),
-            _ => panic!("an engine does not end: {}", self.whole_log()),
+            _ => panic!("the engine does not exit: {}", self.whole_log()),
         }
     }
 
-    /// Runs a program that prepares the folder; Err with what it said where it failed.
+    /// Runs a program that prepares the folder; returns its output if it fails.
     pub(crate) fn run_to_end(&self, program: &Path, arguments: &[String]) -> Result<(), String> {
         self.run(program, arguments);
         if self.wait_for_end() == Some(0) { Ok(()) } else { Err(self.log()) }
     }
 
-    /// Sends the signal to the engine and waits for its end; nothing where none runs.
+    /// Sends the signal to the engine, if it is running, and waits for its exit.
     pub(crate) fn end_by(&self, signal: &str) {
         if let Some(id) = self.id() {
             self.signal(signal, &[id]);
@@ -179,7 +180,7 @@ impl Keeper {
         }
     }
 
-    /// What the engine wrote since it was started last.
+    /// The engine's output since its last start.
     pub(crate) fn log(&self) -> String {
         self.whole_log().split_off(self.state().log_begins)
     }
@@ -189,21 +190,20 @@ impl Keeper {
         bytes.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect()
     }
 
-    /// Waits until the engine answers. Err with its log where it ended instead.
+    /// Waits until the engine is ready. Returns its log if it exits instead.
     pub(crate) fn wait_until_ready(&self, ready: impl Fn() -> bool) -> Result<(), String> {
         let begun = Instant::now();
         while !ready() {
             if !self.runs() {
                 return Err(self.log());
             }
-            assert!(begun.elapsed() < PATIENCE, "an engine does not answer: {}", self.log());
+            assert!(begun.elapsed() < PATIENCE, "the engine is not ready: {}", self.log());
             std::thread::sleep(STEP);
         }
         Ok(())
     }
 
-    /// A command as the engine's own user, in its folder, with nothing of the caller's environment
-    /// that could lead it elsewhere.
+    /// A command run as the engine's user, in its folder, with a clean environment.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         plain_environment(&mut command, self.account);
@@ -212,14 +212,14 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Supervisor {
     fn drop(&mut self) {
         self.state.get_mut().unwrap_or_else(PoisonError::into_inner).orders = None;
         let _ = self.shell.wait();
     }
 }
 
-/// Only what a tool needs: no `PGHOST`, no `REDISCLI_AUTH` of whoever runs the tests.
+/// Keeps only the variables that tools need: no `PGHOST` or `REDISCLI_AUTH` of the caller.
 fn plain_environment(command: &mut Command, account: Option<Account>) {
     command.env_clear().env("LC_ALL", "C").current_dir("/");
     for name in ["PATH", "TMPDIR"] {
@@ -228,54 +228,54 @@ fn plain_environment(command: &mut Command, account: Option<Account>) {
         }
     }
     if let Some(account) = account {
-        // Its own folder for temporary files may be closed to another user.
+        // The caller's TMPDIR may not be accessible to another user.
         command.env_remove("TMPDIR").uid(account.user).gid(account.group);
     }
 }
 
-/// Runs a command to its end; Err with what it said where it failed.
+/// Runs a command to completion; returns its output as an error if it fails.
 ///
 /// # Panics
-/// Where it cannot be run, or does not end.
+/// If it cannot be run, or does not exit.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child =
         command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let deadline = Instant::now() + PATIENCE;
-    let (said, complaint) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
-    let [said, complaint] = [said, complaint].map(|text| {
+    let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let [stdout, stderr] = [stdout, stderr].map(|text| {
         let left = deadline.saturating_duration_since(Instant::now());
         text.recv_timeout(left).unwrap_or_else(|_| {
             let _ = child.kill();
-            panic!("no end within {PATIENCE:?}: {command:?}")
+            panic!("no exit within {PATIENCE:?}: {command:?}")
         })
     });
     if child.wait().is_ok_and(|status| status.success()) {
-        Ok(said)
+        Ok(stdout)
     } else {
-        Err(format!("{said}\n{complaint}"))
+        Err(format!("{stdout}\n{stderr}"))
     }
 }
 
 fn read_all(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let mut pipe = pipe.expect("it is piped");
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);
-        let _ = tell.send(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+        let _ = sender.send(String::from_utf8_lossy(&bytes).trim_end().to_owned());
     });
-    told
+    receiver
 }
 
-/// Asks until the answer is yes.
+/// Polls until the condition holds.
 ///
 /// # Panics
-/// After `limit`, with `what` was waited for.
-pub(crate) fn wait_until(what: &str, limit: Duration, yes: impl Fn() -> bool) {
+/// After `limit`, with the condition's name.
+pub(crate) fn wait_until(condition: &str, limit: Duration, holds: impl Fn() -> bool) {
     let begun = Instant::now();
-    while !yes() {
-        assert!(begun.elapsed() < limit, "in vain waited {limit:?} until {what}");
+    while !holds() {
+        assert!(begun.elapsed() < limit, "waited {limit:?} in vain until {condition}");
         std::thread::sleep(STEP);
     }
 }

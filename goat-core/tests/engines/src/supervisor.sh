@@ -1,9 +1,9 @@
-# Keeps one engine and its folder. Lives as long as its standard input: when the owner ends, in
-# whatever way, the pipe ends with it, and the engine and the folder go.
+# Supervises one engine and its folder. Runs until its standard input closes: when the owner exits, in
+# any way, the pipe closes, and the engine and the folder are removed.
 #
-# $1 is the signal that ends the engine at once. Orders come as lines:
-#   argument TEXT      one more word of the next command
-#   start              runs the command; answers "started ID", and "ended CODE" when it has ended
+# $1 is the signal that ends the engine at once. Orders are lines:
+#   argument TEXT      adds an argument to the next command
+#   start              runs the command; prints "started ID", and "ended CODE" when it has exited
 #   signal NAME ID...  sends the signal
 farewell=$1
 shift
@@ -22,7 +22,7 @@ finish() {
         [ ! -e "$folder/running" ] || kill -s KILL "$engine"
         wait "$watch"
     fi
-    # After a kill, PostgreSQL leaves a small segment of shared memory; its seventh line names it.
+    # After a kill, PostgreSQL leaves a small shared memory segment, named in the file's seventh line.
     if [ -e "$folder/data/postmaster.pid" ]; then
         segment=$(sed -n '7s/.* //p' "$folder/data/postmaster.pid")
         [ -z "$segment" ] || ipcrm -m "$segment"
@@ -35,7 +35,7 @@ finish() {
 } >/dev/null 2>&1
 trap finish EXIT
 trap 'exit 0' INT TERM HUP
-# An owner that is gone reads no answers; that must not end this before the end of its orders does.
+# Ignore SIGPIPE: after the owner's exit only the end of its orders may end this script.
 trap : PIPE
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/goat-engine.XXXXXX") || exit 1
@@ -46,7 +46,7 @@ while read -r order rest; do
     argument) set -- "$@" "$rest" ;;
     start)
         : >"$folder/running"
-        # The engine gets neither end of the pipe nor this output: nobody waits for it by mistake.
+        # The engine inherits neither the pipe nor this output, so no reader waits for it by mistake.
         (
             trap : PIPE
             "$@" </dev/null >>"$folder/log" 2>&1 &
@@ -62,7 +62,7 @@ while read -r order rest; do
         set --
         ;;
     signal)
-        # Without quotes: several words are wanted.
+        # Unquoted on purpose: several words.
         kill -s $rest 2>/dev/null
         ;;
     esac

@@ -1,4 +1,4 @@
-//! Engines live as long as the process that started them, however that ends.
+//! Engines exit with the process that started them, in whatever way it ends.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
-/// How long a busy machine may take to clear up.
+/// How long cleanup may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How the process that owns the engines ends: the variable's value.
+/// How the owner of the engines ends: value of the variable.
 const WAY: &str = "GOAT_ENGINES_OWNER_ENDS_BY";
 
-/// Processes whose working folder lies in the folder, which may be gone already.
+/// Number of processes whose working directory is in the folder, which may be gone.
 fn processes_in(folder: &Path) -> usize {
     let entries = std::fs::read_dir("/proc").expect("a system with /proc");
     let folders =
@@ -26,7 +26,7 @@ fn is_left(folders: &[PathBuf]) -> bool {
     folders.iter().any(|folder| folder.exists() || processes_in(folder) > 0)
 }
 
-/// Runs this very program with only the test below, which owns engines, and reads their folders.
+/// Runs this test program with only the test below, which owns engines, and reads their folders.
 fn owner(way: &str) -> (Child, BufReader<impl Read>, Vec<PathBuf>) {
     let program = std::env::current_exe().expect("a running program");
     let mut child = Command::new(program)
@@ -37,21 +37,21 @@ fn owner(way: &str) -> (Child, BufReader<impl Read>, Vec<PathBuf>) {
         .stderr(Stdio::null())
         .spawn()
         .expect("it can be run");
-    let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut folders = Vec::new();
     while folders.len() < 2 {
         let mut line = String::new();
-        assert!(said.read_line(&mut line).expect("a line") > 0, "the owner ended too early");
+        assert!(output.read_line(&mut line).expect("a line") > 0, "the owner ended too early");
         if let Some((_, folder)) = line.trim_end().split_once("engine in ") {
             folders.push(PathBuf::from(folder));
         }
     }
     assert!(folders.iter().all(|folder| folder.exists() && processes_in(folder) > 0));
-    (child, said, folders)
+    (child, output, folders)
 }
 
 #[test]
-#[ignore = "what other tests of this file start and end"]
+#[ignore = "started and ended by other tests of this file"]
 fn owner_of_engines() {
     let Ok(way) = std::env::var(WAY) else { return };
     // One that is never dropped, and one that a panic drops.
@@ -62,15 +62,15 @@ fn owner_of_engines() {
     match way.as_str() {
         "abort" => std::process::abort(),
         "exit" => std::process::exit(7),
-        "panic" => panic!("as it was asked to"),
+        "panic" => panic!("as requested"),
         _ => {}
     }
 }
 
 #[test]
-fn nothing_is_left_of_engines_whose_owner_ends() {
+fn engines_are_removed_when_their_owner_exits() {
     for way in ["kill", "abort", "exit", "panic", "return"] {
-        let (mut child, mut said, folders) = owner(way);
+        let (mut child, mut output, folders) = owner(way);
         if way == "kill" {
             child.kill().expect("it runs");
         } else {
@@ -79,8 +79,8 @@ fn nothing_is_left_of_engines_whose_owner_ends() {
         let ended = child.wait().expect("it ends");
         assert_eq!(ended.success(), way == "return", "{way}: {ended}");
         let begun = Instant::now();
-        // No engine holds the owner's output, so whoever reads it comes to its end.
-        said.read_to_end(&mut Vec::new()).expect("an end");
+        // No engine inherits the owner's output, so reading it reaches the end.
+        output.read_to_end(&mut Vec::new()).expect("an end");
         while is_left(&folders) {
             assert!(begun.elapsed() < LIMIT, "{way}: {folders:?} is left");
             std::thread::sleep(Duration::from_millis(10));
@@ -89,7 +89,7 @@ fn nothing_is_left_of_engines_whose_owner_ends() {
 }
 
 #[test]
-fn nothing_is_left_of_engines_that_are_dropped() {
+fn dropped_engines_are_removed() {
     let postgres = Postgres::start(PostgresOptions::default());
     let redis = Redis::start(RedisOptions::default());
     let folders = [postgres.folder().to_owned(), redis.folder().to_owned()];
@@ -99,7 +99,7 @@ fn nothing_is_left_of_engines_that_are_dropped() {
 }
 
 #[test]
-fn nothing_is_left_of_engines_that_are_down_or_frozen_when_dropped() {
+fn engines_that_are_down_or_frozen_are_removed_when_dropped() {
     let killed = Postgres::start(PostgresOptions::default());
     let stopped = Redis::start(RedisOptions::default());
     let frozen = Redis::start(RedisOptions::default());
