@@ -45,7 +45,7 @@ const SERVICES: [&str; 11] = [
     "RoleTableCache",
     "Policy",
     "AccountLimit",
-    "HashGate",
+    "HashBulkhead",
 ];
 
 struct Source {
@@ -166,10 +166,10 @@ fn storage_uses_types_and_ports_but_no_services() {
 #[test]
 fn uses_are_read_from_code_and_not_from_comments() {
     let text = "//! crate::prose::Nothing\nuse crate::access::{\n    Actor, Role,\n};\n\
-        use crate::error::Result;\nfn f(a: crate::limit::Charge) -> Vec<crate::user::User> {}\n\
+        use crate::error::Result;\nfn f(a: crate::limit::Decision) -> Vec<crate::user::User> {}\n\
         #[cfg(test)]\nmod tests {\n    use crate::testing::ManualClock;\n}\n";
     assert_eq!(
         uses_of(text),
-        ["access::Actor", "access::Role", "error::Result", "limit::Charge", "user::User"],
+        ["access::Actor", "access::Role", "error::Result", "limit::Decision", "user::User"],
     );
 }

@@ -1,0 +1,13 @@
+//! Behaviour of a whole goat, the same on every backend.
+
+mod captured_log;
+mod events;
+mod login;
+mod mixed_stores;
+mod permissions;
+mod policy;
+mod races;
+mod rotation;
+mod self_service;
+pub(crate) mod support;
+mod unreadable_hashes;

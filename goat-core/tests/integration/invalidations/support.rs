@@ -1,0 +1,227 @@
+//! Nodes that share stores and send invalidations to each other, and the checks that hold for every
+//! pair of nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use goat_core::auth::{Login, SignedIn, TokenPair};
+use goat_core::invalidation::Invalidations;
+use goat_core::session::{Origin, OtherSessions};
+use goat_core::testing::{Failpoints, PlainHasher};
+use goat_core::token::TokenKeys;
+use goat_core::user::NewUser;
+use goat_core::{
+    Clock, Email, ErrorKind, Goat, Permission, Principal, Result, Settings, Status, Stores, User,
+};
+
+use crate::flows::support::{PASSWORD, system};
+
+pub(crate) const REPORTS: Permission = Permission::new("report:read");
+/// How long a test waits for an expected event.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What all nodes of a test share: stores, settings, clock and keys.
+#[derive(Clone)]
+pub(crate) struct Deployment {
+    pub(crate) stores: Stores,
+    pub(crate) staleness: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: TokenKeys,
+}
+
+/// A node that records its calls to the stores.
+pub(crate) struct Node {
+    pub(crate) goat: Goat,
+    pub(crate) failpoints: Failpoints,
+}
+
+impl Deployment {
+    pub(crate) fn new(stores: Stores, staleness: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { stores, staleness, clock, keys: TokenKeys::generate() }
+    }
+
+    /// A node that sends and receives invalidations over `invalidations`.
+    pub(crate) fn node(&self, invalidations: Arc<dyn Invalidations>) -> Node {
+        let (stores, failpoints) =
+            Failpoints::over(Stores { invalidations, ..self.stores.clone() });
+        let settings = Settings {
+            account_quota: None,
+            cache_staleness: self.staleness,
+            ..Settings::default()
+        };
+        let goat = Goat::builder(stores, self.keys.clone())
+            .settings(settings)
+            .clock(Arc::clone(&self.clock))
+            .hasher(Arc::new(PlainHasher::default()))
+            .build()
+            .expect("good settings");
+        Node { goat, failpoints }
+    }
+}
+
+impl Node {
+    pub(crate) async fn user(&self, name: &str) -> User {
+        let new = NewUser {
+            email: Email::parse(&format!("{name}@example.org")).expect("an address"),
+            password: PASSWORD.into(),
+            role: self.goat.roles().get("client").expect("a role"),
+            status: Status::Active,
+        };
+        self.goat.users().create(system(), new).await.expect("a user")
+    }
+
+    pub(crate) async fn sign_in(&self, name: &str) -> SignedIn {
+        let login = Login {
+            email: format!("{name}@example.org").into(),
+            password: PASSWORD.into(),
+            origin: Origin::default(),
+        };
+        self.goat.login(login).await.expect("a session").value
+    }
+
+    pub(crate) async fn signed_in_user(&self, name: &str) -> SignedIn {
+        self.user(name).await;
+        self.sign_in(name).await
+    }
+
+    pub(crate) async fn authenticate(&self, tokens: &TokenPair) -> Result<Principal> {
+        self.goat.authenticate_token(tokens.access_token.expose()).await
+    }
+
+    pub(crate) async fn principal(&self, tokens: &TokenPair) -> Principal {
+        self.authenticate(tokens).await.expect("a live session")
+    }
+
+    /// The error of an authentication, if it fails.
+    pub(crate) async fn auth_error(&self, tokens: &TokenPair) -> Option<ErrorKind> {
+        self.authenticate(tokens).await.err().map(|error| error.kind())
+    }
+
+    /// The store calls of one authentication.
+    pub(crate) async fn calls(&self, tokens: &TokenPair) -> Vec<&'static str> {
+        drop(self.failpoints.take_calls());
+        drop(self.authenticate(tokens).await);
+        self.failpoints.take_calls()
+    }
+
+    /// Authenticates until the session is in the node's cache.
+    pub(crate) async fn warm_cache(&self, tokens: &TokenPair) {
+        self.principal(tokens).await;
+        // The first read after a change of roles empties the cache.
+        self.principal(tokens).await;
+        assert!(self.calls(tokens).await.is_empty(), "the session is cached");
+    }
+
+    pub(crate) fn invalidations_received(&self) -> u64 {
+        self.goat.sessions().invalidation_stats().received
+    }
+
+    /// Waits until the node has received more than `before` invalidations.
+    pub(crate) async fn wait_for_invalidation_after(&self, before: u64) {
+        wait_until("an invalidation arrives", || self.invalidations_received() > before).await;
+    }
+
+    pub(crate) async fn wait_until_connected(&self) {
+        wait_until("the node is connected", || self.goat.sessions().invalidations_connected())
+            .await;
+    }
+
+    pub(crate) async fn wait_until_disconnected(&self) {
+        wait_until("the node is disconnected", || !self.goat.sessions().invalidations_connected())
+            .await;
+    }
+}
+
+pub(crate) async fn wait_until(condition: &str, holds: impl Fn() -> bool) {
+    let poll = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, poll).await.unwrap_or_else(|_| panic!("timed out: {condition}"));
+}
+
+/// A change by one node after which every node must reject the session.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    SignOut,
+    Revoke,
+    RevokeAll,
+    Suspend,
+    Password,
+    Delete,
+}
+
+impl Action {
+    const ALL: [Self; 6] =
+        [Self::SignOut, Self::Revoke, Self::RevokeAll, Self::Suspend, Self::Password, Self::Delete];
+
+    async fn apply(self, goat: &Goat, me: &Principal) {
+        let (sessions, users) = (goat.sessions(), goat.users());
+        match self {
+            Self::SignOut => {
+                goat.logout(me, &Origin::default()).await.expect("signed out");
+            }
+            Self::Revoke => {
+                sessions.revoke(me, &[me.session()]).await.expect("ended");
+            }
+            Self::RevokeAll => {
+                let others = OtherSessions::EndCurrentToo;
+                sessions.revoke_all(me, others).await.expect("ended");
+            }
+            Self::Suspend => {
+                let status = Status::Suspended;
+                users.change_status(system(), me.user(), status).await.expect("suspended");
+            }
+            Self::Password => {
+                let new = "seven lamps over the quay".into();
+                users.reset_password(system(), me.user(), new).await.expect("reset");
+            }
+            Self::Delete => users.delete(system(), me.user()).await.expect("deleted"),
+        }
+    }
+}
+
+/// A7, R1: a session that node `a` subscribers is rejected by node `b` once `b` has received the
+/// invalidation, though the session is in its cache and not stale. Changes of roles and permissions
+/// apply on both nodes.
+pub(crate) async fn changes_on_one_node_apply_on_the_other(a: &Node, b: &Node) {
+    a.wait_until_connected().await;
+    b.wait_until_connected().await;
+    for (number, action) in Action::ALL.into_iter().enumerate() {
+        let tokens = a.signed_in_user(&format!("user{number}")).await.tokens;
+        let me = a.principal(&tokens).await;
+        b.warm_cache(&tokens).await;
+        let before = b.invalidations_received();
+        action.apply(&a.goat, &me).await;
+        assert_eq!(
+            a.auth_error(&tokens).await,
+            Some(ErrorKind::SessionRevoked),
+            "{action:?} at once"
+        );
+        b.wait_for_invalidation_after(before).await;
+        assert_eq!(b.auth_error(&tokens).await, Some(ErrorKind::SessionRevoked), "{action:?}");
+    }
+
+    let tokens = a.signed_in_user("ann").await.tokens;
+    let user = a.principal(&tokens).await.user();
+    b.warm_cache(&tokens).await;
+    let before = b.invalidations_received();
+    let operator = a.goat.roles().get("operator").expect("a role");
+    a.goat.users().change_role(system(), user, operator).await.expect("changed");
+    b.wait_for_invalidation_after(before).await;
+    assert_eq!(b.principal(&tokens).await.role().as_str(), "operator");
+
+    b.warm_cache(&tokens).await;
+    let before = b.invalidations_received();
+    let grant = a.goat.roles().grant(system(), "operator", REPORTS).await.expect("granted");
+    b.wait_for_invalidation_after(before).await;
+    assert!(b.principal(&tokens).await.may(&REPORTS));
+
+    b.warm_cache(&tokens).await;
+    let before = b.invalidations_received();
+    a.goat.roles().revoke(system(), grant.id).await.expect("revoked");
+    b.wait_for_invalidation_after(before).await;
+    assert!(!b.principal(&tokens).await.may(&REPORTS));
+    assert!(!b.goat.roles().list().await.expect("roles")[1].permissions.contains(&REPORTS));
+}

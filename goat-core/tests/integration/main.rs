@@ -1,0 +1,12 @@
+//! Integration tests: whole goats on every backend, the stores, caches and invalidations. Those with
+//! real engines start private servers.
+
+mod conformance;
+mod delegating_stores;
+mod flows;
+mod invalidations;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+mod shared_cache;

@@ -1,0 +1,47 @@
+//! Conformance suites on one server and on a cluster, with the caller's clock and with the
+//! server's.
+
+use goat_core::store::redis::RedisOptions;
+use goat_core::testing::{ManualClock, RealTime, limits, sessions};
+use goat_engines::{Redis, RedisCluster};
+
+use crate::redis::support::{open, shared};
+
+fn a_cluster() -> RedisOptions {
+    RedisOptions::new(RedisCluster::shared().urls().join(",")).prefix(Redis::prefix())
+}
+
+async fn sessions_conform(options: RedisOptions) {
+    let store = open(&options.clone().with_caller_clock()).sessions();
+    sessions::conformance_of_expiring(&store).await;
+    sessions::conformance_in(&store, &ManualClock::default()).await;
+    let store = open(&options).sessions();
+    sessions::conformance_in(&store, &RealTime::default()).await;
+}
+
+async fn limits_conform(options: RedisOptions) {
+    let store = open(&options.clone().with_caller_clock()).limits();
+    limits::conformance(&*store, &ManualClock::default()).await;
+    let store = open(&options).limits();
+    limits::conformance(&*store, &RealTime::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_on_one_server_conform() {
+    sessions_conform(shared()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_in_a_cluster_conform() {
+    sessions_conform(a_cluster()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_on_one_server_conform() {
+    limits_conform(shared()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_in_a_cluster_conform() {
+    limits_conform(a_cluster()).await;
+}
