@@ -61,7 +61,7 @@ function typeOf(schema) {
   const names = types.map((type) => {
     if (type !== "array") return type;
     const items = whole(schema.items);
-    return `list of ${typeOf(items)}`;
+    return `array of ${typeOf(items)}`;
   });
   const notes = [];
   if (schema.format) notes.push(schema.format);

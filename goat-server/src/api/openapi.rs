@@ -26,14 +26,17 @@ use crate::api::{PublicLimit, Rule, table};
 use goat_core::Status;
 use goat_core::user::Sort;
 
-/// Authentication, sessions, users, roles and permissions.
-///
-/// A successful response has the form `{"data": …}`. An error is a problem document (RFC 9457) with a
-/// stable `code`. Times are RFC 3339 in UTC, and ids are ULIDs in upper case. Unknown members and
-/// query parameters are rejected.
+/// The document, as generated from the handlers.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "goat", license(name = "MIT", identifier = "MIT")),
+    info(
+        title = "goat",
+        description = "Authentication, sessions, users, roles and permissions.\n\n\
+            A successful response has the form `{\"data\": …}`. An error is a problem document \
+            (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC, and ids are ULIDs in upper \
+            case. Unknown members and query parameters are rejected.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
     servers((url = "/", description = "This server")),
     paths(
         signup::sign_up, login::login, refresh::refresh, logout::logout, verify::verify,

@@ -41,7 +41,7 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         Kind::TokenReused => (StatusCode::UNAUTHORIZED, "Refresh token reused", InvalidToken),
 
         Kind::Forbidden => (StatusCode::FORBIDDEN, "Missing permission", InsufficientScope),
-        Kind::Outranked => (StatusCode::FORBIDDEN, "Insufficient rank", None),
+        Kind::Outranked => (StatusCode::FORBIDDEN, "Not allowed for this user", None),
         Kind::RoleNotAssignable => (StatusCode::FORBIDDEN, "Role not assignable", None),
         Kind::WrongPassword => (StatusCode::FORBIDDEN, "Wrong password", None),
         Kind::AccountInactive => (StatusCode::FORBIDDEN, "Account inactive", None),

@@ -81,7 +81,7 @@ pub(crate) struct Ready {
     tag = "Server",
     responses(
         (status = 200, description = "The server is ready.", body = Ready),
-        (status = 503, description = "`unavailable`: the server is not ready."),
+        (status = 503, description = "The server is not ready."),
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, Problem> {

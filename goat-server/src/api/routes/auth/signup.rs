@@ -30,7 +30,7 @@ impl FromRequestParts<AppState> for OpenSignup {
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignUpBody {
-    /// The e-mail address, at most 254 octets. Surrounding white space is removed.
+    /// The e-mail address, at most 254 bytes. Surrounding white space is removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
     /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the

@@ -51,7 +51,10 @@ pub(crate) async fn verify(
     let missing = permission.iter().filter(|permission| !me.may(permission));
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
     if !missing.is_empty() {
-        let sentence = format!("Your role does not have the permission {}.", missing.join(", "));
+        let sentence = format!(
+            "Your role does not have the required permissions. Missing: {}.",
+            missing.join(", ")
+        );
         let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
         return Err(Problem::from(error).with_scope(missing.join(" ")));
     }

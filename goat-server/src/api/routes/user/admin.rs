@@ -28,7 +28,7 @@ fn redirect_self(me: UserId, id: UserId, instead: &'static str) -> impl FnOnce(E
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateBody {
-    /// The e-mail address, at most 254 octets. Surrounding white space is removed.
+    /// The e-mail address, at most 254 bytes. Surrounding white space is removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
     /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
@@ -96,8 +96,7 @@ pub(crate) async fn create(
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateBody {
-    /// The new e-mail address, at most 254 octets. Surrounding white space is
-    /// removed.
+    /// The new e-mail address, at most 254 bytes. Surrounding white space is removed.
     #[schema(value_type = Option<String>, nullable = false, format = Email, example = "ann@example.org")]
     email: Option<Email>,
     /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the

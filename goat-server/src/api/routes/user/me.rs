@@ -35,8 +35,7 @@ pub(crate) async fn profile(
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeEmailBody {
-    /// The new e-mail address, at most 254 octets. Surrounding white space is
-    /// removed.
+    /// The new e-mail address, at most 254 bytes. Surrounding white space is removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
     /// The current password.
