@@ -82,7 +82,7 @@ pub use token::TokenRequirement;
 pub struct RequireLayer<S: Authorize = Goat> {
     source: S,
     requirement: S::Requirement,
-    refresh: Option<fn(&S, &S::Principal) -> Refresh<S>>,
+    refresh: Option<StartRefresh<S>>,
     renderer: Arc<dyn RenderDenial>,
 }
 
@@ -255,7 +255,8 @@ impl<T, S: Authorize> Layer<T> for RequireLayer<S> {
     }
 }
 
-/// A fresh read of a principal.
+/// Starts the fresh read of a principal.
+type StartRefresh<S> = fn(&S, &<S as Source>::Principal) -> Refresh<S>;
 type Refresh<S> = Pin<Box<dyn Future<Output = Refreshed<S>> + Send>>;
 type Refreshed<S> = Result<(<S as Source>::Principal, FreshSlot), Error>;
 
