@@ -26,10 +26,10 @@ impl ResponseHeaders {
     /// the headers.
     pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> LimitDecisions {
         match LimitDecisions::collect(&mut request.extensions) {
-            Collector::Joined(charges) => charges,
-            Collector::Opened(charges) => {
-                self.show = Some((charges.clone(), time.clone()));
-                charges
+            Collector::Joined(decisions) => decisions,
+            Collector::Opened(decisions) => {
+                self.show = Some((decisions.clone(), time.clone()));
+                decisions
             }
         }
     }
@@ -38,8 +38,8 @@ impl ResponseHeaders {
         if self.no_store {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if let Some((charges, time)) = self.show {
-            charges.show(response, time.now());
+        if let Some((decisions, time)) = self.show {
+            decisions.show(response, time.now());
         }
     }
 }

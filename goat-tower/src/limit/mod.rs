@@ -202,7 +202,7 @@ impl<S> Layer<S> for LimitLayer {
 
 impl LimitLayer {
     /// Acquires the limit for a request; `None` if the request does not count.
-    pub(crate) fn charge(&self, request: &Parts) -> Result<Option<PendingDecision>, Error> {
+    pub(crate) fn acquire(&self, request: &Parts) -> Result<Option<PendingDecision>, Error> {
         let name = self.name();
         let key = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;
         Ok(key.map(|key| self.limits.acquire(name.clone(), key, self.quota)))
@@ -221,11 +221,11 @@ impl Guard for LimitLayer {
         request: &mut Parts,
         headers: &mut ResponseHeaders,
     ) -> Result<Check<PendingDecision>, Rejection<'_>> {
-        match self.charge(request).map_err(|error| self.reject(error))? {
+        match self.acquire(request).map_err(|error| self.reject(error))? {
             None => Ok(Check::Allow),
-            Some(charging) => match charging.ready() {
-                Ok(charge) => self.decide(request, headers, Ok(charge)),
-                Err(charging) => Ok(Check::Wait(charging)),
+            Some(pending_decision) => match pending_decision.ready() {
+                Ok(decision) => self.decide(request, headers, Ok(decision)),
+                Err(pending_decision) => Ok(Check::Wait(pending_decision)),
             },
         }
     }
@@ -236,10 +236,10 @@ impl Guard for LimitLayer {
         headers: &mut ResponseHeaders,
         answer: Result<Decision, Error>,
     ) -> Result<Check<PendingDecision>, Rejection<'_>> {
-        let charge = answer.map_err(|error| self.reject(error))?;
-        headers.collect(request, self.limits.time()).record(charge.clone());
-        if charge.is_limited() {
-            return Err(self.reject(Error::rate_limited(vec![charge])));
+        let decision = answer.map_err(|error| self.reject(error))?;
+        headers.collect(request, self.limits.time()).record(decision.clone());
+        if decision.is_limited() {
+            return Err(self.reject(Error::rate_limited(vec![decision])));
         }
         Ok(Check::Allow)
     }

@@ -39,7 +39,7 @@ const USUAL_NUMBERS: usize = 80;
 /// use goat_core::{Quota, Timestamp, limit::Decision};
 /// use goat_tower::write_rate_limit_headers;
 ///
-/// let charge = Decision {
+/// let decision = Decision {
 ///     limit: "search".into(),
 ///     quota: Quota::per_minute(60).burst(10),
 ///     remaining: 9,
@@ -47,7 +47,7 @@ const USUAL_NUMBERS: usize = 80;
 ///     retry_after: None,
 /// };
 /// let mut headers = http::HeaderMap::new();
-/// write_rate_limit_headers(&mut headers, &[charge], Timestamp::from_seconds(1_767_225_600));
+/// write_rate_limit_headers(&mut headers, &[decision], Timestamp::from_seconds(1_767_225_600));
 /// assert_eq!(headers["ratelimit-policy"], "\"search\";q=60;w=60;goat-burst=10");
 /// assert_eq!(headers["ratelimit"], "\"search\";r=9;t=1");
 /// assert_eq!(headers["x-ratelimit-limit"], "10");
@@ -76,23 +76,22 @@ const USUAL_NUMBERS: usize = 80;
 /// # Ok(())
 /// # }
 /// ```
-pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Decision], now: Timestamp) {
+pub fn write_rate_limit_headers(headers: &mut HeaderMap, decisions: &[Decision], now: Timestamp) {
     // Among equals, the one that limits, then the one that takes longest to reset.
-    let Some(least) = charges
-        .iter()
-        .min_by_key(|charge| (charge.remaining, !charge.is_limited(), Reverse(charge.reset_after)))
-    else {
+    let Some(least) = decisions.iter().min_by_key(|decision| {
+        (decision.remaining, !decision.is_limited(), Reverse(decision.reset_after))
+    }) else {
         return;
     };
     let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
     let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
     let reset_at = u64::try_from(reset_at).unwrap_or_default();
     // All values share one buffer: two allocations in total instead of two per value.
-    let names: usize = charges.iter().map(|charge| charge.limit.len()).sum();
-    let mut text = Vec::with_capacity(2 * names + charges.len() * USUAL_NUMBERS);
+    let names: usize = decisions.iter().map(|decision| decision.limit.len()).sum();
+    let mut text = Vec::with_capacity(2 * names + decisions.len() * USUAL_NUMBERS);
     let all: [(HeaderName, Push<'_>); _] = [
-        (RATE_LIMIT_POLICY, &|text| push_list(text, charges, push_policy)),
-        (RATE_LIMIT, &|text| push_list(text, charges, push_state)),
+        (RATE_LIMIT_POLICY, &|text| push_list(text, decisions, push_policy)),
+        (RATE_LIMIT, &|text| push_list(text, decisions, push_state)),
         (X_RATE_LIMIT_LIMIT, &|text| push_number(text, at_once.into())),
         (X_RATE_LIMIT_REMAINING, &|text| push_number(text, least.remaining.into())),
         (X_RATE_LIMIT_RESET, &|text| push_number(text, reset_at)),
@@ -114,28 +113,28 @@ pub fn write_rate_limit_headers(headers: &mut HeaderMap, charges: &[Decision], n
 type Push<'a> = &'a dyn Fn(&mut Vec<u8>);
 
 /// Appends a list of quoted names with their parameters (RFC 9651).
-fn push_list(text: &mut Vec<u8>, charges: &[Decision], push: fn(&mut Vec<u8>, &Decision)) {
-    for (index, charge) in charges.iter().enumerate() {
+fn push_list(text: &mut Vec<u8>, decisions: &[Decision], push: fn(&mut Vec<u8>, &Decision)) {
+    for (index, decision) in decisions.iter().enumerate() {
         text.extend_from_slice(if index == 0 { b"\"" } else { b", \"" });
-        push_printable(text, &charge.limit);
+        push_printable(text, &decision.limit);
         text.push(b'"');
-        push(text, charge);
+        push(text, decision);
     }
 }
 
 /// Appends the parameters of a limit's policy.
-fn push_policy(text: &mut Vec<u8>, charge: &Decision) {
-    push_parameter(text, b";q=", charge.quota.limit().into());
-    push_parameter(text, b";w=", ceil_seconds(charge.quota.window()));
-    if let Some(burst) = charge.quota.burst_size() {
+fn push_policy(text: &mut Vec<u8>, decision: &Decision) {
+    push_parameter(text, b";q=", decision.quota.limit().into());
+    push_parameter(text, b";w=", ceil_seconds(decision.quota.window()));
+    if let Some(burst) = decision.quota.burst_size() {
         push_parameter(text, b";goat-burst=", burst.into());
     }
 }
 
 /// Appends the parameters of a limit's state.
-fn push_state(text: &mut Vec<u8>, charge: &Decision) {
-    push_parameter(text, b";r=", charge.remaining.into());
-    push_parameter(text, b";t=", ceil_seconds(charge.reset_after));
+fn push_state(text: &mut Vec<u8>, decision: &Decision) {
+    push_parameter(text, b";r=", decision.remaining.into());
+    push_parameter(text, b";t=", ceil_seconds(decision.reset_after));
 }
 
 fn push_parameter(text: &mut Vec<u8>, name: &[u8], value: u64) {

@@ -108,9 +108,11 @@ impl<S: Source> AuthenticateWithLimitsLayer<S> {
             Ok(Check::Wait(identity)) => pending.and(Operation::Authenticate(identity)),
             Ok(Check::Allow) => match &self.after {
                 None => pending,
-                Some(limit) => match limit.charge(request) {
+                Some(limit) => match limit.acquire(request) {
                     Ok(None) => pending,
-                    Ok(Some(charging)) => pending.and(Operation::SecondLimit(charging)),
+                    Ok(Some(pending_decision)) => {
+                        pending.and(Operation::SecondLimit(pending_decision))
+                    }
                     Err(error) => pending.and_then(Outcome::SecondLimit(Err(error))),
                 },
             },
@@ -126,7 +128,9 @@ impl<S: Source> AuthenticateWithLimitsLayer<S> {
         let Some(limit) = &self.after else { return Ok(Check::Allow) };
         Ok(match limit.check(request, headers)? {
             Check::Allow => Check::Allow,
-            Check::Wait(charging) => Check::Wait(Pending::only(Operation::SecondLimit(charging))),
+            Check::Wait(pending_decision) => {
+                Check::Wait(Pending::only(Operation::SecondLimit(pending_decision)))
+            }
         })
     }
 }
@@ -159,9 +163,9 @@ impl<S: Source> Guard for AuthenticateWithLimitsLayer<S> {
         headers: &mut ResponseHeaders,
     ) -> Result<Check<Pending<S>>, Rejection<'_>> {
         if let Some(limit) = &self.before
-            && let Check::Wait(charging) = limit.check(request, headers)?
+            && let Check::Wait(pending_decision) = limit.check(request, headers)?
         {
-            return Ok(Check::Wait(self.start(request, charging)));
+            return Ok(Check::Wait(self.start(request, pending_decision)));
         }
         match self.authenticate.check(request, headers)? {
             Check::Allow => self.check_after(request, headers),
@@ -177,8 +181,8 @@ impl<S: Source> Guard for AuthenticateWithLimitsLayer<S> {
         headers: &mut ResponseHeaders,
         Outcomes { first, rest }: Outcomes<S>,
     ) -> Result<Check<Pending<S>>, Rejection<'_>> {
-        if let (Some(limit), Some(charge)) = (&self.before, first) {
-            limit.decide(request, headers, charge)?;
+        if let (Some(limit), Some(decision)) = (&self.before, first) {
+            limit.decide(request, headers, decision)?;
         }
         self.authenticate.forbid_caching(request, headers);
         match rest {
@@ -188,9 +192,9 @@ impl<S: Source> Guard for AuthenticateWithLimitsLayer<S> {
                 self.authenticate.decide(request, headers, outcome)?;
                 self.check_after(request, headers)
             }
-            Outcome::SecondLimit(charge) => {
+            Outcome::SecondLimit(decision) => {
                 if let Some(limit) = &self.after {
-                    limit.decide(request, headers, charge)?;
+                    limit.decide(request, headers, decision)?;
                 }
                 Ok(Check::Allow)
             }

@@ -46,8 +46,8 @@ pub(super) enum Outcome<S: Source> {
 
 impl<S: Source> Pending<S> {
     /// Waits for the first limit.
-    pub(super) fn first(charging: PendingDecision) -> Self {
-        Self { first: Some(charging), rest: None, outcomes: Outcomes::default() }
+    pub(super) fn first(pending_decision: PendingDecision) -> Self {
+        Self { first: Some(pending_decision), rest: None, outcomes: Outcomes::default() }
     }
 
     /// Waits for an operation without the first limit.
@@ -78,14 +78,14 @@ impl<S: Source> Future for Pending<S> {
     type Output = Outcomes<S>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcomes<S>> {
-        if let Some(charging) = &mut self.first
-            && let Poll::Ready(charge) = Pin::new(charging).poll(context)
+        if let Some(pending_decision) = &mut self.first
+            && let Poll::Ready(decision) = Pin::new(pending_decision).poll(context)
         {
-            if !charge.as_ref().is_ok_and(|charge| !charge.is_limited()) {
-                return Poll::Ready(Outcomes { first: Some(charge), rest: Outcome::None });
+            if !decision.as_ref().is_ok_and(|decision| !decision.is_limited()) {
+                return Poll::Ready(Outcomes { first: Some(decision), rest: Outcome::None });
             }
             self.first = None;
-            self.outcomes.first = Some(charge);
+            self.outcomes.first = Some(decision);
         }
         if let Some(operation) = &mut self.rest
             && let Poll::Ready(outcome) = operation.poll(context)
@@ -106,8 +106,8 @@ impl<S: Source> Operation<S> {
             Self::Authenticate(pending) => {
                 Pin::new(pending).poll(context).map(Outcome::Authenticated)
             }
-            Self::SecondLimit(charging) => {
-                Pin::new(charging).poll(context).map(Outcome::SecondLimit)
+            Self::SecondLimit(pending_decision) => {
+                Pin::new(pending_decision).poll(context).map(Outcome::SecondLimit)
             }
         }
     }

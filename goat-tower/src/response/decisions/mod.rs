@@ -27,10 +27,10 @@ const USUAL: usize = 3;
 /// use goat_tower::{LimitDecisions, Collector};
 ///
 /// let mut request = http::Request::new(());
-/// let Collector::Opened(charges) = LimitDecisions::collect(request.extensions_mut()) else {
+/// let Collector::Opened(decisions) = LimitDecisions::collect(request.extensions_mut()) else {
 ///     panic!("no outer layer opened one")
 /// };
-/// charges.record(Decision {
+/// decisions.record(Decision {
 ///     limit: "auth".into(),
 ///     quota: Quota::per_minute(5),
 ///     remaining: 4,
@@ -39,7 +39,7 @@ const USUAL: usize = 3;
 /// });
 ///
 /// let mut response = http::Response::new(());
-/// charges.show(&mut response, Timestamp::from_seconds(1_767_225_600));
+/// decisions.show(&mut response, Timestamp::from_seconds(1_767_225_600));
 /// assert_eq!(response.headers()["ratelimit-policy"], "\"auth\";q=5;w=60");
 /// assert_eq!(response.headers()["ratelimit"], "\"auth\";r=4;t=60");
 /// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
@@ -67,11 +67,11 @@ const USUAL: usize = 3;
 ///     async move {
 ///         let quota = Quota::per_hour(1);
 ///         let key = LimitKey::text("invite", request.body());
-///         let charge = limits.acquire("invite", key, quota).await?;
-///         LimitDecisions::collect(request.extensions_mut()).decisions().record(charge.clone());
-///         Ok::<_, Error>(match charge.is_limited() {
+///         let decision = limits.acquire("invite", key, quota).await?;
+///         LimitDecisions::collect(request.extensions_mut()).decisions().record(decision.clone());
+///         Ok::<_, Error>(match decision.is_limited() {
 ///             false => Response::new(Full::default()),
-///             true => Problem::from(Error::rate_limited(vec![charge])).into_response().map(Full::new),
+///             true => Problem::from(Error::rate_limited(vec![decision])).into_response().map(Full::new),
 ///         })
 ///     }
 /// });
@@ -108,7 +108,7 @@ impl Collector {
     #[must_use]
     pub const fn decisions(&self) -> &LimitDecisions {
         match self {
-            Self::Opened(charges) | Self::Joined(charges) => charges,
+            Self::Opened(decisions) | Self::Joined(decisions) => decisions,
         }
     }
 }
@@ -116,26 +116,26 @@ impl Collector {
 impl LimitDecisions {
     /// Joins the collector of a request, or opens one.
     pub fn collect(extensions: &mut Extensions) -> Collector {
-        if let Some(charges) = extensions.get::<Self>() {
-            return Collector::Joined(charges.clone());
+        if let Some(decisions) = extensions.get::<Self>() {
+            return Collector::Joined(decisions.clone());
         }
-        let charges = Self(Arc::new(Mutex::new(Vec::with_capacity(USUAL))));
-        extensions.insert(charges.clone());
-        Collector::Opened(charges)
+        let decisions = Self(Arc::new(Mutex::new(Vec::with_capacity(USUAL))));
+        extensions.insert(decisions.clone());
+        Collector::Opened(decisions)
     }
 
     /// Records a decision. It replaces an earlier decision of a limit with the same name.
-    pub fn record(&self, charge: Decision) {
+    pub fn record(&self, decision: Decision) {
         let mut list = self.lock();
-        match list.iter_mut().find(|known| known.limit == charge.limit) {
-            Some(known) => *known = charge,
-            None => list.push(charge),
+        match list.iter_mut().find(|known| known.limit == decision.limit) {
+            Some(known) => *known = decision,
+            None => list.push(decision),
         }
     }
 
     /// Records several decisions.
-    pub fn record_all(&self, charges: impl IntoIterator<Item = Decision>) {
-        charges.into_iter().for_each(|charge| self.record(charge));
+    pub fn record_all(&self, decisions: impl IntoIterator<Item = Decision>) {
+        decisions.into_iter().for_each(|decision| self.record(decision));
     }
 
     /// Sets the headers of all decisions (see [`write_rate_limit_headers`]), including those in the
@@ -152,7 +152,7 @@ impl LimitDecisions {
         write_rate_limit_headers(response.headers_mut(), &list, now);
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && !response.headers().contains_key(RETRY_AFTER)
-            && let Some(wait) = list.iter().filter_map(|charge| charge.retry_after).max()
+            && let Some(wait) = list.iter().filter_map(|decision| decision.retry_after).max()
         {
             let seconds = HeaderValue::from(ceil_seconds(wait).max(1));
             response.headers_mut().insert(RETRY_AFTER, seconds);
@@ -166,7 +166,7 @@ impl LimitDecisions {
 }
 
 impl From<Vec<Decision>> for LimitDecisions {
-    fn from(charges: Vec<Decision>) -> Self {
-        Self(Arc::new(Mutex::new(charges)))
+    fn from(decisions: Vec<Decision>) -> Self {
+        Self(Arc::new(Mutex::new(decisions)))
     }
 }

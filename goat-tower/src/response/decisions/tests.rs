@@ -11,7 +11,7 @@ use crate::response::rate_limit_headers::push_number;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_250);
 
-fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Decision {
+fn decision(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Decision {
     Decision {
         limit: limit.into(),
         quota: Quota::per_minute(quota),
@@ -23,12 +23,12 @@ fn charge(limit: &'static str, quota: u32, remaining: u32, reset_ms: u64) -> Dec
 
 fn refusal(limit: &'static str, wait_ms: u64) -> Decision {
     let wait = Duration::from_millis(wait_ms);
-    Decision { retry_after: Some(wait), ..charge(limit, 5, 0, wait_ms) }
+    Decision { retry_after: Some(wait), ..decision(limit, 5, 0, wait_ms) }
 }
 
-fn headers_of(charges: &[Decision]) -> Vec<String> {
+fn headers_of(decisions: &[Decision]) -> Vec<String> {
     let mut headers = HeaderMap::new();
-    write_rate_limit_headers(&mut headers, charges, NOW);
+    write_rate_limit_headers(&mut headers, decisions, NOW);
     let mut lines: Vec<_> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
@@ -40,7 +40,7 @@ fn headers_of(charges: &[Decision]) -> Vec<String> {
 #[test]
 fn all_limits_are_listed_and_the_tightest_is_shown_alone() {
     assert_eq!(
-        headers_of(&[charge("address", 300, 299, 59_001), charge("user", 60, 7, 1)]),
+        headers_of(&[decision("address", 300, 299, 59_001), decision("user", 60, 7, 1)]),
         [
             r#"ratelimit-policy: "address";q=300;w=60, "user";q=60;w=60"#,
             r#"ratelimit: "address";r=299;t=60, "user";r=7;t=1"#,
@@ -67,14 +67,14 @@ fn no_decision_sets_no_header() {
 
 #[test]
 fn among_exhausted_limits_the_rejecting_one_is_shown() {
-    let last = charge("a", 10, 0, 50_000);
+    let last = decision("a", 10, 0, 50_000);
     let lines = headers_of(&[last, refusal("b", 2000)]);
     assert!(lines.contains(&"x-ratelimit-limit: 5".to_owned()), "{lines:?}");
 }
 
 #[test]
 fn seconds_are_rounded_up() {
-    let mut odd = charge("odd", 1, 1, 0);
+    let mut odd = decision("odd", 1, 1, 0);
     odd.quota = Quota::new(1, Duration::from_millis(1500));
     let lines = headers_of(&[odd]);
     assert!(lines.contains(&r#"ratelimit-policy: "odd";q=1;w=2"#.to_owned()), "{lines:?}");
@@ -84,10 +84,10 @@ fn seconds_are_rounded_up() {
 
 #[test]
 fn burst_is_a_policy_parameter_and_the_shown_limit() {
-    let mut search = charge("search", 60, 9, 1_000);
+    let mut search = decision("search", 60, 9, 1_000);
     search.quota = Quota::per_minute(60).burst(10);
     assert_eq!(
-        headers_of(&[charge("address", 300, 299, 59_001), search]),
+        headers_of(&[decision("address", 300, 299, 59_001), search]),
         [
             r#"ratelimit-policy: "address";q=300;w=60, "search";q=60;w=60;goat-burst=10"#,
             r#"ratelimit: "address";r=299;t=60, "search";r=9;t=1"#,
@@ -100,7 +100,7 @@ fn burst_is_a_policy_parameter_and_the_shown_limit() {
 
 #[test]
 fn remaining_does_not_exceed_the_shown_limit() {
-    let mut steady = charge("steady", 60, 59, 1_000);
+    let mut steady = decision("steady", 60, 59, 1_000);
     steady.quota = Quota::per_second(1).burst(60);
     let lines = headers_of(&[steady]);
     let policy = r#"ratelimit-policy: "steady";q=1;w=1;goat-burst=60"#;
@@ -111,7 +111,7 @@ fn remaining_does_not_exceed_the_shown_limit() {
 /// L2
 #[test]
 fn limit_name_cannot_end_the_quoted_string() {
-    let lines = headers_of(&[charge("a\";q=9\\\r\n\u{f6}", 1, 1, 0)]);
+    let lines = headers_of(&[decision("a\";q=9\\\r\n\u{f6}", 1, 1, 0)]);
     assert!(lines.contains(&r#"ratelimit: "a\";q=9\\???";r=1;t=0"#.to_owned()), "{lines:?}");
 }
 
@@ -122,7 +122,7 @@ fn first_layer_opens_the_collector_and_others_join() {
     assert!(matches!(outer, Collector::Opened(_)));
     let inner = LimitDecisions::collect(&mut extensions);
     assert!(matches!(inner, Collector::Joined(_)));
-    inner.decisions().record(charge("user", 60, 7, 1));
+    inner.decisions().record(decision("user", 60, 7, 1));
     let mut response = Response::new(());
     outer.decisions().show(&mut response, NOW);
     assert_eq!(response.headers()["ratelimit"], "\"user\";r=7;t=1");
@@ -130,21 +130,21 @@ fn first_layer_opens_the_collector_and_others_join() {
 
 #[test]
 fn later_decision_of_a_limit_replaces_the_earlier() {
-    let charges = LimitDecisions::default();
-    charges.record_all([charge("a", 9, 8, 1), charge("b", 9, 8, 1), charge("a", 9, 7, 1)]);
+    let decisions = LimitDecisions::default();
+    decisions.record_all([decision("a", 9, 8, 1), decision("b", 9, 8, 1), decision("a", 9, 7, 1)]);
     let mut response = Response::new(());
-    charges.show(&mut response, NOW);
+    decisions.show(&mut response, NOW);
     assert_eq!(response.headers()["ratelimit"], "\"a\";r=7;t=1, \"b\";r=8;t=1");
 }
 
 /// B5
 #[test]
 fn decisions_of_an_error_are_shown_too() {
-    let charges = LimitDecisions::default();
-    charges.record(charge("address", 300, 299, 1));
+    let decisions = LimitDecisions::default();
+    decisions.record(decision("address", 300, 299, 1));
     let error = Error::rate_limited(vec![refusal("auth", 1200), refusal("account", 2001)]);
     let mut response = Problem::from(error).into_response();
-    charges.show(&mut response, NOW);
+    decisions.show(&mut response, NOW);
     let headers = response.headers();
     assert_eq!(
         headers["ratelimit"],
@@ -158,22 +158,22 @@ fn decisions_of_an_error_are_shown_too() {
 /// B5
 #[test]
 fn every_429_gets_retry_after() {
-    let charges = LimitDecisions::default();
-    charges.record(refusal("auth", 1));
+    let decisions = LimitDecisions::default();
+    decisions.record(refusal("auth", 1));
     let mut response = Response::new(());
-    charges.show(&mut response, NOW);
+    decisions.show(&mut response, NOW);
     assert!(!response.headers().contains_key(RETRY_AFTER), "it was served all the same");
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    charges.show(&mut response, NOW);
+    decisions.show(&mut response, NOW);
     assert_eq!(response.headers()[RETRY_AFTER], "1");
 }
 
 #[test]
 fn collector_in_the_response_does_not_deadlock() {
-    let charges = LimitDecisions::default();
-    charges.record(charge("a", 9, 8, 1));
+    let decisions = LimitDecisions::default();
+    decisions.record(decision("a", 9, 8, 1));
     let mut response = Response::new(());
-    response.extensions_mut().insert(charges.clone());
-    charges.show(&mut response, NOW);
+    response.extensions_mut().insert(decisions.clone());
+    decisions.show(&mut response, NOW);
     assert_eq!(response.headers()["ratelimit"], "\"a\";r=8;t=1");
 }

@@ -112,7 +112,7 @@ struct Inner {
     scope: Option<Cow<'static, str>>,
     error: Option<Arc<Error>>,
     retry_after: Option<Duration>,
-    charges: Vec<Decision>,
+    decisions: Vec<Decision>,
     headers: HeaderMap,
 }
 
@@ -147,7 +147,7 @@ impl Problem {
             scope: None,
             error: None,
             retry_after: None,
-            charges: Vec::new(),
+            decisions: Vec::new(),
             headers: HeaderMap::new(),
         }))
     }
@@ -330,9 +330,9 @@ impl Problem {
         for (name, value) in &self.0.headers {
             headers.insert(name, value.clone());
         }
-        let charges = std::mem::take(&mut self.0.charges);
-        if !charges.is_empty() {
-            response.extensions_mut().insert(LimitDecisions::from(charges));
+        let decisions = std::mem::take(&mut self.0.decisions);
+        if !decisions.is_empty() {
+            response.extensions_mut().insert(LimitDecisions::from(decisions));
         }
         response.extensions_mut().insert(self);
         response
@@ -372,7 +372,7 @@ impl From<&Error> for Problem {
         let mut problem = Self::from_entry(entry, error.client_message().to_owned().into());
         problem.0.violations = error.violations().to_vec();
         problem.0.retry_after = error.retry_after();
-        problem.0.charges = error.decisions().to_vec();
+        problem.0.decisions = error.decisions().to_vec();
         problem
     }
 }
