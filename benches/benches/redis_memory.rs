@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
-use goat_core::session::{RefreshToken, Session, SessionStore};
+use goat_core::session::{RefreshToken, Session};
+use goat_core::store::SessionStore;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::{Clock, Quota, SessionId, SystemClock, TokenId, UserId};
 use goat_engines::Redis;

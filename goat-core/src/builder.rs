@@ -1,28 +1,29 @@
-//! How a goat is built: what must be given, and what has a default.
+//! Builder of a goat: required parts as arguments, optional parts with defaults.
 
 use std::sync::Arc;
 
-use crate::access::{RoleSet, RoleTableCache, Roles};
-use crate::auth::Flows;
+use crate::access::RoleSet;
 use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Result;
 use crate::event::{NoObserver, Observer};
+use crate::goat::Goat;
 #[cfg(any(test, feature = "testing"))]
 use crate::goat::SpareRoles;
-use crate::goat::{Goat, Inner};
-use crate::limit::{AccountLimit, Limits};
+use crate::invalidation::Lease;
+use crate::limit::Limits;
 use crate::password::{
     Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
 };
-use crate::session::{SessionCache, SessionValidator, Sessions};
+use crate::service::{
+    AccountLimit, Context, Policy, RoleTableCache, SessionCache, SessionValidator,
+};
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::{TokenKeys, TokenSettings, Tokens};
-use crate::user::{self, Users};
 
 /// Builds a [`Goat`].
 #[derive(Debug)]
-#[must_use = "nothing is built before build() is called"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     stores: Stores,
     keys: TokenKeys,
@@ -54,56 +55,56 @@ impl Builder {
         }
     }
 
-    /// Lifetimes, quotas and policies.
+    /// Sets lifetimes, quotas and policies.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// Issuer, audience and leeway of tokens.
+    /// Sets issuer, audience and leeway of tokens.
     pub fn tokens(mut self, tokens: TokenSettings) -> Self {
         self.tokens = tokens;
         self
     }
 
-    /// A set of roles of one's own, in place of client, operator and admin.
+    /// Sets the roles, in place of client, operator and admin.
     pub fn roles(mut self, roles: RoleSet) -> Self {
         self.roles = roles;
         self
     }
 
-    /// A password hasher, in place of Argon2id at OWASP's parameters without a pepper.
+    /// Sets the password hasher, in place of Argon2id with OWASP's parameters and no pepper.
     pub fn hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
         self.hasher = Some(hasher);
         self
     }
 
-    /// How many passwords are hashed at once, and how many may wait.
+    /// Sets how many passwords are hashed concurrently, and how many requests may queue.
     pub fn hashing(mut self, limits: BulkheadLimits) -> Self {
         self.hashing = limits;
         self
     }
 
-    /// A clock, in place of the machine's.
+    /// Sets the clock, in place of the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Who hears of events.
+    /// Sets the observer of events.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Roles that a test may give permissions to.
+    /// Sets the roles that tests may grant permissions to.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn spare(mut self, spare: SpareRoles) -> Self {
         self.spare = spare;
         self
     }
 
-    /// Builds it. Reads nothing from the stores yet.
+    /// Builds the goat. Reads nothing from the stores yet.
     ///
     /// # Errors
     ///
@@ -127,56 +128,39 @@ impl Builder {
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));
         let limits = Limits::new(Arc::clone(&stores.limits), time.clone());
-        let access = Arc::new(RoleTableCache::new(
+        let staleness = settings.cache_staleness;
+        let lease = Arc::new(Lease::default());
+        let role_table = Arc::new(RoleTableCache::new(
             Arc::clone(&stores.roles),
-            roles,
-            settings.cache_staleness,
+            roles.clone(),
+            staleness,
+            Arc::clone(&lease),
             time.clone(),
         ));
-        let lease = Arc::clone(access.lease());
         let validator = SessionValidator::new(
-            SessionCache::new(settings.cache_staleness, settings.cache_entries, lease),
-            Arc::clone(&stores.sessions),
-            Arc::clone(&stores.users),
-            Arc::clone(&access),
-            Arc::clone(&stores.invalidations),
+            SessionCache::new(staleness, settings.cache_entries, Arc::clone(&lease)),
+            stores.clone(),
+            Arc::clone(&role_table),
+            lease,
             time.clone(),
         );
-        let users = Users::new(user::Inner {
-            users: Arc::clone(&stores.users),
-            sessions: Arc::clone(&stores.sessions),
-            access: Arc::clone(&access),
-            validator: Arc::clone(&validator),
-            hashing: HashBulkhead::new(hasher, hashing),
-            passwords: settings.passwords.clone(),
-            attempts: AccountLimit::new(limits.clone(), settings.account_quota),
-            observer: Arc::clone(&observer),
-            time: time.clone(),
-        });
-        let sessions = Sessions::new(
-            Arc::clone(&stores.sessions),
-            Arc::clone(&stores.users),
-            Arc::clone(&access),
-            Arc::clone(&validator),
-            Arc::clone(&observer),
-            time.clone(),
-        );
-        let flows = Arc::new(Flows {
-            users: Arc::clone(users.inner()),
+        let context = Context {
+            account_limit: AccountLimit::new(limits.clone(), settings.account_quota),
+            policy: Policy::new(roles),
+            role_table,
+            validator,
             tokens: Tokens::new(keys, tokens),
-            settings,
-            purged_at: std::sync::atomic::AtomicI64::new(0),
-        });
-        let roles = Roles::new(access, validator, observer, time);
-        Ok(Goat::new(Inner {
+            hasher: HashBulkhead::new(hasher, hashing),
+            observer,
+            time,
             stores,
-            flows,
-            users,
-            sessions,
-            roles,
+            settings,
+        };
+        Ok(Goat::new(
+            context,
             limits,
             #[cfg(any(test, feature = "testing"))]
             spare,
-        }))
+        ))
     }
 }

@@ -392,6 +392,12 @@ impl StoreError {
         Self { kind: StoreErrorKind::Broken, operation, source: None }
     }
 
+    /// A copy for another caller of a shared read, with the original as its source.
+    pub(crate) fn shared(original: &Arc<Self>) -> Self {
+        let Self { kind, operation, source: _ } = **original;
+        Self { kind, operation, source: Some(Box::new(Arc::clone(original))) }
+    }
+
     /// Adds the cause, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

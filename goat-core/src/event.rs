@@ -1,4 +1,4 @@
-//! Events: what happened, to whom, by whom, when and from where. Metrics and audit hang on them.
+//! Domain events and the observer port. Metrics and the audit log build on them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,40 +8,40 @@ use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// Somebody signed up.
+    /// A user signed up.
     SignedUp,
-    /// Somebody signed in.
+    /// A user logged in.
     SignedIn,
-    /// A sign-in failed, for this reason.
+    /// A login failed, for this reason.
     SignInFailed(ErrorKind),
-    /// A refresh token was exchanged for its successor.
+    /// A refresh token was rotated.
     Refreshed,
-    /// A refresh token was presented again within the leeway, and its successor answered again.
+    /// A refresh token was presented again within the grace period, and its successor returned again.
     RefreshRepeated,
-    /// A refresh failed, for this reason. Reuse is an event of its own.
+    /// A refresh failed, for this reason. Reuse is a separate event.
     RefreshFailed(ErrorKind),
-    /// An old refresh token was presented and the session has been ended: somebody else may have
-    /// had it.
+    /// Refresh-token reuse: an old refresh token was presented, and the session was ended because the
+    /// token may have been stolen.
     TokenReused,
-    /// Somebody signed out.
+    /// A user logged out.
     SignedOut,
-    /// Sessions were ended: this many.
+    /// This many sessions were ended.
     SessionsRevoked(u64),
-    /// The oldest session was ended because there were too many: this many.
+    /// This many sessions were evicted because the user had too many.
     SessionsEvicted(u64),
-    /// A password was changed by its owner, or set by an administrator.
+    /// A password was changed by its user, or set by an administrator.
     PasswordChanged,
-    /// A password was hashed anew, under newer parameters or a newer pepper.
+    /// A password was rehashed with newer parameters or a newer pepper.
     PasswordRehashed,
     /// An e-mail address was changed.
     EmailChanged,
-    /// A current password was tried and was wrong.
+    /// A wrong current password was presented.
     WrongPassword,
-    /// A user was made.
+    /// A user was created.
     UserCreated,
     /// A user's role was changed.
     RoleChanged,
@@ -49,16 +49,16 @@ pub enum EventKind {
     StatusChanged,
     /// A user was deleted.
     UserDeleted,
-    /// A role was given a permission.
+    /// A permission was granted to a role.
     PermissionGranted,
-    /// A role lost a permission.
+    /// A permission was revoked from a role.
     PermissionRevoked,
-    /// A limit refused. The name is the limit's.
+    /// The limit of this name rejected a request.
     Limited(String),
 }
 
 impl EventKind {
-    /// A stable name, for labels and logs.
+    /// Returns a stable name, for labels and logs.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -87,32 +87,32 @@ impl EventKind {
     }
 }
 
-/// Who did it.
+/// The actor of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventActor {
-    /// Nobody who is known.
+    /// An unauthenticated client.
     Anonymous,
     /// A user.
     User(UserId),
-    /// The system itself, for this reason.
+    /// The system, for this reason.
     System(String),
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// What.
+    /// The kind.
     pub kind: EventKind,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who did it.
+    /// The actor of an event.
     pub actor: EventActor,
-    /// To which user.
+    /// The affected user.
     pub user: Option<UserId>,
-    /// To which session.
+    /// The affected session.
     pub session: Option<SessionId>,
-    /// From where, as far as it is known.
+    /// The client's address, if known.
     pub address: Option<IpAddr>,
 }
 
@@ -137,20 +137,20 @@ impl Event {
     }
 }
 
-/// The port that hears of events.
+/// The port to the observer of events.
 ///
-/// It is called on the request's own task after the fact: it must be quick and must not block.
+/// Called on the request's own task after the fact: it must be fast and must not block.
 pub trait Observer: fmt::Debug + Send + Sync {
-    /// Something happened.
+    /// Handles an event.
     fn observe(&self, event: &Event);
 
-    /// A store was called. `failed` is set where it did not answer.
+    /// Handles a completed store call.
     fn store_called(&self, operation: &'static str, took: Duration, failed: bool) {
         let _ = (operation, took, failed);
     }
 }
 
-/// No observer: events are forgotten.
+/// An observer that ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 

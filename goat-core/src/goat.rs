@@ -1,24 +1,35 @@
-//! The handle that an application keeps.
+//! `Goat`: the handle that an application keeps.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
 
 #[cfg(any(test, feature = "testing"))]
 use crate::access::Role;
-use crate::access::{FreshPrincipal, Principal, Roles};
-use crate::auth::{Authentication, Flows, Login, Refreshed, SignUp, SignedIn};
 use crate::builder::Builder;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{Limits, WithDecisions};
 use crate::password::{BulkheadLoad, HashError};
 use crate::secret::Secret;
-use crate::session::{Origin, Sessions};
+use crate::service::{
+    Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Roles, Sessions, SignUp,
+    SignedIn, Users,
+};
+use crate::session::Origin;
 use crate::settings::Settings;
-use crate::store::Stores;
+use crate::store::{Stores, sampled_hashes};
 use crate::token::TokenKeys;
-use crate::user::{User, UserFilter, Users, sampled_hashes};
+use crate::user::{User, UserFilter};
 
-/// Users, sessions, roles and limits behind one handle. Cheap to clone; all clones are one.
+/// How often expired sessions are removed.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many expired sessions are removed at once; bounds the load on the database.
+const PURGE_BATCH: u32 = 1000;
+
+/// Users, sessions, roles and limits behind one handle. Cheap to clone; clones share all state.
 ///
 /// ```
 /// use goat_core::{Email, Goat, Stores, token::TokenKeys};
@@ -55,72 +66,85 @@ pub struct Goat {
 }
 
 #[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) stores: Stores,
-    pub(crate) flows: Arc<Flows>,
-    pub(crate) users: Users,
-    pub(crate) sessions: Sessions,
-    pub(crate) roles: Roles,
-    pub(crate) limits: Limits,
+struct Inner {
+    context: Arc<Context>,
+    users: Users,
+    sessions: Sessions,
+    roles: Roles,
+    limits: Limits,
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) spare: SpareRoles,
+    spare: SpareRoles,
 }
 
-/// Roles that are there for tests: without permissions and users, until somebody signs in with
-/// permissions that no other role has.
+/// Roles for tests, without permissions or users until a test signs in with permissions that no other
+/// role has.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Debug, Default)]
 pub(crate) struct SpareRoles {
     pub(crate) roles: Vec<Role>,
-    /// One at a time: between a look for a role that is free and the first user who has it, nobody
-    /// else may find it free.
+    /// Held from the search for a free role until it has its first user, so that two tests do not
+    /// take the same role.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 impl Goat {
-    /// Begins to build one, over stores and keys; everything else has a default.
+    /// Returns a builder over stores and keys; everything else has a default.
     pub fn builder(stores: Stores, keys: TokenKeys) -> Builder {
         Builder::new(stores, keys)
     }
 
-    pub(crate) fn new(inner: Inner) -> Self {
+    pub(crate) fn new(
+        context: Context,
+        limits: Limits,
+        #[cfg(any(test, feature = "testing"))] spare: SpareRoles,
+    ) -> Self {
+        let context = Arc::new(context);
+        let inner = Inner {
+            users: Users::new(Arc::clone(&context)),
+            sessions: Sessions::new(Arc::clone(&context)),
+            roles: Roles::new(Arc::clone(&context)),
+            limits,
+            context,
+            #[cfg(any(test, feature = "testing"))]
+            spare,
+        };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Users: seen, made, changed, deleted.
+    /// Returns the user service.
     #[must_use]
     pub fn users(&self) -> &Users {
         &self.inner.users
     }
 
-    /// Sessions: seen and ended.
+    /// Returns the session service.
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.inner.sessions
     }
 
-    /// Roles and their permissions.
+    /// Returns the role service.
     #[must_use]
     pub fn roles(&self) -> &Roles {
         &self.inner.roles
     }
 
-    /// Limits: how much somebody may do in a while.
+    /// Returns the rate limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
-    /// The time that this goat decides by.
+    /// Returns the clock that this goat uses.
     #[must_use]
     pub fn time(&self) -> &Time {
-        &self.inner.flows.users.time
+        &self.inner.context.time
     }
 
-    /// How it was told to behave.
+    /// Returns the settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.inner.flows.settings
+        &self.inner.context.settings
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -128,15 +152,15 @@ impl Goat {
         &self.inner.spare
     }
 
-    /// Makes an account.
+    /// Creates an account for a new user.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::SignupClosed`], [`ErrorKind::Invalid`] for a password against the policy,
-    /// [`ErrorKind::EmailTaken`], [`ErrorKind::Unavailable`] if a store does not answer or too many
-    /// passwords wait to be hashed.
+    /// [`ErrorKind::EmailTaken`], [`ErrorKind::Unavailable`] if a store is unavailable or the queue of
+    /// the password hasher is full.
     pub async fn sign_up(&self, request: SignUp) -> Result<User> {
-        self.inner.flows.sign_up(request).await
+        self.inner.context.sign_up(request).await
     }
 
     /// Exchanges an e-mail address and a password for a session.
@@ -144,27 +168,28 @@ impl Goat {
     /// # Errors
     ///
     /// [`ErrorKind::RateLimited`] for too many attempts on the account,
-    /// [`ErrorKind::InvalidCredentials`] for any two texts that do not match; with the right
+    /// [`ErrorKind::InvalidCredentials`] if the address and the password do not match; with the right
     /// password only: [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
-    /// [`ErrorKind::Unavailable`] if a store does not answer or too many passwords wait.
+    /// [`ErrorKind::Unavailable`] if a store is unavailable or the queue of the password hasher is full.
     pub async fn login(&self, request: Login) -> Result<WithDecisions<SignedIn>> {
-        self.inner.flows.login(request).await
+        self.inner.context.login(request).await
     }
 
-    /// Who an access token speaks for: a live session of an active user.
+    /// Authenticates an access token and returns its principal: a live session of an active user.
     ///
-    /// Verified locally first, then looked up in the cache, and only then in the stores.
+    /// The token is verified locally first, then the session is looked up in the cache, and only then in
+    /// the stores.
     ///
     /// # Errors
     ///
-    /// The future answers [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`],
-    /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store does not answer.
+    /// The future returns [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`],
+    /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store is unavailable.
     pub fn authenticate_token(&self, access_token: &str) -> Authentication {
-        self.inner.flows.authenticate(access_token)
+        self.inner.context.authenticate(access_token)
     }
 
-    /// Whether it was this goat, or a clone of it, that found out who that is. Another one in the same
-    /// process may have other users, and give their roles other permissions.
+    /// Whether this goat, or a clone of it, issued the principal. Another goat in the same process may
+    /// have other users and grant other permissions to their roles.
     ///
     /// ```
     /// use goat_core::testing::TestGoat;
@@ -181,78 +206,104 @@ impl Goat {
     /// ```
     #[must_use]
     pub fn issued(&self, principal: &Principal) -> bool {
-        self.inner.flows.users.validator.issued(principal)
+        self.inner.context.validator.issued(principal)
     }
 
-    /// Reads a principal's session and user again from the stores, past every cache: the proof that
-    /// changes of users and rights ask for.
+    /// Re-reads a principal's session and user from the stores, bypassing every cache. Changes of users
+    /// and permissions require the result.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile, or
-    /// [`ErrorKind::Unavailable`] if a store does not answer.
+    /// [`ErrorKind::Unavailable`] if a store is unavailable.
     pub async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
-        self.inner.flows.reauthenticate(principal).await
+        self.inner.context.reauthenticate(principal).await
     }
 
-    /// Exchanges a refresh token for the next pair of tokens, once.
+    /// Rotates a refresh token and returns the next token pair.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`], [`ErrorKind::SessionRevoked`],
     /// [`ErrorKind::TokenReused`] in that order of precedence; or [`ErrorKind::Unavailable`] if a
-    /// store does not answer, and then the token is still good, or its successor is answered.
+    /// store is unavailable, and then a retry with the same token succeeds.
     pub async fn refresh(
         &self,
         refresh_token: &Secret<String>,
         origin: &Origin,
     ) -> Result<Refreshed> {
-        self.inner.flows.refresh(refresh_token, origin).await
+        self.inner.context.refresh(refresh_token, origin).await
     }
 
-    /// Ends the session that asks. Its tokens are refused when this returns.
+    /// Ends the principal's session. Its tokens are invalid when this returns.
     ///
     /// # Errors
     ///
-    /// If a store does not answer.
+    /// If a store is unavailable.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
-        self.inner.flows.logout(principal, origin).await
+        self.inner.context.logout(principal, origin).await
     }
 
-    /// The public keys of access tokens as a JWK set (RFC 7517 §5); empty for HS256.
+    /// Returns the public keys of access tokens as a JWK set (RFC 7517 §5); empty for HS256.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
-        self.inner.flows.tokens.jwks()
+        self.inner.context.tokens.jwks()
     }
 
-    /// How many passwords are being hashed now, and how many wait.
+    /// Returns how many password hashes are running, and how many are queued.
     #[must_use]
     pub fn hash_load(&self) -> BulkheadLoad {
-        self.inner.flows.users.hashing.load()
+        self.inner.context.hasher.load()
     }
 
-    /// Makes ready: fills a new database with what the set of roles starts with, and checks that
-    /// stored passwords can be verified at all, and that the store of permissions knows the users if
-    /// it says so.
+    /// Seeds a new database with the permissions of the role set, and checks that stored passwords can
+    /// be verified, and that the role store knows the users if it says so.
     ///
-    /// A goat does the first by itself when it is first asked; a program that wants to fail at its
-    /// start rather than at somebody's sign-in calls this.
+    /// A goat seeds by itself on first use; a program calls this to fail at its start and not at the
+    /// first login.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, and for a store of
-    /// permissions that looks for users where they are not kept;
-    /// [`ErrorKind::Internal`] if one costs more than the hasher accepts; or if a store does not
-    /// answer. What is stored in a password's place and is no hash at all is logged: such users sign
-    /// in once a password is set for them.
+    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, and for a role store
+    /// that looks up users where they are not kept; [`ErrorKind::Internal`] if a hash costs more than
+    /// the hasher accepts; or if a store is unavailable. Stored texts that are not hashes are logged:
+    /// their users can log in once a password is set for them.
     pub async fn prepare(&self) -> Result<()> {
-        self.inner.flows.users.access.table(None).await?;
+        self.inner.context.role_table.table(None).await?;
         self.check_hashes().await?;
         self.check_users().await
     }
 
-    /// Looks one user up where permissions are kept. What stores are made of does not show from
-    /// outside, so that a wrong mix is known by a user who is in one place and not in the other.
+    /// Runs maintenance until it is dropped: removes expired sessions every minute. Spawn it once per
+    /// process that uses a database or memory; Redis expires sessions by itself.
+    ///
+    /// ```
+    /// # use goat_core::{Goat, Stores, token::TokenKeys};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).build()?;
+    /// tokio::spawn({
+    ///     let goat = goat.clone();
+    ///     async move { goat.maintain().await }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn maintain(&self) {
+        let mut ticks = interval(PURGE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.sessions().purge(PURGE_BATCH).await {
+                Ok(0) => {}
+                Ok(count) => tracing::debug!(count, "expired sessions purged"),
+                Err(error) => tracing::warn!(%error, "failed to purge expired sessions"),
+            }
+        }
+    }
+
+    /// Looks up one user in the role store: a mix of stores that do not fit shows as a user that exists
+    /// in only one of them.
     async fn check_users(&self) -> Result<()> {
         let page = self.inner.users.list_all(UserFilter::default()).await?;
         match page.users.first() {
@@ -262,33 +313,34 @@ impl Goat {
     }
 
     async fn check_hashes(&self) -> Result<()> {
-        let hashing = &self.inner.flows.users.hashing;
+        let context = &self.inner.context;
         let is_unreadable =
             |checked: &Result<(), HashError>| checked.as_ref().is_err_and(HashError::is_unreadable);
-        let is_readable = |hash: &str| !is_unreadable(&hashing.check(hash));
+        let is_readable = |hash: &str| !is_unreadable(&context.hasher.check(hash));
         let mut unreadable = 0_usize;
-        for hash in sampled_hashes(self.inner.stores.users.as_ref(), is_readable).await? {
-            match hashing.check(&hash) {
+        for hash in sampled_hashes(context.stores.users.as_ref(), is_readable).await? {
+            match context.hasher.check(&hash) {
                 refused if is_unreadable(&refused) => unreadable += 1,
                 checked => checked?,
             }
         }
         if unreadable > 0 {
-            tracing::warn!(unreadable, "some users have no password that could be verified");
+            tracing::warn!(unreadable, "stored password hashes cannot be verified");
         }
         Ok(())
     }
 
-    /// Whether the stores answer. Bounded by the stores' own time-outs.
+    /// Checks that the stores respond, within the stores' own timeouts.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`] if one does not.
     pub async fn ping(&self) -> Result<()> {
-        let answers = async {
-            self.inner.stores.users.ping().await?;
-            self.inner.stores.sessions.ping().await
+        let stores = &self.inner.context.stores;
+        let pings = async {
+            stores.users.ping().await?;
+            stores.sessions.ping().await
         };
-        answers.await.map_err(|error| Error::from(ErrorKind::Unavailable).with_source(error))
+        pings.await.map_err(|error| Error::from(ErrorKind::Unavailable).with_source(error))
     }
 }

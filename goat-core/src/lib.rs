@@ -1,15 +1,16 @@
-//! Users, sessions, roles and limits for Rust services: the rules and the storage, free of any
-//! framework.
+//! Authentication and access control for Rust services: users, sessions, roles and rate limits, with
+//! their storage, independent of any web framework.
 //!
-//! goat-core is what authentication *is*. It speaks no HTTP, and has neither environment variables nor
-//! process-wide state of its own: it fills the process's slot of cryptography where nobody has, and a
-//! PostgreSQL's URL leaves the rest to libpq's variables. goat-tower puts it into a tower stack, and
-//! goat-server runs it as a service of its own.
+//! goat-core contains the authentication domain: password login, rotating refresh tokens, revocable
+//! sessions, role-based access control (RBAC) and rate limiting. It has no HTTP; goat-tower provides it
+//! as middleware for tower, and goat-server as a service. It reads no environment variables (a
+//! PostgreSQL URL may refer to libpq's) and keeps no process-wide state, except that it installs
+//! jsonwebtoken's crypto provider if there is none.
 //!
-//! # How to start
+//! # Getting started
 //!
-//! An application keeps one [`Goat`], which is cheap to clone. It stands on [`Stores`] and on the
-//! keys that sign its tokens; everything else has a default that is safe.
+//! An application keeps one [`Goat`], which is cheap to clone. It is built on [`Stores`] and on the keys
+//! that sign its tokens; everything else has a safe default.
 //!
 //! ```
 //! use goat_core::auth::{Login, SignUp};
@@ -17,13 +18,13 @@
 //! use goat_core::token::TokenKeys;
 //! use goat_core::{Actor, Email, ErrorKind, Goat, Permission, Role, Stores};
 //!
-//! const REPORTS: Permission = Permission::new("report:read"); // a misspelt form does not compile
+//! const REPORTS: Permission = Permission::new("report:read"); // malformed text is a compile error
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).build()?;
 //!
-//! // Somebody signs up, and signs in.
+//! // Sign-up and login.
 //! let (email, password) = ("ann@example.org", "a long walk on a short pier");
 //! let origin = Origin::default();
 //! let sign_up = SignUp {
@@ -35,31 +36,32 @@
 //! let login = Login { email: email.into(), password: password.into(), origin: origin.clone() };
 //! let tokens = goat.login(login).await?.value.tokens;
 //!
-//! // Each request shows the access token. What the user's role may do is asked of the principal.
+//! // Each request presents the access token; the principal knows the permissions of its role.
 //! let me = goat.authenticate_token(tokens.access_token.expose()).await?;
 //! assert_eq!(me.user(), ann.id);
 //! assert!(!me.may(&REPORTS));
 //!
-//! // A change of rights is in force when it returns.
-//! goat.roles().grant(Actor::system("set up"), "client", REPORTS).await?;
+//! // A grant is in force when it returns.
+//! goat.roles().grant(Actor::system("setup"), "client", REPORTS).await?;
 //! assert!(goat.authenticate_token(tokens.access_token.expose()).await?.may(&REPORTS));
 //!
-//! // A refresh token works once; signing out ends the session and all its tokens.
+//! // A refresh token works once; logout ends the session and invalidates all its tokens.
 //! let tokens = goat.refresh(&tokens.refresh_token, &origin).await?.tokens;
 //! goat.logout(&me, &origin).await?;
-//! let refused = goat.authenticate_token(tokens.access_token.expose()).await.unwrap_err();
-//! assert_eq!(refused.kind(), ErrorKind::SessionRevoked);
+//! let error = goat.authenticate_token(tokens.access_token.expose()).await.unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::SessionRevoked);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Where it keeps things
+//! # Storage
 //!
-//! [`Stores`] is a plain bundle, so that backends can be mixed: `Stores::memory()` for a test,
-//! `Stores::sqlite(…)` (feature `sqlite`) for one machine, and for several nodes PostgreSQL (feature
-//! `postgres`, 12 or later), with or without Redis (feature `redis`; 6.0 or later, Valkey alike; one
-//! server, Sentinel or Cluster). What one node revokes, all refuse: at once where invalidations arrive, and
-//! within [`Settings::cache_staleness`] where they are lost.
+//! [`Stores`] is a plain struct with one port per concern, so that backends can be mixed:
+//! `Stores::memory()` for a test, `Stores::sqlite(…)` (feature `sqlite`) for one machine, and for several
+//! nodes PostgreSQL (feature `postgres`, 12 or later), with or without Redis (feature `redis`, 6.0 or
+//! later, or Valkey; standalone, Sentinel or Cluster). A revocation on one node takes effect on all:
+//! at once while the invalidation channel is connected, otherwise within
+//! [`Settings::cache_staleness`].
 //!
 //! ```
 //! # #[cfg(all(feature = "postgres", feature = "redis"))] {
@@ -81,15 +83,16 @@
 //! # }
 //! ```
 //!
-//! All nodes need the same token keys, and the same pepper. [`Stores::observed`] bounds and reports each
-//! call, and [`Stores::cached`] puts what nodes remember together in front of the database.
+//! All nodes need the same token keys and the same pepper. [`Stores::observed`] adds a timeout and a
+//! report to each call, and [`Stores::cached`] a cache in front of the database that all nodes share.
+//! [`Goat::maintain`] removes expired sessions; spawn it once per process.
 //!
-//! # How to test
+//! # Testing
 //!
-//! With the feature `testing`, `testing::TestGoat` is a goat in memory on which anybody
-//! is signed in within one line. The tokens are real, and time stands still until the test moves it.
-//! A goat that the application builds itself has the same from `goat.testing()`, under the
-//! application's own roles and by its own clock. No check knows of any of it.
+//! With the feature `testing`, `testing::TestGoat` is an in-memory goat on which a test signs in a user
+//! in one line. The tokens are real, and the clock is manual. For a goat that the application builds
+//! itself, with its own roles and clock, `goat.testing()` does the same. Production code accepts no test
+//! credentials.
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {
@@ -111,38 +114,37 @@
 //! # }
 //! ```
 //!
-//! # Where things are
+//! # Modules
 //!
-//! | to | look at |
+//! | task | see |
 //! |---|---|
-//! | build the handle, and set lifetimes and quotas | [`Goat::builder`], [`Builder`], [`Settings`] |
-//! | sign up, sign in, be let in, go on, sign out | the methods of [`Goat`]; their requests and answers in [`auth`] |
-//! | see, make, change and delete users | [`Goat::users`], [`user`] |
-//! | see and end sessions | [`Goat::sessions`], [`session`] |
-//! | give and take permissions, rank roles | [`Goat::roles`], [`access`], [`RoleSet`] |
-//! | limit how much somebody does | [`Goat::limits`], [`limit`] |
-//! | know who asks, and prove it | [`Principal`], [`FreshPrincipal`], [`Actor`] |
-//! | hash and judge passwords | [`password`] |
-//! | sign and verify tokens; verify them elsewhere with public keys alone | [`token`], [`token::Verifier`] |
-//! | choose or write a storage | [`store`], [`Stores`]; the ports are with their concepts |
-//! | hear what happens | [`event`]; nodes tell one another by [`invalidation`] |
+//! | build a goat; set lifetimes and quotas | [`Goat::builder`], [`Builder`], [`Settings`] |
+//! | sign-up, login, authentication, refresh, logout | the methods of [`Goat`], with their types in [`auth`] |
+//! | manage users | [`Users`], [`user`] |
+//! | list and revoke sessions | [`Sessions`], [`session`] |
+//! | manage permissions and roles | [`Roles`], [`access`], [`RoleSet`] |
+//! | rate limiting | [`Goat::limits`], [`limit`] |
+//! | authorize an operation | [`Principal`], [`FreshPrincipal`], [`Actor`] |
+//! | password policy and hashing | [`password`] |
+//! | sign and verify tokens; verify them offline with public keys | [`token`], [`token::Verifier`] |
+//! | choose or implement a storage backend | [`Stores`], [`store`] |
+//! | observe events | [`event`] |
+//! | invalidate the caches of other nodes | [`invalidation`] |
 //! | test | the `testing` module, behind the feature of that name |
 //!
-//! # What holds everywhere
+//! # Guarantees
 //!
-//! - One [`Error`] with an [`ErrorKind`] that says who can mend it. No error, event or `Debug`
-//!   output holds a password, a token or an e-mail address.
-//! - Whoever changes users or rights is an [`Actor`], which only a fresh read or the system itself
-//!   makes, and is checked again inside the write's own transaction.
-//! - Dropping a future leaves nothing half done: what was committed is told to caches and to other
-//!   nodes on a task of its own.
-//! - All of it runs on Tokio, and by the [`Clock`] that it was given.
+//! - One [`Error`], with an [`ErrorKind`] that names the party at fault. No error, event or `Debug`
+//!   output contains a password, a token or an e-mail address.
+//! - Changes of users and permissions require an [`Actor`], which only a fresh read of the session or the
+//!   system can create. The write's own transaction checks its authorization again.
+//! - Dropping a future leaves no operation half done: after a commit, a separate task invalidates the
+//!   caches of all nodes.
+//! - Everything runs on Tokio, with the configured [`Clock`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access;
-mod aged;
-pub mod auth;
 mod builder;
 mod clock;
 mod detached;
@@ -156,16 +158,22 @@ mod page;
 pub mod password;
 mod quota;
 mod secret;
+mod service;
 pub mod session;
 mod settings;
+mod single_flight;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;
 pub mod user;
 
+/// Requests and results of sign-up, login, authentication and refresh.
+pub mod auth {
+    pub use crate::service::{Authentication, Login, Refreshed, SignUp, SignedIn, TokenPair};
+}
+
 pub use access::permission::Permission;
-pub use access::principal::{Actor, FreshPrincipal, Principal};
 pub use access::role::{Role, RoleSet};
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock, Time, Timestamp};
@@ -175,6 +183,7 @@ pub use id::{GrantId, InvalidId, SessionId, TokenId, UserId};
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;
+pub use service::{Actor, FreshPrincipal, Principal, Roles, Sessions, Users};
 pub use settings::{Settings, Signup};
 pub use store::stores::Stores;
 pub use user::account::{Status, User};

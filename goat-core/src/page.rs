@@ -1,14 +1,14 @@
-//! Pages: which part of a list, and how much there is in all.
+//! Pagination: page requests and pages.
 
 use std::num::NonZeroU32;
 
-/// How far into a list pages reach; further on, a list is continued after an id.
+/// The last entry of a list that a page can reach; beyond it, lists continue after an id.
 pub const PAGE_REACH: u64 = 10_000;
 
-/// The most entries of one page.
+/// The maximum number of entries per page.
 pub const PAGE_MAXIMUM: u32 = 100;
 
-/// Which page of a list, and how many entries a page has.
+/// A page number and a page size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     page: NonZeroU32,
@@ -16,8 +16,8 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// A page from 1 up, of 1 to 100 entries; `None` for other numbers, and where the two together
-    /// reach past 10,000 entries.
+    /// Returns a request for a page from 1 up, of 1 to 100 entries; `None` for other numbers, and for
+    /// pages beyond the first 10,000 entries.
     #[must_use]
     pub fn new(page: u32, limit: u32) -> Option<Self> {
         let request = Self { page: NonZeroU32::new(page)?, limit: NonZeroU32::new(limit)? };
@@ -25,19 +25,19 @@ impl PageRequest {
         (limit <= PAGE_MAXIMUM && reach <= PAGE_REACH).then_some(request)
     }
 
-    /// The number of the page, from 1.
+    /// Returns the page number, from 1.
     #[must_use]
     pub const fn page(self) -> u32 {
         self.page.get()
     }
 
-    /// How many entries a page has.
+    /// Returns the page size.
     #[must_use]
     pub const fn limit(self) -> u32 {
         self.limit.get()
     }
 
-    /// How many entries come before this page.
+    /// Returns the number of entries before the page.
     #[must_use]
     pub fn offset(self) -> u64 {
         u64::from(self.page() - 1) * u64::from(self.limit())
@@ -45,7 +45,7 @@ impl PageRequest {
 }
 
 impl Default for PageRequest {
-    /// The first twenty.
+    /// The first twenty entries.
     fn default() -> Self {
         Self { page: NonZeroU32::MIN, limit: NonZeroU32::MIN.saturating_add(19) }
     }
@@ -56,12 +56,12 @@ impl Default for PageRequest {
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
-    /// How many entries the whole list has.
+    /// The number of entries in the whole list.
     pub total: u64,
 }
 
 impl<T> Page<T> {
-    /// Cuts a page out of a list that is all there.
+    /// Returns a page of a complete list.
     pub(crate) fn of(all: Vec<T>, request: PageRequest) -> Self {
         let total = all.len() as u64;
         let offset = usize::try_from(request.offset()).unwrap_or(usize::MAX);

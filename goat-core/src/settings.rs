@@ -7,7 +7,7 @@ use crate::password::PasswordPolicy;
 use crate::quota::Quota;
 use crate::user::Status;
 
-/// How a goat behaves. Every value has a default that is safe; override what is to differ:
+/// The settings of a goat. Every field has a safe default:
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,31 +18,32 @@ use crate::user::Status;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long an access token is good, from one minute to one hour. Default five minutes: a
-    /// service that verifies offline sees a revocation at most that late.
+    /// Lifetime of an access token, from one minute to one hour. Default five minutes: a service that
+    /// verifies tokens offline sees a revocation at most that late.
     pub access_ttl: Duration,
-    /// How long a session lives without a refresh. Default seven days.
+    /// Idle lifetime of a session. Default seven days.
     pub refresh_ttl: Duration,
-    /// How long a session lives at most. Default thirty days (NIST SP 800-63B-4 §2.1.3).
+    /// Absolute lifetime of a session. Default thirty days (NIST SP 800-63B-4 §2.1.3).
     pub session_ttl: Duration,
-    /// How long the direct predecessor of a refresh token is honoured again, at most sixty seconds;
-    /// zero: never. Default thirty seconds: two tabs and a lost answer log nobody out.
+    /// Grace period in which the direct predecessor of a refresh token is accepted again, at most sixty
+    /// seconds; zero disables it. Default thirty seconds, so that neither two tabs nor a lost response
+    /// ends the session.
     pub refresh_leeway: Duration,
-    /// How many sessions a user has at most; the oldest goes when one more signs in. Default 50.
+    /// Maximum number of sessions per user; a further login evicts the oldest. Default 50.
     pub sessions_per_user: u32,
-    /// How long what was read of a session is trusted, if no invalidation of a change came. Zero: not at
-    /// all. Default one second.
+    /// Maximum age of cached session state if invalidations are lost. Zero disables the cache. Default
+    /// one second.
     pub cache_staleness: Duration,
-    /// How many validator are remembered in the process at most. Default 100,000, some 40 MB.
+    /// Maximum number of entries in the session cache. Default 100,000, about 40 MB.
     pub cache_entries: usize,
     /// Whether access tokens carry the permissions, for services that verify offline.
     pub access_token_permissions: bool,
-    /// What becomes of somebody who signs up.
+    /// The result of a sign-up.
     pub signup: Signup,
-    /// How often a password of one account may be tried, from wherever. Default 50 a minute: far
-    /// under what guessing needs, and enough that locking out a person takes effort.
+    /// Quota of password attempts per account, from all addresses. Default 50 per minute: far too few
+    /// for guessing, and enough that locking out a user takes effort.
     pub account_quota: Option<Quota>,
-    /// What a new password must be.
+    /// The policy for new passwords.
     pub passwords: PasswordPolicy,
 }
 
@@ -64,19 +65,19 @@ impl Default for Settings {
     }
 }
 
-/// What becomes of somebody who signs up.
+/// The result of a sign-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signup {
-    /// They may sign in at once.
+    /// The user can log in at once.
     Active,
-    /// Somebody must activate them first.
+    /// The user must be activated first.
     Inactive,
-    /// Nobody can sign up.
+    /// Sign-up is disabled.
     Closed,
 }
 
 impl Signup {
-    /// The status of who signs up; none where nobody can.
+    /// Returns the status of a new user; `None` if sign-up is disabled.
     #[must_use]
     pub const fn status(self) -> Option<Status> {
         match self {

@@ -1,58 +1,40 @@
-//! The arrows of the design, read from the `use crate::…` lines of the source: a module uses what
-//! lies below it, never what lies above.
+//! The direction of dependencies, read from the `crate::…` paths in the source: a module uses its own
+//! floor and the floors below, and the modules of one floor form no cycle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the ground up. A module may use those of its own layer and of the layers below.
-const LAYERS: [(&str, &[&str]); 5] = [
+/// The floors, from the lowest to the highest, with their modules.
+const FLOORS: [(&str, &[&str]); 5] = [
     (
-        "base",
-        &[
-            "error",
-            "id",
-            "secret",
-            "clock",
-            "quota",
-            "page",
-            "aged",
-            "detached",
-            "event",
-            "invalidation",
-        ],
+        "basics",
+        &["error", "id", "secret", "clock", "page", "quota", "single_flight", "detached", "event"],
     ),
-    ("concepts", &["user", "access", "password", "session", "token", "limit"]),
-    ("settings and storage", &["settings", "store"]),
-    ("flows", &["auth"]),
+    (
+        "values",
+        &["access", "session", "user", "limit", "password", "token", "invalidation", "settings"],
+    ),
+    ("stores", &["store"]),
+    ("services", &["service"]),
     ("handle", &["goat", "builder"]),
 ];
 
-/// Modules that lie beside the layers: the front page sees all, and the tests' tools see what they
-/// help to test.
+/// Modules beside the floors: the crate root re-exports from all of them, and the tools for tests use
+/// what they help to test.
 const BESIDE: [&str; 2] = ["lib", "testing"];
 
-/// Types of the crate that are what an application asks, or what holds such things together:
-/// storage that uses one of them has become more than storage.
-const SERVICES: [&str; 11] = [
-    "Users",
-    "Sessions",
-    "Roles",
-    "Limits",
-    "Tokens",
-    "SessionValidator",
-    "SessionCache",
-    "RoleTableCache",
-    "Policy",
-    "AccountLimit",
-    "HashBulkhead",
-];
+/// The one pair that uses one another by design: a handle and its builder.
+const HANDLE: [&str; 2] = ["builder", "goat"];
+
+/// Services of the values floor, which a storage backend must not use.
+const SERVICES: [&str; 3] = ["Limits", "Tokens", "HashBulkhead"];
 
 struct Source {
     path: PathBuf,
     /// The first segment below `src`.
     module: String,
-    /// What it uses of the crate: the paths after `crate::`, one for each leaf.
+    /// The paths after `crate::`, one for each leaf.
     uses: Vec<String>,
 }
 
@@ -60,7 +42,7 @@ fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     collect(&root, &root, &mut found);
-    assert!(found.len() > 50, "the walk found too few files to mean anything");
+    assert!(found.len() > 50, "the walk must find the source files");
     found
 }
 
@@ -71,7 +53,7 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
             collect(root, &path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
             let text = fs::read_to_string(&path).expect("a source file");
-            let below = path.strip_prefix(root).expect("it lies below");
+            let below = path.strip_prefix(root).expect("a path below the root");
             let module = below.iter().next().expect("a segment").to_string_lossy();
             let module = module.trim_end_matches(".rs").to_owned();
             found.push(Source { module, uses: uses_of(&text), path });
@@ -79,12 +61,12 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
-/// Unit tests that have files of their own. They may use everything.
+/// Whether a file contains only unit tests, which may use everything.
 fn is_test(path: &Path) -> bool {
     path.iter().any(|segment| segment == "tests" || segment == "tests.rs")
 }
 
-/// The paths after `crate::` in the code of a file, without comments and without its unit tests.
+/// Returns the paths after `crate::` in the code of a file, without comments and unit tests.
 fn uses_of(text: &str) -> Vec<String> {
     let code: String = text
         .split("#[cfg(test)]\nmod tests {")
@@ -118,51 +100,122 @@ fn uses_of(text: &str) -> Vec<String> {
     paths
 }
 
-fn heights() -> BTreeMap<&'static str, usize> {
-    let heights = LAYERS.iter().enumerate();
-    heights
-        .flat_map(|(height, (_, modules))| modules.iter().map(move |one| (*one, height)))
-        .collect()
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|(_, modules)| modules.contains(&module))
 }
 
-#[test]
-fn modules_use_only_what_lies_below_them() {
-    let heights = heights();
-    let mut wrong = Vec::new();
-    for source in sources() {
-        let Some(height) = heights.get(source.module.as_str()) else {
-            assert!(
-                BESIDE.contains(&source.module.as_str()),
-                "{} is in no layer: give it one",
-                source.module,
-            );
+/// Returns the violations of the floors, one line each.
+fn upward_uses(sources: &[Source]) -> Vec<String> {
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|source| !BESIDE.contains(&source.module.as_str())) {
+        let Some(floor) = floor_of(&source.module) else {
+            violations.push(format!("{} is on no floor", source.module));
             continue;
         };
         for path in &source.uses {
             let used = path.split("::").next().expect("a segment");
-            if heights.get(used).is_none_or(|used| used > height) {
-                wrong.push(format!("{} uses crate::{path}", source.path.display()));
+            if floor_of(used).is_none_or(|used| used > floor) {
+                violations.push(format!("{} uses crate::{path}", source.path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "arrows that point the wrong way:\n{}", wrong.join("\n"));
+    violations
+}
+
+/// Returns the groups of modules of one floor that use one another, directly or indirectly.
+fn cycles(sources: &[Source]) -> Vec<Vec<String>> {
+    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| floor_of(&source.module).is_some()) {
+        let used = source.uses.iter().filter_map(|path| path.split("::").next());
+        let used = used.filter(|used| *used != source.module);
+        let same_floor = used.filter(|used| floor_of(used) == floor_of(&source.module));
+        edges.entry(&source.module).or_default().extend(same_floor);
+    }
+    let reachable = |from: &str| {
+        let mut reached = BTreeSet::new();
+        let mut next: Vec<&str> = edges.get(from).into_iter().flatten().copied().collect();
+        while let Some(module) = next.pop() {
+            if reached.insert(module) {
+                next.extend(edges.get(module).into_iter().flatten());
+            }
+        }
+        reached
+    };
+    let reached: BTreeMap<&str, _> =
+        edges.keys().map(|module| (*module, reachable(module))).collect();
+    let mut groups = BTreeSet::new();
+    for (module, reaches) in &reached {
+        let is_mutual = |other: &&str| reached.get(other).is_some_and(|back| back.contains(module));
+        let group: Vec<String> =
+            reaches.iter().copied().filter(|other| is_mutual(other)).map(String::from).collect();
+        if !group.is_empty() {
+            groups.insert(group);
+        }
+    }
+    groups.into_iter().collect()
 }
 
 #[test]
-fn storage_uses_types_and_ports_but_no_services() {
-    let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| source.module == "store") {
-        for path in &source.uses {
-            let leaf = path.rsplit("::").next().expect("a segment");
-            if SERVICES.contains(&leaf) || path.starts_with("settings") {
-                wrong.push(format!("{} uses crate::{path}", source.path.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "storage that knows too much:\n{}", wrong.join("\n"));
+fn modules_use_only_their_own_floor_and_those_below() {
+    let violations = upward_uses(&sources());
+    assert!(violations.is_empty(), "upward dependencies:\n{}", violations.join("\n"));
 }
 
-/// The check itself: it sees grouped, nested and inline paths, and is not misled by prose.
+#[test]
+fn modules_of_one_floor_form_no_cycle() {
+    let cycles = cycles(&sources());
+    assert_eq!(cycles, [HANDLE]);
+}
+
+#[test]
+fn stores_use_values_and_ports_but_no_services() {
+    let sources = sources();
+    let stores = sources.iter().filter(|source| source.module == "store");
+    let uses = stores.flat_map(|source| source.uses.iter().map(move |path| (source, path)));
+    let wrong = uses.filter(|(_, path)| {
+        SERVICES.contains(&path.rsplit("::").next().expect("a segment"))
+            || path.starts_with("settings")
+    });
+    let wrong: Vec<_> = wrong
+        .map(|(source, path)| format!("{} uses crate::{path}", source.path.display()))
+        .collect();
+    assert!(wrong.is_empty(), "stores that use services:\n{}", wrong.join("\n"));
+}
+
+fn source(module: &str, text: &str) -> Source {
+    Source { path: format!("{module}.rs").into(), module: module.into(), uses: uses_of(text) }
+}
+
+#[test]
+fn checker_reports_an_upward_use_and_an_unknown_module() {
+    let sources = [
+        source("session", "use crate::store::UserStore;\n"),
+        source("store", "use crate::session::Session;\n"),
+        source("shelf", ""),
+    ];
+    assert_eq!(
+        upward_uses(&sources),
+        ["session.rs uses crate::store::UserStore", "shelf is on no floor"],
+    );
+}
+
+#[test]
+fn checker_reports_direct_and_indirect_cycles_within_a_floor() {
+    let acyclic = [
+        source("user", "use crate::session::SessionEpoch;\nuse crate::access::Role;\n"),
+        source("session", "use crate::id::SessionId;\n"),
+        source("access", ""),
+    ];
+    assert!(cycles(&acyclic).is_empty());
+    let cyclic = [
+        source("user", "use crate::session::SessionEpoch;\n"),
+        source("session", "fn f(a: crate::limit::Decision) {}\n"),
+        source("limit", "use crate::user::Email;\n"),
+        source("access", "use crate::user::User;\n"),
+    ];
+    assert_eq!(cycles(&cyclic), [["limit", "session", "user"]]);
+}
+
 #[test]
 fn uses_are_read_from_code_and_not_from_comments() {
     let text = "//! crate::prose::Nothing\nuse crate::access::{\n    Actor, Role,\n};\n\

@@ -6,7 +6,7 @@ use std::fmt;
 /// The longest resource or verb, in characters.
 const MAXIMUM_PART: usize = 64;
 
-/// A text that is not a permission.
+/// The error for a text that is not a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPermission;
 
@@ -20,7 +20,7 @@ impl fmt::Display for InvalidPermission {
 
 impl std::error::Error for InvalidPermission {}
 
-/// Something that a role may do.
+/// A permission that a role can have.
 ///
 /// ```
 /// use goat_core::Permission;
@@ -39,14 +39,14 @@ impl std::error::Error for InvalidPermission {}
 pub struct Permission(Cow<'static, str>);
 
 impl Permission {
-    /// Everything. Only the top role may have it.
+    /// Allows everything. Only the top role may have it.
     pub const FULL_ACCESS: Self = Self(Cow::Borrowed("full_access"));
 
-    /// A permission that is written in the source.
+    /// Creates a permission from a literal.
     ///
     /// # Panics
     ///
-    /// If the text is not a permission. As a constant, it does not compile.
+    /// If the text is not a permission; in a constant, that is a compile error.
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
         assert!(
@@ -60,7 +60,7 @@ impl Permission {
     ///
     /// # Errors
     ///
-    /// Any other form.
+    /// If the text has another form.
     pub fn parse(text: &str) -> Result<Self, InvalidPermission> {
         if is_permission(text.as_bytes()) {
             Ok(Self(Cow::Owned(text.to_owned())))
@@ -69,7 +69,7 @@ impl Permission {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -81,7 +81,7 @@ impl Permission {
         self.0 == Self::FULL_ACCESS.0
     }
 
-    /// The part before the colon, and the part after it. None for `full_access`.
+    /// Returns the parts before and after the colon; `None` for `full_access`.
     #[must_use]
     pub fn parts(&self) -> Option<(&str, &str)> {
         self.0.split_once(':')
@@ -92,6 +92,24 @@ impl fmt::Display for Permission {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// The permissions that goat's own services require.
+pub mod permissions {
+    use super::Permission;
+
+    /// Allows reading other users and their sessions.
+    pub const USER_READ: Permission = Permission::new("user:read");
+    /// Allows creating users.
+    pub const USER_WRITE: Permission = Permission::new("user:write");
+    /// Allows changing other users' e-mail and password, and ending their sessions.
+    pub const USER_UPDATE: Permission = Permission::new("user:update");
+    /// Allows changing other users' roles.
+    pub const USER_CHANGE_ROLE: Permission = Permission::new("user:change_role");
+    /// Allows changing other users' status.
+    pub const USER_CHANGE_STATUS: Permission = Permission::new("user:change_status");
+    /// Allows deleting other users.
+    pub const USER_DELETE: Permission = Permission::new("user:delete");
 }
 
 /// Whether the bytes are `full_access`, `resource:verb` or `resource:*`.
@@ -142,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_of_a_permission_is_strict() {
+    fn permission_syntax_is_strict() {
         let long = format!("{}:read", "a".repeat(65));
         for text in ["user:read", "user:*", "full_access", "a_1:b_2", &"a".repeat(64).add(":b")] {
             assert!(Permission::parse(text).is_ok(), "{text}");

@@ -1,4 +1,4 @@
-//! Roles: their names, and the ranked set that a running goat knows.
+//! Roles: their names, and the ranked set that a goat is configured with.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 use super::Permission;
 
-/// A text that is not a role's name.
+/// The error for a text that is not a role name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidRole;
 
@@ -19,7 +19,7 @@ impl fmt::Display for InvalidRole {
 
 impl std::error::Error for InvalidRole {}
 
-/// The name of a role. Whether the running set knows it is another question.
+/// The name of a role, whether or not the configured set contains it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Role(Arc<str>);
 
@@ -28,7 +28,7 @@ impl Role {
     ///
     /// # Errors
     ///
-    /// What is not 1 to 64 of `[a-z0-9_]`.
+    /// If the text is not 1 to 64 of `[a-z0-9_]`.
     pub fn parse(text: &str) -> Result<Self, InvalidRole> {
         let character = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
         if (1..=64).contains(&text.len()) && text.bytes().all(character) {
@@ -38,7 +38,7 @@ impl Role {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -51,12 +51,22 @@ impl fmt::Display for Role {
     }
 }
 
-/// How high a role stands. Zero is what a role has that the running set does not know.
+/// The rank of a role. Roles outside the configured set have rank zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(pub u32);
 
-/// The roles of a running goat, in rising rank, with the permissions that a new database starts
-/// with.
+/// A role, with its rank and permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleSummary {
+    /// The name.
+    pub role: Role,
+    /// The rank, from 1 up.
+    pub rank: Rank,
+    /// The permissions, in alphabetical order.
+    pub permissions: Vec<Permission>,
+}
+
+/// The configured roles in ascending rank, with the permissions that a new database is seeded with.
 ///
 /// ```
 /// use goat_core::RoleSet;
@@ -76,13 +86,13 @@ pub struct RoleSet {
 }
 
 impl RoleSet {
-    /// A set of one's own: each role with the permissions that it has in a new database, from the
-    /// lowest rank to the highest.
+    /// Creates a set: each role with its permissions in a new database, from the lowest rank to the
+    /// highest.
     ///
     /// # Errors
     ///
-    /// No role, a name twice, a malformed name or permission, `full_access` for a role that is not
-    /// the highest, or a highest role without it.
+    /// If there is no role, a name is repeated, a name or permission is malformed, or `full_access`
+    /// is not given to exactly the highest role.
     pub fn new<'a>(roles: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) -> Result<Self> {
         let mut parsed: Vec<(Role, Vec<Permission>)> = Vec::new();
         for (name, permissions) in roles {
@@ -120,38 +130,44 @@ impl RoleSet {
         Ok(Self { roles: parsed.into() })
     }
 
-    /// The roles in rising rank.
+    /// Iterates over the roles in ascending rank.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Role> {
         self.roles.iter().map(|(role, _)| role)
     }
 
-    /// What a new database starts with.
+    /// Iterates over the grants of a new database.
     pub(crate) fn seed(&self) -> impl Iterator<Item = (&Role, &Permission)> {
         self.roles
             .iter()
             .flat_map(|(role, permissions)| permissions.iter().map(move |one| (role, one)))
     }
 
-    /// The role of this name, if the set has it.
+    /// Returns the role of this name, if the set contains it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Role> {
         self.iter().find(|role| role.as_str() == name)
     }
 
-    /// Whether the set has the role.
+    /// Whether the set contains the role.
     #[must_use]
     pub fn contains(&self, role: &Role) -> bool {
         self.iter().any(|known| known == role)
     }
 
-    /// The role's rank: from 1 up, and 0 for a role that the set does not have.
+    /// Returns the requirement on a role's name, worded to follow the field's name.
+    pub(crate) fn requirement(&self) -> String {
+        let names: Vec<_> = self.iter().map(Role::as_str).collect();
+        format!("must be one of {}", names.join(", "))
+    }
+
+    /// Returns the role's rank: from 1 up, or 0 for a role outside the set.
     #[must_use]
     pub fn rank(&self, role: &Role) -> Rank {
         let position = self.iter().position(|known| known == role);
         Rank(position.map_or(0, |position| u32::try_from(position + 1).unwrap_or(u32::MAX)))
     }
 
-    /// The highest role, whose active users administer the system.
+    /// Returns the highest role. Its active users are administrators.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a set has at least one role")]
     #[expect(clippy::expect_used, reason = "a set has at least one role")]
@@ -159,7 +175,7 @@ impl RoleSet {
         self.iter().next_back().expect("a set of roles is not empty")
     }
 
-    /// The lowest role, which who signs up gets.
+    /// Returns the lowest role, which new users get at sign-up.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a set has at least one role")]
     #[expect(clippy::expect_used, reason = "a set has at least one role")]
@@ -170,7 +186,7 @@ impl RoleSet {
 
 impl Default for RoleSet {
     /// `client`, `operator` and `admin`.
-    #[expect(clippy::expect_used, reason = "a test makes it")]
+    #[expect(clippy::expect_used, reason = "covered by a test")]
     fn default() -> Self {
         Self::new([
             ("client", vec![]),
@@ -186,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shipped_roles_rise_from_client_to_admin() {
+    fn default_roles_rank_from_client_to_admin() {
         let roles = RoleSet::default();
         let names: Vec<_> = roles.iter().map(Role::as_str).collect();
         assert_eq!(names, ["client", "operator", "admin"]);

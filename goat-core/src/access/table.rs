@@ -1,26 +1,22 @@
-//! The role table: what each role may do, immutable, with a revision, swapped whole.
+//! Role table: the permissions of each role at one revision. Immutable; replaced as a whole.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use super::{Grant, Permission, Role, RoleRows, RoleSet};
 
-use super::store::{Grant, RoleRows};
-use super::{Permission, Role, RoleSet};
-
-/// What a role may do, in the form in which it is asked on every request.
+/// The permissions of a role, indexed for the check on every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     full_access: bool,
-    /// Resources of which everything is allowed.
+    /// Resources with a wildcard permission.
     resources: HashSet<Box<str>>,
-    /// Whole permissions.
+    /// Permissions without a wildcard.
     exact: HashSet<Permission>,
 }
 
 impl Rights {
-    /// Whether a permission is among the rights: by itself, by its resource's wildcard, or by
-    /// `full_access`.
+    /// Whether a permission is allowed: by itself, by its resource's wildcard, or by `full_access`.
     #[must_use]
     pub fn allow(&self, permission: &Permission) -> bool {
         self.full_access
@@ -43,7 +39,7 @@ impl<'a> FromIterator<&'a Permission> for Rights {
     }
 }
 
-/// The table at one revision.
+/// The role table at one revision.
 #[derive(Debug)]
 pub(crate) struct RoleTable {
     pub(crate) revision: u64,
@@ -53,9 +49,9 @@ pub(crate) struct RoleTable {
 }
 
 impl RoleTable {
-    /// Builds the table. Grants of roles that the set does not have allow nobody anything.
+    /// Builds the table. Grants of roles outside the set have no effect.
     pub(crate) fn new(mut rows: RoleRows, roles: &RoleSet) -> Self {
-        // People compare what two roles may do.
+        // Sorted, so that the lists of two roles are easy to compare.
         rows.grants.sort_by(|one, other| one.permission.cmp(&other.permission));
         let mut rights = HashMap::new();
         for role in roles.iter() {
@@ -66,39 +62,17 @@ impl RoleTable {
         Self { revision: rows.revision, grants: rows.grants, rights, nothing: Arc::default() }
     }
 
-    /// What the role may do.
+    /// Returns the rights of a role.
     pub(crate) fn rights(&self, role: &Role) -> Arc<Rights> {
         Arc::clone(self.rights.get(role).unwrap_or(&self.nothing))
     }
 
-    /// The permissions of one role, in alphabetical order.
+    /// Returns the permissions of a role, in alphabetical order.
     pub(crate) fn permissions(&self, role: &Role) -> Vec<Permission> {
         let grants = self.grants.iter().filter(|grant| grant.role == *role);
         let mut permissions: Vec<_> = grants.map(|grant| grant.permission.clone()).collect();
         permissions.sort_unstable();
         permissions
-    }
-}
-
-/// The table that is in force: nothing until it was loaded once.
-#[derive(Debug, Default)]
-pub(crate) struct Table(ArcSwapOption<RoleTable>);
-
-impl Table {
-    /// The table in force.
-    pub(crate) fn get(&self) -> Option<Arc<RoleTable>> {
-        self.0.load_full()
-    }
-
-    /// Puts a table in force, unless one as new is. Answers whether it did.
-    pub(crate) fn swap(&self, table: RoleTable) -> bool {
-        let new = Arc::new(table);
-        let mut swapped = false;
-        self.0.rcu(|old| {
-            swapped = old.as_ref().is_none_or(|old| old.revision < new.revision);
-            if swapped { Some(Arc::clone(&new)) } else { old.clone() }
-        });
-        swapped
     }
 }
 
@@ -123,19 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_table_never_replaces_a_newer() {
-        let table = Table::default();
-        let roles = RoleSet::default();
-        assert!(table.get().is_none());
-        assert!(table.swap(RoleTable::new(rows(2, &[("client", "a:b")]), &roles)));
-        assert!(!table.swap(RoleTable::new(rows(1, &[]), &roles)));
-        assert!(!table.swap(RoleTable::new(rows(2, &[]), &roles)));
-        let held = table.get().expect("a table");
-        assert_eq!(held.grants.len(), 1);
-    }
-
-    #[test]
-    fn a_role_outside_the_set_has_no_rights() {
+    fn role_outside_the_set_has_no_rights() {
         let table = RoleTable::new(rows(1, &[("ghost", "full_access")]), &RoleSet::default());
         let ghost = Role::parse("ghost").expect("a role");
         assert!(!table.rights(&ghost).allow(&Permission::new("a:b")));

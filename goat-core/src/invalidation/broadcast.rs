@@ -1,11 +1,10 @@
-//! Invalidations to every node, by a transport that may lose them.
+//! Invalidation channel between nodes, over a transport that may lose messages.
 //!
 //! Invariants:
-//! - a listener is told to trust what it remembers only after a heartbeat of this node came back that
-//!   was sent while the present subscription was in force, and only until half the staleness is over
-//!   since that heartbeat was *sent*;
-//! - a subscription that ends makes the listeners deaf before another is begun;
-//! - the listeners of this process hear of an invalidation before it is sent.
+//! - listeners are connected only after a heartbeat of this node returned that was sent during the
+//!   present subscription, and only until half the staleness after that heartbeat was *sent*;
+//! - a subscription that ends disconnects the listeners before the next one begins;
+//! - the listeners of this process receive an invalidation before it is sent.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -28,24 +27,24 @@ use super::{
 use crate::error::StoreError;
 use crate::secret::random;
 
-/// The least time between two heartbeats.
-const SHORTEST_BEAT: Duration = Duration::from_millis(25);
-/// How long a text may take to be sent, or a subscription to begin.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The least time for which a subscription is kept on which nothing of one's own comes back.
-const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
-/// The first and the longest wait before another subscription is tried.
-const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How many heartbeats are under way at most before the oldest is given up.
-const BEATS_REMEMBERED: usize = 32;
+/// Minimum time between two heartbeats.
+const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(25);
+/// Timeout of sending a text and of subscribing.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Minimum time without a returned heartbeat after which a subscription is replaced.
+const MIN_SILENCE: Duration = Duration::from_secs(2);
+/// Backoff between subscriptions: first and longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Maximum number of heartbeats in flight; the oldest is dropped.
+const MAX_IN_FLIGHT: usize = 32;
 
-/// Tells every node that listens to the same transport, and knows whether it hears them.
+/// Broadcasts invalidations to every node on the same transport, and detects a lost connection.
 ///
-/// Every quarter of the staleness it sends a heartbeat and must hear it back. Where none has come
-/// back for half the staleness, or the subscription is down, its listeners are deaf. It begins deaf,
-/// and again and again tries to hear by itself, on a task that ends when this is dropped.
+/// It sends a heartbeat every quarter of the staleness, and must receive it back. If none returns for
+/// half the staleness, or the subscription fails, its listeners are disconnected. It starts out
+/// disconnected, and reconnects on a task of its own that ends when this is dropped.
 ///
-/// A staleness of zero means that nobody remembers anything: there are no heartbeats then.
+/// A staleness of zero disables all caches: no heartbeats are sent then.
 pub struct Broadcast {
     inner: Arc<Inner>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -53,35 +52,35 @@ pub struct Broadcast {
 
 struct Inner {
     transport: Arc<dyn Transport>,
-    /// Names this node in what it sends, and nobody else.
+    /// Identifies the messages of this node.
     node: String,
     staleness: Duration,
     listeners: LocalInvalidations,
     state: Mutex<State>,
-    /// Somebody waits for the next heartbeat.
-    asked: Notify,
-    /// How many heartbeats were begun, whatever the subscription.
-    beats: AtomicU64,
+    /// Requests a heartbeat before the next interval.
+    heartbeat_requested: Notify,
+    /// Number of the next heartbeat, across subscriptions.
+    next_heartbeat: AtomicU64,
     sent: AtomicU64,
     failed: AtomicU64,
     received: AtomicU64,
     disconnects: AtomicU64,
 }
 
-/// What was last said of the hearing.
+/// The last reported state of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Starting,
-    Hears,
-    Deaf,
+    Connected,
+    Disconnected,
 }
 
-/// Heartbeats of one subscription that have not come back: number, and when it was sent.
-type Beats = Mutex<VecDeque<(u64, Instant)>>;
+/// Heartbeats in flight of one subscription: number and time of sending.
+type Heartbeats = Mutex<VecDeque<(u64, Instant)>>;
 
 impl Broadcast {
-    /// Tells and hears over a transport. Does nothing yet: it begins with the first listener or
-    /// invalidation, which must come within a Tokio runtime.
+    /// Creates a channel over a transport. It connects with the first listener or invalidation, which
+    /// must be within a Tokio runtime.
     pub fn new(transport: Arc<dyn Transport>, staleness: Duration) -> Arc<Self> {
         let inner = Inner {
             transport,
@@ -89,8 +88,8 @@ impl Broadcast {
             staleness,
             listeners: LocalInvalidations::default(),
             state: Mutex::new(State::Starting),
-            asked: Notify::new(),
-            beats: AtomicU64::new(0),
+            heartbeat_requested: Notify::new(),
+            next_heartbeat: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -99,7 +98,7 @@ impl Broadcast {
         Arc::new(Self { inner: Arc::new(inner), task: Mutex::default() })
     }
 
-    /// Sees to it that the task runs, also where an earlier one went down with its runtime.
+    /// Starts the task, also if an earlier one ended with its runtime.
     fn start(&self) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_none_or(JoinHandle::is_finished)
@@ -129,14 +128,13 @@ impl fmt::Debug for Broadcast {
     }
 }
 
-/// Counts an invalidation when its telling is over, also where nobody waited for that: a caller whose time
-/// is up has told nobody, as far as anybody knows.
-struct Telling<'a> {
+/// Counts an invalidation as sent or failed on drop: an abandoned call counts as failed.
+struct Sending<'a> {
     inner: &'a Inner,
     is_sent: bool,
 }
 
-impl Drop for Telling<'_> {
+impl Drop for Sending<'_> {
     fn drop(&mut self) {
         let count = if self.is_sent { &self.inner.sent } else { &self.inner.failed };
         count.fetch_add(1, Ordering::Relaxed);
@@ -147,28 +145,28 @@ impl Drop for Telling<'_> {
 impl Invalidations for Broadcast {
     async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError> {
         self.start();
-        // ATOMIC: first here, so that this node obeys whatever becomes of the rest.
+        // ATOMIC: this process first, so that its caches are invalidated even if sending fails.
         self.inner.listeners.each(|listener| listener.on_invalidation(invalidation));
-        let mut telling = Telling { inner: &self.inner, is_sent: false };
+        let mut sending = Sending { inner: &self.inner, is_sent: false };
         let sent = self.inner.send(&message::invalidation(&self.inner.node, invalidation)).await;
-        telling.is_sent = sent.is_ok();
+        sending.is_sent = sent.is_ok();
         sent
     }
 
     fn subscribe(&self, listener: Weak<dyn Listener>) {
-        // Deaf until the next heartbeat comes back, also if others here hear already.
+        // Disconnected until the next heartbeat returns, even if earlier listeners are connected.
         if let Some(listener) = listener.upgrade() {
             listener.on_disconnected();
         }
         self.inner.listeners.add(listener);
         self.start();
-        if *lock(&self.inner.state) == State::Hears {
-            // Others here hear already, so that the next heartbeat may be far.
-            self.inner.asked.notify_one();
+        if *lock(&self.inner.state) == State::Connected {
+            // A connected channel sends its next heartbeat only at the next interval.
+            self.inner.heartbeat_requested.notify_one();
         }
     }
 
-    fn counts(&self) -> InvalidationStats {
+    fn stats(&self) -> InvalidationStats {
         let of = |count: &AtomicU64| count.load(Ordering::Acquire);
         InvalidationStats {
             sent: of(&self.inner.sent),
@@ -181,82 +179,86 @@ impl Invalidations for Broadcast {
 
 impl Inner {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        within_patience("invalidations.publish", self.transport.send(text)).await
+        with_timeout("invalidations.publish", self.transport.send(text)).await
     }
 
-    /// Listens for ever, over one subscription after another.
+    /// Subscribes again and again.
     async fn run(self: Arc<Self>) {
-        let (shortest, longest) = WAITS;
-        let mut wait = shortest;
+        let (first_backoff, longest_backoff) = BACKOFF;
+        let mut backoff = first_backoff;
         loop {
-            let listening = within_patience("invalidations.listen", self.transport.listen()).await;
-            let (heard, error) = match listening {
+            let subscribed = with_timeout("invalidations.listen", self.transport.listen()).await;
+            let (was_connected, error) = match subscribed {
                 Ok(subscription) => self.follow(subscription).await,
                 Err(error) => (false, error),
             };
-            self.deafen(&error);
-            if heard {
-                wait = shortest;
+            self.disconnect(&error);
+            if was_connected {
+                backoff = first_backoff;
             }
-            // Up to half as long again, so that nodes that lost the same server do not come back as one.
-            sleep(wait + wait.mul_f64(f64::from(random::<u64>() as u8) / 512.0)).await;
-            wait = (wait * 2).min(longest);
+            // Jitter of up to a half, so that nodes that lost the same server reconnect at different times.
+            sleep(backoff + backoff.mul_f64(f64::from(random::<u64>() as u8) / 512.0)).await;
+            backoff = (backoff * 2).min(longest_backoff);
         }
     }
 
-    /// Follows one subscription to its end. Answers whether it was ever relied on, and why it ended.
+    /// Follows one subscription to its end; returns whether it was ever connected, and why it ended.
     async fn follow(&self, mut subscription: Box<dyn Subscription>) -> (bool, StoreError) {
-        let beats = Beats::default();
+        let in_flight = Heartbeats::default();
         if self.staleness.is_zero() {
-            // Nobody remembers anything: there is nothing to rely on.
-            self.trust(Duration::MAX);
+            // Without caches the connection does not matter.
+            self.connect(Duration::MAX);
         }
         tokio::select! {
-            ended = self.hear(subscription.as_mut(), &beats) => ended,
-            never = self.beat(&beats) => match never {},
+            ended = self.receive(subscription.as_mut(), &in_flight) => ended,
+            never = self.send_heartbeats(&in_flight) => match never {},
         }
     }
 
-    async fn hear(&self, subscription: &mut dyn Subscription, beats: &Beats) -> (bool, StoreError) {
-        let silence = (self.staleness * 2).max(SHORTEST_SILENCE);
-        let mut heard = false;
-        let mut given_up_at = Instant::now() + silence;
-        let mut trusted_until = None;
+    async fn receive(
+        &self,
+        subscription: &mut dyn Subscription,
+        in_flight: &Heartbeats,
+    ) -> (bool, StoreError) {
+        let silence = (self.staleness * 2).max(MIN_SILENCE);
+        let mut was_connected = false;
+        let mut replace_at = Instant::now() + silence;
+        let mut connected_until = None;
         loop {
             let now = Instant::now();
-            if trusted_until.is_some_and(|until| until <= now) {
-                trusted_until = None;
-                self.deafen(&nothing_came_back());
+            if connected_until.is_some_and(|until| until <= now) {
+                connected_until = None;
+                self.disconnect(&no_heartbeat_returned());
             }
-            if trusted_until.is_none() && given_up_at <= now && !self.staleness.is_zero() {
-                return (heard, nothing_came_back());
+            if connected_until.is_none() && replace_at <= now && !self.staleness.is_zero() {
+                return (was_connected, no_heartbeat_returned());
             }
-            let wake_at = trusted_until.unwrap_or(given_up_at);
+            let wake_at = connected_until.unwrap_or(replace_at);
             let text = tokio::select! {
                 biased;
                 text = subscription.next() => text,
                 () = sleep_until(wake_at), if !self.staleness.is_zero() => continue,
             };
             match text {
-                Err(error) => return (heard, error),
+                Err(error) => return (was_connected, error),
                 Ok(text) => match message::read(&text, &self.node) {
                     Message::Nothing => {}
                     Message::OwnHeartbeat(number) => {
-                        let Some(sent_at) = take(beats, number) else { continue };
-                        // Late or not, the way is open.
-                        given_up_at = Instant::now() + silence;
+                        let Some(sent_at) = take(in_flight, number) else { continue };
+                        // Even a late heartbeat shows that the subscription works.
+                        replace_at = Instant::now() + silence;
                         let until = sent_at + self.lease();
                         let left = until.saturating_duration_since(Instant::now());
                         if !left.is_zero() {
-                            heard = true;
-                            trusted_until = Some(until);
-                            self.trust(left);
+                            was_connected = true;
+                            connected_until = Some(until);
+                            self.connect(left);
                         }
                     }
                     Message::Invalidation(invalidation) => self.deliver(invalidation),
                     Message::Unknown => {
                         tracing::debug!(
-                            "an invalidation of another version was heard; everything is forgotten"
+                            "invalidation of an unknown form received; all caches cleared"
                         );
                         self.deliver(Invalidation::Everything);
                     }
@@ -265,61 +267,61 @@ impl Inner {
         }
     }
 
-    /// Sends one heartbeat after another.
-    async fn beat(&self, beats: &Beats) -> Infallible {
+    /// Sends heartbeats at the interval.
+    async fn send_heartbeats(&self, in_flight: &Heartbeats) -> Infallible {
         if self.staleness.is_zero() {
             return std::future::pending().await;
         }
-        let mut ticks = interval(self.between_beats());
+        let mut ticks = interval(self.heartbeat_interval());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.asked.notified() => {}
+                () = self.heartbeat_requested.notified() => {}
             }
-            let number = self.beats.fetch_add(1, Ordering::Relaxed);
+            let number = self.next_heartbeat.fetch_add(1, Ordering::Relaxed);
             {
-                // Remembered before it is sent: its age counts from here.
-                let mut beats = lock(beats);
-                if beats.len() >= BEATS_REMEMBERED {
-                    beats.pop_front();
+                // Recorded before it is sent: its age counts from here.
+                let mut in_flight = lock(in_flight);
+                if in_flight.len() >= MAX_IN_FLIGHT {
+                    in_flight.pop_front();
                 }
-                beats.push_back((number, Instant::now()));
+                in_flight.push_back((number, Instant::now()));
             }
             if let Err(error) = self.send(&message::heartbeat(&self.node, number)).await {
-                tracing::debug!(%error, "a heartbeat was not sent");
+                tracing::debug!(%error, "heartbeat not sent");
             }
         }
     }
 
-    fn between_beats(&self) -> Duration {
-        (self.staleness / 4).max(SHORTEST_BEAT)
+    fn heartbeat_interval(&self) -> Duration {
+        (self.staleness / 4).max(MIN_HEARTBEAT_INTERVAL)
     }
 
-    /// For how long after it was sent a heartbeat that came back is relied on: half the staleness,
-    /// and never less than two heartbeats take.
+    /// How long a returned heartbeat keeps the listeners connected after it was sent: half the staleness,
+    /// and at least two intervals.
     fn lease(&self) -> Duration {
-        (self.staleness / 2).max(self.between_beats() * 2)
+        (self.staleness / 2).max(self.heartbeat_interval() * 2)
     }
 
     fn deliver(&self, invalidation: Invalidation) {
         self.listeners.each(|listener| listener.on_invalidation(invalidation));
-        // After it was obeyed, so that whoever sees the count sees the effect.
+        // Counted after delivery, so that a reader of the count sees the effect.
         self.received.fetch_add(1, Ordering::Release);
     }
 
-    fn trust(&self, lease: Duration) {
+    fn connect(&self, lease: Duration) {
         self.listeners.each(|listener| listener.on_connected(lease));
-        let before = std::mem::replace(&mut *lock(&self.state), State::Hears);
-        if before == State::Deaf {
-            tracing::info!("this node hears the others again; what it remembered was forgotten");
+        let before = std::mem::replace(&mut *lock(&self.state), State::Connected);
+        if before == State::Disconnected {
+            tracing::info!("invalidation channel recovered; caches cleared and enabled");
         }
     }
 
-    fn deafen(&self, error: &StoreError) {
+    fn disconnect(&self, error: &StoreError) {
         self.listeners.each(|listener| listener.on_disconnected());
-        let before = std::mem::replace(&mut *lock(&self.state), State::Deaf);
-        if before == State::Deaf {
+        let before = std::mem::replace(&mut *lock(&self.state), State::Disconnected);
+        if before == State::Disconnected {
             return;
         }
         self.disconnects.fetch_add(1, Ordering::Relaxed);
@@ -328,33 +330,33 @@ impl Inner {
             %error,
             reason,
             advice = self.transport.advice(),
-            "this node does not hear the others: it trusts nothing that it remembers and asks the stores each time, until it hears again"
+            "invalidation channel lost; caches disabled until it recovers"
         );
     }
 }
 
-fn nothing_came_back() -> StoreError {
-    StoreError::unavailable("invalidations.hear")
-        .with_source("no heartbeat of this node came back in time")
+fn no_heartbeat_returned() -> StoreError {
+    StoreError::unavailable("invalidations.receive")
+        .with_source("no heartbeat of this node returned in time")
 }
 
-/// When a heartbeat of this subscription was sent. It and all before it are then forgotten.
-fn take(beats: &Beats, number: u64) -> Option<Instant> {
-    let mut beats = lock(beats);
-    let place = beats.iter().position(|(one, _)| *one == number)?;
-    beats.drain(..=place).next_back().map(|(_, sent_at)| sent_at)
+/// Removes a heartbeat and all earlier ones; returns when it was sent.
+fn take(in_flight: &Heartbeats, number: u64) -> Option<Instant> {
+    let mut in_flight = lock(in_flight);
+    let index = in_flight.iter().position(|(one, _)| *one == number)?;
+    in_flight.drain(..=index).next_back().map(|(_, sent_at)| sent_at)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn within_patience<T>(
+async fn with_timeout<T>(
     operation: &'static str,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    timeout(PATIENCE, call).await.unwrap_or_else(|_| {
+    timeout(TIMEOUT, call).await.unwrap_or_else(|_| {
         Err(StoreError::unavailable(operation)
-            .with_source(format!("no answer within {PATIENCE:?}")))
+            .with_source(format!("no response within {TIMEOUT:?}")))
     })
 }

@@ -1,35 +1,34 @@
-//! Until when what is remembered may be trusted, because invalidations of changes arrive.
+//! Lease: until when cached data may be used, because the invalidation channel is connected.
 //!
-//! Invariant: the lease ends by the stopwatch, whoever has stopped running. Nobody must come and say
-//! so in time.
+//! Invariant: the lease expires by the stopwatch alone; no task has to run for it to end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A stopwatch's reading, in nanoseconds, until which invalidations can be relied on.
+/// The stopwatch reading, in nanoseconds, at which the lease expires.
 #[derive(Debug)]
 pub(crate) struct Lease(AtomicU64);
 
 impl Default for Lease {
-    /// For ever, as where there is only one node.
+    /// A lease without end, as for a single node.
     fn default() -> Self {
         Self(AtomicU64::new(u64::MAX))
     }
 }
 
 impl Lease {
-    /// Whether it holds at a reading of the stopwatch.
+    /// Whether the lease is valid at a stopwatch reading.
     pub(crate) fn holds(&self, elapsed: Duration) -> bool {
-        // ATOMIC: whoever sees a renewal sees that everything was forgotten before it.
+        // ATOMIC: a reader that sees a renewal also sees the caches cleared before it.
         nanoseconds(elapsed) < self.0.load(Ordering::SeqCst)
     }
 
-    /// It is over.
+    /// Ends the lease.
     pub(crate) fn end(&self) {
         self.0.store(0, Ordering::SeqCst);
     }
 
-    /// It holds until then.
+    /// Extends the lease to a stopwatch reading.
     pub(crate) fn renew(&self, until: Duration) {
         self.0.store(nanoseconds(until), Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Invalidations within one process.
+//! Invalidation channel within one process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use super::{Invalidation, Invalidations, Listener};
 use crate::error::StoreError;
 
-/// Invalidations within one process: every handle built on the same stores hears them, always.
+/// An invalidation channel within one process. Reaches every goat that is built on the same stores; never
+/// disconnected.
 #[derive(Clone, Default)]
 pub struct LocalInvalidations {
     listeners: Arc<Mutex<Vec<Weak<dyn Listener>>>>,
 }
 
 impl LocalInvalidations {
-    /// Calls every listener that is still there, one after another, without holding the lock.
+    /// Calls each live listener, without holding the lock.
     pub(super) fn each(&self, call: impl Fn(&dyn Listener)) {
         let listeners = {
             let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,24 +1,24 @@
-//! Invalidations and heartbeats as the short texts that travel between nodes.
+//! Wire format of invalidations and heartbeats.
 //!
-//! `1 <node> s <user> <session>`, `1 <node> u <user>`, `1 <node> r`, `1 <node> e`, and
-//! `1 <node> h <number>` for a heartbeat. What another version says and this one does not understand
-//! means that anything may have changed: it makes a node forget too much, never too little.
+//! `1 <node> s <user> <session>`, `1 <node> u <user>`, `1 <node> r <revision>`, `1 <node> e`, and
+//! `1 <node> h <number>` for a heartbeat. A message of an unknown form means that anything may have
+//! changed, so that a node evicts too much rather than too little.
 
 use super::Invalidation;
 use crate::id::{SessionId, UserId};
 
 const VERSION: &str = "1";
 
-/// What a text says to the node that reads it.
+/// A message, as its receiver understands it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A heartbeat of this very node.
+    /// A heartbeat of this node.
     OwnHeartbeat(u64),
     /// An invalidation of another node.
     Invalidation(Invalidation),
-    /// Nothing new: another node's heartbeat, or an invalidation of one's own.
+    /// To be ignored: another node's heartbeat, or an invalidation of this node.
     Nothing,
-    /// This version does not know.
+    /// Of an unknown form.
     Unknown,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn invalidation(node: &str, invalidation: Invalidation) -> String {
     match invalidation {
         Invalidation::Session(user, session) => format!("{VERSION} {node} s {user} {session}"),
         Invalidation::User(user) => format!("{VERSION} {node} u {user}"),
-        Invalidation::Roles => format!("{VERSION} {node} r"),
+        Invalidation::Roles { revision } => format!("{VERSION} {node} r {revision}"),
         Invalidation::Everything => format!("{VERSION} {node} e"),
     }
 }
@@ -35,7 +35,7 @@ pub(super) fn heartbeat(node: &str, number: u64) -> String {
     format!("{VERSION} {node} h {number}")
 }
 
-/// Reads a text as the node of that name.
+/// Parses a message for the node of that name.
 pub(super) fn read(text: &str, own: &str) -> Message {
     parse(text, own).unwrap_or(Message::Unknown)
 }
@@ -47,7 +47,7 @@ fn parse(text: &str, own: &str) -> Option<Message> {
     }
     let node = words.next()?;
     let kind = words.next()?;
-    let said = match kind {
+    let message = match kind {
         "h" => {
             let number = words.next()?.parse().ok()?;
             if node == own { Message::OwnHeartbeat(number) } else { Message::Nothing }
@@ -58,16 +58,19 @@ fn parse(text: &str, own: &str) -> Option<Message> {
             Message::Invalidation(Invalidation::Session(user, session))
         }
         "u" => Message::Invalidation(Invalidation::User(UserId::parse(words.next()?).ok()?)),
-        "r" => Message::Invalidation(Invalidation::Roles),
+        "r" => {
+            let revision = words.next()?.parse().ok()?;
+            Message::Invalidation(Invalidation::Roles { revision })
+        }
         "e" => Message::Invalidation(Invalidation::Everything),
         _ => return None,
     };
     if words.next().is_some() {
         return None;
     }
-    // Its own listeners were told before it was sent.
-    let is_echo = node == own && matches!(said, Message::Invalidation(_));
-    Some(if is_echo { Message::Nothing } else { said })
+    // The listeners of this process received it before it was sent.
+    let is_echo = node == own && matches!(message, Message::Invalidation(_));
+    Some(if is_echo { Message::Nothing } else { message })
 }
 
 #[cfg(test)]
@@ -82,13 +85,13 @@ mod tests {
         [
             Invalidation::Session(user, session),
             Invalidation::User(user),
-            Invalidation::Roles,
+            Invalidation::Roles { revision: u64::MAX },
             Invalidation::Everything,
         ]
     }
 
     #[test]
-    fn what_is_written_is_read_by_others_and_is_nothing_new_to_the_writer() {
+    fn other_nodes_parse_a_message_and_the_sender_ignores_it() {
         for one in kinds() {
             let text = invalidation("A", one);
             assert_eq!(read(&text, "B"), Message::Invalidation(one), "{text}");
@@ -100,15 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_never_taken_for_nothing() {
+    fn malformed_messages_are_unknown_and_never_ignored() {
         let user = UserId::generate(Timestamp::from_millis(0));
         for text in [
             String::new(),
             "1".into(),
             "1 A".into(),
-            "2 A r".into(),
+            "2 A r 1".into(),
             "1 A x".into(),
-            "1 A r more".into(),
+            "1 A r".into(),
+            "1 A r -1".into(),
+            "1 A r 1 more".into(),
             "1 A h".into(),
             "1 A h -1".into(),
             "1 A u".into(),

@@ -1,8 +1,8 @@
-//! Invalidations: what one node tells the others after a change, so that they forget what they remember.
+//! Invalidation channel: tells every node that cached data has changed.
 //!
-//! [`LocalInvalidations`] serves one process. [`Broadcast`] serves many nodes over whatever [`Transport`]
-//! carries short texts to all of them; it knows when it does not hear, and its listeners then trust
-//! nothing that they remember.
+//! [`LocalInvalidations`] serves one process. [`Broadcast`] serves several nodes over any [`Transport`]
+//! that carries short texts to all of them; it detects a lost connection, and its listeners then stop
+//! using their caches.
 
 mod broadcast;
 mod lease;
@@ -24,70 +24,73 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 
-/// What changed.
+/// The changed data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
     /// This session has ended.
     Session(UserId, SessionId),
-    /// This user's state, or all of their sessions.
+    /// This user's state has changed, or all of their sessions have ended.
     User(UserId),
-    /// What roles may do.
-    Roles,
-    /// Anything at all: somebody said what this node does not understand.
+    /// The permissions of roles have changed.
+    Roles {
+        /// The revision of the role table after the change.
+        revision: u64,
+    },
+    /// Anything may have changed: a message was not understood.
     Everything,
 }
 
-/// Whoever wants to hear invalidations.
+/// A listener on the invalidation channel.
 ///
-/// A listener that is told nothing of hearing may trust that it hears; one that was told that it is
-/// deaf must not use what it remembers until it hears.
+/// A listener starts out connected. After [`Listener::on_disconnected`] it must not use its cached data
+/// until [`Listener::on_connected`].
 pub trait Listener: Send + Sync {
-    /// Something changed somewhere. Called for a node's own invalidations too.
+    /// Handles an invalidation, also one that its own process published.
     fn on_invalidation(&self, invalidation: Invalidation);
 
-    /// From now on invalidations may be lost.
+    /// Handles a lost connection: from now on invalidations may be lost.
     fn on_disconnected(&self) {}
 
-    /// Invalidations arrive, and can be relied on for so long from now, unless this is called again or
-    /// [`Listener::on_disconnected`] is. If the time of an earlier call was over, or the listener was deaf,
-    /// invalidations may have been lost in between: it must forget all that it remembers before it uses
-    /// any of it.
+    /// Handles a confirmed connection: invalidations arrive reliably until the lease ends, unless this
+    /// is called again or [`Listener::on_disconnected`] is. If an earlier lease had ended, or the
+    /// listener was disconnected, invalidations may have been lost in between: it must clear its caches
+    /// before it uses them.
     fn on_connected(&self, lease: Duration) {
         let _ = lease;
     }
 }
 
-/// The port that carries invalidations.
+/// The port to the invalidation channel.
 ///
-/// An invalidation may be lost: what listeners remember is bounded in age for that case. An implementer
-/// guarantees that an invalidation is delivered to the listeners of its own process before
-/// [`Invalidations::publish`] returns, also where it fails, and holds listeners weakly. One that can tell
-/// when invalidations are lost tells its listeners so, and begins with it: before [`Invalidations::subscribe`]
-/// returns, a listener has been told that it is deaf so far.
+/// Delivery to other nodes may fail; the age limit of cached data bounds the effect. An implementer
+/// guarantees that [`Invalidations::publish`] delivers to the listeners of its own process before it
+/// returns, even if it fails, and that it holds listeners weakly. An implementation that can detect lost
+/// invalidations reports it to its listeners, and starts out disconnected: it calls
+/// [`Listener::on_disconnected`] before [`Invalidations::subscribe`] returns.
 #[async_trait]
 pub trait Invalidations: fmt::Debug + Send + Sync {
-    /// Tells everyone.
+    /// Sends an invalidation to every node, this one included.
     async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError>;
 
-    /// Begins to listen, until the listener is dropped.
+    /// Subscribes a listener until it is dropped.
     fn subscribe(&self, listener: Weak<dyn Listener>);
 
-    /// What it has done.
-    fn counts(&self) -> InvalidationStats {
+    /// Returns the statistics of the channel.
+    fn stats(&self) -> InvalidationStats {
         InvalidationStats::default()
     }
 }
 
-/// What was told and heard since a node's start. Heartbeats are not counted.
+/// Statistics of the invalidation channel since its creation, without heartbeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvalidationStats {
-    /// Invalidations that were handed on to the other nodes.
+    /// Invalidations that were sent to the other nodes.
     pub sent: u64,
-    /// Invalidations that could not be.
+    /// Invalidations that could not be sent.
     pub failed: u64,
-    /// Invalidations of other nodes that arrived.
+    /// Invalidations that were received from other nodes.
     pub received: u64,
-    /// How often this node stopped hearing.
+    /// How often the connection was lost.
     pub disconnects: u64,
 }

@@ -1,4 +1,4 @@
-//! What carries the texts of a [`Broadcast`](super::Broadcast) from node to node.
+//! Transport port: carries the messages of a [`Broadcast`](super::Broadcast) between nodes.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 
-/// Carries short texts to every node that listens, the sender included.
+/// Carries short texts to every subscribed node, the sender included.
 ///
-/// An implementer guarantees that texts which one node sends one after another arrive in that order.
-/// It may lose texts, as long as each [`Subscription`] that may have lost one ends, or the node's own
-/// texts do not come back either.
+/// An implementer guarantees that the texts of one node arrive in the order in which they were sent. It
+/// may lose texts, as long as every [`Subscription`] that may have lost one ends, or the node's own
+/// texts do not return either.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
-    /// Sends a text to all, through the same primary as everybody. Calls may overlap.
+    /// Sends a text to all nodes, through the same primary as every other node. Calls may overlap.
     async fn send(&self, text: &str) -> Result<(), StoreError>;
 
-    /// Begins to listen, over a connection of its own. What is sent after this has returned arrives.
+    /// Subscribes over a separate connection. Texts that are sent after this returns arrive.
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError>;
 
-    /// What to look at where nothing comes back though nothing fails, for the log.
+    /// Returns the advice for the log if heartbeats do not return although no call fails.
     fn advice(&self) -> &'static str {
-        "check what lies between this node and the server that carries invalidations"
+        "check the network path to the server that carries invalidations"
     }
 }
 
-/// What arrives, from when it was begun until it is dropped.
+/// The received texts, from the start of the subscription until it is dropped.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next text. A call that is dropped has lost none.
+    /// Returns the next text. Cancel safe: a dropped call loses no text.
     ///
     /// # Errors
     ///
-    /// If the subscription is over, or a text may have been lost. It is not asked again then.
+    /// If the subscription has ended, or a text may have been lost. It is not polled again then.
     async fn next(&mut self) -> Result<String, StoreError>;
 }

@@ -24,17 +24,14 @@
 //! A caller may be able to choose the spelling of a key. Normalize values with several spellings,
 //! such as e-mail addresses, or each spelling gets a quota of its own.
 
-mod account;
 mod gcra;
 mod key;
 mod service;
 mod store;
 
-pub(crate) use account::AccountLimit;
-pub use account::WithDecisions;
 pub(crate) use gcra::Gcra;
 pub use key::LimitKey;
-pub use service::{Limits, PendingDecision};
+pub use service::{Limits, PendingDecision, WithDecisions};
 pub use store::{LimitLoad, LimitStore, StoreAcquire, StoreDecision};
 
 pub use crate::quota::Decision;

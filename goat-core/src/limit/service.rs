@@ -73,6 +73,15 @@ impl Limits {
     }
 }
 
+/// A result with the rate-limit decisions made on the way to it.
+#[derive(Clone, Debug)]
+pub struct WithDecisions<T> {
+    /// The result.
+    pub value: T,
+    /// The decisions, for the `RateLimit` headers of the response.
+    pub decisions: Vec<Decision>,
+}
+
 /// A decision in progress: a future of `Result<`[`Decision`]`, `[`Error`]`>`.
 ///
 /// A limited request is `Ok`, and [`Decision::is_limited`] returns true. A failing store is an

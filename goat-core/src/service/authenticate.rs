@@ -1,20 +1,19 @@
-//! Be let in: an access token for a principal.
+//! Authentication: verifies an access token and returns its principal.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context as TaskContext, Poll};
 
-use crate::access::{FreshPrincipal, Principal};
 use crate::error::Result;
 
-use super::Flows;
+use super::{Context, FreshPrincipal, Principal};
 
-/// The answer to an access token: there already where the cache knows the session, or on its way.
+/// The authentication of an access token: a future, which is ready at once if the session is cached.
 ///
-/// A future. Dropping it changes nothing.
-#[must_use = "nobody is let in by an answer that nobody reads"]
+/// Cancel safe: dropping it has no effect.
+#[must_use = "futures do nothing unless polled"]
 pub struct Authentication(State);
 
 enum State {
@@ -23,15 +22,15 @@ enum State {
 }
 
 impl Authentication {
-    fn of(result: Result<Principal>) -> Self {
+    fn done(result: Result<Principal>) -> Self {
         Self(State::Ready(Some(result)))
     }
 
-    /// The answer without waiting, where it is there already; otherwise the future back.
+    /// Returns the result if it is available without waiting.
     ///
     /// # Errors
     ///
-    /// The future, if the stores must be asked, or if it was polled and has answered.
+    /// Returns the future itself, if the stores must be read or the result was polled already.
     pub fn ready(self) -> Result<Result<Principal>, Self> {
         match self.0 {
             State::Ready(Some(result)) => Ok(result),
@@ -43,14 +42,11 @@ impl Authentication {
 impl Future for Authentication {
     type Output = Result<Principal>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            #[expect(
-                clippy::expect_used,
-                reason = "polled after it was ready: the caller's defect"
-            )]
+            #[expect(clippy::expect_used, reason = "polling again is a defect of the caller")]
             State::Ready(result) => {
-                Poll::Ready(result.take().expect("an answer is read only once"))
+                Poll::Ready(result.take().expect("`Authentication` polled after completion"))
             }
             State::Pending(future) => future.as_mut().poll(context),
         }
@@ -66,26 +62,25 @@ impl fmt::Debug for Authentication {
     }
 }
 
-impl Flows {
-    /// Verifies the token locally, then asks the cache, and only then the stores.
+impl Context {
+    /// Verifies the token locally, then looks up the cache, and only then reads the stores.
     pub(crate) fn authenticate(self: &Arc<Self>, token: &str) -> Authentication {
-        let claims = match self.tokens.verify_access(token, self.time().now()) {
+        let claims = match self.tokens.verify_access(token, self.time.now()) {
             Ok(claims) => claims,
-            Err(error) => return Authentication::of(Err(error)),
+            Err(error) => return Authentication::done(Err(error)),
         };
-        if let Some(principal) = self.users.validator.cached(claims.user, claims.session) {
-            return Authentication::of(Ok(principal));
+        if let Some(principal) = self.validator.cached(claims.user, claims.session) {
+            return Authentication::done(Ok(principal));
         }
-        let users = Arc::clone(&self.users);
+        let validator = Arc::clone(&self.validator);
         Authentication(State::Pending(Box::pin(async move {
-            users.validator.read(claims.user, claims.session).await
+            validator.read(claims.user, claims.session).await
         })))
     }
 
-    /// Reads a principal's session and user again.
+    /// Re-reads a principal's session and user from the stores.
     pub(crate) async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
-        let validator = &self.users.validator;
-        let read = validator.read_fresh(principal.user(), principal.session()).await?;
+        let read = self.validator.read_fresh(principal.user(), principal.session()).await?;
         Ok(FreshPrincipal::new(read))
     }
 }

@@ -1,39 +1,47 @@
-//! What the services of users and the flows share: what they stand on, how they write, and what
-//! follows a write.
+//! Service context: the collaborators that all services share, and the steps that several flows have
+//! in common.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::access::{Role, RoleTableCache};
+use crate::access::Role;
 use crate::clock::Time;
 use crate::error::{ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
-use crate::limit::{AccountLimit, Decision};
-use crate::password::{HashBulkhead, NewPassword, PasswordPolicy, TriedPassword, Verification};
+use crate::limit::Decision;
+use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
 use crate::secret::Secret;
-use crate::session::{SessionEpoch, SessionStore, SessionValidator};
-use crate::user::{
-    Account, Email, Status, User, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
-};
+use crate::session::SessionEpoch;
+use crate::settings::Settings;
+use crate::store::{Stores, UserChange, UserSnapshot, UserWrite, UserWriteOutcome};
+use crate::token::Tokens;
+use crate::user::{Account, Email, Status, User};
 
-/// What the services of users and the flows that write users stand on.
+use super::{AccountLimit, Policy, RoleTableCache, SessionValidator};
+
+/// The collaborators of the services.
 #[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) users: Arc<dyn UserStore>,
-    pub(crate) sessions: Arc<dyn SessionStore>,
-    pub(crate) access: Arc<RoleTableCache>,
+pub(crate) struct Context {
+    pub(crate) stores: Stores,
+    pub(crate) settings: Settings,
+    pub(crate) policy: Policy,
+    pub(crate) role_table: Arc<RoleTableCache>,
     pub(crate) validator: Arc<SessionValidator>,
-    pub(crate) hashing: HashBulkhead,
-    pub(crate) passwords: PasswordPolicy,
-    pub(crate) attempts: AccountLimit,
+    pub(crate) tokens: Tokens,
+    pub(crate) hasher: HashBulkhead,
+    pub(crate) account_limit: AccountLimit,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) time: Time,
 }
 
-/// What a write left: the account before it, unless nothing changed, and the account now.
-pub(super) fn changed(written: UserWriteOutcome) -> Result<(Option<Account>, Account)> {
-    match written {
+/// A rule over a user's own account.
+pub(super) type Decide<'a> =
+    &'a (dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
+
+/// Returns the account after a write, and the account before it if the write changed it.
+pub(super) fn changed(outcome: UserWriteOutcome) -> Result<(Option<Account>, Account)> {
+    match outcome {
         UserWriteOutcome::Refused(kind) => Err(kind.into()),
         UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
         UserWriteOutcome::Unchanged(account) => Ok((None, account)),
@@ -42,57 +50,57 @@ pub(super) fn changed(written: UserWriteOutcome) -> Result<(Option<Account>, Acc
     }
 }
 
-impl Inner {
-    pub(crate) fn emit(&self, kind: EventKind, by: EventActor, user: UserId) {
-        self.observer.observe(&Event::new(kind, self.time.now(), by).on(user));
+impl Context {
+    /// Emits an event about a user.
+    pub(super) fn emit(&self, kind: EventKind, actor: EventActor, user: UserId) {
+        self.observer.observe(&Event::new(kind, self.time.now(), actor).on(user));
     }
 
-    /// Reserves an attempt on an account, whether or not there is such an account. A refusal is an
-    /// event.
-    pub(crate) async fn reserve(
+    /// Acquires the account limit for one login attempt, whether or not the account exists. A rejected
+    /// attempt is an event.
+    pub(super) async fn acquire_attempt(
         &self,
         email: &str,
-        by: EventActor,
+        actor: EventActor,
         address: Option<IpAddr>,
     ) -> Result<Option<Decision>> {
-        let reserved = self.attempts.reserve(email).await;
-        if let Err(error) = &reserved {
-            for refusal in error.decisions().iter().filter(|decision| decision.is_limited()) {
-                let kind = EventKind::Limited(refusal.limit.clone().into_owned());
-                let event = Event::new(kind, self.time.now(), by.clone());
+        let acquired = self.account_limit.acquire(email).await;
+        if let Err(error) = &acquired {
+            for limited in error.decisions().iter().filter(|decision| decision.is_limited()) {
+                let kind = EventKind::Limited(limited.limit.clone().into_owned());
+                let event = Event::new(kind, self.time.now(), actor.clone());
                 self.observer.observe(&event.from_address(address));
             }
         }
-        reserved
+        acquired
     }
 
-    /// Verifies what somebody typed against the account's password, or against nobody's. Costs one
-    /// verification either way. A stored hash that cannot be verified is for the log: its user has
-    /// no password until another is set, and nobody is told so who asks.
-    pub(crate) async fn verify(
+    /// Verifies a password against the account's hash, or against a dummy hash without an account.
+    /// Costs one verification either way. A stored hash that cannot be verified is logged; to the
+    /// client it looks like a wrong password.
+    pub(super) async fn verify_password(
         &self,
         tried: &TriedPassword,
         account: Option<&Account>,
     ) -> Result<Verification> {
         let stored = account.map(|account| account.password_hash.expose().as_str());
-        let (verified, unreadable) = self.hashing.verify_stored(tried, stored).await?;
+        let (verified, unreadable) = self.hasher.verify_stored(tried, stored).await?;
         if let (Some(error), Some(account)) = (unreadable, account) {
-            tracing::warn!(%error, user = %account.user.id, "a user has no password that could be verified");
+            tracing::warn!(%error, user = %account.user.id, "stored password hash cannot be verified");
         }
         Ok(verified)
     }
 
-    /// A new password that follows the policy, or what it must do to.
-    pub(crate) fn check_password(
+    /// Checks a new password against the policy; adds the violations of `field` otherwise.
+    pub(super) fn check_password(
         &self,
         field: &'static str,
         password: &Secret<String>,
         email: Option<&Email>,
         violations: &mut Vec<Violation>,
     ) -> Option<NewPassword> {
-        let parsed =
-            NewPassword::parse(password.expose(), &self.passwords, email.map(Email::canonical));
-        match parsed {
+        let policy = &self.settings.passwords;
+        match NewPassword::parse(password.expose(), policy, email.map(Email::canonical)) {
             Ok(password) => Some(password),
             Err(faults) => {
                 violations.extend(
@@ -103,8 +111,8 @@ impl Inner {
         }
     }
 
-    /// An account that does not exist yet.
-    pub(crate) fn new_account(
+    /// Returns an account to be created.
+    pub(super) fn new_account(
         &self,
         email: Email,
         password_hash: Secret<String>,
@@ -124,37 +132,48 @@ impl Inner {
         Account { user, password_hash, epoch: SessionEpoch::default(), revision: 0 }
     }
 
-    /// Writes for somebody who acts on themselves.
-    pub(crate) async fn write_own(
+    /// Writes a user. `actor` is `None` for the system and for changes by the user itself.
+    pub(super) async fn write_user(
         &self,
+        actor: Option<UserId>,
         target: UserId,
-        decide: &(dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
+        decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
-        let top_role = self.access.policy().roles().top();
-        Ok(self.users.write(UserWrite { actor: None, target, top_role, decide }).await?)
+        let top_role = self.policy.roles().top();
+        Ok(self.stores.users.write(UserWrite { actor, target, top_role, decide }).await?)
     }
 
-    /// After the epoch has risen. Answers how many sessions were alive before.
+    /// Removes the sessions that a raised epoch has ended, and invalidates caches; returns how many
+    /// were live.
+    ///
+    /// The sessions are invalid already, so a failure to remove them is only logged; they are purged
+    /// once they expire.
     pub(super) async fn end_sessions(
         &self,
         user: UserId,
         before: SessionEpoch,
         kept: Option<SessionId>,
-        by: EventActor,
+        actor: EventActor,
     ) -> u64 {
-        let count = self.validator.all_ended(user, before, kept).await;
-        self.emit(EventKind::SessionsRevoked(count), by, user);
+        self.validator.user_changed(user).await;
+        let revoked = self.stores.sessions.revoke_all(user, before, self.time.now(), kept).await;
+        let count = revoked.unwrap_or_else(|error| {
+            tracing::warn!(%error, %user, "ended sessions not removed from the store; they are invalid nevertheless");
+            0
+        });
+        self.emit(EventKind::SessionsRevoked(count), actor, user);
         count
     }
 
-    pub(super) async fn deleted(&self, written: UserWriteOutcome, by: EventActor) -> Result<()> {
-        let account = match written {
+    /// Completes the deletion of a user.
+    pub(super) async fn deleted(&self, outcome: UserWriteOutcome, actor: EventActor) -> Result<()> {
+        let account = match outcome {
             UserWriteOutcome::Deleted(account) => account,
             other => return changed(other).map(drop),
         };
         let id = account.user.id;
-        self.end_sessions(id, account.epoch, None, by.clone()).await;
-        self.emit(EventKind::UserDeleted, by, id);
+        self.end_sessions(id, account.epoch, None, actor.clone()).await;
+        self.emit(EventKind::UserDeleted, actor, id);
         Ok(())
     }
 }

@@ -1,28 +1,32 @@
-//! Sign out: the session ends, and its tokens are dead from now on.
+//! Logout: ends the session, which invalidates its tokens.
 
 use std::sync::Arc;
 
-use crate::access::Principal;
 use crate::detached::run_to_completion;
 use crate::error::Result;
 use crate::event::{Event, EventActor, EventKind};
 use crate::session::Origin;
 
-use super::Flows;
+use super::{Context, Principal};
 
-impl Flows {
-    pub(crate) async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
-        let users = Arc::clone(&self.users);
+impl Context {
+    pub(crate) async fn logout(
+        self: &Arc<Self>,
+        principal: &Principal,
+        origin: &Origin,
+    ) -> Result<()> {
+        let context = Arc::clone(self);
         let (user, session) = (principal.user(), principal.session());
         let address = origin.address;
         run_to_completion(async move {
-            users.sessions.end(user, session).await?;
-            users.validator.session_ended(user, session).await;
-            let event = Event::new(EventKind::SignedOut, users.time.now(), EventActor::User(user))
-                .on(user)
-                .in_session(session)
-                .from_address(address);
-            users.observer.observe(&event);
+            context.stores.sessions.end(user, session).await?;
+            context.validator.sessions_ended(user, &[session]).await;
+            let event =
+                Event::new(EventKind::SignedOut, context.time.now(), EventActor::User(user))
+                    .on(user)
+                    .in_session(session)
+                    .from_address(address);
+            context.observer.observe(&event);
             Ok(())
         })
         .await

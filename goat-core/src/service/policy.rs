@@ -1,41 +1,25 @@
-//! Who may do what to whom: rank, assignable roles, and the last administrator.
+//! Access policy: rank, assignable roles, and the last administrator.
 //!
-//! Every rule here is asked with what a write read inside its own transaction.
+//! Rules over a change are evaluated with the state that the write reads inside its own transaction.
 
+use crate::access::{Permission, Rank, Rights, Role, RoleSet, RoleTable};
 use crate::error::ErrorKind;
 use crate::id::UserId;
-use crate::user::{ActorView, Status, User};
+use crate::store::ActorView;
+use crate::user::{Status, User};
 
-use super::{ActorFacts, Permission, Rank, Rights, Role, RoleSet, RoleTable};
+use super::{ActorFacts, Principal};
 
-/// The permissions that goat's own services ask for.
-pub mod permissions {
-    use crate::access::Permission;
-
-    /// To see other users and their sessions.
-    pub const USER_READ: Permission = Permission::new("user:read");
-    /// To make users.
-    pub const USER_WRITE: Permission = Permission::new("user:write");
-    /// To change other users' e-mail and password, and to end their sessions.
-    pub const USER_UPDATE: Permission = Permission::new("user:update");
-    /// To change other users' roles.
-    pub const USER_CHANGE_ROLE: Permission = Permission::new("user:change_role");
-    /// To change other users' status.
-    pub const USER_CHANGE_STATUS: Permission = Permission::new("user:change_status");
-    /// To delete other users.
-    pub const USER_DELETE: Permission = Permission::new("user:delete");
-}
-
-/// How high somebody stands who was found to be allowed to act.
+/// The rank of an authorized actor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Standing {
-    /// The system: above everyone.
+    /// The system, which outranks every user.
     System,
-    /// A user, of a rank.
+    /// A user with a rank.
     User(UserId, Rank),
 }
 
-/// The rules, over one set of roles.
+/// The rules over one set of roles.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     roles: RoleSet,
@@ -50,9 +34,10 @@ impl Policy {
         &self.roles
     }
 
-    /// Checks an actor anew, as the write's transaction finds them: there, active, in a session that
-    /// is alive, and allowed. The table answers for a store of users that does not keep permissions.
-    pub(crate) fn admit(
+    /// Authorizes an actor by the state that the write's transaction read: the user exists, the session
+    /// is live, and the role has the permission. The role table decides where the user store does not
+    /// keep permissions.
+    pub(crate) fn authorize(
         &self,
         actor: Option<&ActorFacts>,
         view: Option<&ActorView>,
@@ -61,10 +46,10 @@ impl Policy {
     ) -> Result<Standing, ErrorKind> {
         let Some(facts) = actor else { return Ok(Standing::System) };
         let view = view.ok_or(ErrorKind::SessionRevoked)?;
-        if view.state.status != Status::Active || !facts.is_alive_in(view.state.epoch) {
+        if !view.state.has_live_session(facts.session, facts.session_epoch) {
             return Err(ErrorKind::SessionRevoked);
         }
-        // A role that the set does not know has no permissions, whatever its rows say.
+        // A role outside the configured set has no permissions, even if the store has grants for it.
         let allowed = self.roles.contains(&view.state.role)
             && match &view.permissions {
                 Some(permissions) => permissions.iter().collect::<Rights>().allow(needs),
@@ -77,12 +62,28 @@ impl Policy {
         }
     }
 
-    /// How high a user stands.
+    /// Returns the rank of a user as an actor.
     pub(crate) fn standing(&self, user: UserId, role: &Role) -> Standing {
         Standing::User(user, self.roles.rank(role))
     }
 
-    /// An actor may act on a user of lower rank; the top rank on everyone; nobody on themselves.
+    /// Checks that a principal may see a user: itself, and the users that its role outranks.
+    pub(crate) fn check_visible(&self, viewer: &Principal, user: &User) -> Result<(), ErrorKind> {
+        let rank = self.roles.rank(viewer.role());
+        if viewer.user() == user.id || self.outranks(rank, &user.role) {
+            Ok(())
+        } else {
+            Err(ErrorKind::Outranked)
+        }
+    }
+
+    /// Returns the roles that a principal may not see.
+    pub(crate) fn hidden_roles(&self, viewer: &Principal) -> Vec<Role> {
+        let rank = self.roles.rank(viewer.role());
+        self.roles.iter().filter(|role| !self.outranks(rank, role)).cloned().collect()
+    }
+
+    /// Checks that an actor may change a user: an actor outranks the user, and is another user.
     pub(crate) fn check_target(&self, standing: Standing, target: &User) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
@@ -91,7 +92,7 @@ impl Policy {
         if allowed { Ok(()) } else { Err(ErrorKind::Outranked) }
     }
 
-    /// A role may be given by those who could act on a user of that role.
+    /// Checks that an actor may assign a role: it outranks users of that role.
     pub(crate) fn check_assignable(
         &self,
         standing: Standing,
@@ -104,12 +105,12 @@ impl Policy {
         if allowed { Ok(()) } else { Err(ErrorKind::RoleNotAssignable) }
     }
 
-    /// Whether somebody of this rank may act on users of that role.
+    /// Whether a rank outranks users of a role: a higher rank does, and the top rank outranks all.
     pub(crate) fn outranks(&self, rank: Rank, role: &Role) -> bool {
         rank == self.roles.rank(self.roles.top()) || self.roles.rank(role) < rank
     }
 
-    /// The system is never left without an administrator: an active user of the top role.
+    /// Checks that an administrator remains: an active user in the top role.
     pub(crate) fn check_administrators(
         &self,
         before: &User,

@@ -1,38 +1,37 @@
-//! Who asks: proofs that were made by a check, in rising strength.
+//! Principals and actors: proofs of authentication, in ascending strength.
 //!
-//! Invariant: every type here has private fields and one maker, so that holding one means that the
-//! check took place.
+//! Invariant: every type has private fields and one constructor, so that a value proves that the check
+//! took place.
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::{Permission, Rights, Role};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
-use crate::session::SessionEpoch;
+use crate::user::Account;
 
-use super::{Permission, Policy, Rights, Role, Standing};
+use super::{Policy, Standing};
 
 /// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
 ///
-/// Made only by [`Goat::authenticate_token`](crate::Goat::authenticate_token).
-///
-/// A handler of axum takes goat-tower's `Principal`, which wraps this one: goat-core knows of no HTTP,
-/// so that its own is no extractor.
+/// Created only by [`Goat::authenticate_token`](crate::Goat::authenticate_token). The axum extractor is
+/// goat-tower's `Principal`, which wraps this type.
 #[derive(Clone)]
 pub struct Principal(Arc<Inner>);
 
 struct Inner {
-    /// The number of the goat that found it.
+    /// The number of the goat that issued this principal.
     issuer: u64,
     user: UserId,
     session: SessionId,
     role: Role,
     rights: Arc<Rights>,
-    /// The epoch under which the session was session_epoch.
+    /// The user's session epoch at login.
     session_epoch: u64,
-    /// When the session ends if nothing more happens.
+    /// The session's expiry.
     expires_at: Timestamp,
 }
 
@@ -49,19 +48,19 @@ impl Principal {
         Self(Arc::new(Inner { issuer, user, session, role, rights, session_epoch, expires_at }))
     }
 
-    /// Who.
+    /// Returns the user.
     #[must_use]
     pub fn user(&self) -> UserId {
         self.0.user
     }
 
-    /// In which session.
+    /// Returns the session.
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.0.session
     }
 
-    /// In which role.
+    /// Returns the user's role.
     #[must_use]
     pub fn role(&self) -> &Role {
         &self.0.role
@@ -71,6 +70,10 @@ impl Principal {
     #[must_use]
     pub fn may(&self, permission: &Permission) -> bool {
         self.0.rights.allow(permission)
+    }
+
+    pub(super) fn require(&self, permission: &Permission) -> Result<(), ErrorKind> {
+        if self.may(permission) { Ok(()) } else { Err(ErrorKind::Forbidden) }
     }
 
     pub(crate) fn issuer(&self) -> u64 {
@@ -93,10 +96,10 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// A principal that was read again from the stores within this request.
+/// A principal that was re-read from the stores within this request.
 ///
-/// Made only by [`Goat::reauthenticate`](crate::Goat::reauthenticate). Not `Clone`: it is consumed by the
-/// service that it is given to, so that it proves one act and not a later one:
+/// Created only by [`Goat::reauthenticate`](crate::Goat::reauthenticate). Not `Clone`: the service that
+/// takes it consumes it, so that it authorizes one operation:
 ///
 /// ```compile_fail,E0382
 /// use goat_core::{FreshPrincipal, Goat, Result, UserId};
@@ -107,7 +110,7 @@ impl fmt::Debug for Principal {
 /// }
 /// ```
 ///
-/// A handler of axum takes goat-tower's `FreshPrincipal`, which wraps this one.
+/// The axum extractor is goat-tower's `FreshPrincipal`, which wraps this type.
 #[derive(Debug)]
 pub struct FreshPrincipal(Principal);
 
@@ -116,17 +119,17 @@ impl FreshPrincipal {
         Self(principal)
     }
 
-    /// The principal.
+    /// Returns the principal.
     #[must_use]
     pub fn principal(&self) -> &Principal {
         &self.0
     }
 }
 
-/// Who is responsible for a change of users, rights or permissions.
+/// The actor that performs a change of users or permissions.
 ///
-/// Made from a [`FreshPrincipal`], or by [`Actor::system`] for the command line and for jobs. A
-/// handler that skipped the check has nothing to make one from, and does not compile.
+/// Created from a [`FreshPrincipal`], or by [`Actor::system`] for the command line and for jobs. A
+/// handler that skips the check does not compile.
 #[derive(Debug)]
 pub struct Actor(Kind);
 
@@ -137,13 +140,13 @@ enum Kind {
 }
 
 impl Actor {
-    /// The system itself, which may do everything but break the system. `reason` goes into the
-    /// events.
+    /// Returns the system as the actor. It has every permission and outranks every user; the rules that
+    /// protect the last administrator still apply. Events contain `reason`.
     pub fn system(reason: impl Into<String>) -> Self {
         Self(Kind::System(reason.into()))
     }
 
-    /// What there is to check about the actor.
+    /// Returns the facts that a write's transaction checks again; `None` for the system.
     pub(crate) fn facts(&self) -> Option<ActorFacts> {
         match &self.0 {
             Kind::System(_) => None,
@@ -151,16 +154,15 @@ impl Actor {
         }
     }
 
-    /// Whether the actor may do this, as of the fresh read: asked before anything costly is done. The
-    /// write asks again.
+    /// Checks a permission as of the fresh read, before costly work. The write checks it again.
     pub(crate) fn check(&self, needs: &Permission) -> Result<(), ErrorKind> {
         match &self.0 {
-            Kind::User(principal) if !principal.may(needs) => Err(ErrorKind::Forbidden),
-            Kind::User(_) | Kind::System(_) => Ok(()),
+            Kind::User(principal) => principal.require(needs),
+            Kind::System(_) => Ok(()),
         }
     }
 
-    /// How high the actor stands, as of the fresh read.
+    /// Returns the actor's rank as of the fresh read.
     pub(crate) fn standing(&self, policy: &Policy) -> Standing {
         match &self.0 {
             Kind::System(_) => Standing::System,
@@ -182,12 +184,12 @@ impl From<FreshPrincipal> for Actor {
     }
 }
 
-/// Which user acts, in which session.
+/// The user and session of an actor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActorFacts {
     pub(crate) user: UserId,
-    session: SessionId,
-    session_epoch: u64,
+    pub(super) session: SessionId,
+    pub(super) session_epoch: u64,
 }
 
 impl ActorFacts {
@@ -199,8 +201,8 @@ impl ActorFacts {
         }
     }
 
-    /// Whether the actor's session is alive in this epoch.
-    pub(crate) fn is_alive_in(&self, epoch: SessionEpoch) -> bool {
-        epoch.covers(self.session, self.session_epoch)
+    /// Whether the session is live for its user's present account.
+    pub(super) fn is_live(&self, account: &Account) -> bool {
+        account.has_live_session(self.session, self.session_epoch)
     }
 }

@@ -1,7 +1,7 @@
-//! Go on: a refresh token for the next pair.
+//! Refresh: rotates a refresh token and returns the next token pair.
 //!
-//! Invariants: no failure before the commit costs the client its token, and none after it, since
-//! what is answered is signed from what is stored; the same predecessor gets the very same bytes.
+//! Invariants: no failure before the commit costs the client its token, and none after it, since the
+//! returned tokens are signed from the stored claims; a repeated predecessor gets identical bytes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,80 +13,83 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
-use crate::session::{Origin, Rotated, Rotation, Session};
+use crate::session::{Origin, Session};
+use crate::store::{Rotated, Rotation};
 use crate::token::RefreshClaims;
-use crate::user::Status;
 
-use super::{Flows, TokenPair};
+use super::{Context, TokenPair};
 
-/// A session that goes on.
+/// The result of a refresh.
 #[derive(Clone, Debug)]
 pub struct Refreshed {
-    /// Whose.
+    /// The user.
     pub user: UserId,
-    /// Which.
+    /// The session.
     pub session: SessionId,
-    /// The tokens.
+    /// The session's tokens.
     pub tokens: TokenPair,
 }
 
-/// A session that was found alive.
-struct Alive {
+/// A session that was found live.
+struct Live {
     role: Role,
-    /// Its absolute end, which no refresh moves.
+    /// The absolute expiry, which no refresh extends.
     ends_at: Timestamp,
 }
 
-impl Flows {
+impl Context {
     pub(crate) async fn refresh(
         self: &Arc<Self>,
         token: &Secret<String>,
         origin: &Origin,
     ) -> Result<Refreshed> {
         let address = origin.address;
-        let mut shown = None;
-        let result = self.exchange(token, address, &mut shown).await;
+        let mut verified = None;
+        let result = self.exchange(token, address, &mut verified).await;
         if let Err(error) = &result
             && error.kind() != ErrorKind::TokenReused
         {
             let kind = EventKind::RefreshFailed(error.kind());
-            let mut event = Event::new(kind, self.time().now(), EventActor::Anonymous);
-            (event.user, event.session) = shown.unzip();
-            self.observer().observe(&event.from_address(address));
+            let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
+            (event.user, event.session) = verified.unzip();
+            self.observer.observe(&event.from_address(address));
         }
         result
     }
 
-    /// `shown` is what a token names that is goat's own: for the events, not for the answer.
+    /// Sets `verified` to the user and session of a token with a valid signature: for the event, not
+    /// for the response.
     async fn exchange(
         self: &Arc<Self>,
         token: &Secret<String>,
         address: Option<IpAddr>,
-        shown: &mut Option<(UserId, SessionId)>,
+        verified: &mut Option<(UserId, SessionId)>,
     ) -> Result<Refreshed> {
-        let claims = self.tokens.verify_refresh(token.expose(), self.time().now())?;
-        *shown = Some((claims.user, claims.session));
-        let alive = self.check_session(&claims).await?;
-        let permissions = self.token_permissions(&alive.role).await?;
-        let flows = Arc::clone(self);
-        // Once it is decided it is carried out, so that the events of a reuse are not lost.
+        let claims = self.tokens.verify_refresh(token.expose(), self.time.now())?;
+        *verified = Some((claims.user, claims.session));
+        let live = self.check_session(&claims).await?;
+        let permissions = self.token_permissions(&live.role).await?;
+        let context = Arc::clone(self);
+        // Detached, so that the event of a reuse is not lost if the client disconnects.
         run_to_completion(async move {
-            flows.rotate(&claims, alive.ends_at, permissions, address).await
+            context.rotate(&claims, live.ends_at, permissions, address).await
         })
         .await
     }
 
-    /// Whether the session that a token names is alive, and its user may go on.
-    async fn check_session(&self, claims: &RefreshClaims) -> Result<Alive> {
+    /// Checks that the token's session is live.
+    async fn check_session(&self, claims: &RefreshClaims) -> Result<Live> {
         let gone = || Error::from(ErrorKind::SessionRevoked);
-        let view = self.users.sessions.find(claims.user, claims.session).await?.ok_or_else(gone)?;
+        let view = self.stores.sessions.find(claims.user, claims.session).await?;
+        let view = view.ok_or_else(gone)?;
         let session = view.session;
         if session.user != claims.user {
             return Err(gone());
         }
-        let now = self.time().now();
+        let now = self.time.now();
         if session.is_expired(now) {
-            // The leeway for clocks never reaches past the session's end, which is the token's too.
+            // The leeway for clock skew never extends past the session's expiry, which is the
+            // token's too.
             let kind = if claims.expires_at <= now {
                 ErrorKind::TokenExpired
             } else {
@@ -96,11 +99,10 @@ impl Flows {
         }
         let state = match view.owner {
             Some(state) => state,
-            None => self.users.users.state(claims.user).await?.ok_or_else(gone)?,
+            None => self.stores.users.state(claims.user).await?.ok_or_else(gone)?,
         };
-        let alive = state.epoch.covers(session.id, session.epoch);
-        if state.status == Status::Active && alive {
-            Ok(Alive { role: state.role, ends_at: session.ends_at })
+        if state.has_live_session(session.id, session.epoch) {
+            Ok(Live { role: state.role, ends_at: session.ends_at })
         } else {
             Err(gone())
         }
@@ -113,7 +115,7 @@ impl Flows {
         permissions: Option<Vec<String>>,
         address: Option<IpAddr>,
     ) -> Result<Refreshed> {
-        let now = self.time().now();
+        let now = self.time.now();
         let rotation = Rotation {
             session: claims.session,
             user: claims.user,
@@ -122,7 +124,7 @@ impl Flows {
             now,
             leeway: self.settings.refresh_leeway,
         };
-        let (session, kind) = match self.users.sessions.rotate(&rotation).await? {
+        let (session, kind) = match self.stores.sessions.rotate(&rotation).await? {
             Rotated::Rotated(session) => (session, EventKind::Refreshed),
             Rotated::Repeated(session) => (session, EventKind::RefreshRepeated),
             Rotated::Unknown => return Err(ErrorKind::SessionRevoked.into()),
@@ -132,19 +134,19 @@ impl Flows {
             .on(session.user)
             .in_session(session.id)
             .from_address(address);
-        self.observer().observe(&event);
+        self.observer.observe(&event);
         let tokens = self.sign(&session, permissions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
     }
 
-    /// The store has ended the session; its access tokens die with it.
+    /// Handles refresh-token reuse: the store has ended the session; its access tokens become invalid.
     async fn reused(&self, session: &Session, address: Option<IpAddr>) -> Error {
-        self.users.validator.session_ended(session.user, session.id).await;
-        let event = Event::new(EventKind::TokenReused, self.time().now(), EventActor::Anonymous)
+        self.validator.sessions_ended(session.user, &[session.id]).await;
+        let event = Event::new(EventKind::TokenReused, self.time.now(), EventActor::Anonymous)
             .on(session.user)
             .in_session(session.id)
             .from_address(address);
-        self.observer().observe(&event);
+        self.observer.observe(&event);
         ErrorKind::TokenReused.into()
     }
 }

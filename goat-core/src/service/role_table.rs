@@ -1,52 +1,46 @@
-//! The role table in force, kept up to date with the store by its revision.
+//! Role table cache: the role table in force, kept current with the store by its revision.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::aged::Aged;
+use arc_swap::ArcSwapOption;
+
+use crate::access::{Grant, Permission, Role, RoleRows, RoleSet, RoleTable};
 use crate::clock::Time;
 use crate::error::{Error, Result, StoreError};
 use crate::id::GrantId;
 use crate::invalidation::Lease;
+use crate::single_flight::SingleFlight;
+use crate::store::{Aged, RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 
-use super::store::{
-    Grant, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome,
-};
-use super::{Permission, Policy, Role, RoleSet, RoleTable, Table};
-
-/// What roles may do, for whoever asks on a request's path.
+/// The role table in force.
 #[derive(Debug)]
 pub(crate) struct RoleTableCache {
     store: Arc<dyn RoleStore>,
-    table: Table,
-    /// How often an invalidation said that the table in force may be old.
+    roles: RoleSet,
+    /// `None` before the first load.
+    current: ArcSwapOption<RoleTable>,
+    /// Rises when the table in force may be outdated.
     stale_generation: AtomicU64,
-    /// How many of the stale_generation a load has fresh_generation that began after them.
+    /// Highest stale generation that a completed load covers.
     fresh_generation: AtomicU64,
-    /// Only one load at a time: who comes meanwhile waits and finds it done. Holds how the last one
-    /// ended, and which it was.
-    loading: tokio::sync::Mutex<Ended>,
-    /// How many loads have begun.
-    begun: AtomicU64,
-    /// When a load began that came to its end, by the stopwatch, in milliseconds.
+    /// Loads in progress, by the revision that the caller requires.
+    loads: SingleFlight<Option<u64>, Arc<RoleTable>, Error>,
+    /// Stopwatch reading at the start of the newest completed load, in milliseconds.
     loaded_at: AtomicU64,
-    /// How long the table is trusted where no store shows a revision to compare it with.
+    /// How long the table is valid where no store shows the present revision.
     staleness: Duration,
-    /// Holds while invalidations are heard.
+    /// Held while the invalidation channel is connected.
     lease: Arc<Lease>,
-    policy: Policy,
     time: Time,
-    /// Roles outside the set that were met, so that each is logged once.
+    /// Roles outside the set that were logged already.
     unknown: Mutex<HashSet<Role>>,
 }
 
-/// How a load ended, by its number: a failure is kept for those who waited for it.
-type Ended = (u64, Result<(), Arc<Error>>);
-
-/// How many unknown roles are remembered as logged.
-const UNKNOWN_REMEMBERED: usize = 100;
+/// How many unknown roles are logged at most.
+const MAX_UNKNOWN_LOGGED: usize = 100;
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -57,123 +51,90 @@ impl RoleTableCache {
         store: Arc<dyn RoleStore>,
         roles: RoleSet,
         staleness: Duration,
+        lease: Arc<Lease>,
         time: Time,
     ) -> Self {
         Self {
             store,
-            table: Table::default(),
+            roles,
+            current: ArcSwapOption::empty(),
             stale_generation: AtomicU64::new(0),
             fresh_generation: AtomicU64::new(0),
-            loading: tokio::sync::Mutex::new((0, Ok(()))),
-            begun: AtomicU64::new(0),
+            loads: SingleFlight::default(),
             loaded_at: AtomicU64::new(0),
             staleness,
-            lease: Arc::default(),
-            policy: Policy::new(roles),
+            lease,
             time,
             unknown: Mutex::default(),
         }
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    /// Returns a table of at least the revision `required`, or without one a table no older than the
+    /// staleness.
+    pub(crate) async fn table(&self, required: Option<u64>) -> Result<Arc<RoleTable>> {
+        if let Some(table) = self.valid(required) {
+            return Ok(table);
+        }
+        let load = || async {
+            match self.valid(required) {
+                Some(table) => Ok(table),
+                None => self.load(required).await,
+            }
+        };
+        self.loads.run(required, load).await.map_err(|error| Error::shared(&error))
     }
 
-    pub(crate) fn store(&self) -> &dyn RoleStore {
-        self.store.as_ref()
-    }
-
-    /// Holds while invalidations are heard; whoever else depends on that shares it.
-    pub(crate) fn lease(&self) -> &Arc<Lease> {
-        &self.lease
-    }
-
-    /// The table in force: at least of the revision that a store has shown, and no older than the
-    /// staleness where none has. Says also whether it was swapped for that.
-    pub(crate) async fn table(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
-        if let Some(table) = self.good(shown) {
-            return Ok((table, false));
-        }
-        let asked = self.begun.load(Ordering::SeqCst);
-        let mut ended = self.loading.lock().await;
-        if let Some(table) = self.good(shown) {
-            return Ok((table, false));
-        }
-        // A load that began after this was asked for serves as well as one's own would, and its
-        // failure too: those who wait do not fail one after another.
-        if ended.0 > asked {
-            if let Err(error) = &ended.1 {
-                return Err(Error::shared(error));
-            }
-            if let Some(table) = self.table.get().filter(|table| Some(table.revision) >= shown) {
-                return Ok((table, false));
-            }
-        }
-        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        match self.load(shown).await {
-            Ok(loaded) => {
-                *ended = (number, Ok(()));
-                Ok(loaded)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                *ended = (number, Err(Arc::clone(&error)));
-                Err(Error::shared(&error))
-            }
-        }
-    }
-
-    async fn load(&self, shown: Option<u64>) -> Result<(Arc<RoleTable>, bool)> {
-        // ATOMIC: a doubt is fresh_generation only by a load that began after it and came to its end, so that
-        // neither one that comes meanwhile nor a caller that hangs up leaves an old table in force.
-        let stale_generation = self.stale_generation.load(Ordering::SeqCst);
+    async fn load(&self, required: Option<u64>) -> Result<Arc<RoleTable>> {
+        // ATOMIC: a completed load covers only the generations from before it began, so neither an
+        // invalidation during the load nor a dropped caller leaves an outdated table in force.
+        let generation = self.stale_generation.load(Ordering::SeqCst);
         let began = self.time.elapsed();
-        let Aged { value: rows, age } = self.rows(shown, stale_generation, began).await?;
+        let Aged { value: rows, age } = self.rows(required, generation, began).await?;
         let rows = self.seeded(rows).await?;
-        let swapped = self.put(rows.clone());
-        self.fresh_generation.fetch_max(stale_generation, Ordering::SeqCst);
+        let loaded = self.replace(rows);
+        self.fresh_generation.fetch_max(generation, Ordering::SeqCst);
         self.loaded_at.fetch_max(milliseconds(began.saturating_sub(age)), Ordering::SeqCst);
-        let table = self.table.get().filter(|table| table.revision >= rows.revision);
-        Ok((table.unwrap_or_else(|| self.build(rows)), swapped))
+        let newer = self.current().filter(|table| table.revision >= loaded.revision);
+        Ok(newer.unwrap_or(loaded))
     }
 
-    /// The grants, from wherever they can be had cheaply if nothing says that they have changed:
-    /// after a doubt only the store itself can settle it, since whoever wrote may have failed to
-    /// tell those who remember.
+    /// Reads the grants, from the shared cache unless the table is stale. A stale table is reloaded
+    /// from the store, since the writer may have failed to invalidate the shared cache.
     async fn rows(
         &self,
-        shown: Option<u64>,
-        stale_generation: u64,
+        required: Option<u64>,
+        generation: u64,
         began: Duration,
     ) -> Result<Aged<RoleRows>, StoreError> {
-        if self.fresh_generation.load(Ordering::SeqCst) == stale_generation
-            && self.is_trusted(began)
-        {
-            let recent = self.store.cached().await?;
-            // What is older than this process has no place on its stopwatch.
-            let is_young = recent.age < self.staleness && recent.age <= began;
-            let is_shown = shown.is_none_or(|shown| recent.value.revision >= shown);
-            if is_young && is_shown {
-                return Ok(recent);
+        if self.fresh_generation.load(Ordering::SeqCst) == generation && self.may_cache(began) {
+            let cached = self.store.cached().await?;
+            // The stopwatch cannot express a time before the start of the process.
+            let is_young = cached.age < self.staleness && cached.age <= began;
+            let is_current = required.is_none_or(|revision| cached.value.revision >= revision);
+            if is_young && is_current {
+                return Ok(cached);
             }
         }
         Ok(Aged::now(self.store.load().await?))
     }
 
-    /// Whether what is remembered may be used at all now.
-    fn is_trusted(&self, elapsed: Duration) -> bool {
+    /// Whether cached data may be used.
+    fn may_cache(&self, elapsed: Duration) -> bool {
         !self.staleness.is_zero() && self.lease.holds(elapsed)
     }
 
-    /// The table in force if it can be trusted.
-    fn good(&self, shown: Option<u64>) -> Option<Arc<RoleTable>> {
-        if self.fresh_generation.load(Ordering::SeqCst)
-            < self.stale_generation.load(Ordering::SeqCst)
-        {
+    fn current(&self) -> Option<Arc<RoleTable>> {
+        self.current.load_full()
+    }
+
+    /// Returns the table in force if it is valid for a caller that requires this revision.
+    fn valid(&self, required: Option<u64>) -> Option<Arc<RoleTable>> {
+        let fresh = self.fresh_generation.load(Ordering::SeqCst);
+        if fresh < self.stale_generation.load(Ordering::SeqCst) {
             return None;
         }
-        self.table.get().filter(|table| match shown {
-            Some(shown) => table.revision >= shown,
+        self.current().filter(|table| match required {
+            Some(revision) => table.revision >= revision,
             None => self.is_young(),
         })
     }
@@ -184,36 +145,42 @@ impl RoleTableCache {
         age < milliseconds(self.staleness) && self.lease.holds(elapsed)
     }
 
-    fn build(&self, rows: RoleRows) -> Arc<RoleTable> {
-        Arc::new(RoleTable::new(rows, self.policy.roles()))
+    /// Puts a table in force, unless the present one is as new; returns the built table.
+    pub(crate) fn replace(&self, rows: RoleRows) -> Arc<RoleTable> {
+        let new = Arc::new(RoleTable::new(rows, &self.roles));
+        self.current.rcu(|old| match old {
+            Some(old) if old.revision >= new.revision => Some(Arc::clone(old)),
+            _ => Some(Arc::clone(&new)),
+        });
+        new
     }
 
-    /// Puts rows in force, unless newer ones are.
-    pub(crate) fn put(&self, rows: RoleRows) -> bool {
-        self.table.swap(RoleTable::new(rows, self.policy.roles()))
+    /// Handles the invalidation of all tables before `revision`.
+    pub(crate) fn invalidate_below(&self, revision: u64) {
+        if self.current().is_none_or(|table| table.revision < revision) {
+            self.mark_stale();
+        }
     }
 
-    /// The table in force may be old.
+    /// Marks the table in force as possibly outdated.
     pub(crate) fn mark_stale(&self) {
         self.stale_generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Gives a new database what the set of roles starts with, and the top role `full_access` if a
-    /// set of one's own brought a new top.
+    /// Seeds a new database with the grants of the role set, and grants `full_access` to the top role
+    /// if a custom set has a new one.
     async fn seeded(&self, rows: RoleRows) -> Result<RoleRows> {
-        let roles = self.policy.roles().clone();
         let now = self.time.now();
-        let missing = move |rows: &RoleRows| -> Vec<Grant> {
+        let missing = |rows: &RoleRows| -> Vec<Grant> {
             let has = |role: &Role, permission: &Permission| {
                 rows.grants
                     .iter()
                     .any(|grant| grant.role == *role && grant.permission == *permission)
             };
-            let mut grants: Vec<_> = roles
-                .seed()
-                .filter(|(role, permission)| {
-                    (rows.revision == 0 || permission.is_full_access()) && !has(role, permission)
-                })
+            let seed = self.roles.seed().filter(|(role, permission)| {
+                (rows.revision == 0 || permission.is_full_access()) && !has(role, permission)
+            });
+            let mut grants: Vec<_> = seed
                 .map(|(role, permission)| Grant {
                     id: GrantId::generate(now),
                     role: role.clone(),
@@ -221,7 +188,7 @@ impl RoleTableCache {
                     created_at: now,
                 })
                 .collect();
-            // All are of one time, and by their ids they are listed in the order of the set.
+            // Grants of one time are listed by id: sorted ids keep the order of the set.
             let mut ids: Vec<_> = grants.iter().map(|grant| grant.id).collect();
             ids.sort_unstable();
             grants.iter_mut().zip(ids).for_each(|(grant, id)| grant.id = id);
@@ -240,14 +207,52 @@ impl RoleTableCache {
         }
     }
 
-    /// Logs a role that the running set does not know, once.
+    /// Logs a role outside the set, once.
     pub(crate) fn warn_unknown_role(&self, role: &Role) {
-        if self.policy.roles().contains(role) {
+        if self.roles.contains(role) {
             return;
         }
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.len() < UNKNOWN_REMEMBERED && unknown.insert(role.clone()) {
-            tracing::warn!(%role, "a user has a role that the running set does not know; it has no permissions and the lowest rank");
+        if unknown.len() < MAX_UNKNOWN_LOGGED && unknown.insert(role.clone()) {
+            tracing::warn!(%role, "user has a role outside the configured set; it has no permissions and the lowest rank");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryRoles;
+    use crate::testing::ManualClock;
+
+    fn cache() -> RoleTableCache {
+        let time = Time::new(Arc::new(ManualClock::default()));
+        let (store, roles) = (Arc::new(MemoryRoles::default()), RoleSet::default());
+        RoleTableCache::new(store, roles, Duration::from_secs(1), Arc::default(), time)
+    }
+
+    fn rows(revision: u64) -> RoleRows {
+        RoleRows { revision, grants: Vec::new() }
+    }
+
+    #[test]
+    fn older_table_never_replaces_a_newer_one() {
+        let cache = cache();
+        assert!(cache.current().is_none());
+        for (revision, in_force) in [(2, 2), (1, 2), (3, 3)] {
+            cache.replace(rows(revision));
+            assert_eq!(cache.current().expect("a table").revision, in_force);
+        }
+    }
+
+    #[tokio::test]
+    async fn invalidation_of_an_older_revision_leaves_the_table_valid() {
+        let cache = cache();
+        let loaded = cache.table(None).await.expect("the store responds").revision;
+        cache.replace(rows(loaded + 1));
+        cache.invalidate_below(loaded + 1);
+        assert!(cache.valid(None).is_some(), "the table in force contains the change");
+        cache.invalidate_below(loaded + 2);
+        assert!(cache.valid(None).is_none(), "another node's change is newer");
     }
 }

@@ -1,79 +1,67 @@
-//! The in-process cache of validator: which sessions were found alive, and what they may do.
+//! Session cache: validated sessions in process memory.
 //!
 //! Invariants:
-//! - an entry is inserted only if nothing of its shard was evicted since its read began, so that a
-//!   slow reader never overwrites an eviction;
-//! - an entry is never older than the staleness, whatever invalidations were lost;
-//! - nothing is answered while the node does not hear invalidations;
+//! - an entry is inserted only if nothing of its shard was evicted since its read began (fill token),
+//!   so a slow read never overwrites an eviction;
+//! - an entry is never older than the staleness, even if invalidations are lost;
+//! - lookups miss while the invalidation channel is disconnected;
 //! - the number of entries is bounded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::access::Principal;
 use crate::id::{SessionId, UserId};
 use crate::invalidation::Lease;
+use crate::session::CacheStats;
+
+use super::Principal;
 
 const SHARDS: usize = 64;
 
-/// SessionValidator by user and session.
+/// Principals by user and session.
 #[derive(Debug)]
 pub(crate) struct SessionCache {
     shards: Box<[Mutex<Shard>]>,
     staleness: Duration,
     most_per_shard: usize,
-    /// Holds while invalidations are heard.
+    /// Held while the invalidation channel is connected.
     lease: Arc<Lease>,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// A user's sessions lie side by side, so that the user's eviction is one removal.
+    /// Grouped by user, so that the eviction of a user is one removal.
     users: HashMap<UserId, Vec<Entry>>,
     entries: usize,
     /// Rises with each eviction.
     evictions: u64,
-    /// The stopwatch when a user was last evicted.
+    /// Stopwatch reading at the last eviction of a user.
     users_evicted_at: Option<Duration>,
-    counts: CacheStats,
+    stats: CacheStats,
 }
 
 #[derive(Debug)]
 struct Entry {
     principal: Principal,
-    /// The stopwatch when this is stale: the staleness after the read began that it comes from.
+    /// Stopwatch reading at which the entry becomes stale: the staleness after its read began.
     stale_at: Duration,
 }
 
-/// What a cache has done since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheStats {
-    /// Questions that were answered.
-    pub hits: u64,
-    /// Questions that were not.
-    pub misses: u64,
-    /// Entries that were removed because something changed, or for room.
-    pub evictions: u64,
-    /// Entries that are there now.
-    pub entries: u64,
-}
-
-/// Taken before a read, so that its result is cached only if nothing was evicted meanwhile.
+/// The right to insert the result of a read, unless something is evicted after the token was taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FillToken {
     evictions: u64,
-    /// The stopwatch when it was taken.
+    /// Stopwatch reading when the token was taken.
     read_at: Duration,
     staleness: Duration,
     users_evicted_at: Option<Duration>,
 }
 
 impl FillToken {
-    /// Whether a user's state may be used that somebody remembers and that is of such an age.
-    ///
-    /// It must be younger than the staleness. And after a user's eviction it must come from a read
-    /// that began later: whoever wrote may have failed to tell those who remember.
+    /// Whether a cached user state of this age may be used: it is younger than the staleness, and its
+    /// read began after the last eviction of a user, since the writer may have failed to invalidate
+    /// the cache that it comes from.
     pub(crate) fn accepts(&self, age: Duration) -> bool {
         let is_later = |evicted_at| {
             self.read_at.checked_sub(age).is_some_and(|began_at| began_at > evicted_at)
@@ -81,23 +69,23 @@ impl FillToken {
         age.is_zero() || age < self.staleness && self.users_evicted_at.is_none_or(is_later)
     }
 
-    /// Whether a read that began under this fill_token may answer somebody who came later, under
-    /// `later`: it is young enough, and nothing was evicted in between.
-    pub(crate) fn serves(&self, later: &Self) -> bool {
-        self.evictions >= later.evictions
-            && later.read_at.saturating_sub(self.read_at) < self.staleness
+    /// Returns a number that two tokens share only if nothing was evicted between them and they are
+    /// less than the staleness apart. Reads under different numbers do not wait for one another.
+    pub(super) fn window(&self) -> (u64, u128) {
+        let staleness = self.staleness.as_nanos().max(1);
+        (self.evictions, self.read_at.as_nanos() / staleness)
     }
 }
 
 impl SessionCache {
-    /// A cache of about `most` entries that are trusted for `staleness`. Zero: nothing is cached.
+    /// Creates a cache of about `most` entries, valid for `staleness`. Zero disables the cache.
     pub(crate) fn new(staleness: Duration, most: usize, lease: Arc<Lease>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { shards, staleness, most_per_shard: most.div_ceil(SHARDS).max(1), lease }
     }
 
-    /// Whether what is remembered may be used at all now.
-    pub(crate) fn is_trusted(&self, elapsed: Duration) -> bool {
+    /// Whether cached data may be used now.
+    pub(super) fn is_enabled(&self, elapsed: Duration) -> bool {
         !self.staleness.is_zero() && self.lease.holds(elapsed)
     }
 
@@ -107,43 +95,43 @@ impl SessionCache {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The verdict on a session, if one is remembered that is young enough.
-    pub(crate) fn get(
+    /// Returns the principal of a session, unless it is absent or stale.
+    pub(super) fn get(
         &self,
         user: UserId,
         session: SessionId,
         elapsed: Duration,
     ) -> Option<Principal> {
-        let (found, mut shard) = self.look(user, session, elapsed);
+        let (found, mut shard) = self.lookup(user, session, elapsed);
         if found.is_some() {
-            shard.counts.hits += 1;
+            shard.stats.hits += 1;
         } else {
-            shard.counts.misses += 1;
+            shard.stats.misses += 1;
         }
         found
     }
 
-    /// As [`Self::get`], for somebody who was counted as a miss already.
-    pub(crate) fn get_again(
+    /// Like [`Self::get`], without counting a hit or miss again.
+    pub(super) fn get_uncounted(
         &self,
         user: UserId,
         session: SessionId,
         elapsed: Duration,
     ) -> Option<Principal> {
-        self.look(user, session, elapsed).0
+        self.lookup(user, session, elapsed).0
     }
 
-    fn look(
+    fn lookup(
         &self,
         user: UserId,
         session: SessionId,
         elapsed: Duration,
     ) -> (Option<Principal>, MutexGuard<'_, Shard>) {
-        // ATOMIC: before the shard is looked at, since everything is forgotten before the lease is
+        // ATOMIC: checked before the shard is read, since the cache is cleared before the lease is
         // renewed.
-        let trusted = self.lease.holds(elapsed);
+        let is_connected = self.lease.holds(elapsed);
         let shard = self.shard(user);
-        let found = shard.users.get(&user).filter(|_| trusted).and_then(|entries| {
+        let found = shard.users.get(&user).filter(|_| is_connected).and_then(|entries| {
             entries
                 .iter()
                 .find(|entry| entry.principal.session() == session)
@@ -153,8 +141,8 @@ impl SessionCache {
         (found, shard)
     }
 
-    /// To be called before the stores are read.
-    pub(crate) fn begin(&self, user: UserId, elapsed: Duration) -> FillToken {
+    /// Takes a fill token. To be called before the stores are read.
+    pub(super) fn begin(&self, user: UserId, elapsed: Duration) -> FillToken {
         let shard = self.shard(user);
         FillToken {
             evictions: shard.evictions,
@@ -164,9 +152,9 @@ impl SessionCache {
         }
     }
 
-    /// Remembers a verdict, unless something was evicted since the fill_token was taken. `age` is how
-    /// old the oldest of what it comes from was when the fill_token was taken.
-    pub(crate) fn insert(
+    /// Inserts a principal, unless something was evicted since the token was taken. `age` is the age of
+    /// the oldest input when the token was taken.
+    pub(super) fn insert(
         &self,
         fill_token: FillToken,
         principal: &Principal,
@@ -190,32 +178,32 @@ impl SessionCache {
         shard.entries += 1;
     }
 
-    /// Forgets a session, and whatever is being read of its user.
-    pub(crate) fn evict_session(&self, user: UserId, session: SessionId) {
+    /// Evicts a session, and voids the fill tokens of its shard.
+    pub(super) fn evict_session(&self, user: UserId, session: SessionId) {
         let mut shard = self.shard(user);
         shard.evictions += 1;
         let removed = shard.remove(user, Some(session));
-        shard.counts.evictions += removed as u64;
+        shard.stats.evictions += removed as u64;
     }
 
-    /// Forgets a user, and whatever is being read of them.
-    pub(crate) fn evict_user(&self, user: UserId, elapsed: Duration) {
+    /// Evicts a user, and voids the fill tokens of the shard.
+    pub(super) fn evict_user(&self, user: UserId, elapsed: Duration) {
         let mut shard = self.shard(user);
         shard.evictions += 1;
         shard.users_evicted_at = Some(elapsed);
         let removed = shard.remove(user, None);
-        shard.counts.evictions += removed as u64;
+        shard.stats.evictions += removed as u64;
     }
 
-    /// Forgets every verdict, and whatever is being read. Says nothing of users' states.
-    pub(crate) fn clear(&self) {
+    /// Clears the cache and voids all fill tokens. Cached user states remain acceptable.
+    pub(super) fn clear(&self) {
         for shard in &self.shards {
             shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
-    /// Forgets every user, and whatever is being read of anyone.
-    pub(crate) fn evict_everyone(&self, elapsed: Duration) {
+    /// Evicts every user, and voids all fill tokens.
+    pub(super) fn evict_all(&self, elapsed: Duration) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.users_evicted_at = Some(elapsed);
@@ -223,14 +211,14 @@ impl SessionCache {
         }
     }
 
-    /// What it has done.
-    pub(crate) fn counts(&self) -> CacheStats {
+    /// Returns the statistics.
+    pub(super) fn stats(&self) -> CacheStats {
         let mut sum = CacheStats::default();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.hits += shard.counts.hits;
-            sum.misses += shard.counts.misses;
-            sum.evictions += shard.counts.evictions;
+            sum.hits += shard.stats.hits;
+            sum.misses += shard.stats.misses;
+            sum.evictions += shard.stats.evictions;
             sum.entries += shard.entries as u64;
         }
         sum
@@ -240,12 +228,12 @@ impl SessionCache {
 impl Shard {
     fn clear(&mut self) {
         self.evictions += 1;
-        self.counts.evictions += self.entries as u64;
+        self.stats.evictions += self.entries as u64;
         self.users.clear();
         self.entries = 0;
     }
 
-    /// Removes a user's entries, or only that of one session. Answers how many.
+    /// Removes a user's entries, or only that of one session; returns how many.
     fn remove(&mut self, user: UserId, session: Option<SessionId>) -> usize {
         let Some(entries) = self.users.get_mut(&user) else { return 0 };
         let before = entries.len();
@@ -261,7 +249,7 @@ impl Shard {
         removed
     }
 
-    /// Drops what is too old to be used; if nothing is, drops one user.
+    /// Removes the stale entries; if there are none, the entries of one user.
     fn make_room(&mut self, elapsed: Duration) {
         let before = self.entries;
         let mut left = 0;
@@ -276,7 +264,7 @@ impl Shard {
         {
             self.remove(user, None);
         }
-        self.counts.evictions += (before - self.entries) as u64;
+        self.stats.evictions += (before - self.entries) as u64;
     }
 }
 
@@ -314,57 +302,57 @@ mod tests {
         (cache, principal)
     }
 
-    fn knows(cache: &SessionCache, principal: &Principal, elapsed: Duration) -> bool {
+    fn contains(cache: &SessionCache, principal: &Principal, elapsed: Duration) -> bool {
         cache.get(principal.user(), principal.session(), elapsed).is_some()
     }
 
     #[test]
-    fn a_verdict_is_trusted_until_it_is_stale() {
+    fn entry_is_valid_until_it_is_stale() {
         let (cache, principal) = filled();
-        assert!(knows(&cache, &principal, START));
-        assert!(knows(&cache, &principal, START + Duration::from_millis(999)));
-        assert!(!knows(&cache, &principal, START + STALENESS));
+        assert!(contains(&cache, &principal, START));
+        assert!(contains(&cache, &principal, START + Duration::from_millis(999)));
+        assert!(!contains(&cache, &principal, START + STALENESS));
     }
 
     #[test]
-    fn age_counts_from_the_beginning_of_the_read() {
+    fn age_counts_from_the_start_of_the_read() {
         let cache = cache_of(STALENESS, 1000);
         let principal = principal();
         let fill_token = cache.begin(principal.user(), START);
         cache.insert(fill_token, &principal, Duration::ZERO, START + Duration::from_millis(900));
-        assert!(!knows(&cache, &principal, START + STALENESS));
+        assert!(!contains(&cache, &principal, START + STALENESS));
     }
 
     #[test]
-    fn a_slow_reader_does_not_overwrite_an_eviction() {
+    fn slow_read_does_not_overwrite_an_eviction() {
         let cache = cache_of(STALENESS, 1000);
         let principal = principal();
         let evictions: [&dyn Fn(); 4] = [
             &|| cache.evict_user(principal.user(), START),
             &|| cache.evict_session(principal.user(), principal.session()),
             &|| cache.clear(),
-            &|| cache.evict_everyone(START),
+            &|| cache.evict_all(START),
         ];
         for evict in evictions {
             let fill_token = cache.begin(principal.user(), START);
             evict();
             cache.insert(fill_token, &principal, Duration::ZERO, START);
-            assert!(!knows(&cache, &principal, START));
+            assert!(!contains(&cache, &principal, START));
         }
     }
 
     #[test]
-    fn evicting_forgets_the_user_or_the_session_alone() {
+    fn eviction_removes_only_the_user_or_the_session() {
         let (cache, ann) = filled();
         let bob = principal();
         cache.insert(cache.begin(bob.user(), START), &bob, Duration::ZERO, START);
         cache.evict_session(ann.user(), bob.session());
-        assert!(knows(&cache, &ann, START));
+        assert!(contains(&cache, &ann, START));
         cache.evict_session(ann.user(), ann.session());
-        assert!(!knows(&cache, &ann, START));
-        assert!(knows(&cache, &bob, START));
+        assert!(!contains(&cache, &ann, START));
+        assert!(contains(&cache, &bob, START));
         cache.evict_user(bob.user(), START);
-        assert!(!knows(&cache, &bob, START));
+        assert!(!contains(&cache, &bob, START));
     }
 
     #[test]
@@ -374,51 +362,51 @@ mod tests {
             let one = principal();
             cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
         }
-        assert!(cache.counts().entries <= 640);
+        assert!(cache.stats().entries <= 640);
     }
 
     #[test]
-    fn without_staleness_nothing_is_cached() {
+    fn zero_staleness_disables_the_cache() {
         let cache = cache_of(Duration::ZERO, 1000);
         let principal = principal();
         cache.insert(cache.begin(principal.user(), START), &principal, Duration::ZERO, START);
-        assert!(!knows(&cache, &principal, START));
+        assert!(!contains(&cache, &principal, START));
     }
 
     #[test]
-    fn nothing_is_answered_or_remembered_while_the_node_is_deaf() {
+    fn disconnected_cache_neither_returns_nor_stores_entries() {
         let lease = Arc::new(Lease::default());
         let cache = SessionCache::new(STALENESS, 1000, Arc::clone(&lease));
-        let (known, late) = (principal(), principal());
+        let (early, late) = (principal(), principal());
         let insert = |one: &Principal| {
             cache.insert(cache.begin(one.user(), START), one, Duration::ZERO, START);
         };
-        insert(&known);
-        assert!(knows(&cache, &known, START));
+        insert(&early);
+        assert!(contains(&cache, &early, START));
         lease.end();
         insert(&late);
-        assert!(!knows(&cache, &known, START) && !cache.is_trusted(START));
+        assert!(!contains(&cache, &early, START) && !cache.is_enabled(START));
         lease.renew(START + Duration::from_millis(1));
-        assert!(knows(&cache, &known, START), "forgetting is the listener's to do");
-        assert!(!knows(&cache, &late, START));
-        assert!(!knows(&cache, &known, START + Duration::from_millis(1)), "it ends by itself");
+        assert!(contains(&cache, &early, START), "clearing is the listener's task");
+        assert!(!contains(&cache, &late, START));
+        assert!(!contains(&cache, &early, START + Duration::from_millis(1)), "the lease expires");
     }
 
     #[test]
-    fn what_was_remembered_elsewhere_is_stale_when_its_own_read_is() {
-        // Also where that read began before this process did.
+    fn entry_from_a_cached_state_is_stale_with_that_state() {
+        // Also if the read began before this process did.
         for start in [START, Duration::from_millis(100)] {
             let cache = cache_of(STALENESS, 1000);
             let principal = principal();
             let fill_token = cache.begin(principal.user(), start);
             cache.insert(fill_token, &principal, Duration::from_millis(700), start);
-            assert!(knows(&cache, &principal, start + Duration::from_millis(299)));
-            assert!(!knows(&cache, &principal, start + Duration::from_millis(300)));
+            assert!(contains(&cache, &principal, start + Duration::from_millis(299)));
+            assert!(!contains(&cache, &principal, start + Duration::from_millis(300)));
         }
     }
 
     #[test]
-    fn a_state_from_before_an_eviction_or_older_than_the_staleness_is_not_accepted() {
+    fn state_from_before_an_eviction_or_older_than_the_staleness_is_not_accepted() {
         let cache = cache_of(STALENESS, 1000);
         let user = principal().user();
         let half = STALENESS / 2;
@@ -427,25 +415,23 @@ mod tests {
         assert!(!accepts(START, STALENESS));
         cache.evict_session(user, SessionId::generate(Timestamp::from_millis(0)));
         cache.clear();
-        assert!(accepts(START, half), "neither says that a user's state has changed");
+        assert!(accepts(START, half), "neither means that a user's state has changed");
         cache.evict_user(user, START);
         assert!(accepts(START, Duration::ZERO));
-        assert!(!accepts(START + half, half), "it may have been read just before");
+        assert!(!accepts(START + half, half), "it may have been read just before the eviction");
         assert!(accepts(START + half, half - Duration::from_millis(1)));
-        cache.evict_everyone(START + STALENESS);
+        cache.evict_all(START + STALENESS);
         assert!(!accepts(START + STALENESS + half, half));
     }
 
     #[test]
-    fn a_read_serves_whoever_comes_before_an_eviction_and_before_it_is_stale() {
+    fn tokens_share_a_window_until_an_eviction_or_the_staleness() {
         let cache = cache_of(STALENESS, 1000);
         let user = principal().user();
-        let first = cache.begin(user, START);
-        assert!(first.serves(&cache.begin(user, START + Duration::from_millis(999))));
-        assert!(!first.serves(&cache.begin(user, START + STALENESS)));
+        let first = cache.begin(user, START).window();
+        assert_eq!(first, cache.begin(user, START + Duration::from_millis(999)).window());
+        assert_ne!(first, cache.begin(user, START + STALENESS).window());
         cache.evict_user(user, START);
-        let second = cache.begin(user, START);
-        assert!(!first.serves(&second));
-        assert!(second.serves(&first), "it sees more than was asked for");
+        assert_ne!(first, cache.begin(user, START).window());
     }
 }

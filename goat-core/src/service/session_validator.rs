@@ -1,129 +1,118 @@
-//! SessionValidator: whether a session is alive and what its user may do, from the cache or the stores.
+//! Session validation: whether a session is live, and its principal, from the cache or the stores.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::access::{Principal, RoleTableCache};
-use crate::aged::Aged;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, StoreError};
 use crate::id::{SessionId, UserId};
-use crate::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
-use crate::user::{Status, UserState, UserStore};
+use crate::invalidation::{Invalidation, InvalidationStats, Lease, Listener};
+use crate::session::{CacheStats, Session};
+use crate::single_flight::SingleFlight;
+use crate::store::{Aged, Stores};
+use crate::user::UserState;
 
-use super::cache::{CacheStats, FillToken};
-use super::flight::Flights;
-use super::{Session, SessionCache, SessionEpoch, SessionStore};
+use super::{FillToken, Principal, RoleTableCache, SessionCache};
 
-/// The number of the next goat of this process.
+/// The number of the next goat in this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Judges sessions, and tells everyone when a judgement no longer holds.
+/// Validates sessions, and publishes the invalidations that make earlier validations stale.
+///
+/// All evictions from the caches of this process, too, are caused by the invalidations that it
+/// publishes and receives.
 #[derive(Debug)]
 pub(crate) struct SessionValidator {
-    /// Which goat of this process it judges for.
-    number: u64,
+    /// Distinguishes the principals of several goats in one process.
+    issuer: u64,
     cache: SessionCache,
-    flights: Arc<Flights>,
-    sessions: Arc<dyn SessionStore>,
-    users: Arc<dyn UserStore>,
-    access: Arc<RoleTableCache>,
-    invalidations: Arc<dyn Invalidations>,
+    reads: SingleFlight<ReadKey, Principal, Error>,
+    stores: Stores,
+    role_table: Arc<RoleTableCache>,
+    /// The highest role table revision of a principal that was issued; zero before the first one.
+    roles_revision: AtomicU64,
+    lease: Arc<Lease>,
     time: Time,
-    /// The store of sessions was found to keep other users than the ones that count, and said so.
-    met_others: AtomicBool,
+    /// Whether the log shows already that the session store looks up users where they are not kept.
+    misplaced_users: AtomicBool,
 }
 
-/// From where the user's state may come.
+/// Concurrent reads of one session are shared within one window of fill tokens, so that a request after
+/// an eviction does not wait for a read from before it.
+type ReadKey = (UserId, SessionId, (u64, u128));
+
+/// The source of the user's state.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    /// From the store itself.
+    /// The store itself.
     Store,
-    /// From whoever remembers it, if the fill_token accepts its age.
+    /// A cached state of an age that the fill token accepts, otherwise the store.
     Cached(FillToken),
-}
-
-fn is_alive(session: &Session, owner: &UserState) -> bool {
-    owner.status == Status::Active && owner.epoch.covers(session.id, session.epoch)
 }
 
 impl SessionValidator {
     pub(crate) fn new(
         cache: SessionCache,
-        sessions: Arc<dyn SessionStore>,
-        users: Arc<dyn UserStore>,
-        access: Arc<RoleTableCache>,
-        invalidations: Arc<dyn Invalidations>,
+        stores: Stores,
+        role_table: Arc<RoleTableCache>,
+        lease: Arc<Lease>,
         time: Time,
     ) -> Arc<Self> {
-        let listening = Arc::clone(&invalidations);
-        let flights = Arc::default();
-        let met_others = AtomicBool::new(false);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let validator = Self {
-            number,
+        let validator = Arc::new(Self {
+            issuer: NEXT.fetch_add(1, Ordering::Relaxed),
             cache,
-            flights,
-            sessions,
-            users,
-            access,
-            invalidations,
+            reads: SingleFlight::default(),
+            stores,
+            role_table,
+            roles_revision: AtomicU64::new(0),
+            lease,
             time,
-            met_others,
-        };
-        let validator = Arc::new(validator);
+            misplaced_users: AtomicBool::new(false),
+        });
         let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&validator) as _));
-        listening.subscribe(listener);
+        validator.stores.invalidations.subscribe(listener);
         validator
     }
 
-    /// Whether it was judged here who that is.
+    /// Whether this validator issued a principal.
     pub(crate) fn issued(&self, principal: &Principal) -> bool {
-        principal.issuer() == self.number
+        principal.issuer() == self.issuer
     }
 
-    /// The verdict that is remembered, if it still holds.
-    pub(crate) fn cached(&self, user: UserId, session: SessionId) -> Option<Principal> {
-        let principal = self.cache.get(user, session, self.time.elapsed())?;
-        (self.time.now() < principal.expires_at()).then_some(principal)
+    /// Returns the cached principal of a session, if it is valid.
+    pub(super) fn cached(&self, user: UserId, session: SessionId) -> Option<Principal> {
+        self.unexpired(self.cache.get(user, session, self.time.elapsed()))
     }
 
-    /// The verdict by the stores, remembered for the next one who asks. Whoever asks for the same
-    /// meanwhile gets the same answer. Where nothing that is remembered may be trusted, nothing that
-    /// was begun for others is either.
-    pub(crate) async fn read(
-        self: &Arc<Self>,
-        user: UserId,
-        session: SessionId,
-    ) -> Result<Principal> {
+    fn unexpired(&self, principal: Option<Principal>) -> Option<Principal> {
+        principal.filter(|principal| self.time.now() < principal.expires_at())
+    }
+
+    /// Validates a session by the stores and caches the result. Concurrent calls for one session share
+    /// one read, unless caching is disabled.
+    pub(super) async fn read(&self, user: UserId, session: SessionId) -> Result<Principal> {
         let elapsed = self.time.elapsed();
-        if !self.cache.is_trusted(elapsed) {
+        if !self.cache.is_enabled(elapsed) {
             return self.read_fresh(user, session).await;
         }
-        let fill_token = self.cache.begin(user, elapsed);
-        let read = || {
-            let validator = Arc::clone(self);
-            async move {
-                // One may have landed between the miss and here.
-                match validator.remembered(user, session) {
-                    Some(principal) => Ok(principal),
-                    None => {
-                        validator.fill(fill_token, user, session, Source::Cached(fill_token)).await
-                    }
+        let key = (user, session, self.cache.begin(user, elapsed).window());
+        let read = || async {
+            // An earlier read may have filled the cache since the miss.
+            let elapsed = self.time.elapsed();
+            match self.unexpired(self.cache.get_uncounted(user, session, elapsed)) {
+                Some(principal) => Ok(principal),
+                None => {
+                    let fill_token = self.cache.begin(user, elapsed);
+                    self.fill(fill_token, user, session, Source::Cached(fill_token)).await
                 }
             }
         };
-        self.flights.join((user, session), fill_token, read).await
+        self.reads.run(key, read).await.map_err(|error| Error::shared(&error))
     }
 
-    fn remembered(&self, user: UserId, session: SessionId) -> Option<Principal> {
-        let principal = self.cache.get_again(user, session, self.time.elapsed())?;
-        (self.time.now() < principal.expires_at()).then_some(principal)
-    }
-
-    /// The verdict by a read of the stores themselves that begins now.
-    pub(crate) async fn read_fresh(&self, user: UserId, session: SessionId) -> Result<Principal> {
+    /// Validates a session by a read of the stores themselves that begins now.
+    pub(super) async fn read_fresh(&self, user: UserId, session: SessionId) -> Result<Principal> {
         let fill_token = self.cache.begin(user, self.time.elapsed());
         self.fill(fill_token, user, session, Source::Store).await
     }
@@ -140,7 +129,7 @@ impl SessionValidator {
         Ok(principal)
     }
 
-    /// The verdict, and how old the oldest of what it comes from was when its read began.
+    /// Returns the principal, and the age of its oldest input at the start of the read.
     async fn validate(
         &self,
         user: UserId,
@@ -153,67 +142,61 @@ impl SessionValidator {
         if found.user != user || found.is_expired(self.time.now()) {
             return Err(gone());
         }
+        let is_live = |state: &UserState| state.has_live_session(found.id, found.epoch);
         let Aged { value: state, age } = match owner {
-            Aged { value: Some(state), age } if is_alive(&found, &state) => {
-                Aged { value: state, age }
-            }
+            Aged { value: Some(state), age } if is_live(&state) => Aged { value: state, age },
             Aged { age: Duration::ZERO, .. } => return Err(gone()),
-            // Nobody is refused by what is merely remembered.
+            // A cached state alone never rejects a session.
             _ => {
-                let state = self.users.state(user).await?;
-                Aged::now(state.filter(|state| is_alive(&found, state)).ok_or_else(gone)?)
+                let state = self.stores.users.state(user).await?;
+                Aged::now(state.filter(is_live).ok_or_else(gone)?)
             }
         };
-        let (table, changed) = self.access.table(state.roles_revision).await?;
-        if changed {
+        let table = self.role_table.table(state.roles_revision).await?;
+        let newest = self.roles_revision.fetch_max(table.revision, Ordering::SeqCst);
+        if newest != 0 && newest != table.revision {
+            // ATOMIC: evicts principals with the rights of an older table and voids the fill tokens of
+            // reads that may hold one, this read included.
             self.cache.clear();
         }
+        self.role_table.warn_unknown_role(&state.role);
         let rights = table.rights(&state.role);
-        self.access.warn_unknown_role(&state.role);
-        let expires_at = found.expires_at();
-        let (number, session_epoch) = (self.number, found.epoch);
-        Ok((
-            Principal::new(number, user, session, state.role, rights, session_epoch, expires_at),
-            age,
-        ))
+        let (expires_at, epoch) = (found.expires_at(), found.epoch);
+        let issuer = self.issuer;
+        Ok((Principal::new(issuer, user, session, state.role, rights, epoch, expires_at), age))
     }
 
-    /// Both in one turn: where the store of sessions does not keep users, the two are asked at the
-    /// same time.
+    /// Reads a session and its owner, concurrently where the session store does not keep users.
     async fn session_and_owner(
         &self,
         user: UserId,
         session: SessionId,
         source: Source,
     ) -> Result<Option<(Session, Aged<Option<UserState>>)>> {
-        if self.sessions.keeps_users() {
-            let Some(view) = self.sessions.find(user, session).await? else { return Ok(None) };
+        let sessions = &self.stores.sessions;
+        if sessions.keeps_users() {
+            let Some(view) = sessions.find(user, session).await? else { return Ok(None) };
             let owner = match view.owner {
                 Some(state) => Some(state),
-                None => self.state_elsewhere(user).await?,
+                None => self.misplaced_state(user).await?,
             };
             return Ok(Some((view.session, Aged::now(owner))));
         }
         let (view, owner) =
-            tokio::try_join!(self.sessions.find(user, session), self.owner(user, source))?;
+            tokio::try_join!(sessions.find(user, session), self.owner(user, source))?;
         Ok(view.map(|view| (view.session, owner)))
     }
 
-    /// The state of a user whom the store of sessions should know and does not. Nobody who was not
-    /// there comes back, so that whoever is found now is kept elsewhere.
-    async fn state_elsewhere(&self, user: UserId) -> Result<Option<UserState>, StoreError> {
-        let state = self.users.state(user).await?;
-        if state.is_some() && !self.met_others.swap(true, Ordering::Relaxed) {
+    /// Reads the state of a user that the session store should keep and does not. A deleted user never
+    /// returns, so a user that exists now is kept in another store.
+    async fn misplaced_state(&self, user: UserId) -> Result<Option<UserState>, StoreError> {
+        let state = self.stores.users.state(user).await?;
+        if state.is_some() && !self.misplaced_users.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the store of sessions looks for users where they are not kept, which costs a read each time; where users are kept elsewhere, it is sessions_without_users"
+                "the session store looks up users where they are not kept, at the cost of one read per validation; use sessions_without_users where another store keeps the users"
             );
         }
         Ok(state)
-    }
-
-    /// Whether there is such a user now.
-    pub(crate) async fn knows(&self, user: UserId) -> Result<bool, StoreError> {
-        Ok(self.users.state(user).await?.is_some())
     }
 
     async fn owner(
@@ -222,88 +205,54 @@ impl SessionValidator {
         source: Source,
     ) -> Result<Aged<Option<UserState>>, StoreError> {
         if let Source::Cached(fill_token) = source {
-            let recent = self.users.cached_state(user).await?;
-            if fill_token.accepts(recent.age) {
-                return Ok(recent);
+            let cached = self.stores.users.cached_state(user).await?;
+            if fill_token.accepts(cached.age) {
+                return Ok(cached);
             }
         }
-        Ok(Aged::now(self.users.state(user).await?))
+        Ok(Aged::now(self.stores.users.state(user).await?))
     }
 
-    /// After a session has ended: forgotten here, and told to the others.
-    pub(crate) async fn session_ended(&self, user: UserId, session: SessionId) {
-        self.cache.evict_session(user, session);
-        self.tell(Invalidation::Session(user, session)).await;
-    }
-
-    /// After several sessions of a user have ended at once: all are forgotten here before anybody is
-    /// told, and the others are told once, so that the time this takes does not grow with the number.
-    pub(crate) async fn sessions_ended(&self, user: UserId, sessions: &[SessionId]) {
-        for session in sessions {
-            self.cache.evict_session(user, *session);
-        }
+    /// Invalidates ended sessions of a user. Several sessions are one invalidation of the user, so that
+    /// the cost does not grow with their number.
+    pub(super) async fn sessions_ended(&self, user: UserId, sessions: &[SessionId]) {
         match *sessions {
             [] => {}
-            [session] => self.tell(Invalidation::Session(user, session)).await,
-            _ => self.tell(Invalidation::User(user)).await,
+            [session] => self.publish(Invalidation::Session(user, session)).await,
+            _ => self.publish(Invalidation::User(user)).await,
         }
     }
 
-    /// Forgets a session here, at once.
-    pub(crate) fn forget(&self, user: UserId, session: SessionId) {
-        self.cache.evict_session(user, session);
+    /// Invalidates a user after a change of its state, or the end of all its sessions.
+    pub(super) async fn user_changed(&self, user: UserId) {
+        self.publish(Invalidation::User(user)).await;
     }
 
-    /// After a user's state has changed or all sessions have ended.
-    pub(crate) async fn user_changed(&self, user: UserId) {
-        self.cache.evict_user(user, self.time.elapsed());
-        self.tell(Invalidation::User(user)).await;
+    /// Invalidates the role tables before `revision`.
+    pub(super) async fn roles_changed(&self, revision: u64) {
+        self.publish(Invalidation::Roles { revision }).await;
     }
 
-    /// After the epoch has risen, from what it was `before`: everyone forgets, and the sessions are
-    /// removed. They are dead already, so what cannot be removed now fails nobody; it is purged when
-    /// its time is over. Answers how many were alive, as far as they could be counted.
-    pub(crate) async fn all_ended(
-        &self,
-        user: UserId,
-        before: SessionEpoch,
-        kept: Option<SessionId>,
-    ) -> u64 {
-        self.user_changed(user).await;
-        match self.sessions.revoke_all(user, before, self.time.now(), kept).await {
-            Ok(count) => count,
-            Err(error) => {
-                tracing::warn!(%error, %user, "ended sessions could not be removed; they are dead all the same");
-                0
-            }
+    /// Publishes an invalidation, which reaches the caches of this process by contract. The change is
+    /// committed already, so a failure to reach other nodes is only logged: the staleness bounds how
+    /// long they use outdated entries.
+    async fn publish(&self, invalidation: Invalidation) {
+        if let Err(error) = self.stores.invalidations.publish(invalidation).await {
+            tracing::warn!(%error, "invalidation not sent; other nodes see the change once their cached data is stale");
         }
     }
 
-    /// After what roles may do has changed.
-    pub(crate) async fn roles_changed(&self) {
-        self.cache.clear();
-        self.tell(Invalidation::Roles).await;
+    pub(super) fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
     }
 
-    /// An invalidation that cannot be sent does not turn the success before it into an error: the age of
-    /// what others remember is bounded.
-    async fn tell(&self, invalidation: Invalidation) {
-        if let Err(error) = self.invalidations.publish(invalidation).await {
-            tracing::warn!(%error, "an invalidation was not sent; other nodes see the change when what they remember is stale");
-        }
+    pub(super) fn invalidation_stats(&self) -> InvalidationStats {
+        self.stores.invalidations.stats()
     }
 
-    pub(crate) fn counts(&self) -> CacheStats {
-        self.cache.counts()
-    }
-
-    pub(crate) fn invalidation_stats(&self) -> InvalidationStats {
-        self.invalidations.counts()
-    }
-
-    /// Whether invalidations of other nodes arrive.
-    pub(crate) fn hears(&self) -> bool {
-        self.access.lease().holds(self.time.elapsed())
+    /// Whether the invalidation channel is connected.
+    pub(super) fn is_connected(&self) -> bool {
+        self.lease.holds(self.time.elapsed())
     }
 }
 
@@ -312,29 +261,29 @@ impl Listener for SessionValidator {
         match invalidation {
             Invalidation::Session(user, session) => self.cache.evict_session(user, session),
             Invalidation::User(user) => self.cache.evict_user(user, self.time.elapsed()),
-            Invalidation::Roles => {
-                self.access.mark_stale();
+            Invalidation::Roles { revision } => {
+                self.role_table.invalidate_below(revision);
                 self.cache.clear();
             }
             Invalidation::Everything => {
-                self.access.mark_stale();
-                self.cache.evict_everyone(self.time.elapsed());
+                self.role_table.mark_stale();
+                self.cache.evict_all(self.time.elapsed());
             }
         }
     }
 
     fn on_disconnected(&self) {
-        self.access.lease().end();
+        self.lease.end();
     }
 
     fn on_connected(&self, lease: Duration) {
         let elapsed = self.time.elapsed();
-        if !self.access.lease().holds(elapsed) {
-            // ATOMIC: forgotten first and trusted after, so that nothing is used from the time when
-            // invalidations were lost.
-            self.access.mark_stale();
+        if !self.lease.holds(elapsed) {
+            // ATOMIC: cleared before the lease is renewed, so that no entry from the time without
+            // invalidations is used.
+            self.role_table.mark_stale();
             self.cache.clear();
         }
-        self.access.lease().renew(elapsed.saturating_add(lease));
+        self.lease.renew(elapsed.saturating_add(lease));
     }
 }

@@ -1,94 +1,70 @@
-//! What an application may ask about sessions.
+//! Session service: lists and ends sessions.
 
 use std::sync::Arc;
 
-use crate::access::{Actor, ActorFacts, Principal, RoleTableCache, permissions};
-use crate::clock::Time;
+use crate::access::permissions;
 use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
-use crate::event::{Event, EventActor, EventKind, Observer};
+use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
 use crate::invalidation::InvalidationStats;
 use crate::page::{Page, PageRequest};
-use crate::user::{
-    Account, Status, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
-};
+use crate::session::{CacheStats, OtherSessions, Session, SessionEpoch};
+use crate::store::{Revoked, UserChange, UserSnapshot, UserWriteOutcome};
+use crate::user::Account;
 
-use super::{CacheStats, Revoked, Session, SessionEpoch, SessionStore, SessionValidator};
+use super::context::Decide;
+use super::{Actor, ActorFacts, Context, Principal};
 
-/// The sessions of users: seen, and ended.
+/// Lists and ends sessions.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    sessions: Arc<dyn SessionStore>,
-    users: Arc<dyn UserStore>,
-    access: Arc<RoleTableCache>,
-    validator: Arc<SessionValidator>,
-    observer: Arc<dyn Observer>,
-    time: Time,
+    context: Arc<Context>,
 }
 
 impl Sessions {
-    pub(crate) fn new(
-        sessions: Arc<dyn SessionStore>,
-        users: Arc<dyn UserStore>,
-        access: Arc<RoleTableCache>,
-        validator: Arc<SessionValidator>,
-        observer: Arc<dyn Observer>,
-        time: Time,
-    ) -> Self {
-        Self { inner: Arc::new(Inner { sessions, users, access, validator, observer, time }) }
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
     }
 
-    /// A page of one's own sessions that are alive, the newest first.
+    /// Returns a page of the principal's own live sessions, newest first.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRevoked`] if the user is gone; or if a store does not answer.
+    /// [`ErrorKind::SessionRevoked`] if the user was deleted; or if a store is unavailable.
     pub async fn list(&self, principal: &Principal, page: PageRequest) -> Result<Page<Session>> {
-        let epoch = self.inner.epoch_of(principal.user()).await?;
-        let now = self.inner.time.now();
-        Ok(self.inner.sessions.list(principal.user(), epoch, now, page).await?)
+        let epoch = self.context.epoch(principal.user()).await?;
+        let now = self.context.time.now();
+        Ok(self.context.stores.sessions.list(principal.user(), epoch, now, page).await?)
     }
 
-    /// A page of another user's sessions that are alive, the newest first.
+    /// Returns a page of another user's live sessions, newest first.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `user:read`, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Outranked`]; or if a store does not answer.
+    /// [`ErrorKind::Outranked`]; or if a store is unavailable.
     pub async fn list_of(
         &self,
         principal: &Principal,
         user: UserId,
         page: PageRequest,
     ) -> Result<Page<Session>> {
-        if !principal.may(&permissions::USER_READ) {
-            return Err(ErrorKind::Forbidden.into());
-        }
-        let account = self.inner.users.by_id(user).await?.ok_or(ErrorKind::NotFound)?;
-        if user != principal.user() {
-            let policy = self.inner.access.policy();
-            let rank = policy.roles().rank(principal.role());
-            if !policy.outranks(rank, &account.user.role) {
-                return Err(ErrorKind::Outranked.into());
-            }
-        }
-        let now = self.inner.time.now();
-        Ok(self.inner.sessions.list(user, account.epoch, now, page).await?)
+        principal.require(&permissions::USER_READ)?;
+        let context = &self.context;
+        let account = context.stores.users.by_id(user).await?.ok_or(ErrorKind::NotFound)?;
+        context.policy.check_visible(principal, &account.user)?;
+        let now = context.time.now();
+        Ok(context.stores.sessions.list(user, account.epoch, now, page).await?)
     }
 
-    /// Ends some of one's own sessions, all that are named or none. Their tokens are refused when
-    /// this returns. A session that is named twice is ended once.
+    /// Ends the named sessions of the principal, all or none, and returns their number. Their tokens
+    /// are invalid when this returns. A session that is named twice counts once.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if one of them is unknown or someone else's, and then nothing is
-    /// ended; or if a store does not answer.
+    /// [`ErrorKind::NotFound`] if one of them is unknown or belongs to another user, and then none is
+    /// ended; or if a store is unavailable.
     pub async fn revoke(&self, principal: &Principal, sessions: &[SessionId]) -> Result<u64> {
         let mut sessions = sessions.to_vec();
         sessions.sort_unstable();
@@ -96,18 +72,18 @@ impl Sessions {
         if sessions.is_empty() {
             return Ok(0);
         }
-        let principal = principal.clone();
-        let inner = Arc::clone(&self.inner);
+        let user = principal.user();
+        let context = Arc::clone(&self.context);
         run_to_completion(async move {
-            let user = principal.user();
-            let epoch = inner.epoch_of(user).await?;
-            let now = inner.time.now();
-            match inner.sessions.revoke(user, epoch, now, &sessions).await? {
+            let epoch = context.epoch(user).await?;
+            let now = context.time.now();
+            match context.stores.sessions.revoke(user, epoch, now, &sessions).await? {
                 Revoked::Missing => Err(ErrorKind::NotFound.into()),
                 Revoked::All(count) => {
-                    inner.validator.sessions_ended(user, &sessions).await;
+                    context.validator.sessions_ended(user, &sessions).await;
                     let kind = EventKind::SessionsRevoked(count);
-                    inner.observe(&Event::new(kind, now, EventActor::User(user)).on(user));
+                    let event = Event::new(kind, now, EventActor::User(user)).on(user);
+                    context.observer.observe(&event);
                     Ok(count)
                 }
             }
@@ -115,13 +91,12 @@ impl Sessions {
         .await
     }
 
-    /// Ends all of one's own sessions, or all but the one that asks. Also a sign-in that is under
-    /// way ends up dead. Answers how many were alive.
+    /// Ends all of the principal's sessions, with or without the current one, and returns how many were
+    /// live. A concurrent login ends up invalid too.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store does not
-    /// answer.
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn revoke_all(&self, principal: &Principal, others: OtherSessions) -> Result<u64> {
         let kept = match others {
             OtherSessions::KeepCurrent => Some(principal.session()),
@@ -129,83 +104,71 @@ impl Sessions {
         };
         let facts = ActorFacts::of(principal);
         let user = principal.user();
-        let inner = Arc::clone(&self.inner);
+        let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let decide = |snapshot: &UserSnapshot| {
-                let account = snapshot.target.as_ref().ok_or(ErrorKind::SessionRevoked)?;
-                let alive =
-                    account.user.status == Status::Active && facts.is_alive_in(account.epoch);
-                if alive { Ok(next_epoch(account, kept)) } else { Err(ErrorKind::SessionRevoked) }
+                let account = snapshot.target.as_ref().filter(|account| facts.is_live(account));
+                Ok(next_epoch(account.ok_or(ErrorKind::SessionRevoked)?, kept))
             };
-            inner.end_all(None, user, kept, EventActor::User(user), &decide).await
+            context.end_all(None, user, kept, EventActor::User(user), &decide).await
         })
         .await
     }
 
-    /// Ends all sessions of another user. Answers how many were alive.
+    /// Ends all sessions of another user, and returns how many were live.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Outranked`]; or if a store does not answer.
+    /// [`ErrorKind::Outranked`]; or if a store is unavailable.
     pub async fn revoke_all_of(&self, actor: Actor, user: UserId) -> Result<u64> {
         actor.check(&permissions::USER_UPDATE)?;
-        let inner = Arc::clone(&self.inner);
+        let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let facts = actor.facts();
-            let (table, _) = inner.access.table(None).await?;
+            let table = context.role_table.table(None).await?;
             let decide = |snapshot: &UserSnapshot| {
-                let policy = inner.access.policy();
-                let needs = permissions::USER_UPDATE;
-                let standing =
-                    policy.admit(facts.as_ref(), snapshot.actor.as_ref(), &needs, &table)?;
+                let (policy, needs) = (&context.policy, permissions::USER_UPDATE);
+                let view = snapshot.actor.as_ref();
+                let standing = policy.authorize(facts.as_ref(), view, &needs, &table)?;
                 let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
                 policy.check_target(standing, &account.user)?;
                 Ok(next_epoch(account, None))
             };
             let acting = facts.as_ref().map(|facts| facts.user);
-            inner.end_all(acting, user, None, actor.event_actor(), &decide).await
+            context.end_all(acting, user, None, actor.event_actor(), &decide).await
         })
         .await
     }
 
-    /// Removes some of the sessions whose time is over, at most `most`. A running goat does this by
-    /// itself as users sign in; a job may do it more often.
+    /// Removes at most `most` expired sessions and returns their number. Expired sessions are invalid
+    /// already; this frees their storage. [`Goat::maintain`](crate::Goat::maintain) calls it regularly.
     ///
     /// # Errors
     ///
-    /// If the store does not answer.
+    /// If the store is unavailable.
     pub async fn purge(&self, most: u32) -> Result<u64> {
-        Ok(self.inner.sessions.purge(self.inner.time.now(), most).await?)
+        Ok(self.context.stores.sessions.purge(self.context.time.now(), most).await?)
     }
 
-    /// What the cache of validator has done.
+    /// Returns the statistics of the session cache.
     #[must_use]
     pub fn cache_stats(&self) -> CacheStats {
-        self.inner.validator.counts()
+        self.context.validator.cache_stats()
     }
 
-    /// What was told to other nodes and heard from them.
+    /// Returns the statistics of the invalidation channel.
     #[must_use]
     pub fn invalidation_stats(&self) -> InvalidationStats {
-        self.inner.validator.invalidation_stats()
+        self.context.validator.invalidation_stats()
     }
 
-    /// Whether this node hears the others now. Where it does not, it uses no cache and asks the
-    /// stores each time. A goat whose invalidations stay in the process always does.
+    /// Whether the invalidation channel is connected. While it is not, this node uses no cache and reads
+    /// the stores for each request. Invalidations within one process are always connected.
     #[must_use]
     pub fn invalidations_connected(&self) -> bool {
-        self.inner.validator.hears()
+        self.context.validator.is_connected()
     }
-}
-
-/// What becomes of the session that asks when all are ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtherSessions {
-    /// It goes on.
-    KeepCurrent,
-    /// It ends too.
-    EndCurrentToo,
 }
 
 fn next_epoch(account: &Account, kept: Option<SessionId>) -> UserChange {
@@ -214,34 +177,25 @@ fn next_epoch(account: &Account, kept: Option<SessionId>) -> UserChange {
     UserChange::Put(account)
 }
 
-impl Inner {
-    fn observe(&self, event: &Event) {
-        self.observer.observe(event);
-    }
-
-    async fn epoch_of(&self, user: UserId) -> Result<SessionEpoch> {
-        let state = self.users.state(user).await?.ok_or(ErrorKind::SessionRevoked)?;
+impl Context {
+    async fn epoch(&self, user: UserId) -> Result<SessionEpoch> {
+        let state = self.stores.users.state(user).await?.ok_or(ErrorKind::SessionRevoked)?;
         Ok(state.epoch)
     }
 
     async fn end_all(
         &self,
-        actor: Option<UserId>,
+        acting: Option<UserId>,
         user: UserId,
         kept: Option<SessionId>,
-        by: EventActor,
-        decide: &(dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
+        actor: EventActor,
+        decide: Decide<'_>,
     ) -> Result<u64> {
-        let top_role = self.access.policy().roles().top();
-        let write = UserWrite { actor, target: user, top_role, decide };
-        let before = match self.users.write(write).await? {
+        let before = match self.write_user(acting, user, decide).await? {
             UserWriteOutcome::Refused(kind) => return Err(kind.into()),
             UserWriteOutcome::Changed { before: Some(before), .. } => before,
             _ => return Err(ErrorKind::NotFound.into()),
         };
-        let count = self.validator.all_ended(user, before.epoch, kept).await;
-        let kind = EventKind::SessionsRevoked(count);
-        self.observe(&Event::new(kind, self.time.now(), by).on(user));
-        Ok(count)
+        Ok(self.end_sessions(user, before.epoch, kept, actor).await)
     }
 }

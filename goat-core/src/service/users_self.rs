@@ -1,45 +1,45 @@
-//! What users do to themselves: with the current password, reserved against the account's limit
-//! before it is verified.
+//! Changes of users by themselves. Each requires the current password and counts against the account
+//! limit before the password is verified.
 
 use std::sync::Arc;
 
-use crate::access::{ActorFacts, Principal};
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventActor, EventKind};
 use crate::limit::{Decision, WithDecisions};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
-use crate::user::{Account, Email, Status, User, UserChange, UserSnapshot};
+use crate::store::{UserChange, UserSnapshot};
+use crate::user::{Account, Email, User};
 
-use super::write::changed;
-use super::{Inner, Users};
+use super::context::changed;
+use super::{ActorFacts, Context, Principal, Users};
 
 impl Users {
-    /// Changes one's own e-mail address. The same address in another spelling is no conflict.
+    /// Changes the principal's own e-mail address. Another spelling of the same address is no conflict.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::RateLimited`] for too many attempts on the account,
     /// [`ErrorKind::WrongPassword`], [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the
-    /// session has ended meanwhile; or if a store does not answer.
+    /// session has ended meanwhile; or if a store is unavailable.
     pub async fn change_email(
         &self,
         principal: &Principal,
         email: Email,
         current_password: &str,
     ) -> Result<WithDecisions<User>> {
-        let inner = Arc::clone(&self.inner);
-        let account = inner.own_account(principal).await?;
+        let context = Arc::clone(&self.context);
+        let account = context.own_account(principal).await?;
         if account.user.email.as_str() == email.as_str() {
             return Ok(WithDecisions { value: account.user, decisions: Vec::new() });
         }
         let mut decisions = Vec::new();
         let result = async {
-            inner.prove(&account, current_password, &mut decisions).await?;
+            context.verify_current(&account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
-                let now = inner.time.now();
+                let now = context.time.now();
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, facts, &account)?;
@@ -47,8 +47,8 @@ impl Users {
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let user = changed(inner.write_own(id, &rule).await?)?.1.user;
-                inner.emit(EventKind::EmailChanged, EventActor::User(id), id);
+                let user = changed(context.write_user(None, id, &rule).await?)?.1.user;
+                context.emit(EventKind::EmailChanged, EventActor::User(id), id);
                 Ok(user)
             })
             .await
@@ -57,7 +57,7 @@ impl Users {
         with_decisions(result, decisions)
     }
 
-    /// Changes one's own password. Every other session ends, this one goes on; answers how many
+    /// Changes the principal's own password. Ends every session but the current one; returns how many
     /// ended.
     ///
     /// # Errors
@@ -65,30 +65,30 @@ impl Users {
     /// [`ErrorKind::Invalid`] for a new password against the policy, [`ErrorKind::RateLimited`] for
     /// too many attempts on the account, [`ErrorKind::WrongPassword`],
     /// [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the session has ended
-    /// meanwhile; or if a store does not answer.
+    /// meanwhile; or if a store is unavailable.
     pub async fn change_password(
         &self,
         principal: &Principal,
         current_password: &str,
         new_password: &Secret<String>,
     ) -> Result<WithDecisions<u64>> {
-        let inner = Arc::clone(&self.inner);
-        let account = inner.own_account(principal).await?;
+        let context = Arc::clone(&self.context);
+        let account = context.own_account(principal).await?;
         let mut violations = Vec::new();
-        let email = &account.user.email;
-        let new = inner.check_password("new_password", new_password, Some(email), &mut violations);
+        let email = Some(&account.user.email);
+        let new = context.check_password("new_password", new_password, email, &mut violations);
         let Some(new) = new else { return Err(Error::invalid(violations)) };
         let mut decisions = Vec::new();
         let result = async {
-            inner.prove(&account, current_password, &mut decisions).await?;
+            context.verify_current(&account, current_password, &mut decisions).await?;
             if new.is_same_as(&TriedPassword::new(current_password)) {
                 return Err(ErrorKind::PasswordUnchanged.into());
             }
-            let hash = Secret::new(inner.hashing.hash(new).await?);
+            let hash = Secret::new(context.hasher.hash(new).await?);
             let facts = ActorFacts::of(principal);
             let session = principal.session();
             run_to_completion(async move {
-                let now = inner.time.now();
+                let now = context.time.now();
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, facts, &account)?;
@@ -97,11 +97,11 @@ impl Users {
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let (before, _) = changed(inner.write_own(id, &rule).await?)?;
+                let (before, _) = changed(context.write_user(None, id, &rule).await?)?;
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
-                let ended =
-                    inner.end_sessions(id, epoch, Some(session), EventActor::User(id)).await;
-                inner.emit(EventKind::PasswordChanged, EventActor::User(id), id);
+                let actor = EventActor::User(id);
+                let ended = context.end_sessions(id, epoch, Some(session), actor.clone()).await;
+                context.emit(EventKind::PasswordChanged, actor, id);
                 Ok(ended)
             })
             .await
@@ -110,35 +110,34 @@ impl Users {
         with_decisions(result, decisions)
     }
 
-    /// Deletes oneself. Every session ends.
+    /// Deletes the principal's own user. Every session ends.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::RateLimited`] for too many attempts on the account,
     /// [`ErrorKind::WrongPassword`], [`ErrorKind::LastAdministrator`],
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store does not
-    /// answer.
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn delete_self(
         &self,
         principal: &Principal,
         current_password: &str,
     ) -> Result<WithDecisions<()>> {
-        let inner = Arc::clone(&self.inner);
-        let account = inner.own_account(principal).await?;
+        let context = Arc::clone(&self.context);
+        let account = context.own_account(principal).await?;
         let mut decisions = Vec::new();
         let result = async {
-            inner.prove(&account, current_password, &mut decisions).await?;
+            context.verify_current(&account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
                     let account = own(snapshot, facts, &account)?;
                     let others = snapshot.others_administer;
-                    inner.access.policy().check_administrators(&account.user, None, others)?;
+                    context.policy.check_administrators(&account.user, None, others)?;
                     Ok(UserChange::Delete)
                 };
-                let written = inner.write_own(id, &rule).await?;
-                inner.deleted(written, EventActor::User(id)).await
+                let outcome = context.write_user(None, id, &rule).await?;
+                context.deleted(outcome, EventActor::User(id)).await
             })
             .await
         }
@@ -147,7 +146,7 @@ impl Users {
     }
 }
 
-/// Joins a result with what was charged for it, whichever way it ended.
+/// Attaches the rate-limit decisions to a result, success or failure.
 fn with_decisions<T>(result: Result<T>, decisions: Vec<Decision>) -> Result<WithDecisions<T>> {
     match result {
         Ok(value) => Ok(WithDecisions { value, decisions }),
@@ -155,19 +154,17 @@ fn with_decisions<T>(result: Result<T>, decisions: Vec<Decision>) -> Result<With
     }
 }
 
-/// One's own account as the transaction finds it: active, the session alive, and the password still
-/// the one that was verified.
+/// Returns the principal's own account as the transaction reads it, if the session is live and the
+/// password is still the verified one.
 fn own(
     snapshot: &UserSnapshot,
     facts: ActorFacts,
     verified: &Account,
 ) -> Result<Account, ErrorKind> {
-    let account = snapshot.target.clone().ok_or(ErrorKind::SessionRevoked)?;
-    if account.user.status != Status::Active || !facts.is_alive_in(account.epoch) {
-        return Err(ErrorKind::SessionRevoked);
-    }
-    // A new password raises the epoch and has another hash. To end one's other sessions does only
-    // the first, and to renew a hash at sign-in only the second.
+    let account = snapshot.target.clone().filter(|account| facts.is_live(account));
+    let account = account.ok_or(ErrorKind::SessionRevoked)?;
+    // A new password changes both the epoch and the hash. The revocation of the other sessions changes
+    // only the epoch, and a rehash at login only the hash.
     let same_epoch = account.epoch.number == verified.epoch.number;
     if !same_epoch && account.password_hash.expose() != verified.password_hash.expose() {
         return Err(ErrorKind::WrongPassword);
@@ -175,22 +172,30 @@ fn own(
     Ok(account)
 }
 
-impl Inner {
-    /// Verifies the current password of an account, reserved against its limit.
-    async fn prove(
+impl Context {
+    /// Reads the principal's account and checks that the session is still live: a principal may be as
+    /// old as the cache allows.
+    pub(super) async fn own_account(&self, principal: &Principal) -> Result<Account> {
+        let account = self.stores.users.by_id(principal.user()).await?;
+        let account = account.filter(|account| ActorFacts::of(principal).is_live(account));
+        Ok(account.ok_or(ErrorKind::SessionRevoked)?)
+    }
+
+    /// Verifies the current password of an account, counted against the account limit.
+    async fn verify_current(
         &self,
         account: &Account,
         password: &str,
         decisions: &mut Vec<Decision>,
     ) -> Result<()> {
-        let by = EventActor::User(account.user.id);
-        decisions.extend(self.reserve(account.user.email.canonical(), by, None).await?);
+        let (id, actor) = (account.user.id, EventActor::User(account.user.id));
+        let email = account.user.email.canonical();
+        decisions.extend(self.acquire_attempt(email, actor.clone(), None).await?);
         let tried = TriedPassword::new(password);
-        let verified = self.verify(&tried, Some(account)).await?;
-        if verified.matches() {
+        if self.verify_password(&tried, Some(account)).await?.matches() {
             return Ok(());
         }
-        self.emit(EventKind::WrongPassword, EventActor::User(account.user.id), account.user.id);
+        self.emit(EventKind::WrongPassword, actor, id);
         Err(ErrorKind::WrongPassword.into())
     }
 }

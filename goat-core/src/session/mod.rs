@@ -1,60 +1,48 @@
-//! Sessions: one sign-in on one device, alive until it is idle too long, too old, or ended.
-
-mod cache;
-mod flight;
-mod service;
-mod store;
-mod verdict;
+//! Session values: the session, its refresh tokens and their rotation rule, and the session epoch.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use cache::CacheStats;
-pub(crate) use cache::SessionCache;
-pub use service::{OtherSessions, Sessions};
-pub use store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
-pub(crate) use verdict::SessionValidator;
-
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 
-/// From where a request comes, as far as the application knows.
+/// The origin of a request, as far as the application knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The client's address.
     pub address: Option<IpAddr>,
-    /// The client's software, such as the `User-Agent`. Cut at 256 characters when it is stored.
+    /// The client software, such as the `User-Agent`. Truncated to 256 characters when stored.
     pub device: Option<String>,
 }
 
-/// Which sessions of a user are alive: those of the present number, and the one that was kept when
-/// the number last rose.
+/// Session epoch: the user's counter that ends all older sessions. Sessions issued in the present
+/// epoch are live, and the one that was kept when the epoch last rose.
 ///
-/// It stands in the user's row, so that suspension, a new password or an end to all sessions
-/// commits together with its effect on every session, wherever sessions are kept.
+/// It is part of the user's row, so that a suspension, a new password or the revocation of all
+/// sessions commits together with its effect on every session, in any session store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionEpoch {
-    /// Rises when sessions end.
+    /// Rises when all sessions end.
     pub number: u64,
-    /// The session that went on when the number last rose.
+    /// The session that stayed live when the number last rose.
     pub kept: Option<SessionId>,
 }
 
 impl SessionEpoch {
-    /// Whether a session that was session_epoch under `session_epoch` is alive.
+    /// Whether a session that was issued in `session_epoch` is live.
     #[must_use]
     pub fn covers(self, session: SessionId, session_epoch: u64) -> bool {
         session_epoch == self.number || self.kept == Some(session)
     }
 
-    /// The next epoch, in which only `kept` goes on.
+    /// Returns the next epoch, in which of the older sessions only `kept` stays live.
     #[must_use]
     pub const fn next(self, kept: Option<SessionId>) -> Self {
         Self { number: self.number.saturating_add(1), kept }
     }
 }
 
-/// What is stored of a refresh token: enough to sign the very same bytes again.
+/// The stored claims of a refresh token, sufficient to sign identical bytes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
     /// Its `jti`.
@@ -67,63 +55,69 @@ pub struct RefreshToken {
     pub key: String,
 }
 
-/// A refresh token that was used, and is honoured again for a moment.
+/// A used refresh token that is accepted again during the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Predecessor {
     /// Its `jti`.
     pub id: TokenId,
-    /// When it was used.
+    /// The time of its use.
     pub used_at: Timestamp,
 }
 
-/// A session, as a store keeps it.
+/// A session: one login on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Names the session.
+    /// The identifier.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user.
     pub user: UserId,
-    /// The number of the user's epoch when the session was made.
+    /// The user's session epoch at login.
     pub epoch: u64,
-    /// The client's software at sign-in.
+    /// The client software at login.
     pub device: String,
-    /// The client's address at sign-in.
+    /// The client's address at login.
     pub address: Option<IpAddr>,
-    /// When the user signed in.
+    /// The time of the login.
     pub created_at: Timestamp,
-    /// When the user signed in or last refreshed.
+    /// The time of the login or the last refresh.
     pub last_used_at: Timestamp,
-    /// When it ends if it is not refreshed: the end of its refresh token, a whole second, and never
-    /// past [`Session::ends_at`].
+    /// Idle expiry: the expiry of the refresh token, a whole second, never after
+    /// [`Session::ends_at`].
     pub idle_at: Timestamp,
-    /// When it ends at the latest, a whole second.
+    /// Absolute expiry, a whole second.
     pub ends_at: Timestamp,
-    /// The refresh token that is good now.
+    /// The current refresh token.
     pub current: RefreshToken,
-    /// The refresh token before it.
+    /// Its direct predecessor.
     pub previous: Option<Predecessor>,
 }
 
 impl Session {
-    /// When it ends if nothing more happens.
+    /// Returns the time at which the session expires unless it is refreshed.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.idle_at.min(self.ends_at)
     }
 
-    /// Whether its time is over.
+    /// Whether the session has expired.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at()
     }
 
-    /// What becomes of it when a refresh token is presented: the rule of rotation, for every store
-    /// that can run it inside its own transaction.
+    /// Whether the session is live by its user's epoch and has not expired.
+    #[must_use]
+    pub fn is_live(&self, epoch: SessionEpoch, now: Timestamp) -> bool {
+        !self.is_expired(now) && epoch.covers(self.id, self.epoch)
+    }
+
+    /// The rotation rule: decides on a presented refresh token, for every store that can run it inside
+    /// its own transaction.
     ///
-    /// A token works once. The direct predecessor of the current token is honoured again while the
-    /// leeway since its use lasts, and until the current token is used, since then it is the direct
-    /// predecessor no more. With a leeway of zero it is never honoured, also where `now` lies before
-    /// its use, because nodes' clocks differ.
+    /// A token works once. The direct predecessor of the current token is accepted again during the
+    /// grace period after its use, until the current token is used and becomes the direct predecessor
+    /// itself. With a leeway of zero it is never accepted, even if `now` is before its use because the
+    /// nodes' clocks differ.
     #[must_use]
     pub fn rotation_decision(
         &self,
@@ -131,22 +125,22 @@ impl Session {
         now: Timestamp,
         leeway: Duration,
     ) -> RotationDecision {
-        let is_honoured = |previous: Predecessor| {
+        let is_repeat = |previous: Predecessor| {
             previous.id == presented && !leeway.is_zero() && now < previous.used_at + leeway
         };
         if self.is_expired(now) {
             RotationDecision::Expired
         } else if presented == self.current.id {
             RotationDecision::Rotate
-        } else if self.previous.is_some_and(is_honoured) {
+        } else if self.previous.is_some_and(is_repeat) {
             RotationDecision::Repeat
         } else {
             RotationDecision::Reuse
         }
     }
 
-    /// What [`RotationDecision::Rotate`] makes of it: the successor is current, the current token is the
-    /// predecessor, and the session lives as long as the successor does.
+    /// Applies [`RotationDecision::Rotate`]: the successor becomes current, the current token becomes
+    /// the predecessor, and the session expires with the successor.
     pub fn rotate(&mut self, successor: RefreshToken, now: Timestamp) {
         self.previous = Some(Predecessor { id: self.current.id, used_at: now });
         self.last_used_at = now;
@@ -155,15 +149,37 @@ impl Session {
     }
 }
 
-/// What a presented refresh token means to its session.
+/// The decision on a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotationDecision {
-    /// It is the current one.
+    /// It is the current token.
     Rotate,
-    /// It is the direct predecessor, within the leeway.
+    /// It is the direct predecessor, within the grace period.
     Repeat,
-    /// It is an old one.
+    /// It is an older token.
     Reuse,
-    /// The session's time is over.
+    /// The session has expired.
     Expired,
+}
+
+/// Whether the current session ends when a user ends all of their sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherSessions {
+    /// The current session stays live.
+    KeepCurrent,
+    /// The current session ends too.
+    EndCurrentToo,
+}
+
+/// Statistics of the session cache since its creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Lookups that found a valid entry.
+    pub hits: u64,
+    /// Lookups that did not.
+    pub misses: u64,
+    /// Entries that were removed by invalidations or for lack of space.
+    pub evictions: u64,
+    /// Present entries.
+    pub entries: u64,
 }

@@ -1,18 +1,18 @@
-//! What a store remembers, and how old it is.
+//! A cached value with its age.
 
 use std::time::Duration;
 
-/// A value that was true a while ago.
+/// A value that may come from a cache, with its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aged<T> {
-    /// What was read.
+    /// The value.
     pub value: T,
-    /// How long ago its read began, or longer; zero where it was read for this answer.
+    /// Upper bound of the time since the read of the value began; zero for a read made by this call.
     pub age: Duration,
 }
 
 impl<T> Aged<T> {
-    /// What was read for this answer.
+    /// A value that this call read from the store.
     pub const fn now(value: T) -> Self {
         Self { value, age: Duration::ZERO }
     }

@@ -1,13 +1,23 @@
-//! Storage: the bundle of ports that a goat stands on, and the backends that come with it.
+//! Storage: the ports to users, roles and sessions, and the backends that implement them.
 
+mod aged;
 pub mod memory;
 mod observed;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod roles;
+mod sessions;
 pub mod shared_cache;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 pub(crate) mod stores;
+mod users;
 
-pub use crate::aged::Aged;
+pub use aged::Aged;
+pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
+pub use sessions::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 pub(crate) use stores::Stores;
+pub use users::{
+    ActorView, Rehashed, SAMPLED_HASHES, UserChange, UserSnapshot, UserStore, UserWrite,
+    UserWriteOutcome, sampled_hashes,
+};

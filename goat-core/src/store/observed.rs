@@ -21,8 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Stores;
-use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
-use crate::aged::Aged;
+use crate::access::{Role, RoleRows};
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::event::Observer;
@@ -30,12 +29,12 @@ use crate::id::{SessionId, UserId};
 use crate::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
 use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
 use crate::page::{Page, PageRequest};
-use crate::session::{
-    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+use crate::session::{Session, SessionEpoch};
+use crate::store::{
+    Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
+    SessionStore, SessionView, UserStore, UserWrite, UserWriteOutcome,
 };
-use crate::user::{
-    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, UserWriteOutcome,
-};
+use crate::user::{Account, User, UserPage, UserQuery, UserState};
 
 impl Stores {
     /// The same stores, with so much time for each call, and each call reported to
@@ -268,7 +267,7 @@ impl Invalidations for Observed<dyn Invalidations> {
         self.inner.subscribe(listener);
     }
 
-    fn counts(&self) -> InvalidationStats {
-        self.inner.counts()
+    fn stats(&self) -> InvalidationStats {
+        self.inner.stats()
     }
 }

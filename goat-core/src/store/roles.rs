@@ -1,92 +1,71 @@
-//! The port of permissions.
+//! Role store port: the permissions of roles.
+
+use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::aged::Aged;
-use crate::clock::Timestamp;
+use crate::access::{Grant, RoleRows};
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
-use crate::user::ActorView;
 
-use super::{Permission, Role};
+use super::{ActorView, Aged};
 
-/// A permission that a role has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Names the grant.
-    pub id: GrantId,
-    /// Who has it.
-    pub role: Role,
-    /// What it allows.
-    pub permission: Permission,
-    /// When it was given.
-    pub created_at: Timestamp,
-}
-
-/// Every grant there is, and the revision that counts their changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoleRows {
-    /// Rises by one with each change. Zero: nothing was ever granted, not even a set's own.
-    pub revision: u64,
-    /// The grants, by id.
-    pub grants: Vec<Grant>,
-}
-
-/// What a write reads inside its own transaction, before it decides.
+/// The state that a write reads inside its own transaction and decides on.
 #[derive(Clone, Debug)]
 pub struct RoleSnapshot {
-    /// Who acts, if somebody does and exists. None where the store does not keep users.
+    /// The actor; `None` for the system, for an unknown user, and where the store does not keep users.
     pub actor: Option<ActorView>,
-    /// Whether the store keeps users too, so that an actor who is not there does not exist.
+    /// Whether the store keeps users too, so that an absent actor does not exist.
     pub keeps_users: bool,
-    /// The grants as they are.
+    /// The present grants.
     pub rows: RoleRows,
 }
 
-/// What a write does.
+/// The change that a write makes.
 #[derive(Clone, Debug)]
 pub enum RoleChange {
-    /// Nothing.
+    /// No change.
     Nothing,
-    /// These are added; none of them is there for the same role already.
+    /// Adds grants. No role has one of these permissions yet.
     Grant(Vec<Grant>),
-    /// This one is removed.
+    /// Removes a grant.
     Revoke(GrantId),
 }
 
-/// A write: who acts, and the rules that decide about it.
+/// A write: its actor, and the rule that decides on the change.
 pub struct RoleWrite<'a> {
-    /// Who acts; none for the system itself.
+    /// The acting user; `None` for the system.
     pub actor: Option<UserId>,
-    /// Decides from what the transaction read. Pure, quick, and may be called more than once.
+    /// Decides on the change from the state that the transaction read. Pure and fast; may be called
+    /// more than once.
     pub decide: &'a (dyn Fn(&RoleSnapshot) -> Result<RoleChange, ErrorKind> + Send + Sync),
 }
 
-impl std::fmt::Debug for RoleWrite<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for RoleWrite<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("RoleWrite").field("actor", &self.actor).finish_non_exhaustive()
     }
 }
 
-/// How a write ended.
+/// The outcome of a write.
 #[derive(Clone, Debug)]
 pub enum RoleWriteOutcome {
-    /// The rules refused; nothing was written.
+    /// The rule rejected the write; nothing changed.
     Refused(ErrorKind),
-    /// This is how things are now.
+    /// The grants after the write.
     Written(RoleRows),
 }
 
-/// Where the permissions of roles are kept.
+/// The port to the permissions of roles.
 ///
-/// An implementer guarantees that a write is one transaction with what `decide` saw, that row and
-/// revision commit together, and that no role has a permission twice.
+/// An implementer guarantees that a write and the snapshot it decides on are one transaction, that row
+/// and revision commit together, and that no role has a permission twice.
 #[async_trait]
-pub trait RoleStore: std::fmt::Debug + Send + Sync {
-    /// Every grant, with the revision. One read.
+pub trait RoleStore: fmt::Debug + Send + Sync {
+    /// Returns all grants with their revision. One read.
     async fn load(&self) -> Result<RoleRows, StoreError>;
 
-    /// As [`RoleStore::load`], from wherever it can be had cheaply, and so old as the answer says.
+    /// Like [`RoleStore::load`], from a cache where there is one; the result carries its age.
     async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
         Ok(Aged::now(self.load().await?))
     }

@@ -1,5 +1,6 @@
-//! The port of sessions.
+//! Session store port.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,90 +9,89 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::page::{Page, PageRequest};
+use crate::session::{RefreshToken, Session, SessionEpoch};
 use crate::user::UserState;
 
-use super::{RefreshToken, Session, SessionEpoch};
-
-/// A session, and its user's state where the store keeps users too and read both at once.
+/// A session, with its user's state where the store keeps users too and reads both at once.
 #[derive(Clone, Debug)]
 pub struct SessionView {
     /// The session.
     pub session: Session,
-    /// The state of its user: `None` where this store does not keep users.
+    /// The state of its user; `None` where this store does not keep users.
     pub owner: Option<UserState>,
 }
 
-/// A refresh token was presented: what to make of it.
+/// The rotation of a presented refresh token.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// The session that the token names.
+    /// The token's session.
     pub session: SessionId,
-    /// The user that the token names.
+    /// The token's user.
     pub user: UserId,
     /// The token's `jti`.
     pub presented: TokenId,
-    /// What becomes current if the token is current now.
+    /// The token that replaces the presented one if that is the current one.
     pub successor: RefreshToken,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
-    /// How long after its use a direct predecessor is honoured again. Zero: never.
+    /// The grace period after its use in which a direct predecessor is accepted again; zero for none.
     pub leeway: Duration,
 }
 
-/// How a rotation ended.
+/// The outcome of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotated {
-    /// The successor is current now; this is the session.
+    /// The successor is current now; the session after the rotation.
     Rotated(Session),
-    /// The token is the direct predecessor, within the leeway; the session is as it was.
+    /// The token is the direct predecessor, within the grace period; the unchanged session.
     Repeated(Session),
-    /// The token was used before; the session has been ended. This is what it was.
+    /// The token was used before, and the session has been ended; the session before its end.
     Reused(Session),
-    /// There is no such session, or its time is over.
+    /// The session does not exist or has expired.
     Unknown,
 }
 
-/// How the end of named sessions ended.
+/// The outcome of a revocation of named sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoked {
-    /// All of them were alive and are no more: this many.
+    /// All of them were live and have been ended; their number.
     All(u64),
-    /// One of them does not exist or is not this user's; nothing was ended.
+    /// At least one of them does not exist or belongs to another user; none was ended.
     Missing,
 }
 
-/// Where sessions are kept.
+/// The port to sessions.
 ///
 /// An implementer guarantees:
-/// - [`SessionStore::rotate`] is one atomic compare-and-set by the rule of [`Session::rotation_decision`];
-/// - nothing but [`SessionStore::create`] makes a session: a rotation that comes late never brings
-///   back what was ended;
-/// - what was answered survives a crash as far as the store's medium does; a store that loses
-///   sessions only logs people out;
-/// - a call that is dropped did all or nothing.
+/// - [`SessionStore::rotate`] is one atomic compare-and-set by the rule of
+///   [`Session::rotation_decision`];
+/// - only [`SessionStore::create`] creates a session: a late rotation never restores an ended one;
+/// - a completed write survives a crash as far as the store's medium does; a store that loses sessions
+///   only logs users out;
+/// - a dropped call took effect completely or not at all.
 ///
-/// `epoch` tells which sessions of a user are alive; the store itself need not know users. `now` is
-/// the caller's; a store with a clock of its own uses that instead. Whatever is asked of a session
-/// names its user too, so that a store may keep all sessions of a user in one place.
+/// `epoch` decides which sessions of a user are live; the store itself need not know users. `now` is
+/// the caller's clock; a store with a clock of its own uses that instead. Every call that concerns a
+/// session names its user too, so that a store can keep all sessions of a user together.
 #[async_trait]
-pub trait SessionStore: std::fmt::Debug + Send + Sync {
-    /// Makes a session. If the user has more than `most` then, those that are over and then the
-    /// oldest others are ended, never the new one; answers which.
+pub trait SessionStore: fmt::Debug + Send + Sync {
+    /// Creates a session. If the user then has more than `most`, ends the expired and then the oldest
+    /// other sessions; returns the evicted ones.
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError>;
 
-    /// Whether [`SessionStore::find`] answers the owner too, so that nobody need ask for the user's
-    /// state beside it.
+    /// Whether [`SessionStore::find`] returns the owner's state too, which saves a separate read of the
+    /// user.
     fn keeps_users(&self) -> bool {
         false
     }
 
-    /// The session of this user, if it exists. Whether it is over is the caller's to rotation_decision.
+    /// Returns the session of this user, if it exists, even if it has expired.
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError>;
 
-    /// Uses up a refresh token.
+    /// Consumes a refresh token.
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError>;
 
-    /// A page of the user's sessions that are alive, the newest first.
+    /// Returns a page of the user's live sessions, newest first.
     async fn list(
         &self,
         user: UserId,
@@ -100,7 +100,7 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError>;
 
-    /// Ends the named sessions of the user, all of them or none. No id is named twice.
+    /// Ends the named sessions of the user, all or none. No id is named twice.
     async fn revoke(
         &self,
         user: UserId,
@@ -109,11 +109,11 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError>;
 
-    /// Ends every session of the user but `kept`; answers how many of them were alive by `epoch`.
+    /// Ends every session of the user but `kept`; returns how many of them were live by `epoch`.
     ///
-    /// Whatever number a session was born under, it goes: after a restore of the users the number
-    /// starts again lower, and what was left of a later one would come alive when the number gets
-    /// there. A sign-in in the very moment goes with the rest, which costs signing in again.
+    /// The epoch of a session does not matter for its removal: after a restore of the user's row the
+    /// epoch counts from a lower number again, and a leftover session of a later epoch would become
+    /// live once the count reaches it. A concurrent login may be ended too; the user logs in again.
     async fn revoke_all(
         &self,
         user: UserId,
@@ -122,13 +122,12 @@ pub trait SessionStore: std::fmt::Debug + Send + Sync {
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError>;
 
-    /// Ends a session of this user whether or not it is alive, as sign-out does; answers whether
-    /// there was one.
+    /// Ends a session of this user, live or not, as logout does; returns whether it existed.
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError>;
 
-    /// Removes at most `most` sessions whose time is over; answers how many.
+    /// Removes at most `most` expired sessions; returns how many.
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError>;
 
-    /// Whether the store answers. Bounded in time by the caller.
+    /// Checks that the store responds. The caller bounds the time.
     async fn ping(&self) -> Result<(), StoreError>;
 }

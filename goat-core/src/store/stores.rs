@@ -1,18 +1,15 @@
-//! The bundle of ports that a goat stands on.
+//! The bundle of ports that a [`Goat`](crate::Goat) is built on.
 
 use std::sync::Arc;
 
-use crate::access::RoleStore;
 use crate::invalidation::{Invalidations, LocalInvalidations};
 use crate::limit::LimitStore;
-use crate::session::SessionStore;
-use crate::user::UserStore;
 
-use super::memory;
 #[cfg(feature = "sqlite")]
 use super::sql;
+use super::{RoleStore, SessionStore, UserStore, memory};
 
-/// Where everything is kept: one port for each concern, so that backends can be mixed.
+/// The storage: one port per concern, so that backends can be mixed.
 ///
 /// ```
 /// # async fn mixed() -> goat_core::Result<()> {
@@ -29,18 +26,18 @@ use super::sql;
 pub struct Stores {
     /// Users.
     pub users: Arc<dyn UserStore>,
-    /// What roles may do.
+    /// Roles and their permissions.
     pub roles: Arc<dyn RoleStore>,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
-    /// What was spent of limits.
+    /// Counters of rate limits.
     pub limits: Arc<dyn LimitStore>,
-    /// Invalidations between nodes.
+    /// The invalidation channel between nodes.
     pub invalidations: Arc<dyn Invalidations>,
 }
 
 impl Stores {
-    /// Everything in the memory of this process, and gone with it.
+    /// Stores everything in the memory of this process.
     #[must_use]
     pub fn memory() -> Self {
         let directory = Arc::new(memory::MemoryDirectory::default());
@@ -53,12 +50,12 @@ impl Stores {
         }
     }
 
-    /// Users, permissions and sessions in a SQLite file, made if there is none and brought up to
-    /// date; limits in the process. The file may hold tables of the application's own.
+    /// Stores users, permissions and sessions in a SQLite file, which is created and migrated as
+    /// needed, and limits in the process. The file may contain tables of the application's own.
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened, or holds a schema that is newer than this goat.
+    /// If the file cannot be opened, or its schema is newer than this version of goat.
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(path: impl AsRef<std::path::Path>) -> crate::error::Result<Self> {
         let options = sql::SqliteOptions::new(path.as_ref());

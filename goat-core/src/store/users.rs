@@ -1,28 +1,30 @@
-//! The port of users.
+//! User store port.
+
+use std::fmt;
 
 use async_trait::async_trait;
 
 use crate::access::{Permission, Role};
-use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
+use crate::user::{Account, User, UserPage, UserQuery, UserState};
 
-use super::{Account, User, UserPage, UserQuery, UserState};
+use super::Aged;
 
-/// How many stored hashes a start looks at to tell whether it can verify them all, having the right
+/// How many stored hashes are sampled at start to check that they can be verified, with the right
 /// pepper for one: see [`UserStore::sample_hashes`].
 pub const SAMPLED_HASHES: u32 = 100;
 
-/// How many are looked at where none of those is a hash.
+/// How many are sampled if none of the first ones is a hash.
 const SAMPLED_FURTHER: u32 = 10_000;
 
-/// The stored hashes that a start looks at: [`SAMPLED_HASHES`] of them, and more where all of these
-/// are texts of another kind, so that the hashes among many users without a password are found too.
+/// Returns the sample of stored hashes that is checked at start: [`SAMPLED_HASHES`], and more if none
+/// of these is readable, so that the hashes among many users without a password are found too.
 ///
 /// # Errors
 ///
-/// If the store does not answer.
+/// If the store is unavailable.
 pub async fn sampled_hashes(
     users: &dyn UserStore,
     is_readable: impl Fn(&str) -> bool + Send + Sync,
@@ -35,120 +37,130 @@ pub async fn sampled_hashes(
     users.sample_hashes(SAMPLED_FURTHER).await
 }
 
-/// Who acts, as the write's own transaction finds them.
+/// The actor, as the write's own transaction reads it.
 #[derive(Clone, Debug)]
 pub struct ActorView {
-    /// Role, status and epoch.
+    /// Role, status and session epoch.
     pub state: UserState,
-    /// What the role may do, where the store keeps permissions too; else the role table decides.
+    /// The permissions of the actor's role where the store keeps them too; otherwise the role table
+    /// decides.
     pub permissions: Option<Vec<Permission>>,
 }
 
-/// What a write reads inside its own transaction, before it decides.
+/// The state that a write reads inside its own transaction and decides on.
 #[derive(Clone, Debug)]
 pub struct UserSnapshot {
-    /// Who acts, if somebody does and still exists.
+    /// The actor, if the write has one and the user still exists.
     pub actor: Option<ActorView>,
-    /// The user to act on, if there is one.
+    /// The target, if it exists.
     pub target: Option<Account>,
-    /// Whether somebody other than the target is active in the top role.
+    /// Whether a user other than the target is active in the top role.
     pub others_administer: bool,
 }
 
-/// What a write does to its target. `Nothing` and `Delete` need one: without it the write ends as
-/// refused with [`ErrorKind::NotFound`].
+/// The change that a write makes to its target. `Nothing` and `Delete` need a target: without one the
+/// write is refused with [`ErrorKind::NotFound`].
 #[derive(Clone, Debug)]
 pub enum UserChange {
-    /// Nothing: things are so already.
+    /// No change.
     Nothing,
-    /// The target becomes this; it is made if there was none. The account's id is the target's.
+    /// Updates the target to this account, or creates it. The account has the target's id.
     Put(Account),
-    /// The target is no more.
+    /// Deletes the target.
     Delete,
 }
 
-/// A write: whom it concerns, and the rules that decide about it.
+/// A write: its actor, its target, and the rule that decides on the change.
 pub struct UserWrite<'a> {
-    /// Who acts; none for the system itself, and where users act on themselves.
+    /// The acting user; `None` for the system, and for changes by the user itself.
     pub actor: Option<UserId>,
-    /// Whom the write concerns.
+    /// The user to change.
     pub target: UserId,
-    /// The role whose active users administer the system.
+    /// The role of administrators.
     pub top_role: &'a Role,
-    /// Decides from what the transaction read. Pure, quick, and may be called more than once.
+    /// Decides on the change from the state that the transaction read. Pure and fast; may be called
+    /// more than once.
     pub decide: &'a (dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
 }
 
-/// How a write ended.
+impl fmt::Debug for UserWrite<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("UserWrite")
+            .field("actor", &self.actor)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The outcome of a write.
 #[derive(Clone, Debug)]
 pub enum UserWriteOutcome {
-    /// The rules refused; nothing was written.
+    /// The rule rejected the write; nothing changed.
     Refused(ErrorKind),
-    /// Another user has the e-mail address; nothing was written.
+    /// Another user has the e-mail address; nothing changed.
     EmailTaken,
-    /// Things were so already; this is how they are.
+    /// The rule asked for no change; the present account.
     Unchanged(Account),
-    /// The target is this now; `before` is what it was, if it was.
+    /// The target was created or updated.
     Changed {
-        /// What it was.
+        /// The account before the write; `None` if it was created.
         before: Option<Account>,
-        /// What it is.
+        /// The account after the write.
         after: Account,
     },
-    /// The target was this and is no more.
+    /// The target was deleted; the account before the write.
     Deleted(Account),
 }
 
-/// Where users are kept.
+/// The port to users.
 ///
 /// An implementer guarantees:
-/// - reads see what was committed before they began;
+/// - reads see everything that was committed before they began;
 /// - no two accounts share a canonical e-mail address;
-/// - [`UserStore::write`] is one transaction: what `decide` saw still holds when the change is
-///   committed, also against concurrent writes to the actor and to the set of administrators, and
-///   either all of the change is kept or nothing;
-/// - what was answered survives a crash, and a call that is dropped did all or nothing.
+/// - [`UserStore::write`] is one transaction: the snapshot that `decide` saw still holds when the
+///   change commits, also against concurrent writes to the actor and to the set of administrators, and
+///   the change commits as a whole or not at all;
+/// - a completed write survives a crash, and a dropped call took effect completely or not at all.
 #[async_trait]
-pub trait UserStore: std::fmt::Debug + Send + Sync {
-    /// The account behind a canonical e-mail address. One read.
+pub trait UserStore: fmt::Debug + Send + Sync {
+    /// Returns the account with a canonical e-mail address. One read.
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError>;
 
-    /// The account behind an id. One read.
+    /// Returns the account with an id. One read.
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// What decides whether the user's sessions are good. One read.
+    /// Returns the state that decides whether the user's sessions are live. One read.
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError>;
 
-    /// As [`UserStore::state`], from wherever it can be had cheaply, and so old as the answer says.
-    /// A write is seen as soon as it was answered, unless whoever wrote could not reach the place
-    /// where states are remembered. Who must be sure asks [`UserStore::state`].
+    /// Like [`UserStore::state`], from a cache where there is one; the result carries its age. It
+    /// reflects every completed write, unless the writer could not reach the cache. Use
+    /// [`UserStore::state`] where that does not suffice.
     async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
         Ok(Aged::now(self.state(id).await?))
     }
 
-    /// Somebody wrote the user without this port. Whoever remembers states beside the store forgets
-    /// this one, so that what [`UserStore::cached_state`] answers from now on was read from now on;
-    /// a store that remembers nothing has nothing to do.
+    /// Invalidates cached states of a user that was written without this port: a later
+    /// [`UserStore::cached_state`] returns a state that was read after this call. Does nothing in a
+    /// store without a cache.
     async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
         let _ = id;
         Ok(())
     }
 
-    /// A page of users.
+    /// Returns a page of users.
     ///
-    /// A list goes on after somebody who is gone, or hidden from the caller, at the time that their id
-    /// was made for: [`UserId::made_at`]. So that this is where they stood, a store of people whom
-    /// goat did not make gives them ids by [`UserId::generate`] for their `created_at`, to the
-    /// millisecond; with other ids, whoever goes through a list while people are deleted may miss
-    /// some, or meet them again.
+    /// A list continues after a deleted or hidden user at the time in the user's id:
+    /// [`UserId::made_at`]. For this to be the user's position, a store with users that goat did not
+    /// create gives them ids by [`UserId::generate`] for their `created_at`, to the millisecond; with
+    /// other ids, a client that pages through the list during deletions may miss or repeat users.
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError>;
 
     /// Reads, decides and writes in one transaction.
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError>;
 
-    /// Notes that the user signed in, and replaces the password's hash by a newer one of the same
-    /// password if nobody changed it in the meantime. Touches nothing else. Answers the user as it
-    /// is now, if there still is one.
+    /// Records a login, and replaces the password hash by a newer one of the same password unless it
+    /// was changed in the meantime. Changes nothing else. Returns the present user, if it exists.
     async fn signed_in(
         &self,
         id: UserId,
@@ -156,14 +168,14 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError>;
 
-    /// Whether somebody is active in this role.
+    /// Whether a user is active in this role.
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError>;
 
-    /// Some stored password hashes, so that a start can tell whether they can be verified at all:
-    /// it asks for [`SAMPLED_HASHES`].
+    /// Returns some stored password hashes, so that a start can check that they can be verified; it
+    /// passes [`SAMPLED_HASHES`].
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 
-    /// Whether the store answers. Bounded in time by the caller.
+    /// Checks that the store responds. The caller bounds the time.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
@@ -172,22 +184,12 @@ pub trait UserStore: std::fmt::Debug + Send + Sync {
 pub struct Rehashed<'a> {
     /// The hash that was verified.
     pub old: &'a str,
-    /// The hash to keep instead, if the old one is still there.
+    /// The hash that replaces it, if it is still stored.
     pub new: &'a str,
 }
 
-impl std::fmt::Debug for Rehashed<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Rehashed<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Rehashed([redacted])")
-    }
-}
-
-impl std::fmt::Debug for UserWrite<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("UserWrite")
-            .field("actor", &self.actor)
-            .field("target", &self.target)
-            .finish_non_exhaustive()
     }
 }

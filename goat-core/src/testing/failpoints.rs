@@ -6,19 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use crate::access::{Role, RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
-use crate::aged::Aged;
+use crate::access::{Role, RoleRows};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{
-    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
+use crate::session::{Session, SessionEpoch};
+use crate::store::{
+    Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
+    SessionStore, SessionView, Stores, UserStore, UserWrite, UserWriteOutcome,
 };
-use crate::store::Stores;
-use crate::user::{
-    Account, Rehashed, User, UserPage, UserQuery, UserState, UserStore, UserWrite, UserWriteOutcome,
-};
+use crate::user::{Account, User, UserPage, UserQuery, UserState};
 
 /// How long a test waits for an expected call.
 const TIMEOUT: Duration = Duration::from_secs(30);

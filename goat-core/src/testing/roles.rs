@@ -11,15 +11,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::access::{
-    Grant, Permission, Role, RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite,
-    RoleWriteOutcome,
-};
+use crate::access::{Grant, Permission, Role, RoleRows};
 use crate::error::ErrorKind;
 use crate::id::{GrantId, UserId};
-use crate::user::{
-    Account, Status, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+use crate::store::{
+    RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome, UserChange, UserSnapshot,
+    UserStore, UserWrite, UserWriteOutcome,
 };
+use crate::user::{Account, Status};
 
 use super::sample::{START, account, later, race, role};
 

@@ -31,7 +31,8 @@ pub use rotation::{
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::page::PageRequest;
-use crate::session::{Revoked, Session, SessionEpoch, SessionStore};
+use crate::session::{Session, SessionEpoch};
+use crate::store::{Revoked, SessionStore};
 
 use super::sample::{START, later, polled, race, session};
 

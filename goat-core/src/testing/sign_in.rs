@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::panic::Location;
 
-use crate::access::{Actor, Permission, Role, RoleSummary};
-use crate::auth::{Login, SignedIn, TokenPair};
+use crate::access::{Permission, Role, RoleSummary};
 use crate::error::ErrorKind;
 use crate::goat::Goat;
 use crate::id::SessionId;
 use crate::password::PasswordPolicy;
+use crate::service::{Actor, Login, SignedIn, TokenPair};
 use crate::session::Origin;
 use crate::user::{Email, NewUser, Status, User, UserFilter};
 

@@ -48,10 +48,8 @@ pub use races::{
 use crate::access::Role;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
-use crate::user::{
-    Account, Email, Rehashed, Status, UserChange, UserSnapshot, UserStore, UserWrite,
-    UserWriteOutcome,
-};
+use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
+use crate::user::{Account, Email, Status};
 
 use super::sample::{START, account, account_of, later, role, word};
 

@@ -1,50 +1,50 @@
-//! A user, the states that one passes through, and what is kept of one.
+//! Users and accounts: profile, status, and the state that decides on their sessions.
 
 use std::fmt;
 
-use crate::access::Role;
+use crate::access::{Permission, Role};
 use crate::clock::Timestamp;
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
 use crate::session::SessionEpoch;
 
 use super::Email;
 
-/// A user, as an application sees one.
+/// A user, as an application sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Names the user for ever.
+    /// The permanent identifier.
     pub id: UserId,
-    /// Where the user is reached, and what they sign in with.
+    /// The e-mail address, which is also the login name.
     pub email: Email,
-    /// What the user may do.
+    /// The role.
     pub role: Role,
-    /// Whether the user may sign in.
+    /// Whether the user may log in.
     pub status: Status,
-    /// When the user was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When e-mail, password, role or status last changed. Signing in does not count.
+    /// The time of the last change of e-mail, password, role or status. A login does not count.
     pub updated_at: Timestamp,
-    /// When the user last signed in, if ever.
+    /// The time of the last login, if any.
     pub last_login_at: Option<Timestamp>,
 }
 
-/// Whether a user may sign in.
+/// Whether a user may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Not activated yet.
     Inactive,
-    /// May sign in.
+    /// May log in.
     Active,
-    /// Shut out, until made active again.
+    /// Blocked until made active again.
     Suspended,
 }
 
 impl Status {
-    /// All of them, in the order in which they follow one another.
+    /// All statuses, in the order of a user's life.
     pub const ALL: [Self; 3] = [Self::Inactive, Self::Active, Self::Suspended];
 
-    /// The name, as it stands in the API and in the schema.
+    /// Returns the name, as in the API and in the schema.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// Whether `next` follows from this: inactive, active, suspended, active.
+    /// Whether a user may change to `next`: inactive to active, active to suspended and back.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
@@ -76,40 +76,105 @@ impl fmt::Display for Status {
     }
 }
 
-/// What decides on every request whether a user's sessions are good, and for what.
+/// A user, with the permissions of their role.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The user.
+    pub user: User,
+    /// The permissions of the user's role, in alphabetical order.
+    pub permissions: Vec<Permission>,
+}
+
+/// A user to be created by an administrator.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The e-mail address.
+    pub email: Email,
+    /// The initial password.
+    pub password: Secret<String>,
+    /// The role.
+    pub role: Role,
+    /// Active, or inactive until activated.
+    pub status: Status,
+}
+
+/// An administrator's change of a user.
+#[derive(Clone, Debug, Default)]
+pub struct UserUpdate {
+    /// The new e-mail address.
+    pub email: Option<Email>,
+    /// The new password; it ends all sessions of the user.
+    pub password: Option<Secret<String>>,
+}
+
+/// The part of an account that decides on every request whether a session is live and with which role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserState {
-    /// What the user may do.
+    /// The role.
     pub role: Role,
-    /// Whether the user may sign in.
+    /// Whether the user may log in.
     pub status: Status,
-    /// Which sessions of the user are alive.
+    /// Decides which sessions of the user are live.
     pub epoch: SessionEpoch,
-    /// The revision of the role table when this was read, where the store keeps that too. A node
-    /// that missed a change of permissions learns of it here.
+    /// The revision of the role table at the time of the read, where the store keeps both. It shows a
+    /// node that missed an invalidation that its role table is outdated.
     pub roles_revision: Option<u64>,
-    /// How often the user was written; see [`Account::revision`].
+    /// See [`Account::revision`].
     pub revision: u64,
 }
 
-/// Everything that a store keeps of a user.
+impl UserState {
+    /// Whether a session of the user that was issued in `session_epoch` is live: the user is active,
+    /// and the user's epoch covers the session. Expiry is the session's own matter.
+    #[must_use]
+    pub fn has_live_session(&self, session: SessionId, session_epoch: u64) -> bool {
+        is_live(self.status, self.epoch, session, session_epoch)
+    }
+}
+
+/// Everything that a store keeps about a user.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// The part that an application sees.
+    /// The part that is visible to an application.
     pub user: User,
-    /// The password's hash, as the hasher wrote it.
+    /// The password hash, in the hasher's format.
     pub password_hash: Secret<String>,
-    /// Which sessions of the user are alive.
+    /// Decides which sessions of the user are live.
     pub epoch: SessionEpoch,
-    /// Rises with every write of the user, so that of two states the newer one is known. The store
-    /// counts it, from one up, whatever a change says; zero where the store does not count, and then
-    /// nothing may remember the user's state beside it.
+    /// Rises with every write of the user, so that the newer of two states is known. The store counts
+    /// it from one up and ignores the value in a change; zero in a store that does not count;
+    /// its states must not be cached.
     pub revision: u64,
+}
+
+impl Account {
+    /// Like [`UserState::has_live_session`].
+    #[must_use]
+    pub fn has_live_session(&self, session: SessionId, session_epoch: u64) -> bool {
+        is_live(self.user.status, self.epoch, session, session_epoch)
+    }
+}
+
+fn is_live(status: Status, epoch: SessionEpoch, session: SessionId, session_epoch: u64) -> bool {
+    status == Status::Active && epoch.covers(session, session_epoch)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn session_is_live_for_an_active_user_whose_epoch_covers_it() {
+        let now = Timestamp::from_millis(0);
+        let (kept, other) = (SessionId::generate(now), SessionId::generate(now));
+        let epoch = SessionEpoch { number: 1, kept: Some(kept) };
+        for status in Status::ALL {
+            let is_active = status == Status::Active;
+            assert_eq!(is_live(status, epoch, other, 1), is_active, "{status}: current epoch");
+            assert_eq!(is_live(status, epoch, kept, 0), is_active, "{status}: kept session");
+            assert!(!is_live(status, epoch, other, 0), "{status}: older epoch");
+        }
+    }
 
     #[test]
     fn status_moves_inactive_active_suspended_active() {

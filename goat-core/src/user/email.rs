@@ -1,4 +1,4 @@
-//! E-mail addresses: parsed once, kept as given, compared in one canonical spelling.
+//! E-mail addresses: parsed once, kept as given, compared in canonical spelling.
 //!
 //! Invariant: the canonical spelling is computed here and never by a database, so that every store
 //! agrees on which two addresses are the same.
@@ -9,19 +9,19 @@ use idna::AsciiDenyList;
 
 use crate::error::{Error, Violation};
 
-/// The longest address that a mail system carries, in octets (RFC 5321 §4.5.3.1.3).
+/// Longest address, in octets (RFC 5321 §4.5.3.1.3).
 const MAXIMUM_OCTETS: usize = 254;
-/// The longest part before the `@`, in octets (RFC 5321 §4.5.3.1.1).
+/// Longest local part, in octets (RFC 5321 §4.5.3.1.1).
 const MAXIMUM_LOCAL_OCTETS: usize = 64;
-/// The longest label of a domain, in octets (RFC 1035 §2.3.4).
+/// Longest label of a domain, in octets (RFC 1035 §2.3.4).
 const MAXIMUM_LABEL_OCTETS: usize = 63;
 
-/// A text that is not an e-mail address; `Display` says what an address must be.
+/// The error for a text that is not an e-mail address; `Display` names the unmet requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidEmail(&'static str);
 
 impl InvalidEmail {
-    /// What the address must be, to be read after the field's name.
+    /// Returns the unmet requirement, worded to follow the field's name.
     #[must_use]
     pub const fn message(self) -> &'static str {
         self.0
@@ -36,7 +36,7 @@ impl fmt::Display for InvalidEmail {
 
 impl std::error::Error for InvalidEmail {}
 
-/// A violation of the field `email`, by which name clients know it as a rule.
+/// A violation of the field `email`, its usual name in a request.
 impl From<InvalidEmail> for Error {
     fn from(error: InvalidEmail) -> Self {
         Self::invalid(vec![Violation::new("email", error.message())])
@@ -45,8 +45,8 @@ impl From<InvalidEmail> for Error {
 
 /// An e-mail address.
 ///
-/// It is returned as it was given, trimmed, and compared by its canonical spelling: the domain in
-/// ASCII (A-labels, RFC 5890) and all of it in lower case.
+/// Displayed as given, trimmed; compared in canonical spelling: lower case, with the domain in ASCII
+/// (A-labels, RFC 5890).
 ///
 /// ```
 /// use goat_core::Email;
@@ -68,8 +68,8 @@ impl Email {
     ///
     /// # Errors
     ///
-    /// What is over 254 octets, has no `@`, a local part that is not ASCII or is empty, or a domain
-    /// that cannot be written in ASCII.
+    /// If the text is over 254 octets, has no `@`, an empty or non-ASCII local part, or a domain
+    /// without an ASCII form.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         let given = text.trim();
         if given.is_empty() {
@@ -88,32 +88,32 @@ impl Email {
         Ok(Self { given: given.into(), canonical: canonical.into() })
     }
 
-    /// Puts together what a store kept of an address that was parsed before.
+    /// Restores an address that was parsed before it was stored.
     #[must_use]
     pub fn from_stored(given: String, canonical: String) -> Self {
         Self { given: given.into(), canonical: canonical.into() }
     }
 
-    /// The address as it was given, trimmed.
+    /// Returns the address as given, trimmed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.given
     }
 
-    /// The spelling that is compared and that no two users share.
+    /// Returns the canonical spelling, which is unique among users.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 
-    /// The part after the `@`, in its canonical spelling.
+    /// Returns the domain, in canonical spelling.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.canonical.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The text by which attempts on an account are counted, whether or not there is such an
-    /// account and whether or not this is an address: all spellings of one are one.
+    /// Returns the key under which login attempts are counted: one for all spellings of an address,
+    /// also for texts that are no address or belong to no account.
     #[must_use]
     pub fn counting_key(text: &str) -> String {
         match Self::parse(text) {
@@ -123,8 +123,8 @@ impl Email {
     }
 }
 
-/// An atom with dots (RFC 5321 §4.1.2, `Dot-string`); the quoted form is refused, since most mail
-/// systems refuse it and it hides spaces and control characters.
+/// Checks for a `Dot-string` (RFC 5321 §4.1.2). The quoted form is rejected: most mail systems reject
+/// it, and it can contain spaces and control characters.
 fn check_local(local: &str) -> Result<(), InvalidEmail> {
     if local.is_empty() || local.len() > MAXIMUM_LOCAL_OCTETS {
         return Err(InvalidEmail("must have 1 to 64 characters before the @"));
@@ -161,7 +161,7 @@ impl PartialEq for Email {
 
 impl Eq for Email {}
 
-/// Shows nothing of the address: it is a person's, and `Debug` ends up in logs.
+/// Redacts the address: it is personal data, and `Debug` output reaches logs.
 impl fmt::Debug for Email {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Email([redacted])")
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_address_are_one() {
+    fn spellings_of_one_address_are_equal() {
         let email = Email::parse("ann@example.org").expect("an address");
         for other in ["ANN@example.org", " ann@EXAMPLE.org\t", "Ann@Example.ORG"] {
             assert_eq!(Email::parse(other), Ok(email.clone()), "{other}");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         let long = format!("{}@example.org", "a".repeat(65));
         let longer = format!("a@{}", vec!["b".repeat(60); 5].join("."));
         for text in [
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_does_not_show_in_debug_output() {
+    fn debug_output_redacts_the_address() {
         let email = Email::parse("canary@example.org").expect("an address");
         assert!(!format!("{email:?}").contains("canary"));
     }

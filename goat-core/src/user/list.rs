@@ -1,4 +1,4 @@
-//! Lists of users: what to show, in which order, from where on.
+//! User lists: filter, sort order, pagination and search.
 
 use crate::access::Role;
 use crate::id::UserId;
@@ -6,29 +6,29 @@ use crate::page::PageRequest;
 
 use super::{Status, User};
 
-/// What the entries of a list are sorted by; ties by id in the same direction.
+/// The sort key of a list; ties are sorted by id in the same direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SortKey {
-    /// When the user was made.
+    /// The time of creation.
     #[default]
     CreatedAt,
     /// The canonical e-mail address, bytewise.
     Email,
-    /// When the user last signed in; who never did comes as earliest.
+    /// The time of the last login; users without a login sort as earliest.
     LastLoginAt,
 }
 
-/// An order of users. The default is the newest first.
+/// A sort order. The default is newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// What to sort by.
+    /// The sort key.
     pub key: SortKey,
     /// Whether the largest comes first.
     pub descending: bool,
 }
 
 impl Sort {
-    /// The names of all orders, as the API has them.
+    /// The names of all sort orders in the API.
     pub const NAMES: [&'static str; 6] =
         ["created_at", "-created_at", "email", "-email", "last_login_at", "-last_login_at"];
 
@@ -52,33 +52,33 @@ impl Default for Sort {
     }
 }
 
-/// Which users of those that the caller may see, and in which order.
+/// The filter, order and page of a list of the users that the caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserFilter {
-    /// Only users of one of these roles; empty for all.
+    /// Only users with one of these roles; empty for all.
     pub roles: Vec<Role>,
-    /// Only users in one of these states; empty for all.
+    /// Only users with one of these statuses; empty for all.
     pub statuses: Vec<Status>,
-    /// Only users whose e-mail address, or its domain, begins so, without regard to case.
+    /// Only users with an e-mail address or domain that starts with this text, ignoring case.
     pub search: Option<String>,
-    /// The order.
+    /// The sort order.
     pub sort: Sort,
-    /// Which page.
+    /// The page.
     pub page: PageRequest,
-    /// Go on after this user in the default order, instead of by page and in another order. A user
-    /// who is gone, or hidden from the caller, stands where the time in the id says: see
-    /// [`UserStore::list`](super::UserStore::list).
+    /// Continues after this user in the default order (keyset pagination), in place of `page` and
+    /// `sort`. The position of a deleted or hidden user follows from the time in
+    /// the id: see `UserStore::list`.
     pub after: Option<UserId>,
 }
 
-/// What a store is asked for: the filter, and whom the caller may see at all.
+/// The query to a store: the filter, and the users that are hidden from the caller.
 #[derive(Clone, Debug)]
 pub struct UserQuery {
-    /// What the caller asks for. `search` is in canonical spelling here.
+    /// The caller's filter, with `search` in canonical spelling.
     pub filter: UserFilter,
-    /// Users of these roles are hidden from the caller…
+    /// Roles with users that are hidden from the caller…
     pub hidden_roles: Vec<Role>,
-    /// …except this one, the caller, if there is one.
+    /// …except this user, the caller, if there is one.
     pub except: Option<UserId>,
 }
 
@@ -87,14 +87,14 @@ pub struct UserQuery {
 pub struct UserPage {
     /// The users.
     pub users: Vec<User>,
-    /// How many the whole list has, exact to 10,000.
+    /// The number of users in the whole list, at most 10,000.
     pub total: u64,
-    /// Set where there are more than 10,000: then `total` is 10,000.
+    /// Whether the list has more than 10,000 users; then `total` is 10,000.
     pub total_is_lower_bound: bool,
 }
 
-/// The canonical beginning that a search text stands for: lower case, and a domain's part that is
-/// not ASCII as A-labels, as far as it can be written so.
+/// Returns the canonical prefix for a search text: lower case, with a non-ASCII domain as A-labels
+/// where that is possible.
 pub(crate) fn canonical_search(text: &str) -> String {
     let text = text.trim().to_lowercase();
     if text.is_ascii() {

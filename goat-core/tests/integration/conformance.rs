@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use goat_core::access::RoleStore;
-use goat_core::session::SessionStore;
+use goat_core::store::{RoleStore, SessionStore, UserStore};
 use goat_core::testing;
-use goat_core::user::UserStore;
 
 mod memory {
     use super::*;

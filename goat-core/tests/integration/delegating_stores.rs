@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::access::{RoleRows, RoleStore, RoleWrite, RoleWriteOutcome};
-use goat_core::store::Aged;
-use goat_core::testing::ManualClock;
-use goat_core::user::{
-    Account, Rehashed, UserPage, UserQuery, UserSnapshot, UserState, UserStore, UserWrite,
+use goat_core::access::RoleRows;
+use goat_core::store::{
+    Aged, Rehashed, RoleStore, RoleWrite, RoleWriteOutcome, UserSnapshot, UserStore, UserWrite,
     UserWriteOutcome,
 };
+use goat_core::testing::ManualClock;
+use goat_core::user::{Account, UserPage, UserQuery, UserState};
 use goat_core::{Clock as _, ErrorKind, Role, StoreError, Stores, Timestamp, User, UserId};
 
 #[derive(Debug)]

@@ -13,8 +13,7 @@ use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
 use crate::failure::Failure;
 use crate::start::settings::{Database, Environment, Settings, SigningKeys};
-use crate::start::{self, AdoptForeign, KeySource, Storage};
-use crate::start::{DataDir, SecretFile};
+use crate::start::{self, AdoptForeign, DataDir, KeySource, SecretFile, Storage};
 
 use super::console::answer;
 

@@ -1,9 +1,8 @@
 //! `goat-server migrate`: migrates the database schema, as a step of a deployment.
 
 use crate::failure::Failure;
-use crate::start::DataDir;
 use crate::start::settings::Settings;
-use crate::start::{AdoptForeign, Storage};
+use crate::start::{AdoptForeign, DataDir, Storage};
 
 use super::console::answer;
 

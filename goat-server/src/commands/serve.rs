@@ -14,27 +14,19 @@ use std::time::Duration;
 
 use goat_core::Goat;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::api;
 use crate::api::AppState;
 use crate::failure::Failure;
-use crate::observe::ServerObserver;
-use crate::observe::logging;
 use crate::observe::metrics::Metrics;
+use crate::observe::{ServerObserver, logging};
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
 use crate::start::settings::{HttpSettings, Settings, Warning};
-use crate::start::{self, Started};
-use crate::start::{Administrator, SecretFile, first_administrator};
+use crate::start::{self, Administrator, SecretFile, Started, first_administrator};
 
 use super::console::{Console, answer};
 use key_mismatch::KeyMismatchWatch;
-
-/// Interval between purges of expired sessions.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
-
-/// Maximum number of sessions per purge, so that the database is not blocked.
-const PURGE_MOST: u32 = 1000;
 
 /// Timeout for closing the database; committed data is safe anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -199,7 +191,7 @@ impl Server {
         let (api, metrics, (), ()) = tokio::join!(
             api,
             metrics,
-            purge(goat, lifecycle),
+            maintain(goat, lifecycle),
             self.key_mismatch.watch(&started, lifecycle)
         );
         if timeout(CLOSE_WITHIN, started.storage.close()).await.is_err() {
@@ -222,25 +214,12 @@ fn serve_settings(http: &HttpSettings) -> ServeSettings {
     }
 }
 
-/// Purges expired sessions every minute until the server drains. They are invalid already; the
-/// purge frees disk space.
-async fn purge(goat: &Goat, lifecycle: &Lifecycle) {
-    let mut ticks = interval(PURGE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let rounds = async {
-        loop {
-            ticks.tick().await;
-            match goat.sessions().purge(PURGE_MOST).await {
-                Ok(0) => {}
-                Ok(count) => tracing::debug!(count, "expired sessions purged"),
-                Err(error) => tracing::warn!(%error, "failed to purge expired sessions"),
-            }
-        }
-    };
+/// Runs goat's maintenance until the server drains.
+async fn maintain(goat: &Goat, lifecycle: &Lifecycle) {
     tokio::select! {
         biased;
         () = lifecycle.draining() => {}
-        () = rounds => {}
+        () = goat.maintain() => {}
     }
 }
 

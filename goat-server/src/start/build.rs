@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use goat_core::event::Observer;
 use goat_core::password::{BulkheadLimits, PasswordPolicy};
+use goat_core::store::UserStore;
 use goat_core::store::shared_cache::SharedCacheStats;
 use goat_core::token::{TokenKeys, TokenSettings};
-use goat_core::user::UserStore;
 use goat_core::{Clock, Goat, Quota, SystemClock};
 
 use crate::failure::Failure;

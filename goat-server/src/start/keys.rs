@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, PepperId, Peppers};
+use goat_core::store::{UserStore, sampled_hashes};
 use goat_core::token::TokenKeys;
-use goat_core::user::{UserStore, sampled_hashes};
 use goat_core::{Secret, StoreError};
 
 use crate::failure::Failure;

@@ -130,7 +130,7 @@ fn assert_unavailable(response: &TestResponse, case: &str) {
 
 /// Calls after the commit that remove sessions which are already invalid: their failure is logged, and
 /// the response is a success.
-const AFTERWARDS: [&str; 2] = ["sessions.purge", "sessions.revoke_all"];
+const AFTERWARDS: [&str; 1] = ["sessions.revoke_all"];
 
 /// The failure of a call.
 #[derive(Clone, Copy, Debug)]

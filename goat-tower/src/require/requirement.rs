@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use goat_core::access::Roles;
-use goat_core::{Permission, Principal, Role};
+use goat_core::{Permission, Principal, Role, Roles};
 
 use super::TokenRequirement;
 use super::rule::{Condition, Rule};

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::Quota;
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
-use goat_core::session::{
-    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
-};
+use goat_core::session::{Session, SessionEpoch};
 use goat_core::store::memory::MemoryLimits;
-use goat_core::{Page, PageRequest, SessionId, StoreError, Stores, Timestamp, UserId};
+use goat_core::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
+use goat_core::{Page, PageRequest, Quota, SessionId, StoreError, Stores, Timestamp, UserId};
 use tokio::sync::watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

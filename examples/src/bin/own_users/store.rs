@@ -7,10 +7,10 @@
 
 use async_trait::async_trait;
 use goat_core::session::SessionEpoch;
-use goat_core::user::{
-    Account, ActorView, Rehashed, UserChange, UserPage, UserQuery, UserSnapshot, UserState,
-    UserStore, UserWrite, UserWriteOutcome,
+use goat_core::store::{
+    ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
+use goat_core::user::{Account, UserPage, UserQuery, UserState};
 use goat_core::{Email, ErrorKind, Role, SessionId, Status, StoreError, Timestamp, User, UserId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};

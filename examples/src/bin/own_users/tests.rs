@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use goat_core::user::{Account, UserChange, UserSnapshot, UserStore, UserWrite};
+use goat_core::store::{UserChange, UserSnapshot, UserStore, UserWrite};
+use goat_core::user::Account;
 use goat_core::{ErrorKind, Role, testing};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;

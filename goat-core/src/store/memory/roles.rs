@@ -4,8 +4,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
+use crate::access::RoleRows;
 use crate::error::StoreError;
+use crate::store::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 
 use super::MemoryDirectory;
 use super::users::State;

@@ -11,9 +11,8 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{
-    Revoked, Rotated, Rotation, RotationDecision, Session, SessionEpoch, SessionStore, SessionView,
-};
+use crate::session::{RotationDecision, Session, SessionEpoch};
+use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 /// In-memory sessions. Not persistent: all sessions end with the process.
 #[derive(Default)]
@@ -92,11 +91,6 @@ impl State {
     }
 }
 
-/// Whether the session is alive for its user.
-fn is_alive(session: &Session, epoch: SessionEpoch, now: Timestamp) -> bool {
-    !session.is_expired(now) && epoch.covers(session.id, session.epoch)
-}
-
 #[async_trait]
 impl SessionStore for MemorySessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
@@ -123,7 +117,7 @@ impl SessionStore for MemorySessions {
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
         let state = self.lock();
-        let live = state.of(user).filter(|session| is_alive(session, epoch, now));
+        let live = state.of(user).filter(|session| session.is_live(epoch, now));
         let mut live: Vec<Session> = live.cloned().collect();
         live.sort_by_key(|session| Reverse((session.created_at, session.id)));
         Ok(Page::of(live, page))
@@ -140,7 +134,7 @@ impl SessionStore for MemorySessions {
         let is_revocable = |id: &SessionId| {
             let sessions = state.users.get(&user);
             let session = sessions.and_then(|sessions| sessions.get(id));
-            session.is_some_and(|session| is_alive(session, epoch, now))
+            session.is_some_and(|session| session.is_live(epoch, now))
         };
         if !sessions.iter().all(is_revocable) {
             return Ok(Revoked::Missing);
@@ -162,7 +156,7 @@ impl SessionStore for MemorySessions {
         let ended: Vec<_> = state
             .of(user)
             .filter(|session| Some(session.id) != kept)
-            .map(|session| (session.id, is_alive(session, epoch, now)))
+            .map(|session| (session.id, session.is_live(epoch, now)))
             .collect();
         for (id, _) in &ended {
             state.remove(user, *id);

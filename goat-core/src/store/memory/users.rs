@@ -12,9 +12,11 @@ use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
 use crate::page::PAGE_REACH;
+use crate::store::{
+    ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+};
 use crate::user::{
-    Account, ActorView, Rehashed, Sort, SortKey, Status, User, UserChange, UserFilter, UserPage,
-    UserQuery, UserSnapshot, UserState, UserStore, UserWrite, UserWriteOutcome,
+    Account, Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery, UserState,
 };
 
 /// In-memory users and role permissions. Not persistent.

@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use super::*;
-use crate::auth::{Login, SignUp};
 use crate::error::ErrorKind;
 use crate::event::Event;
+use crate::service::{Login, SignUp};
 use crate::session::{Origin, RefreshToken};
 use crate::testing::{ManualClock, PlainHasher, limits};
 use crate::token::TokenKeys;
@@ -300,7 +300,11 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     if let StoreAcquire::Pending(pending) = spending {
         check("limits.acquire", call(pending)).await;
     }
-    check("invalidations.publish", call(stores.invalidations.publish(Invalidation::Roles))).await;
+    check(
+        "invalidations.publish",
+        call(stores.invalidations.publish(Invalidation::Roles { revision: 1 })),
+    )
+    .await;
 }
 
 /// O1

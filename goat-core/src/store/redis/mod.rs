@@ -24,7 +24,7 @@ use self::sessions::RedisSessions;
 use self::shared_cache::RedisSharedCache;
 use crate::error::{Result, StoreError};
 use crate::limit::LimitStore;
-use crate::session::SessionStore;
+use crate::store::SessionStore;
 use crate::store::shared_cache::SharedCache;
 
 /// A Redis deployment and its stores. Clones share the connections.

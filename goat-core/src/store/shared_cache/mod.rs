@@ -22,7 +22,6 @@
 
 mod breaker;
 mod codec;
-mod flights;
 mod port;
 mod read_through;
 mod roles;
@@ -34,9 +33,8 @@ use std::time::Duration;
 pub use port::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 pub use read_through::SharedCacheCounts;
 
-use crate::access::RoleStore;
 use crate::clock::Clock;
-use crate::user::UserStore;
+use crate::store::{RoleStore, UserStore};
 
 use super::Stores;
 use breaker::CircuitBreaker;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use crate::aged::Aged;
 use crate::detached::run_to_completion;
 use crate::error::StoreError;
+use crate::single_flight::SingleFlight;
+use crate::store::Aged;
 
 use super::breaker::CircuitBreaker;
 use super::codec::CacheValue;
-use super::flights::Flights;
 use super::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 
 /// The timeout of cache calls on the read path: a small part of a store's timeout.
@@ -49,7 +49,7 @@ struct Counts {
 #[derive(Debug)]
 pub(super) struct ReadThrough<V> {
     core: Arc<Core>,
-    flights: Flights<Answer<V>>,
+    reads: SingleFlight<CacheKey, Answer<V>, StoreError>,
     /// A malformed entry was logged.
     warned_malformed: AtomicBool,
     kind: PhantomData<V>,
@@ -102,7 +102,7 @@ impl<V: CacheValue> ReadThrough<V> {
         let core = Core { cache, staleness, breaker, counts: Counts::default() };
         Self {
             core: Arc::new(core),
-            flights: Flights::default(),
+            reads: SingleFlight::default(),
             warned_malformed: AtomicBool::new(false),
             kind: PhantomData,
         }
@@ -133,7 +133,8 @@ impl<V: CacheValue> ReadThrough<V> {
                 CacheRead::Skipped => self.fill(key, None, read()).await,
             }
         };
-        let answer = self.flights.join(key, get_or_load).await?;
+        let shared = self.reads.run(key, get_or_load).await;
+        let answer = shared.map_err(|error| StoreError::shared(&error))?;
         let Counts { hits, misses, .. } = &self.core.counts;
         let count = if let Answer::Cached { .. } = answer { hits } else { misses };
         count.fetch_add(1, Ordering::Relaxed);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::access::{RoleChange, RoleRows, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
-use crate::aged::Aged;
+use crate::access::RoleRows;
 use crate::error::StoreError;
+use crate::store::{Aged, RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 
 use super::CacheKey;
 use super::read_through::{ReadThrough, SharedCacheCounts};

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::access::Role;
-use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
-use crate::user::{
-    Account, Rehashed, User, UserChange, UserPage, UserQuery, UserSnapshot, UserState, UserStore,
-    UserWrite, UserWriteOutcome,
+use crate::store::{
+    Aged, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
+use crate::user::{Account, User, UserPage, UserQuery, UserState};
 
 use super::CacheKey;
 use super::read_through::{ReadThrough, SharedCacheCounts};

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use sqlx::Pool;
 
-use crate::access::RoleStore;
 use crate::error::StoreError;
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
-use crate::session::SessionStore;
-use crate::store::Stores;
-use crate::user::UserStore;
+use crate::store::{RoleStore, SessionStore, Stores, UserStore};
 
 use super::Database;
 use super::connection::Connection;

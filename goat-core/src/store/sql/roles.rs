@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 
 use crate::access::{Grant, RoleRows};
-use crate::access::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 use crate::error::StoreError;
 use crate::id::GrantId;
 use crate::store::sql::failure::Failure;
+use crate::store::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 
 use super::connection::Connection;
 use super::database::{Pools, run};

@@ -7,9 +7,9 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 use crate::session::{RotationDecision, Session, SessionEpoch};
 use crate::store::sql::failure::Failure;
+use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 use super::connection::Connection;
 use super::database::{Pools, run};
@@ -224,7 +224,7 @@ impl SessionStore for SqlSessions {
             connection.commit().await?;
             let was_live = |row: &Row| {
                 let (session, now) = (rows::session(row)?, rows::time(row, "judged_at")?);
-                Ok(!session.is_expired(now) && epoch.covers(session.id, session.epoch))
+                Ok(session.is_live(epoch, now))
             };
             let live = rows.iter().map(was_live).collect::<Result<Vec<bool>, Failure>>()?;
             Ok(live.into_iter().filter(|&was_live| was_live).count() as u64)

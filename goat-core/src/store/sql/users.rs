@@ -8,10 +8,10 @@ use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
-use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
-use crate::user::{
+use crate::store::{
     ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
+use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
 
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation, run};

@@ -9,9 +9,8 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::id::{TokenId, UserId};
 use crate::page::PageRequest;
-use crate::session::{
-    RefreshToken, Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore,
-};
+use crate::session::{RefreshToken, Session, SessionEpoch};
+use crate::store::{Revoked, Rotated, Rotation, SessionStore};
 use crate::testing::TestTime;
 use crate::testing::sample::{race, session};
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::{TokenId, UserId};
-use crate::session::{
-    Predecessor, RefreshToken, Rotated, Rotation, Session, SessionEpoch, SessionStore,
-};
+use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch};
+use crate::store::{Rotated, Rotation, SessionStore};
 use crate::testing::sample::{START, later, race, session, token};
 
 use super::{create, find};

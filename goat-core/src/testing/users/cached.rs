@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::ErrorKind;
 use crate::id::UserId;
-use crate::user::{
-    Account, Status, UserChange, UserSnapshot, UserState, UserStore, UserWriteOutcome,
-};
+use crate::store::{UserChange, UserSnapshot, UserStore, UserWriteOutcome};
+use crate::user::{Account, Status, UserState};
 
 use super::super::sample::{account, later, race, role};
 use super::{put, read, write};

@@ -6,11 +6,9 @@ use std::time::Duration;
 use crate::access::Role;
 use crate::id::UserId;
 use crate::page::PageRequest;
+use crate::store::{UserChange, UserSnapshot, UserStore, UserWriteOutcome};
 use crate::testing::sample::{START, account, account_of, role, word};
-use crate::user::{
-    Sort, SortKey, Status, User, UserChange, UserFilter, UserPage, UserQuery, UserSnapshot,
-    UserStore, UserWriteOutcome,
-};
+use crate::user::{Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery};
 
 use super::{put, write};
 

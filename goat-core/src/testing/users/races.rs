@@ -6,8 +6,9 @@ use crate::access::Role;
 use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::session::SessionEpoch;
+use crate::store::{UserChange, UserSnapshot, UserStore, UserWriteOutcome};
 use crate::testing::sample::{account, account_of, later, race, role, word};
-use crate::user::{Status, UserChange, UserSnapshot, UserStore, UserWriteOutcome};
+use crate::user::Status;
 
 use super::{put, read, write};
 

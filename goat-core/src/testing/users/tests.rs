@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::*;
-use crate::aged::Aged;
 use crate::clock::Timestamp;
 use crate::error::StoreError;
+use crate::store::Aged;
 use crate::store::memory::MemoryDirectory;
 use crate::user::{User, UserPage, UserQuery, UserState};
 

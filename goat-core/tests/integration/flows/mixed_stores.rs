@@ -76,7 +76,7 @@ async fn an_in_memory_directory_with_other_users_is_detected() {
 mod sqlite {
     use super::*;
     use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
-    use goat_core::user::{UserChange, UserSnapshot, UserWrite};
+    use goat_core::store::{UserChange, UserSnapshot, UserWrite};
     use goat_core::{Status, UserId};
 
     async fn database() -> (tempfile::TempDir, SqliteDatabase) {

@@ -353,7 +353,7 @@ async fn a_restored_session_of_a_deleted_user_stays_invalid(backend: Backend) {
 
 /// R7: a suspension takes effect even if it was written without goat and left the epoch unchanged.
 async fn a_suspension_written_without_goat_takes_effect(backend: Backend) {
-    use goat_core::user::{UserChange, UserSnapshot, UserWrite};
+    use goat_core::store::{UserChange, UserSnapshot, UserWrite};
     let harness = Harness::on(backend);
     let root = harness.member("root", "admin").await;
     let actor = harness.actor(&root.tokens).await;

@@ -1,9 +1,9 @@
 //! Unreadable stored hashes: their users have no valid password.
 
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, Peppers};
+use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::HasherCall;
 use goat_core::token::TokenKeys;
-use goat_core::user::{UserChange, UserSnapshot, UserWrite};
 use goat_core::{ErrorKind, Goat, Secret, UserId};
 
 use crate::flows::captured_log::Lines;

@@ -122,7 +122,7 @@ async fn heartbeats_every_quarter_of_the_staleness_renew_the_lease() {
     assert_eq!(callbacks.len(), 8);
     assert!(callbacks.iter().all(|(_, callback)| *callback == Connected(HALF)), "{callbacks:?}");
     assert!(callbacks[7].0 - began <= QUARTER * 8);
-    assert_eq!(node.broadcast.counts().disconnects, 0);
+    assert_eq!(node.broadcast.stats().disconnects, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ async fn half_the_staleness_without_a_heartbeat_disconnects() {
     let callbacks = node.listener.take();
     assert_eq!(callbacks.iter().map(|(_, callback)| *callback).collect::<Vec<_>>(), [Disconnected]);
     assert_eq!((callbacks[0].0 - last).as_millis(), HALF.as_millis());
-    assert_eq!(node.broadcast.counts().disconnects, 1);
+    assert_eq!(node.broadcast.stats().disconnects, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn an_ended_subscription_disconnects_at_once_and_is_replaced() {
     let callbacks = node.listener.take();
     assert_eq!(callbacks[0], (ended_at, Disconnected));
     assert_eq!(callbacks[1].1, Connected(HALF));
-    assert_eq!((transport.listen_calls(), node.broadcast.counts().disconnects), (2, 1));
+    assert_eq!((transport.listen_calls(), node.broadcast.stats().disconnects), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +191,7 @@ async fn a_silent_subscription_is_replaced() {
     let callbacks = node.listener.take_callbacks();
     assert_eq!(callbacks.first(), Some(&Disconnected));
     assert!(matches!(callbacks.last(), Some(Connected(_))), "{callbacks:?}");
-    assert_eq!((transport.listen_calls(), node.broadcast.counts().disconnects), (2, 1));
+    assert_eq!((transport.listen_calls(), node.broadcast.stats().disconnects), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +226,7 @@ async fn the_publisher_applies_an_invalidation_before_sending_and_others_receive
     let invalidations = [
         Invalidation::Session(user(), session),
         Invalidation::User(user()),
-        Invalidation::Roles,
+        Invalidation::Roles { revision: 1 },
         Invalidation::Everything,
     ];
     for invalidation in invalidations {
@@ -236,7 +236,7 @@ async fn the_publisher_applies_an_invalidation_before_sending_and_others_receive
         assert_eq!(bob.listener.take_invalidations(), [invalidation]);
         assert_eq!(ann.listener.take_invalidations(), [], "not its own echo");
     }
-    let (sender, receiver) = (ann.broadcast.counts(), bob.broadcast.counts());
+    let (sender, receiver) = (ann.broadcast.stats(), bob.broadcast.stats());
     assert_eq!((sender.sent, sender.received, sender.failed), (4, 0, 0));
     assert_eq!((receiver.sent, receiver.received), (0, 4));
 }
@@ -246,9 +246,12 @@ async fn an_unsent_invalidation_applies_locally_and_counts_as_failed() {
     let transport = TestTransport::default();
     let node = connected_node(&transport).await;
     transport.set_down(true);
-    node.broadcast.publish(Invalidation::Roles).await.expect_err("the transport is down");
-    assert_eq!(node.listener.take_invalidations(), [Invalidation::Roles]);
-    assert_eq!((node.broadcast.counts().sent, node.broadcast.counts().failed), (0, 1));
+    node.broadcast
+        .publish(Invalidation::Roles { revision: 1 })
+        .await
+        .expect_err("the transport is down");
+    assert_eq!(node.listener.take_invalidations(), [Invalidation::Roles { revision: 1 }]);
+    assert_eq!((node.broadcast.stats().sent, node.broadcast.stats().failed), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,7 +263,7 @@ async fn unknown_messages_invalidate_everything() {
         sleep(Duration::from_millis(1)).await;
         assert_eq!(node.listener.take_invalidations(), [Invalidation::Everything], "{text:?}");
     }
-    assert_eq!(node.broadcast.counts().disconnects, 0);
+    assert_eq!(node.broadcast.stats().disconnects, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,9 +274,9 @@ async fn zero_staleness_sends_no_heartbeats_and_receives_invalidations() {
     assert_eq!(transport.take_sent(), [""; 0]);
     assert_eq!(bob.listener.take_callbacks(), [Disconnected, Connected(Duration::MAX)]);
     let ann = connected_node(&transport).await;
-    ann.broadcast.publish(Invalidation::Roles).await.expect("sent");
+    ann.broadcast.publish(Invalidation::Roles { revision: 1 }).await.expect("sent");
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(bob.listener.take_invalidations(), [Invalidation::Roles]);
+    assert_eq!(bob.listener.take_invalidations(), [Invalidation::Roles { revision: 1 }]);
     transport.end_subscriptions();
     sleep(Duration::from_millis(1)).await;
     assert_eq!(bob.listener.take_callbacks(), [Disconnected]);
@@ -287,7 +290,7 @@ async fn failed_listens_back_off_and_count_one_disconnect() {
     sleep(Duration::from_secs(60)).await;
     let tries = transport.listen_calls();
     assert!((10..30).contains(&tries), "{tries}");
-    assert_eq!(node.broadcast.counts().disconnects, 1);
+    assert_eq!(node.broadcast.stats().disconnects, 1);
     transport.set_down(false);
     sleep(Duration::from_secs(8)).await;
     assert!(matches!(node.listener.take_callbacks().last(), Some(Connected(_))));
@@ -318,6 +321,6 @@ async fn a_cancelled_publish_counts_as_failed() {
     transport.hang();
     let cancelled = tokio::time::timeout(HALF, node.broadcast.publish(invalidation)).await;
     assert!(cancelled.is_err(), "the transport hangs");
-    let counts = node.broadcast.counts();
+    let counts = node.broadcast.stats();
     assert_eq!((counts.sent, counts.failed), (1, 1));
 }

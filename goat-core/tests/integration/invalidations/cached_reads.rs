@@ -165,3 +165,20 @@ async fn an_invalidation_of_roles_requires_a_store_read() {
     assert!(b.goat.roles().list().await.expect("roles")[0].permissions.contains(&REPORTS));
     assert_eq!(b.failpoints.take_calls(), ["roles.load"]);
 }
+
+/// The node that changes permissions already has the new table in force; the others reload it.
+#[tokio::test]
+async fn a_role_change_is_reloaded_by_the_other_nodes_only() {
+    let fixture = Fixture::new().await;
+    let joined = Arc::new(LocalInvalidations::default());
+    let (a, b) = (fixture.deployment.node(joined.clone()), fixture.deployment.node(joined));
+    for node in [&a, &b] {
+        node.goat.roles().list().await.expect("roles");
+    }
+    a.goat.roles().grant(system(), "client", REPORTS).await.expect("granted");
+    for (node, calls) in [(&a, vec![]), (&b, vec!["roles.load"])] {
+        drop(node.failpoints.take_calls());
+        assert!(node.goat.roles().list().await.expect("roles")[0].permissions.contains(&REPORTS));
+        assert_eq!(node.failpoints.take_calls(), calls);
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use goat_core::session::{Revoked, Rotated, SessionEpoch};
+use goat_core::session::SessionEpoch;
 use goat_core::store::sql::PostgresOptions;
+use goat_core::store::{Revoked, Rotated};
 use goat_core::{PageRequest, Timestamp, UserId};
 use goat_engines::Postgres;
 

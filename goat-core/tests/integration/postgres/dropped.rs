@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use goat_core::session::{Rotated, SessionEpoch};
+use goat_core::session::SessionEpoch;
 use goat_core::store::sql::PostgresOptions;
-use goat_core::user::{UserQuery, UserStore};
+use goat_core::store::{Rotated, UserStore};
+use goat_core::user::UserQuery;
 use goat_core::{PageRequest, Timestamp, UserId};
 use goat_engines::Postgres;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use goat_core::access::{RoleChange, RoleSnapshot, RoleWrite};
 use goat_core::session::SessionEpoch;
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
-use goat_core::user::{Account, UserChange, UserQuery, UserSnapshot, UserWrite};
+use goat_core::store::{RoleChange, RoleSnapshot, RoleWrite, UserChange, UserSnapshot, UserWrite};
+use goat_core::user::{Account, UserQuery};
 use goat_core::{PageRequest, StoreError, Timestamp};
 use goat_engines::Postgres;
 

@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
-use goat_core::access::{RoleChange, RoleSnapshot, RoleWrite};
 use goat_core::session::SessionEpoch;
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
-use goat_core::user::{Sort, SortKey, UserChange, UserFilter, UserQuery, UserSnapshot, UserWrite};
+use goat_core::store::{RoleChange, RoleSnapshot, RoleWrite, UserChange, UserSnapshot, UserWrite};
+use goat_core::user::{Sort, SortKey, UserFilter, UserQuery};
 use goat_core::{PAGE_REACH, PageRequest, Role, SessionId, Status, TokenId, UserId};
 use goat_engines::Postgres;
 use serde_json::Value;

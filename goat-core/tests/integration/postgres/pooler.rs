@@ -159,8 +159,8 @@ async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
             assert!(!deadline.has_passed(), "who listens to the server hears");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        far.1.publish(Invalidation::Roles).await.expect("told");
-        while near.1.counts().received == 0 {
+        far.1.publish(Invalidation::Roles { revision: 1 }).await.expect("told");
+        while near.1.stats().received == 0 {
             assert!(!deadline.has_passed(), "what is told by way of the pooler arrives");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -170,11 +170,11 @@ async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
         while near.0.0.load(Ordering::SeqCst) < 20 {
             assert!(!deadline.has_passed(), "its neighbour goes on");
             users.ping().await.expect("an answer");
-            far.1.publish(Invalidation::Roles).await.expect("told");
-            near.1.publish(Invalidation::Roles).await.expect("told");
+            far.1.publish(Invalidation::Roles { revision: 1 }).await.expect("told");
+            near.1.publish(Invalidation::Roles { revision: 1 }).await.expect("told");
         }
         assert!(!far.0.hears(), "nothing comes back by way of the pooler");
-        assert_eq!(far.1.counts().received, 0);
+        assert_eq!(far.1.stats().received, 0);
     }
 }
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::session::{RefreshToken, Rotation, Session, SessionEpoch};
+use goat_core::session::{RefreshToken, Session, SessionEpoch};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
-use goat_core::user::{Account, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
+use goat_core::store::{
+    Rotation, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+};
+use goat_core::user::Account;
 use goat_core::{
     Clock as _, Email, Role, SessionId, Status, StoreError, SystemClock, Timestamp, TokenId, User,
     UserId,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use goat_core::PageRequest;
-use goat_core::session::{Rotated, SessionEpoch};
+use goat_core::session::SessionEpoch;
+use goat_core::store::Rotated;
 use goat_engines::Redis;
 
 use crate::redis::support::{made, now, open, rotation, session_of, shared};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use goat_core::session::Rotated;
+use goat_core::store::Rotated;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_engines::{Redis, RedisCluster};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::session::Rotated;
+use goat_core::store::Rotated;
 use goat_core::store::redis::RedisOptions;
 use goat_core::testing::{ManualClock, RealTime, limits, sessions};
 use goat_engines::{Redis, Sentinel};

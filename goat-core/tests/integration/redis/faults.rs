@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use goat_core::Quota;
-use goat_core::session::{Revoked, Rotated, SessionEpoch};
+use goat_core::session::SessionEpoch;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::store::{Revoked, Rotated};
 use goat_engines::{Cut, Proxy, Redis, RedisCluster};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

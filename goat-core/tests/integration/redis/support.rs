@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision};
-use goat_core::session::{RefreshToken, Rotated, Rotation, Session, SessionStore};
+use goat_core::session::{RefreshToken, Session};
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::store::{Rotated, Rotation, SessionStore};
 use goat_core::{Clock, Quota, SessionId, StoreError, SystemClock, Timestamp, TokenId, UserId};
 use goat_engines::Redis;
 

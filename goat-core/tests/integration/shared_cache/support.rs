@@ -5,12 +5,15 @@ mod cache;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::access::{RoleChange, RoleRows, RoleSnapshot, RoleWrite, RoleWriteOutcome};
+use goat_core::access::RoleRows;
 use goat_core::session::SessionEpoch;
-use goat_core::store::Aged;
 use goat_core::store::shared_cache::{CacheEntry, CacheKey, SharedCache, SharedCacheStats};
+use goat_core::store::{
+    Aged, RoleChange, RoleSnapshot, RoleWrite, RoleWriteOutcome, UserChange, UserSnapshot,
+    UserWrite, UserWriteOutcome,
+};
 use goat_core::testing::{Failpoints, ManualClock};
-use goat_core::user::{Account, UserChange, UserSnapshot, UserState, UserWrite, UserWriteOutcome};
+use goat_core::user::{Account, UserState};
 use goat_core::{
     Clock, Email, ErrorKind, Role, Status, StoreError, Stores, Timestamp, User, UserId,
 };

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use goat_core::StoreError;
+use goat_core::store::UserWriteOutcome;
 use goat_core::store::shared_cache::CacheKey;
 use goat_core::testing::Point;
-use goat_core::user::UserWriteOutcome;
 
 use crate::delegating_stores::never_committing;
 use crate::shared_cache::support::{

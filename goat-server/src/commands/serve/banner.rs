@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use goat_core::Quota;
 
-use crate::start::Administrator;
-use crate::start::account_quota;
 use crate::start::settings::{Settings, show_duration};
+use crate::start::{Administrator, account_quota};
 
 /// The content of the banner.
 pub(super) struct Facts<'a> {

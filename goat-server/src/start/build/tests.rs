@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use goat_core::event::NoObserver;
 use goat_core::limit::LimitKey;
-use goat_core::user::{NewUser, UserChange, UserSnapshot, UserWrite};
+use goat_core::store::{UserChange, UserSnapshot, UserWrite};
+use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Status};
 
 use super::*;

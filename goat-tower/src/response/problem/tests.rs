@@ -1,9 +1,8 @@
 //! Problem documents and their headers.
 
 use super::*;
-use goat_core::ErrorKind;
-use goat_core::Quota;
 use goat_core::limit::Decision;
+use goat_core::{ErrorKind, Quota};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
-use goat_core::session::SessionStore;
 use goat_core::store::memory::MemoryLimits;
+use goat_core::store::{SessionStore, UserStore};
 use goat_core::testing::{Failpoints, Point, TestGoat, TestUser};
-use goat_core::user::UserStore;
 use goat_core::{Actor, Permission, Quota, Stores};
 use goat_tower::{GoatExt, ResponseBody};
 use http::{Request, Response};

@@ -23,9 +23,8 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{
-    Revoked, Rotated, Rotation, Session, SessionEpoch, SessionStore, SessionView,
-};
+use crate::session::{Session, SessionEpoch};
+use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 macro_rules! script {
     ($file:literal) => {

@@ -16,11 +16,9 @@ use crate::page::PAGE_REACH;
 use crate::session::SessionEpoch;
 use crate::store::sql::schema::Migration;
 use crate::store::sql::{MigrateOptions, SchemaState};
+use crate::store::{UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::testing::sample::{START, account, account_of, race, role, session, word};
-use crate::user::{
-    Account, UserChange, UserFilter, UserQuery, UserSnapshot, UserStore, UserWrite,
-    UserWriteOutcome,
-};
+use crate::user::{Account, UserFilter, UserQuery};
 
 fn file() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");

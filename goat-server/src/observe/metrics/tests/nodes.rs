@@ -30,7 +30,7 @@ impl Invalidations for Told {
         self.listeners.lock().unwrap().push(listener);
     }
 
-    fn counts(&self) -> InvalidationStats {
+    fn stats(&self) -> InvalidationStats {
         InvalidationStats { sent: 4, failed: 3, received: 2, disconnects: 1 }
     }
 }

@@ -1,0 +1,93 @@
+//! Token pairs: the access and the refresh token of a session.
+
+use std::time::Duration;
+
+use crate::access::Role;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::id::TokenId;
+use crate::secret::Secret;
+use crate::session::{RefreshToken, Session};
+use crate::token::{AccessClaims, RefreshClaims};
+
+use super::Context;
+
+/// The tokens of a session.
+#[derive(Clone, Debug)]
+pub struct TokenPair {
+    /// Authenticates requests.
+    pub access_token: Secret<String>,
+    /// The expiry of the access token, a whole second.
+    pub access_token_expires_at: Timestamp,
+    /// Exchanged once for the next pair.
+    pub refresh_token: Secret<String>,
+    /// The expiry of the refresh token, a whole second.
+    pub refresh_token_expires_at: Timestamp,
+    /// The remaining lifetime of the access token.
+    pub expires_in: Duration,
+}
+
+impl Context {
+    /// Returns the next refresh token of a session with absolute expiry `ends_at`. It is valid for the
+    /// idle time, and never longer than the session.
+    pub(super) fn next_refresh_token(&self, now: Timestamp, ends_at: Timestamp) -> RefreshToken {
+        let issued_at = now.floor_to_second();
+        RefreshToken {
+            id: TokenId::generate(now),
+            issued_at,
+            expires_at: (issued_at + self.settings.refresh_ttl).floor_to_second().min(ends_at),
+            key: self.tokens.signing_key().to_owned(),
+        }
+    }
+
+    /// Returns the permissions to include in access tokens, if the settings ask for it.
+    pub(super) async fn token_permissions(&self, role: &Role) -> Result<Option<Vec<String>>> {
+        if !self.settings.access_token_permissions {
+            return Ok(None);
+        }
+        let table = self.role_table.table(None).await?;
+        Ok(Some(table.permissions(role).iter().map(ToString::to_string).collect()))
+    }
+
+    /// Signs both tokens of a session from its stored claims: a new access token, and the same refresh
+    /// token each time. No I/O: this follows the commit.
+    pub(super) fn sign(
+        &self,
+        session: &Session,
+        permissions: Option<Vec<String>>,
+        now: Timestamp,
+    ) -> Result<TokenPair> {
+        let issued_at = now.floor_to_second();
+        let expires_at = (issued_at + self.settings.access_ttl).min(session.expires_at());
+        let access = AccessClaims {
+            user: session.user,
+            session: session.id,
+            id: TokenId::generate(now),
+            issued_at,
+            expires_at,
+            permissions,
+        };
+        let access_token = match self.tokens.sign_access(&access) {
+            // Permissions that exceed the token size are omitted, so that a grant locks out no user.
+            Err(error) if access.permissions.is_some() => {
+                tracing::warn!(%error, "access token signed without its permissions");
+                self.tokens.sign_access(&AccessClaims { permissions: None, ..access })
+            }
+            signed => signed,
+        };
+        let refresh = RefreshClaims {
+            user: session.user,
+            session: session.id,
+            id: session.current.id,
+            issued_at: session.current.issued_at,
+            expires_at: session.current.expires_at,
+        };
+        Ok(TokenPair {
+            access_token: Secret::new(access_token?),
+            access_token_expires_at: expires_at,
+            refresh_token: Secret::new(self.tokens.sign_refresh(&refresh, &session.current.key)?),
+            refresh_token_expires_at: session.current.expires_at,
+            expires_in: expires_at.since(now),
+        })
+    }
+}
