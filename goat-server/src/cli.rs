@@ -66,7 +66,7 @@ pub enum UserCommand {
     RevokeSessions(RevokeTarget),
 }
 
-/// The users whose sessions are revoked.
+/// The users to revoke the sessions of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevokeTarget {
     /// The user with this e-mail address.
@@ -118,7 +118,7 @@ impl Invocation {
     /// use goat_server::cli::{Command, Invocation};
     ///
     /// let invocation = Invocation::parse(["goat-server", "--goat-listen", "[::]:80"]);
-    /// assert_eq!(invocation.expect("sound arguments").command, Command::Serve);
+    /// assert_eq!(invocation.expect("valid arguments").command, Command::Serve);
     /// ```
     ///
     /// # Errors
@@ -384,7 +384,8 @@ mod tests {
 
     #[test]
     fn debug_output_hides_flag_values() {
-        let invocation = parse(&["--database-url", "postgres://u:canary@db/g"]).expect("sound");
+        let invocation =
+            parse(&["--database-url", "postgres://u:canary@db/g"]).expect("valid arguments");
         let shown = format!("{invocation:?}");
         assert!(shown.contains("DATABASE_URL") && !shown.contains("canary"), "{shown}");
     }

@@ -19,7 +19,7 @@ pub enum Rule {
     RefreshToken,
     /// An access token of a live session.
     Authenticated,
-    /// An access token of a live session whose role has this permission.
+    /// An access token of a live session, and this permission.
     Permission(Permission),
 }
 

@@ -50,7 +50,7 @@ pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
 }
 
 /// Returns the router of unmatched paths: 404, under the public limit.
-pub(super) fn nowhere(limits: &mut Limits<'_>) -> Router<AppState> {
+pub(super) fn unmatched(limits: &mut Limits<'_>) -> Router<AppState> {
     let router = Router::new().fallback(problems::not_found);
     match limits.of(&PUBLIC) {
         Some(limit) => router.layer(limit),
@@ -106,12 +106,12 @@ pub(super) struct Limits<'a> {
 impl<'a> Limits<'a> {
     pub(super) fn new(state: &'a AppState) -> Self {
         let by_user = state.limits.user.map(|quota| state.goat.limit(quota).by_user());
-        let by_user = by_user.map(|limit| limit.render_with(problem_of_somebody));
+        let by_user = by_user.map(|limit| limit.render_with(problem_with_user));
         Self { state, by_address: BTreeMap::new(), by_user }
     }
 
     /// Authentication between the address limit and the user limit, as one layer: with limits and
-    /// sessions in Redis, a request whose session is cached waits for one round trip.
+    /// sessions in Redis, a request with a cached session waits for one round trip.
     fn admission(&self, by_address: Option<LimitLayer>) -> AuthenticateWithLimitsLayer {
         let authenticate = self.state.goat.authenticate().render_with(problem);
         authenticate.limited(by_address, self.by_user.clone())
@@ -157,14 +157,14 @@ async fn one_authorization(request: Request, next: Next) -> Answer {
 
 const PUBLIC: Rule = Rule::Public(PublicLimit::Public);
 
-/// Renders a rejection as a problem document, whatever protocol the request uses.
+/// Renders a rejection as a problem document, for any protocol of the request.
 fn problem(denial: &Denial, request: &Parts) -> Response<Bytes> {
     denial.problem().clone().for_request(request).into_response()
 }
 
 /// As [`problem`], after authentication but without an inner layer that records the user: records
 /// it for the log.
-fn problem_of_somebody(denial: &Denial, request: &Parts) -> Response<Bytes> {
+fn problem_with_user(denial: &Denial, request: &Parts) -> Response<Bytes> {
     if let Some(context) = request.extensions.get::<RequestContext>() {
         context.record(&request.extensions);
     }

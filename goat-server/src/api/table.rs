@@ -17,11 +17,11 @@ pub(super) const METRICS: &str = "/api/metrics";
 const FULL_ACCESS: Rule = Rule::Permission(Permission::FULL_ACCESS);
 const SIGNED_IN: Rule = Rule::Authenticated;
 
-const fn may(permission: Permission) -> Rule {
+const fn requires(permission: Permission) -> Rule {
     Rule::Permission(permission)
 }
 
-const fn anyone(limit: PublicLimit) -> Rule {
+const fn public(limit: PublicLimit) -> Rule {
     Rule::Public(limit)
 }
 
@@ -30,25 +30,25 @@ const fn anyone(limit: PublicLimit) -> Rule {
 #[rustfmt::skip]
 pub fn table() -> Vec<Endpoint> {
     vec![
-        Endpoint::post("/api/v1/auth/signup", anyone(Auth("signup")), signup::sign_up),
-        Endpoint::post("/api/v1/auth/login", anyone(Auth("login")), login::login),
+        Endpoint::post("/api/v1/auth/signup", public(Auth("signup")), signup::sign_up),
+        Endpoint::post("/api/v1/auth/login", public(Auth("login")), login::login),
         Endpoint::post("/api/v1/auth/refresh", Rule::RefreshToken, refresh::refresh),
         Endpoint::post("/api/v1/auth/logout", SIGNED_IN, logout::logout),
         Endpoint::get("/api/v1/auth/verify", SIGNED_IN, verify::verify),
 
         Endpoint::get("/api/v1/user", SIGNED_IN, me::profile),
-        Endpoint::post("/api/v1/user", may(USER_WRITE), admin::create),
+        Endpoint::post("/api/v1/user", requires(USER_WRITE), admin::create),
         Endpoint::delete("/api/v1/user", SIGNED_IN, me::delete_self),
         Endpoint::patch("/api/v1/user/change-email", SIGNED_IN, me::change_email),
         Endpoint::patch("/api/v1/user/change-password", SIGNED_IN, me::change_password),
-        Endpoint::get("/api/v1/user/list", may(USER_READ), list::list),
-        Endpoint::get("/api/v1/user/{id}", may(USER_READ), list::find),
-        Endpoint::put("/api/v1/user/{id}", may(USER_UPDATE), admin::update),
-        Endpoint::delete("/api/v1/user/{id}", may(USER_DELETE), admin::delete),
-        Endpoint::patch("/api/v1/user/{id}/change-role", may(USER_CHANGE_ROLE), admin::change_role),
-        Endpoint::patch("/api/v1/user/{id}/change-status", may(USER_CHANGE_STATUS), admin::change_status),
-        Endpoint::get("/api/v1/user/{id}/sessions", may(USER_READ), admin::sessions),
-        Endpoint::delete("/api/v1/user/{id}/sessions", may(USER_UPDATE), admin::revoke_sessions),
+        Endpoint::get("/api/v1/user/list", requires(USER_READ), list::list),
+        Endpoint::get("/api/v1/user/{id}", requires(USER_READ), list::find),
+        Endpoint::put("/api/v1/user/{id}", requires(USER_UPDATE), admin::update),
+        Endpoint::delete("/api/v1/user/{id}", requires(USER_DELETE), admin::delete),
+        Endpoint::patch("/api/v1/user/{id}/change-role", requires(USER_CHANGE_ROLE), admin::change_role),
+        Endpoint::patch("/api/v1/user/{id}/change-status", requires(USER_CHANGE_STATUS), admin::change_status),
+        Endpoint::get("/api/v1/user/{id}/sessions", requires(USER_READ), admin::sessions),
+        Endpoint::delete("/api/v1/user/{id}/sessions", requires(USER_UPDATE), admin::revoke_sessions),
 
         Endpoint::get("/api/v1/sessions", SIGNED_IN, sessions::list),
         Endpoint::delete("/api/v1/sessions", SIGNED_IN, sessions::revoke),
@@ -60,13 +60,13 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::get("/api/v1/permission/{key}", FULL_ACCESS, permissions::of_role),
         Endpoint::delete("/api/v1/permission/{key}", FULL_ACCESS, permissions::revoke),
 
-        Endpoint::get("/.well-known/jwks.json", anyone(Public), meta::jwks),
-        Endpoint::get("/api/health", anyone(Unlimited), meta::health),
-        Endpoint::get("/api/ready", anyone(Unlimited), meta::ready),
-        Endpoint::get(METRICS, anyone(Unlimited), meta::metrics),
-        Endpoint::get("/api/openapi.json", anyone(Public), meta::openapi),
-        Endpoint::get("/api/docs", anyone(Public), meta::docs),
-        Endpoint::get("/api/docs/page.css", anyone(Public), meta::docs_style),
-        Endpoint::get("/api/docs/page.js", anyone(Public), meta::docs_script),
+        Endpoint::get("/.well-known/jwks.json", public(Public), meta::jwks),
+        Endpoint::get("/api/health", public(Unlimited), meta::health),
+        Endpoint::get("/api/ready", public(Unlimited), meta::ready),
+        Endpoint::get(METRICS, public(Unlimited), meta::metrics),
+        Endpoint::get("/api/openapi.json", public(Public), meta::openapi),
+        Endpoint::get("/api/docs", public(Public), meta::docs),
+        Endpoint::get("/api/docs/page.css", public(Public), meta::docs_style),
+        Endpoint::get("/api/docs/page.js", public(Public), meta::docs_script),
     ]
 }

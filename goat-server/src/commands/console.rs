@@ -1,6 +1,6 @@
 //! Console output outside the log: why a start is refused, and the output of commands.
 //!
-//! Invariant: a message is one line, whatever it contains (L2), and a JSON object if `serve` is
+//! Invariant: a message is one line, with any content (L2), and a JSON object if `serve` is
 //! configured for JSON. The log filter does not apply: with the log silenced, the operator still
 //! sees why the server does not start.
 

@@ -88,7 +88,7 @@ where
             // open connection has a deadline, so one does.
             accepted = listener.accept(), if connections.len() < max => match accepted {
                 Ok(connection) => spawn(&mut connections, connection),
-                Err(error) if is_the_clients(&error) => {}
+                Err(error) if is_client_error(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "failed to accept a connection; retrying");
                     // The backoff must not delay a shutdown.
@@ -126,7 +126,7 @@ where
 }
 
 /// Whether the error concerns one connection that was gone before it was accepted.
-fn is_the_clients(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -37,7 +37,7 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Requests whose response has not been handed to the protocol in full.
+    /// Requests with a response that has not been handed to the protocol in full.
     in_flight: usize,
     /// When the latest request began.
     asked: Instant,
@@ -179,7 +179,7 @@ impl Activity {
         Some(self.rule(&self.lock())?.0)
     }
 
-    /// Decides what to do now that a deadline has passed.
+    /// Returns the action for a deadline that has passed.
     pub(super) fn expire(&self) -> Action {
         let now = Instant::now();
         let mut state = self.lock();

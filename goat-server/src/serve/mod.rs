@@ -1,6 +1,6 @@
 //! The HTTP server: connections, their limits in time and size, and graceful shutdown.
 //!
-//! These limits apply to every connection, whatever the routes are:
+//! These limits apply to every connection, independent of the routes:
 //!
 //! - A head has at most 32 KiB and 100 headers. A larger one is rejected with 431, which closes the
 //!   HTTP/1 connection or the HTTP/2 stream. A request with both `Content-Length` and

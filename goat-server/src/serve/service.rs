@@ -186,7 +186,7 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
     }
 }
 
-/// A request whose response has not been handed over in full.
+/// A request that has not been answered in full.
 struct InFlight {
     activity: Arc<Activity>,
 }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Lifecycle;
 
 /// Handles SIGTERM and SIGINT: the first starts draining, and the future resolves at the second,
-/// when the process should exit at once, whatever is still in flight.
+/// when the process should exit at once, with requests still in flight.
 ///
 /// The handlers are installed by the call, not by the first poll, so that no signal is lost in
 /// between.

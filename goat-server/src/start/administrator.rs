@@ -38,7 +38,7 @@ pub enum Administrator {
 ///
 /// # Errors
 ///
-/// If the address is malformed, or belongs to a user who is not an administrator; if the password
+/// If the address is malformed, or belongs to another user than an administrator; if the password
 /// violates the policy; if the data directory is not writable; or if a store is unavailable.
 pub async fn first_administrator(
     goat: &Goat,
@@ -54,7 +54,7 @@ pub async fn first_administrator(
         Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
     })?;
     if let Some(owner) = goat.users().find_by_email(&email).await? {
-        return taken(&owner, &top);
+        return existing_owner(&owner, &top);
     }
     let (password, source, made) = match &accounts.admin_password {
         Some(password) => {
@@ -75,7 +75,7 @@ pub async fn first_administrator(
         // Another start was faster, or a user just signed up under the address.
         Err(error) if error.kind() == ErrorKind::EmailTaken => {
             match goat.users().find_by_email(&email).await? {
-                Some(owner) => taken(&owner, &top),
+                Some(owner) => existing_owner(&owner, &top),
                 None => Err(error.into()),
             }
         }
@@ -88,11 +88,11 @@ pub async fn first_administrator(
     }
 }
 
-/// Decides what it means that the address already has an owner.
-fn taken(owner: &User, top: &Role) -> Result<Administrator, Failure> {
+/// Returns the outcome if the address already has an owner.
+fn existing_owner(owner: &User, top: &Role) -> Result<Administrator, Failure> {
     if owner.role != *top {
         return Err(Failure::configuration(
-            "GOAT_ADMIN_EMAIL: the address belongs to a user who is not an administrator, and no \
+            "GOAT_ADMIN_EMAIL: the address belongs to another user than an administrator, and no \
              administrator exists; set another address, or make this user an administrator with \
              goat-server user set-role",
         ));

@@ -2,7 +2,7 @@
 //!
 //! - The head is checked first: a media type other than JSON, or any content coding, is 415, and a
 //!   declared length over the limit is 413, before a byte of the body is read.
-//! - The body is counted while it streams, whatever length was declared (H2).
+//! - The body is counted while it streams, regardless of the declared length (H2).
 //! - Then the grammar is checked, then the members: 415, 413, 400, in this order.
 //!
 //! A route without this extractor does not read the body. The connection bounds or closes on the

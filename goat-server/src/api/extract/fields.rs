@@ -22,7 +22,7 @@ pub trait FromFields: Sized {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused>;
 }
 
-/// A request body whose rules depend on the server's state, such as its roles or password policy.
+/// A request body with rules that depend on the server's state, such as its roles or password policy.
 ///
 /// Every [`FromFields`] implements this for any state.
 pub trait FromFieldsWith<S>: Sized {
@@ -52,8 +52,8 @@ impl<T: FromFields, S> FromFieldsWith<S> for T {
 /// let email = fields.string("email");
 /// let role = fields.optional_string("role");
 /// let violations = fields.finish(email.and(role)).unwrap_err();
-/// let told: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect();
-/// assert_eq!(told, ["email must be a string", "Role is unknown; expected one of email, role"]);
+/// let messages: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect();
+/// assert_eq!(messages, ["email must be a string", "Role is unknown; expected one of email, role"]);
 /// ```
 #[derive(Debug)]
 pub struct Fields {
@@ -198,7 +198,7 @@ impl Fields {
         }
     }
 
-    /// Returns an optional list of strings whose length is within `lengths`.
+    /// Returns an optional list of strings with a length within `lengths`.
     ///
     /// # Errors
     ///
@@ -211,7 +211,7 @@ impl Fields {
         self.optional_list(name, lengths, |text| Ok::<_, &str>(text.to_owned()))
     }
 
-    /// Returns an optional list of strings whose length is within `lengths`, each parsed by
+    /// Returns an optional list of strings with a length within `lengths`, each parsed by
     /// `parse`.
     ///
     /// An invalid entry is reported with its index: `session_ids[2]`.

@@ -75,7 +75,7 @@ impl Object {
         self.0.remove(name)
     }
 
-    /// Whether a member exists, whatever its value.
+    /// Whether a member exists, with any value.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)

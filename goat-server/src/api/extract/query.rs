@@ -24,7 +24,7 @@ pub trait FromQuery: Sized {
     fn from_query(parameters: &mut Parameters) -> Result<Self, Refused>;
 }
 
-/// A query whose rules depend on the server's state, such as its roles.
+/// A query with rules that depend on the server's state, such as its roles.
 ///
 /// Every [`FromQuery`] implements this for any state.
 pub trait FromQueryWith<S>: Sized {
@@ -54,8 +54,8 @@ impl<T: FromQuery, S> FromQueryWith<S> for T {
 /// let page = parameters.page();
 /// let sort = parameters.one_of("sort", &[("email", 1), ("-email", -1)]);
 /// let violations = parameters.finish(page.and(sort)).unwrap_err();
-/// let told: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect();
-/// assert_eq!(told, [
+/// let messages: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.message)).collect();
+/// assert_eq!(messages, [
 ///     "limit must be a whole number from 1 to 100",
 ///     "sotr is unknown; expected one of page, limit, sort",
 /// ]);

@@ -1,4 +1,4 @@
-//! CORS (Fetch standard): the configured origins whose pages may use the API, by tower-http's
+//! CORS (Fetch standard): pages of the configured origins may use the API, by tower-http's
 //! [`CorsLayer`].
 //!
 //! - Credentials are never allowed: a page authenticates with an `Authorization` header that its own

@@ -54,15 +54,15 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
         paths.entry(endpoint.path()).or_default().push(endpoint);
     }
     let mut limits = guards::Limits::new(&state);
-    let nowhere = guards::nowhere(&mut limits);
-    let mut routes = nowhere.clone();
+    let unmatched = guards::unmatched(&mut limits);
+    let mut routes = unmatched.clone();
     for (path, endpoints) in paths {
         routes = routes.route(path, guards::path(endpoints, &mut limits));
     }
-    let nowhere = surround(nowhere, &state).with_state(state.clone());
+    let unmatched = surround(unmatched, &state).with_state(state.clone());
     let routes = surround(routes, &state).with_state(state);
     Router::new().fallback_service(service_fn(move |request: Request| {
-        let router = if path_is_canonical(request.uri().path()) { &routes } else { &nowhere };
+        let router = if path_is_canonical(request.uri().path()) { &routes } else { &unmatched };
         router.clone().oneshot(request)
     }))
 }

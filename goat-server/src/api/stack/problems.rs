@@ -33,7 +33,6 @@ pub(crate) fn method_not_allowed(allow: HeaderValue) -> Response {
 }
 
 /// A handler panicked (H5). The response holds nothing of the panic's message.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http calls")]
 pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
     IntoResponse::into_response(Problem::from(ErrorKind::Internal))
 }

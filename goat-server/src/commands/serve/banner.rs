@@ -91,7 +91,7 @@ mod tests {
     fn settings(environment: &[(&str, &str)]) -> Settings {
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
         let file = Path::new("there-is-no.env");
-        Settings::load(environment, &Flags::default(), file).expect("sound settings").0
+        Settings::load(environment, &Flags::default(), file).expect("valid settings").0
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn each_listener_setting_is_applied() {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let file = Path::new("there-is-no.env");
         let settings = Settings::load(environment, &Flags::default(), file);
-        serve_settings(&settings.expect("sound settings").0.http)
+        serve_settings(&settings.expect("valid settings").0.http)
     };
     let shipped = ServeSettings::default();
     let seconds = Duration::from_secs;

@@ -9,7 +9,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::request::SPAN;
 
-/// The crates whose log lines hold no secrets at any level.
+/// The crates with log lines that hold no secrets at any level.
 const OWN: [&str; 3] = ["goat_core", "goat_tower", "goat_server"];
 
 /// Returns the filter for directives such as `info,goat_core=debug`.

@@ -10,7 +10,7 @@
 //! - **No secrets, at any level** (L1). goat's own code is written accordingly. Dependencies are
 //!   not: a library for HTTP, TLS or SQL may print headers or parameters at `debug` and `trace`,
 //!   and may change this in any release. Their lines are therefore limited to `info` and above,
-//!   whatever `GOAT_LOG` says.
+//!   regardless of `GOAT_LOG`.
 //! - **Panics are lines too**: the place in the code, never the message; see [`log_panics`]. Only
 //!   events that no hook sees (a stack overflow, a kill by the kernel) bypass the log.
 //!

@@ -2,7 +2,7 @@
 //!
 //! The encoder writes OpenMetrics only. The older format differs in a few lines, which
 //! [`to_prometheus_text`] converts: `TYPE` and `HELP` of a counter carry the sample's name with
-//! `_total`, an info is a gauge whose name ends in `_info`, there is no `UNIT` and no `EOF`, and
+//! `_total`, an info is a gauge with a name that ends in `_info`, there is no `UNIT` and no `EOF`, and
 //! `unknown` is called `untyped`.
 
 use std::fmt;

@@ -20,7 +20,7 @@
 //! | `goat_limit_keys`, `goat_limit_overflows_total` | | limits, where this process counts them |
 //! | `goat_invalidations_sent_total`, `_failed_total`, `_received_total`, `goat_invalidation_disconnects_total` | | invalidations between nodes |
 //! | `goat_invalidation_connected` | | 0 while the invalidation channel is disconnected and the session cache is disabled |
-//! | `goat_shared_cache_hits_total`, `_misses_total`, `_failures_total` | `kind`: `users`, `roles` | what nodes remember together in Redis, in front of PostgreSQL |
+//! | `goat_shared_cache_hits_total`, `_misses_total`, `_failures_total` | `kind`: `users`, `roles` | the shared cache in front of PostgreSQL |
 //! | `goat_password_hashes_running`, `_waiting` | | |
 //! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
 //! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |

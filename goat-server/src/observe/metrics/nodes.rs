@@ -1,5 +1,4 @@
-//! What a node tells others and hears of them, and what they remember together: counted elsewhere, and
-//! read at each scrape.
+//! Metrics of invalidations between nodes and of the shared cache, read at each scrape.
 
 use std::sync::OnceLock;
 
@@ -13,27 +12,27 @@ use prometheus_client::registry::Registry;
 
 use super::Metrics;
 
-/// What nodes remember together, if they do, once it is known that there may be several.
+/// The shared cache's statistics, if there is one; set once stores can be shared by several nodes.
 #[derive(Debug, Default)]
 pub(super) struct Nodes(OnceLock<Option<SharedCacheStats>>);
 
-/// What is remembered together.
+/// The kind of data in the shared cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
 }
 
 impl Metrics {
-    /// Tells from now on of notices, and of what nodes remember together: there may be several. Only
-    /// the first call counts.
+    /// Exposes the metrics of invalidations and of the shared cache from now on. Only the first
+    /// call counts.
     pub fn follow(&self, shared: Option<SharedCacheStats>) {
-        // Whoever came first has said it.
+        // Later calls change nothing.
         let _ = self.nodes.0.set(shared);
     }
 }
 
 impl Nodes {
-    /// All of it, as it is now.
+    /// Reads the current values.
     pub(super) fn read(&self, goat: &Goat, registry: &mut Registry) {
         let Some(shared) = self.0.get() else { return };
         let counts = goat.sessions().invalidation_stats();

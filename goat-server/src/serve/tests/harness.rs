@@ -152,7 +152,7 @@ impl Server {
         Self::with_deadline(settings, deadline)
     }
 
-    /// Starts a server whose request deadline differs from its connections'.
+    /// Starts a server with a request deadline that differs from its connections' timeout.
     pub(super) fn with_deadline(settings: ServeSettings, deadline: Duration) -> Self {
         let (doors, knocks) = mpsc::unbounded_channel();
         let lifecycle = Lifecycle::new();

@@ -30,7 +30,7 @@ impl Start {
         let flags = crate::start::settings::Flags::default();
         let file = folder.path().join("there-is-no.env");
         let settings = crate::start::settings::Settings::load(environment, &flags, &file)
-            .expect("sound settings")
+            .expect("valid settings")
             .0;
         let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
             .settings(Rules { account_quota: None, ..Rules::default() })

@@ -23,7 +23,7 @@ fn settings(folder: &Path, variables: &[(&str, &str)]) -> Settings {
     all.extend(variables);
     let environment = all.iter().map(|(name, value)| (name.into(), value.into()));
     let file = folder.join("there-is-no.env");
-    Settings::load(environment, &Flags::default(), &file).expect("sound settings").0
+    Settings::load(environment, &Flags::default(), &file).expect("valid settings").0
 }
 
 async fn wire(folder: &Path, variables: &[(&str, &str)]) -> Result<Started, Failure> {
@@ -126,7 +126,7 @@ async fn number_of_limit_keys_is_bounded() {
             .await
             .expect("it is kept");
     }
-    let load = started.goat.limits().load().expect("it lies in memory");
+    let load = started.goat.limits().load().expect("limits in memory");
     assert!(load.keys <= 1000 && load.overflowed > 0, "{load:?}");
 }
 

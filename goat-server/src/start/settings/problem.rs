@@ -1,6 +1,6 @@
 //! Configuration errors, one line each.
 //!
-//! No line holds a secret or a line break, whatever the value was.
+//! No line holds a secret or a line break, for any value.
 
 use std::borrow::Cow;
 use std::fmt;

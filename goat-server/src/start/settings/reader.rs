@@ -114,7 +114,7 @@ impl Reader {
         self.refuse_and_ask(setting, complaint, &setting.kind);
     }
 
-    /// Rejects a value whose bounds depend on another setting.
+    /// Rejects a value with bounds that depend on another setting.
     pub(super) fn refuse_and_ask(
         &mut self,
         setting: &'static Setting,

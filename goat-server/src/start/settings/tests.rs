@@ -76,16 +76,16 @@ impl Sources {
     }
 
     fn load(&self) -> Result<(Settings, Vec<Warning>), Invalid> {
-        let invocation = Invocation::parse(&self.arguments).expect("sound arguments");
+        let invocation = Invocation::parse(&self.arguments).expect("valid arguments");
         Settings::load(self.environment.clone(), &invocation.flags, &self.path(".env"))
     }
 
     fn settings(&self) -> Settings {
-        self.load().expect("sound settings").0
+        self.load().expect("valid settings").0
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.load().expect("sound settings").1.iter().map(Warning::to_string).collect()
+        self.load().expect("valid settings").1.iter().map(Warning::to_string).collect()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -501,7 +501,7 @@ fn dotenv_file_supports_quotes_comments_and_multiline_values() {
     let sources = sources().dotenv(format!(
         "\u{feff}# goat\r\n\r\nexport GOAT_ISSUER='a$b#c' # why not\r\nGOAT_JWT_PRIVATE_KEY=\"{PRIVATE_KEY}\"\nOTHER=x"
     ));
-    let (settings, warnings) = sources.load().expect("sound settings");
+    let (settings, warnings) = sources.load().expect("valid settings");
     assert_eq!(settings.tokens.issuer, "a$b#c");
     assert!(matches!(settings.tokens.keys, SigningKeys::EdDsa(_)));
     assert_eq!(warnings, []);
@@ -899,7 +899,7 @@ fn debug_output_hides_secrets() {
             common.iter().map(|(name, value)| (*name, value.as_str())).collect();
         variables.push((keys.0, &keys.1));
         let sources = environment(&variables);
-        let (settings, warnings) = sources.load().expect("sound settings");
+        let (settings, warnings) = sources.load().expect("valid settings");
         for shown in [format!("{settings:?}"), format!("{settings:#?}"), format!("{warnings:?}")] {
             assert!(!shown.contains("canary"), "{shown}");
         }
@@ -933,7 +933,7 @@ fn env_example_with_defaults_enabled_changes_nothing() {
         })
         .collect();
     assert!(text.contains("\nGOAT_LISTEN=127.0.0.1:8080\n"));
-    let (settings, warnings) = sources().dotenv(&text).load().expect("sound settings");
+    let (settings, warnings) = sources().dotenv(&text).load().expect("valid settings");
     assert_eq!(format!("{settings:?}"), format!("{:?}", sources().settings()));
     assert_eq!(warnings, []);
 }

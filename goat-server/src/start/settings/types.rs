@@ -49,7 +49,7 @@ pub struct HttpSettings {
     pub drain_delay: Duration,
     /// `GOAT_SHUTDOWN_TIMEOUT`: time for open requests to finish.
     pub shutdown_timeout: Duration,
-    /// `GOAT_TRUSTED_PROXIES`: the proxies whose forwarding header is used. Ranges are reduced to
+    /// `GOAT_TRUSTED_PROXIES`: proxies trusted to set the forwarding header. Ranges are reduced to
     /// their network, and IPv4-mapped IPv6 becomes IPv4.
     pub trusted_proxies: Vec<IpNet>,
     /// `GOAT_FORWARDED_HEADER`: the forwarding header to read.

@@ -95,8 +95,8 @@ fn null_is_a_wrong_type_not_absence() {
 #[test]
 fn types_are_not_coerced() {
     for value in ["1", "1.5", "true", "[]", r#"["a"]"#, "{}", r#"{"a":"b"}"#] {
-        let told = refused(&format!(r#"{{"email":{value},"password":""}}"#));
-        assert_eq!(told, ["email must be a string"], "{value}");
+        let messages = refused(&format!(r#"{{"email":{value},"password":""}}"#));
+        assert_eq!(messages, ["email must be a string"], "{value}");
     }
 }
 
@@ -136,31 +136,31 @@ fn invalid_list_entries_are_reported_with_their_index() {
     assert_eq!(list.0.map(|ids| ids.len()), Some(2));
     assert!(read::<Revocation>(r#"{"all":true}"#).expect("no list").0.is_none());
 
-    let told = |text: &str| read::<Revocation>(text).expect_err(text);
+    let messages = |text: &str| read::<Revocation>(text).expect_err(text);
     assert_eq!(
-        told(&format!(r#"{{"session_ids":["{id}",5,"{}"]}}"#, id.to_lowercase())),
+        messages(&format!(r#"{{"session_ids":["{id}",5,"{}"]}}"#, id.to_lowercase())),
         ["session_ids[1] must be a string".to_owned(), format!("session_ids[2] {InvalidId}")],
     );
     for list in ["[]", r#"["","","",""]"#] {
         assert_eq!(
-            told(&format!(r#"{{"session_ids":{list}}}"#)),
+            messages(&format!(r#"{{"session_ids":{list}}}"#)),
             ["session_ids must have 1 to 3 entries"]
         );
     }
     for value in ["null", r#""a""#, "{}"] {
         assert_eq!(
-            told(&format!(r#"{{"session_ids":{value}}}"#)),
+            messages(&format!(r#"{{"session_ids":{value}}}"#)),
             ["session_ids must be a list of strings"]
         );
     }
-    assert_eq!(told("{}"), ["session_ids or all must be there"]);
+    assert_eq!(messages("{}"), ["session_ids or all must be there"]);
 }
 
 #[test]
 fn violations_show_no_value() {
-    let told = refused(
+    let messages = refused(
         r#"{"email":["canary"],"password":{"canary_in_it":"canary"},"role":"canary","other":"canary"}"#,
     );
-    assert_eq!(told.len(), 4);
-    assert!(!told.concat().contains("canary"), "{told:?}");
+    assert_eq!(messages.len(), 4);
+    assert!(!messages.concat().contains("canary"), "{messages:?}");
 }

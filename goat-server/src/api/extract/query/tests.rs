@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn told<T>(parsed: Result<T, Vec<Violation>>) -> Vec<String> {
+fn messages<T>(parsed: Result<T, Vec<Violation>>) -> Vec<String> {
     let violations = parsed.err().unwrap_or_default();
     violations
         .iter()
@@ -16,7 +16,7 @@ fn page(query: &str) -> Result<(u32, u32, u32), Vec<String>> {
     let parsed = Parameters::read::<Page>(Some(query));
     parsed
         .clone()
-        .map_err(|_| told(parsed))
+        .map_err(|_| messages(parsed))
         .map(|page| (page.number(), page.limit(), page.offset()))
 }
 
@@ -42,7 +42,7 @@ impl FromQuery for List {
 }
 
 fn list(query: &str) -> Result<List, Vec<String>> {
-    Parameters::read::<List>(Some(query)).map_err(|violations| told::<()>(Err(violations)))
+    Parameters::read::<List>(Some(query)).map_err(|violations| messages::<()>(Err(violations)))
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn no_query_rejects_every_parameter() {
     for query in [None, Some(""), Some("&")] {
         assert!(Parameters::read::<NoQuery>(query).is_ok(), "{query:?}");
     }
-    let refused = told(Parameters::read::<NoQuery>(Some("page=1&_=2")));
+    let refused = messages(Parameters::read::<NoQuery>(Some("page=1&_=2")));
     assert_eq!(refused, ["_ is unknown; remove it", "page is unknown; remove it"]);
 }
 
@@ -163,7 +163,7 @@ fn rule_over_two_parameters_can_be_reported() {
     assert!(page_given && page.is_ok());
     let refused = parameters.refuse("after", "must not be given together with page");
     assert_eq!(
-        told(parameters.finish::<()>(Err(refused))),
+        messages(parameters.finish::<()>(Err(refused))),
         ["after must not be given together with page"]
     );
 }

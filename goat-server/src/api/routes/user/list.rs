@@ -12,7 +12,7 @@ use crate::api::view::{self, Data, User};
 
 /// The longest beginning of an address, in characters.
 const LONGEST_SEARCH: usize = 254;
-/// What is said where two ways of going on are asked for at once.
+/// The violation if two ways of paging are combined.
 const NOT_WITH_AFTER: &str = "must not be combined with after";
 
 /// Which users, and in which order.

@@ -1,4 +1,4 @@
-//! What users do with their own account.
+//! The current user's own account.
 
 use axum::extract::State;
 use axum::response::IntoResponse;

@@ -222,7 +222,7 @@ async fn unpolled_empty_body_is_complete() {
         let line = last(&log);
         assert_eq!((&line["route"], line.get("outcome")), (&path.into(), None));
     }
-    // A body whose length was handed over in full, and that was not polled again.
+    // A body that was handed over in full by its length, and not polled again.
     let mut body = app.oneshot(request(Method::GET, "/text")).await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     drop(body);

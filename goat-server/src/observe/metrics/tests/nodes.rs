@@ -8,20 +8,20 @@ use goat_core::store::shared_cache::SharedCacheStats;
 use super::parser::{Format, parse};
 use super::*;
 
-/// Invalidations that say of themselves what a test wants.
+/// An invalidation port with state set by the test.
 #[derive(Default)]
-struct Told {
+struct FakeInvalidations {
     listeners: Mutex<Vec<Weak<dyn Listener>>>,
 }
 
-impl std::fmt::Debug for Told {
+impl std::fmt::Debug for FakeInvalidations {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Told")
+        formatter.write_str("FakeInvalidations")
     }
 }
 
 #[async_trait]
-impl Invalidations for Told {
+impl Invalidations for FakeInvalidations {
     async fn publish(&self, _: Invalidation) -> Result<(), StoreError> {
         Ok(())
     }
@@ -35,7 +35,7 @@ impl Invalidations for Told {
     }
 }
 
-impl Told {
+impl FakeInvalidations {
     fn each(&self, tell: impl Fn(&dyn Listener)) {
         let listeners = self.listeners.lock().unwrap();
         listeners.iter().filter_map(Weak::upgrade).for_each(|listener| tell(&*listener));
@@ -47,7 +47,7 @@ async fn invalidation_metrics_exist_where_stores_are_shared() {
     let metrics = Metrics::new();
     let goat = goat_over(
         &metrics,
-        Stores { invalidations: Arc::new(Told::default()), ..Stores::memory() },
+        Stores { invalidations: Arc::new(FakeInvalidations::default()), ..Stores::memory() },
     );
     let shown = || parse(&metrics.expose(&goat, None).1, Format::Prometheus);
     assert!(
@@ -75,18 +75,18 @@ async fn invalidation_metrics_exist_where_stores_are_shared() {
 #[tokio::test]
 async fn disconnected_channel_shows_until_it_recovers() {
     let metrics = Metrics::new();
-    let told = Arc::new(Told::default());
-    let invalidations = Arc::clone(&told) as Arc<dyn Invalidations>;
+    let fake = Arc::new(FakeInvalidations::default());
+    let invalidations = Arc::clone(&fake) as Arc<dyn Invalidations>;
     let goat = goat_over(&metrics, Stores { invalidations, ..Stores::memory() });
     metrics.follow(None);
     let connected = || sample(&metrics, &goat, "goat_invalidation_connected");
     assert_eq!(connected(), Some(1.0), "nothing was said");
-    told.each(|listener| listener.on_disconnected());
+    fake.each(|listener| listener.on_disconnected());
     assert_eq!(connected(), Some(0.0));
-    told.each(|listener| listener.on_connected(Duration::from_secs(3600)));
+    fake.each(|listener| listener.on_connected(Duration::from_secs(3600)));
     assert_eq!(connected(), Some(1.0));
-    told.each(|listener| listener.on_connected(Duration::ZERO));
+    fake.each(|listener| listener.on_connected(Duration::ZERO));
     assert_eq!(connected(), Some(0.0), "the lease is over");
-    told.each(|listener| listener.on_connected(Duration::MAX));
+    fake.each(|listener| listener.on_connected(Duration::MAX));
     assert_eq!(connected(), Some(1.0));
 }

@@ -36,7 +36,7 @@ pub(super) fn parse(text: &str, format: Format) -> Exposition {
             check_name(name);
             check_escapes(help, open_metrics);
             assert!(helps.insert(name.to_owned()), "HELP twice: {name}");
-            assert!(!found.types.contains_key(name), "HELP stands before TYPE: {name}");
+            assert!(!found.types.contains_key(name), "HELP precedes TYPE: {name}");
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("TYPE has a type");
             check_name(name);
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str, format: Format) -> Exposition {
                 assert_eq!(name.ends_with("_total"), !open_metrics, "{line}");
             }
             let before = found.types.insert(name.to_owned(), kind.to_owned());
-            assert_eq!(before, None, "a family stands in one place: {line}");
+            assert_eq!(before, None, "a family is contiguous: {line}");
             name.clone_into(&mut family);
         } else if let Some(rest) = line.strip_prefix("# UNIT ") {
             assert!(open_metrics, "{line}");
