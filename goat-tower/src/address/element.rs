@@ -1,23 +1,23 @@
-//! The elements of a forwarding header, cut off from the right, and the address that one names.
+//! Parser for the elements of a forwarding header, from right to left.
 //!
-//! Invariant: what is left of an element has no influence on it. A client may have written an
-//! opening quote there that would swallow the whole line for who reads it from the left; read from
-//! the right, the elements that proxies appended are whole before it is reached.
+//! Invariant: the text to the left of an element never influences it. A client can write an opening
+//! quote that would swallow the rest of the line for a parser that reads from the left; from the
+//! right, the elements that proxies appended are complete before the quote is reached.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::ForwardedHeader;
 
-/// Something was reached that is no address.
+/// The element reached is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoAddress;
 
-/// Cuts the last element off a line: the rest of the line, if there is more of it, and the element.
+/// Splits the last element off a line: returns the rest of the line, if any, and the element.
 ///
 /// # Errors
 ///
-/// A quoted string ends at the right and begins nowhere.
+/// If a quoted string closes at the right end but never opens.
 pub(super) fn split_last(
     line: &[u8],
     header: ForwardedHeader,
@@ -43,8 +43,8 @@ fn last_comma_outside_quotes(line: &[u8]) -> Result<Option<usize>, NoAddress> {
     Ok(None)
 }
 
-/// The quote that opens what the quote at `closing` closes. One after an odd number of backslashes
-/// is a character of the string.
+/// Returns the quote that opens the string closed at `closing`. A quote after an odd number of
+/// backslashes is escaped.
 fn opening_quote(line: &[u8], closing: usize) -> Option<usize> {
     let mut end = closing;
     loop {
@@ -57,18 +57,18 @@ fn opening_quote(line: &[u8], closing: usize) -> Option<usize> {
     }
 }
 
-/// The address that an element names.
+/// Parses the address of an element.
 ///
 /// # Errors
 ///
-/// It names none: malformed, `unknown`, a hidden name, or (in `Forwarded`) no `for` at all.
+/// If there is none: malformed, `unknown`, obfuscated, or (in `Forwarded`) without `for`.
 pub(super) fn address(element: &[u8], header: ForwardedHeader) -> Result<IpAddr, NoAddress> {
     let element = std::str::from_utf8(element).map_err(|_| NoAddress)?;
     match header {
         ForwardedHeader::XForwardedFor => {
             let quoted = element.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             let node = quoted.unwrap_or(element);
-            // No standard rules this header: here IPv6 comes without its brackets, too.
+            // This header has no standard; IPv6 is also accepted without brackets.
             match node.parse::<Ipv6Addr>() {
                 Ok(address) => Ok(IpAddr::V6(address).to_canonical()),
                 Err(_) => node_address(node),
@@ -96,7 +96,7 @@ fn node_address(node: &str) -> Result<IpAddr, NoAddress> {
     }
 }
 
-/// RFC 7239 §6.3: a colon, then up to five digits or a hidden port such as `_a1`.
+/// RFC 7239 §6.3: a colon, then up to five digits or an obfuscated port such as `_a1`.
 fn is_port(text: &str) -> bool {
     let Some(port) = text.strip_prefix(':') else { return false };
     match port.strip_prefix('_') {
@@ -108,7 +108,7 @@ fn is_port(text: &str) -> bool {
     }
 }
 
-/// The value of the one `for` of an element of `Forwarded` (RFC 7239 §4), without its quotes.
+/// Returns the value of an element's only `for` parameter (RFC 7239 §4), unquoted.
 fn for_parameter(element: &str) -> Result<Cow<'_, str>, NoAddress> {
     let mut found = None;
     let mut rest = element;
@@ -135,8 +135,8 @@ fn for_parameter(element: &str) -> Result<Cow<'_, str>, NoAddress> {
     found.ok_or(NoAddress)
 }
 
-/// A token or quoted string, and what follows it. Unquoted, colons and brackets are let pass:
-/// proxies forget the quotes, and an address cannot be mistaken for something else.
+/// Parses a token or quoted string; returns it with the remaining text. Colons and brackets are
+/// accepted unquoted: some proxies omit the quotes, and the result is unambiguous.
 fn value(text: &str) -> Result<(Cow<'_, str>, &str), NoAddress> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ' ', '\t', '"']).unwrap_or(text.len());

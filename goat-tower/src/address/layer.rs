@@ -1,4 +1,4 @@
-//! The layer that puts the client's address into the request's extensions.
+//! Middleware that stores the client's address in the request's extensions.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +12,11 @@ use tower_service::Service;
 
 use super::{ClientAddress, Evidence, ForwardedHeader, PeerAddress, TrustedProxies, resolve};
 
-/// Finds the client's address for every request; see [the module](super) for the rules.
+/// Resolves the client's address for every request; see [the module](super) for the rules.
 ///
-/// The peer is read from the request's extensions as [`PeerAddress::of`] does, or from where
-/// [`peer_from`](Self::peer_from) says. Without a peer nothing is put there: what counts by address
-/// further in must not take strangers for one and the same client.
+/// The peer is read from the request's extensions by [`PeerAddress::of`], or by the function given
+/// to [`peer_from`](Self::peer_from). Without a peer nothing is stored, so that limits by address
+/// do not count unrelated clients as one.
 ///
 /// ```
 /// use goat_core::Quota;
@@ -36,15 +36,15 @@ use super::{ClientAddress, Evidence, ForwardedHeader, PeerAddress, TrustedProxie
 ///         Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 ///     });
 ///
-/// // Both come through one proxy, and are counted apart.
+/// Both clients use the same proxy and are counted separately.
 /// let proxy = PeerAddress(([10, 0, 0, 1], 4711).into());
-/// let ask = |client: &str| {
+/// let send = |client: &str| {
 ///     let request = Request::builder().extension(proxy).header("x-forwarded-for", client);
 ///     service.clone().oneshot(request.body(()).expect("a request"))
 /// };
-/// assert_eq!(ask("192.0.2.7").await?.status(), StatusCode::OK);
-/// assert_eq!(ask("192.0.2.8").await?.status(), StatusCode::OK);
-/// assert_eq!(ask("192.0.2.7").await?.status(), StatusCode::TOO_MANY_REQUESTS);
+/// assert_eq!(send("192.0.2.7").await?.status(), StatusCode::OK);
+/// assert_eq!(send("192.0.2.8").await?.status(), StatusCode::OK);
+/// assert_eq!(send("192.0.2.7").await?.status(), StatusCode::TOO_MANY_REQUESTS);
 /// # Ok(())
 /// # }
 /// ```
@@ -61,14 +61,14 @@ struct Rules {
     on_untrusted: Option<Arc<OnUntrusted>>,
 }
 
-/// A hook that is called once, and then no more.
+/// A hook that is called at most once.
 struct OnUntrusted {
     called: AtomicBool,
     hook: Box<dyn Fn(IpAddr) + Send + Sync>,
 }
 
 impl ClientAddressLayer {
-    /// Believes no header: the client is the peer.
+    /// Creates a layer without trusted proxies: the client is the peer.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -81,22 +81,22 @@ impl ClientAddressLayer {
         }
     }
 
-    /// The proxies whose forwarding header is believed; in place of those given before.
+    /// Sets the trusted proxies; replaces those set before.
     #[must_use]
     pub fn trust(mut self, proxies: TrustedProxies) -> Self {
         self.rules.proxies = proxies;
         self
     }
 
-    /// The header that the proxies write; `X-Forwarded-For` unless told.
+    /// Sets the header that the proxies write; the default is `X-Forwarded-For`.
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.rules.header = header;
         self
     }
 
-    /// Where the peer is found, in place of [`PeerAddress::of`]: for servers that say it with a type
-    /// of their own.
+    /// Sets how the peer is read, in place of [`PeerAddress::of`], for servers that provide it in a
+    /// type of their own.
     ///
     /// ```
     /// use std::net::SocketAddr;
@@ -116,9 +116,10 @@ impl ClientAddressLayer {
         self
     }
 
-    /// Called the first time that a peer sends the forwarding header and is not a trusted proxy
-    /// ([`Evidence::Untrusted`]), with the peer's address; then no more, so that nobody can fill a
-    /// log with it. The place for a warning that a proxy may be missing in the configuration.
+    /// Sets a hook for the first time that a peer sends the forwarding header without being a
+    /// trusted proxy ([`Evidence::Untrusted`]). It receives the peer's address and is called once,
+    /// so that clients cannot flood the log. Use it to warn that a proxy may be missing from the
+    /// configuration.
     #[must_use]
     pub fn on_untrusted(mut self, hook: impl Fn(IpAddr) + Send + Sync + 'static) -> Self {
         let once = OnUntrusted { called: AtomicBool::new(false), hook: Box::new(hook) };
@@ -151,7 +152,7 @@ impl<S> Layer<S> for ClientAddressLayer {
     }
 }
 
-/// What [`ClientAddressLayer`] makes of a service.
+/// Service created by [`ClientAddressLayer`].
 #[derive(Clone, Debug)]
 pub struct ClientAddressService<S> {
     inner: S,
@@ -184,7 +185,7 @@ impl Rules {
         let found = resolve(&self.proxies, self.header, Some(peer), request.headers());
         if found.evidence == Evidence::Untrusted
             && let Some(once) = &self.on_untrusted
-            // Reading first keeps the common case from writing to a line that all cores share.
+            // Load first: the common case must not write to a cache line that all cores share.
             && !once.called.load(Ordering::Relaxed)
             && !once.called.swap(true, Ordering::Relaxed)
         {

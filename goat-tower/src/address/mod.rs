@@ -1,13 +1,13 @@
-//! The client's address: what the connection says, or what a trusted proxy says of it.
+//! The client's address: the connection's peer, or the address that a trusted proxy forwards.
 //!
-//! - Nothing is believed by default: without trusted proxies the address is the peer's, whatever
-//!   the headers claim.
+//! - Without trusted proxies the address is the peer's, and forwarding headers are ignored.
 //! - If the peer is a trusted proxy, the one configured header is read from right to left, several
-//!   lines as one list, up to the first address that is not a trusted proxy: that is the client.
-//!   What lies left of it was written by nobody who is trusted, and is not even parsed.
-//! - What is reached and is no address (malformed, `unknown`, or a hidden name such as `_edge`)
-//!   means the peer. A host name is malformed: nothing is ever resolved.
-//! - An IPv4 address in its IPv6 form (`::ffff:192.0.2.1`) is the IPv4 address.
+//!   lines as one list. The first address that is not a trusted proxy's is the client's. Everything
+//!   to the left of it is unverified and not even parsed.
+//! - If the element reached is not an address (malformed, `unknown`, or an obfuscated identifier
+//!   such as `_edge`), the client is the peer. Host names count as malformed; nothing is resolved
+//!   through DNS.
+//! - An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -28,10 +28,10 @@
 //!         .body(())
 //!         .unwrap()
 //! };
-//! // From the proxy: its word on whom it heard from, and not what it was told beyond that.
+//! // From a trusted proxy: the address that it appended; the client's own entry is ignored.
 //! let client = service.clone().oneshot(request("10.0.0.1")).await?.expect("a client");
 //! assert_eq!(client.to_string(), "192.0.2.7");
-//! // From anybody else: the peer itself.
+//! // From any other peer: the peer's address.
 //! let client = service.oneshot(request("203.0.113.9")).await?.expect("a client");
 //! assert_eq!(client.to_string(), "203.0.113.9");
 //! # Ok::<_, Box<dyn std::error::Error>>(()) }).unwrap();
@@ -54,27 +54,28 @@ pub use layer::{ClientAddressLayer, ClientAddressService};
 pub use proxies::{InvalidProxy, TrustedProxies};
 pub use resolve::{Evidence, ForwardedHeader, Resolution, resolve};
 
-/// The address of the client, as [`ClientAddressLayer`] found it and left it in the request's
-/// extensions. Never an IPv4 address in its IPv6 form.
+/// The client's address, as [`ClientAddressLayer`] found it and stored it in the request's
+/// extensions. Never an IPv4-mapped IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    /// Takes an address that is known by other means.
+    /// Wraps an address that is known by other means.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
         Self(address.to_canonical())
     }
 
-    /// The address of a request's client: what [`ClientAddressLayer`] found, or else the
-    /// [peer's](PeerAddress::of), which is what the layer finds unless it is told to trust proxies.
+    /// Returns the address of a request's client: the one that [`ClientAddressLayer`] stored, or
+    /// else the [peer's](PeerAddress::of), which is also the layer's result without trusted
+    /// proxies.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
         let found = extensions.get().copied();
         found.or_else(|| PeerAddress::of(extensions).map(|peer| Self::new(peer.0.ip())))
     }
 
-    /// The address.
+    /// Returns the address.
     #[must_use]
     pub const fn ip(self) -> IpAddr {
         self.0
@@ -87,12 +88,11 @@ impl fmt::Display for ClientAddress {
     }
 }
 
-/// The other end of the connection. Whoever accepts connections puts it into the extensions of each
-/// request. With the feature `axum` also what axum's own server says of it is read, `ConnectInfo`;
+/// The other end of the connection. The server inserts it into the extensions of each request. With
+/// the feature `axum`, `ConnectInfo` of axum's server is read too;
 /// [`ClientAddressLayer::peer_from`] reads other types.
 ///
-/// Where it is forgotten, what counts by address lets nobody through, rather than to take all clients
-/// for one:
+/// Without a peer, limits by address reject every request instead of counting all clients as one:
 ///
 /// ```
 /// use goat_core::Quota;
@@ -123,15 +123,15 @@ impl fmt::Display for ClientAddress {
 pub struct PeerAddress(pub SocketAddr);
 
 impl PeerAddress {
-    /// The peer of a request, if whoever accepted its connection has said so.
+    /// Returns the peer of a request, if the server inserted it.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let said = extensions.get().copied();
+        let inserted = extensions.get().copied();
         #[cfg(feature = "axum")]
-        let said = said.or_else(|| {
+        let inserted = inserted.or_else(|| {
             use ::axum::extract::ConnectInfo;
             extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| Self(peer.0))
         });
-        said
+        inserted
     }
 }

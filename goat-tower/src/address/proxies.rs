@@ -1,6 +1,6 @@
-//! The proxies whose word is taken.
+//! The trusted proxies, whose forwarding header is read.
 //!
-//! Invariant: never everybody. A range of all addresses would believe every client's own header.
+//! Invariant: never all addresses. Such a range would accept every client's forged header.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::range::Range;
 
-/// Addresses and ranges of the proxies whose forwarding header is believed. Cheap to clone.
+/// Addresses and CIDR ranges of the trusted proxies. Cheap to clone.
 ///
 /// ```
 /// use goat_tower::address::TrustedProxies;
@@ -25,39 +25,41 @@ use super::range::Range;
 pub struct TrustedProxies(Arc<[Range]>);
 
 impl TrustedProxies {
-    /// Nobody: the default.
+    /// Returns the empty set, the default.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Parses addresses or CIDR ranges, one an item. Bits beyond a prefix are ignored.
+    /// Parses addresses or CIDR ranges, one per item. Bits beyond a prefix are ignored.
     ///
     /// # Errors
     ///
-    /// The first that is neither, or that holds every address of a family: `0.0.0.0/0`, `::/0`, and
-    /// what comes to the same by way of IPv4 in its IPv6 form.
+    /// On the first item that is neither, or that contains every address of a family: `0.0.0.0/0`,
+    /// `::/0`, and their equivalents in IPv4-mapped form.
     pub fn parse<T: AsRef<str>>(ranges: impl IntoIterator<Item = T>) -> Result<Self, InvalidProxy> {
         let parse_one = |text: T| {
             let text = text.as_ref().trim();
             let invalid = |reason| InvalidProxy { text: text.to_owned(), reason };
             match Range::parse(text) {
                 None => Err(invalid("is neither an IP address nor a CIDR range")),
-                Some(range) if range.is_everybody() => Err(invalid("would trust everybody")),
+                Some(range) if range.is_all_addresses() => {
+                    Err(invalid("would trust every address"))
+                }
                 Some(range) => Ok(range),
             }
         };
         ranges.into_iter().map(parse_one).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether an address is a trusted proxy's, in whichever form it is written.
+    /// Returns whether an address belongs to a trusted proxy; IPv4-mapped addresses count as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|range| range.contains(address))
     }
 
-    /// Whether nobody is trusted.
+    /// Returns whether no proxy is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -67,7 +69,7 @@ impl TrustedProxies {
 impl FromStr for TrustedProxies {
     type Err = InvalidProxy;
 
-    /// Parses a list separated by commas; the empty text is nobody.
+    /// Parses a comma-separated list; the empty text is the empty set.
     fn from_str(text: &str) -> Result<Self, InvalidProxy> {
         if text.trim().is_empty() {
             return Ok(Self::none());
@@ -77,7 +79,7 @@ impl FromStr for TrustedProxies {
 }
 
 impl fmt::Display for TrustedProxies {
-    /// The ranges, separated by commas, as they parse again.
+    /// Writes the ranges, separated by commas; the text parses again.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, range) in self.0.iter().enumerate() {
             let separator = if index > 0 { ", " } else { "" };
@@ -87,7 +89,7 @@ impl fmt::Display for TrustedProxies {
     }
 }
 
-/// An address or range of a proxy that cannot be trusted.
+/// Error for an address or range that cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidProxy {
     text: String,

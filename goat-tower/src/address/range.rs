@@ -1,7 +1,7 @@
 //! A range of addresses in CIDR notation.
 //!
 //! Invariant: the bits beyond the prefix are zero, and a range of IPv4 addresses is never kept in
-//! its IPv6 form; so an address is compared only in its canonical form.
+//! IPv4-mapped form, so addresses are compared only in canonical form.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,7 @@ pub(super) enum Range {
     V6 { network: u128, prefix: u8 },
 }
 
-/// Where the IPv4 addresses lie among those of IPv6: `::ffff:0:0/96`.
+/// The IPv4-mapped addresses within IPv6: `::ffff:0:0/96`.
 const MAPPED: u128 = 0xffff << 32;
 const MAPPED_PREFIX: u8 = 96;
 
@@ -46,8 +46,8 @@ impl Range {
         Some(Self::V6 { network: bits & mask_v6(prefix), prefix })
     }
 
-    /// Whether it holds every address there is of IPv4 or of IPv6.
-    pub(super) fn is_everybody(self) -> bool {
+    /// Returns whether the range contains every IPv4 or every IPv6 address.
+    pub(super) fn is_all_addresses(self) -> bool {
         match self {
             Self::V4 { prefix, .. } => prefix == 0,
             Self::V6 { network, prefix } => {
@@ -56,7 +56,7 @@ impl Range {
         }
     }
 
-    /// Whether it holds a canonical address.
+    /// Returns whether the range contains a canonical address.
     pub(super) fn contains(self, address: IpAddr) -> bool {
         match (self, address) {
             (Self::V4 { network, prefix }, IpAddr::V4(address)) => {
@@ -83,19 +83,19 @@ impl fmt::Display for Range {
     }
 }
 
-/// Digits only, no leading zero: `+8` and `08` are misspelt.
+/// Parses a prefix length: digits only, no leading zero; `+8` and `08` are errors.
 fn parse_prefix(text: &str) -> Option<u8> {
     let plain =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }
 
-/// The first `prefix` bits set.
+/// Returns a mask with the first `prefix` bits set.
 fn mask_v4(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
-/// The first `prefix` bits set.
+/// Returns a mask with the first `prefix` bits set.
 fn mask_v6(prefix: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)
 }

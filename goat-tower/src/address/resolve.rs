@@ -1,4 +1,4 @@
-//! Who the client is, out of the peer and the headers: one pure function.
+//! Resolution of the client's address from the peer and the headers, as a pure function.
 
 use std::net::IpAddr;
 
@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderName};
 use super::element::{self, NoAddress};
 use super::{ClientAddress, TrustedProxies};
 
-/// The one header in which the trusted proxies say whom they heard from. The other is ignored.
+/// The one header that the trusted proxies write. The other one is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For`: a list of addresses, by habit rather than by a standard.
+    /// `X-Forwarded-For`: a list of addresses, a de-facto standard.
     #[default]
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
@@ -20,7 +20,7 @@ pub enum ForwardedHeader {
 }
 
 impl ForwardedHeader {
-    /// The name of the header.
+    /// Returns the header's name.
     #[must_use]
     pub fn name(self) -> HeaderName {
         match self {
@@ -30,33 +30,31 @@ impl ForwardedHeader {
     }
 }
 
-/// On what an address rests.
+/// Source of a resolved address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Evidence {
-    /// On the connection: there was no header to read.
+    /// The connection: the header is missing or empty.
     Peer,
-    /// On the word of trusted proxies.
+    /// The header, written by trusted proxies.
     Forwarded,
-    /// On the connection: the peer sent the header and is not a trusted proxy. A proxy that was
-    /// forgotten in the configuration looks like this, and so does a client that lies: worth a
-    /// warning, once.
+    /// The connection: the peer sent the header but is not a trusted proxy. The proxy may be
+    /// missing from the configuration, or a client forges the header; worth one warning.
     Untrusted,
-    /// On the connection: a trusted proxy sent the header, and what was reached in it is no
-    /// address.
+    /// The connection: a trusted proxy sent the header, but the element reached is not an address.
     Malformed,
 }
 
-/// What [`resolve`] found.
+/// Result of [`resolve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Resolution {
-    /// The client, unless not even the peer is known.
+    /// The client's address; `None` only if the peer is unknown too.
     pub address: Option<ClientAddress>,
-    /// On what that rests.
+    /// The source of the address.
     pub evidence: Evidence,
 }
 
-/// Finds the client's address; see [the module](super) for the rules.
+/// Resolves the client's address; see [the module](super) for the rules.
 ///
 /// ```
 /// use goat_tower::address::{Evidence, ForwardedHeader, TrustedProxies, resolve};
@@ -64,7 +62,7 @@ pub struct Resolution {
 ///
 /// let proxies = TrustedProxies::parse(["10.0.0.0/8"])?;
 /// let mut headers = HeaderMap::new();
-/// headers.insert("x-forwarded-for", HeaderValue::from_static("lies, 192.0.2.7, 10.0.0.2"));
+/// headers.insert("x-forwarded-for", HeaderValue::from_static("forged, 192.0.2.7, 10.0.0.2"));
 ///
 /// let peer = Some("10.0.0.1".parse()?);
 /// let found = resolve(&proxies, ForwardedHeader::XForwardedFor, peer, &headers);
@@ -80,25 +78,25 @@ pub fn resolve(
     headers: &HeaderMap,
 ) -> Resolution {
     let peer = peer.map(ClientAddress::new);
-    let by_connection = |evidence| Resolution { address: peer, evidence };
+    let from_peer = |evidence| Resolution { address: peer, evidence };
     if !headers.contains_key(header.name()) {
-        return by_connection(Evidence::Peer);
+        return from_peer(Evidence::Peer);
     }
     if !peer.is_some_and(|peer| proxies.contains(peer.ip())) {
-        return by_connection(Evidence::Untrusted);
+        return from_peer(Evidence::Untrusted);
     }
     match forwarded(proxies, header, headers) {
         Ok(Some(client)) => {
             let address = Some(ClientAddress::new(client));
             Resolution { address, evidence: Evidence::Forwarded }
         }
-        Ok(None) => by_connection(Evidence::Peer),
-        Err(NoAddress) => by_connection(Evidence::Malformed),
+        Ok(None) => from_peer(Evidence::Peer),
+        Err(NoAddress) => from_peer(Evidence::Malformed),
     }
 }
 
-/// The first address from the right that is not a trusted proxy's. If all are, the last one
-/// reached: a proxy is the client itself then. `None` if the header names nobody.
+/// Returns the first address from the right that is not a trusted proxy's. If all are trusted,
+/// returns the leftmost: a proxy is the client itself then. `None` if the header has no elements.
 fn forwarded(
     proxies: &TrustedProxies,
     header: ForwardedHeader,
@@ -110,7 +108,7 @@ fn forwarded(
         while let Some(line) = rest {
             let element;
             (rest, element) = element::split_last(line, header)?;
-            // RFC 9110 §5.6.1: an empty element of a list counts for nothing.
+            // RFC 9110 §5.6.1: empty list elements are ignored.
             if element.is_empty() {
                 continue;
             }

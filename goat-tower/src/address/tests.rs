@@ -1,4 +1,4 @@
-//! I1 to I3: whose word counts for the client's address, and how far.
+//! I1 to I3: trusted proxies and forwarding headers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ fn headers(header: ForwardedHeader, lines: &[&[u8]]) -> HeaderMap {
     headers
 }
 
-/// Who the client is if the proxy 10.0.0.1 sends these lines; `peer` where it is the proxy for
-/// want of an address.
+/// Resolves the client for these header lines from the proxy 10.0.0.1; `peer` if the proxy itself
+/// is the result because no address was found.
 fn behind_proxy(header: ForwardedHeader, lines: &[&str]) -> String {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
     let found = resolve(&proxies(), header, Some(ip(PROXY)), &headers(header, &lines));
@@ -45,16 +45,16 @@ fn behind_proxy(header: ForwardedHeader, lines: &[&str]) -> String {
 
 /// I1
 #[test]
-fn nothing_is_believed_by_default() {
-    let mut lies = HeaderMap::new();
+fn forwarding_headers_are_ignored_by_default() {
+    let mut forged = HeaderMap::new();
     for name in ["x-forwarded-for", "x-real-ip", "true-client-ip", "client-ip", "cf-connecting-ip"]
     {
-        lies.insert(name, HeaderValue::from_static("192.0.2.7"));
+        forged.insert(name, HeaderValue::from_static("192.0.2.7"));
     }
-    lies.insert("forwarded", HeaderValue::from_static("for=192.0.2.7"));
+    forged.insert("forwarded", HeaderValue::from_static("for=192.0.2.7"));
     for header in [XForwardedFor, Forwarded] {
         for peer in ["203.0.113.9", "127.0.0.1", "::1", "10.0.0.1"] {
-            let found = resolve(&TrustedProxies::none(), header, Some(ip(peer)), &lies);
+            let found = resolve(&TrustedProxies::none(), header, Some(ip(peer)), &forged);
             assert_eq!(found.address.expect("the peer").ip(), ip(peer));
             assert_eq!(found.evidence, Evidence::Untrusted);
         }
@@ -63,16 +63,16 @@ fn nothing_is_believed_by_default() {
 
 /// I1
 #[test]
-fn a_peer_that_is_no_proxy_is_the_client_whatever_it_says() {
-    let lies = headers(XForwardedFor, &[b"10.0.0.2"]);
-    let found = resolve(&proxies(), XForwardedFor, Some(ip("203.0.113.9")), &lies);
+fn an_untrusted_peer_is_the_client() {
+    let forged = headers(XForwardedFor, &[b"10.0.0.2"]);
+    let found = resolve(&proxies(), XForwardedFor, Some(ip("203.0.113.9")), &forged);
     assert_eq!(found.address.expect("the peer").ip(), ip("203.0.113.9"));
     assert_eq!(found.evidence, Evidence::Untrusted);
 }
 
 /// I1
 #[test]
-fn without_a_peer_nobody_vouches_for_the_header() {
+fn without_a_peer_the_header_is_ignored() {
     let found = resolve(&proxies(), XForwardedFor, None, &headers(XForwardedFor, &[b"192.0.2.7"]));
     assert_eq!((found.address, found.evidence), (None, Evidence::Untrusted));
     let found = resolve(&proxies(), XForwardedFor, None, &HeaderMap::new());
@@ -91,7 +91,7 @@ fn the_header_that_is_not_configured_is_ignored() {
 
 /// I2
 #[test]
-fn x_forwarded_for_is_read_from_the_right_to_the_first_stranger() {
+fn x_forwarded_for_is_read_from_the_right_to_the_first_untrusted_address() {
     for (lines, client) in [
         (&["192.0.2.7"][..], "192.0.2.7"),
         (&["1.1.1.1, 192.0.2.7"], "192.0.2.7"),
@@ -99,13 +99,13 @@ fn x_forwarded_for_is_read_from_the_right_to_the_first_stranger() {
         (&["1.1.1.1", "192.0.2.7", "10.0.0.2"], "192.0.2.7"),
         (&["192.0.2.7", "10.0.0.2,10.0.0.3"], "192.0.2.7"),
         (&["1.1.1.1,192.0.2.7"], "192.0.2.7"),
-        // All are proxies: the one farthest away is the client.
+        // If all are proxies, the farthest one is the client.
         (&["10.0.0.9, 10.0.0.2"], "10.0.0.9"),
-        // What lies left of the client is never parsed.
+        // Elements left of the client are never parsed.
         (&["not an address, 192.0.2.7"], "192.0.2.7"),
         (&["\"", "192.0.2.7, 10.0.0.2"], "192.0.2.7"),
         (&["1.1.1.1, unknown, 192.0.2.7"], "192.0.2.7"),
-        // Empty elements count for nothing (RFC 9110 §5.6.1).
+        // Empty elements are ignored (RFC 9110 §5.6.1).
         (&["192.0.2.7, , ,10.0.0.2,"], "192.0.2.7"),
         (&["", " "], PROXY),
         (&[",,,"], PROXY),
@@ -134,11 +134,11 @@ fn x_forwarded_for_may_carry_ports_brackets_and_quotes() {
 
 /// I2
 #[test]
-fn an_ipv4_address_in_its_ipv6_form_is_the_ipv4_address() {
+fn an_ipv4_mapped_address_is_the_ipv4_address() {
     for mapped in ["::ffff:192.0.2.7", "::ffff:c000:207", "[::ffff:192.0.2.7]:1"] {
         assert_eq!(behind_proxy(XForwardedFor, &[mapped]), "192.0.2.7");
     }
-    // As a proxy, too: in the header, and as the peer of a socket that takes both families.
+    // The same for proxies: in the header, and as the peer of a dual-stack socket.
     assert_eq!(behind_proxy(XForwardedFor, &["192.0.2.7, ::ffff:10.0.0.2"]), "192.0.2.7");
     let sent = headers(XForwardedFor, &[b"192.0.2.7"]);
     let found = resolve(&proxies(), XForwardedFor, Some(ip("::ffff:10.0.0.1")), &sent);
@@ -149,7 +149,7 @@ fn an_ipv4_address_in_its_ipv6_form_is_the_ipv4_address() {
 
 /// I2, I3
 #[test]
-fn what_is_reached_and_is_no_address_means_the_peer() {
+fn an_unparsable_element_resolves_to_the_peer() {
     for bad in [
         "unknown",
         "_hidden",
@@ -194,7 +194,7 @@ fn what_is_reached_and_is_no_address_means_the_peer() {
 
 /// I2
 #[test]
-fn bytes_beyond_ascii_matter_only_where_they_are_reached() {
+fn non_ascii_bytes_matter_only_if_reached() {
     let peer = Some(ip(PROXY));
     let left = headers(XForwardedFor, &[b"\xff\xfe, 192.0.2.7"]);
     let found = resolve(&proxies(), XForwardedFor, peer, &left);
@@ -207,7 +207,7 @@ fn bytes_beyond_ascii_matter_only_where_they_are_reached() {
 
 /// I2
 #[test]
-fn forwarded_is_read_as_rfc_7239_writes_it() {
+fn forwarded_is_parsed_per_rfc_7239() {
     for (lines, client) in [
         (&["for=192.0.2.7"][..], "192.0.2.7"),
         (&["For=\"[2001:db8::7]:4711\""], "2001:db8::7"),
@@ -229,8 +229,8 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
 
 /// I2
 #[test]
-fn an_open_quote_of_the_client_does_not_swallow_what_proxies_appended() {
-    for lie in [
+fn an_unclosed_quote_of_the_client_does_not_hide_appended_elements() {
+    for forged in [
         "for=\"1.1.1.1",
         "for=1.1.1.1;host=\"",
         "\"",
@@ -242,15 +242,15 @@ fn an_open_quote_of_the_client_does_not_swallow_what_proxies_appended() {
         "for=1.1.1.1;;;=",
         "\u{e4}",
     ] {
-        let line = format!("{lie}, for=192.0.2.7, for=\"[2001:db8:a::1]:443\"");
+        let line = format!("{forged}, for=192.0.2.7, for=\"[2001:db8:a::1]:443\"");
         assert_eq!(behind_proxy(Forwarded, &[&line]), "192.0.2.7", "{line}");
-        assert_eq!(behind_proxy(Forwarded, &[lie, "for=192.0.2.7"]), "192.0.2.7", "{lie}");
+        assert_eq!(behind_proxy(Forwarded, &[forged, "for=192.0.2.7"]), "192.0.2.7", "{forged}");
     }
 }
 
 /// I2, I3
 #[test]
-fn an_element_of_forwarded_that_names_no_address_means_the_peer() {
+fn a_forwarded_element_without_an_address_resolves_to_the_peer() {
     for bad in [
         "for=unknown",
         "for=\"unknown\"",
@@ -285,8 +285,8 @@ fn an_element_of_forwarded_that_names_no_address_means_the_peer() {
 
 /// I3
 #[test]
-fn a_range_that_holds_everybody_is_refused() {
-    for everybody in [
+fn a_range_of_all_addresses_is_rejected() {
+    for all in [
         "0.0.0.0/0",
         "10.0.0.1/0",
         "::/0",
@@ -298,15 +298,15 @@ fn a_range_that_holds_everybody_is_refused() {
         "::ffff:0:0/80",
         "::/1",
     ] {
-        let error = TrustedProxies::parse([everybody]).expect_err(everybody);
-        assert_eq!(error.to_string(), format!("trusted proxy {everybody:?} would trust everybody"));
-        assert!(TrustedProxies::parse(["10.0.0.0/8", everybody]).is_err());
+        let error = TrustedProxies::parse([all]).expect_err(all);
+        assert_eq!(error.to_string(), format!("trusted proxy {all:?} would trust every address"));
+        assert!(TrustedProxies::parse(["10.0.0.0/8", all]).is_err());
     }
 }
 
 /// I3
 #[test]
-fn what_is_neither_an_address_nor_a_range_is_refused() {
+fn malformed_ranges_are_rejected() {
     for bad in [
         "",
         "proxy",
@@ -337,7 +337,7 @@ fn what_is_neither_an_address_nor_a_range_is_refused() {
 }
 
 #[test]
-fn ranges_hold_what_their_prefix_says() {
+fn a_range_contains_the_addresses_of_its_prefix() {
     let list =
         "10.1.2.3/8, 192.0.2.128/25, 203.0.113.9, 2001:db8::/33, ::1, ::ffff:198.51.100.0/120";
     let proxies: TrustedProxies = list.parse().expect("ranges");
@@ -371,7 +371,7 @@ fn ranges_hold_what_their_prefix_says() {
     ] {
         assert!(!proxies.contains(ip(outside)), "{outside}");
     }
-    assert!("".parse::<TrustedProxies>().expect("nobody").is_empty());
+    assert!("".parse::<TrustedProxies>().expect("an empty list").is_empty());
     assert_eq!(TrustedProxies::none().to_string(), "");
 }
 
@@ -392,7 +392,7 @@ fn request(peer: &str, forwarded_for: Option<&'static str>) -> Request<()> {
 }
 
 #[tokio::test]
-async fn the_layer_leaves_the_client_in_the_extensions() {
+async fn the_layer_stores_the_client_address_in_the_extensions() {
     let layer = ClientAddressLayer::new().trust(proxies());
     let client = client_of(&layer, request(PROXY, Some("192.0.2.7"))).await;
     assert_eq!(client.as_deref(), Some("192.0.2.7"));
@@ -406,7 +406,7 @@ async fn the_layer_leaves_the_client_in_the_extensions() {
 }
 
 #[tokio::test]
-async fn the_peer_may_be_found_elsewhere() {
+async fn the_peer_can_be_read_from_a_custom_extension() {
     use axum::extract::ConnectInfo;
 
     let layer = ClientAddressLayer::new()
@@ -417,7 +417,7 @@ async fn the_peer_may_be_found_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_header_from_an_untrusted_peer_is_told_once_over_all_services() {
+async fn on_untrusted_is_called_once_across_all_services() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
     let layer = ClientAddressLayer::new().trust(proxies()).on_untrusted(move |peer| {
@@ -432,11 +432,11 @@ async fn a_header_from_an_untrusted_peer_is_told_once_over_all_services() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
-/// An address that is no trusted proxy's.
-fn stranger() -> impl Strategy<Value = IpAddr> {
+/// An address that is not a trusted proxy's.
+fn untrusted() -> impl Strategy<Value = IpAddr> {
     any::<IpAddr>()
         .prop_map(|address| address.to_canonical())
-        .prop_filter("a stranger", |address| !proxies().contains(*address))
+        .prop_filter("an untrusted", |address| !proxies().contains(*address))
 }
 
 /// An address of a trusted proxy.
@@ -448,8 +448,8 @@ fn proxy() -> impl Strategy<Value = IpAddr> {
     ]
 }
 
-/// What a client may write: pieces of everything that has a meaning somewhere.
-fn soup() -> impl Strategy<Value = Vec<u8>> {
+/// Random header text from syntactically relevant pieces.
+fn header_text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         prop::sample::select(vec![
             "for=",
@@ -481,7 +481,7 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
-/// How a proxy may write an address.
+/// An address as proxies write it, in several styles.
 fn written(header: ForwardedHeader, address: IpAddr, style: u8) -> String {
     let port = if style & 1 == 0 { "" } else { ":4711" };
     match (header, address) {
@@ -497,10 +497,10 @@ fn written(header: ForwardedHeader, address: IpAddr, style: u8) -> String {
 proptest! {
     /// I2
     #[test]
-    fn no_header_makes_it_panic_and_the_peer_is_never_lost(
-        lines in prop::collection::vec(soup(), 0..4),
+    fn no_header_panics_or_loses_the_peer(
+        lines in prop::collection::vec(header_text(), 0..4),
         forwarded in any::<bool>(),
-        peer in prop_oneof![stranger(), proxy()],
+        peer in prop_oneof![untrusted(), proxy()],
     ) {
         let header = if forwarded { Forwarded } else { XForwardedFor };
         let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
@@ -513,9 +513,9 @@ proptest! {
 
     /// I2
     #[test]
-    fn whatever_the_client_wrote_the_first_stranger_from_the_right_is_the_client(
-        lies in prop::collection::vec(soup(), 0..3),
-        client in stranger(),
+    fn the_first_untrusted_address_from_the_right_is_the_client_for_any_forged_text(
+        forged in prop::collection::vec(header_text(), 0..3),
+        client in untrusted(),
         hops in prop::collection::vec(proxy(), 0..4),
         styles in any::<[u8; 5]>(),
         split in any::<bool>(),
@@ -523,7 +523,7 @@ proptest! {
         peer in proxy(),
     ) {
         let header = if forwarded { Forwarded } else { XForwardedFor };
-        let mut lines = lies;
+        let mut lines = forged;
         let appended: Vec<_> = std::iter::once(client).chain(hops).zip(styles)
             .map(|(address, style)| written(header, address, style))
             .collect();
@@ -542,7 +542,7 @@ proptest! {
 
     /// I2
     #[test]
-    fn a_range_holds_an_address_if_and_only_if_their_first_bits_agree(
+    fn a_range_contains_an_address_if_and_only_if_the_prefix_bits_agree(
         network in any::<u32>(), prefix in 1..=32_u8, address in any::<u32>(),
     ) {
         let v4 = |bits: u32| IpAddr::from(bits.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Why the cookies of a request are refused.
+//! Errors of cookie authentication.
 
 use std::fmt;
 
@@ -8,31 +8,32 @@ use http::StatusCode;
 use crate::response::denial::Denial;
 use crate::response::problem::Problem;
 
-/// Why the cookies of a request are refused before the token in them is looked at.
+/// Reason for which a request's cookies are rejected before the token in them is verified.
 ///
-/// Becomes the [`Problem`] or [`Denial`] that answers it; none of them shows anything of the cookie.
+/// Converts into the [`Problem`] or [`Denial`] to respond with; neither contains any part of the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieError {
-    /// It comes from a page of another origin, or does not say from where. (403 `cross-site-request`)
+    /// The request comes from a page of another origin, or does not name its origin. (403
+    /// `cross-site-request`)
     CrossSite,
-    /// There is no such cookie. (401 `unauthenticated`)
+    /// The cookie is missing. (401 `unauthenticated`)
     Missing,
-    /// More than one cookie of the name: whose request would it be? (400 `bad-request`)
+    /// The request has more than one cookie of this name. (400 `bad-request`)
     Repeated,
-    /// Over 8 KiB. (401 `invalid-token`)
+    /// The value is longer than 8 KiB. (401 `invalid-token`)
     TooLong,
-    /// What is in it has not the form of a token (RFC 6750 §2.1). (401 `invalid-token`)
+    /// The value does not have the form of a token (RFC 6750 §2.1). (401 `invalid-token`)
     Malformed,
 }
 
 impl fmt::Display for CookieError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::CrossSite => "cookie in a request from another origin",
-            Self::Missing => "no cookie",
-            Self::Repeated => "more than one cookie of one name",
-            Self::TooLong => "cookie over 8 KiB",
+            Self::CrossSite => "cookie in a cross-site request",
+            Self::Missing => "cookie is missing",
+            Self::Repeated => "more than one cookie of the same name",
+            Self::TooLong => "cookie is longer than 8 KiB",
             Self::Malformed => "malformed token in a cookie",
         })
     }
@@ -48,9 +49,9 @@ impl From<CookieError> for Problem {
                     StatusCode::FORBIDDEN,
                     "cross-site-request",
                     "Cross-site request",
-                    "A cookie does not count in a request from a page of another origin, or in one \
-                     without Sec-Fetch-Site and Origin. Send it from a page of the same origin, or \
-                     with the token in the Authorization header.",
+                    "Cookies are not accepted from a page of another origin, or without the \
+                     Sec-Fetch-Site and Origin headers. Send the request from a page of the same \
+                     origin, or send the token in the Authorization header.",
                 );
             }
             CookieError::Repeated => {

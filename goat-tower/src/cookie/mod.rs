@@ -1,40 +1,42 @@
-//! Cookies for browsers, where an application asks for them: the tokens of a session in two cookies
-//! that no script can read, and a check that keeps other sites' pages from using them.
+//! Cookie authentication for browsers, with CSRF protection: the session's tokens travel in two
+//! `HttpOnly` cookies, and an origin check rejects cross-site requests.
 //!
-//! A browser adds its cookies to a request by itself, whoever's page made it. So each request that
-//! shows a credential in a cookie has to show where it comes from as well:
+//! Browsers attach cookies to a request no matter which site's page caused it. A request that
+//! presents a credential in a cookie must therefore also prove its origin:
 //!
-//! - No layer reads a cookie unless it is given [`Cookies`]: by
-//!   [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies), by
-//!   [the same](crate::offline::AuthenticateLayer::cookies) over a verifier, or, to count by, by
-//!   [`LimitLayer::by_token_or_cookie`](crate::LimitLayer::by_token_or_cookie). With them, a bearer token
-//!   in the `Authorization` header is still what counts, and needs no check; where there is none, the
-//!   access token is taken from its cookie. From there on there is one way for both: the same errors,
-//!   the same caches.
-//! - **What is checked**: every request with such a cookie whose method is not safe (RFC 9110 §9.2.1:
-//!   `GET`, `HEAD`, `OPTIONS` and `TRACE` are), and every one with an `Upgrade` header, since browsers
-//!   open WebSockets to any site and send cookies along. A safe method must not change anything: that
-//!   is the application's part. What makes another method of a request, by `X-HTTP-Method-Override` say,
-//!   stands outside of this, or the check sees a `GET`.
-//! - **What is accepted**: `Sec-Fetch-Site: same-origin`, or `none` for what the user does with the
-//!   browser itself. Anything else there, `same-site` too, only if `Origin` is one of those that were
-//!   [allowed](Cookies::allow_origin). Where there is no `Sec-Fetch-Site` (older browsers, WebSockets
-//!   of some newer ones), `Origin` has to be allowed, or to be the request's own: `https`, and the host
-//!   and port that the request is for. Plain `http` is the request's own on the loopback only.
-//! - **Where neither is there, it is refused.** Every browser that keeps such cookies sends at least
-//!   `Origin` with what is checked, and every other client has the `Authorization` header.
-//! - A header of these that is there twice, an `Origin` of `null`, and one that is not an origin as
-//!   browsers write it are refused.
-//! - **What is refused** is a 403 `cross-site-request` before the token is looked at: it tells nobody
-//!   whether it would have done. It is one where signing in is
-//!   [optional](crate::AuthenticateLayer::optional) too, and does not pass for a stranger's request:
-//!   who shows a cookie is somebody, and somebody else made them show it.
-//! - Two cookies of one name are a 400, as two `Authorization` headers are, even if they agree.
-//!   Browsers keep one cookie of a `__Host-` name; of two, one was planted by a neighbour.
+//! - **Opt-in.** A layer reads cookies only if it is given [`Cookies`]: through
+//!   [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies), through [the same
+//!   method](crate::offline::AuthenticateLayer::cookies) of the offline layer, or, as a rate-limit
+//!   key, through [`LimitLayer::by_token_or_cookie`](crate::LimitLayer::by_token_or_cookie). A
+//!   bearer token in the `Authorization` header takes precedence and needs no origin check. Without
+//!   that header the layer takes the access token from its cookie; verification, errors and caches
+//!   are the same for both.
+//! - **Checked requests.** Every request with such a cookie whose method is not safe (RFC 9110
+//!   §9.2.1: `GET`, `HEAD`, `OPTIONS` and `TRACE` are safe), and every request with an `Upgrade`
+//!   header, because browsers open WebSockets to any site and send cookies along. The application
+//!   must not change state in a safe method. Middleware that rewrites the method, for example from
+//!   `X-HTTP-Method-Override`, belongs outside this layer; otherwise the check sees a `GET`.
+//! - **Accepted requests.** `Sec-Fetch-Site: same-origin`, or `none` for navigation by the user.
+//!   Any other value, `same-site` included, is accepted only if `Origin` was
+//!   [allowed](Cookies::allow_origin). Without `Sec-Fetch-Site` (older browsers, WebSockets in some
+//!   newer ones), `Origin` must be allowed or be the request's own: `https` with the request's host
+//!   and port. Plain `http` counts as the request's own only on loopback.
+//! - **Neither header present.** The request is rejected. Every browser that stores such cookies
+//!   sends at least `Origin` with checked requests, and every other client can use the
+//!   `Authorization` header.
+//! - **Ambiguous headers.** A repeated header, an `Origin` of `null`, and a malformed origin are
+//!   rejected.
+//! - **Rejection.** The response is a 403 `cross-site-request`, sent before the token is verified,
+//!   so it does not reveal whether the token is valid. The layer also rejects where authentication
+//!   is [optional](crate::AuthenticateLayer::optional): a forged request is never downgraded to an
+//!   anonymous one.
+//! - **Duplicates.** Two cookies of one name are a 400, as are two `Authorization` headers, even if
+//!   the values agree. Browsers store one cookie per `__Host-` name, so a second one was injected
+//!   by a sibling domain.
 //!
-//! This is the check of origins that OWASP's cheat sheet on cross-site request forgery describes,
-//! without a token in every form. Cross-site scripting it does not stop: a script that runs in a page of
-//! the same origin cannot read the tokens, but it can make requests.
+//! This is the origin verification of OWASP's CSRF prevention cheat sheet; forms need no CSRF
+//! token. It does not stop cross-site scripting: a script in a page of the same origin cannot read
+//! the tokens, but it can send requests.
 //!
 //! ```
 //! use goat_core::testing::TestGoat;
@@ -51,13 +53,13 @@
 //! let test = TestGoat::new();
 //! let alice = test.sign_in("alice", []).await;
 //!
-//! // What the sign-in answers…
-//! let mut answer = HeaderMap::new();
-//! COOKIES.put(&alice.tokens, &mut answer)?;
-//! let set = answer["set-cookie"].to_str()?;
+//! // The response to a login …
+//! let mut response = HeaderMap::new();
+//! COOKIES.put(&alice.tokens, &mut response)?;
+//! let set = response["set-cookie"].to_str()?;
 //! assert!(set.ends_with("; Max-Age=300; Path=/; Secure; HttpOnly; SameSite=Lax"));
 //!
-//! // …and what the browser sends from then on.
+//! // … and the cookie that the browser sends from then on.
 //! let cookie = set.split(';').next().unwrap();
 //! let request = || Request::post("/reports").header("cookie", cookie);
 //!
@@ -77,17 +79,24 @@
 //! # }
 //! ```
 //!
-//! # Sign-in, refresh, sign-out
+//! # Login, refresh and logout
 //!
-//! They are the application's own handlers, with four calls of [`Cookies`]: [`check`](Cookies::check)
-//! before a sign-in, so that no other site's page signs its visitors in as somebody else;
-//! [`put`](Cookies::put) after it; [`refresh_token`](Cookies::refresh_token), which checks and reads,
-//! before a refresh, and `put` again; [`clear`](Cookies::clear) after a sign-out. The first three stand
-//! outside of the layer: a browser shows its cookie whether it does or not, and one that does not do is
-//! a 401 there, even where signing in is optional.
+//! These are the application's own handlers, with four calls of [`Cookies`]:
 //!
-//! A layer never sets or clears a cookie. A 401 for an access token that has run out says: refresh. Only
-//! where that is a 401 too, the session is over; there, clear both. A 503 is none of that.
+//! - [`check`](Cookies::check) before a login, so that another site's page cannot log its visitors
+//!   in to a foreign account (login CSRF);
+//! - [`put`](Cookies::put) after a login and after a refresh;
+//! - [`refresh_token`](Cookies::refresh_token), which checks the origin and reads the token, before
+//!   a refresh;
+//! - [`clear`](Cookies::clear) after a logout.
+//!
+//! Mount the login and refresh handlers outside the authenticate layer: browsers send stale access
+//! cookies too, and the layer rejects an invalid one with a 401 even where authentication is
+//! optional.
+//!
+//! A layer never sets or clears a cookie. On a 401 for an expired access token the client
+//! refreshes. Only a 401 from the refresh ends the session; clear both cookies there. A 503 does
+//! not end the session.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -123,28 +132,29 @@
 //! # }
 //! ```
 //!
-//! # Where it runs
+//! # Deployment
 //!
-//! - **Serve it over https.** Browsers keep `__Host-` cookies from nowhere else, but for the loopback:
-//!   Chromium takes them on `http://localhost`, `http://127.0.0.1` and `http://[::1]`, Firefox on
-//!   `http://localhost`; Safari wants https there too.
-//! - **Cookies know hosts, not ports.** All that listens on `localhost` shares them while one develops.
-//!   Other ports' pages are of another origin, and are refused.
-//! - **Behind a proxy** that gives the request another `Host`, [allow](Cookies::allow_origin) the origin
-//!   that browsers see. What a proxy says in `X-Forwarded-Host` or `Forwarded` is not believed. At level
-//!   `debug` the log says what was compared (feature `tracing`).
-//! - **Pages of another origin** that may call, such as `https://app.example.org` where this is
-//!   `https://api.example.org`, have to be allowed too. To read the answers they need CORS with
-//!   credentials besides, which is not goat's. The cookies go along within one site only, whatever is
-//!   allowed (see [`SameSite`]).
-//! - A page with `Referrer-Policy: no-referrer` sends `Origin: null` in forms. That does where there is
-//!   `Sec-Fetch-Site`; for older browsers choose `same-origin`.
+//! - **Serve over https.** Browsers store `__Host-` cookies only from secure origins. Exceptions on
+//!   loopback: Chromium accepts `http://localhost`, `http://127.0.0.1` and `http://[::1]`, Firefox
+//!   accepts `http://localhost`; Safari requires https there too.
+//! - **Cookies are per host, not per port.** During development, all servers on `localhost` share
+//!   them. Pages of other ports have another origin and are rejected.
+//! - **Behind a proxy** that rewrites `Host`, [allow](Cookies::allow_origin) the origin that
+//!   browsers see. `X-Forwarded-Host` and `Forwarded` are not read. The log shows the compared
+//!   values at level `debug` (feature `tracing`).
+//! - **Pages of another origin**, such as `https://app.example.org` calling
+//!   `https://api.example.org`, must be allowed as well. To read responses they also need CORS with
+//!   credentials, which goat does not provide. Cookies are only sent within one site, whichever
+//!   origins are allowed (see [`SameSite`]).
+//! - A page with `Referrer-Policy: no-referrer` sends `Origin: null` with forms. Browsers that send
+//!   `Sec-Fetch-Site` are unaffected; for older ones use `Referrer-Policy: same-origin`.
 //!
 //! # Caches
 //!
-//! Every answer to a request that shows the access token's cookie is `Cache-Control: no-store`, so
-//! what was made for one person is kept by no cache. `Vary` is left alone: a page that strangers get and
-//! caches may keep has to say `Vary: Cookie` itself if who is signed in sees another.
+//! Every response to a request that presents the access token's cookie carries `Cache-Control:
+//! no-store`, so no cache stores personal content. `Vary` is unchanged: a cacheable page that
+//! anonymous clients also receive must set `Vary: Cookie` itself if signed-in users see another
+//! version.
 
 mod error;
 mod origin;
@@ -166,7 +176,7 @@ use origin::PageOrigin;
 #[cfg(feature = "testing")]
 pub(crate) use origin::SEC_FETCH_SITE;
 
-/// How a session's tokens travel in cookies; see [the module](self) for the rules. A plain value.
+/// Configuration of the session cookies; see [the module](self) for the rules. A plain value.
 ///
 /// ```
 /// use goat_tower::cookie::{Cookies, SameSite};
@@ -187,20 +197,20 @@ pub struct Cookies {
     allowed: Vec<PageOrigin<'static>>,
 }
 
-/// When the cookie of the access token goes along with requests that another site's page causes. The
-/// one of the refresh token never does: only an application's own pages refresh.
+/// When browsers send the access token's cookie with requests caused by another site's page. The
+/// refresh token's cookie is always `Strict`, since only the application's own pages refresh.
 ///
-/// There is no `None`: a cookie that goes along with everything lets other sites measure what a page
-/// holds for its visitor, and some browsers keep it from them anyway.
+/// There is no `None`: a cookie sent with every cross-site request enables cross-site leaks
+/// (XS-Leaks), and some browsers block it as a third-party cookie anyway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SameSite {
-    /// When a link is followed, and with nothing else. The default: who comes by a link in a mail is
-    /// signed in, and what a link can do must be harmless anyway.
+    /// Only on top-level navigation, such as a followed link. The default: a user who follows a
+    /// link from a mail is signed in, and safe methods must change nothing anyway.
     #[default]
     Lax,
-    /// Never: who comes by a link is a stranger until a page of the application calls. For
-    /// applications whose pages are the same for all and fetch what they show.
+    /// Never: a user who follows a link is anonymous until a page of the application sends a
+    /// request. For applications whose pages are static and fetch their data.
     Strict,
 }
 
@@ -214,7 +224,8 @@ impl SameSite {
 }
 
 impl Cookies {
-    /// Two cookies, `__Host-goat-access` and `__Host-goat-refresh`, for pages of the same origin.
+    /// Returns the defaults: cookies `__Host-goat-access` and `__Host-goat-refresh`, for pages of
+    /// the same origin.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -225,16 +236,17 @@ impl Cookies {
         }
     }
 
-    /// Other names, for two applications on one host say: of the access token's cookie, and of the
-    /// refresh token's.
+    /// Sets the names of the access token's and the refresh token's cookie, for example for two
+    /// applications on one host.
     ///
-    /// Both begin with `__Host-` (RFC 6265bis §4.1.3.2): a browser takes a cookie of such a name over
-    /// a secure connection only, from the host itself, and for the whole of it. No neighbour under the
-    /// same domain can put one of its own there.
+    /// Both begin with `__Host-` (RFC 6265bis §4.1.3.2): a browser accepts such a cookie only over
+    /// a secure connection, from the host itself, and for all of its paths. A sibling domain cannot
+    /// set it.
     ///
     /// # Panics
     ///
-    /// If they are the same, or one is not `__Host-` and then letters, digits, `-`, `_` or `.`.
+    /// If the names are equal, or one is not `__Host-` followed by letters, digits, `-`, `_` or
+    /// `.`.
     #[must_use]
     pub fn names(mut self, access: &'static str, refresh: &'static str) -> Self {
         for name in [access, refresh] {
@@ -242,46 +254,46 @@ impl Cookies {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             assert!(
                 !rest.is_empty() && rest.bytes().all(plain),
-                "the name of a cookie must be `__Host-` and then letters, digits, `-`, `_` or `.`: {name:?}"
+                "a cookie's name must be `__Host-` followed by letters, digits, `-`, `_` or `.`: {name:?}"
             );
         }
-        assert!(access != refresh, "two cookies need two names: {access:?}");
+        assert!(access != refresh, "the two cookies must have different names: {access:?}");
         (self.access, self.refresh) = (access, refresh);
         self
     }
 
-    /// When the cookie of the access token goes along with what another site's page causes;
-    /// [`SameSite::Lax`] unless told.
+    /// Sets when browsers send the access token's cookie with requests caused by another site's
+    /// page; the default is [`SameSite::Lax`].
     #[must_use]
     pub const fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Lets the pages of one more origin use the cookies: one under another host or port of the same
-    /// site, or the application's own where a proxy gives requests another `Host`. What is allowed can
-    /// do whatever the user can.
+    /// Allows one more origin to use the cookies: another host or port of the same site, or the
+    /// application's own origin where a proxy rewrites `Host`. Pages of an allowed origin can act
+    /// with all of the user's rights.
     ///
     /// # Errors
     ///
-    /// What is not an origin as browsers write it, `https://host` with a port if it is not 443; `http`
-    /// does on the loopback only.
+    /// If the text is not an origin as browsers serialize it: `https://host`, with a port if it is
+    /// not 443. `http` is accepted only on loopback.
     pub fn allow_origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
         self.allowed.push(PageOrigin::parse_allowed(origin)?);
         Ok(self)
     }
 
-    /// Puts the tokens of a sign-in or a refresh into the headers of its answer: two `Set-Cookie`, each
-    /// for as long as its token is good, and `Cache-Control: no-store`.
+    /// Adds the tokens of a login or refresh to the response's headers: two `Set-Cookie` headers,
+    /// each with its token's TTL, and `Cache-Control: no-store`.
     ///
-    /// What is left of a token's life is counted from when the pair was made, by goat's clock; give it
-    /// away at once.
+    /// The TTL is counted from the creation of the pair, by goat's clock; send the response at
+    /// once.
     ///
     /// # Errors
     ///
-    /// A token that browsers would drop, since it and its name have over 4096 bytes: that is one with
-    /// hundreds of permissions in it (`access_token_permissions`), and the error's text says so, for the
-    /// log. Nothing is put then.
+    /// If a token with its name exceeds the 4096 bytes that browsers store. This happens with
+    /// hundreds of permissions in the access token (`access_token_permissions`); the error text
+    /// says so, for the log. No header is added then.
     pub fn put(&self, tokens: &TokenPair, headers: &mut HeaderMap) -> Result<(), Error> {
         let now = tokens.access_token_expires_at - tokens.expires_in;
         let access = write::token(
@@ -300,7 +312,7 @@ impl Cookies {
         Ok(())
     }
 
-    /// Takes both cookies away: after a sign-out, and after a refresh that is a 401.
+    /// Expires both cookies: after a logout, and after a refresh that failed with 401.
     ///
     /// ```
     /// use goat_tower::cookie::Cookies;
@@ -319,21 +331,21 @@ impl Cookies {
         write::append(cleared.into_iter().flatten(), headers);
     }
 
-    /// The refresh token of a request, for the handler that exchanges it. The origin is checked first,
-    /// whatever the method is: to read it is to use it.
+    /// Returns the request's refresh token, for the handler that rotates it. The origin is checked
+    /// first, for every method, because reading the token means using it.
     ///
     /// # Errors
     ///
-    /// [`CookieError`], which becomes the [`Problem`](crate::Problem) or [`Denial`](crate::Denial)
-    /// that answers it.
+    /// [`CookieError`], which converts into the [`Problem`](crate::Problem) or
+    /// [`Denial`](crate::Denial) to respond with.
     pub fn refresh_token(&self, request: &Parts) -> Result<Secret<String>, CookieError> {
         self.check_origin(request)?;
         let found = read::find(&request.headers, self.refresh).ok_or(CookieError::Missing)?;
         Ok(found.token()?.into())
     }
 
-    /// The access token of a request, with the check that goes with it, for who authenticates without
-    /// the layer; `None` if there is no such cookie.
+    /// Returns the request's access token after the origin check, for code that authenticates
+    /// without the layer; `None` if the cookie is missing.
     ///
     /// # Errors
     ///
@@ -344,11 +356,11 @@ impl Cookies {
         found.token().map(Some)
     }
 
-    /// Whether a request comes from where it may: for a handler that no layer guards and that sets the
-    /// cookies, as a sign-in does. Without this another site's page could sign its visitors in to an
-    /// account of its own, and read what they leave there.
+    /// Verifies the request's origin, for handlers outside the layer that set cookies, such as
+    /// login. Without this check another site's page could log its visitors in to the attacker's
+    /// account and read the data that they enter there.
     ///
-    /// What is safe by its method and no upgrade passes.
+    /// Requests with a safe method and without an upgrade pass.
     ///
     /// ```
     /// use goat_tower::cookie::{CookieError, Cookies};
@@ -374,7 +386,7 @@ impl Cookies {
         self.access
     }
 
-    /// Whether a request shows the cookie of the access token, whatever is in it.
+    /// Returns whether a request presents the access token's cookie, valid or not.
     pub(crate) fn are_shown(&self, headers: &HeaderMap) -> bool {
         read::find(headers, self.access).is_some()
     }
@@ -384,7 +396,7 @@ impl Cookies {
             true => Ok(()),
             false => {
                 #[cfg(feature = "tracing")]
-                origin::tell_refused(request);
+                origin::log_rejection(request);
                 Err(CookieError::CrossSite)
             }
         }

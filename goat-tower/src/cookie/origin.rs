@@ -1,7 +1,8 @@
-//! From which origin a request comes, by what the browser says of it.
+//! CSRF check: determines from the request's headers whether its origin is accepted.
 //!
-//! Invariants: what is not known to be accepted is refused. Scripts can set none of the headers that
-//! are read here (they are forbidden names of the Fetch standard), and no proxy's word is taken.
+//! Invariants: a request whose origin is not known to be accepted is rejected. Scripts cannot set any of
+//! the headers read here (they are forbidden request-header names of the Fetch standard), and headers
+//! added by proxies are not read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,12 +14,12 @@ use http::{HeaderMap, HeaderName};
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request changes nothing, whoever's page makes it: a safe method that opens no WebSocket.
+/// Returns whether a request is exempt from the check: its method is safe and it opens no WebSocket.
 pub(super) fn is_harmless(request: &Parts) -> bool {
     request.method.is_safe() && !request.headers.contains_key(UPGRADE)
 }
 
-/// Whether a request comes from its own origin, from one of those that are allowed, or from the user.
+/// Returns whether a request comes from its own origin, from an allowed origin, or from the user.
 pub(super) fn is_accepted(request: &Parts, allowed: &[PageOrigin<'_>]) -> bool {
     let (Ok(site), Ok(origin)) =
         (single(&request.headers, &SEC_FETCH_SITE), single(&request.headers, &ORIGIN))
@@ -34,10 +35,10 @@ pub(super) fn is_accepted(request: &Parts, allowed: &[PageOrigin<'_>]) -> bool {
     }
 }
 
-/// Says in the log what was refused and what it was compared with: behind a proxy that changes `Host`
-/// that is everybody, and nobody else can see why. What a client wrote is quoted.
+/// Logs the compared values. Behind a proxy that rewrites `Host` every request fails this check, and only
+/// the log shows why. Values written by the client are quoted.
 #[cfg(feature = "tracing")]
-pub(super) fn tell_refused(request: &Parts) {
+pub(super) fn log_rejection(request: &Parts) {
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| request.headers.get(HOST).map(|host| host.as_bytes()));
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -45,12 +46,12 @@ pub(super) fn tell_refused(request: &Parts) {
         site = ?request.headers.get(SEC_FETCH_SITE).map(|site| text(site.as_bytes())),
         origin = ?request.headers.get(ORIGIN).map(|origin| text(origin.as_bytes())),
         host = ?host.map(text),
-        "a cookie did not count, since its request comes from another origin than it is for; if that \
-         is the application's own behind a proxy, allow_origin(..) it"
+        "cross-site request rejected: its origin differs from its target; if the origin is the \
+         application's own behind a proxy, add it with Cookies::allow_origin"
     );
 }
 
-/// A header that was sent twice, or is no text.
+/// A header that was sent twice or is not valid text.
 struct Unclear;
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Unclear> {
@@ -62,7 +63,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     }
 }
 
-/// The origin of a page that may keep cookies (RFC 6454 §7): `https`, or `http` on the loopback.
+/// Origin of a page that may use cookies (RFC 6454 §7): `https`, or `http` on loopback.
 #[derive(Clone, Debug)]
 pub(super) struct PageOrigin<'a> {
     is_https: bool,
@@ -71,7 +72,7 @@ pub(super) struct PageOrigin<'a> {
 }
 
 impl<'a> PageOrigin<'a> {
-    /// What browsers write; `None` for `null` and for what is no such origin.
+    /// Parses an origin as browsers serialize it; `None` for `null` and for anything else.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let (host, port) = host_and_port(rest)?;
@@ -84,8 +85,8 @@ impl<'a> PageOrigin<'a> {
         Some(Self { is_https, host: Cow::Borrowed(host), port })
     }
 
-    /// Whether it is the one that a request is for. Its scheme is not asked for: behind a proxy it is
-    /// the proxy's. That of a page that may keep cookies is https anyway.
+    /// Returns whether this is the origin that the request is for. The request's scheme is ignored: behind
+    /// a proxy it is the proxy's, and a page that may use cookies is served over https anyway.
     fn is_own(&self, request: &Parts) -> bool {
         // The authority of the target comes first (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
         let target = match request.uri.authority() {
@@ -99,7 +100,7 @@ impl<'a> PageOrigin<'a> {
 }
 
 impl PageOrigin<'static> {
-    /// One that an application allows.
+    /// Parses an origin that the application allows.
     pub(super) fn parse_allowed(text: &str) -> Result<Self, InvalidOrigin> {
         match PageOrigin::parse(text) {
             Some(PageOrigin { is_https, host, port }) => {
@@ -119,8 +120,8 @@ impl PartialEq<PageOrigin<'_>> for PageOrigin<'_> {
 
 impl Eq for PageOrigin<'_> {}
 
-/// Takes `host`, `host:port`, or the same of an IPv6 address in brackets apart; `None` for anything
-/// else, such as a path or a user before the host.
+/// Splits `host`, `host:port`, or the same with a bracketed IPv6 address; `None` for anything else, such
+/// as a path or user information.
 fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
@@ -144,7 +145,7 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     is_host.then_some((host, port))
 }
 
-/// The hosts from which browsers take `http` for secure (Secure Contexts §3.1).
+/// Returns whether browsers treat plain `http` from this host as secure (Secure Contexts §3.1).
 fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     host == "localhost"
@@ -153,7 +154,7 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What is not an origin whose pages may use cookies.
+/// Error for a text that is not an origin whose pages may use cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOrigin {
     text: String,

@@ -1,9 +1,9 @@
-//! One cookie of a request, by its name.
+//! Parser of the request's `Cookie` headers.
 //!
-//! Invariants, after RFC 6265 §4.2 and §5.4: headers and pairs are taken apart at `;` and the first `=`
-//! as bytes, and nothing but spaces and tabs is trimmed. So a name is what the browser took it for: no
-//! quotes, escapes, other blanks or older forms of the header are read, by which a neighbour's cookie
-//! could come to a name that the browser kept it from.
+//! Invariant (RFC 6265 §4.2 and §5.4): headers and pairs are split as bytes, at `;` and at the first `=`,
+//! and only spaces and tabs are trimmed. The parser therefore sees the same names as the browser. Quotes,
+//! escapes, other white space and obsolete header forms are not interpreted: they could give a sibling
+//! domain's cookie a name that the browser had denied it.
 
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -11,14 +11,14 @@ use http::header::COOKIE;
 use super::CookieError;
 use crate::request::bearer::{MAX_LENGTH, is_b64token};
 
-/// What there is of a name.
+/// The values found for one cookie name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     One(&'a [u8]),
     Several,
 }
 
-/// Looks in all `Cookie` headers, of which HTTP/2 may make several (RFC 9113 §8.2.3).
+/// Searches all `Cookie` headers; HTTP/2 may split one into several (RFC 9113 §8.2.3).
 pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<Found<'a>> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|header| {
         header.as_bytes().split(|byte| *byte == b';').filter_map(|pair| {
@@ -39,7 +39,7 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
 }
 
 impl<'a> Found<'a> {
-    /// The token, if it is one by its form.
+    /// Returns the value if it has the form of a token.
     pub(super) fn token(self) -> Result<&'a str, CookieError> {
         let Self::One(value) = self else { return Err(CookieError::Repeated) };
         if value.len() > MAX_LENGTH {

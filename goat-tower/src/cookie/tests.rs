@@ -22,7 +22,7 @@ fn read(lines: &[&[u8]]) -> Option<Result<String, CookieError>> {
 }
 
 #[test]
-fn a_cookie_is_found_wherever_it_stands_and_however_the_headers_are_split() {
+fn a_cookie_is_found_in_any_position_and_in_split_headers() {
     for good in [
         &[&b"__Host-a=x.y"[..]][..],
         &[b"b=1; __Host-a=x.y; c=2"],
@@ -40,9 +40,10 @@ fn a_cookie_is_found_wherever_it_stands_and_however_the_headers_are_split() {
     }
 }
 
-/// A neighbour's page can set cookies of all these names, and browsers keep it from the real one.
+/// A sibling domain's page can set cookies of all these names; `__Host-` protects only the real
+/// one.
 #[test]
-fn a_name_that_only_looks_like_it_is_another_name() {
+fn similar_names_do_not_match() {
     for other in [
         &b"__Host-b=x"[..],
         b"__host-a=x",
@@ -67,7 +68,7 @@ fn a_name_that_only_looks_like_it_is_another_name() {
 
 /// J8
 #[test]
-fn what_is_no_token_is_malformed_and_never_mended() {
+fn a_value_that_is_not_a_token_is_malformed() {
     for bad in [
         &b"__Host-a="[..],
         b"__Host-a= ",
@@ -88,7 +89,7 @@ fn what_is_no_token_is_malformed_and_never_mended() {
 
 /// J8
 #[test]
-fn a_cookie_over_8_kib_is_refused_whatever_it_says() {
+fn a_cookie_over_8_kib_is_rejected() {
     let line = |length, byte| [b"b=1; __Host-a=".to_vec(), vec![byte; length]].concat();
     assert_eq!(read(&[&line(8192, b'x')]), Some(Ok("x".repeat(8192))));
     assert_eq!(read(&[&line(8193, b'x')]), Some(Err(CookieError::TooLong)));
@@ -96,7 +97,7 @@ fn a_cookie_over_8_kib_is_refused_whatever_it_says() {
 }
 
 #[test]
-fn two_cookies_of_one_name_are_refused_even_if_they_agree_and_wherever_they_stand() {
+fn repeated_cookies_are_rejected_even_if_they_agree() {
     for lines in [
         &[&b"__Host-a=x; __Host-a=x"[..]][..],
         &[b"__Host-a=x; b=1; __Host-a=y"],
@@ -110,7 +111,7 @@ fn two_cookies_of_one_name_are_refused_even_if_they_agree_and_wherever_they_stan
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_as_they_are_or_not_at_all(
+    fn arbitrary_bytes_neither_hide_nor_forge_a_cookie(
         lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4),
         token in "[A-Za-z0-9._~+/-]{1,20}={0,2}",
         place in any::<prop::sample::Index>(),
@@ -119,12 +120,12 @@ proptest! {
         let mut lines: Vec<_> =
             lines.into_iter().filter(|line| HeaderValue::from_bytes(line).is_ok()).collect();
         let joined = |lines: &[Vec<u8>]| lines.join(&b"; "[..]);
-        // However the header is split, it reads the same.
+        // Splitting the header differently does not change the result.
         let all = headers(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let one = headers(&[&joined(&lines)]);
         prop_assert_eq!(find(&all, name), find(&one, name));
-        prop_assert_eq!(find(&all, name), None, "not by chance");
-        // What is found is what was put there, whatever stands around it.
+        prop_assert_eq!(find(&all, name), None, "the name is not among the random cookies");
+        // The token is found regardless of the surrounding cookies.
         lines.insert(place.index(lines.len() + 1), format!("{name}={token}").into_bytes());
         let all = headers(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>());
         prop_assert_eq!(find(&all, name), Some(Found::One(token.as_bytes())));
@@ -135,7 +136,7 @@ proptest! {
     }
 }
 
-/// A request for `https://api.example.org`, from wherever the headers say.
+/// A request for `https://api.example.org` with additional headers.
 fn request(method: Method, more: &[(&'static str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri("/reports");
     if !more.iter().any(|(name, _)| *name == "host") {
@@ -152,7 +153,7 @@ fn accepts(cookies: &Cookies, more: &[(&'static str, &str)]) -> bool {
 }
 
 #[test]
-fn what_the_browser_says_of_the_site_decides_where_it_says_so() {
+fn sec_fetch_site_decides_if_present() {
     const SITE: &str = "sec-fetch-site";
     for (accepted, more) in [
         (true, &[(SITE, "same-origin")][..]),
@@ -180,7 +181,7 @@ fn what_the_browser_says_of_the_site_decides_where_it_says_so() {
 }
 
 #[test]
-fn without_that_the_origin_must_be_the_one_that_the_request_is_for() {
+fn without_sec_fetch_site_the_origin_must_equal_the_target() {
     let own = [
         ("api.example.org", "https://api.example.org"),
         ("API.example.org", "https://api.EXAMPLE.org"),
@@ -247,13 +248,13 @@ fn without_that_the_origin_must_be_the_one_that_the_request_is_for() {
 }
 
 #[test]
-fn who_says_nothing_of_where_they_come_from_is_refused() {
+fn a_request_without_sec_fetch_site_and_origin_is_rejected() {
     assert!(!accepts(&COOKIES, &[]));
     assert!(!accepts(&COOKIES, &[("referer", "https://api.example.org/form")]));
 }
 
 #[test]
-fn the_target_of_the_request_comes_before_its_host_header_and_two_of_those_are_none() {
+fn the_request_target_precedes_the_host_header_and_two_host_headers_are_rejected() {
     let target = |uri: &str, hosts: &[&str]| {
         let mut request = Request::post(uri).header("origin", "https://api.example.org");
         for host in hosts {
@@ -261,7 +262,7 @@ fn the_target_of_the_request_comes_before_its_host_header_and_two_of_those_are_n
         }
         COOKIES.check(&request.body(()).expect("a request").into_parts().0).is_ok()
     };
-    // As HTTP/2 has it, behind a proxy that ends TLS.
+    // HTTP/2 behind a proxy that terminates TLS.
     assert!(target("https://api.example.org/reports", &[]));
     assert!(target("http://api.example.org/reports", &[]));
     assert!(target("https://api.example.org/reports", &["evil.example"]));
@@ -296,7 +297,7 @@ fn a_safe_method_is_not_checked_unless_it_opens_a_websocket() {
 }
 
 #[test]
-fn an_origin_that_is_allowed_may_come_from_the_same_site_and_without_word_of_it() {
+fn an_allowed_origin_is_accepted_with_and_without_sec_fetch_site() {
     let cookies = COOKIES
         .allow_origin("https://www.example.org")
         .and_then(|cookies| cookies.allow_origin("http://localhost:5173"))
@@ -322,7 +323,7 @@ fn an_origin_that_is_allowed_may_come_from_the_same_site_and_without_word_of_it(
 }
 
 #[test]
-fn only_what_browsers_could_send_can_be_allowed() {
+fn only_serialized_origins_can_be_allowed() {
     for bad in [
         "",
         "null",
@@ -340,9 +341,9 @@ fn only_what_browsers_could_send_can_be_allowed() {
     }
 }
 
-/// A foreign page learns nothing of what stands in the cookie, since it is checked before it is read.
+/// The origin is checked before the cookie is parsed, so a foreign page learns nothing about it.
 #[test]
-fn where_it_comes_from_is_checked_before_what_it_says() {
+fn the_origin_is_checked_before_the_token() {
     for cookie in
         [format!("{ACCESS}=\"; {REFRESH}=\""), format!("{ACCESS}=a; {ACCESS}=b; {REFRESH}=a")]
     {
@@ -351,14 +352,14 @@ fn where_it_comes_from_is_checked_before_what_it_says() {
         assert_eq!(COOKIES.access_token(&foreign), Err(CookieError::CrossSite));
         assert_eq!(COOKIES.refresh_token(&foreign).err(), Some(CookieError::CrossSite));
     }
-    // Nothing is shown, so there is nothing to misuse; but to refresh is to be from here.
+    // Without an access cookie there is nothing to check; a refresh always requires the origin.
     let foreign = request(Method::POST, &[("sec-fetch-site", "cross-site")]);
     assert_eq!(COOKIES.access_token(&foreign), Ok(None));
     assert_eq!(COOKIES.refresh_token(&foreign).err(), Some(CookieError::CrossSite));
 }
 
 #[test]
-fn the_refresh_token_is_read_only_after_the_check_whatever_the_method_is() {
+fn the_refresh_token_is_read_after_the_origin_check_for_every_method() {
     let cookie = format!("{ACCESS}=a.b; {REFRESH}=c.d");
     let from =
         |method, site| request(method, &[("cookie", cookie.as_str()), ("sec-fetch-site", site)]);
@@ -377,7 +378,7 @@ fn the_refresh_token_is_read_only_after_the_check_whatever_the_method_is() {
 }
 
 #[test]
-fn a_name_that_browsers_would_not_keep_for_this_host_alone_is_refused() {
+fn cookie_names_must_have_the_host_prefix() {
     let names = |access, refresh| {
         std::panic::catch_unwind(|| Cookies::new().names(access, refresh)).is_ok()
     };
@@ -387,5 +388,5 @@ fn a_name_that_browsers_would_not_keep_for_this_host_alone_is_refused() {
     {
         assert!(!names(bad, "__Host-b") && !names("__Host-b", bad), "{bad:?}");
     }
-    assert!(!names("__Host-a", "__Host-a"), "the one would overwrite the other");
+    assert!(!names("__Host-a", "__Host-a"), "equal names are rejected");
 }

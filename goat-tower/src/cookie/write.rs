@@ -1,8 +1,8 @@
 //! The `Set-Cookie` headers that goat writes (RFC 6265bis §4.1).
 //!
-//! Invariants: every cookie is `Secure`, `HttpOnly`, of the whole host and of nothing beyond it. Its value
-//! is a token or nothing, so it brings no attribute of its own; and it is marked as sensitive, so that no
-//! log of headers and no compression table shows it.
+//! Invariants: every cookie is `Secure`, `HttpOnly` and bound to exactly one host. Its value is a token or
+//! empty, so it cannot inject an attribute. The header value is marked sensitive, which keeps it out of
+//! header logs and HPACK tables.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use super::SameSite;
 use crate::request::bearer::is_b64token;
 use crate::response::layer_order::layer_order_error;
 
-/// The longest name and value together that a browser keeps, in bytes (RFC 6265bis §5.6). What is
-/// longer it drops, and says nothing.
+/// The longest name plus value that browsers store, in bytes (RFC 6265bis §5.6). They silently drop longer
+/// cookies.
 const MAX_LENGTH: usize = 4096;
 
-/// A cookie that holds a token for as long as it is good.
+/// Formats a cookie that holds a token and expires with it.
 pub(super) fn token(
     name: &'static str,
     same_site: SameSite,
     token: &str,
-    life: Duration,
+    ttl: Duration,
 ) -> Result<HeaderValue, Error> {
     if name.len() + token.len() > MAX_LENGTH {
         return Err(layer_order_error(
@@ -31,20 +31,20 @@ pub(super) fn token(
              of access tokens, with Settings { access_token_permissions: false, .. }",
         ));
     }
-    cookie(name, same_site, token, life)
+    cookie(name, same_site, token, ttl)
         .filter(|_| is_b64token(token.as_bytes()))
-        .ok_or_else(|| layer_order_error("what was to be put into a cookie is no token"))
+        .ok_or_else(|| layer_order_error("the value for the cookie is not a token"))
 }
 
-/// The attributes are those that a `__Host-` name asks for, and those that scripts and other sites are
-/// kept out by.
+/// Formats a cookie with the attributes that the `__Host-` prefix requires, and those that hide it from
+/// scripts and other sites.
 pub(super) fn cookie(
     name: &str,
     same_site: SameSite,
     value: &str,
-    life: Duration,
+    ttl: Duration,
 ) -> Option<HeaderValue> {
-    let (seconds, same_site) = (life.as_secs(), same_site.as_str());
+    let (seconds, same_site) = (ttl.as_secs(), same_site.as_str());
     let text = format!(
         "{name}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite={same_site}"
     );
@@ -53,7 +53,7 @@ pub(super) fn cookie(
     Some(value)
 }
 
-/// Adds cookies to an answer, which from then on is kept by no cache.
+/// Adds cookies to a response and forbids caches to store it.
 pub(super) fn append(cookies: impl IntoIterator<Item = HeaderValue>, headers: &mut HeaderMap) {
     for cookie in cookies {
         headers.append(SET_COOKIE, cookie);

@@ -1,18 +1,20 @@
-//! For an application's tests (feature `testing`): requests of somebody, and assertions on denials.
+//! Test support for applications (feature `testing`): authenticated requests, and assertions on
+//! responses.
 //!
-//! Who asks is signed in by goat-core, on a [`TestGoat`](goat_core::testing::TestGoat) in memory or on
-//! the application's own goat, by [`Goat::testing`](goat_core::Goat::testing); the tokens are real, and
-//! the layers know nothing of a test. What stands here
+//! goat-core signs test users in, on an in-memory [`TestGoat`](goat_core::testing::TestGoat) or,
+//! through [`Goat::testing`](goat_core::Goat::testing), on the application's own goat. The tokens
+//! are real and the layers run unchanged. This module
 //!
-//! - puts somebody's token and an address into a request: [`RequestBuilderExt`];
-//! - says of a response whether it was let through, or refused and why: [`assert_allowed`],
-//!   [`assert_denied`]. Where a layer is missing, both fail with what the log would say, so that a test
-//!   that calls each route once finds it.
+//! - adds a user's token and an address to a request: [`RequestBuilderExt`];
+//! - asserts that a response was allowed, or rejected for a reason: [`assert_allowed`],
+//!   [`assert_denied`]. If a layer is missing, both fail with the message that the log would
+//!   contain, so a test that sends one request per route finds it.
 //!
-//! Put the feature into `[dev-dependencies]`: `goat-tower = { version = "..", features = ["testing"] }`.
+//! Enable the feature under `[dev-dependencies]`: `goat-tower = { version = "..", features =
+//! ["testing"] }`.
 //!
-//! A router of axum, and its test in full. The application makes its router from a [`Goat`], or from a
-//! state that has one; the test gives it a goat whose clock it moves:
+//! An axum router with a complete test. The application builds its router from a [`Goat`], or from
+//! a state that contains one; the test passes a goat with a manual clock:
 //!
 //! ```
 //! # #[cfg(feature = "axum")]
@@ -53,7 +55,7 @@
 //!
 //! async fn write() {}
 //!
-//! /// One request to the router, as a client would send it.
+//! /// Sends one request to the router, as a client would.
 //! async fn send(router: &Router, method: &str, user: &TestUser) -> Response<Body> {
 //!     let request = Request::builder().method(method).uri("/reports");
 //!     let request = request.signed_in(user).coming_from("192.0.2.7");
@@ -70,17 +72,17 @@
 //! assert_allowed(&send(&router, "GET", &alice).await);
 //! assert_denied(&send(&router, "POST", &alice).await, "forbidden").lacking(WRITE);
 //!
-//! // Her permissions change: for all who share her role, or by another sign-in for her alone.
+//! // Permissions change: for every user of her role, or for her alone by a new sign-in.
 //! test.goat.roles().grant(Actor::system("a test"), alice.user.role.as_str(), WRITE).await?;
 //! assert_allowed(&send(&router, "POST", &alice).await);
 //! let alice = test.sign_in("alice", []).await;
 //! assert_denied(&send(&router, "GET", &alice).await, "forbidden").lacking(READ);
 //!
-//! // Time passes: her token grows old.
+//! // Time passes until her access token has expired.
 //! test.clock.advance(Duration::from_secs(5 * 60 + 10));
 //! assert_denied(&send(&router, "GET", &alice).await, "token-expired");
 //!
-//! // Her sessions end, or she is suspended.
+//! // Her sessions are revoked, or she is suspended.
 //! let bob = test.sign_in("bob", [READ]).await;
 //! test.goat.sessions().revoke_all_of(Actor::system("a test"), bob.user.id).await?;
 //! assert_denied(&send(&router, "GET", &bob).await, "session-revoked");
@@ -88,7 +90,7 @@
 //! test.goat.users().change_status(Actor::system("a test"), bob.user.id, Status::Suspended).await?;
 //! assert_denied(&send(&router, "GET", &bob).await, "session-revoked");
 //!
-//! // Too many requests from one address, until it has waited.
+//! // Rate limit: too many requests from one address, until `Retry-After` has passed.
 //! let carol = test.sign_in("carol", [READ]).await;
 //! let mut response = send(&router, "GET", &carol).await;
 //! while response.status() == 200 {

@@ -1,6 +1,6 @@
-//! What became of a request, as far as its response tells.
+//! Outcome of a request, derived from its response.
 //!
-//! Invariant: of a response that lost its extensions nothing is said that its headers do not say.
+//! Invariant: for a response without its extensions, only its headers are used.
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -15,8 +15,8 @@ use crate::response::denial::Denial;
 use crate::response::grpc;
 use crate::response::problem::Problem;
 
-/// What a layer refuses for, as far as headers tell it apart.
-const TOLD_BY_HEADERS: [ErrorKind; 7] = [
+/// The rejections that headers alone can tell apart.
+const FROM_HEADERS: [ErrorKind; 7] = [
     ErrorKind::Unauthenticated,
     ErrorKind::InvalidToken,
     ErrorKind::TokenExpired,
@@ -26,22 +26,22 @@ const TOLD_BY_HEADERS: [ErrorKind; 7] = [
     ErrorKind::Unavailable,
 ];
 
-/// How it is known what became of a request.
+/// Where the outcome was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    /// By the [`Denial`] in the extensions.
+enum Source {
+    /// The [`Denial`] in the extensions.
     Denial,
-    /// By the [`Problem`] in the extensions: a handler's own.
+    /// The [`Problem`] in the extensions: a handler's own.
     Problem,
-    /// By the headers alone.
+    /// The headers alone.
     Headers,
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     status: StatusCode,
-    known: Known,
+    source: Source,
     code: Option<&'static str>,
     detail: Option<String>,
     challenge: Option<String>,
@@ -57,7 +57,7 @@ impl Outcome {
         let problem = denial.map(Denial::problem).or_else(|| extensions.get::<Problem>());
         let mut outcome = Self {
             status: response.status(),
-            known: Known::Headers,
+            source: Source::Headers,
             code: None,
             detail: None,
             challenge: challenge(headers),
@@ -67,39 +67,40 @@ impl Outcome {
         };
         match problem {
             Some(problem) => {
-                outcome.known = if denial.is_some() { Known::Denial } else { Known::Problem };
+                outcome.source = if denial.is_some() { Source::Denial } else { Source::Problem };
                 outcome.code = Some(problem.code());
                 outcome.detail = Some(problem.detail().to_owned());
-                // However it was made to look, and in gRPC, which has no challenge.
+                // Independent of the rendered form, and for gRPC, which has no challenge.
                 let whole = problem.clone().into_response();
                 outcome.challenge = challenge(whole.headers());
                 outcome.retry_after = outcome.retry_after.or(retry_after(whole.headers()));
             }
             None => {
-                let kind = TOLD_BY_HEADERS.into_iter().find(|kind| says(headers, &outcome, *kind));
+                let kind =
+                    FROM_HEADERS.into_iter().find(|kind| matches_kind(headers, &outcome, *kind));
                 outcome.code = kind.map(ErrorKind::code);
             }
         }
         outcome
     }
 
-    /// The stable name of the reason, if it is known.
+    /// Returns the stable code of the rejection, if source.
     pub(super) fn code(&self) -> Option<&'static str> {
-        self.code.filter(|_| self.is_refusal())
+        self.code.filter(|_| self.is_rejection())
     }
 
-    /// Whether goat refused, or a handler did, in the same words.
-    pub(super) fn is_refusal(&self) -> bool {
-        match self.known {
-            Known::Denial => true,
-            Known::Problem | Known::Headers => match self.grpc_status.as_deref() {
+    /// Returns whether goat, or a handler with one of goat's statuses, rejected the request.
+    pub(super) fn is_rejection(&self) -> bool {
+        match self.source {
+            Source::Denial => true,
+            Source::Problem | Source::Headers => match self.grpc_status.as_deref() {
                 Some(status) => matches!(status, "7" | "8" | "14" | "16"),
                 None => matches!(self.status.as_u16(), 401 | 403 | 429 | 503),
             },
         }
     }
 
-    /// The permissions that the challenge names.
+    /// Returns the permissions named by the challenge.
     pub(super) fn scope(&self) -> &str {
         self.challenge.as_deref().and_then(split_scope).map_or("", |(_, scope)| scope)
     }
@@ -109,7 +110,7 @@ impl Outcome {
     }
 }
 
-/// What is told of it where a test fails.
+/// The text shown when an assertion fails.
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.status.as_u16())?;
@@ -118,8 +119,8 @@ impl fmt::Display for Outcome {
         }
         match self.code {
             Some(code) => write!(formatter, " {code}")?,
-            None if self.is_refusal() => formatter.write_str(", for a reason that is not known")?,
-            None => formatter.write_str(", which goat did not refuse")?,
+            None if self.is_rejection() => formatter.write_str(", for an unknown reason")?,
+            None => formatter.write_str(", not rejected by goat")?,
         }
         if let Some(detail) = &self.detail {
             write!(formatter, ": {detail}")?;
@@ -133,20 +134,21 @@ impl fmt::Display for Outcome {
         if let Some(cause) = &self.cause {
             write!(formatter, "\n  for the log: {cause}")?;
         }
-        match self.known {
-            Known::Denial => Ok(()),
-            Known::Problem => formatter
-                .write_str("\n  known by: the Problem in the extensions; no layer refused it"),
-            Known::Headers if self.is_refusal() => formatter.write_str(
-                "\n  known by: its headers; its extensions have no Denial, so either goat did not \
-                 refuse it, or they were lost on the way",
+        match self.source {
+            Source::Denial => Ok(()),
+            Source::Problem => formatter.write_str(
+                "\n  source: the Problem in the extensions; no layer rejected the request",
             ),
-            Known::Headers => Ok(()),
+            Source::Headers if self.is_rejection() => formatter.write_str(
+                "\n  source: the headers; the extensions have no Denial, so either goat did not \
+                 reject the request, or the extensions were lost on the way",
+            ),
+            Source::Headers => Ok(()),
         }
     }
 }
 
-/// What the log says beyond what a client is told.
+/// Returns the error's chain of sources, which the log contains and the client does not receive.
 fn cause(error: &goat_core::Error) -> Option<String> {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -157,13 +159,13 @@ fn cause(error: &goat_core::Error) -> Option<String> {
     (text != error.kind().code()).then_some(text)
 }
 
-/// Whether the headers are those of a denial of this kind, in one of the forms that goat gives it.
-fn says(headers: &HeaderMap, outcome: &Outcome, kind: ErrorKind) -> bool {
+/// Returns whether the headers are those of a denial of this kind, in one of goat's forms.
+fn matches_kind(headers: &HeaderMap, outcome: &Outcome, kind: ErrorKind) -> bool {
     let problem = Problem::from(kind);
     if outcome.grpc_status.is_some() {
         let expected = grpc::trailers_only(&problem, HeaderValue::from_static("application/grpc"));
         let same = |name| headers.get(name) == expected.headers().get(name);
-        // Why a store does not answer is told in several ways.
+        // Unavailable has several messages.
         return same("grpc-status") && (same("grpc-message") || kind == ErrorKind::Unavailable);
     }
     let expected = problem.into_response();
@@ -178,13 +180,13 @@ fn says(headers: &HeaderMap, outcome: &Outcome, kind: ErrorKind) -> bool {
         && without_scope(outcome.challenge.clone()) == challenge(expected.headers())
 }
 
-/// The challenge of RFC 6750, of however many there are.
+/// Returns the RFC 6750 challenge, among any number of challenges.
 fn challenge(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|it| it.to_str().ok());
     values.find(|value| value.starts_with("Bearer")).map(str::to_owned)
 }
 
-/// A challenge without its scope, and the scope.
+/// Splits a challenge into the part before its scope, and the scope.
 fn split_scope(challenge: &str) -> Option<(&str, &str)> {
     let (before, scope) = challenge.split_once(r#", scope=""#)?;
     Some((before, scope.split_once('"').map_or(scope, |(scope, _)| scope)))
@@ -198,7 +200,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// A code, as it is asked for; the table may give several kinds the same.
+/// Returns the code of a kind; several kinds may share one.
 pub(super) fn code_of(kind: ErrorKind) -> Cow<'static, str> {
     Problem::from(kind).code().into()
 }

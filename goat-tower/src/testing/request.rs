@@ -1,4 +1,4 @@
-//! What a test puts into a request: whose it is, and where it comes from.
+//! Extension trait for authenticated test requests.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,8 +15,7 @@ mod sealed {
     impl Sealed for http::request::Builder {}
 }
 
-/// Requests of somebody, from somewhere. Implemented for the request builder of `http`, and for
-/// nothing else.
+/// Extends `http`'s request builder with credentials and a client address. Sealed.
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -35,13 +34,12 @@ mod sealed {
 /// # }
 /// ```
 pub trait RequestBuilderExt: sealed::Sealed + Sized {
-    /// As this user: the `Authorization` header with the user's access token, in place of one that
-    /// stood there.
+    /// Sets the `Authorization` header to the user's access token, replacing an existing one.
     #[must_use]
     fn signed_in(self, user: &TestUser) -> Self;
 
-    /// The same as a browser does it from a page of the application: the cookie with the user's access
-    /// token, and the header that says where the request comes from.
+    /// Authenticates as a browser does from a page of the application: with the user's access-token
+    /// cookie and `Sec-Fetch-Site`.
     ///
     /// ```
     /// use goat_core::testing::TestGoat;
@@ -74,12 +72,12 @@ pub trait RequestBuilderExt: sealed::Sealed + Sized {
     #[must_use]
     fn signed_in_by_cookie(self, user: &TestUser, cookies: &Cookies) -> Self;
 
-    /// From this address, with or without a port: the [`PeerAddress`], as whoever accepts connections
-    /// leaves it, and with the feature `axum` also axum's `ConnectInfo`.
+    /// Sets the client's address, with or without a port: the [`PeerAddress`] as a server inserts
+    /// it, and with the feature `axum` also axum's `ConnectInfo`.
     ///
     /// # Panics
     ///
-    /// If the text is no address.
+    /// If the text is not an address.
     #[must_use]
     #[track_caller]
     fn coming_from(self, address: &str) -> Self;
@@ -97,10 +95,10 @@ impl RequestBuilderExt for Builder {
 
     fn coming_from(self, address: &str) -> Self {
         let parsed = address.parse::<SocketAddr>();
-        // Any port will do: goat looks at none.
+        // The port is irrelevant; goat does not read it.
         let parsed = parsed.or_else(|_| address.parse::<IpAddr>().map(|ip| (ip, 49152).into()));
         let Ok(peer) = parsed else {
-            panic!("{address:?} is no IP address, with or without a port")
+            panic!("{address:?} is not an IP address, with or without a port")
         };
         let builder = self.extension(PeerAddress(peer));
         #[cfg(feature = "axum")]
@@ -109,11 +107,11 @@ impl RequestBuilderExt for Builder {
     }
 }
 
-/// A header in place of one that stood there.
+/// Sets a header, replacing an existing one.
 fn with_secret(mut builder: Builder, name: HeaderName, value: String) -> Builder {
-    // What a builder that has failed already is given is lost, whichever way it is given.
+    // A builder that has already failed ignores further headers either way.
     if let (Some(headers), Ok(mut value)) = (builder.headers_mut(), HeaderValue::try_from(value)) {
-        // Left out where a test prints its request.
+        // Omitted when a test prints its request.
         value.set_sensitive(true);
         headers.insert(name, value);
     }

@@ -1,4 +1,4 @@
-//! What a test asserts of a response, and what it is told where that does not hold.
+//! Assertions on responses, with their failure messages.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -9,10 +9,10 @@ use http::Response;
 
 use super::outcome::{Outcome, code_of};
 
-/// Asserts that a request was let through: no layer refused it, nor did a handler in goat's words (a
-/// 401, 403, 429 or 503). What else the handler answers, a 404 say, is its own business.
+/// Asserts that a request was allowed: neither a layer nor a handler rejected it with a 401, 403,
+/// 429 or 503. Other responses of the handler, such as a 404, pass.
 ///
-/// Where a response lost its extensions, over a network say, its status alone tells.
+/// For a response that lost its extensions, for example over a network, only the status is used.
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -35,20 +35,21 @@ use super::outcome::{Outcome, code_of};
 ///
 /// # Panics
 ///
-/// If it was refused; the message says why, and for a layer that is missing what to add.
+/// If the request was rejected; the message contains the reason and, for a missing layer, how to
+/// add it.
 #[track_caller]
 pub fn assert_allowed<B>(response: &Response<B>) {
     let outcome = Outcome::of(response);
-    assert!(!outcome.is_refusal(), "expected to be allowed\n  got {outcome}");
+    assert!(!outcome.is_rejection(), "expected to be allowed\n  got {outcome}");
 }
 
-/// Asserts that a request was refused for a reason: the code of its problem document, as in
-/// [`ErrorKind::code`], or the [`ErrorKind`] itself. Answers what else can be asked of it.
+/// Asserts that a request was rejected for a reason: the code of its problem document, as in
+/// [`ErrorKind::code`], or the [`ErrorKind`] itself. Returns the rejection for further assertions.
 ///
-/// The reason is the [`Denial`](crate::Denial) that a layer leaves in the response's extensions,
-/// however it was made to look; or the [`Problem`](crate::Problem) of a handler. Where a response lost
-/// its extensions, over a network say, its headers tell what layers refuse for by default; what they
-/// do not tell apart fails.
+/// The reason is read from the [`Denial`](crate::Denial) that a layer leaves in the response's
+/// extensions, independent of its rendered form, or from the handler's [`Problem`](crate::Problem).
+/// For a response that lost its extensions, for example over a network, the default headers of the
+/// layers are used; reasons that they cannot tell apart fail.
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
@@ -66,19 +67,20 @@ pub fn assert_allowed<B>(response: &Response<B>) {
 /// let service = test.goat.require(REPORTS).layer(service_fn(async |_: Request<()>| {
 ///     Ok::<_, std::convert::Infallible>(Response::new(()))
 /// }));
-/// let stranger = service.clone().oneshot(Request::new(())).await?;
-/// assert_denied(&stranger, ErrorKind::Unauthenticated);
+/// let anonymous = service.clone().oneshot(Request::new(())).await?;
+/// assert_denied(&anonymous, ErrorKind::Unauthenticated);
 ///
 /// let bob = test.sign_in("bob", []).await;
-/// let refused = service.oneshot(Request::get("/").signed_in(&bob).body(())?).await?;
-/// assert_denied(&refused, "forbidden").lacking(REPORTS);
+/// let denied = service.oneshot(Request::get("/").signed_in(&bob).body(())?).await?;
+/// assert_denied(&denied, "forbidden").lacking(REPORTS);
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Panics
 ///
-/// If it was let through, or refused for another reason; the message says what it got.
+/// If the request was allowed, or rejected for another reason; the message contains the actual
+/// outcome.
 #[track_caller]
 pub fn assert_denied<B>(response: &Response<B>, code: impl Into<Code>) -> Refused {
     let (outcome, Code(code)) = (Outcome::of(response), code.into());
@@ -86,7 +88,7 @@ pub fn assert_denied<B>(response: &Response<B>, code: impl Into<Code>) -> Refuse
     Refused { outcome }
 }
 
-/// The stable name of a reason.
+/// Stable code of a rejection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code(Cow<'static, str>);
 
@@ -102,15 +104,15 @@ impl From<ErrorKind> for Code {
     }
 }
 
-/// A response that was found to be a denial, to be asked what else it says.
+/// A rejected response, for further assertions.
 #[derive(Clone, Debug)]
 pub struct Refused {
     outcome: Outcome,
 }
 
 impl Refused {
-    /// Asserts that it names a permission, among others or alone: as a text or a
-    /// [`Permission`](goat_core::Permission), several separated by spaces.
+    /// Asserts that the rejection names a missing permission, among others or alone: as text or as
+    /// a [`Permission`](goat_core::Permission), several separated by spaces.
     ///
     /// # Panics
     ///
@@ -128,17 +130,17 @@ impl Refused {
         self
     }
 
-    /// How long to wait, as `Retry-After` says: whole seconds. Who lets a test's clock advance by it
-    /// gets in.
+    /// Returns the wait from `Retry-After`, in whole seconds. After a test's clock advances by it,
+    /// the request is allowed again.
     ///
     /// # Panics
     ///
-    /// If it says nothing of a wait.
+    /// If there is no `Retry-After`.
     #[must_use]
     #[track_caller]
     pub fn retry_after(&self) -> Duration {
         let Some(wait) = self.outcome.retry_after() else {
-            panic!("expected to be told how long to wait\n  got {}", self.outcome)
+            panic!("expected a Retry-After header\n  got {}", self.outcome)
         };
         wait
     }
