@@ -1,35 +1,37 @@
-//! From other crates to goat: what to write in place of what, what goat does otherwise, and what is
-//! lost.
+//! Migration guides: from other crates to goat.
 //!
-//! | you have | for | read |
+//! | from | for | guide |
 //! |---|---|---|
-//! | axum-login, tower-sessions | who is signed in, and what they may do | [`from_axum_login`] |
-//! | tower_governor | how often somebody may ask | [`from_tower_governor`] |
-//! | casbin, axum-casbin | what somebody may do | [`from_casbin`] |
+//! | axum-login, tower-sessions | authentication and sessions | [`from_axum_login`] |
+//! | tower_governor | rate limiting | [`from_tower_governor`] |
+//! | casbin, axum-casbin | authorization | [`from_casbin`] |
 //!
-//! Each page stands alone, and so does each step: goat's layers are layers like any other and stand
-//! beside what you have. Limits are the easiest to begin with, since they need neither users nor
-//! sessions of goat; then come sign-in and sessions, then permissions. The code under "you write" is
-//! compiled and run with goat's tests; that under "you wrote" is the other crate's interface in short,
-//! at the version that is named there.
+//! Each guide maps the other crate's concepts to goat's, shows the code before and after, lists the
+//! differences and missing features, and ends with steps for a gradual migration. The guides are
+//! independent: goat's layers work beside those that you have. Rate limits are the easiest start,
+//! since they need neither users nor sessions; then authentication and sessions, then permissions.
+//! The code with goat is compiled and run as documentation tests; the code with the other crate is
+//! abridged, for the version named.
 //!
-//! Before you begin, three things that goat is not:
+//! goat does not provide:
 //!
-//! - **No store of values for a session.** A session says who is signed in and nothing more. A shopping
-//!   cart stays in tower-sessions, or in a table by [user](goat_core::Principal::user).
-//! - **No sign-in by others.** goat signs in by e-mail address and password. There is no OAuth and no
-//!   passkey, and no way to begin a session for somebody who has proved who they are elsewhere. If
+//! - **Session data.** A session only authenticates a user. Keep a shopping cart in tower-sessions,
+//!   or in a table keyed by [user](goat_core::Principal::user).
+//! - **Federated login.** Users log in by e-mail address and password. There is no OAuth and no
+//!   passkey support, and no way to start a session for a user authenticated elsewhere. If you need
+//!   these, keep your authentication; rate limits and problem documents work without goat's.
+//! - **A policy language.** A role has permissions, and a route requires them.
 //!   that is how your users come in, keep what you have; limits and denials work without.
 //! - **No language for rules.** A role has permissions, and a route asks for them.
 
-/// From axum-login and tower-sessions.
+/// Migrating from axum-login and tower-sessions.
 #[doc = include_str!("axum_login.md")]
 pub mod from_axum_login {}
 
-/// From tower_governor.
+/// Migrating from tower_governor.
 #[doc = include_str!("tower_governor.md")]
 pub mod from_tower_governor {}
 
-/// From casbin and axum-casbin.
+/// Migrating from casbin and axum-casbin.
 #[doc = include_str!("casbin.md")]
 pub mod from_casbin {}

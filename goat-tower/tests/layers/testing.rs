@@ -132,7 +132,10 @@ async fn where_the_extensions_were_lost_the_headers_tell_and_what_they_do_not_te
         let bare = bare.body(()).unwrap();
         let said = failure(|| assert_denied(&bare, "forbidden"));
         assert!(said.contains("403, for an unknown reason"), "{said}");
-        assert!(said.contains("either goat did not reject the request, or the extensions were lost"), "{said}");
+        assert!(
+            said.contains("either goat did not reject the request, or the extensions were lost"),
+            "{said}"
+        );
         failure(|| assert_allowed(&bare));
     }
 }
