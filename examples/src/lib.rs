@@ -1,5 +1,5 @@
-//! Applications that embed goat, each a program of its own in `src/bin`. This library is only where
-//! the front door's Rust code is compiled.
+//! Applications that embed goat, one program per file or folder in `src/bin`. This library only
+//! compiles the README's Rust code as documentation tests.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,11 +1,15 @@
-//! An API of reports on axum: sign up, sign in, refresh, see one's sessions, sign out; read reports
-//! with the permission, export a few a minute. Run it with `cargo run -p examples --bin axum`, then:
+//! Reports API on axum, the smallest complete application: one process, SQLite.
+//!
+//! Sign up, log in, refresh, list sessions, log out; read reports with a permission, export them at
+//! most five times a minute.
 //!
 //! ```text
+//! cargo run -p examples --bin axum
 //! form='{"email": "ann@example.org", "password": "a long walk on a short pier"}'
 //! curl -s localhost:3000/signup -H 'content-type: application/json' -d "$form"
 //! curl -s localhost:3000/login -H 'content-type: application/json' -d "$form"
 //! curl -s localhost:3000/reports -H "authorization: Bearer <the access token>"
+//! curl -s localhost:3000/audit -H "authorization: Bearer <the access token>"   # 403
 //! ```
 
 use std::net::SocketAddr;
@@ -53,7 +57,7 @@ async fn sign_in(
 ) -> Result<Json<Value>, Problem> {
     let (email, password) = (form.email.into(), form.password.into());
     let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?.value;
-    Ok(show(&signed_in.tokens))
+    Ok(tokens_json(&signed_in.tokens))
 }
 
 async fn refresh(
@@ -61,10 +65,10 @@ async fn refresh(
     origin: Origin,
     Json(form): Json<Refresh>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(show(&goat.refresh(&form.refresh_token.into(), &origin).await?.tokens))
+    Ok(tokens_json(&goat.refresh(&form.refresh_token.into(), &origin).await?.tokens))
 }
 
-fn show(tokens: &TokenPair) -> Json<Value> {
+fn tokens_json(tokens: &TokenPair) -> Json<Value> {
     Json(json!({
         "access_token": tokens.access_token.expose(),
         "refresh_token": tokens.refresh_token.expose(),
@@ -83,14 +87,14 @@ async fn sign_out(
 
 async fn sessions(State(goat): State<Goat>, me: Principal) -> Result<Json<Value>, Problem> {
     let page = goat.sessions().list(&me, PageRequest::default()).await?;
-    let shown = page.items.iter().map(|session| {
+    let items = page.items.iter().map(|session| {
         json!({
             "id": session.id,
             "device": session.device,
             "current": session.id == me.session(),
         })
     });
-    Ok(Json(json!({ "sessions": shown.collect::<Vec<_>>() })))
+    Ok(Json(json!({ "sessions": items.collect::<Vec<_>>() })))
 }
 
 async fn list(me: Principal) -> Json<Value> {
@@ -101,14 +105,15 @@ async fn export() -> &'static str {
     "january;february"
 }
 
-/// The public keys, for services that verify tokens by themselves; see the `offline` example.
+/// Publishes the verification keys, for services that verify tokens offline; see the example
+/// `offline`.
 async fn keys(State(goat): State<Goat>) -> Json<Value> {
     Json(goat.jwks())
 }
 
-/// Whoever comes, by name if they are known.
+/// Greets signed-in users by id, and anonymous clients too.
 async fn hello(me: Option<Principal>) -> String {
-    me.map_or("hello, whoever you are".into(), |me| format!("hello, {}", me.user()))
+    me.map_or("hello, guest".into(), |me| format!("hello, {}", me.user()))
 }
 
 fn app(goat: &Goat) -> Router {
@@ -119,7 +124,7 @@ fn app(goat: &Goat) -> Router {
         .route("/audit", get(list).route_layer(goat.require(AUDIT)))
         .route(
             "/exports",
-            // The layer that is written last is the first that a request meets.
+            // The layer added last is the outermost.
             post(export)
                 .route_layer(goat.limit(Quota::per_minute(5)).named("exports").by_user())
                 .route_layer(goat.require(REPORTS)),
@@ -143,17 +148,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = arguments.next().unwrap_or_else(|| "reports.db".into());
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
-    // goat says in the log what its limits count, and which layer is missing where there is a 500.
-    // Without this nobody hears of it.
+    // goat logs the configuration of its limits, and missing layers when they cause a 500.
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
-    // Permissions stand in the tokens for services that do not ask this one.
+    // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
+    // Access tokens include the permissions, for services that verify them offline.
     let settings = Settings { access_token_permissions: true, ..Settings::default() };
     let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
         .settings(settings)
         .build()?;
-    // Whoever signs up is a client, and clients read reports. Nobody audits yet.
+    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
     match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
         _ => {}
@@ -161,7 +165,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // Limits by address count the other end of each connection. Behind a proxy that is the proxy:
-    // there, add goat_tower::address::ClientAddressLayer as the last layer, and say whom to trust.
+    // Limits by address use the connection's peer. Behind a proxy, add
+    // goat_tower::address::ClientAddressLayer as the last layer, with the proxy's addresses as
+    // trusted.
     Ok(serve(listener, app(&goat).into_make_service_with_connect_info::<SocketAddr>()).await?)
 }

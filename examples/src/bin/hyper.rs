@@ -1,5 +1,16 @@
-//! The same layers on hyper alone, without a framework: one protected service over `Full<Bytes>`,
-//! and sign-up and sign-in beside it. Run it with `cargo run -p examples --bin hyper`.
+//! Reports API on plain hyper, without a framework.
+//!
+//! Shows goat's layers around `tower` services over `Full<Bytes>`: sign up, log in, then read
+//! reports with a permission, at most five times a minute.
+//!
+//! ```text
+//! cargo run -p examples --bin hyper
+//! form='{"email": "ann@example.org", "password": "a long walk on a short pier"}'
+//! curl -s localhost:3000/signup -d "$form"
+//! curl -s localhost:3000/login -d "$form"
+//! curl -s localhost:3000/reports -H "authorization: Bearer <the access token>"
+//! curl -s localhost:3000/audit -H "authorization: Bearer <the access token>"   # 403
+//! ```
 
 use std::convert::Infallible;
 
@@ -22,10 +33,10 @@ use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
 const REPORTS: Permission = Permission::new("report:read");
 const AUDIT: Permission = Permission::new("report:audit");
 
-/// The most that a request's body may have, in bytes.
-const BODY_MAXIMUM: usize = 64 * 1024;
+/// Largest request body, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-type Answer = Result<Response<Full<Bytes>>, Infallible>;
+type Outcome = Result<Response<Full<Bytes>>, Infallible>;
 
 #[derive(Deserialize)]
 struct Credentials {
@@ -33,8 +44,8 @@ struct Credentials {
     password: String,
 }
 
-/// What needs no session.
-async fn open(goat: Goat, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+/// Handles the public routes: `/signup` and `/login`.
+async fn public(goat: Goat, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
     let (parts, body) = request.into_parts();
     let (method, path) = (&parts.method, parts.uri.path());
     if method != Method::POST || !["/signup", "/login"].contains(&path) {
@@ -42,30 +53,30 @@ async fn open(goat: Goat, request: Request<Incoming>) -> Result<Response<Full<By
     }
     let origin = Origin::of(&parts).into();
     let unreadable = || Problem::from(ErrorKind::Invalid);
-    let body = Limited::new(body, BODY_MAXIMUM).collect().await.map_err(|_| unreadable())?;
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| unreadable())?;
     let form: Credentials = serde_json::from_slice(&body.to_bytes()).map_err(|_| unreadable())?;
     if path == "/signup" {
         let email = Email::parse(&form.email)?;
         let request = SignUp { email, password: form.password.into(), origin };
         let user = goat.sign_up(request).await?;
-        return Ok(json_answer(StatusCode::CREATED, &json!({ "id": user.id })));
+        return Ok(json_response(StatusCode::CREATED, &json!({ "id": user.id })));
     }
     let (email, password) = (form.email.into(), form.password.into());
     let tokens = goat.login(Login { email, password, origin }).await?.value.tokens;
-    let shown = json!({
+    let tokens = json!({
         "access_token": tokens.access_token.expose(),
         "refresh_token": tokens.refresh_token.expose(),
     });
-    Ok(json_answer(StatusCode::OK, &shown))
+    Ok(json_response(StatusCode::OK, &tokens))
 }
 
-/// What stands behind the layers: they have let somebody in.
-async fn reports(request: Request<Incoming>) -> Answer {
+/// Handles requests that the layers have authenticated and authorized.
+async fn reports(request: Request<Incoming>) -> Outcome {
     let me = Principal::of(request.extensions()).map(|me| me.user());
-    Ok(json_answer(StatusCode::OK, &json!({ "reports": ["january"], "for": me })))
+    Ok(json_response(StatusCode::OK, &json!({ "reports": ["january"], "for": me })))
 }
 
-fn json_answer(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+fn json_response(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
     *response.status_mut() = status;
     let json = http::HeaderValue::from_static("application/json");
@@ -79,35 +90,35 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = arguments.next().unwrap_or_else(|| "reports.db".into());
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
-    // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
+    // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
     let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate()).build()?;
-    // Whoever signs up is a client, and clients read reports. Nobody audits yet.
+    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
     match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
         _ => {}
     }
 
-    let guarded = |permission| {
+    let protected = |permission| {
         ServiceBuilder::new()
             .layer(goat.authenticate())
             .layer(goat.require(permission))
             .layer(goat.limit(Quota::per_minute(5)).by_user())
             .service_fn(reports)
     };
-    let (reading, auditing) = (guarded(REPORTS), guarded(AUDIT));
+    let (reports, audit) = (protected(REPORTS), protected(AUDIT));
     let handle = goat.clone();
     let routes = service_fn(move |request: Request<Incoming>| {
-        let (goat, reading, auditing) = (handle.clone(), reading.clone(), auditing.clone());
+        let (goat, reports, audit) = (handle.clone(), reports.clone(), audit.clone());
         async move {
-            let answer = match request.uri().path() {
-                "/reports" => reading.oneshot(request).await?.map(BodyExt::boxed),
-                "/audit" => auditing.oneshot(request).await?.map(BodyExt::boxed),
-                _ => match open(goat, request).await {
-                    Ok(answer) => answer.map(BodyExt::boxed),
+            let response = match request.uri().path() {
+                "/reports" => reports.oneshot(request).await?.map(BodyExt::boxed),
+                "/audit" => audit.oneshot(request).await?.map(BodyExt::boxed),
+                _ => match public(goat, request).await {
+                    Ok(response) => response.map(BodyExt::boxed),
                     Err(problem) => problem.into_response().map(|text| Full::new(text).boxed()),
                 },
             };
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(response)
         }
     });
     let service = goat.limit(Quota::per_minute(300)).by_address().layer(routes);
@@ -116,7 +127,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, peer) = listener.accept().await?;
-        // Whoever accepts a connection says who is at its other end.
+        // Plain hyper does not add the peer's address to requests.
         let service = service.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer));
             request
@@ -126,7 +137,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                eprintln!("a connection ended early: {error}");
+                eprintln!("connection closed with an error: {error}");
             }
         });
     }

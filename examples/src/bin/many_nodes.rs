@@ -1,9 +1,10 @@
-//! An API of reports on as many machines as it takes: users and roles in PostgreSQL, sessions,
-//! limits and a shared cache in Redis, and notices through Redis that tell every node at once what
-//! one of them has changed. Whoever signs in at one is let in by all; whoever signs out at one is
-//! refused by all; a limit is counted together.
+//! Reports API on several nodes.
 //!
-//! All nodes are given the same:
+//! Users and roles are in PostgreSQL; sessions, rate limits, the shared cache and the invalidation
+//! channel are in Redis. A login at one node is valid at all, a logout takes effect at all, and
+//! limits are counted together.
+//!
+//! All nodes get the same configuration:
 //!
 //! ```text
 //! export DATABASE_URL=postgres://app@localhost/app REDIS_URL=redis://localhost
@@ -41,17 +42,17 @@ use serde_json::{Value, json};
 
 const REPORTS: Permission = Permission::new("report:read");
 
-/// How long one call to PostgreSQL or Redis may take.
+/// Timeout of one call to PostgreSQL or Redis.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a node goes on with what it knows of a session, should a notice be lost. A node that
-/// hears no notices at all asks Redis and PostgreSQL each time.
+/// The longest time for which a node may use a cached session validation after missing an
+/// invalidation. A node whose invalidation channel is disconnected bypasses its cache.
 const STALENESS: Duration = Duration::from_secs(10);
 
 async fn goat() -> Result<Goat, Box<dyn Error>> {
     let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} must be set"));
     let database = PostgresDatabase::open(&PostgresOptions::new(variable("DATABASE_URL")?))?;
-    // Nodes that start at once wait for one another here.
+    // Concurrent migrations wait for each other.
     database.migrate(MigrateOptions::default()).await?;
     let redis = RedisDatabase::open(&RedisOptions::new(variable("REDIS_URL")?))?;
 
@@ -64,7 +65,7 @@ async fn goat() -> Result<Goat, Box<dyn Error>> {
     let stores = stores.observed(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));
     let (stores, _) = stores.cached(redis.shared_cache(), STALENESS, Arc::clone(&clock));
 
-    // What one node signs, all verify; what one hashes, all verify.
+    // All nodes need the same keys and pepper, so that each verifies the others' tokens and hashes.
     let keys = TokenKeys::eddsa(&[variable("TOKEN_KEY")?.into()])?;
     let peppers = Peppers::new([Secret::new(variable("PASSWORD_PEPPER")?.into_bytes())])?;
     let roles = RoleSet::new([("reader", vec!["report:read"]), ("editor", vec!["full_access"])])?;
@@ -74,7 +75,7 @@ async fn goat() -> Result<Goat, Box<dyn Error>> {
         .settings(Settings { cache_staleness: STALENESS, ..Settings::default() })
         .clock(clock)
         .build()?;
-    // Fails now, and not at somebody's sign-in, if the pepper is not the one of the others.
+    // Fails at startup, not at a login, if the pepper differs from the other nodes'.
     goat.prepare().await?;
     Ok(goat)
 }
@@ -115,11 +116,8 @@ async fn sign_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends every session of the user, on all devices and at all nodes.
-async fn sign_out_everywhere(
-    State(goat): State<Goat>,
-    me: Principal,
-) -> Result<StatusCode, Problem> {
+/// Revokes every session of the user.
+async fn revoke_sessions(State(goat): State<Goat>, me: Principal) -> Result<StatusCode, Problem> {
     goat.sessions().revoke_all(&me, OtherSessions::EndCurrentToo).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -131,11 +129,11 @@ async fn reports(me: Principal) -> Json<Value> {
 fn app(goat: &Goat) -> Router {
     Router::new()
         .route("/logout", post(sign_out))
-        .route("/sessions", delete(sign_out_everywhere))
+        .route("/sessions", delete(revoke_sessions))
         .route("/reports", get(reports).route_layer(goat.require(REPORTS)))
         .route(
             "/exports",
-            // Five a minute of each user, wherever the load balancer sends them.
+            // Five per minute and user, across all nodes.
             post(reports).route_layer(goat.limit(Quota::per_minute(5)).named("exports").by_user()),
         )
         .layer(goat.authenticate())
@@ -151,7 +149,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let goat = goat().await?;
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // Behind a load balancer, which nodes have before them, it is the client of them all: add
-    // goat_tower::address::ClientAddressLayer as the last layer, and say whom to trust.
+    // Behind a load balancer, all connections come from the balancer's address: add
+    // goat_tower::address::ClientAddressLayer as the last layer, with the balancer as trusted proxy.
     Ok(serve(listener, app(&goat).into_make_service_with_connect_info::<SocketAddr>()).await?)
 }

@@ -1,6 +1,8 @@
-//! A service beside goat that holds only its public keys: it asks nobody who its callers are. It reads
-//! them from a file, which something else keeps current, and sees to it that it notices. Run an issuer
-//! that puts permissions into its tokens, such as the `axum` example, and then this:
+//! Service that verifies tokens offline, with the issuer's public keys only.
+//!
+//! It reads a JWKS file that another program keeps current, and reloads it when a token names an
+//! unknown key. Start an issuer that includes permissions in its tokens, such as the example
+//! `axum`, then:
 //!
 //! ```text
 //! curl -s localhost:3000/.well-known/jwks.json -o jwks.json
@@ -8,9 +10,9 @@
 //! curl -s localhost:4000/figures -H "authorization: Bearer <the access token>"
 //! ```
 //!
-//! What it cannot know: that somebody was signed out, suspended or given another role since their token
-//! was made. It lets them in until the token expires, five minutes at most. Where that is too long, ask
-//! the issuer.
+//! Offline verification cannot know about revocations: a user me was signed out, suspended or
+//! given another role stays authorized until the token expires, five minutes at most. Where that is
+//! too long, ask the issuer.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,25 +34,25 @@ use tokio::time::timeout;
 const REPORTS: Permission = Permission::new("report:read");
 const AUDIT: Permission = Permission::new("report:audit");
 
-/// How often the keys are read anew though nobody asked for it. A key that the issuer has removed is
-/// believed for as long.
-const READ_KEYS_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Interval of regular key reloads. A key that the issuer has removed stays valid for at most this
+/// long.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-async fn figures(who: TokenPrincipal) -> Json<Value> {
-    Json(json!({ "figures": [3, 1, 4], "for": who.user() }))
+async fn figures(me: TokenPrincipal) -> Json<Value> {
+    Json(json!({ "figures": [3, 1, 4], "for": me.user() }))
 }
 
 async fn draw() -> &'static str {
     "drawn"
 }
 
-/// Whoever comes, by name if they show a token.
-async fn hello(who: Option<TokenPrincipal>) -> String {
-    who.map_or("hello, whoever you are".into(), |who| format!("hello, {}", who.user()))
+/// Greets clients with a token by user id, and anonymous clients too.
+async fn hello(me: Option<TokenPrincipal>) -> String {
+    me.map_or("hello, guest".into(), |me| format!("hello, {}", me.user()))
 }
 
 fn app(verifier: &Verifier) -> Router {
-    // Limits of its own, in memory. They count the users of the tokens.
+    // Rate limits of this service, in memory, counted by the tokens' users.
     let time = Time::new(Arc::new(SystemClock::start()));
     let limits = Limits::new(Arc::new(MemoryLimits::default()), time);
     let limit = |quota| LimitLayer::new(limits.clone(), quota);
@@ -66,23 +68,22 @@ fn app(verifier: &Verifier) -> Router {
     open.merge(protected).layer(limit(Quota::per_minute(300)).by_address())
 }
 
-/// Reads the keys again when a token came whose key is not known, and now and then. A service that
-/// fetches them over HTTP does it in the place of `read`. How often strangers can bring it about is the
-/// verifier's business, and not often.
-async fn keep_keys(verifier: Verifier, path: PathBuf) {
+/// Reloads the keys at intervals, and when a token names an unknown key. To fetch them over HTTP,
+/// replace `read`. The verifier limits how often unknown keys trigger a reload.
+async fn reload_keys(verifier: Verifier, path: PathBuf) {
     loop {
-        let _ = timeout(READ_KEYS_EVERY, verifier.unknown_key()).await;
+        let _ = timeout(RELOAD_INTERVAL, verifier.unknown_key()).await;
         match read(&path).and_then(|jwks| Ok(verifier.replace_keys(jwks)?)) {
-            Ok(true) => eprintln!("the keys are {:?} now", verifier.key_ids()),
+            Ok(true) => eprintln!("verification keys replaced: {:?}", verifier.key_ids()),
             Ok(false) => {}
-            // Half a file, or none: the next one may be better.
-            Err(error) => eprintln!("the keys stay as they were: {error}"),
+            // The file may be missing or incomplete; retry later.
+            Err(error) => eprintln!("cannot reload the verification keys: {error}"),
         }
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    // A small file of one's own machine, a few times a minute at most.
+    // A small local file, read a few times a minute at most.
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
@@ -92,9 +93,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path: PathBuf = arguments.next().unwrap_or_else(|| "jwks.json".into()).into();
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:4000".into());
 
-    // Issuer, audience and leeway are those of the goat that signs; these are what it has unless told.
+    // Issuer, audience and leeway must equal the issuing goat's; these are the defaults.
     let verifier = Verifier::new(read(&path)?, TokenSettings::default())?;
-    tokio::spawn(keep_keys(verifier.clone(), path));
+    tokio::spawn(reload_keys(verifier.clone(), path));
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -1,4 +1,4 @@
-//! Starts each example on a database of its own, and calls it as a client would.
+//! Runs each example as a process with a database of its own, and sends requests like a client.
 
 mod cookies;
 mod many_nodes;

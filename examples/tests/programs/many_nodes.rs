@@ -1,4 +1,4 @@
-//! Two nodes on one PostgreSQL and one Redis, and what one of them may not know alone.
+//! Example `many_nodes`: two nodes share one PostgreSQL and one Redis.
 
 use std::process::Command;
 use std::thread;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 
-/// What all nodes have in common.
+/// The configuration that all nodes share.
 struct Installation {
     database: String,
     redis: Redis,
@@ -40,7 +40,7 @@ impl Installation {
         Program::run(&mut self.command("thirty-two bytes or more of noise"))
     }
 
-    /// Two that start at the same moment, on a database that is empty.
+    /// Starts two nodes concurrently on an empty database.
     fn start_two(&self) -> [Program; 2] {
         thread::scope(|scope| {
             let other = scope.spawn(|| self.start_node());
@@ -54,74 +54,74 @@ fn form() -> Value {
 }
 
 #[test]
-fn what_happens_at_one_node_holds_at_the_other() {
+fn changes_at_one_node_take_effect_at_the_other() {
     let installation = Installation::new();
     let [one, other] = installation.start_two();
 
-    // Signed up and in at one, let in at the other.
+    // A login at one node is valid at the other.
     assert_eq!(one.post("/signup", "", form()).status, 201);
     assert_eq!(other.post("/signup", "", form()).outcome(), (409, "email-taken"));
     let ann = one.post("/login", "", form()).text("access_token");
-    let also_ann = other.post("/login", "", form()).text("access_token");
+    let other_session = other.post("/login", "", form()).text("access_token");
     for node in [&one, &other] {
         assert_eq!(node.get("/reports", "").outcome(), (401, "unauthenticated"));
         assert_eq!(node.get("/reports", &ann).status, 200);
-        assert_eq!(node.get("/reports", &also_ann).status, 200);
+        assert_eq!(node.get("/reports", &other_session).status, 200);
     }
 
-    // Five a minute, and not five at each.
+    // Five a minute in total, not per node.
     for node in [&one, &other, &other, &one, &other] {
         assert_eq!(node.post("/exports", &ann, Value::Null).status, 200);
     }
     for node in [&one, &other] {
-        let refused = node.post("/exports", &also_ann, Value::Null);
-        assert_eq!(refused.outcome(), (429, "rate-limited"));
+        let limited = node.post("/exports", &other_session, Value::Null);
+        assert_eq!(limited.outcome(), (429, "rate-limited"));
     }
 
-    // What the nodes read of Ann in PostgreSQL, they share.
+    // The nodes share Ann's state, read from PostgreSQL, in the shared cache.
     assert_eq!(installation.redis.cli(&["--scan", "--pattern", "goat:*:u"]).lines().count(), 1);
 
-    // Signed out at one, refused by the other.
+    // A logout at one node takes effect at the other.
     assert_eq!(one.post("/logout", &ann, Value::Null).status, 204);
-    assert_refused_soon(&one, &ann);
-    assert_refused_soon(&other, &ann);
-    assert_eq!(other.get("/reports", &also_ann).status, 200);
+    assert_rejected_soon(&one, &ann);
+    assert_rejected_soon(&other, &ann);
+    assert_eq!(other.get("/reports", &other_session).status, 200);
 
-    // A node that comes later knows all of it.
+    // A node that starts later enforces the same state.
     let third = installation.start_node();
     assert_eq!(third.get("/reports", &ann).outcome(), (401, "session-revoked"));
-    let refused = third.post("/exports", &also_ann, Value::Null);
-    assert_eq!(refused.outcome(), (429, "rate-limited"));
+    let limited = third.post("/exports", &other_session, Value::Null);
+    assert_eq!(limited.outcome(), (429, "rate-limited"));
 
-    // And all that Ann has is ended there, for all.
-    let anew = one.post("/login", "", form()).text("access_token");
+    // Revoking all of Ann's sessions there takes effect at all nodes.
+    let second = one.post("/login", "", form()).text("access_token");
     for node in [&one, &other] {
-        assert_eq!(node.get("/reports", &anew).status, 200);
+        assert_eq!(node.get("/reports", &second).status, 200);
     }
-    assert_eq!(third.call("DELETE", "/sessions", &anew, None).status, 204);
+    assert_eq!(third.call("DELETE", "/sessions", &second, None).status, 204);
     for node in [&third, &one, &other] {
-        assert_refused_soon(node, &anew);
-        assert_refused_soon(node, &also_ann);
+        assert_rejected_soon(node, &second);
+        assert_rejected_soon(node, &other_session);
     }
 }
 
-/// A node has let somebody in and would go on for ten seconds. The notice that they are out may be
-/// on its way when who sent it has answered, and comes at once.
-fn assert_refused_soon(node: &Program, token: &str) {
-    let began = Instant::now();
+/// Waits until a node rejects a token. Without the invalidation, its cache would accept the token
+/// for ten more seconds; the invalidation may still be in flight when the revoking node responds.
+fn assert_rejected_soon(node: &Program, token: &str) {
+    let started = Instant::now();
     while node.get("/reports", token).status == 200 {
-        assert!(began.elapsed() < Duration::from_secs(3), "the invalidation has not come");
+        assert!(started.elapsed() < Duration::from_secs(3), "no invalidation received");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(node.get("/reports", token).outcome(), (401, "session-revoked"));
 }
 
-/// P5: better no node than one where every password is wrong.
+/// P5: a node whose pepper would fail every login does not start.
 #[test]
-fn a_node_with_another_pepper_than_the_others_does_not_start() {
+fn a_node_with_a_different_pepper_does_not_start() {
     let installation = Installation::new();
     let node = installation.start_node();
     assert_eq!(node.post("/signup", "", form()).status, 201);
-    let said = Program::fail(&mut installation.command("another, of thirty-two bytes or more"));
-    assert!(said.contains("needs the pepper"), "{said}");
+    let error = Program::fail(&mut installation.command("another, of thirty-two bytes or more"));
+    assert!(error.contains("needs the pepper"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! A service that knows an issuer's public keys, and the issuer.
+//! Example `offline`: a service that knows an issuer's public keys, with and without the issuer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::program::Program;
 
-/// The example, with a file of keys that the test writes.
+/// The example, with a key file that the test writes.
 struct Offline {
     path: PathBuf,
     service: Program,
@@ -36,14 +36,14 @@ fn command(path: &Path) -> Command {
     command
 }
 
-/// Writes the keys so that nobody reads half of them.
+/// Replaces the key file atomically.
 fn publish(path: &Path, jwks: &Value) {
     let fresh = path.with_extension("fresh");
     fs::write(&fresh, jwks.to_string()).expect("written");
     fs::rename(fresh, path).expect("in its place");
 }
 
-/// Signs somebody up at the issuer and in; answers their access token.
+/// Signs a user up and in at the issuer; returns the access token.
 fn sign_in(issuer: &Program) -> String {
     let form = json!({ "email": "ann@example.org", "password": "a long walk on a short pier" });
     issuer.post("/signup", "", form.clone());
@@ -54,7 +54,8 @@ fn jwks(issuer: &Program) -> Value {
     issuer.get("/.well-known/jwks.json", "").json
 }
 
-/// A token of somebody who may read reports, made so many seconds ago and good for five minutes.
+/// Creates an access token with the permission to read reports, issued `seconds_ago` and valid for
+/// five minutes.
 fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let issued_at = Timestamp::from_seconds(now.cast_signed() - seconds_ago);
@@ -70,7 +71,7 @@ fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
 }
 
 #[test]
-fn the_service_lets_in_by_what_tokens_say_and_asks_nobody() {
+fn tokens_are_verified_without_the_issuer() {
     let issuer = Program::start(env!("CARGO_BIN_EXE_axum"));
     let ann = sign_in(&issuer);
     let Offline { service, _folder, .. } = Offline::start(&jwks(&issuer));
@@ -87,22 +88,22 @@ fn the_service_lets_in_by_what_tokens_say_and_asks_nobody() {
     }
     assert_eq!(service.post("/drawings", &ann, Value::Null).outcome(), (429, "rate-limited"));
 
-    // Signed out, Ann is nobody to the issuer, and to the service who she was: this is the price.
+    // After a logout the issuer rejects the token, but the service accepts it until it expires.
     assert_eq!(issuer.post("/logout", &ann, Value::Null).status, 204);
     assert_eq!(issuer.get("/reports", &ann).outcome(), (401, "session-revoked"));
     assert_eq!(service.get("/figures", &ann).status, 200);
-    // And it does not even take an issuer that is there.
+    // The service also works while the issuer is down.
     drop(issuer);
     assert_eq!(service.get("/figures", &ann).status, 200);
 }
 
-/// J5, J7: its time ends a token offline as everywhere, and nobody else's keys open anything.
+/// J5, J7: expired tokens and tokens signed by foreign keys are rejected.
 #[test]
-fn the_service_refuses_tokens_that_are_over_and_those_of_others() {
+fn expired_and_foreign_tokens_are_rejected() {
     let keys = TokenKeys::generate();
     let Offline { service, _folder, .. } = Offline::start(&keys.jwks());
     assert_eq!(service.get("/figures", &token(&keys, 0)).status, 200);
-    // Five minutes and the leeway of five seconds, and a minute for slow machines.
+    // Five minutes and five seconds of leeway, less a minute for slow machines.
     assert_eq!(service.get("/figures", &token(&keys, 240)).status, 200);
     assert_eq!(service.get("/figures", &token(&keys, 305)).outcome(), (401, "token-expired"));
     let foreign = token(&TokenKeys::generate(), 0);
@@ -111,31 +112,31 @@ fn the_service_refuses_tokens_that_are_over_and_those_of_others() {
     }
 }
 
-/// J7: the first token with a new key makes the service read its file, and it comes in soon after.
+/// J7: the first token with an unknown key id triggers a reload and is accepted soon after.
 #[test]
-fn the_service_reads_its_keys_again_when_a_token_names_another() {
+fn an_unknown_key_id_reloads_the_keys() {
     let (old, new) = (TokenKeys::generate(), TokenKeys::generate());
     let Offline { path, service, _folder } = Offline::start(&old.jwks());
     let (of_old, of_new) = (token(&old, 0), token(&new, 0));
     assert_eq!(service.get("/figures", &of_old).status, 200);
     publish(&path, &new.jwks());
-    assert_eq!(service.get("/figures", &of_old).status, 200, "nothing has made it look yet");
+    assert_eq!(service.get("/figures", &of_old).status, 200, "not reloaded yet");
 
-    let began = Instant::now();
+    let started = Instant::now();
     while service.get("/figures", &of_new).status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the keys were not read again");
+        assert!(started.elapsed() < Duration::from_secs(30), "the keys were not read again");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(service.get("/figures", &of_old).outcome(), (401, "invalid-token"));
 }
 
 #[test]
-fn the_service_does_not_start_without_keys_that_it_can_use() {
+fn the_service_does_not_start_without_usable_keys() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("jwks.json");
-    let said = Program::fail(&mut command(&path));
-    assert!(said.contains("jwks.json"), "{said}");
+    let error = Program::fail(&mut command(&path));
+    assert!(error.contains("jwks.json"), "{error}");
     publish(&path, &json!({ "keys": [] }));
-    let said = Program::fail(&mut command(&path));
-    assert!(said.contains("HS256"), "{said}");
+    let error = Program::fail(&mut command(&path));
+    assert!(error.contains("HS256"), "{error}");
 }

@@ -1,15 +1,15 @@
-//! The examples of one process on one file: axum, and hyper alone.
+//! Examples `axum` and `hyper`: one process with SQLite.
 
 use serde_json::{Value, json};
 
-use crate::program::{Answer, Program};
+use crate::program::{Program, Response};
 
 fn form(email: &str) -> Value {
     json!({ "email": email, "password": "a long walk on a short pier" })
 }
 
-/// What all examples do: signs somebody up and in; answers what the sign-in brought.
-fn enter(program: &Program) -> Answer {
+/// Signs a user up and in, with checks common to both examples; returns the login's response.
+fn sign_up_and_in(program: &Program) -> Response {
     assert_eq!(program.post("/signup", "", form("no address")).outcome(), (400, "validation"));
     assert_eq!(program.post("/signup", "", form("ann@example.org")).status, 201);
     assert_eq!(
@@ -29,20 +29,20 @@ fn enter(program: &Program) -> Answer {
     tokens
 }
 
-/// Asks until the limit of five a minute refuses, which it does after five.
-fn ask_too_often(ask: impl Fn() -> Answer, used: usize) {
+/// Sends requests until the limit of five a minute rejects one.
+fn exceed_limit(send: impl Fn() -> Response, used: usize) {
     for _ in used..5 {
-        assert_eq!(ask().status, 200);
+        assert_eq!(send().status, 200);
     }
-    let refused = ask();
-    assert_eq!(refused.outcome(), (429, "rate-limited"));
-    assert!(refused.head.contains("\nretry-after: "), "{}", refused.head);
+    let limited = send();
+    assert_eq!(limited.outcome(), (429, "rate-limited"));
+    assert!(limited.head.contains("\nretry-after: "), "{}", limited.head);
 }
 
 #[test]
-fn the_api_on_axum_does_what_it_says() {
+fn the_axum_example_works() {
     let program = Program::start(env!("CARGO_BIN_EXE_axum"));
-    let tokens = enter(&program);
+    let tokens = sign_up_and_in(&program);
     let access = tokens.text("access_token");
 
     let sessions = program.get("/sessions", &access);
@@ -50,10 +50,10 @@ fn the_api_on_axum_does_what_it_says() {
     assert_eq!(sessions.json["sessions"][0]["current"], true);
     assert_eq!(program.get("/", "").status, 200);
     assert_eq!(program.get("/", "not a token").outcome(), (401, "invalid-token"));
-    ask_too_often(|| program.post("/exports", &access, Value::Null), 0);
+    exceed_limit(|| program.post("/exports", &access, Value::Null), 0);
 
-    let shown = json!({ "refresh_token": tokens.text("refresh_token") });
-    let next = program.post("/refresh", "", shown).text("access_token");
+    let body = json!({ "refresh_token": tokens.text("refresh_token") });
+    let next = program.post("/refresh", "", body).text("access_token");
     assert_eq!(program.get("/reports", &next).status, 200);
     assert_eq!(program.post("/logout", &next, Value::Null).status, 204);
     for token in [access, next] {
@@ -62,9 +62,9 @@ fn the_api_on_axum_does_what_it_says() {
 }
 
 #[test]
-fn the_service_on_hyper_does_what_it_says() {
+fn the_hyper_example_works() {
     let program = Program::start(env!("CARGO_BIN_EXE_hyper"));
-    let access = enter(&program).text("access_token");
-    ask_too_often(|| program.get("/reports", &access), 1);
+    let access = sign_up_and_in(&program).text("access_token");
+    exceed_limit(|| program.get("/reports", &access), 1);
     assert_eq!(program.get("/elsewhere", "").outcome(), (404, "not-found"));
 }

@@ -1,4 +1,4 @@
-//! The library that had people before goat came, and other programs that write its table.
+//! Example `own_users`: an existing table of people that other programs write too.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::runtime::Runtime;
 
-use crate::program::{Answer, Program};
+use crate::program::{Program, Response};
 
 const PASSWORD: &str = "a long walk on a short pier";
 const GRACE: &str = "grace@example.org";
-/// In another spelling than the table has it: `ann@bücher.example`.
+/// A different spelling of the table's `ann@bücher.example`.
 const ANN: &str = "Ann@xn--bcher-kva.example";
 
-/// The application's database, as its older programs use it: without goat.
+/// The application's older programs, which write the database without goat.
 struct OlderProgram {
     runtime: Runtime,
     pool: SqlitePool,
@@ -41,7 +41,7 @@ impl OlderProgram {
     }
 }
 
-fn sign_in(library: &Program, mail: &str) -> Answer {
+fn sign_in(library: &Program, mail: &str) -> Response {
     library.post("/login", "", json!({ "mail": mail, "password": PASSWORD }))
 }
 
@@ -49,7 +49,7 @@ fn token(library: &Program, mail: &str) -> String {
     sign_in(library, mail).text("access_token")
 }
 
-/// A library whose table is as old as `people.sql`, until goat starts on it.
+/// Starts the example on the original table of `people.sql`.
 fn library() -> (tempfile::TempDir, OlderProgram, Program) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("library.db");
@@ -60,7 +60,7 @@ fn library() -> (tempfile::TempDir, OlderProgram, Program) {
 }
 
 #[test]
-fn who_was_there_before_goat_signs_in_as_ever_and_keeps_everything() {
+fn existing_people_sign_in_and_keep_their_data() {
     let (_folder, older, library) = library();
     let hash = "SELECT pass_hash FROM people WHERE person_id = 2";
     assert!(older.one::<String>(hash).starts_with("$argon2id$v=19$m=65536,"));
@@ -68,7 +68,7 @@ fn who_was_there_before_goat_signs_in_as_ever_and_keeps_everything() {
     assert_eq!(library.post("/login", "", wrong).outcome(), (401, "invalid-credentials"));
 
     let ann = token(&library, ANN);
-    // P6: the sign-in has written the password's hash anew, as goat makes them.
+    // P6: the login has rehashed the password with goat's parameters.
     assert!(older.one::<String>(hash).starts_with("$argon2id$v=19$m=19456,"));
     let me = library.get("/me", &ann);
     assert_eq!(me.json, json!({ "person": 2, "name": "Ann O'Hara", "books_lent": 3 }));
@@ -77,16 +77,16 @@ fn who_was_there_before_goat_signs_in_as_ever_and_keeps_everything() {
     assert_eq!(library.get("/people", &ann).outcome(), (403, "forbidden"));
     assert_eq!(library.get("/people", "").outcome(), (401, "unauthenticated"));
 
-    let newcomer = |mail| json!({ "mail": mail, "full_name": "Zoe", "password": PASSWORD });
-    assert_eq!(library.post("/signup", "", newcomer(ANN)).outcome(), (409, "email-taken"));
-    assert_eq!(library.post("/signup", "", newcomer("zoe@example.org")).status, 201);
+    let sign_up = |mail| json!({ "mail": mail, "full_name": "Zoe", "password": PASSWORD });
+    assert_eq!(library.post("/signup", "", sign_up(ANN)).outcome(), (409, "email-taken"));
+    assert_eq!(library.post("/signup", "", sign_up("zoe@example.org")).status, 201);
     let zoe = token(&library, "zoe@example.org");
     let me = library.get("/me", &zoe);
     assert_eq!(me.json, json!({ "person": 3, "name": "Zoe", "books_lent": 0 }));
 }
 
 #[test]
-fn what_older_programs_write_counts_with_the_next_request() {
+fn external_writes_take_effect_on_the_next_request() {
     let (_folder, older, library) = library();
     let ann = token(&library, ANN);
     assert_eq!(library.get("/me", &ann).status, 200);
@@ -97,7 +97,7 @@ fn what_older_programs_write_counts_with_the_next_request() {
     assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
     assert_eq!(sign_in(&library, ANN).outcome(), (403, "account-suspended"));
 
-    // Let in again, Ann signs in anew: her sessions ended when she was blocked.
+    // Blocking ended Ann's sessions; after unblocking she signs in again.
     older.run("UPDATE people SET blocked = 0 WHERE person_id = 2");
     assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
     let ann = token(&library, ANN);
@@ -108,11 +108,11 @@ fn what_older_programs_write_counts_with_the_next_request() {
 }
 
 #[test]
-fn the_library_blocks_people_by_the_rules_of_goat() {
+fn blocking_follows_the_rank_rules() {
     let (_folder, older, library) = library();
     let (ann, grace) = (token(&library, ANN), token(&library, GRACE));
     let block =
-        |who: &str, person| library.post(&format!("/people/{person}/block"), who, Value::Null);
+        |token: &str, person| library.post(&format!("/people/{person}/block"), token, Value::Null);
     assert_eq!(block(&ann, 1).outcome(), (403, "forbidden"));
     older.run("UPDATE people SET position = 'librarian' WHERE person_id = 2");
     assert_eq!(block(&ann, 1).outcome(), (403, "outranked"));
@@ -125,14 +125,14 @@ fn the_library_blocks_people_by_the_rules_of_goat() {
     assert_eq!(library.get("/people", &grace).json[1]["blocked"], true);
 }
 
-/// Whoever administers is among the library's people, and goat's own table of users is empty.
+/// Administrators are in the library's table, and goat's own user table is empty.
 #[test]
-fn an_administrator_of_the_library_changes_what_roles_may_do() {
+fn an_administrator_can_grant_permissions() {
     let (_folder, _older, library) = library();
     let (ann, grace) = (token(&library, ANN), token(&library, GRACE));
     assert_eq!(library.get("/people", &ann).outcome(), (403, "forbidden"));
     let path = "/roles/reader/permissions/people:read";
-    let allow = |who: &str| library.post(path, who, Value::Null);
+    let allow = |token: &str| library.post(path, token, Value::Null);
     assert_eq!(allow(&ann).outcome(), (403, "forbidden"));
     assert_eq!(allow(&grace).status, 204);
     assert_eq!(library.get("/people", &ann).status, 200);
@@ -140,7 +140,7 @@ fn an_administrator_of_the_library_changes_what_roles_may_do() {
 }
 
 #[test]
-fn people_without_a_password_are_refused_like_strangers_and_stop_no_start() {
+fn people_without_a_valid_hash_cannot_sign_in_and_do_not_block_startup() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("library.db");
     let older = OlderProgram::open(&path);

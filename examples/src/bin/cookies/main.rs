@@ -1,13 +1,18 @@
-//! A page of reports for people with browsers, on axum: sign up, sign in, read, export, sign out, with
-//! the session in cookies that no script can read. Run it with
-//! `cargo run -p examples --bin cookies`, and open <http://localhost:3000>.
+//! Web page with cookie authentication, on axum.
 //!
-//! - An access token is good for a minute here, so that one can watch the page refresh it: open the
-//!   browser's list of requests, wait, and read the reports again.
-//! - Only pages of this origin may use the cookies. A form on another port's page that posts to
-//!   `/exports` gets a 403, and so does `curl` with a cookie and nothing else.
-//! - Chromium and Firefox keep such cookies on `http://localhost`, Chromium on `http://127.0.0.1` too.
-//!   Safari wants https there as everywhere.
+//! Sign up, sign in, read and export reports, sign out; the session's tokens are in `HttpOnly`
+//! cookies.
+//!
+//! ```text
+//! cargo run -p examples --bin cookies      # then open http://localhost:3000
+//! ```
+//!
+//! - Access tokens expire after one minute here, to show the refresh: open the browser's network
+//!   panel, wait, and read the reports again.
+//! - Cross-site requests are rejected: a form on another port's page that posts to `/exports` gets
+//!   a 403, as does `curl` with only a cookie.
+//! - Chromium and Firefox store such cookies on `http://localhost`, Chromium on `http://127.0.0.1`
+//!   too; Safari requires https.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -56,7 +61,7 @@ async fn sign_in(
     request: Parts,
     Json(form): Json<Credentials>,
 ) -> Result<Response, Problem> {
-    // Without this, another site's page could sign its visitors in as somebody else.
+    // Prevents login CSRF.
     COOKIES.check(&request)?;
     let (email, password) = (form.email.into(), form.password.into());
     let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?.value;
@@ -77,9 +82,9 @@ async fn refresh(
             COOKIES.put(&next.tokens, response.headers_mut())?;
             Ok(response)
         }
-        // The session is over. Any other failure may pass, and leaves the cookies where they are.
-        Err(over) if over.status() == StatusCode::UNAUTHORIZED => {
-            let mut response = IntoResponse::into_response(over);
+        // The session has ended. Other errors may be temporary and keep the cookies.
+        Err(ended) if ended.status() == StatusCode::UNAUTHORIZED => {
+            let mut response = IntoResponse::into_response(ended);
             COOKIES.clear(response.headers_mut());
             Ok(response)
         }
@@ -98,7 +103,7 @@ async fn sign_out(
     Ok(response)
 }
 
-async fn who(State(goat): State<Goat>, me: Principal) -> Result<Json<Value>, Problem> {
+async fn current_user(State(goat): State<Goat>, me: Principal) -> Result<Json<Value>, Problem> {
     let profile = goat.users().profile(&me).await?;
     Ok(Json(json!({ "email": profile.user.email.as_str() })))
 }
@@ -111,7 +116,7 @@ async fn export() -> Json<Value> {
     Json(json!({ "exported": "reports.csv" }))
 }
 
-/// Scripts and styles from here and from nowhere else, none within the page, and no page around it.
+/// Only scripts and styles of this origin, nothing inline, and no framing.
 const PAGE_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; \
      frame-ancestors 'none'";
@@ -122,7 +127,7 @@ fn page(content_type: &'static str, text: &'static str) -> axum::routing::Method
             (CONTENT_TYPE, content_type),
             (CONTENT_SECURITY_POLICY, PAGE_SECURITY),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            // With `no-referrer` older browsers would not say from which origin a form comes.
+            // With `no-referrer`, older browsers would not send the origin with forms.
             (REFERRER_POLICY, "same-origin"),
         ];
         (headers, text)
@@ -132,12 +137,12 @@ fn page(content_type: &'static str, text: &'static str) -> axum::routing::Method
 fn app(goat: &Goat) -> Router {
     let protected = Router::new()
         .route("/logout", post(sign_out))
-        .route("/me", get(who))
+        .route("/me", get(current_user))
         .route("/reports", get(list).route_layer(goat.require(REPORTS)))
         .route("/exports", post(export).route_layer(goat.require(REPORTS)))
         .route("/audit", get(list).route_layer(goat.require(AUDIT)))
         .layer(goat.authenticate().cookies(COOKIES));
-    // Outside of that layer, so that a cookie which does not do any more keeps nobody out.
+    // Outside the authenticate layer, which would reject requests with an expired access cookie.
     let open = Router::new()
         .route("/", page("text/html; charset=utf-8", include_str!("page.html")))
         .route("/page.css", page("text/css; charset=utf-8", include_str!("page.css")))
@@ -157,11 +162,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
     let settings = Settings { access_ttl: Duration::from_secs(60), ..Settings::default() };
-    // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
+    // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
     let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
         .settings(settings)
         .build()?;
-    // Whoever signs up is a client, and clients read reports. Nobody audits yet.
+    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
     match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
         _ => {}
@@ -169,6 +174,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // On the wide network: https before it, and goat_tower::address::ClientAddressLayer behind that.
+    // In production, terminate TLS in front, and add goat_tower::address::ClientAddressLayer behind
+    // the proxy.
     Ok(serve(listener, app(&goat).into_make_service_with_connect_info::<SocketAddr>()).await?)
 }

@@ -1,20 +1,20 @@
-// What the page does. It never sees a token: the browser keeps them in cookies that no script can read,
-// and sends them along by itself.
+// Client code of the page. It never sees a token: the browser stores them in `HttpOnly` cookies and
+// sends them by itself.
 
 const element = (id) => document.getElementById(id);
 
-// No secret, only a note for the next visit: whether it is worth asking who is signed in.
+// Not a secret, only a hint for the next visit that a session may exist.
 const NOTE = "signed-in";
 
 async function send(method, path, body) {
   const headers = body ? { "content-type": "application/json" } : {};
-  const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-  const text = await answer.text();
-  return { ok: answer.ok, status: answer.status, json: text ? JSON.parse(text) : {} };
+  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  return { ok: response.ok, status: response.status, json: text ? JSON.parse(text) : {} };
 }
 
-// One refresh at a time, however many calls wait for it. Two tabs need no more care than this: they share
-// the cookies, and what both send at once goat answers alike.
+// Single-flight: concurrent calls share one refresh. Tabs share the cookies, and goat accepts
+// concurrent refreshes of one token within the grace period.
 let refreshing = null;
 
 function refresh() {
@@ -24,12 +24,12 @@ function refresh() {
   return refreshing;
 }
 
-// A call as whoever is signed in. The cookie of the access token lives as long as the token: when it is
-// gone, the answer is a 401, and the call is made again with the next one.
+// Sends an authenticated request. The access token's cookie expires with the token; on a 401 the
+// request is retried after a refresh.
 async function call(method, path) {
-  const answer = await send(method, path);
-  if (answer.status !== 401) {
-    return answer;
+  const response = await send(method, path);
+  if (response.status !== 401) {
+    return response;
   }
   const refreshed = await refresh();
   if (refreshed.status === 401) {
@@ -41,7 +41,7 @@ async function call(method, path) {
 
 function show(email) {
   element("member").hidden = email === null;
-  element("stranger").hidden = email !== null;
+  element("sign-in-form").hidden = email !== null;
   element("name").textContent = email ?? "";
   if (email === null) {
     localStorage.removeItem(NOTE);
@@ -50,32 +50,32 @@ function show(email) {
   }
 }
 
-function say(text, items = []) {
-  element("said").textContent = text;
-  element("said").classList.remove("bad");
+function showMessage(text, items = []) {
+  element("message").textContent = text;
+  element("message").classList.remove("bad");
   element("list").replaceChildren(
     ...items.map((item) => Object.assign(document.createElement("li"), { textContent: item })),
   );
 }
 
-// A problem document has a sentence for people, or says what is wrong with each field.
+// Shows a problem document: its `detail`, or its `errors` per field.
 const FIELDS = { email: "The e-mail address", password: "The password" };
 
-function complain({ json }) {
+function showProblem({ json }) {
   const reasons = (json.errors ?? []).map(({ field, message }) => `${FIELDS[field]} ${message}.`);
   const sentence = json.detail ?? "That did not work. Try again in a moment.";
-  say(reasons.length > 0 ? "That will not do yet:" : sentence, reasons);
-  element("said").classList.add("bad");
+  showMessage(reasons.length > 0 ? "Please correct:" : sentence, reasons);
+  element("message").classList.add("bad");
 }
 
-// Runs what a button is for, with all of them still until it is done.
+// Runs an action with all buttons disabled.
 async function busy(act) {
   const buttons = [...document.querySelectorAll("button")];
   buttons.forEach((button) => (button.disabled = true));
   try {
     await act();
   } catch {
-    complain({ json: { detail: "The server cannot be reached. Try again in a moment." } });
+    showProblem({ json: { detail: "The server cannot be reached. Try again in a moment." } });
   } finally {
     buttons.forEach((button) => (button.disabled = false));
   }
@@ -86,19 +86,19 @@ async function enter(isNew) {
   if (isNew) {
     const signedUp = await send("POST", "/signup", form);
     if (!signedUp.ok) {
-      return complain(signedUp);
+      return showProblem(signedUp);
     }
   }
   const signedIn = await send("POST", "/login", form);
   if (!signedIn.ok) {
-    return complain(signedIn);
+    return showProblem(signedIn);
   }
   element("password").value = "";
   show(signedIn.json.email);
-  say(isNew ? "Welcome! Your account is ready." : "Welcome back.");
+  showMessage(isNew ? "Welcome! Your account is ready." : "Welcome back.");
 }
 
-element("stranger").addEventListener("submit", (event) => {
+element("sign-in-form").addEventListener("submit", (event) => {
   event.preventDefault();
   busy(() => enter(event.submitter?.id === "sign-up"));
 });
@@ -106,28 +106,28 @@ element("stranger").addEventListener("submit", (event) => {
 const onClick = (id, act) => element(id).addEventListener("click", () => busy(act));
 
 onClick("read", async () => {
-  const answer = await call("GET", "/reports");
-  answer.ok ? say("Your reports:", answer.json.reports) : complain(answer);
+  const response = await call("GET", "/reports");
+  response.ok ? showMessage("Your reports:", response.json.reports) : showProblem(response);
 });
 
 onClick("export", async () => {
-  const answer = await call("POST", "/exports");
-  answer.ok ? say(`Exported as ${answer.json.exported}.`) : complain(answer);
+  const response = await call("POST", "/exports");
+  response.ok ? showMessage(`Exported as ${response.json.exported}.`) : showProblem(response);
 });
 
 onClick("audit", async () => {
-  const answer = await call("GET", "/audit");
-  answer.ok ? say("The audit:", answer.json.reports) : complain(answer);
+  const response = await call("GET", "/audit");
+  response.ok ? showMessage("The audit:", response.json.reports) : showProblem(response);
 });
 
 onClick("sign-out", async () => {
-  const answer = await call("POST", "/logout");
-  // Whose session was over before is signed out as well.
-  if (answer.ok || answer.status === 401) {
+  const response = await call("POST", "/logout");
+  // On a 401 the session had already ended.
+  if (response.ok || response.status === 401) {
     show(null);
-    say("You are signed out.");
+    showMessage("You are signed out.");
   } else {
-    complain(answer);
+    showProblem(response);
   }
 });
 
@@ -135,11 +135,11 @@ await busy(async () => {
   if (!localStorage.getItem(NOTE)) {
     return show(null);
   }
-  const answer = await call("GET", "/me");
-  if (answer.ok) {
-    show(answer.json.email);
+  const response = await call("GET", "/me");
+  if (response.ok) {
+    show(response.json.email);
   } else {
     show(null);
-    complain(answer);
+    showProblem(response);
   }
 });

@@ -1,5 +1,5 @@
-//! Opens the application's database, and brings a table of people that goat never saw up to what
-//! goat needs: all of it in one transaction, or nothing.
+//! Opens the application's database and adds goat's columns to the table of people, in one
+//! transaction.
 
 use std::error::Error;
 use std::path::Path;
@@ -24,16 +24,16 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, Box<dyn Error>> {
     if !columns.iter().any(|name| name == "goat_id") {
         sqlx::raw_sql(include_str!("adopt.sql")).execute(&mut *transaction).await?;
     }
-    let strangers: Vec<(i64, String, i64)> =
+    let unadopted: Vec<(i64, String, i64)> =
         sqlx::query_as("SELECT person_id, mail, joined_at FROM people WHERE goat_id IS NULL")
             .fetch_all(&mut *transaction)
             .await?;
-    for (person, mail, joined_at) in strangers {
-        // Who these are is for a person to decide: two spellings of one address may be two people,
-        // or one who signed up twice.
+    for (person, mail, joined_at) in unadopted {
+        // Needs a manual decision: two spellings of one address may be two people, or one who
+        // signed up twice.
         let email = Email::parse(&mail)
             .map_err(|error| format!("the mail address of person {person} {error}"))?;
-        // An id sorts by the time that it was made for, and lists go on by that.
+        // Ids sort by their timestamp, and lists paginate by id.
         let id = UserId::generate(Timestamp::from_millis(joined_at));
         sqlx::query("UPDATE people SET goat_id = $2, mail_canonical = $3 WHERE person_id = $1")
             .bind(person)

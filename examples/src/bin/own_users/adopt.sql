@@ -1,25 +1,25 @@
--- What goat needs of a person and the application never had. Everything else stays as it is.
+-- Adds the columns that goat needs. Everything else stays unchanged.
 
 ALTER TABLE people ADD COLUMN goat_id TEXT;
--- The spelling that no two people share; Rust computes it, so that every store agrees.
+-- The canonical address, which is unique. Rust computes it, so that every store agrees.
 ALTER TABLE people ADD COLUMN mail_canonical TEXT;
--- Which sessions are alive, and the one that was kept when the others ended.
+-- The session epoch, and the session kept when an epoch ended the others.
 ALTER TABLE people ADD COLUMN session_epoch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE people ADD COLUMN kept_session TEXT;
--- Counts the writes, so that of two states of a person the newer one is known.
+-- Counts the writes, to order two states of a person.
 ALTER TABLE people ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
 
 CREATE UNIQUE INDEX people_goat_id ON people (goat_id);
 CREATE UNIQUE INDEX people_mail_canonical ON people (mail_canonical);
 
--- People as goat knows them: what the application's columns mean.
+-- People as goat's users: maps the application's columns.
 CREATE VIEW goat_people AS
 SELECT
     goat_id AS id,
     mail AS email,
     mail_canonical AS email_canonical,
     substr(mail_canonical, instr(mail_canonical, '@') + 1) AS email_domain,
-    -- The flag alone makes an administrator, whatever somebody writes into the position.
+    -- Only the flag makes an administrator; the position `admin` does not.
     CASE WHEN is_admin THEN 'admin' WHEN position = 'admin' THEN 'reader' ELSE position END AS role,
     CASE WHEN blocked THEN 'suspended' WHEN confirmed THEN 'active' ELSE 'inactive' END AS status,
     pass_hash AS password_hash,
@@ -32,9 +32,9 @@ SELECT
 FROM people
 WHERE goat_id IS NOT NULL;
 
--- The application's older programs know nothing of goat and write on. goat counts its own writes;
--- these are counted here. Who is blocked loses every session, also if they are let in again.
-CREATE TRIGGER people_written_by_others
+-- Older programs keep writing the table. goat increments the revision itself; this trigger does so
+-- for other writers. Blocking ends all sessions, even if the person is unblocked later.
+CREATE TRIGGER people_external_update
 AFTER UPDATE OF position, is_admin, confirmed, blocked ON people
 WHEN NEW.revision = OLD.revision
 BEGIN
@@ -45,13 +45,13 @@ BEGIN
     WHERE person_id = NEW.person_id;
 END;
 
--- What only goat can write right is refused to everyone else, before it is wrong unnoticed.
-CREATE TRIGGER people_added_by_others
+-- Rejects writes by other programs that only goat can do correctly.
+CREATE TRIGGER people_external_insert
 BEFORE INSERT ON people WHEN NEW.goat_id IS NULL
 BEGIN
     SELECT RAISE(ABORT, 'people are added through goat');
 END;
-CREATE TRIGGER people_moved_by_others
+CREATE TRIGGER people_external_mail_change
 BEFORE UPDATE OF mail ON people WHEN NEW.mail <> OLD.mail AND NEW.revision = OLD.revision
 BEGIN
     SELECT RAISE(ABORT, 'mail addresses are changed through goat');

@@ -1,4 +1,4 @@
-//! The list of people, for goat's own administration: filter, order and page.
+//! Query for user lists: filter, sort and pagination.
 
 use goat_core::PAGE_REACH;
 use goat_core::user::{Sort, SortKey, UserPage, UserQuery};
@@ -13,8 +13,8 @@ pub(crate) async fn page(pool: &SqlitePool, query: &UserQuery) -> sqlx::Result<U
     let mut sort = filter.sort;
     let mut offset = filter.page.offset();
     if let Some(after) = filter.after {
-        // Goes on after somebody, in the default order. Who is gone, or hidden from the caller,
-        // stands where the time in the id says.
+        // Keyset pagination in the default order. For a deleted or hidden user, the timestamp in
+        // the id gives the position.
         sql.push(
             " AND (created_at, id) < (coalesce((SELECT created_at FROM goat_people WHERE id = ",
         );
@@ -34,7 +34,7 @@ pub(crate) async fn page(pool: &SqlitePool, query: &UserQuery) -> sqlx::Result<U
     sql.push_bind(filter.page.limit()).push(" OFFSET ").push_bind(offset.cast_signed());
     let rows = sql.build().fetch_all(pool).await?;
 
-    // Counts one further than a list tells, and no more.
+    // Counts at most one row beyond the maximum.
     let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM goat_people WHERE ");
     push_conditions(&mut sql, query);
     sql.push(" LIMIT ").push_bind(PAGE_REACH.cast_signed() + 1).push(")");
@@ -57,7 +57,7 @@ fn push_conditions(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
         push_names(sql.push(" AND status IN ("), statuses);
     }
     if let Some(search) = &filter.search {
-        // No LIKE: an address may well have an underscore.
+        // Not LIKE: addresses may contain underscores.
         for (before, column) in [(" AND (", "email_canonical"), (" OR ", "email_domain")] {
             sql.push(before).push(format_args!("substr({column}, 1, length("));
             sql.push_bind(search.clone()).push(")) = ").push_bind(search.clone());
@@ -66,7 +66,8 @@ fn push_conditions(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
     }
 }
 
-/// Whom the caller may see at all: nobody of a hidden role, but always themselves.
+/// Restricts the rows to those visible to the caller: none of a hidden role, except the caller's
+/// own.
 fn push_visible(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
     sql.push("(id = ").push_bind(query.except.map(|id| id.to_string()).unwrap_or_default());
     let hidden = query.hidden_roles.iter().map(|role| role.as_str());
@@ -74,7 +75,7 @@ fn push_visible(sql: &mut QueryBuilder<Sqlite>, query: &UserQuery) {
     sql.push(")");
 }
 
-/// SQLite takes an empty list, too: nothing is in it.
+/// SQLite accepts an empty list.
 fn push_names<'a>(sql: &mut QueryBuilder<Sqlite>, names: impl Iterator<Item = &'a str>) {
     let mut list = sql.separated(", ");
     for name in names {

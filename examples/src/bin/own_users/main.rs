@@ -1,23 +1,23 @@
-//! A library that has had a table of people for years, with columns and types of its own, lets goat
-//! sign them in: the table stays, and goat gets a `UserStore` over it. Run it with
-//! `cargo run -p examples --bin own_users`, then:
+//! Library with an existing table of people, which keeps its columns and types: goat reads and
+//! writes it through a `UserStore`.
 //!
 //! ```text
+//! cargo run -p examples --bin own_users
 //! form='{"mail": "grace@example.org", "password": "a long walk on a short pier"}'
 //! curl -s localhost:3000/login -H 'content-type: application/json' -d "$form"
 //! curl -s localhost:3000/people -H "authorization: Bearer <the access token>"
-//! sqlite3 library.db 'UPDATE people SET blocked = 1 WHERE person_id = 1' # and ask again
+//! sqlite3 library.db 'UPDATE people SET blocked = 1 WHERE person_id = 1' # and repeat
 //! ```
 //!
-//! - `people.sql`: the table as it was. Numbers for ids, flags for states.
-//! - `adopt.sql`: what it gains (goat's id, one spelling of the address, the epoch of sessions, a
-//!   count of writes), a view that says what its columns mean to goat, and triggers for programs
-//!   that write it and know nothing of goat. `adopt.rs` runs it and gives everyone an id.
-//! - `store.rs`: the `UserStore`; goat's conformance suite is its test. `list.rs`: its one long query.
-//! - Passwords need nothing: an Argon2 hash is verified whatever its parameters, and written anew at
-//!   a sign-in if they are not today's. For another kind of hash, `Builder::hasher` takes a
-//!   `PasswordHasher` that knows both. Whoever has none that can be read (`!`, or nothing at all)
-//!   signs in once an administrator has set one.
+//! - `people.sql`: the original table, with integer ids and status flags.
+//! - `adopt.sql`: the added columns (goat's id, the canonical address, the session epoch, a
+//!   revision), a view that maps the table to goat's users, and triggers for programs that write
+//!   the table without goat. `adopt.rs` runs it and assigns ids.
+//! - `store.rs`: the `UserStore`, tested by goat's conformance suite. `list.rs`: its list query.
+//! - Argon2 hashes are verified with any parameters, and rehashed at login if the parameters are
+//!   outdated. For another algorithm, give `Builder::hasher` a `PasswordHasher` that supports both.
+//!   People without a valid hash (`!`, or an empty one) can sign in after an administrator has set
+//!   a password.
 
 mod adopt;
 mod list;
@@ -76,10 +76,15 @@ async fn sign_up(
     let email = Email::parse(&form.mail)?;
     let request = SignUp { email, password: form.password.into(), origin: origin.into() };
     let user = goat.sign_up(request).await?;
-    // What goat does not know of a person comes after goat made the row. If this fails, the person
-    // is there without a name, and may give it later.
+    // goat creates the row; the application's own columns follow. If this update fails, the person
+    // exists without a name, which can be set later.
     let query = sqlx::query("UPDATE people SET full_name = $2 WHERE goat_id = $1");
-    query.bind(user.id.to_string()).bind(form.full_name).execute(&people).await.map_err(broken)?;
+    query
+        .bind(user.id.to_string())
+        .bind(form.full_name)
+        .execute(&people)
+        .await
+        .map_err(internal_error)?;
     Ok(StatusCode::CREATED)
 }
 
@@ -102,7 +107,7 @@ async fn me(
         .bind(me.user().to_string())
         .fetch_one(&people)
         .await
-        .map_err(broken)?;
+        .map_err(internal_error)?;
     Ok(Json(json!({ "person": person, "name": name, "books_lent": books })))
 }
 
@@ -111,11 +116,11 @@ async fn lend(
     me: Principal,
 ) -> Result<StatusCode, Problem> {
     let query = sqlx::query("UPDATE people SET books_lent = books_lent + 1 WHERE goat_id = $1");
-    query.bind(me.user().to_string()).execute(&people).await.map_err(broken)?;
+    query.bind(me.user().to_string()).execute(&people).await.map_err(internal_error)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whoever changes what roles may do is looked up among the people, right before.
+/// Grants a permission to a role. Needs a principal re-read from the store in this request.
 async fn allow(
     State(Library { goat, .. }): State<Library>,
     me: FreshPrincipal,
@@ -131,28 +136,28 @@ async fn list_people(
 ) -> Result<Json<Value>, Problem> {
     let query = "SELECT person_id, full_name, blocked FROM people ORDER BY person_id LIMIT 100";
     let rows: Vec<(i64, String, bool)> =
-        sqlx::query_as(query).fetch_all(&people).await.map_err(broken)?;
-    let shown = rows.iter().map(
+        sqlx::query_as(query).fetch_all(&people).await.map_err(internal_error)?;
+    let people = rows.iter().map(
         |(person, name, blocked)| json!({ "person": person, "name": name, "blocked": blocked }),
     );
-    Ok(Json(shown.collect()))
+    Ok(Json(people.collect()))
 }
 
-/// By goat, and not by an UPDATE of one's own, so that its rules hold: nobody blocks those above
-/// them, and the last administrator stays.
+/// Blocks a person through goat rather than by an UPDATE, so that its rules hold: an actor cannot
+/// block a user of the same or a higher rank, and one administrator remains.
 async fn block(
     State(Library { goat, people }): State<Library>,
     me: FreshPrincipal,
     Path(person): Path<i64>,
 ) -> Result<StatusCode, Problem> {
     let query = sqlx::query_scalar("SELECT goat_id FROM people WHERE person_id = $1").bind(person);
-    let id: Option<String> = query.fetch_optional(&people).await.map_err(broken)?;
+    let id: Option<String> = query.fetch_optional(&people).await.map_err(internal_error)?;
     let id = id.and_then(|id| UserId::parse(&id).ok()).ok_or(ErrorKind::NotFound)?;
     goat.users().change_status(me.into(), id, Status::Suspended).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn broken(error: sqlx::Error) -> Problem {
+fn internal_error(error: sqlx::Error) -> Problem {
     Error::from(ErrorKind::Internal).with_source(error).into()
 }
 
@@ -184,9 +189,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
     let people = adopt::open(&path).await?;
-    // Sessions and what roles may do live in goat's own tables, in the same file. The users there
-    // stay empty: `without_users` says that they are kept elsewhere, so that nobody is looked for
-    // there. If it is forgotten for the roles, `prepare` below fails and says so.
+    // Sessions and role permissions are in goat's own tables, in the same file. goat's user table
+    // stays empty; `…_without_users` declares that users are stored elsewhere. If that is missing
+    // for the roles, `prepare` below fails with an explanation.
     let database = SqliteDatabase::open(SqliteOptions::new(path)).await?;
     database.migrate(MigrateOptions { adopt_foreign: true }).await?;
     let stores = Stores {
@@ -200,15 +205,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("librarian", vec!["book:lend", "people:read", "user:change_status"]),
         (store::ADMIN, vec!["full_access"]),
     ])?;
-    // Other programs block people without telling goat. So nothing is remembered here, which costs
-    // three reads of the file with each request. A program that writes people itself and holds a goat
-    // can tell instead: with `goat.users().invalidate(id).await` after each commit, all nodes
-    // go by what it wrote at once, and the default serves.
+    // Other programs block people without notifying goat, so caching is disabled, at the cost of
+    // three reads per request. A program that embeds goat can publish an invalidation after each
+    // commit instead, with `goat.users().invalidate(id).await`, and keep the default.
     let settings = Settings { cache_staleness: Duration::ZERO, ..Settings::default() };
-    // Keys of one's own, kept somewhere safe, let tokens survive a restart. These do not.
+    // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
     let goat = Goat::builder(stores, TokenKeys::generate()).roles(roles).settings(settings);
     let goat = goat.build()?;
-    // Fails now, and not at somebody's sign-in, if there are hashes that nobody can verify.
+    // Fails at startup, not at a login, if stored hashes cannot be verified.
     goat.prepare().await?;
 
     let listener = tokio::net::TcpListener::bind(address).await?;

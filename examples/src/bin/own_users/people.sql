@@ -1,17 +1,17 @@
--- The application's table, as it was for years before goat came, and two of the people in it.
--- Times are milliseconds since 1970-01-01T00:00:00Z.
+-- The application's original table, with two people. Times are milliseconds since
+-- 1970-01-01T00:00:00Z.
 
 CREATE TABLE people (
     person_id    INTEGER PRIMARY KEY AUTOINCREMENT,
     mail         TEXT    NOT NULL UNIQUE,
     full_name    TEXT    NOT NULL DEFAULT '',
-    -- Argon2id, at the parameters of the application's own library. Both people below have the
+    -- Argon2id, with the parameters of the application's own library. Both people below have the
     -- password "a long walk on a short pier".
     pass_hash    TEXT    NOT NULL,
-    -- What somebody is here. Who administers the library has a flag of their own.
+    -- The person's role. Administrators have a flag.
     position     TEXT    NOT NULL DEFAULT 'reader',
     is_admin     INTEGER NOT NULL DEFAULT 0,
-    -- Whether the mail address was shown to be theirs.
+    -- Whether the mail address is verified.
     confirmed    INTEGER NOT NULL DEFAULT 0,
     blocked      INTEGER NOT NULL DEFAULT 0,
     books_lent   INTEGER NOT NULL DEFAULT 0,

@@ -1,9 +1,8 @@
-//! The application's people as goat's users.
+//! `UserStore` over the application's table of people.
 //!
-//! Invariant: a write is one transaction that is alone from its beginning (`BEGIN IMMEDIATE`), so
-//! that what `decide` saw still holds at the commit. On a database with several writers, the rows
-//! that `decide` sees would be locked, and one more row that every write takes which changes who
-//! administers.
+//! Invariant: each write is one serialized transaction (`BEGIN IMMEDIATE`), so the snapshot that
+//! `decide` sees still holds at the commit. A database with concurrent writers must lock the rows
+//! of the snapshot, and one guard row in every write that changes the set of administrators.
 
 use async_trait::async_trait;
 use goat_core::session::SessionEpoch;
@@ -17,10 +16,10 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use super::list;
 
-/// The role that the application's flag stands for.
+/// The role of people with the flag `is_admin`.
 pub(crate) const ADMIN: &str = "admin";
 
-/// People, by the view `goat_people` and the table behind it.
+/// The store, over the view `goat_people` and its table.
 #[derive(Debug)]
 pub(crate) struct People {
     pool: SqlitePool,
@@ -31,8 +30,8 @@ impl People {
         Self { pool }
     }
 
-    async fn carry_out(&self, write: &UserWrite<'_>) -> sqlx::Result<UserWriteOutcome> {
-        // A transaction that is dropped before its commit did nothing.
+    async fn write_in_transaction(&self, write: &UserWrite<'_>) -> sqlx::Result<UserWriteOutcome> {
+        // Dropping the transaction before its commit rolls it back.
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let actor = match write.actor {
             Some(id) => find(&mut transaction, id).await?,
@@ -41,7 +40,7 @@ impl People {
         let others = "SELECT EXISTS (SELECT 1 FROM goat_people \
                       WHERE role = $1 AND status = 'active' AND id <> $2)";
         let snapshot = UserSnapshot {
-            // What roles may do is not kept here: none leaves that to goat's table of roles.
+            // This store has no roles; with `None`, goat reads its own role table.
             actor: actor.map(|account| ActorView { state: state(account), permissions: None }),
             target: find(&mut transaction, write.target).await?,
             others_administer: sqlx::query_scalar(others)
@@ -61,7 +60,8 @@ impl People {
             (Ok(UserChange::Put(mut after)), before) => {
                 after.revision = before.as_ref().map_or(0, |before| before.revision) + 1;
                 match save(&mut transaction, &after).await {
-                    // The id is the target's, and nobody else writes: it is the address.
+                    // The only other unique column is the id, which is the target's; so the address
+                    // is taken.
                     Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
                         return Ok(UserWriteOutcome::EmailTaken);
                     }
@@ -81,8 +81,8 @@ impl People {
     }
 }
 
-/// Writes what goat knows of a person and leaves the rest of the row alone. The columns that goat
-/// does not know begin with the schema's defaults.
+/// Writes the columns that goat manages and keeps the others; in a new row those have their
+/// defaults.
 async fn save(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     const QUERY: &str = "INSERT INTO people \
             (goat_id, mail, mail_canonical, pass_hash, position, is_admin, confirmed, blocked, \
@@ -119,7 +119,7 @@ async fn find(connection: &mut SqliteConnection, id: UserId) -> sqlx::Result<Opt
     query.fetch_optional(connection).await?.as_ref().map(account).transpose()
 }
 
-/// A row of the view as a user. What cannot be read is an error and never a default.
+/// Parses a row of the view. Invalid values are errors, never defaults.
 pub(crate) fn user(row: &SqliteRow) -> sqlx::Result<User> {
     let last_login_at = Timestamp::from_millis(row.try_get("last_login_at")?);
     Ok(User {
@@ -156,16 +156,16 @@ fn parsed<T>(
 ) -> sqlx::Result<T> {
     parse(row.try_get(column)?).ok_or_else(|| sqlx::Error::ColumnDecode {
         index: column.to_owned(),
-        source: "goat cannot read it".into(),
+        source: "invalid value".into(),
     })
 }
 
-/// A row that cannot be read will be no better at the next try; all else may be. SQLite's messages
-/// name tables and columns and quote no values, so that they may be logged.
-fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+/// Maps errors: an invalid row is permanent, all others may be transient. SQLite's messages contain
+/// names of tables and columns but no values, so they are safe to log.
+fn store_error(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
-        let is_broken = matches!(error, sqlx::Error::ColumnDecode { .. });
-        let new = if is_broken { StoreError::broken } else { StoreError::unavailable };
+        let is_invalid = matches!(error, sqlx::Error::ColumnDecode { .. });
+        let new = if is_invalid { StoreError::broken } else { StoreError::unavailable };
         new(operation).with_source(error)
     }
 }
@@ -175,12 +175,13 @@ impl UserStore for People {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
         let query = "SELECT * FROM goat_people WHERE email_canonical = $1";
         let row = sqlx::query(query).bind(canonical).fetch_optional(&self.pool).await;
-        row.and_then(|row| row.as_ref().map(account).transpose()).map_err(failed("people.by_email"))
+        row.and_then(|row| row.as_ref().map(account).transpose())
+            .map_err(store_error("people.by_email"))
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         let found = async { find(&mut *self.pool.acquire().await?, id).await };
-        found.await.map_err(failed("people.by_id"))
+        found.await.map_err(store_error("people.by_id"))
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
@@ -188,11 +189,11 @@ impl UserStore for People {
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        list::page(&self.pool, query).await.map_err(failed("people.list"))
+        list::page(&self.pool, query).await.map_err(store_error("people.list"))
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        self.carry_out(&write).await.map_err(failed("people.write"))
+        self.write_in_transaction(&write).await.map_err(store_error("people.write"))
     }
 
     async fn signed_in(
@@ -201,8 +202,8 @@ impl UserStore for People {
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
-        // One statement and no transaction around it: it commits when it ends. It leaves the
-        // revision alone, since a sign-in changes nothing that anybody remembers of a person.
+        // A single statement, so it needs no transaction. The revision stays unchanged, because a
+        // login changes no cached data.
         const QUERY: &str = "UPDATE people SET \
             last_seen_at = max(coalesce(last_seen_at, 0), $2), \
             pass_hash = CASE WHEN pass_hash = $3 THEN $4 ELSE pass_hash END \
@@ -213,7 +214,7 @@ impl UserStore for People {
             .bind(rehashed.map(|rehashed| rehashed.old))
             .bind(rehashed.map(|rehashed| rehashed.new))
             .execute(&self.pool);
-        noted.await.map_err(failed("people.signed_in"))?;
+        noted.await.map_err(store_error("people.signed_in"))?;
         Ok(self.by_id(id).await?.map(|account| account.user))
     }
 
@@ -221,17 +222,17 @@ impl UserStore for People {
         let query =
             "SELECT EXISTS (SELECT 1 FROM goat_people WHERE role = $1 AND status = 'active')";
         let found = sqlx::query_scalar(query).bind(role.as_str()).fetch_one(&self.pool);
-        found.await.map_err(failed("people.has_active_user_in"))
+        found.await.map_err(store_error("people.has_active_user_in"))
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         let query = "SELECT password_hash FROM goat_people LIMIT $1";
         let hashes = sqlx::query_scalar(query).bind(limit).fetch_all(&self.pool);
-        hashes.await.map_err(failed("people.sample_hashes"))
+        hashes.await.map_err(store_error("people.sample_hashes"))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         let answered = sqlx::query("SELECT 1").execute(&self.pool);
-        answered.await.map(|_| ()).map_err(failed("people.ping"))
+        answered.await.map(|_| ()).map_err(store_error("people.ping"))
     }
 }

@@ -1,5 +1,4 @@
-//! The store over the application's table, against the suite of goat's port, and what the suite
-//! cannot know of this table.
+//! goat's conformance suite against the application's table, and tests of the table's own rules.
 
 use std::sync::Arc;
 
@@ -20,15 +19,15 @@ async fn library() -> (TempDir, SqlitePool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_people_of_the_application_conform_as_users() {
+async fn people_pass_the_user_store_conformance_suite() {
     let (_folder, pool) = library().await;
     let store: Arc<dyn UserStore> = Arc::new(People::new(pool));
     testing::users::conformance(&store).await;
 }
 
-/// The ids of people who were there before are made for the time at which they joined.
+/// Adopted people get ids with their joining time.
 #[tokio::test]
-async fn people_who_were_there_before_stand_in_lists_where_their_ids_say() {
+async fn adopted_people_are_listed_in_the_order_of_their_ids() {
     let (_folder, pool) = library().await;
     let store: Arc<dyn UserStore> = Arc::new(People::new(pool));
     testing::users::ids_match_creation_times(&store).await;
@@ -38,14 +37,14 @@ async fn run(pool: &SqlitePool, statement: &'static str) -> sqlx::Result<()> {
     sqlx::raw_sql(statement).execute(pool).await.map(|_| ())
 }
 
-/// Ann, as she was in the table before goat came.
+/// Ann, one of the original people.
 async fn ann(store: &People) -> Account {
-    let found = store.by_email("ann@xn--bcher-kva.example").await.expect("the store answers");
+    let found = store.by_email("ann@xn--bcher-kva.example").await.expect("a result");
     found.expect("Ann")
 }
 
 #[tokio::test]
-async fn the_flag_alone_makes_an_administrator() {
+async fn only_the_flag_makes_an_administrator() {
     let (_folder, pool) = library().await;
     let store = People::new(pool.clone());
     let admin = Role::parse(ADMIN).expect("a role");
@@ -61,7 +60,7 @@ async fn the_flag_alone_makes_an_administrator() {
         };
         let target = ann(&store).await.user.id;
         let write = UserWrite { actor: None, target, top_role: &admin, decide: &decide };
-        store.write(write).await.expect("the store answers");
+        store.write(write).await.expect("a result");
         assert_eq!(ann(&store).await.user.role, *role);
         let query = "SELECT position, is_admin, full_name, books_lent FROM people \
                      WHERE person_id = 2";
@@ -72,11 +71,11 @@ async fn the_flag_alone_makes_an_administrator() {
 }
 
 #[tokio::test]
-async fn what_other_programs_write_is_counted_and_who_is_blocked_loses_all_sessions() {
+async fn external_writes_raise_the_revision_and_blocking_ends_all_sessions() {
     let (_folder, pool) = library().await;
     let store = People::new(pool.clone());
     let before = ann(&store).await;
-    for (statement, rises) in [
+    for (statement, expected) in [
         ("UPDATE people SET books_lent = 4", (0, 0)),
         ("UPDATE people SET position = 'librarian'", (1, 0)),
         ("UPDATE people SET blocked = 1", (2, 1)),
@@ -84,25 +83,25 @@ async fn what_other_programs_write_is_counted_and_who_is_blocked_loses_all_sessi
     ] {
         run(&pool, statement).await.expect("written");
         let now = ann(&store).await;
-        let risen = (now.revision - before.revision, now.epoch.number - before.epoch.number);
-        assert_eq!(risen, rises, "{statement}");
+        let raised = (now.revision - before.revision, now.epoch.number - before.epoch.number);
+        assert_eq!(raised, expected, "{statement}");
     }
 }
 
 #[tokio::test]
-async fn what_only_goat_can_write_right_is_refused_to_others() {
+async fn external_inserts_and_mail_changes_are_rejected() {
     let (_folder, pool) = library().await;
     let add =
         "INSERT INTO people (mail, pass_hash, joined_at, changed_at) VALUES ('a@b', '', 0, 0)";
     for statement in [add, "UPDATE people SET mail = 'other@example.org' WHERE person_id = 2"] {
-        let refused = run(&pool, statement).await.expect_err("a trigger refuses");
-        assert!(refused.to_string().contains("through goat"), "{refused}");
+        let error = run(&pool, statement).await.expect_err("rejected by a trigger");
+        assert!(error.to_string().contains("through goat"), "{error}");
     }
 }
 
-/// Nothing is adopted then, so that the older programs can go on until it is mended.
+/// The adoption is rolled back, so that older programs keep working until the conflict is resolved.
 #[tokio::test]
-async fn a_table_where_two_share_an_address_stops_the_start_and_stays_as_it_was() {
+async fn a_duplicate_address_fails_the_adoption_and_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("library.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
@@ -110,12 +109,12 @@ async fn a_table_where_two_share_an_address_stops_the_start_and_stays_as_it_was(
     run(&pool, include_str!("people.sql")).await.expect("the table as it was");
     let add = "INSERT INTO people (mail, pass_hash, joined_at, changed_at) \
                VALUES ('ANN@Bücher.example', '', 0, 0)";
-    run(&pool, add).await.expect("another spelling is another text");
+    run(&pool, add).await.expect("a different spelling is a different text");
 
-    let refused = adopt::open(&path).await.expect_err("two are one");
-    assert!(refused.to_string().starts_with("person 3 shares a mail address"), "{refused}");
+    let error = adopt::open(&path).await.expect_err("a duplicate address");
+    assert!(error.to_string().starts_with("person 3 shares a mail address"), "{error}");
     run(&pool, "UPDATE people SET mail = 'ann@example.org' WHERE person_id = 3")
         .await
-        .expect("mended");
+        .expect("resolved");
     adopt::open(&path).await.expect("adopted");
 }

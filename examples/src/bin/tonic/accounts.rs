@@ -1,4 +1,4 @@
-//! Signing up, in and out, as calls.
+//! The service `Accounts`: sign up, sign in and sign out.
 
 use goat_core::auth::{Login, SignUp};
 use goat_core::session::Origin;
@@ -7,20 +7,20 @@ use goat_tower::address::ClientAddress;
 use tonic::{Request, Response, Status};
 
 use crate::api::accounts_server::Accounts;
-use crate::api::{Credentials, Nothing, Tokens};
-use crate::{caller, refusal};
+use crate::api::{Credentials, Empty, Tokens};
+use crate::{principal, to_status};
 
-pub(crate) struct AccountsDesk {
+pub(crate) struct AccountsService {
     goat: Goat,
 }
 
-impl AccountsDesk {
+impl AccountsService {
     pub(crate) fn new(goat: Goat) -> Self {
         Self { goat }
     }
 }
 
-/// From where a call comes, as the session keeps it.
+/// Returns the call's origin, which is stored with the session.
 fn origin<T>(request: &Request<T>) -> Origin {
     let device = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
     Origin {
@@ -30,30 +30,30 @@ fn origin<T>(request: &Request<T>) -> Origin {
 }
 
 #[tonic::async_trait]
-impl Accounts for AccountsDesk {
-    async fn sign_up(&self, request: Request<Credentials>) -> Result<Response<Nothing>, Status> {
+impl Accounts for AccountsService {
+    async fn sign_up(&self, request: Request<Credentials>) -> Result<Response<Empty>, Status> {
         let origin = origin(&request);
         let Credentials { email, password } = request.into_inner();
-        let email = Email::parse(&email).map_err(refusal)?;
+        let email = Email::parse(&email).map_err(to_status)?;
         let request = SignUp { email, password: password.into(), origin };
-        self.goat.sign_up(request).await.map_err(refusal)?;
-        Ok(Response::new(Nothing {}))
+        self.goat.sign_up(request).await.map_err(to_status)?;
+        Ok(Response::new(Empty {}))
     }
 
     async fn sign_in(&self, request: Request<Credentials>) -> Result<Response<Tokens>, Status> {
         let origin = origin(&request);
         let Credentials { email, password } = request.into_inner();
         let login = Login { email: email.into(), password: password.into(), origin };
-        let tokens = self.goat.login(login).await.map_err(refusal)?.value.tokens;
+        let tokens = self.goat.login(login).await.map_err(to_status)?.value.tokens;
         Ok(Response::new(Tokens {
             access_token: tokens.access_token.expose().to_owned(),
             refresh_token: tokens.refresh_token.expose().to_owned(),
         }))
     }
 
-    async fn sign_out(&self, request: Request<Nothing>) -> Result<Response<Nothing>, Status> {
-        let me = caller(&request)?;
-        self.goat.logout(&me, &origin(&request)).await.map_err(refusal)?;
-        Ok(Response::new(Nothing {}))
+    async fn sign_out(&self, request: Request<Empty>) -> Result<Response<Empty>, Status> {
+        let me = principal(&request)?;
+        self.goat.logout(&me, &origin(&request)).await.map_err(to_status)?;
+        Ok(Response::new(Empty {}))
     }
 }

@@ -1,35 +1,36 @@
-//! The messages and services of the example `tonic`, as this `.proto` file would have them:
+//! The messages and services of the example `tonic`. They correspond to this `.proto` file:
 //!
 //! ```proto
 //! syntax = "proto3";
 //! package reports;
 //!
 //! service Accounts {
-//!   rpc SignUp(Credentials) returns (Nothing);
+//!   rpc SignUp(Credentials) returns (Empty);
 //!   rpc SignIn(Credentials) returns (Tokens);
-//!   rpc SignOut(Nothing) returns (Nothing);
+//!   rpc SignOut(Empty) returns (Empty);
 //! }
 //!
 //! service Reports {
-//!   rpc List(Nothing) returns (Reports);
-//!   rpc Audit(Nothing) returns (Reports);
-//!   rpc Publish(Report) returns (Nothing);
-//!   rpc Follow(Nothing) returns (stream Report);
+//!   rpc List(Empty) returns (Reports);
+//!   rpc Audit(Empty) returns (Reports);
+//!   rpc Publish(Report) returns (Empty);
+//!   rpc Follow(Empty) returns (stream Report);
 //! }
 //!
-//! message Nothing {}
+//! message Empty {}
 //! message Credentials { string email = 1; string password = 2; }
 //! message Tokens { string access_token = 1; string refresh_token = 2; }
 //! message Report { string title = 1; }
 //! message Reports { repeated Report reports = 1; }
 //! ```
 //!
-//! The services are written by `build.rs`. What is secret has no `Debug`, so that no log can have it.
+//! `build.rs` generates the services. Messages with secrets have no `Debug`, so they cannot be
+//! logged.
 
 #![expect(
     unreachable_pub,
     clippy::allow_attributes_without_reason,
-    reason = "what is generated knows nothing of where it stands"
+    reason = "generated code is included here"
 )]
 
 use prost::Message;
@@ -38,7 +39,7 @@ tonic::include_proto!("reports.Accounts");
 tonic::include_proto!("reports.Reports");
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Nothing {}
+pub(crate) struct Empty {}
 
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]

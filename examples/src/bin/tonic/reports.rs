@@ -1,4 +1,4 @@
-//! The reports: listed, published, and followed as they come.
+//! The service `Reports`: list, publish and follow reports.
 
 use std::pin::Pin;
 
@@ -10,27 +10,27 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use crate::api::reports_server::Reports as ReportsApi;
-use crate::api::{Nothing, Report, Reports};
-use crate::{REPORTS, caller, refusal};
+use crate::api::{Empty, Report, Reports};
+use crate::{REPORTS, principal, to_status};
 
-/// How many reports a follower may be behind before it is told to come back.
+/// Number of reports that a follower may lag behind before the stream fails.
 const BACKLOG: usize = 16;
 
-pub(crate) struct ReportsDesk {
+pub(crate) struct ReportsService {
     goat: Goat,
     published: broadcast::Sender<Report>,
 }
 
-impl ReportsDesk {
+impl ReportsService {
     pub(crate) fn new(goat: Goat) -> Self {
         Self { goat, published: broadcast::Sender::new(BACKLOG) }
     }
 }
 
-/// Asks anew whether somebody may still read. A layer decides once, when a call begins; a stream may
-/// go on for hours after that. This reads the stores for every report and follower; where that is too
-/// much, ask every minute, or with [`Goat::authenticate_token`], whose answer may come from the cache.
-async fn still_reads(goat: &Goat, me: &Principal) -> Result<(), Problem> {
+/// Re-checks the permission of a follower. A layer decides once, when a call begins, but a stream
+/// may stay open for hours. This reads the store for each report and follower; for less load, check
+/// once a minute, or through the cache with [`Goat::authenticate_token`].
+async fn check_permission(goat: &Goat, me: &Principal) -> Result<(), Problem> {
     let fresh = goat.reauthenticate(me).await?;
     match fresh.principal().may(&REPORTS) {
         true => Ok(()),
@@ -39,40 +39,40 @@ async fn still_reads(goat: &Goat, me: &Principal) -> Result<(), Problem> {
 }
 
 #[tonic::async_trait]
-impl ReportsApi for ReportsDesk {
-    async fn list(&self, request: Request<Nothing>) -> Result<Response<Reports>, Status> {
-        let title = format!("january, for {}", caller(&request)?.user());
+impl ReportsApi for ReportsService {
+    async fn list(&self, request: Request<Empty>) -> Result<Response<Reports>, Status> {
+        let title = format!("january, for {}", principal(&request)?.user());
         Ok(Response::new(Reports { reports: vec![Report { title }] }))
     }
 
-    async fn audit(&self, request: Request<Nothing>) -> Result<Response<Reports>, Status> {
+    async fn audit(&self, request: Request<Empty>) -> Result<Response<Reports>, Status> {
         self.list(request).await
     }
 
-    async fn publish(&self, request: Request<Report>) -> Result<Response<Nothing>, Status> {
-        // An error says that nobody follows, which is no failure.
+    async fn publish(&self, request: Request<Report>) -> Result<Response<Empty>, Status> {
+        // An error means that there are no followers.
         let _ = self.published.send(request.into_inner());
-        Ok(Response::new(Nothing {}))
+        Ok(Response::new(Empty {}))
     }
 
     type FollowStream = Pin<Box<dyn Stream<Item = Result<Report, Status>> + Send>>;
 
     async fn follow(
         &self,
-        request: Request<Nothing>,
+        request: Request<Empty>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let me = caller(&request)?.into_inner();
+        let me = principal(&request)?.into_inner();
         let goat = self.goat.clone();
         let reports = BroadcastStream::new(self.published.subscribe()).then(move |report| {
             let (goat, me) = (goat.clone(), me.clone());
             async move {
-                let report =
-                    report.map_err(|_| Status::data_loss("you fell behind; follow anew"))?;
-                still_reads(&goat, &me).await.map_err(refusal)?;
+                let report = report
+                    .map_err(|_| Status::data_loss("the stream lagged behind; follow again"))?;
+                check_permission(&goat, &me).await.map_err(to_status)?;
                 Ok(report)
             }
         });
-        // The first error is the last that a caller hears.
+        // The stream ends after the first error.
         Ok(Response::new(Box::pin(reports)))
     }
 }
