@@ -1,5 +1,4 @@
-//! The example for browsers, called as a browser calls it: with a jar of cookies, and with what it
-//! says of the page that makes a request.
+//! Example `cookies`, called like a browser does: with a cookie jar and the origin headers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +12,7 @@ use crate::program::Program;
 
 const ACCESS: &str = "__Host-goat-access";
 const REFRESH: &str = "__Host-goat-refresh";
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Browser<'a> {
     program: &'a Program,
@@ -21,14 +20,14 @@ struct Browser<'a> {
 }
 
 #[derive(Debug)]
-struct Answer {
+struct Response {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Answer {
-    /// The status, and the code of a problem.
+impl Response {
+    /// Returns the status, and the code of the problem document.
     fn outcome(&self) -> (u16, String) {
         let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
         (self.status, json["code"].as_str().unwrap_or_default().to_owned())
@@ -45,17 +44,17 @@ impl<'a> Browser<'a> {
         Self { program, jar: RefCell::default() }
     }
 
-    /// A request as this origin's own page makes it.
-    fn page(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    /// Sends a request like a page of the same origin does.
+    fn page(&self, method: &str, path: &str, body: Option<Value>) -> Response {
         let origin = format!("origin: http://{}\r\n", self.program.address());
         self.send(method, path, &format!("{origin}sec-fetch-site: same-origin\r\n"), body)
     }
 
-    /// Sends a request with the cookies, and keeps those that are set, as RFC 6265bis §5 has it for the
-    /// attributes that are used here.
-    fn send(&self, method: &str, path: &str, from: &str, body: Option<Value>) -> Answer {
-        let mut stream = TcpStream::connect(self.program.address()).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    /// Sends a request with the cookies and stores those of the response, as RFC 6265bis §5 defines
+    /// for the attributes used here.
+    fn send(&self, method: &str, path: &str, from: &str, body: Option<Value>) -> Response {
+        let mut stream = TcpStream::connect(self.program.address()).expect("a connection");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         let cookies: Vec<_> =
             self.jar.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let cookies = match cookies.is_empty() {
@@ -69,15 +68,15 @@ impl<'a> Browser<'a> {
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
-        for cookie in answer.headers("set-cookie") {
+        let response = Response { status, head: head.to_owned(), body: body.to_owned() };
+        for cookie in response.headers("set-cookie") {
             self.keep(cookie);
         }
-        answer
+        response
     }
 
     fn keep(&self, cookie: &str) {
@@ -85,13 +84,13 @@ impl<'a> Browser<'a> {
         let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a pair");
         let attributes: Vec<_> = parts.collect();
         assert!(name.starts_with("__Host-"), "{name}");
-        for wanted in ["Secure", "HttpOnly", "Path=/"] {
-            assert!(attributes.contains(&wanted), "{name} has no {wanted}: {attributes:?}");
+        for expected in ["Secure", "HttpOnly", "Path=/"] {
+            assert!(attributes.contains(&expected), "{name} has no {expected}: {attributes:?}");
         }
         assert!(!attributes.iter().any(|attribute| attribute.starts_with("Domain")));
-        let life = attributes.iter().find_map(|attribute| attribute.strip_prefix("Max-Age="));
-        let life: u64 = life.expect("an end").parse().expect("seconds");
-        if life == 0 {
+        let max_age = attributes.iter().find_map(|attribute| attribute.strip_prefix("Max-Age="));
+        let max_age: u64 = max_age.expect("an end").parse().expect("seconds");
+        if max_age == 0 {
             self.jar.borrow_mut().remove(name);
         } else {
             self.jar.borrow_mut().insert(name.to_owned(), value.to_owned());
@@ -102,15 +101,15 @@ impl<'a> Browser<'a> {
         self.jar.borrow().get(name).cloned()
     }
 
-    /// Signs somebody up and in.
-    fn enter(&self, email: &str) {
+    /// Signs a user up and in.
+    fn sign_up_and_in(&self, email: &str) {
         let form = json!({ "email": email, "password": "a long walk on a short pier" });
         assert_eq!(self.page("POST", "/signup", Some(form.clone())).status, 201);
-        let answer = self.page("POST", "/login", Some(form));
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.headers("cache-control").collect::<Vec<_>>(), ["no-store"]);
+        let response = self.page("POST", "/login", Some(form));
+        assert_eq!(response.status, 200);
+        assert_eq!(response.headers("cache-control").collect::<Vec<_>>(), ["no-store"]);
         for token in [self.cookie(ACCESS), self.cookie(REFRESH)] {
-            assert!(!answer.body.contains(&token.expect("a cookie")), "scripts see no token");
+            assert!(!response.body.contains(&token.expect("a cookie")), "scripts see no token");
         }
     }
 }
@@ -120,13 +119,13 @@ fn problem(status: u16, code: &str) -> (u16, String) {
 }
 
 #[test]
-fn a_browser_signs_in_reads_refreshes_and_signs_out_without_seeing_a_token() {
+fn a_browser_signs_in_refreshes_and_signs_out_without_seeing_a_token() {
     let program = Program::start(env!("CARGO_BIN_EXE_cookies"));
     let browser = Browser::new(&program);
     assert_eq!(browser.page("GET", "/reports", None).outcome(), problem(401, "unauthenticated"));
     assert_eq!(browser.page("POST", "/refresh", None).outcome(), problem(401, "unauthenticated"));
 
-    browser.enter("ann@example.org");
+    browser.sign_up_and_in("ann@example.org");
     assert_eq!(browser.page("GET", "/me", None).body, r#"{"email":"ann@example.org"}"#);
     let reports = browser.page("GET", "/reports", None);
     assert_eq!((reports.status, reports.body.contains("January")), (200, true));
@@ -134,36 +133,36 @@ fn a_browser_signs_in_reads_refreshes_and_signs_out_without_seeing_a_token() {
     assert_eq!(browser.page("POST", "/exports", None).status, 200);
     assert_eq!(browser.page("GET", "/audit", None).outcome(), problem(403, "forbidden"));
 
-    // The access token has run out, and the browser has dropped its cookie.
+    // The access token has expired, and the browser has dropped its cookie.
     let first = browser.cookie(REFRESH).expect("a refresh token");
     browser.jar.borrow_mut().remove(ACCESS);
     assert_eq!(browser.page("GET", "/reports", None).outcome(), problem(401, "unauthenticated"));
-    assert_eq!(browser.cookie(REFRESH).as_ref(), Some(&first), "a 401 takes none away");
+    assert_eq!(browser.cookie(REFRESH).as_ref(), Some(&first), "a 401 clears no cookie");
     assert_eq!(browser.page("POST", "/refresh", None).status, 204);
     assert!(browser.cookie(ACCESS).is_some());
     assert_ne!(browser.cookie(REFRESH), Some(first));
     assert_eq!(browser.page("GET", "/reports", None).status, 200);
 
-    // Whoever has a copy of the cookies has nothing once the session has ended.
+    // A copy of the cookies is useless after the session has ended.
     let copy = Browser { program: &program, jar: browser.jar.clone() };
     assert_eq!(browser.page("POST", "/logout", None).status, 204);
     assert!(browser.jar.borrow().is_empty());
     assert_eq!(copy.page("GET", "/reports", None).outcome(), problem(401, "session-revoked"));
-    assert_eq!(copy.jar.borrow().len(), 2, "that may be the access token's alone");
+    assert_eq!(copy.jar.borrow().len(), 2, "this 401 may concern the access token only");
     assert_eq!(copy.page("POST", "/refresh", None).outcome(), problem(401, "session-revoked"));
-    assert!(copy.jar.borrow().is_empty(), "and this says that it is over");
+    assert!(copy.jar.borrow().is_empty(), "a 401 for the refresh ends the session");
 }
 
 #[test]
-fn a_page_of_another_origin_can_do_nothing_with_the_cookies() {
+fn cross_site_requests_with_cookies_are_rejected() {
     let program = Program::start(env!("CARGO_BIN_EXE_cookies"));
     let browser = Browser::new(&program);
-    browser.enter("ann@example.org");
+    browser.sign_up_and_in("ann@example.org");
     let kept = browser.jar.borrow().clone();
     let form = json!({ "email": "ann@example.org", "password": "a long walk on a short pier" });
     let own = format!("origin: http://{}\r\n", program.address());
     for from in [
-        // Another port's page, another site's page, one in a sandbox, and no browser at all.
+        // Another port's page, another site's page, a sandboxed page, and a non-browser.
         "sec-fetch-site: same-site\r\norigin: http://127.0.0.1:1\r\n",
         "sec-fetch-site: cross-site\r\norigin: http://localhost:1\r\n",
         "origin: http://127.0.0.1:1\r\n",
@@ -176,19 +175,19 @@ fn a_page_of_another_origin_can_do_nothing_with_the_cookies() {
             ("/refresh", None),
             ("/login", Some(form.clone())),
         ] {
-            let answer = browser.send("POST", path, from, body);
-            assert_eq!(answer.outcome(), problem(403, "cross-site-request"), "{path} {from}");
+            let response = browser.send("POST", path, from, body);
+            assert_eq!(response.outcome(), problem(403, "cross-site-request"), "{path} {from}");
         }
-        // A link is followed: that changes nothing.
+        // Following a link is a safe request.
         assert_eq!(browser.send("GET", "/reports", from, None).status, 200);
     }
     assert_eq!(*browser.jar.borrow(), kept);
-    // A browser that does not know `Sec-Fetch-Site` says where its own page is from.
+    // Browsers without `Sec-Fetch-Site` send the origin of the page.
     assert_eq!(browser.send("POST", "/exports", &own, None).status, 200);
 }
 
 #[test]
-fn the_page_brings_nothing_in_but_its_own_script_and_style() {
+fn the_page_loads_only_its_own_script_and_style() {
     let program = Program::start(env!("CARGO_BIN_EXE_cookies"));
     let browser = Browser::new(&program);
     for (path, content_type) in [
@@ -196,15 +195,15 @@ fn the_page_brings_nothing_in_but_its_own_script_and_style() {
         ("/page.css", "text/css; charset=utf-8"),
         ("/page.js", "text/javascript; charset=utf-8"),
     ] {
-        let answer = browser.send("GET", path, "sec-fetch-site: none\r\n", None);
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.headers("content-type").collect::<Vec<_>>(), [content_type]);
-        assert_eq!(answer.headers("x-content-type-options").collect::<Vec<_>>(), ["nosniff"]);
-        let policy = answer.headers("content-security-policy").next().expect("a policy");
+        let response = browser.send("GET", path, "sec-fetch-site: none\r\n", None);
+        assert_eq!(response.status, 200);
+        assert_eq!(response.headers("content-type").collect::<Vec<_>>(), [content_type]);
+        assert_eq!(response.headers("x-content-type-options").collect::<Vec<_>>(), ["nosniff"]);
+        let policy = response.headers("content-security-policy").next().expect("a policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
         for inline in ["<style", " style=", " onclick=", "javascript:", "http://", "https://"] {
-            assert!(!answer.body.contains(inline), "{path} has {inline}");
+            assert!(!response.body.contains(inline), "{path} has {inline}");
         }
     }
     let page = browser.send("GET", "/", "", None).body;

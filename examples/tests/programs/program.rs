@@ -1,4 +1,4 @@
-//! An example that runs, and calls to it.
+//! Harness: runs an example as a child process and sends HTTP requests to it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,19 +8,19 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything here may take before the test fails instead of hanging.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of each operation, so that a hanging example fails the test.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running example. It is killed when it is dropped.
+/// A running example; killed on drop.
 pub(crate) struct Program {
     child: Child,
     address: String,
-    /// Where its database is, for as long as it runs, if that is nobody else's business.
+    /// Folder of the database, if the harness created it.
     folder: Option<TempDir>,
 }
 
 impl Program {
-    /// Starts one on a file of its own.
+    /// Starts an example with a new database.
     pub(crate) fn start(path: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut program = Self::run(Command::new(path).arg(folder.path().join("example.db")));
@@ -28,24 +28,24 @@ impl Program {
         program
     }
 
-    /// Runs a command; the address to listen on becomes its last argument.
+    /// Runs a command with the listen address as its last argument.
     pub(crate) fn run(command: &mut Command) -> Self {
         let (child, line) = Self::spawn(command.stderr(Stdio::inherit()));
         let address = line.trim().strip_prefix("listening on http://").expect("an address");
         Self { address: address.to_owned(), child, folder: None }
     }
 
-    /// Runs a command that must refuse to listen; answers what it said of the reason.
+    /// Runs a command that must fail at startup; returns its error output.
     pub(crate) fn fail(command: &mut Command) -> String {
         let (mut child, line) = Self::spawn(command.stderr(Stdio::piped()));
-        // One that has ended cannot be killed, and that is well.
+        // Killing an exited process fails, which is expected.
         let _ = child.kill();
-        let output = child.wait_with_output().expect("it has ended");
+        let output = child.wait_with_output().expect("an exit status");
         assert!(line.is_empty() && !output.status.success(), "it started: {line}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// Starts a command and waits for its first line; there is none if it ended.
+    /// Starts a command and reads its first line, empty if the process exited.
     fn spawn(command: &mut Command) -> (Child, String) {
         let command = command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the example starts");
@@ -55,7 +55,7 @@ impl Program {
         (child, line)
     }
 
-    /// Where it listens.
+    /// The address on which the example listens.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -64,18 +64,18 @@ impl Program {
         format!("http://{}", self.address)
     }
 
-    /// Sends a request; answers the status, the head, and the body as JSON (`null` where it is
-    /// none).
+    /// Sends a request; returns the status, the head, and the body as JSON (`null` if it is not
+    /// JSON).
     pub(crate) fn call(
         &self,
         method: &str,
         path: &str,
         token: &str,
         body: Option<Value>,
-    ) -> Answer {
+    ) -> Response {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let mut stream = TcpStream::connect(&self.address).expect("a connection");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nhost: example\r\nconnection: close\r\n");
         if !token.is_empty() {
@@ -86,39 +86,39 @@ impl Program {
             body.len()
         );
         stream.write_all((head + &body).as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
         let json = serde_json::from_str(body).unwrap_or_default();
-        Answer { status, head: head.to_lowercase(), json }
+        Response { status, head: head.to_lowercase(), json }
     }
 
-    pub(crate) fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str, token: &str) -> Response {
         self.call("GET", path, token, None)
     }
 
-    pub(crate) fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+    pub(crate) fn post(&self, path: &str, token: &str, body: Value) -> Response {
         self.call("POST", path, token, Some(body))
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // One that has ended cannot be killed, and that is well.
+        // Killing an exited process fails, which is expected.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) json: Value,
 }
 
-impl Answer {
-    /// The status, and the code of a problem.
+impl Response {
+    /// Returns the status, and the code of the problem document.
     pub(crate) fn outcome(&self) -> (u16, &str) {
         (self.status, self.json["code"].as_str().unwrap_or_default())
     }
