@@ -1,9 +1,9 @@
-//! What limits and sessions take in Redis: bytes and time, the packed log against a sorted set, and a
-//! quota with a burst.
+//! Memory and time of rate limits and sessions in Redis: the packed sliding-window log against a
+//! sorted set, and GCRA.
 //!
-//! Starts a Redis of its own, fills it by way of the stores, and prints tables. Asserts what the
-//! packed log promises: less than the sorted set beside it takes, and less than the 119 bytes a request
-//! that one was measured to take in another service.
+//! Starts a private Redis, fills it through the stores, and prints tables. Asserts that the packed
+//! log takes less than the sorted set, and less than 119 bytes per request, the size of a sorted
+//! set measured in another service.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use goat_core::{Clock, Quota, SessionId, SystemClock, TokenId, UserId};
 use goat_engines::Redis;
 use tokio::task::JoinSet;
 
-/// How many calls are under way at once.
+/// Concurrent calls.
 const AT_ONCE: usize = 64;
 
-/// The usual form of an exact log: one member of a sorted set for each request.
+/// The common implementation of a sliding-window log: a sorted set with one member per request.
 const SORTED_SET: &str = "
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -42,7 +42,7 @@ fn used(redis: &Redis) -> u64 {
     info(redis, "memory", "used_memory").parse().expect("a number")
 }
 
-/// Microseconds of the server for one script, since the last reset.
+/// Returns the server's microseconds per script call since the last reset.
 fn microseconds(redis: &Redis) -> f64 {
     let line = info(redis, "commandstats", "cmdstat_evalsha");
     let field = line.split(',').find_map(|field| field.strip_prefix("usec_per_call="));
@@ -54,11 +54,11 @@ fn key(number: usize) -> LimitKey {
 }
 
 async fn acquire(limits: Arc<dyn LimitStore>, key: LimitKey, quota: Quota) {
-    // Full logs are not asked for again, so nothing here is refused.
-    let StoreAcquire::Pending(spending) = limits.acquire(key, quota, Duration::ZERO) else {
-        panic!("refused")
+    // No key exceeds its quota, so every request is allowed.
+    let StoreAcquire::Pending(decision) = limits.acquire(key, quota, Duration::ZERO) else {
+        panic!("limited")
     };
-    assert_eq!(spending.await.expect("it answers").retry_after, None);
+    assert_eq!(decision.await.expect("a decision").retry_after, None);
 }
 
 async fn each<F>(count: usize, call: impl Fn(usize) -> F)
@@ -81,16 +81,16 @@ struct Row {
     per_second: f64,
 }
 
-/// Fills so many keys with so many requests each; what it took.
+/// Sends `requests` requests for each of `keys` keys, and measures them.
 async fn measured<F>(redis: &Redis, keys: usize, requests: usize, call: impl Fn(usize) -> F) -> Row
 where
     F: Future<Output = ()> + Send + 'static,
 {
     assert_eq!(redis.cli(&["FLUSHALL"]), "OK");
     assert_eq!(redis.cli(&["CONFIG", "RESETSTAT"]), "OK");
-    let (before, begun) = (used(redis), Instant::now());
+    let (before, started) = (used(redis), Instant::now());
     each(keys * requests, |number| call(number % keys)).await;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let all = (keys * requests) as f64;
     Row {
         bytes: (used(redis) - before) as f64 / all,
@@ -130,7 +130,7 @@ async fn logs(redis: &Redis, url: &str) {
                 );
                 let mut call = script.key(format!("goat:{{{:022}}}:{requests}/{window}", number));
                 let call = call.arg(window * 1000).arg(requests).arg(unique);
-                let admitted: u32 = call.invoke_async(&mut connection).await.expect("it answers");
+                let admitted: u32 = call.invoke_async(&mut connection).await.expect("a result");
                 assert_eq!(admitted, 1);
             }
         })
@@ -149,12 +149,12 @@ async fn logs(redis: &Redis, url: &str) {
     }
 }
 
-/// A quota with a burst: one string a key, whatever is asked.
+/// GCRA: one string per key, independent of the number of requests.
 async fn bursts(redis: &Redis, url: &str) {
     let limits = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").limits();
     println!("requests  with a burst: B/key  µs  calls/s");
     for (keys, requests) in [(4_000, 1), (4_000, 10), (4_000, 60), (4_000, 300)] {
-        // Slow enough that all of them are within the burst, and given back within a year.
+        // A low rate and a sufficient burst, so that all requests are allowed.
         let quota = Quota::per_hour(10).burst(requests as u32);
         let row = measured(redis, keys, requests, |number| {
             acquire(Arc::clone(&limits), key(number), quota)
@@ -195,20 +195,20 @@ fn session(user: UserId) -> Session {
 async fn sessions(redis: &Redis, url: &str) {
     const USERS: usize = 5_000;
     let store = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").sessions();
-    println!("sessions a user   B/session   µs/sign-in   sign-ins/s");
-    for each_has in [1, 3, 10] {
+    println!("sessions/user   B/session   µs/sign-in   sign-ins/s");
+    for per_user in [1, 3, 10] {
         let now = SystemClock::start().now();
         let users: Vec<UserId> = (0..USERS).map(|_| UserId::generate(now)).collect();
-        let row = measured(redis, USERS, each_has, |number| {
+        let row = measured(redis, USERS, per_user, |number| {
             let (store, session): (Arc<dyn SessionStore>, _) =
                 (Arc::clone(&store), session(users[number]));
             async move {
-                store.create(&session, 100).await.expect("it answers");
+                store.create(&session, 100).await.expect("a result");
             }
         })
         .await;
         println!(
-            "{each_has:>15} {:>11.0} {:>12.1} {:>12.0}",
+            "{per_user:>15} {:>11.0} {:>12.1} {:>12.0}",
             row.bytes, row.server, row.per_second
         );
     }

@@ -1,4 +1,4 @@
-//! Measurements, in `benches/`: each against a baseline that is taken in the same run, since figures
-//! of two runs, and of two machines, cannot be compared.
+//! Benchmarks, in `benches/`. Each measures a baseline in the same run, since figures of different
+//! runs or machines are not comparable.
 //!
-//! This library holds nothing. `README.md` beside it says how to run them and what they came to.
+//! This library is empty. See `README.md` for how to run the benchmarks, and their results.

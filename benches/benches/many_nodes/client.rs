@@ -1,4 +1,4 @@
-//! A client that keeps its connection, and speaks no more HTTP than it needs.
+//! Minimal HTTP/1.1 client with a persistent connection.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A connection.
+/// A persistent connection.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the node listens");
+        let stream = TcpStream::connect(address).expect("a connection");
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
         Self { stream: BufReader::new(stream) }
     }
 
-    /// Makes a request; answers its status and its body.
+    /// Sends a request; returns the response's status and body.
     pub(crate) fn call(
         &mut self,
         method: &str,
@@ -37,11 +37,11 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nhost: goat\r\n{kind}{bearer}content-length: {}\r\n\r\n{body}",
             body.len()
         );
-        self.stream.get_mut().write_all(text.as_bytes()).expect("the node reads");
+        self.stream.get_mut().write_all(text.as_bytes()).expect("a sent request");
         let (mut status, mut length) = (0, 0);
         for number in 0.. {
             let mut line = String::new();
-            self.stream.read_line(&mut line).expect("the node answers");
+            self.stream.read_line(&mut line).expect("a response");
             let line = line.trim_end();
             if number == 0 {
                 status =
@@ -53,11 +53,11 @@ impl Client {
             }
         }
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("the whole answer");
+        self.stream.read_exact(&mut body).expect("a complete body");
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// The status of a GET.
+    /// Sends a GET; returns the status.
     pub(crate) fn get(&mut self, path: &str, token: &str) -> u16 {
         self.call("GET", path, token, None).0
     }

@@ -1,4 +1,5 @@
-//! How soon the other node obeys: it is asked in a tight loop while the act is done on the first.
+//! Propagation delay: how soon a change at one node takes effect at the other, which is polled in a
+//! tight loop.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,21 +13,21 @@ use super::client::Client;
 use super::node::{Node, Person};
 
 const ROUNDS: usize = 200;
-/// How many clients ask as fast as they are answered meanwhile.
+/// Clients that send requests continuously during the loaded measurement.
 const LOAD: usize = 4;
-/// Far longer than anything here takes; less would be the end of what is remembered by its age.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Far longer than any delay: cache entries expire by their age before it.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum Change {
     Logout,
     Suspension,
     RoleChange,
 }
 
-impl Act {
-    /// What the other is asked, and what it answers before and after.
-    fn question(self) -> (&'static str, u16, u16) {
+impl Change {
+    /// The request sent to the other node, and its status before and after the change.
+    fn probe(self) -> (&'static str, u16, u16) {
         match self {
             Self::Logout | Self::Suspension => ("/api/v1/user", 200, 401),
             Self::RoleChange => ("/api/v1/user/list", 200, 403),
@@ -51,44 +52,45 @@ impl Act {
     }
 }
 
-/// The time from the answer, and from the question, until the other obeys.
+/// Time from the response to the change, and from its request, until it takes effect at the other
+/// node.
 struct Delay {
-    answered: Duration,
-    asked: Duration,
+    after_response: Duration,
+    after_request: Duration,
 }
 
 pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>) {
     let (url, redis_url) = (postgres.create_database(), redis.map(Redis::url));
     let nodes = [(); 2].map(|()| Node::start(&url, redis_url.as_deref()));
     let admin = nodes[0].person("admin@example.org", "admin");
-    let invalidations = if redis.is_some() { "Redis" } else { "LISTEN/NOTIFY" };
+    let channel = if redis.is_some() { "Redis" } else { "LISTEN/NOTIFY" };
     for load in [0, LOAD] {
-        for act in [Act::Logout, Act::Suspension, Act::RoleChange] {
-            let over = AtomicBool::new(false);
+        for change in [Change::Logout, Change::Suspension, Change::RoleChange] {
+            let stop = AtomicBool::new(false);
             let mut delays = thread::scope(|scope| {
                 for turn in 0..load {
-                    let (address, over) = (nodes[turn % 2].address, &over);
-                    let name = format!("load-{invalidations}-{act:?}-{turn}@example.org");
+                    let (address, stop) = (nodes[turn % 2].address, &stop);
+                    let name = format!("load-{channel}-{change:?}-{turn}@example.org");
                     let person =
                         nodes[turn % 2].person(&name.to_lowercase().replace('/', "-"), "client");
-                    scope.spawn(move || ask_on(address, person, over));
+                    scope.spawn(move || generate_load(address, person, stop));
                 }
-                let delays = rounds(&nodes, act, load, &admin);
-                over.store(true, Ordering::SeqCst);
+                let delays = rounds(&nodes, change, load, &admin);
+                stop.store(true, Ordering::SeqCst);
                 delays
             });
             let load = if load == 0 { "none".to_owned() } else { format!("{load} clients") };
-            let [answered, asked] = [
-                sorted(&mut delays, |delay| delay.answered),
-                sorted(&mut delays, |delay| delay.asked),
+            let [after_response, after_request] = [
+                sorted(&mut delays, |delay| delay.after_response),
+                sorted(&mut delays, |delay| delay.after_request),
             ];
             println!(
-                "| {invalidations} | {act:?} | {load} | {} | {} | {} | {} | {} |",
-                show(answered[ROUNDS / 2]),
-                show(answered[ROUNDS * 99 / 100]),
-                show(answered[ROUNDS - 1]),
-                show(asked[ROUNDS / 2]),
-                show(asked[ROUNDS * 99 / 100]),
+                "| {channel} | {change:?} | {load} | {} | {} | {} | {} | {} |",
+                show(after_response[ROUNDS / 2]),
+                show(after_response[ROUNDS * 99 / 100]),
+                show(after_response[ROUNDS - 1]),
+                show(after_request[ROUNDS / 2]),
+                show(after_request[ROUNDS * 99 / 100]),
             );
         }
     }
@@ -104,49 +106,49 @@ fn show(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// Cached questions and refreshes, as fast as they are answered.
-fn ask_on(address: SocketAddr, person: Person, over: &AtomicBool) {
+/// Sends cached requests and refreshes continuously.
+fn generate_load(address: SocketAddr, person: Person, stop: &AtomicBool) {
     let (mut client, mut person) = (Client::new(address), person);
-    while !over.load(Ordering::SeqCst) {
+    while !stop.load(Ordering::SeqCst) {
         for _ in 0..20 {
             assert_eq!(client.get("/api/v1/user", &person.access), 200);
         }
         let body = json!({"refresh_token": person.refresh});
-        let (status, answer) = client.call("POST", "/api/v1/auth/refresh", "", Some(&body));
-        assert_eq!(status, 200, "{answer}");
-        let token = |name: &str| answer["data"][name].as_str().expect("a token").to_owned();
+        let (status, response) = client.call("POST", "/api/v1/auth/refresh", "", Some(&body));
+        assert_eq!(status, 200, "{response}");
+        let token = |name: &str| response["data"][name].as_str().expect("a token").to_owned();
         (person.access, person.refresh) = (token("access_token"), token("refresh_token"));
     }
 }
 
-fn rounds(nodes: &[Node; 2], act: Act, load: usize, admin: &Person) -> Vec<Delay> {
-    let (path, before, after) = act.question();
+fn rounds(nodes: &[Node; 2], change: Change, load: usize, admin: &Person) -> Vec<Delay> {
+    let (path, before, after) = change.probe();
     let mut here = Client::new(nodes[0].address);
     (0..ROUNDS)
         .map(|round| {
-            let email = format!("{act:?}-{load}-{round}@example.org").to_lowercase();
+            let email = format!("{change:?}-{load}-{round}@example.org").to_lowercase();
             let person = nodes[0].person(&email, "operator");
             let mut there = Client::new(nodes[1].address);
             for _ in 0..2 {
-                assert_eq!(there.get(path, &person.access), before, "it remembers");
+                assert_eq!(there.get(path, &person.access), before, "cached");
             }
             assert!(nodes[1].goat.sessions().invalidations_connected());
             thread::scope(|scope| {
                 let token = &person.access;
-                let obeyed = scope.spawn(move || {
-                    let begun = Instant::now();
+                let effective = scope.spawn(move || {
+                    let started = Instant::now();
                     while there.get(path, token) != after {
-                        assert!(begun.elapsed() < PATIENCE, "it never obeyed");
+                        assert!(started.elapsed() < TIMEOUT, "no effect");
                     }
                     Instant::now()
                 });
-                let asked = Instant::now();
-                act.perform(&mut here, &person, admin);
-                let answered = Instant::now();
-                let obeyed = obeyed.join().expect("it obeys");
+                let after_request = Instant::now();
+                change.perform(&mut here, &person, admin);
+                let after_response = Instant::now();
+                let effective = effective.join().expect("a time");
                 Delay {
-                    answered: obeyed.saturating_duration_since(answered),
-                    asked: obeyed.saturating_duration_since(asked),
+                    after_response: effective.saturating_duration_since(after_response),
+                    after_request: effective.saturating_duration_since(after_request),
                 }
             })
         })

@@ -1,9 +1,9 @@
-//! Several nodes on one PostgreSQL, with Redis and without: how soon one obeys what another was told,
-//! and how many round trips to the engines a request takes.
+//! Several nodes on one PostgreSQL, with and without Redis: propagation delay of changes, and round
+//! trips per request.
 //!
-//! Two nodes as `goat-server` wires and serves them, over real sockets, on engines of their own; only
-//! the hash of passwords costs nothing, since it is the same anywhere. Run by
-//! `cargo bench -p benches --bench many_nodes`.
+//! Two nodes, wired and served by `goat-server`, over real sockets and with private engines; only
+//! password hashing is disabled, since it is the same everywhere. Run with `cargo bench -p benches
+//! --bench many_nodes`.
 
 mod client;
 mod delay;
@@ -16,11 +16,11 @@ fn main() {
     let postgres = Postgres::start(PostgresOptions::default());
     let redis = Redis::start(RedisOptions::default());
     println!(
-        "How soon another node obeys, from when the act was answered and from when it was asked:"
+        "Propagation delay to another node, from the response to the change and from its request:"
     );
     println!();
     println!(
-        "| invalidations | act | load | answered: median | p99 | longest | asked: median | p99 |"
+        "| invalidations by | change | load | after response: median | p99 | longest | after request: median | p99 |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for redis in [Some(&redis), None] {
@@ -28,7 +28,7 @@ fn main() {
     }
     println!();
     println!(
-        "Round trips of a request, each engine's own; heartbeats, and the trial of a connection that is given back, are not counted:"
+        "Round trips per request to each engine; heartbeats and health checks of returned connections are not counted:"
     );
     println!();
     println!("| request | PostgreSQL and Redis: PostgreSQL | Redis | PostgreSQL alone |");
@@ -36,7 +36,9 @@ fn main() {
     trips::measure(&postgres, &redis);
     println!();
     println!(
-        "For comparison: three scripts of Redis and a query for each request with a token is what"
+        "For comparison: a server without caches, which counts the limits, looks up the session and"
     );
-    println!("a server costs that limits, looks up the session and reads the user every time.");
+    println!(
+        "reads the user each time, needs three Redis scripts and a query for each request with a token."
+    );
 }

@@ -1,4 +1,4 @@
-//! A node in this process, on a runtime of its own.
+//! A node in this process, with its own runtime.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -24,14 +24,14 @@ use tokio::runtime::Runtime;
 
 const PASSWORD: &str = "a long walk on a short pier";
 
-/// A node at work.
+/// A running node.
 pub(crate) struct Node {
     pub(crate) goat: Goat,
     pub(crate) address: SocketAddr,
     runtime: Runtime,
 }
 
-/// Somebody who is signed in.
+/// A signed-in user.
 pub(crate) struct Person {
     pub(crate) id: UserId,
     pub(crate) access: String,
@@ -39,7 +39,7 @@ pub(crate) struct Person {
 }
 
 impl Node {
-    /// Starts one and waits until it hears notices.
+    /// Starts a node and waits until its invalidation channel is connected.
     pub(crate) fn start(postgres: &str, redis: Option<&str>) -> Self {
         let mut variables = vec![("DATABASE_URL", postgres), ("GOAT_MIGRATE_ON_START", "true")];
         variables.extend(redis.map(|url| ("REDIS_URL", url)));
@@ -61,7 +61,7 @@ impl Node {
         let (goat, address) = runtime.block_on(Self::wire(settings));
         let begun = Instant::now();
         while !goat.sessions().invalidations_connected() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it hears");
+            assert!(begun.elapsed() < Duration::from_secs(20), "connected");
             std::thread::sleep(Duration::from_millis(5));
         }
         Self { goat, address, runtime }
@@ -105,7 +105,7 @@ impl Node {
         (goat, address)
     }
 
-    /// Somebody of a role, signed in here.
+    /// Creates a user with a role and signs them in at this node.
     pub(crate) fn person(&self, email: &str, role: &str) -> Person {
         let role = self.goat.roles().get(role).expect("a shipped role");
         let (email, password) = (Email::parse(email).expect("an address"), PASSWORD.into());

@@ -1,4 +1,4 @@
-//! Round trips to the engines: what a relay before each of them sees of one request at a time.
+//! Round trips to the engines, counted per request by a proxy in front of each engine.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use serde_json::json;
 use super::client::Client;
 use super::node::{Node, Person, password};
 
-/// Of each request so many are counted, and the usual one is shown.
-const REPEATED: usize = 9;
+/// Repetitions per request; the median is reported.
+const REPETITIONS: usize = 9;
 
 const REQUESTS: [&str; 9] = [
-    "a token that is remembered",
-    "a token that is not, its user is",
-    "a token that is not, nor its user",
+    "cached session",
+    "session not cached, user cached",
+    "neither session nor user cached",
     "sign-up",
     "login",
     "refresh",
     "logout",
     "suspension",
-    "change of password",
+    "password change",
 ];
 
 pub(crate) fn measure(postgres: &Postgres, redis: &Redis) {
@@ -31,53 +31,54 @@ pub(crate) fn measure(postgres: &Postgres, redis: &Redis) {
     }
 }
 
-/// A node behind relays, and one that prepares what is asked of it.
-struct Stage {
+/// A node behind counting proxies, and a second node that prepares the requests.
+struct Fixture {
     node: Node,
-    beside: Node,
-    relays: [Option<Proxy>; 2],
+    helper: Node,
+    proxies: [Option<Proxy>; 2],
     client: Client,
     admin: Person,
     names: usize,
 }
 
-/// Of each request the round trips to PostgreSQL and to Redis.
+/// Returns the round trips to PostgreSQL and to Redis for each request.
 fn count(postgres: &Postgres, redis: Option<&Redis>) -> Vec<(u64, u64)> {
     let url = postgres.create_database();
-    // The nodes of one system and no others know of each other.
+    // Remove the state of the previous system.
     redis.inspect(|redis| drop(redis.cli(&["FLUSHALL"])));
-    let beside = Node::start(&url, redis.map(Redis::url).as_deref());
-    let relays =
+    let helper = Node::start(&url, redis.map(Redis::url).as_deref());
+    let proxies =
         [Some(Proxy::start(postgres.address())), redis.map(|it| Proxy::start(it.address()))];
-    for relay in relays.iter().flatten() {
-        relay.count_only(|message| !is_heartbeat(message) && message != TEST);
+    for proxy in proxies.iter().flatten() {
+        proxy.count_only(|message| !is_heartbeat(message) && message != HEALTH_CHECK);
     }
-    let behind = relays[0].as_ref().map_or(url.clone(), |relay| relay.url(&url));
-    let redis = redis.zip(relays[1].as_ref()).map(|(redis, relay)| relay.url(&redis.url()));
+    let behind = proxies[0].as_ref().map_or(url.clone(), |proxy| proxy.url(&url));
+    let redis = redis.zip(proxies[1].as_ref()).map(|(redis, proxy)| proxy.url(&redis.url()));
     let node = Node::start(&behind, redis.as_deref());
     let client = Client::new(node.address);
-    let admin = beside.person("admin@example.org", "admin");
-    let mut stage = Stage { node, beside, relays, client, admin, names: 0 };
-    (0..REQUESTS.len()).map(|turn| stage.usual(turn)).collect()
+    let admin = helper.person("admin@example.org", "admin");
+    let mut fixture = Fixture { node, helper, proxies, client, admin, names: 0 };
+    (0..REQUESTS.len()).map(|turn| fixture.median(turn)).collect()
 }
 
-/// PostgreSQL's `Sync` alone: a connection that is given back is tried once more, and nobody waits.
-const TEST: &[u8] = b"S\0\0\0\x04";
+/// PostgreSQL's `Sync` alone: the health check of a returned connection, which no request waits
+/// for.
+const HEALTH_CHECK: &[u8] = b"S\0\0\0\x04";
 
-/// A node asks all the time whether it hears itself.
+/// Matches the heartbeat of the invalidation channel.
 fn is_heartbeat(message: &[u8]) -> bool {
     message.windows(22).any(|text| text.starts_with(b"1 ") && &text[18..21] == b" h ")
 }
 
-impl Stage {
+impl Fixture {
     fn counts(&self) -> [u64; 2] {
-        self.relays.each_ref().map(|relay| relay.as_ref().map_or(0, Proxy::count))
+        self.proxies.each_ref().map(|proxy| proxy.as_ref().map_or(0, Proxy::count))
     }
 
-    /// The median, so that a statement that is prepared for the first time does not count.
-    fn usual(&mut self, turn: usize) -> (u64, u64) {
+    /// Returns the median, which excludes statements prepared for the first time.
+    fn median(&mut self, turn: usize) -> (u64, u64) {
         let mut seen: [Vec<u64>; 2] = Default::default();
-        for _ in 0..REPEATED {
+        for _ in 0..REPETITIONS {
             let trips = self.once(turn);
             for (seen, trips) in seen.iter_mut().zip(trips) {
                 seen.push(trips);
@@ -93,21 +94,21 @@ impl Stage {
     fn once(&mut self, turn: usize) -> [u64; 2] {
         self.names += 1;
         let email = format!("user{}@example.org", self.names);
-        let person = self.beside.person(&email, "client");
+        let person = self.helper.person(&email, "client");
         let token = person.access.clone();
-        let known = |stage: &mut Self, token: &str| {
-            assert_eq!(stage.client.get("/api/v1/auth/verify", token), 204);
+        let cache_session = |fixture: &mut Self, token: &str| {
+            assert_eq!(fixture.client.get("/api/v1/auth/verify", token), 204);
         };
         match turn {
-            0 | 5 | 6 | 8 => known(self, &token),
+            0 | 5 | 6 | 8 => cache_session(self, &token),
             1 => {
-                let other = self.beside.sign_in(&email, person.id);
-                known(self, &other.access);
+                let other = self.helper.sign_in(&email, person.id);
+                cache_session(self, &other.access);
             }
             2 => std::thread::sleep(Duration::from_millis(1100)),
             7 => {
                 let admin = self.admin.access.clone();
-                known(self, &admin);
+                cache_session(self, &admin);
             }
             _ => {}
         }

@@ -1,8 +1,7 @@
-//! What an authenticated, guarded call costs through the layers, against the bare service: the
-//! difference is what goat adds to every request. Then the same on axum, beside what others add to
-//! the same route; what they do for it, and what not, stands in README.md.
+//! Overhead of goat's middleware per request, against the bare service; then the same on axum,
+//! beside axum-login and tower_governor. `README.md` compares their features.
 //!
-//! All are called as services, without sockets. A table of medians and ratios ends each run.
+//! All are called as services, without sockets. Each run ends with a table of medians and ratios.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -40,16 +39,16 @@ const REPORTS: Permission = Permission::new(REPORT_READ);
 const PASSWORD: &str = "a long walk on a short pier";
 const ANSWER: &[u8] = b"{\"data\":[]}";
 
-/// Never reached: what is measured is what lets through.
+/// Never reached: only allowed requests are measured.
 const WIDE: Quota = Quota::per_second(u32::MAX);
 
 fn peer() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 40_000))
 }
 
-/// A goat on memory, and the bearer header of somebody who may do everything.
+/// Returns an in-memory goat, and an administrator's bearer token.
 async fn signed_in() -> (Goat, String) {
-    // Trusted for long, so that the cache answers all through the measurement.
+    // A long staleness, so that the session cache answers throughout the measurement.
     let staleness = std::time::Duration::from_secs(60);
     let settings = Settings { cache_staleness: staleness, ..Settings::default() };
     let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
@@ -72,7 +71,7 @@ async fn signed_in() -> (Goat, String) {
     (goat, format!("Bearer {}", tokens.access_token.expose()))
 }
 
-/// Measures services under one baseline, the first of them.
+/// Measures services against a baseline, the first of them.
 struct Comparison<'a> {
     runtime: &'a Runtime,
     criterion: &'a mut Criterion,
@@ -85,8 +84,8 @@ impl<'a> Comparison<'a> {
         Self { runtime, criterion, name, measured: Vec::new() }
     }
 
-    /// One call to a clone of the service, with a request that is made anew: that is in the baseline
-    /// as well.
+    /// Measures one call to a clone of the service. The baseline includes the creation of the
+    /// request.
     fn measure<S, B, R>(
         &mut self,
         name: &'static str,
@@ -111,11 +110,12 @@ impl<'a> Comparison<'a> {
             });
         });
         group.finish();
-        // Not if the command line left it out: what criterion knows of it is of another run.
+        // Skips services filtered out on the command line; criterion's result would be an earlier
+        // run's.
         self.measured.extend(chosen.then_some(name));
     }
 
-    /// The medians of this run, and what they come to.
+    /// Prints the medians of this run, the added time, and the ratios.
     fn print(self) {
         println!("\n{:<62} {:>9} {:>9} {:>7}", self.name, "median", "added", "ratio");
         let medians = self.measured.iter().filter_map(|name| Some((name, self.median(name)?)));
@@ -128,8 +128,8 @@ impl<'a> Comparison<'a> {
         println!();
     }
 
-    /// What criterion has written down: in folders of these names, which hold nothing that it would
-    /// replace.
+    /// Returns the median from criterion's output, whose folders have these names; they contain no
+    /// characters that criterion would replace.
     fn median(&self, name: &str) -> Option<f64> {
         let file = results().join(self.name).join(name).join("new/estimates.json");
         let estimates: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
@@ -137,14 +137,14 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Where criterion keeps its results.
+/// The folder of criterion's output.
 fn results() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("criterion")
 }
 
-/// Over a bare service that speaks no framework's types.
-fn guarded_call(runtime: &Runtime, criterion: &mut Criterion) {
-    async fn answer(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Measures the layers around a bare tower service.
+fn layers(runtime: &Runtime, criterion: &mut Criterion) {
+    async fn handler(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
         Ok(Response::new(Full::new(Bytes::from_static(ANSWER))))
     }
 
@@ -159,40 +159,50 @@ fn guarded_call(runtime: &Runtime, criterion: &mut Criterion) {
     let (by_address, by_user) = (goat.limit(WIDE).by_address(), goat.limit(WIDE).by_user());
     let require = goat.require(REPORTS);
 
-    let bare = service_fn(answer);
-    let counted = by_address.layer(bare);
+    let bare = service_fn(handler);
+    let limited_by_address = by_address.layer(bare);
     let authenticated = goat.authenticate().layer(bare);
-    let guarded = goat.authenticate().layer(require.layer(bare));
+    let authorized = goat.authenticate().layer(require.layer(bare));
     let three = goat.authenticate().layer(by_user.layer(require.layer(bare)));
     let limited = ClientAddressLayer::new().layer(by_address.layer(three.clone()));
     let admit = goat.authenticate().limited(by_address, by_user);
     let admitted = ClientAddressLayer::new().layer(admit.layer(require.layer(bare)));
 
-    // A signature that is no signature, of the right length.
+    // An invalid signature of the right length.
     let (signed, signature) = bearer.rsplit_once('.').expect("a token has three parts");
     let forged = format!("{signed}.{}", "A".repeat(signature.len()));
 
     let allowed = StatusCode::OK;
-    let ask = || request(&bearer);
-    let mut all = Comparison::new(runtime, criterion, "a call that the cache answers");
-    all.measure("bare service", &bare, ask, allowed);
-    all.measure("limit by address", &counted, ask, allowed);
-    all.measure("authenticate", &authenticated, ask, allowed);
-    all.measure("authenticate, require", &guarded, ask, allowed);
-    all.measure("authenticate, limit by user, require", &three, ask, allowed);
-    all.measure("limit by address, authenticate, limit by user, require", &limited, ask, allowed);
-    all.measure("the same, admitted by one layer", &admitted, ask, allowed);
+    let send = || request(&bearer);
+    let mut comparison = Comparison::new(runtime, criterion, "request with a cached session");
+    comparison.measure("bare service", &bare, send, allowed);
+    comparison.measure("limit by address", &limited_by_address, send, allowed);
+    comparison.measure("authenticate", &authenticated, send, allowed);
+    comparison.measure("authenticate, require", &authorized, send, allowed);
+    comparison.measure("authenticate, limit by user, require", &three, send, allowed);
+    comparison.measure(
+        "limit by address, authenticate, limit by user, require",
+        &limited,
+        send,
+        allowed,
+    );
+    comparison.measure(
+        "the same, limits and authentication as one layer",
+        &admitted,
+        send,
+        allowed,
+    );
     let unauthorized = StatusCode::UNAUTHORIZED;
-    all.measure("refused, a forged token", &admitted, || request(&forged), unauthorized);
-    all.print();
+    comparison.measure("rejected, a forged token", &admitted, || request(&forged), unauthorized);
+    comparison.print();
 }
 
-/// The same route of one and the same router, under goat's layers and under others'.
-fn beside_others(runtime: &Runtime, criterion: &mut Criterion) {
+/// Measures one route of an axum router under goat's layers and under the others'.
+fn compared_with_others(runtime: &Runtime, criterion: &mut Criterion) {
     async fn list() -> &'static [u8] {
         ANSWER
     }
-    /// As an application is served: with a state, and so with nothing to be built for a call.
+    /// Without a state, so the router does nothing per call beyond its routing.
     fn routed(route: axum::routing::MethodRouter) -> Router {
         Router::new().route("/reports", route)
     }
@@ -201,11 +211,11 @@ fn beside_others(runtime: &Runtime, criterion: &mut Criterion) {
     let (by_address, by_user) = (goat.limit(WIDE).by_address(), goat.limit(WIDE).by_user());
     let require = goat.require(REPORTS);
     let bare = routed(get(list));
-    let guarded = routed(get(list).route_layer(require.clone())).layer(goat.authenticate());
-    let counted = routed(get(list)).layer(by_address.clone());
+    let authorized = routed(get(list).route_layer(require.clone())).layer(goat.authenticate());
+    let limited_by_address = routed(get(list)).layer(by_address.clone());
     let burst = WIDE.burst(WIDE.limit());
-    let paced = routed(get(list)).layer(goat.limit(burst).by_address().named("paced"));
-    let all_of_goat = routed(get(list).route_layer(require).route_layer(by_user))
+    let gcra = routed(get(list)).layer(goat.limit(burst).by_address().named("gcra"));
+    let goat_stack = routed(get(list).route_layer(require).route_layer(by_user))
         .layer(goat.authenticate())
         .layer(by_address);
 
@@ -215,11 +225,11 @@ fn beside_others(runtime: &Runtime, criterion: &mut Criterion) {
 
     let mut quota = GovernorConfigBuilder::default();
     quota.per_nanosecond(1).burst_size(u32::MAX);
-    let silent = GovernorLayer::new(quota.finish().expect("not zero"));
-    let showing = GovernorLayer::new(quota.use_headers().finish().expect("not zero"));
-    let governed = routed(get(list)).layer(silent);
-    let governed_showing = routed(get(list)).layer(showing.clone());
-    let all_of_others = routed(get(list).route_layer(permission())).layer(login).layer(showing);
+    let no_headers = GovernorLayer::new(quota.finish().expect("not zero"));
+    let use_headers = GovernorLayer::new(quota.use_headers().finish().expect("not zero"));
+    let governor = routed(get(list)).layer(no_headers);
+    let governor_headers = routed(get(list)).layer(use_headers.clone());
+    let others_stack = routed(get(list).route_layer(permission())).layer(login).layer(use_headers);
 
     let request = |name, credentials: &str| {
         Request::get("/reports")
@@ -231,21 +241,31 @@ fn beside_others(runtime: &Runtime, criterion: &mut Criterion) {
     let allowed = StatusCode::OK;
     let with_token = || request(AUTHORIZATION, &bearer);
     let with_cookie = || request(COOKIE, &cookie);
-    let mut all = Comparison::new(runtime, criterion, "a route of axum");
-    all.measure("bare router", &bare, with_token, allowed);
-    all.measure("goat authenticate, require", &guarded, with_token, allowed);
-    all.measure("axum-login, permission_required", &logged_in, with_cookie, allowed);
-    all.measure("goat limit by address, sliding log", &counted, with_token, allowed);
-    all.measure("goat limit by address, burst", &paced, with_token, allowed);
-    all.measure("tower_governor by address", &governed, with_token, allowed);
-    all.measure("tower_governor by address, use_headers", &governed_showing, with_token, allowed);
-    all.measure("goat, two limits, authenticate, require", &all_of_goat, with_token, allowed);
-    all.measure("tower_governor, axum-login", &all_of_others, with_cookie, allowed);
-    all.print();
+    let mut comparison = Comparison::new(runtime, criterion, "axum route");
+    comparison.measure("bare router", &bare, with_token, allowed);
+    comparison.measure("goat authenticate, require", &authorized, with_token, allowed);
+    comparison.measure("axum-login, permission_required", &logged_in, with_cookie, allowed);
+    comparison.measure(
+        "goat limit by address, sliding log",
+        &limited_by_address,
+        with_token,
+        allowed,
+    );
+    comparison.measure("goat limit by address, burst", &gcra, with_token, allowed);
+    comparison.measure("tower_governor by address", &governor, with_token, allowed);
+    comparison.measure(
+        "tower_governor by address, use_headers",
+        &governor_headers,
+        with_token,
+        allowed,
+    );
+    comparison.measure("goat, two limits, authenticate, require", &goat_stack, with_token, allowed);
+    comparison.measure("tower_governor, axum-login", &others_stack, with_cookie, allowed);
+    comparison.print();
 }
 
-/// axum-login as favourably as can be: a user is found in a map and copied by a count of references,
-/// and a permission by one look into a set.
+/// axum-login in a favourable setup: users in a map, shared by reference count, and permissions in
+/// a set.
 mod login {
     use super::*;
 
@@ -253,7 +273,7 @@ mod login {
     pub(super) struct User {
         id: u64,
         auth_hash: Arc<[u8]>,
-        may: Arc<HashSet<&'static str>>,
+        permissions: Arc<HashSet<&'static str>>,
     }
 
     impl AuthUser for User {
@@ -289,16 +309,16 @@ mod login {
         type Permission = &'static str;
 
         async fn has_perm(&self, user: &User, name: &'static str) -> Result<bool, Infallible> {
-            Ok(user.may.contains(name))
+            Ok(user.permissions.contains(name))
         }
     }
 
     type Layer = axum_login::AuthManagerLayer<Users, MemoryStore>;
 
-    /// The layer, and the cookie of somebody who has signed in through it.
+    /// Returns the layer, and the cookie of a user signed in through it.
     pub(super) async fn signed_in() -> (Layer, String) {
-        let may = Arc::new(HashSet::from([REPORT_READ]));
-        let ann = User { id: 1, auth_hash: Arc::from([7; 32]), may };
+        let permissions = Arc::new(HashSet::from([REPORT_READ]));
+        let ann = User { id: 1, auth_hash: Arc::from([7; 32]), permissions };
         let users = Users(Arc::new(HashMap::from([(1, ann)])));
         let sessions = SessionManagerLayer::new(MemoryStore::default());
         let layer = AuthManagerLayerBuilder::new(users, sessions).build();
@@ -322,7 +342,7 @@ fn main() {
         .build()
         .expect("a runtime can be started");
     let mut criterion = Criterion::default().output_directory(&results()).configure_from_args();
-    guarded_call(&runtime, &mut criterion);
-    beside_others(&runtime, &mut criterion);
+    layers(&runtime, &mut criterion);
+    compared_with_others(&runtime, &mut criterion);
     criterion.final_summary();
 }
