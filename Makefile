@@ -1,12 +1,13 @@
-# Everything that one does with goat. `make` alone lists it.
+# Common tasks. `make` lists them.
 
 CARGO ?= cargo
 IMAGE ?= goat-server
 
 .DEFAULT_GOAL := help
 
-# Crates outside the workspace: applications of others, and a tool of the checks. They have locks of
-# their own, with the workspace's versions, and share what is built.
+# Crates outside the workspace: two applications as users would write them, and a tool of the
+# checks. They have their own lock files, with the workspace's versions, and share its target
+# folder.
 OUTSIDE = goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
 TOOLS = .ci/foreign-types .ci/prose
 each = for crate in $(1); do \
@@ -15,25 +16,25 @@ each = for crate in $(1); do \
 	done
 
 .PHONY: help
-help: ## List what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Start the server on its embedded default, at http://127.0.0.1:8080
+run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
 .PHONY: test
-test: test-tools ## Run every test; gets what they need and the machine lacks
+test: test-tools ## Run all tests; installs missing test tools
 	env -u DATABASE_URL -u REDIS_URL $(CARGO) test --locked --workspace --all-features
 	$(MAKE) --no-print-directory test-outside
 
 .PHONY: test-outside
-test-outside: ## Of these, only the tests of what stands outside the workspace
+test-outside: ## Run only the tests of the crates outside the workspace
 	$(call each,$(OUTSIDE) $(TOOLS),test --locked)
 
-# Prints the Debian packages that the tests need and the machine lacks. Debian keeps PostgreSQL's own
-# programs outside PATH, and a program named postgres may be a stub.
-define LACKING
+# Prints the missing Debian packages that the tests need. Debian installs PostgreSQL's programs
+# outside PATH, and a program named postgres may be a stub.
+define MISSING_PACKAGES
 	for program in bash curl openssl; do command -v $$program >/dev/null || echo $$program; done; \
 	PATH=$$PATH:/usr/sbin; command -v pgbouncer >/dev/null || echo pgbouncer; \
 	{ command -v redis-server || command -v valkey-server; } >/dev/null \
@@ -46,16 +47,16 @@ define LACKING
 	done || echo postgresql
 endef
 
-# The tests start private engines at free ports; what a package starts by itself is never used. The
-# session of README.md is run as it stands there, so it needs what it names.
+# The tests start private engines on free ports and never use services started by packages. The
+# README's shell session is tested too and needs the programs that it names.
 .PHONY: test-tools
 test-tools:
-	@lacking=$$($(LACKING)); [ -z "$$lacking" ] || { \
+	@missing=$$($(MISSING_PACKAGES)); [ -z "$$missing" ] || { \
 	  [ "$$(id -u)" = 0 ] && apt-get update -qq \
-	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$lacking; \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
 	}; \
-	lacking=$$($(LACKING)); [ -z "$$lacking" ] \
-	  || { echo "please install what the tests need:" $$lacking >&2; exit 1; }
+	missing=$$($(MISSING_PACKAGES)); [ -z "$$missing" ] \
+	  || { echo "please install:" $$missing >&2; exit 1; }
 
 .PHONY: build
 build: ## Build the server for production: target/release/goat-server
@@ -71,23 +72,23 @@ lint: ## Check formatting, lints and documentation
 
 .PHONY: semver
 semver: ## Compare the public API with an earlier one: make semver BASELINE=v0.1.0
-	@[ -n "$(BASELINE)" ] || { echo "which one? make semver BASELINE=<revision>" >&2; exit 1; }
+	@[ -n "$(BASELINE)" ] || { echo "usage: make semver BASELINE=<revision>" >&2; exit 1; }
 	$(CARGO) semver-checks --version >/dev/null 2>&1 || $(CARGO) install cargo-semver-checks --locked
 	$(CARGO) semver-checks --baseline-rev "$(BASELINE)" -p goat-core -p goat-tower -p goat-server
 
 .PHONY: outside-locks
-outside-locks: ## Give the crates outside the workspace the versions in Cargo.lock
+outside-locks: ## Update the lock files outside the workspace from Cargo.lock
 	for crate in $(OUTSIDE) $(TOOLS); do \
 	  cp Cargo.lock $$crate/Cargo.lock \
 	    && $(CARGO) metadata --manifest-path $$crate/Cargo.toml --format-version 1 >/dev/null || exit; \
 	done
 
 .PHONY: bench
-bench: ## Measure, each against a baseline in the same run
+bench: ## Run the benchmarks
 	$(CARGO) bench --locked -p benches
 
 .PHONY: migrate
-migrate: ## Bring the database of the present configuration up to date
+migrate: ## Migrate the configured database
 	$(CARGO) run --locked -p goat-server -- migrate
 
 .PHONY: docker-build
@@ -95,5 +96,5 @@ docker-build: ## Build the container image
 	docker build -f goat-server/deploy/Dockerfile -t $(IMAGE) .
 
 .PHONY: clean
-clean: ## Remove what was built; data stays
+clean: ## Remove build output; data stays
 	$(CARGO) clean

@@ -195,7 +195,7 @@ fn session(user: UserId) -> Session {
 async fn sessions(redis: &Redis, url: &str) {
     const USERS: usize = 5_000;
     let store = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").sessions();
-    println!("sessions/user   B/session   µs/sign-in   sign-ins/s");
+    println!("  sessions/user   B/session   µs/sign-in   sign-ins/s");
     for per_user in [1, 3, 10] {
         let now = SystemClock::start().now();
         let users: Vec<UserId> = (0..USERS).map(|_| UserId::generate(now)).collect();
