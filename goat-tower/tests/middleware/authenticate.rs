@@ -1,0 +1,153 @@
+//! Whose request is this?
+
+use std::time::Duration;
+
+use goat_core::testing::TestGoat;
+use goat_tower::{Denial, GoatExt};
+use http::{Method, Request};
+use tower::Layer;
+
+use crate::support::stores::{Mood, switched};
+use crate::support::{Sent, in_grpc, request, send, whoami, with_header};
+
+/// H1
+#[tokio::test]
+async fn a_live_session_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = test.goat.authenticate().layer(whoami());
+    // Once by the store, once by the cache.
+    for _ in 0..2 {
+        let answer = send(&service, request(Some(&alice))).await;
+        assert_eq!(answer.outcome(), (200, ""));
+        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.body, "answered");
+    }
+}
+
+#[tokio::test]
+async fn who_shows_nothing_is_asked_to_sign_in() {
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
+    for stranger in [request(None), with_header("authorization", "Basic YTpi")] {
+        let answer = send(&service, stranger).await;
+        assert_eq!(answer.outcome(), (401, "unauthenticated"));
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let reason = answer.response.extensions().get::<Denial>().unwrap();
+        assert_eq!(reason.code(), "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_token_does_not() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = test.goat.authenticate().optional().layer(whoami());
+
+    let answer = send(&service, request(None)).await;
+    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    assert_eq!(answer.header("cache-control"), "", "nothing was shown, so nothing is hidden");
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+
+    let answer = send(&service, with_header("authorization", "Bearer nonsense")).await;
+    assert_eq!(answer.outcome(), (401, "invalid-token"));
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_do_is_told_why() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let service = test.goat.authenticate().layer(whoami());
+
+    let principal = test.goat.authenticate_token(bob.access_token()).await.unwrap();
+    test.goat.logout(&principal, &Default::default()).await.unwrap();
+    let answer = send(&service, request(Some(&bob))).await;
+    assert_eq!(answer.outcome(), (401, "session-revoked"));
+
+    test.clock.advance(Duration::from_secs(3600));
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.outcome(), (401, "token-expired"));
+    assert!(answer.header("www-authenticate").contains(r#"error="invalid_token""#));
+
+    let refresh = format!("Bearer {}", alice.tokens.refresh_token.expose());
+    let answer = send(&service, with_header("authorization", &refresh)).await;
+    assert_eq!(answer.outcome(), (401, "invalid-token"), "a refresh token opens nothing");
+}
+
+/// J8
+#[tokio::test]
+async fn two_authorization_headers_are_a_bad_request_also_where_signing_in_is_optional() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let twice = || -> Request<Sent> {
+        let mut request = request(Some(&alice));
+        let value = request.headers()["authorization"].clone();
+        request.headers_mut().append("authorization", value);
+        request
+    };
+    let strict = test.goat.authenticate();
+    for layer in [strict.clone(), strict.optional()] {
+        let answer = send(&layer.layer(whoami()), twice()).await;
+        assert_eq!(answer.outcome(), (400, "bad-request"));
+    }
+}
+
+/// O1
+#[tokio::test]
+async fn a_store_that_cannot_tell_is_a_503_and_never_a_401() {
+    let (stores, switch) = switched();
+    let test = TestGoat::build(stores, |builder| builder);
+    let alice = test.sign_in("alice", []).await;
+    switch.set(Mood::Down);
+    let strict = test.goat.authenticate();
+    for layer in [strict.clone(), strict.optional()] {
+        let answer = send(&layer.layer(whoami()), request(Some(&alice))).await;
+        assert_eq!(answer.outcome(), (503, "unavailable"));
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(answer.header("www-authenticate"), "");
+    }
+    switch.set(Mood::Fine);
+    let answer = send(&test.goat.authenticate().layer(whoami()), request(Some(&alice))).await;
+    assert_eq!(answer.outcome(), (200, ""));
+}
+
+#[tokio::test]
+async fn a_denial_looks_as_the_application_wants() {
+    use bytes::Bytes;
+    use http::{Response, StatusCode, request::Parts};
+
+    let layer = TestGoat::new().goat.authenticate().render_with(
+        |denial: &Denial, _: &Parts| -> Response<Bytes> {
+            let mut response = Response::new(Bytes::from(denial.code()));
+            *response.status_mut() = StatusCode::IM_A_TEAPOT;
+            response
+        },
+    );
+    let answer = send(&layer.layer(whoami()), request(None)).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (418, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn a_grpc_caller_is_denied_in_trailers() {
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
+    let answer = send(&service, in_grpc(request(None), "application/grpc")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "16"));
+}
+
+/// A proxy that asks by a subrequest whether to let somebody in (`auth_request`, `forwardAuth`) sends
+/// their headers along, and reads the status alone: any 2xx is a yes.
+#[tokio::test]
+async fn nobody_turns_a_denial_into_a_200_by_a_content_type_unless_they_post() {
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
+    for content_type in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+            let mut asked = in_grpc(request(None), content_type);
+            *asked.method_mut() = method;
+            let answer = send(&service, asked).await;
+            assert_eq!(answer.outcome(), (401, "unauthenticated"), "{content_type}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The layers over public keys: they ask no store, so there is nothing to hang or to drop.
+
+use goat_tower::offline::VerifierExt;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::{Layer, Service};
+
+use super::readiness::starves;
+use super::{Case, broken};
+use crate::offline::Pair;
+use crate::support::{EXPORTS, Probe, REPORTS, request, whoami};
+
+#[tokio::test]
+async fn offline_authentication_keeps_the_contract() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let case = Case {
+        layer: verifier.authenticate(),
+        allowed: Box::new(move || request(Some(&alice))),
+        adds: &["cache-control"],
+        refused: Some(Box::new(|| request(None))),
+        store: None,
+    };
+    assert_eq!(broken(&case).await, []);
+}
+
+/// Refused for want of a token, and for what the token says.
+#[tokio::test]
+async fn an_offline_requirement_keeps_the_contract() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", [REPORTS]).await;
+    let bob = issuer.sign_in("bob", [EXPORTS]).await;
+    for refused in [None, Some(bob)] {
+        let alice = alice.clone();
+        let case = Case {
+            layer: verifier.require(REPORTS),
+            allowed: Box::new(move || request(Some(&alice))),
+            adds: &["cache-control"],
+            refused: Some(Box::new(move || request(refused.as_ref()))),
+            store: None,
+        };
+        assert_eq!(broken(&case).await, []);
+    }
+}
+
+#[tokio::test]
+async fn cheap_denials_do_not_starve_a_concurrency_limit_below() {
+    let verifier = Pair::new().verifier;
+    let one = || GlobalConcurrencyLimitLayer::new(1).layer(Probe::default());
+    let service = verifier.authenticate().layer(one());
+    assert!(!starves(service.clone(), service).await);
+    let service = verifier.require(REPORTS).layer(one());
+    assert!(!starves(service.clone(), service).await);
+}
+
+#[test]
+fn offline_layers_services_and_futures_go_where_frameworks_want_them() {
+    fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    fn sent<T: Send + 'static>(_: T) {}
+    let verifier = Pair::new().verifier;
+    let (authenticate, require) = (verifier.authenticate(), verifier.require(REPORTS));
+    shared(&authenticate);
+    shared(&require);
+    sent(authenticate.layer(require.layer(whoami())).call(request(None)));
+}

@@ -1,0 +1,458 @@
+//! Credentials in cookies: let in as the header's are, and only from where they may come.
+
+use std::time::Duration;
+
+use goat_core::testing::{TestGoat, TestUser};
+use goat_core::{ErrorKind, Permission, Quota, Settings, Stores};
+use goat_tower::cookie::{CookieError, Cookies, SameSite};
+use goat_tower::{Denial, GoatExt, Problem};
+use http::{HeaderMap, Method, Request};
+use tower::{Layer, ServiceBuilder};
+
+use crate::support::stores::{Mood, switched};
+use crate::support::{Answer, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
+
+pub(crate) const COOKIES: Cookies = Cookies::new();
+const ACCESS: &str = "__Host-goat-access";
+const REFRESH: &str = "__Host-goat-refresh";
+
+/// What a page of the same origin sends for somebody, and changes something by.
+pub(crate) fn from_page(user: &TestUser) -> Request<Sent> {
+    from_site("same-origin", user.access_token())
+}
+
+/// The same from a page of some site.
+pub(crate) fn from_site(site: &str, access_token: &str) -> Request<Sent> {
+    let mut request = with_header("sec-fetch-site", site);
+    *request.method_mut() = Method::POST;
+    let cookie = format!("theme=dark; {ACCESS}={access_token}");
+    request.headers_mut().insert("cookie", cookie.parse().unwrap());
+    request
+}
+
+/// A bearer header instead.
+fn bearer(token: &str) -> Request<Sent> {
+    let mut request = with_header("authorization", &format!("Bearer {token}"));
+    *request.method_mut() = Method::POST;
+    request
+}
+
+fn set_cookies(headers: &HeaderMap) -> Vec<&str> {
+    headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect()
+}
+
+fn whole(answer: &Answer) -> (u16, &HeaderMap, &str) {
+    (answer.status.as_u16(), answer.response.headers(), &answer.body)
+}
+
+/// H1
+#[tokio::test]
+async fn a_cookie_lets_in_as_the_header_does_and_its_answer_is_kept_by_no_cache() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = test.goat.authenticate().cookies(COOKIES).layer(whoami());
+    // Once by the store, once by the cache.
+    for _ in 0..2 {
+        let answer = send(&service, from_page(&alice)).await;
+        assert_eq!(answer.outcome(), (200, ""));
+        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("set-cookie"), "", "a layer sets none");
+    }
+    // As HTTP/2 splits it.
+    let mut split = from_page(&alice);
+    split.headers_mut().insert("cookie", "theme=dark".parse().unwrap());
+    let access = format!("{ACCESS}={}", alice.access_token());
+    split.headers_mut().append("cookie", access.parse().unwrap());
+    assert_eq!(send(&service, split).await.header("x-user"), alice.user.id.to_string());
+    // A link from elsewhere: nothing is changed by it.
+    let mut link = from_site("cross-site", alice.access_token());
+    *link.method_mut() = Method::GET;
+    assert_eq!(send(&service, link).await.outcome(), (200, ""));
+}
+
+/// J8
+#[tokio::test]
+async fn nobody_reads_a_cookie_unless_told_to() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let authenticate = test.goat.authenticate();
+    let answer = send(&authenticate.layer(whoami()), from_page(&alice)).await;
+    assert_eq!(answer.outcome(), (401, "unauthenticated"));
+    assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
+
+    let optional = authenticate.clone().optional().layer(whoami());
+    let answer = send(&optional, from_page(&alice)).await;
+    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    assert_eq!(answer.header("cache-control"), "");
+
+    // A requirement alone looks for a bearer token, and under the other layer for nothing.
+    let alone = test.goat.require(REPORTS).layer(whoami());
+    let answer = send(&alone, from_page(&alice)).await;
+    assert_eq!(answer.outcome(), (401, "unauthenticated"));
+    let cookies = authenticate.cookies(COOKIES);
+    let under = cookies.layer(test.goat.require(REPORTS).layer(whoami()));
+    let answer = send(&under, from_page(&alice)).await;
+    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+    let fresh = cookies.layer(test.goat.require(REPORTS).fresh().layer(whoami()));
+    assert_eq!(send(&fresh, from_page(&alice)).await.outcome(), (200, ""));
+
+    // Nor the cookie of another name, nor a token elsewhere.
+    let named = cookies.clone().cookies(COOKIES.names("__Host-a", "__Host-b")).layer(whoami());
+    assert_eq!(send(&named, from_page(&alice)).await.outcome(), (401, "unauthenticated"));
+    let mut query = from_page(&alice);
+    query.headers_mut().remove("cookie");
+    *query.uri_mut() = format!("/?{ACCESS}={}", alice.access_token()).parse().unwrap();
+    let answer = send(&cookies.layer(whoami()), query).await;
+    assert_eq!(answer.outcome(), (401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn the_header_is_what_counts_where_both_are_there() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let service = test.goat.authenticate().cookies(COOKIES).layer(whoami());
+    let both = |site, header: &str| {
+        let mut request = from_site(site, alice.access_token());
+        request.headers_mut().insert("authorization", header.parse().unwrap());
+        request
+    };
+    // No browser adds a bearer token by itself, so there is nothing to check.
+    let answer = send(&service, both("cross-site", &bob.bearer())).await;
+    assert_eq!(answer.header("x-user"), bob.user.id.to_string());
+    let answer = send(&service, both("same-origin", "Bearer nonsense")).await;
+    assert_eq!(answer.outcome(), (401, "invalid-token"));
+    let answer = send(&service, both("same-origin", "Bearer")).await;
+    assert_eq!(answer.outcome(), (401, "invalid-token"));
+    // Browsers do add `Basic`, for a proxy on the way.
+    let answer = send(&service, both("same-origin", "Basic YTpi")).await;
+    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+    let answer = send(&service, both("cross-site", "Basic YTpi")).await;
+    assert_eq!(answer.outcome(), (403, "cross-site-request"));
+}
+
+#[tokio::test]
+async fn what_does_not_do_in_the_header_does_not_do_in_a_cookie_and_is_told_alike() {
+    let (stores, switch) = switched();
+    let test = TestGoat::build(stores, |builder| builder);
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let principal = test.goat.authenticate_token(bob.access_token()).await.unwrap();
+    test.goat.logout(&principal, &Default::default()).await.unwrap();
+    let layer = test.goat.authenticate().cookies(COOKIES);
+    let services = [layer.clone().layer(whoami()), layer.optional().layer(whoami())];
+    let refresh = alice.tokens.refresh_token.expose();
+    for (token, outcome) in [
+        (bob.access_token(), (401, "session-revoked")),
+        ("nonsense", (401, "invalid-token")),
+        (refresh, (401, "invalid-token")),
+        ("", (401, "invalid-token")),
+        ("\"quoted\"", (401, "invalid-token")),
+        (&"x".repeat(9000), (401, "invalid-token")),
+    ] {
+        for service in &services {
+            let shown = send(service, from_site("same-origin", token)).await;
+            assert_eq!(shown.outcome(), outcome, "{token}");
+            assert_eq!(whole(&shown), whole(&send(service, bearer(token)).await));
+        }
+    }
+    // O1: and what cannot be told is told alike too.
+    switch.set(Mood::Down);
+    for service in &services {
+        let shown = send(service, from_page(&alice)).await;
+        assert_eq!(shown.outcome(), (503, "unavailable"));
+        assert_eq!(whole(&shown), whole(&send(service, bearer(alice.access_token())).await));
+    }
+    switch.set(Mood::Fine);
+    test.clock.advance(Duration::from_secs(3600));
+    for service in &services {
+        let shown = send(service, from_page(&alice)).await;
+        assert_eq!(shown.outcome(), (401, "token-expired"));
+        assert!(shown.header("www-authenticate").contains(r#"error="invalid_token""#));
+        assert_eq!(shown.header("set-cookie"), "", "the refresh token is good yet");
+        assert_eq!(whole(&shown), whole(&send(service, bearer(alice.access_token())).await));
+    }
+}
+
+/// CSRF: nobody is asked whether the token would have done, and nothing of it shows.
+#[tokio::test]
+async fn what_another_sites_page_sends_is_refused_before_its_token_is_looked_at() {
+    let (stores, switch) = switched();
+    let test = TestGoat::build(stores, |builder| builder);
+    let alice = test.sign_in("alice", []).await;
+    let layer = test.goat.authenticate().cookies(COOKIES);
+    switch.set(Mood::Down);
+    for layer in [layer.clone(), layer.optional()] {
+        let service = layer.layer(whoami());
+        let mut answers = Vec::new();
+        for token in [alice.access_token(), "a.canary.token", "\"canary\"", ""] {
+            let answer = send(&service, from_site("same-site", token)).await;
+            assert_eq!(answer.outcome(), (403, "cross-site-request"));
+            assert_eq!(answer.header("www-authenticate"), "");
+            assert_eq!(answer.header("cache-control"), "no-store");
+            let reason = answer.response.extensions().get::<Denial>().unwrap();
+            assert_eq!(reason.code(), "cross-site-request");
+            assert!(!format!("{answer:?} {reason:?}").contains("canary"));
+            answers.push((answer.response.headers().clone(), answer.body));
+        }
+        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+        assert!(answers[0].1.contains("Authorization header"), "what a developer can do about it");
+    }
+    // A request without the cookie is anybody's.
+    switch.set(Mood::Fine);
+    let mut stranger = from_page(&alice);
+    stranger.headers_mut().insert("cookie", format!("{REFRESH}=a.b").parse().unwrap());
+    stranger.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    let service = test.goat.authenticate().cookies(COOKIES).optional().layer(whoami());
+    let answer = send(&service, stranger).await;
+    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    assert_eq!(answer.header("cache-control"), "", "nothing was shown, so nothing is hidden");
+}
+
+/// Cross-site WebSocket hijacking: a browser asks for one with `GET`, from any page, with cookies.
+#[tokio::test]
+async fn a_websocket_is_opened_for_pages_of_the_same_origin_only() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = test.goat.authenticate().cookies(COOKIES).layer(whoami());
+    for (origin, status) in [
+        ("http://localhost:3000", 200),
+        ("http://localhost:4000", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ] {
+        let mut open = from_page(&alice);
+        *open.method_mut() = Method::GET;
+        let headers = open.headers_mut();
+        headers.remove("sec-fetch-site");
+        headers.insert("host", "localhost:3000".parse().unwrap());
+        headers.insert("connection", "Upgrade".parse().unwrap());
+        headers.insert("upgrade", "websocket".parse().unwrap());
+        headers.insert("origin", origin.parse().unwrap());
+        assert_eq!(send(&service, open).await.status.as_u16(), status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn two_cookies_of_the_name_are_a_bad_request_also_where_signing_in_is_optional() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let strict = test.goat.authenticate().cookies(COOKIES);
+    for layer in [strict.clone(), strict.optional()] {
+        let mut twice = from_page(&alice);
+        let cookie = twice.headers()["cookie"].clone();
+        twice.headers_mut().append("cookie", cookie);
+        let answer = send(&layer.layer(whoami()), twice).await;
+        assert_eq!(answer.outcome(), (400, "bad-request"));
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_cookie_does_not() {
+    let test = TestGoat::new();
+    let service = test.goat.authenticate().cookies(COOKIES).optional().layer(whoami());
+    let answer = send(&service, request(None)).await;
+    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    let answer = send(&service, from_site("same-origin", "nonsense")).await;
+    assert_eq!(answer.outcome(), (401, "invalid-token"));
+}
+
+#[tokio::test]
+async fn a_denial_looks_as_the_application_wants_and_in_trailers_for_grpc() {
+    let test = TestGoat::new();
+    let layer = test.goat.authenticate().cookies(COOKIES);
+    let grpc = in_grpc(from_site("cross-site", "a.b.c"), "application/grpc-web");
+    let answer = send(&layer.clone().layer(whoami()), grpc).await;
+    assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "7"));
+
+    let layer = layer.render_with(|denial: &Denial, _: &http::request::Parts| {
+        http::Response::new(bytes::Bytes::from(denial.code()))
+    });
+    let answer = send(&layer.layer(whoami()), from_site("cross-site", "a.b.c")).await;
+    assert_eq!(answer.body, "cross-site-request");
+}
+
+/// RFC 6265bis §4.1.3.2; what a test signs in with lives five minutes and seven days.
+#[tokio::test]
+async fn the_tokens_of_a_sign_in_are_put_into_cookies_that_live_as_long_as_they() {
+    let test = TestGoat::build(Stores::memory(), |builder| {
+        let session_ttl = Duration::from_secs(7 * 86_400 + 60);
+        builder.settings(Settings { session_ttl, account_quota: None, ..Settings::default() })
+    });
+    // The clock stands between two seconds, and no cookie outlives its token for that.
+    test.clock.advance(Duration::from_millis(400));
+    let alice = test.sign_in("alice", []).await;
+    let access = alice.access_token();
+    let refresh = alice.tokens.refresh_token.expose();
+    let mut headers = HeaderMap::new();
+    headers.insert("cache-control", "max-age=60".parse().unwrap());
+    headers.insert("set-cookie", "theme=dark".parse().unwrap());
+    COOKIES.put(&alice.tokens, &mut headers).unwrap();
+    let flags = "Path=/; Secure; HttpOnly; SameSite";
+    assert_eq!(
+        set_cookies(&headers),
+        [
+            "theme=dark".to_owned(),
+            format!("{ACCESS}={access}; Max-Age=299; {flags}=Lax"),
+            format!("{REFRESH}={refresh}; Max-Age=604799; {flags}=Strict"),
+        ]
+    );
+    assert_eq!(headers["cache-control"], "no-store");
+    assert!(!format!("{headers:?}").contains(refresh), "the token is in no log of headers");
+
+    // Six days and 23 hours on, the session's end is nearer than the refresh token's usual life.
+    test.clock.advance(Duration::from_secs(7 * 86_400 - 3600));
+    let origin = Default::default();
+    let next = test.goat.refresh(&alice.tokens.refresh_token, &origin).await.unwrap();
+    let mut headers = HeaderMap::new();
+    let cookies = COOKIES.names("__Host-a", "__Host-b").same_site(SameSite::Strict);
+    cookies.put(&next.tokens, &mut headers).unwrap();
+    let set = set_cookies(&headers);
+    assert!(set[0].starts_with("__Host-a=") && set[1].starts_with("__Host-b="), "{set:?}");
+    assert!(set[0].ends_with(&format!("; Max-Age=299; {flags}=Strict")), "{set:?}");
+    assert!(set[1].ends_with(&format!("; Max-Age=3659; {flags}=Strict")), "{set:?}");
+}
+
+#[test]
+fn both_cookies_are_cleared_with_the_attributes_that_they_were_set_with() {
+    let mut headers = HeaderMap::new();
+    COOKIES.clear(&mut headers);
+    let flags = "Max-Age=0; Path=/; Secure; HttpOnly; SameSite";
+    assert_eq!(
+        set_cookies(&headers),
+        [format!("{ACCESS}=; {flags}=Lax"), format!("{REFRESH}=; {flags}=Strict")]
+    );
+    assert_eq!(headers["cache-control"], "no-store");
+}
+
+/// A browser would drop it and say nothing, and nobody could sign in.
+#[tokio::test]
+async fn a_token_that_no_browser_would_keep_is_an_error_and_not_put() {
+    let test = TestGoat::build(Stores::memory(), |builder| {
+        let settings = Settings { account_quota: None, ..Settings::default() };
+        builder.settings(Settings { access_token_permissions: true, ..settings })
+    });
+    let few = test.sign_in("alice", [REPORTS]).await;
+    assert!(COOKIES.put(&few.tokens, &mut HeaderMap::new()).is_ok());
+
+    let names: Vec<_> = (0..200).map(|number| format!("report_{number}:read")).collect();
+    let many = names.iter().map(|name| Permission::parse(name).unwrap());
+    let many = test.sign_in("alice", many).await;
+    let mut headers = HeaderMap::new();
+    let error = COOKIES.put(&many.tokens, &mut headers).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("access_token_permissions"), "{error}");
+    assert_eq!(Problem::from(error).status().as_u16(), 500);
+    assert!(headers.is_empty());
+
+    // Nor is anything else than a token, which could bring attributes of its own.
+    for text in ["", "a; Domain=example.org", "a\r\nx: y"] {
+        let mut made_up = few.tokens.clone();
+        made_up.refresh_token = text.into();
+        assert!(COOKIES.put(&made_up, &mut headers).is_err() && headers.is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn every_reason_has_its_answer() {
+    for (error, answer) in [
+        (CookieError::CrossSite, (403, "cross-site-request")),
+        (CookieError::Missing, (401, "unauthenticated")),
+        (CookieError::Repeated, (400, "bad-request")),
+        (CookieError::TooLong, (401, "invalid-token")),
+        (CookieError::Malformed, (401, "invalid-token")),
+    ] {
+        let problem = Problem::from(error);
+        assert_eq!((problem.status().as_u16(), problem.code()), answer, "{error}");
+    }
+}
+
+/// The whole way, as a browser goes it.
+#[tokio::test]
+async fn a_session_goes_on_over_cookies_and_ends_with_them() {
+    let test = TestGoat::new();
+    let service = ServiceBuilder::new()
+        .layer(test.goat.authenticate().cookies(COOKIES))
+        .layer(test.goat.require(REPORTS))
+        .service(whoami());
+    let jar = |headers: &HeaderMap| {
+        let pairs = set_cookies(headers).into_iter().map(|set| set.split(';').next().unwrap());
+        pairs.collect::<Vec<_>>().join("; ")
+    };
+    let page = |cookie: &str| {
+        let mut request = with_header("cookie", cookie);
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
+        request
+    };
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let mut headers = HeaderMap::new();
+    COOKIES.put(&alice.tokens, &mut headers).unwrap();
+    let cookie = jar(&headers);
+    assert_eq!(send(&service, page(&cookie)).await.outcome(), (200, ""));
+
+    test.clock.advance(Duration::from_secs(310));
+    assert_eq!(send(&service, page(&cookie)).await.outcome(), (401, "token-expired"));
+    let (parts, _) = page(&cookie).into_parts();
+    let shown = COOKIES.refresh_token(&parts).unwrap();
+    let next = test.goat.refresh(&shown, &Default::default()).await.unwrap();
+    let mut headers = HeaderMap::new();
+    COOKIES.put(&next.tokens, &mut headers).unwrap();
+    let cookie = jar(&headers);
+    assert_eq!(send(&service, page(&cookie)).await.outcome(), (200, ""));
+
+    let principal = test.goat.authenticate_token(next.tokens.access_token.expose()).await.unwrap();
+    test.goat.logout(&principal, &Default::default()).await.unwrap();
+    assert_eq!(send(&service, page(&cookie)).await.outcome(), (401, "session-revoked"));
+}
+
+/// Outside of authentication, so that a flood with one token costs no signature.
+#[tokio::test]
+async fn a_limit_by_token_counts_the_one_in_a_cookie_where_it_is_told_of_cookies() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let limit = |name| test.goat.limit(Quota::per_minute(1)).named(name);
+    let service = limit("told").by_token_or_cookie(COOKIES).layer(whoami());
+    assert_eq!(send(&service, from_page(&alice)).await.outcome().0, 200);
+    // It is one token, wherever it stands.
+    for request in [from_page(&alice), bearer(alice.access_token())] {
+        assert_eq!(send(&service, request).await.outcome(), (429, "rate-limited"));
+    }
+    assert_eq!(send(&service, from_page(&bob)).await.outcome().0, 200);
+    // Another site's page cannot use up what is hers.
+    let carol = test.sign_in("carol", []).await;
+    let foreign = || from_site("cross-site", carol.access_token());
+    assert_eq!(send(&service, foreign()).await.outcome().0, 200);
+    assert_eq!(send(&service, foreign()).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, from_page(&carol)).await.outcome().0, 200);
+
+    let service = limit("untold").by_token().layer(whoami());
+    for _ in 0..3 {
+        let answer = send(&service, from_page(&alice)).await;
+        assert_eq!((answer.outcome().0, answer.header("ratelimit")), (200, ""));
+    }
+}
+
+/// L1, L2: what was compared, quoted, and never the token.
+#[cfg(feature = "tracing")]
+#[test]
+fn what_a_foreign_request_was_compared_with_is_in_the_log_for_who_runs_a_proxy() {
+    let mut request = from_site("same-site", "a.b.c");
+    request.headers_mut().insert("origin", "https://app.example.org".parse().unwrap());
+    request.headers_mut().insert("host", http::HeaderValue::from_bytes(b"inner\xff:80").unwrap());
+    let (parts, _) = request.into_parts();
+    let lines = crate::support::log::logged(|| {
+        assert_eq!(COOKIES.check(&parts), Err(CookieError::CrossSite));
+    });
+    let [(level, line)] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(*level, tracing::Level::DEBUG);
+    assert!(line.contains("allow_origin(..)"), "{line}");
+    for said in [r#"site=Some("same-site")"#, r#"origin=Some("https://app.example.org")"#] {
+        assert!(line.contains(said), "{line}");
+    }
+    assert!(line.contains("host=Some(\"inner\u{fffd}:80\")"), "{line}");
+    assert!(!line.contains("a.b.c"), "{line}");
+}

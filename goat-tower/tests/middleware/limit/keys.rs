@@ -1,0 +1,257 @@
+//! What is counted by, alone and together, and what a client can do about it.
+
+use goat_core::Quota;
+use goat_core::testing::TestGoat;
+use goat_tower::address::ClientAddress;
+use goat_tower::{GoatExt, LimitLayer};
+use http::{HeaderName, HeaderValue, Request};
+use tower::{Layer, ServiceBuilder};
+
+use crate::support::{Sent, request, send, whoami, with_header};
+
+const ONE: Quota = Quota::per_minute(1);
+const KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+fn from(last: u8, mut request: Request<Sent>) -> Request<Sent> {
+    request.extensions_mut().insert(ClientAddress::new([192, 0, 2, last].into()));
+    request
+}
+
+/// A request that says these values of the header, one line each.
+fn keys(values: &[&[u8]]) -> Request<Sent> {
+    let mut request = request(None);
+    for value in values {
+        request.headers_mut().append(KEY, HeaderValue::from_bytes(value).unwrap());
+    }
+    request
+}
+
+/// Sends them one after the other, and says which were let in.
+async fn let_in(layer: LimitLayer, requests: impl IntoIterator<Item = Request<Sent>>) -> Vec<bool> {
+    let service = layer.layer(whoami());
+    let mut let_in = Vec::new();
+    for request in requests {
+        let answer = send(&service, request).await;
+        assert!(matches!(answer.status.as_u16(), 200 | 429), "{answer:?}");
+        let_in.push(answer.status == 200);
+    }
+    let_in
+}
+
+#[tokio::test]
+async fn sessions_are_counted_whatever_their_tokens_and_strangers_are_not() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let again = test.sign_in("alice", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.authenticate().optional())
+        .layer(test.goat.limit(ONE).by_session())
+        .service(whoami());
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.header("ratelimit"), r#""session";r=0;t=60"#);
+    let origin = Default::default();
+    let refreshed = test.goat.refresh(&alice.tokens.refresh_token, &origin).await;
+    let tokens = refreshed.unwrap().tokens;
+    let bearer = format!("Bearer {}", tokens.access_token.expose());
+    let answer = send(&service, with_header("authorization", &bearer)).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, request(Some(&again))).await.outcome(), (200, ""));
+    for _ in 0..3 {
+        assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_counted_before_anybody_has_verified_them() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.limit(ONE).by_token())
+        .layer(test.goat.authenticate())
+        .service(whoami());
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), r#""token";r=0;t=60"#));
+    // From wherever, and in whatever spelling that lets it in.
+    let spelt = format!("bEARER   {}", alice.access_token());
+    let elsewhere = from(99, with_header("authorization", &spelt));
+    assert_eq!(send(&service, elsewhere).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (200, ""));
+    // What nobody has verified is counted too: the second one costs no look at a signature.
+    let forged = || with_header("authorization", "Bearer a.b.c");
+    assert_eq!(send(&service, forged()).await.outcome(), (401, "invalid-token"));
+    assert_eq!(send(&service, forged()).await.outcome(), (429, "rate-limited"));
+    for _ in 0..3 {
+        assert_eq!(send(&service, request(None)).await.outcome(), (401, "unauthenticated"));
+    }
+}
+
+/// J8: a way around the count would be to send the token in a form that is not read.
+#[tokio::test]
+async fn what_is_no_token_and_two_of_them_share_one_counter() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let twice = |other: &str| {
+        let mut request = request(Some(&alice));
+        request.headers_mut().append("authorization", other.parse().unwrap());
+        request
+    };
+    let odd = [
+        twice("Bearer a"),
+        twice("Bearer b"),
+        twice("Basic YTpi"),
+        with_header("authorization", "Bearer a b"),
+        with_header("authorization", &format!("Bearer {}", "x".repeat(9000))),
+    ];
+    let limit = test.goat.limit(ONE).by_token();
+    assert_eq!(let_in(limit, odd).await, [true, false, false, false, false]);
+}
+
+#[tokio::test]
+async fn values_of_a_header_are_counted_under_its_name() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(ONE).by_header(KEY).layer(whoami());
+    let answer = send(&service, keys(&[b"one"])).await;
+    assert_eq!(
+        (answer.outcome(), answer.header("ratelimit")),
+        ((200, ""), r#""x-api-key";r=0;t=60"#)
+    );
+    assert_eq!(send(&service, keys(&[b"one"])).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, keys(&[b"two"])).await.outcome(), (200, ""));
+    for _ in 0..3 {
+        assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
+    }
+}
+
+/// The ways around a count by header that are none: more lines, odd bytes, nothing.
+#[tokio::test]
+async fn a_header_that_is_sent_twice_or_is_not_text_is_no_way_out() {
+    let test = TestGoat::new();
+    let limit = || test.goat.limit(ONE).by_header(KEY);
+    let twice = [
+        keys(&[b"one"]),
+        keys(&[b"one", b"1"]),
+        keys(&[b"one", b"2"]),
+        keys(&[b"3", b"one"]),
+        keys(&[b"one", b"one", b"one"]),
+    ];
+    assert_eq!(let_in(limit().named("a"), twice).await, [true, true, false, false, false]);
+    let odd =
+        [keys(&[b"\xff\xfe"]), keys(&[b"\xff\xfe"]), keys(&[b"\xff"]), keys(&[b""]), keys(&[b""])];
+    assert_eq!(let_in(limit().named("b"), odd).await, [true, false, true, true, false]);
+}
+
+#[tokio::test]
+async fn headers_of_the_same_values_count_apart_also_under_one_name() {
+    let test = TestGoat::new();
+    let limit = || test.goat.limit(ONE).named("tenant");
+    let other = HeaderName::from_static("x-other");
+    let one = || {
+        let mut request = keys(&[b"a"]);
+        request.headers_mut().insert("x-other", HeaderValue::from_static("a"));
+        request
+    };
+    assert_eq!(let_in(limit().by_header(KEY), [one(), one()]).await, [true, false]);
+    assert_eq!(let_in(limit().by_header(other.clone()), [one(), one()]).await, [true, false]);
+    assert_eq!(
+        let_in(limit().by_header(KEY).by_header(other), [one(), one()]).await,
+        [true, false]
+    );
+    assert_eq!(let_in(limit().by_key(|_| Some("a".into())), [one(), one()]).await, [true, false]);
+}
+
+#[tokio::test]
+async fn two_things_make_one_key_and_each_pair_counts_alone() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(ONE).by_address().by_header(KEY).layer(whoami());
+    for (last, key) in [(1, "a"), (1, "b"), (2, "a"), (2, "b")] {
+        let answer = send(&service, from(last, keys(&[key.as_bytes()]))).await;
+        assert_eq!(answer.outcome(), (200, ""), "{last} {key}");
+        assert_eq!(answer.header("ratelimit"), r#""address-x-api-key";r=0;t=60"#);
+    }
+    for (last, key) in [(1, "a"), (1, "b"), (2, "a"), (2, "b")] {
+        let answer = send(&service, from(last, keys(&[key.as_bytes()]))).await;
+        assert_eq!(answer.outcome(), (429, "rate-limited"), "{last} {key}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_twice_counts_once_and_keys_of_ones_own_add_up() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(ONE);
+    let twice = limit.clone().by_address().by_header(KEY).by_address().by_header(KEY);
+    assert!(twice.to_string().ends_with("counted by address and header x-api-key"), "{twice}");
+    let keys = limit.by_key(|request| Some(request.method.to_string().into()));
+    let keys = keys.by_key(|request| Some(request.uri.path().into()));
+    assert!(keys.to_string().ends_with("counted by key and key"), "{keys}");
+    let at = |method: &str, path: &str| {
+        let mut request = request(None);
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
+        request
+    };
+    let requests = [at("GET", "/a"), at("GET", "/b"), at("PUT", "/a"), at("GET", "/a")];
+    assert_eq!(let_in(keys, requests).await, [true, true, true, false]);
+}
+
+/// To leave out what can be left out puts a client among those who leave it out, and no further.
+#[tokio::test]
+async fn a_part_that_is_left_out_is_no_way_out_of_the_rest() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(ONE).by_address().by_header(KEY);
+    let requests = [
+        from(1, keys(&[b"a"])),
+        from(1, keys(&[])),
+        from(1, keys(&[])),
+        from(2, keys(&[])),
+        from(2, keys(&[])),
+        // An empty value is a value.
+        from(2, keys(&[b""])),
+    ];
+    assert_eq!(let_in(limit, requests).await, [true, true, false, true, false, true]);
+    let by_key = test.goat.limit(ONE).by_address().by_key(|_| None);
+    assert_eq!(let_in(by_key, [from(3, keys(&[])), from(3, keys(&[]))]).await, [true, false]);
+}
+
+#[tokio::test]
+async fn who_lacks_all_that_tells_who_asks_is_not_counted_and_cannot_use_up_others_quota() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.authenticate().optional())
+        .layer(test.goat.limit(ONE).by_user().by_header(KEY).by_path_template())
+        .service(whoami());
+    for _ in 0..3 {
+        let answer = send(&service, request(None)).await;
+        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+    }
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (429, "rate-limited"));
+    // A stranger with a key is somebody.
+    assert_eq!(send(&service, keys(&[b"a"])).await.outcome(), (200, ""));
+    assert_eq!(send(&service, keys(&[b"a"])).await.outcome(), (429, "rate-limited"));
+}
+
+#[tokio::test]
+async fn stacked_limits_show_under_names_of_their_own() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let limit = |count| test.goat.limit(Quota::per_minute(count));
+    let service = ServiceBuilder::new()
+        .layer(limit(9).by_address())
+        .layer(limit(8).by_token())
+        .layer(test.goat.authenticate())
+        .layer(limit(7).by_session())
+        .layer(limit(6).by_user())
+        .layer(limit(5).by_user().by_path_template())
+        .layer(limit(4).by_path_template())
+        .layer(limit(3).by_header(KEY))
+        .layer(limit(2).by_key(|_| Some("all".into())))
+        .layer(limit(1).by_user().by_session().by_address().named("once"))
+        .service(whoami());
+    let mut sent = request(Some(&alice));
+    sent.headers_mut().insert(KEY, HeaderValue::from_static("a"));
+    let answer = send(&service, sent).await;
+    let shown = r#""address";r=8;t=60, "token";r=7;t=60, "session";r=6;t=60, "user";r=5;t=60, "user-path";r=4;t=60, "path";r=3;t=60, "x-api-key";r=2;t=60, "key";r=1;t=60, "once";r=0;t=60"#;
+    assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), shown));
+}

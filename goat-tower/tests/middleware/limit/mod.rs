@@ -1,0 +1,232 @@
+//! How often may they ask?
+
+mod keys;
+#[cfg(feature = "tracing")]
+mod log;
+mod path_template;
+
+use std::time::Duration;
+
+use goat_core::testing::TestGoat;
+use goat_core::{Principal, Quota};
+use goat_tower::address::{ClientAddress, PeerAddress};
+use goat_tower::{Denial, GoatExt};
+use http::request::Parts;
+use tower::{Layer, ServiceBuilder};
+
+use crate::support::stores::{Mood, switched};
+use crate::support::{request, send, whoami, with_header};
+
+/// B5, B6
+#[tokio::test]
+async fn an_address_is_refused_past_its_quota_and_let_in_when_it_has_waited() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(Quota::per_minute(2)).by_address().layer(whoami());
+    let from = |address: [u16; 8]| {
+        let mut request = request(None);
+        request.extensions_mut().insert(ClientAddress::new(address.into()));
+        request
+    };
+    let (one, same_64, other) = (
+        [0x2001, 0xdb8, 0, 1, 0, 0, 0, 1],
+        [0x2001, 0xdb8, 0, 1, 9, 9, 9, 9],
+        [0x2001, 0xdb8, 0, 2, 0, 0, 0, 1],
+    );
+    let answer = send(&service, from(one)).await;
+    assert_eq!(answer.outcome(), (200, ""));
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=2;w=60"#);
+    assert_eq!(answer.header("ratelimit"), r#""address";r=1;t=60"#);
+    assert_eq!(answer.header("x-ratelimit-remaining"), "1");
+    assert_eq!(answer.header("retry-after"), "");
+    test.clock.advance(Duration::from_secs(10));
+    assert_eq!(send(&service, from(same_64)).await.outcome(), (200, ""));
+
+    let answer = send(&service, from(one)).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(answer.header("retry-after"), "50");
+    assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=50"#);
+    assert_eq!(send(&service, from(other)).await.outcome(), (200, ""));
+    test.clock.advance(Duration::from_secs(50));
+    assert_eq!(send(&service, from(one)).await.outcome(), (200, ""));
+}
+
+/// B5: a burst at once, and then one each second.
+#[tokio::test]
+async fn a_burst_is_let_in_at_once_and_given_back_one_by_one() {
+    let test = TestGoat::new();
+    let quota = Quota::per_minute(60).burst(2);
+    let service = test.goat.limit(quota).by_address().layer(whoami());
+    let from = || {
+        let mut request = request(None);
+        request.extensions_mut().insert(ClientAddress::new([192, 0, 2, 7].into()));
+        request
+    };
+    let answer = send(&service, from()).await;
+    assert_eq!(answer.outcome(), (200, ""));
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60;goat-burst=2"#);
+    assert_eq!(answer.header("ratelimit"), r#""address";r=1;t=1"#);
+    assert_eq!(send(&service, from()).await.outcome(), (200, ""));
+    let answer = send(&service, from()).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(answer.header("retry-after"), "1");
+    test.clock.advance(Duration::from_secs(1));
+    assert_eq!(send(&service, from()).await.outcome(), (200, ""));
+    assert_eq!(send(&service, from()).await.outcome(), (429, "rate-limited"));
+}
+
+#[tokio::test]
+async fn users_are_counted_whatever_their_session_and_strangers_are_not() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let again = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.authenticate().optional())
+        .layer(test.goat.limit(Quota::per_minute(1)).by_user())
+        .service(whoami());
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.header("ratelimit"), r#""user";r=0;t=60"#);
+    assert_eq!(send(&service, request(Some(&again))).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (200, ""));
+    for _ in 0..3 {
+        let answer = send(&service, request(None)).await;
+        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_the_request_is_counted_and_none_does_not_count() {
+    let test = TestGoat::new();
+    let layer = test
+        .goat
+        .limit(Quota::per_minute(1))
+        .named("tenant")
+        .by_key(|request: &Parts| Some(request.headers.get("x-tenant")?.to_str().ok()?.into()));
+    let service = layer.layer(whoami());
+    let answer = send(&service, with_header("x-tenant", "a")).await;
+    assert_eq!(answer.header("ratelimit"), r#""tenant";r=0;t=60"#);
+    let answer = send(&service, with_header("x-tenant", "a")).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, with_header("x-tenant", "b")).await.outcome(), (200, ""));
+    for _ in 0..3 {
+        assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
+    }
+}
+
+#[tokio::test]
+async fn several_limits_show_side_by_side_and_the_one_that_refuses_is_not_charged() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let service = ServiceBuilder::new()
+        .layer(test.goat.limit(Quota::per_minute(9)).by_address())
+        .layer(test.goat.authenticate())
+        .layer(test.goat.limit(Quota::per_minute(1)).by_user())
+        .layer(test.goat.limit(Quota::per_hour(5)).by_user().named("exports"))
+        .service(whoami());
+    let answer = send(&service, request(Some(&alice))).await;
+    let all = r#""address";r=8;t=60, "user";r=0;t=60, "exports";r=4;t=3600"#;
+    assert_eq!(answer.header("ratelimit"), all);
+    assert_eq!(answer.header("x-ratelimit-limit"), "1");
+
+    test.clock.advance(Duration::from_secs(20));
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    // The address was charged on the way; what lies behind the refusal was not asked.
+    assert_eq!(answer.header("ratelimit"), r#""address";r=7;t=40, "user";r=0;t=40"#);
+    assert_eq!(answer.header("retry-after"), "40");
+    test.clock.advance(Duration::from_secs(40));
+    let answer = send(&service, request(Some(&alice))).await;
+    assert!(answer.header("ratelimit").ends_with(r#""exports";r=3;t=3540"#), "{answer:?}");
+}
+
+#[tokio::test]
+async fn limits_of_one_name_and_quota_count_together_and_others_do_not() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(Quota::per_minute(1)).by_address();
+    let (here, there) = (limit.layer(whoami()), limit.layer(whoami()));
+    let named = limit.clone().named("elsewhere").layer(whoami());
+    let longer = test.goat.limit(Quota::per_hour(1)).by_address().layer(whoami());
+    assert_eq!(send(&here, request(None)).await.outcome(), (200, ""));
+    assert_eq!(send(&there, request(None)).await.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&named, request(None)).await.outcome(), (200, ""));
+    assert_eq!(send(&longer, request(None)).await.outcome(), (200, ""));
+}
+
+#[tokio::test]
+async fn limits_of_one_name_count_apart_where_they_are_told_to() {
+    let test = TestGoat::new();
+    let limit = test.goat.limit(Quota::per_minute(1)).by_address().named("auth");
+    let login = limit.clone().counted_as("login").layer(whoami());
+    let signup = limit.counted_as("signup").layer(whoami());
+    let shown = r#""auth";r=0;t=60"#;
+    for service in [&login, &signup] {
+        let answer = send(service, request(None)).await;
+        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), shown));
+        let answer = send(service, request(None)).await;
+        assert_eq!(answer.outcome(), (429, "rate-limited"));
+        assert_eq!(answer.header("ratelimit"), shown);
+    }
+}
+
+/// B8
+#[tokio::test]
+async fn a_store_of_limits_that_is_down_lets_nobody_in() {
+    let (stores, switch) = switched();
+    let test = TestGoat::build(stores, |builder| builder);
+    let service = test.goat.limit(Quota::per_minute(2)).layer(whoami());
+    assert_eq!(send(&service, request(None)).await.header("ratelimit"), r#""address";r=1;t=60"#);
+    switch.set(Mood::Down);
+    let answer = send(&service, request(None)).await;
+    assert_eq!(answer.outcome(), (503, "unavailable"));
+    assert_eq!(answer.header("retry-after"), "1");
+    switch.set(Mood::Fine);
+    assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
+    assert_eq!(send(&service, request(None)).await.outcome(), (429, "rate-limited"));
+}
+
+#[tokio::test]
+async fn without_a_layer_that_looks_further_the_client_is_the_peer_whatever_it_claims() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(Quota::per_minute(1)).by_address().layer(whoami());
+    let from = |peer: [u8; 4], claim: &'static str| {
+        let mut request = with_header("x-forwarded-for", claim);
+        request.extensions_mut().remove::<ClientAddress>();
+        request.extensions_mut().insert(PeerAddress((peer, 4711).into()));
+        request
+    };
+    let answer = send(&service, from([192, 0, 2, 7], "198.51.100.1")).await;
+    assert_eq!(answer.outcome(), (200, ""));
+    let answer = send(&service, from([192, 0, 2, 7], "198.51.100.2")).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    let answer = send(&service, from([192, 0, 2, 8], "198.51.100.1")).await;
+    assert_eq!(answer.outcome(), (200, ""));
+}
+
+#[tokio::test]
+async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let limit = test.goat.limit(Quota::per_minute(2));
+    let mut nowhere = request(None);
+    nowhere.extensions_mut().remove::<ClientAddress>();
+    let by_user = limit.clone().by_user().layer(whoami());
+    let by_session = limit.clone().by_session().layer(whoami());
+    let by_both = limit.clone().by_address().by_user().layer(whoami());
+    let cases = [
+        (send(&limit.clone().by_address().layer(whoami()), nowhere).await, "PeerAddress"),
+        (send(&by_user, request(None)).await, "authenticate()"),
+        (send(&by_user, request(Some(&alice))).await, "authenticate()"),
+        (send(&by_session, request(Some(&alice))).await, "authenticate()"),
+        (send(&by_both, request(Some(&alice))).await, "authenticate()"),
+    ];
+    for (answer, advice) in cases {
+        assert_eq!(answer.outcome(), (500, "internal"));
+        assert!(!answer.body.contains(advice), "a client cannot mend it: {}", answer.body);
+        let reason = answer.response.extensions().get::<Denial>().unwrap();
+        assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
+    }
+    let mut known = request(None);
+    let principal = test.goat.authenticate_token(alice.access_token()).await.unwrap();
+    known.extensions_mut().insert::<Principal>(principal);
+    assert_eq!(send(&by_user, known).await.outcome(), (200, ""));
+}

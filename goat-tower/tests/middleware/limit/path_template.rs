@@ -1,0 +1,76 @@
+//! Counting by route, where no framework says which it is.
+
+use std::sync::Arc;
+
+use goat_core::Quota;
+use goat_core::testing::TestGoat;
+use goat_tower::{GoatExt, PathTemplate};
+use http::Request;
+use tower::Layer;
+
+use crate::support::{Sent, in_grpc, request, send, whoami};
+
+fn at(path: &str) -> Request<Sent> {
+    let mut request = request(None);
+    *request.uri_mut() = path.parse().unwrap();
+    request
+}
+
+fn on(path: &str, template: impl Into<PathTemplate>) -> Request<Sent> {
+    let mut request = at(path);
+    request.extensions_mut().insert::<PathTemplate>(template.into());
+    request
+}
+
+#[tokio::test]
+async fn a_route_is_counted_whatever_stands_in_its_parameters() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(Quota::per_minute(1)).by_path_template().layer(whoami());
+    let answer = send(&service, on("/users/7", "/users/{id}")).await;
+    assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), r#""path";r=0;t=60"#));
+    let made_while_running: Arc<str> = "/users/{id}".into();
+    let answer = send(&service, on("/users/8", made_while_running)).await;
+    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    assert_eq!(send(&service, on("/users", "/users")).await.outcome(), (200, ""));
+}
+
+/// L3: nor does a claim to speak gRPC help.
+#[tokio::test]
+async fn paths_without_a_template_share_one_counter_whatever_they_are() {
+    let test = TestGoat::new();
+    let service = test.goat.limit(Quota::per_minute(1)).by_path_template().layer(whoami());
+    assert_eq!(send(&service, at("/random/0")).await.outcome(), (200, ""));
+    let keys = test.goat.limits().load().unwrap().keys;
+    for index in 1..50 {
+        assert_eq!(send(&service, at(&format!("/{index}"))).await.status, 429);
+        let request = in_grpc(at(&format!("/random/{index}")), "application/grpc");
+        // RESOURCE_EXHAUSTED: such a caller reads no HTTP status.
+        assert_eq!(send(&service, request).await.header("grpc-status"), "8");
+    }
+    assert_eq!(test.goat.limits().load().unwrap().keys, keys);
+    assert_eq!(send(&service, on("/users/7", "/users/{id}")).await.outcome(), (200, ""));
+    assert_eq!(test.goat.limits().load().unwrap().keys, keys + 1);
+}
+
+#[tokio::test]
+async fn of_paths_that_are_named_each_counts_alone_and_all_others_together() {
+    let test = TestGoat::new();
+    let methods = ["/greet.Greeter/SayHello", "/greet.Greeter/SayGoodbye"];
+    let limit = test.goat.limit(Quota::per_minute(1)).by_address().by_path_among(methods);
+    assert!(limit.to_string().contains(r#"limit "address-path""#), "{limit}");
+    let service = limit.layer(whoami());
+    for method in methods {
+        assert_eq!(send(&service, at(method)).await.outcome(), (200, ""), "{method}");
+        assert_eq!(send(&service, at(method)).await.status, 429, "{method}");
+        // What stands behind the path changes nothing.
+        assert_eq!(send(&service, at(&format!("{method}?x=1"))).await.status, 429, "{method}");
+    }
+    let invented = ["/greet.Greeter/A", "/greet.Greeter/B", "/greet.Greeter/sayHello"];
+    let mut statuses = Vec::new();
+    for method in invented {
+        statuses.push(send(&service, at(method)).await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 429, 429]);
+    // Who knows better is heard.
+    assert_eq!(send(&service, on(methods[0], "/another")).await.outcome(), (200, ""));
+}

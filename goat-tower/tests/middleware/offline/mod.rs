@@ -1,0 +1,388 @@
+//! The layers that know public keys and nothing else.
+
+#[cfg(feature = "axum")]
+mod extractors;
+#[cfg(feature = "tracing")]
+mod log;
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use goat_core::session::Origin;
+use goat_core::testing::{TestGoat, TestUser};
+use goat_core::token::{TokenSettings, Verifier};
+use goat_core::{Permission, Quota, Settings, Stores};
+use goat_tower::offline::{TokenPrincipal, TokenRequirement, VerifierExt};
+use goat_tower::{Denial, GoatExt, LimitLayer};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+use crate::cookie::{COOKIES, from_page, from_site};
+use crate::support::{Answer, EXPORTS, REPORTS, Sent, in_grpc, request, send, with_header};
+
+/// A goat whose tokens carry permissions, and a service beside it that holds its public keys.
+pub(crate) struct Pair {
+    pub(crate) issuer: TestGoat,
+    pub(crate) verifier: Verifier,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        Self::with_permissions(true)
+    }
+
+    fn with_permissions(access_token_permissions: bool) -> Self {
+        let settings = Settings { access_token_permissions, ..Settings::default() };
+        let issuer = TestGoat::build(Stores::memory(), |goat| goat.settings(settings));
+        let verifier = verifier_of(&issuer);
+        Self { issuer, verifier }
+    }
+}
+
+fn verifier_of(issuer: &TestGoat) -> Verifier {
+    let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
+    Verifier::with_clock(jwks, TokenSettings::default(), clock).unwrap()
+}
+
+/// Answers 200 and in `x-user` whose token came.
+fn whose()
+-> impl Service<Request<Sent>, Response = Response<Sent>, Error = Infallible, Future: Send> + Clone
+{
+    service_fn(|request: Request<Sent>| {
+        let user = TokenPrincipal::of(request.extensions()).map(|who| who.user().to_string());
+        let response = Response::builder().header("x-user", user.unwrap_or_default());
+        ready(Ok(response.body(Full::from("answered")).unwrap()))
+    })
+}
+
+/// H1
+#[tokio::test]
+async fn a_good_token_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", [REPORTS]).await;
+    let authenticate = verifier.authenticate().layer(whose());
+    // A requirement finds out by itself.
+    let require = verifier.require(REPORTS).layer(whose());
+    for _ in 0..2 {
+        for answer in [
+            send(&authenticate, request(Some(&alice))).await,
+            send(&require, request(Some(&alice))).await,
+        ] {
+            assert_eq!(answer.outcome(), (200, ""));
+            assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+            assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!(answer.body, "answered");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_shows_nothing_is_asked_to_sign_in() {
+    let verifier = Pair::new().verifier;
+    let service = verifier.authenticate().layer(whose());
+    let alone = verifier.require(REPORTS).layer(whose());
+    for stranger in [|| request(None), || with_header("authorization", "Basic YTpi")] {
+        for answer in [send(&service, stranger()).await, send(&alone, stranger()).await] {
+            assert_eq!(answer.outcome(), (401, "unauthenticated"));
+            assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
+            assert_eq!(answer.header("cache-control"), "no-store");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_passes_where_a_token_is_optional_and_a_bad_token_does_not() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let service = verifier.authenticate().optional().layer(whose());
+    let answer = send(&service, request(None)).await;
+    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    assert_eq!(answer.header("cache-control"), "");
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+    let answer = send(&service, with_header("authorization", "Bearer nonsense")).await;
+    assert_eq!(answer.outcome(), (401, "invalid-token"));
+}
+
+/// J3, J5, J7, J8.
+#[tokio::test]
+async fn a_token_that_does_not_do_is_told_why() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let foreign = TestGoat::new().sign_in("mallory", []).await;
+    let service = verifier.authenticate().layer(whose());
+
+    let refresh = format!("Bearer {}", alice.tokens.refresh_token.expose());
+    for refused in [request(Some(&foreign)), with_header("authorization", &refresh)] {
+        let answer = send(&service, refused).await;
+        assert_eq!(answer.outcome(), (401, "invalid-token"));
+        assert!(answer.header("www-authenticate").contains(r#"error="invalid_token""#));
+    }
+    for layer in [verifier.authenticate(), verifier.authenticate().optional()] {
+        let mut twice = request(Some(&alice));
+        let value = twice.headers()["authorization"].clone();
+        twice.headers_mut().append("authorization", value);
+        assert_eq!(send(&layer.layer(whose()), twice).await.outcome(), (400, "bad-request"));
+    }
+    // The token was verified, and is remembered, and ends all the same.
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
+    issuer.clock.advance(Duration::from_secs(305));
+    let answer = send(&service, request(Some(&alice))).await;
+    assert_eq!(answer.outcome(), (401, "token-expired"));
+}
+
+/// The honest difference: what `goat.authenticate()` refuses at once.
+#[tokio::test]
+async fn who_was_signed_out_passes_until_the_token_expires() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", [REPORTS]).await;
+    let principal = issuer.goat.authenticate_token(alice.access_token()).await.unwrap();
+    issuer.goat.logout(&principal, &Origin::default()).await.unwrap();
+    let live = issuer.goat.require(REPORTS).layer(whose());
+    let offline = verifier.require(REPORTS).layer(whose());
+    assert_eq!(send(&live, request(Some(&alice))).await.outcome(), (401, "session-revoked"));
+    assert_eq!(send(&offline, request(Some(&alice))).await.outcome(), (200, ""));
+    issuer.clock.advance(Duration::from_secs(305));
+    assert_eq!(send(&offline, request(Some(&alice))).await.outcome(), (401, "token-expired"));
+}
+
+/// A6: against the layers that ask the goat, for everybody and everything.
+#[tokio::test]
+async fn permissions_decide_as_they_do_over_a_goat() {
+    let Pair { issuer, verifier } = Pair::new();
+    let users = [
+        issuer.sign_in("both", [REPORTS, EXPORTS]).await,
+        issuer.sign_in("one", [EXPORTS]).await,
+        issuer.sign_in("all", [Permission::new("report:*")]).await,
+        issuer.sign_in("other", [Permission::new("user:*")]).await,
+        issuer.sign_in("root", [Permission::FULL_ACCESS]).await,
+        issuer.sign_in("none", []).await,
+    ];
+    let cases = [
+        (TokenRequirement::from(&REPORTS), goat_tower::Requirement::from(&REPORTS)),
+        ([REPORTS, EXPORTS].into(), [REPORTS, EXPORTS].into()),
+        (
+            TokenRequirement::any([REPORTS, EXPORTS]),
+            goat_tower::Requirement::any([REPORTS, EXPORTS]),
+        ),
+        (TokenRequirement::signed_in(), goat_tower::Requirement::signed_in()),
+        (Permission::FULL_ACCESS.into(), Permission::FULL_ACCESS.into()),
+        (Permission::new("report:*").into(), Permission::new("report:*").into()),
+    ];
+    let (mut allowed, mut refused) = (0, 0);
+    for (permissions, requirement) in cases {
+        let offline = verifier.require(permissions.clone()).layer(whose());
+        let live = issuer.goat.require(requirement).layer(whose());
+        for user in &users {
+            let theirs = send(&live, request(Some(user))).await.status;
+            let ours = send(&offline, request(Some(user))).await.status;
+            assert_eq!(ours, theirs, "{permissions:?} {}", user.user.email.as_str());
+            *(if ours.is_success() { &mut allowed } else { &mut refused }) += 1;
+        }
+    }
+    assert!(allowed > 10 && refused > 10, "{allowed} {refused}");
+    let nobody = verifier.require(TokenRequirement::any::<Permission>([])).layer(whose());
+    assert_eq!(send(&nobody, request(Some(&users[4]))).await.outcome(), (403, "forbidden"));
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_what_is_missing_where_that_can_be_said() {
+    let Pair { issuer, verifier } = Pair::new();
+    let bob = issuer.sign_in("bob", []).await;
+    let insufficient = r#"Bearer realm="goat", error="insufficient_scope""#;
+    for (permissions, scope) in [
+        (TokenRequirement::from(REPORTS), r#", scope="report:read""#),
+        ([REPORTS, EXPORTS].into(), r#", scope="report:read report:export""#),
+        (TokenRequirement::any([REPORTS]), r#", scope="report:read""#),
+        (TokenRequirement::any([REPORTS, EXPORTS]), r#", scope="report:read report:export""#),
+        (TokenRequirement::any::<Permission>([]), ""),
+    ] {
+        let service = ServiceBuilder::new()
+            .layer(verifier.authenticate())
+            .layer(verifier.require(permissions))
+            .service(whose());
+        let answer = send(&service, request(Some(&bob))).await;
+        assert_eq!(answer.outcome(), (403, "forbidden"));
+        assert_eq!(answer.header("www-authenticate"), format!("{insufficient}{scope}"));
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+}
+
+/// An issuer that leaves permissions out of its tokens, which is how goat comes.
+#[tokio::test]
+async fn a_token_without_permissions_is_somebody_who_may_nothing_and_the_reason_says_why() {
+    use std::error::Error as _;
+
+    let Pair { issuer, verifier } = Pair::with_permissions(false);
+    let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
+    let service = verifier.authenticate().layer(whose());
+    assert_eq!(send(&service, request(Some(&root))).await.outcome(), (200, ""));
+    let service = verifier.require(TokenRequirement::signed_in()).layer(whose());
+    assert_eq!(send(&service, request(Some(&root))).await.outcome(), (200, ""));
+
+    for permissions in [REPORTS.into(), TokenRequirement::any([REPORTS, EXPORTS])] {
+        let service = verifier.require(permissions).layer(whose());
+        let answer = send(&service, request(Some(&root))).await;
+        assert_eq!(answer.outcome(), (403, "forbidden"));
+        let denial = answer.response.extensions().get::<Denial>().unwrap();
+        let advice = denial.error().unwrap().source().unwrap().to_string();
+        assert!(advice.contains("GOAT_ACCESS_TOKEN_PERMISSIONS"), "{advice}");
+        assert!(!answer.body.contains("GOAT"), "the client is told nothing of it");
+    }
+    // Who has none of them is told apart from whose token does not say.
+    let Pair { issuer, verifier } = Pair::new();
+    let bob = issuer.sign_in("bob", []).await;
+    let answer = send(&verifier.require(REPORTS).layer(whose()), request(Some(&bob))).await;
+    let denial = answer.response.extensions().get::<Denial>().unwrap();
+    let reason = denial.error().unwrap().source().unwrap().to_string();
+    assert_eq!(reason, "not met: report:read");
+}
+
+/// A defect of the wiring: a 500 that tells the client nothing, and the reason says what to mend.
+fn assert_misplaced(answer: &Answer, advice: &str) {
+    assert_eq!(answer.outcome(), (500, "internal"), "{advice}");
+    assert!(!answer.body.contains("is inside"), "{}", answer.body);
+    let reason = answer.response.extensions().get::<Denial>().unwrap().error().unwrap();
+    assert!(reason.to_string().contains(advice), "{reason} for {advice}");
+}
+
+/// Every way to mix what was found offline with what must be found live, and the reverse, by somebody
+/// who may everything and by nobody.
+#[tokio::test]
+async fn layers_of_the_two_kinds_do_not_stand_in_for_each_other() {
+    let Pair { issuer, verifier } = Pair::new();
+    let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
+    let (goat, another) = (&issuer.goat, verifier_of(&issuer));
+    let live = [goat.require(REPORTS), goat.require(REPORTS).fresh()];
+    let offline = || verifier.require(REPORTS).layer(whose());
+
+    for token in [Some(&root), None] {
+        // Found offline: what asks for a live session does not make do with it.
+        for live in &live {
+            let outer = verifier.authenticate().optional();
+            let answer = send(&outer.layer(live.layer(whose())), request(token)).await;
+            assert_misplaced(&answer, "goat.require(..) is inside of verifier.authenticate()");
+        }
+        // Found live: a token's word is not asked for.
+        let outer = goat.authenticate().optional();
+        let answer = send(&outer.layer(offline()), request(token)).await;
+        assert_misplaced(&answer, "verifier.require(..) is inside of goat.authenticate()");
+        // Found by another verifier, whatever keys it has.
+        let outer = another.authenticate().optional();
+        let answer = send(&outer.layer(offline()), request(token)).await;
+        assert_misplaced(&answer, "inside of another verifier's authenticate()");
+    }
+    // A requirement finds out by itself, and what it finds is as little good for the other kind.
+    let service = verifier.require(REPORTS).layer(live[0].layer(whose()));
+    let answer = send(&service, request(Some(&root))).await;
+    assert_misplaced(&answer, "goat.require(..) is inside");
+    let answer = send(&live[0].layer(offline()), request(Some(&root))).await;
+    assert_misplaced(&answer, "verifier.require(..) is inside");
+
+    // Where both have looked, each finds its own.
+    let both = ServiceBuilder::new()
+        .layer(verifier.authenticate())
+        .layer(goat.authenticate())
+        .layer(live[0].clone())
+        .layer(verifier.clone().require(REPORTS))
+        .service(whose());
+    assert_eq!(send(&both, request(Some(&root))).await.outcome(), (200, ""));
+}
+
+#[tokio::test]
+async fn a_cookie_is_read_where_that_is_asked_for_and_only_from_where_it_may_come() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let service = verifier.authenticate().cookies(COOKIES).layer(whose());
+    let answer = send(&service, from_page(&alice)).await;
+    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let foreign = from_site("cross-site", alice.access_token());
+    assert_eq!(send(&service, foreign).await.outcome(), (403, "cross-site-request"));
+    let service = verifier.authenticate().layer(whose());
+    assert_eq!(send(&service, from_page(&alice)).await.outcome(), (401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn a_limit_by_session_counts_the_session_that_a_token_names() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let again = issuer.sign_in("alice", []).await;
+    let limit = LimitLayer::new(issuer.goat.limits().clone(), Quota::per_minute(1)).by_session();
+    let service =
+        ServiceBuilder::new().layer(verifier.authenticate()).layer(limit).service(whose());
+    for (user, outcome) in
+        [(&alice, (200, "")), (&alice, (429, "rate-limited")), (&again, (200, ""))]
+    {
+        assert_eq!(send(&service, request(Some(user))).await.outcome(), outcome);
+    }
+}
+
+/// A service without a goat has limits of its own.
+#[tokio::test]
+async fn a_limit_by_user_counts_whose_token_it_is() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let again = issuer.sign_in("alice", []).await;
+    let bob = issuer.sign_in("bob", []).await;
+    let limit = LimitLayer::new(issuer.goat.limits().clone(), Quota::per_minute(2)).by_user();
+    let service = ServiceBuilder::new()
+        .layer(verifier.authenticate().optional())
+        .layer(limit.clone())
+        .service(whose());
+    let ask = async |user: Option<&TestUser>| send(&service, request(user)).await;
+    assert_eq!(ask(Some(&alice)).await.header("ratelimit"), r#""user";r=1;t=60"#);
+    assert_eq!(ask(Some(&again)).await.outcome(), (200, ""));
+    assert_eq!(ask(Some(&alice)).await.outcome(), (429, "rate-limited"));
+    assert_eq!(ask(Some(&bob)).await.outcome(), (200, ""));
+    for _ in 0..5 {
+        let answer = ask(None).await;
+        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+    }
+    let answer = send(&limit.layer(whose()), request(Some(&alice))).await;
+    assert_misplaced(&answer, "no layer has authenticated");
+}
+
+#[tokio::test]
+async fn a_denial_looks_as_the_application_wants() {
+    let renderer = |denial: &Denial, _: &http::request::Parts| -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(denial.code()));
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    };
+    let verifier = Pair::new().verifier;
+    let authenticate = verifier.authenticate().render_with(renderer).layer(whose());
+    let require = verifier.require(REPORTS).render_with(renderer).layer(whose());
+    for answer in [send(&authenticate, request(None)).await, send(&require, request(None)).await] {
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (418, "unauthenticated"));
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_caller_is_denied_in_trailers() {
+    let Pair { issuer, verifier } = Pair::new();
+    let bob = issuer.sign_in("bob", []).await;
+    let service = verifier.require(REPORTS).layer(whose());
+    for (user, status) in [(None, "16"), (Some(&bob), "7")] {
+        let answer = send(&service, in_grpc(request(user), "application/grpc")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
+    }
+}
+
+/// J7: keys are replaced beneath layers that are in use.
+#[tokio::test]
+async fn layers_obey_the_keys_of_the_moment() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let service = verifier.authenticate().layer(whose());
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
+    let other = TestGoat::new();
+    verifier.replace_keys(other.goat.jwks().to_string()).unwrap();
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (401, "invalid-token"));
+    let eve = other.sign_in("eve", []).await;
+    assert_eq!(send(&service, request(Some(&eve))).await.outcome(), (200, ""));
+}

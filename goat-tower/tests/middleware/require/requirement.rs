@@ -1,0 +1,215 @@
+//! Roles, functions, and what is put together from them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use goat_core::auth::Login;
+use goat_core::testing::{TestGoat, TestUser};
+use goat_core::{Permission, Principal, Role, RoleSet, Stores};
+use goat_tower::{Denial, GoatExt, Requirement};
+use tower::Layer;
+
+use crate::support::{Answer, EXPORTS, REPORTS, request, send, whoami};
+
+fn role(test: &TestGoat, name: &str) -> Role {
+    test.goat.roles().get(name).unwrap()
+}
+
+async fn ask(test: &TestGoat, requirement: Requirement, user: Option<&TestUser>) -> Answer {
+    send(&test.goat.require(requirement).layer(whoami()), request(user)).await
+}
+
+/// What of it was not met, as the log is told.
+fn reason(answer: &Answer) -> String {
+    let denial = answer.response.extensions().get::<Denial>().unwrap();
+    std::error::Error::source(denial.error().unwrap()).unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_role_lets_in_who_has_it_and_nobody_of_another() {
+    let test = TestGoat::new();
+    let client = test.sign_in_as("client", "client").await;
+    let admin = test.sign_in_as("admin", "admin").await;
+    for (name, expected) in [("client", [200, 403, 401]), ("admin", [403, 200, 401])] {
+        for (user, expected) in [Some(&client), Some(&admin), None].into_iter().zip(expected) {
+            let answer = ask(&test, role(&test, name).into(), user).await;
+            assert_eq!(answer.status, expected, "{name} {user:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_least_a_role_lets_in_who_has_it_or_a_higher_one() {
+    let test = TestGoat::new();
+    let mut users = Vec::new();
+    for name in ["client", "spare_07", "spare_08", "admin"] {
+        users.push(test.sign_in_as(name, name).await);
+    }
+    for (lowest, expected) in [
+        ("client", [200, 200, 200, 200]),
+        ("spare_08", [403, 403, 200, 200]),
+        ("admin", [403, 403, 403, 200]),
+    ] {
+        let requirement = Requirement::at_least(test.goat.roles(), &role(&test, lowest));
+        for (user, expected) in users.iter().zip(expected) {
+            let answer = ask(&test, requirement.clone(), Some(user)).await;
+            assert_eq!(answer.status, expected, "{lowest} {}", user.user.role);
+        }
+    }
+    let ghost = Role::parse("ghost").unwrap();
+    let nobody = Requirement::at_least(test.goat.roles(), &ghost);
+    assert_eq!(ask(&test, nobody, users.last()).await.outcome(), (403, "forbidden"));
+}
+
+/// A role that was renamed or misspelt must not open what its rows in the database once did.
+#[tokio::test]
+async fn a_role_that_the_running_set_does_not_have_is_nobodys_and_of_the_lowest_rank() {
+    let stores = Stores::memory();
+    let with = |names: &'static [&'static str]| {
+        TestGoat::build(stores.clone(), move |builder| {
+            let roles =
+                names.iter().map(|name| (*name, vec![])).chain([("top", vec!["full_access"])]);
+            builder.roles(RoleSet::new(roles).unwrap())
+        })
+    };
+    let before = with(&["low", "auditor"]);
+    before.sign_in_as("alice", "auditor").await;
+    let after = with(&["low"]);
+    let login = Login {
+        email: "alice@example.org".into(),
+        password: "a long walk on a short pier".into(),
+        origin: Default::default(),
+    };
+    let alice = TestUser::from(after.goat.login(login).await.unwrap().value);
+    assert_eq!(alice.user.role.as_str(), "auditor");
+    let auditor = role(&before, "auditor");
+    for requirement in [
+        Requirement::role(auditor.clone()),
+        Requirement::at_least(after.goat.roles(), &role(&after, "low")),
+        Requirement::at_least(after.goat.roles(), &auditor),
+        Requirement::from(REPORTS).or(&auditor),
+    ] {
+        let answer = ask(&after, requirement.clone(), Some(&alice)).await;
+        assert_eq!(answer.outcome(), (403, "forbidden"), "{requirement}");
+    }
+    assert_eq!(ask(&after, Requirement::signed_in(), Some(&alice)).await.outcome(), (200, ""));
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn to_require_a_role_that_is_not_there_is_an_error_in_the_log_when_the_layer_is_made() {
+    let test = TestGoat::new();
+    let requirement = Requirement::from(REPORTS).and(Role::parse("amdin").unwrap());
+    let lines = crate::support::log::logged(|| drop(test.goat.require(requirement)));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0].0, tracing::Level::ERROR);
+    assert!(lines[0].1.contains("required role unknown to this goat"), "{lines:?}");
+    let sound = Requirement::from(REPORTS).and(role(&test, "admin"));
+    assert_eq!(crate::support::log::logged(|| drop(test.goat.require(sound))), []);
+}
+
+#[tokio::test]
+async fn a_function_decides_by_the_principal_and_its_name_is_the_reason() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let bob = test.sign_in("bob", []).await;
+    let id = alice.user.id;
+    let is_alice = Requirement::when("is alice", move |me: &Principal| me.user() == id);
+    assert_eq!(ask(&test, is_alice.clone(), Some(&alice)).await.outcome(), (200, ""));
+    let answer = ask(&test, is_alice.clone(), Some(&bob)).await;
+    assert_eq!(answer.outcome(), (403, "forbidden"));
+    assert_eq!(reason(&answer), "not met: is alice");
+    assert!(!answer.body.contains("alice"), "a client is not told: {}", answer.body);
+    // Nobody is asked about a stranger.
+    let anyone = Requirement::when("anyone", |_| true);
+    assert_eq!(ask(&test, anyone, None).await.outcome(), (401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn the_scope_names_what_would_help_and_nothing_where_no_permission_would() {
+    let test = TestGoat::new();
+    let none = test.sign_in("none", []).await;
+    let reports = test.sign_in("reports", [REPORTS]).await;
+    let client = || Requirement::role(role(&test, "client"));
+    let admin = || Requirement::role(role(&test, "admin"));
+    let never = || Requirement::when("never", |_| false);
+    let read = || Requirement::from(REPORTS);
+    let cases = [
+        (read().and(client()), &none, "report:read", "report:read"),
+        (read().and(EXPORTS), &reports, "report:read report:export", "report:export"),
+        (read().or(admin()), &none, "report:read", "report:read or role admin"),
+        (
+            read().or(EXPORTS).or(never()),
+            &none,
+            "report:read report:export",
+            "report:read or report:export or never",
+        ),
+        // With the permission the role would still be missing.
+        (read().and(admin()), &none, "", "report:read and role admin"),
+        (read().and(never()), &reports, "", "never"),
+        (admin(), &reports, "", "role admin"),
+        (never(), &reports, "", "never"),
+        (admin().or(never()), &none, "", "role admin or never"),
+        (Requirement::any::<Permission>([]), &none, "", "nobody"),
+        // One way is closed to permissions, the other is not.
+        (
+            read().and(never()).or(EXPORTS),
+            &reports,
+            "report:export",
+            "(report:read and never) or report:export",
+        ),
+    ];
+    for (requirement, user, scope, unmet) in cases {
+        let words = requirement.to_string();
+        let answer = ask(&test, requirement, Some(user)).await;
+        assert_eq!(answer.outcome(), (403, "forbidden"), "{words}");
+        let scope = if scope.is_empty() { String::new() } else { format!(r#", scope="{scope}""#) };
+        let challenge = format!(r#"Bearer realm="goat", error="insufficient_scope"{scope}"#);
+        assert_eq!(answer.header("www-authenticate"), challenge, "{words}");
+        assert_eq!(reason(&answer), format!("not met: {unmet}"));
+    }
+}
+
+/// A2: what another node did, and this one's cache does not know yet.
+#[tokio::test]
+async fn a_fresh_principal_is_judged_by_its_role_and_by_functions_anew() {
+    let test = TestGoat::new();
+    let alice = test.sign_in_as("alice", "spare_01").await;
+    let stale = test.goat.authenticate_token(alice.access_token()).await.unwrap();
+    let spare = role(&test, "spare_01");
+    let of_spare = spare.clone();
+    let seen = Requirement::when("of spare role", move |me: &Principal| *me.role() == of_spare);
+    let from_the_cache = || {
+        let mut request = request(None);
+        request.extensions_mut().insert::<Principal>(stale.clone());
+        request
+    };
+    let requirements = [Requirement::role(spare), seen];
+    for requirement in &requirements {
+        let fresh = test.goat.require(requirement.clone()).fresh().layer(whoami());
+        assert_eq!(send(&fresh, from_the_cache()).await.outcome(), (200, ""), "{requirement}");
+    }
+    test.sign_in_as("alice", "client").await;
+    for requirement in &requirements {
+        let remembered = test.goat.require(requirement.clone()).layer(whoami());
+        assert_eq!(send(&remembered, from_the_cache()).await.outcome(), (200, ""), "{requirement}");
+        let fresh = test.goat.require(requirement.clone()).fresh().layer(whoami());
+        let answer = send(&fresh, from_the_cache()).await;
+        assert_eq!(answer.outcome(), (403, "forbidden"), "{requirement}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_is_not_asked_where_it_cannot_matter() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", [REPORTS]).await;
+    let asked = Arc::new(AtomicBool::new(false));
+    let watch = Arc::clone(&asked);
+    let costly = Requirement::when("costly", move |_| {
+        watch.store(true, SeqCst);
+        true
+    });
+    let requirement = Requirement::from(REPORTS).or(costly);
+    assert_eq!(ask(&test, requirement, Some(&alice)).await.outcome(), (200, ""));
+    assert!(!asked.load(SeqCst));
+}

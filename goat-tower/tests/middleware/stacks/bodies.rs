@@ -1,0 +1,149 @@
+//! Bodies of every kind, through every layer and over the wire.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use goat_core::Quota;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tower::{BoxError, service_fn};
+
+use crate::support::connection::{
+    Client, VERSIONS, Version, guarded, in_time, people, request, serve, with_body,
+};
+
+const WIDE: Quota = Quota::per_minute(100);
+
+fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([(
+        http::HeaderName::from_static("x-checksum"),
+        HeaderValue::from_static("42"),
+    )])
+}
+
+/// The body of the request is the body of the answer, frame by frame as it comes in.
+#[tokio::test]
+async fn what_streams_in_streams_out_with_its_trailers() {
+    let echo = service_fn(async |request: Request<Incoming>| {
+        let response = Response::builder().header("trailer", "x-checksum");
+        Ok::<_, Infallible>(response.body(request.into_body()).unwrap())
+    });
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let address = serve(version, guarded(&test, WIDE, echo)).await;
+        let mut client = Client::connect(version, address).await;
+        let sent =
+            Full::<Bytes>::from(vec![7; 200_000]).with_trailers(async { Some(Ok(trailers())) });
+        let mut request = with_body(Some(&alice), sent);
+        if version == Version::Http1 {
+            // There, only what is chunked has trailers, and only for who says that it takes them.
+            let headers =
+                [("te", "trailers"), ("trailer", "x-checksum"), ("transfer-encoding", "chunked")];
+            for (name, value) in headers {
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+        }
+        let answer = client.ask(request).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 200_000), "{version:?}");
+        assert_eq!(answer.trailers, trailers(), "{version:?}");
+    }
+}
+
+/// One piece, and then it is broken.
+fn breaks() -> BoxBody<Bytes, BoxError> {
+    struct Breaks(u8);
+
+    impl Body for Breaks {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            self.0 += 1;
+            match self.0 {
+                1 => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"so far"))))),
+                // Time for what there is so far to be sent.
+                2..10 => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                _ => Poll::Ready(Some(Err("it broke".into()))),
+            }
+        }
+    }
+
+    Breaks(0).boxed()
+}
+
+#[tokio::test]
+async fn a_boxed_body_that_breaks_breaks_the_answer_and_does_not_end_it() {
+    let inner =
+        service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(breaks())));
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let address = serve(version, guarded(&test, WIDE, inner)).await;
+        let mut client = Client::connect(version, address).await;
+        let mut body = client.send(request(Some(&alice))).await.into_body();
+        let first = in_time(body.frame()).await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "so far");
+        assert!(in_time(body.frame()).await.unwrap().is_err(), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_boxed_body_with_trailers_and_a_denial_beside_it() {
+    let inner = service_fn(async |_: Request<Incoming>| {
+        let body = Full::<Bytes>::from("answered").with_trailers(async { Some(Ok(trailers())) });
+        Ok::<_, Infallible>(Response::new(body.boxed()))
+    });
+    let (test, alice, bob) = people().await;
+    let address = serve(Version::Http2, guarded(&test, WIDE, inner)).await;
+    let mut client = Client::connect(Version::Http2, address).await;
+    let answer = client.ask(request(Some(&alice))).await;
+    assert_eq!((&answer.body[..], &answer.trailers), (b"answered" as &[u8], &trailers()));
+    let answer = client.ask(request(Some(&bob))).await;
+    assert_eq!((answer.status.as_u16(), answer.trailers.len()), (403, 0));
+}
+
+/// A body that cannot be shared, copied, made from anything or left out, and whose data are its own.
+struct Lonely {
+    left: Cell<u8>,
+}
+
+impl Body for Lonely {
+    type Data = std::io::Cursor<Vec<u8>>;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        let piece = || Ok(Frame::data(std::io::Cursor::new(vec![b'0' + left])));
+        Poll::Ready((left > 0).then(piece))
+    }
+}
+
+#[tokio::test]
+async fn a_body_need_not_be_sync_or_clone_nor_speak_bytes() {
+    let inner = service_fn(async |_: Request<Incoming>| {
+        Ok::<_, Infallible>(Response::new(Lonely { left: Cell::new(3) }))
+    });
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let address = serve(version, guarded(&test, WIDE, inner)).await;
+        let mut client = Client::connect(version, address).await;
+        let answer = client.ask(request(Some(&alice))).await;
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, b"321" as &[u8]));
+        assert_eq!(client.ask(request(None)).await.status, 401);
+    }
+}

@@ -1,0 +1,149 @@
+//! hyper's server, without any framework, over TCP.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use goat_core::{Principal, Quota};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tower::{Service, service_fn};
+
+use crate::support::connection::{
+    Client, VERSIONS, Version, guarded, people, request, serve, with_body,
+};
+
+/// Answers in `x-user` who asks, and what was sent.
+fn echo()
+-> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    service_fn(async |request: Request<Incoming>| {
+        let user = request.extensions().get::<Principal>().map(|me| me.user().to_string());
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        let response = Response::builder().header("x-user", user.unwrap_or_default());
+        Ok(response.body(Full::new(sent)).unwrap())
+    })
+}
+
+#[tokio::test]
+async fn every_answer_comes_over_the_wire_and_the_connection_goes_on() {
+    for version in VERSIONS {
+        let (test, alice, bob) = people().await;
+        let address = serve(version, guarded(&test, Quota::per_minute(3), echo())).await;
+        let mut client = Client::connect(version, address).await;
+
+        let answer = client.ask(request(Some(&alice))).await;
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, b"sent" as &[u8]));
+        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+        assert_eq!(answer.header("ratelimit"), r#""address";r=9999;t=3600, "user";r=2;t=60"#);
+        assert_eq!(answer.header("x-ratelimit-limit"), "3");
+        assert_eq!(answer.header("cache-control"), "no-store");
+
+        let answer = client.ask(request(None)).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthenticated"));
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+
+        let answer = client.ask(request(Some(&bob))).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (403, "forbidden"));
+        for left in ["1", "0"] {
+            let answer = client.ask(request(Some(&alice))).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.header("x-ratelimit-remaining")),
+                (200, left)
+            );
+        }
+        let answer = client.ask(request(Some(&alice))).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (429, "rate-limited"));
+        assert_eq!(answer.header("retry-after"), "60");
+    }
+}
+
+/// A denial does not wait for the body, and does not break what comes after it.
+#[tokio::test]
+async fn a_large_upload_is_denied_without_being_read() {
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let address = serve(version, guarded(&test, Quota::per_minute(9), echo())).await;
+        let mut client = Client::connect(version, address).await;
+        let large = Full::new(Bytes::from(vec![7; 1 << 20]));
+        let answer = client.ask(with_body(None, large.clone())).await;
+        assert_eq!(answer.status, 401);
+        // The connection may be closed, since nobody reads what is left; a new one is as good.
+        let mut client = Client::connect(version, address).await;
+        let answer = client.ask(with_body(Some(&alice), large)).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 1 << 20));
+    }
+}
+
+/// The lengths that a server derives from a body are those of the inner body.
+#[tokio::test]
+async fn on_the_wire_an_allowed_answer_is_framed_as_without_the_layers() {
+    let inner = || {
+        service_fn(async |request: Request<Incoming>| {
+            let empty = request.headers().contains_key("x-empty");
+            let body = Full::new(Bytes::from_static(if empty { b"" } else { b"answered" }));
+            Ok::<_, Infallible>(Response::new(body))
+        })
+    };
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let plain = serve(version, inner()).await;
+        let layered = serve(version, guarded(&test, Quota::per_minute(9), inner())).await;
+        let (mut plain, mut layered) =
+            (Client::connect(version, plain).await, Client::connect(version, layered).await);
+        for (method, empty) in [("GET", false), ("GET", true), ("HEAD", false), ("HEAD", true)] {
+            if (version, method) == (Version::Http2, "HEAD") {
+                // There hyper leaves it to the service to answer without a body.
+                continue;
+            }
+            let ask = || {
+                let mut request = request(Some(&alice));
+                *request.method_mut() = method.parse().unwrap();
+                if empty {
+                    request.headers_mut().insert("x-empty", "1".parse().unwrap());
+                }
+                request
+            };
+            let (plain, layered) = (plain.ask(ask()).await, layered.ask(ask()).await);
+            assert_eq!(plain.body, layered.body);
+            for header in ["content-length", "transfer-encoding", "connection"] {
+                assert_eq!(plain.header(header), layered.header(header), "{method} {empty}");
+            }
+            if method == "GET" && !empty {
+                assert_eq!(layered.header("content-length"), "8");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_side_by_side_on_one_connection_and_on_many_get_their_own_answers() {
+    for version in VERSIONS {
+        let (test, alice, bob) = people().await;
+        let address = serve(version, guarded(&test, Quota::per_minute(1000), echo())).await;
+        let clients = (0..8).map(|client| {
+            let (alice, bob) = (alice.clone(), bob.clone());
+            tokio::spawn(async move {
+                let mut connection = Client::connect(version, address).await;
+                for round in 0..12 {
+                    let (user, status) = match (client + round) % 3 {
+                        0 => (Some(&alice), 200),
+                        1 => (Some(&bob), 403),
+                        _ => (None, 401),
+                    };
+                    let sent = format!("{client} {round}");
+                    let answer = connection.ask(with_body(user, Full::from(sent.clone()))).await;
+                    assert_eq!(answer.status, status);
+                    assert_eq!(answer.body == sent, status == 200);
+                }
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+    }
+}

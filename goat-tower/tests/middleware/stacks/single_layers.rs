@@ -1,0 +1,218 @@
+//! Each layer by itself on hyper's server, in both versions of HTTP: what it lets in and what it
+//! refuses, as a client reads it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use goat_core::testing::{TestGoat, TestUser};
+use goat_core::token::{TokenSettings, Verifier};
+use goat_core::{Quota, Settings, Stores};
+use goat_tower::GoatExt;
+use goat_tower::address::{ClientAddress, ClientAddressLayer};
+use goat_tower::cookie::Cookies;
+use goat_tower::offline::VerifierExt;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tower::{Layer, Service, service_fn};
+
+use crate::support::connection::{
+    Answer, Client, EXPORTS, REPORTS, Sent, VERSIONS, Version, people, request, serve,
+};
+
+/// Answers whom the layers say that the client is.
+fn inner()
+-> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    service_fn(async |request: Request<Incoming>| {
+        let client = ClientAddress::of(request.extensions()).map(|client| client.to_string());
+        Ok(Response::new(Full::from(client.unwrap_or_default())))
+    })
+}
+
+/// Serves what a layer makes of a service, and connects to it.
+macro_rules! behind {
+    ($version:expr, $layer:expr) => {{
+        let address = serve($version, $layer.layer(inner())).await;
+        Client::connect($version, address).await
+    }};
+}
+
+fn with(mut request: Request<Sent>, name: &'static str, value: &str) -> Request<Sent> {
+    request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+    request
+}
+
+fn outcome(answer: &Answer) -> (u16, &str) {
+    (answer.status.as_u16(), answer.code())
+}
+
+#[tokio::test]
+async fn authentication_required_and_optional() {
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let mut client = behind!(version, test.goat.authenticate());
+        let answer = client.ask(request(Some(&alice))).await;
+        assert_eq!((outcome(&answer), answer.header("cache-control")), ((200, ""), "no-store"));
+        let answer = client.ask(request(None)).await;
+        assert_eq!(outcome(&answer), (401, "unauthenticated"));
+
+        let mut client = behind!(version, test.goat.authenticate().optional());
+        assert_eq!(outcome(&client.ask(request(None)).await), (200, ""));
+        let bad = with(request(None), "authorization", "Bearer a.b.c");
+        assert_eq!(outcome(&client.ask(bad).await), (401, "invalid-token"));
+    }
+}
+
+#[tokio::test]
+async fn a_requirement_and_a_fresh_one() {
+    for version in VERSIONS {
+        let (test, alice, bob) = people().await;
+        let require = || test.goat.require(REPORTS);
+        for mut client in [behind!(version, require()), behind!(version, require().fresh())] {
+            assert_eq!(outcome(&client.ask(request(Some(&alice))).await), (200, ""));
+            let answer = client.ask(request(Some(&bob))).await;
+            assert_eq!(outcome(&answer), (403, "forbidden"));
+            let challenge =
+                r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#;
+            assert_eq!(answer.header("www-authenticate"), challenge);
+            assert_eq!(outcome(&client.ask(request(None)).await), (401, "unauthenticated"));
+        }
+    }
+}
+
+/// Several limits, of both ways to count, each under its own name.
+#[tokio::test]
+async fn limits_of_both_kinds() {
+    for version in VERSIONS {
+        let (test, ..) = people().await;
+        let log = test.goat.limit(Quota::per_minute(2)).by_address().named("log");
+        let burst = test.goat.limit(Quota::per_minute(60).burst(2)).by_address().named("burst");
+        let stack = tower::ServiceBuilder::new().layer(log).layer(burst);
+        let mut client = behind!(version, stack.into_inner());
+        let answer = client.ask(request(None)).await;
+        assert_eq!(outcome(&answer), (200, ""));
+        let policy = r#""log";q=2;w=60, "burst";q=60;w=60;goat-burst=2"#;
+        assert_eq!(answer.header("ratelimit-policy"), policy);
+        assert_eq!(answer.header("ratelimit"), r#""log";r=1;t=60, "burst";r=1;t=1"#);
+
+        assert_eq!(outcome(&client.ask(request(None)).await), (200, ""));
+        let answer = client.ask(request(None)).await;
+        assert_eq!(outcome(&answer), (429, "rate-limited"));
+        assert_eq!(answer.header("ratelimit"), r#""log";r=0;t=60"#);
+        assert_eq!(answer.header("retry-after"), "60");
+
+        let burst = test.goat.limit(Quota::per_minute(60).burst(1)).by_address().named("alone");
+        let mut client = behind!(version, burst);
+        assert_eq!(outcome(&client.ask(request(None)).await), (200, ""));
+        let answer = client.ask(request(None)).await;
+        assert_eq!((outcome(&answer), answer.header("retry-after")), ((429, "rate-limited"), "1"));
+        assert_eq!(answer.header("ratelimit-policy"), r#""alone";q=60;w=60;goat-burst=1"#);
+        assert_eq!(answer.header("ratelimit"), r#""alone";r=0;t=1"#);
+    }
+}
+
+#[tokio::test]
+async fn authentication_between_two_limits() {
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let limit = |count| test.goat.limit(Quota::per_minute(count));
+        let admit = test.goat.authenticate().limited(limit(3).by_address(), limit(1).by_user());
+        let mut client = behind!(version, admit);
+        let answer = client.ask(request(Some(&alice))).await;
+        assert_eq!(outcome(&answer), (200, ""));
+        assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
+        assert_eq!(outcome(&client.ask(request(Some(&alice))).await), (429, "rate-limited"));
+        assert_eq!(outcome(&client.ask(request(None)).await), (401, "unauthenticated"));
+        let answer = client.ask(request(None)).await;
+        assert_eq!(outcome(&answer), (429, "rate-limited"));
+        assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=60"#);
+    }
+}
+
+#[tokio::test]
+async fn the_clients_address_behind_a_proxy() {
+    for version in VERSIONS {
+        let trusting = ClientAddressLayer::new().trust("127.0.0.1".parse().unwrap());
+        for (layer, expected) in
+            [(trusting, "203.0.113.9"), (ClientAddressLayer::new(), "127.0.0.1")]
+        {
+            let mut client = behind!(version, layer);
+            let sent = with(request(None), "x-forwarded-for", "203.0.113.9");
+            assert_eq!(client.ask(sent).await.body, expected);
+        }
+    }
+}
+
+/// Which origin is a request's own is said by `Host` in the one version and by `:authority` in the
+/// other.
+#[tokio::test]
+async fn a_cookie_from_its_own_origin_and_from_another() {
+    for version in VERSIONS {
+        let (test, alice, _) = people().await;
+        let mut client = behind!(version, test.goat.authenticate().cookies(Cookies::new()));
+        let from = |origin| {
+            let mut sent = request(None);
+            if version == Version::Http1 {
+                // As clients of that version write it: the target is the path alone.
+                *sent.uri_mut() = "/reports".parse().unwrap();
+            } else {
+                sent.headers_mut().remove("host");
+            }
+            let cookie = format!("__Host-goat-access={}", alice.access_token());
+            with(with(sent, "cookie", &cookie), "origin", origin)
+        };
+        let answer = client.ask(from("https://goat.example")).await;
+        assert_eq!((outcome(&answer), answer.header("cache-control")), ((200, ""), "no-store"));
+        for other in ["https://evil.example", "https://goat.example:8443", "null"] {
+            let answer = client.ask(from(other)).await;
+            assert_eq!(outcome(&answer), (403, "cross-site-request"), "{other}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_holds_only_the_public_keys() {
+    let settings = Settings { access_token_permissions: true, ..Settings::default() };
+    let issuer = TestGoat::build(Stores::memory(), |goat| goat.settings(settings));
+    let alice = issuer.sign_in("alice", [REPORTS]).await;
+    let bob = issuer.sign_in("bob", [EXPORTS]).await;
+    let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
+    let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock).unwrap();
+    for version in VERSIONS {
+        let mut client = behind!(version, verifier.authenticate());
+        assert_eq!(outcome(&client.ask(request(Some(&bob))).await), (200, ""));
+        assert_eq!(outcome(&client.ask(request(None)).await), (401, "unauthenticated"));
+        let mut client = behind!(version, verifier.require(REPORTS));
+        assert_eq!(outcome(&client.ask(request(Some(&alice))).await), (200, ""));
+        assert_eq!(outcome(&client.ask(request(Some(&bob))).await), (403, "forbidden"));
+    }
+}
+
+/// 16, 7 and 8 as a client of gRPC reads them, and the wait beside the last.
+#[tokio::test]
+async fn a_denial_of_a_grpc_call_is_trailers_only() {
+    for version in VERSIONS {
+        let (test, alice, bob) = people().await;
+        let stack = tower::ServiceBuilder::new()
+            .layer(test.goat.authenticate())
+            .layer(test.goat.require(REPORTS))
+            .layer(test.goat.limit(Quota::per_minute(1)).by_user());
+        let mut client = behind!(version, stack.into_inner());
+        let call =
+            |user: Option<&TestUser>| with(request(user), "content-type", "application/grpc");
+        assert_eq!(client.ask(call(Some(&alice))).await.header("grpc-status"), "");
+        for (user, status, wait) in
+            [(None, "16", ""), (Some(&bob), "7", ""), (Some(&alice), "8", "60")]
+        {
+            let answer = client.ask(call(user)).await;
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+            assert_eq!(answer.header("grpc-status"), status);
+            assert_eq!(answer.header("retry-after"), wait);
+            assert!(!answer.header("grpc-message").is_empty());
+        }
+    }
+}
