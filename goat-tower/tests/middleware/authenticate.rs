@@ -1,4 +1,4 @@
-//! Whose request is this?
+//! The authenticate layer.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use goat_tower::{Denial, GoatExt};
 use http::{Method, Request};
 use tower::Layer;
 
-use crate::support::stores::{Mood, switched};
+use crate::support::stores::{StoreState, switched};
 use crate::support::{Sent, in_grpc, request, send, whoami, with_header};
 
 /// H1
 #[tokio::test]
-async fn a_live_session_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
+async fn a_live_session_becomes_a_principal_and_the_response_is_not_cacheable() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.authenticate().layer(whoami());
-    // Once by the store, once by the cache.
+    // First from the store, then from the cache.
     for _ in 0..2 {
         let answer = send(&service, request(Some(&alice))).await;
         assert_eq!(answer.outcome(), (200, ""));
@@ -27,10 +27,10 @@ async fn a_live_session_becomes_a_principal_and_its_answer_is_kept_by_no_cache()
 }
 
 #[tokio::test]
-async fn who_shows_nothing_is_asked_to_sign_in() {
+async fn a_request_without_credentials_is_unauthenticated() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
-    for stranger in [request(None), with_header("authorization", "Basic YTpi")] {
-        let answer = send(&service, stranger).await;
+    for anonymous in [request(None), with_header("authorization", "Basic YTpi")] {
+        let answer = send(&service, anonymous).await;
         assert_eq!(answer.outcome(), (401, "unauthenticated"));
         assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -40,14 +40,18 @@ async fn who_shows_nothing_is_asked_to_sign_in() {
 }
 
 #[tokio::test]
-async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_token_does_not() {
+async fn optional_authentication_allows_anonymous_requests_and_rejects_invalid_tokens() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.authenticate().optional().layer(whoami());
 
     let answer = send(&service, request(None)).await;
     assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
-    assert_eq!(answer.header("cache-control"), "", "nothing was shown, so nothing is hidden");
+    assert_eq!(
+        answer.header("cache-control"),
+        "",
+        "without credentials the response is not personal"
+    );
     let answer = send(&service, request(Some(&alice))).await;
     assert_eq!(answer.header("x-user"), alice.user.id.to_string());
 
@@ -56,7 +60,7 @@ async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_token_does_not
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_do_is_told_why() {
+async fn a_rejected_token_has_a_reason() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
@@ -74,12 +78,12 @@ async fn a_token_that_does_not_do_is_told_why() {
 
     let refresh = format!("Bearer {}", alice.tokens.refresh_token.expose());
     let answer = send(&service, with_header("authorization", &refresh)).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"), "a refresh token opens nothing");
+    assert_eq!(answer.outcome(), (401, "invalid-token"), "a refresh token is not an access token");
 }
 
 /// J8
 #[tokio::test]
-async fn two_authorization_headers_are_a_bad_request_also_where_signing_in_is_optional() {
+async fn two_authorization_headers_are_a_bad_request_even_if_optional() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let twice = || -> Request<Sent> {
@@ -97,11 +101,11 @@ async fn two_authorization_headers_are_a_bad_request_also_where_signing_in_is_op
 
 /// O1
 #[tokio::test]
-async fn a_store_that_cannot_tell_is_a_503_and_never_a_401() {
+async fn an_unavailable_store_is_a_503() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
-    switch.set(Mood::Down);
+    switch.set(StoreState::Down);
     let strict = test.goat.authenticate();
     for layer in [strict.clone(), strict.optional()] {
         let answer = send(&layer.layer(whoami()), request(Some(&alice))).await;
@@ -109,13 +113,13 @@ async fn a_store_that_cannot_tell_is_a_503_and_never_a_401() {
         assert_eq!(answer.header("retry-after"), "1");
         assert_eq!(answer.header("www-authenticate"), "");
     }
-    switch.set(Mood::Fine);
+    switch.set(StoreState::Up);
     let answer = send(&test.goat.authenticate().layer(whoami()), request(Some(&alice))).await;
     assert_eq!(answer.outcome(), (200, ""));
 }
 
 #[tokio::test]
-async fn a_denial_looks_as_the_application_wants() {
+async fn the_application_can_render_the_denial() {
     use bytes::Bytes;
     use http::{Response, StatusCode, request::Parts};
 
@@ -131,16 +135,16 @@ async fn a_denial_looks_as_the_application_wants() {
 }
 
 #[tokio::test]
-async fn a_grpc_caller_is_denied_in_trailers() {
+async fn a_grpc_denial_is_trailers_only() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
     let answer = send(&service, in_grpc(request(None), "application/grpc")).await;
     assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "16"));
 }
 
-/// A proxy that asks by a subrequest whether to let somebody in (`auth_request`, `forwardAuth`) sends
-/// their headers along, and reads the status alone: any 2xx is a yes.
+/// Proxies that authorize by a subrequest (`auth_request`, `forwardAuth`) forward the client's
+/// headers and read only the status: any 2xx allows the request.
 #[tokio::test]
-async fn nobody_turns_a_denial_into_a_200_by_a_content_type_unless_they_post() {
+async fn a_grpc_content_type_turns_a_denial_into_a_200_only_for_post() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
     for content_type in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {

@@ -1,4 +1,4 @@
-//! The layers stacked as a service stacks them, over several kinds of errors and bodies.
+//! Layers stacked as in a service, over several error and body types.
 
 use std::convert::Infallible;
 
@@ -15,9 +15,9 @@ use crate::support::{
     EXPORTS, Mark, Odd, Probe, REPORTS, Sent, request, send, whoami, with_header,
 };
 
-/// Which answer wins: 429 by address, 400, 401, 429 by user, 403.
+/// The precedence of rejections: 429 by address, 400, 401, 429 by user, 403.
 #[tokio::test]
-async fn a_request_is_refused_by_the_outermost_reason() {
+async fn the_outermost_layer_rejects_first() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let bob = test.sign_in("bob", [EXPORTS]).await;
@@ -31,7 +31,7 @@ async fn a_request_is_refused_by_the_outermost_reason() {
 
     let answer = send(&service, bad()).await;
     assert_eq!(answer.outcome(), (401, "invalid-token"));
-    assert_eq!(answer.header("ratelimit"), r#""address";r=5;t=60"#, "the address alone is charged");
+    assert_eq!(answer.header("ratelimit"), r#""address";r=5;t=60"#, "only the address is charged");
     let answer = send(&service, request(Some(&bob))).await;
     assert_eq!(answer.outcome(), (403, "forbidden"));
     assert_eq!(answer.header("ratelimit"), r#""address";r=4;t=60, "user";r=1;t=60"#);
@@ -39,16 +39,16 @@ async fn a_request_is_refused_by_the_outermost_reason() {
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (403, "forbidden"));
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
-    // The address has nothing left now, and that wins over whatever else is wrong.
-    for late in [bad(), request(None), request(Some(&alice)), request(Some(&bob))] {
-        let answer = send(&service, late).await;
+    // The address's quota is exhausted, which precedes every other rejection.
+    for rejected in [bad(), request(None), request(Some(&alice)), request(Some(&bob))] {
+        let answer = send(&service, rejected).await;
         assert_eq!(answer.outcome(), (429, "rate-limited"));
         assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=60"#);
     }
 }
 
-/// All three, as one layer. Nobody names a type.
-fn guarded<S, R>(
+/// All three layers, without naming a type.
+fn protected<S, R>(
     test: &TestGoat,
     inner: S,
 ) -> impl Service<Request<Sent>, Response = Response<impl Sized + use<S, R>>, Error = S::Error> + Clone
@@ -70,33 +70,33 @@ async fn alice() -> (TestGoat, TestUser) {
 }
 
 #[tokio::test]
-async fn any_error_of_the_inner_service_comes_out_as_it_is() {
+async fn errors_of_the_inner_service_pass_unchanged() {
     let (test, alice) = alice().await;
     let mut fails = request(Some(&alice));
     fails.headers_mut().insert("x-fail", "1".parse().unwrap());
-    let odd: Result<_, Odd> = guarded(&test, Probe::default()).oneshot(fails).await;
+    let odd: Result<_, Odd> = protected(&test, Probe::default()).oneshot(fails).await;
     assert_eq!(odd.map(|_| ()).unwrap_err(), Odd::Failed);
 
     let boxed =
         service_fn(async |_: Request<Sent>| Err::<Response<Sent>, _>(BoxError::from("broken")));
-    let error: Result<_, BoxError> = guarded(&test, boxed).oneshot(request(Some(&alice))).await;
+    let error: Result<_, BoxError> = protected(&test, boxed).oneshot(request(Some(&alice))).await;
     assert_eq!(error.map(|_| ()).unwrap_err().to_string(), "broken");
 
     let never: Result<_, Infallible> =
-        guarded(&test, whoami()).oneshot(request(Some(&alice))).await;
+        protected(&test, whoami()).oneshot(request(Some(&alice))).await;
     let Ok(response) = never;
     assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_denial_is_an_answer_and_no_error_of_the_service() {
+async fn a_denial_is_a_response_not_an_error() {
     let (test, _) = alice().await;
-    let response = guarded(&test, Probe::default()).oneshot(request(None)).await.unwrap();
+    let response = protected(&test, Probe::default()).oneshot(request(None)).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn a_body_need_not_even_be_one() {
+async fn the_body_type_needs_no_body_trait() {
     struct NoBody;
     let (test, alice) = alice().await;
     let inner = service_fn(async |_: Request<Sent>| Ok::<_, Infallible>(Response::new(NoBody)));
@@ -107,7 +107,7 @@ async fn a_body_need_not_even_be_one() {
 }
 
 #[tokio::test]
-async fn what_is_allowed_passes_unchanged_but_for_the_headers_of_the_layers() {
+async fn allowed_requests_pass_unchanged_except_for_added_headers() {
     let (test, alice) = alice().await;
     let plain = send(&Probe::default(), request(Some(&alice))).await;
     let limit = test.goat.limit(Quota::per_minute(60)).by_address();
@@ -135,9 +135,9 @@ async fn what_is_allowed_passes_unchanged_but_for_the_headers_of_the_layers() {
     }
 }
 
-/// H1: whatever the service says of caches, and whoever answers.
+/// H1: regardless of the service's own headers, and of who responds.
 #[tokio::test]
-async fn what_answers_credentials_is_kept_by_no_cache_and_that_is_said_once() {
+async fn responses_to_credentials_have_one_no_store_header() {
     let (test, alice) = alice().await;
     let inner = service_fn(async |_: Request<Sent>| {
         let response = Response::builder().header("cache-control", "public, max-age=60");
@@ -158,23 +158,20 @@ async fn what_answers_credentials_is_kept_by_no_cache_and_that_is_said_once() {
         .await,
     ];
     for answer in answers {
-        let said = answer.response.headers().get_all("cache-control").iter();
-        assert!(said.eq(["no-store"]), "{answer:?}");
+        let cache_control = answer.response.headers().get_all("cache-control").iter();
+        assert!(cache_control.eq(["no-store"]), "{answer:?}");
     }
-    for layered in [
+    for unchanged in [
         send(&goat.authenticate().optional().layer(inner), request(None)).await,
         send(&by_address.layer(inner), request(Some(&alice))).await,
     ] {
-        let said = layered.header("cache-control");
-        assert_eq!(
-            said, "public, max-age=60",
-            "that layer is not for it, or there is nothing to hide"
-        );
+        let cache_control = unchanged.header("cache-control");
+        assert_eq!(cache_control, "public, max-age=60", "the response is not personal");
     }
 }
 
 #[tokio::test]
-async fn the_body_of_a_request_is_not_touched() {
+async fn the_request_body_passes_unchanged() {
     let (test, alice) = alice().await;
     let bytes = Bytes::from(vec![7; 4096]);
     let address = bytes.as_ptr();

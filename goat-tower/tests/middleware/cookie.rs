@@ -1,4 +1,4 @@
-//! Credentials in cookies: let in as the header's are, and only from where they may come.
+//! Cookie authentication and its CSRF check.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use goat_tower::{Denial, GoatExt, Problem};
 use http::{HeaderMap, Method, Request};
 use tower::{Layer, ServiceBuilder};
 
-use crate::support::stores::{Mood, switched};
+use crate::support::stores::{StoreState, switched};
 use crate::support::{Answer, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
 
 pub(crate) const COOKIES: Cookies = Cookies::new();
 const ACCESS: &str = "__Host-goat-access";
 const REFRESH: &str = "__Host-goat-refresh";
 
-/// What a page of the same origin sends for somebody, and changes something by.
+/// A state-changing request from a page of the same origin, with a user's cookie.
 pub(crate) fn from_page(user: &TestUser) -> Request<Sent> {
     from_site("same-origin", user.access_token())
 }
 
-/// The same from a page of some site.
+/// The same from a page of the given site.
 pub(crate) fn from_site(site: &str, access_token: &str) -> Request<Sent> {
     let mut request = with_header("sec-fetch-site", site);
     *request.method_mut() = Method::POST;
@@ -30,7 +30,7 @@ pub(crate) fn from_site(site: &str, access_token: &str) -> Request<Sent> {
     request
 }
 
-/// A bearer header instead.
+/// A request with a bearer token.
 fn bearer(token: &str) -> Request<Sent> {
     let mut request = with_header("authorization", &format!("Bearer {token}"));
     *request.method_mut() = Method::POST;
@@ -47,25 +47,25 @@ fn whole(answer: &Answer) -> (u16, &HeaderMap, &str) {
 
 /// H1
 #[tokio::test]
-async fn a_cookie_lets_in_as_the_header_does_and_its_answer_is_kept_by_no_cache() {
+async fn a_cookie_authenticates_like_the_header_and_the_response_is_not_cacheable() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.authenticate().cookies(COOKIES).layer(whoami());
-    // Once by the store, once by the cache.
+    // First from the store, then from the cache.
     for _ in 0..2 {
         let answer = send(&service, from_page(&alice)).await;
         assert_eq!(answer.outcome(), (200, ""));
         assert_eq!(answer.header("x-user"), alice.user.id.to_string());
         assert_eq!(answer.header("cache-control"), "no-store");
-        assert_eq!(answer.header("set-cookie"), "", "a layer sets none");
+        assert_eq!(answer.header("set-cookie"), "", "layers set no cookies");
     }
-    // As HTTP/2 splits it.
+    // Split as in HTTP/2.
     let mut split = from_page(&alice);
     split.headers_mut().insert("cookie", "theme=dark".parse().unwrap());
     let access = format!("{ACCESS}={}", alice.access_token());
     split.headers_mut().append("cookie", access.parse().unwrap());
     assert_eq!(send(&service, split).await.header("x-user"), alice.user.id.to_string());
-    // A link from elsewhere: nothing is changed by it.
+    // A followed cross-site link is a safe request.
     let mut link = from_site("cross-site", alice.access_token());
     *link.method_mut() = Method::GET;
     assert_eq!(send(&service, link).await.outcome(), (200, ""));
@@ -73,7 +73,7 @@ async fn a_cookie_lets_in_as_the_header_does_and_its_answer_is_kept_by_no_cache(
 
 /// J8
 #[tokio::test]
-async fn nobody_reads_a_cookie_unless_told_to() {
+async fn cookies_are_ignored_unless_enabled() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let authenticate = test.goat.authenticate();
@@ -86,7 +86,7 @@ async fn nobody_reads_a_cookie_unless_told_to() {
     assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
     assert_eq!(answer.header("cache-control"), "");
 
-    // A requirement alone looks for a bearer token, and under the other layer for nothing.
+    // A requirement alone reads bearer tokens only, and behind the other layer nothing.
     let alone = test.goat.require(REPORTS).layer(whoami());
     let answer = send(&alone, from_page(&alice)).await;
     assert_eq!(answer.outcome(), (401, "unauthenticated"));
@@ -97,7 +97,7 @@ async fn nobody_reads_a_cookie_unless_told_to() {
     let fresh = cookies.layer(test.goat.require(REPORTS).fresh().layer(whoami()));
     assert_eq!(send(&fresh, from_page(&alice)).await.outcome(), (200, ""));
 
-    // Nor the cookie of another name, nor a token elsewhere.
+    // Neither a cookie of another name nor a token elsewhere is read.
     let named = cookies.clone().cookies(COOKIES.names("__Host-a", "__Host-b")).layer(whoami());
     assert_eq!(send(&named, from_page(&alice)).await.outcome(), (401, "unauthenticated"));
     let mut query = from_page(&alice);
@@ -108,7 +108,7 @@ async fn nobody_reads_a_cookie_unless_told_to() {
 }
 
 #[tokio::test]
-async fn the_header_is_what_counts_where_both_are_there() {
+async fn the_header_takes_precedence_over_the_cookie() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
@@ -118,14 +118,14 @@ async fn the_header_is_what_counts_where_both_are_there() {
         request.headers_mut().insert("authorization", header.parse().unwrap());
         request
     };
-    // No browser adds a bearer token by itself, so there is nothing to check.
+    // Browsers never add a bearer token by themselves, so no origin check is needed.
     let answer = send(&service, both("cross-site", &bob.bearer())).await;
     assert_eq!(answer.header("x-user"), bob.user.id.to_string());
     let answer = send(&service, both("same-origin", "Bearer nonsense")).await;
     assert_eq!(answer.outcome(), (401, "invalid-token"));
     let answer = send(&service, both("same-origin", "Bearer")).await;
     assert_eq!(answer.outcome(), (401, "invalid-token"));
-    // Browsers do add `Basic`, for a proxy on the way.
+    // Browsers do add `Basic` credentials, for example for a proxy.
     let answer = send(&service, both("same-origin", "Basic YTpi")).await;
     assert_eq!(answer.header("x-user"), alice.user.id.to_string());
     let answer = send(&service, both("cross-site", "Basic YTpi")).await;
@@ -133,7 +133,7 @@ async fn the_header_is_what_counts_where_both_are_there() {
 }
 
 #[tokio::test]
-async fn what_does_not_do_in_the_header_does_not_do_in_a_cookie_and_is_told_alike() {
+async fn invalid_tokens_are_rejected_alike_in_header_and_cookie() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
@@ -157,32 +157,32 @@ async fn what_does_not_do_in_the_header_does_not_do_in_a_cookie_and_is_told_alik
             assert_eq!(whole(&shown), whole(&send(service, bearer(token)).await));
         }
     }
-    // O1: and what cannot be told is told alike too.
-    switch.set(Mood::Down);
+    // O1: an unavailable store is also handled alike.
+    switch.set(StoreState::Down);
     for service in &services {
         let shown = send(service, from_page(&alice)).await;
         assert_eq!(shown.outcome(), (503, "unavailable"));
         assert_eq!(whole(&shown), whole(&send(service, bearer(alice.access_token())).await));
     }
-    switch.set(Mood::Fine);
+    switch.set(StoreState::Up);
     test.clock.advance(Duration::from_secs(3600));
     for service in &services {
         let shown = send(service, from_page(&alice)).await;
         assert_eq!(shown.outcome(), (401, "token-expired"));
         assert!(shown.header("www-authenticate").contains(r#"error="invalid_token""#));
-        assert_eq!(shown.header("set-cookie"), "", "the refresh token is good yet");
+        assert_eq!(shown.header("set-cookie"), "", "the refresh token is still valid");
         assert_eq!(whole(&shown), whole(&send(service, bearer(alice.access_token())).await));
     }
 }
 
-/// CSRF: nobody is asked whether the token would have done, and nothing of it shows.
+/// CSRF: the rejection does not reveal whether the token is valid.
 #[tokio::test]
-async fn what_another_sites_page_sends_is_refused_before_its_token_is_looked_at() {
+async fn cross_site_requests_are_rejected_before_the_token_is_verified() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     let layer = test.goat.authenticate().cookies(COOKIES);
-    switch.set(Mood::Down);
+    switch.set(StoreState::Down);
     for layer in [layer.clone(), layer.optional()] {
         let service = layer.layer(whoami());
         let mut answers = Vec::new();
@@ -197,22 +197,27 @@ async fn what_another_sites_page_sends_is_refused_before_its_token_is_looked_at(
             answers.push((answer.response.headers().clone(), answer.body));
         }
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
-        assert!(answers[0].1.contains("Authorization header"), "what a developer can do about it");
+        assert!(answers[0].1.contains("Authorization header"), "advice for developers");
     }
-    // A request without the cookie is anybody's.
-    switch.set(Mood::Fine);
-    let mut stranger = from_page(&alice);
-    stranger.headers_mut().insert("cookie", format!("{REFRESH}=a.b").parse().unwrap());
-    stranger.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    // A request without the cookie is anonymous.
+    switch.set(StoreState::Up);
+    let mut anonymous = from_page(&alice);
+    anonymous.headers_mut().insert("cookie", format!("{REFRESH}=a.b").parse().unwrap());
+    anonymous.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
     let service = test.goat.authenticate().cookies(COOKIES).optional().layer(whoami());
-    let answer = send(&service, stranger).await;
+    let answer = send(&service, anonymous).await;
     assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
-    assert_eq!(answer.header("cache-control"), "", "nothing was shown, so nothing is hidden");
+    assert_eq!(
+        answer.header("cache-control"),
+        "",
+        "without credentials the response is not personal"
+    );
 }
 
-/// Cross-site WebSocket hijacking: a browser asks for one with `GET`, from any page, with cookies.
+/// Cross-site WebSocket hijacking: any page can open a WebSocket with `GET`, and browsers send
+/// cookies.
 #[tokio::test]
-async fn a_websocket_is_opened_for_pages_of_the_same_origin_only() {
+async fn websockets_need_the_same_origin() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.authenticate().cookies(COOKIES).layer(whoami());
@@ -235,7 +240,7 @@ async fn a_websocket_is_opened_for_pages_of_the_same_origin_only() {
 }
 
 #[tokio::test]
-async fn two_cookies_of_the_name_are_a_bad_request_also_where_signing_in_is_optional() {
+async fn repeated_cookies_are_a_bad_request_even_if_optional() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let strict = test.goat.authenticate().cookies(COOKIES);
@@ -250,7 +255,7 @@ async fn two_cookies_of_the_name_are_a_bad_request_also_where_signing_in_is_opti
 }
 
 #[tokio::test]
-async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_cookie_does_not() {
+async fn optional_authentication_allows_anonymous_requests_and_rejects_invalid_cookies() {
     let test = TestGoat::new();
     let service = test.goat.authenticate().cookies(COOKIES).optional().layer(whoami());
     let answer = send(&service, request(None)).await;
@@ -260,7 +265,7 @@ async fn a_stranger_passes_where_signing_in_is_optional_and_a_bad_cookie_does_no
 }
 
 #[tokio::test]
-async fn a_denial_looks_as_the_application_wants_and_in_trailers_for_grpc() {
+async fn the_application_can_render_the_denial_and_grpc_gets_trailers() {
     let test = TestGoat::new();
     let layer = test.goat.authenticate().cookies(COOKIES);
     let grpc = in_grpc(from_site("cross-site", "a.b.c"), "application/grpc-web");
@@ -274,14 +279,14 @@ async fn a_denial_looks_as_the_application_wants_and_in_trailers_for_grpc() {
     assert_eq!(answer.body, "cross-site-request");
 }
 
-/// RFC 6265bis §4.1.3.2; what a test signs in with lives five minutes and seven days.
+/// RFC 6265bis §4.1.3.2; test sessions have tokens of five minutes and seven days.
 #[tokio::test]
-async fn the_tokens_of_a_sign_in_are_put_into_cookies_that_live_as_long_as_they() {
+async fn cookies_expire_with_their_tokens() {
     let test = TestGoat::build(Stores::memory(), |builder| {
         let session_ttl = Duration::from_secs(7 * 86_400 + 60);
         builder.settings(Settings { session_ttl, account_quota: None, ..Settings::default() })
     });
-    // The clock stands between two seconds, and no cookie outlives its token for that.
+    // With the clock between two seconds, cookies still expire no later than their tokens.
     test.clock.advance(Duration::from_millis(400));
     let alice = test.sign_in("alice", []).await;
     let access = alice.access_token();
@@ -300,9 +305,10 @@ async fn the_tokens_of_a_sign_in_are_put_into_cookies_that_live_as_long_as_they(
         ]
     );
     assert_eq!(headers["cache-control"], "no-store");
-    assert!(!format!("{headers:?}").contains(refresh), "the token is in no log of headers");
+    assert!(!format!("{headers:?}").contains(refresh), "headers are logged without the token");
 
-    // Six days and 23 hours on, the session's end is nearer than the refresh token's usual life.
+    // After six days and 23 hours the session's end is nearer than the refresh token's usual
+    // expiry.
     test.clock.advance(Duration::from_secs(7 * 86_400 - 3600));
     let origin = Default::default();
     let next = test.goat.refresh(&alice.tokens.refresh_token, &origin).await.unwrap();
@@ -316,7 +322,7 @@ async fn the_tokens_of_a_sign_in_are_put_into_cookies_that_live_as_long_as_they(
 }
 
 #[test]
-fn both_cookies_are_cleared_with_the_attributes_that_they_were_set_with() {
+fn cookies_are_cleared_with_the_same_attributes() {
     let mut headers = HeaderMap::new();
     COOKIES.clear(&mut headers);
     let flags = "Max-Age=0; Path=/; Secure; HttpOnly; SameSite";
@@ -327,9 +333,9 @@ fn both_cookies_are_cleared_with_the_attributes_that_they_were_set_with() {
     assert_eq!(headers["cache-control"], "no-store");
 }
 
-/// A browser would drop it and say nothing, and nobody could sign in.
+/// A browser would silently drop the cookie, and the login would have no effect.
 #[tokio::test]
-async fn a_token_that_no_browser_would_keep_is_an_error_and_not_put() {
+async fn a_token_too_long_for_a_cookie_is_an_error() {
     let test = TestGoat::build(Stores::memory(), |builder| {
         let settings = Settings { account_quota: None, ..Settings::default() };
         builder.settings(Settings { access_token_permissions: true, ..settings })
@@ -347,7 +353,7 @@ async fn a_token_that_no_browser_would_keep_is_an_error_and_not_put() {
     assert_eq!(Problem::from(error).status().as_u16(), 500);
     assert!(headers.is_empty());
 
-    // Nor is anything else than a token, which could bring attributes of its own.
+    // Other values, which could inject attributes, are rejected too.
     for text in ["", "a; Domain=example.org", "a\r\nx: y"] {
         let mut made_up = few.tokens.clone();
         made_up.refresh_token = text.into();
@@ -356,7 +362,7 @@ async fn a_token_that_no_browser_would_keep_is_an_error_and_not_put() {
 }
 
 #[test]
-fn every_reason_has_its_answer() {
+fn every_cookie_error_has_a_response() {
     for (error, answer) in [
         (CookieError::CrossSite, (403, "cross-site-request")),
         (CookieError::Missing, (401, "unauthenticated")),
@@ -369,9 +375,9 @@ fn every_reason_has_its_answer() {
     }
 }
 
-/// The whole way, as a browser goes it.
+/// A full session: login, refresh, logout.
 #[tokio::test]
-async fn a_session_goes_on_over_cookies_and_ends_with_them() {
+async fn a_session_is_refreshed_and_ended_by_cookies() {
     let test = TestGoat::new();
     let service = ServiceBuilder::new()
         .layer(test.goat.authenticate().cookies(COOKIES))
@@ -408,21 +414,21 @@ async fn a_session_goes_on_over_cookies_and_ends_with_them() {
     assert_eq!(send(&service, page(&cookie)).await.outcome(), (401, "session-revoked"));
 }
 
-/// Outside of authentication, so that a flood with one token costs no signature.
+/// Outside authentication, so that a flood with one token costs no signature verification.
 #[tokio::test]
-async fn a_limit_by_token_counts_the_one_in_a_cookie_where_it_is_told_of_cookies() {
+async fn a_limit_by_token_or_cookie_counts_the_cookies_token() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
     let limit = |name| test.goat.limit(Quota::per_minute(1)).named(name);
     let service = limit("told").by_token_or_cookie(COOKIES).layer(whoami());
     assert_eq!(send(&service, from_page(&alice)).await.outcome().0, 200);
-    // It is one token, wherever it stands.
+    // One token has one counter, in the header or in the cookie.
     for request in [from_page(&alice), bearer(alice.access_token())] {
         assert_eq!(send(&service, request).await.outcome(), (429, "rate-limited"));
     }
     assert_eq!(send(&service, from_page(&bob)).await.outcome().0, 200);
-    // Another site's page cannot use up what is hers.
+    // A cross-site page cannot exhaust the user's quota.
     let carol = test.sign_in("carol", []).await;
     let foreign = || from_site("cross-site", carol.access_token());
     assert_eq!(send(&service, foreign()).await.outcome().0, 200);
@@ -436,10 +442,10 @@ async fn a_limit_by_token_counts_the_one_in_a_cookie_where_it_is_told_of_cookies
     }
 }
 
-/// L1, L2: what was compared, quoted, and never the token.
+/// L1, L2: the compared values are quoted, and the token is not logged.
 #[cfg(feature = "tracing")]
 #[test]
-fn what_a_foreign_request_was_compared_with_is_in_the_log_for_who_runs_a_proxy() {
+fn the_log_shows_the_compared_origins() {
     let mut request = from_site("same-site", "a.b.c");
     request.headers_mut().insert("origin", "https://app.example.org".parse().unwrap());
     request.headers_mut().insert("host", http::HeaderValue::from_bytes(b"inner\xff:80").unwrap());
@@ -450,8 +456,8 @@ fn what_a_foreign_request_was_compared_with_is_in_the_log_for_who_runs_a_proxy()
     let [(level, line)] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!(*level, tracing::Level::DEBUG);
     assert!(line.contains("allow_origin(..)"), "{line}");
-    for said in [r#"site=Some("same-site")"#, r#"origin=Some("https://app.example.org")"#] {
-        assert!(line.contains(said), "{line}");
+    for value in [r#"site=Some("same-site")"#, r#"origin=Some("https://app.example.org")"#] {
+        assert!(line.contains(value), "{line}");
     }
     assert!(line.contains("host=Some(\"inner\u{fffd}:80\")"), "{line}");
     assert!(!line.contains("a.b.c"), "{line}");

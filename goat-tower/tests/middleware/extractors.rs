@@ -1,4 +1,4 @@
-//! The layers and extractors in a router of axum.
+//! The axum extractors, with and without their layers.
 
 use std::net::SocketAddr;
 
@@ -21,11 +21,11 @@ async fn me(me: Principal) -> String {
     me.user().to_string()
 }
 
-async fn perhaps(me: Option<Principal>) -> String {
-    me.map_or_else(|| "stranger".to_owned(), |me| me.user().to_string())
+async fn optional(me: Option<Principal>) -> String {
+    me.map_or_else(|| "anonymous".to_owned(), |me| me.user().to_string())
 }
 
-async fn act(Extension(test): Extension<TestGoat>, fresh: FreshPrincipal) -> impl IntoResponse {
+async fn fresh(Extension(test): Extension<TestGoat>, fresh: FreshPrincipal) -> impl IntoResponse {
     let done = test.goat.roles().grant(Actor::from(fresh), "client", REPORTS).await;
     done.map(|grant| grant.permission.to_string()).map_err(goat_tower::Problem::from)
 }
@@ -36,7 +36,7 @@ async fn address(address: ClientAddress) -> String {
     address.to_string()
 }
 
-async fn perhaps_address(address: Option<ClientAddress>) -> String {
+async fn optional_address(address: Option<ClientAddress>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }
 
@@ -47,14 +47,14 @@ async fn origin(origin: Origin) -> String {
 fn app(test: &TestGoat) -> Router {
     Router::new()
         .route("/me", get(me))
-        .route("/perhaps", get(perhaps))
+        .route("/optional", get(optional))
         .route("/reports", get(me).route_layer(test.goat.require(REPORTS)))
-        .route("/grant", get(act).route_layer(test.goat.require(Permission::FULL_ACCESS).fresh()))
+        .route("/grant", get(fresh).route_layer(test.goat.require(Permission::FULL_ACCESS).fresh()))
         .route("/twice", get(twice).route_layer(test.goat.require(REPORTS).fresh()))
-        .route("/stale", delete(act))
+        .route("/stale", delete(fresh))
         .route("/export", get(me).route_layer(test.goat.limit(Quota::per_minute(1)).by_user()))
         .route("/address", get(address))
-        .route("/perhaps-address", get(perhaps_address))
+        .route("/optional-address", get(optional_address))
         .route("/origin", get(origin))
         .layer(Extension(test.clone()))
 }
@@ -71,13 +71,13 @@ async fn ask(app: Router, method: &str, path: &str, user: Option<&TestUser>) -> 
 }
 
 #[tokio::test]
-async fn handlers_take_what_the_layers_found() {
+async fn extractors_return_the_results_of_the_layers() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let root = test.sign_in("root", [Permission::FULL_ACCESS]).await;
     let id = alice.user.id.to_string();
     let app = app(&test).layer(test.goat.authenticate());
-    for path in ["/me", "/perhaps", "/reports", "/export"] {
+    for path in ["/me", "/optional", "/reports", "/export"] {
         assert_eq!(ask(app.clone(), "GET", path, Some(&alice)).await, (200, id.clone()), "{path}");
     }
     assert_eq!(ask(app.clone(), "GET", "/export", Some(&alice)).await.0, 429);
@@ -88,11 +88,11 @@ async fn handlers_take_what_the_layers_found() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_nobody_where_that_may_be_and_401_where_it_may_not() {
+async fn an_anonymous_request_is_none_if_optional_and_401_otherwise() {
     let test = TestGoat::new();
     let app = app(&test).layer(test.goat.authenticate().optional());
-    let answer = ask(app.clone(), "GET", "/perhaps", None).await;
-    assert_eq!(answer, (200, "stranger".to_owned()));
+    let answer = ask(app.clone(), "GET", "/optional", None).await;
+    assert_eq!(answer, (200, "anonymous".to_owned()));
     for path in ["/me", "/reports", "/grant"] {
         let (status, body) = ask(app.clone(), "GET", path, None).await;
         assert_eq!(status, 401, "{path}");
@@ -102,13 +102,13 @@ async fn a_stranger_is_nobody_where_that_may_be_and_401_where_it_may_not() {
 }
 
 #[tokio::test]
-async fn a_missing_layer_is_a_500_that_tells_the_client_nothing() {
+async fn a_missing_layer_is_a_500_without_details() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let app = app(&test);
     for (method, path) in [
         ("GET", "/me"),
-        ("GET", "/perhaps"),
+        ("GET", "/optional"),
         ("GET", "/twice"),
         ("DELETE", "/stale"),
         ("GET", "/export"),
@@ -118,17 +118,17 @@ async fn a_missing_layer_is_a_500_that_tells_the_client_nothing() {
         assert_eq!(status, 500, "{path}");
         assert!(body.contains(r#""code":"internal""#) && !body.contains("layer"), "{body}");
     }
-    let answer = ask(app.clone(), "GET", "/perhaps-address", None).await;
+    let answer = ask(app.clone(), "GET", "/optional-address", None).await;
     assert_eq!(answer, (200, String::new()));
     let known = app.layer(Extension(ClientAddress::new([192, 0, 2, 7].into())));
-    for path in ["/address", "/perhaps-address"] {
+    for path in ["/address", "/optional-address"] {
         assert_eq!(ask(known.clone(), "GET", path, None).await, (200, "192.0.2.7".to_owned()));
     }
 }
 
-/// What axum's own server says of a connection, `into_make_service_with_connect_info`, is enough.
+/// `into_make_service_with_connect_info` provides the peer.
 #[tokio::test]
-async fn the_peer_that_axum_knows_is_the_client_unless_a_layer_knows_better() {
+async fn connect_info_is_the_client_address_without_a_layer() {
     let test = TestGoat::new();
     let peer = Extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
     let app = app(&test).layer(test.goat.limit(Quota::per_minute(1)).by_address());
@@ -142,7 +142,7 @@ async fn the_peer_that_axum_knows_is_the_client_unless_a_layer_knows_better() {
 }
 
 #[tokio::test]
-async fn an_origin_is_what_is_known_and_fails_nobody() {
+async fn an_origin_extractor_never_fails() {
     let app = app(&TestGoat::new());
     let answer = ask(app.clone(), "GET", "/origin", None).await;
     assert_eq!(answer, (200, "None None".to_owned()));
@@ -153,7 +153,7 @@ async fn an_origin_is_what_is_known_and_fails_nobody() {
     assert_eq!(body, r#"Some(192.0.2.7) Some("a test")"#);
 }
 
-/// Routes in two routers, one inside the other, and whatever is not there.
+/// Routes in nested routers, and a fallback.
 fn routes() -> Router {
     let users = Router::new().route("/", get(nothing)).route("/{id}", get(nothing).put(nothing));
     Router::new().route("/reports/{id}", get(nothing)).nest("/users", users)
@@ -161,8 +161,8 @@ fn routes() -> Router {
 
 async fn nothing() {}
 
-/// Each route has a counter of its own, whatever stands in its parameters, and all that is no route
-/// has one together (L3). The last of each line is refused.
+/// L3: each route has one counter for all parameters, and all unmatched paths share one. The last
+/// request of each line is limited.
 const SHARED: [&[(&str, &str, u16)]; 4] = [
     &[("GET", "/reports/1", 200), ("GET", "/reports/2", 429)],
     &[("GET", "/users/1", 200), ("PUT", "/users/2", 429), ("DELETE", "/users/3", 429)],
@@ -171,7 +171,7 @@ const SHARED: [&[(&str, &str, u16)]; 4] = [
 ];
 
 #[tokio::test]
-async fn a_limit_by_path_template_counts_routes_of_nested_routers_and_one_for_all_the_rest() {
+async fn a_limit_by_path_template_counts_nested_routes_and_one_counter_for_unmatched_paths() {
     let test = TestGoat::new();
     let limit = test.goat.limit(Quota::per_minute(1)).by_path_template();
     for app in [
@@ -193,7 +193,7 @@ async fn a_limit_by_path_template_counts_routes_of_nested_routers_and_one_for_al
 }
 
 #[tokio::test]
-async fn a_limit_by_path_template_on_the_routes_alone_counts_nothing_else() {
+async fn a_limit_by_path_template_as_route_layer_counts_matched_routes_only() {
     let test = TestGoat::new();
     let limit = test.goat.limit(Quota::per_minute(1)).by_path_template();
     let app = routes().route_layer(limit.clone());
@@ -203,14 +203,14 @@ async fn a_limit_by_path_template_on_the_routes_alone_counts_nothing_else() {
     for _ in 0..3 {
         assert_eq!(ask(app.clone(), "GET", "/nowhere", None).await.0, 404);
     }
-    // On the routes of the inner router too it is the whole template that counts.
+    // Inside a nested router the whole template is counted.
     let users =
         Router::new().route("/{id}", get(nothing)).route_layer(limit.clone().named("inner"));
     let app = Router::new().nest("/users", users.clone()).nest("/people", users);
     for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
         assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
-    // So it is in a router that is mounted as a service, while outside of it the route is not known.
+    // The same in a router mounted as a service; outside of it the route is unknown.
     let users = Router::new().route("/{id}", get(nothing)).layer(limit.clone().named("mounted"));
     let app = Router::new().nest_service("/users", users.clone()).nest_service("/people", users);
     for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
@@ -224,7 +224,7 @@ async fn a_limit_by_path_template_on_the_routes_alone_counts_nothing_else() {
     {
         assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
-    // Around the router nobody knows the route yet, and all share one counter.
+    // Around the router the route is unknown, and all requests share one counter.
     let app = Router::new().fallback_service(limit.named("outside").layer(routes()));
     for (path, expected) in [("/users/1", 200), ("/reports/1", 429), ("/nowhere", 429)] {
         assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
@@ -232,7 +232,7 @@ async fn a_limit_by_path_template_on_the_routes_alone_counts_nothing_else() {
 }
 
 #[tokio::test]
-async fn users_are_counted_on_each_route() {
+async fn users_are_counted_per_route() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;

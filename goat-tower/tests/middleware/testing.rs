@@ -1,4 +1,4 @@
-//! What goat-tower gives to the tests of applications, and what they read where a test fails.
+//! The module `testing`: assertions for applications, and their failure messages.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -15,15 +15,15 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer, ServiceBuilder};
 
-use crate::support::stores::{Mood, switched};
+use crate::support::stores::{StoreState, switched};
 use crate::support::{EXPORTS, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
 
 thread_local! {
-    /// Where the last panic of this thread was, which the test expects.
+    /// Location of the last expected panic on this thread.
     static PLACE: RefCell<Option<(String, u32)>> = const { RefCell::new(None) };
 }
 
-/// What an assertion says that fails in the line of the caller.
+/// Returns the message of a failing assertion, which must be attributed to the caller's line.
 #[track_caller]
 fn failure<T>(assertion: impl FnOnce() -> T) -> String {
     static HOOK: Once = Once::new();
@@ -45,13 +45,13 @@ fn failure<T>(assertion: impl FnOnce() -> T) -> String {
     PLACE.set(Some(Default::default()));
     let outcome = catch_unwind(AssertUnwindSafe(assertion));
     let (file, line) = PLACE.take().unwrap();
-    let Err(payload) = outcome else { panic!("it should fail") };
+    let Err(payload) = outcome else { panic!("expected a failure") };
     let here = Location::caller();
-    assert_eq!((file.as_str(), line), (here.file(), here.line()), "it shows another line");
+    assert_eq!((file.as_str(), line), (here.file(), here.line()), "the caller's line");
     *payload.downcast::<String>().unwrap()
 }
 
-/// What layers answer, each with the code that it has.
+/// Returns the layers' denials, each with its code.
 async fn denials(content_type: &'static str) -> Vec<(&'static str, Response<()>)> {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
@@ -80,7 +80,7 @@ async fn denials(content_type: &'static str) -> Vec<(&'static str, Response<()>)
     test.goat.logout(&principal, &Default::default()).await.unwrap();
     denials.push(("session-revoked", asked(request(Some(&carol))).await));
     test.clock.advance(Duration::from_secs(10));
-    switch.set(Mood::Down);
+    switch.set(StoreState::Down);
     denials.push(("unavailable", asked(request(Some(&bob))).await));
     test.clock.advance(Duration::from_secs(3600));
     denials.push(("token-expired", asked(request(Some(&bob))).await));
@@ -88,60 +88,63 @@ async fn denials(content_type: &'static str) -> Vec<(&'static str, Response<()>)
 }
 
 #[tokio::test]
-async fn each_denial_of_the_layers_is_told_by_its_code_and_by_no_other() {
+async fn each_denial_matches_its_own_code_only() {
     for content_type in ["text/plain", "application/grpc"] {
         let denials = denials(content_type).await;
         for (code, response) in &denials {
             assert_denied(response, *code);
-            let said = failure(|| assert_allowed(response));
-            assert!(said.starts_with("expected to be allowed\n  got "), "{said}");
-            assert!(said.contains(&format!(" {code}: ")), "{said}");
+            let message = failure(|| assert_allowed(response));
+            assert!(message.starts_with("expected to be allowed\n  got "), "{message}");
+            assert!(message.contains(&format!(" {code}: ")), "{message}");
             for (other, _) in denials.iter().filter(|(other, _)| other != code) {
-                let said = failure(|| assert_denied(response, *other));
-                assert!(said.starts_with(&format!("expected to be denied as {other}\n")), "{said}");
+                let message = failure(|| assert_denied(response, *other));
+                assert!(
+                    message.starts_with(&format!("expected to be denied as {other}\n")),
+                    "{message}"
+                );
             }
         }
     }
 }
 
-/// What came over a network has its status and headers only.
+/// Responses received over a network have only a status and headers.
 #[tokio::test]
-async fn where_the_extensions_were_lost_the_headers_tell_and_what_they_do_not_tell_fails() {
+async fn without_extensions_the_headers_are_used() {
     for content_type in ["text/plain", "application/grpc"] {
         for (code, mut response) in denials(content_type).await {
             response.extensions_mut().clear();
             if code == "bad-request" {
-                let said = failure(|| assert_denied(&response, code));
-                assert!(said.contains("not rejected by goat"), "{said}");
+                let message = failure(|| assert_denied(&response, code));
+                assert!(message.contains("not rejected by goat"), "{message}");
                 continue;
             }
             assert_denied(&response, code);
-            let said = failure(|| assert_allowed(&response));
-            assert!(said.contains(code) && said.contains("source: the headers"), "{said}");
+            let message = failure(|| assert_allowed(&response));
+            assert!(message.contains(code) && message.contains("source: the headers"), "{message}");
             for other in [ErrorKind::Outranked, ErrorKind::InvalidCredentials] {
                 failure(|| assert_denied(&response, other));
             }
         }
     }
-    // Somebody else's 403 says nothing of permissions.
+    // A 403 of another server names no permissions.
     for headers in [vec![], vec![("content-type", "application/problem+json")]] {
         let mut bare = Response::builder().status(StatusCode::FORBIDDEN);
         for (name, value) in headers {
             bare = bare.header(name, value);
         }
         let bare = bare.body(()).unwrap();
-        let said = failure(|| assert_denied(&bare, "forbidden"));
-        assert!(said.contains("403, for an unknown reason"), "{said}");
+        let message = failure(|| assert_denied(&bare, "forbidden"));
+        assert!(message.contains("403, for an unknown reason"), "{message}");
         assert!(
-            said.contains("either goat did not reject the request, or the extensions were lost"),
-            "{said}"
+            message.contains("either goat did not reject the request, or the extensions were lost"),
+            "{message}"
         );
         failure(|| assert_allowed(&bare));
     }
 }
 
 #[tokio::test]
-async fn a_failed_test_reads_what_was_expected_and_all_that_came() {
+async fn a_failure_shows_the_expected_and_the_actual_outcome() {
     let denials = denials("text/plain").await;
     let of = |code| &denials.iter().find(|(known, _)| *known == code).unwrap().1;
     assert_eq!(
@@ -150,19 +153,19 @@ async fn a_failed_test_reads_what_was_expected_and_all_that_came() {
          got 401 unauthenticated: Authentication is required. Sign in and send the access token.\n  \
          challenge: Bearer realm=\"goat\""
     );
-    let said = failure(|| assert_denied(of("forbidden"), "unauthenticated"));
+    let message = failure(|| assert_denied(of("forbidden"), "unauthenticated"));
     let expected = "expected to be denied as unauthenticated\n  \
          got 403 forbidden: Your role does not have the required permission. Ask an administrator.\n  \
          challenge: Bearer realm=\"goat\", error=\"insufficient_scope\", scope=\"report:read\"";
-    assert!(said.starts_with(expected), "{said}");
+    assert!(message.starts_with(expected), "{message}");
     assert_eq!(
         failure(|| assert_allowed(of("rate-limited"))),
         "expected to be allowed\n  \
          got 429 rate-limited: Too many requests. Try again after the time in `Retry-After`.\n  \
          retry after: 60 s"
     );
-    let said = failure(|| assert_allowed(of("unavailable")));
-    assert!(said.contains("\n  for the log: unavailable: "), "{said}");
+    let message = failure(|| assert_allowed(of("unavailable")));
+    assert!(message.contains("\n  for the log: unavailable: "), "{message}");
     assert_eq!(
         failure(|| assert_denied(&Response::new(()), ErrorKind::Forbidden)),
         "expected to be denied as forbidden\n  got 200, not rejected by goat"
@@ -170,7 +173,7 @@ async fn a_failed_test_reads_what_was_expected_and_all_that_came() {
 }
 
 #[tokio::test]
-async fn a_denial_names_what_is_missing_and_how_long_to_wait() {
+async fn a_denial_has_missing_permissions_and_retry_after() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.require([REPORTS, EXPORTS]).layer(whoami());
@@ -180,14 +183,14 @@ async fn a_denial_names_what_is_missing_and_how_long_to_wait() {
             false => request(Some(&alice)),
         };
         let response = send(&service, request).await.response;
-        let refused = assert_denied(&response, ErrorKind::Forbidden);
-        let refused = refused.lacking(REPORTS).lacking("report:export report:read");
+        let denied = assert_denied(&response, ErrorKind::Forbidden);
+        let denied = denied.lacking(REPORTS).lacking("report:export report:read");
         for other in ["report", "report:read,", "report:read user:read", "", " "] {
-            let said = failure(|| refused.clone().lacking(other));
-            assert!(said.starts_with(&format!("expected to lack {other}\n  got ")), "{said}");
+            let message = failure(|| denied.clone().lacking(other));
+            assert!(message.starts_with(&format!("expected to lack {other}\n  got ")), "{message}");
         }
-        let said = failure(|| refused.retry_after());
-        assert!(said.starts_with("expected a Retry-After header\n  got "), "{said}");
+        let message = failure(|| denied.retry_after());
+        assert!(message.starts_with("expected a Retry-After header\n  got "), "{message}");
     }
     for (code, response) in denials("text/plain").await {
         if code == "rate-limited" {
@@ -197,7 +200,7 @@ async fn a_denial_names_what_is_missing_and_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn however_an_application_makes_a_denial_look_it_is_one() {
+async fn a_custom_rendering_is_still_a_denial() {
     fn to_sign_in(_: &Denial, _: &Parts) -> Response<Bytes> {
         let response = Response::builder().status(StatusCode::SEE_OTHER);
         response.header("location", "/sign-in").body(Bytes::new()).unwrap()
@@ -207,17 +210,17 @@ async fn however_an_application_makes_a_denial_look_it_is_one() {
     let response = send(&service, request(None)).await.response;
     assert_eq!(response.status(), 303);
     assert_denied(&response, "unauthenticated");
-    let said = failure(|| assert_allowed(&response));
-    assert!(said.contains("got 303 unauthenticated: "), "{said}");
+    let message = failure(|| assert_allowed(&response));
+    assert!(message.contains("got 303 unauthenticated: "), "{message}");
 }
 
 #[test]
-fn what_a_handler_answers_by_itself_is_allowed_unless_it_refuses_too() {
+fn a_handlers_response_is_allowed_unless_it_rejects() {
     for kind in [ErrorKind::NotFound, ErrorKind::Invalid, ErrorKind::EmailTaken] {
         let response = Problem::from(kind).into_response();
         assert_allowed(&response);
-        let said = failure(|| assert_denied(&response, kind));
-        assert!(said.contains("no layer refused it"), "{said}");
+        let message = failure(|| assert_denied(&response, kind));
+        assert!(message.contains("no layer rejected the request"), "{message}");
     }
     for status in [200, 204, 302, 404, 422, 500] {
         assert_allowed(&Response::builder().status(status).body(()).unwrap());
@@ -230,20 +233,23 @@ fn what_a_handler_answers_by_itself_is_allowed_unless_it_refuses_too() {
 }
 
 #[tokio::test]
-async fn a_missing_layer_fails_a_test_with_what_to_add() {
+async fn a_missing_layer_fails_a_test_with_the_fix() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(1)).by_user().layer(whoami());
     let response = send(&service, request(None)).await.response;
-    for said in [
+    for message in [
         failure(|| assert_allowed(&response)),
         failure(|| assert_denied(&response, "unauthenticated")),
     ] {
-        assert!(said.contains("for the log: configuration: a limit counts by user"), "{said}");
+        assert!(
+            message.contains("for the log: configuration: a limit counts by user"),
+            "{message}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_request_is_of_one_user_and_from_one_address() {
+async fn a_request_has_one_user_and_one_address() {
     let test = TestGoat::new();
     let (alice, bob) = (test.sign_in("alice", []).await, test.sign_in("bob", []).await);
     let request = Request::get("/").signed_in(&alice).signed_in(&bob);
@@ -252,7 +258,7 @@ async fn a_request_is_of_one_user_and_from_one_address() {
     let values: Vec<_> = request.headers().get_all("authorization").iter().collect();
     assert_eq!(values, [bob.bearer().as_str()]);
     let shown = format!("{request:?}");
-    assert!(!shown.contains(bob.access_token()), "a request that is printed shows no token");
+    assert!(!shown.contains(bob.access_token()), "a printed request contains no token");
     let peer = PeerAddress::of(request.extensions()).unwrap();
     assert_eq!(peer.0.to_string(), "[2001:db8::1]:4711");
 
@@ -261,19 +267,19 @@ async fn a_request_is_of_one_user_and_from_one_address() {
         let request = Request::get("/").coming_from(text).body(()).unwrap();
         assert_eq!(ClientAddress::of(request.extensions()).unwrap().to_string(), client);
     }
-    let said = failure(|| Request::get("/").coming_from("localhost"));
-    assert_eq!(said, r#""localhost" is not an IP address, with or without a port"#);
+    let message = failure(|| Request::get("/").coming_from("localhost"));
+    assert_eq!(message, r#""localhost" is not an IP address, with or without a port"#);
     assert!(Request::get("not a path").signed_in(&alice).coming_from("::1").body(()).is_err());
 }
 
-/// The layers ask for the same with the feature as without: nothing here is a way past them.
+/// The feature does not weaken the layers.
 #[tokio::test]
-async fn who_is_made_for_a_test_is_judged_like_anybody() {
+async fn test_users_are_authorized_like_other_users() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let service = test.goat.require(REPORTS).layer(whoami());
     assert_allowed(&send(&service, request(Some(&alice))).await.response);
-    // On another goat the same user, role and permissions are nothing without its own session.
+    // On another goat, the same user, role and permissions are worthless without a session there.
     let other = TestGoat::new();
     other.sign_in("alice", [REPORTS]).await;
     let elsewhere = other.goat.require(REPORTS).layer(whoami());
@@ -281,6 +287,6 @@ async fn who_is_made_for_a_test_is_judged_like_anybody() {
     let grants = test.goat.roles().grants_of(alice.user.role.as_str()).await.unwrap();
     let actor = goat_core::Actor::system("a test");
     test.goat.roles().revoke(actor, grants[0].id).await.unwrap();
-    let refused = send(&service, request(Some(&alice))).await.response;
-    assert_denied(&refused, "forbidden").lacking(Permission::new("report:read"));
+    let denied = send(&service, request(Some(&alice))).await.response;
+    assert_denied(&denied, "forbidden").lacking(Permission::new("report:read"));
 }

@@ -1,4 +1,4 @@
-//! Every combination, answered by the one layer and by the three of them stacked.
+//! Every combination of limits and credentials, with the one layer and with three three_layers layers.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tower::{Layer, Service, ServiceBuilder};
 
-use super::remote_stores::{ADDRESS, Kept, USER, Wire};
+use super::remote_stores::{ADDRESS, LimitLocation, RemoteStores, USER};
 use crate::cookie::{COOKIES, from_site};
 use crate::support::{Answer, Sent, request, send, whoami, with_header};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Limit {
-    Admits,
-    Refuses,
+    Allows,
+    Rejects,
     Fails,
 }
 
@@ -32,20 +32,20 @@ enum Token {
     Alive,
     /// In a cookie, from a page of the same origin.
     Cookie,
-    /// In a cookie, from another site's page.
+    /// In a cookie, from a cross-site page.
     Foreign,
     Dead,
     Fails,
 }
 
 impl Token {
-    /// Verifies, and is not in the cache.
+    /// Valid, but not cached.
     fn is_cold(self) -> bool {
         matches!(self, Self::Alive | Self::Cookie | Self::Dead | Self::Fails)
     }
 }
 
-const LIMITS: [Limit; 3] = [Limit::Admits, Limit::Refuses, Limit::Fails];
+const LIMITS: [Limit; 3] = [Limit::Allows, Limit::Rejects, Limit::Fails];
 const TOKENS: [Token; 10] = [
     Token::Missing,
     Token::Twice,
@@ -61,7 +61,7 @@ const TOKENS: [Token; 10] = [
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
-    kept: Kept,
+    location: LimitLocation,
     optional: bool,
     address: Limit,
     token: Token,
@@ -71,12 +71,14 @@ struct Case {
 impl Case {
     fn all() -> Vec<Self> {
         let mut cases = Vec::new();
-        for kept in [Kept::Memory, Kept::Elsewhere, Kept::Remembered] {
+        for location in
+            [LimitLocation::Memory, LimitLocation::Remote, LimitLocation::RemoteWithLocalRejections]
+        {
             for (optional, address) in [false, true].iter().flat_map(|o| LIMITS.map(|a| (*o, a))) {
                 for (token, user) in TOKENS.iter().flat_map(|t| LIMITS.map(|u| (*t, u))) {
                     let fails = address == Limit::Fails || user == Limit::Fails;
-                    if !(fails && kept == Kept::Memory) {
-                        cases.push(Self { kept, optional, address, token, user });
+                    if !(fails && location == LimitLocation::Memory) {
+                        cases.push(Self { location, optional, address, token, user });
                     }
                 }
             }
@@ -84,15 +86,15 @@ impl Case {
         cases
     }
 
-    /// What the one layer has under way together, each time that it waits.
+    /// The store calls in flight together, for each round trip of the one layer.
     fn trips(self) -> Vec<Vec<&'static str>> {
-        let over_wire = |limit| match self.kept {
-            Kept::Memory => false,
-            Kept::Elsewhere => true,
-            Kept::Remembered => limit != Limit::Refuses,
+        let is_remote = |limit| match self.location {
+            LimitLocation::Memory => false,
+            LimitLocation::Remote => true,
+            LimitLocation::RemoteWithLocalRejections => limit != Limit::Rejects,
         };
-        let (address, user) = (over_wire(self.address), over_wire(self.user));
-        if !address && self.address == Limit::Refuses {
+        let (address, user) = (is_remote(self.address), is_remote(self.user));
+        if !address && self.address == Limit::Rejects {
             return vec![];
         }
         let mut first = Vec::from_iter(address.then_some("address"));
@@ -101,23 +103,23 @@ impl Case {
             token if token.is_cold() => first.push("session"),
             _ => {}
         }
-        let lives = matches!(self.token, Token::Alive | Token::Cookie);
-        let goes_on = self.address == Limit::Admits && lives;
-        let second = Vec::from_iter((goes_on && user).then_some("user"));
+        let is_live = matches!(self.token, Token::Alive | Token::Cookie);
+        let continues = self.address == Limit::Allows && is_live;
+        let second = Vec::from_iter((continues && user).then_some("user"));
         Vec::from_iter([first, second].into_iter().filter(|trip| !trip.is_empty()))
     }
 }
 
-/// All that a client and the layers further out can see of an answer.
+/// The observable parts of a response, for clients and outer layers.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct Observed {
     status: u16,
     headers: Vec<(String, HeaderValue)>,
     body: String,
     denial: Option<String>,
 }
 
-impl From<Answer> for Seen {
+impl From<Answer> for Observed {
     fn from(answer: Answer) -> Self {
         let headers = answer.response.headers();
         Self {
@@ -136,8 +138,10 @@ impl From<Answer> for Seen {
     }
 }
 
-/// Whose denial it is stands in the answer; what caches are told is left to the layers.
-fn signed(by: &'static str) -> impl Fn(&Denial, &Parts) -> Response<Bytes> + Send + Sync + 'static {
+/// Marks which layer denied; cache headers are left to the layers.
+fn denied_by(
+    by: &'static str,
+) -> impl Fn(&Denial, &Parts) -> Response<Bytes> + Send + Sync + 'static {
     move |denial, request| {
         let mut response = denial.problem().clone().for_request(request).into_response();
         response.headers_mut().insert("x-denied-by", HeaderValue::from_static(by));
@@ -148,9 +152,9 @@ fn signed(by: &'static str) -> impl Fn(&Denial, &Parts) -> Response<Bytes> + Sen
 
 type Layers = (LimitLayer, AuthenticateLayer, LimitLayer);
 
-/// A case, with all set up and the wire closed.
-async fn scene(case: Case) -> (Layers, Request<Sent>, Wire) {
-    let (stores, wire) = Wire::over(case.kept);
+/// Sets a case up, with the remote stores paused.
+async fn set_up(case: Case) -> (Layers, Request<Sent>, RemoteStores) {
+    let (stores, remote) = RemoteStores::over(case.location);
     let test = TestGoat::build(stores, |builder| builder);
     let goat = &test.goat;
     let alice = test.sign_in("alice", []).await;
@@ -165,19 +169,19 @@ async fn scene(case: Case) -> (Layers, Request<Sent>, Wire) {
         (case.address, LimitKey::address("address", [192, 0, 2, 7].into()), "address", ADDRESS),
         (case.user, LimitKey::user("user", user), "user", USER),
     ] {
-        let spent = if limit == Limit::Refuses { quota.limit() } else { 1 };
+        let spent = if limit == Limit::Rejects { quota.limit() } else { 1 };
         for _ in 0..spent {
             assert!(!goat.limits().acquire(name, key, quota).await.unwrap().is_limited());
         }
         if limit == Limit::Fails {
-            wire.fail(name);
+            remote.fail(name);
         }
     }
     if case.token == Token::Cached {
         goat.authenticate_token(alice.access_token()).await.unwrap();
     }
     if case.token == Token::Fails {
-        wire.fail("session");
+        remote.fail("session");
     }
     let request = match case.token {
         Token::Missing => request(None),
@@ -193,75 +197,76 @@ async fn scene(case: Case) -> (Layers, Request<Sent>, Wire) {
         }
         _ => request(Some(&alice)),
     };
-    let authenticate = goat.authenticate().cookies(COOKIES).render_with(signed("authenticate"));
+    let authenticate = goat.authenticate().cookies(COOKIES).render_with(denied_by("authenticate"));
     let layers = (
-        goat.limit(ADDRESS).by_address().render_with(signed("address")),
+        goat.limit(ADDRESS).by_address().render_with(denied_by("address")),
         if case.optional { authenticate.optional() } else { authenticate },
-        goat.limit(USER).by_user().render_with(signed("user")),
+        goat.limit(USER).by_user().render_with(denied_by("user")),
     );
-    wire.close();
-    (layers, request, wire)
+    remote.close();
+    (layers, request, remote)
 }
 
-/// What came of a case.
-struct Played {
-    seen: Seen,
-    /// What was asked, in its order.
+/// Result of a case.
+struct Outcome {
+    seen: Observed,
+    /// The store calls in order.
     asked: Vec<&'static str>,
-    /// What was under way together, each time that it waited.
+    /// The store calls in flight together, per round trip.
     trips: Vec<Vec<&'static str>>,
 }
 
-/// Plays a case before the service that is made of its layers.
-async fn play<S, R>(case: Case, service: impl FnOnce(Layers) -> S) -> Played
+/// Runs a case with the service built from its layers.
+async fn run<S, R>(case: Case, service: impl FnOnce(Layers) -> S) -> Outcome
 where
     S: Service<Request<Sent>, Response = Response<R>> + Clone,
     S::Error: std::fmt::Debug,
     R: Body<Error: std::fmt::Debug>,
 {
-    let (layers, request, wire) = scene(case).await;
-    let (mut answer, trips) = wire.drive(send(&service(layers), request)).await;
+    let (layers, request, remote) = set_up(case).await;
+    let (mut answer, trips) = remote.drive(send(&service(layers), request)).await;
     if let Some(user) = answer.response.headers_mut().get_mut("x-user")
         && !user.is_empty()
     {
-        // The one thing in an answer that differs from goat to goat.
+        // The only part that differs between goats.
         *user = HeaderValue::from_static("alice");
     }
-    Played { seen: answer.into(), asked: wire.asked(), trips }
+    Outcome { seen: answer.into(), asked: remote.asked(), trips }
 }
 
-async fn admitted(case: Case) -> Played {
-    play(case, |(before, who, after)| who.limited(before, after).layer(whoami())).await
+async fn one_layer(case: Case) -> Outcome {
+    run(case, |(before, authenticate, after)| authenticate.limited(before, after).layer(whoami()))
+        .await
 }
 
-async fn stacked(case: Case) -> Played {
-    play(case, |(before, who, after)| {
-        ServiceBuilder::new().layer(before).layer(who).layer(after).service(whoami())
+async fn three_layers(case: Case) -> Outcome {
+    run(case, |(before, authenticate, after)| {
+        ServiceBuilder::new().layer(before).layer(authenticate).layer(after).service(whoami())
     })
     .await
 }
 
 #[tokio::test]
-async fn one_layer_answers_what_three_answer_whatever_is_wrong() {
+async fn one_layer_responds_like_three_in_every_combination() {
     for case in Case::all() {
-        assert_eq!(admitted(case).await.seen, stacked(case).await.seen, "{case:?}");
+        assert_eq!(one_layer(case).await.seen, three_layers(case).await.seen, "{case:?}");
     }
 }
 
 #[tokio::test]
-async fn as_much_as_can_be_is_under_way_together() {
+async fn calls_are_made_concurrently_where_possible() {
     for case in Case::all() {
-        assert_eq!(admitted(case).await.trips, case.trips(), "{case:?}");
+        assert_eq!(one_layer(case).await.trips, case.trips(), "{case:?}");
     }
 }
 
-/// In memory nothing is asked that the stack would not ask, and in the same order; elsewhere only
-/// what is asked while the first limit thinks and then refuses or fails.
+/// With local limits, the calls and their order equal the stack's. With remote limits, only calls
+/// made while the first limit is pending, and then rejects or fails, are additional.
 #[tokio::test]
-async fn nothing_is_asked_that_does_not_count_unless_it_saves_a_trip() {
+async fn additional_calls_are_made_only_to_save_a_round_trip() {
     for case in Case::all() {
-        let (mut one, three) = (admitted(case).await.asked, stacked(case).await.asked);
-        let waits = case.kept == Kept::Elsewhere && case.address == Limit::Refuses
+        let (mut one, three) = (one_layer(case).await.asked, three_layers(case).await.asked);
+        let waits = case.location == LimitLocation::Remote && case.address == Limit::Rejects
             || case.address == Limit::Fails;
         let more = match case.token {
             Token::Cached if waits => Some("user"),
@@ -269,8 +274,8 @@ async fn nothing_is_asked_that_does_not_count_unless_it_saves_a_trip() {
             _ => None,
         };
         let mut expected: Vec<_> = three.into_iter().chain(more).collect();
-        if case.kept != Kept::Memory {
-            // What is asked together has no order.
+        if case.location != LimitLocation::Memory {
+            // Concurrent calls have no order.
             one.sort_unstable();
             expected.sort_unstable();
         }
@@ -278,15 +283,15 @@ async fn nothing_is_asked_that_does_not_count_unless_it_saves_a_trip() {
     }
 }
 
-/// The figures that are promised: what the layers cost that are stacked, and what this one costs.
+/// The documented round trips of the stack and of the one layer.
 #[tokio::test]
-async fn a_stack_waits_for_one_answer_after_the_other_and_one_layer_does_not() {
+async fn a_stack_waits_sequentially_and_one_layer_concurrently() {
     let case = |token| Case {
-        kept: Kept::Elsewhere,
+        location: LimitLocation::Remote,
         optional: false,
-        address: Limit::Admits,
+        address: Limit::Allows,
         token,
-        user: Limit::Admits,
+        user: Limit::Allows,
     };
     for (token, status, three, one) in [
         (Token::Cached, 200, 2, 1),
@@ -297,8 +302,13 @@ async fn a_stack_waits_for_one_answer_after_the_other_and_one_layer_does_not() {
         (Token::Foreign, 403, 1, 1),
         (Token::Missing, 401, 1, 1),
     ] {
-        let (stacked, admitted) = (stacked(case(token)).await, admitted(case(token)).await);
-        assert_eq!((stacked.seen.status, admitted.seen.status), (status, status), "{token:?}");
-        assert_eq!((stacked.trips.len(), admitted.trips.len()), (three, one), "{token:?}");
+        let (three_layers, one_layer) =
+            (three_layers(case(token)).await, one_layer(case(token)).await);
+        assert_eq!(
+            (three_layers.seen.status, one_layer.seen.status),
+            (status, status),
+            "{token:?}"
+        );
+        assert_eq!((three_layers.trips.len(), one_layer.trips.len()), (three, one), "{token:?}");
     }
 }

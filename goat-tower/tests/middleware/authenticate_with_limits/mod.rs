@@ -1,4 +1,5 @@
-//! Two limits and authentication as one layer: what it answers, and for what it waits.
+//! `authenticate().limited(…)`: two limits and authentication as one layer, with concurrent store
+//! calls.
 
 mod combinations;
 mod remote_stores;
@@ -18,124 +19,125 @@ use http::request::Parts;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::support::{Answer, Probe, REPORTS, in_grpc, request, send, whoami};
-use remote_stores::{ADDRESS, Kept, USER, Wire, poll, settled};
+use remote_stores::{ADDRESS, LimitLocation, RemoteStores, USER, poll, poll_until_idle};
 
 const NONE: Option<LimitLayer> = None;
 
-fn admission(test: &TestGoat) -> AuthenticateWithLimitsLayer {
+fn with_limits(test: &TestGoat) -> AuthenticateWithLimitsLayer {
     let goat = &test.goat;
     let by_user = goat.limit(USER).by_user();
     goat.authenticate().limited(goat.limit(ADDRESS).by_address(), by_user)
 }
 
-/// Somebody whom the cache knows; all stores are elsewhere.
-async fn known() -> (TestGoat, Wire, TestUser) {
-    let (stores, wire) = Wire::over(Kept::Elsewhere);
+/// A cached user; all stores are remote.
+async fn cached() -> (TestGoat, RemoteStores, TestUser) {
+    let (stores, remote) = RemoteStores::over(LimitLocation::Remote);
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
     test.goat.authenticate_token(alice.access_token()).await.unwrap();
-    wire.close();
-    (test, wire, alice)
+    remote.close();
+    (test, remote, alice)
 }
 
-/// Somebody whom the cache has forgotten.
-async fn forgotten() -> (TestGoat, Wire, TestUser) {
-    let (test, wire, alice) = known().await;
+/// A user whose cache entry has expired.
+async fn uncached() -> (TestGoat, RemoteStores, TestUser) {
+    let (test, remote, alice) = cached().await;
     test.clock.advance(Duration::from_secs(10));
-    (test, wire, alice)
+    (test, remote, alice)
 }
 
 #[track_caller]
-fn answered(poll: Poll<Answer>) -> Answer {
-    let Poll::Ready(answer) = poll else { panic!("it still waits") };
+fn ready(poll: Poll<Answer>) -> Answer {
+    let Poll::Ready(answer) = poll else { panic!("still pending") };
     answer
 }
 
 #[tokio::test]
-async fn what_the_second_limit_says_waits_for_the_first() {
+async fn the_second_limits_rejection_waits_for_the_first() {
     for (refused, limit) in [(false, "user"), (true, "address")] {
-        let (test, wire, alice) = known().await;
-        let service = admission(&test).layer(whoami());
+        let (test, remote, alice) = cached().await;
+        let service = with_limits(&test).layer(whoami());
         for _ in 0..USER.limit() {
-            let (answer, _) = wire.drive(send(&service, request(Some(&alice)))).await;
+            let (answer, _) = remote.drive(send(&service, request(Some(&alice)))).await;
             assert_eq!(answer.outcome(), (200, ""));
         }
         if refused {
-            let (answer, _) = wire.drive(send(&service, request(None))).await;
+            let (answer, _) = remote.drive(send(&service, request(None))).await;
             assert_eq!(answer.outcome(), (401, "unauthenticated"));
         }
         let mut future = pin!(send(&service, request(Some(&alice))));
         assert!(poll(future.as_mut()).is_pending());
-        wire.arrive_alone("user");
-        assert!(poll(future.as_mut()).is_pending(), "the address may refuse yet");
-        wire.arrive_alone("address");
-        let answer = answered(poll(future));
+        remote.arrive_alone("user");
+        assert!(poll(future.as_mut()).is_pending(), "the address limit is still pending");
+        remote.arrive_alone("address");
+        let answer = ready(poll(future));
         assert_eq!(answer.outcome(), (429, "rate-limited"));
         assert!(answer.header("ratelimit").contains(&format!(r#""{limit}";r=0"#)), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn what_the_first_limit_refuses_or_cannot_tell_is_answered_without_the_rest() {
+async fn a_rejection_or_failure_of_the_first_limit_does_not_wait_for_the_rest() {
     for (known_before, also) in [(true, "user"), (false, "session")] {
         for (fails, outcome) in [(false, (429, "rate-limited")), (true, (503, "unavailable"))] {
-            let (test, wire, alice) = if known_before { known().await } else { forgotten().await };
-            let service = admission(&test).layer(whoami());
+            let (test, remote, alice) =
+                if known_before { cached().await } else { uncached().await };
+            let service = with_limits(&test).layer(whoami());
             for _ in 0..ADDRESS.limit() {
-                assert_eq!(wire.drive(send(&service, request(None))).await.0.status, 401);
+                assert_eq!(remote.drive(send(&service, request(None))).await.0.status, 401);
             }
             if fails {
-                wire.fail("address");
+                remote.fail("address");
             }
             let mut future = pin!(send(&service, request(Some(&alice))));
-            assert!(settled(future.as_mut()).await.is_pending());
-            wire.arrive_alone("address");
-            let answer = answered(settled(future).await);
+            assert!(poll_until_idle(future.as_mut()).await.is_pending());
+            remote.arrive_alone("address");
+            let answer = ready(poll_until_idle(future).await);
             assert_eq!(answer.outcome(), outcome);
-            assert_eq!(wire.arrive(), [also], "that was under way, and nobody waits for it");
+            assert_eq!(remote.arrive(), [also], "in flight, but not awaited");
         }
     }
 }
 
-/// What is said of it in the documentation: one of the user's own, and of nobody else's.
+/// As documented: only the user's own limit may be charged.
 #[tokio::test]
-async fn a_user_may_be_charged_for_what_the_address_is_refused() {
-    let (test, wire, alice) = known().await;
-    let service = admission(&test).layer(whoami());
+async fn a_users_limit_may_be_charged_when_the_address_is_limited() {
+    let (test, remote, alice) = cached().await;
+    let service = with_limits(&test).layer(whoami());
     for _ in 0..ADDRESS.limit() {
-        assert_eq!(wire.drive(send(&service, request(None))).await.0.status, 401);
+        assert_eq!(remote.drive(send(&service, request(None))).await.0.status, 401);
     }
-    let (answer, _) = wire.drive(send(&service, request(Some(&alice)))).await;
+    let (answer, _) = remote.drive(send(&service, request(Some(&alice)))).await;
     assert_eq!(answer.outcome(), (429, "rate-limited"));
     let mut elsewhere = request(Some(&alice));
     elsewhere.extensions_mut().insert(ClientAddress::new([192, 0, 2, 8].into()));
-    let (answer, _) = wire.drive(send(&service, elsewhere)).await;
+    let (answer, _) = remote.drive(send(&service, elsewhere)).await;
     assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
 }
 
-/// Dropped wherever it waits: nothing came through, nothing stays reserved, and each limit was
-/// charged once or not at all.
+/// Dropped at each waiting point: the inner service is not called, nothing stays reserved, and each
+/// limit is charged once or not at all.
 #[tokio::test]
-async fn a_request_that_is_dropped_while_it_waits_leaves_a_limit_charged_or_not() {
+async fn a_dropped_request_charges_each_limit_once_or_not_at_all() {
     for (is_known, waits) in [(true, 1), (false, 2)] {
         for dropped_at in 0..waits {
-            let (test, wire, alice) = if is_known { known().await } else { forgotten().await };
+            let (test, remote, alice) = if is_known { cached().await } else { uncached().await };
             let probe = Probe::default();
             let seen = Arc::clone(&probe.seen);
-            let service = admission(&test).layer(probe);
+            let service = with_limits(&test).layer(probe);
             let mut future = Box::pin(service.clone().oneshot(request(Some(&alice))));
             for _ in 0..dropped_at {
-                assert!(settled(future.as_mut()).await.is_pending());
-                wire.arrive();
+                assert!(poll_until_idle(future.as_mut()).await.is_pending());
+                remote.arrive();
             }
-            assert!(settled(future.as_mut()).await.is_pending());
-            assert_eq!(seen.reserved(), 1, "what waits is ready to go on");
+            assert!(poll_until_idle(future.as_mut()).await.is_pending());
+            assert_eq!(seen.reserved(), 1, "a waiting call holds its reservation");
             drop(future);
             assert_eq!((seen.calls(), seen.reserved()), (0, 0));
-            let asked = wire.asked();
+            let asked = remote.asked();
 
-            wire.arrive();
-            let (response, _) = wire.drive(service.oneshot(request(Some(&alice)))).await;
+            remote.arrive();
+            let (response, _) = remote.drive(service.oneshot(request(Some(&alice)))).await;
             let spent = |limit| asked.iter().filter(|call| **call == limit).count();
             let left = format!(
                 r#""address";r={};t=60, "user";r={};t=60"#,
@@ -149,7 +151,7 @@ async fn a_request_that_is_dropped_while_it_waits_leaves_a_limit_charged_or_not(
 }
 
 #[tokio::test]
-async fn either_limit_may_be_left_out() {
+async fn either_limit_is_optional() {
     let cases = |test: &TestGoat| {
         let goat = &test.goat;
         let (address, user) = (goat.limit(ADDRESS).by_address(), goat.limit(USER).by_user());
@@ -161,7 +163,7 @@ async fn either_limit_may_be_left_out() {
             (who.limited(address, user), r#""address";r=2;t=60, "user";r=1;t=60"#),
         ]
     };
-    // Each is asked as few times as can be: with the session in the cache, and without.
+    // The minimal number of store calls, with and without the session in the cache.
     let trips: [[&[&[&str]]; 4]; 2] = [
         [&[], &[&["address"]], &[&["user"]], &[&["address", "user"]]],
         [
@@ -173,10 +175,10 @@ async fn either_limit_may_be_left_out() {
     ];
     for (is_known, trips) in [(true, trips[0]), (false, trips[1])] {
         for (number, trips) in trips.into_iter().enumerate() {
-            let (test, wire, alice) = if is_known { known().await } else { forgotten().await };
+            let (test, remote, alice) = if is_known { cached().await } else { uncached().await };
             let (layer, limits) = cases(&test)[number].clone();
             let (answer, waited) =
-                wire.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
+                remote.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
             assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), limits));
             assert_eq!(answer.header("cache-control"), "no-store");
             assert_eq!(waited, trips);
@@ -184,31 +186,31 @@ async fn either_limit_may_be_left_out() {
     }
 }
 
-/// On an executor that polls only what was woken, for stores that answer at different times.
+/// On an executor that polls only woken tasks, with stores that respond at different times.
 #[tokio::test(start_paused = true)]
-async fn whichever_answers_last_wakes_the_request() {
+async fn the_last_response_wakes_the_request() {
     let limits = Arc::new(DeferredLimits::new(MemoryLimits::default()));
     let test = TestGoat::build(Stores { limits, ..Stores::memory() }, |builder| builder);
     let alice = test.sign_in("alice", []).await;
-    let service = admission(&test).layer(whoami());
-    // The session by the store, then by the cache.
+    let service = with_limits(&test).layer(whoami());
+    // The session from the store, then from the cache.
     for left in [r#""address";r=2;t=60, "user";r=1;t=60"#, r#""address";r=1;t=60, "user";r=0;t=60"#]
     {
         let sent = send(&service, request(Some(&alice)));
         let answer = tokio::time::timeout(Duration::from_secs(1), sent).await;
-        assert_eq!(answer.expect("it was woken").header("ratelimit"), left);
+        assert_eq!(answer.expect("a response after the wake-up").header("ratelimit"), left);
     }
 }
 
-/// No question is put, so no instance is cloned for one and no future is polled.
+/// Without a store call, no instance is cloned and no future is polled.
 #[tokio::test]
-async fn what_is_known_here_reaches_the_inner_service_within_the_call() {
-    let (stores, wire) = Wire::over(Kept::Memory);
+async fn cached_requests_reach_the_inner_service_synchronously() {
+    let (stores, remote) = RemoteStores::over(LimitLocation::Memory);
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     test.goat.authenticate_token(alice.access_token()).await.unwrap();
-    wire.close();
-    let mut service = admission(&test).layer(whoami());
+    remote.close();
+    let mut service = with_limits(&test).layer(whoami());
     for (user, stage) in [
         (Some(&alice), "inner"),
         (None, "denied"),
@@ -218,36 +220,36 @@ async fn what_is_known_here_reaches_the_inner_service_within_the_call() {
         let future = service.ready().await.unwrap().call(request(user));
         assert_eq!(format!("{future:?}"), format!("GuardFuture({stage})"));
     }
-    assert_eq!(wire.asked(), ["address", "user", "address", "address", "user", "address"]);
+    assert_eq!(remote.asked(), ["address", "user", "address", "address", "user", "address"]);
 }
 
-/// A fresh requirement relies on nothing that was read before.
+/// A fresh requirement uses no earlier result.
 #[tokio::test]
-async fn a_fresh_requirement_costs_a_trip_of_its_own() {
-    let (test, wire, alice) = known().await;
-    let service = admission(&test).layer(test.goat.require(REPORTS).fresh().layer(whoami()));
-    let (answer, trips) = wire.drive(send(&service, request(Some(&alice)))).await;
+async fn a_fresh_requirement_costs_its_own_round_trip() {
+    let (test, remote, alice) = cached().await;
+    let service = with_limits(&test).layer(test.goat.require(REPORTS).fresh().layer(whoami()));
+    let (answer, trips) = remote.drive(send(&service, request(Some(&alice)))).await;
     assert_eq!(answer.outcome(), (200, ""));
     assert_eq!(trips, [vec!["address", "user"], vec!["session"]]);
 }
 
-/// The second limit's key sees who it is, also where that came from a store.
+/// The second limit's key function sees the principal, also one read from the store.
 #[tokio::test]
-async fn the_second_limit_may_count_by_a_text_that_only_who_is_known_has() {
+async fn the_second_limit_can_count_by_the_principal() {
     for is_known in [true, false] {
-        let (test, wire, alice) = if is_known { known().await } else { forgotten().await };
+        let (test, remote, alice) = if is_known { cached().await } else { uncached().await };
         let by_role = test.goat.limit(USER).named("role").by_key(|request: &Parts| {
             Some(request.extensions.get::<Principal>()?.role().to_string().into())
         });
         let layer = test.goat.authenticate().limited(test.goat.limit(ADDRESS), by_role);
-        let (answer, _) = wire.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
+        let (answer, _) = remote.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
         assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "role";r=1;t=60"#);
     }
 }
 
 #[tokio::test]
-async fn limits_in_the_wrong_place_let_nobody_go_uncounted() {
-    let (test, wire, alice) = known().await;
+async fn misplaced_limits_are_errors_not_bypasses() {
+    let (test, remote, alice) = cached().await;
     let (goat, minute) = (&test.goat, Quota::per_minute(9));
     let by_key = goat.limit(minute).by_key(|_| Some("all".into()));
     let swapped =
@@ -256,7 +258,7 @@ async fn limits_in_the_wrong_place_let_nobody_go_uncounted() {
     for (layer, advice) in [(swapped, "authenticate()"), (nowhere, "PeerAddress")] {
         let mut request = request(Some(&alice));
         request.extensions_mut().remove::<ClientAddress>();
-        let (answer, _) = wire.drive(send(&layer.layer(whoami()), request)).await;
+        let (answer, _) = remote.drive(send(&layer.layer(whoami()), request)).await;
         assert_eq!(answer.outcome(), (500, "internal"));
         let reason = answer.response.extensions().get::<Denial>().unwrap();
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
@@ -264,14 +266,14 @@ async fn limits_in_the_wrong_place_let_nobody_go_uncounted() {
 }
 
 #[tokio::test]
-async fn a_grpc_caller_is_denied_in_trailers_whoever_denies() {
-    let (test, wire, alice) = known().await;
-    let service = admission(&test).layer(whoami());
+async fn grpc_denials_of_all_parts_are_trailers_only() {
+    let (test, remote, alice) = cached().await;
+    let service = with_limits(&test).layer(whoami());
     let grpc = |user| in_grpc(request(user), "application/grpc");
     for (user, status) in
         [(None, "16"), (Some(&alice), ""), (Some(&alice), ""), (Some(&alice), "8"), (None, "8")]
     {
-        let (answer, _) = wire.drive(send(&service, grpc(user))).await;
+        let (answer, _) = remote.drive(send(&service, grpc(user))).await;
         assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
     }
 }

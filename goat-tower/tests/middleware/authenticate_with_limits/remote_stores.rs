@@ -1,4 +1,4 @@
-//! Stores in memory at the other end of a wire, on which a test sees what is under way together.
+//! Simulated remote stores: a test observes concurrent calls and releases their responses.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -12,78 +12,78 @@ use goat_core::store::memory::MemoryLimits;
 use goat_core::{Quota, StoreError, Stores};
 use tokio::sync::oneshot;
 
-use crate::support::stores::{FarSessions, Way};
+use crate::support::stores::{CallHook, HookedSessions};
 
-/// The quota that goes over the wire as `address`.
+/// The quota whose calls are named `address`.
 pub(super) const ADDRESS: Quota = Quota::per_minute(3);
-/// The quota that goes over the wire as `user`.
+/// The quota whose calls are named `user`.
 pub(super) const USER: Quota = Quota::per_minute(2);
 
-/// Where limits are kept.
+/// Where limits are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum LimitLocation {
     Memory,
-    Elsewhere,
-    /// Elsewhere, but a refusal is known without asking.
-    Remembered,
+    Remote,
+    /// Remote, but rejections are decided locally.
+    RemoteWithLocalRejections,
 }
 
-/// What goes over the wire: `address` and `user` for limits, `session` for a verdict. The store does
-/// what it is asked as soon as it is asked; its answer arrives when the test says so.
+/// Calls to remote stores: `address` and `user` for limits, `session` for session validation. The
+/// store applies a call at once; the test releases its response.
 #[derive(Clone, Debug)]
-pub(super) struct Wire(Arc<Mutex<State>>);
+pub(super) struct RemoteStores(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether answers wait to be let through.
-    closed: bool,
+    /// Whether responses wait to be released.
+    paused: bool,
     failing: Vec<&'static str>,
-    asked: Vec<&'static str>,
-    under_way: Vec<(&'static str, oneshot::Sender<()>)>,
+    calls: Vec<&'static str>,
+    in_flight: Vec<(&'static str, oneshot::Sender<()>)>,
 }
 
-impl Wire {
-    /// Stores at its other end. It is open until it is closed.
-    pub(super) fn over(kept: Kept) -> (Stores, Self) {
-        let wire = Self(Arc::default());
+impl RemoteStores {
+    /// Returns in-memory stores behind a connection, initially open.
+    pub(super) fn over(location: LimitLocation) -> (Stores, Self) {
+        let remote = Self(Arc::default());
         let stores = Stores::memory();
-        let sessions = FarSessions { inner: Arc::clone(&stores.sessions), way: wire.clone() };
-        let limits = Limits { inner: MemoryLimits::default(), kept, wire: wire.clone() };
-        (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, wire)
+        let sessions = HookedSessions { inner: Arc::clone(&stores.sessions), hook: remote.clone() };
+        let limits = Limits { inner: MemoryLimits::default(), location, remote: remote.clone() };
+        (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, remote)
     }
 
-    /// From now on nothing arrives by itself, and what is asked is counted.
-    pub(super) fn close(&self) {
+    /// Failpoints responses, and starts recording calls.
+    pub(super) fn pause(&self) {
         let mut state = self.state();
-        state.closed = true;
-        state.asked.clear();
+        state.paused = true;
+        state.calls.clear();
     }
 
-    /// Breaks every call of this name.
+    /// Fails every call of this name.
     pub(super) fn fail(&self, call: &'static str) {
         self.state().failing.push(call);
     }
 
-    /// What was asked since it was closed, in its order, what needed no wire too.
-    pub(super) fn asked(&self) -> Vec<&'static str> {
-        self.state().asked.clone()
+    /// Returns the calls since the pause, in order, including local ones.
+    pub(super) fn calls(&self) -> Vec<&'static str> {
+        self.state().calls.clone()
     }
 
-    /// Lets all that is under way arrive, and says what that was.
-    pub(super) fn arrive(&self) -> Vec<&'static str> {
-        let arrived = std::mem::take(&mut self.state().under_way);
+    /// Releases all responses in flight, and returns the calls.
+    pub(super) fn release(&self) -> Vec<&'static str> {
+        let arrived = std::mem::take(&mut self.state().in_flight);
         arrived.into_iter().map(|(call, _)| call).collect()
     }
 
-    /// Lets one call arrive alone.
-    pub(super) fn arrive_alone(&self, call: &'static str) {
-        let under_way = &mut self.state().under_way;
-        let place = under_way.iter().position(|(other, _)| *other == call);
-        drop(under_way.remove(place.unwrap_or_else(|| panic!("{call} is not under way"))));
+    /// Releases the response of one call.
+    pub(super) fn release_one(&self, call: &'static str) {
+        let in_flight = &mut self.state().in_flight;
+        let place = in_flight.iter().position(|(other, _)| *other == call);
+        drop(in_flight.remove(place.unwrap_or_else(|| panic!("{call} is not under hook"))));
     }
 
-    /// Drives a future to its end, and says what was under way together each time that it waited:
-    /// its round trips.
+    /// Drives a future to completion, and returns the calls in flight at each wait: its round
+    /// trips.
     pub(super) async fn drive<T>(
         &self,
         future: impl Future<Output = T>,
@@ -91,37 +91,37 @@ impl Wire {
         let mut future = pin!(future);
         let mut trips = Vec::new();
         loop {
-            match settled(future.as_mut()).await {
+            match poll_until_idle(future.as_mut()).await {
                 Poll::Ready(value) => return (value, trips),
-                Poll::Pending => trips.push(self.arrive()),
+                Poll::Pending => trips.push(self.release()),
             }
-            assert_ne!(trips.last(), Some(&vec![]), "it waits, and for no store: {trips:?}");
+            assert_ne!(trips.last(), Some(&vec![]), "pending without a store call: {trips:?}");
         }
     }
 
-    async fn cross(&self, call: &'static str) -> Result<(), StoreError> {
+    async fn send_call(&self, call: &'static str) -> Result<(), StoreError> {
         let (answer, fails) = {
             let mut state = self.state();
-            state.asked.push(call);
-            let (arrival, answer) = oneshot::channel();
-            if state.closed {
-                state.under_way.push((call, arrival));
+            state.calls.push(call);
+            let (response, answer) = oneshot::channel();
+            if state.paused {
+                state.in_flight.push((call, response));
             }
             (answer, state.failing.contains(&call))
         };
-        // It arrives when the other half is dropped.
+        // Dropping the sender releases the response.
         let _ = answer.await;
         if fails { Err(StoreError::unavailable(call)) } else { Ok(()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no test panics with it")
+        self.0.lock().expect("no poisoned lock")
     }
 }
 
-/// Polls until it waits for the wire alone: a session is read on a task of its own, which gets its
-/// turns in between.
-pub(super) async fn settled<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+/// Polls until only remote calls are pending; yields in between for the task that reads the
+/// session.
+pub(super) async fn poll_until_idle<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     const TURNS: u32 = 10;
     for _ in 0..TURNS {
         if let Poll::Ready(value) = poll(future.as_mut()) {
@@ -132,7 +132,7 @@ pub(super) async fn settled<T>(mut future: Pin<&mut impl Future<Output = T>>) ->
     poll(future)
 }
 
-/// Polls once, with nobody to wake.
+/// Polls once, without a waker.
 pub(super) fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -140,33 +140,33 @@ pub(super) fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 #[derive(Debug)]
 struct Limits {
     inner: MemoryLimits,
-    kept: Kept,
-    wire: Wire,
+    location: LimitLocation,
+    remote: RemoteStores,
 }
 
 impl LimitStore for Limits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let call = if quota == ADDRESS { "address" } else { "user" };
         let StoreAcquire::Ready(spent) = self.inner.acquire(key, quota, elapsed) else {
-            panic!("memory answers at once")
+            panic!("in-memory limits decide synchronously")
         };
-        let at_once = match self.kept {
-            Kept::Memory => true,
-            Kept::Elsewhere => false,
-            Kept::Remembered => spent.retry_after.is_some(),
+        let is_local = match self.location {
+            LimitLocation::Memory => true,
+            LimitLocation::Remote => false,
+            LimitLocation::RemoteWithLocalRejections => spent.retry_after.is_some(),
         };
-        if at_once {
-            self.wire.state().asked.push(call);
+        if is_local {
+            self.remote.state().calls.push(call);
             return StoreAcquire::Ready(spent);
         }
-        let wire = self.wire.clone();
-        StoreAcquire::Pending(Box::pin(async move { wire.cross(call).await.map(|()| spent) }))
+        let remote = self.remote.clone();
+        StoreAcquire::Pending(Box::pin(async move { remote.send_call(call).await.map(|()| spent) }))
     }
 }
 
 #[async_trait]
-impl Way for Wire {
-    async fn pass(&self) -> Result<(), StoreError> {
-        self.cross("session").await
+impl CallHook for RemoteStores {
+    async fn before_call(&self) -> Result<(), StoreError> {
+        self.send_call("session").await
     }
 }

@@ -1,8 +1,9 @@
-//! Every layer, at every await: dropped there, and with the store failing there.
+//! Cancellation and store failures: every layer is dropped at every await, and fails at every store
+//! call.
 //!
-//! What a layer calls is not listed here but watched: the first run, undisturbed, tells the calls,
-//! and each of them is then held or broken once, before the store has seen it and after it has done
-//! it. A call that a layer makes tomorrow is held and broken tomorrow.
+//! The store calls are recorded, not listed: an undisturbed run records them, and each is then
+//! blocked or failed once, before and after its effect. New calls of a layer are covered
+//! automatically.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,11 @@ use tower::{Layer, ServiceExt};
 
 use crate::support::{EXPORTS, Odd, Probe, REPORTS, Seen, Sent, request};
 
-/// Two calls that no layer makes, in which the limits here are entered and left.
-const ENTERED: &str = "sessions.ping";
-const LEFT: &str = "users.ping";
+/// Two calls that no layer makes, used as entry and exit points of the limits.
+const ENTRY: &str = "sessions.ping";
+const EXIT: &str = "users.ping";
 
-/// Limits elsewhere, held and broken as the other stores are.
+/// Remote limits that can be blocked and failed like the other stores.
 #[derive(Debug)]
 struct PausedLimits {
     inner: Arc<MemoryLimits>,
@@ -54,8 +55,8 @@ enum Kind {
     Require,
     RequireFresh,
     Limit,
-    Admit,
-    AdmitAndRequireFresh,
+    WithLimits,
+    WithLimitsAndRequireFresh,
 }
 const KINDS: [Kind; 7] = [
     Kind::Authenticate,
@@ -63,26 +64,26 @@ const KINDS: [Kind; 7] = [
     Kind::Require,
     Kind::RequireFresh,
     Kind::Limit,
-    Kind::Admit,
-    Kind::AdmitAndRequireFresh,
+    Kind::WithLimits,
+    Kind::WithLimitsAndRequireFresh,
 ];
 
-/// Who asks.
+/// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
-    /// May.
+enum Client {
+    /// Authorized.
     Alice,
-    /// May not.
+    /// Not authorized.
     Bob,
-    /// Has signed out.
+    /// Signed out.
     Gone,
 }
-const EVERYBODY: [Who; 3] = [Who::Alice, Who::Bob, Who::Gone];
+const CLIENTS: [Client; 3] = [Client::Alice, Client::Bob, Client::Gone];
 
 type Service = BoxCloneService<Request<Sent>, Response<ResponseBody<Sent>>, Odd>;
 type NestedBody = ResponseBody<ResponseBody<Sent>>;
 
-/// A goat that remembers nothing, and of which another node has just changed the roles.
+/// A goat with an empty cache, whose roles another node has just changed.
 struct World {
     test: TestGoat,
     pauses: Failpoints,
@@ -91,7 +92,7 @@ struct World {
     seen: Arc<Seen>,
 }
 
-async fn world(kind: Kind, who: Who) -> World {
+async fn world(kind: Kind, client: Client) -> World {
     let (stores, pauses) = Failpoints::over(Stores::memory());
     let limits = PausedLimits {
         inner: Arc::default(),
@@ -99,16 +100,16 @@ async fn world(kind: Kind, who: Who) -> World {
         exit: Arc::clone(&stores.users),
     };
     let stores = Stores { limits: Arc::new(limits), ..stores };
-    // The other node is not heard: its notices go elsewhere.
-    let deaf = Stores { invalidations: Stores::memory().invalidations, ..stores.clone() };
+    // The other node's invalidations are not delivered.
+    let disconnected = Stores { invalidations: Stores::memory().invalidations, ..stores.clone() };
     let test = TestGoat::build(stores, |builder| builder);
-    let permissions = if who == Who::Bob { EXPORTS } else { REPORTS };
+    let permissions = if client == Client::Bob { EXPORTS } else { REPORTS };
     let user = test.sign_in("somebody", [permissions]).await;
-    if who == Who::Gone {
+    if client == Client::Gone {
         let principal = test.goat.authenticate_token(user.access_token()).await.expect("one");
         test.goat.logout(&principal, &Default::default()).await.expect("signed out");
     }
-    let other = TestGoat::build(deaf, |builder| builder).goat;
+    let other = TestGoat::build(disconnected, |builder| builder).goat;
     other.prepare().await.expect("a role table");
     let granted = Permission::new("node:other");
     other.roles().grant(Actor::system("test"), "client", granted).await.expect("granted");
@@ -123,37 +124,39 @@ async fn world(kind: Kind, who: Who) -> World {
 fn service(kind: Kind, test: &TestGoat, probe: Probe) -> Service {
     let goat = &test.goat;
     let limit = goat.limit(Quota::per_minute(9));
-    let admit = || goat.authenticate().limited(limit.clone().by_address(), limit.clone().by_user());
+    let with_limits =
+        || goat.authenticate().limited(limit.clone().by_address(), limit.clone().by_user());
     match kind {
         Kind::Authenticate => goat.authenticate().layer(probe).boxed_clone(),
         Kind::Optional => goat.authenticate().optional().layer(probe).boxed_clone(),
         Kind::Require => goat.require(REPORTS).layer(probe).boxed_clone(),
         Kind::RequireFresh => goat.require(REPORTS).fresh().layer(probe).boxed_clone(),
         Kind::Limit => limit.by_address().layer(probe).boxed_clone(),
-        Kind::Admit => admit().layer(probe).boxed_clone(),
-        Kind::AdmitAndRequireFresh => {
-            let stack = admit().layer(goat.require(REPORTS).fresh().layer(probe));
+        Kind::WithLimits => with_limits().layer(probe).boxed_clone(),
+        Kind::WithLimitsAndRequireFresh => {
+            let stack = with_limits().layer(goat.require(REPORTS).fresh().layer(probe));
             stack.map_response(|response| response.map(flatten)).boxed_clone()
         }
     }
 }
 
-/// Two layers' bodies as one: here nobody reads them.
+/// Merges the nested body types; the bodies are not read here.
 fn flatten(_: NestedBody) -> ResponseBody<Sent> {
     ResponseBody::default()
 }
 
 impl World {
     async fn ask(&self) -> Response<ResponseBody<Sent>> {
-        let asked = self.service.clone().oneshot(request(Some(&self.user))).await;
-        asked.expect("an answer")
+        let response = self.service.clone().oneshot(request(Some(&self.user))).await;
+        response.expect("a response")
     }
 
-    /// The session, and the refresh token, as they were: nothing is half rotated.
-    async fn session_is_whole(&self) {
+    /// Asserts that the session and its refresh token are intact, not half rotated.
+    async fn assert_session_intact(&self) {
         let token = &self.user.tokens.refresh_token;
         let origin = Default::default();
-        let rotated = self.test.goat.refresh(token, &origin).await.expect("it was not used before");
+        let rotated =
+            self.test.goat.refresh(token, &origin).await.expect("an unused refresh token");
         self.test
             .goat
             .authenticate_token(rotated.tokens.access_token.expose())
@@ -162,70 +165,70 @@ impl World {
     }
 }
 
-/// A call that a layer makes: its name, and how many of that name came before.
+/// A store call: its name, and the number of earlier calls of that name.
 type Call = (&'static str, usize);
 
-/// The status without any disturbance, and the calls that it takes.
-async fn undisturbed(kind: Kind, who: Who) -> (u16, Vec<Call>) {
-    let world = world(kind, who).await;
+/// Returns the status and the store calls of an undisturbed request.
+async fn undisturbed(kind: Kind, client: Client) -> (u16, Vec<Call>) {
+    let world = world(kind, client).await;
     let status = world.ask().await.status().as_u16();
     let calls = world.pauses.take_calls();
     let before = |index: usize| calls[..index].iter().filter(|call| **call == calls[index]).count();
     (status, (0..calls.len()).map(|index| (calls[index], before(index))).collect())
 }
 
-/// Lets those pass that came before, so that what is planned next is for the call itself.
-fn pass_those_before(pauses: &Failpoints, (call, before): Call, point: Point) {
+/// Lets earlier calls pass, so that the next plan applies to the call itself.
+fn let_earlier_calls_pass(pauses: &Failpoints, (call, before): Call, point: Point) {
     for _ in 0..before {
         pauses.hold(call, point).release();
     }
 }
 
 #[tokio::test]
-async fn undisturbed_each_answers_what_it_should_and_asks_stores_for_it() {
+async fn undisturbed_requests_have_the_expected_status_and_store_calls() {
     let (session, state) = (("sessions.find", 0), ("users.cached_state", 0));
     let roles = ("roles.cached", 0);
-    let limit = [(ENTERED, 0), (LEFT, 0)];
+    let limit = [(ENTRY, 0), (EXIT, 0)];
     for (kind, statuses) in [
         (Kind::Authenticate, [202, 202, 401]),
         (Kind::Optional, [202, 202, 401]),
         (Kind::Require, [202, 403, 401]),
         (Kind::RequireFresh, [202, 403, 401]),
         (Kind::Limit, [202, 202, 202]),
-        (Kind::Admit, [202, 202, 401]),
-        (Kind::AdmitAndRequireFresh, [202, 403, 401]),
+        (Kind::WithLimits, [202, 202, 401]),
+        (Kind::WithLimitsAndRequireFresh, [202, 403, 401]),
     ] {
-        for (who, status) in EVERYBODY.into_iter().zip(statuses) {
-            let (answered, calls) = undisturbed(kind, who).await;
-            assert_eq!(answered, status, "{kind:?} {who:?}");
+        for (client, status) in CLIENTS.into_iter().zip(statuses) {
+            let (actual, calls) = undisturbed(kind, client).await;
+            assert_eq!(actual, status, "{kind:?} {client:?}");
             let mut expected = Vec::new();
             if kind != Kind::Limit {
                 expected.extend([session, state]);
-                expected.extend((who != Who::Gone).then_some(roles));
+                expected.extend((client != Client::Gone).then_some(roles));
             }
-            if matches!(kind, Kind::Limit | Kind::Admit | Kind::AdmitAndRequireFresh) {
+            if matches!(kind, Kind::Limit | Kind::WithLimits | Kind::WithLimitsAndRequireFresh) {
                 expected.extend(limit);
             }
             for call in expected {
-                assert!(calls.contains(&call), "{kind:?} {who:?} {call:?}: {calls:?}");
+                assert!(calls.contains(&call), "{kind:?} {client:?} {call:?}: {calls:?}");
             }
         }
     }
 }
 
-/// Nothing came through, nothing is reserved, a limit was charged or not, the session is whole, and
-/// who asks again is answered as if nothing had been.
+/// The inner service is not called, nothing stays reserved, each limit is charged once or not at
+/// all, the session is intact, and a retry has the usual result.
 #[tokio::test]
-async fn a_request_that_is_dropped_at_any_await_is_gone() {
+async fn a_request_dropped_at_any_await_has_no_further_effect() {
     for kind in KINDS {
-        for who in EVERYBODY {
-            let (status, calls) = undisturbed(kind, who).await;
+        for client in CLIENTS {
+            let (status, calls) = undisturbed(kind, client).await;
             for (call, point) in
                 calls.iter().flat_map(|call| Point::ALL.map(|point| (*call, point)))
             {
-                let place = format!("{kind:?} {who:?} {call:?} {point:?}");
-                let world = world(kind, who).await;
-                pass_those_before(&world.pauses, call, point);
+                let place = format!("{kind:?} {client:?} {call:?} {point:?}");
+                let world = world(kind, client).await;
+                let_earlier_calls_pass(&world.pauses, call, point);
                 let held = world.pauses.hold(call.0, point);
                 tokio::select! {
                     response = world.ask() => panic!("{place}: {}", response.status()),
@@ -233,7 +236,7 @@ async fn a_request_that_is_dropped_at_any_await_is_gone() {
                 }
                 assert_eq!((world.seen.calls(), world.seen.reserved()), (0, 0), "{place}");
                 held.release();
-                // Whoever goes on without the request does it now.
+                // A layer that continues without the request would do so now.
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
                 }
@@ -243,27 +246,27 @@ async fn a_request_that_is_dropped_at_any_await_is_gone() {
                 assert_eq!(again.status(), status, "{place}");
                 let left = again.headers().get("x-ratelimit-remaining");
                 assert!(left.is_none_or(|left| left == "8" || left == "7"), "{place}: {left:?}");
-                if who != Who::Gone {
-                    world.session_is_whole().await;
+                if client != Client::Gone {
+                    world.assert_session_intact().await;
                 }
             }
         }
     }
 }
 
-/// O1, B8: whatever fails, and whether or not it was done before it failed. Nobody is told that they
-/// are somebody else or may not, and nobody is let in.
+/// O1, B8: for every failing call, before and after its effect, the response is neither a 401, a
+/// 403 nor the inner service's.
 #[tokio::test]
-async fn a_store_that_fails_at_any_call_is_a_503_and_nothing_else() {
+async fn a_failing_store_call_is_a_503() {
     for kind in KINDS {
-        for who in EVERYBODY {
-            let (status, calls) = undisturbed(kind, who).await;
+        for client in CLIENTS {
+            let (status, calls) = undisturbed(kind, client).await;
             for (call, point) in
                 calls.iter().flat_map(|call| Point::ALL.map(|point| (*call, point)))
             {
-                let place = format!("{kind:?} {who:?} {call:?} {point:?}");
-                let world = world(kind, who).await;
-                pass_those_before(&world.pauses, call, point);
+                let place = format!("{kind:?} {client:?} {call:?} {point:?}");
+                let world = world(kind, client).await;
+                let_earlier_calls_pass(&world.pauses, call, point);
                 world.pauses.fail(call.0, point);
                 let response = world.ask().await;
                 assert_eq!(response.status(), 503, "{place}");
@@ -271,7 +274,7 @@ async fn a_store_that_fails_at_any_call_is_a_503_and_nothing_else() {
                 assert!(!response.headers().contains_key("www-authenticate"), "{place}");
                 assert_eq!((world.seen.calls(), world.seen.reserved()), (0, 0), "{place}");
 
-                assert_eq!(world.ask().await.status(), status, "{place}, and then it is back");
+                assert_eq!(world.ask().await.status(), status, "{place} after recovery");
             }
         }
     }

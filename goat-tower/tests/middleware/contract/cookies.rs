@@ -1,15 +1,14 @@
-//! The same promises where the credentials are in a cookie, and where such a request is refused for
-//! where it comes from.
+//! The contract for cookie authentication, with CSRF rejections.
 
 use goat_core::Quota;
 use goat_tower::GoatExt;
 
 use super::layers::{ADMIT_HEADERS, World, world};
-use super::{Case, Make, broken};
+use super::{Case, Make, broken_promises};
 use crate::cookie::{COOKIES, from_page, from_site};
 
-/// What another site's page makes a browser send whose user the cache knows.
-fn foreign(world: &World) -> Option<Make> {
+/// A cross-site request with a cached user's cookie.
+fn cross_site(world: &World) -> Option<Make> {
     let victim = world.alice.clone();
     Some(Box::new(move || from_site("cross-site", victim.access_token())))
 }
@@ -19,29 +18,29 @@ async fn authentication_by_cookie_keeps_the_contract() {
     let world = world(false).await;
     let case = Case {
         layer: world.test.goat.authenticate().cookies(COOKIES),
-        allowed: world.known_by(from_page),
+        allowed: world.cached_with(from_page),
         adds: &["cache-control"],
-        refused: foreign(&world),
+        refused: cross_site(&world),
         store: world.store_by(from_page, &world.gone, false),
     };
     assert!((case.allowed)().headers().contains_key("cookie"));
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
 #[tokio::test]
-async fn admission_by_cookie_keeps_the_contract_wherever_limits_are() {
-    for elsewhere in [false, true] {
-        let world = world(elsewhere).await;
+async fn authentication_by_cookie_with_limits_keeps_the_contract() {
+    for remote in [false, true] {
+        let world = world(remote).await;
         let goat = &world.test.goat;
         let limit = goat.limit(Quota::per_minute(100));
         let authenticate = goat.authenticate().cookies(COOKIES);
         let case = Case {
             layer: authenticate.limited(limit.clone().by_address(), limit.by_user()),
-            allowed: world.known_by(from_page),
+            allowed: world.cached_with(from_page),
             adds: ADMIT_HEADERS,
-            refused: if elsewhere { None } else { foreign(&world) },
-            store: world.store_by(from_page, &world.gone, elsewhere),
+            refused: if remote { None } else { cross_site(&world) },
+            store: world.store_by(from_page, &world.gone, remote),
         };
-        assert_eq!(broken(&case).await, [], "{elsewhere}");
+        assert_eq!(broken_promises(&case).await, [], "{remote}");
     }
 }

@@ -1,6 +1,6 @@
-//! Layers that break the contract, one way each. Without a fault it is a right one, which refuses
-//! what carries `x-refuse`, and asks a store about what carries `x-ask`, which says what the store
-//! answers: `allowed` or `refused`.
+//! Faulty layers that break the contract, one fault each. Without a fault the layer is correct: it
+//! rejects requests with `x-reject`, and calls a store for requests with `x-store`, whose value is
+//! the store's result: `allowed` or `refused`.
 
 use std::future::Future;
 use std::mem;
@@ -26,29 +26,29 @@ pub(super) enum Fault {
     CallsAClone,
     CallsBeforeItChecks,
     KeepsThePolledInstance,
-    KeepsItUntilItIsRead,
-    KeepsItWhereTheStoreRefuses,
-    AnswersForAnError,
-    TakesBrokenForReady,
+    KeepsItUntilTheResponseIsRead,
+    KeepsItIfTheStoreRejects,
+    RespondsToAnError,
+    IgnoresReadinessErrors,
     RebuildsTheRequest,
     RebuildsTheResponse,
     RebuildsTheBody,
     AddsAHeader,
     AlwaysWaits,
-    HoldsALockWhileItAsks,
-    GoesOnWithoutTheFuture,
-    TakesFailureForRefusal,
-    TakesFailureForConsent,
+    HoldsALockWhileWaiting,
+    ContinuesAfterDrop,
+    TreatsFailureAsRejection,
+    TreatsFailureAsAllowed,
 }
 use Fault::*;
 
 #[derive(Clone)]
-pub(super) struct WrongLayer {
+pub(super) struct FaultyLayer {
     fault: Option<Fault>,
     store: Limits,
 }
 
-impl WrongLayer {
+impl FaultyLayer {
     pub(super) fn new(fault: Option<Fault>) -> (Self, Switch) {
         let (stores, switch) = switched();
         let store = TestGoat::build(stores, |builder| builder).goat.limits().clone();
@@ -56,26 +56,26 @@ impl WrongLayer {
     }
 }
 
-impl<S> Layer<S> for WrongLayer {
-    type Service = Wrong<S>;
+impl<S> Layer<S> for FaultyLayer {
+    type Service = FaultyService<S>;
 
-    fn layer(&self, inner: S) -> Wrong<S> {
+    fn layer(&self, inner: S) -> FaultyService<S> {
         let left = Arc::new(AtomicU32::new(500));
-        Wrong { inner, layer: self.clone(), left, lock: Arc::default() }
+        FaultyService { inner, layer: self.clone(), left, lock: Arc::default() }
     }
 }
 
 #[derive(Clone)]
-pub(super) struct Wrong<S> {
+pub(super) struct FaultyService<S> {
     inner: S,
-    layer: WrongLayer,
-    /// What a limit that charges too early has left.
+    layer: FaultyLayer,
+    /// Remaining requests of a limit that charges too early.
     left: Arc<AtomicU32>,
-    /// What one that holds it lets others wait for.
+    /// The lock of a layer that blocks other requests.
     lock: Arc<Mutex<()>>,
 }
 
-impl<S> Service<Request<Sent>> for Wrong<S>
+impl<S> Service<Request<Sent>> for FaultyService<S>
 where
     S: Service<Request<Sent>, Response = Response<Sent>> + Clone + Send + 'static,
     S::Future: Send,
@@ -89,7 +89,7 @@ where
         let polled = self.inner.poll_ready(context);
         match self.layer.fault {
             Some(IsAlwaysReady) if polled.is_pending() => Poll::Ready(Ok(())),
-            Some(TakesBrokenForReady) => polled.map(|_| Ok(())),
+            Some(IgnoresReadinessErrors) => polled.map(|_| Ok(())),
             Some(ChargesWhenPolled) => {
                 let left = self.left.load(SeqCst);
                 self.left.store(left.saturating_sub(1), SeqCst);
@@ -101,12 +101,12 @@ where
 
     fn call(&mut self, request: Request<Sent>) -> Self::Future {
         let fault = self.layer.fault;
-        let refused = request.headers().contains_key("x-refuse") || self.left.load(SeqCst) == 0;
+        let refused = request.headers().contains_key("x-reject") || self.left.load(SeqCst) == 0;
         if refused {
             let clone = self.inner.clone();
-            let kept = match fault {
+            let held_until_read = match fault {
                 Some(KeepsThePolledInstance) => None,
-                Some(KeepsItUntilItIsRead) => Some(mem::replace(&mut self.inner, clone)),
+                Some(KeepsItUntilTheResponseIsRead) => Some(mem::replace(&mut self.inner, clone)),
                 Some(CallsBeforeItChecks) => {
                     drop(self.inner.call(request));
                     None
@@ -117,7 +117,7 @@ where
                 }
             };
             return Box::pin(async move {
-                drop(kept);
+                drop(held_until_read);
                 Ok(answer(StatusCode::FORBIDDEN))
             });
         }
@@ -126,7 +126,7 @@ where
             Some(CallsAClone) => clone,
             _ => mem::replace(&mut self.inner, clone),
         };
-        let asking = request.headers().get("x-ask").map(|answer| {
+        let store_call = request.headers().get("x-store").map(|answer| {
             let charging = self.layer.store.acquire(
                 "wrong",
                 LimitKey::text("wrong", ""),
@@ -135,42 +135,42 @@ where
             (charging, answer == "refused")
         });
         let lock = Arc::clone(&self.lock);
-        let went = async move {
+        let call = async move {
             let _held = match fault {
-                Some(HoldsALockWhileItAsks) => Some(lock.lock().await),
+                Some(HoldsALockWhileWaiting) => Some(lock.lock().await),
                 _ => None,
             };
             if fault == Some(AlwaysWaits) {
                 tokio::task::yield_now().await;
             }
-            if let Some((charging, refused)) = asking {
+            if let Some((charging, refused)) = store_call {
                 match charging.await {
                     Ok(_) if refused => {
-                        if fault == Some(KeepsItWhereTheStoreRefuses) {
+                        if fault == Some(KeepsItIfTheStoreRejects) {
                             mem::forget(ready);
                         }
                         return Ok(answer(StatusCode::FORBIDDEN));
                     }
-                    Err(_) if fault == Some(TakesFailureForRefusal) => {
+                    Err(_) if fault == Some(TreatsFailureAsRejection) => {
                         return Ok(answer(StatusCode::UNAUTHORIZED));
                     }
-                    Err(_) if fault != Some(TakesFailureForConsent) => {
+                    Err(_) if fault != Some(TreatsFailureAsAllowed) => {
                         return Ok(answer(StatusCode::SERVICE_UNAVAILABLE));
                     }
                     _ => {}
                 }
             }
-            go_on(fault, ready, request).await
+            call_inner(fault, ready, request).await
         };
-        if fault == Some(GoesOnWithoutTheFuture) {
-            let task = tokio::spawn(went);
+        if fault == Some(ContinuesAfterDrop) {
+            let task = tokio::spawn(call);
             return Box::pin(async { task.await.expect("a task that ends") });
         }
-        Box::pin(went)
+        Box::pin(call)
     }
 }
 
-async fn go_on<S>(
+async fn call_inner<S>(
     fault: Option<Fault>,
     mut ready: S,
     mut request: Request<Sent>,
@@ -182,7 +182,7 @@ where
         request.extensions_mut().clear();
     }
     let mut response = match ready.call(request).await {
-        Err(_) if fault == Some(AnswersForAnError) => answer(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) if fault == Some(RespondsToAnError) => answer(StatusCode::INTERNAL_SERVER_ERROR),
         result => result?,
     };
     match fault {

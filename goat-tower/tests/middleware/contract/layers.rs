@@ -1,4 +1,4 @@
-//! Every layer, against the promises.
+//! The contract for every layer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use goat_tower::{AuthenticateWithLimitsLayer, GoatExt};
 use http::Request;
 use tower::{Layer, Service, ServiceExt};
 
-use super::{Case, Make, Store, broken};
+use super::{Case, Make, Store, broken_promises};
 use crate::support::stores::{Switch, switched};
 use crate::support::{EXPORTS, REPORTS, Sent, request, send, whoami, with_header};
 
-/// What limits write.
+/// Headers that limits add.
 const LIMIT_HEADERS: &[&str] = &[
     "ratelimit-policy",
     "ratelimit",
@@ -22,8 +22,8 @@ const LIMIT_HEADERS: &[&str] = &[
     "x-ratelimit-remaining",
     "x-ratelimit-reset",
 ];
-/// The same, and what answers credentials.
-pub(super) const ADMIT_HEADERS: &[&str] = &[
+/// The same, and the header of responses to credentials.
+pub(super) const WITH_LIMITS_HEADERS: &[&str] = &[
     "cache-control",
     "ratelimit-policy",
     "ratelimit",
@@ -32,23 +32,23 @@ pub(super) const ADMIT_HEADERS: &[&str] = &[
     "x-ratelimit-reset",
 ];
 
-/// A goat whose clock can be moved past its cache.
+/// A goat with a manual clock, which can expire the cache.
 pub(super) struct World {
     pub(super) test: TestGoat,
     pub(super) switch: Switch,
-    /// May everything that is asked for here, and the cache knows it.
+    /// Authorized and cached.
     pub(super) alice: TestUser,
-    /// May the same, and is somebody else.
+    /// Authorized, not cached.
     eve: TestUser,
-    /// Is signed in, and may not.
+    /// Authenticated but not authorized.
     bob: TestUser,
-    /// Has signed out, and shows the token all the same.
+    /// Signed out, but still sends the token.
     pub(super) gone: TestUser,
 }
 
-pub(super) async fn world(limits_elsewhere: bool) -> World {
+pub(super) async fn world(remote_limits: bool) -> World {
     let (mut stores, switch) = switched();
-    if !limits_elsewhere {
+    if !remote_limits {
         stores.limits = Stores::memory().limits;
     }
     let test = TestGoat::build(stores, |builder| builder);
@@ -62,31 +62,31 @@ pub(super) async fn world(limits_elsewhere: bool) -> World {
     World { test, switch, alice, eve, bob, gone }
 }
 
-/// How somebody shows who they are.
-pub(super) type Show = fn(&TestUser) -> Request<Sent>;
+/// Adds a user's credentials to a request.
+pub(super) type AddCredentials = fn(&TestUser) -> Request<Sent>;
 
 fn bearer(user: &TestUser) -> Request<Sent> {
     request(Some(user))
 }
 
 impl World {
-    /// Asked by whom the cache knows.
-    pub(super) fn known(&self) -> Make {
-        self.known_by(bearer)
+    /// Requests of a cached user.
+    pub(super) fn cached(&self) -> Make {
+        self.cached_with(bearer)
     }
 
-    pub(super) fn known_by(&self, show: Show) -> Make {
+    pub(super) fn cached_with(&self, add_credentials: AddCredentials) -> Make {
         let alice = self.alice.clone();
-        Box::new(move || show(&alice))
+        Box::new(move || add_credentials(&alice))
     }
 
-    /// Asked by somebody whom the cache does not know, any number of times: nothing is remembered for
-    /// longer than the clock stands, and it moves each time.
-    fn forgotten(&self, user: &TestUser, show: Show) -> Make {
+    /// Requests of a user user is not cached, any number of times: each advances the clock past the
+    /// cache's staleness.
+    fn uncached(&self, user: &TestUser, add_credentials: AddCredentials) -> Make {
         let (clock, user) = (self.test.clock.clone(), user.clone());
         Box::new(move || {
             clock.advance(Duration::from_secs(2));
-            show(&user)
+            add_credentials(&user)
         })
     }
 
@@ -94,21 +94,26 @@ impl World {
         self.store_by(bearer, refused, always)
     }
 
-    pub(super) fn store_by(&self, show: Show, refused: &TestUser, always: bool) -> Option<Store> {
+    pub(super) fn store_by(
+        &self,
+        add_credentials: AddCredentials,
+        refused: &TestUser,
+        always: bool,
+    ) -> Option<Store> {
         Some(Store {
             switch: self.switch.clone(),
-            asking: self.forgotten(&self.eve, show),
-            refused: self.forgotten(refused, show),
+            via_store: self.uncached(&self.eve, add_credentials),
+            refused: self.uncached(refused, add_credentials),
             always,
         })
     }
 }
 
-fn stranger() -> Option<Make> {
+fn anonymous() -> Option<Make> {
     Some(Box::new(|| request(None)))
 }
 
-/// Makes the same request any number of times.
+/// Creates the same request any number of times.
 fn shared(make: impl Fn() -> Request<Sent> + 'static) -> impl Fn() -> Make {
     let make = Arc::new(make);
     move || {
@@ -122,19 +127,19 @@ async fn authentication_keeps_the_contract() {
     let world = world(false).await;
     let case = Case {
         layer: world.test.goat.authenticate(),
-        allowed: world.known(),
+        allowed: world.cached(),
         adds: &["cache-control"],
-        refused: stranger(),
+        refused: anonymous(),
         store: world.store(&world.gone, false),
     };
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
 #[tokio::test]
-async fn optional_authentication_keeps_the_contract_for_users_and_for_strangers() {
+async fn optional_authentication_keeps_the_contract_for_users_and_anonymous_requests() {
     let world = world(false).await;
     for (allowed, adds) in
-        [(world.known(), &["cache-control"] as &[_]), (Box::new(|| request(None)) as _, &[])]
+        [(world.cached(), &["cache-control"] as &[_]), (Box::new(|| request(None)) as _, &[])]
     {
         let case = Case {
             layer: world.test.goat.authenticate().optional(),
@@ -143,29 +148,29 @@ async fn optional_authentication_keeps_the_contract_for_users_and_for_strangers(
             refused: Some(Box::new(|| with_header("authorization", "Bearer nonsense"))),
             store: world.store(&world.gone, false),
         };
-        assert_eq!(broken(&case).await, []);
+        assert_eq!(broken_promises(&case).await, []);
     }
 }
 
 #[tokio::test]
 async fn a_requirement_keeps_the_contract() {
-    // Refused by the store: who has signed out, and who may not.
-    for who in ["gone", "bob"] {
+    // Rejected after a store call: signed out, or forbidden.
+    for user in ["gone", "bob"] {
         let world = world(false).await;
-        let refused = if who == "gone" { &world.gone } else { &world.bob };
+        let refused = if user == "gone" { &world.gone } else { &world.bob };
         let case = Case {
             layer: world.test.goat.require(REPORTS),
-            allowed: world.known(),
+            allowed: world.cached(),
             adds: &["cache-control"],
-            refused: stranger(),
+            refused: anonymous(),
             store: world.store(refused, false),
         };
-        assert_eq!(broken(&case).await, [], "{who}");
+        assert_eq!(broken_promises(&case).await, [], "{user}");
     }
 }
 
 #[tokio::test]
-async fn a_requirement_behind_authentication_keeps_the_contract_and_adds_nothing() {
+async fn a_requirement_behind_authentication_keeps_the_contract_and_adds_no_header() {
     let world = world(false).await;
     let principal = world.test.goat.authenticate_token(world.alice.access_token()).await;
     let principal = principal.expect("a principal");
@@ -185,31 +190,31 @@ async fn a_requirement_behind_authentication_keeps_the_contract_and_adds_nothing
         refused: Some(of(bob)),
         store: None,
     };
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
 #[tokio::test]
-async fn a_fresh_requirement_keeps_the_contract_but_for_asking_each_time() {
-    for who in ["gone", "bob"] {
+async fn a_fresh_requirement_keeps_the_contract_with_a_store_call_each_time() {
+    for user in ["gone", "bob"] {
         let world = world(false).await;
-        let refused = if who == "gone" { &world.gone } else { &world.bob };
+        let refused = if user == "gone" { &world.gone } else { &world.bob };
         let case = Case {
             layer: world.test.goat.require(REPORTS).fresh(),
-            // The store in memory answers at the first poll, so even that is not waited for.
-            allowed: world.known(),
+            // The in-memory store responds at the first poll, so the request does not wait.
+            allowed: world.cached(),
             adds: &["cache-control"],
-            refused: stranger(),
+            refused: anonymous(),
             store: world.store(refused, true),
         };
-        assert_eq!(broken(&case).await, [], "{who}");
+        assert_eq!(broken_promises(&case).await, [], "{user}");
     }
 }
 
 #[tokio::test]
 async fn a_limit_in_memory_keeps_the_contract() {
     let test = TestGoat::new();
-    // Polled a thousand times in the checks and called few times: a limit that charges what is
-    // polled is used up.
+    // The checks poll a thousand times and call rarely, so a limit that charges on polling would be
+    // exhausted.
     let limit = test.goat.limit(Quota::per_minute(100)).by_address();
     let spent = ClientAddress::new([192, 0, 2, 99].into());
     let refused = move || {
@@ -218,7 +223,7 @@ async fn a_limit_in_memory_keeps_the_contract() {
         request
     };
     for _ in 0..100 {
-        limit.layer(whoami()).oneshot(refused()).await.expect("an answer");
+        limit.layer(whoami()).oneshot(refused()).await.expect("a response");
     }
     let case = Case {
         layer: limit,
@@ -227,11 +232,11 @@ async fn a_limit_in_memory_keeps_the_contract() {
         refused: Some(Box::new(refused)),
         store: None,
     };
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
 #[tokio::test]
-async fn a_limit_kept_elsewhere_keeps_the_contract() {
+async fn a_remote_limit_keeps_the_contract() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let limit = test.goat.limit(Quota::per_minute(100)).by_key(|request| {
@@ -240,7 +245,7 @@ async fn a_limit_kept_elsewhere_keeps_the_contract() {
     });
     let refused = || with_header("x-spent", "1");
     for _ in 0..100 {
-        limit.layer(whoami()).oneshot(refused()).await.expect("an answer");
+        limit.layer(whoami()).oneshot(refused()).await.expect("a response");
     }
     let case = Case {
         layer: limit,
@@ -249,55 +254,56 @@ async fn a_limit_kept_elsewhere_keeps_the_contract() {
         refused: None,
         store: Some(Store {
             switch,
-            asking: Box::new(|| request(None)),
+            via_store: Box::new(|| request(None)),
             refused: Box::new(refused),
             always: true,
         }),
     };
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
 /// Authentication between two limits of a hundred.
-pub(super) fn admission(world: &World) -> AuthenticateWithLimitsLayer {
+pub(super) fn with_limits(world: &World) -> AuthenticateWithLimitsLayer {
     let goat = &world.test.goat;
     let limit = goat.limit(Quota::per_minute(100));
     goat.authenticate().limited(limit.clone().by_address(), limit.by_user())
 }
 
 #[tokio::test]
-async fn admission_keeps_the_contract_wherever_limits_are_and_whether_or_not_the_cache_knows() {
-    for (elsewhere, is_known) in [(false, false), (true, false), (true, true)] {
-        let world = world(elsewhere).await;
+async fn authentication_with_limits_keeps_the_contract_for_local_and_remote_limits() {
+    for (remote, is_cached) in [(false, false), (true, false), (true, true)] {
+        let world = world(remote).await;
         let case = Case {
-            layer: admission(&world),
-            allowed: world.known(),
-            adds: ADMIT_HEADERS,
-            refused: if elsewhere { None } else { stranger() },
+            layer: with_limits(&world),
+            allowed: world.cached(),
+            adds: WITH_LIMITS_HEADERS,
+            refused: if remote { None } else { anonymous() },
             store: Some(Store {
                 switch: world.switch.clone(),
-                asking: match is_known {
-                    true => world.known(),
-                    false => world.forgotten(&world.eve, bearer),
+                via_store: match is_cached {
+                    true => world.cached(),
+                    false => world.uncached(&world.eve, bearer),
                 },
-                refused: match is_known {
+                refused: match is_cached {
                     true => Box::new(|| request(None)),
-                    false => world.forgotten(&world.gone, bearer),
+                    false => world.uncached(&world.gone, bearer),
                 },
-                always: elsewhere,
+                always: remote,
             }),
         };
-        assert_eq!(broken(&case).await, [], "{elsewhere} {is_known}");
+        assert_eq!(broken_promises(&case).await, [], "{remote} {is_cached}");
     }
 }
 
-/// Refused by the one limit and by the other, with a token that does.
+/// Rejected by either limit, with a valid token.
 #[tokio::test]
-async fn admission_that_a_limit_refuses_keeps_the_contract() {
-    for (elsewhere, by_user) in [(false, false), (false, true), (true, false), (true, true)] {
-        let world = world(elsewhere).await;
-        let layer = admission(&world);
+async fn authentication_with_an_exhausted_limit_keeps_the_contract() {
+    for (remote, by_user) in [(false, false), (false, true), (true, false), (true, true)] {
+        let world = world(remote).await;
+        let layer = with_limits(&world);
         let spent = ClientAddress::new([192, 0, 2, 99].into());
-        // Bob has spent what he and an address have, and goes on from that address or from another.
+        // Bob has exhausted his own and an address's quota, and continues from that address or
+        // another.
         let from = |user: &TestUser, address| {
             let mut request = request(Some(user));
             request.extensions_mut().insert(address);
@@ -308,7 +314,7 @@ async fn admission_that_a_limit_refuses_keeps_the_contract() {
             world.test.goat.authenticate_token(user.access_token()).await.expect("a principal");
         }
         for _ in 0..100 {
-            layer.layer(whoami()).oneshot(from(&world.bob, spent)).await.expect("an answer");
+            layer.layer(whoami()).oneshot(from(&world.bob, spent)).await.expect("a response");
         }
         let other = ClientAddress::new([192, 0, 2, 98].into());
         let bob = world.bob.clone();
@@ -316,23 +322,23 @@ async fn admission_that_a_limit_refuses_keeps_the_contract() {
         assert_eq!(send(&layer.layer(whoami()), refused()()).await.status, 429);
         let case = Case {
             layer,
-            allowed: world.known(),
-            adds: ADMIT_HEADERS,
-            refused: (!elsewhere).then(&refused),
-            store: elsewhere.then(|| Store {
+            allowed: world.cached(),
+            adds: WITH_LIMITS_HEADERS,
+            refused: (!remote).then(&refused),
+            store: remote.then(|| Store {
                 switch: world.switch.clone(),
-                asking: world.known(),
+                via_store: world.cached(),
                 refused: refused(),
                 always: true,
             }),
         };
-        assert_eq!(broken(&case).await, [], "{elsewhere} {by_user}");
+        assert_eq!(broken_promises(&case).await, [], "{remote} {by_user}");
     }
 }
 
-/// It refuses nobody.
+/// This layer never rejects.
 #[tokio::test]
-async fn the_clients_address_is_found_within_the_contract() {
+async fn the_client_address_layer_keeps_the_contract() {
     let proxies = TrustedProxies::parse(["10.0.0.0/8"]).expect("a range");
     let case = Case {
         layer: ClientAddressLayer::new().trust(proxies),
@@ -346,11 +352,11 @@ async fn the_clients_address_is_found_within_the_contract() {
         refused: None,
         store: None,
     };
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
 #[test]
-fn layers_services_and_futures_go_where_frameworks_want_them() {
+fn layers_services_and_futures_are_send_and_static() {
     fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn sent<T: Send + 'static>(_: T) {}
     let goat = TestGoat::new().goat;

@@ -1,9 +1,9 @@
-//! What every layer keeps to, as checks that say which promise is broken; run over all the layers,
-//! and over wrong ones to see that each check fails the layer that it is there for.
+//! The layer contract, as checks that name the broken_promises promise. They run over all layers, and over
+//! faulty layers to show that each check detects its fault.
 //!
-//! By file: the promises and their checks (here), the layers that keep them (`layers`), readiness
-//! and concurrency limits (`readiness`), every await and every call of a store (`awaits`), and the
-//! wrong layers (`wrong`).
+//! By file: the promises and their checks (here), the layers (`layers`), readiness and concurrency
+//! limits (`readiness`), cancellation and store failures (`cancellation`), and the faulty layers
+//! (`faulty_layer`).
 
 mod cancellation;
 mod cookies;
@@ -23,62 +23,62 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::support::stores::{Mood, Switch};
+use crate::support::stores::{StoreState, Switch};
 use crate::support::{Mark, Odd, Probe, Sent, with_header};
-use faulty_layer::{Fault, WrongLayer};
+use faulty_layer::{Fault, FaultyLayer};
 
-/// What a layer promises.
+/// A promise of the layer contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Promise {
     ReadinessIsForwarded,
-    PollingCostsNothing,
+    PollingHasNoEffect,
     ThePolledInstanceIsCalled,
-    ADenialReachesNobody,
-    ADenialGivesReadinessBack,
-    ErrorsPassUntouched,
-    WhatIsAllowedPassesUnchanged,
-    WhatIsKnownIsNotWaitedFor,
-    ADroppedRequestIsGone,
-    AFailureIsNoRefusal,
+    ADenialStaysOutside,
+    ADenialReleasesReadiness,
+    ErrorsPassUnchanged,
+    AllowedRequestsPassUnchanged,
+    CachedDecisionsDoNotWait,
+    DroppingCancels,
+    AFailureIsUnavailable,
 }
 use Promise::*;
 
 type Make = Box<dyn Fn() -> Request<Sent>>;
 
-/// A layer, what it lets through and what it does not, and how to make its store hang.
+/// A layer with requests that it allows and rejects, and control over its store.
 struct Case<L> {
     layer: L,
-    /// Allowed by what is known already, as often as it is asked.
+    /// Allowed by cached data, any number of times.
     allowed: Make,
-    /// The headers that the layer may add to that.
+    /// The headers that the layer may add to the response.
     adds: &'static [&'static str],
-    /// Refused without a store, if it ever refuses.
+    /// Rejected without a store call, if the layer rejects at all.
     refused: Option<Make>,
     store: Option<Store>,
 }
 
-/// The store of a layer that asks one.
+/// The store that a layer calls.
 struct Store {
     switch: Switch,
-    /// Allowed by the store, which must be asked; of somebody else than what is known.
-    asking: Make,
-    /// Refused by the store, which must be asked.
+    /// Allowed after a store call; from a user who is not cached.
+    via_store: Make,
+    /// Rejected after a store call.
     refused: Make,
-    /// Whether even what is known already is asked.
+    /// Whether cached requests call the store too.
     always: bool,
 }
 
-/// All promises that a layer breaks.
-async fn broken<L, S, R>(case: &Case<L>) -> Vec<Promise>
+/// Returns the promises that a layer breaks.
+async fn broken_promises<L, S, R>(case: &Case<L>) -> Vec<Promise>
 where
     L: Layer<Probe, Service = S>,
     S: Service<Request<Sent>, Response = Response<R>, Error = Odd, Future: Send + 'static> + Clone,
     R: Body<Data = Bytes, Error: std::fmt::Debug> + Send + 'static,
 {
-    let mut broken = Vec::new();
+    let mut broken_promises = Vec::new();
     let mut note = |promise, kept: bool| {
         if !kept {
-            broken.push(promise);
+            broken_promises.push(promise);
         }
     };
     let fresh = || {
@@ -88,7 +88,7 @@ where
     };
     let mut context = Context::from_waker(Waker::noop());
 
-    // Not ready while the inner one is not; ready, and no more than once, when it is.
+    // Pending while the inner service is; then ready, with one reservation.
     let (mut service, seen) = fresh();
     seen.stall(true);
     let early = service.poll_ready(&mut context).is_ready();
@@ -98,15 +98,15 @@ where
     note(ReadinessIsForwarded, !early && then && again && seen.reserved() == 1);
     drop(service);
 
-    // Polled a thousand times and called once, it is as if polled once.
+    // Polling a thousand times has the effect of polling once.
     let (mut service, seen) = fresh();
     for _ in 0..1000 {
         assert!(service.poll_ready(&mut context).is_ready());
     }
     let response = service.call((case.allowed)()).await;
-    note(PollingCostsNothing, response.is_ok() && seen.calls() == 1);
+    note(PollingHasNoEffect, response.is_ok() && seen.calls() == 1);
 
-    // Every call that comes through comes to the instance that was polled.
+    // Each call reaches the instance that was polled ready.
     let (mut service, seen) = fresh();
     for _ in 0..3 {
         let response = service.ready().await.expect("ready").call((case.allowed)()).await;
@@ -114,19 +114,19 @@ where
     }
     note(ThePolledInstanceIsCalled, seen.calls() == 3 && seen.unready_calls() == 0);
 
-    // A denial: nothing comes through, and nothing stays reserved while the service lives on, from
-    // the call on, and not only when somebody has read the answer.
+    // A denial does not reach the inner service, and releases the reservation during the call, not
+    // only when the response is read.
     if let Some(refused) = &case.refused {
         let (mut service, seen) = fresh();
         let denial = service.ready().await.expect("ready").call(refused());
-        let given_back = seen.reserved() == 0;
+        let released = seen.reserved() == 0;
         let denial = denial.await;
         assert!(denial.is_ok_and(|denial| denial.extensions().get::<Mark>().is_none()));
-        note(ADenialReachesNobody, seen.calls() == 0);
-        note(ADenialGivesReadinessBack, given_back && seen.reserved() == 0);
+        note(ADenialStaysOutside, seen.calls() == 0);
+        note(ADenialReleasesReadiness, released && seen.reserved() == 0);
     }
 
-    // The inner service's error, of a call and of getting ready.
+    // The inner service's errors, from a call and from `poll_ready`.
     let (mut service, seen) = fresh();
     let mut failing = (case.allowed)();
     failing.headers_mut().insert("x-fail", "1".parse().expect("a value"));
@@ -134,11 +134,11 @@ where
     seen.break_down();
     let polled = service.poll_ready(&mut context);
     note(
-        ErrorsPassUntouched,
+        ErrorsPassUnchanged,
         matches!(called, Err(Odd::Failed)) && matches!(polled, Poll::Ready(Err(Odd::BrokenDown))),
     );
 
-    // What is allowed, against the same without the layer.
+    // An allowed request, compared with the same without the layer.
     let marked = || {
         let mut request = (case.allowed)();
         *request.version_mut() = Version::HTTP_2;
@@ -146,77 +146,77 @@ where
         request
     };
     let (service, _) = fresh();
-    let plain = Probe::default().oneshot(marked()).await.expect("an answer");
-    let layered = service.oneshot(marked()).await.expect("an answer");
-    note(WhatIsAllowedPassesUnchanged, is_same(plain, layered, case.adds).await);
+    let plain = Probe::default().oneshot(marked()).await.expect("a response");
+    let layered = service.oneshot(marked()).await.expect("a response");
+    note(AllowedRequestsPassUnchanged, is_same(plain, layered, case.adds).await);
 
-    // Ready at the first poll where the inner service is.
+    // Ready at the first poll if the inner service is.
     let (mut service, _) = fresh();
     assert!(service.poll_ready(&mut context).is_ready());
     let future = pin!(service.call((case.allowed)()));
-    note(WhatIsKnownIsNotWaitedFor, future.poll(&mut context).is_ready());
+    note(CachedDecisionsDoNotWait, future.poll(&mut context).is_ready());
 
     if let Some(store) = &case.store {
-        // Dropped while the store is asked.
+        // Dropped during the store call.
         let (mut service, seen) = fresh();
-        let asking = (store.asking)();
-        assert!(service.clone().oneshot((case.allowed)()).await.is_ok(), "known again");
-        store.switch.set(Mood::Hanging);
+        let via_store = (store.via_store)();
+        assert!(service.clone().oneshot((case.allowed)()).await.is_ok(), "cached");
+        store.switch.set(StoreState::Hanging);
         assert!(service.poll_ready(&mut context).is_ready());
-        let mut future = Box::pin(service.call(asking));
+        let mut future = Box::pin(service.call(via_store));
         assert!(future.as_mut().poll(&mut context).is_pending());
-        assert_eq!(seen.reserved(), 1, "what waits is ready to go on");
+        assert_eq!(seen.reserved(), 1, "a waiting call holds its reservation");
         if !store.always {
-            // Nobody else waits for that.
+            // Other requests do not wait for that call.
             let other = pin!(service.clone().oneshot((case.allowed)()));
-            note(WhatIsKnownIsNotWaitedFor, other.poll(&mut context).is_ready());
+            note(CachedDecisionsDoNotWait, other.poll(&mut context).is_ready());
         }
         drop(service);
         drop(future);
-        let (given_back, came_through) = (seen.reserved() == 0, seen.calls());
-        store.switch.set(Mood::Fine);
-        // Whoever goes on without the future does it now.
+        let (released, calls) = (seen.reserved() == 0, seen.calls());
+        store.switch.set(StoreState::Up);
+        // A layer that continues without the future would do so now.
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        note(ADroppedRequestIsGone, given_back && seen.calls() == came_through);
+        note(DroppingCancels, released && seen.calls() == calls);
 
         let (service, seen) = fresh();
-        store.switch.set(Mood::Down);
-        let response = service.oneshot((store.asking)()).await;
-        store.switch.set(Mood::Fine);
+        store.switch.set(StoreState::Down);
+        let response = service.oneshot((store.via_store)()).await;
+        store.switch.set(StoreState::Up);
         let unavailable = response.is_ok_and(|response| response.status() == 503);
-        note(AFailureIsNoRefusal, unavailable && seen.calls() == 0);
+        note(AFailureIsUnavailable, unavailable && seen.calls() == 0);
 
-        // When it answers, the instance that was polled goes on.
+        // After the store call, the polled instance is called.
         let (mut service, seen) = fresh();
-        store.switch.set(Mood::Hanging);
+        store.switch.set(StoreState::Hanging);
         assert!(service.poll_ready(&mut context).is_ready());
-        let mut future = Box::pin(service.call((store.asking)()));
+        let mut future = Box::pin(service.call((store.via_store)()));
         assert!(future.as_mut().poll(&mut context).is_pending());
-        store.switch.set(Mood::Fine);
+        store.switch.set(StoreState::Up);
         assert!(future.await.is_ok());
         let polled = seen.calls() == 1 && seen.unready_calls() == 0 && seen.reserved() == 0;
         note(ThePolledInstanceIsCalled, polled);
 
-        // And when it refuses, that instance goes, while the future and the service are still there.
+        // After a rejection the instance is dropped, while the future and the service still exist.
         let (mut service, seen) = fresh();
-        store.switch.set(Mood::Hanging);
+        store.switch.set(StoreState::Hanging);
         assert!(service.poll_ready(&mut context).is_ready());
         let mut future = Box::pin(service.call((store.refused)()));
         assert!(future.as_mut().poll(&mut context).is_pending());
-        store.switch.set(Mood::Fine);
+        store.switch.set(StoreState::Up);
         let denial = future.as_mut().await;
         assert!(denial.is_ok_and(|denial| denial.extensions().get::<Mark>().is_none()));
-        note(ADenialReachesNobody, seen.calls() == 0);
-        note(ADenialGivesReadinessBack, seen.reserved() == 0);
+        note(ADenialStaysOutside, seen.calls() == 0);
+        note(ADenialReleasesReadiness, seen.reserved() == 0);
     }
-    broken.sort();
-    broken.dedup();
-    broken
+    broken_promises.sort();
+    broken_promises.dedup();
+    broken_promises
 }
 
-/// Whether a response is what it is without the layer, but for the headers that the layer adds.
+/// Returns whether a response equals the one without the layer, except for the added headers.
 async fn is_same<R>(plain: Response<Sent>, layered: Response<R>, adds: &[&str]) -> bool
 where
     R: Body<Data = Bytes, Error: std::fmt::Debug>,
@@ -239,45 +239,48 @@ where
 }
 
 #[tokio::test]
-async fn every_check_fails_the_layer_that_it_is_there_for() {
+async fn every_check_detects_its_fault() {
     let case = |fault| {
-        let (layer, switch) = WrongLayer::new(fault);
+        let (layer, switch) = FaultyLayer::new(fault);
         Case {
             layer,
             allowed: Box::new(|| crate::support::request(None)),
             adds: &[],
-            refused: Some(Box::new(|| with_header("x-refuse", "1"))),
+            refused: Some(Box::new(|| with_header("x-reject", "1"))),
             store: Some(Store {
                 switch,
-                asking: Box::new(|| with_header("x-ask", "allowed")),
-                refused: Box::new(|| with_header("x-ask", "refused")),
+                via_store: Box::new(|| with_header("x-store", "allowed")),
+                refused: Box::new(|| with_header("x-store", "refused")),
                 always: false,
             }),
         }
     };
-    assert_eq!(broken(&case(None)).await, [], "the same layer without a fault");
+    assert_eq!(broken_promises(&case(None)).await, [], "the same layer without a fault");
     let faults = [
         (Fault::IsAlwaysReady, ReadinessIsForwarded),
-        (Fault::ChargesWhenPolled, PollingCostsNothing),
+        (Fault::ChargesWhenPolled, PollingHasNoEffect),
         (Fault::CallsAClone, ThePolledInstanceIsCalled),
-        (Fault::CallsBeforeItChecks, ADenialReachesNobody),
-        (Fault::KeepsThePolledInstance, ADenialGivesReadinessBack),
-        (Fault::KeepsItUntilItIsRead, ADenialGivesReadinessBack),
-        (Fault::KeepsItWhereTheStoreRefuses, ADenialGivesReadinessBack),
-        (Fault::AnswersForAnError, ErrorsPassUntouched),
-        (Fault::TakesBrokenForReady, ErrorsPassUntouched),
-        (Fault::RebuildsTheRequest, WhatIsAllowedPassesUnchanged),
-        (Fault::RebuildsTheResponse, WhatIsAllowedPassesUnchanged),
-        (Fault::AddsAHeader, WhatIsAllowedPassesUnchanged),
-        (Fault::RebuildsTheBody, WhatIsAllowedPassesUnchanged),
-        (Fault::AlwaysWaits, WhatIsKnownIsNotWaitedFor),
-        (Fault::HoldsALockWhileItAsks, WhatIsKnownIsNotWaitedFor),
-        (Fault::GoesOnWithoutTheFuture, ADroppedRequestIsGone),
-        (Fault::TakesFailureForRefusal, AFailureIsNoRefusal),
-        (Fault::TakesFailureForConsent, AFailureIsNoRefusal),
+        (Fault::CallsBeforeItChecks, ADenialStaysOutside),
+        (Fault::KeepsThePolledInstance, ADenialReleasesReadiness),
+        (Fault::KeepsItUntilTheResponseIsRead, ADenialReleasesReadiness),
+        (Fault::KeepsItIfTheStoreRejects, ADenialReleasesReadiness),
+        (Fault::RespondsToAnError, ErrorsPassUnchanged),
+        (Fault::IgnoresReadinessErrors, ErrorsPassUnchanged),
+        (Fault::RebuildsTheRequest, AllowedRequestsPassUnchanged),
+        (Fault::RebuildsTheResponse, AllowedRequestsPassUnchanged),
+        (Fault::AddsAHeader, AllowedRequestsPassUnchanged),
+        (Fault::RebuildsTheBody, AllowedRequestsPassUnchanged),
+        (Fault::AlwaysWaits, CachedDecisionsDoNotWait),
+        (Fault::HoldsALockWhileWaiting, CachedDecisionsDoNotWait),
+        (Fault::ContinuesAfterDrop, DroppingCancels),
+        (Fault::TreatsFailureAsRejection, AFailureIsUnavailable),
+        (Fault::TreatsFailureAsAllowed, AFailureIsUnavailable),
     ];
     for (fault, promise) in faults {
-        let broken = broken(&case(Some(fault))).await;
-        assert!(broken.contains(&promise), "{fault:?} was not noticed: {broken:?}");
+        let broken_promises = broken_promises(&case(Some(fault))).await;
+        assert!(
+            broken_promises.contains(&promise),
+            "{fault:?} was not noticed: {broken_promises:?}"
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! The layers over public keys: they ask no store, so there is nothing to hang or to drop.
+//! The contract for the offline layers, which call no store.
 
 use goat_tower::offline::VerifierExt;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::{Layer, Service};
 
 use super::readiness::starves;
-use super::{Case, broken};
+use super::{Case, broken_promises};
 use crate::offline::Pair;
 use crate::support::{EXPORTS, Probe, REPORTS, request, whoami};
 
@@ -20,10 +20,10 @@ async fn offline_authentication_keeps_the_contract() {
         refused: Some(Box::new(|| request(None))),
         store: None,
     };
-    assert_eq!(broken(&case).await, []);
+    assert_eq!(broken_promises(&case).await, []);
 }
 
-/// Refused for want of a token, and for what the token says.
+/// Rejected for a missing token, and for missing permissions.
 #[tokio::test]
 async fn an_offline_requirement_keeps_the_contract() {
     let Pair { issuer, verifier } = Pair::new();
@@ -38,12 +38,12 @@ async fn an_offline_requirement_keeps_the_contract() {
             refused: Some(Box::new(move || request(refused.as_ref()))),
             store: None,
         };
-        assert_eq!(broken(&case).await, []);
+        assert_eq!(broken_promises(&case).await, []);
     }
 }
 
 #[tokio::test]
-async fn cheap_denials_do_not_starve_a_concurrency_limit_below() {
+async fn denials_do_not_starve_an_inner_concurrency_limit() {
     let verifier = Pair::new().verifier;
     let one = || GlobalConcurrencyLimitLayer::new(1).layer(Probe::default());
     let service = verifier.authenticate().layer(one());
@@ -53,7 +53,7 @@ async fn cheap_denials_do_not_starve_a_concurrency_limit_below() {
 }
 
 #[test]
-fn offline_layers_services_and_futures_go_where_frameworks_want_them() {
+fn offline_layers_services_and_futures_are_send_and_static() {
     fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn sent<T: Send + 'static>(_: T) {}
     let verifier = Pair::new().verifier;

@@ -1,5 +1,5 @@
-//! What the log says where a layer is missing or stands in the wrong place: what to add and where, on
-//! which request, and nothing that a client wrote.
+//! Log messages for missing and misplaced layers: the fix, the position and the route, without
+//! client data.
 
 use axum::Router;
 use axum::body::Body;
@@ -17,16 +17,16 @@ use crate::support::log::Log;
 use crate::support::{REPORTS, request, send, whoami};
 
 async fn me(_: Principal) {}
-async fn perhaps(_: Option<Principal>) {}
-async fn act(_: FreshPrincipal) {}
-async fn act_twice(_: FreshPrincipal, _: FreshPrincipal) {}
+async fn optional(_: Option<Principal>) {}
+async fn fresh(_: FreshPrincipal) {}
+async fn fresh_twice(_: FreshPrincipal, _: FreshPrincipal) {}
 async fn address(_: ClientAddress) {}
 async fn nothing(_: Origin, _: Option<ClientAddress>) {}
 
-/// What no log may hold: it came with the request.
+/// A value from the request that must not be logged.
 const CANARY: &str = "canary";
 
-/// One request with a token, a query, an id in its path, and a header.
+/// Sends a request with a token, a query, an id in its path, and a header.
 async fn ask(
     app: &Router,
     test: &TestGoat,
@@ -39,8 +39,8 @@ async fn ask(
     (app.clone().oneshot(request).await.unwrap(), alice.access_token().to_owned())
 }
 
-/// What was logged as an error since this was last asked. (axum makes layers when it first needs them, and
-/// limits then say what they count.)
+/// Returns the errors logged since the last call. (axum creates layers lazily; limits then log
+/// their configuration.)
 fn errors(log: &Log) -> Vec<String> {
     let lines = log.take().into_iter().filter(|(level, _)| *level == Level::ERROR);
     lines.map(|(_, line)| line).collect()
@@ -48,16 +48,16 @@ fn errors(log: &Log) -> Vec<String> {
 
 /// L1, L2
 #[tokio::test]
-async fn a_missing_layer_is_one_line_that_says_what_to_add_where_and_on_which_request() {
+async fn a_missing_layer_is_logged_once_with_the_fix_and_the_route() {
     let test = TestGoat::new();
     let goat = &test.goat;
     let quota = Quota::per_minute(60);
     let bare = Router::new()
         .route("/me", get(me))
-        .route("/perhaps", get(perhaps))
-        .route("/users/{id}", delete(act))
-        .route("/twice", get(act_twice).route_layer(goat.require(REPORTS).fresh()))
-        .route("/stale", get(act).route_layer(goat.require(REPORTS)))
+        .route("/optional", get(optional))
+        .route("/users/{id}", delete(fresh))
+        .route("/twice", get(fresh_twice).route_layer(goat.require(REPORTS).fresh()))
+        .route("/stale", get(fresh).route_layer(goat.require(REPORTS)))
         .route("/address", get(address))
         .route("/by-address", get(nothing).route_layer(goat.limit(quota).by_address()))
         .route("/by-user", get(nothing).route_layer(goat.limit(quota).by_user()));
@@ -65,16 +65,16 @@ async fn a_missing_layer_is_one_line_that_says_what_to_add_where_and_on_which_re
         .route("/outside", get(me))
         .layer(goat.authenticate())
         .layer(goat.limit(quota).by_user());
-    // What is added to a router of axum after a layer stands outside of it.
+    // A route added to an axum router after a layer is outside that layer.
     let after = Router::new().layer(goat.authenticate()).route("/after", get(me));
     let log = Log::read();
 
     let user = UserId::generate(test.goat.time().now()).to_string();
-    let of_somebody = format!("/users/{user}");
+    let user_path = format!("/users/{user}");
     let cases = [
         (&bare, ("GET", "/me"), "/me", ".layer(goat.authenticate()) to the router, after its"),
-        (&bare, ("GET", "/perhaps"), "/perhaps", ".layer(goat.authenticate().optional()) to the"),
-        (&bare, ("DELETE", of_somebody.as_str()), "/users/{id}", "(goat.require(..).fresh())"),
+        (&bare, ("GET", "/optional"), "/optional", ".layer(goat.authenticate().optional()) to the"),
+        (&bare, ("DELETE", user_path.as_str()), "/users/{id}", "(goat.require(..).fresh())"),
         (&bare, ("GET", "/stale"), "/stale", ".route_layer(goat.require(..).fresh()) to the route"),
         (&bare, ("GET", "/twice"), "/twice", "was taken twice"),
         (&bare, ("GET", "/address"), "/address", ".into_make_service_with_connect_info::<"),
@@ -99,9 +99,9 @@ async fn a_missing_layer_is_one_line_that_says_what_to_add_where_and_on_which_re
     }
 }
 
-/// Of a path whose template nobody knows, its plain words. L1
+/// L1: without a known template, only the plain words of a path are logged.
 #[tokio::test]
-async fn without_a_router_the_log_shows_of_a_path_what_cannot_be_a_secret() {
+async fn without_a_template_only_plain_words_of_the_path_are_logged() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(60)).by_user().layer(whoami());
     let log = Log::read();
@@ -112,9 +112,9 @@ async fn without_a_router_the_log_shows_of_a_path_what_cannot_be_a_secret() {
     assert!(line.ends_with(r#" method=GET path="/invitations/*/accept""#), "{line}");
 }
 
-/// By the one that counts its limits too.
+/// With a template set by an application's own router.
 #[tokio::test]
-async fn of_a_router_of_ones_own_the_log_shows_the_template_that_it_has_left() {
+async fn the_path_template_of_a_custom_router_is_logged() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(60)).by_user().layer(whoami());
     let log = Log::read();
@@ -126,20 +126,20 @@ async fn of_a_router_of_ones_own_the_log_shows_the_template_that_it_has_left() {
 }
 
 #[tokio::test]
-async fn what_is_no_defect_of_the_wiring_is_no_error_in_the_log() {
+async fn correct_layers_log_no_error() {
     let test = TestGoat::new();
     let app = Router::new()
         .route("/me", get(me))
-        .route("/perhaps", get(perhaps))
-        .route("/twice", get(act).route_layer(test.goat.require(REPORTS).fresh()))
+        .route("/optional", get(optional))
+        .route("/twice", get(fresh).route_layer(test.goat.require(REPORTS).fresh()))
         .route("/nothing", get(nothing))
         .layer(test.goat.authenticate().optional());
     let log = Log::read();
-    for path in ["/me", "/perhaps", "/twice", "/nothing"] {
+    for path in ["/me", "/optional", "/twice", "/nothing"] {
         let (response, _) = ask(&app, &test, ("GET", path)).await;
         assert_eq!(response.status(), 200, "{path}");
-        let stranger = Request::get(path).body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(stranger).await.unwrap();
+        let anonymous = Request::get(path).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(anonymous).await.unwrap();
         let expected = if matches!(path, "/me" | "/twice") { 401 } else { 200 };
         assert_eq!(response.status(), expected, "{path}");
     }

@@ -1,5 +1,5 @@
-//! What becomes of a request where the layers stand in another order than the front page has them, or
-//! one is left out: each row of its table of mistakes.
+//! Wrong orders of layers, and missing layers: each row of the crate documentation's table of
+//! mistakes.
 
 #[cfg(feature = "axum")]
 mod log;
@@ -21,7 +21,7 @@ async fn alice() -> (TestGoat, TestUser) {
 }
 
 #[tokio::test]
-async fn a_limit_by_user_outside_of_authentication_lets_nobody_through() {
+async fn a_limit_by_user_outside_authentication_rejects_every_request() {
     let (test, alice) = alice().await;
     let service = ServiceBuilder::new()
         .layer(test.goat.limit(Quota::per_minute(9)).by_user())
@@ -31,7 +31,7 @@ async fn a_limit_by_user_outside_of_authentication_lets_nobody_through() {
 }
 
 #[tokio::test]
-async fn a_limit_by_address_inside_of_authentication_does_not_count_bad_tokens() {
+async fn a_limit_by_address_inside_authentication_does_not_count_invalid_tokens() {
     let (test, alice) = alice().await;
     let service = ServiceBuilder::new()
         .layer(test.goat.authenticate())
@@ -45,7 +45,7 @@ async fn a_limit_by_address_inside_of_authentication_does_not_count_bad_tokens()
 }
 
 #[tokio::test]
-async fn a_limit_inside_of_a_requirement_does_not_count_who_may_not() {
+async fn a_limit_inside_a_requirement_does_not_count_forbidden_requests() {
     let (test, alice) = alice().await;
     let limit = || test.goat.limit(Quota::per_minute(1)).by_user();
     let inside = ServiceBuilder::new()
@@ -66,7 +66,7 @@ async fn a_limit_inside_of_a_requirement_does_not_count_who_may_not() {
 }
 
 #[tokio::test]
-async fn a_requirement_outside_of_authentication_decides_the_same() {
+async fn a_requirement_outside_authentication_authenticates_by_itself() {
     let (test, alice) = alice().await;
     let bob = test.sign_in("bob", []).await;
     let service = ServiceBuilder::new()
@@ -78,7 +78,7 @@ async fn a_requirement_outside_of_authentication_decides_the_same() {
     assert_eq!(send(&service, request(None)).await.outcome(), (401, "unauthenticated"));
 }
 
-/// What two clients behind one proxy are answered, with one request a minute for each.
+/// Returns the statuses of two clients behind one proxy, with a limit of one request a minute.
 async fn behind_a_proxy(is_outside: bool) -> [u16; 2] {
     let test = TestGoat::new();
     let find = || ClientAddressLayer::new().trust(TrustedProxies::parse(["10.0.0.1"]).unwrap());
@@ -105,13 +105,13 @@ async fn behind_a_proxy(is_outside: bool) -> [u16; 2] {
 }
 
 #[tokio::test]
-async fn the_clients_address_found_inside_of_a_limit_makes_all_clients_one() {
+async fn a_client_address_layer_inside_a_limit_counts_all_clients_as_the_proxy() {
     assert_eq!(behind_a_proxy(true).await, [200, 200]);
     assert_eq!(behind_a_proxy(false).await, [200, 429]);
 }
 
 #[tokio::test]
-async fn a_limit_by_address_without_a_peer_lets_nobody_through() {
+async fn a_limit_by_address_without_a_peer_rejects_every_request() {
     let (test, _) = alice().await;
     let service = ServiceBuilder::new()
         .layer(test.goat.limit(Quota::per_minute(9)).by_address())
@@ -120,9 +120,9 @@ async fn a_limit_by_address_without_a_peer_lets_nobody_through() {
     assert_eq!(send(&service, from_nowhere).await.outcome(), (500, "internal"));
 }
 
-/// Browsers send no credentials with the question whether they may send some.
+/// Browsers send CORS preflight requests without credentials.
 #[tokio::test]
-async fn a_preflight_that_meets_authentication_is_a_stranger() {
+async fn a_preflight_request_is_unauthenticated() {
     let (test, _) = alice().await;
     let service = ServiceBuilder::new().layer(test.goat.authenticate()).service(whoami());
     let mut preflight = with_header("access-control-request-headers", "authorization");
@@ -144,14 +144,14 @@ mod router {
         me.user().to_string()
     }
 
-    /// What a stranger is answered.
+    /// Returns the status of an anonymous request.
     async fn status(app: &Router, path: &str) -> u16 {
         let request = Request::get(path).body(Body::empty()).unwrap();
         app.clone().oneshot(request).await.unwrap().status().as_u16()
     }
 
     #[tokio::test]
-    async fn a_route_that_is_added_after_the_layer_is_not_behind_it() {
+    async fn a_route_added_after_the_layer_is_not_protected() {
         let goat = TestGoat::new().goat;
         let app = Router::new()
             .route("/before", get(async || ()))
@@ -159,12 +159,12 @@ mod router {
             .route("/after", get(async || ()))
             .route("/mine", get(mine));
         assert_eq!(status(&app, "/before").await, 401);
-        assert_eq!(status(&app, "/after").await, 200, "it is open");
-        assert_eq!(status(&app, "/mine").await, 500, "who takes a principal is not called");
+        assert_eq!(status(&app, "/after").await, 200, "not protected");
+        assert_eq!(status(&app, "/mine").await, 500, "a handler with a principal is not called");
     }
 
     #[tokio::test]
-    async fn a_fallback_is_behind_a_layer_that_comes_after_it_only() {
+    async fn a_fallback_is_protected_only_by_a_later_layer() {
         let goat = TestGoat::new().goat;
         let routes = || Router::new().route("/reports", get(async || ()));
         let app = routes().layer(goat.authenticate()).fallback(async || "a page");
@@ -178,14 +178,14 @@ mod router {
     }
 
     #[tokio::test]
-    async fn merged_routers_keep_the_layers_that_they_had() {
+    async fn merged_routers_keep_their_layers() {
         let goat = TestGoat::new().goat;
         let guarded = Router::new().route("/mine", get(mine)).layer(goat.authenticate());
         let open = Router::new().route("/about", get(async || ()));
         let app = open.merge(guarded);
         assert_eq!(status(&app, "/about").await, 200);
         assert_eq!(status(&app, "/mine").await, 401);
-        // Of two layers the last one met counts, and the stricter one is not undone by the other.
+        // The inner of two layers decides last; the outer, stricter one still applies.
         let app = app.layer(goat.authenticate().optional());
         assert_eq!(status(&app, "/about").await, 200);
         assert_eq!(status(&app, "/mine").await, 401);

@@ -1,4 +1,4 @@
-//! What is counted by, alone and together, and what a client can do about it.
+//! Keys of limits, single and combined, and attempts to evade them.
 
 use goat_core::Quota;
 use goat_core::testing::TestGoat;
@@ -17,7 +17,7 @@ fn from(last: u8, mut request: Request<Sent>) -> Request<Sent> {
     request
 }
 
-/// A request that says these values of the header, one line each.
+/// A request with these header values, one line each.
 fn keys(values: &[&[u8]]) -> Request<Sent> {
     let mut request = request(None);
     for value in values {
@@ -26,20 +26,23 @@ fn keys(values: &[&[u8]]) -> Request<Sent> {
     request
 }
 
-/// Sends them one after the other, and says which were let in.
-async fn let_in(layer: LimitLayer, requests: impl IntoIterator<Item = Request<Sent>>) -> Vec<bool> {
+/// Sends requests in sequence; returns which were allowed.
+async fn allowed(
+    layer: LimitLayer,
+    requests: impl IntoIterator<Item = Request<Sent>>,
+) -> Vec<bool> {
     let service = layer.layer(whoami());
-    let mut let_in = Vec::new();
+    let mut allowed = Vec::new();
     for request in requests {
         let answer = send(&service, request).await;
         assert!(matches!(answer.status.as_u16(), 200 | 429), "{answer:?}");
-        let_in.push(answer.status == 200);
+        allowed.push(answer.status == 200);
     }
-    let_in
+    allowed
 }
 
 #[tokio::test]
-async fn sessions_are_counted_whatever_their_tokens_and_strangers_are_not() {
+async fn sessions_are_counted_across_tokens_and_anonymous_requests_are_not() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let again = test.sign_in("alice", []).await;
@@ -62,7 +65,7 @@ async fn sessions_are_counted_whatever_their_tokens_and_strangers_are_not() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_before_anybody_has_verified_them() {
+async fn tokens_are_counted_without_verification() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
@@ -72,12 +75,12 @@ async fn tokens_are_counted_before_anybody_has_verified_them() {
         .service(whoami());
     let answer = send(&service, request(Some(&alice))).await;
     assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), r#""token";r=0;t=60"#));
-    // From wherever, and in whatever spelling that lets it in.
+    // From any address, and in any accepted spelling.
     let spelt = format!("bEARER   {}", alice.access_token());
     let elsewhere = from(99, with_header("authorization", &spelt));
     assert_eq!(send(&service, elsewhere).await.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (200, ""));
-    // What nobody has verified is counted too: the second one costs no look at a signature.
+    // Unverified tokens are counted too: the second request needs no signature verification.
     let forged = || with_header("authorization", "Bearer a.b.c");
     assert_eq!(send(&service, forged()).await.outcome(), (401, "invalid-token"));
     assert_eq!(send(&service, forged()).await.outcome(), (429, "rate-limited"));
@@ -86,9 +89,9 @@ async fn tokens_are_counted_before_anybody_has_verified_them() {
     }
 }
 
-/// J8: a way around the count would be to send the token in a form that is not read.
+/// J8: malformed tokens must not evade the counter.
 #[tokio::test]
-async fn what_is_no_token_and_two_of_them_share_one_counter() {
+async fn malformed_and_repeated_tokens_share_one_counter() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let twice = |other: &str| {
@@ -104,11 +107,11 @@ async fn what_is_no_token_and_two_of_them_share_one_counter() {
         with_header("authorization", &format!("Bearer {}", "x".repeat(9000))),
     ];
     let limit = test.goat.limit(ONE).by_token();
-    assert_eq!(let_in(limit, odd).await, [true, false, false, false, false]);
+    assert_eq!(allowed(limit, odd).await, [true, false, false, false, false]);
 }
 
 #[tokio::test]
-async fn values_of_a_header_are_counted_under_its_name() {
+async fn header_values_are_counted_under_the_header_name() {
     let test = TestGoat::new();
     let service = test.goat.limit(ONE).by_header(KEY).layer(whoami());
     let answer = send(&service, keys(&[b"one"])).await;
@@ -123,9 +126,9 @@ async fn values_of_a_header_are_counted_under_its_name() {
     }
 }
 
-/// The ways around a count by header that are none: more lines, odd bytes, nothing.
+/// Attempts to evade a limit by header: several lines, non-ASCII bytes, empty values.
 #[tokio::test]
-async fn a_header_that_is_sent_twice_or_is_not_text_is_no_way_out() {
+async fn repeated_and_non_text_headers_are_counted() {
     let test = TestGoat::new();
     let limit = || test.goat.limit(ONE).by_header(KEY);
     let twice = [
@@ -135,14 +138,14 @@ async fn a_header_that_is_sent_twice_or_is_not_text_is_no_way_out() {
         keys(&[b"3", b"one"]),
         keys(&[b"one", b"one", b"one"]),
     ];
-    assert_eq!(let_in(limit().named("a"), twice).await, [true, true, false, false, false]);
+    assert_eq!(allowed(limit().named("a"), twice).await, [true, true, false, false, false]);
     let odd =
         [keys(&[b"\xff\xfe"]), keys(&[b"\xff\xfe"]), keys(&[b"\xff"]), keys(&[b""]), keys(&[b""])];
-    assert_eq!(let_in(limit().named("b"), odd).await, [true, false, true, true, false]);
+    assert_eq!(allowed(limit().named("b"), odd).await, [true, false, true, true, false]);
 }
 
 #[tokio::test]
-async fn headers_of_the_same_values_count_apart_also_under_one_name() {
+async fn equal_values_of_different_headers_are_counted_separately() {
     let test = TestGoat::new();
     let limit = || test.goat.limit(ONE).named("tenant");
     let other = HeaderName::from_static("x-other");
@@ -151,17 +154,17 @@ async fn headers_of_the_same_values_count_apart_also_under_one_name() {
         request.headers_mut().insert("x-other", HeaderValue::from_static("a"));
         request
     };
-    assert_eq!(let_in(limit().by_header(KEY), [one(), one()]).await, [true, false]);
-    assert_eq!(let_in(limit().by_header(other.clone()), [one(), one()]).await, [true, false]);
+    assert_eq!(allowed(limit().by_header(KEY), [one(), one()]).await, [true, false]);
+    assert_eq!(allowed(limit().by_header(other.clone()), [one(), one()]).await, [true, false]);
     assert_eq!(
-        let_in(limit().by_header(KEY).by_header(other), [one(), one()]).await,
+        allowed(limit().by_header(KEY).by_header(other), [one(), one()]).await,
         [true, false]
     );
-    assert_eq!(let_in(limit().by_key(|_| Some("a".into())), [one(), one()]).await, [true, false]);
+    assert_eq!(allowed(limit().by_key(|_| Some("a".into())), [one(), one()]).await, [true, false]);
 }
 
 #[tokio::test]
-async fn two_things_make_one_key_and_each_pair_counts_alone() {
+async fn combined_keys_are_counted_per_combination() {
     let test = TestGoat::new();
     let service = test.goat.limit(ONE).by_address().by_header(KEY).layer(whoami());
     for (last, key) in [(1, "a"), (1, "b"), (2, "a"), (2, "b")] {
@@ -176,7 +179,7 @@ async fn two_things_make_one_key_and_each_pair_counts_alone() {
 }
 
 #[tokio::test]
-async fn what_is_said_twice_counts_once_and_keys_of_ones_own_add_up() {
+async fn repeated_parts_count_once_and_custom_keys_combine() {
     let test = TestGoat::new();
     let limit = test.goat.limit(ONE);
     let twice = limit.clone().by_address().by_header(KEY).by_address().by_header(KEY);
@@ -191,12 +194,12 @@ async fn what_is_said_twice_counts_once_and_keys_of_ones_own_add_up() {
         request
     };
     let requests = [at("GET", "/a"), at("GET", "/b"), at("PUT", "/a"), at("GET", "/a")];
-    assert_eq!(let_in(keys, requests).await, [true, true, true, false]);
+    assert_eq!(allowed(keys, requests).await, [true, true, true, false]);
 }
 
-/// To leave out what can be left out puts a client among those who leave it out, and no further.
+/// Omitting an optional part moves a client to the counter of those that omit it, no further.
 #[tokio::test]
-async fn a_part_that_is_left_out_is_no_way_out_of_the_rest() {
+async fn omitting_a_part_does_not_evade_the_rest() {
     let test = TestGoat::new();
     let limit = test.goat.limit(ONE).by_address().by_header(KEY);
     let requests = [
@@ -205,16 +208,16 @@ async fn a_part_that_is_left_out_is_no_way_out_of_the_rest() {
         from(1, keys(&[])),
         from(2, keys(&[])),
         from(2, keys(&[])),
-        // An empty value is a value.
+        // An empty value counts as a value.
         from(2, keys(&[b""])),
     ];
-    assert_eq!(let_in(limit, requests).await, [true, true, false, true, false, true]);
+    assert_eq!(allowed(limit, requests).await, [true, true, false, true, false, true]);
     let by_key = test.goat.limit(ONE).by_address().by_key(|_| None);
-    assert_eq!(let_in(by_key, [from(3, keys(&[])), from(3, keys(&[]))]).await, [true, false]);
+    assert_eq!(allowed(by_key, [from(3, keys(&[])), from(3, keys(&[]))]).await, [true, false]);
 }
 
 #[tokio::test]
-async fn who_lacks_all_that_tells_who_asks_is_not_counted_and_cannot_use_up_others_quota() {
+async fn requests_without_any_identifying_part_are_not_counted() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = ServiceBuilder::new()
@@ -227,13 +230,13 @@ async fn who_lacks_all_that_tells_who_asks_is_not_counted_and_cannot_use_up_othe
     }
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (429, "rate-limited"));
-    // A stranger with a key is somebody.
+    // An anonymous client with a key is counted.
     assert_eq!(send(&service, keys(&[b"a"])).await.outcome(), (200, ""));
     assert_eq!(send(&service, keys(&[b"a"])).await.outcome(), (429, "rate-limited"));
 }
 
 #[tokio::test]
-async fn stacked_limits_show_under_names_of_their_own() {
+async fn stacked_limits_have_distinct_default_names() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let limit = |count| test.goat.limit(Quota::per_minute(count));

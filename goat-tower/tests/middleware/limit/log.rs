@@ -1,4 +1,4 @@
-//! What a limit says of itself in the log.
+//! Log messages that describe limits.
 
 use goat_core::Quota;
 use goat_core::testing::TestGoat;
@@ -14,7 +14,7 @@ fn apply(layer: &LimitLayer) {
 }
 
 #[test]
-fn a_limit_says_once_what_it_counts_however_many_services_it_is_put_around() {
+fn a_limit_is_logged_once_for_all_its_services() {
     let test = TestGoat::new();
     let quota = Quota::per_minute(60);
     let limit = test.goat.limit(quota).by_user().by_path_template();
@@ -30,7 +30,7 @@ fn a_limit_says_once_what_it_counts_however_many_services_it_is_put_around() {
 }
 
 #[test]
-fn what_is_changed_is_another_limit() {
+fn a_changed_limit_is_logged_again() {
     let test = TestGoat::new();
     let quota = Quota::per_minute(60);
     let limit = test.goat.limit(quota);
@@ -51,7 +51,7 @@ fn what_is_changed_is_another_limit() {
 }
 
 #[test]
-fn admission_says_it_of_both_its_limits() {
+fn both_limits_of_a_combined_layer_are_logged() {
     let test = TestGoat::new();
     let limit = test.goat.limit(Quota::per_minute(60));
     let (address, user) = (limit.clone().by_address(), limit.by_user());
@@ -63,7 +63,7 @@ fn admission_says_it_of_both_its_limits() {
     assert_eq!(lines, expected.map(|line| (Level::INFO, line)));
 }
 
-/// L2: a name that is not the code's own cannot make a line of its own.
+/// L2: control characters in a name cannot forge log lines.
 #[test]
 fn a_name_cannot_forge_a_line() {
     let limit = TestGoat::new().goat.limit(Quota::per_minute(1)).named("a\nb\u{1b}");

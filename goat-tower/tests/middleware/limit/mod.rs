@@ -1,4 +1,4 @@
-//! How often may they ask?
+//! The limit layer: quotas, windows, names and unavailable stores.
 
 mod keys;
 #[cfg(feature = "tracing")]
@@ -14,12 +14,12 @@ use goat_tower::{Denial, GoatExt};
 use http::request::Parts;
 use tower::{Layer, ServiceBuilder};
 
-use crate::support::stores::{Mood, switched};
+use crate::support::stores::{StoreState, switched};
 use crate::support::{request, send, whoami, with_header};
 
 /// B5, B6
 #[tokio::test]
-async fn an_address_is_refused_past_its_quota_and_let_in_when_it_has_waited() {
+async fn an_address_is_limited_until_its_window_has_room() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(2)).by_address().layer(whoami());
     let from = |address: [u16; 8]| {
@@ -50,9 +50,9 @@ async fn an_address_is_refused_past_its_quota_and_let_in_when_it_has_waited() {
     assert_eq!(send(&service, from(one)).await.outcome(), (200, ""));
 }
 
-/// B5: a burst at once, and then one each second.
+/// B5: a burst, then one request per second.
 #[tokio::test]
-async fn a_burst_is_let_in_at_once_and_given_back_one_by_one() {
+async fn a_burst_is_allowed_and_refills_one_by_one() {
     let test = TestGoat::new();
     let quota = Quota::per_minute(60).burst(2);
     let service = test.goat.limit(quota).by_address().layer(whoami());
@@ -75,7 +75,7 @@ async fn a_burst_is_let_in_at_once_and_given_back_one_by_one() {
 }
 
 #[tokio::test]
-async fn users_are_counted_whatever_their_session_and_strangers_are_not() {
+async fn users_are_counted_across_sessions_and_anonymous_requests_are_not() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let again = test.sign_in("alice", []).await;
@@ -95,7 +95,7 @@ async fn users_are_counted_whatever_their_session_and_strangers_are_not() {
 }
 
 #[tokio::test]
-async fn a_text_of_the_request_is_counted_and_none_does_not_count() {
+async fn a_custom_key_is_counted_and_none_is_not() {
     let test = TestGoat::new();
     let layer = test
         .goat
@@ -114,7 +114,7 @@ async fn a_text_of_the_request_is_counted_and_none_does_not_count() {
 }
 
 #[tokio::test]
-async fn several_limits_show_side_by_side_and_the_one_that_refuses_is_not_charged() {
+async fn several_limits_share_the_headers_and_a_rejecting_limit_is_not_charged() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = ServiceBuilder::new()
@@ -131,7 +131,7 @@ async fn several_limits_show_side_by_side_and_the_one_that_refuses_is_not_charge
     test.clock.advance(Duration::from_secs(20));
     let answer = send(&service, request(Some(&alice))).await;
     assert_eq!(answer.outcome(), (429, "rate-limited"));
-    // The address was charged on the way; what lies behind the refusal was not asked.
+    // The outer limit was charged; the layers behind the rejection were not called.
     assert_eq!(answer.header("ratelimit"), r#""address";r=7;t=40, "user";r=0;t=40"#);
     assert_eq!(answer.header("retry-after"), "40");
     test.clock.advance(Duration::from_secs(40));
@@ -140,7 +140,7 @@ async fn several_limits_show_side_by_side_and_the_one_that_refuses_is_not_charge
 }
 
 #[tokio::test]
-async fn limits_of_one_name_and_quota_count_together_and_others_do_not() {
+async fn limits_with_equal_name_and_quota_share_counters() {
     let test = TestGoat::new();
     let limit = test.goat.limit(Quota::per_minute(1)).by_address();
     let (here, there) = (limit.layer(whoami()), limit.layer(whoami()));
@@ -153,7 +153,7 @@ async fn limits_of_one_name_and_quota_count_together_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn limits_of_one_name_count_apart_where_they_are_told_to() {
+async fn limits_of_one_name_can_count_separately() {
     let test = TestGoat::new();
     let limit = test.goat.limit(Quota::per_minute(1)).by_address().named("auth");
     let login = limit.clone().counted_as("login").layer(whoami());
@@ -170,22 +170,22 @@ async fn limits_of_one_name_count_apart_where_they_are_told_to() {
 
 /// B8
 #[tokio::test]
-async fn a_store_of_limits_that_is_down_lets_nobody_in() {
+async fn an_unavailable_limit_store_rejects_every_request() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let service = test.goat.limit(Quota::per_minute(2)).layer(whoami());
     assert_eq!(send(&service, request(None)).await.header("ratelimit"), r#""address";r=1;t=60"#);
-    switch.set(Mood::Down);
+    switch.set(StoreState::Down);
     let answer = send(&service, request(None)).await;
     assert_eq!(answer.outcome(), (503, "unavailable"));
     assert_eq!(answer.header("retry-after"), "1");
-    switch.set(Mood::Fine);
+    switch.set(StoreState::Up);
     assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
     assert_eq!(send(&service, request(None)).await.outcome(), (429, "rate-limited"));
 }
 
 #[tokio::test]
-async fn without_a_layer_that_looks_further_the_client_is_the_peer_whatever_it_claims() {
+async fn without_a_client_address_layer_the_peer_is_counted() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(1)).by_address().layer(whoami());
     let from = |peer: [u8; 4], claim: &'static str| {
@@ -203,7 +203,7 @@ async fn without_a_layer_that_looks_further_the_client_is_the_peer_whatever_it_c
 }
 
 #[tokio::test]
-async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted() {
+async fn a_missing_address_or_authentication_is_an_error_not_a_bypass() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let limit = test.goat.limit(Quota::per_minute(2));
@@ -221,7 +221,7 @@ async fn without_an_address_or_a_look_at_the_credentials_nobody_goes_uncounted()
     ];
     for (answer, advice) in cases {
         assert_eq!(answer.outcome(), (500, "internal"));
-        assert!(!answer.body.contains(advice), "a client cannot mend it: {}", answer.body);
+        assert!(!answer.body.contains(advice), "no details for the client: {}", answer.body);
         let reason = answer.response.extensions().get::<Denial>().unwrap();
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
     }

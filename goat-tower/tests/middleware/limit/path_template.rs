@@ -1,4 +1,4 @@
-//! Counting by route, where no framework says which it is.
+//! Limits by path template, without a framework that provides it.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn on(path: &str, template: impl Into<PathTemplate>) -> Request<Sent> {
 }
 
 #[tokio::test]
-async fn a_route_is_counted_whatever_stands_in_its_parameters() {
+async fn a_route_is_counted_across_parameter_values() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(1)).by_path_template().layer(whoami());
     let answer = send(&service, on("/users/7", "/users/{id}")).await;
@@ -34,9 +34,9 @@ async fn a_route_is_counted_whatever_stands_in_its_parameters() {
     assert_eq!(send(&service, on("/users", "/users")).await.outcome(), (200, ""));
 }
 
-/// L3: nor does a claim to speak gRPC help.
+/// L3: also for requests that claim to be gRPC.
 #[tokio::test]
-async fn paths_without_a_template_share_one_counter_whatever_they_are() {
+async fn paths_without_a_template_share_one_counter() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(1)).by_path_template().layer(whoami());
     assert_eq!(send(&service, at("/random/0")).await.outcome(), (200, ""));
@@ -44,7 +44,7 @@ async fn paths_without_a_template_share_one_counter_whatever_they_are() {
     for index in 1..50 {
         assert_eq!(send(&service, at(&format!("/{index}"))).await.status, 429);
         let request = in_grpc(at(&format!("/random/{index}")), "application/grpc");
-        // RESOURCE_EXHAUSTED: such a caller reads no HTTP status.
+        // RESOURCE_EXHAUSTED: a gRPC client does not read the HTTP status.
         assert_eq!(send(&service, request).await.header("grpc-status"), "8");
     }
     assert_eq!(test.goat.limits().load().unwrap().keys, keys);
@@ -53,7 +53,7 @@ async fn paths_without_a_template_share_one_counter_whatever_they_are() {
 }
 
 #[tokio::test]
-async fn of_paths_that_are_named_each_counts_alone_and_all_others_together() {
+async fn named_paths_are_counted_separately_and_all_others_together() {
     let test = TestGoat::new();
     let methods = ["/greet.Greeter/SayHello", "/greet.Greeter/SayGoodbye"];
     let limit = test.goat.limit(Quota::per_minute(1)).by_address().by_path_among(methods);
@@ -62,7 +62,7 @@ async fn of_paths_that_are_named_each_counts_alone_and_all_others_together() {
     for method in methods {
         assert_eq!(send(&service, at(method)).await.outcome(), (200, ""), "{method}");
         assert_eq!(send(&service, at(method)).await.status, 429, "{method}");
-        // What stands behind the path changes nothing.
+        // The query does not matter.
         assert_eq!(send(&service, at(&format!("{method}?x=1"))).await.status, 429, "{method}");
     }
     let invented = ["/greet.Greeter/A", "/greet.Greeter/B", "/greet.Greeter/sayHello"];
@@ -71,6 +71,6 @@ async fn of_paths_that_are_named_each_counts_alone_and_all_others_together() {
         statuses.push(send(&service, at(method)).await.status.as_u16());
     }
     assert_eq!(statuses, [200, 429, 429]);
-    // Who knows better is heard.
+    // A template in the extensions takes precedence.
     assert_eq!(send(&service, on(methods[0], "/another")).await.outcome(), (200, ""));
 }

@@ -1,4 +1,4 @@
-//! What the log says where nobody is let through because tokens name no permissions.
+//! Log warning for requirements that no token can satisfy, because tokens contain no permissions.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::support::log::Log;
 use crate::support::{REPORTS, request, send, whoami};
 
 #[tokio::test]
-async fn a_required_permission_that_no_token_names_is_one_line_and_not_one_a_request() {
-    // As goat comes: no permissions in its tokens.
+async fn a_requirement_without_permissions_in_tokens_is_logged_once() {
+    // Default settings: tokens contain no permissions.
     let issuer = TestGoat::new();
     let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
     let (jwks, clock) = (issuer.goat.jwks().to_string(), Arc::new(issuer.clock.clone()));
     let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock).unwrap();
     let log = Log::read();
     let layer = verifier.require(REPORTS);
-    // A layer that is laid over several routes says it once for all.
+    // A layer on several routes logs once.
     let routes = [layer.layer(whoami()), layer.clone().layer(whoami())];
     for route in routes.iter().cycle().take(6) {
         assert_eq!(send(route, request(Some(&root))).await.status, 403);

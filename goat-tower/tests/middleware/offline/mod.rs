@@ -1,4 +1,4 @@
-//! The layers that know public keys and nothing else.
+//! Offline authentication and requirements, with public keys only.
 
 #[cfg(feature = "axum")]
 mod extractors;
@@ -24,7 +24,7 @@ use tower::{Layer, Service, ServiceBuilder, service_fn};
 use crate::cookie::{COOKIES, from_page, from_site};
 use crate::support::{Answer, EXPORTS, REPORTS, Sent, in_grpc, request, send, with_header};
 
-/// A goat whose tokens carry permissions, and a service beside it that holds its public keys.
+/// An issuer whoami tokens contain permissions, and a verifier with its public keys.
 pub(crate) struct Pair {
     pub(crate) issuer: TestGoat,
     pub(crate) verifier: Verifier,
@@ -48,8 +48,8 @@ fn verifier_of(issuer: &TestGoat) -> Verifier {
     Verifier::with_clock(jwks, TokenSettings::default(), clock).unwrap()
 }
 
-/// Answers 200 and in `x-user` whose token came.
-fn whose()
+/// Inner service that responds with 200 and the token's user id in `x-user`.
+fn whoami()
 -> impl Service<Request<Sent>, Response = Response<Sent>, Error = Infallible, Future: Send> + Clone
 {
     service_fn(|request: Request<Sent>| {
@@ -61,12 +61,12 @@ fn whose()
 
 /// H1
 #[tokio::test]
-async fn a_good_token_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
+async fn a_valid_token_becomes_a_principal_and_the_response_is_not_cacheable() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", [REPORTS]).await;
-    let authenticate = verifier.authenticate().layer(whose());
-    // A requirement finds out by itself.
-    let require = verifier.require(REPORTS).layer(whose());
+    let authenticate = verifier.authenticate().layer(whoami());
+    // A requirement verifies the token by itself.
+    let require = verifier.require(REPORTS).layer(whoami());
     for _ in 0..2 {
         for answer in [
             send(&authenticate, request(Some(&alice))).await,
@@ -81,12 +81,12 @@ async fn a_good_token_becomes_a_principal_and_its_answer_is_kept_by_no_cache() {
 }
 
 #[tokio::test]
-async fn who_shows_nothing_is_asked_to_sign_in() {
+async fn a_request_without_credentials_is_unauthenticated() {
     let verifier = Pair::new().verifier;
-    let service = verifier.authenticate().layer(whose());
-    let alone = verifier.require(REPORTS).layer(whose());
-    for stranger in [|| request(None), || with_header("authorization", "Basic YTpi")] {
-        for answer in [send(&service, stranger()).await, send(&alone, stranger()).await] {
+    let service = verifier.authenticate().layer(whoami());
+    let alone = verifier.require(REPORTS).layer(whoami());
+    for anonymous in [|| request(None), || with_header("authorization", "Basic YTpi")] {
+        for answer in [send(&service, anonymous()).await, send(&alone, anonymous()).await] {
             assert_eq!(answer.outcome(), (401, "unauthenticated"));
             assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
             assert_eq!(answer.header("cache-control"), "no-store");
@@ -95,10 +95,10 @@ async fn who_shows_nothing_is_asked_to_sign_in() {
 }
 
 #[tokio::test]
-async fn a_stranger_passes_where_a_token_is_optional_and_a_bad_token_does_not() {
+async fn optional_authentication_allows_anonymous_requests_and_rejects_invalid_tokens() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
-    let service = verifier.authenticate().optional().layer(whose());
+    let service = verifier.authenticate().optional().layer(whoami());
     let answer = send(&service, request(None)).await;
     assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
     assert_eq!(answer.header("cache-control"), "");
@@ -110,11 +110,11 @@ async fn a_stranger_passes_where_a_token_is_optional_and_a_bad_token_does_not() 
 
 /// J3, J5, J7, J8.
 #[tokio::test]
-async fn a_token_that_does_not_do_is_told_why() {
+async fn a_rejected_token_has_a_reason() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
     let foreign = TestGoat::new().sign_in("mallory", []).await;
-    let service = verifier.authenticate().layer(whose());
+    let service = verifier.authenticate().layer(whoami());
 
     let refresh = format!("Bearer {}", alice.tokens.refresh_token.expose());
     for refused in [request(Some(&foreign)), with_header("authorization", &refresh)] {
@@ -126,33 +126,33 @@ async fn a_token_that_does_not_do_is_told_why() {
         let mut twice = request(Some(&alice));
         let value = twice.headers()["authorization"].clone();
         twice.headers_mut().append("authorization", value);
-        assert_eq!(send(&layer.layer(whose()), twice).await.outcome(), (400, "bad-request"));
+        assert_eq!(send(&layer.layer(whoami()), twice).await.outcome(), (400, "bad-request"));
     }
-    // The token was verified, and is remembered, and ends all the same.
+    // A cached verification expires with its token.
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     issuer.clock.advance(Duration::from_secs(305));
     let answer = send(&service, request(Some(&alice))).await;
     assert_eq!(answer.outcome(), (401, "token-expired"));
 }
 
-/// The honest difference: what `goat.authenticate()` refuses at once.
+/// The difference from `goat.authenticate()`: revocation takes effect when the token expires.
 #[tokio::test]
-async fn who_was_signed_out_passes_until_the_token_expires() {
+async fn a_token_of_a_revoked_session_is_valid_until_it_expires() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", [REPORTS]).await;
     let principal = issuer.goat.authenticate_token(alice.access_token()).await.unwrap();
     issuer.goat.logout(&principal, &Origin::default()).await.unwrap();
-    let live = issuer.goat.require(REPORTS).layer(whose());
-    let offline = verifier.require(REPORTS).layer(whose());
+    let live = issuer.goat.require(REPORTS).layer(whoami());
+    let offline = verifier.require(REPORTS).layer(whoami());
     assert_eq!(send(&live, request(Some(&alice))).await.outcome(), (401, "session-revoked"));
     assert_eq!(send(&offline, request(Some(&alice))).await.outcome(), (200, ""));
     issuer.clock.advance(Duration::from_secs(305));
     assert_eq!(send(&offline, request(Some(&alice))).await.outcome(), (401, "token-expired"));
 }
 
-/// A6: against the layers that ask the goat, for everybody and everything.
+/// A6: the same decisions as the online layers, for all users and requirements.
 #[tokio::test]
-async fn permissions_decide_as_they_do_over_a_goat() {
+async fn permissions_decide_as_in_the_online_layers() {
     let Pair { issuer, verifier } = Pair::new();
     let users = [
         issuer.sign_in("both", [REPORTS, EXPORTS]).await,
@@ -175,8 +175,8 @@ async fn permissions_decide_as_they_do_over_a_goat() {
     ];
     let (mut allowed, mut refused) = (0, 0);
     for (permissions, requirement) in cases {
-        let offline = verifier.require(permissions.clone()).layer(whose());
-        let live = issuer.goat.require(requirement).layer(whose());
+        let offline = verifier.require(permissions.clone()).layer(whoami());
+        let live = issuer.goat.require(requirement).layer(whoami());
         for user in &users {
             let theirs = send(&live, request(Some(user))).await.status;
             let ours = send(&offline, request(Some(user))).await.status;
@@ -185,12 +185,12 @@ async fn permissions_decide_as_they_do_over_a_goat() {
         }
     }
     assert!(allowed > 10 && refused > 10, "{allowed} {refused}");
-    let nobody = verifier.require(TokenRequirement::any::<Permission>([])).layer(whose());
+    let nobody = verifier.require(TokenRequirement::any::<Permission>([])).layer(whoami());
     assert_eq!(send(&nobody, request(Some(&users[4]))).await.outcome(), (403, "forbidden"));
 }
 
 #[tokio::test]
-async fn who_may_not_is_told_what_is_missing_where_that_can_be_said() {
+async fn a_forbidden_request_names_the_missing_permissions() {
     let Pair { issuer, verifier } = Pair::new();
     let bob = issuer.sign_in("bob", []).await;
     let insufficient = r#"Bearer realm="goat", error="insufficient_scope""#;
@@ -204,7 +204,7 @@ async fn who_may_not_is_told_what_is_missing_where_that_can_be_said() {
         let service = ServiceBuilder::new()
             .layer(verifier.authenticate())
             .layer(verifier.require(permissions))
-            .service(whose());
+            .service(whoami());
         let answer = send(&service, request(Some(&bob))).await;
         assert_eq!(answer.outcome(), (403, "forbidden"));
         assert_eq!(answer.header("www-authenticate"), format!("{insufficient}{scope}"));
@@ -212,37 +212,37 @@ async fn who_may_not_is_told_what_is_missing_where_that_can_be_said() {
     }
 }
 
-/// An issuer that leaves permissions out of its tokens, which is how goat comes.
+/// An issuer with default settings, whoami tokens contain no permissions.
 #[tokio::test]
-async fn a_token_without_permissions_is_somebody_who_may_nothing_and_the_reason_says_why() {
+async fn a_token_without_permissions_is_forbidden_with_a_reason_for_the_log() {
     use std::error::Error as _;
 
     let Pair { issuer, verifier } = Pair::with_permissions(false);
     let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
-    let service = verifier.authenticate().layer(whose());
+    let service = verifier.authenticate().layer(whoami());
     assert_eq!(send(&service, request(Some(&root))).await.outcome(), (200, ""));
-    let service = verifier.require(TokenRequirement::signed_in()).layer(whose());
+    let service = verifier.require(TokenRequirement::signed_in()).layer(whoami());
     assert_eq!(send(&service, request(Some(&root))).await.outcome(), (200, ""));
 
     for permissions in [REPORTS.into(), TokenRequirement::any([REPORTS, EXPORTS])] {
-        let service = verifier.require(permissions).layer(whose());
+        let service = verifier.require(permissions).layer(whoami());
         let answer = send(&service, request(Some(&root))).await;
         assert_eq!(answer.outcome(), (403, "forbidden"));
         let denial = answer.response.extensions().get::<Denial>().unwrap();
         let advice = denial.error().unwrap().source().unwrap().to_string();
         assert!(advice.contains("GOAT_ACCESS_TOKEN_PERMISSIONS"), "{advice}");
-        assert!(!answer.body.contains("GOAT"), "the client is told nothing of it");
+        assert!(!answer.body.contains("GOAT"), "the client sees no details");
     }
-    // Who has none of them is told apart from whose token does not say.
+    // A token with an empty list differs from one without permissions.
     let Pair { issuer, verifier } = Pair::new();
     let bob = issuer.sign_in("bob", []).await;
-    let answer = send(&verifier.require(REPORTS).layer(whose()), request(Some(&bob))).await;
+    let answer = send(&verifier.require(REPORTS).layer(whoami()), request(Some(&bob))).await;
     let denial = answer.response.extensions().get::<Denial>().unwrap();
     let reason = denial.error().unwrap().source().unwrap().to_string();
     assert_eq!(reason, "not met: report:read");
 }
 
-/// A defect of the wiring: a 500 that tells the client nothing, and the reason says what to mend.
+/// Asserts a 500 without details whoami log reason contains the fix.
 fn assert_misplaced(answer: &Answer, advice: &str) {
     assert_eq!(answer.outcome(), (500, "internal"), "{advice}");
     assert!(!answer.body.contains("is inside"), "{}", answer.body);
@@ -250,71 +250,70 @@ fn assert_misplaced(answer: &Answer, advice: &str) {
     assert!(reason.to_string().contains(advice), "{reason} for {advice}");
 }
 
-/// Every way to mix what was found offline with what must be found live, and the reverse, by somebody
-/// who may everything and by nobody.
+/// Every mix of offline and online layers, with an administrator's token and without a token.
 #[tokio::test]
-async fn layers_of_the_two_kinds_do_not_stand_in_for_each_other() {
+async fn online_and_offline_layers_do_not_replace_each_other() {
     let Pair { issuer, verifier } = Pair::new();
     let root = issuer.sign_in("root", [Permission::FULL_ACCESS]).await;
     let (goat, another) = (&issuer.goat, verifier_of(&issuer));
     let live = [goat.require(REPORTS), goat.require(REPORTS).fresh()];
-    let offline = || verifier.require(REPORTS).layer(whose());
+    let offline = || verifier.require(REPORTS).layer(whoami());
 
     for token in [Some(&root), None] {
-        // Found offline: what asks for a live session does not make do with it.
+        // An offline principal does not satisfy layers that need a live session.
         for live in &live {
             let outer = verifier.authenticate().optional();
-            let answer = send(&outer.layer(live.layer(whose())), request(token)).await;
+            let answer = send(&outer.layer(live.layer(whoami())), request(token)).await;
             assert_misplaced(&answer, "goat.require(..) is inside of verifier.authenticate()");
         }
-        // Found live: a token's word is not asked for.
+        // An online principal does not satisfy offline layers.
         let outer = goat.authenticate().optional();
         let answer = send(&outer.layer(offline()), request(token)).await;
         assert_misplaced(&answer, "verifier.require(..) is inside of goat.authenticate()");
-        // Found by another verifier, whatever keys it has.
+        // Nor does the principal of another verifier, even with the same keys.
         let outer = another.authenticate().optional();
         let answer = send(&outer.layer(offline()), request(token)).await;
         assert_misplaced(&answer, "inside of another verifier's authenticate()");
     }
-    // A requirement finds out by itself, and what it finds is as little good for the other kind.
-    let service = verifier.require(REPORTS).layer(live[0].layer(whose()));
+    // A requirement authenticates by itself, and its principal has the same restrictions.
+    let service = verifier.require(REPORTS).layer(live[0].layer(whoami()));
     let answer = send(&service, request(Some(&root))).await;
     assert_misplaced(&answer, "goat.require(..) is inside");
     let answer = send(&live[0].layer(offline()), request(Some(&root))).await;
     assert_misplaced(&answer, "verifier.require(..) is inside");
 
-    // Where both have looked, each finds its own.
+    // With both layers, each requirement finds its own principal.
     let both = ServiceBuilder::new()
         .layer(verifier.authenticate())
         .layer(goat.authenticate())
         .layer(live[0].clone())
         .layer(verifier.clone().require(REPORTS))
-        .service(whose());
+        .service(whoami());
     assert_eq!(send(&both, request(Some(&root))).await.outcome(), (200, ""));
 }
 
 #[tokio::test]
-async fn a_cookie_is_read_where_that_is_asked_for_and_only_from_where_it_may_come() {
+async fn cookies_are_opt_in_and_origin_checked() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
-    let service = verifier.authenticate().cookies(COOKIES).layer(whose());
+    let service = verifier.authenticate().cookies(COOKIES).layer(whoami());
     let answer = send(&service, from_page(&alice)).await;
     assert_eq!(answer.header("x-user"), alice.user.id.to_string());
     assert_eq!(answer.header("cache-control"), "no-store");
     let foreign = from_site("cross-site", alice.access_token());
     assert_eq!(send(&service, foreign).await.outcome(), (403, "cross-site-request"));
-    let service = verifier.authenticate().layer(whose());
+    let service = verifier.authenticate().layer(whoami());
     assert_eq!(send(&service, from_page(&alice)).await.outcome(), (401, "unauthenticated"));
 }
 
 #[tokio::test]
-async fn a_limit_by_session_counts_the_session_that_a_token_names() {
+async fn a_limit_by_session_counts_the_tokens_session() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
     let again = issuer.sign_in("alice", []).await;
     let limit = LimitLayer::new(issuer.goat.limits().clone(), Quota::per_minute(1)).by_session();
     let service =
-        ServiceBuilder::new().layer(verifier.authenticate()).layer(limit).service(whose());
+        ServiceBuilder::new().layer(verifier.authenticate()).layer(limit).service(whoami());
     for (user, outcome) in
         [(&alice, (200, "")), (&alice, (429, "rate-limited")), (&again, (200, ""))]
     {
@@ -322,9 +321,9 @@ async fn a_limit_by_session_counts_the_session_that_a_token_names() {
     }
 }
 
-/// A service without a goat has limits of its own.
+/// A service without a goat has its own limits.
 #[tokio::test]
-async fn a_limit_by_user_counts_whose_token_it_is() {
+async fn a_limit_by_user_counts_the_tokens_user() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
     let again = issuer.sign_in("alice", []).await;
@@ -333,7 +332,7 @@ async fn a_limit_by_user_counts_whose_token_it_is() {
     let service = ServiceBuilder::new()
         .layer(verifier.authenticate().optional())
         .layer(limit.clone())
-        .service(whose());
+        .service(whoami());
     let ask = async |user: Option<&TestUser>| send(&service, request(user)).await;
     assert_eq!(ask(Some(&alice)).await.header("ratelimit"), r#""user";r=1;t=60"#);
     assert_eq!(ask(Some(&again)).await.outcome(), (200, ""));
@@ -343,42 +342,42 @@ async fn a_limit_by_user_counts_whose_token_it_is() {
         let answer = ask(None).await;
         assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
     }
-    let answer = send(&limit.layer(whose()), request(Some(&alice))).await;
+    let answer = send(&limit.layer(whoami()), request(Some(&alice))).await;
     assert_misplaced(&answer, "no layer has authenticated");
 }
 
 #[tokio::test]
-async fn a_denial_looks_as_the_application_wants() {
+async fn the_application_can_render_the_denial() {
     let renderer = |denial: &Denial, _: &http::request::Parts| -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(denial.code()));
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
         response
     };
     let verifier = Pair::new().verifier;
-    let authenticate = verifier.authenticate().render_with(renderer).layer(whose());
-    let require = verifier.require(REPORTS).render_with(renderer).layer(whose());
+    let authenticate = verifier.authenticate().render_with(renderer).layer(whoami());
+    let require = verifier.require(REPORTS).render_with(renderer).layer(whoami());
     for answer in [send(&authenticate, request(None)).await, send(&require, request(None)).await] {
         assert_eq!((answer.status.as_u16(), answer.body.as_str()), (418, "unauthenticated"));
     }
 }
 
 #[tokio::test]
-async fn a_grpc_caller_is_denied_in_trailers() {
+async fn a_grpc_denial_is_trailers_only() {
     let Pair { issuer, verifier } = Pair::new();
     let bob = issuer.sign_in("bob", []).await;
-    let service = verifier.require(REPORTS).layer(whose());
+    let service = verifier.require(REPORTS).layer(whoami());
     for (user, status) in [(None, "16"), (Some(&bob), "7")] {
         let answer = send(&service, in_grpc(request(user), "application/grpc")).await;
         assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
     }
 }
 
-/// J7: keys are replaced beneath layers that are in use.
+/// J7: keys can be replaced under running layers.
 #[tokio::test]
-async fn layers_obey_the_keys_of_the_moment() {
+async fn replaced_keys_apply_immediately() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
-    let service = verifier.authenticate().layer(whose());
+    let service = verifier.authenticate().layer(whoami());
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     let other = TestGoat::new();
     verifier.replace_keys(other.goat.jwks().to_string()).unwrap();

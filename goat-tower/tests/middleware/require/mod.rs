@@ -1,4 +1,4 @@
-//! May this request's role do that?
+//! The require layer.
 
 mod requirement;
 
@@ -11,11 +11,11 @@ use goat_tower::{Denial, FreshPrincipal, GoatExt, Requirement};
 use http::{Request, Response};
 use tower::{Layer, ServiceBuilder, service_fn};
 
-use crate::support::stores::{Mood, switched};
+use crate::support::stores::{StoreState, switched};
 use crate::support::{EXPORTS, REPORTS, Sent, request, send, whoami};
 
 #[tokio::test]
-async fn a_stranger_is_asked_to_sign_in_and_who_may_not_is_told_what_is_missing() {
+async fn anonymous_requests_are_401_and_forbidden_ones_name_the_missing_permission() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let bob = test.sign_in("bob", [EXPORTS]).await;
@@ -34,7 +34,7 @@ async fn a_stranger_is_asked_to_sign_in_and_who_may_not_is_told_what_is_missing(
 }
 
 #[tokio::test]
-async fn all_any_and_wildcards_decide_as_they_read() {
+async fn all_any_and_wildcards_are_evaluated() {
     let test = TestGoat::new();
     let both = test.sign_in("both", [REPORTS, EXPORTS]).await;
     let one = test.sign_in("one", [EXPORTS]).await;
@@ -62,7 +62,7 @@ async fn all_any_and_wildcards_decide_as_they_read() {
 }
 
 #[tokio::test]
-async fn without_a_layer_around_it_it_looks_at_the_credentials_itself() {
+async fn without_an_authenticate_layer_it_authenticates_by_itself() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let bob = test.sign_in("bob", []).await;
@@ -79,11 +79,11 @@ async fn without_a_layer_around_it_it_looks_at_the_credentials_itself() {
 
 /// O1
 #[tokio::test]
-async fn a_store_that_cannot_tell_is_a_503_and_neither_401_nor_403() {
+async fn an_unavailable_store_is_a_503() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
-    switch.set(Mood::Down);
+    switch.set(StoreState::Down);
     for layer in [test.goat.require(REPORTS), test.goat.require(EXPORTS).fresh()] {
         let answer = send(&layer.layer(whoami()), request(Some(&alice))).await;
         assert_eq!(answer.outcome(), (503, "unavailable"));
@@ -91,7 +91,7 @@ async fn a_store_that_cannot_tell_is_a_503_and_neither_401_nor_403() {
 }
 
 #[tokio::test]
-async fn a_fresh_principal_is_read_past_the_cache() {
+async fn a_fresh_requirement_bypasses_the_cache() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
@@ -102,16 +102,16 @@ async fn a_fresh_principal_is_read_past_the_cache() {
         assert_eq!(send(service, request(Some(&alice))).await.outcome(), (200, ""));
         assert_eq!(send(service, request(Some(&bob))).await.outcome(), (403, "forbidden"));
     }
-    switch.set(Mood::Down);
+    switch.set(StoreState::Down);
     assert_eq!(send(&remembered, request(Some(&alice))).await.outcome(), (200, ""));
     assert_eq!(send(&fresh, request(Some(&alice))).await.outcome(), (503, "unavailable"));
-    // Whom the cache refuses costs the store nothing.
+    // A session that the cache rejects needs no store call.
     assert_eq!(send(&fresh, request(Some(&bob))).await.outcome(), (403, "forbidden"));
 }
 
-/// A2: what another node did, and this one's cache does not know yet.
+/// A2: changes of another node that this node's cache does not have yet.
 #[tokio::test]
-async fn a_fresh_principal_is_judged_by_what_the_store_says_now() {
+async fn a_fresh_requirement_uses_the_stores_current_state() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let stale = test.goat.authenticate_token(alice.access_token()).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_fresh_principal_is_judged_by_what_the_store_says_now() {
 }
 
 #[tokio::test]
-async fn a_fresh_principal_is_taken_once_and_becomes_an_actor() {
+async fn a_fresh_principal_can_be_taken_once_and_becomes_an_actor() {
     let test = TestGoat::new();
     let root = test.sign_in("root", [Permission::FULL_ACCESS]).await;
     let taken = Arc::new(Mutex::new(None));
@@ -137,7 +137,7 @@ async fn a_fresh_principal_is_taken_once_and_becomes_an_actor() {
     let handler = service_fn(move |request: Request<Sent>| {
         let copy = request.extensions().clone();
         *slot.lock().unwrap() = FreshPrincipal::take(request.extensions());
-        assert!(FreshPrincipal::take(&copy).is_none(), "a copy shares the one proof");
+        assert!(FreshPrincipal::take(&copy).is_none(), "copies share the proof");
         std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(Sent::default())))
     });
     let service = test.goat.require(USER_READ).fresh().layer(handler);
@@ -148,15 +148,15 @@ async fn a_fresh_principal_is_taken_once_and_becomes_an_actor() {
     assert_eq!(granted.unwrap().permission, REPORTS);
 
     let cached = test.goat.require(USER_READ).layer(service_fn(|request: Request<Sent>| {
-        assert!(FreshPrincipal::take(request.extensions()).is_none(), "nobody asked for one");
+        assert!(FreshPrincipal::take(request.extensions()).is_none(), "not requested");
         std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(Sent::default())))
     }));
     assert_eq!(send(&cached, request(Some(&root))).await.outcome(), (200, ""));
 }
 
-/// Whom another goat lets in may have any role and permission there.
+/// A principal of another goat may have any role and permission there.
 #[tokio::test]
-async fn what_another_goat_found_out_is_not_believed() {
+async fn another_goats_principal_is_rejected() {
     let (here, there) = (TestGoat::new(), TestGoat::new());
     let eve = there.sign_in("eve", [Permission::FULL_ACCESS]).await;
     let require = [here.goat.require(REPORTS), here.goat.require(REPORTS).fresh()];
@@ -171,7 +171,7 @@ async fn what_another_goat_found_out_is_not_believed() {
             let advice = denial.error().unwrap().to_string();
             assert!(advice.contains("another goat's authenticate()"), "{advice}");
         }
-        // A requirement finds out by itself, and what it finds is as little good.
+        // A requirement authenticates by itself, and another goat's result is equally rejected.
         let both = there.goat.require(REPORTS).layer(require.layer(whoami()));
         assert_eq!(send(&both, request(Some(&eve))).await.outcome(), (500, "internal"));
     }

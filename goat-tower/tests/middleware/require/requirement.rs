@@ -1,4 +1,4 @@
-//! Roles, functions, and what is put together from them.
+//! Requirements: roles, predicates and combinations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -19,14 +19,14 @@ async fn ask(test: &TestGoat, requirement: Requirement, user: Option<&TestUser>)
     send(&test.goat.require(requirement).layer(whoami()), request(user)).await
 }
 
-/// What of it was not met, as the log is told.
+/// Returns the unmet part, as it is logged.
 fn reason(answer: &Answer) -> String {
     let denial = answer.response.extensions().get::<Denial>().unwrap();
     std::error::Error::source(denial.error().unwrap()).unwrap().to_string()
 }
 
 #[tokio::test]
-async fn a_role_lets_in_who_has_it_and_nobody_of_another() {
+async fn a_role_requirement_allows_only_that_role() {
     let test = TestGoat::new();
     let client = test.sign_in_as("client", "client").await;
     let admin = test.sign_in_as("admin", "admin").await;
@@ -39,7 +39,7 @@ async fn a_role_lets_in_who_has_it_and_nobody_of_another() {
 }
 
 #[tokio::test]
-async fn at_least_a_role_lets_in_who_has_it_or_a_higher_one() {
+async fn at_least_allows_the_role_and_higher_ranks() {
     let test = TestGoat::new();
     let mut users = Vec::new();
     for name in ["client", "spare_07", "spare_08", "admin"] {
@@ -61,9 +61,9 @@ async fn at_least_a_role_lets_in_who_has_it_or_a_higher_one() {
     assert_eq!(ask(&test, nobody, users.last()).await.outcome(), (403, "forbidden"));
 }
 
-/// A role that was renamed or misspelt must not open what its rows in the database once did.
+/// A renamed or misspelt role must not grant the rights of its old rows in the database.
 #[tokio::test]
-async fn a_role_that_the_running_set_does_not_have_is_nobodys_and_of_the_lowest_rank() {
+async fn an_unknown_role_satisfies_nothing_and_has_the_lowest_rank() {
     let stores = Stores::memory();
     let with = |names: &'static [&'static str]| {
         TestGoat::build(stores.clone(), move |builder| {
@@ -97,7 +97,7 @@ async fn a_role_that_the_running_set_does_not_have_is_nobodys_and_of_the_lowest_
 
 #[cfg(feature = "tracing")]
 #[tokio::test]
-async fn to_require_a_role_that_is_not_there_is_an_error_in_the_log_when_the_layer_is_made() {
+async fn an_unknown_required_role_is_logged_when_the_layer_is_created() {
     let test = TestGoat::new();
     let requirement = Requirement::from(REPORTS).and(Role::parse("amdin").unwrap());
     let lines = crate::support::log::logged(|| drop(test.goat.require(requirement)));
@@ -109,7 +109,7 @@ async fn to_require_a_role_that_is_not_there_is_an_error_in_the_log_when_the_lay
 }
 
 #[tokio::test]
-async fn a_function_decides_by_the_principal_and_its_name_is_the_reason() {
+async fn a_predicate_decides_by_the_principal_and_its_name_is_the_reason() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
@@ -119,14 +119,14 @@ async fn a_function_decides_by_the_principal_and_its_name_is_the_reason() {
     let answer = ask(&test, is_alice.clone(), Some(&bob)).await;
     assert_eq!(answer.outcome(), (403, "forbidden"));
     assert_eq!(reason(&answer), "not met: is alice");
-    assert!(!answer.body.contains("alice"), "a client is not told: {}", answer.body);
-    // Nobody is asked about a stranger.
+    assert!(!answer.body.contains("alice"), "not shown to the client: {}", answer.body);
+    // Predicates are not called for anonymous requests.
     let anyone = Requirement::when("anyone", |_| true);
     assert_eq!(ask(&test, anyone, None).await.outcome(), (401, "unauthenticated"));
 }
 
 #[tokio::test]
-async fn the_scope_names_what_would_help_and_nothing_where_no_permission_would() {
+async fn the_scope_names_the_permissions_that_would_satisfy_the_requirement() {
     let test = TestGoat::new();
     let none = test.sign_in("none", []).await;
     let reports = test.sign_in("reports", [REPORTS]).await;
@@ -144,14 +144,14 @@ async fn the_scope_names_what_would_help_and_nothing_where_no_permission_would()
             "report:read report:export",
             "report:read or report:export or never",
         ),
-        // With the permission the role would still be missing.
+        // The role would still be missing.
         (read().and(admin()), &none, "", "report:read and role admin"),
         (read().and(never()), &reports, "", "never"),
         (admin(), &reports, "", "role admin"),
         (never(), &reports, "", "never"),
         (admin().or(never()), &none, "", "role admin or never"),
         (Requirement::any::<Permission>([]), &none, "", "nobody"),
-        // One way is closed to permissions, the other is not.
+        // Permissions can satisfy one alternative only.
         (
             read().and(never()).or(EXPORTS),
             &reports,
@@ -170,9 +170,9 @@ async fn the_scope_names_what_would_help_and_nothing_where_no_permission_would()
     }
 }
 
-/// A2: what another node did, and this one's cache does not know yet.
+/// A2: changes of another node that this node's cache does not have yet.
 #[tokio::test]
-async fn a_fresh_principal_is_judged_by_its_role_and_by_functions_anew() {
+async fn a_fresh_requirement_re_evaluates_roles_and_predicates() {
     let test = TestGoat::new();
     let alice = test.sign_in_as("alice", "spare_01").await;
     let stale = test.goat.authenticate_token(alice.access_token()).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_fresh_principal_is_judged_by_its_role_and_by_functions_anew() {
 }
 
 #[tokio::test]
-async fn a_function_is_not_asked_where_it_cannot_matter() {
+async fn predicates_are_short_circuited() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let asked = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! An application's test, with a goat that the application built itself.
+//! The test of an application that builds its own goat.
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -26,9 +26,9 @@ fn app(goat: &Goat) -> Router {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_for_a_test_has_a_real_bearer_header() {
+async fn test_users_have_a_real_bearer_token() {
     let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).build().unwrap();
-    // Its roles are its own, so that what a test asks for is what one of them may do.
+    // The application has its own roles; the requested permissions must belong to one.
     goat.roles().grant(Actor::system("start"), "client", REPORTS).await.unwrap();
     let alice = goat.testing().sign_in("alice", [REPORTS]).await;
     let bob = goat.testing().sign_in_as("bob", "operator").await;

@@ -1,4 +1,4 @@
-//! axum's router and server.
+//! An axum router, on axum's and on hyper's server.
 
 use std::net::SocketAddr;
 
@@ -60,9 +60,9 @@ async fn walk_through(version: Version, address: SocketAddr, goat: People) {
 
 type People = (goat_core::testing::TestUser, goat_core::testing::TestUser);
 
-/// With the peer from axum's `ConnectInfo`.
+/// The peer comes from axum's `ConnectInfo`.
 #[tokio::test]
-async fn a_router_behind_the_layers_on_axums_own_server() {
+async fn a_layered_router_on_axums_server() {
     let (test, alice, bob) = people().await;
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -72,7 +72,7 @@ async fn a_router_behind_the_layers_on_axums_own_server() {
 }
 
 #[tokio::test]
-async fn a_router_behind_the_layers_on_hypers_server() {
+async fn a_layered_router_on_hypers_server() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
         let address = serve(version, app(&test.goat)).await;

@@ -1,4 +1,4 @@
-//! Bodies of every kind, through every layer and over the wire.
+//! Body types through every layer, over a connection.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -27,9 +27,9 @@ fn trailers() -> HeaderMap {
     )])
 }
 
-/// The body of the request is the body of the answer, frame by frame as it comes in.
+/// The request's body is streamed back as the response's body.
 #[tokio::test]
-async fn what_streams_in_streams_out_with_its_trailers() {
+async fn bodies_are_streamed_with_trailers() {
     let echo = service_fn(async |request: Request<Incoming>| {
         let response = Response::builder().header("trailer", "x-checksum");
         Ok::<_, Infallible>(response.body(request.into_body()).unwrap())
@@ -42,7 +42,7 @@ async fn what_streams_in_streams_out_with_its_trailers() {
             Full::<Bytes>::from(vec![7; 200_000]).with_trailers(async { Some(Ok(trailers())) });
         let mut request = with_body(Some(&alice), sent);
         if version == Version::Http1 {
-            // There, only what is chunked has trailers, and only for who says that it takes them.
+            // HTTP/1.1 sends trailers only in chunked bodies, and only if the client accepts them.
             let headers =
                 [("te", "trailers"), ("trailer", "x-checksum"), ("transfer-encoding", "chunked")];
             for (name, value) in headers {
@@ -55,7 +55,7 @@ async fn what_streams_in_streams_out_with_its_trailers() {
     }
 }
 
-/// One piece, and then it is broken.
+/// A body that fails after its first frame.
 fn breaks() -> BoxBody<Bytes, BoxError> {
     struct Breaks(u8);
 
@@ -70,7 +70,7 @@ fn breaks() -> BoxBody<Bytes, BoxError> {
             self.0 += 1;
             match self.0 {
                 1 => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"so far"))))),
-                // Time for what there is so far to be sent.
+                // Lets the first frame be sent.
                 2..10 => {
                     context.waker().wake_by_ref();
                     Poll::Pending
@@ -84,7 +84,7 @@ fn breaks() -> BoxBody<Bytes, BoxError> {
 }
 
 #[tokio::test]
-async fn a_boxed_body_that_breaks_breaks_the_answer_and_does_not_end_it() {
+async fn a_failing_body_aborts_the_response() {
     let inner =
         service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(breaks())));
     for version in VERSIONS {
@@ -99,7 +99,7 @@ async fn a_boxed_body_that_breaks_breaks_the_answer_and_does_not_end_it() {
 }
 
 #[tokio::test]
-async fn a_boxed_body_with_trailers_and_a_denial_beside_it() {
+async fn boxed_bodies_with_trailers_coexist_with_denials() {
     let inner = service_fn(async |_: Request<Incoming>| {
         let body = Full::<Bytes>::from("answered").with_trailers(async { Some(Ok(trailers())) });
         Ok::<_, Infallible>(Response::new(body.boxed()))
@@ -113,7 +113,7 @@ async fn a_boxed_body_with_trailers_and_a_denial_beside_it() {
     assert_eq!((answer.status.as_u16(), answer.trailers.len()), (403, 0));
 }
 
-/// A body that cannot be shared, copied, made from anything or left out, and whose data are its own.
+/// A body without `Sync`, `Clone`, `Default` or conversions, with its own data type.
 struct Lonely {
     left: Cell<u8>,
 }
@@ -134,7 +134,7 @@ impl Body for Lonely {
 }
 
 #[tokio::test]
-async fn a_body_need_not_be_sync_or_clone_nor_speak_bytes() {
+async fn bodies_need_no_sync_clone_or_bytes() {
     let inner = service_fn(async |_: Request<Incoming>| {
         Ok::<_, Infallible>(Response::new(Lonely { left: Cell::new(3) }))
     });

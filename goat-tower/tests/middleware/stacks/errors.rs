@@ -1,4 +1,4 @@
-//! The inner service's error is the outer one's, whatever it is, through every layer.
+//! The inner service's error type passes every layer unchanged.
 
 use std::convert::Infallible;
 
@@ -15,13 +15,13 @@ use crate::support::connection::REPORTS;
 
 type Sent = Full<Bytes>;
 
-/// An application's own: no `std::error::Error`, no `From`, not `Clone`.
+/// An application's error type: no `std::error::Error`, no conversions, not `Clone`.
 #[derive(Debug, PartialEq)]
 enum Own {
     Broken(u8),
 }
 
-/// That its error is `E` is what the compiler is asked here.
+/// The signature requires the error type `E`.
 async fn error<S, R, E>(service: S, user: &TestUser) -> Option<E>
 where
     S: Service<Request<Sent>, Response = Response<R>, Error = E>,
@@ -31,7 +31,7 @@ where
     service.oneshot(request.body(Full::default()).unwrap()).await.err()
 }
 
-/// The errors that come out of each layer.
+/// Returns the errors from each layer.
 async fn through_every_layer<S, E>(inner: S) -> Vec<Option<E>>
 where
     S: Service<Request<Sent>, Response = Response<Sent>, Error = E> + Clone,
@@ -40,21 +40,21 @@ where
     let alice = test.sign_in("alice", [REPORTS]).await;
     let goat = &test.goat;
     let limit = goat.limit(Quota::per_minute(9)).by_address();
-    let admit = goat.authenticate().limited(limit.clone(), limit.clone());
+    let with_limits = goat.authenticate().limited(limit.clone(), limit.clone());
     vec![
         error(goat.authenticate().layer(inner.clone()), &alice).await,
         error(goat.authenticate().optional().layer(inner.clone()), &alice).await,
         error(goat.require(REPORTS).layer(inner.clone()), &alice).await,
         error(goat.require(REPORTS).fresh().layer(inner.clone()), &alice).await,
         error(limit.layer(inner.clone()), &alice).await,
-        error(admit.layer(inner.clone()), &alice).await,
+        error(with_limits.layer(inner.clone()), &alice).await,
         error(ClientAddressLayer::new().layer(inner.clone()), &alice).await,
-        error(admit.layer(goat.require(REPORTS).layer(limit.layer(inner))), &alice).await,
+        error(with_limits.layer(goat.require(REPORTS).layer(limit.layer(inner))), &alice).await,
     ]
 }
 
 #[tokio::test]
-async fn an_error_of_an_applications_own() {
+async fn custom_errors_pass_unchanged() {
     let inner = service_fn(async |_| Err::<Response<Sent>, _>(Own::Broken(7)));
     for error in through_every_layer(inner).await {
         assert_eq!(error, Some(Own::Broken(7)));
@@ -62,7 +62,7 @@ async fn an_error_of_an_applications_own() {
 }
 
 #[tokio::test]
-async fn a_boxed_error_is_the_same_box() {
+async fn boxed_errors_are_not_boxed_again() {
     #[derive(Debug)]
     struct Known;
     impl std::fmt::Display for Known {
@@ -74,12 +74,12 @@ async fn a_boxed_error_is_the_same_box() {
 
     let inner = service_fn(async |_| Err::<Response<Sent>, BoxError>(Box::new(Known)));
     for error in through_every_layer(inner).await {
-        assert!(error.unwrap().is::<Known>(), "it is not boxed once more");
+        assert!(error.unwrap().is::<Known>(), "not boxed again");
     }
 }
 
 #[tokio::test]
-async fn what_cannot_fail_still_cannot() {
+async fn infallible_services_stay_infallible() {
     let inner = service_fn(async |_| Ok::<_, Infallible>(Response::new(Sent::default())));
     for error in through_every_layer(inner).await {
         let None::<Infallible> = error;

@@ -1,4 +1,4 @@
-//! hyper's server, without any framework, over TCP.
+//! hyper's server over TCP, without a framework.
 
 use std::convert::Infallible;
 
@@ -13,7 +13,7 @@ use crate::support::connection::{
     Client, VERSIONS, Version, guarded, people, request, serve, with_body,
 };
 
-/// Answers in `x-user` who asks, and what was sent.
+/// Inner service that responds with the user id in `x-user`, and with the request's body.
 fn echo()
 -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
 + Clone
@@ -28,7 +28,7 @@ fn echo()
 }
 
 #[tokio::test]
-async fn every_answer_comes_over_the_wire_and_the_connection_goes_on() {
+async fn responses_are_sent_and_the_connection_stays_open() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
         let address = serve(version, guarded(&test, Quota::per_minute(3), echo())).await;
@@ -62,9 +62,9 @@ async fn every_answer_comes_over_the_wire_and_the_connection_goes_on() {
     }
 }
 
-/// A denial does not wait for the body, and does not break what comes after it.
+/// A denial does not wait for the body, and does not break the connection for later requests.
 #[tokio::test]
-async fn a_large_upload_is_denied_without_being_read() {
+async fn a_denied_upload_is_not_read() {
     for version in VERSIONS {
         let (test, alice, _) = people().await;
         let address = serve(version, guarded(&test, Quota::per_minute(9), echo())).await;
@@ -72,16 +72,16 @@ async fn a_large_upload_is_denied_without_being_read() {
         let large = Full::new(Bytes::from(vec![7; 1 << 20]));
         let answer = client.ask(with_body(None, large.clone())).await;
         assert_eq!(answer.status, 401);
-        // The connection may be closed, since nobody reads what is left; a new one is as good.
+        // The server may close the connection instead of reading the rest; then use a new one.
         let mut client = Client::connect(version, address).await;
         let answer = client.ask(with_body(Some(&alice), large)).await;
         assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 1 << 20));
     }
 }
 
-/// The lengths that a server derives from a body are those of the inner body.
+/// The server derives the same framing as from the inner body.
 #[tokio::test]
-async fn on_the_wire_an_allowed_answer_is_framed_as_without_the_layers() {
+async fn allowed_responses_are_framed_as_without_the_layers() {
     let inner = || {
         service_fn(async |request: Request<Incoming>| {
             let empty = request.headers().contains_key("x-empty");
@@ -97,7 +97,7 @@ async fn on_the_wire_an_allowed_answer_is_framed_as_without_the_layers() {
             (Client::connect(version, plain).await, Client::connect(version, layered).await);
         for (method, empty) in [("GET", false), ("GET", true), ("HEAD", false), ("HEAD", true)] {
             if (version, method) == (Version::Http2, "HEAD") {
-                // There hyper leaves it to the service to answer without a body.
+                // HTTP/2: hyper leaves the empty body of a HEAD response to the service.
                 continue;
             }
             let ask = || {
@@ -121,7 +121,7 @@ async fn on_the_wire_an_allowed_answer_is_framed_as_without_the_layers() {
 }
 
 #[tokio::test]
-async fn clients_side_by_side_on_one_connection_and_on_many_get_their_own_answers() {
+async fn concurrent_clients_get_their_own_responses() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
         let address = serve(version, guarded(&test, Quota::per_minute(1000), echo())).await;

@@ -1,4 +1,4 @@
-//! Other ways to write a path or a method, on a router of axum.
+//! Alternative spellings of paths and methods, on an axum router.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,10 +10,10 @@ use http::{HeaderValue, Method};
 
 use crate::support::connection::{Client, REPORTS, VERSIONS, people, request, serve};
 
-/// A5: whoever may not reaches no handler, however they write it; what comes to no route is a 404 or
-/// 401, and what comes to one is decided as usual.
+/// A5: without authorization no spelling reaches a handler. Unmatched paths are a 404 or 401,
+/// matched ones are decided as usual.
 #[tokio::test]
-async fn no_spelling_of_a_path_or_a_method_reaches_what_is_guarded() {
+async fn no_spelling_of_a_path_or_method_bypasses_the_layers() {
     let (test, alice, bob) = people().await;
     let reached = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&reached);
@@ -62,10 +62,10 @@ async fn no_spelling_of_a_path_or_a_method_reaches_what_is_guarded() {
                 }
             }
         }
-        // HEAD is answered by GET's handler, and so stands behind GET's layers.
+        // GET's handler, with its layers, also serves HEAD.
         let head = || to(Method::HEAD, "/reports", Some(&bob));
         assert_eq!(client.send(head()).await.status(), 403);
-        assert_eq!(reached.load(SeqCst), 0, "somebody came through");
+        assert_eq!(reached.load(SeqCst), 0, "a handler was reached");
         let mut client = Client::connect(version, address).await;
         let allowed = client.ask(to(Method::GET, "/reports", Some(&alice))).await;
         assert_eq!((allowed.status.as_u16(), reached.swap(0, SeqCst)), (200, 1));

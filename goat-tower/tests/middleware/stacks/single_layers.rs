@@ -1,5 +1,4 @@
-//! Each layer by itself on hyper's server, in both versions of HTTP: what it lets in and what it
-//! refuses, as a client reads it.
+//! Each layer alone on hyper's server, over HTTP/1.1 and HTTP/2.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::support::connection::{
     Answer, Client, EXPORTS, REPORTS, Sent, VERSIONS, Version, people, request, serve,
 };
 
-/// Answers whom the layers say that the client is.
+/// Inner service that responds with the client's identity.
 fn inner()
 -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
 + Clone
@@ -33,7 +32,7 @@ fn inner()
     })
 }
 
-/// Serves what a layer makes of a service, and connects to it.
+/// Serves a layered service, and connects to it.
 macro_rules! behind {
     ($version:expr, $layer:expr) => {{
         let address = serve($version, $layer.layer(inner())).await;
@@ -84,9 +83,9 @@ async fn a_requirement_and_a_fresh_one() {
     }
 }
 
-/// Several limits, of both ways to count, each under its own name.
+/// Several limits, with both algorithms and distinct names.
 #[tokio::test]
-async fn limits_of_both_kinds() {
+async fn limits_with_both_algorithms() {
     for version in VERSIONS {
         let (test, ..) = people().await;
         let log = test.goat.limit(Quota::per_minute(2)).by_address().named("log");
@@ -134,7 +133,7 @@ async fn authentication_between_two_limits() {
 }
 
 #[tokio::test]
-async fn the_clients_address_behind_a_proxy() {
+async fn the_client_address_behind_a_proxy() {
     for version in VERSIONS {
         let trusting = ClientAddressLayer::new().trust("127.0.0.1".parse().unwrap());
         for (layer, expected) in
@@ -147,17 +146,16 @@ async fn the_clients_address_behind_a_proxy() {
     }
 }
 
-/// Which origin is a request's own is said by `Host` in the one version and by `:authority` in the
-/// other.
+/// The request's own origin comes from `Host` in HTTP/1.1 and from `:authority` in HTTP/2.
 #[tokio::test]
-async fn a_cookie_from_its_own_origin_and_from_another() {
+async fn cookies_from_the_same_and_another_origin() {
     for version in VERSIONS {
         let (test, alice, _) = people().await;
         let mut client = behind!(version, test.goat.authenticate().cookies(Cookies::new()));
         let from = |origin| {
             let mut sent = request(None);
             if version == Version::Http1 {
-                // As clients of that version write it: the target is the path alone.
+                // HTTP/1.1 clients send only the path as the target.
                 *sent.uri_mut() = "/reports".parse().unwrap();
             } else {
                 sent.headers_mut().remove("host");
@@ -175,7 +173,7 @@ async fn a_cookie_from_its_own_origin_and_from_another() {
 }
 
 #[tokio::test]
-async fn a_service_that_holds_only_the_public_keys() {
+async fn offline_verification() {
     let settings = Settings { access_token_permissions: true, ..Settings::default() };
     let issuer = TestGoat::build(Stores::memory(), |goat| goat.settings(settings));
     let alice = issuer.sign_in("alice", [REPORTS]).await;
@@ -192,9 +190,9 @@ async fn a_service_that_holds_only_the_public_keys() {
     }
 }
 
-/// 16, 7 and 8 as a client of gRPC reads them, and the wait beside the last.
+/// gRPC statuses 16, 7 and 8, with `retry-after` beside the last.
 #[tokio::test]
-async fn a_denial_of_a_grpc_call_is_trailers_only() {
+async fn a_grpc_denial_is_trailers_only() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
         let stack = tower::ServiceBuilder::new()

@@ -1,5 +1,5 @@
-//! tower's layers that reserve what they hand out, around goat's and within them, with denials and
-//! allowed requests at once.
+//! tower's layers with reservations (concurrency limit, buffer, load shed) inside and outside
+//! goat's, under concurrent denials and allowed requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,18 +31,18 @@ fn request(user: Option<&TestUser>) -> Request<Sent> {
     builder.body(Full::default()).unwrap()
 }
 
-/// Counts how many are within at once, and gives way so that others come in if they can.
+/// Counts concurrent calls, and yields so that others can enter.
 #[derive(Clone, Debug, Default)]
-struct Crowd(Arc<Counts>);
+struct Load(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    within: AtomicUsize,
+    active: AtomicUsize,
     most: AtomicUsize,
     served: AtomicUsize,
 }
 
-impl Crowd {
+impl Load {
     fn service(
         &self,
     ) -> impl Service<Request<Sent>, Response = Response<Sent>, Error = Infallible, Future: Send>
@@ -53,12 +53,12 @@ impl Crowd {
         service_fn(move |_| {
             let counts = Arc::clone(&counts);
             async move {
-                let within = counts.within.fetch_add(1, SeqCst) + 1;
-                counts.most.fetch_max(within, SeqCst);
+                let active = counts.active.fetch_add(1, SeqCst) + 1;
+                counts.most.fetch_max(active, SeqCst);
                 for _ in 0..5 {
                     tokio::task::yield_now().await;
                 }
-                counts.within.fetch_sub(1, SeqCst);
+                counts.active.fetch_sub(1, SeqCst);
                 counts.served.fetch_add(1, SeqCst);
                 Ok(Response::new(Full::default()))
             }
@@ -68,12 +68,12 @@ impl Crowd {
 
 const CLIENTS: usize = 32;
 const ROUNDS: usize = 20;
-const PLACES: usize = 3;
+const PERMITS: usize = 3;
 
-/// Many clients, each of whom keeps its own clone as a connection does, and of whom some are denied
-/// and idle afterwards with the clone in hand. Everybody gets the right answer, nobody waits forever,
-/// and no more than there are places are within at once.
-async fn crowd<S, R>(test: &TestGoat, alice: &TestUser, bob: &TestUser, crowd: &Crowd, service: S)
+/// Runs many clients, each with its own clone like a connection; denied ones idle with their clone.
+/// Checks that every status is right, that no client waits forever, and that the concurrency stays
+/// active the limit.
+async fn load<S, R>(test: &TestGoat, alice: &TestUser, bob: &TestUser, load: &Load, service: S)
 where
     S: Service<Request<Sent>, Response = Response<R>, Future: Send> + Clone + Send + 'static,
     S::Error: Into<BoxError> + Send,
@@ -81,10 +81,10 @@ where
 {
     let principal = test.goat.authenticate_token(alice.access_token()).await.unwrap();
     assert!(principal.may(&REPORTS));
-    let everybody_done = Arc::new(tokio::sync::Barrier::new(CLIENTS));
+    let all_done = Arc::new(tokio::sync::Barrier::new(CLIENTS));
     let clients = (0..CLIENTS).map(|client| {
         let (alice, bob, mut service) = (alice.clone(), bob.clone(), service.clone());
-        let everybody_done = Arc::clone(&everybody_done);
+        let all_done = Arc::clone(&all_done);
         tokio::spawn(async move {
             for round in 0..ROUNDS {
                 let (user, status) = match (client + round) % 4 {
@@ -96,8 +96,8 @@ where
                 let answer = ready.call(request(user)).await.map_err(Into::into).unwrap();
                 assert_eq!(answer.status(), status);
             }
-            // Who is done keeps the instance that was called last.
-            everybody_done.wait().await;
+            // Finished clients keep the instance that was called last.
+            all_done.wait().await;
             drop(service);
         })
     });
@@ -105,12 +105,16 @@ where
     for client in clients {
         in_time(client).await.unwrap();
     }
-    assert_eq!(crowd.0.served.load(SeqCst), CLIENTS * ROUNDS / 2, "half of them may");
-    let most = crowd.0.most.load(SeqCst);
-    assert!(most <= PLACES, "{most} at once");
+    assert_eq!(
+        load.0.served.load(SeqCst),
+        CLIENTS * ROUNDS / 2,
+        "half of the requests are allowed"
+    );
+    let most = load.0.most.load(SeqCst);
+    assert!(most <= PERMITS, "{most} at once");
 }
 
-/// Every layer of goat's.
+/// All of goat's layers.
 macro_rules! goat {
     ($test:expr) => {
         ServiceBuilder::new()
@@ -122,75 +126,75 @@ macro_rules! goat {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_concurrency_limit_within_is_not_starved_by_denials() {
+async fn an_inner_concurrency_limit_is_not_starved_by_denials() {
     let (test, alice, bob) = people().await;
-    let within = Crowd::default();
-    // One for all clones, whether each is a layer's or the service's own.
-    let stack = goat!(test).layer(GlobalConcurrencyLimitLayer::new(PLACES));
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+    let active = Load::default();
+    // One semaphore for all clones of the layer and of the service.
+    let stack = goat!(test).layer(GlobalConcurrencyLimitLayer::new(PERMITS));
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 
-    let within = Crowd::default();
-    let stack = goat!(test).layer(ConcurrencyLimitLayer::new(PLACES));
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+    let active = Load::default();
+    let stack = goat!(test).layer(ConcurrencyLimitLayer::new(PERMITS));
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 }
 
-/// Those who wait in front of it are polled ready in their turn.
+/// Waiting clients are polled ready in turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_concurrency_limit_around_gives_places_back_for_denials_too() {
+async fn an_outer_concurrency_limit_is_released_by_denials() {
     let (test, alice, bob) = people().await;
-    let within = Crowd::default();
+    let active = Load::default();
     let stack = ServiceBuilder::new()
-        .layer(GlobalConcurrencyLimitLayer::new(PLACES))
+        .layer(GlobalConcurrencyLimitLayer::new(PERMITS))
         .layer(goat!(test).into_inner());
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 
-    let within = Crowd::default();
+    let active = Load::default();
     let stack = ServiceBuilder::new()
-        .layer(ConcurrencyLimitLayer::new(PLACES))
+        .layer(ConcurrencyLimitLayer::new(PERMITS))
         .layer(goat!(test).into_inner());
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 }
 
-/// A buffer hands out its places by readiness; its worker, behind it, may hold fewer.
+/// A buffer reserves slots by readiness; the worker behind it may hold fewer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_buffer_within_and_around_serves_everybody() {
+async fn inner_and_outer_buffers_serve_all_clients() {
     let (test, alice, bob) = people().await;
-    let within = Crowd::default();
-    let stack = goat!(test).layer(BufferLayer::new(PLACES)).concurrency_limit(PLACES);
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+    let active = Load::default();
+    let stack = goat!(test).layer(BufferLayer::new(PERMITS)).concurrency_limit(PERMITS);
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 
-    let within = Crowd::default();
+    let active = Load::default();
     let stack = ServiceBuilder::new()
-        .layer(BufferLayer::new(PLACES))
-        .layer(goat!(test).concurrency_limit(PLACES).into_inner());
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+        .layer(BufferLayer::new(PERMITS))
+        .layer(goat!(test).concurrency_limit(PERMITS).into_inner());
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 
-    // Both at once.
-    let within = Crowd::default();
+    // Both combined.
+    let active = Load::default();
     let stack = ServiceBuilder::new()
         .layer(BufferLayer::new(1))
         .layer(goat!(test).layer(BufferLayer::new(1)).concurrency_limit(1).into_inner());
-    crowd(&test, &alice, &bob, &within, stack.service(within.service())).await;
+    load(&test, &alice, &bob, &active, stack.service(active.service())).await;
 }
 
-/// Stays within until the test opens the door.
+/// Inner service that waits until the test opens the gate.
 fn waiting(
-    door: &Arc<Semaphore>,
+    gate: &Arc<Semaphore>,
 ) -> impl Service<Request<Sent>, Response = Response<Sent>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
-    let door = Arc::clone(door);
+    let gate = Arc::clone(gate);
     service_fn(move |_| {
-        let door = Arc::clone(&door);
+        let gate = Arc::clone(&gate);
         async move {
-            let _closed = door.acquire().await;
+            let _closed = gate.acquire().await;
             Ok(Response::new(Full::default()))
         }
     })
 }
 
-/// Until everything that can move has.
+/// Lets all runnable tasks proceed.
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -198,15 +202,15 @@ async fn settle() {
 }
 
 #[tokio::test]
-async fn load_is_shed_behind_the_denials_where_goat_is_outside() {
+async fn with_goat_outside_denials_precede_load_shedding() {
     let (test, alice, bob) = people().await;
-    let door = Arc::new(Semaphore::new(0));
+    let gate = Arc::new(Semaphore::new(0));
     let service =
-        goat!(test).load_shed().layer(GlobalConcurrencyLimitLayer::new(1)).service(waiting(&door));
+        goat!(test).load_shed().layer(GlobalConcurrencyLimitLayer::new(1)).service(waiting(&gate));
     let first = tokio::spawn(service.clone().oneshot(request(Some(&alice))));
     settle().await;
 
-    // Who is refused is told so, also now, and the error of who is not is the inner one, untouched.
+    // Denials are still sent; allowed requests get the inner error unchanged.
     for (user, status) in [(None, 401), (Some(&bob), 403)] {
         let answer = in_time(service.clone().oneshot(request(user))).await.unwrap();
         assert_eq!(answer.status(), status);
@@ -214,32 +218,32 @@ async fn load_is_shed_behind_the_denials_where_goat_is_outside() {
     let shed = in_time(service.clone().oneshot(request(Some(&alice)))).await;
     assert!(shed.map(|_| ()).unwrap_err().is::<Overloaded>());
 
-    door.close();
+    gate.close();
     assert_eq!(in_time(first).await.unwrap().unwrap().status(), 200);
     let answer = in_time(service.oneshot(request(Some(&alice)))).await.unwrap();
-    assert_eq!(answer.status(), 200, "the place is free again");
+    assert_eq!(answer.status(), 200, "the permit is free again");
 }
 
 #[tokio::test]
-async fn load_is_shed_before_anything_is_looked_at_where_goat_is_within() {
+async fn with_goat_inside_load_shedding_precedes_denials() {
     let (test, alice, bob) = people().await;
-    let door = Arc::new(Semaphore::new(0));
+    let gate = Arc::new(Semaphore::new(0));
     let service = ServiceBuilder::new()
         .load_shed()
         .layer(goat!(test).layer(GlobalConcurrencyLimitLayer::new(1)).into_inner())
-        .service(waiting(&door));
+        .service(waiting(&gate));
     let first = tokio::spawn(service.clone().oneshot(request(Some(&alice))));
     settle().await;
 
-    // goat's readiness is that of what it guards.
+    // goat's readiness is the inner service's.
     for user in [None, Some(&bob), Some(&alice)] {
         let shed = in_time(service.clone().oneshot(request(user))).await;
         assert!(shed.map(|_| ()).unwrap_err().is::<Overloaded>());
     }
-    door.close();
+    gate.close();
     assert_eq!(in_time(first).await.unwrap().unwrap().status(), 200);
 
-    // Denials, each from an instance that is kept, leave the one place to who may.
+    // Denials from instances that are kept do not occupy the only permit.
     let mut kept = Vec::new();
     for (user, status) in [(None, 401), (Some(&bob), 403), (None, 401)] {
         let mut client = service.clone();

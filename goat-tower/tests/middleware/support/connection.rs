@@ -1,4 +1,4 @@
-//! A server and a client of hyper's over a TCP connection of this machine.
+//! Test support: a hyper server and client over a local TCP connection.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 pub(crate) const REPORTS: Permission = Permission::new("report:read");
 pub(crate) const EXPORTS: Permission = Permission::new("report:export");
 
-/// What a client sends.
+/// A request body.
 pub(crate) type Sent = UnsyncBoxBody<Bytes, BoxError>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum Version {
 }
 pub(crate) const VERSIONS: [Version; 2] = [Version::Http1, Version::Http2];
 
-/// Serves every connection with a clone of `service`, which is told the peer.
+/// Serves each connection with a clone of `service`, with the peer's address in the extensions.
 pub(crate) async fn serve<S, B>(version: Version, service: S) -> SocketAddr
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -52,7 +52,7 @@ where
             });
             tokio::spawn(async move {
                 let stream = TokioIo::new(stream);
-                // A connection that ends in an error is the client's to notice.
+                // The client observes a failed connection.
                 let _ = match version {
                     Version::Http1 => {
                         let builder = hyper::server::conn::http1::Builder::new();
@@ -70,7 +70,7 @@ where
     address
 }
 
-/// One connection.
+/// A client with one connection.
 pub(crate) enum Client {
     Http1(http1::SendRequest<Sent>),
     Http2(http2::SendRequest<Sent>),
@@ -110,7 +110,7 @@ impl Client {
         .await
     }
 
-    /// Sends, and reads the answer to its end.
+    /// Sends a request and collects the response's body.
     pub(crate) async fn ask(&mut self, request: Request<Sent>) -> Answer {
         let (parts, body) = self.send(request).await.into_parts();
         let body = in_time(body.collect()).await.unwrap();
@@ -119,12 +119,14 @@ impl Client {
     }
 }
 
-/// Something that hangs fails, and does not hang the tests.
+/// Fails a hanging test by a timeout.
 pub(crate) async fn in_time<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it does not hang")
+    tokio::time::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("completion within the timeout")
 }
 
-/// An answer, read to its end.
+/// A response with its collected body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -134,12 +136,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header's value; empty if there is none.
+    /// Returns a header's value, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The code of the problem document, if it is one.
+    /// Returns the code of the problem document, or an empty string.
     pub(crate) fn code(&self) -> &str {
         let text = std::str::from_utf8(&self.body).unwrap();
         let code = text.split_once(r#""code":""#).and_then(|(_, rest)| rest.split_once('"'));
@@ -162,7 +164,7 @@ where
     builder.body(body.map_err(Into::into).boxed_unsync()).unwrap()
 }
 
-/// A goat, somebody who may, and somebody who may not.
+/// Returns a goat, a user with the permission, and one without.
 pub(crate) async fn people() -> (TestGoat, TestUser, TestUser) {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
@@ -170,7 +172,7 @@ pub(crate) async fn people() -> (TestGoat, TestUser, TestUser) {
     (test, alice, bob)
 }
 
-/// Every layer around a service. The type is nobody's business.
+/// Wraps a service in all layers. No type is named.
 pub(crate) fn guarded<S, R>(
     test: &TestGoat,
     by_user: Quota,

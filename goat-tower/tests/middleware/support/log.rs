@@ -1,7 +1,7 @@
-//! What the layers write into the log, for tests that read it.
+//! Captures goat-tower's log lines in tests.
 //!
-//! One subscriber for the whole process, which writes for the thread that it is called on. With one for
-//! each test, whether a line is wanted would be remembered of a thread that has none.
+//! One global subscriber records lines per thread. With one subscriber per test, the cached
+//! interest of a callsite could come from a thread without a subscriber.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
@@ -12,25 +12,26 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 thread_local! {
-    /// Each line with its level; none where nobody reads.
+    /// The captured lines with their levels; `None` while the thread does not capture.
     static LINES: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
 }
 
-/// What goat-tower logs on this thread, until it is dropped: the message, and then the fields.
+/// Captures goat-tower's log lines on this thread until it is dropped: the message, then the
+/// fields.
 pub(crate) struct Log(());
 
 impl Log {
-    /// Reads along from here on.
+    /// Starts capturing.
     pub(crate) fn read() -> Self {
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Lines).unwrap());
-        // Somebody may have asked whether a line is wanted just before there was anybody to want it.
+        // Another thread may have cached the callsite's interest before the subscriber was set.
         tracing::callsite::rebuild_interest_cache();
         LINES.set(Some(Vec::new()));
         Self(())
     }
 
-    /// What was logged since it was last asked.
+    /// Returns the lines captured since the last call.
     pub(crate) fn take(&self) -> Vec<(Level, String)> {
         LINES.replace(Some(Vec::new())).unwrap_or_default()
     }
@@ -42,7 +43,7 @@ impl Drop for Log {
     }
 }
 
-/// What goat-tower logs while something is done.
+/// Returns the lines logged by a closure.
 pub(crate) fn logged(work: impl FnOnce()) -> Vec<(Level, String)> {
     let log = Log::read();
     work();

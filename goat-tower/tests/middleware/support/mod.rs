@@ -1,4 +1,4 @@
-//! Requests, an inner service that watches how it is treated, and answers in a form to compare.
+//! Test support: requests, an instrumented inner service, and responses in a comparable form.
 
 pub(crate) mod connection;
 #[cfg(feature = "tracing")]
@@ -25,7 +25,7 @@ pub(crate) const EXPORTS: Permission = Permission::new("report:export");
 
 pub(crate) type Sent = Full<Bytes>;
 
-/// A request of somebody, or of nobody, from one and the same address.
+/// Returns a request with a user's token, or an anonymous one, from a fixed address.
 pub(crate) fn request(user: Option<&TestUser>) -> Request<Sent> {
     let mut builder = Request::builder()
         .uri("/reports?page=1")
@@ -42,14 +42,14 @@ pub(crate) fn with_header(name: &'static str, value: &str) -> Request<Sent> {
     request
 }
 
-/// The same as a gRPC client asks, or one of gRPC-Web.
+/// Turns a request into that of a gRPC or gRPC-Web client.
 pub(crate) fn in_grpc(mut request: Request<Sent>, content_type: &'static str) -> Request<Sent> {
     *request.method_mut() = Method::POST;
     request.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     request
 }
 
-/// Answers 200 and in `x-user` who asks.
+/// Inner service that responds with 200 and the principal's user id in `x-user`.
 pub(crate) fn whoami()
 -> impl Service<Request<Sent>, Response = Response<Sent>, Error = Infallible, Future: Send> + Clone
 {
@@ -60,7 +60,7 @@ pub(crate) fn whoami()
     })
 }
 
-/// An answer, read to its end.
+/// A response with its collected body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -69,19 +69,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header's value; empty if there is none.
+    /// Returns a header's value, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.response.headers().get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The status, and the code of the problem document if it is one.
+    /// Returns the status, and the code of the problem document.
     pub(crate) fn outcome(&self) -> (u16, &str) {
         let code = self.body.split_once(r#""code":""#).and_then(|(_, rest)| rest.split_once('"'));
         (self.status.as_u16(), code.map_or("", |(code, _)| code))
     }
 }
 
-/// Sends a request, and reads the answer to its end.
+/// Sends a request and collects the response's body.
 pub(crate) async fn send<S, R>(service: &S, request: Request<Sent>) -> Answer
 where
     S: Service<Request<Sent>, Response = Response<R>> + Clone,
@@ -97,7 +97,7 @@ where
     }
 }
 
-/// What a [`Probe`] has seen.
+/// Counters and switches of a [`Probe`].
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     calls: AtomicUsize,
@@ -108,48 +108,48 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// How many requests came through.
+    /// Number of calls.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(SeqCst)
     }
 
-    /// How many of them came to an instance that was not polled ready.
+    /// Number of calls on an instance that was not polled ready.
     pub(crate) fn unready_calls(&self) -> usize {
         self.unready_calls.load(SeqCst)
     }
 
-    /// How many instances are ready and hold what they reserved.
+    /// Number of instances that are ready and hold a reservation.
     pub(crate) fn reserved(&self) -> usize {
         self.reserved.load(SeqCst)
     }
 
-    /// Whether nobody gets ready.
+    /// Sets whether `poll_ready` stays pending.
     pub(crate) fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, SeqCst);
     }
 
-    /// From now on, to get ready fails.
+    /// Makes `poll_ready` fail from now on.
     pub(crate) fn break_down(&self) {
         self.broken.store(true, SeqCst);
     }
 }
 
-/// A service that is ready only where it was polled, as a concurrency limit or a buffer is: a clone
-/// is not, and what it reserved is given back by a call or when it is dropped.
+/// Service whose readiness belongs to the polled instance, as in a concurrency limit or a buffer: a
+/// clone is not ready, and the reservation is released by a call or on drop.
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
     pub(crate) seen: Arc<Seen>,
     ready: bool,
 }
 
-/// An error of the application's own, to nobody's liking: no `Error`, no `From`.
+/// Error type without `std::error::Error` and without conversions.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Odd {
     Failed,
     BrokenDown,
 }
 
-/// What somebody left in the extensions of a request, and an inner service in those of its response.
+/// Marker in the extensions of requests and responses.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mark(pub(crate) String);
 
@@ -196,7 +196,7 @@ impl Service<Request<Sent>> for Probe {
         if request.headers().contains_key("x-fail") {
             return ready(Err(Odd::Failed));
         }
-        // What of the request came through stands in the answer, to be compared.
+        // Describes the received request in the response, for comparisons.
         let (parts, body) = request.into_parts();
         let http::request::Parts { method, uri, version, headers, extensions, .. } = parts;
         let mark = extensions.get::<Mark>();

@@ -1,4 +1,4 @@
-//! Stores that a test makes fail, or wait until it says so.
+//! Stores that a test can make fail or block.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,59 +12,59 @@ use goat_core::{Page, PageRequest, Quota, SessionId, StoreError, Stores, Timesta
 use tokio::sync::watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum StoreState {
     Fine,
     Down,
     Hanging,
 }
 
-/// Sets the mood of the stores that were made with it.
+/// Controls the state of the stores created with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Switch(Arc<watch::Sender<Mood>>);
+pub(crate) struct Switch(Arc<watch::Sender<StoreState>>);
 
 impl Switch {
-    pub(crate) fn set(&self, mood: Mood) {
-        self.0.send_replace(mood);
+    pub(crate) fn set(&self, state: StoreState) {
+        self.0.send_replace(state);
     }
 
-    async fn let_through(&self, operation: &'static str) -> Result<(), StoreError> {
-        let mut mood = self.0.subscribe();
-        let mood = *mood.wait_for(|mood| *mood != Mood::Hanging).await.unwrap();
-        if mood == Mood::Down { Err(StoreError::unavailable(operation)) } else { Ok(()) }
+    async fn wait(&self, operation: &'static str) -> Result<(), StoreError> {
+        let mut state = self.0.subscribe();
+        let state = *state.wait_for(|state| *state != StoreState::Hanging).await.unwrap();
+        if state == StoreState::Down { Err(StoreError::unavailable(operation)) } else { Ok(()) }
     }
 }
 
-/// Stores in memory of which sessions and limits obey a switch.
+/// Returns in-memory stores whose sessions and limits obey a switch.
 pub(crate) fn switched() -> (Stores, Switch) {
-    let switch = Switch(Arc::new(watch::Sender::new(Mood::Fine)));
+    let switch = Switch(Arc::new(watch::Sender::new(StoreState::Up)));
     let stores = Stores::memory();
-    let sessions = FarSessions { inner: Arc::clone(&stores.sessions), way: switch.clone() };
+    let sessions = HookedSessions { inner: Arc::clone(&stores.sessions), hook: switch.clone() };
     let limits = Limits { inner: Arc::default(), switch: switch.clone() };
     (Stores { sessions: Arc::new(sessions), limits: Arc::new(limits), ..stores }, switch)
 }
 
 #[async_trait]
-impl Way for Switch {
-    async fn pass(&self) -> Result<(), StoreError> {
-        self.let_through("sessions.find").await
+impl CallHook for Switch {
+    async fn before_call(&self) -> Result<(), StoreError> {
+        self.wait("sessions.find").await
     }
 }
 
-/// What lies between a layer and a store: it takes time, or fails.
+/// Hook before a store call: it can delay or fail the call.
 #[async_trait]
-pub(crate) trait Way: std::fmt::Debug + Send + Sync {
-    async fn pass(&self) -> Result<(), StoreError>;
+pub(crate) trait CallHook: std::fmt::Debug + Send + Sync {
+    async fn before_call(&self) -> Result<(), StoreError>;
 }
 
-/// Sessions at the far end of a way, which whoever looks for one has to pass.
+/// Session store that runs the hook before each lookup.
 #[derive(Debug)]
-pub(crate) struct FarSessions<W> {
+pub(crate) struct HookedSessions<W> {
     pub(crate) inner: Arc<dyn SessionStore>,
-    pub(crate) way: W,
+    pub(crate) hook: W,
 }
 
 #[async_trait]
-impl<W: Way> SessionStore for FarSessions<W> {
+impl<W: CallHook> SessionStore for HookedSessions<W> {
     fn keeps_users(&self) -> bool {
         self.inner.keeps_users()
     }
@@ -74,7 +74,7 @@ impl<W: Way> SessionStore for FarSessions<W> {
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.way.pass().await?;
+        self.hook.before_call().await?;
         self.inner.find(user, id).await
     }
 
@@ -125,7 +125,7 @@ impl<W: Way> SessionStore for FarSessions<W> {
     }
 }
 
-/// Counts in memory, and answers as a store elsewhere does: when it is waited for.
+/// In-memory limits that decide asynchronously, like a remote store.
 #[derive(Debug)]
 struct Limits {
     inner: Arc<MemoryLimits>,
@@ -136,7 +136,7 @@ impl LimitStore for Limits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let (inner, switch) = (Arc::clone(&self.inner), self.switch.clone());
         StoreAcquire::Pending(Box::pin(async move {
-            switch.let_through("limits.acquire").await?;
+            switch.wait("limits.acquire").await?;
             match inner.acquire(key, quota, elapsed) {
                 StoreAcquire::Ready(spent) => Ok(spent),
                 StoreAcquire::Pending(pending) => pending.await,
