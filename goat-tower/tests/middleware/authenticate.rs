@@ -18,11 +18,11 @@ async fn a_live_session_becomes_a_principal_and_the_response_is_not_cacheable() 
     let service = test.goat.authenticate().layer(whoami());
     // First from the store, then from the cache.
     for _ in 0..2 {
-        let answer = send(&service, request(Some(&alice))).await;
-        assert_eq!(answer.outcome(), (200, ""));
-        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-        assert_eq!(answer.header("cache-control"), "no-store");
-        assert_eq!(answer.body, "answered");
+        let response = send(&service, request(Some(&alice))).await;
+        assert_eq!(response.outcome(), (200, ""));
+        assert_eq!(response.header("x-user"), alice.user.id.to_string());
+        assert_eq!(response.header("cache-control"), "no-store");
+        assert_eq!(response.body, "answered");
     }
 }
 
@@ -30,11 +30,11 @@ async fn a_live_session_becomes_a_principal_and_the_response_is_not_cacheable() 
 async fn a_request_without_credentials_is_unauthenticated() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
     for anonymous in [request(None), with_header("authorization", "Basic YTpi")] {
-        let answer = send(&service, anonymous).await;
-        assert_eq!(answer.outcome(), (401, "unauthenticated"));
-        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
-        assert_eq!(answer.header("cache-control"), "no-store");
-        let reason = answer.response.extensions().get::<Denial>().unwrap();
+        let response = send(&service, anonymous).await;
+        assert_eq!(response.outcome(), (401, "unauthenticated"));
+        assert_eq!(response.header("www-authenticate"), r#"Bearer realm="goat""#);
+        assert_eq!(response.header("cache-control"), "no-store");
+        let reason = response.head.extensions().get::<Denial>().unwrap();
         assert_eq!(reason.code(), "unauthenticated");
     }
 }
@@ -45,18 +45,18 @@ async fn optional_authentication_allows_anonymous_requests_and_rejects_invalid_t
     let alice = test.sign_in("alice", []).await;
     let service = test.goat.authenticate().optional().layer(whoami());
 
-    let answer = send(&service, request(None)).await;
-    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    let response = send(&service, request(None)).await;
+    assert_eq!((response.outcome(), response.header("x-user")), ((200, ""), ""));
     assert_eq!(
-        answer.header("cache-control"),
+        response.header("cache-control"),
         "",
         "without credentials the response is not personal"
     );
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.header("x-user"), alice.user.id.to_string());
 
-    let answer = send(&service, with_header("authorization", "Bearer nonsense")).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"));
+    let response = send(&service, with_header("authorization", "Bearer nonsense")).await;
+    assert_eq!(response.outcome(), (401, "invalid-token"));
 }
 
 #[tokio::test]
@@ -68,17 +68,21 @@ async fn a_rejected_token_has_a_reason() {
 
     let principal = test.goat.authenticate_token(bob.access_token()).await.unwrap();
     test.goat.logout(&principal, &Default::default()).await.unwrap();
-    let answer = send(&service, request(Some(&bob))).await;
-    assert_eq!(answer.outcome(), (401, "session-revoked"));
+    let response = send(&service, request(Some(&bob))).await;
+    assert_eq!(response.outcome(), (401, "session-revoked"));
 
     test.clock.advance(Duration::from_secs(3600));
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.outcome(), (401, "token-expired"));
-    assert!(answer.header("www-authenticate").contains(r#"error="invalid_token""#));
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.outcome(), (401, "token-expired"));
+    assert!(response.header("www-authenticate").contains(r#"error="invalid_token""#));
 
     let refresh = format!("Bearer {}", alice.tokens.refresh_token.expose());
-    let answer = send(&service, with_header("authorization", &refresh)).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"), "a refresh token is not an access token");
+    let response = send(&service, with_header("authorization", &refresh)).await;
+    assert_eq!(
+        response.outcome(),
+        (401, "invalid-token"),
+        "a refresh token is not an access token"
+    );
 }
 
 /// J8
@@ -94,8 +98,8 @@ async fn two_authorization_headers_are_a_bad_request_even_if_optional() {
     };
     let strict = test.goat.authenticate();
     for layer in [strict.clone(), strict.optional()] {
-        let answer = send(&layer.layer(whoami()), twice()).await;
-        assert_eq!(answer.outcome(), (400, "bad-request"));
+        let response = send(&layer.layer(whoami()), twice()).await;
+        assert_eq!(response.outcome(), (400, "bad-request"));
     }
 }
 
@@ -108,14 +112,14 @@ async fn an_unavailable_store_is_a_503() {
     switch.set(StoreState::Down);
     let strict = test.goat.authenticate();
     for layer in [strict.clone(), strict.optional()] {
-        let answer = send(&layer.layer(whoami()), request(Some(&alice))).await;
-        assert_eq!(answer.outcome(), (503, "unavailable"));
-        assert_eq!(answer.header("retry-after"), "1");
-        assert_eq!(answer.header("www-authenticate"), "");
+        let response = send(&layer.layer(whoami()), request(Some(&alice))).await;
+        assert_eq!(response.outcome(), (503, "unavailable"));
+        assert_eq!(response.header("retry-after"), "1");
+        assert_eq!(response.header("www-authenticate"), "");
     }
     switch.set(StoreState::Up);
-    let answer = send(&test.goat.authenticate().layer(whoami()), request(Some(&alice))).await;
-    assert_eq!(answer.outcome(), (200, ""));
+    let response = send(&test.goat.authenticate().layer(whoami()), request(Some(&alice))).await;
+    assert_eq!(response.outcome(), (200, ""));
 }
 
 #[tokio::test]
@@ -130,15 +134,15 @@ async fn the_application_can_render_the_denial() {
             response
         },
     );
-    let answer = send(&layer.layer(whoami()), request(None)).await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (418, "unauthenticated"));
+    let response = send(&layer.layer(whoami()), request(None)).await;
+    assert_eq!((response.status.as_u16(), response.body.as_str()), (418, "unauthenticated"));
 }
 
 #[tokio::test]
 async fn a_grpc_denial_is_trailers_only() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
-    let answer = send(&service, in_grpc(request(None), "application/grpc")).await;
-    assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "16"));
+    let response = send(&service, in_grpc(request(None), "application/grpc")).await;
+    assert_eq!((response.status.as_u16(), response.header("grpc-status")), (200, "16"));
 }
 
 /// Proxies that authorize by a subrequest (`auth_request`, `forwardAuth`) forward the client's
@@ -148,10 +152,10 @@ async fn a_grpc_content_type_turns_a_denial_into_a_200_only_for_post() {
     let service = TestGoat::new().goat.authenticate().layer(whoami());
     for content_type in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
-            let mut asked = in_grpc(request(None), content_type);
-            *asked.method_mut() = method;
-            let answer = send(&service, asked).await;
-            assert_eq!(answer.outcome(), (401, "unauthenticated"), "{content_type}");
+            let mut grpc = in_grpc(request(None), content_type);
+            *grpc.method_mut() = method;
+            let response = send(&service, grpc).await;
+            assert_eq!(response.outcome(), (401, "unauthenticated"), "{content_type}");
         }
     }
 }

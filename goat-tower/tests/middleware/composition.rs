@@ -29,21 +29,25 @@ async fn the_outermost_layer_rejects_first() {
         .service(whoami());
     let bad = || with_header("authorization", "Bearer nonsense");
 
-    let answer = send(&service, bad()).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"));
-    assert_eq!(answer.header("ratelimit"), r#""address";r=5;t=60"#, "only the address is charged");
-    let answer = send(&service, request(Some(&bob))).await;
-    assert_eq!(answer.outcome(), (403, "forbidden"));
-    assert_eq!(answer.header("ratelimit"), r#""address";r=4;t=60, "user";r=1;t=60"#);
+    let response = send(&service, bad()).await;
+    assert_eq!(response.outcome(), (401, "invalid-token"));
+    assert_eq!(
+        response.header("ratelimit"),
+        r#""address";r=5;t=60"#,
+        "only the address is charged"
+    );
+    let response = send(&service, request(Some(&bob))).await;
+    assert_eq!(response.outcome(), (403, "forbidden"));
+    assert_eq!(response.header("ratelimit"), r#""address";r=4;t=60, "user";r=1;t=60"#);
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (403, "forbidden"));
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     // The address's quota is exhausted, which precedes every other rejection.
     for rejected in [bad(), request(None), request(Some(&alice)), request(Some(&bob))] {
-        let answer = send(&service, rejected).await;
-        assert_eq!(answer.outcome(), (429, "rate-limited"));
-        assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=60"#);
+        let response = send(&service, rejected).await;
+        assert_eq!(response.outcome(), (429, "rate-limited"));
+        assert_eq!(response.header("ratelimit"), r#""address";r=0;t=60"#);
     }
 }
 
@@ -123,11 +127,11 @@ async fn allowed_requests_pass_unchanged_except_for_added_headers() {
             1,
         ),
     ];
-    for (answer, added) in through {
-        assert_eq!((answer.status, &answer.body), (plain.status, &plain.body));
-        let mark = answer.response.extensions().get::<Mark>();
-        assert_eq!(mark, plain.response.extensions().get::<Mark>());
-        let (new, old) = (answer.response.headers(), plain.response.headers());
+    for (response, added) in through {
+        assert_eq!((response.status, &response.body), (plain.status, &plain.body));
+        let mark = response.head.extensions().get::<Mark>();
+        assert_eq!(mark, plain.head.extensions().get::<Mark>());
+        let (new, old) = (response.head.headers(), plain.head.headers());
         assert_eq!(new.len(), old.len() + added);
         for name in old.keys() {
             assert!(new.get_all(name).iter().eq(old.get_all(name)), "{name}");
@@ -135,7 +139,7 @@ async fn allowed_requests_pass_unchanged_except_for_added_headers() {
     }
 }
 
-/// H1: regardless of the service's own headers, and of who responds.
+/// H1: regardless of the service's own headers, and of the responding layer.
 #[tokio::test]
 async fn responses_to_credentials_have_one_no_store_header() {
     let (test, alice) = alice().await;
@@ -145,7 +149,7 @@ async fn responses_to_credentials_have_one_no_store_header() {
     });
     let goat = &test.goat;
     let by_address = goat.limit(Quota::per_minute(60)).by_address();
-    let answers = [
+    let responses = [
         send(&goat.authenticate().layer(inner), request(Some(&alice))).await,
         send(&goat.authenticate().optional().layer(inner), request(Some(&alice))).await,
         send(&goat.require(REPORTS).layer(inner), request(Some(&alice))).await,
@@ -157,9 +161,9 @@ async fn responses_to_credentials_have_one_no_store_header() {
         )
         .await,
     ];
-    for answer in answers {
-        let cache_control = answer.response.headers().get_all("cache-control").iter();
-        assert!(cache_control.eq(["no-store"]), "{answer:?}");
+    for response in responses {
+        let cache_control = response.head.headers().get_all("cache-control").iter();
+        assert!(cache_control.eq(["no-store"]), "{response:?}");
     }
     for unchanged in [
         send(&goat.authenticate().optional().layer(inner), request(None)).await,
@@ -185,6 +189,6 @@ async fn the_request_body_passes_unchanged() {
     });
     let mut request = request(Some(&alice));
     *request.body_mut() = Full::new(bytes);
-    let answer = send(&test.goat.require(REPORTS).layer(inner), request).await;
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 4096));
+    let response = send(&test.goat.require(REPORTS).layer(inner), request).await;
+    assert_eq!((response.status.as_u16(), response.body.len()), (200, 4096));
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request};
 use tower::{Layer, ServiceBuilder};
 
 use crate::support::stores::{StoreState, switched};
-use crate::support::{Answer, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
+use crate::support::{REPORTS, Sent, TestResponse, in_grpc, request, send, whoami, with_header};
 
 pub(crate) const COOKIES: Cookies = Cookies::new();
 const ACCESS: &str = "__Host-goat-access";
@@ -41,8 +41,8 @@ fn set_cookies(headers: &HeaderMap) -> Vec<&str> {
     headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-fn whole(answer: &Answer) -> (u16, &HeaderMap, &str) {
-    (answer.status.as_u16(), answer.response.headers(), &answer.body)
+fn whole(response: &TestResponse) -> (u16, &HeaderMap, &str) {
+    (response.status.as_u16(), response.head.headers(), &response.body)
 }
 
 /// H1
@@ -53,11 +53,11 @@ async fn a_cookie_authenticates_like_the_header_and_the_response_is_not_cacheabl
     let service = test.goat.authenticate().cookies(COOKIES).layer(whoami());
     // First from the store, then from the cache.
     for _ in 0..2 {
-        let answer = send(&service, from_page(&alice)).await;
-        assert_eq!(answer.outcome(), (200, ""));
-        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-        assert_eq!(answer.header("cache-control"), "no-store");
-        assert_eq!(answer.header("set-cookie"), "", "layers set no cookies");
+        let response = send(&service, from_page(&alice)).await;
+        assert_eq!(response.outcome(), (200, ""));
+        assert_eq!(response.header("x-user"), alice.user.id.to_string());
+        assert_eq!(response.header("cache-control"), "no-store");
+        assert_eq!(response.header("set-cookie"), "", "layers set no cookies");
     }
     // Split as in HTTP/2.
     let mut split = from_page(&alice);
@@ -77,23 +77,23 @@ async fn cookies_are_ignored_unless_enabled() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let authenticate = test.goat.authenticate();
-    let answer = send(&authenticate.layer(whoami()), from_page(&alice)).await;
-    assert_eq!(answer.outcome(), (401, "unauthenticated"));
-    assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
+    let response = send(&authenticate.layer(whoami()), from_page(&alice)).await;
+    assert_eq!(response.outcome(), (401, "unauthenticated"));
+    assert_eq!(response.header("www-authenticate"), r#"Bearer realm="goat""#);
 
     let optional = authenticate.clone().optional().layer(whoami());
-    let answer = send(&optional, from_page(&alice)).await;
-    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
-    assert_eq!(answer.header("cache-control"), "");
+    let response = send(&optional, from_page(&alice)).await;
+    assert_eq!((response.outcome(), response.header("x-user")), ((200, ""), ""));
+    assert_eq!(response.header("cache-control"), "");
 
     // A requirement alone reads bearer tokens only, and behind the other layer nothing.
     let alone = test.goat.require(REPORTS).layer(whoami());
-    let answer = send(&alone, from_page(&alice)).await;
-    assert_eq!(answer.outcome(), (401, "unauthenticated"));
+    let response = send(&alone, from_page(&alice)).await;
+    assert_eq!(response.outcome(), (401, "unauthenticated"));
     let cookies = authenticate.cookies(COOKIES);
     let under = cookies.layer(test.goat.require(REPORTS).layer(whoami()));
-    let answer = send(&under, from_page(&alice)).await;
-    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
+    let response = send(&under, from_page(&alice)).await;
+    assert_eq!(response.header("x-user"), alice.user.id.to_string());
     let fresh = cookies.layer(test.goat.require(REPORTS).fresh().layer(whoami()));
     assert_eq!(send(&fresh, from_page(&alice)).await.outcome(), (200, ""));
 
@@ -103,8 +103,8 @@ async fn cookies_are_ignored_unless_enabled() {
     let mut query = from_page(&alice);
     query.headers_mut().remove("cookie");
     *query.uri_mut() = format!("/?{ACCESS}={}", alice.access_token()).parse().unwrap();
-    let answer = send(&cookies.layer(whoami()), query).await;
-    assert_eq!(answer.outcome(), (401, "unauthenticated"));
+    let response = send(&cookies.layer(whoami()), query).await;
+    assert_eq!(response.outcome(), (401, "unauthenticated"));
 }
 
 #[tokio::test]
@@ -119,17 +119,17 @@ async fn the_header_takes_precedence_over_the_cookie() {
         request
     };
     // Browsers never add a bearer token by themselves, so no origin check is needed.
-    let answer = send(&service, both("cross-site", &bob.bearer())).await;
-    assert_eq!(answer.header("x-user"), bob.user.id.to_string());
-    let answer = send(&service, both("same-origin", "Bearer nonsense")).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"));
-    let answer = send(&service, both("same-origin", "Bearer")).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"));
+    let response = send(&service, both("cross-site", &bob.bearer())).await;
+    assert_eq!(response.header("x-user"), bob.user.id.to_string());
+    let response = send(&service, both("same-origin", "Bearer nonsense")).await;
+    assert_eq!(response.outcome(), (401, "invalid-token"));
+    let response = send(&service, both("same-origin", "Bearer")).await;
+    assert_eq!(response.outcome(), (401, "invalid-token"));
     // Browsers do add `Basic` credentials, for example for a proxy.
-    let answer = send(&service, both("same-origin", "Basic YTpi")).await;
-    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-    let answer = send(&service, both("cross-site", "Basic YTpi")).await;
-    assert_eq!(answer.outcome(), (403, "cross-site-request"));
+    let response = send(&service, both("same-origin", "Basic YTpi")).await;
+    assert_eq!(response.header("x-user"), alice.user.id.to_string());
+    let response = send(&service, both("cross-site", "Basic YTpi")).await;
+    assert_eq!(response.outcome(), (403, "cross-site-request"));
 }
 
 #[tokio::test]
@@ -185,19 +185,19 @@ async fn cross_site_requests_are_rejected_before_the_token_is_verified() {
     switch.set(StoreState::Down);
     for layer in [layer.clone(), layer.optional()] {
         let service = layer.layer(whoami());
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for token in [alice.access_token(), "a.canary.token", "\"canary\"", ""] {
-            let answer = send(&service, from_site("same-site", token)).await;
-            assert_eq!(answer.outcome(), (403, "cross-site-request"));
-            assert_eq!(answer.header("www-authenticate"), "");
-            assert_eq!(answer.header("cache-control"), "no-store");
-            let reason = answer.response.extensions().get::<Denial>().unwrap();
+            let response = send(&service, from_site("same-site", token)).await;
+            assert_eq!(response.outcome(), (403, "cross-site-request"));
+            assert_eq!(response.header("www-authenticate"), "");
+            assert_eq!(response.header("cache-control"), "no-store");
+            let reason = response.head.extensions().get::<Denial>().unwrap();
             assert_eq!(reason.code(), "cross-site-request");
-            assert!(!format!("{answer:?} {reason:?}").contains("canary"));
-            answers.push((answer.response.headers().clone(), answer.body));
+            assert!(!format!("{response:?} {reason:?}").contains("canary"));
+            responses.push((response.head.headers().clone(), response.body));
         }
-        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
-        assert!(answers[0].1.contains("Authorization header"), "advice for developers");
+        assert!(responses.windows(2).all(|pair| pair[0] == pair[1]), "{responses:?}");
+        assert!(responses[0].1.contains("Authorization header"), "advice for developers");
     }
     // A request without the cookie is anonymous.
     switch.set(StoreState::Up);
@@ -205,10 +205,10 @@ async fn cross_site_requests_are_rejected_before_the_token_is_verified() {
     anonymous.headers_mut().insert("cookie", format!("{REFRESH}=a.b").parse().unwrap());
     anonymous.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
     let service = test.goat.authenticate().cookies(COOKIES).optional().layer(whoami());
-    let answer = send(&service, anonymous).await;
-    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
+    let response = send(&service, anonymous).await;
+    assert_eq!((response.outcome(), response.header("x-user")), ((200, ""), ""));
     assert_eq!(
-        answer.header("cache-control"),
+        response.header("cache-control"),
         "",
         "without credentials the response is not personal"
     );
@@ -248,9 +248,9 @@ async fn repeated_cookies_are_a_bad_request_even_if_optional() {
         let mut twice = from_page(&alice);
         let cookie = twice.headers()["cookie"].clone();
         twice.headers_mut().append("cookie", cookie);
-        let answer = send(&layer.layer(whoami()), twice).await;
-        assert_eq!(answer.outcome(), (400, "bad-request"));
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = send(&layer.layer(whoami()), twice).await;
+        assert_eq!(response.outcome(), (400, "bad-request"));
+        assert_eq!(response.header("cache-control"), "no-store");
     }
 }
 
@@ -258,10 +258,10 @@ async fn repeated_cookies_are_a_bad_request_even_if_optional() {
 async fn optional_authentication_allows_anonymous_requests_and_rejects_invalid_cookies() {
     let test = TestGoat::new();
     let service = test.goat.authenticate().cookies(COOKIES).optional().layer(whoami());
-    let answer = send(&service, request(None)).await;
-    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
-    let answer = send(&service, from_site("same-origin", "nonsense")).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"));
+    let response = send(&service, request(None)).await;
+    assert_eq!((response.outcome(), response.header("x-user")), ((200, ""), ""));
+    let response = send(&service, from_site("same-origin", "nonsense")).await;
+    assert_eq!(response.outcome(), (401, "invalid-token"));
 }
 
 #[tokio::test]
@@ -269,14 +269,14 @@ async fn the_application_can_render_the_denial_and_grpc_gets_trailers() {
     let test = TestGoat::new();
     let layer = test.goat.authenticate().cookies(COOKIES);
     let grpc = in_grpc(from_site("cross-site", "a.b.c"), "application/grpc-web");
-    let answer = send(&layer.clone().layer(whoami()), grpc).await;
-    assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "7"));
+    let response = send(&layer.clone().layer(whoami()), grpc).await;
+    assert_eq!((response.status.as_u16(), response.header("grpc-status")), (200, "7"));
 
     let layer = layer.render_with(|denial: &Denial, _: &http::request::Parts| {
         http::Response::new(bytes::Bytes::from(denial.code()))
     });
-    let answer = send(&layer.layer(whoami()), from_site("cross-site", "a.b.c")).await;
-    assert_eq!(answer.body, "cross-site-request");
+    let response = send(&layer.layer(whoami()), from_site("cross-site", "a.b.c")).await;
+    assert_eq!(response.body, "cross-site-request");
 }
 
 /// RFC 6265bis §4.1.3.2; test sessions have tokens of five minutes and seven days.
@@ -363,7 +363,7 @@ async fn a_token_too_long_for_a_cookie_is_an_error() {
 
 #[test]
 fn every_cookie_error_has_a_response() {
-    for (error, answer) in [
+    for (error, response) in [
         (CookieError::CrossSite, (403, "cross-site-request")),
         (CookieError::Missing, (401, "unauthenticated")),
         (CookieError::Repeated, (400, "bad-request")),
@@ -371,7 +371,7 @@ fn every_cookie_error_has_a_response() {
         (CookieError::Malformed, (401, "invalid-token")),
     ] {
         let problem = Problem::from(error);
-        assert_eq!((problem.status().as_u16(), problem.code()), answer, "{error}");
+        assert_eq!((problem.status().as_u16(), problem.code()), response, "{error}");
     }
 }
 
@@ -421,7 +421,7 @@ async fn a_limit_by_token_or_cookie_counts_the_cookies_token() {
     let alice = test.sign_in("alice", []).await;
     let bob = test.sign_in("bob", []).await;
     let limit = |name| test.goat.limit(Quota::per_minute(1)).named(name);
-    let service = limit("told").by_token_or_cookie(COOKIES).layer(whoami());
+    let service = limit("cookies").by_token_or_cookie(COOKIES).layer(whoami());
     assert_eq!(send(&service, from_page(&alice)).await.outcome().0, 200);
     // One token has one counter, in the header or in the cookie.
     for request in [from_page(&alice), bearer(alice.access_token())] {
@@ -435,10 +435,10 @@ async fn a_limit_by_token_or_cookie_counts_the_cookies_token() {
     assert_eq!(send(&service, foreign()).await.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, from_page(&carol)).await.outcome().0, 200);
 
-    let service = limit("untold").by_token().layer(whoami());
+    let service = limit("header only").by_token().layer(whoami());
     for _ in 0..3 {
-        let answer = send(&service, from_page(&alice)).await;
-        assert_eq!((answer.outcome().0, answer.header("ratelimit")), (200, ""));
+        let response = send(&service, from_page(&alice)).await;
+        assert_eq!((response.outcome().0, response.header("ratelimit")), (200, ""));
     }
 }
 

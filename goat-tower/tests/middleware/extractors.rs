@@ -59,7 +59,7 @@ fn app(test: &TestGoat) -> Router {
         .layer(Extension(test.clone()))
 }
 
-async fn ask(app: Router, method: &str, path: &str, user: Option<&TestUser>) -> (u16, String) {
+async fn fetch(app: Router, method: &str, path: &str, user: Option<&TestUser>) -> (u16, String) {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(user) = user {
         request = request.header("authorization", user.bearer());
@@ -78,23 +78,27 @@ async fn extractors_return_the_results_of_the_layers() {
     let id = alice.user.id.to_string();
     let app = app(&test).layer(test.goat.authenticate());
     for path in ["/me", "/optional", "/reports", "/export"] {
-        assert_eq!(ask(app.clone(), "GET", path, Some(&alice)).await, (200, id.clone()), "{path}");
+        assert_eq!(
+            fetch(app.clone(), "GET", path, Some(&alice)).await,
+            (200, id.clone()),
+            "{path}"
+        );
     }
-    assert_eq!(ask(app.clone(), "GET", "/export", Some(&alice)).await.0, 429);
-    assert_eq!(ask(app.clone(), "GET", "/grant", Some(&alice)).await.0, 403);
-    let granted = ask(app.clone(), "GET", "/grant", Some(&root)).await;
+    assert_eq!(fetch(app.clone(), "GET", "/export", Some(&alice)).await.0, 429);
+    assert_eq!(fetch(app.clone(), "GET", "/grant", Some(&alice)).await.0, 403);
+    let granted = fetch(app.clone(), "GET", "/grant", Some(&root)).await;
     assert_eq!(granted, (200, "report:read".to_owned()));
-    assert_eq!(ask(app.clone(), "GET", "/me", None).await.0, 401);
+    assert_eq!(fetch(app.clone(), "GET", "/me", None).await.0, 401);
 }
 
 #[tokio::test]
 async fn an_anonymous_request_is_none_if_optional_and_401_otherwise() {
     let test = TestGoat::new();
     let app = app(&test).layer(test.goat.authenticate().optional());
-    let answer = ask(app.clone(), "GET", "/optional", None).await;
-    assert_eq!(answer, (200, "anonymous".to_owned()));
+    let response = fetch(app.clone(), "GET", "/optional", None).await;
+    assert_eq!(response, (200, "anonymous".to_owned()));
     for path in ["/me", "/reports", "/grant"] {
-        let (status, body) = ask(app.clone(), "GET", path, None).await;
+        let (status, body) = fetch(app.clone(), "GET", path, None).await;
         assert_eq!(status, 401, "{path}");
         assert!(body.contains(r#""code":"unauthenticated""#), "{body}");
         assert!(body.contains(&format!(r#""instance":"{path}""#)), "{body}");
@@ -114,15 +118,15 @@ async fn a_missing_layer_is_a_500_without_details() {
         ("GET", "/export"),
         ("GET", "/address"),
     ] {
-        let (status, body) = ask(app.clone(), method, path, Some(&alice)).await;
+        let (status, body) = fetch(app.clone(), method, path, Some(&alice)).await;
         assert_eq!(status, 500, "{path}");
         assert!(body.contains(r#""code":"internal""#) && !body.contains("layer"), "{body}");
     }
-    let answer = ask(app.clone(), "GET", "/optional-address", None).await;
-    assert_eq!(answer, (200, String::new()));
+    let response = fetch(app.clone(), "GET", "/optional-address", None).await;
+    assert_eq!(response, (200, String::new()));
     let known = app.layer(Extension(ClientAddress::new([192, 0, 2, 7].into())));
     for path in ["/address", "/optional-address"] {
-        assert_eq!(ask(known.clone(), "GET", path, None).await, (200, "192.0.2.7".to_owned()));
+        assert_eq!(fetch(known.clone(), "GET", path, None).await, (200, "192.0.2.7".to_owned()));
     }
 }
 
@@ -133,19 +137,19 @@ async fn connect_info_is_the_client_address_without_a_layer() {
     let peer = Extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
     let app = app(&test).layer(test.goat.limit(Quota::per_minute(1)).by_address());
     let served = app.clone().layer(peer);
-    let answer = ask(served.clone(), "GET", "/address", None).await;
-    assert_eq!(answer, (200, "192.0.2.7".to_owned()));
-    assert_eq!(ask(served, "GET", "/address", None).await.0, 429);
+    let response = fetch(served.clone(), "GET", "/address", None).await;
+    assert_eq!(response, (200, "192.0.2.7".to_owned()));
+    assert_eq!(fetch(served, "GET", "/address", None).await.0, 429);
     let found = Extension(ClientAddress::new([198, 51, 100, 1].into()));
-    let answer = ask(app.layer(found).layer(peer), "GET", "/address", None).await;
-    assert_eq!(answer, (200, "198.51.100.1".to_owned()));
+    let response = fetch(app.layer(found).layer(peer), "GET", "/address", None).await;
+    assert_eq!(response, (200, "198.51.100.1".to_owned()));
 }
 
 #[tokio::test]
 async fn an_origin_extractor_never_fails() {
     let app = app(&TestGoat::new());
-    let answer = ask(app.clone(), "GET", "/origin", None).await;
-    assert_eq!(answer, (200, "None None".to_owned()));
+    let response = fetch(app.clone(), "GET", "/origin", None).await;
+    assert_eq!(response, (200, "None None".to_owned()));
     let known = app.layer(Extension(ClientAddress::new([192, 0, 2, 7].into())));
     let request = Request::get("/origin").header("user-agent", "a test");
     let response = known.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -179,15 +183,15 @@ async fn a_limit_by_path_template_counts_nested_routes_and_one_counter_for_unmat
         Router::new().merge(routes()).layer(limit.clone().named("around a merged one")),
     ] {
         for (method, path, expected) in SHARED.concat() {
-            let (status, _) = ask(app.clone(), method, path, None).await;
+            let (status, _) = fetch(app.clone(), method, path, None).await;
             assert_eq!(status, expected, "{method} {path}");
         }
     }
     let keys = test.goat.limits().load().unwrap().keys;
     let app = routes().layer(limit.named("around the outer router"));
     for index in 0..50 {
-        assert_eq!(ask(app.clone(), "GET", &format!("/{index}"), None).await.0, 429);
-        assert_eq!(ask(app.clone(), "GET", &format!("/users/{index}"), None).await.0, 429);
+        assert_eq!(fetch(app.clone(), "GET", &format!("/{index}"), None).await.0, 429);
+        assert_eq!(fetch(app.clone(), "GET", &format!("/users/{index}"), None).await.0, 429);
     }
     assert_eq!(test.goat.limits().load().unwrap().keys, keys);
 }
@@ -198,23 +202,23 @@ async fn a_limit_by_path_template_as_route_layer_counts_matched_routes_only() {
     let limit = test.goat.limit(Quota::per_minute(1)).by_path_template();
     let app = routes().route_layer(limit.clone());
     for (method, path, expected) in SHARED[..3].concat() {
-        assert_eq!(ask(app.clone(), method, path, None).await.0, expected, "{method} {path}");
+        assert_eq!(fetch(app.clone(), method, path, None).await.0, expected, "{method} {path}");
     }
     for _ in 0..3 {
-        assert_eq!(ask(app.clone(), "GET", "/nowhere", None).await.0, 404);
+        assert_eq!(fetch(app.clone(), "GET", "/nowhere", None).await.0, 404);
     }
     // Inside a nested router the whole template is counted.
     let users =
         Router::new().route("/{id}", get(nothing)).route_layer(limit.clone().named("inner"));
     let app = Router::new().nest("/users", users.clone()).nest("/people", users);
     for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
-        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+        assert_eq!(fetch(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
     // The same in a router mounted as a service; outside of it the route is unknown.
     let users = Router::new().route("/{id}", get(nothing)).layer(limit.clone().named("mounted"));
     let app = Router::new().nest_service("/users", users.clone()).nest_service("/people", users);
     for (path, expected) in [("/users/1", 200), ("/users/2", 429), ("/people/1", 200)] {
-        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+        assert_eq!(fetch(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
     let users = Router::new().route("/{id}", get(nothing));
     let app = Router::new().nest_service("/users", users).route("/reports", get(nothing));
@@ -222,12 +226,12 @@ async fn a_limit_by_path_template_as_route_layer_counts_matched_routes_only() {
     for (path, expected) in
         [("/users/1", 200), ("/users/2", 429), ("/nowhere", 429), ("/reports", 200)]
     {
-        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+        assert_eq!(fetch(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
     // Around the router the route is unknown, and all requests share one counter.
     let app = Router::new().fallback_service(limit.named("outside").layer(routes()));
     for (path, expected) in [("/users/1", 200), ("/reports/1", 429), ("/nowhere", 429)] {
-        assert_eq!(ask(app.clone(), "GET", path, None).await.0, expected, "{path}");
+        assert_eq!(fetch(app.clone(), "GET", path, None).await.0, expected, "{path}");
     }
 }
 
@@ -246,6 +250,6 @@ async fn users_are_counted_per_route() {
         (&bob, "/reports/2", 429),
         (&bob, "/users/9", 200),
     ] {
-        assert_eq!(ask(app.clone(), "GET", path, Some(user)).await.0, expected, "{path}");
+        assert_eq!(fetch(app.clone(), "GET", path, Some(user)).await.0, expected, "{path}");
     }
 }

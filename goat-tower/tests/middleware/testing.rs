@@ -60,30 +60,30 @@ async fn denials(content_type: &'static str) -> Vec<(&'static str, Response<()>)
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .layer(test.goat.require(REPORTS))
         .service(whoami());
-    let asked = |request: Request<Sent>| {
+    let denial_for = |request: Request<Sent>| {
         let request = in_grpc(request, content_type);
         let service = service.clone();
-        async move { send(&service, request).await.response }
+        async move { send(&service, request).await.head }
     };
     let mut repeated = with_header("authorization", "Bearer a.b.c");
     repeated.headers_mut().append("authorization", HeaderValue::from_static("Bearer a.b.c"));
     let bob = test.sign_in("bob", [EXPORTS]).await;
     let carol = test.sign_in("carol", [REPORTS]).await;
     let mut denials = vec![
-        ("unauthenticated", asked(request(None)).await),
-        ("invalid-token", asked(with_header("authorization", "Bearer nonsense")).await),
-        ("bad-request", asked(repeated).await),
-        ("forbidden", asked(request(Some(&bob))).await),
-        ("rate-limited", asked(request(Some(&bob))).await),
+        ("unauthenticated", denial_for(request(None)).await),
+        ("invalid-token", denial_for(with_header("authorization", "Bearer nonsense")).await),
+        ("bad-request", denial_for(repeated).await),
+        ("forbidden", denial_for(request(Some(&bob))).await),
+        ("rate-limited", denial_for(request(Some(&bob))).await),
     ];
     let principal = test.goat.authenticate_token(carol.access_token()).await.unwrap();
     test.goat.logout(&principal, &Default::default()).await.unwrap();
-    denials.push(("session-revoked", asked(request(Some(&carol))).await));
+    denials.push(("session-revoked", denial_for(request(Some(&carol))).await));
     test.clock.advance(Duration::from_secs(10));
     switch.set(StoreState::Down);
-    denials.push(("unavailable", asked(request(Some(&bob))).await));
+    denials.push(("unavailable", denial_for(request(Some(&bob))).await));
     test.clock.advance(Duration::from_secs(3600));
-    denials.push(("token-expired", asked(request(Some(&bob))).await));
+    denials.push(("token-expired", denial_for(request(Some(&bob))).await));
     denials
 }
 
@@ -182,7 +182,7 @@ async fn a_denial_has_missing_permissions_and_retry_after() {
             true => in_grpc(request(Some(&alice)), "application/grpc"),
             false => request(Some(&alice)),
         };
-        let response = send(&service, request).await.response;
+        let response = send(&service, request).await.head;
         let denied = assert_denied(&response, ErrorKind::Forbidden);
         let denied = denied.lacking(REPORTS).lacking("report:export report:read");
         for other in ["report", "report:read,", "report:read user:read", "", " "] {
@@ -207,7 +207,7 @@ async fn a_custom_rendering_is_still_a_denial() {
     }
     let test = TestGoat::new();
     let service = test.goat.authenticate().render_with(to_sign_in).layer(whoami());
-    let response = send(&service, request(None)).await.response;
+    let response = send(&service, request(None)).await.head;
     assert_eq!(response.status(), 303);
     assert_denied(&response, "unauthenticated");
     let message = failure(|| assert_allowed(&response));
@@ -236,7 +236,7 @@ fn a_handlers_response_is_allowed_unless_it_rejects() {
 async fn a_missing_layer_fails_a_test_with_the_fix() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(1)).by_user().layer(whoami());
-    let response = send(&service, request(None)).await.response;
+    let response = send(&service, request(None)).await.head;
     for message in [
         failure(|| assert_allowed(&response)),
         failure(|| assert_denied(&response, "unauthenticated")),
@@ -278,15 +278,15 @@ async fn test_users_are_authorized_like_other_users() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let service = test.goat.require(REPORTS).layer(whoami());
-    assert_allowed(&send(&service, request(Some(&alice))).await.response);
+    assert_allowed(&send(&service, request(Some(&alice))).await.head);
     // On another goat, the same user, role and permissions are worthless without a session there.
     let other = TestGoat::new();
     other.sign_in("alice", [REPORTS]).await;
-    let elsewhere = other.goat.require(REPORTS).layer(whoami());
-    assert_denied(&send(&elsewhere, request(Some(&alice))).await.response, "invalid-token");
+    let on_other_goat = other.goat.require(REPORTS).layer(whoami());
+    assert_denied(&send(&on_other_goat, request(Some(&alice))).await.head, "invalid-token");
     let grants = test.goat.roles().grants_of(alice.user.role.as_str()).await.unwrap();
     let actor = goat_core::Actor::system("a test");
     test.goat.roles().revoke(actor, grants[0].id).await.unwrap();
-    let denied = send(&service, request(Some(&alice))).await.response;
+    let denied = send(&service, request(Some(&alice))).await.head;
     assert_denied(&denied, "forbidden").lacking(Permission::new("report:read"));
 }

@@ -13,7 +13,7 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use super::remote_stores::{ADDRESS, LimitLocation, RemoteStores, USER};
 use crate::cookie::{COOKIES, from_site};
-use crate::support::{Answer, Sent, request, send, whoami, with_header};
+use crate::support::{Sent, TestResponse, request, send, whoami, with_header};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Limit {
@@ -119,21 +119,17 @@ struct Observed {
     denial: Option<String>,
 }
 
-impl From<Answer> for Observed {
-    fn from(answer: Answer) -> Self {
-        let headers = answer.response.headers();
+impl From<TestResponse> for Observed {
+    fn from(response: TestResponse) -> Self {
+        let headers = response.head.headers();
         Self {
-            status: answer.status.as_u16(),
+            status: response.status.as_u16(),
             headers: headers
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.clone()))
                 .collect(),
-            denial: answer
-                .response
-                .extensions()
-                .get::<Denial>()
-                .map(|denial| format!("{denial:?}")),
-            body: answer.body,
+            denial: response.head.extensions().get::<Denial>().map(|denial| format!("{denial:?}")),
+            body: response.body,
         }
     }
 }
@@ -203,7 +199,7 @@ async fn set_up(case: Case) -> (Layers, Request<Sent>, RemoteStores) {
         if case.optional { authenticate.optional() } else { authenticate },
         goat.limit(USER).by_user().render_with(denied_by("user")),
     );
-    remote.close();
+    remote.pause();
     (layers, request, remote)
 }
 
@@ -211,7 +207,7 @@ async fn set_up(case: Case) -> (Layers, Request<Sent>, RemoteStores) {
 struct Outcome {
     seen: Observed,
     /// The store calls in order.
-    asked: Vec<&'static str>,
+    calls: Vec<&'static str>,
     /// The store calls in flight together, per round trip.
     trips: Vec<Vec<&'static str>>,
 }
@@ -224,14 +220,14 @@ where
     R: Body<Error: std::fmt::Debug>,
 {
     let (layers, request, remote) = set_up(case).await;
-    let (mut answer, trips) = remote.drive(send(&service(layers), request)).await;
-    if let Some(user) = answer.response.headers_mut().get_mut("x-user")
+    let (mut response, trips) = remote.drive(send(&service(layers), request)).await;
+    if let Some(user) = response.head.headers_mut().get_mut("x-user")
         && !user.is_empty()
     {
         // The only part that differs between goats.
         *user = HeaderValue::from_static("alice");
     }
-    Outcome { seen: answer.into(), asked: remote.asked(), trips }
+    Outcome { seen: response.into(), calls: remote.calls(), trips }
 }
 
 async fn one_layer(case: Case) -> Outcome {
@@ -265,7 +261,7 @@ async fn calls_are_made_concurrently_where_possible() {
 #[tokio::test]
 async fn additional_calls_are_made_only_to_save_a_round_trip() {
     for case in Case::all() {
-        let (mut one, three) = (one_layer(case).await.asked, three_layers(case).await.asked);
+        let (mut one, three) = (one_layer(case).await.calls, three_layers(case).await.calls);
         let waits = case.location == LimitLocation::Remote && case.address == Limit::Rejects
             || case.address == Limit::Fails;
         let more = match case.token {

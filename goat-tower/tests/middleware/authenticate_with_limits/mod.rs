@@ -18,7 +18,7 @@ use goat_tower::{AuthenticateWithLimitsLayer, Denial, GoatExt, LimitLayer};
 use http::request::Parts;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::support::{Answer, Probe, REPORTS, in_grpc, request, send, whoami};
+use crate::support::{Probe, REPORTS, TestResponse, in_grpc, request, send, whoami};
 use remote_stores::{ADDRESS, LimitLocation, RemoteStores, USER, poll, poll_until_idle};
 
 const NONE: Option<LimitLayer> = None;
@@ -35,7 +35,7 @@ async fn cached() -> (TestGoat, RemoteStores, TestUser) {
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
     test.goat.authenticate_token(alice.access_token()).await.unwrap();
-    remote.close();
+    remote.pause();
     (test, remote, alice)
 }
 
@@ -47,32 +47,35 @@ async fn uncached() -> (TestGoat, RemoteStores, TestUser) {
 }
 
 #[track_caller]
-fn ready(poll: Poll<Answer>) -> Answer {
-    let Poll::Ready(answer) = poll else { panic!("still pending") };
-    answer
+fn ready(poll: Poll<TestResponse>) -> TestResponse {
+    let Poll::Ready(response) = poll else { panic!("still pending") };
+    response
 }
 
 #[tokio::test]
 async fn the_second_limits_rejection_waits_for_the_first() {
-    for (refused, limit) in [(false, "user"), (true, "address")] {
+    for (rejected, limit) in [(false, "user"), (true, "address")] {
         let (test, remote, alice) = cached().await;
         let service = with_limits(&test).layer(whoami());
         for _ in 0..USER.limit() {
-            let (answer, _) = remote.drive(send(&service, request(Some(&alice)))).await;
-            assert_eq!(answer.outcome(), (200, ""));
+            let (response, _) = remote.drive(send(&service, request(Some(&alice)))).await;
+            assert_eq!(response.outcome(), (200, ""));
         }
-        if refused {
-            let (answer, _) = remote.drive(send(&service, request(None))).await;
-            assert_eq!(answer.outcome(), (401, "unauthenticated"));
+        if rejected {
+            let (response, _) = remote.drive(send(&service, request(None))).await;
+            assert_eq!(response.outcome(), (401, "unauthenticated"));
         }
         let mut future = pin!(send(&service, request(Some(&alice))));
         assert!(poll(future.as_mut()).is_pending());
-        remote.arrive_alone("user");
+        remote.release_one("user");
         assert!(poll(future.as_mut()).is_pending(), "the address limit is still pending");
-        remote.arrive_alone("address");
-        let answer = ready(poll(future));
-        assert_eq!(answer.outcome(), (429, "rate-limited"));
-        assert!(answer.header("ratelimit").contains(&format!(r#""{limit}";r=0"#)), "{answer:?}");
+        remote.release_one("address");
+        let response = ready(poll(future));
+        assert_eq!(response.outcome(), (429, "rate-limited"));
+        assert!(
+            response.header("ratelimit").contains(&format!(r#""{limit}";r=0"#)),
+            "{response:?}"
+        );
     }
 }
 
@@ -91,10 +94,10 @@ async fn a_rejection_or_failure_of_the_first_limit_does_not_wait_for_the_rest() 
             }
             let mut future = pin!(send(&service, request(Some(&alice))));
             assert!(poll_until_idle(future.as_mut()).await.is_pending());
-            remote.arrive_alone("address");
-            let answer = ready(poll_until_idle(future).await);
-            assert_eq!(answer.outcome(), outcome);
-            assert_eq!(remote.arrive(), [also], "in flight, but not awaited");
+            remote.release_one("address");
+            let response = ready(poll_until_idle(future).await);
+            assert_eq!(response.outcome(), outcome);
+            assert_eq!(remote.release(), [also], "in flight, but not awaited");
         }
     }
 }
@@ -107,12 +110,12 @@ async fn a_users_limit_may_be_charged_when_the_address_is_limited() {
     for _ in 0..ADDRESS.limit() {
         assert_eq!(remote.drive(send(&service, request(None))).await.0.status, 401);
     }
-    let (answer, _) = remote.drive(send(&service, request(Some(&alice)))).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
-    let mut elsewhere = request(Some(&alice));
-    elsewhere.extensions_mut().insert(ClientAddress::new([192, 0, 2, 8].into()));
-    let (answer, _) = remote.drive(send(&service, elsewhere)).await;
-    assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
+    let (response, _) = remote.drive(send(&service, request(Some(&alice)))).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
+    let mut other_address = request(Some(&alice));
+    other_address.extensions_mut().insert(ClientAddress::new([192, 0, 2, 8].into()));
+    let (response, _) = remote.drive(send(&service, other_address)).await;
+    assert_eq!(response.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
 }
 
 /// Dropped at each waiting point: the inner service is not called, nothing stays reserved, and each
@@ -128,17 +131,17 @@ async fn a_dropped_request_charges_each_limit_once_or_not_at_all() {
             let mut future = Box::pin(service.clone().oneshot(request(Some(&alice))));
             for _ in 0..dropped_at {
                 assert!(poll_until_idle(future.as_mut()).await.is_pending());
-                remote.arrive();
+                remote.release();
             }
             assert!(poll_until_idle(future.as_mut()).await.is_pending());
             assert_eq!(seen.reserved(), 1, "a waiting call holds its reservation");
             drop(future);
             assert_eq!((seen.calls(), seen.reserved()), (0, 0));
-            let asked = remote.asked();
+            let calls = remote.calls();
 
-            remote.arrive();
+            remote.release();
             let (response, _) = remote.drive(service.oneshot(request(Some(&alice)))).await;
-            let spent = |limit| asked.iter().filter(|call| **call == limit).count();
+            let spent = |limit| calls.iter().filter(|call| **call == limit).count();
             let left = format!(
                 r#""address";r={};t=60, "user";r={};t=60"#,
                 2 - spent("address"),
@@ -155,12 +158,12 @@ async fn either_limit_is_optional() {
     let cases = |test: &TestGoat| {
         let goat = &test.goat;
         let (address, user) = (goat.limit(ADDRESS).by_address(), goat.limit(USER).by_user());
-        let who = goat.authenticate();
+        let authenticate = goat.authenticate();
         [
-            (who.clone().limited(NONE, NONE), ""),
-            (who.clone().limited(address.clone(), NONE), r#""address";r=2;t=60"#),
-            (who.clone().limited(NONE, user.clone()), r#""user";r=1;t=60"#),
-            (who.limited(address, user), r#""address";r=2;t=60, "user";r=1;t=60"#),
+            (authenticate.clone().limited(NONE, NONE), ""),
+            (authenticate.clone().limited(address.clone(), NONE), r#""address";r=2;t=60"#),
+            (authenticate.clone().limited(NONE, user.clone()), r#""user";r=1;t=60"#),
+            (authenticate.limited(address, user), r#""address";r=2;t=60, "user";r=1;t=60"#),
         ]
     };
     // The minimal number of store calls, with and without the session in the cache.
@@ -177,10 +180,10 @@ async fn either_limit_is_optional() {
         for (number, trips) in trips.into_iter().enumerate() {
             let (test, remote, alice) = if is_known { cached().await } else { uncached().await };
             let (layer, limits) = cases(&test)[number].clone();
-            let (answer, waited) =
+            let (response, waited) =
                 remote.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
-            assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), limits));
-            assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), limits));
+            assert_eq!(response.header("cache-control"), "no-store");
             assert_eq!(waited, trips);
         }
     }
@@ -197,8 +200,8 @@ async fn the_last_response_wakes_the_request() {
     for left in [r#""address";r=2;t=60, "user";r=1;t=60"#, r#""address";r=1;t=60, "user";r=0;t=60"#]
     {
         let sent = send(&service, request(Some(&alice)));
-        let answer = tokio::time::timeout(Duration::from_secs(1), sent).await;
-        assert_eq!(answer.expect("a response after the wake-up").header("ratelimit"), left);
+        let response = tokio::time::timeout(Duration::from_secs(1), sent).await;
+        assert_eq!(response.expect("a response after the wake-up").header("ratelimit"), left);
     }
 }
 
@@ -209,7 +212,7 @@ async fn cached_requests_reach_the_inner_service_synchronously() {
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     test.goat.authenticate_token(alice.access_token()).await.unwrap();
-    remote.close();
+    remote.pause();
     let mut service = with_limits(&test).layer(whoami());
     for (user, stage) in [
         (Some(&alice), "inner"),
@@ -220,7 +223,7 @@ async fn cached_requests_reach_the_inner_service_synchronously() {
         let future = service.ready().await.unwrap().call(request(user));
         assert_eq!(format!("{future:?}"), format!("GuardFuture({stage})"));
     }
-    assert_eq!(remote.asked(), ["address", "user", "address", "address", "user", "address"]);
+    assert_eq!(remote.calls(), ["address", "user", "address", "address", "user", "address"]);
 }
 
 /// A fresh requirement uses no earlier result.
@@ -228,8 +231,8 @@ async fn cached_requests_reach_the_inner_service_synchronously() {
 async fn a_fresh_requirement_costs_its_own_round_trip() {
     let (test, remote, alice) = cached().await;
     let service = with_limits(&test).layer(test.goat.require(REPORTS).fresh().layer(whoami()));
-    let (answer, trips) = remote.drive(send(&service, request(Some(&alice)))).await;
-    assert_eq!(answer.outcome(), (200, ""));
+    let (response, trips) = remote.drive(send(&service, request(Some(&alice)))).await;
+    assert_eq!(response.outcome(), (200, ""));
     assert_eq!(trips, [vec!["address", "user"], vec!["session"]]);
 }
 
@@ -242,8 +245,8 @@ async fn the_second_limit_can_count_by_the_principal() {
             Some(request.extensions.get::<Principal>()?.role().to_string().into())
         });
         let layer = test.goat.authenticate().limited(test.goat.limit(ADDRESS), by_role);
-        let (answer, _) = remote.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
-        assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "role";r=1;t=60"#);
+        let (response, _) = remote.drive(send(&layer.layer(whoami()), request(Some(&alice)))).await;
+        assert_eq!(response.header("ratelimit"), r#""address";r=2;t=60, "role";r=1;t=60"#);
     }
 }
 
@@ -258,9 +261,9 @@ async fn misplaced_limits_are_errors_not_bypasses() {
     for (layer, advice) in [(swapped, "authenticate()"), (nowhere, "PeerAddress")] {
         let mut request = request(Some(&alice));
         request.extensions_mut().remove::<ClientAddress>();
-        let (answer, _) = remote.drive(send(&layer.layer(whoami()), request)).await;
-        assert_eq!(answer.outcome(), (500, "internal"));
-        let reason = answer.response.extensions().get::<Denial>().unwrap();
+        let (response, _) = remote.drive(send(&layer.layer(whoami()), request)).await;
+        assert_eq!(response.outcome(), (500, "internal"));
+        let reason = response.head.extensions().get::<Denial>().unwrap();
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
     }
 }
@@ -273,7 +276,7 @@ async fn grpc_denials_of_all_parts_are_trailers_only() {
     for (user, status) in
         [(None, "16"), (Some(&alice), ""), (Some(&alice), ""), (Some(&alice), "8"), (None, "8")]
     {
-        let (answer, _) = remote.drive(send(&service, grpc(user))).await;
-        assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
+        let (response, _) = remote.drive(send(&service, grpc(user))).await;
+        assert_eq!((response.status.as_u16(), response.header("grpc-status")), (200, status));
     }
 }

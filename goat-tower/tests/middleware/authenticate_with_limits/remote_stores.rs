@@ -100,17 +100,17 @@ impl RemoteStores {
     }
 
     async fn send_call(&self, call: &'static str) -> Result<(), StoreError> {
-        let (answer, fails) = {
+        let (response, fails) = {
             let mut state = self.state();
             state.calls.push(call);
-            let (response, answer) = oneshot::channel();
+            let (response, response) = oneshot::channel();
             if state.paused {
                 state.in_flight.push((call, response));
             }
-            (answer, state.failing.contains(&call))
+            (response, state.failing.contains(&call))
         };
         // Dropping the sender releases the response.
-        let _ = answer.await;
+        let _ = response.await;
         if fails { Err(StoreError::unavailable(call)) } else { Ok(()) }
     }
 

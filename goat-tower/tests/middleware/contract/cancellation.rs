@@ -104,7 +104,7 @@ async fn world(kind: Kind, client: Client) -> World {
     let disconnected = Stores { invalidations: Stores::memory().invalidations, ..stores.clone() };
     let test = TestGoat::build(stores, |builder| builder);
     let permissions = if client == Client::Bob { EXPORTS } else { REPORTS };
-    let user = test.sign_in("somebody", [permissions]).await;
+    let user = test.sign_in("client", [permissions]).await;
     if client == Client::Gone {
         let principal = test.goat.authenticate_token(user.access_token()).await.expect("one");
         test.goat.logout(&principal, &Default::default()).await.expect("signed out");
@@ -146,7 +146,7 @@ fn flatten(_: NestedBody) -> ResponseBody<Sent> {
 }
 
 impl World {
-    async fn ask(&self) -> Response<ResponseBody<Sent>> {
+    async fn fetch(&self) -> Response<ResponseBody<Sent>> {
         let response = self.service.clone().oneshot(request(Some(&self.user))).await;
         response.expect("a response")
     }
@@ -171,7 +171,7 @@ type Call = (&'static str, usize);
 /// Returns the status and the store calls of an undisturbed request.
 async fn undisturbed(kind: Kind, client: Client) -> (u16, Vec<Call>) {
     let world = world(kind, client).await;
-    let status = world.ask().await.status().as_u16();
+    let status = world.fetch().await.status().as_u16();
     let calls = world.pauses.take_calls();
     let before = |index: usize| calls[..index].iter().filter(|call| **call == calls[index]).count();
     (status, (0..calls.len()).map(|index| (calls[index], before(index))).collect())
@@ -231,7 +231,7 @@ async fn a_request_dropped_at_any_await_has_no_further_effect() {
                 let_earlier_calls_pass(&world.pauses, call, point);
                 let held = world.pauses.hold(call.0, point);
                 tokio::select! {
-                    response = world.ask() => panic!("{place}: {}", response.status()),
+                    response = world.fetch() => panic!("{place}: {}", response.status()),
                     () = held.reached() => {}
                 }
                 assert_eq!((world.seen.calls(), world.seen.reserved()), (0, 0), "{place}");
@@ -242,7 +242,7 @@ async fn a_request_dropped_at_any_await_has_no_further_effect() {
                 }
                 assert_eq!((world.seen.calls(), world.seen.reserved()), (0, 0), "{place}");
 
-                let again = world.ask().await;
+                let again = world.fetch().await;
                 assert_eq!(again.status(), status, "{place}");
                 let left = again.headers().get("x-ratelimit-remaining");
                 assert!(left.is_none_or(|left| left == "8" || left == "7"), "{place}: {left:?}");
@@ -268,13 +268,13 @@ async fn a_failing_store_call_is_a_503() {
                 let world = world(kind, client).await;
                 let_earlier_calls_pass(&world.pauses, call, point);
                 world.pauses.fail(call.0, point);
-                let response = world.ask().await;
+                let response = world.fetch().await;
                 assert_eq!(response.status(), 503, "{place}");
                 assert_eq!(response.headers()["retry-after"], "1", "{place}");
                 assert!(!response.headers().contains_key("www-authenticate"), "{place}");
                 assert_eq!((world.seen.calls(), world.seen.reserved()), (0, 0), "{place}");
 
-                assert_eq!(world.ask().await.status(), status, "{place} after recovery");
+                assert_eq!(world.fetch().await.status(), status, "{place} after recovery");
             }
         }
     }

@@ -20,7 +20,7 @@ async fn authentication_by_cookie_keeps_the_contract() {
         layer: world.test.goat.authenticate().cookies(COOKIES),
         allowed: world.cached_with(from_page),
         adds: &["cache-control"],
-        refused: cross_site(&world),
+        rejected: cross_site(&world),
         store: world.store_by(from_page, &world.gone, false),
     };
     assert!((case.allowed)().headers().contains_key("cookie"));
@@ -38,7 +38,7 @@ async fn authentication_by_cookie_with_limits_keeps_the_contract() {
             layer: authenticate.limited(limit.clone().by_address(), limit.by_user()),
             allowed: world.cached_with(from_page),
             adds: ADMIT_HEADERS,
-            refused: if remote { None } else { cross_site(&world) },
+            rejected: if remote { None } else { cross_site(&world) },
             store: world.store_by(from_page, &world.gone, remote),
         };
         assert_eq!(broken_promises(&case).await, [], "{remote}");

@@ -1,6 +1,6 @@
 //! Faulty layers that break the contract, one fault each. Without a fault the layer is correct: it
 //! rejects requests with `x-reject`, and calls a store for requests with `x-store`, whose value is
-//! the store's result: `allowed` or `refused`.
+//! the store's result: `allowed` or `rejected`.
 
 use std::future::Future;
 use std::mem;
@@ -101,8 +101,8 @@ where
 
     fn call(&mut self, request: Request<Sent>) -> Self::Future {
         let fault = self.layer.fault;
-        let refused = request.headers().contains_key("x-reject") || self.left.load(SeqCst) == 0;
-        if refused {
+        let rejected = request.headers().contains_key("x-reject") || self.left.load(SeqCst) == 0;
+        if rejected {
             let clone = self.inner.clone();
             let held_until_read = match fault {
                 Some(KeepsThePolledInstance) => None,
@@ -118,7 +118,7 @@ where
             };
             return Box::pin(async move {
                 drop(held_until_read);
-                Ok(answer(StatusCode::FORBIDDEN))
+                Ok(respond(StatusCode::FORBIDDEN))
             });
         }
         let clone = self.inner.clone();
@@ -126,13 +126,13 @@ where
             Some(CallsAClone) => clone,
             _ => mem::replace(&mut self.inner, clone),
         };
-        let store_call = request.headers().get("x-store").map(|answer| {
-            let charging = self.layer.store.acquire(
+        let store_call = request.headers().get("x-store").map(|result| {
+            let decision = self.layer.store.acquire(
                 "wrong",
                 LimitKey::text("wrong", ""),
                 Quota::per_minute(1000),
             );
-            (charging, answer == "refused")
+            (decision, result == "rejected")
         });
         let lock = Arc::clone(&self.lock);
         let call = async move {
@@ -143,19 +143,19 @@ where
             if fault == Some(AlwaysWaits) {
                 tokio::task::yield_now().await;
             }
-            if let Some((charging, refused)) = store_call {
-                match charging.await {
-                    Ok(_) if refused => {
+            if let Some((decision, rejected)) = store_call {
+                match decision.await {
+                    Ok(_) if rejected => {
                         if fault == Some(KeepsItIfTheStoreRejects) {
                             mem::forget(ready);
                         }
-                        return Ok(answer(StatusCode::FORBIDDEN));
+                        return Ok(respond(StatusCode::FORBIDDEN));
                     }
                     Err(_) if fault == Some(TreatsFailureAsRejection) => {
-                        return Ok(answer(StatusCode::UNAUTHORIZED));
+                        return Ok(respond(StatusCode::UNAUTHORIZED));
                     }
                     Err(_) if fault != Some(TreatsFailureAsAllowed) => {
-                        return Ok(answer(StatusCode::SERVICE_UNAVAILABLE));
+                        return Ok(respond(StatusCode::SERVICE_UNAVAILABLE));
                     }
                     _ => {}
                 }
@@ -182,7 +182,7 @@ where
         request.extensions_mut().clear();
     }
     let mut response = match ready.call(request).await {
-        Err(_) if fault == Some(RespondsToAnError) => answer(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) if fault == Some(RespondsToAnError) => respond(StatusCode::INTERNAL_SERVER_ERROR),
         result => result?,
     };
     match fault {
@@ -196,7 +196,7 @@ where
     Ok(response)
 }
 
-fn answer(status: StatusCode) -> Response<Sent> {
+fn respond(status: StatusCode) -> Response<Sent> {
     let mut response = Response::new(Sent::default());
     *response.status_mut() = status;
     response

@@ -90,20 +90,20 @@ impl World {
         })
     }
 
-    fn store(&self, refused: &TestUser, always: bool) -> Option<Store> {
-        self.store_by(bearer, refused, always)
+    fn store(&self, rejected: &TestUser, always: bool) -> Option<Store> {
+        self.store_by(bearer, rejected, always)
     }
 
     pub(super) fn store_by(
         &self,
         add_credentials: AddCredentials,
-        refused: &TestUser,
+        rejected: &TestUser,
         always: bool,
     ) -> Option<Store> {
         Some(Store {
             switch: self.switch.clone(),
             via_store: self.uncached(&self.eve, add_credentials),
-            refused: self.uncached(refused, add_credentials),
+            rejected: self.uncached(rejected, add_credentials),
             always,
         })
     }
@@ -129,7 +129,7 @@ async fn authentication_keeps_the_contract() {
         layer: world.test.goat.authenticate(),
         allowed: world.cached(),
         adds: &["cache-control"],
-        refused: anonymous(),
+        rejected: anonymous(),
         store: world.store(&world.gone, false),
     };
     assert_eq!(broken_promises(&case).await, []);
@@ -145,7 +145,7 @@ async fn optional_authentication_keeps_the_contract_for_users_and_anonymous_requ
             layer: world.test.goat.authenticate().optional(),
             allowed,
             adds,
-            refused: Some(Box::new(|| with_header("authorization", "Bearer nonsense"))),
+            rejected: Some(Box::new(|| with_header("authorization", "Bearer nonsense"))),
             store: world.store(&world.gone, false),
         };
         assert_eq!(broken_promises(&case).await, []);
@@ -157,13 +157,13 @@ async fn a_requirement_keeps_the_contract() {
     // Rejected after a store call: signed out, or forbidden.
     for user in ["gone", "bob"] {
         let world = world(false).await;
-        let refused = if user == "gone" { &world.gone } else { &world.bob };
+        let rejected = if user == "gone" { &world.gone } else { &world.bob };
         let case = Case {
             layer: world.test.goat.require(REPORTS),
             allowed: world.cached(),
             adds: &["cache-control"],
-            refused: anonymous(),
-            store: world.store(refused, false),
+            rejected: anonymous(),
+            store: world.store(rejected, false),
         };
         assert_eq!(broken_promises(&case).await, [], "{user}");
     }
@@ -187,7 +187,7 @@ async fn a_requirement_behind_authentication_keeps_the_contract_and_adds_no_head
         layer: world.test.goat.require(REPORTS),
         allowed: of(principal),
         adds: &[],
-        refused: Some(of(bob)),
+        rejected: Some(of(bob)),
         store: None,
     };
     assert_eq!(broken_promises(&case).await, []);
@@ -197,14 +197,14 @@ async fn a_requirement_behind_authentication_keeps_the_contract_and_adds_no_head
 async fn a_fresh_requirement_keeps_the_contract_with_a_store_call_each_time() {
     for user in ["gone", "bob"] {
         let world = world(false).await;
-        let refused = if user == "gone" { &world.gone } else { &world.bob };
+        let rejected = if user == "gone" { &world.gone } else { &world.bob };
         let case = Case {
             layer: world.test.goat.require(REPORTS).fresh(),
             // The in-memory store responds at the first poll, so the request does not wait.
             allowed: world.cached(),
             adds: &["cache-control"],
-            refused: anonymous(),
-            store: world.store(refused, true),
+            rejected: anonymous(),
+            store: world.store(rejected, true),
         };
         assert_eq!(broken_promises(&case).await, [], "{user}");
     }
@@ -217,19 +217,19 @@ async fn a_limit_in_memory_keeps_the_contract() {
     // exhausted.
     let limit = test.goat.limit(Quota::per_minute(100)).by_address();
     let spent = ClientAddress::new([192, 0, 2, 99].into());
-    let refused = move || {
+    let rejected = move || {
         let mut request = request(None);
         request.extensions_mut().insert(spent);
         request
     };
     for _ in 0..100 {
-        limit.layer(whoami()).oneshot(refused()).await.expect("a response");
+        limit.layer(whoami()).oneshot(rejected()).await.expect("a response");
     }
     let case = Case {
         layer: limit,
         allowed: Box::new(|| request(None)),
         adds: LIMIT_HEADERS,
-        refused: Some(Box::new(refused)),
+        rejected: Some(Box::new(rejected)),
         store: None,
     };
     assert_eq!(broken_promises(&case).await, []);
@@ -243,19 +243,19 @@ async fn a_remote_limit_keeps_the_contract() {
         let spent = request.headers.contains_key("x-spent");
         Some(if spent { "spent" } else { "alice" }.into())
     });
-    let refused = || with_header("x-spent", "1");
+    let rejected = || with_header("x-spent", "1");
     for _ in 0..100 {
-        limit.layer(whoami()).oneshot(refused()).await.expect("a response");
+        limit.layer(whoami()).oneshot(rejected()).await.expect("a response");
     }
     let case = Case {
         layer: limit,
         allowed: Box::new(|| request(None)),
         adds: LIMIT_HEADERS,
-        refused: None,
+        rejected: None,
         store: Some(Store {
             switch,
             via_store: Box::new(|| request(None)),
-            refused: Box::new(refused),
+            rejected: Box::new(rejected),
             always: true,
         }),
     };
@@ -277,14 +277,14 @@ async fn authentication_with_limits_keeps_the_contract_for_local_and_remote_limi
             layer: with_limits(&world),
             allowed: world.cached(),
             adds: WITH_LIMITS_HEADERS,
-            refused: if remote { None } else { anonymous() },
+            rejected: if remote { None } else { anonymous() },
             store: Some(Store {
                 switch: world.switch.clone(),
                 via_store: match is_cached {
                     true => world.cached(),
                     false => world.uncached(&world.eve, bearer),
                 },
-                refused: match is_cached {
+                rejected: match is_cached {
                     true => Box::new(|| request(None)),
                     false => world.uncached(&world.gone, bearer),
                 },
@@ -318,17 +318,18 @@ async fn authentication_with_an_exhausted_limit_keeps_the_contract() {
         }
         let other = ClientAddress::new([192, 0, 2, 98].into());
         let bob = world.bob.clone();
-        let refused = shared(move || if by_user { from(&bob, other) } else { from(&carol, spent) });
-        assert_eq!(send(&layer.layer(whoami()), refused()()).await.status, 429);
+        let rejected =
+            shared(move || if by_user { from(&bob, other) } else { from(&carol, spent) });
+        assert_eq!(send(&layer.layer(whoami()), rejected()()).await.status, 429);
         let case = Case {
             layer,
             allowed: world.cached(),
             adds: WITH_LIMITS_HEADERS,
-            refused: (!remote).then(&refused),
+            rejected: (!remote).then(&rejected),
             store: remote.then(|| Store {
                 switch: world.switch.clone(),
                 via_store: world.cached(),
-                refused: refused(),
+                rejected: rejected(),
                 always: true,
             }),
         };
@@ -349,7 +350,7 @@ async fn the_client_address_layer_keeps_the_contract() {
             request
         }),
         adds: &[],
-        refused: None,
+        rejected: None,
         store: None,
     };
     assert_eq!(broken_promises(&case).await, []);

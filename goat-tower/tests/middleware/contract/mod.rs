@@ -53,7 +53,7 @@ struct Case<L> {
     /// The headers that the layer may add to the response.
     adds: &'static [&'static str],
     /// Rejected without a store call, if the layer rejects at all.
-    refused: Option<Make>,
+    rejected: Option<Make>,
     store: Option<Store>,
 }
 
@@ -63,7 +63,7 @@ struct Store {
     /// Allowed after a store call; from a user who is not cached.
     via_store: Make,
     /// Rejected after a store call.
-    refused: Make,
+    rejected: Make,
     /// Whether cached requests call the store too.
     always: bool,
 }
@@ -116,9 +116,9 @@ where
 
     // A denial does not reach the inner service, and releases the reservation during the call, not
     // only when the response is read.
-    if let Some(refused) = &case.refused {
+    if let Some(rejected) = &case.rejected {
         let (mut service, seen) = fresh();
-        let denial = service.ready().await.expect("ready").call(refused());
+        let denial = service.ready().await.expect("ready").call(rejected());
         let released = seen.reserved() == 0;
         let denial = denial.await;
         assert!(denial.is_ok_and(|denial| denial.extensions().get::<Mark>().is_none()));
@@ -203,7 +203,7 @@ where
         let (mut service, seen) = fresh();
         store.switch.set(StoreState::Hanging);
         assert!(service.poll_ready(&mut context).is_ready());
-        let mut future = Box::pin(service.call((store.refused)()));
+        let mut future = Box::pin(service.call((store.rejected)()));
         assert!(future.as_mut().poll(&mut context).is_pending());
         store.switch.set(StoreState::Up);
         let denial = future.as_mut().await;
@@ -246,11 +246,11 @@ async fn every_check_detects_its_fault() {
             layer,
             allowed: Box::new(|| crate::support::request(None)),
             adds: &[],
-            refused: Some(Box::new(|| with_header("x-reject", "1"))),
+            rejected: Some(Box::new(|| with_header("x-reject", "1"))),
             store: Some(Store {
                 switch,
                 via_store: Box::new(|| with_header("x-store", "allowed")),
-                refused: Box::new(|| with_header("x-store", "refused")),
+                rejected: Box::new(|| with_header("x-store", "rejected")),
                 always: false,
             }),
         }

@@ -17,7 +17,7 @@ async fn offline_authentication_keeps_the_contract() {
         layer: verifier.authenticate(),
         allowed: Box::new(move || request(Some(&alice))),
         adds: &["cache-control"],
-        refused: Some(Box::new(|| request(None))),
+        rejected: Some(Box::new(|| request(None))),
         store: None,
     };
     assert_eq!(broken_promises(&case).await, []);
@@ -29,13 +29,13 @@ async fn an_offline_requirement_keeps_the_contract() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", [REPORTS]).await;
     let bob = issuer.sign_in("bob", [EXPORTS]).await;
-    for refused in [None, Some(bob)] {
+    for rejected in [None, Some(bob)] {
         let alice = alice.clone();
         let case = Case {
             layer: verifier.require(REPORTS),
             allowed: Box::new(move || request(Some(&alice))),
             adds: &["cache-control"],
-            refused: Some(Box::new(move || request(refused.as_ref()))),
+            rejected: Some(Box::new(move || request(rejected.as_ref()))),
             store: None,
         };
         assert_eq!(broken_promises(&case).await, []);

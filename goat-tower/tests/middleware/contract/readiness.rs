@@ -25,8 +25,8 @@ where
     S: Service<Request<Sent>, Response = Response<R>, Error = Odd>,
 {
     let (mut held, mut other) = (held, other);
-    let refused = with_header("x-reject", "1");
-    assert!(held.ready().await.expect("ready").call(refused).await.is_ok());
+    let rejected = with_header("x-reject", "1");
+    assert!(held.ready().await.expect("ready").call(rejected).await.is_ok());
     let mut context = Context::from_waker(Waker::noop());
     let starved = other.poll_ready(&mut context).is_pending();
     drop(held);
@@ -40,8 +40,8 @@ async fn denials_do_not_starve_an_inner_concurrency_limit() {
     assert!(!starves(service.clone(), service).await);
     let service = TestGoat::new().goat.require(REPORTS).layer(one());
     assert!(!starves(service.clone(), service).await);
-    for elsewhere in [false, true] {
-        let service = with_limits(&world(elsewhere).await).layer(one());
+    for remote in [false, true] {
+        let service = with_limits(&world(remote).await).layer(one());
         assert!(!starves(service.clone(), service).await);
     }
 

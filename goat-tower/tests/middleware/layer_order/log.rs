@@ -27,7 +27,7 @@ async fn nothing(_: Origin, _: Option<ClientAddress>) {}
 const CANARY: &str = "canary";
 
 /// Sends a request with a token, a query, an id in its path, and a header.
-async fn ask(
+async fn fetch(
     app: &Router,
     test: &TestGoat,
     (method, path): (&str, &str),
@@ -84,7 +84,7 @@ async fn a_missing_layer_is_logged_once_with_the_fix_and_the_route() {
         (&after, ("GET", "/after"), "/after", "after its routes"),
     ];
     for (app, route, template, advice) in cases {
-        let (response, token) = ask(app, &test, route).await;
+        let (response, token) = fetch(app, &test, route).await;
         assert_eq!(response.status(), 500, "{template}");
         let denial = response.extensions().get::<Denial>().unwrap();
         assert!(denial.error().unwrap().to_string().contains(advice), "{denial:?}");
@@ -107,7 +107,7 @@ async fn without_a_template_only_plain_words_of_the_path_are_logged() {
     let log = Log::read();
     let mut request = request(None);
     *request.uri_mut() = "/invitations/4f1d9a/accept?token=canary".parse().unwrap();
-    assert_denied(&send(&service, request).await.response, "internal");
+    assert_denied(&send(&service, request).await.head, "internal");
     let [line] = errors(&log).try_into().unwrap();
     assert!(line.ends_with(r#" method=GET path="/invitations/*/accept""#), "{line}");
 }
@@ -120,7 +120,7 @@ async fn the_path_template_of_a_custom_router_is_logged() {
     let log = Log::read();
     let mut request = request(None);
     request.extensions_mut().insert(PathTemplate::new("/reports/{name}"));
-    assert_denied(&send(&service, request).await.response, "internal");
+    assert_denied(&send(&service, request).await.head, "internal");
     let [line] = errors(&log).try_into().unwrap();
     assert!(line.ends_with(r#" method=GET path="/reports/{name}""#), "{line}");
 }
@@ -136,7 +136,7 @@ async fn correct_layers_log_no_error() {
         .layer(test.goat.authenticate().optional());
     let log = Log::read();
     for path in ["/me", "/optional", "/twice", "/nothing"] {
-        let (response, _) = ask(&app, &test, ("GET", path)).await;
+        let (response, _) = fetch(&app, &test, ("GET", path)).await;
         assert_eq!(response.status(), 200, "{path}");
         let anonymous = Request::get(path).body(Body::empty()).unwrap();
         let response = app.clone().oneshot(anonymous).await.unwrap();

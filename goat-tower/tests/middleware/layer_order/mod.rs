@@ -38,8 +38,8 @@ async fn a_limit_by_address_inside_authentication_does_not_count_invalid_tokens(
         .layer(test.goat.limit(Quota::per_minute(1)).by_address())
         .service(whoami());
     for _ in 0..3 {
-        let answer = send(&service, with_header("authorization", "Bearer nonsense")).await;
-        assert_eq!(answer.outcome(), (401, "invalid-token"));
+        let response = send(&service, with_header("authorization", "Bearer nonsense")).await;
+        assert_eq!(response.outcome(), (401, "invalid-token"));
     }
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
 }
@@ -83,12 +83,12 @@ async fn behind_a_proxy(is_outside: bool) -> [u16; 2] {
     let test = TestGoat::new();
     let find = || ClientAddressLayer::new().trust(TrustedProxies::parse(["10.0.0.1"]).unwrap());
     let limit = test.goat.limit(Quota::per_minute(1)).by_address();
-    let ask = |client: &str| {
+    let fetch = |client: &str| {
         let peer = PeerAddress(([10, 0, 0, 1], 4711).into());
         let request = Request::builder().extension(peer).header("x-forwarded-for", client);
         request.body(Full::from("sent")).unwrap()
     };
-    let clients = [ask("192.0.2.7"), ask("192.0.2.8")];
+    let clients = [fetch("192.0.2.7"), fetch("192.0.2.8")];
     let mut statuses = [0; 2];
     if is_outside {
         let service = ServiceBuilder::new().layer(find()).layer(limit).service(whoami());

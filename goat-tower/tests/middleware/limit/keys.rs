@@ -34,9 +34,9 @@ async fn allowed(
     let service = layer.layer(whoami());
     let mut allowed = Vec::new();
     for request in requests {
-        let answer = send(&service, request).await;
-        assert!(matches!(answer.status.as_u16(), 200 | 429), "{answer:?}");
-        allowed.push(answer.status == 200);
+        let response = send(&service, request).await;
+        assert!(matches!(response.status.as_u16(), 200 | 429), "{response:?}");
+        allowed.push(response.status == 200);
     }
     allowed
 }
@@ -50,14 +50,14 @@ async fn sessions_are_counted_across_tokens_and_anonymous_requests_are_not() {
         .layer(test.goat.authenticate().optional())
         .layer(test.goat.limit(ONE).by_session())
         .service(whoami());
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.header("ratelimit"), r#""session";r=0;t=60"#);
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.header("ratelimit"), r#""session";r=0;t=60"#);
     let origin = Default::default();
     let refreshed = test.goat.refresh(&alice.tokens.refresh_token, &origin).await;
     let tokens = refreshed.unwrap().tokens;
     let bearer = format!("Bearer {}", tokens.access_token.expose());
-    let answer = send(&service, with_header("authorization", &bearer)).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    let response = send(&service, with_header("authorization", &bearer)).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, request(Some(&again))).await.outcome(), (200, ""));
     for _ in 0..3 {
         assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
@@ -73,12 +73,15 @@ async fn tokens_are_counted_without_verification() {
         .layer(test.goat.limit(ONE).by_token())
         .layer(test.goat.authenticate())
         .service(whoami());
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), r#""token";r=0;t=60"#));
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(
+        (response.outcome(), response.header("ratelimit")),
+        ((200, ""), r#""token";r=0;t=60"#)
+    );
     // From any address, and in any accepted spelling.
     let spelt = format!("bEARER   {}", alice.access_token());
-    let elsewhere = from(99, with_header("authorization", &spelt));
-    assert_eq!(send(&service, elsewhere).await.outcome(), (429, "rate-limited"));
+    let other_address = from(99, with_header("authorization", &spelt));
+    assert_eq!(send(&service, other_address).await.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (200, ""));
     // Unverified tokens are counted too: the second request needs no signature verification.
     let forged = || with_header("authorization", "Bearer a.b.c");
@@ -114,9 +117,9 @@ async fn malformed_and_repeated_tokens_share_one_counter() {
 async fn header_values_are_counted_under_the_header_name() {
     let test = TestGoat::new();
     let service = test.goat.limit(ONE).by_header(KEY).layer(whoami());
-    let answer = send(&service, keys(&[b"one"])).await;
+    let response = send(&service, keys(&[b"one"])).await;
     assert_eq!(
-        (answer.outcome(), answer.header("ratelimit")),
+        (response.outcome(), response.header("ratelimit")),
         ((200, ""), r#""x-api-key";r=0;t=60"#)
     );
     assert_eq!(send(&service, keys(&[b"one"])).await.outcome(), (429, "rate-limited"));
@@ -168,13 +171,13 @@ async fn combined_keys_are_counted_per_combination() {
     let test = TestGoat::new();
     let service = test.goat.limit(ONE).by_address().by_header(KEY).layer(whoami());
     for (last, key) in [(1, "a"), (1, "b"), (2, "a"), (2, "b")] {
-        let answer = send(&service, from(last, keys(&[key.as_bytes()]))).await;
-        assert_eq!(answer.outcome(), (200, ""), "{last} {key}");
-        assert_eq!(answer.header("ratelimit"), r#""address-x-api-key";r=0;t=60"#);
+        let response = send(&service, from(last, keys(&[key.as_bytes()]))).await;
+        assert_eq!(response.outcome(), (200, ""), "{last} {key}");
+        assert_eq!(response.header("ratelimit"), r#""address-x-api-key";r=0;t=60"#);
     }
     for (last, key) in [(1, "a"), (1, "b"), (2, "a"), (2, "b")] {
-        let answer = send(&service, from(last, keys(&[key.as_bytes()]))).await;
-        assert_eq!(answer.outcome(), (429, "rate-limited"), "{last} {key}");
+        let response = send(&service, from(last, keys(&[key.as_bytes()]))).await;
+        assert_eq!(response.outcome(), (429, "rate-limited"), "{last} {key}");
     }
 }
 
@@ -225,8 +228,8 @@ async fn requests_without_any_identifying_part_are_not_counted() {
         .layer(test.goat.limit(ONE).by_user().by_header(KEY).by_path_template())
         .service(whoami());
     for _ in 0..3 {
-        let answer = send(&service, request(None)).await;
-        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+        let response = send(&service, request(None)).await;
+        assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), ""));
     }
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (429, "rate-limited"));
@@ -254,7 +257,7 @@ async fn stacked_limits_have_distinct_default_names() {
         .service(whoami());
     let mut sent = request(Some(&alice));
     sent.headers_mut().insert(KEY, HeaderValue::from_static("a"));
-    let answer = send(&service, sent).await;
+    let response = send(&service, sent).await;
     let shown = r#""address";r=8;t=60, "token";r=7;t=60, "session";r=6;t=60, "user";r=5;t=60, "user-path";r=4;t=60, "path";r=3;t=60, "x-api-key";r=2;t=60, "key";r=1;t=60, "once";r=0;t=60"#;
-    assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), shown));
+    assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), shown));
 }

@@ -32,19 +32,19 @@ async fn an_address_is_limited_until_its_window_has_room() {
         [0x2001, 0xdb8, 0, 1, 9, 9, 9, 9],
         [0x2001, 0xdb8, 0, 2, 0, 0, 0, 1],
     );
-    let answer = send(&service, from(one)).await;
-    assert_eq!(answer.outcome(), (200, ""));
-    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=2;w=60"#);
-    assert_eq!(answer.header("ratelimit"), r#""address";r=1;t=60"#);
-    assert_eq!(answer.header("x-ratelimit-remaining"), "1");
-    assert_eq!(answer.header("retry-after"), "");
+    let response = send(&service, from(one)).await;
+    assert_eq!(response.outcome(), (200, ""));
+    assert_eq!(response.header("ratelimit-policy"), r#""address";q=2;w=60"#);
+    assert_eq!(response.header("ratelimit"), r#""address";r=1;t=60"#);
+    assert_eq!(response.header("x-ratelimit-remaining"), "1");
+    assert_eq!(response.header("retry-after"), "");
     test.clock.advance(Duration::from_secs(10));
     assert_eq!(send(&service, from(same_64)).await.outcome(), (200, ""));
 
-    let answer = send(&service, from(one)).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
-    assert_eq!(answer.header("retry-after"), "50");
-    assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=50"#);
+    let response = send(&service, from(one)).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
+    assert_eq!(response.header("retry-after"), "50");
+    assert_eq!(response.header("ratelimit"), r#""address";r=0;t=50"#);
     assert_eq!(send(&service, from(other)).await.outcome(), (200, ""));
     test.clock.advance(Duration::from_secs(50));
     assert_eq!(send(&service, from(one)).await.outcome(), (200, ""));
@@ -61,14 +61,14 @@ async fn a_burst_is_allowed_and_refills_one_by_one() {
         request.extensions_mut().insert(ClientAddress::new([192, 0, 2, 7].into()));
         request
     };
-    let answer = send(&service, from()).await;
-    assert_eq!(answer.outcome(), (200, ""));
-    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60;goat-burst=2"#);
-    assert_eq!(answer.header("ratelimit"), r#""address";r=1;t=1"#);
+    let response = send(&service, from()).await;
+    assert_eq!(response.outcome(), (200, ""));
+    assert_eq!(response.header("ratelimit-policy"), r#""address";q=60;w=60;goat-burst=2"#);
+    assert_eq!(response.header("ratelimit"), r#""address";r=1;t=1"#);
     assert_eq!(send(&service, from()).await.outcome(), (200, ""));
-    let answer = send(&service, from()).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
-    assert_eq!(answer.header("retry-after"), "1");
+    let response = send(&service, from()).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
+    assert_eq!(response.header("retry-after"), "1");
     test.clock.advance(Duration::from_secs(1));
     assert_eq!(send(&service, from()).await.outcome(), (200, ""));
     assert_eq!(send(&service, from()).await.outcome(), (429, "rate-limited"));
@@ -84,13 +84,13 @@ async fn users_are_counted_across_sessions_and_anonymous_requests_are_not() {
         .layer(test.goat.authenticate().optional())
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .service(whoami());
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.header("ratelimit"), r#""user";r=0;t=60"#);
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.header("ratelimit"), r#""user";r=0;t=60"#);
     assert_eq!(send(&service, request(Some(&again))).await.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (200, ""));
     for _ in 0..3 {
-        let answer = send(&service, request(None)).await;
-        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+        let response = send(&service, request(None)).await;
+        assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), ""));
     }
 }
 
@@ -103,10 +103,10 @@ async fn a_custom_key_is_counted_and_none_is_not() {
         .named("tenant")
         .by_key(|request: &Parts| Some(request.headers.get("x-tenant")?.to_str().ok()?.into()));
     let service = layer.layer(whoami());
-    let answer = send(&service, with_header("x-tenant", "a")).await;
-    assert_eq!(answer.header("ratelimit"), r#""tenant";r=0;t=60"#);
-    let answer = send(&service, with_header("x-tenant", "a")).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    let response = send(&service, with_header("x-tenant", "a")).await;
+    assert_eq!(response.header("ratelimit"), r#""tenant";r=0;t=60"#);
+    let response = send(&service, with_header("x-tenant", "a")).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, with_header("x-tenant", "b")).await.outcome(), (200, ""));
     for _ in 0..3 {
         assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
@@ -123,20 +123,20 @@ async fn several_limits_share_the_headers_and_a_rejecting_limit_is_not_charged()
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .layer(test.goat.limit(Quota::per_hour(5)).by_user().named("exports"))
         .service(whoami());
-    let answer = send(&service, request(Some(&alice))).await;
+    let response = send(&service, request(Some(&alice))).await;
     let all = r#""address";r=8;t=60, "user";r=0;t=60, "exports";r=4;t=3600"#;
-    assert_eq!(answer.header("ratelimit"), all);
-    assert_eq!(answer.header("x-ratelimit-limit"), "1");
+    assert_eq!(response.header("ratelimit"), all);
+    assert_eq!(response.header("x-ratelimit-limit"), "1");
 
     test.clock.advance(Duration::from_secs(20));
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
     // The outer limit was charged; the layers behind the rejection were not called.
-    assert_eq!(answer.header("ratelimit"), r#""address";r=7;t=40, "user";r=0;t=40"#);
-    assert_eq!(answer.header("retry-after"), "40");
+    assert_eq!(response.header("ratelimit"), r#""address";r=7;t=40, "user";r=0;t=40"#);
+    assert_eq!(response.header("retry-after"), "40");
     test.clock.advance(Duration::from_secs(40));
-    let answer = send(&service, request(Some(&alice))).await;
-    assert!(answer.header("ratelimit").ends_with(r#""exports";r=3;t=3540"#), "{answer:?}");
+    let response = send(&service, request(Some(&alice))).await;
+    assert!(response.header("ratelimit").ends_with(r#""exports";r=3;t=3540"#), "{response:?}");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn limits_with_equal_name_and_quota_share_counters() {
     let test = TestGoat::new();
     let limit = test.goat.limit(Quota::per_minute(1)).by_address();
     let (here, there) = (limit.layer(whoami()), limit.layer(whoami()));
-    let named = limit.clone().named("elsewhere").layer(whoami());
+    let named = limit.clone().named("separate").layer(whoami());
     let longer = test.goat.limit(Quota::per_hour(1)).by_address().layer(whoami());
     assert_eq!(send(&here, request(None)).await.outcome(), (200, ""));
     assert_eq!(send(&there, request(None)).await.outcome(), (429, "rate-limited"));
@@ -160,11 +160,11 @@ async fn limits_of_one_name_can_count_separately() {
     let signup = limit.counted_as("signup").layer(whoami());
     let shown = r#""auth";r=0;t=60"#;
     for service in [&login, &signup] {
-        let answer = send(service, request(None)).await;
-        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), shown));
-        let answer = send(service, request(None)).await;
-        assert_eq!(answer.outcome(), (429, "rate-limited"));
-        assert_eq!(answer.header("ratelimit"), shown);
+        let response = send(service, request(None)).await;
+        assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), shown));
+        let response = send(service, request(None)).await;
+        assert_eq!(response.outcome(), (429, "rate-limited"));
+        assert_eq!(response.header("ratelimit"), shown);
     }
 }
 
@@ -176,9 +176,9 @@ async fn an_unavailable_limit_store_rejects_every_request() {
     let service = test.goat.limit(Quota::per_minute(2)).layer(whoami());
     assert_eq!(send(&service, request(None)).await.header("ratelimit"), r#""address";r=1;t=60"#);
     switch.set(StoreState::Down);
-    let answer = send(&service, request(None)).await;
-    assert_eq!(answer.outcome(), (503, "unavailable"));
-    assert_eq!(answer.header("retry-after"), "1");
+    let response = send(&service, request(None)).await;
+    assert_eq!(response.outcome(), (503, "unavailable"));
+    assert_eq!(response.header("retry-after"), "1");
     switch.set(StoreState::Up);
     assert_eq!(send(&service, request(None)).await.outcome(), (200, ""));
     assert_eq!(send(&service, request(None)).await.outcome(), (429, "rate-limited"));
@@ -194,12 +194,12 @@ async fn without_a_client_address_layer_the_peer_is_counted() {
         request.extensions_mut().insert(PeerAddress((peer, 4711).into()));
         request
     };
-    let answer = send(&service, from([192, 0, 2, 7], "198.51.100.1")).await;
-    assert_eq!(answer.outcome(), (200, ""));
-    let answer = send(&service, from([192, 0, 2, 7], "198.51.100.2")).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
-    let answer = send(&service, from([192, 0, 2, 8], "198.51.100.1")).await;
-    assert_eq!(answer.outcome(), (200, ""));
+    let response = send(&service, from([192, 0, 2, 7], "198.51.100.1")).await;
+    assert_eq!(response.outcome(), (200, ""));
+    let response = send(&service, from([192, 0, 2, 7], "198.51.100.2")).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
+    let response = send(&service, from([192, 0, 2, 8], "198.51.100.1")).await;
+    assert_eq!(response.outcome(), (200, ""));
 }
 
 #[tokio::test]
@@ -219,10 +219,10 @@ async fn a_missing_address_or_authentication_is_an_error_not_a_bypass() {
         (send(&by_session, request(Some(&alice))).await, "authenticate()"),
         (send(&by_both, request(Some(&alice))).await, "authenticate()"),
     ];
-    for (answer, advice) in cases {
-        assert_eq!(answer.outcome(), (500, "internal"));
-        assert!(!answer.body.contains(advice), "no details for the client: {}", answer.body);
-        let reason = answer.response.extensions().get::<Denial>().unwrap();
+    for (response, advice) in cases {
+        assert_eq!(response.outcome(), (500, "internal"));
+        assert!(!response.body.contains(advice), "no details for the client: {}", response.body);
+        let reason = response.head.extensions().get::<Denial>().unwrap();
         assert!(reason.error().unwrap().to_string().contains(advice), "{reason:?}");
     }
     let mut known = request(None);

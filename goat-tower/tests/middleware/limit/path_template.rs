@@ -26,11 +26,14 @@ fn on(path: &str, template: impl Into<PathTemplate>) -> Request<Sent> {
 async fn a_route_is_counted_across_parameter_values() {
     let test = TestGoat::new();
     let service = test.goat.limit(Quota::per_minute(1)).by_path_template().layer(whoami());
-    let answer = send(&service, on("/users/7", "/users/{id}")).await;
-    assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), r#""path";r=0;t=60"#));
+    let response = send(&service, on("/users/7", "/users/{id}")).await;
+    assert_eq!(
+        (response.outcome(), response.header("ratelimit")),
+        ((200, ""), r#""path";r=0;t=60"#)
+    );
     let made_while_running: Arc<str> = "/users/{id}".into();
-    let answer = send(&service, on("/users/8", made_while_running)).await;
-    assert_eq!(answer.outcome(), (429, "rate-limited"));
+    let response = send(&service, on("/users/8", made_while_running)).await;
+    assert_eq!(response.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, on("/users", "/users")).await.outcome(), (200, ""));
 }
 

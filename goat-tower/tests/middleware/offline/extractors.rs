@@ -39,7 +39,7 @@ fn app(pair: &Pair) -> Router {
         .route("/reports", get(required).route_layer(pair.verifier.require(REPORTS)))
 }
 
-async fn ask(app: &Router, path: &str, user: Option<&TestUser>) -> (u16, String) {
+async fn fetch(app: &Router, path: &str, user: Option<&TestUser>) -> (u16, String) {
     let mut request = Request::builder().uri(path);
     if let Some(user) = user {
         request = request.header("authorization", user.bearer());
@@ -59,19 +59,19 @@ async fn extractors_return_the_results_of_the_layers() {
     let app = app(&pair).layer(pair.verifier.authenticate());
     for path in ["/required", "/optional", "/reports"] {
         let expected = (200, alice.user.id.to_string());
-        assert_eq!(ask(&app, path, Some(&alice)).await, expected, "{path}");
-        assert_eq!(ask(&app, path, None).await.0, 401, "{path}");
+        assert_eq!(fetch(&app, path, Some(&alice)).await, expected, "{path}");
+        assert_eq!(fetch(&app, path, None).await.0, 401, "{path}");
     }
-    assert_eq!(ask(&app, "/reports", Some(&bob)).await.0, 403);
+    assert_eq!(fetch(&app, "/reports", Some(&bob)).await.0, 403);
 }
 
 #[tokio::test]
 async fn an_anonymous_request_is_none_if_optional_and_401_otherwise() {
     let pair = Pair::new();
     let app = app(&pair).layer(pair.verifier.authenticate().optional());
-    assert_eq!(ask(&app, "/optional", None).await, (200, "anonymous".to_owned()));
+    assert_eq!(fetch(&app, "/optional", None).await, (200, "anonymous".to_owned()));
     for path in ["/required", "/reports"] {
-        let (status, body) = ask(&app, path, None).await;
+        let (status, body) = fetch(&app, path, None).await;
         assert_eq!(status, 401, "{path}");
         assert!(body.contains(&format!(r#""instance":"{path}""#)), "{body}");
     }
@@ -92,16 +92,16 @@ async fn a_missing_or_wrong_layer_is_a_500_without_details() {
         (app(&pair).layer(goat.optional()), &["/required", "/optional", "/reports"]),
     ] {
         for path in paths {
-            let (status, body) = ask(&app, path, Some(&root)).await;
+            let (status, body) = fetch(&app, path, Some(&root)).await;
             assert_eq!(status, 500, "{path}");
             assert!(body.contains(r#""code":"internal""#) && !body.contains("layer"), "{body}");
         }
     }
     // A request that no layer authenticated is not treated as anonymous.
     let offline = app(&pair).layer(pair.verifier.authenticate().optional());
-    assert_eq!(ask(&offline, "/optional-live", None).await.0, 500);
+    assert_eq!(fetch(&offline, "/optional-live", None).await.0, 500);
     let live = app(&pair).layer(pair.issuer.goat.authenticate().optional());
-    assert_eq!(ask(&live, "/optional", None).await.0, 500);
+    assert_eq!(fetch(&live, "/optional", None).await.0, 500);
 }
 
 /// The log names the extractor that fits the layer.

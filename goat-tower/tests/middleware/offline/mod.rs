@@ -22,7 +22,7 @@ use http_body_util::Full;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 use crate::cookie::{COOKIES, from_page, from_site};
-use crate::support::{Answer, EXPORTS, REPORTS, Sent, in_grpc, request, send, with_header};
+use crate::support::{EXPORTS, REPORTS, Sent, TestResponse, in_grpc, request, send, with_header};
 
 /// An issuer whoami tokens contain permissions, and a verifier with its public keys.
 pub(crate) struct Pair {
@@ -53,7 +53,7 @@ fn whoami()
 -> impl Service<Request<Sent>, Response = Response<Sent>, Error = Infallible, Future: Send> + Clone
 {
     service_fn(|request: Request<Sent>| {
-        let user = TokenPrincipal::of(request.extensions()).map(|who| who.user().to_string());
+        let user = TokenPrincipal::of(request.extensions()).map(|me| me.user().to_string());
         let response = Response::builder().header("x-user", user.unwrap_or_default());
         ready(Ok(response.body(Full::from("answered")).unwrap()))
     })
@@ -68,14 +68,14 @@ async fn a_valid_token_becomes_a_principal_and_the_response_is_not_cacheable() {
     // A requirement verifies the token by itself.
     let require = verifier.require(REPORTS).layer(whoami());
     for _ in 0..2 {
-        for answer in [
+        for response in [
             send(&authenticate, request(Some(&alice))).await,
             send(&require, request(Some(&alice))).await,
         ] {
-            assert_eq!(answer.outcome(), (200, ""));
-            assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-            assert_eq!(answer.header("cache-control"), "no-store");
-            assert_eq!(answer.body, "answered");
+            assert_eq!(response.outcome(), (200, ""));
+            assert_eq!(response.header("x-user"), alice.user.id.to_string());
+            assert_eq!(response.header("cache-control"), "no-store");
+            assert_eq!(response.body, "answered");
         }
     }
 }
@@ -86,10 +86,10 @@ async fn a_request_without_credentials_is_unauthenticated() {
     let service = verifier.authenticate().layer(whoami());
     let alone = verifier.require(REPORTS).layer(whoami());
     for anonymous in [|| request(None), || with_header("authorization", "Basic YTpi")] {
-        for answer in [send(&service, anonymous()).await, send(&alone, anonymous()).await] {
-            assert_eq!(answer.outcome(), (401, "unauthenticated"));
-            assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
-            assert_eq!(answer.header("cache-control"), "no-store");
+        for response in [send(&service, anonymous()).await, send(&alone, anonymous()).await] {
+            assert_eq!(response.outcome(), (401, "unauthenticated"));
+            assert_eq!(response.header("www-authenticate"), r#"Bearer realm="goat""#);
+            assert_eq!(response.header("cache-control"), "no-store");
         }
     }
 }
@@ -99,13 +99,13 @@ async fn optional_authentication_allows_anonymous_requests_and_rejects_invalid_t
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
     let service = verifier.authenticate().optional().layer(whoami());
-    let answer = send(&service, request(None)).await;
-    assert_eq!((answer.outcome(), answer.header("x-user")), ((200, ""), ""));
-    assert_eq!(answer.header("cache-control"), "");
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-    let answer = send(&service, with_header("authorization", "Bearer nonsense")).await;
-    assert_eq!(answer.outcome(), (401, "invalid-token"));
+    let response = send(&service, request(None)).await;
+    assert_eq!((response.outcome(), response.header("x-user")), ((200, ""), ""));
+    assert_eq!(response.header("cache-control"), "");
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.header("x-user"), alice.user.id.to_string());
+    let response = send(&service, with_header("authorization", "Bearer nonsense")).await;
+    assert_eq!(response.outcome(), (401, "invalid-token"));
 }
 
 /// J3, J5, J7, J8.
@@ -117,10 +117,10 @@ async fn a_rejected_token_has_a_reason() {
     let service = verifier.authenticate().layer(whoami());
 
     let refresh = format!("Bearer {}", alice.tokens.refresh_token.expose());
-    for refused in [request(Some(&foreign)), with_header("authorization", &refresh)] {
-        let answer = send(&service, refused).await;
-        assert_eq!(answer.outcome(), (401, "invalid-token"));
-        assert!(answer.header("www-authenticate").contains(r#"error="invalid_token""#));
+    for rejected in [request(Some(&foreign)), with_header("authorization", &refresh)] {
+        let response = send(&service, rejected).await;
+        assert_eq!(response.outcome(), (401, "invalid-token"));
+        assert!(response.header("www-authenticate").contains(r#"error="invalid_token""#));
     }
     for layer in [verifier.authenticate(), verifier.authenticate().optional()] {
         let mut twice = request(Some(&alice));
@@ -131,8 +131,8 @@ async fn a_rejected_token_has_a_reason() {
     // A cached verification expires with its token.
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     issuer.clock.advance(Duration::from_secs(305));
-    let answer = send(&service, request(Some(&alice))).await;
-    assert_eq!(answer.outcome(), (401, "token-expired"));
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.outcome(), (401, "token-expired"));
 }
 
 /// The difference from `goat.authenticate()`: revocation takes effect when the token expires.
@@ -173,7 +173,7 @@ async fn permissions_decide_as_in_the_online_layers() {
         (Permission::FULL_ACCESS.into(), Permission::FULL_ACCESS.into()),
         (Permission::new("report:*").into(), Permission::new("report:*").into()),
     ];
-    let (mut allowed, mut refused) = (0, 0);
+    let (mut allowed, mut rejected) = (0, 0);
     for (permissions, requirement) in cases {
         let offline = verifier.require(permissions.clone()).layer(whoami());
         let live = issuer.goat.require(requirement).layer(whoami());
@@ -181,12 +181,12 @@ async fn permissions_decide_as_in_the_online_layers() {
             let theirs = send(&live, request(Some(user))).await.status;
             let ours = send(&offline, request(Some(user))).await.status;
             assert_eq!(ours, theirs, "{permissions:?} {}", user.user.email.as_str());
-            *(if ours.is_success() { &mut allowed } else { &mut refused }) += 1;
+            *(if ours.is_success() { &mut allowed } else { &mut rejected }) += 1;
         }
     }
-    assert!(allowed > 10 && refused > 10, "{allowed} {refused}");
-    let nobody = verifier.require(TokenRequirement::any::<Permission>([])).layer(whoami());
-    assert_eq!(send(&nobody, request(Some(&users[4]))).await.outcome(), (403, "forbidden"));
+    assert!(allowed > 10 && rejected > 10, "{allowed} {rejected}");
+    let none = verifier.require(TokenRequirement::any::<Permission>([])).layer(whoami());
+    assert_eq!(send(&none, request(Some(&users[4]))).await.outcome(), (403, "forbidden"));
 }
 
 #[tokio::test]
@@ -205,10 +205,10 @@ async fn a_forbidden_request_names_the_missing_permissions() {
             .layer(verifier.authenticate())
             .layer(verifier.require(permissions))
             .service(whoami());
-        let answer = send(&service, request(Some(&bob))).await;
-        assert_eq!(answer.outcome(), (403, "forbidden"));
-        assert_eq!(answer.header("www-authenticate"), format!("{insufficient}{scope}"));
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = send(&service, request(Some(&bob))).await;
+        assert_eq!(response.outcome(), (403, "forbidden"));
+        assert_eq!(response.header("www-authenticate"), format!("{insufficient}{scope}"));
+        assert_eq!(response.header("cache-control"), "no-store");
     }
 }
 
@@ -226,27 +226,27 @@ async fn a_token_without_permissions_is_forbidden_with_a_reason_for_the_log() {
 
     for permissions in [REPORTS.into(), TokenRequirement::any([REPORTS, EXPORTS])] {
         let service = verifier.require(permissions).layer(whoami());
-        let answer = send(&service, request(Some(&root))).await;
-        assert_eq!(answer.outcome(), (403, "forbidden"));
-        let denial = answer.response.extensions().get::<Denial>().unwrap();
+        let response = send(&service, request(Some(&root))).await;
+        assert_eq!(response.outcome(), (403, "forbidden"));
+        let denial = response.head.extensions().get::<Denial>().unwrap();
         let advice = denial.error().unwrap().source().unwrap().to_string();
         assert!(advice.contains("GOAT_ACCESS_TOKEN_PERMISSIONS"), "{advice}");
-        assert!(!answer.body.contains("GOAT"), "the client sees no details");
+        assert!(!response.body.contains("GOAT"), "the client sees no details");
     }
     // A token with an empty list differs from one without permissions.
     let Pair { issuer, verifier } = Pair::new();
     let bob = issuer.sign_in("bob", []).await;
-    let answer = send(&verifier.require(REPORTS).layer(whoami()), request(Some(&bob))).await;
-    let denial = answer.response.extensions().get::<Denial>().unwrap();
+    let response = send(&verifier.require(REPORTS).layer(whoami()), request(Some(&bob))).await;
+    let denial = response.head.extensions().get::<Denial>().unwrap();
     let reason = denial.error().unwrap().source().unwrap().to_string();
     assert_eq!(reason, "not met: report:read");
 }
 
-/// Asserts a 500 without details whoami log reason contains the fix.
-fn assert_misplaced(answer: &Answer, advice: &str) {
-    assert_eq!(answer.outcome(), (500, "internal"), "{advice}");
-    assert!(!answer.body.contains("is inside"), "{}", answer.body);
-    let reason = answer.response.extensions().get::<Denial>().unwrap().error().unwrap();
+/// Asserts a 500 without details whose log reason contains the fix.
+fn assert_misplaced(response: &TestResponse, advice: &str) {
+    assert_eq!(response.outcome(), (500, "internal"), "{advice}");
+    assert!(!response.body.contains("is inside"), "{}", response.body);
+    let reason = response.head.extensions().get::<Denial>().unwrap().error().unwrap();
     assert!(reason.to_string().contains(advice), "{reason} for {advice}");
 }
 
@@ -263,24 +263,24 @@ async fn online_and_offline_layers_do_not_replace_each_other() {
         // An offline principal does not satisfy layers that need a live session.
         for live in &live {
             let outer = verifier.authenticate().optional();
-            let answer = send(&outer.layer(live.layer(whoami())), request(token)).await;
-            assert_misplaced(&answer, "goat.require(..) is inside of verifier.authenticate()");
+            let response = send(&outer.layer(live.layer(whoami())), request(token)).await;
+            assert_misplaced(&response, "goat.require(..) is inside of verifier.authenticate()");
         }
         // An online principal does not satisfy offline layers.
         let outer = goat.authenticate().optional();
-        let answer = send(&outer.layer(offline()), request(token)).await;
-        assert_misplaced(&answer, "verifier.require(..) is inside of goat.authenticate()");
+        let response = send(&outer.layer(offline()), request(token)).await;
+        assert_misplaced(&response, "verifier.require(..) is inside of goat.authenticate()");
         // Nor does the principal of another verifier, even with the same keys.
         let outer = another.authenticate().optional();
-        let answer = send(&outer.layer(offline()), request(token)).await;
-        assert_misplaced(&answer, "inside of another verifier's authenticate()");
+        let response = send(&outer.layer(offline()), request(token)).await;
+        assert_misplaced(&response, "inside of another verifier's authenticate()");
     }
     // A requirement authenticates by itself, and its principal has the same restrictions.
     let service = verifier.require(REPORTS).layer(live[0].layer(whoami()));
-    let answer = send(&service, request(Some(&root))).await;
-    assert_misplaced(&answer, "goat.require(..) is inside");
-    let answer = send(&live[0].layer(offline()), request(Some(&root))).await;
-    assert_misplaced(&answer, "verifier.require(..) is inside");
+    let response = send(&service, request(Some(&root))).await;
+    assert_misplaced(&response, "goat.require(..) is inside");
+    let response = send(&live[0].layer(offline()), request(Some(&root))).await;
+    assert_misplaced(&response, "verifier.require(..) is inside");
 
     // With both layers, each requirement finds its own principal.
     let both = ServiceBuilder::new()
@@ -297,9 +297,9 @@ async fn cookies_are_opt_in_and_origin_checked() {
     let Pair { issuer, verifier } = Pair::new();
     let alice = issuer.sign_in("alice", []).await;
     let service = verifier.authenticate().cookies(COOKIES).layer(whoami());
-    let answer = send(&service, from_page(&alice)).await;
-    assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-    assert_eq!(answer.header("cache-control"), "no-store");
+    let response = send(&service, from_page(&alice)).await;
+    assert_eq!(response.header("x-user"), alice.user.id.to_string());
+    assert_eq!(response.header("cache-control"), "no-store");
     let foreign = from_site("cross-site", alice.access_token());
     assert_eq!(send(&service, foreign).await.outcome(), (403, "cross-site-request"));
     let service = verifier.authenticate().layer(whoami());
@@ -333,17 +333,17 @@ async fn a_limit_by_user_counts_the_tokens_user() {
         .layer(verifier.authenticate().optional())
         .layer(limit.clone())
         .service(whoami());
-    let ask = async |user: Option<&TestUser>| send(&service, request(user)).await;
-    assert_eq!(ask(Some(&alice)).await.header("ratelimit"), r#""user";r=1;t=60"#);
-    assert_eq!(ask(Some(&again)).await.outcome(), (200, ""));
-    assert_eq!(ask(Some(&alice)).await.outcome(), (429, "rate-limited"));
-    assert_eq!(ask(Some(&bob)).await.outcome(), (200, ""));
+    let fetch = async |user: Option<&TestUser>| send(&service, request(user)).await;
+    assert_eq!(fetch(Some(&alice)).await.header("ratelimit"), r#""user";r=1;t=60"#);
+    assert_eq!(fetch(Some(&again)).await.outcome(), (200, ""));
+    assert_eq!(fetch(Some(&alice)).await.outcome(), (429, "rate-limited"));
+    assert_eq!(fetch(Some(&bob)).await.outcome(), (200, ""));
     for _ in 0..5 {
-        let answer = ask(None).await;
-        assert_eq!((answer.outcome(), answer.header("ratelimit")), ((200, ""), ""));
+        let response = fetch(None).await;
+        assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), ""));
     }
-    let answer = send(&limit.layer(whoami()), request(Some(&alice))).await;
-    assert_misplaced(&answer, "no layer has authenticated");
+    let response = send(&limit.layer(whoami()), request(Some(&alice))).await;
+    assert_misplaced(&response, "no layer has authenticated");
 }
 
 #[tokio::test]
@@ -356,8 +356,9 @@ async fn the_application_can_render_the_denial() {
     let verifier = Pair::new().verifier;
     let authenticate = verifier.authenticate().render_with(renderer).layer(whoami());
     let require = verifier.require(REPORTS).render_with(renderer).layer(whoami());
-    for answer in [send(&authenticate, request(None)).await, send(&require, request(None)).await] {
-        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (418, "unauthenticated"));
+    for response in [send(&authenticate, request(None)).await, send(&require, request(None)).await]
+    {
+        assert_eq!((response.status.as_u16(), response.body.as_str()), (418, "unauthenticated"));
     }
 }
 
@@ -367,8 +368,8 @@ async fn a_grpc_denial_is_trailers_only() {
     let bob = issuer.sign_in("bob", []).await;
     let service = verifier.require(REPORTS).layer(whoami());
     for (user, status) in [(None, "16"), (Some(&bob), "7")] {
-        let answer = send(&service, in_grpc(request(user), "application/grpc")).await;
-        assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, status));
+        let response = send(&service, in_grpc(request(user), "application/grpc")).await;
+        assert_eq!((response.status.as_u16(), response.header("grpc-status")), (200, status));
     }
 }
 

@@ -25,10 +25,10 @@ async fn anonymous_requests_are_401_and_forbidden_ones_name_the_missing_permissi
         .service(whoami());
     assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (200, ""));
     assert_eq!(send(&service, request(None)).await.outcome(), (401, "unauthenticated"));
-    let answer = send(&service, request(Some(&bob))).await;
-    assert_eq!(answer.outcome(), (403, "forbidden"));
+    let response = send(&service, request(Some(&bob))).await;
+    assert_eq!(response.outcome(), (403, "forbidden"));
     assert_eq!(
-        answer.header("www-authenticate"),
+        response.header("www-authenticate"),
         r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#
     );
 }
@@ -51,14 +51,14 @@ async fn all_any_and_wildcards_are_evaluated() {
     for (requirement, allowed) in cases {
         let service = test.goat.require(requirement.clone()).layer(whoami());
         for (user, allowed) in [&both, &one, &all, &root, &none].into_iter().zip(allowed) {
-            let answer = send(&service, request(Some(user))).await;
+            let response = send(&service, request(Some(user))).await;
             let expected = if allowed { 200 } else { 403 };
-            assert_eq!(answer.status.as_u16(), expected, "{requirement:?} {}", user.user.role);
+            assert_eq!(response.status.as_u16(), expected, "{requirement:?} {}", user.user.role);
         }
     }
     let service = test.goat.require([REPORTS, EXPORTS]).layer(whoami());
-    let answer = send(&service, request(Some(&one))).await;
-    assert!(answer.header("www-authenticate").ends_with(r#"scope="report:read report:export""#));
+    let response = send(&service, request(Some(&one))).await;
+    assert!(response.header("www-authenticate").ends_with(r#"scope="report:read report:export""#));
 }
 
 #[tokio::test]
@@ -68,10 +68,10 @@ async fn without_an_authenticate_layer_it_authenticates_by_itself() {
     let bob = test.sign_in("bob", []).await;
     let service = test.goat.require(REPORTS).layer(whoami());
     for _ in 0..2 {
-        let answer = send(&service, request(Some(&alice))).await;
-        assert_eq!(answer.outcome(), (200, ""));
-        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = send(&service, request(Some(&alice))).await;
+        assert_eq!(response.outcome(), (200, ""));
+        assert_eq!(response.header("x-user"), alice.user.id.to_string());
+        assert_eq!(response.header("cache-control"), "no-store");
         assert_eq!(send(&service, request(Some(&bob))).await.outcome(), (403, "forbidden"));
     }
     assert_eq!(send(&service, request(None)).await.outcome(), (401, "unauthenticated"));
@@ -85,8 +85,8 @@ async fn an_unavailable_store_is_a_503() {
     let alice = test.sign_in("alice", [REPORTS]).await;
     switch.set(StoreState::Down);
     for layer in [test.goat.require(REPORTS), test.goat.require(EXPORTS).fresh()] {
-        let answer = send(&layer.layer(whoami()), request(Some(&alice))).await;
-        assert_eq!(answer.outcome(), (503, "unavailable"));
+        let response = send(&layer.layer(whoami()), request(Some(&alice))).await;
+        assert_eq!(response.outcome(), (503, "unavailable"));
     }
 }
 
@@ -165,9 +165,9 @@ async fn another_goats_principal_is_rejected() {
             there.goat.authenticate().layer(require.clone().layer(whoami())),
             there.goat.authenticate().optional().layer(require.clone().layer(whoami())),
         ] {
-            let answer = send(&service, request(Some(&eve))).await;
-            assert_eq!(answer.outcome(), (500, "internal"));
-            let denial = answer.response.extensions().get::<Denial>().unwrap();
+            let response = send(&service, request(Some(&eve))).await;
+            assert_eq!(response.outcome(), (500, "internal"));
+            let denial = response.head.extensions().get::<Denial>().unwrap();
             let advice = denial.error().unwrap().to_string();
             assert!(advice.contains("another goat's authenticate()"), "{advice}");
         }

@@ -9,19 +9,19 @@ use goat_core::{Permission, Principal, Role, RoleSet, Stores};
 use goat_tower::{Denial, GoatExt, Requirement};
 use tower::Layer;
 
-use crate::support::{Answer, EXPORTS, REPORTS, request, send, whoami};
+use crate::support::{EXPORTS, REPORTS, TestResponse, request, send, whoami};
 
 fn role(test: &TestGoat, name: &str) -> Role {
     test.goat.roles().get(name).unwrap()
 }
 
-async fn ask(test: &TestGoat, requirement: Requirement, user: Option<&TestUser>) -> Answer {
+async fn fetch(test: &TestGoat, requirement: Requirement, user: Option<&TestUser>) -> TestResponse {
     send(&test.goat.require(requirement).layer(whoami()), request(user)).await
 }
 
 /// Returns the unmet part, as it is logged.
-fn reason(answer: &Answer) -> String {
-    let denial = answer.response.extensions().get::<Denial>().unwrap();
+fn reason(response: &TestResponse) -> String {
+    let denial = response.head.extensions().get::<Denial>().unwrap();
     std::error::Error::source(denial.error().unwrap()).unwrap().to_string()
 }
 
@@ -32,8 +32,8 @@ async fn a_role_requirement_allows_only_that_role() {
     let admin = test.sign_in_as("admin", "admin").await;
     for (name, expected) in [("client", [200, 403, 401]), ("admin", [403, 200, 401])] {
         for (user, expected) in [Some(&client), Some(&admin), None].into_iter().zip(expected) {
-            let answer = ask(&test, role(&test, name).into(), user).await;
-            assert_eq!(answer.status, expected, "{name} {user:?}");
+            let response = fetch(&test, role(&test, name).into(), user).await;
+            assert_eq!(response.status, expected, "{name} {user:?}");
         }
     }
 }
@@ -52,13 +52,13 @@ async fn at_least_allows_the_role_and_higher_ranks() {
     ] {
         let requirement = Requirement::at_least(test.goat.roles(), &role(&test, lowest));
         for (user, expected) in users.iter().zip(expected) {
-            let answer = ask(&test, requirement.clone(), Some(user)).await;
-            assert_eq!(answer.status, expected, "{lowest} {}", user.user.role);
+            let response = fetch(&test, requirement.clone(), Some(user)).await;
+            assert_eq!(response.status, expected, "{lowest} {}", user.user.role);
         }
     }
     let ghost = Role::parse("ghost").unwrap();
     let nobody = Requirement::at_least(test.goat.roles(), &ghost);
-    assert_eq!(ask(&test, nobody, users.last()).await.outcome(), (403, "forbidden"));
+    assert_eq!(fetch(&test, nobody, users.last()).await.outcome(), (403, "forbidden"));
 }
 
 /// A renamed or misspelt role must not grant the rights of its old rows in the database.
@@ -89,10 +89,10 @@ async fn an_unknown_role_satisfies_nothing_and_has_the_lowest_rank() {
         Requirement::at_least(after.goat.roles(), &auditor),
         Requirement::from(REPORTS).or(&auditor),
     ] {
-        let answer = ask(&after, requirement.clone(), Some(&alice)).await;
-        assert_eq!(answer.outcome(), (403, "forbidden"), "{requirement}");
+        let response = fetch(&after, requirement.clone(), Some(&alice)).await;
+        assert_eq!(response.outcome(), (403, "forbidden"), "{requirement}");
     }
-    assert_eq!(ask(&after, Requirement::signed_in(), Some(&alice)).await.outcome(), (200, ""));
+    assert_eq!(fetch(&after, Requirement::signed_in(), Some(&alice)).await.outcome(), (200, ""));
 }
 
 #[cfg(feature = "tracing")]
@@ -115,14 +115,14 @@ async fn a_predicate_decides_by_the_principal_and_its_name_is_the_reason() {
     let bob = test.sign_in("bob", []).await;
     let id = alice.user.id;
     let is_alice = Requirement::when("is alice", move |me: &Principal| me.user() == id);
-    assert_eq!(ask(&test, is_alice.clone(), Some(&alice)).await.outcome(), (200, ""));
-    let answer = ask(&test, is_alice.clone(), Some(&bob)).await;
-    assert_eq!(answer.outcome(), (403, "forbidden"));
-    assert_eq!(reason(&answer), "not met: is alice");
-    assert!(!answer.body.contains("alice"), "not shown to the client: {}", answer.body);
+    assert_eq!(fetch(&test, is_alice.clone(), Some(&alice)).await.outcome(), (200, ""));
+    let response = fetch(&test, is_alice.clone(), Some(&bob)).await;
+    assert_eq!(response.outcome(), (403, "forbidden"));
+    assert_eq!(reason(&response), "not met: is alice");
+    assert!(!response.body.contains("alice"), "not shown to the client: {}", response.body);
     // Predicates are not called for anonymous requests.
     let anyone = Requirement::when("anyone", |_| true);
-    assert_eq!(ask(&test, anyone, None).await.outcome(), (401, "unauthenticated"));
+    assert_eq!(fetch(&test, anyone, None).await.outcome(), (401, "unauthenticated"));
 }
 
 #[tokio::test]
@@ -161,12 +161,12 @@ async fn the_scope_names_the_permissions_that_would_satisfy_the_requirement() {
     ];
     for (requirement, user, scope, unmet) in cases {
         let words = requirement.to_string();
-        let answer = ask(&test, requirement, Some(user)).await;
-        assert_eq!(answer.outcome(), (403, "forbidden"), "{words}");
+        let response = fetch(&test, requirement, Some(user)).await;
+        assert_eq!(response.outcome(), (403, "forbidden"), "{words}");
         let scope = if scope.is_empty() { String::new() } else { format!(r#", scope="{scope}""#) };
         let challenge = format!(r#"Bearer realm="goat", error="insufficient_scope"{scope}"#);
-        assert_eq!(answer.header("www-authenticate"), challenge, "{words}");
-        assert_eq!(reason(&answer), format!("not met: {unmet}"));
+        assert_eq!(response.header("www-authenticate"), challenge, "{words}");
+        assert_eq!(reason(&response), format!("not met: {unmet}"));
     }
 }
 
@@ -194,8 +194,8 @@ async fn a_fresh_requirement_re_evaluates_roles_and_predicates() {
         let remembered = test.goat.require(requirement.clone()).layer(whoami());
         assert_eq!(send(&remembered, from_the_cache()).await.outcome(), (200, ""), "{requirement}");
         let fresh = test.goat.require(requirement.clone()).fresh().layer(whoami());
-        let answer = send(&fresh, from_the_cache()).await;
-        assert_eq!(answer.outcome(), (403, "forbidden"), "{requirement}");
+        let response = send(&fresh, from_the_cache()).await;
+        assert_eq!(response.outcome(), (403, "forbidden"), "{requirement}");
     }
 }
 
@@ -210,6 +210,6 @@ async fn predicates_are_short_circuited() {
         true
     });
     let requirement = Requirement::from(REPORTS).or(costly);
-    assert_eq!(ask(&test, requirement, Some(&alice)).await.outcome(), (200, ""));
+    assert_eq!(fetch(&test, requirement, Some(&alice)).await.outcome(), (200, ""));
     assert!(!asked.load(SeqCst));
 }

@@ -34,17 +34,20 @@ async fn test_users_have_a_real_bearer_token() {
     let bob = goat.testing().sign_in_as("bob", "operator").await;
     for version in VERSIONS {
         let mut client = Client::connect(version, serve(version, app(&goat)).await).await;
-        let answer = client.ask(with_body(Some(&alice), Full::default())).await;
-        assert_eq!((answer.status.as_u16(), answer.body), (200, alice.user.id.to_string().into()));
-        let answer = client.ask(with_body(Some(&bob), Full::default())).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (403, "forbidden"));
-        let answer = client.ask(with_body(None, Full::default())).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthenticated"));
+        let response = client.fetch(with_body(Some(&alice), Full::default())).await;
+        assert_eq!(
+            (response.status.as_u16(), response.body),
+            (200, alice.user.id.to_string().into())
+        );
+        let response = client.fetch(with_body(Some(&bob), Full::default())).await;
+        assert_eq!((response.status.as_u16(), response.code()), (403, "forbidden"));
+        let response = client.fetch(with_body(None, Full::default())).await;
+        assert_eq!((response.status.as_u16(), response.code()), (401, "unauthenticated"));
     }
     let me = goat.authenticate_token(alice.access_token()).await.unwrap();
     goat.logout(&me, &Default::default()).await.unwrap();
     let version = VERSIONS[0];
     let mut client = Client::connect(version, serve(version, app(&goat)).await).await;
-    let answer = client.ask(with_body(Some(&alice), Full::default())).await;
-    assert_eq!((answer.status.as_u16(), answer.code()), (401, "session-revoked"));
+    let response = client.fetch(with_body(Some(&alice), Full::default())).await;
+    assert_eq!((response.status.as_u16(), response.code()), (401, "session-revoked"));
 }

@@ -34,28 +34,28 @@ async fn upload(_: Principal, body: Bytes) -> String {
 async fn walk_through(version: Version, address: SocketAddr, goat: People) {
     let (alice, bob) = goat;
     let mut client = Client::connect(version, address).await;
-    let answer = client.ask(request(Some(&alice))).await;
-    assert_eq!(answer.body, alice.user.id.to_string());
-    assert_eq!(answer.header("ratelimit"), r#""address";r=99;t=60"#);
-    assert_eq!(client.ask(request(Some(&bob))).await.status, 403);
-    let answer = client.ask(request(None)).await;
-    assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthenticated"));
+    let response = client.fetch(request(Some(&alice))).await;
+    assert_eq!(response.body, alice.user.id.to_string());
+    assert_eq!(response.header("ratelimit"), r#""address";r=99;t=60"#);
+    assert_eq!(client.fetch(request(Some(&bob))).await.status, 403);
+    let response = client.fetch(request(None)).await;
+    assert_eq!((response.status.as_u16(), response.code()), (401, "unauthenticated"));
 
     let to = |path: &str, user| {
         let mut request = with_body(user, Full::from(vec![7; 3000]));
         *request.uri_mut() = format!("http://goat.example{path}").parse().unwrap();
         request
     };
-    let answer = client.ask(to("/upload", Some(&bob))).await;
-    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, b"3000" as &[u8]));
-    let answer = client.ask(to("/upload", Some(&bob))).await;
-    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "60"));
+    let response = client.fetch(to("/upload", Some(&bob))).await;
+    assert_eq!((response.status.as_u16(), &response.body[..]), (200, b"3000" as &[u8]));
+    let response = client.fetch(to("/upload", Some(&bob))).await;
+    assert_eq!((response.status.as_u16(), response.header("retry-after")), (429, "60"));
 
     let mut front = to("/", None);
     *front.method_mut() = http::Method::GET;
-    let answer = client.ask(front).await;
-    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, b"a front page" as &[u8]));
-    assert_eq!(answer.header("ratelimit"), r#""address";r=94;t=60"#);
+    let response = client.fetch(front).await;
+    assert_eq!((response.status.as_u16(), &response.body[..]), (200, b"a front page" as &[u8]));
+    assert_eq!(response.header("ratelimit"), r#""address";r=94;t=60"#);
 }
 
 type People = (goat_core::testing::TestUser, goat_core::testing::TestUser);

@@ -49,9 +49,9 @@ async fn bodies_are_streamed_with_trailers() {
                 request.headers_mut().insert(name, HeaderValue::from_static(value));
             }
         }
-        let answer = client.ask(request).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 200_000), "{version:?}");
-        assert_eq!(answer.trailers, trailers(), "{version:?}");
+        let response = client.fetch(request).await;
+        assert_eq!((response.status.as_u16(), response.body.len()), (200, 200_000), "{version:?}");
+        assert_eq!(response.trailers, trailers(), "{version:?}");
     }
 }
 
@@ -107,10 +107,10 @@ async fn boxed_bodies_with_trailers_coexist_with_denials() {
     let (test, alice, bob) = people().await;
     let address = serve(Version::Http2, guarded(&test, WIDE, inner)).await;
     let mut client = Client::connect(Version::Http2, address).await;
-    let answer = client.ask(request(Some(&alice))).await;
-    assert_eq!((&answer.body[..], &answer.trailers), (b"answered" as &[u8], &trailers()));
-    let answer = client.ask(request(Some(&bob))).await;
-    assert_eq!((answer.status.as_u16(), answer.trailers.len()), (403, 0));
+    let response = client.fetch(request(Some(&alice))).await;
+    assert_eq!((&response.body[..], &response.trailers), (b"answered" as &[u8], &trailers()));
+    let response = client.fetch(request(Some(&bob))).await;
+    assert_eq!((response.status.as_u16(), response.trailers.len()), (403, 0));
 }
 
 /// A body without `Sync`, `Clone`, `Default` or conversions, with its own data type.
@@ -142,8 +142,8 @@ async fn bodies_need_no_sync_clone_or_bytes() {
         let (test, alice, _) = people().await;
         let address = serve(version, guarded(&test, WIDE, inner)).await;
         let mut client = Client::connect(version, address).await;
-        let answer = client.ask(request(Some(&alice))).await;
-        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, b"321" as &[u8]));
-        assert_eq!(client.ask(request(None)).await.status, 401);
+        let response = client.fetch(request(Some(&alice))).await;
+        assert_eq!((response.status.as_u16(), &response.body[..]), (200, b"321" as &[u8]));
+        assert_eq!(client.fetch(request(None)).await.status, 401);
     }
 }

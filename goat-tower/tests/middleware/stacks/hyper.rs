@@ -34,31 +34,31 @@ async fn responses_are_sent_and_the_connection_stays_open() {
         let address = serve(version, guarded(&test, Quota::per_minute(3), echo())).await;
         let mut client = Client::connect(version, address).await;
 
-        let answer = client.ask(request(Some(&alice))).await;
-        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, b"sent" as &[u8]));
-        assert_eq!(answer.header("x-user"), alice.user.id.to_string());
-        assert_eq!(answer.header("ratelimit"), r#""address";r=9999;t=3600, "user";r=2;t=60"#);
-        assert_eq!(answer.header("x-ratelimit-limit"), "3");
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = client.fetch(request(Some(&alice))).await;
+        assert_eq!((response.status.as_u16(), &response.body[..]), (200, b"sent" as &[u8]));
+        assert_eq!(response.header("x-user"), alice.user.id.to_string());
+        assert_eq!(response.header("ratelimit"), r#""address";r=9999;t=3600, "user";r=2;t=60"#);
+        assert_eq!(response.header("x-ratelimit-limit"), "3");
+        assert_eq!(response.header("cache-control"), "no-store");
 
-        let answer = client.ask(request(None)).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthenticated"));
-        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="goat""#);
-        assert_eq!(answer.header("content-type"), "application/problem+json");
-        assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+        let response = client.fetch(request(None)).await;
+        assert_eq!((response.status.as_u16(), response.code()), (401, "unauthenticated"));
+        assert_eq!(response.header("www-authenticate"), r#"Bearer realm="goat""#);
+        assert_eq!(response.header("content-type"), "application/problem+json");
+        assert_eq!(response.header("content-length"), response.body.len().to_string());
 
-        let answer = client.ask(request(Some(&bob))).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (403, "forbidden"));
+        let response = client.fetch(request(Some(&bob))).await;
+        assert_eq!((response.status.as_u16(), response.code()), (403, "forbidden"));
         for left in ["1", "0"] {
-            let answer = client.ask(request(Some(&alice))).await;
+            let response = client.fetch(request(Some(&alice))).await;
             assert_eq!(
-                (answer.status.as_u16(), answer.header("x-ratelimit-remaining")),
+                (response.status.as_u16(), response.header("x-ratelimit-remaining")),
                 (200, left)
             );
         }
-        let answer = client.ask(request(Some(&alice))).await;
-        assert_eq!((answer.status.as_u16(), answer.code()), (429, "rate-limited"));
-        assert_eq!(answer.header("retry-after"), "60");
+        let response = client.fetch(request(Some(&alice))).await;
+        assert_eq!((response.status.as_u16(), response.code()), (429, "rate-limited"));
+        assert_eq!(response.header("retry-after"), "60");
     }
 }
 
@@ -70,12 +70,12 @@ async fn a_denied_upload_is_not_read() {
         let address = serve(version, guarded(&test, Quota::per_minute(9), echo())).await;
         let mut client = Client::connect(version, address).await;
         let large = Full::new(Bytes::from(vec![7; 1 << 20]));
-        let answer = client.ask(with_body(None, large.clone())).await;
-        assert_eq!(answer.status, 401);
+        let response = client.fetch(with_body(None, large.clone())).await;
+        assert_eq!(response.status, 401);
         // The server may close the connection instead of reading the rest; then use a new one.
         let mut client = Client::connect(version, address).await;
-        let answer = client.ask(with_body(Some(&alice), large)).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 1 << 20));
+        let response = client.fetch(with_body(Some(&alice), large)).await;
+        assert_eq!((response.status.as_u16(), response.body.len()), (200, 1 << 20));
     }
 }
 
@@ -100,7 +100,7 @@ async fn allowed_responses_are_framed_as_without_the_layers() {
                 // HTTP/2: hyper leaves the empty body of a HEAD response to the service.
                 continue;
             }
-            let ask = || {
+            let fetch = || {
                 let mut request = request(Some(&alice));
                 *request.method_mut() = method.parse().unwrap();
                 if empty {
@@ -108,7 +108,7 @@ async fn allowed_responses_are_framed_as_without_the_layers() {
                 }
                 request
             };
-            let (plain, layered) = (plain.ask(ask()).await, layered.ask(ask()).await);
+            let (plain, layered) = (plain.fetch(fetch()).await, layered.fetch(fetch()).await);
             assert_eq!(plain.body, layered.body);
             for header in ["content-length", "transfer-encoding", "connection"] {
                 assert_eq!(plain.header(header), layered.header(header), "{method} {empty}");
@@ -136,9 +136,10 @@ async fn concurrent_clients_get_their_own_responses() {
                         _ => (None, 401),
                     };
                     let sent = format!("{client} {round}");
-                    let answer = connection.ask(with_body(user, Full::from(sent.clone()))).await;
-                    assert_eq!(answer.status, status);
-                    assert_eq!(answer.body == sent, status == 200);
+                    let response =
+                        connection.fetch(with_body(user, Full::from(sent.clone()))).await;
+                    assert_eq!(response.status, status);
+                    assert_eq!(response.body == sent, status == 200);
                 }
             })
         });

@@ -57,7 +57,7 @@ async fn no_spelling_of_a_path_or_method_bypasses_the_layers() {
         ] {
             for method in [Method::GET, Method::POST, Method::OPTIONS] {
                 for user in [None, Some(&bob)] {
-                    let status = client.ask(to(method.clone(), path, user)).await.status.as_u16();
+                    let status = client.fetch(to(method.clone(), path, user)).await.status.as_u16();
                     assert!([401, 403, 404, 405].contains(&status), "{method} {path}: {status}");
                 }
             }
@@ -67,7 +67,7 @@ async fn no_spelling_of_a_path_or_method_bypasses_the_layers() {
         assert_eq!(client.send(head()).await.status(), 403);
         assert_eq!(reached.load(SeqCst), 0, "a handler was reached");
         let mut client = Client::connect(version, address).await;
-        let allowed = client.ask(to(Method::GET, "/reports", Some(&alice))).await;
+        let allowed = client.fetch(to(Method::GET, "/reports", Some(&alice))).await;
         assert_eq!((allowed.status.as_u16(), reached.swap(0, SeqCst)), (200, 1));
     }
 }

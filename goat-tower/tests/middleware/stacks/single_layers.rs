@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tower::{Layer, Service, service_fn};
 
 use crate::support::connection::{
-    Answer, Client, EXPORTS, REPORTS, Sent, VERSIONS, Version, people, request, serve,
+    Client, EXPORTS, REPORTS, Sent, TestResponse, VERSIONS, Version, people, request, serve,
 };
 
 /// Inner service that responds with the client's identity.
@@ -45,8 +45,8 @@ fn with(mut request: Request<Sent>, name: &'static str, value: &str) -> Request<
     request
 }
 
-fn outcome(answer: &Answer) -> (u16, &str) {
-    (answer.status.as_u16(), answer.code())
+fn outcome(response: &TestResponse) -> (u16, &str) {
+    (response.status.as_u16(), response.code())
 }
 
 #[tokio::test]
@@ -54,15 +54,15 @@ async fn authentication_required_and_optional() {
     for version in VERSIONS {
         let (test, alice, _) = people().await;
         let mut client = behind!(version, test.goat.authenticate());
-        let answer = client.ask(request(Some(&alice))).await;
-        assert_eq!((outcome(&answer), answer.header("cache-control")), ((200, ""), "no-store"));
-        let answer = client.ask(request(None)).await;
-        assert_eq!(outcome(&answer), (401, "unauthenticated"));
+        let response = client.fetch(request(Some(&alice))).await;
+        assert_eq!((outcome(&response), response.header("cache-control")), ((200, ""), "no-store"));
+        let response = client.fetch(request(None)).await;
+        assert_eq!(outcome(&response), (401, "unauthenticated"));
 
         let mut client = behind!(version, test.goat.authenticate().optional());
-        assert_eq!(outcome(&client.ask(request(None)).await), (200, ""));
+        assert_eq!(outcome(&client.fetch(request(None)).await), (200, ""));
         let bad = with(request(None), "authorization", "Bearer a.b.c");
-        assert_eq!(outcome(&client.ask(bad).await), (401, "invalid-token"));
+        assert_eq!(outcome(&client.fetch(bad).await), (401, "invalid-token"));
     }
 }
 
@@ -72,13 +72,13 @@ async fn a_requirement_and_a_fresh_one() {
         let (test, alice, bob) = people().await;
         let require = || test.goat.require(REPORTS);
         for mut client in [behind!(version, require()), behind!(version, require().fresh())] {
-            assert_eq!(outcome(&client.ask(request(Some(&alice))).await), (200, ""));
-            let answer = client.ask(request(Some(&bob))).await;
-            assert_eq!(outcome(&answer), (403, "forbidden"));
+            assert_eq!(outcome(&client.fetch(request(Some(&alice))).await), (200, ""));
+            let response = client.fetch(request(Some(&bob))).await;
+            assert_eq!(outcome(&response), (403, "forbidden"));
             let challenge =
                 r#"Bearer realm="goat", error="insufficient_scope", scope="report:read""#;
-            assert_eq!(answer.header("www-authenticate"), challenge);
-            assert_eq!(outcome(&client.ask(request(None)).await), (401, "unauthenticated"));
+            assert_eq!(response.header("www-authenticate"), challenge);
+            assert_eq!(outcome(&client.fetch(request(None)).await), (401, "unauthenticated"));
         }
     }
 }
@@ -92,25 +92,28 @@ async fn limits_with_both_algorithms() {
         let burst = test.goat.limit(Quota::per_minute(60).burst(2)).by_address().named("burst");
         let stack = tower::ServiceBuilder::new().layer(log).layer(burst);
         let mut client = behind!(version, stack.into_inner());
-        let answer = client.ask(request(None)).await;
-        assert_eq!(outcome(&answer), (200, ""));
+        let response = client.fetch(request(None)).await;
+        assert_eq!(outcome(&response), (200, ""));
         let policy = r#""log";q=2;w=60, "burst";q=60;w=60;goat-burst=2"#;
-        assert_eq!(answer.header("ratelimit-policy"), policy);
-        assert_eq!(answer.header("ratelimit"), r#""log";r=1;t=60, "burst";r=1;t=1"#);
+        assert_eq!(response.header("ratelimit-policy"), policy);
+        assert_eq!(response.header("ratelimit"), r#""log";r=1;t=60, "burst";r=1;t=1"#);
 
-        assert_eq!(outcome(&client.ask(request(None)).await), (200, ""));
-        let answer = client.ask(request(None)).await;
-        assert_eq!(outcome(&answer), (429, "rate-limited"));
-        assert_eq!(answer.header("ratelimit"), r#""log";r=0;t=60"#);
-        assert_eq!(answer.header("retry-after"), "60");
+        assert_eq!(outcome(&client.fetch(request(None)).await), (200, ""));
+        let response = client.fetch(request(None)).await;
+        assert_eq!(outcome(&response), (429, "rate-limited"));
+        assert_eq!(response.header("ratelimit"), r#""log";r=0;t=60"#);
+        assert_eq!(response.header("retry-after"), "60");
 
         let burst = test.goat.limit(Quota::per_minute(60).burst(1)).by_address().named("alone");
         let mut client = behind!(version, burst);
-        assert_eq!(outcome(&client.ask(request(None)).await), (200, ""));
-        let answer = client.ask(request(None)).await;
-        assert_eq!((outcome(&answer), answer.header("retry-after")), ((429, "rate-limited"), "1"));
-        assert_eq!(answer.header("ratelimit-policy"), r#""alone";q=60;w=60;goat-burst=1"#);
-        assert_eq!(answer.header("ratelimit"), r#""alone";r=0;t=1"#);
+        assert_eq!(outcome(&client.fetch(request(None)).await), (200, ""));
+        let response = client.fetch(request(None)).await;
+        assert_eq!(
+            (outcome(&response), response.header("retry-after")),
+            ((429, "rate-limited"), "1")
+        );
+        assert_eq!(response.header("ratelimit-policy"), r#""alone";q=60;w=60;goat-burst=1"#);
+        assert_eq!(response.header("ratelimit"), r#""alone";r=0;t=1"#);
     }
 }
 
@@ -121,14 +124,14 @@ async fn authentication_between_two_limits() {
         let limit = |count| test.goat.limit(Quota::per_minute(count));
         let admit = test.goat.authenticate().limited(limit(3).by_address(), limit(1).by_user());
         let mut client = behind!(version, admit);
-        let answer = client.ask(request(Some(&alice))).await;
-        assert_eq!(outcome(&answer), (200, ""));
-        assert_eq!(answer.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
-        assert_eq!(outcome(&client.ask(request(Some(&alice))).await), (429, "rate-limited"));
-        assert_eq!(outcome(&client.ask(request(None)).await), (401, "unauthenticated"));
-        let answer = client.ask(request(None)).await;
-        assert_eq!(outcome(&answer), (429, "rate-limited"));
-        assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=60"#);
+        let response = client.fetch(request(Some(&alice))).await;
+        assert_eq!(outcome(&response), (200, ""));
+        assert_eq!(response.header("ratelimit"), r#""address";r=2;t=60, "user";r=0;t=60"#);
+        assert_eq!(outcome(&client.fetch(request(Some(&alice))).await), (429, "rate-limited"));
+        assert_eq!(outcome(&client.fetch(request(None)).await), (401, "unauthenticated"));
+        let response = client.fetch(request(None)).await;
+        assert_eq!(outcome(&response), (429, "rate-limited"));
+        assert_eq!(response.header("ratelimit"), r#""address";r=0;t=60"#);
     }
 }
 
@@ -141,7 +144,7 @@ async fn the_client_address_behind_a_proxy() {
         {
             let mut client = behind!(version, layer);
             let sent = with(request(None), "x-forwarded-for", "203.0.113.9");
-            assert_eq!(client.ask(sent).await.body, expected);
+            assert_eq!(client.fetch(sent).await.body, expected);
         }
     }
 }
@@ -163,11 +166,11 @@ async fn cookies_from_the_same_and_another_origin() {
             let cookie = format!("__Host-goat-access={}", alice.access_token());
             with(with(sent, "cookie", &cookie), "origin", origin)
         };
-        let answer = client.ask(from("https://goat.example")).await;
-        assert_eq!((outcome(&answer), answer.header("cache-control")), ((200, ""), "no-store"));
+        let response = client.fetch(from("https://goat.example")).await;
+        assert_eq!((outcome(&response), response.header("cache-control")), ((200, ""), "no-store"));
         for other in ["https://evil.example", "https://goat.example:8443", "null"] {
-            let answer = client.ask(from(other)).await;
-            assert_eq!(outcome(&answer), (403, "cross-site-request"), "{other}");
+            let response = client.fetch(from(other)).await;
+            assert_eq!(outcome(&response), (403, "cross-site-request"), "{other}");
         }
     }
 }
@@ -182,11 +185,11 @@ async fn offline_verification() {
     let verifier = Verifier::with_clock(jwks, TokenSettings::default(), clock).unwrap();
     for version in VERSIONS {
         let mut client = behind!(version, verifier.authenticate());
-        assert_eq!(outcome(&client.ask(request(Some(&bob))).await), (200, ""));
-        assert_eq!(outcome(&client.ask(request(None)).await), (401, "unauthenticated"));
+        assert_eq!(outcome(&client.fetch(request(Some(&bob))).await), (200, ""));
+        assert_eq!(outcome(&client.fetch(request(None)).await), (401, "unauthenticated"));
         let mut client = behind!(version, verifier.require(REPORTS));
-        assert_eq!(outcome(&client.ask(request(Some(&alice))).await), (200, ""));
-        assert_eq!(outcome(&client.ask(request(Some(&bob))).await), (403, "forbidden"));
+        assert_eq!(outcome(&client.fetch(request(Some(&alice))).await), (200, ""));
+        assert_eq!(outcome(&client.fetch(request(Some(&bob))).await), (403, "forbidden"));
     }
 }
 
@@ -202,15 +205,15 @@ async fn a_grpc_denial_is_trailers_only() {
         let mut client = behind!(version, stack.into_inner());
         let call =
             |user: Option<&TestUser>| with(request(user), "content-type", "application/grpc");
-        assert_eq!(client.ask(call(Some(&alice))).await.header("grpc-status"), "");
+        assert_eq!(client.fetch(call(Some(&alice))).await.header("grpc-status"), "");
         for (user, status, wait) in
             [(None, "16", ""), (Some(&bob), "7", ""), (Some(&alice), "8", "60")]
         {
-            let answer = client.ask(call(user)).await;
-            assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
-            assert_eq!(answer.header("grpc-status"), status);
-            assert_eq!(answer.header("retry-after"), wait);
-            assert!(!answer.header("grpc-message").is_empty());
+            let response = client.fetch(call(user)).await;
+            assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
+            assert_eq!(response.header("grpc-status"), status);
+            assert_eq!(response.header("retry-after"), wait);
+            assert!(!response.header("grpc-message").is_empty());
         }
     }
 }

@@ -93,8 +93,8 @@ where
                     _ => (None, 401),
                 };
                 let ready = service.ready().await.map_err(Into::into).unwrap();
-                let answer = ready.call(request(user)).await.map_err(Into::into).unwrap();
-                assert_eq!(answer.status(), status);
+                let response = ready.call(request(user)).await.map_err(Into::into).unwrap();
+                assert_eq!(response.status(), status);
             }
             // Finished clients keep the instance that was called last.
             all_done.wait().await;
@@ -212,16 +212,16 @@ async fn with_goat_outside_denials_precede_load_shedding() {
 
     // Denials are still sent; allowed requests get the inner error unchanged.
     for (user, status) in [(None, 401), (Some(&bob), 403)] {
-        let answer = in_time(service.clone().oneshot(request(user))).await.unwrap();
-        assert_eq!(answer.status(), status);
+        let response = in_time(service.clone().oneshot(request(user))).await.unwrap();
+        assert_eq!(response.status(), status);
     }
     let shed = in_time(service.clone().oneshot(request(Some(&alice)))).await;
     assert!(shed.map(|_| ()).unwrap_err().is::<Overloaded>());
 
     gate.close();
     assert_eq!(in_time(first).await.unwrap().unwrap().status(), 200);
-    let answer = in_time(service.oneshot(request(Some(&alice)))).await.unwrap();
-    assert_eq!(answer.status(), 200, "the permit is free again");
+    let response = in_time(service.oneshot(request(Some(&alice)))).await.unwrap();
+    assert_eq!(response.status(), 200, "the permit is free again");
 }
 
 #[tokio::test]
@@ -247,10 +247,10 @@ async fn with_goat_inside_load_shedding_precedes_denials() {
     let mut kept = Vec::new();
     for (user, status) in [(None, 401), (Some(&bob), 403), (None, 401)] {
         let mut client = service.clone();
-        let answer = client.ready().await.unwrap().call(request(user)).await.unwrap();
-        assert_eq!(answer.status(), status);
+        let response = client.ready().await.unwrap().call(request(user)).await.unwrap();
+        assert_eq!(response.status(), status);
         kept.push(client);
     }
-    let answer = in_time(service.oneshot(request(Some(&alice)))).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let response = in_time(service.oneshot(request(Some(&alice)))).await.unwrap();
+    assert_eq!(response.status(), 200);
 }

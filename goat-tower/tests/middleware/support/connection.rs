@@ -111,11 +111,16 @@ impl Client {
     }
 
     /// Sends a request and collects the response's body.
-    pub(crate) async fn ask(&mut self, request: Request<Sent>) -> Answer {
+    pub(crate) async fn fetch(&mut self, request: Request<Sent>) -> TestResponse {
         let (parts, body) = self.send(request).await.into_parts();
         let body = in_time(body.collect()).await.unwrap();
         let trailers = body.trailers().cloned().unwrap_or_default();
-        Answer { status: parts.status, headers: parts.headers, trailers, body: body.to_bytes() }
+        TestResponse {
+            status: parts.status,
+            headers: parts.headers,
+            trailers,
+            body: body.to_bytes(),
+        }
     }
 }
 
@@ -128,14 +133,14 @@ pub(crate) async fn in_time<F: Future>(future: F) -> F::Output {
 
 /// A response with its collected body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl TestResponse {
     /// Returns a header's value, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())

@@ -62,16 +62,16 @@ pub(crate) fn whoami()
 
 /// A response with its collected body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
-    pub(crate) response: Response<()>,
+    pub(crate) head: Response<()>,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl TestResponse {
     /// Returns a header's value, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+        self.head.headers().get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// Returns the status, and the code of the problem document.
@@ -82,7 +82,7 @@ impl Answer {
 }
 
 /// Sends a request and collects the response's body.
-pub(crate) async fn send<S, R>(service: &S, request: Request<Sent>) -> Answer
+pub(crate) async fn send<S, R>(service: &S, request: Request<Sent>) -> TestResponse
 where
     S: Service<Request<Sent>, Response = Response<R>> + Clone,
     S::Error: std::fmt::Debug,
@@ -90,9 +90,9 @@ where
 {
     let (parts, body) = service.clone().oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap_or_else(|error| panic!("{error:?}")).to_bytes();
-    Answer {
+    TestResponse {
         status: parts.status,
-        response: Response::from_parts(parts, ()),
+        head: Response::from_parts(parts, ()),
         body: String::from_utf8(body.to_vec()).unwrap(),
     }
 }
