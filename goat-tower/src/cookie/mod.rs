@@ -205,11 +205,11 @@ pub struct Cookies {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SameSite {
-    /// Only on top-level navigation, such as a followed link. The default: a user who follows a
+    /// Only on top-level navigation, such as a followed link. The default: a user following a
     /// link from a mail is signed in, and safe methods must change nothing anyway.
     #[default]
     Lax,
-    /// Never: a user who follows a link is anonymous until a page of the application sends a
+    /// Never: a user following a link is anonymous until a page of the application sends a
     /// request. For applications whose pages are static and fetch their data.
     Strict,
 }

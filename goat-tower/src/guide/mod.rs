@@ -21,8 +21,6 @@
 //!   passkey support, and no way to start a session for a user authenticated elsewhere. If you need
 //!   these, keep your authentication; rate limits and problem documents work without goat's.
 //! - **A policy language.** A role has permissions, and a route requires them.
-//!   that is how your users come in, keep what you have; limits and denials work without.
-//! - **No language for rules.** A role has permissions, and a route asks for them.
 
 /// Migrating from axum-login and tower-sessions.
 #[doc = include_str!("axum_login.md")]

@@ -1,7 +1,8 @@
-//! A service over `Full<Bytes>` behind goat's layers, served by hyper alone.
+//! An application outside the workspace: a service over `Full<Bytes>` behind goat's layers, on
+//! plain hyper.
 //!
-//! What it shows to hold outside the workspace: the types of guarded services have names, so a struct
-//! can keep one; a function can return one as an `impl Service`; and nothing is boxed.
+//! It shows that the types of layered services can be named and stored in a struct, that a function
+//! can return one as `impl Service`, and that nothing is boxed.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -24,10 +25,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Whoever has it may read the reports.
+/// The permission to read reports.
 pub const REPORTS: Permission = Permission::new("report:read");
 
-/// The application's own service. It knows nothing of goat but whom to greet.
+/// The application's service; from goat it only reads the principal.
 #[derive(Clone, Copy, Debug)]
 pub struct Reports;
 
@@ -49,20 +50,20 @@ impl<B> Service<Request<B>> for Reports {
     }
 }
 
-/// The reports behind all of goat's layers, by a name.
+/// The named type of the service with all layers.
 pub type GuardedReports = Guarded<
     Guarded<Guarded<Guarded<Reports, RequireLayer>, LimitLayer>, AuthenticateLayer>,
     LimitLayer,
 >;
 
-/// An application that keeps its guarded service in a field.
+/// The application, which stores its layered service in a field.
 #[derive(Clone, Debug)]
 pub struct App {
     reports: GuardedReports,
 }
 
 impl App {
-    /// Three requests a minute for a user, and ten for an address.
+    /// Limits: three requests a minute per user, ten per address.
     #[must_use]
     pub fn new(goat: &Goat) -> Self {
         let permitted = goat.require(REPORTS).layer(Reports);
@@ -75,11 +76,11 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Why the listener failed.
+    /// If the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         loop {
             let (stream, peer) = listener.accept().await?;
-            // `spawn` wants a future that is `Send`, and so the guarded service's is.
+            // `spawn` needs a `Send` future, which the layered service's is.
             tokio::spawn(self.clone().connection(stream, peer));
         }
     }
@@ -94,7 +95,7 @@ impl App {
     }
 }
 
-/// The reports for whoever is signed in, without a name for the type.
+/// The layered service without naming its type.
 pub fn signed_in<B: Send + 'static>(
     goat: &Goat,
 ) -> impl Service<

@@ -1,5 +1,5 @@
-//! What an application hears that has forgotten something, with the features that goat-tower has by
-//! default. Alone in its process, since a process has one subscriber.
+//! Log message for a missing peer address, with goat-tower's default features. A process of its
+//! own, since the global subscriber can be set only once.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tower_service::Service as _;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
-/// Keeps the errors that goat-tower logs.
+/// Collects the errors that goat-tower logs.
 #[derive(Clone, Default)]
 struct Keeper(Arc<Mutex<Vec<String>>>);
 
@@ -52,14 +52,14 @@ impl tracing::Subscriber for Keeper {
 }
 
 #[tokio::test]
-async fn who_forgets_to_say_the_peer_is_told_in_the_log() {
-    let keeper = Keeper::default();
-    tracing::subscriber::set_global_default(keeper.clone()).expect("the only one");
+async fn a_missing_peer_address_is_logged() {
+    let collector = Keeper::default();
+    tracing::subscriber::set_global_default(collector.clone()).expect("the only one");
     let goat = TestGoat::new().goat;
     let limit = goat.limit(goat_core::Quota::per_minute(10)).by_address();
     let request = Request::get("/reports").body(Empty::<Bytes>::new()).expect("a request");
-    let response = limit.layer(Reports).call(request).await.expect("an answer");
+    let response = limit.layer(Reports).call(request).await.expect("a response");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let lines = keeper.0.lock().expect("no panic");
+    let lines = collector.0.lock().expect("no panic");
     assert!(matches!(&lines[..], [one] if one.contains("put a PeerAddress")), "{lines:?}");
 }

@@ -1,4 +1,4 @@
-//! The guarded service as a client sees it, over a connection to 127.0.0.1.
+//! The application over a local connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn get(server: SocketAddr, authorization: Option<&str>) -> Response<Incomi
         request = request.header("authorization", value);
     }
     let request = request.body(Full::<Bytes>::default()).expect("a request");
-    client.send_request(request).await.expect("an answer")
+    client.send_request(request).await.expect("a response")
 }
 
 async fn text(response: Response<Incoming>) -> String {
@@ -41,7 +41,7 @@ async fn text(response: Response<Incoming>) -> String {
 }
 
 #[tokio::test]
-async fn whoever_may_read_the_reports_gets_them() {
+async fn an_authorized_user_gets_the_reports() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let response = get(start(&test).await, Some(&alice.bearer())).await;
@@ -52,7 +52,7 @@ async fn whoever_may_read_the_reports_gets_them() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_asked_who_they_are() {
+async fn an_anonymous_request_is_unauthenticated() {
     let server = start(&TestGoat::new()).await;
     let response = get(server, None).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -66,7 +66,7 @@ async fn a_stranger_is_asked_who_they_are() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_is_told_what_is_missing() {
+async fn a_forbidden_request_names_the_missing_permission() {
     let test = TestGoat::new();
     let bob = test.sign_in("bob", []).await;
     let response = get(start(&test).await, Some(&bob.bearer())).await;
@@ -79,7 +79,7 @@ async fn whoever_may_not_is_told_what_is_missing() {
 }
 
 #[tokio::test]
-async fn too_many_requests_of_a_user_are_put_off_until_the_window_has_passed() {
+async fn a_user_is_limited_until_the_window_has_passed() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let server = start(&test).await;
@@ -90,7 +90,7 @@ async fn too_many_requests_of_a_user_are_put_off_until_the_window_has_passed() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.headers()["retry-after"], "60");
 
-    // Neither another user nor, once the minute is over, the same one.
+    // Other users are not limited, nor the same user after the minute.
     let carol = test.sign_in("carol", [REPORTS]).await;
     assert_eq!(get(server, Some(&carol.bearer())).await.status(), StatusCode::OK);
     test.clock.advance(Duration::from_secs(60));
@@ -98,7 +98,7 @@ async fn too_many_requests_of_a_user_are_put_off_until_the_window_has_passed() {
 }
 
 #[tokio::test]
-async fn a_flood_is_stopped_by_its_address_whoever_it_says_it_is() {
+async fn a_flood_is_limited_by_address() {
     let test = TestGoat::new();
     let server = start(&test).await;
     for _ in 0..10 {
@@ -110,12 +110,12 @@ async fn a_flood_is_stopped_by_its_address_whoever_it_says_it_is() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_neither_a_yes_nor_a_no() {
+async fn an_unavailable_store_is_a_503() {
     let (stores, pauses) = Failpoints::over(Stores::memory());
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
     let server = start(&test).await;
-    // So long that nobody trusts what is remembered of the session.
+    // Longer than the cache's staleness.
     test.clock.advance(Duration::from_secs(60));
     pauses.fail("sessions.find", Point::Entry);
     let response = get(server, Some(&alice.bearer())).await;
@@ -127,13 +127,13 @@ async fn a_store_that_is_down_is_neither_a_yes_nor_a_no() {
 }
 
 #[tokio::test]
-async fn a_guarded_service_without_a_name_does_the_same() {
+async fn the_unnamed_service_behaves_the_same() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = TowerToHyperService::new(signed_in::<()>(&test.goat));
     let request = Request::builder().header("authorization", alice.bearer()).body(());
-    let response = service.call(request.expect("a request")).await.expect("an answer");
+    let response = service.call(request.expect("a request")).await.expect("a response");
     assert_eq!(response.status(), StatusCode::OK);
-    let response = service.call(Request::new(())).await.expect("an answer");
+    let response = service.call(Request::new(())).await.expect("a response");
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }

@@ -1,8 +1,8 @@
-//! A gRPC service behind goat's layers, served by tonic.
+//! An application outside the workspace: gRPC services behind goat's layers, on tonic.
 //!
-//! What it shows to hold outside the workspace: `Server::builder().layer(…)` takes the layers as they
-//! are, around all services or, by `named_layer`, around one; the peer is found where tonic leaves
-//! it; and a handler reads whose call it is from the extensions.
+//! It shows that `Server::builder().layer(…)` accepts the layers unchanged, around all services or,
+//! by `named_layer`, around one; that the peer is found in tonic's extension; and that a handler
+//! reads the principal from the extensions.
 
 mod service;
 
@@ -17,15 +17,15 @@ use tonic::transport::{Error, Server};
 
 pub use service::{Account, Reports};
 
-/// Whoever has it may read the reports.
+/// The permission to read reports.
 pub const REPORTS: Permission = Permission::new("report:read");
 
-/// Serves reports to those who may read them, and accounts to everybody who is signed in: ten calls
-/// a minute for an address, three for a user.
+/// Serves reports to authorized users, and accounts to all authenticated users, with limits of ten
+/// calls a minute per address and three per user.
 ///
 /// # Errors
 ///
-/// Why the listener failed.
+/// If the listener fails.
 pub async fn serve(goat: Goat, listener: TcpListener) -> Result<(), Error> {
     let peer = ClientAddressLayer::new().peer_from(|extensions| {
         extensions.get::<TcpConnectInfo>().and_then(|info| info.remote_addr())

@@ -1,4 +1,4 @@
-//! Two services as tonic's generator would write them, over plain strings.
+//! Two services, written like tonic's generated code, over plain strings.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -18,11 +18,11 @@ use tonic_prost::ProstCodec;
 type Codec = ProstCodec<String, String>;
 type Call = BoxFuture<HttpResponse<Body>, Infallible>;
 
-/// `outside.Account`: says who calls, to everybody who is signed in.
+/// `outside.Account`: returns the caller's identity.
 #[derive(Clone, Copy, Debug)]
 pub struct Account;
 
-/// `outside.Reports`: reports, one by one as they are asked for, or all in a stream.
+/// `outside.Reports`: reports in a bidirectional stream, or all in a server stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Reports;
 
@@ -115,7 +115,7 @@ impl StreamingService<String> for Read {
     type ResponseStream = BoxStream<String>;
     type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
 
-    /// Answers each name as it comes, before the next one has come.
+    /// Responds to each name before the next one arrives.
     fn call(&mut self, request: Request<Streaming<String>>) -> Self::Future {
         let names = request.into_inner();
         let reports = names.map(|name| Ok(format!("the report of {}", name?)));

@@ -1,4 +1,4 @@
-//! The guarded services as a tonic client sees them, over a connection to 127.0.0.1.
+//! The application, called by a tonic client over a local connection.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ const WHO_AM_I: &str = "/outside.Account/WhoAmI";
 const LIST: &str = "/outside.Reports/List";
 const READ: &str = "/outside.Reports/Read";
 
-/// A client with somebody's token, or nobody's.
+/// A client with a user's token, or without a token.
 struct Client {
     grpc: Grpc<Channel>,
     bearer: Option<String>,
 }
 
-/// Serves a goat, and gives what connects to it.
+/// Starts the server, and connects to it.
 async fn start(test: &TestGoat) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -48,7 +48,7 @@ impl Client {
         request
     }
 
-    async fn who_am_i(&mut self) -> Result<Response<String>, Status> {
+    async fn current_user(&mut self) -> Result<Response<String>, Status> {
         self.grpc.ready().await.expect("a channel");
         let request = self.request(String::new());
         let codec = ProstCodec::<String, String>::default();
@@ -59,49 +59,50 @@ impl Client {
         self.grpc.ready().await.expect("a channel");
         let request = self.request(String::new());
         let codec = ProstCodec::<String, String>::default();
-        let answer = self.grpc.server_streaming(request, PathAndQuery::from_static(LIST), codec);
-        answer.await.map(Response::into_inner)
+        let response = self.grpc.server_streaming(request, PathAndQuery::from_static(LIST), codec);
+        response.await.map(Response::into_inner)
     }
 
     async fn read(&mut self, names: mpsc::Receiver<String>) -> Result<Streaming<String>, Status> {
         self.grpc.ready().await.expect("a channel");
         let request = self.request(ReceiverStream::new(names));
         let codec = ProstCodec::<String, String>::default();
-        let answer = self.grpc.streaming(request, PathAndQuery::from_static(READ), codec);
-        answer.await.map(Response::into_inner)
+        let response = self.grpc.streaming(request, PathAndQuery::from_static(READ), codec);
+        response.await.map(Response::into_inner)
     }
 }
 
-/// What goat tells a client of such an error, in any protocol.
+/// Returns the message that goat sends for an error, in any protocol.
 fn sentence(kind: ErrorKind) -> String {
     Error::from(kind).client_message().to_owned()
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_is_known_and_so_is_where_they_call_from() {
+async fn an_authenticated_call_has_a_principal_and_a_client_address() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
-    let answer = client(&start(&test).await, Some(&alice)).who_am_i().await.expect("an answer");
-    assert_eq!(answer.get_ref(), &format!("{} at 127.0.0.1", alice.user.id));
-    let left = answer.metadata().get("ratelimit").expect("what is left");
+    let response =
+        client(&start(&test).await, Some(&alice)).current_user().await.expect("a response");
+    assert_eq!(response.get_ref(), &format!("{} at 127.0.0.1", alice.user.id));
+    let left = response.metadata().get("ratelimit").expect("what is left");
     assert_eq!(left, r#""address";r=9;t=60, "user";r=2;t=60"#);
 }
 
 #[tokio::test]
-async fn a_stranger_is_unauthenticated() {
+async fn an_anonymous_call_is_unauthenticated() {
     let channel = start(&TestGoat::new()).await;
-    let status = client(&channel, None).who_am_i().await.expect_err("no token");
+    let status = client(&channel, None).current_user().await.expect_err("no token");
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(status.message(), sentence(ErrorKind::Unauthenticated));
 
     let mut forger = client(&channel, None);
     forger.bearer = Some("Bearer not.a.token".into());
-    let status = forger.who_am_i().await.expect_err("no such token");
+    let status = forger.current_user().await.expect_err("no such token");
     assert_eq!(status.code(), Code::Unauthenticated);
 }
 
 #[tokio::test]
-async fn whoever_may_not_is_denied_the_service_that_asks_for_it_and_no_other() {
+async fn a_forbidden_call_is_denied_only_by_the_protected_service() {
     let test = TestGoat::new();
     let bob = test.sign_in("bob", []).await;
     let channel = start(&test).await;
@@ -109,17 +110,17 @@ async fn whoever_may_not_is_denied_the_service_that_asks_for_it_and_no_other() {
     let status = bob.list().await.expect_err("no permission");
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(status.message(), sentence(ErrorKind::Forbidden));
-    assert!(bob.who_am_i().await.is_ok());
+    assert!(bob.current_user().await.is_ok());
 }
 
 #[tokio::test]
-async fn too_many_calls_of_a_user_are_put_off_until_the_window_has_passed() {
+async fn a_user_is_limited_until_the_window_has_passed() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let channel = start(&test).await;
     let mut alice = client(&channel, Some(&alice));
     for _ in 0..3 {
-        alice.who_am_i().await.expect("an answer");
+        alice.current_user().await.expect("a response");
     }
     let status = alice.list().await.expect_err("one too many");
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -127,42 +128,42 @@ async fn too_many_calls_of_a_user_are_put_off_until_the_window_has_passed() {
     assert_eq!(status.metadata().get("retry-after").expect("how long"), "60");
 
     test.clock.advance(Duration::from_secs(60));
-    alice.who_am_i().await.expect("an answer");
+    alice.current_user().await.expect("a response");
 }
 
 #[tokio::test]
-async fn a_flood_is_stopped_by_its_address() {
+async fn a_flood_is_limited_by_address() {
     let test = TestGoat::new();
     let channel = start(&test).await;
-    let mut stranger = client(&channel, None);
+    let mut anonymous = client(&channel, None);
     for _ in 0..10 {
-        let status = stranger.who_am_i().await.expect_err("no token");
+        let status = anonymous.current_user().await.expect_err("no token");
         assert_eq!(status.code(), Code::Unauthenticated);
     }
-    let status = stranger.who_am_i().await.expect_err("one too many");
+    let status = anonymous.current_user().await.expect_err("one too many");
     assert_eq!(status.code(), Code::ResourceExhausted);
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_unavailable() {
+async fn an_unavailable_store_is_unavailable() {
     let (stores, pauses) = Failpoints::over(Stores::memory());
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     let channel = start(&test).await;
     let mut alice = client(&channel, Some(&alice));
-    // So long that nobody trusts what is remembered of the session.
+    // Longer than the cache's staleness.
     test.clock.advance(Duration::from_secs(60));
     pauses.fail("sessions.find", Point::Entry);
-    let status = alice.who_am_i().await.expect_err("nobody can tell");
+    let status = alice.current_user().await.expect_err("unavailable");
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.message(), sentence(ErrorKind::Unavailable));
     assert!(status.metadata().contains_key("retry-after"));
 
-    alice.who_am_i().await.expect("an answer");
+    alice.current_user().await.expect("a response");
 }
 
 #[tokio::test]
-async fn a_stream_comes_whole_and_a_refused_one_does_not_begin() {
+async fn a_stream_is_complete_and_a_denied_one_does_not_begin() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let channel = start(&test).await;
@@ -177,7 +178,7 @@ async fn a_stream_comes_whole_and_a_refused_one_does_not_begin() {
 }
 
 #[tokio::test]
-async fn both_ways_of_a_call_stay_open_at_once() {
+async fn bidirectional_streams_stay_open() {
     let test = TestGoat::new();
     let alice = test.sign_in("alice", [REPORTS]).await;
     let channel = start(&test).await;
@@ -185,14 +186,14 @@ async fn both_ways_of_a_call_stay_open_at_once() {
     let mut reports = client(&channel, Some(&alice)).read(names).await.expect("a stream");
     for name in ["april", "may"] {
         ask.send(name.to_owned()).await.expect("an open call");
-        // It is answered although the next one is not sent yet.
+        // The response arrives before the next name is sent.
         let report = reports.message().await.expect("no error");
         assert_eq!(report, Some(format!("the report of {name}")));
     }
     drop(ask);
     assert_eq!(reports.message().await.expect("status 0 in the trailers"), None);
 
-    // Nobody waits for what a refused caller might still send.
+    // A rejected call does not wait for the rest of the client's stream.
     let (_still_open, names) = mpsc::channel(1);
     let status = client(&channel, None).read(names).await.expect_err("no token");
     assert_eq!(status.code(), Code::Unauthenticated);
