@@ -57,15 +57,15 @@ where
 {
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
-    let (mut request, mut response) = (Some(request), None);
+    let (mut request, mut received) = (Some(request), None);
     let counted = allocation_counter::measure(|| {
         if let Some(request) = request.take()
             && let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut context)
         {
-            response = Some(response);
+            received = Some(response);
         }
     });
-    assert_eq!(response.expect("a response at the first poll").status(), status);
+    assert_eq!(received.expect("a response at the first poll").status(), status);
     counted.count_total
 }
 
