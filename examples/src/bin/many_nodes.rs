@@ -150,6 +150,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     // Behind a load balancer, all connections come from the balancer's address: add
-    // goat_tower::address::ClientAddressLayer as the last layer, with the balancer as trusted proxy.
+    // goat_tower::address::ClientAddressLayer as the last layer, with the balancer as trusted
+    // proxy.
     Ok(serve(listener, app(&goat).into_make_service_with_connect_info::<SocketAddr>()).await?)
 }

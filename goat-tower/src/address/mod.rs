@@ -114,8 +114,8 @@ impl fmt::Display for ClientAddress {
 /// request.extensions_mut().insert(PeerAddress("192.0.2.7:4711".parse()?));
 /// assert_eq!(service.clone().oneshot(request).await?.status(), StatusCode::OK);
 ///
-/// let refused = service.oneshot(Request::new(())).await?;
-/// assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+/// let rejected = service.oneshot(Request::new(())).await?;
+/// assert_eq!(rejected.status(), StatusCode::INTERNAL_SERVER_ERROR);
 /// # Ok(())
 /// # }
 /// ```

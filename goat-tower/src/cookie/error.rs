@@ -10,7 +10,8 @@ use crate::response::problem::Problem;
 
 /// Reason for which a request's cookies are rejected before the token in them is verified.
 ///
-/// Converts into the [`Problem`] or [`Denial`] to respond with; neither contains any part of the cookie.
+/// Converts into the [`Problem`] or [`Denial`] to respond with; neither contains any part of the
+/// cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieError {

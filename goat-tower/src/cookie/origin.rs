@@ -1,8 +1,8 @@
 //! CSRF check: determines from the request's headers whether its origin is accepted.
 //!
-//! Invariants: a request whose origin is not known to be accepted is rejected. Scripts cannot set any of
-//! the headers read here (they are forbidden request-header names of the Fetch standard), and headers
-//! added by proxies are not read.
+//! Invariants: a request whose origin is not known to be accepted is rejected. Scripts cannot set
+//! any of the headers read here (they are forbidden request-header names of the Fetch standard),
+//! and headers added by proxies are not read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderName};
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Returns whether a request is exempt from the check: its method is safe and it opens no WebSocket.
+/// Returns whether a request is exempt from the check: its method is safe and it opens no
+/// WebSocket.
 pub(super) fn is_harmless(request: &Parts) -> bool {
     request.method.is_safe() && !request.headers.contains_key(UPGRADE)
 }
@@ -35,8 +36,8 @@ pub(super) fn is_accepted(request: &Parts, allowed: &[PageOrigin<'_>]) -> bool {
     }
 }
 
-/// Logs the compared values. Behind a proxy that rewrites `Host` every request fails this check, and only
-/// the log shows why. Values written by the client are quoted.
+/// Logs the compared values. Behind a proxy that rewrites `Host` every request fails this check,
+/// and only the log shows why. Values written by the client are quoted.
 #[cfg(feature = "tracing")]
 pub(super) fn log_rejection(request: &Parts) {
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -85,8 +86,9 @@ impl<'a> PageOrigin<'a> {
         Some(Self { is_https, host: Cow::Borrowed(host), port })
     }
 
-    /// Returns whether this is the origin that the request is for. The request's scheme is ignored: behind
-    /// a proxy it is the proxy's, and a page that may use cookies is served over https anyway.
+    /// Returns whether this is the origin that the request is for. The request's scheme is ignored:
+    /// behind a proxy it is the proxy's, and a page that may use cookies is served over https
+    /// anyway.
     fn is_own(&self, request: &Parts) -> bool {
         // The authority of the target comes first (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
         let target = match request.uri.authority() {
@@ -120,8 +122,8 @@ impl PartialEq<PageOrigin<'_>> for PageOrigin<'_> {
 
 impl Eq for PageOrigin<'_> {}
 
-/// Splits `host`, `host:port`, or the same with a bracketed IPv6 address; `None` for anything else, such
-/// as a path or user information.
+/// Splits `host`, `host:port`, or the same with a bracketed IPv6 address; `None` for anything else,
+/// such as a path or user information.
 fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,

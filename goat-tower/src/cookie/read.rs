@@ -1,9 +1,9 @@
 //! Parser of the request's `Cookie` headers.
 //!
-//! Invariant (RFC 6265 §4.2 and §5.4): headers and pairs are split as bytes, at `;` and at the first `=`,
-//! and only spaces and tabs are trimmed. The parser therefore sees the same names as the browser. Quotes,
-//! escapes, other white space and obsolete header forms are not interpreted: they could give a sibling
-//! domain's cookie a name that the browser had denied it.
+//! Invariant (RFC 6265 §4.2 and §5.4): headers and pairs are split as bytes, at `;` and at the
+//! first `=`, and only spaces and tabs are trimmed. The parser therefore sees the same names as the
+//! browser. Quotes, escapes, other white space and obsolete header forms are not interpreted: they
+//! could give a sibling domain's cookie a name that the browser had denied it.
 
 use http::HeaderMap;
 use http::header::COOKIE;

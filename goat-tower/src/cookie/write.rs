@@ -1,8 +1,8 @@
 //! The `Set-Cookie` headers that goat writes (RFC 6265bis §4.1).
 //!
-//! Invariants: every cookie is `Secure`, `HttpOnly` and bound to exactly one host. Its value is a token or
-//! empty, so it cannot inject an attribute. The header value is marked sensitive, which keeps it out of
-//! header logs and HPACK tables.
+//! Invariants: every cookie is `Secure`, `HttpOnly` and bound to exactly one host. Its value is a
+//! token or empty, so it cannot inject an attribute. The header value is marked sensitive, which
+//! keeps it out of header logs and HPACK tables.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::SameSite;
 use crate::request::bearer::is_b64token;
 use crate::response::layer_order::layer_order_error;
 
-/// The longest name plus value that browsers store, in bytes (RFC 6265bis §5.6). They silently drop longer
-/// cookies.
+/// The longest name plus value that browsers store, in bytes (RFC 6265bis §5.6). They silently drop
+/// longer cookies.
 const MAX_LENGTH: usize = 4096;
 
 /// Formats a cookie that holds a token and expires with it.
@@ -36,8 +36,8 @@ pub(super) fn token(
         .ok_or_else(|| layer_order_error("the value for the cookie is not a token"))
 }
 
-/// Formats a cookie with the attributes that the `__Host-` prefix requires, and those that hide it from
-/// scripts and other sites.
+/// Formats a cookie with the attributes that the `__Host-` prefix requires, and those that hide it
+/// from scripts and other sites.
 pub(super) fn cookie(
     name: &str,
     same_site: SameSite,

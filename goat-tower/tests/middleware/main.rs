@@ -1,5 +1,5 @@
-//! goat's middleware: each layer alone, composed with others, against the layer contract that all of
-//! them keep, and on real servers (`stacks`).
+//! goat's middleware: each layer alone, composed with others, against the layer contract that all
+//! of them keep, and on real servers (`stacks`).
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 

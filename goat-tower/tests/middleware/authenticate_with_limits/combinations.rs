@@ -1,4 +1,5 @@
-//! Every combination of limits and credentials, with the one layer and with three three_layers layers.
+//! Every combination of limits and credentials, with the one layer and with three three_layers
+//! layers.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The layer contract, as checks that name the broken_promises promise. They run over all layers, and over
-//! faulty layers to show that each check detects its fault.
+//! The layer contract, as checks that name the broken_promises promise. They run over all layers,
+//! and over faulty layers to show that each check detects its fault.
 //!
 //! By file: the promises and their checks (here), the layers (`layers`), readiness and concurrency
 //! limits (`readiness`), cancellation and store failures (`cancellation`), and the faulty layers

@@ -86,9 +86,9 @@ async fn a_user_is_limited_until_the_window_has_passed() {
     for _ in 0..3 {
         assert_eq!(get(server, Some(&alice.bearer())).await.status(), StatusCode::OK);
     }
-    let refused = get(server, Some(&alice.bearer())).await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers()["retry-after"], "60");
+    let limited = get(server, Some(&alice.bearer())).await;
+    assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(limited.headers()["retry-after"], "60");
 
     // Other users are not limited, nor the same user after the minute.
     let carol = test.sign_in("carol", [REPORTS]).await;
@@ -105,8 +105,8 @@ async fn a_flood_is_limited_by_address() {
         assert_eq!(get(server, None).await.status(), StatusCode::UNAUTHORIZED);
     }
     let alice = test.sign_in("alice", [REPORTS]).await;
-    let refused = get(server, Some(&alice.bearer())).await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let limited = get(server, Some(&alice.bearer())).await;
+    assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
