@@ -71,15 +71,15 @@ impl RemoteStores {
 
     /// Releases all responses in flight, and returns the calls.
     pub(super) fn release(&self) -> Vec<&'static str> {
-        let arrived = std::mem::take(&mut self.state().in_flight);
-        arrived.into_iter().map(|(call, _)| call).collect()
+        let released = std::mem::take(&mut self.state().in_flight);
+        released.into_iter().map(|(call, _)| call).collect()
     }
 
     /// Releases the response of one call.
     pub(super) fn release_one(&self, call: &'static str) {
         let in_flight = &mut self.state().in_flight;
         let place = in_flight.iter().position(|(other, _)| *other == call);
-        drop(in_flight.remove(place.unwrap_or_else(|| panic!("{call} is not under hook"))));
+        drop(in_flight.remove(place.unwrap_or_else(|| panic!("{call} is not in flight"))));
     }
 
     /// Drives a future to completion, and returns the calls in flight at each wait: its round
@@ -103,9 +103,9 @@ impl RemoteStores {
         let (response, fails) = {
             let mut state = self.state();
             state.calls.push(call);
-            let (response, response) = oneshot::channel();
+            let (sender, response) = oneshot::channel();
             if state.paused {
-                state.in_flight.push((call, response));
+                state.in_flight.push((call, sender));
             }
             (response, state.failing.contains(&call))
         };

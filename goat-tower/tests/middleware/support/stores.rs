@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreState {
-    Fine,
+    Up,
     Down,
     Hanging,
 }
