@@ -3,7 +3,7 @@
 use goat_core::Quota;
 use goat_tower::GoatExt;
 
-use super::layers::{ADMIT_HEADERS, World, world};
+use super::layers::{WITH_LIMITS_HEADERS, World, world};
 use super::{Case, Make, broken_promises};
 use crate::cookie::{COOKIES, from_page, from_site};
 
@@ -37,7 +37,7 @@ async fn authentication_by_cookie_with_limits_keeps_the_contract() {
         let case = Case {
             layer: authenticate.limited(limit.clone().by_address(), limit.by_user()),
             allowed: world.cached_with(from_page),
-            adds: ADMIT_HEADERS,
+            adds: WITH_LIMITS_HEADERS,
             rejected: if remote { None } else { cross_site(&world) },
             store: world.store_by(from_page, &world.gone, remote),
         };

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tower::{BoxError, service_fn};
 
 use crate::support::connection::{
-    Client, VERSIONS, Version, guarded, in_time, people, request, serve, with_body,
+    Client, VERSIONS, Version, all_layers, in_time, people, request, serve, with_body,
 };
 
 const WIDE: Quota = Quota::per_minute(100);
@@ -36,7 +36,7 @@ async fn bodies_are_streamed_with_trailers() {
     });
     for version in VERSIONS {
         let (test, alice, _) = people().await;
-        let address = serve(version, guarded(&test, WIDE, echo)).await;
+        let address = serve(version, all_layers(&test, WIDE, echo)).await;
         let mut client = Client::connect(version, address).await;
         let sent =
             Full::<Bytes>::from(vec![7; 200_000]).with_trailers(async { Some(Ok(trailers())) });
@@ -89,7 +89,7 @@ async fn a_failing_body_aborts_the_response() {
         service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(breaks())));
     for version in VERSIONS {
         let (test, alice, _) = people().await;
-        let address = serve(version, guarded(&test, WIDE, inner)).await;
+        let address = serve(version, all_layers(&test, WIDE, inner)).await;
         let mut client = Client::connect(version, address).await;
         let mut body = client.send(request(Some(&alice))).await.into_body();
         let first = in_time(body.frame()).await.unwrap().unwrap();
@@ -105,7 +105,7 @@ async fn boxed_bodies_with_trailers_coexist_with_denials() {
         Ok::<_, Infallible>(Response::new(body.boxed()))
     });
     let (test, alice, bob) = people().await;
-    let address = serve(Version::Http2, guarded(&test, WIDE, inner)).await;
+    let address = serve(Version::Http2, all_layers(&test, WIDE, inner)).await;
     let mut client = Client::connect(Version::Http2, address).await;
     let response = client.fetch(request(Some(&alice))).await;
     assert_eq!((&response.body[..], &response.trailers), (b"answered" as &[u8], &trailers()));
@@ -140,7 +140,7 @@ async fn bodies_need_no_sync_clone_or_bytes() {
     });
     for version in VERSIONS {
         let (test, alice, _) = people().await;
-        let address = serve(version, guarded(&test, WIDE, inner)).await;
+        let address = serve(version, all_layers(&test, WIDE, inner)).await;
         let mut client = Client::connect(version, address).await;
         let response = client.fetch(request(Some(&alice))).await;
         assert_eq!((response.status.as_u16(), &response.body[..]), (200, b"321" as &[u8]));

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tower::{Service, service_fn};
 
 use crate::support::connection::{
-    Client, VERSIONS, Version, guarded, people, request, serve, with_body,
+    Client, VERSIONS, Version, all_layers, people, request, serve, with_body,
 };
 
 /// Inner service that responds with the user id in `x-user`, and with the request's body.
@@ -31,7 +31,7 @@ fn echo()
 async fn responses_are_sent_and_the_connection_stays_open() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
-        let address = serve(version, guarded(&test, Quota::per_minute(3), echo())).await;
+        let address = serve(version, all_layers(&test, Quota::per_minute(3), echo())).await;
         let mut client = Client::connect(version, address).await;
 
         let response = client.fetch(request(Some(&alice))).await;
@@ -67,7 +67,7 @@ async fn responses_are_sent_and_the_connection_stays_open() {
 async fn a_denied_upload_is_not_read() {
     for version in VERSIONS {
         let (test, alice, _) = people().await;
-        let address = serve(version, guarded(&test, Quota::per_minute(9), echo())).await;
+        let address = serve(version, all_layers(&test, Quota::per_minute(9), echo())).await;
         let mut client = Client::connect(version, address).await;
         let large = Full::new(Bytes::from(vec![7; 1 << 20]));
         let response = client.fetch(with_body(None, large.clone())).await;
@@ -92,7 +92,7 @@ async fn allowed_responses_are_framed_as_without_the_layers() {
     for version in VERSIONS {
         let (test, alice, _) = people().await;
         let plain = serve(version, inner()).await;
-        let layered = serve(version, guarded(&test, Quota::per_minute(9), inner())).await;
+        let layered = serve(version, all_layers(&test, Quota::per_minute(9), inner())).await;
         let (mut plain, mut layered) =
             (Client::connect(version, plain).await, Client::connect(version, layered).await);
         for (method, empty) in [("GET", false), ("GET", true), ("HEAD", false), ("HEAD", true)] {
@@ -124,7 +124,7 @@ async fn allowed_responses_are_framed_as_without_the_layers() {
 async fn concurrent_clients_get_their_own_responses() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
-        let address = serve(version, guarded(&test, Quota::per_minute(1000), echo())).await;
+        let address = serve(version, all_layers(&test, Quota::per_minute(1000), echo())).await;
         let clients = (0..8).map(|client| {
             let (alice, bob) = (alice.clone(), bob.clone());
             tokio::spawn(async move {

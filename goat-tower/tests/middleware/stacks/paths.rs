@@ -21,11 +21,11 @@ async fn no_spelling_of_a_path_or_method_bypasses_the_layers() {
         count.fetch_add(1, SeqCst);
         std::future::ready("the reports")
     };
-    let guarded = Router::new()
+    let protected = Router::new()
         .route("/reports", get(handler.clone()).route_layer(test.goat.require(REPORTS)))
         .route("/exports", post(handler).route_layer(test.goat.require(REPORTS)))
         .layer(test.goat.authenticate());
-    let app = Router::new().route("/", get(async || "open")).merge(guarded);
+    let app = Router::new().route("/", get(async || "open")).merge(protected);
     for version in VERSIONS {
         let address = serve(version, app.clone()).await;
         let mut client = Client::connect(version, address).await;

@@ -178,7 +178,7 @@ pub(crate) async fn people() -> (TestGoat, TestUser, TestUser) {
 }
 
 /// Wraps a service in all layers. No type is named.
-pub(crate) fn guarded<S, R>(
+pub(crate) fn all_layers<S, R>(
     test: &TestGoat,
     by_user: Quota,
     inner: S,
