@@ -167,7 +167,7 @@ impl ErrorKind {
 /// One field of the input that violates a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The name of the field, as the caller knows it.
+    /// The name of the field, as in the caller's API.
     pub field: Cow<'static, str>,
     /// The rule, phrased to follow the field's name.
     pub message: Cow<'static, str>,

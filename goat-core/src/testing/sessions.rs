@@ -221,7 +221,7 @@ pub async fn a_batch_is_revoked_as_a_whole(store: &Arc<dyn SessionStore>) {
     for session in sessions.iter().chain(&foreign).chain([&over, &fallen]) {
         assert_eq!(find(store, session.user, session.id).await.as_ref(), Some(session));
     }
-    // The session that the epoch keeps is live, whatever its own epoch number.
+    // The session that the epoch keeps is live with any epoch number of its own.
     let epoch = SessionEpoch { number: 0, kept: Some(fallen.id) };
     let batch = [sessions[1].id, fallen.id, sessions[0].id];
     let revoked = store.revoke(user, epoch, later(20), &batch).await.expect("responds");

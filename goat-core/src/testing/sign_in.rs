@@ -166,7 +166,7 @@ async fn sign_in(
         None => {
             let role = free(goat, &roles).await?.ok_or_else(|| no_role(goat, wanted, &roles))?;
             for permission in wanted {
-                let actor = Actor::system("a test signs somebody in");
+                let actor = Actor::system("a test signs a user in");
                 let granted = goat.roles().grant(actor, role.as_str(), permission.clone()).await;
                 granted.map_err(because("cannot grant permissions to a spare role"))?;
             }
@@ -185,7 +185,7 @@ async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, Str
     let password = password(&goat.settings().passwords);
     let user = found_or_made(goat, &email, &role, &password).await?;
     if user.role != role {
-        let actor = Actor::system("a test signs somebody in");
+        let actor = Actor::system("a test signs a user in");
         let changed = goat.users().change_role(actor, user.id, role).await;
         changed.map_err(because("cannot change the role"))?;
     }
@@ -223,7 +223,7 @@ async fn found_or_made(
         role: role.clone(),
         status: Status::Active,
     };
-    match goat.users().create(Actor::system("a test signs somebody in"), new).await {
+    match goat.users().create(Actor::system("a test signs a user in"), new).await {
         Ok(user) => Ok(user),
         // A concurrent sign-in with the same name.
         Err(error) if error.kind() == ErrorKind::EmailTaken => {

@@ -4,8 +4,8 @@
 //!
 //! * an entry is keyed by the SHA-256 of the token's exact bytes, and no token is stored;
 //! * it means that signature and form are valid under keys that never change: another key ring
-//! comes with its own [`Checks`](super::checks::Checks) and an empty cache. Times are checked at
-//! every use; the session is the caller's concern;
+//!   comes with its own [`Checks`](super::checks::Checks) and an empty cache. Times are checked at
+//!   every use; the session is the caller's concern;
 //! * bounded in entries. Only holders of valid tokens can fill it, and that only slows others down.
 
 use std::collections::HashMap;

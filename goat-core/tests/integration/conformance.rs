@@ -107,8 +107,8 @@ mod postgres {
     }
 }
 
-/// A watch over stores keeps every promise of what it watches.
-mod watched {
+/// Observed stores keep the guarantees of the inner stores.
+mod observed {
     use super::*;
     use std::time::Duration;
 

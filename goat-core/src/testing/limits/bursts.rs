@@ -34,8 +34,8 @@ pub async fn admits_exactly_the_burst(store: &dyn LimitStore, time: &dyn TestTim
     assert_eq!(refused.reset_after, wait);
 }
 
-/// Capacity for one call returns every `window / limit`, in whatever rhythm it was used, up to the
-/// burst.
+/// Capacity for one call returns every `window / limit`, up to the burst, independent of when it was
+/// used.
 ///
 /// # Panics
 ///

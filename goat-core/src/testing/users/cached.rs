@@ -34,8 +34,8 @@ async fn assert_revision(store: &Arc<dyn UserStore>, id: UserId, expected: u64) 
     expected
 }
 
-/// The revision starts at one and rises by one with each stored write, whatever revision the write
-/// has, and with nothing else.
+/// The revision starts at one and rises by one with each stored write, independent of the revision in
+/// the write, and with nothing else.
 pub async fn each_stored_write_raises_the_revision(store: &Arc<dyn UserStore>) {
     let (mut account, other) = (account(&role()), account(&role()));
     let (id, top) = (account.user.id, &role());

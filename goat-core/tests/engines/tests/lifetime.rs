@@ -1,4 +1,4 @@
-//! Engines exit with the process that started them, in whatever way it ends.
+//! Engines exit with the process that started them, also if that crashes or is killed.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -84,8 +84,8 @@ async fn a_cached_value_alone_rejects_no_session() {
     let Fixture { clock, node, tokens, .. } = &fixture;
     let mut suspended = fixture.state().await.expect("a state");
     suspended.status = Status::Suspended;
-    for remembered in [None, Some(suspended)] {
-        fixture.users.set(remembered, MILLISECOND);
+    for cached in [None, Some(suspended)] {
+        fixture.users.set(cached, MILLISECOND);
         node.principal(tokens).await;
         clock.advance(STALENESS);
     }

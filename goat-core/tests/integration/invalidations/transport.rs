@@ -72,7 +72,7 @@ impl TestTransport {
         std::mem::take(&mut self.lock().subscribers)
     }
 
-    /// Delivers `text` to all subscribers, whatever the configured loss.
+    /// Delivers `text` to all subscribers, also if messages are configured to be lost.
     pub(crate) fn deliver(&self, text: &str) {
         self.lock().deliver(Instant::now(), text);
     }

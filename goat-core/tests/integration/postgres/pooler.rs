@@ -15,7 +15,7 @@ use goat_engines::Postgres;
 
 use crate::postgres::support::{Deadline, account, name, open, open_with_caller_clock, put, role};
 
-/// PgBouncer in transaction mode. It exits with this process, in whatever way it ends.
+/// PgBouncer in transaction mode. It exits with this process, also if that is killed.
 struct Pooler {
     /// A shell that ends the pooler when its input closes.
     supervisor: Child,
@@ -138,10 +138,10 @@ async fn lost_prepared_statements_fail_with_advice() {
     }
 }
 
-/// A7: what is told passes a pooler in transaction mode, and what is listened for does not. Such a
-/// node is deaf, and right: it asks the database each time.
+/// A7: `NOTIFY` works through a pooler in transaction mode, `LISTEN` does not. A node behind a pooler
+/// stays disconnected, so it reads the database each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
+async fn a_node_behind_a_pooler_sends_invalidations_and_stays_disconnected() {
     let server = Postgres::shared();
     let url = server.create_database();
     let direct = open(&PostgresOptions::new(url.as_str())).await;
@@ -152,50 +152,52 @@ async fn a_node_that_listens_by_way_of_a_pooler_is_deaf_and_tells_the_others() {
         let pooled = PostgresDatabase::open(&options).expect("a URL");
 
         let staleness = Duration::from_millis(200);
-        let (near, far) =
-            (Ear::on(&direct.invalidations(staleness)), Ear::on(&pooled.invalidations(staleness)));
+        let (direct_node, pooled_node) = (
+            LeaseCounter::on(&direct.invalidations(staleness)),
+            LeaseCounter::on(&pooled.invalidations(staleness)),
+        );
         let deadline = Deadline::after(20);
-        while !near.0.hears() {
-            assert!(!deadline.has_passed(), "who listens to the server hears");
+        while direct_node.0.leases() == 0 {
+            assert!(!deadline.has_passed(), "the direct node connects");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        far.1.publish(Invalidation::Roles { revision: 1 }).await.expect("told");
-        while near.1.stats().received == 0 {
-            assert!(!deadline.has_passed(), "what is told by way of the pooler arrives");
+        pooled_node.1.publish(Invalidation::Roles { revision: 1 }).await.expect("sent");
+        while direct_node.1.stats().received == 0 {
+            assert!(!deadline.has_passed(), "an invalidation through the pooler arrives");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        // It has as long as its neighbour to hear something of its own, and longer; and whoever uses
-        // the server's connections by way of the pooler gets answers to what was asked, and no more.
+        // The node behind the pooler has at least the time of 20 leases to connect. Meanwhile, other
+        // queries through the pooler receive their own results.
         let users = pooled.users();
-        while near.0.0.load(Ordering::SeqCst) < 20 {
-            assert!(!deadline.has_passed(), "its neighbour goes on");
+        while direct_node.0.leases() < 20 {
+            assert!(!deadline.has_passed(), "the direct node stays connected");
             users.ping().await.expect("an answer");
-            far.1.publish(Invalidation::Roles { revision: 1 }).await.expect("told");
-            near.1.publish(Invalidation::Roles { revision: 1 }).await.expect("told");
+            pooled_node.1.publish(Invalidation::Roles { revision: 1 }).await.expect("sent");
+            direct_node.1.publish(Invalidation::Roles { revision: 1 }).await.expect("sent");
         }
-        assert!(!far.0.hears(), "nothing comes back by way of the pooler");
-        assert_eq!(far.1.stats().received, 0);
+        assert_eq!(pooled_node.0.leases(), 0, "no heartbeat returns through the pooler");
+        assert_eq!(pooled_node.1.stats().received, 0);
     }
 }
 
-/// Counts how often it was told that it hears.
+/// Counts the leases.
 #[derive(Debug, Default)]
-struct Ear(AtomicUsize);
+struct LeaseCounter(AtomicUsize);
 
-impl Ear {
+impl LeaseCounter {
     fn on(invalidations: &Arc<dyn Invalidations>) -> (Arc<Self>, Arc<dyn Invalidations>) {
-        let ear = Arc::new(Self::default());
-        let weak: Weak<Self> = Arc::downgrade(&ear);
+        let counter = Arc::new(Self::default());
+        let weak: Weak<Self> = Arc::downgrade(&counter);
         invalidations.subscribe(weak);
-        (ear, Arc::clone(invalidations))
+        (counter, Arc::clone(invalidations))
     }
 
-    fn hears(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+    fn leases(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
-impl Listener for Ear {
+impl Listener for LeaseCounter {
     fn on_invalidation(&self, _: Invalidation) {}
 
     fn on_connected(&self, _: Duration) {

@@ -19,10 +19,10 @@ async fn a_state_is_read_once_for_all_nodes() {
     assert_eq!((one.state_reads(), read.age), (1, Duration::ZERO));
 
     deployment.clock.advance(Duration::from_millis(300));
-    let remembered = other.cached_state(user).await;
+    let cached = other.cached_state(user).await;
     assert_eq!(other.state_reads(), 0);
-    assert_eq!(remembered.value, read.value);
-    assert_eq!(remembered.age, Duration::from_millis(300) + MOMENT, "rounded up");
+    assert_eq!(cached.value, read.value);
+    assert_eq!(cached.age, Duration::from_millis(300) + MOMENT, "rounded up");
     assert_eq!(one.cache.users(), SharedCacheCounts { hits: 0, misses: 1, failures: 0 });
     assert_eq!(other.cache.users(), SharedCacheCounts { hits: 1, misses: 0, failures: 0 });
 }
@@ -35,8 +35,8 @@ async fn role_rows_are_read_once_for_all_nodes() {
     let rows = one.cached_rows().await.value;
     assert_eq!(rows.revision, 1);
     let _reads = other.database.take_calls();
-    let remembered = other.cached_rows().await;
-    assert_eq!((remembered.value, remembered.age), (rows, MOMENT));
+    let cached = other.cached_rows().await;
+    assert_eq!((cached.value, cached.age), (rows, MOMENT));
     assert!(other.database.take_calls().is_empty());
     assert_eq!(other.cache.roles(), SharedCacheCounts { hits: 1, misses: 0, failures: 0 });
 
