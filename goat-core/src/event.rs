@@ -131,7 +131,7 @@ impl Event {
         self
     }
 
-    pub(crate) fn from_address(mut self, address: Option<IpAddr>) -> Self {
+    pub(crate) fn with_address(mut self, address: Option<IpAddr>) -> Self {
         self.address = address;
         self
     }

@@ -69,7 +69,7 @@ impl Context {
             for limited in error.decisions().iter().filter(|decision| decision.is_limited()) {
                 let kind = EventKind::Limited(limited.limit.clone().into_owned());
                 let event = Event::new(kind, self.time.now(), actor.clone());
-                self.observer.observe(&event.from_address(address));
+                self.observer.observe(&event.with_address(address));
             }
         }
         acquired

@@ -57,7 +57,7 @@ impl Context {
                 let kind = EventKind::SignInFailed(error.kind());
                 let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
                 event.user = known;
-                self.observer.observe(&event.from_address(address));
+                self.observer.observe(&event.with_address(address));
                 Err(error.with_decisions(decision))
             }
         }
@@ -153,10 +153,10 @@ impl Context {
         self.validator.sessions_ended(id, &evicted).await;
         let event = |kind| Event::new(kind, now, EventActor::User(id)).on(id);
         let signed_in = event(EventKind::SignedIn).in_session(session.id);
-        self.observer.observe(&signed_in.from_address(session.address));
+        self.observer.observe(&signed_in.with_address(session.address));
         if !evicted.is_empty() {
             let kind = EventKind::SessionsEvicted(evicted.len() as u64);
-            self.observer.observe(&event(kind).from_address(session.address));
+            self.observer.observe(&event(kind).with_address(session.address));
         }
         Ok(SignedIn { user, session: session.id, tokens })
     }

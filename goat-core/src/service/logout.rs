@@ -25,7 +25,7 @@ impl Context {
                 Event::new(EventKind::SignedOut, context.time.now(), EventActor::User(user))
                     .on(user)
                     .in_session(session)
-                    .from_address(address);
+                    .with_address(address);
             context.observer.observe(&event);
             Ok(())
         })

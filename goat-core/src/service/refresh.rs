@@ -52,7 +52,7 @@ impl Context {
             let kind = EventKind::RefreshFailed(error.kind());
             let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
             (event.user, event.session) = verified.unzip();
-            self.observer.observe(&event.from_address(address));
+            self.observer.observe(&event.with_address(address));
         }
         result
     }
@@ -133,7 +133,7 @@ impl Context {
         let event = Event::new(kind, now, EventActor::User(session.user))
             .on(session.user)
             .in_session(session.id)
-            .from_address(address);
+            .with_address(address);
         self.observer.observe(&event);
         let tokens = self.sign(&session, permissions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
@@ -145,7 +145,7 @@ impl Context {
         let event = Event::new(EventKind::TokenReused, self.time.now(), EventActor::Anonymous)
             .on(session.user)
             .in_session(session.id)
-            .from_address(address);
+            .with_address(address);
         self.observer.observe(&event);
         ErrorKind::TokenReused.into()
     }

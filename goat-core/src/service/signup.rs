@@ -46,7 +46,7 @@ impl Context {
                     let (id, now) = (after.user.id, context.time.now());
                     let event = Event::new(EventKind::SignedUp, now, EventActor::User(id))
                         .on(id)
-                        .from_address(request.origin.address);
+                        .with_address(request.origin.address);
                     context.observer.observe(&event);
                     Ok(after.user)
                 }
