@@ -124,6 +124,8 @@ impl Builder {
             #[cfg(any(test, feature = "testing"))]
             spare,
         } = self;
+        let (stores, shared_cache) =
+            stores.read_through(settings.cache_staleness, Arc::clone(&clock));
         let time = Time::new(clock);
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));
@@ -159,6 +161,7 @@ impl Builder {
         Ok(Goat::new(
             context,
             limits,
+            shared_cache,
             #[cfg(any(test, feature = "testing"))]
             spare,
         ))

@@ -19,6 +19,7 @@ use crate::service::{
 };
 use crate::session::Origin;
 use crate::settings::Settings;
+use crate::store::shared_cache::SharedCacheStats;
 use crate::store::{Stores, sampled_hashes};
 use crate::token::TokenKeys;
 use crate::user::{User, UserFilter};
@@ -72,6 +73,7 @@ struct Inner {
     sessions: Sessions,
     roles: Roles,
     limits: Limits,
+    shared_cache: Option<SharedCacheStats>,
     #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }
@@ -96,6 +98,7 @@ impl Goat {
     pub(crate) fn new(
         context: Context,
         limits: Limits,
+        shared_cache: Option<SharedCacheStats>,
         #[cfg(any(test, feature = "testing"))] spare: SpareRoles,
     ) -> Self {
         let context = Arc::new(context);
@@ -104,6 +107,7 @@ impl Goat {
             sessions: Sessions::new(Arc::clone(&context)),
             roles: Roles::new(Arc::clone(&context)),
             limits,
+            shared_cache,
             context,
             #[cfg(any(test, feature = "testing"))]
             spare,
@@ -133,6 +137,12 @@ impl Goat {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// Returns the statistics of the shared cache, if the stores have one.
+    #[must_use]
+    pub fn shared_cache_stats(&self) -> Option<&SharedCacheStats> {
+        self.inner.shared_cache.as_ref()
     }
 
     /// Returns the clock that this goat uses.

@@ -60,10 +60,10 @@ async fn goat() -> Result<Goat, Box<dyn Error>> {
     let stores = Stores {
         sessions: redis.sessions(),
         invalidations: redis.invalidations(STALENESS),
+        shared_cache: Some(redis.shared_cache()),
         ..database.stores(redis.limits())
     };
     let stores = stores.observed(STORE_TIMEOUT, Arc::new(NoObserver), Arc::clone(&clock));
-    let (stores, _) = stores.cached(redis.shared_cache(), STALENESS, Arc::clone(&clock));
 
     // All nodes need the same keys and pepper, so that each verifies the others' tokens and hashes.
     let keys = TokenKeys::eddsa(&[variable("TOKEN_KEY")?.into()])?;

@@ -1,15 +1,15 @@
-//! Stores that are watched: every call has so much time, and is reported.
+//! Store decorator: a timeout for each call, and a report of each call to the observer.
 //!
 //! Invariants:
-//! - a store that does not answer is [`StoreError::unavailable`] when the time is over: an outage is
-//!   never a hang, and never a pass (O1);
-//! - a call that ran out of time leaves nothing half-written. Its future is dropped, and every port
-//!   promises that a call is one transaction or one atomic step: what was not committed is rolled
-//!   back by the store, and what was committed is whole. Which of the two it was, nobody can know,
-//!   and so the error says neither; asking again is safe, as it is after a lost connection.
+//! - a call without a reply returns [`StoreError::unavailable`] at the timeout: an outage neither
+//!   blocks a caller nor grants access (O1);
+//! - a call that times out leaves nothing half-written. Its future is dropped, and every port
+//!   guarantees that a call is one transaction or one atomic step: the store rolls back or commits all
+//!   of it. Which of the two is unknown, so the error states neither; a retry is safe, as after a lost
+//!   connection.
 //!
-//! A limit that is answered at once has waited for nothing, so it passes untouched and uncounted.
-//! A call whose caller went away before the answer is not reported: that tells of the caller.
+//! A limit that is decided synchronously passes unreported, since it waits for nothing. A call whose
+//! caller is cancelled is not reported, since that is not an outcome of the store.
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Stores;
+use super::shared_cache::{self, CacheEntry, CacheKey, Lookup, SharedCache};
 use crate::access::{Role, RoleRows};
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
@@ -37,11 +38,11 @@ use crate::store::{
 use crate::user::{Account, User, UserPage, UserQuery, UserState};
 
 impl Stores {
-    /// The same stores, with so much time for each call, and each call reported to
-    /// [`Observer::store_called`] under a name such as `users.by_email`.
+    /// Adds a timeout to each call of every store, and reports each call to
+    /// [`Observer::store_called`] under its operation name, such as `users.by_email`.
     ///
-    /// The clock tells how long a call took; give the one that the goat is built with. The time-out
-    /// itself is the runtime's.
+    /// The clock measures the durations; pass the one that the goat is built with. The timeout itself
+    /// uses the runtime's timer.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -68,11 +69,12 @@ impl Stores {
             sessions: Arc::new(policy.over(self.sessions)),
             limits: Arc::new(policy.over(self.limits)),
             invalidations: Arc::new(policy.over(self.invalidations)),
+            shared_cache: self.shared_cache.map(|cache| Arc::new(policy.over(cache)) as _),
         }
     }
 }
 
-/// How calls are watched, whatever the port.
+/// The timeout and the observer of calls, for every port.
 #[derive(Clone, Debug)]
 struct CallPolicy {
     timeout: Duration,
@@ -85,25 +87,25 @@ impl CallPolicy {
         Observed { inner, policy: self.clone() }
     }
 
-    /// Waits for a call, as long as it may take, and reports it.
+    /// Awaits a call up to the timeout, and reports it.
     async fn call<T>(
         &self,
         operation: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let begun = self.clock.elapsed();
-        let answer = match tokio::time::timeout(self.timeout, call).await {
-            Ok(answer) => answer,
+        let result = match tokio::time::timeout(self.timeout, call).await {
+            Ok(result) => result,
             Err(_) => Err(StoreError::unavailable(operation)
-                .with_source(format!("no answer within {:?}", self.timeout))),
+                .with_source(format!("no reply within {:?}", self.timeout))),
         };
         let took = self.clock.elapsed().saturating_sub(begun);
-        self.observer.store_called(operation, took, answer.is_err());
-        answer
+        self.observer.store_called(operation, took, result.is_err());
+        result
     }
 }
 
-/// A port whose calls are watched.
+/// A port whose calls have a timeout and are reported.
 #[derive(Debug)]
 struct Observed<P: ?Sized> {
     policy: CallPolicy,
@@ -129,8 +131,7 @@ impl UserStore for Observed<dyn UserStore> {
     }
 
     async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
-        let call = self.inner.invalidate(id);
-        self.policy.call("users.invalidate", call).await
+        self.policy.call("users.invalidate", self.inner.invalidate(id)).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -147,11 +148,13 @@ impl UserStore for Observed<dyn UserStore> {
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
-        self.policy.call("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
+        let call = self.inner.signed_in(id, at, rehashed);
+        self.policy.call("users.signed_in", call).await
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.policy.call("users.has_active_user_in", self.inner.has_active_user_in(role)).await
+        let call = self.inner.has_active_user_in(role);
+        self.policy.call("users.has_active_user_in", call).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
@@ -203,7 +206,8 @@ impl SessionStore for Observed<dyn SessionStore> {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        self.policy.call("sessions.list", self.inner.list(user, epoch, now, page)).await
+        let call = self.inner.list(user, epoch, now, page);
+        self.policy.call("sessions.list", call).await
     }
 
     async fn revoke(
@@ -213,7 +217,8 @@ impl SessionStore for Observed<dyn SessionStore> {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
-        self.policy.call("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
+        let call = self.inner.revoke(user, epoch, now, sessions);
+        self.policy.call("sessions.revoke", call).await
     }
 
     async fn revoke_all(
@@ -223,7 +228,8 @@ impl SessionStore for Observed<dyn SessionStore> {
         now: Timestamp,
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
-        self.policy.call("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept)).await
+        let call = self.inner.revoke_all(user, epoch, now, kept);
+        self.policy.call("sessions.revoke_all", call).await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
@@ -260,7 +266,8 @@ impl LimitStore for Observed<dyn LimitStore> {
 #[async_trait]
 impl Invalidations for Observed<dyn Invalidations> {
     async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError> {
-        self.policy.call("invalidations.publish", self.inner.publish(invalidation)).await
+        let call = self.inner.publish(invalidation);
+        self.policy.call("invalidations.publish", call).await
     }
 
     fn subscribe(&self, listener: Weak<dyn Listener>) {
@@ -269,5 +276,31 @@ impl Invalidations for Observed<dyn Invalidations> {
 
     fn stats(&self) -> InvalidationStats {
         self.inner.stats()
+    }
+}
+
+#[async_trait]
+impl SharedCache for Observed<dyn SharedCache> {
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
+        self.policy.call(shared_cache::operation::GET, self.inner.get(key)).await
+    }
+
+    async fn put(
+        &self,
+        key: CacheKey,
+        entry: &CacheEntry,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.policy.call(shared_cache::operation::PUT, self.inner.put(key, entry, ttl)).await
+    }
+
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        let call = self.inner.invalidate_below(key, revision, ttl);
+        self.policy.call(shared_cache::operation::INVALIDATE_BELOW, call).await
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::invalidation::{Invalidations, LocalInvalidations};
 use crate::limit::LimitStore;
 
+use super::shared_cache::SharedCache;
 #[cfg(feature = "sqlite")]
 use super::sql;
 use super::{RoleStore, SessionStore, UserStore, memory};
@@ -34,6 +35,8 @@ pub struct Stores {
     pub limits: Arc<dyn LimitStore>,
     /// The invalidation channel between nodes.
     pub invalidations: Arc<dyn Invalidations>,
+    /// The cache of user states and role permissions that nodes share, if there is one.
+    pub shared_cache: Option<Arc<dyn SharedCache>>,
 }
 
 impl Stores {
@@ -47,6 +50,7 @@ impl Stores {
             sessions: Arc::new(memory::MemorySessions::default()),
             limits: Arc::new(memory::MemoryLimits::default()),
             invalidations: Arc::new(LocalInvalidations::default()),
+            shared_cache: None,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
-    BuiltStores, Connectivity, DataDir, Hashing, KeySource, Storage, check_hashes, password_hasher,
+    Connectivity, DataDir, Hashing, KeySource, Storage, check_hashes, password_hasher,
     stored_hashes, token_keys,
 };
 
@@ -59,7 +59,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let connectivity = storage.check_connectivity().await?;
     storage.ensure_schema(settings.storage.migrate_on_start).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let BuiltStores { stores, shared } = storage.stores(settings, &observer, &clock).await?;
+    let stores = storage.stores(settings, &observer, &clock).await?;
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before any password is
     // hashed with it, so of two concurrent starts the later one finds the pepper of the hashes that
     // it has seen.
@@ -76,6 +76,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         .observer(observer)
         .build()?;
     goat.prepare().await?;
+    let shared = goat.shared_cache_stats().cloned();
     Ok(Started { goat, storage, connectivity, data, hashing, keys, shared, users })
 }
 

@@ -13,7 +13,6 @@ mod database;
 mod keys;
 mod redis;
 pub mod settings;
-mod shelf;
 mod storage;
 
 pub use administrator::{Administrator, first_administrator};
@@ -26,7 +25,7 @@ pub(crate) use keys::{
 };
 pub(crate) use redis::probe_redis;
 pub(crate) use storage::REGISTER_KEY_INTERVAL;
-pub use storage::{AdoptForeign, BuiltStores, Connectivity, Storage};
+pub use storage::{AdoptForeign, Connectivity, Storage};
 
 use goat_core::Secret;
 

@@ -15,7 +15,6 @@ use std::time::Duration;
 use goat_core::event::Observer;
 use goat_core::limit::LimitStore;
 use goat_core::store::memory::MemoryLimits;
-use goat_core::store::shared_cache::SharedCacheStats;
 use goat_core::store::sql::{MigrateOptions, OnUnknownKey, SchemaState};
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, Stores};
@@ -27,7 +26,6 @@ use crate::start::settings::{self, Settings, StorageSettings};
 use super::KeySource;
 use super::database::Database;
 use super::redis::{Redis, RedisStatus};
-use super::shelf::WatchedShelf;
 
 /// Whether goat may create its tables in a database that holds other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +45,6 @@ pub struct Connectivity {
     pub redis: Option<String>,
     /// Problems of their configuration that do not prevent their use.
     pub warnings: Vec<String>,
-}
-
-/// The stores of a goat, with timeouts, reporting and the shared cache applied.
-#[derive(Clone, Debug)]
-pub struct BuiltStores {
-    /// The stores.
-    pub stores: Stores,
-    /// Statistics of the shared cache, if there is one.
-    pub shared: Option<SharedCacheStats>,
 }
 
 /// An open database, and a Redis client if configured.
@@ -211,7 +200,7 @@ impl Storage {
         settings: &Settings,
         observer: &Arc<dyn Observer>,
         clock: &Arc<dyn Clock>,
-    ) -> Result<BuiltStores, Failure> {
+    ) -> Result<Stores, Failure> {
         let staleness = settings.sessions.cache_staleness;
         let timeout = settings.storage.store_timeout;
         let redis = match &self.redis {
@@ -237,21 +226,11 @@ impl Storage {
             // Only this process uses the file.
             (None, Database::Sqlite { .. }) => {}
         }
-        let stores = stores.observed(timeout, Arc::clone(observer), Arc::clone(clock));
-        Ok(match (&redis, &self.database) {
-            (Some(redis), Database::Postgres { .. }) => {
-                let shelf = WatchedShelf {
-                    inner: redis.shared_cache(),
-                    timeout,
-                    observer: Arc::clone(observer),
-                    clock: Arc::clone(clock),
-                };
-                let (stores, shared) = stores.cached(Arc::new(shelf), staleness, Arc::clone(clock));
-                BuiltStores { stores, shared: Some(shared) }
-            }
-            // A local file is faster than Redis.
-            _ => BuiltStores { stores, shared: None },
-        })
+        // Without one for SQLite, since a local file is faster than Redis.
+        if let (Some(redis), Database::Postgres { .. }) = (&redis, &self.database) {
+            stores.shared_cache = Some(redis.shared_cache());
+        }
+        Ok(stores.observed(timeout, Arc::clone(observer), Arc::clone(clock)))
     }
 
     /// Returns the stores of the database alone, for read-only commands; works with an outdated

@@ -144,11 +144,9 @@ impl TestApp {
         // The shared cache is for the users of the backend, not for a store that the test brought.
         let is_own = Arc::ptr_eq(&stores.users, &test_stores.stores.users);
         let shared_cache = test_stores.shared_cache.clone().filter(|_| is_own);
-        let mut stores =
+        let stores = Stores { shared_cache, ..stores };
+        let stores =
             stores.observed(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
-        if let Some(cache) = shared_cache {
-            (stores, _) = stores.cached(cache, goat.cache_staleness, Arc::new(clock.clone()));
-        }
         let goat = Goat::builder(stores, keys)
             .settings(goat)
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))

@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +15,12 @@ use crate::{Email, Goat, TokenId};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Every port at once, and never an answer worth having.
+/// All ports, without a successful call.
 #[derive(Clone, Copy, Debug)]
 enum Broken {
-    /// It takes the call and says nothing.
+    /// Never replies.
     Silent,
-    /// It fails at once.
+    /// Fails immediately.
     Failing,
 }
 
@@ -39,7 +39,8 @@ impl Broken {
             roles: Arc::clone(&store) as _,
             sessions: Arc::clone(&store) as _,
             limits: Arc::clone(&store) as _,
-            invalidations: store,
+            invalidations: Arc::clone(&store) as _,
+            shared_cache: Some(store),
         }
     }
 }
@@ -175,7 +176,22 @@ impl Invalidations for Broken {
     fn subscribe(&self, _: Weak<dyn Listener>) {}
 }
 
-/// A clock that runs as tokio's does, which these tests pause.
+#[async_trait]
+impl SharedCache for Broken {
+    async fn get(&self, _: CacheKey) -> Result<Lookup, StoreError> {
+        self.answer().await
+    }
+
+    async fn put(&self, _: CacheKey, _: &CacheEntry, _: Duration) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn invalidate_below(&self, _: CacheKey, _: u64, _: Duration) -> Result<(), StoreError> {
+        self.answer().await
+    }
+}
+
+/// Tokio's clock, which these tests pause.
 #[derive(Debug)]
 struct Paused(tokio::time::Instant);
 
@@ -195,7 +211,7 @@ impl Clock for Paused {
     }
 }
 
-/// What was reported.
+/// The reported calls.
 #[derive(Debug, Default)]
 struct Reports(Mutex<Vec<(&'static str, Duration, bool)>>);
 
@@ -224,7 +240,7 @@ fn call<'a, T>(future: impl Future<Output = Result<T, StoreError>> + Send + 'a) 
     Box::pin(async move { future.await.map(drop) })
 }
 
-/// Every method of every port that waits for an answer, by the name it is reported under.
+/// Calls every asynchronous method of every port, with the operation name that it is reported under.
 async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, Call<'_>)) {
     let now = Timestamp::from_seconds(1_767_225_600);
     let (user, id, epoch) =
@@ -305,11 +321,17 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
         call(stores.invalidations.publish(Invalidation::Roles { revision: 1 })),
     )
     .await;
+
+    let Some(cache) = &stores.shared_cache else { return };
+    let (key, entry) = (CacheKey::Roles, CacheEntry::default());
+    check("shared_cache.get", call(cache.get(key))).await;
+    check("shared_cache.put", call(cache.put(key, &entry, TIMEOUT))).await;
+    check("shared_cache.invalidate_below", call(cache.invalidate_below(key, 1, TIMEOUT))).await;
 }
 
 /// O1
 #[tokio::test(start_paused = true)]
-async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
+async fn every_call_without_a_reply_is_unavailable_at_the_timeout() {
     let (stores, reports) = observed(Broken::Silent.stores());
     let mut calls = 0;
     each_method(&stores, async |operation, call| {
@@ -320,12 +342,12 @@ async fn every_call_of_a_silent_store_is_unavailable_when_its_time_is_over() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 25);
+    assert_eq!(calls, 28);
 }
 
 /// O1
 #[tokio::test(start_paused = true)]
-async fn a_stores_own_failure_passes_as_it_is_and_is_reported() {
+async fn failure_of_a_store_is_returned_unchanged_and_reported() {
     let (stores, reports) = observed(Broken::Failing.stores());
     each_method(&stores, async |operation, call| {
         let error = call.await.unwrap_err();
@@ -336,7 +358,7 @@ async fn a_stores_own_failure_passes_as_it_is_and_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_reported_without_a_failure_and_a_limit_in_memory_not_at_all() {
+async fn success_is_reported_and_a_synchronous_limit_is_not() {
     let (stores, reports) = observed(Stores::memory());
     stores.users.ping().await.unwrap();
     assert_eq!(reports.take(), [("users.ping", Duration::ZERO, false)]);
@@ -349,7 +371,7 @@ async fn an_answer_is_reported_without_a_failure_and_a_limit_in_memory_not_at_al
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_away_is_no_failure_of_the_store() {
+async fn cancelled_call_is_not_reported() {
     let (stores, reports) = observed(Broken::Silent.stores());
     let gone = tokio::time::timeout(TIMEOUT / 2, stores.users.ping()).await;
     assert!(gone.is_err());
@@ -381,10 +403,10 @@ fn sign_up() -> SignUp {
     }
 }
 
-/// O1, O2: with every store silent or failing, each flow is unavailable in bounded time, and the
-/// tokens from before neither pass nor are called invalid.
+/// O1, O2: with every store silent or failing, each flow returns unavailable in bounded time, and
+/// tokens from before are neither accepted nor called invalid.
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
+async fn outage_is_unavailable_in_every_flow_in_bounded_time() {
     let keys = TokenKeys::generate();
     let before = goat(Stores::memory(), keys.clone());
     before.sign_up(sign_up()).await.unwrap();
@@ -415,7 +437,7 @@ async fn an_outage_is_unavailable_in_every_flow_and_never_a_hang() {
 }
 
 #[tokio::test]
-async fn limits_conform_when_watched() {
+async fn observed_limits_conform() {
     let clock = ManualClock::default();
     for store in [
         Arc::new(crate::store::memory::MemoryLimits::default()) as Arc<dyn LimitStore>,

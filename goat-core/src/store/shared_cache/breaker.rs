@@ -83,6 +83,7 @@ impl CircuitBreaker {
 
 #[cfg(test)]
 mod tests {
+    use super::super::operation;
     use super::*;
     use crate::testing::ManualClock;
 
@@ -95,7 +96,7 @@ mod tests {
     fn breaker_opens_after_a_failure_and_allows_one_probe() {
         let (breaker, clock) = breaker();
         assert!(breaker.allows_call());
-        breaker.on_failure(&StoreError::unavailable("shared_cache.get"));
+        breaker.on_failure(&StoreError::unavailable(operation::GET));
         assert!(!breaker.allows_call());
         clock.advance(OPEN_FOR);
         assert!(breaker.allows_call());

@@ -2,7 +2,7 @@
 //! caches, so that a node with a cold cache does not query the database.
 //!
 //! Invariants:
-//! - what [`UserStore::cached_state`] and [`RoleStore::cached`] return is what the store returned
+//! - [`UserStore::cached_state`] and [`RoleStore::cached`] return a value that the store returned
 //!   for a read that began less than the staleness ago, with an age that is not understated;
 //! - a read after a completed write returns that write or a later one. A write invalidates entries
 //!   below its revision after the commit and before it returns; a read that began before the commit
@@ -30,11 +30,11 @@ mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use port::operation;
 pub use port::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 pub use read_through::SharedCacheCounts;
 
 use crate::clock::Clock;
-use crate::store::{RoleStore, UserStore};
 
 use super::Stores;
 use breaker::CircuitBreaker;
@@ -43,26 +43,26 @@ use roles::CachedRoles;
 use users::CachedUsers;
 
 impl Stores {
-    /// The same stores, with users' states and the permissions of roles remembered on a shelf that
-    /// nodes share, for at most `staleness`. Zero: nothing is remembered.
+    /// Puts read-through caches over [`Stores::shared_cache`] in front of the user store and the role
+    /// store. An entry is served for at most `staleness`; zero disables the caches. Without a shared
+    /// cache the stores are unchanged, and there are no statistics.
     ///
-    /// Put it over stores that are watched already, so that their time-outs are its own and what it
-    /// spares them is not counted as theirs. The clock's stopwatch is used; give the one that the
-    /// goat is built with.
+    /// [`Builder::build`](crate::Builder::build) does this with the goat's settings and clock. Call
+    /// [`Stores::observed`] before, so that the timeouts of the stores and of the shared cache are
+    /// separate, and a cache hit is not reported as a call of a store.
     ///
     /// ```
     /// # #[cfg(feature = "redis")] {
     /// # fn main() -> goat_core::Result<()> {
     /// use std::sync::Arc;
     /// use goat_core::store::redis::{RedisDatabase, RedisOptions};
-    /// use goat_core::{Clock, Settings, Stores, SystemClock};
+    /// use goat_core::{Settings, Stores, SystemClock};
     ///
     /// let redis = RedisDatabase::open(&RedisOptions::new("redis://sessions"))?;
-    /// let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    /// let stores = Stores { shared_cache: Some(redis.shared_cache()), ..Stores::memory() };
     /// let staleness = Settings::default().cache_staleness;
-    /// // The second half tells how often the stores were spared a question.
-    /// let (stores, cache) = Stores::memory().cached(redis.shared_cache(), staleness, clock);
-    /// assert_eq!(cache.users().hits, 0);
+    /// let (stores, stats) = stores.read_through(staleness, Arc::new(SystemClock::start()));
+    /// assert_eq!(stats.expect("a shared cache").users().hits, 0);
     /// # let _ = stores;
     /// # Ok(())
     /// # }
@@ -70,29 +70,27 @@ impl Stores {
     /// # }
     /// ```
     #[must_use]
-    pub fn cached(
-        self,
-        cache: Arc<dyn SharedCache>,
+    pub fn read_through(
+        mut self,
         staleness: Duration,
         clock: Arc<dyn Clock>,
-    ) -> (Self, SharedCacheStats) {
+    ) -> (Self, Option<SharedCacheStats>) {
+        let Some(cache) = self.shared_cache.take() else { return (self, None) };
         if staleness.is_zero() {
-            return (self, SharedCacheStats::default());
+            return (self, Some(SharedCacheStats::default()));
         }
         let breaker = Arc::new(CircuitBreaker::new(clock));
         let states = ReadThrough::new(Arc::clone(&cache), staleness, Arc::clone(&breaker));
         let rows = ReadThrough::new(cache, staleness, breaker);
         let users = Arc::new(CachedUsers::new(self.users, states));
         let roles = Arc::new(CachedRoles::new(self.roles, rows));
-        let cache =
+        let stats =
             SharedCacheStats { users: Some(Arc::clone(&users)), roles: Some(Arc::clone(&roles)) };
-        let stores =
-            Self { users: users as Arc<dyn UserStore>, roles: roles as Arc<dyn RoleStore>, ..self };
-        (stores, cache)
+        (Self { users, roles, ..self }, Some(stats))
     }
 }
 
-/// Tells what a second level has done.
+/// Statistics of the read-through caches. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct SharedCacheStats {
     users: Option<Arc<CachedUsers>>,
@@ -100,13 +98,13 @@ pub struct SharedCacheStats {
 }
 
 impl SharedCacheStats {
-    /// Of users' states.
+    /// Returns the counters of user states.
     #[must_use]
     pub fn users(&self) -> SharedCacheCounts {
         self.users.as_ref().map(|users| users.counts()).unwrap_or_default()
     }
 
-    /// Of what roles may do.
+    /// Returns the counters of role permissions.
     #[must_use]
     pub fn roles(&self) -> SharedCacheCounts {
         self.roles.as_ref().map(|roles| roles.counts()).unwrap_or_default()

@@ -30,7 +30,7 @@ impl ServerTime {
 }
 
 /// A cached value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheEntry {
     /// The revision of the value.
     pub revision: u64,
@@ -80,4 +80,11 @@ pub trait SharedCache: Debug + Send + Sync {
         revision: u64,
         ttl: Duration,
     ) -> Result<(), StoreError>;
+}
+
+/// Operation names of [`SharedCache`], as errors and metrics report them.
+pub(crate) mod operation {
+    pub(crate) const GET: &str = "shared_cache.get";
+    pub(crate) const PUT: &str = "shared_cache.put";
+    pub(crate) const INVALIDATE_BELOW: &str = "shared_cache.invalidate_below";
 }

@@ -15,7 +15,7 @@ use crate::store::Aged;
 
 use super::breaker::CircuitBreaker;
 use super::codec::CacheValue;
-use super::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
+use super::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache, operation};
 
 /// The timeout of cache calls on the read path: a small part of a store's timeout.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
@@ -147,7 +147,7 @@ impl<V: CacheValue> ReadThrough<V> {
         }
         let sent_at = self.core.breaker.elapsed();
         let getting = self.core.cache.get(key);
-        let Some(lookup) = self.core.call("shared_cache.get", READ_TIMEOUT, getting).await else {
+        let Some(lookup) = self.core.call(operation::GET, READ_TIMEOUT, getting).await else {
             return CacheRead::Skipped;
         };
         let now = lookup.now;
@@ -191,7 +191,7 @@ impl<V: CacheValue> ReadThrough<V> {
         {
             let entry = CacheEntry { revision: value.revision(), read_at, value: value.encode() };
             let putting = self.core.cache.put(key, &entry, self.core.staleness);
-            self.core.call("shared_cache.put", READ_TIMEOUT, putting).await;
+            self.core.call(operation::PUT, READ_TIMEOUT, putting).await;
         }
         Ok(Answer::Loaded(value))
     }
@@ -244,7 +244,7 @@ impl Core {
 
     async fn invalidate_below(&self, key: CacheKey, revision: u64) {
         let invalidation = self.cache.invalidate_below(key, revision, self.staleness + MARGIN);
-        if self.call("shared_cache.invalidate_below", WRITE_TIMEOUT, invalidation).await.is_none() {
+        if self.call(operation::INVALIDATE_BELOW, WRITE_TIMEOUT, invalidation).await.is_none() {
             // Entries may be older than the result of the write.
             self.breaker.force_open(self.staleness);
         }

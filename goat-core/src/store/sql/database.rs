@@ -135,6 +135,7 @@ impl Database {
             sessions: self.sessions(),
             limits,
             invalidations: Arc::new(LocalInvalidations::default()),
+            shared_cache: None,
         }
     }
 

@@ -75,8 +75,9 @@ pub(crate) fn cached(
     clock: Arc<dyn Clock>,
 ) -> Node {
     let (database, failpoints) = Failpoints::over(database);
-    let (stores, cache) = database.cached(cache, staleness, clock);
-    Node { stores, database: failpoints, cache }
+    let stores = Stores { shared_cache: Some(cache), ..database };
+    let (stores, stats) = stores.read_through(staleness, clock);
+    Node { stores, database: failpoints, cache: stats.expect("a shared cache") }
 }
 
 impl Node {

@@ -16,7 +16,9 @@ use super::RedisContext;
 use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::error::StoreError;
-use crate::store::shared_cache::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
+use crate::store::shared_cache::{
+    CacheEntry, CacheKey, Lookup, ServerTime, SharedCache, operation,
+};
 
 macro_rules! script {
     ($file:literal) => {
@@ -90,10 +92,10 @@ fn entry(fields: [Value; 3]) -> Option<CacheEntry> {
 #[async_trait]
 impl SharedCache for RedisSharedCache {
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
-        const OPERATION: &str = "shared_cache.get";
-        let answer = self.run(OPERATION, &GET, key, &[]).await?;
-        let unreadable =
-            || Failure::malformed("malformed reply of the shared cache").in_operation(OPERATION);
+        let answer = self.run(operation::GET, &GET, key, &[]).await?;
+        let unreadable = || {
+            Failure::malformed("malformed reply of the shared cache").in_operation(operation::GET)
+        };
         let Value::Array(answer) = answer else { return Err(unreadable()) };
         let Ok([now, fields @ ..]) = <[Value; 4]>::try_from(answer) else {
             return Err(unreadable());
@@ -112,7 +114,7 @@ impl SharedCache for RedisSharedCache {
         let (revision, read_at, ttl) =
             (revision.to_string(), read_at.0.to_string(), milliseconds(ttl));
         let arguments = [revision.as_bytes(), read_at.as_bytes(), ttl.as_bytes(), value.as_bytes()];
-        Ok(self.run("shared_cache.put", &PUT, key, &arguments).await? == Value::Int(1))
+        Ok(self.run(operation::PUT, &PUT, key, &arguments).await? == Value::Int(1))
     }
 
     async fn invalidate_below(
@@ -123,7 +125,7 @@ impl SharedCache for RedisSharedCache {
     ) -> Result<(), StoreError> {
         let (revision, ttl) = (revision.to_string(), milliseconds(ttl));
         let arguments = [revision.as_bytes(), ttl.as_bytes()];
-        self.run("shared_cache.invalidate_below", &INVALIDATE_BELOW, key, &arguments).await?;
+        self.run(operation::INVALIDATE_BELOW, &INVALIDATE_BELOW, key, &arguments).await?;
         Ok(())
     }
 }
