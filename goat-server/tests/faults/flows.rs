@@ -9,7 +9,7 @@ use crate::support::node::{Node, PASSWORD, Tokens};
 use crate::support::process::Response;
 use crate::support::two_nodes::{Fixture, NEW_PASSWORD, Operation};
 
-/// A flow on the node whose backend fails.
+/// A flow on the node with the failing backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     SignUp,
@@ -54,6 +54,17 @@ impl Flow {
         Self::Operation(Operation::Suspend),
         Self::Operation(Operation::RevokeGrant),
     ];
+
+    /// Whether the fixture can be used again after the flow.
+    pub(crate) fn keeps_sessions(self) -> bool {
+        use Operation::{Grant, LowerRole, RaiseRole, RevokeGrant};
+        matches!(
+            self,
+            Self::Cached
+                | Self::List
+                | Self::Operation(RaiseRole | LowerRole | Grant | RevokeGrant)
+        )
+    }
 
     /// Prepares the state that the flow needs. `at` is the node under test, `sound` one whose backends do
     /// not fail.

@@ -6,7 +6,7 @@ use crate::support::node::Node;
 use crate::support::process::{Program, Response};
 
 /// The timeouts of a store call and of a request.
-const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "250ms");
+const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "500ms");
 const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "2s");
 
 /// The request timeout, and a tolerance for a busy machine.
@@ -15,14 +15,15 @@ const BOUND: Duration = Duration::from_secs(4);
 /// The bound of the recovery.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
 
-/// Sets short timeouts, and rate limits that are never reached.
+/// Sets short timeouts, beside [`with_limits`].
 pub(crate) fn with_short_timeouts(program: Program) -> Program {
     let program = program.with(STORE.0, STORE.1).with(REQUEST.0, REQUEST.1);
     with_limits(program)
 }
 
-/// Sets rate limits that are never reached.
+/// Sets rate limits that are never reached, and tokens that outlive the test.
 pub(crate) fn with_limits(program: Program) -> Program {
+    let program = program.with("GOAT_ACCESS_TOKEN_TTL", "1h");
     let limits = ["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER"];
     limits.into_iter().fold(program, |program, limit| {
         program.with(&format!("GOAT_RATE_LIMIT_{limit}"), "100000/1m")

@@ -1,4 +1,5 @@
-//! L1, L2, L3: what the whole program writes and shows while every route is asked in every way.
+//! L1, L2, L3: the log and the metrics contain no secrets, no forged lines, and a bounded number of
+//! series.
 
 use std::net::SocketAddr;
 
@@ -10,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{ADMIN, Response, Server, UNLIMITED, folder};
 
-/// In every secret, so that no part of one is overlooked.
+/// Part of every secret.
 const CANARY: &str = "qyzx";
-/// In every e-mail address but the first administrator's.
+/// Part of every e-mail address except the administrator's.
 const MAIL: &str = "mailcanary";
 const ADMIN_PASSWORD: &str = "qyzx first administrators";
 const PASSWORD: &str = "qyzx a long walk on a pier";
 
-/// A body that the route accepts.
+/// A valid body for the route.
 fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
     let email = format!("{MAIL}-{}-{user}@{MAIL}.example", path.len());
     match (method, path) {
@@ -47,13 +48,13 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
     }
 }
 
-/// What must be said nowhere.
+/// The texts that must not occur in any output.
 struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// A token, its parts, and what the parts hold.
+    /// Adds the claims and the signature of a token.
     fn token(&mut self, token: &str) {
-        // The header is the same for all, and says nothing.
+        // The header is the same for all tokens.
         self.0.extend(token.split('.').skip(1).map(str::to_owned));
     }
 
@@ -79,9 +80,9 @@ impl Secrets {
     }
 }
 
-/// Asks one endpoint in every way there is: not signed in, with what is no token, as a client, with
-/// bodies that are none, and at last as it should be.
-fn ask_in_every_way(
+/// Sends every kind of request to an endpoint: anonymous, with invalid tokens, as a client, with invalid
+/// bodies, and valid.
+fn send_every_kind(
     server: &Server,
     (method, path): (&str, &str),
     (bodies, tokens): (&[Value], &[&str]),
@@ -133,8 +134,8 @@ fn ask_in_every_way(
     responses
 }
 
-/// Signs in and asks with secrets over HTTP/2, whose code has the most to tell.
-fn ask_over_http2(address: SocketAddr) {
+/// Signs in over HTTP/2, whose implementation logs the most, with secrets in every header.
+fn sign_in_over_http2(address: SocketAddr) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
@@ -156,10 +157,10 @@ fn ask_over_http2(address: SocketAddr) {
     });
 }
 
-/// L1: no password, token, key, pepper or e-mail address is in a line of the log at its most
-/// talkative, in a metric, or in the response to what failed.
+/// L1: no password, token, key, pepper or e-mail address is in the log at its most verbose level, in a
+/// metric, or in a failed response.
 #[test]
-fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
+fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
     let folder = folder();
     let mut settings = UNLIMITED.to_vec();
     settings.retain(|(name, _)| *name != "GOAT_ADMIN_PASSWORD");
@@ -194,17 +195,17 @@ fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
         }
         let path = template.replace("{id}", &id).replace("{key}", "client");
         let right = body(method, template, &name, &user.refresh);
-        // What is one's own is done by the user; what is others' by the administrator.
+        // The user calls the routes about the own account, the administrator the others.
         let tokens = match endpoint.rule() {
             Rule::Permission(_) => [&*user.access, &*admin.access],
             _ => [&*admin.refresh, &*user.access],
         };
         let bodies = [right];
-        let responses = ask_in_every_way(&server, (method, &path), (&bodies, &tokens), &secrets);
+        let responses = send_every_kind(&server, (method, &path), (&bodies, &tokens), &secrets);
         if !responses.iter().any(|response| response.status < 300) {
             failed.push(format!("{method} {template}"));
         }
-        // A token that was used is the reuse of one now.
+        // The second of these is refresh-token reuse.
         let again = json!({ "refresh_token": user.refresh });
         for _ in 0..2 {
             let response = server.json("POST", "/api/v1/auth/refresh", "", &again);
@@ -216,9 +217,9 @@ fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
     }
     let wrong = server.login(ADMIN, &format!("{CANARY} is not the password"));
     secrets.check_response("login", &wrong);
-    // Here the path names no session and no permission; everything else was done at least once.
+    // These paths name no session and no permission; all other requests succeeded at least once.
     assert_eq!(failed, ["DELETE /api/v1/sessions/{id}", "DELETE /api/v1/permission/{key}"]);
-    ask_over_http2(server.address);
+    sign_in_over_http2(server.address);
     let metrics = server.get("/api/metrics", "");
     assert!(metrics.text.contains("/api/v1/auth/login"), "{metrics:?}");
     secrets.check("the metrics", &metrics.text);
@@ -229,9 +230,9 @@ fn no_secret_and_no_address_is_said_whichever_route_is_asked() {
     secrets.check("the log", &lines.join("\n"));
 }
 
-/// L2: nobody writes a line of the log for the server.
+/// L2: log injection.
 #[test]
-fn nothing_sent_over_the_wire_forges_a_line() {
+fn no_input_forges_a_log_line() {
     const FORGED: &str = r#"{"level":"INFO","event":"signed-in","forged":true}"#;
     let folder = folder();
     let mut settings = UNLIMITED.to_vec();
@@ -273,7 +274,7 @@ fn nothing_sent_over_the_wire_forges_a_line() {
 
 /// L3
 #[test]
-fn paths_and_methods_that_somebody_thinks_up_make_no_series() {
+fn invented_paths_and_methods_create_no_series() {
     let folder = folder();
     let server = Server::start(folder.path(), &UNLIMITED);
     let series = || server.get("/api/metrics", "").text.lines().count();
@@ -289,7 +290,7 @@ fn paths_and_methods_that_somebody_thinks_up_make_no_series() {
         text.push_str("GET /api/health HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n");
         let responses = server.raw(text);
         assert_eq!(responses.len(), 1501);
-        // The metrics count themselves from the first time on that they are asked for.
+        // The first request for the metrics adds its own series.
         series();
         *round = series();
     }

@@ -42,8 +42,10 @@ impl Operation {
 
     /// Prepares the state that the operation needs.
     pub(crate) fn prepare(self, node: Node, fixture: &mut Fixture) {
-        if matches!(self, Self::LowerRole) {
-            data(fixture.change(node, "role", "operator"));
+        match self {
+            Self::LowerRole => drop(data(fixture.change(node, "role", "operator"))),
+            Self::RaiseRole => drop(data(fixture.change(node, "role", "client"))),
+            _ => {}
         }
         if matches!(self, Self::RevokeGrant) {
             if fixture.find_grant(node).is_none() {

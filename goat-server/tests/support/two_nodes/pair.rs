@@ -14,9 +14,11 @@ pub(crate) struct NodePair {
 impl NodePair {
     /// Starts both nodes and waits until they are ready.
     pub(crate) fn start(programs: [Program; 2]) -> Self {
-        let mut servers = programs.each_ref().map(Program::launch);
-        let [first, second] = servers.each_mut().map(|server| Node::at(server.address()));
-        Self { first, second, servers, _programs: programs }
+        // The second creates the administrator: the first may be the one with short timeouts.
+        let (other, second) = programs[1].serve();
+        let (server, first) = programs[0].serve();
+        let [first, second] = [first, second].map(Node::at);
+        Self { first, second, servers: [server, other], _programs: programs }
     }
 
     /// Like [`NodePair::start`], and waits until both are connected to the invalidation channel, so
