@@ -1,11 +1,11 @@
-//! Invalidations by publish and subscribe.
+//! Invalidation channel over Redis Pub/Sub.
 //!
-//! A node listens over a connection of its own, and tells over the one that all calls share. Where
-//! there are several servers both lead to the same one: the master, or in a cluster the node that has
-//! the channel's slot, so that a heartbeat which comes back has gone the way of every notice.
+//! A node subscribes on a dedicated connection and publishes on the shared one. With several servers
+//! both lead to the same one: the master, or in a cluster the node that owns the channel's slot, so a
+//! heartbeat that returns took the path of every invalidation.
 //!
-//! Invariant: what was told was told by a master. A server that became a replica still publishes, to
-//! nobody but those who stayed with it; so each telling writes too, which only a master does.
+//! Invariant: a successful publish went to a master. A demoted master still publishes, but only to the
+//! clients that stayed with it; so each publish includes a write, which a replica rejects.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -25,22 +25,21 @@ use super::client::{Client, Retry, Script};
 use super::failure::Failure;
 
 impl RedisDatabase {
-    /// Invalidations to every node that uses this Redis under the same prefix, by publish and subscribe.
-    /// `staleness` is that of the nodes' caches,
-    /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
+    /// Returns an invalidation channel between the nodes that use this Redis with the same prefix, by
+    /// Pub/Sub. `staleness` is [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     #[must_use]
     pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
         let channel = format!("{}:invalidations", self.context.prefix);
-        let tell = Script::new(include_str!("publish.lua").to_owned());
+        let publish = Script::new(include_str!("publish.lua").to_owned());
         let client = self.context.client.clone();
-        Broadcast::new(Arc::new(PubSub { client, channel, tell }), staleness)
+        Broadcast::new(Arc::new(PubSub { client, channel, publish }), staleness)
     }
 }
 
 struct PubSub {
     client: Client,
     channel: String,
-    tell: Script,
+    publish: Script,
 }
 
 impl fmt::Debug for PubSub {
@@ -52,17 +51,17 @@ impl fmt::Debug for PubSub {
 #[async_trait]
 impl Transport for PubSub {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        // To hear of the same thing twice is to hear of it once.
+        // Idempotent: an invalidation that is delivered twice has the effect of one.
         let channel = self.channel.as_bytes();
         let arguments = [text.as_bytes()];
         self.client
-            .script("invalidations.publish", &self.tell, channel, &arguments, Retry::Yes)
+            .script("invalidations.publish", &self.publish, channel, &arguments, Retry::Yes)
             .await?;
         Ok(())
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        // The client may still lead to where the master was: only what is sent over it shows that.
+        // The client may still be connected to a demoted master, which only a write reveals.
         let mut write = redis::cmd("DEL");
         write.arg(&self.channel);
         let channel = self.channel.as_bytes();
@@ -75,7 +74,7 @@ impl Transport for PubSub {
     }
 
     fn advice(&self) -> &'static str {
-        "the user of Redis needs the right to the channel, and a replica is no master"
+        "the Redis user needs permission for the channel, and the server must be the master"
     }
 }
 
@@ -86,10 +85,10 @@ impl Subscription for Listening {
     async fn next(&mut self) -> Result<String, StoreError> {
         let message = poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await;
         let lost = || {
-            StoreError::unavailable("invalidations.hear")
-                .with_source("the connection that listens was lost")
+            StoreError::unavailable("invalidations.receive")
+                .with_source("the listening connection was lost")
         };
-        // What is no text is nobody's notice, and understood by nobody.
+        // A message that is not UTF-8 becomes one of an unknown form, which evicts everything.
         Ok(String::from_utf8_lossy(message.ok_or_else(lost)?.get_payload_bytes()).into_owned())
     }
 }

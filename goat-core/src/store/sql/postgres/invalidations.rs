@@ -1,10 +1,9 @@
-//! Invalidations by `LISTEN` and `NOTIFY`.
+//! Invalidation channel over PostgreSQL's `LISTEN` and `NOTIFY`.
 //!
-//! A node listens over a connection of its own, which must lead to PostgreSQL itself: by way of a
-//! pooler that gives each transaction another connection it does not even try, and is deaf. It tells
-//! over another of its own, so that no crowd before the pool of connections makes it deaf, which
-//! would make the crowd larger. Each notice is a transaction of its own, and one is told after
-//! another, so that they arrive in that order.
+//! A node listens on a dedicated connection, which must lead to PostgreSQL itself: behind a pooler in
+//! transaction mode the node stays disconnected. It sends on a second dedicated connection, so that an
+//! exhausted connection pool does not disconnect it, which would add to the load. Each invalidation is
+//! one transaction, and they are sent one after another to keep their order.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,26 +22,26 @@ use crate::store::sql::failure::Failure;
 use super::PostgresDatabase;
 use super::dialect::store_error;
 
-/// On which all nodes of a database meet.
-const CHANNEL: &str = "goat_notices";
+/// The channel that all nodes of a database share.
+const CHANNEL: &str = "goat_invalidations";
 
-/// How long the server may take to name its process while another connection is in a transaction.
+/// Timeout of the query for the server process while another connection is in a transaction.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl PostgresDatabase {
-    /// Invalidations to every node that uses this database, by `LISTEN` and `NOTIFY`: for several nodes
-    /// without Redis. `staleness` is that of the nodes' caches,
+    /// Returns an invalidation channel between the nodes of this database, by `LISTEN` and `NOTIFY`: for
+    /// several nodes without Redis. `staleness` is
     /// [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     ///
-    /// Takes two connections beside the pool's, one that listens and one that tells. They go where
-    /// the pool's go, which must not be by a pooler in transaction mode: behind one nothing is heard,
-    /// so that nothing is cached. That is right, and slow; a warning in the log says so.
+    /// Uses two connections beside the pool's, one to listen and one to send, to the same server. Behind
+    /// a pooler in transaction mode the channel stays disconnected and the caches disabled: correct but
+    /// slow, and logged as a warning.
     #[must_use]
     pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
         let transport = ListenNotify {
             connect: (*self.pools.write.connect_options()).clone(),
             named_statements: self.pools.mode.named_statements(),
-            teller: Mutex::default(),
+            sender: Mutex::default(),
         };
         Broadcast::new(Arc::new(transport), staleness)
     }
@@ -50,35 +49,35 @@ impl PostgresDatabase {
 
 struct ListenNotify {
     connect: PgConnectOptions,
-    /// Whether the statement is prepared once a connection.
+    /// Whether the statement is prepared once per connection.
     named_statements: bool,
-    teller: Mutex<Option<PgConnection>>,
+    sender: Mutex<Option<PgConnection>>,
 }
 
 impl ListenNotify {
-    /// The connection that tells. It is taken, so that one that failed, or whose caller went away
-    /// meanwhile, is not used again.
-    async fn take(&self, teller: &mut Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
-        match teller.take() {
+    /// Takes the sending connection, or opens one. It is put back only after success, so that a failed or
+    /// abandoned connection is not reused.
+    async fn take(&self, sender: &mut Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
+        match sender.take() {
             Some(connection) => Ok(connection),
             None => self.connect.connect().await,
         }
     }
 
-    /// Whether a pooler gives the connection that is to listen to others between its transactions.
+    /// Whether a pooler shares the listening connection with other clients between transactions.
     ///
-    /// To listen there would do harm: what is told would turn up among the answers to somebody else.
-    /// So it is found out before: while another connection of this node is within a transaction,
-    /// such a pooler has either lent it what was this one's, or must lend this one something else.
+    /// `LISTEN` would be harmful there: notifications would appear among the results of another client.
+    /// The check comes first: while a second connection of this node is in a transaction, such a pooler
+    /// has either assigned it the first one's server process, or must assign the first one another.
     async fn is_shared(&self, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
-        let mut teller = self.teller.lock().await;
-        let mut other = self.take(&mut teller).await?;
+        let mut sender = self.sender.lock().await;
+        let mut other = self.take(&mut sender).await?;
         let mut is_shared = false;
         for _ in 0..3 {
             let before = backend(&mut *listener).await?;
             sqlx::raw_sql("BEGIN").execute(&mut other).await?;
             let others = backend(&mut other).await?;
-            // A pooler that has no other to lend lets this one wait for the transaction's end.
+            // A pooler without a free server connection makes this query wait for the transaction.
             let after = timeout(TIMEOUT, backend(&mut *listener)).await.ok().transpose()?;
             sqlx::raw_sql("COMMIT").execute(&mut other).await?;
             is_shared |= others == before || after != Some(before);
@@ -86,14 +85,14 @@ impl ListenNotify {
                 break;
             }
         }
-        *teller = Some(other);
+        *sender = Some(other);
         Ok(is_shared)
     }
 
-    /// Tells, over a connection that is not to be used again if this fails.
+    /// Sends a notification. The connection must not be reused after a failure.
     async fn notify(&self, connection: &mut PgConnection, text: &str) -> Result<(), sqlx::Error> {
-        // Without a name, preparing it and running it are two steps, which a pooler keeps together
-        // within a transaction only.
+        // An unnamed statement is prepared and executed in two steps, which a pooler keeps on one
+        // server connection only within a transaction.
         if !self.named_statements {
             sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
         }
@@ -106,7 +105,7 @@ impl ListenNotify {
     }
 }
 
-/// The process of the server at the end of a connection.
+/// Returns the process id of a connection's server backend.
 async fn backend<'c>(
     connection: impl Executor<'c, Database = Postgres>,
 ) -> Result<i32, sqlx::Error> {
@@ -123,17 +122,17 @@ impl fmt::Debug for ListenNotify {
 impl Transport for ListenNotify {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
         let at = |error: sqlx::Error| store_error("invalidations.publish")(Failure::from(error));
-        let mut teller = self.teller.lock().await;
-        let mut connection = self.take(&mut teller).await.map_err(at)?;
+        let mut sender = self.sender.lock().await;
+        let mut connection = self.take(&mut sender).await.map_err(at)?;
         self.notify(&mut connection, text).await.map_err(at)?;
-        *teller = Some(connection);
+        *sender = Some(connection);
         Ok(())
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
         let at = |error: sqlx::Error| store_error("invalidations.listen")(Failure::from(error));
-        // A pool of one, since the driver listens on nothing else. It is this subscription's alone
-        // and ends with it.
+        // The driver listens only through a pool: this one has a single connection and belongs to the
+        // subscription.
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
@@ -141,18 +140,18 @@ impl Transport for ListenNotify {
             .test_before_acquire(false)
             .connect_lazy_with(self.connect.clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(at)?;
-        // A connection that is lost is a gap, and is to be told, not mended in silence.
+        // A lost connection must end the subscription: a silent reconnect would hide lost messages.
         listener.eager_reconnect(false);
         if self.is_shared(&mut listener).await.map_err(at)? {
             return Err(StoreError::unavailable("invalidations.listen")
-                .with_source("a pooler gives the connection to others between transactions"));
+                .with_source("a pooler shares the connection between transactions"));
         }
         listener.listen(CHANNEL).await.map_err(at)?;
         Ok(Box::new(Listening(listener)))
     }
 
     fn advice(&self) -> &'static str {
-        "LISTEN needs a connection to PostgreSQL itself: a pooler in transaction mode does not do"
+        "LISTEN needs a direct connection to PostgreSQL, not through a pooler in transaction mode"
     }
 }
 
@@ -163,9 +162,9 @@ impl Subscription for Listening {
     async fn next(&mut self) -> Result<String, StoreError> {
         match self.0.try_recv().await {
             Ok(Some(notification)) => Ok(notification.payload().to_owned()),
-            Ok(None) => Err(StoreError::unavailable("invalidations.hear")
-                .with_source("the connection that listens was lost")),
-            Err(error) => Err(store_error("invalidations.hear")(Failure::from(error))),
+            Ok(None) => Err(StoreError::unavailable("invalidations.receive")
+                .with_source("the listening connection was lost")),
+            Err(error) => Err(store_error("invalidations.receive")(Failure::from(error))),
         }
     }
 }
