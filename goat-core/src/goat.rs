@@ -292,14 +292,11 @@ impl Goat {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> goat_core::Result<()> {
     /// let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).build()?;
-    /// tokio::spawn({
-    ///     let goat = goat.clone();
-    ///     async move { goat.maintain().await }
-    /// });
+    /// tokio::spawn(goat.clone().maintain());
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn maintain(&self) {
+    pub async fn maintain(self) {
         let mut ticks = interval(PURGE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -97,6 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
         _ => {}
     }
+    tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let protected = |permission| {
         ServiceBuilder::new()

@@ -219,7 +219,7 @@ async fn maintain(goat: &Goat, lifecycle: &Lifecycle) {
     tokio::select! {
         biased;
         () = lifecycle.draining() => {}
-        () = goat.maintain() => {}
+        () = goat.clone().maintain() => {}
     }
 }
 

@@ -171,6 +171,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
         _ => {}
     }
+    tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -214,6 +214,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let goat = goat.build()?;
     // Fails at startup, not at a login, if stored hashes cannot be verified.
     goat.prepare().await?;
+    tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);

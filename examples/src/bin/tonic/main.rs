@@ -95,6 +95,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
         _ => {}
     }
+    tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     // tonic provides the peer in a type of its own. Behind a proxy, add `.trust(..)` with the
     // proxy's addresses.
