@@ -55,7 +55,7 @@ impl Point {
 ///     async move { goat.prepare().await }
 /// });
 /// held.reached().await;
-/// Interleaved work goes here.
+/// // Interleaved work goes here.
 /// assert!(!preparing.is_finished());
 /// held.release();
 /// preparing.await.expect("no panic")?;

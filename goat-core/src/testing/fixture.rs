@@ -41,25 +41,25 @@ const SPARE_ROLES: usize = 32;
 /// assert_eq!(principal.user(), alice.user.id);
 /// assert!(principal.may(&READ) && !principal.may(&WRITE));
 ///
-/// A grant to her role applies to all users of that role,
+/// // A grant to her role applies to all users of that role,
 /// goat.roles().grant(actor(), alice.user.role.as_str(), WRITE).await?;
 /// assert!(goat.authenticate_token(alice.access_token()).await?.may(&WRITE));
-/// and another sign-in moves her alone to another role, in her earlier sessions too.
+/// // and another sign-in moves her alone to another role, in her earlier sessions too.
 /// let again = test.sign_in("alice", []).await;
 /// assert!(!goat.authenticate_token(alice.access_token()).await?.may(&READ));
 ///
-/// Her sessions can be revoked,
+/// // Her sessions can be revoked,
 /// goat.sessions().revoke_all_of(actor(), alice.user.id).await?;
 /// let error = goat.authenticate_token(again.access_token()).await.expect_err("no session");
 /// assert_eq!(error.kind(), ErrorKind::SessionRevoked);
 ///
-/// tokens expire,
+/// // tokens expire,
 /// let bob = test.sign_in("bob", [READ]).await;
 /// test.clock.advance(Duration::from_secs(3600));
 /// let error = goat.authenticate_token(bob.access_token()).await.expect_err("an old token");
 /// assert_eq!(error.kind(), ErrorKind::TokenExpired);
 ///
-/// and users can be suspended.
+/// // and users can be suspended.
 /// let carol = test.sign_in("carol", [READ]).await;
 /// goat.users().change_status(actor(), carol.user.id, Status::Suspended).await?;
 /// let error = goat.authenticate_token(carol.access_token()).await.expect_err("suspended");

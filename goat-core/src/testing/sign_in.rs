@@ -37,7 +37,7 @@ const PASSWORD: &str = "a long walk on a short pier";
 /// use goat_core::testing::PlainHasher;
 /// use goat_core::{Goat, Stores, token::TokenKeys};
 ///
-/// The application's own construction.
+/// // The application's own construction.
 /// fn goat(stores: Stores) -> goat_core::Result<Goat> {
 ///     Goat::builder(stores, TokenKeys::generate()).hasher(Arc::new(PlainHasher::default())).build()
 /// }

@@ -12,7 +12,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! use std::sync::Arc;
-//! use goat_core::{store::memory::MemoryDirectory, testing, user::UserStore};
+//! use goat_core::{store::UserStore, store::memory::MemoryDirectory, testing};
 //!
 //! let store: Arc<dyn UserStore> = Arc::new(MemoryDirectory::default());
 //! testing::users::conformance(&store).await;

@@ -36,7 +36,7 @@ use super::{ClientAddress, Evidence, ForwardedHeader, PeerAddress, TrustedProxie
 ///         Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 ///     });
 ///
-/// Both clients use the same proxy and are counted separately.
+/// // Both clients use the same proxy and are counted separately.
 /// let proxy = PeerAddress(([10, 0, 0, 1], 4711).into());
 /// let send = |client: &str| {
 ///     let request = Request::builder().extension(proxy).header("x-forwarded-for", client);

@@ -54,7 +54,7 @@ impl RoleStore for MemoryDirectory {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use goat_core::{Stores, store::memory::MemoryRoles, user::UserStore};
+/// use goat_core::{Stores, store::UserStore, store::memory::MemoryRoles};
 ///
 /// /// Users in another store, and everything else in memory.
 /// fn beside(users: Arc<dyn UserStore>) -> Stores {

@@ -24,7 +24,7 @@ use crate::user::{
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), goat_core::StoreError> {
-/// use goat_core::{store::memory::MemoryDirectory, user::UserStore};
+/// use goat_core::store::{UserStore, memory::MemoryDirectory};
 ///
 /// let users = MemoryDirectory::default();
 /// assert!(users.by_email("ann@example.org").await?.is_none());

@@ -112,7 +112,7 @@ impl Database {
     /// ```
     /// # #[cfg(feature = "sqlite")] {
     /// use std::sync::Arc;
-    /// use goat_core::{Stores, user::UserStore};
+    /// use goat_core::{Stores, store::UserStore};
     /// use goat_core::store::sql::SqliteDatabase;
     ///
     /// /// Users in another store, sessions and permissions in SQLite.
