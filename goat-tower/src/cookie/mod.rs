@@ -5,8 +5,7 @@
 //! presents a credential in a cookie must therefore also prove its origin:
 //!
 //! - **Opt-in.** A layer reads cookies only if it is given [`Cookies`]: through
-//!   [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies), through [the same
-//!   method](crate::offline::AuthenticateLayer::cookies) of the offline layer, or, as a rate-limit
+//!   [`AuthenticateLayer::cookies`](crate::AuthenticateLayer::cookies), or, as a rate-limit
 //!   key, through [`LimitLayer::by_token_or_cookie`](crate::LimitLayer::by_token_or_cookie). A
 //!   bearer token in the `Authorization` header takes precedence and needs no origin check. Without
 //!   that header the layer takes the access token from its cookie; verification, errors and caches

@@ -153,6 +153,8 @@ async fn a_token_of_a_revoked_session_is_valid_until_it_expires() {
 /// A6: the same decisions as the online layers, for all users and requirements.
 #[tokio::test]
 async fn permissions_decide_as_in_the_online_layers() {
+    const USERS: Permission = Permission::new("user:read");
+
     let Pair { issuer, verifier } = Pair::new();
     let users = [
         issuer.sign_in("both", [REPORTS, EXPORTS]).await,
@@ -172,13 +174,21 @@ async fn permissions_decide_as_in_the_online_layers() {
         (TokenRequirement::signed_in(), goat_tower::Requirement::signed_in()),
         (Permission::FULL_ACCESS.into(), Permission::FULL_ACCESS.into()),
         (Permission::new("report:*").into(), Permission::new("report:*").into()),
+        (
+            TokenRequirement::from(EXPORTS).and(TokenRequirement::from(REPORTS).or(USERS)),
+            goat_tower::Requirement::from(EXPORTS)
+                .and(goat_tower::Requirement::any([REPORTS, USERS])),
+        ),
     ];
     let (mut allowed, mut rejected) = (0, 0);
     for (permissions, requirement) in cases {
+        assert_eq!(permissions.to_string(), requirement.to_string());
         let offline = verifier.require(permissions.clone()).layer(whoami());
         let live = issuer.goat.require(requirement).layer(whoami());
+        let converted = issuer.goat.require(permissions.clone()).layer(whoami());
         for user in &users {
             let theirs = send(&live, request(Some(user))).await.status;
+            assert_eq!(send(&converted, request(Some(user))).await.status, theirs);
             let ours = send(&offline, request(Some(user))).await.status;
             assert_eq!(ours, theirs, "{permissions:?} {}", user.user.email.as_str());
             *(if ours.is_success() { &mut allowed } else { &mut rejected }) += 1;
@@ -344,6 +354,22 @@ async fn a_limit_by_user_counts_the_tokens_user() {
     }
     let response = send(&limit.layer(whoami()), request(Some(&alice))).await;
     assert_misplaced(&response, "no layer has authenticated");
+}
+
+#[tokio::test]
+async fn offline_authentication_combines_with_limits() {
+    let Pair { issuer, verifier } = Pair::new();
+    let alice = issuer.sign_in("alice", []).await;
+    let limit = || LimitLayer::new(issuer.goat.limits().clone(), Quota::per_minute(2));
+    let combined = verifier.authenticate().limited(limit().by_address(), limit().by_user());
+    let service = combined.layer(whoami());
+    let response = send(&service, request(Some(&alice))).await;
+    assert_eq!(response.outcome(), (200, ""));
+    assert_eq!(response.header("ratelimit"), r#""address";r=1;t=60, "user";r=1;t=60"#);
+    let response = send(&service, request(None)).await;
+    assert_eq!(response.outcome(), (401, "unauthenticated"));
+    assert_eq!(response.header("ratelimit"), r#""address";r=0;t=60"#);
+    assert_eq!(send(&service, request(Some(&alice))).await.outcome(), (429, "rate-limited"));
 }
 
 #[tokio::test]
