@@ -13,7 +13,7 @@ use crate::response::denial::Denial;
 /// A rule about the principal of a request: permissions, roles, predicates, and any combination of
 /// these. Cheap to clone; its `Debug` and `Display` say it in words.
 ///
-/// A permission or a role stands for the requirement of it, and an array requires all of its elements.
+/// A permission or a role converts into a requirement, and an array requires all of its elements.
 /// An anonymous request satisfies no requirement.
 ///
 /// ```
@@ -148,7 +148,7 @@ impl Requirement {
         Self::any(by_rank.skip_while(|lower| lower != role))
     }
 
-    /// Requires that a predicate holds for the principal. The name stands for it in the log and in the
+    /// Requires that a predicate holds for the principal. The name identifies it in the log and in the
     /// reason of a denial.
     ///
     /// The predicate runs on each request and must not block; leave I/O to a handler. With
