@@ -99,7 +99,7 @@ impl Roles {
         if permission.is_full_access() && role != *roles.top() {
             return Err(Error::invalid(vec![Violation::new(
                 "action",
-                format!("can be full_access only for {}", roles.top()),
+                format!("can be full_access only for the role {}", roles.top()),
             )]));
         }
         let now = context.time.now();
