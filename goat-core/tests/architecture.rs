@@ -191,11 +191,11 @@ fn checker_reports_an_upward_use_and_an_unknown_module() {
     let sources = [
         source("session", "use crate::store::UserStore;\n"),
         source("store", "use crate::session::Session;\n"),
-        source("shelf", ""),
+        source("attic", ""),
     ];
     assert_eq!(
         upward_uses(&sources),
-        ["session.rs uses crate::store::UserStore", "shelf is on no floor"],
+        ["session.rs uses crate::store::UserStore", "attic is on no floor"],
     );
 }
 
