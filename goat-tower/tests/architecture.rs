@@ -87,7 +87,7 @@ fn modules_use_only_lower_layers() {
         match (levels.get(from.as_str()), levels.get(to.as_str())) {
             (Some(level), Some(below)) if below <= level => {}
             (Some(_), Some(_)) => {
-                violations.push(format!("{from} uses {to}, which is in a higher layer"))
+                violations.push(format!("{from} uses {to}, which is in a higher layer"));
             }
             (None, _) => violations.push(format!("{from} has no layer")),
             (_, None) => violations.push(format!("{from} uses {to:?}, which has no layer")),
