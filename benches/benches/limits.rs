@@ -57,7 +57,7 @@ fn allowed(count: usize, quota: Quota, pause: Duration) -> Round {
     Box::new(move || timed(|_| call()))
 }
 
-/// Calls one key whose quota is exhausted.
+/// Calls one key with an exhausted quota.
 fn limited(quota: Quota) -> Round {
     let (limits, key) = (MemoryLimits::new(1), keys(1)[0]);
     while acquire(&limits, key, quota, Duration::ZERO) {}

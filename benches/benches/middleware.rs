@@ -128,7 +128,7 @@ impl<'a> Comparison<'a> {
         println!();
     }
 
-    /// Returns the median from criterion's output, whose folders have these names; they contain no
+    /// Returns the median from criterion's output. Its folders have these names, which contain no
     /// characters that criterion would replace.
     fn median(&self, name: &str) -> Option<f64> {
         let file = results().join(self.name).join(name).join("new/estimates.json");

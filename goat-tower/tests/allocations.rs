@@ -88,7 +88,7 @@ where
     first
 }
 
-/// Signs a user in whose session is cached.
+/// Signs a user in and caches the session.
 async fn cached(
     test: &TestGoat,
     name: &str,

@@ -33,7 +33,7 @@ const LAYERS: [&[&str]; 8] = [
 /// Modules without a layer: they may use all others.
 const EXEMPT: [&str; 5] = ["axum", "guide", "lib", "offline", "testing"];
 
-/// Folders whose modules have a layer each.
+/// Folders with a layer per module.
 const SPLIT_FOLDERS: [&str; 2] = ["request", "response"];
 
 fn levels() -> BTreeMap<&'static str, usize> {

@@ -46,7 +46,7 @@ const REPORTS: Permission = Permission::new("report:read");
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest time for which a node may use a cached session validation after missing an
-/// invalidation. A node whose invalidation channel is disconnected bypasses its cache.
+/// invalidation. While the invalidation channel is disconnected, the node bypasses its cache.
 const STALENESS: Duration = Duration::from_secs(10);
 
 async fn goat() -> Result<Goat, Box<dyn Error>> {

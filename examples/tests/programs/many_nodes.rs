@@ -116,7 +116,7 @@ fn assert_rejected_soon(node: &Program, token: &str) {
     assert_eq!(node.get("/reports", token).outcome(), (401, "session-revoked"));
 }
 
-/// P5: a node whose pepper would fail every login does not start.
+/// P5: a node with a pepper that would fail every login does not start.
 #[test]
 fn a_node_with_a_different_pepper_does_not_start() {
     let installation = Installation::new();

@@ -1,4 +1,4 @@
-//! The trusted proxies, whose forwarding header is read.
+//! The trusted proxies: peers that may set the forwarding header.
 //!
 //! Invariant: never all addresses. Such a range would accept every client's forged header.
 

@@ -143,8 +143,8 @@
 //!   values at level `debug` (feature `tracing`).
 //! - **Pages of another origin**, such as `https://app.example.org` calling
 //!   `https://api.example.org`, must be allowed as well. To read responses they also need CORS with
-//!   credentials, which goat does not provide. Cookies are only sent within one site, whichever
-//!   origins are allowed (see [`SameSite`]).
+//!   credentials, which goat does not provide. Cookies are only sent within one site,
+//!   regardless of the allowed origins (see [`SameSite`]).
 //! - A page with `Referrer-Policy: no-referrer` sends `Origin: null` with forms. Browsers that send
 //!   `Sec-Fetch-Site` are unaffected; for older ones use `Referrer-Policy: same-origin`.
 //!

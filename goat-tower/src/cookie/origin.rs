@@ -156,7 +156,7 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Error for a text that is not an origin whose pages may use cookies.
+/// Error for a text that is not an origin of pages with access to cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOrigin {
     text: String,

@@ -29,8 +29,8 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, Box<dyn Error>> {
             .fetch_all(&mut *transaction)
             .await?;
     for (person, mail, joined_at) in unadopted {
-        // Needs a manual decision: two spellings of one address may be two people, or one who
-        // signed up twice.
+        // Needs a manual decision: two spellings of one address may be two people, or one person
+        // with two accounts.
         let email = Email::parse(&mail)
             .map_err(|error| format!("the mail address of person {person} {error}"))?;
         // Ids sort by their timestamp, and lists paginate by id.

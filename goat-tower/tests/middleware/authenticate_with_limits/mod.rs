@@ -39,7 +39,7 @@ async fn cached() -> (TestGoat, RemoteStores, TestUser) {
     (test, remote, alice)
 }
 
-/// A user whose cache entry has expired.
+/// A user with an expired cache entry.
 async fn uncached() -> (TestGoat, RemoteStores, TestUser) {
     let (test, remote, alice) = cached().await;
     test.clock.advance(Duration::from_secs(10));

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::support::stores::{CallHook, HookedSessions};
 
-/// The quota whose calls are named `address`.
+/// The quota of the calls named `address`.
 pub(super) const ADDRESS: Quota = Quota::per_minute(3);
-/// The quota whose calls are named `user`.
+/// The quota of the calls named `user`.
 pub(super) const USER: Quota = Quota::per_minute(2);
 
 /// Where limits are stored.

@@ -83,7 +83,7 @@ const CLIENTS: [Client; 3] = [Client::Alice, Client::Bob, Client::Gone];
 type Service = BoxCloneService<Request<Sent>, Response<ResponseBody<Sent>>, Odd>;
 type NestedBody = ResponseBody<ResponseBody<Sent>>;
 
-/// A goat with an empty cache, whose roles another node has just changed.
+/// A goat with an empty cache, after a change of the roles by another node.
 struct World {
     test: TestGoat,
     pauses: Failpoints,

@@ -60,7 +60,7 @@ struct Case<L> {
 /// The store that a layer calls.
 struct Store {
     switch: Switch,
-    /// Allowed after a store call; from a user who is not cached.
+    /// Allowed after a store call, for a user without a cache entry.
     via_store: Make,
     /// Rejected after a store call.
     rejected: Make,

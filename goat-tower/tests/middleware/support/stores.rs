@@ -34,7 +34,7 @@ impl Switch {
     }
 }
 
-/// Returns in-memory stores whose sessions and limits obey a switch.
+/// Returns in-memory stores with sessions and limits that obey a switch.
 pub(crate) fn switched() -> (Stores, Switch) {
     let switch = Switch(Arc::new(watch::Sender::new(StoreState::Up)));
     let stores = Stores::memory();
