@@ -179,7 +179,7 @@ impl Invalidations for Broadcast {
 
 impl Inner {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        with_timeout("invalidations.publish", self.transport.send(text)).await
+        with_timeout(super::operation::PUBLISH, self.transport.send(text)).await
     }
 
     /// Subscribes again and again.
@@ -187,7 +187,7 @@ impl Inner {
         let (first_backoff, longest_backoff) = BACKOFF;
         let mut backoff = first_backoff;
         loop {
-            let subscribed = with_timeout("invalidations.listen", self.transport.listen()).await;
+            let subscribed = with_timeout(super::operation::LISTEN, self.transport.listen()).await;
             let (was_connected, error) = match subscribed {
                 Ok(subscription) => self.follow(subscription).await,
                 Err(error) => (false, error),
@@ -336,7 +336,7 @@ impl Inner {
 }
 
 fn no_heartbeat_returned() -> StoreError {
-    StoreError::unavailable("invalidations.receive")
+    StoreError::unavailable(super::operation::RECEIVE)
         .with_source("no heartbeat of this node returned in time")
 }
 

@@ -94,3 +94,10 @@ pub struct InvalidationStats {
     /// How often the connection was lost.
     pub disconnects: u64,
 }
+
+/// Operation names of [`Invalidations`], as errors and metrics report them.
+pub(crate) mod operation {
+    pub(crate) const PUBLISH: &str = "invalidations.publish";
+    pub(crate) const LISTEN: &str = "invalidations.listen";
+    pub(crate) const RECEIVE: &str = "invalidations.receive";
+}

@@ -32,6 +32,7 @@ mod store;
 pub(crate) use gcra::Gcra;
 pub use key::LimitKey;
 pub use service::{Limits, PendingDecision, WithDecisions};
+pub(crate) use store::operation;
 pub use store::{LimitLoad, LimitStore, StoreAcquire, StoreDecision};
 
 pub use crate::quota::Decision;

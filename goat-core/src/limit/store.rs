@@ -85,3 +85,8 @@ pub struct LimitLoad {
     /// Calls since the start that shared a counter for lack of room.
     pub overflowed: u64,
 }
+
+/// Operation names of [`LimitStore`], as errors and metrics report them.
+pub(crate) mod operation {
+    pub(crate) const ACQUIRE: &str = "limits.acquire";
+}

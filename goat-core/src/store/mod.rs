@@ -5,13 +5,13 @@ pub mod memory;
 mod observed;
 #[cfg(feature = "redis")]
 pub mod redis;
-mod roles;
-mod sessions;
+pub(crate) mod roles;
+pub(crate) mod sessions;
 pub mod shared_cache;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 pub(crate) mod stores;
-mod users;
+pub(crate) mod users;
 
 pub use aged::Aged;
 pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};

@@ -20,15 +20,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Stores;
 use super::shared_cache::{self, CacheEntry, CacheKey, Lookup, SharedCache};
+use super::{Stores, roles, sessions, users};
 use crate::access::{Role, RoleRows};
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::event::Observer;
 use crate::id::{SessionId, UserId};
-use crate::invalidation::{Invalidation, InvalidationStats, Invalidations, Listener};
-use crate::limit::{LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
+use crate::invalidation::{self, Invalidation, InvalidationStats, Invalidations, Listener};
+use crate::limit::{self, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch};
 use crate::store::{
@@ -115,31 +115,31 @@ struct Observed<P: ?Sized> {
 #[async_trait]
 impl UserStore for Observed<dyn UserStore> {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.policy.call("users.by_email", self.inner.by_email(canonical)).await
+        self.policy.call(users::operation::BY_EMAIL, self.inner.by_email(canonical)).await
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.policy.call("users.by_id", self.inner.by_id(id)).await
+        self.policy.call(users::operation::BY_ID, self.inner.by_id(id)).await
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.policy.call("users.state", self.inner.state(id)).await
+        self.policy.call(users::operation::STATE, self.inner.state(id)).await
     }
 
     async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
-        self.policy.call("users.cached_state", self.inner.cached_state(id)).await
+        self.policy.call(users::operation::CACHED_STATE, self.inner.cached_state(id)).await
     }
 
     async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
-        self.policy.call("users.invalidate", self.inner.invalidate(id)).await
+        self.policy.call(users::operation::INVALIDATE, self.inner.invalidate(id)).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        self.policy.call("users.list", self.inner.list(query)).await
+        self.policy.call(users::operation::LIST, self.inner.list(query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        self.policy.call("users.write", self.inner.write(write)).await
+        self.policy.call(users::operation::WRITE, self.inner.write(write)).await
     }
 
     async fn signed_in(
@@ -149,35 +149,35 @@ impl UserStore for Observed<dyn UserStore> {
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
         let call = self.inner.signed_in(id, at, rehashed);
-        self.policy.call("users.signed_in", call).await
+        self.policy.call(users::operation::SIGNED_IN, call).await
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
         let call = self.inner.has_active_user_in(role);
-        self.policy.call("users.has_active_user_in", call).await
+        self.policy.call(users::operation::HAS_ACTIVE_USER_IN, call).await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.policy.call("users.sample_hashes", self.inner.sample_hashes(limit)).await
+        self.policy.call(users::operation::SAMPLE_HASHES, self.inner.sample_hashes(limit)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.policy.call("users.ping", self.inner.ping()).await
+        self.policy.call(users::operation::PING, self.inner.ping()).await
     }
 }
 
 #[async_trait]
 impl RoleStore for Observed<dyn RoleStore> {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        self.policy.call("roles.load", self.inner.load()).await
+        self.policy.call(roles::operation::LOAD, self.inner.load()).await
     }
 
     async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
-        self.policy.call("roles.cached", self.inner.cached()).await
+        self.policy.call(roles::operation::CACHED, self.inner.cached()).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
-        self.policy.call("roles.write", self.inner.write(write)).await
+        self.policy.call(roles::operation::WRITE, self.inner.write(write)).await
     }
 }
 
@@ -188,15 +188,15 @@ impl SessionStore for Observed<dyn SessionStore> {
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.policy.call("sessions.create", self.inner.create(session, most)).await
+        self.policy.call(sessions::operation::CREATE, self.inner.create(session, most)).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.policy.call("sessions.find", self.inner.find(user, id)).await
+        self.policy.call(sessions::operation::FIND, self.inner.find(user, id)).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.policy.call("sessions.rotate", self.inner.rotate(rotation)).await
+        self.policy.call(sessions::operation::ROTATE, self.inner.rotate(rotation)).await
     }
 
     async fn list(
@@ -207,7 +207,7 @@ impl SessionStore for Observed<dyn SessionStore> {
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
         let call = self.inner.list(user, epoch, now, page);
-        self.policy.call("sessions.list", call).await
+        self.policy.call(sessions::operation::LIST, call).await
     }
 
     async fn revoke(
@@ -218,7 +218,7 @@ impl SessionStore for Observed<dyn SessionStore> {
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
         let call = self.inner.revoke(user, epoch, now, sessions);
-        self.policy.call("sessions.revoke", call).await
+        self.policy.call(sessions::operation::REVOKE, call).await
     }
 
     async fn revoke_all(
@@ -229,19 +229,19 @@ impl SessionStore for Observed<dyn SessionStore> {
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
         let call = self.inner.revoke_all(user, epoch, now, kept);
-        self.policy.call("sessions.revoke_all", call).await
+        self.policy.call(sessions::operation::REVOKE_ALL, call).await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.policy.call("sessions.end", self.inner.end(user, id)).await
+        self.policy.call(sessions::operation::END, self.inner.end(user, id)).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.policy.call("sessions.purge", self.inner.purge(now, most)).await
+        self.policy.call(sessions::operation::PURGE, self.inner.purge(now, most)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.policy.call("sessions.ping", self.inner.ping()).await
+        self.policy.call(sessions::operation::PING, self.inner.ping()).await
     }
 }
 
@@ -252,7 +252,7 @@ impl LimitStore for Observed<dyn LimitStore> {
             StoreAcquire::Pending(pending) => {
                 let policy = self.policy.clone();
                 StoreAcquire::Pending(Box::pin(async move {
-                    policy.call("limits.acquire", pending).await
+                    policy.call(limit::operation::ACQUIRE, pending).await
                 }))
             }
         }
@@ -267,7 +267,7 @@ impl LimitStore for Observed<dyn LimitStore> {
 impl Invalidations for Observed<dyn Invalidations> {
     async fn publish(&self, invalidation: Invalidation) -> Result<(), StoreError> {
         let call = self.inner.publish(invalidation);
-        self.policy.call("invalidations.publish", call).await
+        self.policy.call(invalidation::operation::PUBLISH, call).await
     }
 
     fn subscribe(&self, listener: Weak<dyn Listener>) {

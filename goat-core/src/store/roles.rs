@@ -73,3 +73,10 @@ pub trait RoleStore: fmt::Debug + Send + Sync {
     /// Reads, decides and writes in one transaction.
     async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError>;
 }
+
+/// Operation names of [`RoleStore`], as errors and metrics report them.
+pub(crate) mod operation {
+    pub(crate) const LOAD: &str = "roles.load";
+    pub(crate) const CACHED: &str = "roles.cached";
+    pub(crate) const WRITE: &str = "roles.write";
+}

@@ -131,3 +131,16 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Checks that the store responds. The caller bounds the time.
     async fn ping(&self) -> Result<(), StoreError>;
 }
+
+/// Operation names of [`SessionStore`], as errors and metrics report them.
+pub(crate) mod operation {
+    pub(crate) const CREATE: &str = "sessions.create";
+    pub(crate) const FIND: &str = "sessions.find";
+    pub(crate) const ROTATE: &str = "sessions.rotate";
+    pub(crate) const LIST: &str = "sessions.list";
+    pub(crate) const REVOKE: &str = "sessions.revoke";
+    pub(crate) const REVOKE_ALL: &str = "sessions.revoke_all";
+    pub(crate) const END: &str = "sessions.end";
+    pub(crate) const PURGE: &str = "sessions.purge";
+    pub(crate) const PING: &str = "sessions.ping";
+}

@@ -193,3 +193,18 @@ impl fmt::Debug for Rehashed<'_> {
         formatter.write_str("Rehashed([redacted])")
     }
 }
+
+/// Operation names of [`UserStore`], as errors and metrics report them.
+pub(crate) mod operation {
+    pub(crate) const BY_EMAIL: &str = "users.by_email";
+    pub(crate) const BY_ID: &str = "users.by_id";
+    pub(crate) const STATE: &str = "users.state";
+    pub(crate) const CACHED_STATE: &str = "users.cached_state";
+    pub(crate) const INVALIDATE: &str = "users.invalidate";
+    pub(crate) const LIST: &str = "users.list";
+    pub(crate) const WRITE: &str = "users.write";
+    pub(crate) const SIGNED_IN: &str = "users.signed_in";
+    pub(crate) const HAS_ACTIVE_USER_IN: &str = "users.has_active_user_in";
+    pub(crate) const SAMPLE_HASHES: &str = "users.sample_hashes";
+    pub(crate) const PING: &str = "users.ping";
+}

@@ -14,7 +14,8 @@ use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch};
 use crate::store::{
     Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
-    SessionStore, SessionView, Stores, UserStore, UserWrite, UserWriteOutcome,
+    SessionStore, SessionView, Stores, UserStore, UserWrite, UserWriteOutcome, roles, sessions,
+    users,
 };
 use crate::user::{Account, User, UserPage, UserQuery, UserState};
 
@@ -217,32 +218,32 @@ struct FailpointSessions {
 #[async_trait]
 impl UserStore for FailpointUsers {
     async fn by_email(&self, canonical: &str) -> Result<Option<Account>, StoreError> {
-        self.failpoints.pass("users.by_email", self.inner.by_email(canonical)).await
+        self.failpoints.pass(users::operation::BY_EMAIL, self.inner.by_email(canonical)).await
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.failpoints.pass("users.by_id", self.inner.by_id(id)).await
+        self.failpoints.pass(users::operation::BY_ID, self.inner.by_id(id)).await
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        self.failpoints.pass("users.state", self.inner.state(id)).await
+        self.failpoints.pass(users::operation::STATE, self.inner.state(id)).await
     }
 
     async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
-        self.failpoints.pass("users.cached_state", self.inner.cached_state(id)).await
+        self.failpoints.pass(users::operation::CACHED_STATE, self.inner.cached_state(id)).await
     }
 
     async fn invalidate(&self, id: UserId) -> Result<(), StoreError> {
         let call = self.inner.invalidate(id);
-        self.failpoints.pass("users.invalidate", call).await
+        self.failpoints.pass(users::operation::INVALIDATE, call).await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        self.failpoints.pass("users.list", self.inner.list(query)).await
+        self.failpoints.pass(users::operation::LIST, self.inner.list(query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        self.failpoints.pass("users.write", self.inner.write(write)).await
+        self.failpoints.pass(users::operation::WRITE, self.inner.write(write)).await
     }
 
     async fn signed_in(
@@ -251,34 +252,38 @@ impl UserStore for FailpointUsers {
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<User>, StoreError> {
-        self.failpoints.pass("users.signed_in", self.inner.signed_in(id, at, rehashed)).await
+        self.failpoints
+            .pass(users::operation::SIGNED_IN, self.inner.signed_in(id, at, rehashed))
+            .await
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
-        self.failpoints.pass("users.has_active_user_in", self.inner.has_active_user_in(role)).await
+        self.failpoints
+            .pass(users::operation::HAS_ACTIVE_USER_IN, self.inner.has_active_user_in(role))
+            .await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.failpoints.pass("users.sample_hashes", self.inner.sample_hashes(limit)).await
+        self.failpoints.pass(users::operation::SAMPLE_HASHES, self.inner.sample_hashes(limit)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.failpoints.pass("users.ping", self.inner.ping()).await
+        self.failpoints.pass(users::operation::PING, self.inner.ping()).await
     }
 }
 
 #[async_trait]
 impl RoleStore for FailpointRoles {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        self.failpoints.pass("roles.load", self.inner.load()).await
+        self.failpoints.pass(roles::operation::LOAD, self.inner.load()).await
     }
 
     async fn cached(&self) -> Result<Aged<RoleRows>, StoreError> {
-        self.failpoints.pass("roles.cached", self.inner.cached()).await
+        self.failpoints.pass(roles::operation::CACHED, self.inner.cached()).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
-        self.failpoints.pass("roles.write", self.inner.write(write)).await
+        self.failpoints.pass(roles::operation::WRITE, self.inner.write(write)).await
     }
 }
 
@@ -289,15 +294,15 @@ impl SessionStore for FailpointSessions {
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        self.failpoints.pass("sessions.create", self.inner.create(session, most)).await
+        self.failpoints.pass(sessions::operation::CREATE, self.inner.create(session, most)).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        self.failpoints.pass("sessions.find", self.inner.find(user, id)).await
+        self.failpoints.pass(sessions::operation::FIND, self.inner.find(user, id)).await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        self.failpoints.pass("sessions.rotate", self.inner.rotate(rotation)).await
+        self.failpoints.pass(sessions::operation::ROTATE, self.inner.rotate(rotation)).await
     }
 
     async fn list(
@@ -307,7 +312,9 @@ impl SessionStore for FailpointSessions {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        self.failpoints.pass("sessions.list", self.inner.list(user, epoch, now, page)).await
+        self.failpoints
+            .pass(sessions::operation::LIST, self.inner.list(user, epoch, now, page))
+            .await
     }
 
     async fn revoke(
@@ -317,7 +324,9 @@ impl SessionStore for FailpointSessions {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
-        self.failpoints.pass("sessions.revoke", self.inner.revoke(user, epoch, now, sessions)).await
+        self.failpoints
+            .pass(sessions::operation::REVOKE, self.inner.revoke(user, epoch, now, sessions))
+            .await
     }
 
     async fn revoke_all(
@@ -328,19 +337,19 @@ impl SessionStore for FailpointSessions {
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
         self.failpoints
-            .pass("sessions.revoke_all", self.inner.revoke_all(user, epoch, now, kept))
+            .pass(sessions::operation::REVOKE_ALL, self.inner.revoke_all(user, epoch, now, kept))
             .await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        self.failpoints.pass("sessions.end", self.inner.end(user, id)).await
+        self.failpoints.pass(sessions::operation::END, self.inner.end(user, id)).await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.failpoints.pass("sessions.purge", self.inner.purge(now, most)).await
+        self.failpoints.pass(sessions::operation::PURGE, self.inner.purge(now, most)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.failpoints.pass("sessions.ping", self.inner.ping()).await
+        self.failpoints.pass(sessions::operation::PING, self.inner.ping()).await
     }
 }

@@ -279,7 +279,9 @@ pub struct FailingLimits;
 
 impl LimitStore for FailingLimits {
     fn acquire(&self, _: LimitKey, _: Quota, _: Duration) -> StoreAcquire {
-        StoreAcquire::Pending(Box::pin(async { Err(StoreError::unavailable("limits.acquire")) }))
+        StoreAcquire::Pending(Box::pin(async {
+            Err(StoreError::unavailable(crate::limit::operation::ACQUIRE))
+        }))
     }
 }
 

@@ -18,7 +18,7 @@ use futures_core::Stream as _;
 use redis::aio::PubSubStream;
 
 use crate::error::StoreError;
-use crate::invalidation::{Broadcast, Invalidations, Subscription, Transport};
+use crate::invalidation::{Broadcast, Invalidations, Subscription, Transport, operation};
 
 use super::RedisDatabase;
 use super::client::{Client, Retry, Script};
@@ -55,7 +55,7 @@ impl Transport for PubSub {
         let channel = self.channel.as_bytes();
         let arguments = [text.as_bytes()];
         self.client
-            .script("invalidations.publish", &self.publish, channel, &arguments, Retry::Yes)
+            .script(operation::PUBLISH, &self.publish, channel, &arguments, Retry::Yes)
             .await?;
         Ok(())
     }
@@ -65,11 +65,10 @@ impl Transport for PubSub {
         let mut write = redis::cmd("DEL");
         write.arg(&self.channel);
         let channel = self.channel.as_bytes();
-        self.client.command("invalidations.listen", channel, &write, Retry::Yes).await?;
-        let mut pubsub =
-            self.client.pubsub("invalidations.listen", self.channel.as_bytes()).await?;
+        self.client.command(operation::LISTEN, channel, &write, Retry::Yes).await?;
+        let mut pubsub = self.client.pubsub(operation::LISTEN, self.channel.as_bytes()).await?;
         let subscribed = pubsub.subscribe(&self.channel).await;
-        subscribed.map_err(|error| Failure::from(error).in_operation("invalidations.listen"))?;
+        subscribed.map_err(|error| Failure::from(error).in_operation(operation::LISTEN))?;
         Ok(Box::new(Listening(pubsub.into_on_message())))
     }
 
@@ -85,7 +84,7 @@ impl Subscription for Listening {
     async fn next(&mut self) -> Result<String, StoreError> {
         let message = poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await;
         let lost = || {
-            StoreError::unavailable("invalidations.receive")
+            StoreError::unavailable(operation::RECEIVE)
                 .with_source("the listening connection was lost")
         };
         // A message that is not UTF-8 becomes one of an unknown form, which evicts everything.

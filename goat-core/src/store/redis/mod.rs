@@ -2,7 +2,7 @@
 //!
 //! Works with a standalone server, Sentinel or Cluster, from Redis 6.0. All keys of one user, and all
 //! counters of one limit key, share a hash tag, so that every script touches one slot. Scripts use the
-//! server's clock, so that nodes whose clocks differ agree.
+//! server's clock, so that nodes with different clocks agree.
 
 mod client;
 mod failure;

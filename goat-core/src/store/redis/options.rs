@@ -68,7 +68,7 @@ impl RedisOptions {
     }
 
     /// Uses the caller's clock in place of the server's, so that a test can advance it. For tests only:
-    /// nodes whose clocks differ would disagree.
+    /// nodes with different clocks would disagree.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn with_caller_clock(self) -> Self {

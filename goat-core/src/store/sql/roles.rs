@@ -6,6 +6,7 @@ use sqlx::Row as _;
 use crate::access::{Grant, RoleRows};
 use crate::error::StoreError;
 use crate::id::GrantId;
+use crate::store::roles::operation;
 use crate::store::sql::failure::Failure;
 use crate::store::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 
@@ -36,11 +37,11 @@ impl SqlRoles {
 #[async_trait]
 impl RoleStore for SqlRoles {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        run("roles.load", async { all(&mut self.pools.read().await?).await }).await
+        run(operation::LOAD, async { all(&mut self.pools.read().await?).await }).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
-        run("roles.write", async {
+        run(operation::WRITE, async {
             // ATOMIC: every change of permissions holds the guard, so that permissions and revision
             // stay as read until the commit, and the actor's row is locked.
             let mut connection = self.pools.begin().await?;

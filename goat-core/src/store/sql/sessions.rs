@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{RotationDecision, Session, SessionEpoch};
+use crate::store::sessions::operation;
 use crate::store::sql::failure::Failure;
 use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
@@ -41,7 +42,7 @@ impl SessionStore for SqlSessions {
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        run("sessions.create", async {
+        run(operation::CREATE, async {
             // ATOMIC: under the user's lock, no concurrent call adds a session that the count misses.
             let mut connection = self.pools.begin().await?;
             dialect::lock_sessions(&mut connection, session.user).await?;
@@ -67,7 +68,7 @@ impl SessionStore for SqlSessions {
             " FROM goat_sessions LEFT JOIN goat_users ON goat_users.id = user_id \
              WHERE goat_sessions.id = $1 AND user_id = $2"
         );
-        run("sessions.find", async {
+        run(operation::FIND, async {
             let query = sqlx::query(if self.has_users { WITH_OWNER } else { ALONE });
             let mut connection = self.pools.read().await?;
             let row =
@@ -91,7 +92,7 @@ impl SessionStore for SqlSessions {
             now!("$3"),
             " AS judged_at FROM locked"
         );
-        run("sessions.rotate", async {
+        run(operation::ROTATE, async {
             // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
             // not found.
             let mut connection = self.pools.begin().await?;
@@ -153,7 +154,7 @@ impl SessionStore for SqlSessions {
                 .bind(signed(epoch.number))
                 .bind(kept.clone())
         };
-        run("sessions.list", async {
+        run(operation::LIST, async {
             let listed = of_user(PAGE).bind(i64::from(page.limit())).bind(signed(page.offset()));
             let mut connection = self.pools.read().await?;
             let rows = connection.all(listed).await?;
@@ -178,7 +179,7 @@ impl SessionStore for SqlSessions {
             now!("$3"),
             " AND (epoch = $4 OR id = $5)"
         );
-        run("sessions.revoke", async {
+        run(operation::REVOKE, async {
             // ATOMIC: if one is missing, the transaction is dropped and so rolled back.
             let mut connection = self.pools.begin().await?;
             dialect::lock_sessions(&mut connection, user).await?;
@@ -213,7 +214,7 @@ impl SessionStore for SqlSessions {
             now!("$3"),
             " AS judged_at"
         );
-        run("sessions.revoke_all", async {
+        run(operation::REVOKE_ALL, async {
             let mut connection = self.pools.begin().await?;
             dialect::lock_sessions(&mut connection, user).await?;
             let query = sqlx::query(QUERY)
@@ -233,7 +234,7 @@ impl SessionStore for SqlSessions {
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        run("sessions.end", async {
+        run(operation::END, async {
             let mut connection = self.pools.write().await?;
             let ended = delete(&mut connection, user, id).await?;
             connection.commit().await?;
@@ -251,7 +252,7 @@ impl SessionStore for SqlSessions {
             for_update_skip_locked!(),
             ") DELETE FROM goat_sessions WHERE id IN (SELECT id FROM expired)"
         );
-        run("sessions.purge", async {
+        run(operation::PURGE, async {
             let query = sqlx::query(QUERY).bind(self.pools.mode.now(now)).bind(i64::from(most));
             let mut connection = self.pools.write().await?;
             let deleted = connection.execute(query).await?;
@@ -262,7 +263,7 @@ impl SessionStore for SqlSessions {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        run("sessions.ping", self.pools.ping()).await
+        run(operation::PING, self.pools.ping()).await
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
+use crate::store::users::operation;
 use crate::store::{
     ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
@@ -62,7 +63,7 @@ impl UserStore for SqlUsers {
         if canonical.contains('\0') {
             return Ok(None);
         }
-        run("users.by_email", async {
+        run(operation::BY_EMAIL, async {
             let mut connection = self.pools.read().await?;
             let row = connection.optional(sqlx::query(QUERY).bind(canonical)).await?;
             row.as_ref().map(rows::account).transpose()
@@ -73,7 +74,7 @@ impl UserStore for SqlUsers {
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         const QUERY: &str =
             concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1");
-        run("users.by_id", async {
+        run(operation::BY_ID, async {
             let mut connection = self.pools.read().await?;
             let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
             row.as_ref().map(rows::account).transpose()
@@ -83,7 +84,7 @@ impl UserStore for SqlUsers {
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
         const QUERY: &str = concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1");
-        run("users.state", async {
+        run(operation::STATE, async {
             let mut connection = self.pools.read().await?;
             let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
             row.as_ref().map(rows::state).transpose()
@@ -92,11 +93,11 @@ impl UserStore for SqlUsers {
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        run("users.list", list::page(&self.pools, query)).await
+        run(operation::LIST, list::page(&self.pools, query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        run("users.write", async {
+        run(operation::WRITE, async {
             // Writes by an actor are rare and hold the guard from the start. Sign-ups, and users'
             // changes to their own accounts, are frequent and run concurrently.
             let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
@@ -124,7 +125,7 @@ impl UserStore for SqlUsers {
              WHERE id = $1 RETURNING ",
             user_columns!()
         );
-        run("users.signed_in", async {
+        run(operation::SIGNED_IN, async {
             let query = sqlx::query(QUERY)
                 .bind(id.to_string())
                 .bind(at.as_millis())
@@ -141,7 +142,7 @@ impl UserStore for SqlUsers {
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
-        run("users.has_active_user_in", async {
+        run(operation::HAS_ACTIVE_USER_IN, async {
             is_any_active(&mut self.pools.read().await?, role, None).await
         })
         .await
@@ -149,7 +150,7 @@ impl UserStore for SqlUsers {
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         const QUERY: &str = "SELECT password_hash FROM goat_users ORDER BY id LIMIT $1";
-        run("users.sample_hashes", async {
+        run(operation::SAMPLE_HASHES, async {
             let mut connection = self.pools.read().await?;
             let rows = connection.all(sqlx::query(QUERY).bind(i64::from(limit))).await?;
             Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
@@ -158,7 +159,7 @@ impl UserStore for SqlUsers {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        run("users.ping", self.pools.ping()).await
+        run(operation::PING, self.pools.ping()).await
     }
 }
 

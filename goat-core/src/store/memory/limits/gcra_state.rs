@@ -18,16 +18,16 @@ pub(super) struct GcraState {
 
 impl GcraState {
     /// Returns the debt at `now`, in parts.
-    fn owed(self, pace: Gcra, now: u64) -> u128 {
+    fn owed(self, gcra: Gcra, now: u64) -> u128 {
         match self.at.checked_sub(now) {
-            Some(ahead) => u128::from(ahead) * u128::from(pace.parts()) + u128::from(self.parts),
+            Some(ahead) => u128::from(ahead) * u128::from(gcra.parts()) + u128::from(self.parts),
             None => 0,
         }
     }
 
-    fn refusal(self, pace: Gcra, now: u64) -> Option<StoreDecision> {
-        let owed = self.owed(pace, now);
-        (owed > pace.tolerance()).then(|| pace.decision(owed, true))
+    fn limited(self, gcra: Gcra, now: u64) -> Option<StoreDecision> {
+        let owed = self.owed(gcra, now);
+        (owed > gcra.tolerance()).then(|| gcra.decision(owed, true))
     }
 }
 
@@ -39,25 +39,25 @@ impl Counter for GcraState {
 
     fn span(_: Gcra) {}
 
-    fn acquire(&mut self, pace: Gcra, now: u64) -> StoreDecision {
-        if let Some(refusal) = self.refusal(pace, now) {
-            return refusal;
+    fn acquire(&mut self, gcra: Gcra, now: u64) -> StoreDecision {
+        if let Some(limited) = self.limited(gcra, now) {
+            return limited;
         }
         if self.at < now {
             *self = Self { at: now, parts: 0 };
         }
-        let a_nanosecond = u64::from(pace.parts());
-        let (whole, rest) = (pace.cost() / a_nanosecond, pace.cost() % a_nanosecond);
+        let a_nanosecond = u64::from(gcra.parts());
+        let (whole, rest) = (gcra.cost() / a_nanosecond, gcra.cost() % a_nanosecond);
         let parts = u64::from(self.parts) + rest;
         let carried = u64::from(parts >= a_nanosecond);
         self.at += whole + carried;
         self.parts = (parts - carried * a_nanosecond) as u32;
-        pace.decision(self.owed(pace, now), false)
+        gcra.decision(self.owed(gcra, now), false)
     }
 
-    fn fork(&mut self, pace: Gcra, now: u64) -> Result<Self, StoreDecision> {
-        match self.refusal(pace, now) {
-            Some(refusal) => Err(refusal),
+    fn fork(&mut self, gcra: Gcra, now: u64) -> Result<Self, StoreDecision> {
+        match self.limited(gcra, now) {
+            Some(limited) => Err(limited),
             None => Ok(*self),
         }
     }

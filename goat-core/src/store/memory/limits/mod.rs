@@ -146,7 +146,7 @@ impl LimitStore for MemoryLimits {
         let mut shard = self.shard(id);
         StoreAcquire::Ready(match Gcra::of(quota) {
             None => shard.acquire::<SlidingWindowLog>(id, Rule::from(quota), now),
-            Some(pace) => shard.acquire::<GcraState>(id, pace, now),
+            Some(gcra) => shard.acquire::<GcraState>(id, gcra, now),
         })
     }
 

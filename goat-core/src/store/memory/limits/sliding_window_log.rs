@@ -52,8 +52,8 @@ impl Counter for SlidingWindowLog {
 
     fn acquire(&mut self, rule: Rule, now: u64) -> StoreDecision {
         self.drop_expired(rule.window, now);
-        if let Some(refusal) = self.refusal(rule, now) {
-            return refusal;
+        if let Some(limited) = self.limited(rule, now) {
+            return limited;
         }
         self.push(now, rule.limit);
         StoreDecision {
@@ -65,8 +65,8 @@ impl Counter for SlidingWindowLog {
 
     fn fork(&mut self, rule: Rule, now: u64) -> Result<Self, StoreDecision> {
         self.drop_expired(rule.window, now);
-        match self.refusal(rule, now) {
-            Some(refusal) => Err(refusal),
+        match self.limited(rule, now) {
+            Some(limited) => Err(limited),
             None => Ok(self.clone()),
         }
     }
@@ -94,7 +94,7 @@ impl Counter for SlidingWindowLog {
 impl SlidingWindowLog {
     /// Returns the decision for a call at `now` if the log is full. Expired entries count until
     /// [`SlidingWindowLog::drop_expired`].
-    fn refusal(&self, rule: Rule, now: u64) -> Option<StoreDecision> {
+    fn limited(&self, rule: Rule, now: u64) -> Option<StoreDecision> {
         (self.len() >= rule.limit).then(|| {
             let wait = self.until_next_available(rule.window, now);
             StoreDecision { remaining: 0, reset_after: wait, retry_after: Some(wait) }

@@ -72,7 +72,7 @@ impl<C: Counter> Table<C> {
         let mut counter = match self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
             Some(overflow) => match overflow.counter.fork(rule, now) {
                 Ok(counter) => counter,
-                Err(refusal) => return refusal,
+                Err(limited) => return limited,
             },
             None => C::NEW,
         };

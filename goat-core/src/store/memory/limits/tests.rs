@@ -81,7 +81,7 @@ proptest! {
     #[test]
     fn full_store_never_allows_more_than_the_quota(capacity in 0_usize..5, steps in steps(12, QUOTAS.len(), 200)) {
         let (store, mut now) = (MemoryLimits::new(capacity), Duration::ZERO);
-        let mut admitted: HashMap<_, Vec<Duration>> = HashMap::new();
+        let mut allowed: HashMap<_, Vec<Duration>> = HashMap::new();
         for (index, Step { key: number, quota, pause }) in steps.into_iter().enumerate() {
             now += pause;
             let (key, quota) = (key(number), QUOTAS[quota]);
@@ -93,11 +93,11 @@ proptest! {
                 prop_assert_eq!(decision.retry_after, None, "B5: limited after the wait");
             }
             if decision.retry_after.is_none() {
-                admitted.entry((key, quota)).or_default().push(now);
+                allowed.entry((key, quota)).or_default().push(now);
             }
             prop_assert!(store.keys() <= capacity);
         }
-        for ((_, quota), instants) in admitted {
+        for ((_, quota), instants) in allowed {
             prop_assert!(!is_over(quota, &instants), "over {}: {:?}", quota, instants);
         }
     }
@@ -156,30 +156,30 @@ fn concurrent_threads_are_allowed_exactly_the_quota() {
         for (capacity, exact) in [(100, true), (2, false)] {
             let (store, barrier) = (MemoryLimits::new(capacity), Barrier::new(THREADS));
             // Three windows or intervals, one per round.
-            let admitted: [[AtomicUsize; KEYS]; 3] = Default::default();
+            let allowed: [[AtomicUsize; KEYS]; 3] = Default::default();
             thread::scope(|scope| {
                 for _ in 0..THREADS {
                     scope.spawn(|| {
-                        for (round, admitted) in admitted.iter().enumerate() {
+                        for (round, allowed) in allowed.iter().enumerate() {
                             barrier.wait();
                             for call in 0..KEYS * LIMIT {
                                 let number = call % KEYS;
                                 // The readings of one round differ by less than a second.
                                 let elapsed = at(round as u64 * pause + call as u64);
                                 if store.allows(key(number), quota, elapsed) {
-                                    admitted[number].fetch_add(1, Ordering::Relaxed);
+                                    allowed[number].fetch_add(1, Ordering::Relaxed);
                                 }
                             }
                         }
                     });
                 }
             });
-            for (round, admitted) in admitted.iter().enumerate() {
+            for (round, allowed) in allowed.iter().enumerate() {
                 let most = if round == 0 { LIMIT } else { later };
-                for admitted in admitted {
-                    let admitted = admitted.load(Ordering::Relaxed);
-                    assert!(admitted <= LIMIT, "{quota}: {admitted} allowed");
-                    assert!(!exact || admitted == most, "{quota}: {admitted} of {most} allowed");
+                for allowed in allowed {
+                    let allowed = allowed.load(Ordering::Relaxed);
+                    assert!(allowed <= LIMIT, "{quota}: {allowed} allowed");
+                    assert!(!exact || allowed == most, "{quota}: {allowed} of {most} allowed");
                 }
             }
         }
@@ -307,8 +307,8 @@ fn quotas_beyond_the_overflow_counters_are_limited_until_one_expires() {
         [|time| Quota::new(2, time), |interval| Quota::new(1, interval).burst(2)];
     for quota in quotas {
         let (store, quota) = (MemoryLimits::new(0), |number: u32| quota(SECOND * (number + 1)));
-        let admitted = (0..100).filter(|number| store.allows(key(0), quota(*number), at(0)));
-        assert_eq!(admitted.count(), 16);
+        let allowed = (0..100).filter(|number| store.allows(key(0), quota(*number), at(0)));
+        assert_eq!(allowed.count(), 16);
         let wait = store.ask(key(0), quota(50), at(100)).retry_after;
         assert_eq!(wait, Some(at(900)), "the shortest window expires first");
         assert!(!store.allows(key(0), quota(50), at(999)));

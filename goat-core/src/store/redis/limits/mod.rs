@@ -23,9 +23,9 @@ use super::RedisContext;
 use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::error::StoreError;
-use crate::limit::{Gcra, LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision};
+use crate::limit::{Gcra, LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision, operation};
 
-static SPEND: LazyLock<Script> = LazyLock::new(|| {
+static SLIDING_WINDOW_LOG: LazyLock<Script> = LazyLock::new(|| {
     Script::new([include_str!("../clock.lua"), include_str!("sliding_window_log.lua")].concat())
 });
 
@@ -56,7 +56,7 @@ impl RedisLimits {
         format!("{prefix}:{{{tag}}}:{limit}/{window}{burst}").into_bytes()
     }
 
-    async fn ask(
+    async fn acquire_remote(
         self,
         key: LimitKey,
         quota: Quota,
@@ -67,22 +67,22 @@ impl RedisLimits {
         } else {
             (String::new(), TTL_MARGIN)
         };
-        let pace = Gcra::of(quota);
-        let (script, arguments) = match pace {
-            None => (&SPEND, arguments(quota, time, spare)),
-            Some(pace) => (&gcra::SPEND, gcra::arguments(pace, time, spare)),
+        let gcra = Gcra::of(quota);
+        let (script, arguments) = match gcra {
+            None => (&SLIDING_WINDOW_LOG, arguments(quota, time, spare)),
+            Some(gcra) => (&gcra::SCRIPT, gcra::arguments(gcra, time, spare)),
         };
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
         // After a lost connection the call may count twice, which only errs towards limiting.
         let (client, counter) = (&self.context.client, self.key(key, quota));
         let answer =
-            client.script("limits.acquire", script, &counter, &arguments, Retry::Yes).await?;
-        let decision = match pace {
+            client.script(operation::ACQUIRE, script, &counter, &arguments, Retry::Yes).await?;
+        let decision = match gcra {
             None => read(&answer),
-            Some(pace) => gcra::read(pace, &answer),
+            Some(gcra) => gcra::read(gcra, &answer),
         };
         let decision = decision.ok_or_else(|| {
-            Failure::malformed("a limit's answer cannot be read").in_operation("limits.acquire")
+            Failure::malformed("a limit's answer cannot be read").in_operation(operation::ACQUIRE)
         })?;
         if let Some(wait) = decision.retry_after {
             // Counted from before the call, so a caller that waits `retry_after` reaches Redis.
@@ -106,14 +106,15 @@ fn width(window: u128) -> u32 {
 
 fn read(answer: &Value) -> Option<StoreDecision> {
     let Value::Array(fields) = answer else { return None };
-    let &[Value::Int(remaining), Value::Int(wait), Value::Int(refuses)] = fields.as_slice() else {
+    let &[Value::Int(remaining), Value::Int(wait), Value::Int(is_limited)] = fields.as_slice()
+    else {
         return None;
     };
     let reset_after = Duration::from_micros(u64::try_from(wait).ok()?);
     Some(StoreDecision {
         remaining: u32::try_from(remaining).ok()?,
         reset_after,
-        retry_after: (refuses == 1).then_some(reset_after),
+        retry_after: (is_limited == 1).then_some(reset_after),
     })
 }
 
@@ -125,7 +126,9 @@ impl LimitStore for RedisLimits {
                 reset_after: wait,
                 retry_after: Some(wait),
             }),
-            None => StoreAcquire::Pending(Box::pin(self.clone().ask(key, quota, elapsed))),
+            None => {
+                StoreAcquire::Pending(Box::pin(self.clone().acquire_remote(key, quota, elapsed)))
+            }
         }
     }
 }

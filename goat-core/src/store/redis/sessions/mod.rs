@@ -24,6 +24,7 @@ use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch};
+use crate::store::sessions::operation;
 use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 macro_rules! script {
@@ -101,7 +102,7 @@ fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
 #[async_trait]
 impl SessionStore for RedisSessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        const OPERATION: &str = "sessions.create";
+        const OPERATION: &str = operation::CREATE;
         let packed = codec::encode(session).ok_or_else(|| {
             Failure::malformed("a time or text of the session does not fit the encoding")
                 .in_operation(OPERATION)
@@ -120,7 +121,7 @@ impl SessionStore for RedisSessions {
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        const OPERATION: &str = "sessions.find";
+        const OPERATION: &str = operation::FIND;
         let key = self.key(user);
         let mut command = redis::cmd("HGET");
         command.arg(&key).arg(&bytes_of(id));
@@ -135,7 +136,7 @@ impl SessionStore for RedisSessions {
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        const OPERATION: &str = "sessions.rotate";
+        const OPERATION: &str = operation::ROTATE;
         let &Rotation { user, session: id, ref successor, now, .. } = rotation;
         let times = (codec::time(successor.issued_at), codec::time(successor.expires_at));
         let (Some(issued_at), Some(expires_at)) = times else {
@@ -181,7 +182,7 @@ impl SessionStore for RedisSessions {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        const OPERATION: &str = "sessions.list";
+        const OPERATION: &str = operation::LIST;
         let spared = bytes_of_any(epoch.kept);
         let arguments: [&[u8]; 2] = [&epoch.number.to_be_bytes(), &spared];
         let answer = self.run(OPERATION, &LIST, user, now, &arguments, Retry::Yes).await?;
@@ -205,7 +206,7 @@ impl SessionStore for RedisSessions {
         now: Timestamp,
         sessions: &[SessionId],
     ) -> Result<Revoked, StoreError> {
-        const OPERATION: &str = "sessions.revoke";
+        const OPERATION: &str = operation::REVOKE;
         let (number, spared) = (epoch.number.to_be_bytes(), bytes_of_any(epoch.kept));
         let ids: Vec<[u8; 16]> = sessions.iter().copied().map(bytes_of).collect();
         let mut arguments: Vec<&[u8]> = vec![&number, &spared];
@@ -225,7 +226,7 @@ impl SessionStore for RedisSessions {
         now: Timestamp,
         kept: Option<SessionId>,
     ) -> Result<u64, StoreError> {
-        const OPERATION: &str = "sessions.revoke_all";
+        const OPERATION: &str = operation::REVOKE_ALL;
         let (spared, kept) = (bytes_of_any(epoch.kept), bytes_of_any(kept));
         let arguments: [&[u8]; 3] = [&epoch.number.to_be_bytes(), &spared, &kept];
         match self.run(OPERATION, &REVOKE_ALL, user, now, &arguments, Retry::Yes).await? {
@@ -235,7 +236,7 @@ impl SessionStore for RedisSessions {
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        const OPERATION: &str = "sessions.end";
+        const OPERATION: &str = operation::END;
         let key = self.key(user);
         let mut command = redis::cmd("HDEL");
         command.arg(&key).arg(&bytes_of(id));
@@ -252,7 +253,7 @@ impl SessionStore for RedisSessions {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.context.ping("sessions.ping").await
+        self.context.ping(operation::PING).await
     }
 }
 

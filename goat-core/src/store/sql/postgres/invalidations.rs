@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::error::StoreError;
-use crate::invalidation::{Broadcast, Invalidations, Subscription, Transport};
+use crate::invalidation::{Broadcast, Invalidations, Subscription, Transport, operation};
 use crate::store::sql::failure::Failure;
 
 use super::PostgresDatabase;
@@ -121,7 +121,7 @@ impl fmt::Debug for ListenNotify {
 #[async_trait]
 impl Transport for ListenNotify {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
-        let at = |error: sqlx::Error| store_error("invalidations.publish")(Failure::from(error));
+        let at = |error: sqlx::Error| store_error(operation::PUBLISH)(Failure::from(error));
         let mut sender = self.sender.lock().await;
         let mut connection = self.take(&mut sender).await.map_err(at)?;
         self.notify(&mut connection, text).await.map_err(at)?;
@@ -130,7 +130,7 @@ impl Transport for ListenNotify {
     }
 
     async fn listen(&self) -> Result<Box<dyn Subscription>, StoreError> {
-        let at = |error: sqlx::Error| store_error("invalidations.listen")(Failure::from(error));
+        let at = |error: sqlx::Error| store_error(operation::LISTEN)(Failure::from(error));
         // The driver listens only through a pool: this one has a single connection and belongs to the
         // subscription.
         let pool = PgPoolOptions::new()
@@ -143,7 +143,7 @@ impl Transport for ListenNotify {
         // A lost connection must end the subscription: a silent reconnect would hide lost messages.
         listener.eager_reconnect(false);
         if self.is_shared(&mut listener).await.map_err(at)? {
-            return Err(StoreError::unavailable("invalidations.listen")
+            return Err(StoreError::unavailable(operation::LISTEN)
                 .with_source("a pooler shares the connection between transactions"));
         }
         listener.listen(CHANNEL).await.map_err(at)?;
@@ -162,9 +162,9 @@ impl Subscription for Listening {
     async fn next(&mut self) -> Result<String, StoreError> {
         match self.0.try_recv().await {
             Ok(Some(notification)) => Ok(notification.payload().to_owned()),
-            Ok(None) => Err(StoreError::unavailable("invalidations.receive")
+            Ok(None) => Err(StoreError::unavailable(operation::RECEIVE)
                 .with_source("the listening connection was lost")),
-            Err(error) => Err(store_error("invalidations.receive")(Failure::from(error))),
+            Err(error) => Err(store_error(operation::RECEIVE)(Failure::from(error))),
         }
     }
 }

@@ -41,7 +41,7 @@ proptest! {
         pauses in pauses(),
     ) {
         let (store, mut model) = (MemoryLimits::new(10), Model::default());
-        let (mut now, mut admitted) = (Duration::from_nanos(start), Vec::new());
+        let (mut now, mut allowed) = (Duration::from_nanos(start), Vec::new());
         for (intervals, nanoseconds) in pauses {
             let pause = interval(quota).saturating_mul(intervals).min(YEAR / 50);
             let nudge = Duration::from_nanos(nanoseconds.unsigned_abs().into());
@@ -52,10 +52,10 @@ proptest! {
             let decision = store.ask(key(0), quota, now);
             prop_assert_eq!(decision, model.ask(key(0), quota, now));
             if decision.retry_after.is_none() {
-                admitted.push(now);
+                allowed.push(now);
             }
         }
-        prop_assert!(!is_over(quota, &admitted), "over {}: {:?}", quota, admitted);
+        prop_assert!(!is_over(quota, &allowed), "over {}: {:?}", quota, allowed);
     }
 }
 
@@ -112,17 +112,17 @@ fn call_before_retry_after_is_limited_with_a_burst() {
 #[test]
 fn burst_is_replenished_evenly_up_to_its_size() {
     let (store, quota) = (MemoryLimits::new(10), Quota::per_minute(60).burst(10));
-    let admitted = |elapsed| (0..99).filter(|_| store.allows(key(0), quota, elapsed)).count();
-    assert_eq!(admitted(at(0)), 10);
-    assert_eq!(admitted(at(999)), 0);
-    assert_eq!(admitted(at(1_000)), 1);
-    assert_eq!(admitted(at(4_500)), 3);
-    assert_eq!(admitted(at(5_000)), 1);
+    let allowed = |elapsed| (0..99).filter(|_| store.allows(key(0), quota, elapsed)).count();
+    assert_eq!(allowed(at(0)), 10);
+    assert_eq!(allowed(at(999)), 0);
+    assert_eq!(allowed(at(1_000)), 1);
+    assert_eq!(allowed(at(4_500)), 3);
+    assert_eq!(allowed(at(5_000)), 1);
     let decision = store.ask(key(0), quota, at(7_750));
     assert_eq!((decision.remaining, decision.reset_after), (1, at(250)));
-    assert_eq!(admitted(at(86_400_000)), 10);
+    assert_eq!(allowed(at(86_400_000)), 10);
     // In a minute from the first of them: the burst, and one a second.
-    let minute = (0..60).map(|second| admitted(at(86_400_000 + second * 1_000))).sum::<usize>();
+    let minute = (0..60).map(|second| allowed(at(86_400_000 + second * 1_000))).sum::<usize>();
     assert_eq!(minute, 59, "with the ten: 69, the burst and the limit less one");
 }
 
@@ -136,9 +136,8 @@ fn each_burst_of_a_key_counts_separately() {
         Quota::per_minute(3).burst(2),
         Quota::per_minute(4).burst(2),
     ];
-    let admitted =
-        quotas.map(|quota| (0..9).filter(|_| store.allows(key(0), quota, at(0))).count());
-    assert_eq!(admitted, [3, 1, 2, 2]);
+    let allowed = quotas.map(|quota| (0..9).filter(|_| store.allows(key(0), quota, at(0))).count());
+    assert_eq!(allowed, [3, 1, 2, 2]);
     assert_eq!(store.keys(), 4);
 }
 
@@ -151,7 +150,7 @@ fn end_of_the_clock_range_allows_the_burst_only() {
         Quota::new(u32::MAX, YEAR).burst(3),
     ] {
         let store = MemoryLimits::new(10);
-        let admitted = (0..9).filter(|_| store.allows(key(0), quota, Duration::MAX)).count();
-        assert_eq!(admitted, 3, "{quota}");
+        let allowed = (0..9).filter(|_| store.allows(key(0), quota, Duration::MAX)).count();
+        assert_eq!(allowed, 3, "{quota}");
     }
 }

@@ -14,12 +14,12 @@ pub(super) struct Model(HashMap<(LimitKey, Quota), Vec<Duration>>);
 impl Model {
     pub(super) fn ask(&mut self, key: LimitKey, quota: Quota, now: Duration) -> StoreDecision {
         let admitted = self.0.entry((key, quota)).or_default();
-        let is_refused = left(quota, admitted, now).0 == 0;
-        if !is_refused {
+        let is_limited = left(quota, admitted, now).0 == 0;
+        if !is_limited {
             admitted.push(now);
         }
         let (remaining, reset_after) = left(quota, admitted, now);
-        StoreDecision { remaining, reset_after, retry_after: is_refused.then_some(reset_after) }
+        StoreDecision { remaining, reset_after, retry_after: is_limited.then_some(reset_after) }
     }
 }
 
@@ -27,7 +27,7 @@ impl Model {
 fn left(quota: Quota, admitted: &[Duration], now: Duration) -> (u32, Duration) {
     match quota.burst_size() {
         None => left_of_window(quota, admitted, now),
-        Some(burst) => left_of_pace(quota, burst, admitted, now),
+        Some(burst) => left_of_gcra(quota, burst, admitted, now),
     }
 }
 
@@ -40,7 +40,7 @@ fn left_of_window(quota: Quota, admitted: &[Duration], now: Duration) -> (u32, D
 }
 
 /// Each span from an allowed call to now may contain the burst and the calls replenished since.
-fn left_of_pace(quota: Quota, burst: u32, admitted: &[Duration], now: Duration) -> (u32, Duration) {
+fn left_of_gcra(quota: Quota, burst: u32, admitted: &[Duration], now: Duration) -> (u32, Duration) {
     let (limit, window) = (u128::from(quota.limit()), quota.window().as_nanos());
     let allowed = |age: u128| u128::from(burst) + age * limit / window;
     let spans = || {
