@@ -212,9 +212,9 @@ mod tests {
             assert_eq!(within_script("ERR", Some(detail)), code, "{detail}");
             assert_eq!(within_script("OOM", Some(detail)), None);
         }
-        let answered = Some("4: -READONLY You can't write against a read only replica.");
-        assert_eq!(within_script("@user_script:", answered), Some("READONLY"));
-        assert_eq!(within_script("ERR", answered), None);
+        let reply = Some("4: -READONLY You can't write against a read only replica.");
+        assert_eq!(within_script("@user_script:", reply), Some("READONLY"));
+        assert_eq!(within_script("ERR", reply), None);
         assert_eq!(within_script("ERR", None), None);
     }
 }

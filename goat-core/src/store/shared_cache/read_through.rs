@@ -49,7 +49,7 @@ struct Counts {
 #[derive(Debug)]
 pub(super) struct ReadThrough<V> {
     core: Arc<Core>,
-    reads: SingleFlight<CacheKey, Answer<V>, StoreError>,
+    reads: SingleFlight<CacheKey, ReadValue<V>, StoreError>,
     /// A malformed entry was logged.
     warned_malformed: AtomicBool,
     kind: PhantomData<V>,
@@ -65,14 +65,14 @@ struct Core {
 }
 
 #[derive(Clone, Debug)]
-enum Answer<V> {
+enum ReadValue<V> {
     /// Read from the store, after every caller that shares the read arrived.
     Loaded(Option<V>),
     /// Read from the shared cache, with its age at an instant of the monotonic clock.
     Cached { value: V, age: Duration, at: Duration },
 }
 
-impl<V> Answer<V> {
+impl<V> ReadValue<V> {
     fn recent(self, now: Duration) -> Aged<Option<V>> {
         match self {
             Self::Loaded(value) => Aged::now(value),
@@ -86,7 +86,7 @@ impl<V> Answer<V> {
 /// The result of a cache read.
 enum CacheRead<V> {
     /// A fresh entry.
-    Hit(Answer<V>),
+    Hit(ReadValue<V>),
     /// No fresh entry. A read of the store that begins now may be stored with this time.
     Miss(ServerTime),
     /// The breaker is open, or the call failed.
@@ -128,17 +128,17 @@ impl<V: CacheValue> ReadThrough<V> {
     {
         let get_or_load = || async {
             match self.get(key).await {
-                CacheRead::Hit(answer) => Ok(answer),
+                CacheRead::Hit(result) => Ok(result),
                 CacheRead::Miss(read_at) => self.fill(key, Some(read_at), read()).await,
                 CacheRead::Skipped => self.fill(key, None, read()).await,
             }
         };
         let shared = self.reads.run(key, get_or_load).await;
-        let answer = shared.map_err(|error| StoreError::shared(&error))?;
+        let result = shared.map_err(|error| StoreError::shared(&error))?;
         let Counts { hits, misses, .. } = &self.core.counts;
-        let count = if let Answer::Cached { .. } = answer { hits } else { misses };
+        let count = if let ReadValue::Cached { .. } = result { hits } else { misses };
         count.fetch_add(1, Ordering::Relaxed);
-        Ok(answer.recent(self.core.breaker.elapsed()))
+        Ok(result.recent(self.core.breaker.elapsed()))
     }
 
     async fn get(&self, key: CacheKey) -> CacheRead<V> {
@@ -156,7 +156,7 @@ impl<V: CacheValue> ReadThrough<V> {
         let at = self.core.breaker.elapsed();
         let age = age + ROUNDING + at.saturating_sub(sent_at);
         if age < self.core.staleness {
-            CacheRead::Hit(Answer::Cached { value, age, at })
+            CacheRead::Hit(ReadValue::Cached { value, age, at })
         } else {
             CacheRead::Miss(now)
         }
@@ -183,7 +183,7 @@ impl<V: CacheValue> ReadThrough<V> {
         key: CacheKey,
         read_at: Option<ServerTime>,
         read: impl Future<Output = Result<Option<V>, StoreError>>,
-    ) -> Result<Answer<V>, StoreError> {
+    ) -> Result<ReadValue<V>, StoreError> {
         let value = read.await?;
         // Without a revision, an entry could not be compared with a newer one.
         if let (Some(read_at), Some(value)) = (read_at, &value)
@@ -193,7 +193,7 @@ impl<V: CacheValue> ReadThrough<V> {
             let putting = self.core.cache.put(key, &entry, self.core.staleness);
             self.core.call(operation::PUT, READ_TIMEOUT, putting).await;
         }
-        Ok(Answer::Loaded(value))
+        Ok(ReadValue::Loaded(value))
     }
 
     /// Invalidates every entry of a key, and rejects puts as long as an older read may still fill the
@@ -220,14 +220,14 @@ impl Core {
         timeout: Duration,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Option<T> {
-        let answer = match tokio::time::timeout(timeout, call).await {
-            Ok(answer) => answer,
+        let result = match tokio::time::timeout(timeout, call).await {
+            Ok(result) => result,
             Err(_) => Err(StoreError::unavailable(operation)),
         };
-        match answer {
-            Ok(answer) => {
+        match result {
+            Ok(result) => {
                 self.breaker.on_success();
-                Some(answer)
+                Some(result)
             }
             Err(error) => {
                 self.count_failure();

@@ -75,17 +75,17 @@ impl UserStore for CachedUsers {
         // return the state before it.
         match &written {
             Ok(UserWriteOutcome::Refused(_) | UserWriteOutcome::EmailTaken) => {
-                invalidation.cancel()
+                invalidation.cancel();
             }
             Ok(UserWriteOutcome::Changed { after, .. }) => {
-                invalidation.complete(after.revision).await
+                invalidation.complete(after.revision).await;
             }
             // The write that made this change may have failed to invalidate, so do it here.
             Ok(UserWriteOutcome::Unchanged(account)) => {
-                invalidation.complete(account.revision).await
+                invalidation.complete(account.revision).await;
             }
             Ok(UserWriteOutcome::Deleted(before)) => {
-                invalidation.complete(before.revision + 1).await
+                invalidation.complete(before.revision + 1).await;
             }
             Err(_) => invalidation.assume_written().await,
         }

@@ -18,24 +18,24 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
 /// Nanoseconds per microsecond, the unit of the server's clock.
 const MICROSECOND: u64 = 1_000;
 
-/// Parts per microsecond: at most 42 bits.
+/// Parts per microsecond: at tolerance 42 bits.
 fn parts(gcra: Gcra) -> u64 {
     u64::from(gcra.parts()) * MICROSECOND
 }
 
-pub(super) fn arguments(gcra: Gcra, time: String, spare: Duration) -> Vec<String> {
+pub(super) fn arguments(gcra: Gcra, time: String, margin: Duration) -> Vec<String> {
     let split = |owed: u128| {
         let parts = u128::from(parts(gcra));
         [(owed / parts).to_string(), (owed % parts).to_string()]
     };
-    let ([cost, cost_parts], [most, most_parts]) =
+    let ([cost, cost_parts], [tolerance, tolerance_parts]) =
         (split(gcra.cost().into()), split(gcra.tolerance()));
-    let spare = spare.as_millis().to_string();
-    vec![time, parts(gcra).to_string(), cost, cost_parts, most, most_parts, spare]
+    let margin = margin.as_millis().to_string();
+    vec![time, parts(gcra).to_string(), cost, cost_parts, tolerance, tolerance_parts, margin]
 }
 
-pub(super) fn read(gcra: Gcra, answer: &Value) -> Option<StoreDecision> {
-    let Value::Array(fields) = answer else { return None };
+pub(super) fn read(gcra: Gcra, reply: &Value) -> Option<StoreDecision> {
+    let Value::Array(fields) = reply else { return None };
     let &[Value::Int(owed), Value::Int(owed_parts), Value::Int(is_limited)] = fields.as_slice()
     else {
         return None;

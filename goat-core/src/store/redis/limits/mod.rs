@@ -62,27 +62,27 @@ impl RedisLimits {
         quota: Quota,
         elapsed: Duration,
     ) -> Result<StoreDecision, StoreError> {
-        let (time, spare) = if self.context.uses_caller_clock {
+        let (time, margin) = if self.context.uses_caller_clock {
             (elapsed.as_micros().to_string(), TTL_MARGIN_OF_TESTS)
         } else {
             (String::new(), TTL_MARGIN)
         };
         let gcra = Gcra::of(quota);
         let (script, arguments) = match gcra {
-            None => (&SLIDING_WINDOW_LOG, arguments(quota, time, spare)),
-            Some(gcra) => (&gcra::SCRIPT, gcra::arguments(gcra, time, spare)),
+            None => (&SLIDING_WINDOW_LOG, arguments(quota, time, margin)),
+            Some(gcra) => (&gcra::SCRIPT, gcra::arguments(gcra, time, margin)),
         };
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
         // After a lost connection the call may count twice, which only errs towards limiting.
         let (client, counter) = (&self.context.client, self.key(key, quota));
-        let answer =
+        let reply =
             client.script(operation::ACQUIRE, script, &counter, &arguments, Retry::Yes).await?;
         let decision = match gcra {
-            None => read(&answer),
-            Some(gcra) => gcra::read(gcra, &answer),
+            None => read(&reply),
+            Some(gcra) => gcra::read(gcra, &reply),
         };
         let decision = decision.ok_or_else(|| {
-            Failure::malformed("a limit's answer cannot be read").in_operation(operation::ACQUIRE)
+            Failure::malformed("a limit's reply cannot be read").in_operation(operation::ACQUIRE)
         })?;
         if let Some(wait) = decision.retry_after {
             // Counted from before the call, so a caller that waits `retry_after` reaches Redis.
@@ -93,10 +93,10 @@ impl RedisLimits {
 }
 
 /// The arguments of the log's script.
-fn arguments(quota: Quota, time: String, spare: Duration) -> Vec<String> {
+fn arguments(quota: Quota, time: String, margin: Duration) -> Vec<String> {
     let window = quota.window().as_nanos().div_ceil(1_000_000);
     let (limit, width) = (quota.limit().to_string(), width(window).to_string());
-    vec![time, limit, window.to_string(), width, spare.as_millis().to_string()]
+    vec![time, limit, window.to_string(), width, margin.as_millis().to_string()]
 }
 
 /// The bytes per entry that distinguish all ages within the window.
@@ -104,8 +104,8 @@ fn width(window: u128) -> u32 {
     (2..8).find(|width| window < 1 << (8 * width)).unwrap_or(8)
 }
 
-fn read(answer: &Value) -> Option<StoreDecision> {
-    let Value::Array(fields) = answer else { return None };
+fn read(reply: &Value) -> Option<StoreDecision> {
+    let Value::Array(fields) = reply else { return None };
     let &[Value::Int(remaining), Value::Int(wait), Value::Int(is_limited)] = fields.as_slice()
     else {
         return None;

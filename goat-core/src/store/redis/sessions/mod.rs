@@ -110,8 +110,8 @@ impl SessionStore for RedisSessions {
         let (id, most) = (bytes_of(session.id), most.to_string());
         let arguments: [&[u8]; 3] = [&id, &packed, most.as_bytes()];
         let (user, now) = (session.user, session.created_at);
-        let answer = self.run(OPERATION, &CREATE, user, now, &arguments, Retry::Yes).await?;
-        let Value::Array(evicted) = answer else { return Err(unreadable(OPERATION)()) };
+        let reply = self.run(OPERATION, &CREATE, user, now, &arguments, Retry::Yes).await?;
+        let Value::Array(evicted) = reply else { return Err(unreadable(OPERATION)()) };
         let read = |value| match value {
             Value::BulkString(bytes) => id_of(&bytes),
             _ => None,
@@ -159,9 +159,9 @@ impl SessionStore for RedisSessions {
             successor.key.as_bytes(),
         ];
         // Idempotent: the script recognizes a successor that it already stored.
-        let answer = self.run(OPERATION, &ROTATE, user, now, &arguments, Retry::Yes).await?;
-        let Value::Array(answer) = answer else { return Err(unreadable(OPERATION)()) };
-        let (outcome, bytes) = match answer.as_slice() {
+        let reply = self.run(OPERATION, &ROTATE, user, now, &arguments, Retry::Yes).await?;
+        let Value::Array(reply) = reply else { return Err(unreadable(OPERATION)()) };
+        let (outcome, bytes) = match reply.as_slice() {
             [Value::Int(0)] => return Ok(Rotated::Unknown),
             [Value::Int(outcome), Value::BulkString(bytes)] => (outcome, bytes),
             _ => return Err(unreadable(OPERATION)()),
@@ -185,8 +185,8 @@ impl SessionStore for RedisSessions {
         const OPERATION: &str = operation::LIST;
         let spared = bytes_of_any(epoch.kept);
         let arguments: [&[u8]; 2] = [&epoch.number.to_be_bytes(), &spared];
-        let answer = self.run(OPERATION, &LIST, user, now, &arguments, Retry::Yes).await?;
-        let Value::Array(alive) = answer else { return Err(unreadable(OPERATION)()) };
+        let reply = self.run(OPERATION, &LIST, user, now, &arguments, Retry::Yes).await?;
+        let Value::Array(alive) = reply else { return Err(unreadable(OPERATION)()) };
         let read = |pair: &[Value]| match pair {
             [Value::BulkString(id), Value::BulkString(bytes)] => {
                 codec::decode(user, id_of(id)?, bytes)

@@ -92,12 +92,12 @@ fn entry(fields: [Value; 3]) -> Option<CacheEntry> {
 #[async_trait]
 impl SharedCache for RedisSharedCache {
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
-        let answer = self.run(operation::GET, &GET, key, &[]).await?;
+        let reply = self.run(operation::GET, &GET, key, &[]).await?;
         let unreadable = || {
             Failure::malformed("malformed reply of the shared cache").in_operation(operation::GET)
         };
-        let Value::Array(answer) = answer else { return Err(unreadable()) };
-        let Ok([now, fields @ ..]) = <[Value; 4]>::try_from(answer) else {
+        let Value::Array(reply) = reply else { return Err(unreadable()) };
+        let Ok([now, fields @ ..]) = <[Value; 4]>::try_from(reply) else {
             return Err(unreadable());
         };
         let now = server_time(&now).ok_or_else(unreadable)?;
