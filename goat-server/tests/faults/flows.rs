@@ -168,12 +168,12 @@ impl Flow {
                 }
             }
             Self::Operation(operation) => {
-                self.check_act(operation, case, [at, sound], fixture, response)
+                self.check_operation(operation, case, [at, sound], fixture, response);
             }
         }
     }
 
-    fn check_act(
+    fn check_operation(
         self,
         operation: Operation,
         case: &str,
