@@ -68,7 +68,7 @@ impl ListenNotify {
     ///
     /// `LISTEN` would be harmful there: notifications would appear among the results of another client.
     /// The check comes first: while a second connection of this node is in a transaction, such a pooler
-    /// has either assigned it the first one's server process, or must assign the first one another.
+    /// has either assigned it the first connection's server process, or assigns the first another.
     async fn is_shared(&self, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
         let mut sender = self.sender.lock().await;
         let mut other = self.take(&mut sender).await?;
