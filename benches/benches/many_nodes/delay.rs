@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 enum Change {
     Logout,
     Suspension,
-    RoleChange,
+    Demotion,
 }
 
 impl Change {
@@ -30,7 +30,7 @@ impl Change {
     fn probe(self) -> (&'static str, u16, u16) {
         match self {
             Self::Logout | Self::Suspension => ("/api/v1/user", 200, 401),
-            Self::RoleChange => ("/api/v1/user/list", 200, 403),
+            Self::Demotion => ("/api/v1/user/list", 200, 403),
         }
     }
 
@@ -43,7 +43,7 @@ impl Change {
                 let path = format!("/api/v1/user/{id}/change-status");
                 at.call("PATCH", &path, &admin.access, Some(&body))
             }
-            Self::RoleChange => {
+            Self::Demotion => {
                 let path = format!("/api/v1/user/{id}/change-role");
                 at.call("PATCH", &path, &admin.access, Some(&json!({"role": "client"})))
             }
@@ -65,7 +65,7 @@ pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>) {
     let admin = nodes[0].person("admin@example.org", "admin");
     let channel = if redis.is_some() { "Redis" } else { "LISTEN/NOTIFY" };
     for load in [0, LOAD] {
-        for change in [Change::Logout, Change::Suspension, Change::RoleChange] {
+        for change in [Change::Logout, Change::Suspension, Change::Demotion] {
             let stop = AtomicBool::new(false);
             let mut delays = thread::scope(|scope| {
                 for turn in 0..load {

@@ -17,9 +17,8 @@ use goat_server::api::router;
 use goat_server::observe::ServerObserver;
 use goat_server::observe::metrics::Metrics;
 use goat_server::serve::{Lifecycle, ServeSettings, serve};
-use goat_server::start::DataDir;
 use goat_server::start::settings::{Flags, Settings};
-use goat_server::start::{BuiltStores, Storage};
+use goat_server::start::{DataDir, Storage};
 use tokio::runtime::Runtime;
 
 const PASSWORD: &str = "a long walk on a short pier";
@@ -71,13 +70,13 @@ impl Node {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::new(folder.path());
         let storage = Storage::open(&settings.storage, &data).await.expect("a URL");
-        storage.bring_up_to_date(true).await.expect("a database");
+        storage.ensure_schema(true).await.expect("a database");
         let metrics = Metrics::new();
         let observer: Arc<dyn goat_core::event::Observer> =
             ServerObserver::new(Arc::clone(&metrics));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let kept = storage.stores(&settings, &observer, &clock).await;
-        let BuiltStores { stores, .. } = kept.expect("the database answers");
+        let stores = storage.stores(&settings, &observer, &clock).await;
+        let stores = stores.expect("the database responds");
         let secret = Secret::new(b"kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea".to_vec());
         let goat = Goat::builder(stores, TokenKeys::hs256(vec![secret]).expect("a key"))
             .settings(goat_core::Settings {
