@@ -84,7 +84,8 @@
 //! ```
 //!
 //! All nodes need the same token keys and the same pepper. [`Stores::observed`] adds a timeout and a
-//! report to each call, and [`Stores::cached`] a cache in front of the database that all nodes share.
+//! report to each call, and [`Stores::shared_cache`] is an optional cache in front of the database that
+//! all nodes share.
 //! [`Goat::maintain`] removes expired sessions; spawn it once per process.
 //!
 //! # Testing

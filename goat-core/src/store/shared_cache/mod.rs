@@ -2,8 +2,9 @@
 //! caches, so that a node with a cold cache does not query the database.
 //!
 //! Invariants:
-//! - [`UserStore::cached_state`] and [`RoleStore::cached`] return a value that the store returned
-//!   for a read that began less than the staleness ago, with an age that is not understated;
+//! - [`UserStore::cached_state`](super::UserStore::cached_state) and
+//!   [`RoleStore::cached`](super::RoleStore::cached) return a value that the store returned for a read
+//!   that began less than the staleness ago, with an age that is not understated;
 //! - a read after a completed write returns that write or a later one. A write invalidates entries
 //!   below its revision after the commit and before it returns; a read that began before the commit
 //!   has a revision that is too low to be stored, or is too old. If the invalidation failed, this
