@@ -267,7 +267,7 @@ impl Goat {
     }
 
     /// Seeds a new database with the permissions of the role set, and checks that stored passwords can
-    /// be verified, and that the role store knows the users if it says so.
+    /// be verified, and that a role store that keeps users does find them.
     ///
     /// A goat seeds by itself on first use; a program calls this to fail at its start and not at the
     /// first login.

@@ -137,8 +137,9 @@
 //!
 //! - One [`Error`], with an [`ErrorKind`] that names the party at fault. No error, event or `Debug`
 //!   output contains a password, a token or an e-mail address.
-//! - Changes of users and permissions require an [`Actor`], which only a fresh read of the session or the
-//!   system can create. The write's own transaction checks its authorization again.
+//! - Changes of users and permissions require an [`Actor`], which only a [`FreshPrincipal`] (read from the
+//!   stores in this request) or [`Actor::system`] provides. The write's own transaction checks its
+//!   authorization again.
 //! - Dropping a future leaves no operation half done: after a commit, a separate task invalidates the
 //!   caches of all nodes.
 //! - Everything runs on Tokio, with the configured [`Clock`].

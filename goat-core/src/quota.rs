@@ -48,9 +48,9 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 86_400);
 /// time per request, some 75 ns in process on one key; `benches/README.md` has the figures.
 ///
 /// Prefer the log where the number is a hard bound, such as attempts to sign in or the quota of a
-/// plan: never more than that in any window, spent in any rhythm. Prefer a burst where the purpose
-/// is a smooth load, where a client should not wait long for the next request, or where limits are
-/// in the thousands for many keys.
+/// plan: never more than that in any window, however the requests are spaced. Prefer a burst where
+/// the purpose is a smooth load, where a client should not wait long for the next request, or where
+/// limits are in the thousands for many keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     limit: u32,

@@ -1,5 +1,5 @@
-//! jsonwebtoken used before goat, without a provider: an error at startup instead of a panic. The
-//! provider is process-wide, so this test is a process of its own.
+//! jsonwebtoken used before goat, without a cryptography provider: an error at startup instead of a
+//! panic. The provider is process-wide, so this test is a process of its own.
 
 use std::panic::catch_unwind;
 

@@ -56,7 +56,7 @@
 //! | [`AuthenticateLayer`]: access token → [`Principal`] | [`goat.authenticate()`](GoatExt::authenticate) | 401 |
 //! | [`RequireLayer`]: permissions, roles, predicates ([`Requirement`]) | [`goat.require(…)`](GoatExt::require) | 403 |
 //! | [`AuthenticateWithLimitsLayer`]: authentication and two limits in one round trip | [`.limited(…)`](AuthenticateLayer::limited) | 429, 401 |
-//! | the same by the token alone, with public keys only | [`offline`] | 401, 403 |
+//! | authentication and requirements by the token alone, with public keys | [`offline`] | 401, 403 |
 //!
 //! Beside the layers:
 //!
@@ -79,9 +79,9 @@
 //!    otherwise the client is the peer of the connection.
 //! 2. [`limit`]`.by_address()` bounds floods before any other work. A request with an invalid token
 //!    counts here only.
-//! 3. [`authenticate`] validates the access token, or responds 401.
+//! 3. [`authenticate`] validates the access token, or responds with 401.
 //! 4. [`limit`]`.by_user()` counts per user, across sessions and addresses.
-//! 5. [`require`] responds 403 if the principal lacks the permission.
+//! 5. [`require`] responds with 403 if the principal lacks the permission.
 //!
 //! Steps 4 and 5 can be swapped: a limit inside of a requirement counts only authorized requests, a limit
 //! outside of it counts rejected ones too.
@@ -156,17 +156,18 @@
 //! | `.route_layer(goat.authenticate())` instead of `.layer` | An unknown path is a 404 without credentials instead of a 401, which reveals the known paths. |
 //! | `limit.by_user()` outside of `authenticate()` | 500 for every request; the log says how to correct it. |
 //! | `limit.by_address()` inside of `authenticate()` | Invalid tokens are not counted: each costs a signature check. |
-//! | unknown peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a `PeerAddress` | `by_address()` is a 500 for every request, a 13 (`INTERNAL`) in gRPC; the log says how to correct it. |
+//! | unknown peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a `PeerAddress` | `by_address()` responds to every request with 500, in gRPC with 13 (`INTERNAL`); the log says how to correct it. |
 //! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
 //! | `require(…)` outside of `authenticate()`, or without one | As inside: it authenticates the request itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 for every browser, since it reads the `Authorization` header only. |
 //! | `require(…)` of one `Goat` inside of `authenticate()` of another | 500 for every request: a principal counts only for the goat that issued it. The log says how to correct it. |
 //! | `authenticate()` around all of a tonic server | Login is unreachable: 16 (`UNAUTHENTICATED`). Put the layer around services, or make it [`optional`](AuthenticateLayer::optional). |
-//! | a CORS layer inside of `authenticate()` | Preflight requests carry no credentials and get 401, and browsers show scripts no rejection at all. Put CORS outside of all layers. |
+//! | a CORS layer inside of `authenticate()` | Preflight requests carry no credentials and get 401, and browsers hide every rejection from scripts. Put CORS outside of all layers. |
 //! | the layer that sets [`RequestId`] inside of goat's layers | Rejections carry no request id. |
-//! | two limits with the same name and quota | They share their counters. Give one another [name](LimitLayer::named). |
+//! | two limits with the same name and quota | They share their counters. Give one of them a different [name](LimitLayer::named). |
 //!
 //! A missing or misplaced layer never admits a request by mistake, and never makes an authenticated request
-//! anonymous: it is a 500, and the log says how to correct it. A route without any layer cannot be detected.
+//! anonymous: the response is 500, and the log says how to correct it. A route without any layer cannot be
+//! detected.
 //!
 //! goat logs through the crate `tracing`, which discards everything without a subscriber such as
 //! `tracing_subscriber::fmt::init()` at the start of `main`. (The feature `tracing` is on by default; with

@@ -45,8 +45,8 @@ const REPORTS: Permission = Permission::new("report:read");
 /// Timeout of one call to PostgreSQL or Redis.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest time for which a node may use a cached session validation after missing an
-/// invalidation. While the invalidation channel is disconnected, the node bypasses its cache.
+/// The longest time for which a node that misses an invalidation may use the cached result of a session
+/// validation. While the invalidation channel is disconnected, the node bypasses its cache.
 const STALENESS: Duration = Duration::from_secs(10);
 
 async fn goat() -> Result<Goat, Box<dyn Error>> {

@@ -141,21 +141,21 @@ fn prepare(text: &str, maximum: usize) -> Result<Secret<String>, Unprepared> {
     if prepared.expose().chars().count() > maximum {
         return Err(Unprepared::TooLong);
     }
-    let judged = with_newer_characters_replaced(prepared.expose());
-    profile.prepare(judged.as_str()).map_err(|_| Unprepared::Unusable)?;
+    let checked = with_newer_characters_replaced(prepared.expose());
+    profile.prepare(checked.as_str()).map_err(|_| Unprepared::Unusable)?;
     Ok(prepared)
 }
 
 /// Replaces usable characters that are newer than the tables by an allowed one.
 fn with_newer_characters_replaced(text: &str) -> Zeroizing<String> {
     let class = FreeformClass::default();
-    let mut judged = Zeroizing::new(String::with_capacity(text.len()));
-    judged.extend(text.chars().map(|character| {
+    let mut replaced = Zeroizing::new(String::with_capacity(text.len()));
+    replaced.extend(text.chars().map(|character| {
         let newer = class.get_value_from_char(character) == DerivedPropertyValue::Unassigned
             && is_freeform(character);
         if newer { 'x' } else { character }
     }));
-    judged
+    replaced
 }
 
 /// Whether a character's category belongs to the FreeformClass (RFC 8264 §4.3.1 and §9).

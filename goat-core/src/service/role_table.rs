@@ -30,7 +30,7 @@ pub(crate) struct RoleTableCache {
     loads: SingleFlight<Option<u64>, Arc<RoleTable>, Error>,
     /// Stopwatch reading at the start of the newest completed load, in milliseconds.
     loaded_at: AtomicU64,
-    /// How long the table is valid where no store shows the present revision.
+    /// How long the table is valid if no store reports the current revision.
     staleness: Duration,
     /// Held while the invalidation channel is connected.
     lease: Arc<Lease>,

@@ -145,7 +145,7 @@ impl Roles {
         .await
     }
 
-    /// Fails if the role store is said to keep users and does not know this one.
+    /// Fails if the role store keeps users but does not find this one.
     pub(crate) async fn check_users(&self, user: UserId) -> Result<()> {
         let is_missing = AtomicBool::new(false);
         let decide = |snapshot: &RoleSnapshot| {
@@ -217,7 +217,7 @@ impl Context {
     }
 }
 
-/// Whether the store keeps users and does not know the actor.
+/// Whether the store keeps users but does not find the actor.
 fn misses_actor(snapshot: &RoleSnapshot) -> bool {
     snapshot.keeps_users && snapshot.actor.is_none()
 }

@@ -100,7 +100,7 @@ pub enum UserWriteOutcome {
     Refused(ErrorKind),
     /// Another user has the e-mail address; nothing changed.
     EmailTaken,
-    /// The rule asked for no change; the present account.
+    /// The rule requested no change; contains the current account.
     Unchanged(Account),
     /// The target was created or updated.
     Changed {

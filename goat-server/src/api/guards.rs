@@ -4,8 +4,8 @@
 //! - Then path, method, authentication, user limit and permission, in this order. Only then does a
 //!   handler read path, query and body. Public routes too reject a request with two `Authorization`
 //!   headers.
-//! - If limits are kept in Redis, both limits of a protected route are acquired at the same time; a
-//!   request over the address limit is rejected by it all the same.
+//! - If limits are kept in Redis, both limits of a protected route are acquired at the same time; if
+//!   both reject a request, the response is that of the address limit.
 //! - A quota that is off has no layer. Each other quota has one layer, however many routes use it,
 //!   so the log mentions it once.
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response as Answer};
+use axum::response::{IntoResponse as _, Response as AxumResponse};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
@@ -58,7 +58,7 @@ pub(super) fn unmatched(limits: &mut Limits<'_>) -> Router<AppState> {
     }
 }
 
-/// Returns all methods of one path, each behind its guards, and 405 for the others.
+/// Returns the router of one path: each of its methods behind its guards, and 405 for the others.
 pub(super) fn path(endpoints: Vec<Endpoint>, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
     let allow = allow(&endpoints);
     let limit = limits.of_wrong_method(&endpoints);
@@ -148,7 +148,7 @@ impl<'a> Limits<'a> {
 
 /// Rejects two `Authorization` headers on public routes, as authentication does on the others: two
 /// readers of such a request could see two different users (J8).
-async fn one_authorization(request: Request, next: Next) -> Answer {
+async fn one_authorization(request: Request, next: Next) -> AxumResponse {
     match bearer(request.headers()) {
         Err(error @ BearerError::Repeated) => Denial::from(error).into_response(),
         _ => next.run(request).await,

@@ -23,7 +23,7 @@ use super::connection::{End, Order, drive};
 use super::{Lifecycle, ServeSettings, Served};
 
 /// The backoff after an error of `accept` that an immediate retry would only repeat.
-const PAUSE: Duration = Duration::from_millis(250);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
 
 /// A source of connections.
 pub(super) trait Accept: Send {
@@ -92,7 +92,7 @@ where
                 Err(error) => {
                     tracing::error!(%error, "failed to accept a connection; retrying");
                     // The backoff must not delay a shutdown.
-                    tokio::select! { () = &mut stop => break, () = sleep(PAUSE) => {} }
+                    tokio::select! { () = &mut stop => break, () = sleep(ACCEPT_BACKOFF) => {} }
                 }
             },
         }
@@ -110,13 +110,14 @@ where
     drop(listener);
     orders.send_replace(Order::Stop);
 
-    let gone = async {
+    let drained = async {
         while let Some(ended) = connections.join_next().await {
             reap(ended);
         }
     };
-    // On timeout `gone` is dropped, but the set remains and is aborted by count below.
-    let _ = timeout(settings.shutdown_timeout, gone).await;
+    // On timeout `drained` is dropped, and the set still holds the open connections, which are counted
+    // and aborted below.
+    let _ = timeout(settings.shutdown_timeout, drained).await;
     let cut = connections.len();
     if cut > 0 {
         tracing::warn!(cut, "shutdown timeout elapsed; open connections closed");

@@ -75,7 +75,7 @@ impl LimitStore for RemoteLimits {
 
 /// An app with remote limits and pausable stores, and an administrator.
 async fn app() -> (TestApp, Remote, Failpoints, TestUser) {
-    let (stores, pauses) = Failpoints::over(Stores::memory());
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
     let limits = RemoteLimits::default();
     let remote = limits.remote.clone();
     let app = TestApp::with(|setup| {
@@ -87,8 +87,8 @@ async fn app() -> (TestApp, Remote, Failpoints, TestUser) {
     let app = app.await;
     let admin = app.admin().await;
     app.goat.authenticate_token(&admin.token).await.expect("a live session");
-    let _before = pauses.take_calls();
-    (app, remote, pauses, admin)
+    let _before = failpoints.take_calls();
+    (app, remote, failpoints, admin)
 }
 
 /// Polls once without a waker.
@@ -104,21 +104,21 @@ fn ready<T>(poll: Poll<T>) -> T {
 
 #[tokio::test]
 async fn cached_session_costs_one_round_trip() {
-    let (app, remote, pauses, admin) = app().await;
+    let (app, remote, failpoints, admin) = app().await;
     let mut sent = pin!(app.get(VERIFY).bearer(&admin.token).send());
     assert!(poll(sent.as_mut()).is_pending());
     assert_eq!(remote.complete(), ["address", "user"]);
     let response = ready(poll(sent));
     assert_eq!(response.status, 204);
     assert_eq!(response.header("ratelimit"), r#""address";r=299;t=60, "user";r=59;t=60"#);
-    assert_eq!(pauses.take_calls(), [""; 0]);
+    assert_eq!(failpoints.take_calls(), [""; 0]);
 }
 
 #[tokio::test]
 async fn uncached_session_costs_two_round_trips() {
-    let (app, remote, pauses, admin) = app().await;
+    let (app, remote, failpoints, admin) = app().await;
     app.clock.advance(Duration::from_secs(120));
-    let session = pauses.hold("sessions.find", Point::Entry);
+    let session = failpoints.hold("sessions.find", Point::Entry);
     let mut sent = pin!(app.get(VERIFY).bearer(&admin.token).send());
     assert!(poll(sent.as_mut()).is_pending());
     session.reached().await;
@@ -132,13 +132,13 @@ async fn uncached_session_costs_two_round_trips() {
     }
     assert_eq!(remote.complete(), ["user"]);
     assert_eq!(ready(poll(sent)).status, 204);
-    assert_eq!(pauses.take_calls().iter().filter(|call| **call == "sessions.find").count(), 1);
+    assert_eq!(failpoints.take_calls().iter().filter(|call| **call == "sessions.find").count(), 1);
 }
 
 /// Only the address is charged, and 429 precedes 401.
 #[tokio::test]
 async fn invalid_token_costs_one_round_trip_and_charges_the_address_only() {
-    let (app, remote, pauses, _) = app().await;
+    let (app, remote, failpoints, _) = app().await;
     for left in (0..=ADDRESS.limit()).rev() {
         let request = app.get(VERIFY);
         let request = if left % 2 == 0 { request } else { request.bearer("nonsense") };
@@ -150,20 +150,20 @@ async fn invalid_token_costs_one_round_trip_and_charges_the_address_only() {
         let shown = format!(r#""address";r={};t=60"#, left.saturating_sub(1));
         assert_eq!((response.status, response.header("ratelimit")), (status, shown.as_str()));
     }
-    assert_eq!(pauses.take_calls(), [""; 0]);
+    assert_eq!(failpoints.take_calls(), [""; 0]);
 }
 
 /// Each request is dropped while it waits, so that none has an effect.
 #[tokio::test]
 async fn every_protected_route_acquires_both_limits_concurrently() {
-    let (app, remote, pauses, admin) = app().await;
+    let (app, remote, failpoints, admin) = app().await;
     for endpoint in table().into_iter().filter(|endpoint| endpoint.rule().is_protected()) {
         let path = endpoint.path();
         let request = app.request(endpoint.method().clone(), path).bearer(&admin.token);
         assert!(poll(pin!(request.send())).is_pending(), "{path}");
         assert_eq!(remote.complete(), ["address", "user"], "{path}");
     }
-    assert_eq!(pauses.take_calls(), [""; 0]);
+    assert_eq!(failpoints.take_calls(), [""; 0]);
 }
 
 /// The users that the request's span records.

@@ -21,7 +21,7 @@ const MUCH_LATER: Duration = Duration::from_secs(120);
 /// An app with failable stores, the users of all routes, and empty caches.
 struct Fixture {
     app: TestApp,
-    pauses: Failpoints,
+    failpoints: Failpoints,
     /// The administrator that sends the requests, beside another one.
     caller: TestUser,
     /// Another session of the caller.
@@ -34,7 +34,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let (stores, pauses) = Failpoints::over(Stores::memory());
+        let (stores, failpoints) = Failpoints::over(Stores::memory());
         let app = TestApp::with(|setup| setup.stores = stores).await;
         let (caller, _) = (app.admin().await, app.admin().await);
         let other = app.sign_in(&caller.email, PASSWORD).await;
@@ -42,8 +42,8 @@ impl Fixture {
         let grants = app.get("/api/v1/permission/operator").bearer(&caller.token).send().await;
         let grant = grants.data()[0]["id"].as_str().expect("an id").to_owned();
         app.clock.advance(MUCH_LATER);
-        let _before = pauses.take_calls();
-        Self { app, pauses, caller, other, target, grant }
+        let _before = failpoints.take_calls();
+        Self { app, failpoints, caller, other, target, grant }
     }
 
     /// A valid request to an endpoint.
@@ -103,7 +103,7 @@ impl Fixture {
     /// Lets a number of calls pass before the next planned failure.
     fn skip(&self, call: &'static str, point: Point, times: usize) {
         for _ in 0..times {
-            drop(self.pauses.hold(call, point));
+            drop(self.failpoints.hold(call, point));
         }
     }
 }
@@ -114,7 +114,7 @@ async fn calls_of(endpoint: &Endpoint) -> Vec<(&'static str, usize)> {
     let response = fixture.request(endpoint).send().await;
     let name = format!("{} {}", endpoint.method(), endpoint.path());
     assert!((200..300).contains(&response.status), "{name}: {} {}", response.status, response.json);
-    let calls = fixture.pauses.take_calls();
+    let calls = fixture.failpoints.take_calls();
     let before = |place: usize| calls[..place].iter().filter(|call| **call == calls[place]).count();
     (0..calls.len()).map(|place| (calls[place], before(place))).collect()
 }
@@ -149,10 +149,10 @@ async fn every_call_fails_with(failure: Failure) {
                 fixture.skip(call, point, before);
                 let held = match failure {
                     Failure::Fails => {
-                        fixture.pauses.fail(call, point);
+                        fixture.failpoints.fail(call, point);
                         None
                     }
-                    Failure::Hangs => Some(fixture.pauses.hold(call, point)),
+                    Failure::Hangs => Some(fixture.failpoints.hold(call, point)),
                 };
                 let response = fixture.request(&endpoint).send().await;
                 drop(held);

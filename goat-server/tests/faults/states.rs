@@ -208,7 +208,7 @@ fn restored_redis_revives_no_ended_session() {
                 let refused = once_recovered("refresh", || Some(node.refresh(tokens)));
                 assert_eq!(refused.status, 401, "{operation:?}: {refused:?}");
                 assert_eq!(node.profile(tokens).status, 401, "{operation:?}");
-                // The session validation alone, without a read of the user.
+                // Only session validation, without a read of the user.
                 assert_eq!(verify(node, tokens).status, 401, "{operation:?}");
             }
         }

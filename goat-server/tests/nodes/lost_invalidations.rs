@@ -14,13 +14,13 @@ const STALENESS: Duration = Duration::from_secs(2);
 /// The tolerance for a busy machine.
 const MARGIN: Duration = Duration::from_secs(3);
 
-fn stale(program: Program) -> Program {
+fn with_short_staleness(program: Program) -> Program {
     program.with("GOAT_SESSION_CACHE_STALENESS", "2s")
 }
 
 /// The first node cannot publish; the second receives its own heartbeats and so uses its caches.
 fn changes_apply_within_the_staleness(silent: Program, connected: Program) {
-    let pair = NodePair::start([stale(silent), stale(connected)]);
+    let pair = NodePair::start([with_short_staleness(silent), with_short_staleness(connected)]);
     pair.second.wait_until_connected();
     assert_eq!(pair.first.series("goat_invalidation_connected"), Some(0.0), "not even its own");
     let admin = pair.first.admin();
@@ -95,7 +95,8 @@ fn without_invalidations_by_postgresql_changes_apply_within_the_staleness() {
 fn without_redis_no_session_is_accepted_unchecked() {
     let redis = Redis::start(RedisOptions::default());
     let database = Postgres::shared().create_database();
-    let limited = |program: Program| stale(program).with("GOAT_STORE_TIMEOUT", "500ms");
+    let limited =
+        |program: Program| with_short_staleness(program).with("GOAT_STORE_TIMEOUT", "500ms");
     let pair =
         NodePair::start_connected([(); 2].map(|()| limited(node_with(&database, &redis.url()))));
     let admin = pair.first.admin();

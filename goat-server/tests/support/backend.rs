@@ -91,10 +91,10 @@ impl TestStores {
         Self::node(&connect(Postgres::shared().url_of(name)), prefix.to_owned())
     }
 
-    /// Makes the calls of these stores pausable and failable.
-    pub(crate) fn with_pauses(self) -> (Self, Failpoints) {
-        let (stores, pauses) = Failpoints::over(self.stores.clone());
-        (Self { stores, ..self }, pauses)
+    /// Puts failpoints around these stores, which pause or fail their calls.
+    pub(crate) fn with_failpoints(self) -> (Self, Failpoints) {
+        let (stores, failpoints) = Failpoints::over(self.stores.clone());
+        (Self { stores, ..self }, failpoints)
     }
 
     /// The name of the database in PostgreSQL.
@@ -113,7 +113,8 @@ struct OwnDatabase(String);
 
 impl Drop for OwnDatabase {
     fn drop(&mut self) {
-        // Hundreds of databases would fill the disk. One that is still in use goes with the instance.
+        // Hundreds of databases would fill the disk. A database that cannot be dropped is removed with
+        // the PostgreSQL instance.
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.0);
         let _ = Postgres::shared().try_psql("postgres", &drop);
     }

@@ -1,4 +1,5 @@
-//! Support for the tests of goat-server: the API in process, the program, and nodes of it.
+//! Support for the tests of goat-server: the API in process, the program `goat-server`,
+//! and several nodes of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(dead_code, unused_imports, reason = "each test binary uses a part of it")]

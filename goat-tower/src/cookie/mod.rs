@@ -386,7 +386,7 @@ impl Cookies {
     }
 
     /// Returns whether a request presents the access token's cookie, valid or not.
-    pub(crate) fn are_shown(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn are_present(&self, headers: &HeaderMap) -> bool {
         read::find(headers, self.access).is_some()
     }
 

@@ -20,7 +20,8 @@ pub(super) fn is_harmless(request: &Parts) -> bool {
     request.method.is_safe() && !request.headers.contains_key(UPGRADE)
 }
 
-/// Returns whether a request comes from its own origin, from an allowed origin, or from the user.
+/// Returns whether a request comes from its own origin, from an allowed origin, or from the user
+/// directly (`Sec-Fetch-Site: none`, such as a typed address).
 pub(super) fn is_accepted(request: &Parts, allowed: &[PageOrigin<'_>]) -> bool {
     let (Ok(site), Ok(origin)) =
         (single(&request.headers, &SEC_FETCH_SITE), single(&request.headers, &ORIGIN))
@@ -156,7 +157,8 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Error for a text that is not an origin of pages with access to cookies.
+/// Error for an allowed origin that is neither `https` nor `http` on loopback, or not in the form in
+/// which browsers serialize it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOrigin {
     text: String,
@@ -166,7 +168,8 @@ impl fmt::Display for InvalidOrigin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "allowed origin {:?} is not https://host or https://host:port as browsers write it",
+            "allowed origin {:?} is not https://host or https://host:port as browsers write it (http only \
+             on loopback)",
             self.text
         )
     }

@@ -12,23 +12,23 @@ use crate::response::decisions::{Collector, LimitDecisions};
 #[derive(Debug, Default)]
 pub struct ResponseHeaders {
     no_store: bool,
-    show: Option<(LimitDecisions, Time)>,
+    rate_limits: Option<(LimitDecisions, Time)>,
 }
 
 impl ResponseHeaders {
     /// Sets `Cache-Control: no-store` if the request carries credentials.
     pub(crate) fn forbid_caching(&mut self, request: &Parts, cookies: Option<&Cookies>) {
         self.no_store |= request.headers.contains_key(AUTHORIZATION)
-            || cookies.is_some_and(|cookies| cookies.are_shown(&request.headers));
+            || cookies.is_some_and(|cookies| cookies.are_present(&request.headers));
     }
 
-    /// Joins the collector of limit decisions of the request. If this layer opens it, this layer writes
-    /// the headers.
+    /// Joins the request's collector of limit decisions. The layer that opens the collector writes the
+    /// headers of all decisions.
     pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> LimitDecisions {
         match LimitDecisions::collect(&mut request.extensions) {
             Collector::Joined(decisions) => decisions,
             Collector::Opened(decisions) => {
-                self.show = Some((decisions.clone(), time.clone()));
+                self.rate_limits = Some((decisions.clone(), time.clone()));
                 decisions
             }
         }
@@ -38,7 +38,7 @@ impl ResponseHeaders {
         if self.no_store {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if let Some((decisions, time)) = self.show {
+        if let Some((decisions, time)) = self.rate_limits {
             decisions.show(response, time.now());
         }
     }

@@ -86,7 +86,7 @@ async fn cookies_are_ignored_unless_enabled() {
     assert_eq!((response.outcome(), response.header("x-user")), ((200, ""), ""));
     assert_eq!(response.header("cache-control"), "");
 
-    // A requirement alone reads bearer tokens only, and behind the other layer nothing.
+    // A requirement alone reads bearer tokens only; inside `authenticate` it reads no credentials.
     let alone = test.goat.require(REPORTS).layer(whoami());
     let response = send(&alone, from_page(&alice)).await;
     assert_eq!(response.outcome(), (401, "unauthenticated"));
@@ -152,26 +152,26 @@ async fn invalid_tokens_are_rejected_alike_in_header_and_cookie() {
         (&"x".repeat(9000), (401, "invalid-token")),
     ] {
         for service in &services {
-            let shown = send(service, from_site("same-origin", token)).await;
-            assert_eq!(shown.outcome(), outcome, "{token}");
-            assert_eq!(whole(&shown), whole(&send(service, bearer(token)).await));
+            let response = send(service, from_site("same-origin", token)).await;
+            assert_eq!(response.outcome(), outcome, "{token}");
+            assert_eq!(whole(&response), whole(&send(service, bearer(token)).await));
         }
     }
     // O1: an unavailable store is also handled alike.
     switch.set(StoreState::Down);
     for service in &services {
-        let shown = send(service, from_page(&alice)).await;
-        assert_eq!(shown.outcome(), (503, "unavailable"));
-        assert_eq!(whole(&shown), whole(&send(service, bearer(alice.access_token())).await));
+        let response = send(service, from_page(&alice)).await;
+        assert_eq!(response.outcome(), (503, "unavailable"));
+        assert_eq!(whole(&response), whole(&send(service, bearer(alice.access_token())).await));
     }
     switch.set(StoreState::Up);
     test.clock.advance(Duration::from_secs(3600));
     for service in &services {
-        let shown = send(service, from_page(&alice)).await;
-        assert_eq!(shown.outcome(), (401, "token-expired"));
-        assert!(shown.header("www-authenticate").contains(r#"error="invalid_token""#));
-        assert_eq!(shown.header("set-cookie"), "", "the refresh token is still valid");
-        assert_eq!(whole(&shown), whole(&send(service, bearer(alice.access_token())).await));
+        let response = send(service, from_page(&alice)).await;
+        assert_eq!(response.outcome(), (401, "token-expired"));
+        assert!(response.header("www-authenticate").contains(r#"error="invalid_token""#));
+        assert_eq!(response.header("set-cookie"), "", "the refresh token is still valid");
+        assert_eq!(whole(&response), whole(&send(service, bearer(alice.access_token())).await));
     }
 }
 
@@ -279,7 +279,7 @@ async fn the_application_can_render_the_denial_and_grpc_gets_trailers() {
     assert_eq!(response.body, "cross-site-request");
 }
 
-/// RFC 6265bis §4.1.3.2; test sessions have tokens of five minutes and seven days.
+/// RFC 6265bis §4.1.3.2; in this test access tokens live five minutes, and refresh tokens seven days.
 #[tokio::test]
 async fn cookies_expire_with_their_tokens() {
     let test = TestGoat::build(Stores::memory(), |builder| {
@@ -402,8 +402,8 @@ async fn a_session_is_refreshed_and_ended_by_cookies() {
     test.clock.advance(Duration::from_secs(310));
     assert_eq!(send(&service, page(&cookie)).await.outcome(), (401, "token-expired"));
     let (parts, _) = page(&cookie).into_parts();
-    let shown = COOKIES.refresh_token(&parts).unwrap();
-    let next = test.goat.refresh(&shown, &Default::default()).await.unwrap();
+    let presented = COOKIES.refresh_token(&parts).unwrap();
+    let next = test.goat.refresh(&presented, &Default::default()).await.unwrap();
     let mut headers = HeaderMap::new();
     COOKIES.put(&next.tokens, &mut headers).unwrap();
     let cookie = jar(&headers);

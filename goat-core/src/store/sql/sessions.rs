@@ -82,7 +82,7 @@ impl SessionStore for SqlSessions {
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        // The time is read once the row is locked, so that a call that waited is judged by its turn.
+        // The time is read after the row is locked, so that it includes the wait for the lock.
         const QUERY: &str = concat!(
             "WITH locked AS MATERIALIZED (SELECT ",
             session_columns!(),
@@ -90,7 +90,7 @@ impl SessionStore for SqlSessions {
             for_update!(),
             ") SELECT locked.*, ",
             now!("$3"),
-            " AS judged_at FROM locked"
+            " AS decided_at FROM locked"
         );
         run(operation::ROTATE, async {
             // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
@@ -103,7 +103,7 @@ impl SessionStore for SqlSessions {
             let Some(row) = connection.optional(query).await? else { return Ok(Rotated::Unknown) };
             let mut session = rows::session(&row)?;
             // TIMING: one clock decides for all nodes, whose own clocks differ.
-            let now = rows::time(&row, "judged_at")?;
+            let now = rows::time(&row, "decided_at")?;
             let rotated = match session.rotation_decision(rotation.presented, now, rotation.leeway)
             {
                 RotationDecision::Expired => return Ok(Rotated::Unknown),
@@ -212,7 +212,7 @@ impl SessionStore for SqlSessions {
             session_columns!(),
             ", ",
             now!("$3"),
-            " AS judged_at"
+            " AS decided_at"
         );
         run(operation::REVOKE_ALL, async {
             let mut connection = self.pools.begin().await?;
@@ -224,7 +224,7 @@ impl SessionStore for SqlSessions {
             let rows = connection.all(query).await?;
             connection.commit().await?;
             let was_live = |row: &Row| {
-                let (session, now) = (rows::session(row)?, rows::time(row, "judged_at")?);
+                let (session, now) = (rows::session(row)?, rows::time(row, "decided_at")?);
                 Ok(session.is_live(epoch, now))
             };
             let live = rows.iter().map(was_live).collect::<Result<Vec<bool>, Failure>>()?;

@@ -1,5 +1,5 @@
 //! Supervisor of one engine process: a small shell that starts it, reports its exit, and removes it
-//! and its folder when the owner is gone.
+//! and its folder when the owner, the test process, has exited.
 //!
 //! Invariants: only the shell starts the engine, so the engine is supervised at every moment; the
 //! engine inherits no pipe of the owner.
@@ -17,8 +17,8 @@ use crate::process;
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// How long the shell may take to respond, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout for a response of the shell, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Polling interval.
 const STEP: Duration = Duration::from_millis(5);
@@ -68,13 +68,13 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts a supervisor with an empty folder. `farewell` is the signal that ends the engine at
+    /// Starts a supervisor with an empty folder. `kill_signal` is the signal that ends the engine at
     /// once; everything runs as `account` if given.
-    pub(crate) fn start(farewell: &str, account: Option<Account>) -> Supervisor {
+    pub(crate) fn start(kill_signal: &str, account: Option<Account>) -> Supervisor {
         let mut command = Command::new("/bin/sh");
         // Signals for the owner's process group (Ctrl-C) must not reach the supervisor, which ends
         // with its pipe.
-        command.args(["-c", SCRIPT, "supervisor", farewell]).process_group(0);
+        command.args(["-c", SCRIPT, "supervisor", kill_signal]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         plain_environment(&mut command, account);
         let mut shell = command.spawn().expect("/bin/sh can be run");
@@ -122,7 +122,7 @@ impl Supervisor {
             state.order(&format!("argument {argument}"));
         }
         state.order("start");
-        match state.wait(PATIENCE) {
+        match state.wait(TIMEOUT) {
             Some(Event::Started(id)) => state.engine = Some(id),
             _ => panic!("{} could not be started", program.display()),
         }
@@ -144,7 +144,7 @@ impl Supervisor {
     pub(crate) fn hold(&self) -> u32 {
         let id = self.id().expect("the engine runs");
         self.signal("STOP", &[id]);
-        wait_until("the engine is held", PATIENCE, || {
+        wait_until("the engine is held", TIMEOUT, || {
             process::find(id).is_none_or(|process| process.is_stopped())
         });
         id
@@ -160,7 +160,7 @@ impl Supervisor {
     pub(crate) fn wait_for_end(&self) -> Option<i32> {
         let mut state = self.state();
         state.engine?;
-        match state.wait(PATIENCE) {
+        match state.wait(TIMEOUT) {
             Some(Event::Ended(code)) => Some(code),
             _ => panic!("the engine does not exit: {}", self.whole_log()),
         }
@@ -197,7 +197,7 @@ impl Supervisor {
             if !self.runs() {
                 return Err(self.log());
             }
-            assert!(begun.elapsed() < PATIENCE, "the engine is not ready: {}", self.log());
+            assert!(begun.elapsed() < TIMEOUT, "the engine is not ready: {}", self.log());
             std::thread::sleep(STEP);
         }
         Ok(())
@@ -241,13 +241,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child =
         command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
     let [stdout, stderr] = [stdout, stderr].map(|text| {
         let left = deadline.saturating_duration_since(Instant::now());
         text.recv_timeout(left).unwrap_or_else(|_| {
             let _ = child.kill();
-            panic!("no exit within {PATIENCE:?}: {command:?}")
+            panic!("no exit within {TIMEOUT:?}: {command:?}")
         })
     });
     if child.wait().is_ok_and(|status| status.success()) {
@@ -275,7 +275,7 @@ fn read_all(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
 pub(crate) fn wait_until(condition: &str, limit: Duration, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < limit, "waited {limit:?} in vain until {condition}");
+        assert!(begun.elapsed() < limit, "timed out after {limit:?}, waiting until {condition}");
         std::thread::sleep(STEP);
     }
 }

@@ -5,7 +5,7 @@
 #   argument TEXT      adds an argument to the next command
 #   start              runs the command; prints "started ID", and "ended CODE" when it has exited
 #   signal NAME ID...  sends the signal
-farewell=$1
+kill_signal=$1
 shift
 folder=
 
@@ -13,7 +13,7 @@ finish() {
     trap '' INT TERM HUP
     [ -n "$folder" ] || return
     if [ -e "$folder/running" ]; then
-        kill -s "$farewell" "$engine"
+        kill -s "$kill_signal" "$engine"
         turn=0
         while [ -e "$folder/running" ] && [ "$turn" -lt 300 ]; do
             sleep 0.01

@@ -214,7 +214,7 @@ async fn without_staleness_a_disconnected_node_sees_changes_at_once(backend: Bac
     );
 }
 
-/// A cached session validation calls no store.
+/// Authentication with a cached session calls no store.
 async fn a_cached_validation_calls_no_store(backend: Backend) {
     let harness = Harness::on(backend);
     let ann = harness.member("ann", "client").await;

@@ -1,5 +1,5 @@
 //! Query plans over a million users: no call on the request path reads more rows than a list may
-//! reach, for any arguments.
+//! reach ([`PAGE_REACH`]), for any arguments.
 //!
 //! The actual work is read from the server's log, where `auto_explain` writes the plan of every
 //! statement with the rows and blocks it touched. Every call is repeated more often than PostgreSQL
@@ -92,10 +92,10 @@ fn fill(server: &Postgres, database: &str) {
     assert_eq!(run(INDEXES).lines().count(), indexes.lines().count(), "every index is back");
 }
 
-/// Above the number of custom plans of a prepared statement.
+/// Calls of each kind: more than the five after which PostgreSQL considers a generic plan.
 const TIMES: usize = 7;
 
-/// The server, and the position up to which its log was read.
+/// A database with a million users, the position up to which its log was read, and the findings.
 struct Million {
     server: Postgres,
     database: PostgresDatabase,
@@ -230,11 +230,11 @@ fn user(number: u32) -> UserId {
     UserId::parse(&format!("01{number:024}")).expect("an id")
 }
 
-fn kept(number: u32) -> SessionId {
+fn session_id(number: u32) -> SessionId {
     SessionId::parse(&format!("01{number:024}")).expect("an id")
 }
 
-async fn ask_users(million: &mut Million) {
+async fn check_users(million: &mut Million) {
     let users = million.database.users();
     for time in 0..TIMES as u32 {
         users.by_email("user2@company2.example").await.expect("a read").expect("a user");
@@ -275,7 +275,7 @@ async fn ask_users(million: &mut Million) {
     }
 }
 
-async fn ask_sessions(million: &mut Million) {
+async fn check_sessions(million: &mut Million) {
     const CROWD: u64 = 1_000;
     for has_users in [true, false] {
         let sessions = match has_users {
@@ -284,7 +284,7 @@ async fn ask_sessions(million: &mut Million) {
         };
         let epoch = SessionEpoch::default();
         for _ in 0..TIMES {
-            sessions.find(user(2002), kept(2002)).await.expect("a read").expect("a session");
+            sessions.find(user(2002), session_id(2002)).await.expect("a read").expect("a session");
             million.check("find", 2);
             // Only the user's own sessions are read.
             for (owner, own) in [(user(1), CROWD + 20), (account(&role("client")).user.id, 3)] {
@@ -313,13 +313,13 @@ async fn ask_sessions(million: &mut Million) {
                 sessions.end(owner, other.id).await.expect("a write");
                 million.check("end", 1);
             }
-            // No session is expired by a clock of the past; many are by the database's.
+            // A tenth of the sessions is expired; each call deletes at most 100 of them.
             sessions.purge(now(), 100).await.expect("a write");
             million.check("purge", 3 * 100);
             sessions.revoke_all(user(3003), epoch, now(), None).await.expect("a write");
             million.check("revoke_all", 9);
         }
-        sessions.revoke_all(user(1), epoch, now(), Some(kept(1))).await.expect("a write");
+        sessions.revoke_all(user(1), epoch, now(), Some(session_id(1))).await.expect("a write");
         million.check("revoke_all of many", 2 * CROWD);
         let is_first = has_users;
         let purged = sessions.purge(now(), 200_000).await.expect("a write");
@@ -381,7 +381,7 @@ fn naive(query: &UserQuery) -> String {
 
 /// All orders, with filters that match most, few or no users, from the first to the last reachable
 /// page.
-async fn ask_lists(million: &mut Million) {
+async fn check_lists(million: &mut Million) {
     let users = million.database.users();
     let wanted = [roles(&[]), roles(&["client"]), roles(&["admin"]), roles(&["operator", "admin"])];
     let statuses = [
@@ -450,9 +450,9 @@ async fn ask_lists(million: &mut Million) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_users_are_served_by_indexes() {
     let mut million = Million::make().await;
-    ask_users(&mut million).await;
-    ask_sessions(&mut million).await;
-    ask_lists(&mut million).await;
+    check_users(&mut million).await;
+    check_sessions(&mut million).await;
+    check_lists(&mut million).await;
     eprintln!(
         "{} calls; at most {} rows, {} blocks",
         million.calls, million.worst.0, million.worst.1

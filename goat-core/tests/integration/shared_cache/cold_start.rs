@@ -28,7 +28,7 @@ async fn users(database: &Stores) -> Vec<UserId> {
 }
 
 /// Reads all users concurrently and returns the number of database reads.
-async fn storm(node: &Node, users: &[UserId]) -> usize {
+async fn stampede(node: &Node, users: &[UserId]) -> usize {
     let start = Arc::new(Barrier::new(USERS * SESSIONS));
     let mut sessions = JoinSet::new();
     for user in users.iter().copied().cycle().take(USERS * SESSIONS) {
@@ -43,12 +43,12 @@ async fn storm(node: &Node, users: &[UserId]) -> usize {
     node.state_reads()
 }
 
-/// The first node reads each user once, the second none.
-async fn storms(database: &Stores, node: impl Fn() -> Node) {
+/// Cache stampedes: the first node reads each user once, the second none.
+async fn stampedes(database: &Stores, node: impl Fn() -> Node) {
     let users = users(database).await;
-    assert_eq!(storm(&node(), &users).await, USERS, "the cache is empty");
+    assert_eq!(stampede(&node(), &users).await, USERS, "the cache is empty");
     let fresh = node();
-    assert_eq!(storm(&fresh, &users).await, 0, "the first node has filled the cache");
+    assert_eq!(stampede(&fresh, &users).await, 0, "the first node has filled the cache");
     let counts = fresh.cache.users();
     assert_eq!((counts.hits, counts.misses), ((USERS * SESSIONS) as u64, 0));
 }
@@ -56,7 +56,7 @@ async fn storms(database: &Stores, node: impl Fn() -> Node) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cold_node_reads_each_user_once() {
     let deployment = Deployment::new();
-    storms(&deployment.database, || deployment.node()).await;
+    stampedes(&deployment.database, || deployment.node()).await;
 }
 
 #[cfg(feature = "redis")]
@@ -69,7 +69,7 @@ async fn a_cold_node_reads_each_user_once_with_redis() {
             let clock = Arc::new(SystemClock::start());
             cached(database.clone(), redis.shared_cache(), STALENESS * 30, clock)
         };
-        storms(&database, node).await;
+        stampedes(&database, node).await;
     }
 }
 
@@ -83,7 +83,7 @@ fn goat(node: &Node, deployment: &Deployment, keys: &TokenKeys) -> Goat {
 
 /// Authenticates all sessions concurrently on a goat that has just started; returns the number of
 /// database reads of user states.
-async fn rush(node: &Node, goat: &Goat, tokens: &[String]) -> usize {
+async fn authenticate_all(node: &Node, goat: &Goat, tokens: &[String]) -> usize {
     let _earlier = node.database.take_calls();
     let start = Arc::new(Barrier::new(tokens.len()));
     let mut requests = JoinSet::new();
@@ -128,6 +128,6 @@ async fn requests_on_a_cold_goat_read_each_user_once() {
     for expected in [USERS, 0] {
         let node = deployment.node();
         let fresh = goat(&node, &deployment, &keys);
-        assert_eq!(rush(&node, &fresh, &tokens).await, expected);
+        assert_eq!(authenticate_all(&node, &fresh, &tokens).await, expected);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An outer layer writes the request's log line, and does not see the extensions that inner layers
 //! add. It therefore puts a shared [`RequestContext`] into the request, and [`RecordContextLayer`],
-//! placed behind the layers that find these facts, records them.
+//! placed inside the layers that determine these facts, records them.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -81,14 +81,14 @@ on_every_backend!(lost_response_does_not_end_the_session);
 
 /// R3: the store rotated the token, and then the response or the client is lost.
 async fn lost_response_does_not_end_the_session(backend: Backend) {
-    let (stores, pauses) = backend.open().await.with_pauses();
+    let (stores, failpoints) = backend.open().await.with_failpoints();
     let app = Arc::new(TestApp::over(stores, |_| {}).await);
     let client = app.client().await;
-    pauses.fail("sessions.rotate", Point::Return);
+    failpoints.fail("sessions.rotate", Point::Return);
     let lost = refresh(&app, &client.refresh_token).await;
     assert_eq!(lost.failure(), (503, "unavailable"));
     assert!(!lost.header("retry-after").is_empty());
-    let held = pauses.hold("sessions.rotate", Point::Return);
+    let held = failpoints.hold("sessions.rotate", Point::Return);
     let disconnected = tokio::spawn({
         let (app, token) = (Arc::clone(&app), client.refresh_token.clone());
         async move { refresh(&app, &token).await }

@@ -159,9 +159,9 @@ async fn server_failures() -> Failures {
     .await;
     send(&limited, None, login, credentials.clone()).await;
     let broken = TestApp::with(|setup| setup.hasher = Some(Arc::new(PanickingHasher))).await;
-    let (stores, pauses) = Failpoints::over(Stores::memory());
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
     let down = TestApp::with(|setup| setup.stores = stores).await;
-    pauses.fail("users.by_email", Point::Entry);
+    failpoints.fail("users.by_email", Point::Entry);
     vec![
         send(&limited, None, login, credentials.clone()).await,
         send(&broken, None, login, credentials.clone()).await,

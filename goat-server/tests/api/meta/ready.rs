@@ -20,14 +20,14 @@ fn assert_not_ready(response: &TestResponse, case: &str) {
 /// O2: readiness depends on the stores, liveness does not, and both are bounded in time.
 #[tokio::test(start_paused = true)]
 async fn failing_or_hanging_store_is_not_ready_but_healthy() {
-    let (stores, pauses) = Failpoints::over(Stores::memory());
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
     let app = TestApp::with(|setup| setup.stores = stores).await;
     let ready = async || app.get("/api/ready").send().await;
     assert_eq!(ready().await.json, json!({"status": "ready"}));
     for call in ["users.ping", "sessions.ping"] {
-        pauses.fail(call, Point::Entry);
+        failpoints.fail(call, Point::Entry);
         assert_not_ready(&ready().await, call);
-        let held = pauses.hold(call, Point::Entry);
+        let held = failpoints.hold(call, Point::Entry);
         let asked = tokio::time::Instant::now();
         assert_not_ready(&ready().await, call);
         let bound = Duration::from_millis(1_500);
@@ -35,10 +35,10 @@ async fn failing_or_hanging_store_is_not_ready_but_healthy() {
         drop(held);
         assert_eq!(ready().await.status, 200, "{call}");
     }
-    let _before = pauses.take_calls();
+    let _before = failpoints.take_calls();
     let health = app.get("/api/health").send().await;
     assert_eq!(health.json, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
-    assert_eq!(pauses.take_calls(), [""; 0], "no store call");
+    assert_eq!(failpoints.take_calls(), [""; 0], "no store call");
 }
 
 /// O2

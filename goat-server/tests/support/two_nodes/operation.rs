@@ -144,7 +144,7 @@ impl Operation {
     }
 }
 
-/// Verifies a token, which needs the session validation only.
+/// Verifies a token: session validation only, without a read of the user.
 pub(crate) fn verify(node: Node, tokens: &Tokens) -> Response {
     node.0.get("/api/v1/auth/verify", &tokens.access).expect("a response")
 }

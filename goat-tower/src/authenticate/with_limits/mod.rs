@@ -41,8 +41,8 @@ use pending::{Operation, Outcome, Outcomes, Pending};
 ///   decides first: a request that it rejects costs nothing more, not even a signature check.
 /// - If the first limit has to be awaited and rejects, the response does not wait for the other operation.
 ///   The second limit may then have counted a request that is not served. If the first counts by address
-///   and the second by user, that uses up the sending user's own quota, and with a store
-///   that caches its rejections only once for each time that the store is asked again.
+///   and the second by user, that uses up the sending user's own quota. A store that caches its
+///   rejections bounds this to one request per read of the store.
 /// - A request that is dropped while it waits may have been counted by either limit, and leaves nothing
 ///   else behind.
 ///

@@ -86,14 +86,14 @@ type NestedBody = ResponseBody<ResponseBody<Sent>>;
 /// A goat with an empty cache, after a change of the roles by another node.
 struct World {
     test: TestGoat,
-    pauses: Failpoints,
+    failpoints: Failpoints,
     user: TestUser,
     service: Service,
     seen: Arc<Seen>,
 }
 
 async fn world(kind: Kind, client: Client) -> World {
-    let (stores, pauses) = Failpoints::over(Stores::memory());
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
     let limits = PausedLimits {
         inner: Arc::default(),
         entry: Arc::clone(&stores.sessions),
@@ -117,8 +117,8 @@ async fn world(kind: Kind, client: Client) -> World {
 
     let probe = Probe::default();
     let seen = Arc::clone(&probe.seen);
-    let (service, _) = (service(kind, &test, probe), pauses.take_calls());
-    World { test, pauses, user, service, seen }
+    let (service, _) = (service(kind, &test, probe), failpoints.take_calls());
+    World { test, failpoints, user, service, seen }
 }
 
 fn service(kind: Kind, test: &TestGoat, probe: Probe) -> Service {
@@ -172,15 +172,15 @@ type Call = (&'static str, usize);
 async fn undisturbed(kind: Kind, client: Client) -> (u16, Vec<Call>) {
     let world = world(kind, client).await;
     let status = world.fetch().await.status().as_u16();
-    let calls = world.pauses.take_calls();
+    let calls = world.failpoints.take_calls();
     let before = |index: usize| calls[..index].iter().filter(|call| **call == calls[index]).count();
     (status, (0..calls.len()).map(|index| (calls[index], before(index))).collect())
 }
 
 /// Lets earlier calls pass, so that the next plan applies to the call itself.
-fn let_earlier_calls_pass(pauses: &Failpoints, (call, before): Call, point: Point) {
+fn let_earlier_calls_pass(failpoints: &Failpoints, (call, before): Call, point: Point) {
     for _ in 0..before {
-        pauses.hold(call, point).release();
+        failpoints.hold(call, point).release();
     }
 }
 
@@ -228,8 +228,8 @@ async fn a_request_dropped_at_any_await_has_no_further_effect() {
             {
                 let place = format!("{kind:?} {client:?} {call:?} {point:?}");
                 let world = world(kind, client).await;
-                let_earlier_calls_pass(&world.pauses, call, point);
-                let held = world.pauses.hold(call.0, point);
+                let_earlier_calls_pass(&world.failpoints, call, point);
+                let held = world.failpoints.hold(call.0, point);
                 tokio::select! {
                     response = world.fetch() => panic!("{place}: {}", response.status()),
                     () = held.reached() => {}
@@ -266,8 +266,8 @@ async fn a_failing_store_call_is_a_503() {
             {
                 let place = format!("{kind:?} {client:?} {call:?} {point:?}");
                 let world = world(kind, client).await;
-                let_earlier_calls_pass(&world.pauses, call, point);
-                world.pauses.fail(call.0, point);
+                let_earlier_calls_pass(&world.failpoints, call, point);
+                world.failpoints.fail(call.0, point);
                 let response = world.fetch().await;
                 assert_eq!(response.status(), 503, "{place}");
                 assert_eq!(response.headers()["retry-after"], "1", "{place}");

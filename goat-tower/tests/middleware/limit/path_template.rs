@@ -31,8 +31,8 @@ async fn a_route_is_counted_across_parameter_values() {
         (response.outcome(), response.header("ratelimit")),
         ((200, ""), r#""path";r=0;t=60"#)
     );
-    let made_while_running: Arc<str> = "/users/{id}".into();
-    let response = send(&service, on("/users/8", made_while_running)).await;
+    let runtime_template: Arc<str> = "/users/{id}".into();
+    let response = send(&service, on("/users/8", runtime_template)).await;
     assert_eq!(response.outcome(), (429, "rate-limited"));
     assert_eq!(send(&service, on("/users", "/users")).await.outcome(), (200, ""));
 }

@@ -31,8 +31,7 @@ async fn upload(_: Principal, body: Bytes) -> String {
     body.len().to_string()
 }
 
-async fn walk_through(version: Version, address: SocketAddr, goat: People) {
-    let (alice, bob) = goat;
+async fn walk_through(version: Version, address: SocketAddr, (alice, bob): People) {
     let mut client = Client::connect(version, address).await;
     let response = client.fetch(request(Some(&alice))).await;
     assert_eq!(response.body, alice.user.id.to_string());

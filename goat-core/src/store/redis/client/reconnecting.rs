@@ -78,7 +78,7 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
         })
     }
 
-    /// Returns the present outcome, or a receiver for the one of the running attempt.
+    /// Returns the current outcome, or a receiver for that of the running attempt.
     fn begin<F>(
         self: &Arc<Self>,
         open: impl FnOnce() -> F,
@@ -144,8 +144,8 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
 /// reconnect at the same moment.
 fn backoff(failures: u32) -> Duration {
     let backoff = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
-    let share = secret::random::<u64>() % 256;
-    backoff.mul_f64(0.75) + backoff.mul_f64(0.25).mul_f64(share as f64 / 255.0)
+    let jitter = secret::random::<u64>() % 256;
+    backoff.mul_f64(0.75) + backoff.mul_f64(0.25).mul_f64(jitter as f64 / 255.0)
 }
 
 #[cfg(test)]

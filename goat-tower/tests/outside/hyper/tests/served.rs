@@ -111,13 +111,13 @@ async fn a_flood_is_limited_by_address() {
 
 #[tokio::test]
 async fn an_unavailable_store_is_a_503() {
-    let (stores, pauses) = Failpoints::over(Stores::memory());
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", [REPORTS]).await;
     let server = start(&test).await;
     // Longer than the cache's staleness.
     test.clock.advance(Duration::from_secs(60));
-    pauses.fail("sessions.find", Point::Entry);
+    failpoints.fail("sessions.find", Point::Entry);
     let response = get(server, Some(&alice.bearer())).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key("retry-after"));

@@ -84,8 +84,8 @@ async fn an_authenticated_call_has_a_principal_and_a_client_address() {
     let response =
         client(&start(&test).await, Some(&alice)).current_user().await.expect("a response");
     assert_eq!(response.get_ref(), &format!("{} at 127.0.0.1", alice.user.id));
-    let left = response.metadata().get("ratelimit").expect("what is left");
-    assert_eq!(left, r#""address";r=9;t=60, "user";r=2;t=60"#);
+    let remaining = response.metadata().get("ratelimit").expect("the remaining quota");
+    assert_eq!(remaining, r#""address";r=9;t=60, "user";r=2;t=60"#);
 }
 
 #[tokio::test]
@@ -145,15 +145,15 @@ async fn a_flood_is_limited_by_address() {
 }
 
 #[tokio::test]
-async fn an_unavailable_store_is_unavailable() {
-    let (stores, pauses) = Failpoints::over(Stores::memory());
+async fn an_unavailable_store_is_the_unavailable_status() {
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
     let test = TestGoat::build(stores, |builder| builder);
     let alice = test.sign_in("alice", []).await;
     let channel = start(&test).await;
     let mut alice = client(&channel, Some(&alice));
     // Longer than the cache's staleness.
     test.clock.advance(Duration::from_secs(60));
-    pauses.fail("sessions.find", Point::Entry);
+    failpoints.fail("sessions.find", Point::Entry);
     let status = alice.current_user().await.expect_err("unavailable");
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.message(), sentence(ErrorKind::Unavailable));
