@@ -19,6 +19,8 @@ const SCRIPT: &str = include_str!("supervisor.sh");
 
 /// Timeout for a response of the shell, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a command may take, such as filling a table with a million rows on a busy machine.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Polling interval.
 const STEP: Duration = Duration::from_millis(5);
@@ -241,13 +243,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child =
         command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + COMMAND_TIMEOUT;
     let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
     let [stdout, stderr] = [stdout, stderr].map(|text| {
         let left = deadline.saturating_duration_since(Instant::now());
         text.recv_timeout(left).unwrap_or_else(|_| {
             let _ = child.kill();
-            panic!("no exit within {TIMEOUT:?}: {command:?}")
+            panic!("no exit within {COMMAND_TIMEOUT:?}: {command:?}")
         })
     });
     if child.wait().is_ok_and(|status| status.success()) {
