@@ -97,7 +97,7 @@ async fn invented_paths_and_methods_create_no_series() {
     }
     scrape(&app).await;
     let before = scrape(&app).await;
-    for number in 50..1_000 {
+    for number in 50..10_000 {
         send(number).await;
     }
     let after = scrape(&app).await;
