@@ -75,7 +75,12 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         .clock(clock)
         .observer(observer)
         .build()?;
-    goat.prepare().await?;
+    if let Err(error) = goat.prepare().await {
+        // Another first start may have stored hashes of its own pepper meanwhile: name the files then.
+        let hashes = stored_hashes(users.as_ref()).await?;
+        check_hashes(&hashing.hasher, hashing.pepper, &data, &hashes)?;
+        return Err(error.into());
+    }
     let shared = goat.shared_cache_stats().cloned();
     Ok(Started { goat, storage, connectivity, data, hashing, keys, shared, users })
 }
