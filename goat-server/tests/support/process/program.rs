@@ -95,8 +95,17 @@ impl Program {
         Server::launch(&mut self.command(&["serve"]))
     }
 
-    /// Starts the server and waits until it is ready.
+    /// Starts the server and waits until it is ready. A start that a busy machine keeps from its
+    /// stores for longer than a short store timeout is repeated.
     pub(crate) fn serve(&self) -> (Server, SocketAddr) {
+        const STARTS: usize = 4;
+        for _ in 1..STARTS {
+            let mut server = self.launch();
+            match server.ready_or_exit() {
+                Ok(address) => return (server, address),
+                Err(()) => server.assert_unavailable(),
+            }
+        }
         let mut server = self.launch();
         let address = server.address();
         (server, address)

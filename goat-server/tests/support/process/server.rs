@@ -68,6 +68,12 @@ impl Server {
         Err(())
     }
 
+    /// Asserts that the server exited because a store was unavailable.
+    pub(crate) fn assert_unavailable(&self) {
+        let last = self.log.last().map(String::as_str).unwrap_or_default();
+        assert!(last.contains("unavailable"), "no line \"ready\": {:?}", self.log);
+    }
+
     /// The lines that were logged since the last call.
     pub(crate) fn new_lines(&self) -> Vec<String> {
         self.lines.lock().expect("no panic").try_iter().collect()
