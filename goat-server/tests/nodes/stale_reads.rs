@@ -11,8 +11,8 @@ use crate::support::node::{LONG_STALENESS, node, node_with, soon};
 use crate::support::process::Program;
 use crate::support::two_nodes::{Fixture, NodePair, Operation, is_heartbeat};
 
-/// The delay of the backend's responses: several times as long as an operation takes.
-const DELAY: Duration = Duration::from_millis(150);
+/// The delay of the backend's responses: several times as long as an operation takes on a busy machine.
+const DELAY: Duration = Duration::from_millis(400);
 const ROUNDS: usize = 2;
 
 /// Delays the responses of the backend to the second node: it sends its query, then the first node makes
