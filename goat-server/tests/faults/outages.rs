@@ -102,7 +102,7 @@ fn postgresql_outage_beside_redis_is_a_503_until_it_recovers() {
 /// All pooled connections are in use for longer than the timeout.
 #[test]
 fn exhausted_pool_is_a_503_in_time() {
-    const HELD: Duration = Duration::from_secs(3);
+    const HELD: Duration = Duration::from_secs(5);
     let postgres = Postgres::start(PostgresOptions::default());
     let program = node(&postgres.url())
         .with("GOAT_DATABASE_MAX_CONNECTIONS", "2")

@@ -12,7 +12,7 @@ use crate::support::node::{Node, Tokens, database, node, node_with, wait_until};
 use crate::support::process::Program;
 
 const CLIENTS: usize = 3;
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// The interval of the balancer's readiness checks; the drain delay is much longer.
 const EVERY: Duration = Duration::from_millis(30);
 

@@ -13,7 +13,7 @@ use crate::support::two_nodes::{Fixture, NodePair, Operation, is_heartbeat};
 
 /// The delay of the backend's responses: several times as long as an operation takes on a busy machine.
 const DELAY: Duration = Duration::from_millis(400);
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 
 /// Delays the responses of the backend to the second node: it sends its query, then the first node makes
 /// the change, then the response with the old state arrives. Returns how often the old state was read.
