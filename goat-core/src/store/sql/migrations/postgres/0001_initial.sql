@@ -1,20 +1,20 @@
 -- Times are milliseconds since 1970-01-01T00:00:00Z. Identifiers and e-mail addresses compare and
--- sort bytewise, independent of the database's collation.
+-- sort bytewise, whatever the database's own collation is.
 
 CREATE TABLE goat_users (
     id              TEXT   COLLATE "C" NOT NULL,
     email           TEXT   NOT NULL,
     email_canonical TEXT   COLLATE "C" NOT NULL,
-    -- The domain of the canonical address, which a search matches by prefix too.
+    -- The part of the canonical address after the @: lists are searched by its beginning too.
     email_domain    TEXT   COLLATE "C" NOT NULL,
     role            TEXT   COLLATE "C" NOT NULL,
     status          TEXT   COLLATE "C" NOT NULL,
     password_hash   TEXT   NOT NULL,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
-    -- 0 means never, which sorts first.
+    -- 0: never, so that it sorts as the earliest.
     last_login_at   BIGINT NOT NULL DEFAULT 0,
-    -- Live sessions: those of this epoch, and the one that was kept when the epoch last rose.
+    -- Which sessions are alive: those of this number, and the one that was kept when it last rose.
     session_epoch   BIGINT NOT NULL DEFAULT 0,
     kept_session    TEXT   COLLATE "C",
     CONSTRAINT goat_users_id PRIMARY KEY (id),
@@ -34,8 +34,8 @@ CREATE TABLE goat_permissions (
     UNIQUE (role, permission)
 );
 
--- The guard: one row, which counts changes of permissions. A write that affects an invariant over
--- several rows locks it first.
+-- One row. It counts the changes of permissions, and whoever changes what several rows have to
+-- keep true together locks it first.
 CREATE TABLE goat_guard (
     id             INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     roles_revision BIGINT  NOT NULL
@@ -43,7 +43,7 @@ CREATE TABLE goat_guard (
 
 INSERT INTO goat_guard (id, roles_revision) VALUES (1, 0);
 
--- Without a foreign key, since users may be in another database.
+-- Without a foreign key: sessions may be kept in another database than users.
 CREATE TABLE goat_sessions (
     id                 TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
     user_id            TEXT   COLLATE "C" NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE goat_sessions (
     address            TEXT,
     created_at         BIGINT NOT NULL,
     last_used_at       BIGINT NOT NULL,
-    -- Never after ends_at, and so the expiry of the session.
+    -- Never past ends_at, so that this alone says when the session is over.
     idle_at            BIGINT NOT NULL,
     ends_at            BIGINT NOT NULL,
     current_id         TEXT   COLLATE "C" NOT NULL,

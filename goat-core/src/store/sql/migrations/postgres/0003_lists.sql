@@ -1,5 +1,5 @@
--- A list is a union of index ranges, one per role and status in list order, so that users of a rare
--- role are found without a scan of all users.
+-- Every list is put together of ranges of one role and one status, each in the order of the list, so
+-- that no rare role is looked for among a million of another.
 CREATE INDEX goat_users_list_created_at ON goat_users (role, status, created_at, id);
 CREATE INDEX goat_users_list_last_login_at ON goat_users (role, status, last_login_at, id);
 CREATE INDEX goat_users_list_email ON goat_users (role, status, email_canonical, id);

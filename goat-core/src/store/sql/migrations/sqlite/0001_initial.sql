@@ -5,16 +5,16 @@ CREATE TABLE goat_users (
     id              TEXT    NOT NULL PRIMARY KEY,
     email           TEXT    NOT NULL,
     email_canonical TEXT    NOT NULL UNIQUE,
-    -- The domain of the canonical address, which a search matches by prefix too.
+    -- The part of the canonical address after the @: lists are searched by its beginning too.
     email_domain    TEXT    NOT NULL,
     role            TEXT    NOT NULL,
     status          TEXT    NOT NULL,
     password_hash   TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
-    -- 0 means never, which sorts first.
+    -- 0: never, so that it sorts as the earliest.
     last_login_at   INTEGER NOT NULL DEFAULT 0,
-    -- Live sessions: those of this epoch, and the one that was kept when the epoch last rose.
+    -- Which sessions are alive: those of this number, and the one that was kept when it last rose.
     session_epoch   INTEGER NOT NULL DEFAULT 0,
     kept_session    TEXT
 ) STRICT;
@@ -32,8 +32,8 @@ CREATE TABLE goat_permissions (
     UNIQUE (role, permission)
 ) STRICT;
 
--- The guard: one row, which counts changes of permissions. In PostgreSQL, a write that affects an
--- invariant over several rows locks it first.
+-- One row. It counts the changes of permissions; in PostgreSQL, whoever changes what several rows
+-- have to keep true together locks it first.
 CREATE TABLE goat_guard (
     id             INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     roles_revision INTEGER NOT NULL
@@ -41,7 +41,7 @@ CREATE TABLE goat_guard (
 
 INSERT INTO goat_guard (id, roles_revision) VALUES (1, 0);
 
--- Without a foreign key, since users may be in another database.
+-- Without a foreign key: sessions may be kept in another database than users.
 CREATE TABLE goat_sessions (
     id                 TEXT    NOT NULL PRIMARY KEY,
     user_id            TEXT    NOT NULL,
@@ -50,7 +50,7 @@ CREATE TABLE goat_sessions (
     address            TEXT,
     created_at         INTEGER NOT NULL,
     last_used_at       INTEGER NOT NULL,
-    -- Never after ends_at, and so the expiry of the session.
+    -- Never past ends_at, so that this alone says when the session is over.
     idle_at            INTEGER NOT NULL,
     ends_at            INTEGER NOT NULL,
     current_id         TEXT    NOT NULL,

@@ -1,2 +1,2 @@
--- The number of writes of the user, which orders cached states of the user.
+-- How often the user was written, so that of two states of a user the newer one is known.
 ALTER TABLE goat_users ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
