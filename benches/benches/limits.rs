@@ -25,7 +25,7 @@ const MEMORY: &str = "--memory";
 /// Acquires one request; returns whether it was allowed.
 fn acquire(limits: &MemoryLimits, key: LimitKey, quota: Quota, elapsed: Duration) -> bool {
     match limits.acquire(key, quota, elapsed) {
-        StoreAcquire::Ready(spent) => spent.retry_after.is_none(),
+        StoreAcquire::Ready(decision) => decision.retry_after.is_none(),
         StoreAcquire::Pending(_) => panic!("an in-memory store decides immediately"),
     }
 }

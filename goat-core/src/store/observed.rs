@@ -248,7 +248,7 @@ impl SessionStore for Observed<dyn SessionStore> {
 impl LimitStore for Observed<dyn LimitStore> {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         match self.inner.acquire(key, quota, elapsed) {
-            StoreAcquire::Ready(spent) => StoreAcquire::Ready(spent),
+            StoreAcquire::Ready(decision) => StoreAcquire::Ready(decision),
             StoreAcquire::Pending(pending) => {
                 let policy = self.policy.clone();
                 StoreAcquire::Pending(Box::pin(async move {

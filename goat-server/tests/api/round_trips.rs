@@ -47,7 +47,7 @@ struct RemoteLimits {
 
 impl LimitStore for RemoteLimits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        let StoreAcquire::Ready(spent) = self.inner.acquire(key, quota, elapsed) else {
+        let StoreAcquire::Ready(decision) = self.inner.acquire(key, quota, elapsed) else {
             panic!("memory decides synchronously")
         };
         let limit = match quota {
@@ -68,7 +68,7 @@ impl LimitStore for RemoteLimits {
                 false => Poll::Ready(()),
             })
             .await;
-            Ok(spent)
+            Ok(decision)
         }))
     }
 }

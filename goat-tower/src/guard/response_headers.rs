@@ -39,7 +39,7 @@ impl ResponseHeaders {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         if let Some((decisions, time)) = self.rate_limits {
-            decisions.show(response, time.now());
+            decisions.write_headers(response, time.now());
         }
     }
 }

@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn grpc_client_gets_a_trailers_only_response() {
-        let spent = Decision {
+        let decision = Decision {
             limit: "user".into(),
             quota: Quota::per_minute(1),
             remaining: 0,
@@ -300,7 +300,7 @@ mod tests {
             (Denial::new(ErrorKind::Unauthenticated.into()), "16"),
             (Denial::new(ErrorKind::SessionRevoked.into()), "16"),
             (Denial::new(ErrorKind::Forbidden.into()), "7"),
-            (Denial::new(Error::rate_limited(vec![spent])), "8"),
+            (Denial::new(Error::rate_limited(vec![decision])), "8"),
             (Denial::new(Error::unavailable("sessions.find", Duration::ZERO)), "14"),
             (Denial::from(BearerError::Repeated), "3"),
             (Denial::new(ErrorKind::Internal.into()), "13"),

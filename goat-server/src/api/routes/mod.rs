@@ -19,8 +19,8 @@ use goat_tower::LimitDecisions;
 use crate::api::extract::{Fields, Refused};
 
 /// Splits a result from the limit decisions made for it, which become response headers.
-fn uncharge<T>(charged: WithDecisions<T>) -> (T, LimitDecisions) {
-    (charged.value, charged.decisions.into())
+fn split_decisions<T>(result: WithDecisions<T>) -> (T, LimitDecisions) {
+    (result.value, result.decisions.into())
 }
 
 /// Returns the role of this name.

@@ -21,12 +21,12 @@ pub(super) async fn finish_response(
     let path = request.uri().path().to_owned();
     let is_private = carries_credentials(&path, request.headers());
     // Created here, so that all limits further in add to it and the headers are written once.
-    let charges = LimitDecisions::collect(request.extensions_mut()).decisions().clone();
+    let decisions = LimitDecisions::collect(request.extensions_mut()).decisions().clone();
 
     let mut response = next.run(request).await;
 
     problems::complete(&mut response, &path, id.as_ref());
-    charges.show(&mut response, time.now());
+    decisions.write_headers(&mut response, time.now());
     let headers = response.headers_mut();
     if is_private {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

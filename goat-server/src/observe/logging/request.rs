@@ -272,8 +272,8 @@ impl Exchange {
         if let Some(error) = error.filter(|error| error.kind() == ErrorKind::RateLimited)
             && let Some(in_flight) = &self.in_flight
         {
-            for charge in error.decisions().iter().filter(|charge| charge.is_limited()) {
-                in_flight.metrics().denied(&charge.limit);
+            for decision in error.decisions().iter().filter(|decision| decision.is_limited()) {
+                in_flight.metrics().denied(&decision.limit);
             }
         }
     }

@@ -19,15 +19,15 @@ struct Late(Arc<dyn LimitStore>);
 
 impl LimitStore for Late {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        let StoreAcquire::Ready(spent) = self.0.acquire(key, quota, elapsed) else {
+        let StoreAcquire::Ready(decision) = self.0.acquire(key, quota, elapsed) else {
             panic!("memory decides synchronously")
         };
         let late = |after: Duration| after + Duration::from_millis(1);
-        let retry_after = spent.retry_after.map(late);
+        let retry_after = decision.retry_after.map(late);
         StoreAcquire::Ready(StoreDecision {
             retry_after,
-            reset_after: late(spent.reset_after),
-            ..spent
+            reset_after: late(decision.reset_after),
+            ..decision
         })
     }
 }

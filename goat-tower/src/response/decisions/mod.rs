@@ -39,7 +39,7 @@ const USUAL: usize = 3;
 /// });
 ///
 /// let mut response = http::Response::new(());
-/// decisions.show(&mut response, Timestamp::from_seconds(1_767_225_600));
+/// decisions.write_headers(&mut response, Timestamp::from_seconds(1_767_225_600));
 /// assert_eq!(response.headers()["ratelimit-policy"], "\"auth\";q=5;w=60");
 /// assert_eq!(response.headers()["ratelimit"], "\"auth\";r=4;t=60");
 /// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
@@ -97,7 +97,7 @@ pub struct LimitDecisions(Arc<Mutex<Vec<Decision>>>);
 #[derive(Clone, Debug)]
 #[must_use = "the opener of the collector must write the headers"]
 pub enum Collector {
-    /// This call opened it: the caller is the outermost and calls [`LimitDecisions::show`].
+    /// This call opened it: the caller is the outermost and calls [`LimitDecisions::write_headers`].
     Opened(LimitDecisions),
     /// An outer layer opened it, and writes the headers.
     Joined(LimitDecisions),
@@ -141,7 +141,7 @@ impl LimitDecisions {
     /// Sets the headers of all decisions (see [`write_rate_limit_headers`]), including those in the
     /// response's extensions. A 429 without `Retry-After` gets the longest wait of the limits that
     /// rejected.
-    pub fn show<B>(&self, response: &mut Response<B>, now: Timestamp) {
+    pub fn write_headers<B>(&self, response: &mut Response<B>, now: Timestamp) {
         if let Some(theirs) = response.extensions_mut().remove::<Self>()
             && !Arc::ptr_eq(&self.0, &theirs.0)
         {

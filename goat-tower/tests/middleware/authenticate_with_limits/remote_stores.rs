@@ -147,20 +147,22 @@ struct Limits {
 impl LimitStore for Limits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let call = if quota == ADDRESS { "address" } else { "user" };
-        let StoreAcquire::Ready(spent) = self.inner.acquire(key, quota, elapsed) else {
+        let StoreAcquire::Ready(decision) = self.inner.acquire(key, quota, elapsed) else {
             panic!("in-memory limits decide synchronously")
         };
         let is_local = match self.location {
             LimitLocation::Memory => true,
             LimitLocation::Remote => false,
-            LimitLocation::RemoteWithLocalRejections => spent.retry_after.is_some(),
+            LimitLocation::RemoteWithLocalRejections => decision.retry_after.is_some(),
         };
         if is_local {
             self.remote.state().calls.push(call);
-            return StoreAcquire::Ready(spent);
+            return StoreAcquire::Ready(decision);
         }
         let remote = self.remote.clone();
-        StoreAcquire::Pending(Box::pin(async move { remote.send_call(call).await.map(|()| spent) }))
+        StoreAcquire::Pending(Box::pin(
+            async move { remote.send_call(call).await.map(|()| decision) },
+        ))
     }
 }
 

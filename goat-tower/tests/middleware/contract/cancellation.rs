@@ -38,12 +38,12 @@ impl LimitStore for PausedLimits {
         let exit = Arc::clone(&self.exit);
         StoreAcquire::Pending(Box::pin(async move {
             entry.ping().await?;
-            let spent = match inner.acquire(key, quota, elapsed) {
-                StoreAcquire::Ready(spent) => spent,
+            let decision = match inner.acquire(key, quota, elapsed) {
+                StoreAcquire::Ready(decision) => decision,
                 StoreAcquire::Pending(pending) => pending.await?,
             };
             exit.ping().await?;
-            Ok(spent)
+            Ok(decision)
         }))
     }
 }

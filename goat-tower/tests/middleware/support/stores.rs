@@ -138,7 +138,7 @@ impl LimitStore for Limits {
         StoreAcquire::Pending(Box::pin(async move {
             switch.wait("limits.acquire").await?;
             match inner.acquire(key, quota, elapsed) {
-                StoreAcquire::Ready(spent) => Ok(spent),
+                StoreAcquire::Ready(decision) => Ok(decision),
                 StoreAcquire::Pending(pending) => pending.await,
             }
         }))

@@ -70,7 +70,7 @@ const ENOUGH_SHARDS: usize = 16;
 /// let limits = MemoryLimits::default();
 /// let key = LimitKey::text("export", "alice");
 /// let ask = |elapsed| match limits.acquire(key, Quota::per_minute(1), elapsed) {
-///     StoreAcquire::Ready(spent) => spent.retry_after,
+///     StoreAcquire::Ready(decision) => decision.retry_after,
 ///     StoreAcquire::Pending(_) => unreachable!("an in-memory store is synchronous"),
 /// };
 /// assert_eq!(ask(Duration::from_secs(0)), None);

@@ -8,7 +8,7 @@ use goat_tower::{Origin, Problem};
 use utoipa::ToSchema;
 
 use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused};
-use crate::api::routes::uncharge;
+use crate::api::routes::split_decisions;
 use crate::api::view::{Data, SignedIn};
 
 /// The credentials of an account.
@@ -53,6 +53,6 @@ pub(crate) async fn login(
     Json(LoginBody { email, password }): Json<LoginBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?;
-    let (signed_in, charges) = uncharge(signed_in);
-    Ok((charges, Data::new(SignedIn::from(signed_in))))
+    let (signed_in, decisions) = split_decisions(signed_in);
+    Ok((decisions, Data::new(SignedIn::from(signed_in))))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused};
-use crate::api::routes::uncharge;
+use crate::api::routes::split_decisions;
 use crate::api::view::{Data, Profile, User};
 
 /// Get the current user
@@ -73,8 +73,8 @@ pub(crate) async fn change_email(
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let changed = goat.users().change_email(&me, email, current_password.expose()).await?;
-    let (user, charges) = uncharge(changed);
-    Ok((charges, Data::new(User::from(user))))
+    let (user, decisions) = split_decisions(changed);
+    Ok((decisions, Data::new(User::from(user))))
 }
 
 /// The current and the new password.
@@ -127,8 +127,8 @@ pub(crate) async fn change_password(
 ) -> Result<impl IntoResponse, Problem> {
     let users = goat.users();
     let ended = users.change_password(&me, current_password.expose(), &new_password).await?;
-    let (revoked_sessions, charges) = uncharge(ended);
-    Ok((charges, Data::new(PasswordChanged { revoked_sessions })))
+    let (revoked_sessions, decisions) = split_decisions(ended);
+    Ok((decisions, Data::new(PasswordChanged { revoked_sessions })))
 }
 
 /// Confirmation by password.
@@ -167,6 +167,6 @@ pub(crate) async fn delete_self(
     Json(DeleteSelfBody { current_password }): Json<DeleteSelfBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let deleted = goat.users().delete_self(&me, current_password.expose()).await?;
-    let ((), charges) = uncharge(deleted);
-    Ok((charges, StatusCode::NO_CONTENT))
+    let ((), decisions) = split_decisions(deleted);
+    Ok((decisions, StatusCode::NO_CONTENT))
 }

@@ -233,15 +233,15 @@ async fn unpolled_empty_body_is_complete() {
 async fn rejection_logs_its_code_and_counts_its_limit() {
     let (log, _guard) = Log::begin("info", Look::Json);
     let metrics = Metrics::new();
-    let charge = |limit: &'static str, retry_after| Decision {
+    let decision = |limit: &'static str, retry_after| Decision {
         limit: limit.into(),
         quota: Quota::per_minute(5),
         remaining: 0,
         reset_after: Duration::from_secs(9),
         retry_after,
     };
-    let charges = vec![charge("address", None), charge("auth", Some(Duration::from_secs(9)))];
-    let denial = Denial::new(Error::rate_limited(charges));
+    let decisions = vec![decision("address", None), decision("auth", Some(Duration::from_secs(9)))];
+    let denial = Denial::new(Error::rate_limited(decisions));
     let refusing = service_fn(move |request: Request<Body>| {
         let denial = denial.clone();
         async move {
