@@ -126,7 +126,7 @@ impl Server {
             tracing::warn!("{warning}");
         }
         if started.storage.is_shared() {
-            counters.follow(started.shared.clone());
+            counters.follow(started.goat.shared_cache_stats().cloned());
         }
         let administrator = first_administrator(
             &started.goat,

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use goat_core::event::Observer;
 use goat_core::password::{BulkheadLimits, PasswordPolicy};
 use goat_core::store::UserStore;
-use goat_core::store::shared_cache::SharedCacheStats;
 use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::{Clock, Goat, Quota, SystemClock};
 
@@ -41,8 +40,6 @@ pub struct Started {
     pub hashing: Hashing,
     /// The token keys, and their source.
     pub keys: (TokenKeys, KeySource),
-    /// Statistics of the shared cache, if there is one.
-    pub shared: Option<SharedCacheStats>,
     users: Arc<dyn UserStore>,
 }
 
@@ -81,8 +78,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         check_hashes(&hashing.hasher, hashing.pepper, &data, &hashes)?;
         return Err(error.into());
     }
-    let shared = goat.shared_cache_stats().cloned();
-    Ok(Started { goat, storage, connectivity, data, hashing, keys, shared, users })
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
 }
 
 impl Started {
