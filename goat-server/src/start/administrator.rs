@@ -92,7 +92,7 @@ pub async fn first_administrator(
 fn existing_owner(owner: &User, top: &Role) -> Result<Administrator, Failure> {
     if owner.role != *top {
         return Err(Failure::configuration(
-            "GOAT_ADMIN_EMAIL: the address belongs to another user than an administrator, and no \
+            "GOAT_ADMIN_EMAIL: the address belongs to a user who is not an administrator, and no \
              administrator exists; set another address, or make this user an administrator with \
              goat-server user set-role",
         ));
