@@ -36,7 +36,11 @@ fn both_providers_give_the_same_results() {
     let secret = [7; 32];
     for (algorithm, signing, verifying) in [
         (Algorithm::EdDSA, EncodingKey::from_ed_der(&der), DecodingKey::from_ed_der(&public[0])),
-        (Algorithm::HS256, EncodingKey::from_secret(&secret), DecodingKey::from_secret(&secret)),
+        (
+            Algorithm::HS256,
+            EncodingKey::from_secret(&secret).expect("a key"),
+            DecodingKey::from_secret(&secret).expect("a key"),
+        ),
     ] {
         let signatures = providers.map(|provider| {
             let signer = (provider.signer_factory)(&algorithm, &signing).expect("a signer");

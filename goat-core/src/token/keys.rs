@@ -53,7 +53,7 @@ impl TokenKeys {
                     index + 1
                 )));
             }
-            Ok(Key::shared(secret))
+            Key::shared(secret)
         });
         Self::assemble(Algorithm::HS256, keys)
     }

@@ -2,9 +2,9 @@
 //!
 //! Invariant: a working provider is installed before any key is built. jsonwebtoken panics at first
 //! use if it cannot select one itself, which depends on the features that other dependencies
-//! enable. So goat installs one, and turns a remaining panic into an error at startup.
+//! enable. So goat installs one, and a lack of one is an error at startup.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use jsonwebtoken::crypto::CryptoProvider;
 
 use crate::error::{Error, Result};
 
@@ -21,16 +21,12 @@ pub(super) fn install() {
 }
 
 /// Runs the first operation on a key, where a failure is a configuration error.
-///
-/// jsonwebtoken offers no way to query its provider other than to use it. Its panic is caught here;
-/// the panic hook still runs, and a build with `panic = "abort"` aborts.
 pub(super) fn attempt<T>(work: impl FnOnce() -> jsonwebtoken::errors::Result<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(_)) => Err(Error::configuration("the token key is not one that can be used")),
-        Err(_) => Err(Error::configuration(
+    if CryptoProvider::try_get_default().is_none() {
+        return Err(Error::configuration(
             "jsonwebtoken has no cryptography provider for tokens: enable goat-core's feature \
-             `aws-lc-rs` or `rust-crypto`, or install a provider before anything uses jsonwebtoken",
-        )),
+             `aws-lc-rs` or `rust-crypto`, or install a provider before goat is built",
+        ));
     }
+    work().map_err(|_| Error::configuration("the token key is not one that can be used"))
 }

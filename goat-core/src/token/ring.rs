@@ -106,12 +106,12 @@ impl KeyRing {
 impl Key {
     /// Builds a shared HMAC key. Half a hash suffices to distinguish keys, and reveals nothing
     /// about the secret beyond the tokens that it signs.
-    pub(super) fn shared(secret: &[u8]) -> Self {
+    pub(super) fn shared(secret: &[u8]) -> Result<Self> {
         let hash = Sha256::new().chain_update(SECRET_ID_DOMAIN).chain_update(secret).finalize();
         let kid = URL_SAFE_NO_PAD.encode(&hash[..16]);
-        let signing = EncodingKey::from_secret(secret);
-        let verifying = DecodingKey::from_secret(secret);
-        Self::new(Algorithm::HS256, kid, Some(signing), verifying, None)
+        let signing = provider::attempt(|| EncodingKey::from_secret(secret))?;
+        let verifying = provider::attempt(|| DecodingKey::from_secret(secret))?;
+        Ok(Self::new(Algorithm::HS256, kid, Some(signing), verifying, None))
     }
 
     pub(super) fn private(der: &[u8]) -> Result<Self> {

@@ -35,7 +35,7 @@ fn parts(token: &str) -> (Value, Value) {
 fn sign(header: &str, payload: &str) -> String {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", encode(header), encode(payload));
-    let key = EncodingKey::from_secret(SECRET);
+    let key = EncodingKey::from_secret(SECRET).expect("a key");
     let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("a signature");
     format!("{message}.{signature}")
 }
@@ -130,7 +130,7 @@ async fn keys_and_key_urls_in_the_header_are_ignored() {
             URL_SAFE_NO_PAD.encode(header.to_string()),
             URL_SAFE_NO_PAD.encode(payload.to_string())
         );
-        let key = EncodingKey::from_secret(OTHER);
+        let key = EncodingKey::from_secret(OTHER).expect("a key");
         let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("one");
         assert_rejected(&app, &format!("{message}.{signature}"), name).await;
     }

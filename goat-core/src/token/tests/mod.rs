@@ -134,7 +134,7 @@ struct Forge {
 
 impl Forge {
     fn hs256() -> Self {
-        let key = EncodingKey::from_secret(SECRET);
+        let key = EncodingKey::from_secret(SECRET).unwrap();
         Self { algorithm: Algorithm::HS256, key, tokens: tokens(hs256()), verifier: None }
     }
 
