@@ -1,5 +1,6 @@
 # Common tasks. `make` lists them.
 
+SHELL = /bin/bash
 CARGO ?= cargo
 IMAGE ?= goat-server
 
@@ -9,7 +10,7 @@ IMAGE ?= goat-server
 # checks. They have their own lock files, with the workspace's versions, and share its target
 # folder.
 OUTSIDE = goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
-TOOLS = .ci/foreign-types .ci/prose
+TOOLS = .ci/foreign-types .ci/prose .ci/security-tests
 each = for crate in $(1); do \
 	  CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} \
 	    $(CARGO) $(firstword $(2)) --manifest-path $$crate/Cargo.toml $(wordlist 2,99,$(2)) || exit; \
@@ -25,12 +26,20 @@ run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 
 .PHONY: test
 test: test-tools ## Run all tests; installs missing test tools
-	env -u DATABASE_URL -u REDIS_URL $(CARGO) test --locked --workspace --all-features
-	$(MAKE) --no-print-directory test-outside
+	@mkdir -p target
+	set -o pipefail; { env -u DATABASE_URL -u REDIS_URL \
+	  $(CARGO) test --locked --workspace --all-features \
+	  && $(MAKE) --no-print-directory test-outside; } 2>&1 | tee target/test-output.txt
 
 .PHONY: test-outside
 test-outside: ## Run only the tests of the crates outside the workspace
 	$(call each,$(OUTSIDE) $(TOOLS),test --locked)
+
+# The list is written from the output of the last `make test`, if there is one.
+.PHONY: security-tests
+security-tests: ## Write the list of security requirements and their tests
+	git ls-files | $(CARGO) run --quiet --locked --manifest-path .ci/security-tests/Cargo.toml -- \
+	  goat-server/guide/security-tests.md $(wildcard target/test-output.txt)
 
 # Prints the missing Debian packages that the tests need. Debian installs PostgreSQL's programs
 # outside PATH, and a program named postgres may be a stub.

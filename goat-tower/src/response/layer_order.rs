@@ -108,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(logged(sent), expected, "{sent}");
         }
-        // C1 control characters, which the crate `http` accepts as UTF-8.
+        // Control characters from U+0080 to U+009F, which the crate `http` accepts as UTF-8.
         if let Ok(uri) = "/a\u{9b}31m".parse::<http::Uri>() {
             assert_eq!(logged(&uri.to_string()), "/*");
         }
