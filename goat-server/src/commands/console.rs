@@ -2,57 +2,76 @@
 //!
 //! Invariant: a message is one line, with any content (L2), and a JSON object if `serve` is
 //! configured for JSON. The log filter does not apply: with the log silenced, the operator still
-//! sees why the server does not start.
+//! sees why the server does not start. The messages of `serve` go through a queue, so that a standard
+//! error that is not read blocks neither the server nor its exit (W7).
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use serde::Serializer as _;
 use serde::ser::SerializeMap as _;
 
 use crate::failure::Failure;
-use crate::observe::logging::{SafeJson, push_escaped};
+use crate::observe::logging::{LineKind, LineQueue, SafeJson, push_escaped, stderr_queue};
 use crate::start::settings::LogFormat;
 
-/// The format of messages on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long the exit waits for messages to be written.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// The format of messages on standard error, and their way there.
+#[derive(Clone, Debug)]
 pub(super) struct Console {
     format: LogFormat,
+    /// `None`: messages are written directly.
+    queue: Option<LineQueue>,
 }
 
 impl Console {
     /// Human-readable messages.
     pub(super) fn plain() -> Self {
-        Self { format: LogFormat::Pretty }
+        Self { format: LogFormat::Pretty, queue: None }
     }
 
     /// The format of `serve`'s log, which goes to standard output.
     pub(super) fn of_serve(format: Option<LogFormat>) -> Self {
         let fallback = if io::stdout().is_terminal() { LogFormat::Pretty } else { LogFormat::Json };
-        Self { format: format.unwrap_or(fallback) }
+        let format = format.unwrap_or(fallback);
+        // Without a thread, messages may block, but the server can start.
+        Self { format, queue: stderr_queue(format).ok() }
     }
 
     /// Whether the format is human-readable.
-    pub(super) fn is_for_people(self) -> bool {
+    pub(super) fn is_for_people(&self) -> bool {
         self.format == LogFormat::Pretty
     }
 
     /// Writes an error.
-    pub(super) fn error(self, sentence: &str) {
+    pub(super) fn error(&self, sentence: &str) {
         self.write("ERROR", "", sentence);
     }
 
     /// Writes a warning.
-    pub(super) fn warn(self, sentence: &str) {
+    pub(super) fn warn(&self, sentence: &str) {
         self.write("WARN", "warning: ", sentence);
     }
 
-    fn write(self, level: &str, mark: &str, sentence: &str) {
+    fn write(&self, level: &str, mark: &str, sentence: &str) {
         let line = self.line(level, mark, sentence);
-        // If the stream is closed, there is no place to report it.
-        let _ = io::stderr().lock().write_all(&line);
+        match &self.queue {
+            Some(queue) => queue.push(LineKind::Server, line),
+            // If the stream is closed, there is no place to report it.
+            None => drop(io::stderr().lock().write_all(&line)),
+        }
     }
 
-    fn line(self, level: &str, mark: &str, sentence: &str) -> Vec<u8> {
+    /// Waits until the messages are written, or until the stream turns out to be blocked.
+    pub(super) fn flush(&self) {
+        if let Some(queue) = &self.queue {
+            queue.flush(FLUSH_WITHIN);
+        }
+    }
+
+    fn line(&self, level: &str, mark: &str, sentence: &str) -> Vec<u8> {
         let line = match self.format {
             LogFormat::Pretty => {
                 let mut line = mark.to_owned();
@@ -96,7 +115,7 @@ mod tests {
     use super::*;
 
     fn line(format: LogFormat, sentence: &str) -> String {
-        let line = Console { format }.line("WARN", "warning: ", sentence);
+        let line = Console { format, queue: None }.line("WARN", "warning: ", sentence);
         String::from_utf8(line).expect("text")
     }
 

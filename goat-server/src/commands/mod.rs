@@ -83,11 +83,13 @@ fn block_on(done: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 
 /// Reports a command's result, and returns the exit status.
 fn end(console: &Console, result: Result<(), Failure>) -> ExitCode {
-    match result {
+    let status = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.sentences().iter().for_each(|sentence| console.error(sentence));
             ExitCode::from(failure.exit_status())
         }
-    }
+    };
+    console.flush();
+    status
 }

@@ -19,24 +19,31 @@ use tokio::time::timeout;
 use crate::api;
 use crate::api::AppState;
 use crate::failure::Failure;
+use crate::observe::logging::{LineKind, LineQueue};
 use crate::observe::metrics::Metrics;
 use crate::observe::{ServerObserver, logging};
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
 use crate::start::settings::{HttpSettings, Settings, Warning};
 use crate::start::{self, Administrator, SecretFile, Started, first_administrator};
 
-use super::console::{Console, answer};
+use super::console::Console;
 use key_mismatch::KeyMismatchWatch;
 
 /// Timeout for closing the database; committed data is safe anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Timeout for writing the last lines of the log.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
+/// The same after a second signal.
+const BRIEF_FLUSH_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(
     settings: &Settings,
     warnings: &[Warning],
     console: &Console,
 ) -> Result<(), Failure> {
-    logging::init(&settings.log)
+    let log = logging::init(&settings.log)
         .map_err(|error| Failure::new(format!("failed to initialize logging ({error})")))?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -44,17 +51,23 @@ pub(super) async fn run(
     let lifecycle = Lifecycle::new();
     let second_signal = drain_on_signals(lifecycle.clone())
         .map_err(|error| Failure::new(format!("failed to install signal handlers ({error})")))?;
-    tokio::select! {
+    let (result, flush_within) = tokio::select! {
         biased;
-        result = start_and_serve(settings, console, &lifecycle) => result,
-        () = second_signal => Err(Failure::new("stopped by a second signal; open requests were aborted")),
-    }
+        result = start_and_serve(settings, console, &log, &lifecycle) => (result, FLUSH_WITHIN),
+        () = second_signal => {
+            let failure = Failure::new("stopped by a second signal; open requests were aborted");
+            (Err(failure), BRIEF_FLUSH_WITHIN)
+        }
+    };
+    log.flush(flush_within);
+    result
 }
 
 /// Starts the server, serves until it drains, and closes the stores.
 async fn start_and_serve(
     settings: &Settings,
     console: &Console,
+    log: &LineQueue,
     lifecycle: &Lifecycle,
 ) -> Result<(), Failure> {
     let server = tokio::select! {
@@ -62,6 +75,7 @@ async fn start_and_serve(
         () = lifecycle.draining() => return Ok(()),
         server = Server::start(settings) => server?,
     };
+    server.counters.follow_log(log.clone());
     lifecycle.ready();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -73,8 +87,8 @@ async fn start_and_serve(
         "ready"
     );
     if console.is_for_people() && io::stdout().is_terminal() {
-        // A terminal that cannot be written to must not stop the server.
-        let _ = answer(&server.banner(settings));
+        // Through the queue: a terminal that is not read must not stop the server.
+        log.push(LineKind::Server, server.banner(settings).into_bytes());
     }
     server.serve(settings, lifecycle).await
 }

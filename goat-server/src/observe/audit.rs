@@ -9,7 +9,7 @@ use tracing::Level;
 use tracing::field::display;
 
 /// The target of audit lines, for a filter that separates them.
-const TARGET: &str = "goat_server::audit";
+pub(super) const TARGET: &str = "goat_server::audit";
 
 /// Writes an event: a possible attack as a warning, any other event as information.
 pub(crate) fn audit(event: &Event) {

@@ -1,5 +1,7 @@
 //! The log in JSON: every line that the process writes, on either stream, is a JSON object.
 
+use std::time::Duration;
+
 use goat_server::observe::logging;
 use goat_server::start::settings::{LogFormat, LogSettings};
 use serde_json::{Map, Value};
@@ -12,11 +14,12 @@ fn every_line_is_a_json_object_even_after_a_panic() {
     let name = "log_lines::every_line_is_a_json_object_even_after_a_panic";
     let output = in_own_process(name, || {
         let settings = LogSettings { filter: "info".to_owned(), format: Some(LogFormat::Json) };
-        logging::init(&settings).expect("the first logger of the process");
+        let queue = logging::init(&settings).expect("the first logger of the process");
         assert!(logging::init(&settings).is_err(), "a process has one logger");
         tracing::info!(agent = "curl\n\u{1b}[2J", "hello\nworld");
         let panicked = std::thread::spawn(|| panic!("the secret is {}\n", "hunter2")).join();
         assert!(panicked.is_err());
+        assert!(queue.flush(Duration::from_secs(60)), "every line is written");
     });
     let parse = |text: &str| -> Vec<Map<String, Value>> {
         assert!(!text.contains("hunter2"), "{text}");

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocked_log;
 mod check;
 mod deploy;
 mod first_start;

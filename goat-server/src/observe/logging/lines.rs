@@ -6,7 +6,7 @@ use serde::Serializer as _;
 use serde::ser::SerializeMap as _;
 use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
@@ -24,6 +24,25 @@ pub(super) enum Look {
         /// Whether to write colour codes.
         colours: bool,
     },
+}
+
+impl Look {
+    /// Formats a line, with its line break.
+    pub(super) fn line(
+        self,
+        level: Level,
+        target: &str,
+        message: &str,
+        fields: &Fields,
+    ) -> Vec<u8> {
+        let now = format!("{:.3}", jiff::Timestamp::now());
+        match self {
+            Self::Json => json(&now, level, target, message, fields),
+            Self::Pretty { colours } => {
+                pretty(&now, level, target, message, fields, colours).into_bytes()
+            }
+        }
+    }
 }
 
 /// The members of every line.
@@ -78,26 +97,22 @@ where
         }
         fields.remove("message");
         fields.extend(&own);
-        let now = format!("{:.3}", jiff::Timestamp::now());
-        let line = match self.look {
-            Look::Json => json(&now, event.metadata(), &message, &fields),
-            Look::Pretty { colours } => {
-                pretty(&now, event.metadata(), &message, &fields, colours).into_bytes()
-            }
-        };
+        let metadata = event.metadata();
+        let message = message.as_str().unwrap_or_default();
+        let line = self.look.line(*metadata.level(), metadata.target(), message, &fields);
         // A line that cannot be written is lost; there is no place to report it.
-        let _ = self.writer.make_writer_for(event.metadata()).write_all(&line);
+        let _ = self.writer.make_writer_for(metadata).write_all(&line);
     }
 }
 
-fn json(now: &str, metadata: &Metadata<'_>, message: &Value, fields: &Fields) -> Vec<u8> {
+fn json(now: &str, level: Level, target: &str, message: &str, fields: &Fields) -> Vec<u8> {
     let mut line = Vec::with_capacity(512);
     let mut serializer = serde_json::Serializer::with_formatter(&mut line, SafeJson);
     let written = serializer.serialize_map(None).and_then(|mut map| {
         map.serialize_entry("timestamp", now)?;
-        map.serialize_entry("level", metadata.level().as_str())?;
-        map.serialize_entry("target", metadata.target())?;
-        map.serialize_entry("message", message.as_str().unwrap_or_default())?;
+        map.serialize_entry("level", level.as_str())?;
+        map.serialize_entry("target", target)?;
+        map.serialize_entry("message", message)?;
         for (name, value) in fields.iter() {
             if RESERVED.contains(&name) {
                 map.serialize_entry(&format!("field.{name}"), value)?;
@@ -118,8 +133,9 @@ fn json(now: &str, metadata: &Metadata<'_>, message: &Value, fields: &Fields) ->
 
 fn pretty(
     now: &str,
-    metadata: &Metadata<'_>,
-    message: &Value,
+    level: Level,
+    target: &str,
+    message: &str,
     fields: &Fields,
     colours: bool,
 ) -> String {
@@ -131,7 +147,7 @@ fn pretty(
             line.push_str(text);
         }
     };
-    let (colour, level) = match *metadata.level() {
+    let (colour, level) = match level {
         Level::ERROR => ("31", "ERROR"),
         Level::WARN => ("33", " WARN"),
         Level::INFO => ("32", " INFO"),
@@ -142,9 +158,9 @@ fn pretty(
     line.push(' ');
     paint(&mut line, colour, level);
     line.push(' ');
-    paint(&mut line, "2", metadata.target());
+    paint(&mut line, "2", target);
     line.push_str(": ");
-    push_escaped(&mut line, message.as_str().unwrap_or_default());
+    push_escaped(&mut line, message);
     for (name, value) in fields.iter() {
         line.push(' ');
         paint(&mut line, "2", name);

@@ -14,22 +14,28 @@
 //! - **Panics are lines too**: the place in the code, never the message; see [`log_panics`]. Only
 //!   events that no hook sees (a stack overflow, a kill by the kernel) bypass the log.
 //!
-//! A line that cannot be written is lost: a full disk must not stop the server.
+//! - **Writing a line never blocks a request** (W7): lines go through a [`LineQueue`] to a thread that
+//!   writes them. Lines that find no place, and lines that cannot be written, are dropped and counted.
 
 mod context;
 mod fields;
 mod filter;
 mod lines;
 mod panics;
+mod queue;
 mod request;
+mod sampler;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::error::Error as StdError;
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd;
 
-use tracing::Subscriber;
+use serde_json::Value;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -37,18 +43,22 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::start::settings::{LogFormat, LogSettings};
 
 pub use self::context::{RecordContextLayer, RecordContextService, RequestContext};
+use self::fields::Fields;
 use self::lines::{Lines, Look};
 pub use self::panics::log_panics;
+use self::queue::LineCounts;
+pub use self::queue::{LineKind, LineQueue, QueueWriter};
 pub use self::request::{LoggedBody, RequestLog, RequestLogFuture, RequestLogLayer};
 pub(crate) use self::text::{SafeJson, push_escaped};
 
-/// Initializes logging for the whole process, and logs panics.
+/// Initializes logging for the whole process, and logs panics. Returns the queue of the lines, which
+/// must be [flushed](LineQueue::flush) before the process exits.
 ///
 /// # Errors
 ///
-/// If the filter is malformed, which [`Settings`](crate::start::settings::Settings) has checked, or
-/// if the process already has a logger.
-pub fn init(settings: &LogSettings) -> Result<(), Box<dyn StdError + Send + Sync>> {
+/// If the filter is malformed, which [`Settings`](crate::start::settings::Settings) has checked, if
+/// the process already has a logger, or if the writer thread cannot be started.
+pub fn init(settings: &LogSettings) -> Result<LineQueue, Box<dyn StdError + Send + Sync>> {
     let terminal = io::stdout().is_terminal();
     let look = match settings.format {
         Some(LogFormat::Json) => Look::Json,
@@ -58,9 +68,35 @@ pub fn init(settings: &LogSettings) -> Result<(), Box<dyn StdError + Send + Sync
             colours: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         },
     };
-    subscriber(&settings.filter, look, io::stdout)?.try_init()?;
+    let queue = queue_of(&io::stdout(), look)?;
+    subscriber(&settings.filter, look, queue.clone())?.try_init()?;
     log_panics();
-    Ok(())
+    Ok(queue)
+}
+
+/// Starts a queue for standard error, in the format of the log.
+pub(crate) fn stderr_queue(format: LogFormat) -> io::Result<LineQueue> {
+    let look = match format {
+        LogFormat::Json => Look::Json,
+        LogFormat::Pretty => Look::Pretty { colours: false },
+    };
+    queue_of(&io::stderr(), look)
+}
+
+/// Starts a queue for a stream. It writes to a descriptor of its own, without the buffer and the lock
+/// of the standard library, which a blocked write would hold.
+fn queue_of(stream: &impl AsFd, look: Look) -> io::Result<LineQueue> {
+    let stream = File::from(stream.as_fd().try_clone_to_owned()?);
+    LineQueue::start(stream, move |dropped| report(look, dropped))
+}
+
+/// Formats the line about dropped lines.
+fn report(look: Look, dropped: LineCounts) -> Vec<u8> {
+    let mut fields = Fields::default();
+    for kind in LineKind::ALL {
+        fields.set(kind.name(), Value::from(dropped.of(kind)));
+    }
+    look.line(Level::WARN, module_path!(), "log lines dropped: the output was blocked", &fields)
 }
 
 /// Returns the subscriber that writes the events selected by `directives` to `writer`.

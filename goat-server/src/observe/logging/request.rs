@@ -5,7 +5,10 @@
 //! - A request ends when its response has been handed over in full, or when it is dropped before
 //!   that: then the line has `outcome="aborted"`, and no status if none was sent.
 //! - 500 is logged as an error, since it is a defect; other 5xx responses as warnings; all others
-//!   as information.
+//!   as information. Requests to the probes are logged at debug, unless they are a 500.
+//! - Of the requests that a limit rejects, and of those that end before their response, at most a
+//!   hundred at once and ten a second are logged at information, with `omitted`, the number of those
+//!   since the last one that are logged at debug: no limit bounds their number.
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -24,11 +27,15 @@ use tracing::field::{Empty, display};
 use tracing::{Level, Span};
 
 use super::context::RequestContext;
+use super::sampler::Sampler;
 use crate::observe::metrics::{InFlight, Metrics, UNMATCHED, method_name};
 
 /// The span of a request, which the filter never disables.
 pub(super) const SPAN: &str = "request";
 pub(super) const TARGET: &str = "goat_server::request";
+
+/// The routes of the probes, which no limit bounds.
+const PROBES: [&str; 2] = ["/api/health", "/api/ready"];
 
 /// Logs and counts every request.
 ///
@@ -37,13 +44,14 @@ pub(super) const TARGET: &str = "goat_server::request";
 #[derive(Clone, Debug)]
 pub struct RequestLogLayer {
     metrics: Arc<Metrics>,
+    sampler: Arc<Sampler>,
 }
 
 impl RequestLogLayer {
     /// Counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+        Self { metrics, sampler: Arc::new(Sampler::new()) }
     }
 }
 
@@ -51,7 +59,8 @@ impl<S> Layer<S> for RequestLogLayer {
     type Service = RequestLog<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestLog { inner, metrics: Arc::clone(&self.metrics) }
+        let (metrics, sampler) = (Arc::clone(&self.metrics), Arc::clone(&self.sampler));
+        RequestLog { inner, metrics, sampler }
     }
 }
 
@@ -72,6 +81,7 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
 pub struct RequestLog<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    sampler: Arc<Sampler>,
 }
 
 impl<S, A, B> Service<Request<A>> for RequestLog<S>
@@ -88,7 +98,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let exchange = Exchange::begin(&self.metrics, &request);
+        let exchange = Exchange::begin(&self.metrics, &self.sampler, &request);
         request.extensions_mut().insert(exchange.context.clone());
         let inner = exchange.span.in_scope(|| self.inner.call(request));
         RequestLogFuture { inner, exchange: Some(exchange) }
@@ -224,6 +234,7 @@ struct Exchange {
     span: Span,
     context: RequestContext,
     in_flight: Option<InFlight>,
+    sampler: Arc<Sampler>,
     started: Instant,
     method: &'static str,
     status: Option<StatusCode>,
@@ -236,7 +247,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin<A>(metrics: &Arc<Metrics>, request: &Request<A>) -> Self {
+    fn begin<A>(metrics: &Arc<Metrics>, sampler: &Arc<Sampler>, request: &Request<A>) -> Self {
         let id = request.extensions().get::<RequestId>().map(RequestId::as_str);
         let span =
             tracing::error_span!(target: TARGET, parent: None, SPAN, request_id = id, user = Empty);
@@ -246,6 +257,7 @@ impl Exchange {
             span,
             context,
             in_flight: Some(metrics.request_started(request.method())),
+            sampler: Arc::clone(sampler),
             started: Instant::now(),
             method: method_name(request.method()),
             status: None,
@@ -318,6 +330,7 @@ impl Drop for Exchange {
         let bytes = self.bytes;
         let client_address = known.address.map(display);
         let cause = self.cause.as_deref();
+        let mut omitted = None;
         macro_rules! write_at {
             ($level:expr) => {
                 tracing::event!(
@@ -333,13 +346,22 @@ impl Drop for Exchange {
                     bytes,
                     client_address,
                     cause,
+                    omitted,
                     "{message}"
                 )
             };
         }
         match status {
             Some(500) => write_at!(Level::ERROR),
+            _ if PROBES.contains(&route) => write_at!(Level::DEBUG),
             Some(501..) => write_at!(Level::WARN),
+            None | Some(429) => match self.sampler.admit(Instant::now()) {
+                Some(count) => {
+                    omitted = (count > 0).then_some(count);
+                    write_at!(Level::INFO);
+                }
+                None => write_at!(Level::DEBUG),
+            },
             _ => write_at!(Level::INFO),
         }
     }

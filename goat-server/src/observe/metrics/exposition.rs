@@ -44,6 +44,7 @@ impl Metrics {
         text::encode_registry(body, &self.registry)?;
         let mut now = read(goat);
         self.nodes.read(goat, &mut now);
+        self.log.read(&mut now);
         text::encode_registry(body, &now)
     }
 }

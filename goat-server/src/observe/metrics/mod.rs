@@ -25,11 +25,13 @@
 //! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
 //! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |
 //! | `goat_store_call_duration_seconds` | `operation` | |
+//! | `goat_log_lines_dropped_total` | `kind`: `request`, `security`, `server` | log lines that found no place in the queue or could not be written |
 //! | `goat_build_info` | `version` | |
 
 mod events;
 mod exposition;
 mod http;
+mod log;
 mod names;
 mod nodes;
 #[cfg(test)]
@@ -78,6 +80,7 @@ pub struct Metrics {
     store_errors: Family<OperationLabel, Counter>,
     store_seconds: Durations<OperationLabel>,
     nodes: nodes::Nodes,
+    log: log::Log,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +114,12 @@ struct EventLabel {
     event: &'static str,
 }
 
+/// The kind of cached data or of a log line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
     limit: String,
@@ -139,6 +148,7 @@ impl Metrics {
             store_errors: Family::default(),
             store_seconds: Family::new_with_constructor(|| Histogram::new(STORE_SECONDS)),
             nodes: nodes::Nodes::default(),
+            log: log::Log::default(),
         };
         metrics.register();
         metrics.begin_at_zero();

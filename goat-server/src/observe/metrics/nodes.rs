@@ -4,23 +4,16 @@ use std::sync::OnceLock;
 
 use goat_core::Goat;
 use goat_core::store::shared_cache::{SharedCacheCounts, SharedCacheStats};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::Metrics;
+use super::{KindLabel, Metrics};
 
 /// The shared cache's statistics, if there is one; set once stores can be shared by several nodes.
 #[derive(Debug, Default)]
 pub(super) struct Nodes(OnceLock<Option<SharedCacheStats>>);
-
-/// The kind of data in the shared cache.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-}
 
 impl Metrics {
     /// Exposes the metrics of invalidations and of the shared cache from now on. Only the first

@@ -2,6 +2,7 @@
 
 mod forging;
 mod levels;
+mod queue;
 mod requests;
 mod secrets;
 
