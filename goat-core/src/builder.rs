@@ -15,7 +15,7 @@ use crate::password::{
     Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
 };
 use crate::service::{
-    AccountLimit, Context, Policy, RoleTableCache, SessionCache, SessionValidator,
+    AccountLimit, Context, Policy, Readiness, RoleTableCache, SessionCache, SessionValidator,
 };
 use crate::settings::Settings;
 use crate::store::Stores;
@@ -154,6 +154,7 @@ impl Builder {
             tokens: Tokens::new(keys, tokens),
             hasher: HashBulkhead::new(hasher, hashing),
             observer,
+            readiness: Readiness::default(),
             time,
             stores,
             settings,

@@ -18,7 +18,7 @@ use crate::store::{Stores, UserChange, UserSnapshot, UserWrite, UserWriteOutcome
 use crate::token::Tokens;
 use crate::user::{Account, Email, Status, User};
 
-use super::{AccountLimit, Policy, RoleTableCache, SessionValidator};
+use super::{AccountLimit, Policy, Readiness, RoleTableCache, SessionValidator};
 
 /// The collaborators of the services.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) hasher: HashBulkhead,
     pub(crate) account_limit: AccountLimit,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) readiness: Readiness,
     pub(crate) time: Time,
 }
 

@@ -128,7 +128,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Removes at most `most` expired sessions; returns how many.
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError>;
 
-    /// Checks that the store responds. The caller bounds the time.
+    /// Checks that the store responds, over a connection of its own that no other call can exhaust. The
+    /// caller bounds the time, and makes one such call at a time.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 

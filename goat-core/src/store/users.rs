@@ -175,7 +175,8 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// passes [`SAMPLED_HASHES`].
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 
-    /// Checks that the store responds. The caller bounds the time.
+    /// Checks that the store responds, over a connection of its own that no other call can exhaust. The
+    /// caller bounds the time, and makes one such call at a time.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 

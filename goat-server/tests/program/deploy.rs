@@ -187,7 +187,7 @@ fn pods_run_with_least_privileges() {
     }
 }
 
-/// O2.
+/// O2, W4.
 #[test]
 fn probes_use_the_right_ports_and_paths() {
     let documents = parse(KUBERNETES);
@@ -200,6 +200,8 @@ fn probes_use_the_right_ports_and_paths() {
     ] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "http"}));
     }
+    // W4: a single lost probe takes no replica out of service.
+    assert_eq!(container["readinessProbe"]["failureThreshold"], json!(3));
     let ports: BTreeMap<&str, &Value> = container["ports"]
         .as_array()
         .expect("ports")

@@ -50,6 +50,8 @@ pub struct RedisDatabase {
 #[derive(Clone, Debug)]
 struct RedisContext {
     client: Client,
+    /// For readiness checks alone, which must not wait behind the calls of requests.
+    check: Client,
     prefix: Arc<str>,
     uses_caller_clock: bool,
 }
@@ -62,11 +64,10 @@ impl RedisDatabase {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if a URL or the certificate
     /// authority is malformed.
     pub fn open(options: &RedisOptions) -> Result<Self> {
-        let client = Client::new(options)?;
+        let (client, check) = (Client::new(options)?, Client::new(options)?);
         let prefix = Arc::from(options.prefix.as_str());
-        Ok(Self {
-            context: RedisContext { client, prefix, uses_caller_clock: options.uses_caller_clock },
-        })
+        let uses_caller_clock = options.uses_caller_clock;
+        Ok(Self { context: RedisContext { client, check, prefix, uses_caller_clock } })
     }
 
     /// Returns the same database and connections with another prefix for all keys and channels.
@@ -97,7 +98,7 @@ impl RedisDatabase {
         Arc::new(RedisSharedCache::new(self.context.clone()))
     }
 
-    /// Checks that Redis responds and serves keys.
+    /// Checks that Redis responds and serves keys, over a connection of its own.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl RedisContext {
         let key = format!("{}:ping", self.prefix);
         let mut command = redis::cmd("GET");
         command.arg(&key);
-        self.client.command(operation, key.as_bytes(), &command, Retry::Yes).await?;
+        self.check.command(operation, key.as_bytes(), &command, Retry::Yes).await?;
         Ok(())
     }
 }

@@ -22,6 +22,8 @@ use crate::store::sql::failure::Failure;
 pub(super) struct Pools {
     pub(super) read: Pool<Db>,
     pub(super) write: Pool<Db>,
+    /// For readiness checks alone, which must not wait for the calls of requests.
+    pub(super) check: Pool<Db>,
     pub(super) mode: TransactionMode,
 }
 
@@ -53,7 +55,7 @@ impl Pools {
 
     /// Checks that the database responds.
     pub(super) async fn ping(&self) -> Result<(), Failure> {
-        self.read().await?.one(sqlx::query("SELECT 1")).await?;
+        self.mode.autocommit(&self.check).await?.one(sqlx::query("SELECT 1")).await?;
         Ok(())
     }
 }
@@ -144,5 +146,6 @@ impl Database {
     pub async fn close(&self) {
         self.pools.read.close().await;
         self.pools.write.close().await;
+        self.pools.check.close().await;
     }
 }

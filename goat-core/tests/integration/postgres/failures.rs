@@ -274,3 +274,29 @@ async fn a_deadlock_with_another_client_is_unavailable() {
     holder.join().expect("the other client went on");
     put(&users, Some(owner.user.id), &owner).await.expect("usable again");
 }
+
+/// W4: calls that hold every pooled connection do not delay the readiness check.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_check_has_a_connection_that_no_call_exhausts() {
+    let url = Postgres::shared().create_database();
+    let database = open(&PostgresOptions {
+        connections: 1,
+        acquire_timeout: Duration::from_millis(200),
+        ..PostgresOptions::new(&url)
+    })
+    .await;
+    let lock = "BEGIN; LOCK TABLE goat_users; SELECT pg_sleep(3); ROLLBACK";
+    let holder = hold(name(&url), lock.to_owned());
+    let users = database.users();
+    let waits = tokio::spawn(async move { users.sample_hashes(1).await });
+    // The other call finds no connection once the first one waits for the lock.
+    let deadline = Deadline::after(20);
+    while database.roles().load().await.is_ok() {
+        assert!(!deadline.has_passed(), "the connection is free");
+    }
+    database.users().ping().await.expect("the database responds");
+    database.sessions().ping().await.expect("the database responds");
+    assert!(!waits.is_finished() || holder.is_finished());
+    waits.await.expect("no panic").expect("a read");
+    holder.join().expect("the lock is released");
+}

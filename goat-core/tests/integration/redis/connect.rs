@@ -163,3 +163,27 @@ async fn a_server_that_is_down_fails_calls_at_once() {
     };
     tokio::time::timeout(Duration::from_secs(5), reconnected).await.expect("a reconnection");
 }
+
+/// W4: the readiness check does not wait behind the calls of requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_check_has_a_connection_of_its_own() {
+    let redis = Redis::start(goat_engines::RedisOptions::default());
+    let database = open(&redis.url());
+    let connections = || {
+        let list = redis.cli(&["CLIENT", "LIST"]);
+        list.lines().filter(|line| !line.contains("cmd=client")).count()
+    };
+    let begun = Instant::now();
+    for (expected, check) in [(1, false), (2, true), (2, true)] {
+        if check {
+            database.ping().await.expect("a reply");
+        } else {
+            crate::redis::support::works(&database).await;
+        }
+        // Connections that only detect the topology close a little later.
+        while connections() != expected {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{} connections", connections());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -261,7 +261,7 @@ table! {
             .confidential();
         DATABASE_MAX_CONNECTIONS = Setting::new("GOAT_DATABASE_MAX_CONNECTIONS", Text("10"),
             Kind::Count(2, 1000),
-            "Maximum number of database connections of this node. With SQLite, one of them is the writer. With PostgreSQL and without Redis, two more are used for invalidations (LISTEN and NOTIFY).");
+            "Maximum number of database connections of this node. With SQLite, one of them is the writer. With PostgreSQL and without Redis, two more are used for invalidations (LISTEN and NOTIFY). Readiness probes use connections of their own: up to two with PostgreSQL, one with SQLite.");
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "Timeout of one call to the database or Redis. At most GOAT_REQUEST_TIMEOUT.");

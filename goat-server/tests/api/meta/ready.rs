@@ -5,6 +5,7 @@ use std::time::Duration;
 use goat_core::Stores;
 use goat_core::testing::{Failpoints, Point};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::support::app::{TestApp, TestResponse};
 
@@ -22,7 +23,11 @@ fn assert_not_ready(response: &TestResponse, case: &str) {
 async fn failing_or_hanging_store_is_not_ready_but_healthy() {
     let (stores, failpoints) = Failpoints::over(Stores::memory());
     let app = TestApp::with(|setup| setup.stores = stores).await;
-    let ready = async || app.get("/api/ready").send().await;
+    let ready = async || {
+        // The previous outcome is no longer kept.
+        app.clock.advance(Duration::from_millis(251));
+        app.get("/api/ready").send().await
+    };
     assert_eq!(ready().await.json, json!({"status": "ready"}));
     for call in ["users.ping", "sessions.ping"] {
         failpoints.fail(call, Point::Entry);
@@ -39,6 +44,44 @@ async fn failing_or_hanging_store_is_not_ready_but_healthy() {
     let health = app.get("/api/health").send().await;
     assert_eq!(health.json, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
     assert_eq!(failpoints.take_calls(), [""; 0], "no store call");
+}
+
+/// W4: one check for all concurrent and recent probes, whatever its outcome.
+#[tokio::test]
+async fn probes_share_one_check_for_250_ms() {
+    const PROBES: usize = 20_000;
+    let (stores, failpoints) = Failpoints::over(Stores::memory());
+    let app = TestApp::with(|setup| setup.stores = stores).await;
+    let checks = || {
+        let calls = failpoints.take_calls();
+        calls.into_iter().filter(|call| call.ends_with(".ping")).collect::<Vec<_>>()
+    };
+    for (call, status) in [("", 200), ("sessions.ping", 503), ("", 200)] {
+        if !call.is_empty() {
+            failpoints.fail(call, Point::Return);
+        }
+        // The first probes wait for the check, and its client leaves.
+        let held = failpoints.hold("users.ping", Point::Entry);
+        let ping = || {
+            let goat = app.goat.clone();
+            async move { goat.ping().await.is_ok() }
+        };
+        let first = tokio::spawn(ping());
+        held.reached().await;
+        first.abort();
+        let mut probes: JoinSet<bool> = (0..PROBES).map(|_| ping()).collect();
+        tokio::task::yield_now().await;
+        held.release();
+        while let Some(is_ready) = probes.join_next().await {
+            assert_eq!(is_ready.expect("no panic"), status == 200);
+        }
+        assert_eq!(app.get("/api/ready").send().await.status, status);
+        assert_eq!(checks(), ["users.ping", "sessions.ping"], "{call}");
+        app.clock.advance(Duration::from_millis(250));
+        assert_eq!(app.get("/api/ready").send().await.status, status);
+        assert_eq!(checks(), [""; 0], "the outcome is kept");
+        app.clock.advance(Duration::from_millis(1));
+    }
 }
 
 /// O2

@@ -6,7 +6,7 @@
 //! type for each topology.
 //!
 //! Invariants:
-//! - the process has one multiplexed connection to each server;
+//! - a client has one multiplexed connection to each server;
 //! - a connection is opened at first use, and reopened after it broke;
 //! - a call ends within the configured timeout, including the time to connect;
 //! - a call with an unknown outcome is repeated only if it is idempotent.

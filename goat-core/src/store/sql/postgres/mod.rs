@@ -49,6 +49,9 @@ use dialect::{ClockSource, TransactionMode};
 
 use PostgresDatabase as Database;
 
+/// Connections for readiness checks: one, and one more while the last check's is on its way back.
+const CHECK_CONNECTIONS: u32 = 2;
+
 /// PostgreSQL connection options.
 ///
 /// A pooler is supported, also in transaction mode: goat keeps no session state on a connection. The
@@ -71,7 +74,7 @@ pub struct PostgresOptions {
     /// `sslrootcert`, not against the platform's. `statement-cache-capacity=0` disables
     /// [`PostgresOptions::prepared_statements`].
     pub url: Secret<String>,
-    /// The most pooled connections of this process.
+    /// The most pooled connections of this process. Readiness checks use up to two more.
     pub connections: u32,
     /// The timeout of waiting for a connection.
     pub acquire_timeout: Duration,
@@ -145,13 +148,17 @@ impl PostgresDatabase {
             .acquire_timeout(options.acquire_timeout)
             // A test would cost a round trip per call. A dead connection fails one call as unavailable.
             .test_before_acquire(false)
+            .connect_lazy_with(connect.clone());
+        let check = PgPoolOptions::new()
+            .max_connections(CHECK_CONNECTIONS)
+            .acquire_timeout(options.acquire_timeout)
             .connect_lazy_with(connect);
         let mode = TransactionMode::new(
             options.statement_timeout,
             options.prepared_statements && caches_statements,
             clock,
         );
-        Ok(Self { pools: Pools { read: pool.clone(), write: pool, mode } })
+        Ok(Self { pools: Pools { read: pool.clone(), write: pool, check, mode } })
     }
 }
 

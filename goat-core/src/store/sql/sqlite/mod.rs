@@ -51,8 +51,8 @@ pub struct SqliteOptions {
     /// The file. If it does not exist it is created with access for its owner only, since it contains
     /// password hashes and e-mail addresses.
     pub path: PathBuf,
-    /// The number of reader connections, in addition to the writer. A read takes microseconds, so a few
-    /// serve thousands of calls per second.
+    /// The number of reader connections, in addition to the writer and to one for readiness checks. A
+    /// read takes microseconds, so a few serve thousands of calls per second.
     pub readers: u32,
     /// The timeout of waiting for a connection, and for the write lock of another process.
     pub busy_timeout: Duration,
@@ -113,8 +113,10 @@ impl SqliteDatabase {
         let with_wal = connect.clone().journal_mode(SqliteJournalMode::Wal);
         let write = pool(1).connect_lazy_with(with_wal);
         enable_wal(&write, &path, busy_timeout).await?;
-        let read = pool(readers).connect_lazy_with(connect.pragma("query_only", "ON"));
-        Ok(Self { pools: Pools { read, write, mode: dialect::TransactionMode } })
+        let read_only = connect.pragma("query_only", "ON");
+        let read = pool(readers).connect_lazy_with(read_only.clone());
+        let check = pool(1).connect_lazy_with(read_only);
+        Ok(Self { pools: Pools { read, write, check, mode: dialect::TransactionMode } })
     }
 }
 

@@ -88,6 +88,22 @@ async fn data_survives_reopening_the_file() {
     assert_eq!(found.expect("the user").user, account.user);
 }
 
+/// W4.
+#[tokio::test]
+async fn readiness_check_has_a_connection_that_no_call_exhausts() {
+    let (_folder, path) = file();
+    let busy_timeout = Duration::from_millis(200);
+    let options = SqliteOptions { readers: 1, busy_timeout, ..SqliteOptions::new(&path) };
+    let database = SqliteDatabase::open(options).await.expect("a database");
+    database.migrate(MigrateOptions::default()).await.expect("a schema");
+    let _reader = database.pools.read.acquire().await.expect("the reader");
+    let _writer = database.pools.write.acquire().await.expect("the writer");
+    let error = database.users().sample_hashes(1).await.expect_err("no reader is left");
+    assert!(error.is_unavailable(), "{error:?}");
+    database.users().ping().await.expect("the database responds");
+    database.sessions().ping().await.expect("the database responds");
+}
+
 /// O5.
 #[tokio::test]
 async fn interrupted_migration_is_rolled_back() {
