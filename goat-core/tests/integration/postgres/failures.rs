@@ -282,7 +282,7 @@ async fn readiness_check_has_a_connection_that_no_call_exhausts() {
     let database = open(&PostgresOptions {
         connections: 1,
         acquire_timeout: Duration::from_millis(200),
-        ..PostgresOptions::new(&url)
+        ..PostgresOptions::new(&*url)
     })
     .await;
     let lock = "BEGIN; LOCK TABLE goat_users; SELECT pg_sleep(3); ROLLBACK";
