@@ -19,4 +19,4 @@ pub use failpoints::{Failpoints, HeldCall, Point};
 pub use fixture::TestGoat;
 pub use hasher::{HasherCall, PlainHasher};
 pub use sign_in::{TestUser, Testing};
-pub use time::{RealTime, TestTime};
+pub use time::TestTime;

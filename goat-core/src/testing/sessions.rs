@@ -1,7 +1,7 @@
 //! Conformance suite of [`SessionStore`].
 //!
-//! [`conformance`] runs every case by the caller's clock; [`conformance_in`] runs the cases that
-//! depend on time by the store's clock. Each case uses fresh users, so that one store can run all
+//! [`conformance`] runs every case with times of its own; [`conformance_in`] runs the cases in which
+//! time passes. Both need a store that decides by the caller's time. Each case uses fresh users, so that one store can run all
 //! cases; a case that purges affects no other sessions. Races are more effective on a
 //! multi-threaded runtime.
 //!

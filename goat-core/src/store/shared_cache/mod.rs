@@ -39,7 +39,7 @@ use crate::clock::Clock;
 
 use super::Stores;
 use breaker::CircuitBreaker;
-use read_through::ReadThrough;
+use read_through::{ReadThrough, Timeouts};
 use roles::CachedRoles;
 use users::CachedUsers;
 
@@ -72,7 +72,30 @@ impl Stores {
     /// ```
     #[must_use]
     pub fn read_through(
+        self,
+        staleness: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, Option<SharedCacheStats>) {
+        self.read_through_within(Timeouts::default(), staleness, clock)
+    }
+
+    /// As [`Stores::read_through`], with this timeout for each call of the shared cache: for tests that
+    /// count hits on a busy machine.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn read_through_with_timeout(
+        self,
+        timeout: Duration,
+        staleness: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, Option<SharedCacheStats>) {
+        let timeouts = Timeouts { read: timeout, write: timeout };
+        self.read_through_within(timeouts, staleness, clock)
+    }
+
+    fn read_through_within(
         mut self,
+        timeouts: Timeouts,
         staleness: Duration,
         clock: Arc<dyn Clock>,
     ) -> (Self, Option<SharedCacheStats>) {
@@ -81,8 +104,9 @@ impl Stores {
             return (self, Some(SharedCacheStats::default()));
         }
         let breaker = Arc::new(CircuitBreaker::new(clock));
-        let states = ReadThrough::new(Arc::clone(&cache), staleness, Arc::clone(&breaker));
-        let rows = ReadThrough::new(cache, staleness, breaker);
+        let states =
+            ReadThrough::new(Arc::clone(&cache), staleness, timeouts, Arc::clone(&breaker));
+        let rows = ReadThrough::new(cache, staleness, timeouts, breaker);
         let users = Arc::new(CachedUsers::new(self.users, states));
         let roles = Arc::new(CachedRoles::new(self.roles, rows));
         let stats =

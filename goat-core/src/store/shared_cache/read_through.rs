@@ -17,10 +17,21 @@ use super::breaker::CircuitBreaker;
 use super::codec::CacheValue;
 use super::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache, operation};
 
-/// The timeout of cache calls on the read path: a small part of a store's timeout.
-const READ_TIMEOUT: Duration = Duration::from_millis(100);
-/// The timeout of an invalidation, which is longer since the guarantee to readers depends on it.
-const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The timeouts of cache calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// On the read path: a small part of a store's timeout.
+    pub(super) read: Duration,
+    /// Of an invalidation: longer, since the guarantee to readers depends on it.
+    pub(super) write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { read: Duration::from_millis(100), write: Duration::from_millis(500) }
+    }
+}
+
 /// By how much the TTL of a known revision exceeds the staleness: covers the clock difference of a
 /// replica that is promoted. With one clock it is not needed.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -60,6 +71,7 @@ pub(super) struct ReadThrough<V> {
 struct Core {
     cache: Arc<dyn SharedCache>,
     staleness: Duration,
+    timeouts: Timeouts,
     breaker: Arc<CircuitBreaker>,
     counts: Counts,
 }
@@ -97,9 +109,10 @@ impl<V: CacheValue> ReadThrough<V> {
     pub(super) fn new(
         cache: Arc<dyn SharedCache>,
         staleness: Duration,
+        timeouts: Timeouts,
         breaker: Arc<CircuitBreaker>,
     ) -> Self {
-        let core = Core { cache, staleness, breaker, counts: Counts::default() };
+        let core = Core { cache, staleness, timeouts, breaker, counts: Counts::default() };
         Self {
             core: Arc::new(core),
             reads: SingleFlight::default(),
@@ -147,7 +160,8 @@ impl<V: CacheValue> ReadThrough<V> {
         }
         let sent_at = self.core.breaker.elapsed();
         let getting = self.core.cache.get(key);
-        let Some(lookup) = self.core.call(operation::GET, READ_TIMEOUT, getting).await else {
+        let Some(lookup) = self.core.call(operation::GET, self.core.timeouts.read, getting).await
+        else {
             return CacheRead::Skipped;
         };
         let now = lookup.now;
@@ -191,7 +205,7 @@ impl<V: CacheValue> ReadThrough<V> {
         {
             let entry = CacheEntry { revision: value.revision(), read_at, value: value.encode() };
             let putting = self.core.cache.put(key, &entry, self.core.staleness);
-            self.core.call(operation::PUT, READ_TIMEOUT, putting).await;
+            self.core.call(operation::PUT, self.core.timeouts.read, putting).await;
         }
         Ok(ReadValue::Loaded(value))
     }
@@ -244,7 +258,8 @@ impl Core {
 
     async fn invalidate_below(&self, key: CacheKey, revision: u64) {
         let invalidation = self.cache.invalidate_below(key, revision, self.staleness + MARGIN);
-        if self.call(operation::INVALIDATE_BELOW, WRITE_TIMEOUT, invalidation).await.is_none() {
+        let called = self.call(operation::INVALIDATE_BELOW, self.timeouts.write, invalidation);
+        if called.await.is_none() {
             // Entries may be older than the result of the write.
             self.breaker.force_open(self.staleness);
         }

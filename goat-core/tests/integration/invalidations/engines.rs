@@ -19,7 +19,10 @@ use crate::invalidations::support::{
 };
 
 const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_secs(2);
+/// A heartbeat may be late by half of it.
+const SHORT: Duration = Duration::from_secs(4);
+/// How late a busy machine may detect a loss. `nodes.rs` has the exact bound.
+const SLACK: Duration = Duration::from_secs(10);
 
 fn postgres(url: &str) -> PostgresDatabase {
     PostgresDatabase::open(&PostgresOptions::new(url)).expect("a URL")
@@ -168,8 +171,7 @@ async fn reads_the_stores_while_disconnected(proxy: &Proxy, a: &Node, b: &Node) 
         let broke = SystemClock::start();
         b.wait_until_disconnected().await;
         let took = broke.elapsed();
-        // Half the staleness, and scheduling delay on a busy machine.
-        assert!(took < SHORT / 2 + SHORT / 5, "disconnected after {took:?}");
+        assert!(took < SHORT / 2 + SLACK, "disconnected after {took:?}");
         for _ in 0..5 {
             let calls = b.calls(&tokens).await;
             assert!(calls.contains(&"sessions.find"), "{calls:?}");
@@ -225,7 +227,7 @@ async fn a_frozen_or_stopped_redis_disconnects_and_its_return_reconnects() {
     server.freeze();
     let froze = SystemClock::start();
     node.wait_until_disconnected().await;
-    assert!(froze.elapsed() < SHORT / 2 + SHORT / 5, "{:?}", froze.elapsed());
+    assert!(froze.elapsed() < SHORT / 2 + SLACK, "{:?}", froze.elapsed());
     server.thaw();
     node.wait_until_connected().await;
     server.stop();

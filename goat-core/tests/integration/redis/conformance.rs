@@ -1,8 +1,7 @@
-//! Conformance suites on one server and on a cluster, with the caller's clock and with the
-//! server's.
+//! Conformance suites on one server and on a cluster, by the caller's clock.
 
 use goat_core::store::redis::RedisOptions;
-use goat_core::testing::{ManualClock, RealTime, limits, sessions};
+use goat_core::testing::{ManualClock, limits, sessions};
 use goat_engines::{Redis, RedisCluster};
 
 use crate::redis::support::{open, shared};
@@ -12,18 +11,14 @@ fn a_cluster() -> RedisOptions {
 }
 
 async fn sessions_conform(options: RedisOptions) {
-    let store = open(&options.clone().with_caller_clock()).sessions();
+    let store = open(&options.with_caller_clock()).sessions();
     sessions::conformance_of_expiring(&store).await;
     sessions::conformance_in(&store, &ManualClock::default()).await;
-    let store = open(&options).sessions();
-    sessions::conformance_in(&store, &RealTime::default()).await;
 }
 
 async fn limits_conform(options: RedisOptions) {
-    let store = open(&options.clone().with_caller_clock()).limits();
+    let store = open(&options.with_caller_clock()).limits();
     limits::conformance(&*store, &ManualClock::default()).await;
-    let store = open(&options).limits();
-    limits::conformance(&*store, &RealTime::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! B4 and B5 on a real Redis, for both algorithms: the sliding-window log and, for quotas with a
-//! burst, GCRA. Exactness against a reference model on the caller's clock; concurrent callers with
-//! different clocks on the server's clock.
+//! burst, GCRA. Exactness against a reference model by the caller's clock; concurrent callers with
+//! different clocks by the server's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use goat_core::store::redis::RedisOptions;
 use goat_engines::Redis;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::redis::support::{acquire, key, open, shared};
@@ -310,75 +311,55 @@ async fn bursts_do_not_drift() {
     }
 }
 
-/// Three nodes with different clocks, four clients each, call until the end. Returns the times before
-/// and after each allowed call, sorted; the server decides between them.
-async fn call_concurrently(
-    quota: Quota,
-    duration: Duration,
-    longest_wait: Duration,
-) -> Vec<(Instant, Instant)> {
-    let (options, start) = (shared(), Instant::now());
-    let end = start + duration;
-    let mut clients = JoinSet::new();
-    for node in 0..3 {
-        let limits = open(&options).limits();
-        for _ in 0..4 {
-            let limits = Arc::clone(&limits);
-            clients.spawn(async move {
-                let elapsed = || start.elapsed() + Duration::from_secs(60) * node;
-                let mut allowed = Vec::new();
-                while Instant::now() < end {
-                    let before = Instant::now();
-                    let decision = acquire(&limits, key("a"), quota, elapsed()).await;
-                    match decision.retry_after {
-                        None => allowed.push((before, Instant::now())),
-                        Some(wait) => {
-                            assert!(wait <= longest_wait, "{wait:?}");
-                            tokio::time::sleep(wait.min(at(50))).await;
-                        }
-                    }
-                }
-                allowed
-            });
-        }
+/// Three nodes whose clocks differ by two windows, eight clients each, all at once. Returns the
+/// decisions.
+async fn call_concurrently(quota: Quota, calls: usize) -> Vec<StoreDecision> {
+    const CLIENTS: usize = 24;
+    let options = shared();
+    let nodes = [(); 3].map(|()| open(&options).limits());
+    let (mut clients, start) = (JoinSet::new(), Arc::new(Barrier::new(CLIENTS)));
+    for client in 0..CLIENTS {
+        let (limits, start) = (Arc::clone(&nodes[client % 3]), Arc::clone(&start));
+        let elapsed = quota.window() * 2 * u32::try_from(client % 3).expect("a node");
+        clients.spawn(async move {
+            start.wait().await;
+            let mut decisions = Vec::new();
+            for _ in 0..calls {
+                decisions.push(acquire(&limits, key("a"), quota, elapsed).await);
+            }
+            decisions
+        });
     }
-    let mut allowed: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
-    allowed.sort_unstable();
-    allowed
+    clients.join_all().await.into_iter().flatten().collect()
 }
 
-/// B4, by the server's clock: no window exceeds the quota, and the quota can be used up.
+/// The `remaining` of each allowed call, sorted.
+fn allowed(decisions: &[StoreDecision]) -> Vec<u32> {
+    let allowed = decisions.iter().filter(|decision| decision.retry_after.is_none());
+    let mut remaining: Vec<_> = allowed.map(|decision| decision.remaining).collect();
+    remaining.sort_unstable();
+    remaining
+}
+
+/// B4: without the seam of the tests the server's clock counts, and the clocks of the nodes do not.
+/// The window is too long to slide during the test.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_with_different_clocks_share_one_window() {
-    let quota = Quota::new(20, Duration::from_micros(1_000_500));
-    let allowed = call_concurrently(quota, at(3_400), quota.window() + at(1)).await;
-    for group in allowed.windows(quota.limit() as usize + 1) {
-        let last = group.iter().map(|(_, after)| *after).max().expect("some");
-        let span = last - group[0].0;
-        assert!(span >= quota.window(), "{} within {span:?}", group.len());
-    }
-    // 20 each at 0, 1, 2 and 3 windows; a stalled machine may miss one window.
-    assert!((60..=80).contains(&allowed.len()), "allowed {} of 80", allowed.len());
+    let quota = Quota::new(100, DAY);
+    let decisions = call_concurrently(quota, 9).await;
+    assert_eq!(allowed(&decisions), (0..100).collect::<Vec<_>>());
+    let mut waits = decisions.iter().filter_map(|decision| decision.retry_after);
+    assert!(waits.all(|wait| wait > DAY / 2 && wait <= DAY + at(1)), "{decisions:?}");
 }
 
-/// B4, by the server's clock: no span exceeds the burst and the calls replenished within it, and both
-/// can be used up.
+/// B4: the same for a burst.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_with_different_clocks_share_one_burst() {
-    let quota = Quota::new(20, Duration::from_micros(1_000_500)).burst(10);
-    let allowed = call_concurrently(quota, at(2_400), interval(quota)).await;
-    for first in 0..allowed.len() {
-        let mut latest = allowed[first].1;
-        for (count, (_, after)) in (1_u128..).zip(&allowed[first..]) {
-            latest = latest.max(*after);
-            let span = (latest - allowed[first].0).as_nanos();
-            let most = 10 + span * 20 / quota.window().as_nanos();
-            assert!(count <= most, "{count} within {span} ns");
-        }
-    }
-    // The burst, and one each 50 ms. A machine that stalls for longer than the burst lasts may miss
-    // some, and one that is late at the end may allow a few more.
-    assert!(allowed.len() >= 40, "allowed {}", allowed.len());
+    let quota = Quota::new(2, DAY).burst(100);
+    let decisions = call_concurrently(quota, 9).await;
+    assert_eq!(allowed(&decisions), (0..100).collect::<Vec<_>>());
+    let mut waits = decisions.iter().filter_map(|decision| decision.retry_after);
+    assert!(waits.all(|wait| wait > DAY / 4 && wait <= DAY / 2), "{decisions:?}");
 }
 
 /// B5, by the server's clock: without other callers, a call after `retry_after` is allowed.
@@ -452,14 +433,14 @@ async fn counters_have_the_documented_size_and_expiry() {
     let (prefix, redis) = (Redis::prefix(), Redis::shared());
     let limits = open(&shared().prefix(&*prefix)).limits();
     let mut slots = Vec::new();
-    for (quota, calls, bytes, expiry, slack) in [
-        (Quota::new(10, SECOND * 60), 12, 9 + 10 * 2, 60_000, 5_000),
-        (Quota::new(10, SECOND * 3_600), 12, 9 + 10 * 3, 3_600_000, 5_000),
-        (Quota::new(10, DAY), 12, 9 + 10 * 4, 86_400_000, 5_000),
-        (Quota::new(10, YEAR), 12, 9 + 10 * 5, 31_622_400_000_u64, 5_000),
-        (Quota::per_minute(60).burst(10), 700, 13, 10_000, 9_000),
-        (Quota::per_minute(60).burst(600), 700, 13, 600_000, 9_000),
-        (Quota::new(12, YEAR).burst(12), 700, 13, 31_622_400_000, 9_000),
+    for (quota, calls, bytes, expiry) in [
+        (Quota::new(10, SECOND * 60), 12, 9 + 10 * 2, 60_000),
+        (Quota::new(10, SECOND * 3_600), 12, 9 + 10 * 3, 3_600_000),
+        (Quota::new(10, DAY), 12, 9 + 10 * 4, 86_400_000),
+        (Quota::new(10, YEAR), 12, 9 + 10 * 5, 31_622_400_000_u64),
+        (Quota::new(60, SECOND * 3_600).burst(10), 90, 13, 600_000),
+        (Quota::new(60, SECOND * 3_600).burst(60), 90, 13, 3_600_000),
+        (Quota::new(12, YEAR).burst(12), 90, 13, 31_622_400_000),
     ] {
         for _ in 0..calls {
             acquire(&limits, key("a"), quota, Duration::ZERO).await;
@@ -469,7 +450,8 @@ async fn counters_have_the_documented_size_and_expiry() {
         let counter = &*redis.cli(&["KEYS", &format!("{prefix}:*:{name}")]);
         assert_eq!(redis.cli(&["STRLEN", counter]), bytes.to_string(), "{quota}");
         let left: u64 = redis.cli(&["PTTL", counter]).parse().expect("a number");
-        assert!((expiry - slack..=expiry + 3).contains(&left), "{left} of {expiry} ms");
+        // The calls take some of the time, and return some of the capacity.
+        assert!((expiry / 2..=expiry + 3).contains(&left), "{left} of {expiry} ms");
         slots.push(counter.split(['{', '}']).nth(1).expect("a tag").to_owned());
     }
     slots.dedup();

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
 use goat_core::store::shared_cache::{CacheEntry, CacheKey};
-use goat_core::testing::Point;
-use goat_core::{Stores, SystemClock};
+use goat_core::testing::{ManualClock, Point};
+use goat_core::{Clock, Stores, SystemClock};
 use goat_engines::{Redis, RedisCluster, RedisOptions as ServerOptions};
 use tokio::time::{Instant, sleep};
 
-use crate::shared_cache::support::{Deployment, Node, STALENESS, account, cached, touch};
+use crate::shared_cache::support::{
+    Deployment, Node, STALENESS, account, cached, cached_patiently, touch,
+};
 
-/// Far more than the timeout of a read, and far less than a store's.
-const SOON: Duration = Duration::from_millis(1000);
+/// How long a shared cache that is down may take to be used again.
+const RECOVERY: Duration = Duration::from_secs(20);
 /// A little more than the breaker stays open.
 const OPEN_FOR: Duration = Duration::from_millis(300);
 
-fn open(urls: &str, prefix: &str) -> RedisDatabase {
+pub(crate) fn open(urls: &str, prefix: &str) -> RedisDatabase {
     let options = RedisOptions::new(urls.to_owned()).prefix(prefix);
     RedisDatabase::open(&options).expect("the options are sound")
 }
@@ -32,8 +34,15 @@ pub(crate) fn cluster() -> RedisDatabase {
     open(&RedisCluster::shared().urls().join(","), &Redis::prefix())
 }
 
+/// A node that waits for a busy server.
 fn node(database: &Stores, redis: &RedisDatabase, staleness: Duration) -> Node {
-    cached(database.clone(), redis.shared_cache(), staleness, Arc::new(SystemClock::start()))
+    let clock = Arc::new(SystemClock::start());
+    cached_patiently(database.clone(), redis.shared_cache(), staleness, clock)
+}
+
+/// A node with the default timeouts.
+fn node_by(clock: impl Clock + 'static, database: &Stores, redis: &RedisDatabase) -> Node {
+    cached(database.clone(), redis.shared_cache(), STALENESS, Arc::new(clock))
 }
 
 /// Foreign values under goat's keys do no harm: they are misses, and are replaced where possible.
@@ -102,18 +111,18 @@ async fn a_frozen_redis_fails_no_call_and_delays_few() {
     let server = Redis::start(ServerOptions::default());
     let redis = open(&server.url(), "goat");
     let deployment = Deployment::new();
-    let node = node(&deployment.database, &redis, STALENESS * 30);
+    // By this clock the breaker stays open.
+    let node = node_by(ManualClock::default(), &deployment.database, &redis);
     let user = deployment.user().await;
     node.revision(user).await;
     server.freeze();
-    let begun = Instant::now();
     assert_eq!(node.revision(user).await, 1);
     node.touch(user).await.expect("written");
     for _ in 0..200 {
         assert_eq!(node.revision(user).await, 2);
     }
-    assert!(begun.elapsed() < SOON * 2, "{:?}", begun.elapsed());
-    assert!(node.cache.users().failures < 20);
+    let failures = node.cache.users().failures;
+    assert!(failures <= 2, "one read and one invalidation wait: {failures}");
     server.thaw();
 }
 
@@ -123,18 +132,16 @@ async fn a_restarted_redis_is_used_again() {
     let server = Redis::start(ServerOptions::default());
     let redis = open(&server.url(), "goat");
     let deployment = Deployment::new();
-    let node = node(&deployment.database, &redis, SOON);
+    let node = node_by(SystemClock::start(), &deployment.database, &redis);
     let user = deployment.user().await;
     node.revision(user).await;
     server.kill();
-    let begun = Instant::now();
     for revision in 1..4 {
         assert_eq!(node.revision(user).await, revision);
         node.touch(user).await.expect("written");
     }
-    assert!(begun.elapsed() < SOON * 2, "{:?}", begun.elapsed());
     server.restart();
-    let deadline = Instant::now() + SOON * 20;
+    let deadline = Instant::now() + RECOVERY;
     let hits = node.cache.users().hits;
     while node.cache.users().hits == hits {
         assert!(Instant::now() < deadline, "it is not used again");
@@ -149,10 +156,8 @@ async fn a_late_put_is_rejected_by_the_servers_clock() {
     let server = Redis::start(ServerOptions::default());
     let redis = open(&server.url(), "goat");
     let deployment = Deployment::new();
-    let (reader, other) = (
-        node(&deployment.database, &redis, STALENESS),
-        node(&deployment.database, &redis, STALENESS),
-    );
+    let node = || node_by(SystemClock::start(), &deployment.database, &redis);
+    let (reader, other) = (node(), node());
     let user = deployment.user().await;
     // Load the scripts first, so that a single command is sent.
     reader.revision(deployment.user().await).await;
@@ -170,7 +175,8 @@ async fn a_late_put_is_rejected_by_the_servers_clock() {
     assert_eq!(other.revision(user).await, 2);
 }
 
-/// Entries left by a crash expire by the server's clock, neither early nor late.
+/// Entries left by a crash expire by the server's clock, neither early nor late, however long a call
+/// takes.
 #[tokio::test]
 async fn entries_left_by_a_crash_expire_by_the_servers_clock() {
     let redis = redis();
@@ -178,18 +184,23 @@ async fn entries_left_by_a_crash_expire_by_the_servers_clock() {
     let node = node(&deployment.database, &redis, STALENESS);
     let user = deployment.user().await;
     redis.ping().await.expect("it answers");
+    // The entry was read between these two.
     let begun = Instant::now();
     node.revision(user).await;
+    let filled = Instant::now();
     touch(&deployment.database, user).await.expect("written by a node that crashed");
+    // The clocks of the server and of this process may drift.
+    let drift = Duration::from_millis(50);
     loop {
-        let at_read = begun.elapsed();
+        let least = filled.elapsed();
         let cached = node.cached_state(user).await;
+        let most = begun.elapsed();
         if cached.value.expect("the user").revision == 2 {
+            assert!(most + drift >= STALENESS, "expired after {most:?}");
             break;
         }
-        assert!(at_read < STALENESS, "{at_read:?}");
-        assert!(cached.age < STALENESS && cached.age >= at_read.saturating_sub(OPEN_FOR));
+        assert!(least < STALENESS + drift, "still there after {least:?}");
+        assert!(cached.age < STALENESS && cached.age + drift >= least, "{:?}", cached.age);
         sleep(Duration::from_millis(20)).await;
     }
-    assert!(node.cache.users().hits > 1, "cache hits until then");
 }

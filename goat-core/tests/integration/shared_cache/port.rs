@@ -8,29 +8,46 @@ use goat_core::testing::ManualClock;
 
 use crate::shared_cache::support::{MemoryCache, account};
 
-/// Long enough that nothing expires.
-const LONG: Duration = Duration::from_secs(60);
-/// Short enough to wait for, and longer than a reply of a busy server.
-const SHORT: Duration = Duration::from_millis(800);
+/// Long enough that nothing expires, even on a busy machine.
+const LONG: Duration = Duration::from_secs(3600);
+/// The test waits for it by [`TestCache::wait`].
+const SHORT: Duration = Duration::from_secs(600);
 
-/// A cache and its clock.
+/// A cache, and how its time advances.
 struct TestCache {
     cache: Arc<dyn SharedCache>,
-    clock: Option<ManualClock>,
+    advance: Box<dyn Fn(Duration)>,
 }
 
 impl TestCache {
     fn memory() -> Self {
         let clock = ManualClock::default();
         clock.advance(LONG * 2);
-        Self { cache: Arc::new(MemoryCache::new(clock.clone())), clock: Some(clock) }
+        let cache = Arc::new(MemoryCache::new(clock.clone()));
+        Self { cache, advance: Box::new(move |time| clock.advance(time)) }
     }
 
-    async fn wait(&self, time: Duration) {
-        match &self.clock {
-            Some(clock) => clock.advance(time),
-            None => tokio::time::sleep(time).await,
-        }
+    /// A cache in Redis. Its keys expire sooner instead of time passing.
+    #[cfg(feature = "redis")]
+    fn redis(
+        redis: &goat_core::store::redis::RedisDatabase,
+        prefix: String,
+        servers: Vec<&'static goat_engines::Redis>,
+    ) -> Self {
+        let advance = move |time: Duration| {
+            for server in &servers {
+                for key in server.cli(&["KEYS", &format!("{prefix}:*")]).lines() {
+                    let left: i128 = server.cli(&["PTTL", key]).parse().expect("a number");
+                    let left = left - i128::try_from(time.as_millis()).expect("a short time");
+                    assert_eq!(server.cli(&["PEXPIRE", key, &left.to_string()]), "1");
+                }
+            }
+        };
+        Self { cache: redis.shared_cache(), advance: Box::new(advance) }
+    }
+
+    fn wait(&self, time: Duration) {
+        (self.advance)(time);
     }
 
     async fn now(&self) -> ServerTime {
@@ -136,7 +153,7 @@ async fn entries_and_invalidations_expire(cache: TestCache) {
     let read_at = earlier(now, LONG);
     assert!(cache.put(ann, &entry(5, read_at), LONG + SHORT).await);
     cache.invalidate_below(bob, 5, SHORT).await;
-    cache.wait(SHORT * 2).await;
+    cache.wait(SHORT * 2);
     assert_eq!(cache.get(ann).await, None);
     for key in [ann, bob] {
         assert!(cache.put(key, &entry(1, now), LONG).await);
@@ -155,7 +172,7 @@ async fn a_later_call_does_not_shorten_an_earlier_ttl(cache: TestCache) {
     assert!(cache.put(ann, &entry(5, read_at), LONG + SHORT).await);
     assert!(cache.put(bob, &entry(6, read_at), LONG + SHORT).await);
     cache.invalidate_below(eve, 6, SHORT).await;
-    cache.wait(SHORT * 2).await;
+    cache.wait(SHORT * 2);
     for (key, known) in [(ann, 5), (bob, 6), (eve, 6)] {
         assert!(!cache.put(key, &entry(known - 1, now), LONG).await, "{known}");
         assert!(cache.put(key, &entry(known, now), LONG).await, "{known}");
@@ -177,8 +194,10 @@ macro_rules! on_every_cache {
             $(
                 #[tokio::test]
                 async fn $guarantee() {
-                    let cache = crate::shared_cache::engines::redis().shared_cache();
-                    super::$guarantee(super::TestCache { cache, clock: None }).await;
+                    let prefix = goat_engines::Redis::prefix();
+                    let server = goat_engines::Redis::shared();
+                    let redis = crate::shared_cache::engines::open(&server.url(), &prefix);
+                    super::$guarantee(super::TestCache::redis(&redis, prefix, vec![server])).await;
                 }
             )*
         }
@@ -187,8 +206,12 @@ macro_rules! on_every_cache {
             $(
                 #[tokio::test]
                 async fn $guarantee() {
-                    let cache = crate::shared_cache::engines::cluster().shared_cache();
-                    super::$guarantee(super::TestCache { cache, clock: None }).await;
+                    let prefix = goat_engines::Redis::prefix();
+                    let cluster = goat_engines::RedisCluster::shared();
+                    let urls = cluster.urls().join(",");
+                    let redis = crate::shared_cache::engines::open(&urls, &prefix);
+                    let servers = cluster.nodes().iter().collect();
+                    super::$guarantee(super::TestCache::redis(&redis, prefix, servers)).await;
                 }
             )*
         }

@@ -74,10 +74,28 @@ pub(crate) fn cached(
     staleness: Duration,
     clock: Arc<dyn Clock>,
 ) -> Node {
-    let (database, failpoints) = Failpoints::over(database);
-    let stores = Stores { shared_cache: Some(cache), ..database };
+    let (stores, database) = with_failpoints(database, cache);
     let (stores, stats) = stores.read_through(staleness, clock);
-    Node { stores, database: failpoints, cache: stats.expect("a shared cache") }
+    Node { stores, database, cache: stats.expect("a shared cache") }
+}
+
+/// Like [`cached`], with timeouts that a busy server does not exceed.
+#[cfg(feature = "redis")]
+pub(crate) fn cached_patiently(
+    database: Stores,
+    cache: Arc<dyn SharedCache>,
+    staleness: Duration,
+    clock: Arc<dyn Clock>,
+) -> Node {
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    let (stores, database) = with_failpoints(database, cache);
+    let (stores, stats) = stores.read_through_with_timeout(TIMEOUT, staleness, clock);
+    Node { stores, database, cache: stats.expect("a shared cache") }
+}
+
+fn with_failpoints(database: Stores, cache: Arc<dyn SharedCache>) -> (Stores, Failpoints) {
+    let (database, failpoints) = Failpoints::over(database);
+    (Stores { shared_cache: Some(cache), ..database }, failpoints)
 }
 
 impl Node {
