@@ -125,7 +125,7 @@ impl Builder {
             spare,
         } = self;
         let (stores, shared_cache) =
-            stores.read_through(settings.cache_staleness, Arc::clone(&clock));
+            stores.read_through(&keys, settings.cache_staleness, Arc::clone(&clock));
         let time = Time::new(clock);
         let hasher = hasher
             .unwrap_or_else(|| Arc::new(Argon2id::new(Argon2Settings::default(), Peppers::none())));

@@ -281,6 +281,10 @@ impl Invalidations for Observed<dyn Invalidations> {
 
 #[async_trait]
 impl SharedCache for Observed<dyn SharedCache> {
+    fn name(&self, key: CacheKey) -> String {
+        self.inner.name(key)
+    }
+
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
         self.policy.call(shared_cache::operation::GET, self.inner.get(key)).await
     }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::MIN_SECRET_BYTES;
 use super::ed25519::{self, Document};
+use super::mac::MacKeys;
 use super::ring::{Key, KeyRing};
 use super::wire::Kind;
 use crate::error::{Error, Result};
@@ -149,6 +150,11 @@ impl TokenKeys {
     /// The key ring, for verification.
     pub(super) fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0)
+    }
+
+    /// The keys for MACs that are derived from these keys.
+    pub(crate) fn macs(&self) -> MacKeys {
+        self.0.macs()
     }
 
     /// Signs with the key of this id, or with the active key if that one cannot sign.

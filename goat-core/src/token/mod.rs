@@ -45,6 +45,7 @@ mod claims;
 mod ed25519;
 mod jwks;
 mod keys;
+mod mac;
 mod principal;
 mod provider;
 mod ring;
@@ -62,6 +63,7 @@ mod wire;
 
 pub use claims::{AccessClaims, RefreshClaims};
 pub use keys::TokenKeys;
+pub(crate) use mac::MacKeys;
 pub use principal::TokenPrincipal;
 pub use service::Tokens;
 pub use settings::TokenSettings;

@@ -9,6 +9,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use sha2::{Digest, Sha256};
 
+use super::mac::{MacKey, MacKeys};
 use super::provider;
 use super::small_order::is_of_small_order;
 use super::wire::{self, Kind};
@@ -40,6 +41,8 @@ pub(super) struct Key {
     /// Encoded headers of the tokens that this key signs.
     access_header: String,
     refresh_header: String,
+    /// None if only the public key is known.
+    mac: Option<MacKey>,
 }
 
 impl KeyRing {
@@ -78,6 +81,11 @@ impl KeyRing {
         std::iter::once(&self.first).chain(&self.others)
     }
 
+    /// Returns the keys for MACs that are derived from these keys.
+    pub(super) fn macs(&self) -> MacKeys {
+        MacKeys::new(self.iter().filter_map(|key| key.mac.clone()))
+    }
+
     /// Finds a key by its id.
     pub(super) fn find(&self, kid: &str) -> Option<&Key> {
         self.iter().find(|key| key.kid == kid)
@@ -111,7 +119,8 @@ impl Key {
         let kid = URL_SAFE_NO_PAD.encode(&hash[..16]);
         let signing = provider::attempt(|| EncodingKey::from_secret(secret))?;
         let verifying = provider::attempt(|| DecodingKey::from_secret(secret))?;
-        Ok(Self::new(Algorithm::HS256, kid, Some(signing), verifying, None))
+        let mac = Some(MacKey::derive(secret)?);
+        Ok(Self { mac, ..Self::new(Algorithm::HS256, kid, Some(signing), verifying, None) })
     }
 
     pub(super) fn private(der: &[u8]) -> Result<Self> {
@@ -120,7 +129,7 @@ impl Key {
         let AlgorithmParameters::OctetKeyPair(public) = jwk.algorithm else {
             return Err(Error::configuration("the token key is not of the Ed25519 kind"));
         };
-        Self::of_pair(Some(signing), public.x)
+        Ok(Self { mac: Some(MacKey::derive(der)?), ..Self::of_pair(Some(signing), public.x)? })
     }
 
     pub(super) fn public(bytes: &[u8; 32]) -> Result<Self> {
@@ -148,7 +157,7 @@ impl Key {
     ) -> Self {
         let header = |kind| wire::header(algorithm_name(algorithm), kind, &kid);
         let (access_header, refresh_header) = (header(Kind::Access), header(Kind::Refresh));
-        Self { kid, signing, verifying, public, access_header, refresh_header }
+        Self { kid, signing, verifying, public, access_header, refresh_header, mac: None }
     }
 
     fn sign(&self, algorithm: Algorithm, kind: Kind, payload: &[u8]) -> Option<String> {

@@ -6,11 +6,13 @@ mod support;
 
 mod commands;
 mod deploy;
+mod forged_cache;
 mod guide;
 mod lost_invalidations;
 mod migrations;
 mod propagation;
 mod races;
+mod redis_rights;
 mod restarts;
 mod stale_reads;
 mod starts;

@@ -178,6 +178,10 @@ impl Invalidations for Broken {
 
 #[async_trait]
 impl SharedCache for Broken {
+    fn name(&self, _: CacheKey) -> String {
+        String::new()
+    }
+
     async fn get(&self, _: CacheKey) -> Result<Lookup, StoreError> {
         self.answer().await
     }

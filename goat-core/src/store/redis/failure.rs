@@ -14,7 +14,7 @@ use redis::RedisError;
 use crate::error::StoreError;
 
 /// The message for failed authentication.
-const CREDENTIALS: &str = "the server rejects the credentials";
+const CREDENTIALS: &str = "the server rejects the user or the password";
 /// The message for an error reply, followed by its code.
 const SERVER_ERROR: &str = "server error";
 
@@ -39,11 +39,20 @@ pub(super) enum FailureKind {
     Malformed,
 }
 
+/// A right that the server denies to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    Command,
+    Key,
+    Channel,
+}
+
 /// A failed call.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     kind: FailureKind,
     text: Cow<'static, str>,
+    denied: Option<Denied>,
     /// The node that a `MOVED` or `ASK` error points to.
     redirect: Option<Redirect>,
 }
@@ -58,7 +67,7 @@ pub(super) struct Redirect {
 
 impl Failure {
     pub(super) fn new(kind: FailureKind, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, text: text.into(), redirect: None }
+        Self { kind, text: text.into(), denied: None, redirect: None }
     }
 
     /// Stored data or a reply has an unexpected form.
@@ -76,8 +85,17 @@ impl Failure {
 
     /// Whether the server rejects the user or the password.
     pub(super) fn rejects_credentials(&self) -> bool {
-        let code = self.text.strip_prefix(SERVER_ERROR).map(str::trim_start);
-        self.text == CREDENTIALS || matches!(code, Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+        self.text == CREDENTIALS
+    }
+
+    /// Returns the right that the user lacks.
+    pub(super) fn denied(&self) -> Option<Denied> {
+        self.denied
+    }
+
+    /// Returns the failure that an error of a store was made from.
+    pub(super) fn of(error: &StoreError) -> Option<&Self> {
+        StdError::source(error)?.downcast_ref()
     }
 
     /// Returns the failure for callers that waited for the connection and have sent nothing.
@@ -133,12 +151,52 @@ impl Failure {
         let redirect = error
             .redirect_node()
             .map(|(address, _)| Redirect { address: address.to_owned(), is_ask: code == "ASK" });
-        // An error code is one word in capitals; other text may come from a script and is dropped.
-        let is_code = code.bytes().all(|byte| byte.is_ascii_uppercase());
-        let text =
-            if is_code { format!("{SERVER_ERROR} {code}").into() } else { SERVER_ERROR.into() };
-        Self { kind, text, redirect }
+        let denied = (code == "NOPERM").then(|| Denied::by(error.detail().unwrap_or_default()));
+        let text = match denied {
+            Some(denied) => denied.describe().into(),
+            None => describe(code),
+        };
+        Self { kind, text, denied, redirect }
     }
+}
+
+impl Denied {
+    /// Returns the right that the text after the code `NOPERM` names.
+    fn by(detail: &str) -> Self {
+        match detail.split_once("to access") {
+            Some((_, what)) if what.contains("channel") => Self::Channel,
+            Some((_, what)) if what.contains("key") => Self::Key,
+            _ => Self::Command,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Command => "the Redis user may not run a command that goat needs (NOPERM)",
+            Self::Key => "the Redis user may not use goat's keys (NOPERM)",
+            Self::Channel => "the Redis user may not use goat's channel (NOPERM)",
+        }
+    }
+}
+
+/// Describes an error reply by its code.
+fn describe(code: &str) -> Cow<'static, str> {
+    let known = match code {
+        "NOAUTH" | "WRONGPASS" => CREDENTIALS,
+        "READONLY" => "the server is a read-only replica (READONLY)",
+        "MASTERDOWN" => "the server is a replica whose master is down (MASTERDOWN)",
+        "LOADING" => "the server is loading its data (LOADING)",
+        "CLUSTERDOWN" => "the cluster is down (CLUSTERDOWN)",
+        "OOM" => "the server's memory is full (OOM)",
+        "MISCONF" => "the server refuses writes, since it cannot save its data (MISCONF)",
+        "NOREPLICAS" => "the server refuses writes without enough replicas (NOREPLICAS)",
+        // An error code is one word in capitals; other text may come from a script and is dropped.
+        _ if code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
+            return format!("{SERVER_ERROR} {code}").into();
+        }
+        _ => SERVER_ERROR,
+    };
+    Cow::Borrowed(known)
 }
 
 /// Returns the error code of a command that failed inside a script. Before Redis 7 it is part of the
@@ -188,6 +246,23 @@ impl StdError for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The texts of Redis 6.0, 6.2 and 7.
+    #[test]
+    fn denied_right_is_recognized() {
+        for (detail, denied) in [
+            ("this user has no permissions to run the 'eval' command or its subcommand", 1),
+            ("User key has no permissions to run the 'publish' command", 1),
+            ("The user executing the script can't run this command or subcommand", 1),
+            ("this user has no permissions to access one of the keys used as arguments", 2),
+            ("No permissions to access a key", 2),
+            ("this user has no permissions to access one of the channels used as arguments", 3),
+            ("No permissions to access a channel", 3),
+        ] {
+            let rights = [Denied::Command, Denied::Key, Denied::Channel];
+            assert_eq!(Denied::by(detail), rights[denied - 1], "{detail}");
+        }
+    }
 
     #[test]
     fn error_code_is_found_in_script_errors_of_older_servers() {

@@ -29,7 +29,7 @@ impl RedisDatabase {
     /// Pub/Sub. `staleness` is [`Settings::cache_staleness`](crate::Settings::cache_staleness).
     #[must_use]
     pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
-        let channel = format!("{}:invalidations", self.context.prefix);
+        let channel = self.context.channel();
         let publish = Script::new(include_str!("publish.lua").to_owned());
         let client = self.context.client.clone();
         Broadcast::new(Arc::new(PubSub { client, channel, publish }), staleness)

@@ -109,6 +109,11 @@ impl RedisDatabase {
 }
 
 impl RedisContext {
+    /// The channel of the invalidations.
+    fn channel(&self) -> String {
+        format!("{}:invalidations", self.prefix)
+    }
+
     /// Reads a key, since a cluster that is down and a server that is loading still reply to `PING`.
     async fn ping(&self, operation: &'static str) -> Result<(), StoreError> {
         let key = format!("{}:ping", self.prefix);

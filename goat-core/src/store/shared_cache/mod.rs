@@ -12,6 +12,7 @@
 //!   as after a crash between commit and invalidation;
 //! - only reads fill the cache: a write does not know the revision of the roles that belongs to its
 //!   user's state. So each write costs one read of the store, and entries are consistent;
+//! - an entry whose MAC is wrong is absent ([`seal`]);
 //! - the shared cache causes no failure. On a timeout or a malformed reply the store is read, and while
 //!   the breaker is open no caller waits for the cache.
 //!
@@ -26,6 +27,7 @@ mod codec;
 mod port;
 mod read_through;
 mod roles;
+mod seal;
 mod users;
 
 use std::sync::Arc;
@@ -36,19 +38,22 @@ pub use port::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache};
 pub use read_through::SharedCacheCounts;
 
 use crate::clock::Clock;
+use crate::token::TokenKeys;
 
 use super::Stores;
 use breaker::CircuitBreaker;
-use read_through::{ReadThrough, Timeouts};
+use read_through::{ReadThrough, SealedCache, Timeouts};
 use roles::CachedRoles;
+use seal::Seal;
 use users::CachedUsers;
 
 impl Stores {
     /// Puts read-through caches over [`Stores::shared_cache`] in front of the user store and the role
-    /// store. An entry is served for at most `staleness`; zero disables the caches. Without a shared
-    /// cache the stores are unchanged, and there are no statistics.
+    /// store. An entry is served for at most `staleness`; zero disables the caches. Entries carry a MAC
+    /// under keys derived from the token keys: the first key signs, all verify. Without a shared cache
+    /// the stores are unchanged, and there are no statistics.
     ///
-    /// [`Builder::build`](crate::Builder::build) does this with the goat's settings and clock. Call
+    /// [`Builder::build`](crate::Builder::build) does this with the goat's keys, settings and clock. Call
     /// [`Stores::observed`] before, so that the timeouts of the stores and of the shared cache are
     /// separate, and a cache hit is not reported as a call of a store.
     ///
@@ -57,12 +62,14 @@ impl Stores {
     /// # fn main() -> goat_core::Result<()> {
     /// use std::sync::Arc;
     /// use goat_core::store::redis::{RedisDatabase, RedisOptions};
+    /// use goat_core::token::TokenKeys;
     /// use goat_core::{Settings, Stores, SystemClock};
     ///
     /// let redis = RedisDatabase::open(&RedisOptions::new("redis://sessions"))?;
     /// let stores = Stores { shared_cache: Some(redis.shared_cache()), ..Stores::memory() };
     /// let staleness = Settings::default().cache_staleness;
-    /// let (stores, stats) = stores.read_through(staleness, Arc::new(SystemClock::start()));
+    /// let (keys, clock) = (TokenKeys::generate(), Arc::new(SystemClock::start()));
+    /// let (stores, stats) = stores.read_through(&keys, staleness, clock);
     /// assert_eq!(stats.expect("a shared cache").users().hits, 0);
     /// # let _ = stores;
     /// # Ok(())
@@ -73,10 +80,11 @@ impl Stores {
     #[must_use]
     pub fn read_through(
         self,
+        keys: &TokenKeys,
         staleness: Duration,
         clock: Arc<dyn Clock>,
     ) -> (Self, Option<SharedCacheStats>) {
-        self.read_through_within(Timeouts::default(), staleness, clock)
+        self.read_through_within(Timeouts::default(), keys, staleness, clock)
     }
 
     /// As [`Stores::read_through`], with this timeout for each call of the shared cache: for tests that
@@ -86,16 +94,18 @@ impl Stores {
     pub fn read_through_with_timeout(
         self,
         timeout: Duration,
+        keys: &TokenKeys,
         staleness: Duration,
         clock: Arc<dyn Clock>,
     ) -> (Self, Option<SharedCacheStats>) {
         let timeouts = Timeouts { read: timeout, write: timeout };
-        self.read_through_within(timeouts, staleness, clock)
+        self.read_through_within(timeouts, keys, staleness, clock)
     }
 
     fn read_through_within(
         mut self,
         timeouts: Timeouts,
+        keys: &TokenKeys,
         staleness: Duration,
         clock: Arc<dyn Clock>,
     ) -> (Self, Option<SharedCacheStats>) {
@@ -104,15 +114,34 @@ impl Stores {
             return (self, Some(SharedCacheStats::default()));
         }
         let breaker = Arc::new(CircuitBreaker::new(clock));
-        let states =
-            ReadThrough::new(Arc::clone(&cache), staleness, timeouts, Arc::clone(&breaker));
-        let rows = ReadThrough::new(cache, staleness, timeouts, breaker);
+        let sealed = SealedCache { cache, seal: Seal::new(keys.macs()), timeouts };
+        let states = ReadThrough::new(sealed.clone(), staleness, Arc::clone(&breaker));
+        let rows = ReadThrough::new(sealed, staleness, breaker);
         let users = Arc::new(CachedUsers::new(self.users, states));
         let roles = Arc::new(CachedRoles::new(self.roles, rows));
         let stats =
             SharedCacheStats { users: Some(Arc::clone(&users)), roles: Some(Arc::clone(&roles)) };
         (Self { users, roles, ..self }, Some(stats))
     }
+}
+
+/// Returns an entry with the MAC of these keys, as a node would put it under the key of this name: for
+/// tests of entries that are authentic and still wrong.
+///
+/// # Panics
+///
+/// If the keys cannot sign.
+#[cfg(any(test, feature = "testing"))]
+#[must_use]
+#[expect(clippy::expect_used, reason = "for tests, which should fail on it")]
+pub fn sealed_entry(
+    keys: &TokenKeys,
+    name: &str,
+    revision: u64,
+    read_at: ServerTime,
+    text: &str,
+) -> CacheEntry {
+    Seal::new(keys.macs()).seal(name, revision, read_at, text).expect("a MAC")
 }
 
 /// Statistics of the read-through caches. Clones share the counters.

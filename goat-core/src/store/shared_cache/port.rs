@@ -57,6 +57,11 @@ pub struct Lookup {
 /// state at which it executes: a call that the client gave up may still execute.
 #[async_trait]
 pub trait SharedCache: Debug + Send + Sync {
+    /// Returns the name of a key, which distinguishes it from every other key of the server, also from
+    /// those of another deployment. An entry is valid under its name only. All nodes of a deployment
+    /// must have the same names.
+    fn name(&self, key: CacheKey) -> String;
+
     /// Returns the entry of a key, and the time.
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError>;
 

@@ -15,7 +15,8 @@ use crate::store::Aged;
 
 use super::breaker::CircuitBreaker;
 use super::codec::CacheValue;
-use super::{CacheEntry, CacheKey, Lookup, ServerTime, SharedCache, operation};
+use super::seal::Seal;
+use super::{CacheKey, Lookup, ServerTime, SharedCache, operation};
 
 /// The timeouts of cache calls.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,7 @@ pub struct SharedCacheCounts {
     pub hits: u64,
     /// Reads served from the store, for any reason.
     pub misses: u64,
-    /// Failed calls of the shared cache, and malformed entries.
+    /// Failed calls of the shared cache, and entries that are malformed or have a wrong MAC.
     pub failures: u64,
 }
 
@@ -63,15 +64,24 @@ pub(super) struct ReadThrough<V> {
     reads: SingleFlight<CacheKey, ReadValue<V>, StoreError>,
     /// A malformed entry was logged.
     warned_malformed: AtomicBool,
+    /// An entry with a wrong MAC was logged.
+    warned_forged: AtomicBool,
     kind: PhantomData<V>,
+}
+
+/// The shared cache, the seal of its entries, and the timeouts of its calls.
+#[derive(Clone, Debug)]
+pub(super) struct SealedCache {
+    pub(super) cache: Arc<dyn SharedCache>,
+    pub(super) seal: Seal,
+    pub(super) timeouts: Timeouts,
 }
 
 /// The part that an invalidation shares.
 #[derive(Debug)]
 struct Core {
-    cache: Arc<dyn SharedCache>,
+    sealed: SealedCache,
     staleness: Duration,
-    timeouts: Timeouts,
     breaker: Arc<CircuitBreaker>,
     counts: Counts,
 }
@@ -107,16 +117,16 @@ enum CacheRead<V> {
 
 impl<V: CacheValue> ReadThrough<V> {
     pub(super) fn new(
-        cache: Arc<dyn SharedCache>,
+        sealed: SealedCache,
         staleness: Duration,
-        timeouts: Timeouts,
         breaker: Arc<CircuitBreaker>,
     ) -> Self {
-        let core = Core { cache, staleness, timeouts, breaker, counts: Counts::default() };
+        let core = Core { sealed, staleness, breaker, counts: Counts::default() };
         Self {
             core: Arc::new(core),
             reads: SingleFlight::default(),
             warned_malformed: AtomicBool::new(false),
+            warned_forged: AtomicBool::new(false),
             kind: PhantomData,
         }
     }
@@ -159,13 +169,13 @@ impl<V: CacheValue> ReadThrough<V> {
             return CacheRead::Skipped;
         }
         let sent_at = self.core.breaker.elapsed();
-        let getting = self.core.cache.get(key);
-        let Some(lookup) = self.core.call(operation::GET, self.core.timeouts.read, getting).await
-        else {
+        let SealedCache { cache, timeouts, .. } = &self.core.sealed;
+        let getting = cache.get(key);
+        let Some(lookup) = self.core.call(operation::GET, timeouts.read, getting).await else {
             return CacheRead::Skipped;
         };
         let now = lookup.now;
-        let Some((value, age)) = self.decoded(lookup) else { return CacheRead::Miss(now) };
+        let Some((value, age)) = self.decoded(key, lookup) else { return CacheRead::Miss(now) };
         // The reply was in transit for at most this long.
         let at = self.core.breaker.elapsed();
         let age = age + ROUNDING + at.saturating_sub(sent_at);
@@ -176,19 +186,28 @@ impl<V: CacheValue> ReadThrough<V> {
         }
     }
 
-    /// Decodes the entry, and returns its age at the time of the lookup.
-    fn decoded(&self, lookup: Lookup) -> Option<(V, Duration)> {
-        let Lookup { entry: Some(CacheEntry { revision, read_at, value }), now } = lookup else {
+    /// Verifies and decodes the entry, and returns its age at the time of the lookup.
+    fn decoded(&self, key: CacheKey, lookup: Lookup) -> Option<(V, Duration)> {
+        let Lookup { entry: Some(entry), now } = lookup else { return None };
+        let SealedCache { cache, seal, .. } = &self.core.sealed;
+        let Some(text) = seal.open(&cache.name(key), &entry) else {
+            self.core.count_failure();
+            if !self.warned_forged.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "entry with a wrong MAC in the shared cache; reading from the database: another \
+                     system writes there, or a node has other token keys"
+                );
+            }
             return None;
         };
-        let read = V::decode(revision, &value);
+        let read = V::decode(entry.revision, text);
         if read.is_none() {
             self.core.count_failure();
             if !self.warned_malformed.swap(true, Ordering::Relaxed) {
                 tracing::warn!("malformed entry in the shared cache; reading from the database");
             }
         }
-        Some((read?, now.since(read_at)?))
+        Some((read?, now.since(entry.read_at)?))
     }
 
     /// Reads the store, and fills the cache if the server time before the read is known.
@@ -203,9 +222,12 @@ impl<V: CacheValue> ReadThrough<V> {
         if let (Some(read_at), Some(value)) = (read_at, &value)
             && value.revision() > 0
         {
-            let entry = CacheEntry { revision: value.revision(), read_at, value: value.encode() };
-            let putting = self.core.cache.put(key, &entry, self.core.staleness);
-            self.core.call(operation::PUT, self.core.timeouts.read, putting).await;
+            let SealedCache { cache, seal, timeouts } = &self.core.sealed;
+            let (name, revision) = (cache.name(key), value.revision());
+            if let Some(entry) = seal.seal(&name, revision, read_at, &value.encode()) {
+                let putting = cache.put(key, &entry, self.core.staleness);
+                self.core.call(operation::PUT, timeouts.read, putting).await;
+            }
         }
         Ok(ReadValue::Loaded(value))
     }
@@ -257,8 +279,9 @@ impl Core {
     }
 
     async fn invalidate_below(&self, key: CacheKey, revision: u64) {
-        let invalidation = self.cache.invalidate_below(key, revision, self.staleness + MARGIN);
-        let called = self.call(operation::INVALIDATE_BELOW, self.timeouts.write, invalidation);
+        let SealedCache { cache, timeouts, .. } = &self.sealed;
+        let invalidation = cache.invalidate_below(key, revision, self.staleness + MARGIN);
+        let called = self.call(operation::INVALIDATE_BELOW, timeouts.write, invalidation);
         if called.await.is_none() {
             // Entries may be older than the result of the write.
             self.breaker.force_open(self.staleness);

@@ -1,6 +1,6 @@
 //! Behaviour of a whole goat, the same on every backend.
 
-mod captured_log;
+pub(crate) mod captured_log;
 mod events;
 mod login;
 mod mixed_stores;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
+use goat_core::store::shared_cache::{CacheEntry, CacheKey};
+use goat_core::testing::{ManualClock, limits, sessions};
 use goat_core::{ErrorKind, StoreError};
 use goat_engines::{Redis, RedisCluster, Sentinel};
 
@@ -64,6 +66,114 @@ async fn user_password_and_database_of_a_url_are_used() {
     assert!(error.is_unavailable(), "{error:?}");
 }
 
+/// The commands that a standalone server must allow.
+const COMMANDS: [&str; 22] = [
+    "ping",
+    "info",
+    "time",
+    "eval",
+    "evalsha",
+    "get",
+    "set",
+    "getrange",
+    "strlen",
+    "append",
+    "setrange",
+    "pttl",
+    "pexpire",
+    "del",
+    "hset",
+    "hget",
+    "hmget",
+    "hgetall",
+    "hlen",
+    "hdel",
+    "publish",
+    "subscribe",
+];
+
+/// A server with a user that has these rights alone, and the user's URL.
+fn restricted(redis: &Redis, changes: &[&str]) -> String {
+    let allowed = COMMANDS.map(|command| format!("+{command}"));
+    let mut words = vec!["ACL", "SETUSER", "ann", "reset", "on", ">gate", "~goat:*", "&goat:*"];
+    // Without it, a demoted master is noticed at the first write only.
+    words.push("+role");
+    words.extend(allowed.iter().map(String::as_str));
+    words.extend(changes);
+    assert_eq!(redis.cli(&words), "OK");
+    format!("redis://ann:gate@127.0.0.1:{}", redis.port())
+}
+
+/// Every store works with these rights, and the check of the server finds no other missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_rights_suffice() {
+    let redis = Redis::start(goat_engines::RedisOptions::default());
+    let url = restricted(&redis, &[]);
+    open(&url).server().await.expect("the rights suffice");
+    assert_eq!(redis.cli(&["DBSIZE"]), "0", "the check left a key");
+    let database = RedisDatabase::open(&RedisOptions::new(&*url).with_caller_clock());
+    let database = database.expect("a URL");
+    sessions::conformance_of_expiring(&database.sessions()).await;
+    limits::conformance(&*database.limits(), &ManualClock::default()).await;
+    crate::redis::support::works(&open(&url)).await;
+    let (cache, key) = (database.shared_cache(), CacheKey::Roles);
+    let read_at = cache.get(key).await.expect("a reply").now;
+    let entry = CacheEntry { revision: 1, read_at, value: "value".to_owned() };
+    assert!(cache.put(key, &entry, Duration::from_secs(600)).await.expect("a reply"));
+    cache.invalidate_below(key, 2, Duration::from_secs(600)).await.expect("a reply");
+    assert_eq!(cache.get(key).await.expect("a reply").entry, None);
+    let denied = redis.cli(&["ACL", "LOG"]);
+    assert!(!denied.contains("ann"), "{denied}");
+}
+
+/// A missing right is not a wrong password, and is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_is_named() {
+    let redis = Redis::start(goat_engines::RedisOptions::default());
+    let refused = async |changes: &[&str]| {
+        let error = open(&restricted(&redis, changes)).server().await.expect_err("a missing right");
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
+        let text = error.to_string();
+        assert!(!text.contains("password") && !text.contains("gate"), "{text}");
+        text
+    };
+    for command in COMMANDS {
+        let text = refused(&[&format!("-{command}")]).await;
+        assert!(text.contains(&command.to_uppercase()), "{command}: {text}");
+    }
+    let text = refused(&["-hset", "-evalsha", "resetkeys", "~others:*", "resetchannels"]).await;
+    for right in ["its keys", "EVALSHA", "its channels"] {
+        assert!(text.contains(right), "{right}: {text}");
+    }
+    for (change, old, new) in [("on", "gate", "canary"), ("off", "", ""), ("on", "ann", "bob")] {
+        let url = restricted(&redis, &[change]).replacen(old, new, 1);
+        let error = open(&url).server().await.expect_err("no such user");
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
+        assert!(error.to_string().contains("rejects the user or the password"), "{error}");
+    }
+}
+
+/// The check writes, so a server that refuses writes is found at the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_writes_is_found_by_the_check() {
+    let start = || Redis::start(goat_engines::RedisOptions::default());
+    let (redis, master) = (start(), start());
+    let database = open(&redis.url());
+    database.server().await.expect("a sound server");
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    let shown = async || {
+        let error = database.server().await.expect_err("it refuses writes");
+        assert!(error.is_unavailable(), "{error:?}");
+        error.source().and_then(Error::source).map(ToString::to_string).unwrap_or_default()
+    };
+    let text = shown().await;
+    assert!(text.contains("memory is full (OOM)"), "{text}");
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    tokio::task::block_in_place(|| redis.replica_of(&master));
+    let text = shown().await;
+    assert!(text.contains("replica") || text.contains("not the master"), "{text}");
+}
+
 /// Two addresses, the second without scheme and password.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_master_of_two_configured_servers_is_used() {
@@ -102,7 +212,7 @@ async fn a_wrong_password_is_not_shown() {
     let database = open(&redis.url().replace("gate", "canary"));
     let error = database.ping().await.expect_err("the wrong password");
     assert!(error.is_unavailable(), "{error:?}");
-    assert!(shown(&error).contains("credentials"), "{}", shown(&error));
+    assert!(shown(&error).contains("the user or the password"), "{}", shown(&error));
     for secret in ["canary", "127.0.0.1", &redis.port().to_string()] {
         assert!(!shown(&error).contains(secret), "{}", shown(&error));
         assert!(!format!("{database:?}").contains(secret), "{database:?}");
@@ -153,7 +263,7 @@ async fn a_server_that_is_down_fails_calls_at_once() {
         let begun = Instant::now();
         let error = database.ping().await.expect_err("it is down");
         assert!(error.is_unavailable(), "{error:?}");
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
     redis.restart();
     let reconnected = async {
@@ -161,7 +271,7 @@ async fn a_server_that_is_down_fails_calls_at_once() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), reconnected).await.expect("a reconnection");
+    tokio::time::timeout(Duration::from_secs(30), reconnected).await.expect("a reconnection");
 }
 
 /// W4: the readiness check does not wait behind the calls of requests.

@@ -11,7 +11,7 @@ use goat_engines::{Redis, RedisCluster, RedisOptions as ServerOptions};
 use tokio::time::{Instant, sleep};
 
 use crate::shared_cache::support::{
-    Deployment, Node, STALENESS, account, cached, cached_patiently, touch,
+    Deployment, Node, STALENESS, account, cached, cached_patiently, keys, touch,
 };
 
 /// How long a shared cache that is down may take to be used again.
@@ -37,7 +37,7 @@ pub(crate) fn cluster() -> RedisDatabase {
 /// A node that waits for a busy server.
 fn node(database: &Stores, redis: &RedisDatabase, staleness: Duration) -> Node {
     let clock = Arc::new(SystemClock::start());
-    cached_patiently(database.clone(), redis.shared_cache(), staleness, clock)
+    cached_patiently(database.clone(), redis.shared_cache(), &keys(), staleness, clock)
 }
 
 /// A node with the default timeouts.

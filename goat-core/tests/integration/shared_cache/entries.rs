@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use goat_core::Stores;
 use goat_core::store::shared_cache::{
-    CacheEntry, CacheKey, ServerTime, SharedCache as _, SharedCacheCounts,
+    CacheKey, ServerTime, SharedCache as _, SharedCacheCounts, sealed_entry,
 };
 use goat_core::testing::Point;
 
-use crate::shared_cache::support::{Deployment, MOMENT, STALENESS, grant};
+use crate::flows::captured_log::Lines;
+use crate::shared_cache::support::{Deployment, MOMENT, STALENESS, grant, keys, keys_of};
 
 #[tokio::test(start_paused = true)]
 async fn a_state_is_read_once_for_all_nodes() {
@@ -141,13 +142,13 @@ async fn unreadable_entries_are_ignored_and_replaced() {
     let deployment = Deployment::new();
     let user = deployment.user().await;
     let (node, key) = (deployment.node(), CacheKey::User(user));
-    for value in ["", "2 client active 0 - -", "1 client active 0 -", "\u{0}", "null"] {
-        let invalid = CacheEntry { revision: 1, read_at: ServerTime(0), value: value.to_owned() };
+    let name = deployment.cache.name(key);
+    for text in ["", "2 client active 0 - -", "1 client active 0 -", "\u{0}", "null"] {
         deployment.cache.invalidate_below(key, 1, STALENESS).await.expect("invalidated");
         deployment.clock.advance(STALENESS);
         let read_at = ServerTime(deployment.cache.get(key).await.expect("a reply").now.0);
-        let invalid = CacheEntry { read_at, ..invalid };
-        assert!(deployment.cache.put(key, &invalid, STALENESS).await.expect("put"), "{value:?}");
+        let invalid = sealed_entry(&keys(), &name, 1, read_at, text);
+        assert!(deployment.cache.put(key, &invalid, STALENESS).await.expect("put"), "{text:?}");
         deployment.clock.advance(MOMENT);
 
         let before = node.cache.users();
@@ -160,14 +161,41 @@ async fn unreadable_entries_are_ignored_and_replaced() {
     }
 }
 
+/// S1: logged once, as the writer may repeat it.
+#[tokio::test(start_paused = true)]
+async fn entries_with_a_wrong_mac_are_ignored_and_logged_once() {
+    let lines = Lines::begin();
+    let deployment = Deployment::new();
+    let (user, node) = (deployment.user().await, deployment.node());
+    let key = CacheKey::User(user);
+    let other = keys_of(&["another secret of more than thirty-two bytes"]);
+    let name = deployment.cache.name(key);
+    for number in 0..3 {
+        deployment.clock.advance(MOMENT);
+        let now = deployment.cache.get(key).await.expect("a reply").now;
+        let forged = sealed_entry(&other, &name, 1, now, "1 admin active 0 - -");
+        assert!(deployment.cache.put(key, &forged, STALENESS).await.expect("put"));
+        let state = node.cached_state(user).await.value.expect("the user");
+        assert_eq!(state.role.as_str(), "client");
+        assert_eq!(node.cache.users().failures, 2 * number + 1);
+        // The time of the forged entry keeps the node's own one out.
+        deployment.clock.advance(MOMENT);
+        assert_eq!(node.revision(user).await, 1);
+        deployment.clock.advance(MOMENT);
+    }
+    let warnings = lines.take_warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("wrong MAC"), "{warnings:?}");
+}
+
 /// A cache whose clock was set back does not make entries younger.
 #[tokio::test(start_paused = true)]
 async fn entries_from_the_future_are_ignored() {
     let deployment = Deployment::new();
     let user = deployment.user().await;
     let (node, key) = (deployment.node(), CacheKey::User(user));
-    let value = "1 client active 9 - -".to_owned();
-    let entry = CacheEntry { revision: 1, read_at: ServerTime(1), value };
+    let (name, text) = (deployment.cache.name(key), "1 client active 9 - -");
+    let entry = sealed_entry(&keys(), &name, 1, ServerTime(1), text);
     assert!(deployment.cache.put(key, &entry, STALENESS).await.expect("put"));
     assert_eq!(node.cached_state(user).await.value.expect("the user").epoch.number, 0);
 }

@@ -8,6 +8,8 @@ mod engines;
 mod entries;
 #[cfg(feature = "sqlite")]
 mod external_writes;
+#[cfg(feature = "redis")]
+mod forgeries;
 mod outages;
 mod port;
 mod single_flight;

@@ -13,9 +13,10 @@ use goat_core::store::{
     UserWrite, UserWriteOutcome,
 };
 use goat_core::testing::{Failpoints, ManualClock};
+use goat_core::token::TokenKeys;
 use goat_core::user::{Account, UserState};
 use goat_core::{
-    Clock, Email, ErrorKind, Role, Status, StoreError, Stores, Timestamp, User, UserId,
+    Clock, Email, ErrorKind, Role, Secret, Status, StoreError, Stores, Timestamp, User, UserId,
 };
 
 pub(crate) use cache::{FaultyCache, HeldCall, MemoryCache};
@@ -75,8 +76,19 @@ pub(crate) fn cached(
     clock: Arc<dyn Clock>,
 ) -> Node {
     let (stores, database) = with_failpoints(database, cache);
-    let (stores, stats) = stores.read_through(staleness, clock);
+    let (stores, stats) = stores.read_through(&keys(), staleness, clock);
     Node { stores, database, cache: stats.expect("a shared cache") }
+}
+
+/// The token keys of all nodes.
+pub(crate) fn keys() -> TokenKeys {
+    keys_of(&["a secret of more than thirty-two bytes"])
+}
+
+/// A key ring of shared secrets.
+pub(crate) fn keys_of(secrets: &[&str]) -> TokenKeys {
+    let secrets = secrets.iter().map(|secret| Secret::new(secret.as_bytes().to_vec()));
+    TokenKeys::hs256(secrets.collect()).expect("keys")
 }
 
 /// Like [`cached`], with timeouts that a busy server does not exceed.
@@ -84,12 +96,13 @@ pub(crate) fn cached(
 pub(crate) fn cached_patiently(
     database: Stores,
     cache: Arc<dyn SharedCache>,
+    keys: &TokenKeys,
     staleness: Duration,
     clock: Arc<dyn Clock>,
 ) -> Node {
     const TIMEOUT: Duration = Duration::from_secs(30);
     let (stores, database) = with_failpoints(database, cache);
-    let (stores, stats) = stores.read_through_with_timeout(TIMEOUT, staleness, clock);
+    let (stores, stats) = stores.read_through_with_timeout(TIMEOUT, keys, staleness, clock);
     Node { stores, database, cache: stats.expect("a shared cache") }
 }
 
@@ -134,6 +147,10 @@ fn a_role() -> Role {
 }
 
 pub(crate) fn account() -> Account {
+    account_of("client")
+}
+
+pub(crate) fn account_of(role: &str) -> Account {
     let now = ManualClock::default().now();
     let id = UserId::generate(now);
     Account {
@@ -141,7 +158,7 @@ pub(crate) fn account() -> Account {
             id,
             email: Email::parse(&format!("{}@example.org", id.to_string().to_lowercase()))
                 .expect("an address"),
-            role: a_role(),
+            role: Role::parse(role).expect("a role"),
             status: Status::Active,
             created_at: now,
             updated_at: now,

@@ -141,6 +141,11 @@ impl Endpoint {
         self.info.addr().to_string()
     }
 
+    /// Returns the database number.
+    pub(super) fn database(&self) -> i64 {
+        self.info.redis_settings().db()
+    }
+
     /// Returns the same endpoint with another database number; sentinels and clusters have only 0.
     pub(super) fn in_database(&self, database: i64) -> Self {
         let redis = self.info.redis_settings().clone().set_db(database);

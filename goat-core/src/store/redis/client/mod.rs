@@ -73,6 +73,11 @@ impl Client {
         Ok(Self(Arc::new(Inner { endpoints: all, master, timeout, topology: Arc::default() })))
     }
 
+    /// Returns the number of the Redis database.
+    pub(super) fn database(&self) -> i64 {
+        self.0.endpoints.first().map_or(0, Endpoint::database)
+    }
+
     /// Sends a command on `key` and returns the reply.
     pub(super) async fn command(
         &self,

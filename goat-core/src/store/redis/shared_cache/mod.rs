@@ -45,13 +45,12 @@ impl RedisSharedCache {
     }
 
     /// Returns the Redis key; a user's state is in the slot of their sessions.
-    fn key(&self, key: CacheKey) -> Vec<u8> {
+    fn key(&self, key: CacheKey) -> String {
         let prefix = &self.context.prefix;
         match key {
             CacheKey::User(user) => format!("{prefix}:{{{user}}}:u"),
             CacheKey::Roles => format!("{prefix}:{{roles}}:r"),
         }
-        .into_bytes()
     }
 
     /// Runs a script. All of them are idempotent.
@@ -62,7 +61,8 @@ impl RedisSharedCache {
         key: CacheKey,
         arguments: &[&[u8]],
     ) -> Result<Value, StoreError> {
-        self.context.client.script(operation, script, &self.key(key), arguments, Retry::Yes).await
+        let key = self.key(key);
+        self.context.client.script(operation, script, key.as_bytes(), arguments, Retry::Yes).await
     }
 }
 
@@ -91,6 +91,11 @@ fn entry(fields: [Value; 3]) -> Option<CacheEntry> {
 
 #[async_trait]
 impl SharedCache for RedisSharedCache {
+    /// The number of the Redis database, and the key in it.
+    fn name(&self, key: CacheKey) -> String {
+        format!("{}/{}", self.context.client.database(), self.key(key))
+    }
+
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
         let reply = self.run(operation::GET, &GET, key, &[]).await?;
         let unreadable = || {

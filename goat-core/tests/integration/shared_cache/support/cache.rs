@@ -43,6 +43,10 @@ impl MemoryCache {
 
 #[async_trait]
 impl SharedCache for MemoryCache {
+    fn name(&self, key: CacheKey) -> String {
+        format!("{key:?}")
+    }
+
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
         let entry = self.slots().get(&key).and_then(|slot| slot.entry.clone());
         Ok(Lookup { entry, now: self.now() })
@@ -211,6 +215,10 @@ impl FaultyCache {
 
 #[async_trait]
 impl SharedCache for FaultyCache {
+    fn name(&self, key: CacheKey) -> String {
+        self.inner.name(key)
+    }
+
     async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
         self.pass("get", self.inner.get(key)).await
     }
