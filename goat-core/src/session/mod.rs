@@ -116,8 +116,8 @@ impl Session {
     ///
     /// A token works once. The direct predecessor of the current token is accepted again during the
     /// grace period after its use, until the current token is used and becomes the direct predecessor
-    /// itself. With a leeway of zero it is never accepted, even if `now` is before its use because the
-    /// nodes' clocks differ.
+    /// itself. A clock that was set back since its use does not make the grace period longer: it is
+    /// accepted if its use is less than the leeway away, in either direction.
     #[must_use]
     pub fn rotation_decision(
         &self,
@@ -126,7 +126,8 @@ impl Session {
         leeway: Duration,
     ) -> RotationDecision {
         let is_repeat = |previous: Predecessor| {
-            previous.id == presented && !leeway.is_zero() && now < previous.used_at + leeway
+            let used_at = previous.used_at;
+            previous.id == presented && now < used_at + leeway && used_at < now + leeway
         };
         if self.is_expired(now) {
             RotationDecision::Expired

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use clock::{
-    a_rotation_extends_the_session, a_session_expires, conformance_in,
-    sessions_expired_by_the_stores_clock_are_evicted_first, the_grace_period_ends,
+    a_clock_set_back_extends_no_grace_period, a_rotation_extends_the_session, a_session_expires,
+    conformance_in, sessions_expired_by_the_stores_clock_are_evicted_first, the_grace_period_ends,
 };
 pub use rotation::{
     a_predecessor_is_accepted_within_the_grace_period, a_reused_token_ends_the_session,

@@ -5,6 +5,8 @@ mod conformance;
 mod delegating_stores;
 mod flows;
 mod invalidations;
+#[cfg(target_os = "linux")]
+mod million_keys;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -8,6 +8,7 @@ mod commands;
 mod deploy;
 mod forged_cache;
 mod guide;
+mod idle_redis;
 mod lost_invalidations;
 mod migrations;
 mod propagation;

@@ -18,6 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Runs every case that depends on time.
 pub async fn conformance_in(store: &Arc<dyn SessionStore>, time: &dyn TestTime) {
     the_grace_period_ends(store, time).await;
+    a_clock_set_back_extends_no_grace_period(store, time).await;
     a_session_expires(store, time).await;
     a_rotation_extends_the_session(store, time).await;
     sessions_expired_by_the_stores_clock_are_evicted_first(store, time).await;
@@ -95,6 +96,27 @@ pub async fn the_grace_period_ends(store: &Arc<dyn SessionStore>, time: &dyn Tes
     assert!(matches!(once, Rotated::Rotated(_)), "{once:?}");
     let twice = rotate(store, &rotation(time, &strict, minute, Duration::ZERO)).await;
     assert!(matches!(twice, Rotated::Reused(_)), "{twice:?}");
+}
+
+/// O6: after the store's clock was set back, a predecessor whose grace period has ended stays rejected.
+/// A correction by less than the grace period does no harm.
+pub async fn a_clock_set_back_extends_no_grace_period(
+    store: &Arc<dyn SessionStore>,
+    time: &dyn TestTime,
+) {
+    let (minute, leeway) = (Duration::from_secs(60), SECOND * 10);
+    for back in [leeway, minute, minute * 60] {
+        let first = brief(time, UserId::generate(time.now()), minute * 120);
+        create(store, &first).await;
+        let request = rotation(time, &first, minute * 120, leeway);
+        let Rotated::Rotated(second) = rotate(store, &request).await else {
+            panic!("it is current")
+        };
+        let at = |now| Rotation { now, ..rotation(time, &first, minute * 120, leeway) };
+        let corrected = at(time.now() - leeway / 2);
+        assert_eq!(rotate(store, &corrected).await, Rotated::Repeated(second.clone()));
+        assert_eq!(rotate(store, &at(time.now() - back)).await, Rotated::Reused(second));
+    }
 }
 
 /// R6: an expired session is not rotated, not listed, cannot be revoked, and does not count.

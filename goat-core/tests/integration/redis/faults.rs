@@ -94,6 +94,47 @@ async fn a_connection_cut_at_any_message_is_replaced() {
     }
 }
 
+/// O1, S2: a connection that the server closed while it was idle fails no call, whether the call may be
+/// repeated or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_closed_while_idle_fail_no_call() {
+    let redis = Redis::start(goat_engines::RedisOptions::default());
+    let database = open(&RedisOptions::new(redis.url()).prefix(Redis::prefix()));
+    let (sessions, limits) = (database.sessions(), database.limits());
+    let (epoch, page) = (SessionEpoch::default(), goat_core::PageRequest::default());
+    works(&database).await;
+    // As by the server's `timeout`, a restart of a middlebox, or an operator.
+    let close = || {
+        let closed = redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert_eq!(closed, "1", "the one connection of the process");
+    };
+    for _ in 0..10 {
+        let (first, user) = (made(&sessions).await, crate::redis::support::session().user);
+        let second = session_of(first.user);
+        close();
+        sessions.create(&second, 9).await.expect("create");
+        close();
+        assert_eq!(found(&sessions, &first).await.as_ref(), Some(&first));
+        close();
+        let listed = sessions.list(first.user, epoch, now(), page).await.expect("list");
+        assert_eq!(listed.total, 2);
+        close();
+        let rotated = sessions.rotate(&rotation(&first, Duration::ZERO)).await.expect("rotate");
+        assert!(matches!(rotated, Rotated::Rotated(_)), "{rotated:?}");
+        close();
+        let revoked = sessions.revoke(first.user, epoch, now(), &[first.id, second.id]).await;
+        assert_eq!(revoked.expect("revoke"), Revoked::All(2));
+        close();
+        assert!(!sessions.end(first.user, first.id).await.expect("end"));
+        close();
+        assert_eq!(sessions.revoke_all(user, epoch, now(), None).await.expect("revoke_all"), 0);
+        close();
+        acquire(&limits, key("idle"), Quota::per_hour(1000), Duration::ZERO).await;
+        close();
+        sessions.ping().await.expect("ping");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_black_hole_fails_calls_within_the_timeout() {
     let redis = Redis::shared();

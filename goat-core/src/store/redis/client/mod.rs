@@ -42,7 +42,8 @@ use crate::error::{Result, StoreError};
 pub(super) enum Retry {
     /// Repeat it: the call is idempotent.
     Yes,
-    /// Return the failure.
+    /// Return the failure. Such a call is preceded by a `PING`, since a connection that died while it
+    /// was idle would fail the call though the server never received it.
     No,
 }
 
@@ -136,6 +137,19 @@ impl Client {
 
     /// Sends a command, and sends it once more after a failure where that is safe and may succeed.
     async fn send_with_retry(
+        &self,
+        key: &[u8],
+        command: &Cmd,
+        retry: Retry,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        if retry == Retry::No {
+            self.send_or_repeat(key, &redis::cmd("PING"), Retry::Yes, deadline).await?;
+        }
+        self.send_or_repeat(key, command, retry, deadline).await
+    }
+
+    async fn send_or_repeat(
         &self,
         key: &[u8],
         command: &Cmd,

@@ -11,7 +11,6 @@ mod codec;
 
 use std::cmp::Reverse;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
@@ -148,7 +147,7 @@ impl SessionStore for RedisSessions {
                 Failure::malformed("the key id does not fit the encoding").in_operation(OPERATION)
             );
         }
-        let leeway = leeway(rotation.leeway);
+        let leeway = rotation.leeway.as_millis().to_string();
         let arguments: [&[u8]; 7] = [
             &bytes_of(id),
             &rotation.presented.as_u128().to_be_bytes(),
@@ -255,10 +254,4 @@ impl SessionStore for RedisSessions {
     async fn ping(&self) -> Result<(), StoreError> {
         self.context.ping(operation::PING).await
     }
-}
-
-/// Formats the grace period in milliseconds; -1 for none. A grace period below a millisecond is 0,
-/// which still applies if the clock was set back.
-fn leeway(leeway: Duration) -> String {
-    if leeway.is_zero() { "-1".to_owned() } else { leeway.as_millis().to_string() }
 }

@@ -1,5 +1,5 @@
 -- Rotates a refresh token, by the rule of `Session::rotation_decision`.
--- ARGV: time, id, presented, grace period in milliseconds or -1 for none, and of the successor: id,
+-- ARGV: time, id, presented, grace period in milliseconds, and of the successor: id,
 -- issue time, expiry time, key id. Returns the outcome and the session.
 local UNKNOWN, ROTATED, REPEATED, REUSED = 0, 1, 2, 3
 local id, presented, leeway, successor = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -22,7 +22,8 @@ end
 if presented == previous then
   -- The same call, repeated because its reply was lost.
   if successor == current then return { ROTATED, value } end
-  if leeway >= 0 and now < time_at(value, 78) + leeway then return { REPEATED, value } end
+  -- A clock that was set back does not extend the grace period.
+  if math.abs(now - time_at(value, 78)) < leeway then return { REPEATED, value } end
 end
 redis.call('HDEL', KEYS[1], id)
 return { REUSED, value }
