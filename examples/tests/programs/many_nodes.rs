@@ -110,7 +110,7 @@ fn changes_at_one_node_take_effect_at_the_other() {
 fn assert_rejected_soon(node: &Program, token: &str) {
     let started = Instant::now();
     while node.get("/reports", token).status == 200 {
-        assert!(started.elapsed() < Duration::from_secs(3), "no invalidation received");
+        assert!(started.elapsed() < Duration::from_secs(8), "no invalidation received");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(node.get("/reports", token).outcome(), (401, "session-revoked"));

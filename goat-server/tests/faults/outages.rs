@@ -8,8 +8,8 @@ use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 use crate::support::node::{Node, PASSWORD, Tokens, node, node_with, wait_until};
 use crate::support::process::Response;
 
-/// The bound of a request: the timeout of two store calls, and a tolerance for a busy machine.
-const BOUND: Duration = Duration::from_secs(6);
+/// The bound of a request: the request timeout, and a tolerance for a busy machine.
+const BOUND: Duration = Duration::from_secs(20);
 
 /// Asserts a 503 in time, with `Retry-After` and without details.
 fn assert_unavailable(case: &str, ask: impl Fn() -> Response) {
@@ -102,7 +102,6 @@ fn postgresql_outage_beside_redis_is_a_503_until_it_recovers() {
 /// All pooled connections are in use for longer than the timeout.
 #[test]
 fn exhausted_pool_is_a_503_in_time() {
-    const HELD: Duration = Duration::from_secs(5);
     let postgres = Postgres::start(PostgresOptions::default());
     let program = node(&postgres.url())
         .with("GOAT_DATABASE_MAX_CONNECTIONS", "2")
@@ -112,9 +111,9 @@ fn exhausted_pool_is_a_503_in_time() {
     let ann = signed_in(server);
     thread::scope(|scope| {
         let lock = scope.spawn(|| {
-            let seconds = HELD.as_secs();
-            let sql = format!("BEGIN; LOCK TABLE goat_users; SELECT pg_sleep({seconds}); COMMIT");
-            postgres.psql("postgres", &sql);
+            let sql = "BEGIN; LOCK TABLE goat_users; SELECT pg_sleep(600)";
+            let cancelled = postgres.try_psql("postgres", sql);
+            assert!(cancelled.is_err(), "{cancelled:?}");
         });
         let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted \
                       AND relation = 'goat_users'::regclass";
@@ -124,6 +123,9 @@ fn exhausted_pool_is_a_503_in_time() {
             .collect();
         asked.into_iter().for_each(|asked| asked.join().expect("a 503"));
         assert!(!lock.is_finished(), "the lock was held");
+        let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+                      WHERE wait_event = 'PgSleep'";
+        assert_eq!(postgres.psql("postgres", cancel).trim(), "1");
         lock.join().expect("no panic");
     });
     assert_recovery(server, &ann);

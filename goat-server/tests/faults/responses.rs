@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use crate::support::node::Node;
 use crate::support::process::{Program, Response};
 
-/// The timeouts of a store call and of a request.
-const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "500ms");
-const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "2s");
+/// The timeouts of a store call and of a request. A call into a black hole takes as long.
+const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "800ms");
+const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "4s");
 
 /// The request timeout, and a tolerance for a busy machine.
-const BOUND: Duration = Duration::from_secs(4);
+const BOUND: Duration = Duration::from_secs(15);
 
 /// The bound of the recovery.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(45);
 
 /// Sets short timeouts, beside [`with_limits`].
 pub(crate) fn with_short_timeouts(program: Program) -> Program {
@@ -21,9 +21,9 @@ pub(crate) fn with_short_timeouts(program: Program) -> Program {
     with_limits(program)
 }
 
-/// Sets rate limits that are never reached, and tokens that outlive the test.
+/// Sets rate limits that are never reached, and tokens and a grace period that outlive a recovery.
 pub(crate) fn with_limits(program: Program) -> Program {
-    let program = program.with("GOAT_ACCESS_TOKEN_TTL", "1h");
+    let program = program.with("GOAT_ACCESS_TOKEN_TTL", "1h").with("GOAT_REFRESH_LEEWAY", "60s");
     let limits = ["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER"];
     limits.into_iter().fold(program, |program, limit| {
         program.with(&format!("GOAT_RATE_LIMIT_{limit}"), "100000/1m")

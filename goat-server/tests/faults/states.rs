@@ -50,7 +50,7 @@ fn slow_backend_is_a_503_only_beyond_the_timeout() {
         let admin = pair.first.admin();
         let fixture = Fixture::new(pair.first, &admin);
         let case = if is_redis { "a slow Redis" } else { "a slow PostgreSQL" };
-        proxy.delay(Duration::from_secs(5));
+        proxy.delay(Duration::from_secs(60));
         // Cached sessions expire first.
         if !is_redis {
             wait_until("caches expired", || pair.first.profile(&fixture.first).status == 503);
@@ -90,7 +90,7 @@ fn postgresql_without_free_connections_is_a_503() {
     let fixture = Fixture::new(at, &admin);
     thread::scope(|scope| {
         let others: Vec<_> = (0..OTHERS)
-            .map(|_| scope.spawn(|| postgres.try_psql("postgres", "SELECT 'other', pg_sleep(6)")))
+            .map(|_| scope.spawn(|| postgres.try_psql("postgres", "SELECT 'other', pg_sleep(600)")))
             .collect();
         let sleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
         // This query uses a reserved connection.
@@ -104,8 +104,11 @@ fn postgresql_without_free_connections_is_a_503() {
         wait_until("caches expired", || at.profile(&fixture.first).status == 503);
         assert_outage("no connection", at, &fixture);
         assert!(others.iter().all(|other| !other.is_finished()), "the connections stayed in use");
+        let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+                      WHERE wait_event = 'PgSleep'";
+        assert_eq!(postgres.psql("postgres", cancel).trim(), OTHERS.to_string());
         for other in others {
-            other.join().expect("no panic").expect("it slept");
+            other.join().expect("no panic").expect_err("it was cancelled");
         }
     });
     assert_recovery("no connection", at, &fixture);

@@ -20,8 +20,9 @@ const MOST: u64 = 60;
 /// How often a flow is tried if the node is unavailable without a fault.
 const TRIES: usize = 3;
 
-/// Concurrent sweeps, each with a database of its own.
-const SWEEPS: usize = 3;
+/// Concurrent sweeps, each with a database of its own. Most of the time they wait for a timeout or a
+/// recovery.
+const SWEEPS: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {

@@ -11,8 +11,8 @@ use crate::support::process::Program;
 use crate::support::two_nodes::{Fixture, NodePair, Operation};
 
 const STALENESS: Duration = Duration::from_secs(2);
-/// The tolerance for a busy machine.
-const MARGIN: Duration = Duration::from_secs(3);
+/// The tolerance for a busy machine. The library's tests have the exact bound, by a manual clock.
+const MARGIN: Duration = Duration::from_secs(20);
 
 fn with_short_staleness(program: Program) -> Program {
     program.with("GOAT_SESSION_CACHE_STALENESS", "2s")

@@ -13,8 +13,10 @@ use crate::support::process::Program;
 
 const CLIENTS: usize = 3;
 const ROUNDS: usize = 3;
-/// The interval of the balancer's readiness checks; the drain delay is much longer.
-const EVERY: Duration = Duration::from_millis(30);
+/// The interval of the balancer's readiness checks.
+const EVERY: Duration = Duration::from_millis(20);
+/// Much longer than a round of checks takes, even on a busy machine.
+const DRAIN_DELAY: &str = "2s";
 
 /// A round-robin load balancer over the nodes that were ready at the last check.
 #[derive(Default)]
@@ -74,7 +76,8 @@ fn live(balancer: &Balancer, email: &str, over: &AtomicBool, answered: &AtomicUs
 }
 
 fn rolling_restart(program: impl Fn() -> Program) {
-    let programs = [program(), program()].map(|program| program.with("GOAT_DRAIN_DELAY", "700ms"));
+    let programs =
+        [program(), program()].map(|program| program.with("GOAT_DRAIN_DELAY", DRAIN_DELAY));
     let mut servers: Vec<_> = programs.iter().map(Program::serve).collect();
     let balancer = Balancer::default();
     balancer.nodes().extend(servers.iter().map(|(_, address)| (*address, true)));

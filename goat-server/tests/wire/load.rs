@@ -130,8 +130,14 @@ fn disconnected_clients_leave_the_queue() {
 #[test]
 fn shutdown_completes_accepted_requests() {
     let folder = folder();
-    let settings = [&UNLIMITED[..], &[("GOAT_HASH_QUEUE", "1000")]].concat();
-    let server = Server::start(folder.path(), &settings);
+    // Thirty hashes take their time on a busy machine.
+    let patient = [
+        ("GOAT_HASH_QUEUE", "1000"),
+        ("GOAT_REQUEST_TIMEOUT", "60s"),
+        ("GOAT_REFRESH_LEEWAY", "60s"),
+        ("GOAT_SHUTDOWN_TIMEOUT", "60s"),
+    ];
+    let server = Server::start(folder.path(), &[&UNLIMITED[..], &patient].concat());
     let body = json!({ "email": ADMIN, "password": ADMIN_PASSWORD }).to_string();
     let mut streams: Vec<TcpStream> = (0..30).map(|_| server.connect()).collect();
     for stream in &mut streams {

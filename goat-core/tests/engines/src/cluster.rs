@@ -11,7 +11,7 @@ use crate::supervisor::wait_until;
 const SLOTS: usize = 16_384;
 
 /// How long the nodes may take to form the cluster.
-const AGREEMENT: Duration = Duration::from_secs(30);
+const AGREEMENT: Duration = Duration::from_secs(90);
 
 /// Three masters that share all slots, without replicas.
 pub struct RedisCluster {

@@ -15,7 +15,7 @@ use crate::{find, port, process};
 const USER: &str = "goat";
 
 /// How long the processes of a killed instance may take to exit.
-const DEATH: Duration = Duration::from_secs(10);
+const DEATH: Duration = Duration::from_secs(60);
 
 /// Options of an instance.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use crate::supervisor::{Supervisor, output, wait_until};
 use crate::{find, port};
 
 /// How long a replica may take to catch up.
-const FOLLOWING: Duration = Duration::from_secs(20);
+const FOLLOWING: Duration = Duration::from_secs(60);
 
 /// Which data survives a kill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

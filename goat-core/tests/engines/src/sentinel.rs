@@ -7,7 +7,7 @@ use crate::redis::{Redis, RedisOptions};
 use crate::supervisor::wait_until;
 
 /// How long the sentinels may take to discover all, or to fail over.
-const AGREEMENT: Duration = Duration::from_secs(30);
+const AGREEMENT: Duration = Duration::from_secs(90);
 
 /// A master, its replica, and sentinels.
 pub struct Sentinel {

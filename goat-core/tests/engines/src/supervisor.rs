@@ -18,7 +18,7 @@ use crate::process;
 const SCRIPT: &str = include_str!("supervisor.sh");
 
 /// Timeout for a response of the shell, on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a command may take, such as filling a table with a million rows on a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -141,10 +141,10 @@ async fn a_black_hole_fails_calls_within_the_timeout() {
     let proxy = Proxy::start(redis.address());
     let database = with_short_timeout(&proxy.url(&redis.url()));
     works(&database).await;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let session = made(&database.sessions()).await;
         proxy.black_hole();
-        for _ in 0..5 {
+        for _ in 0..3 {
             let begun = Instant::now();
             assert!(!succeeded(database.sessions().find(session.user, session.id).await));
             assert!(begun.elapsed() < TIMEOUT * 4, "{:?}", begun.elapsed());
@@ -240,7 +240,7 @@ async fn calls_to_a_slow_server_are_pipelined() {
     let redis = Redis::shared();
     let proxy = Proxy::start(redis.address());
     let options = RedisOptions::new(proxy.url(&redis.url())).prefix(Redis::prefix());
-    let database = open(&options);
+    let database = open(&options.timeout(Duration::from_secs(30)));
     works(&database).await;
     proxy.delay(Duration::from_millis(100));
     let begun = Instant::now();
@@ -255,7 +255,8 @@ async fn calls_to_a_slow_server_are_pipelined() {
         crowd.join_all().await.into_iter().map(|decision| decision.remaining).collect();
     remaining.sort_unstable();
     assert_eq!(remaining, (800..1000).collect::<Vec<_>>());
-    assert!(begun.elapsed() < Duration::from_secs(2), "one after the other: {:?}", begun.elapsed());
+    // One after the other, they would take twenty seconds.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(proxy.connections(), 1);
 
     let database = with_short_timeout(&proxy.url(&redis.url()));

@@ -59,13 +59,13 @@ async fn a_denial_releases_its_buffer_slot() {
     let mut idle = Vec::new();
     for _ in 0..5 {
         let mut client = service.clone();
-        let ready = tokio::time::timeout(Duration::from_secs(1), client.ready()).await;
+        let ready = tokio::time::timeout(Duration::from_secs(30), client.ready()).await;
         let denial = ready.expect("a free slot").expect("ready").call(request(None)).await;
         assert_eq!(denial.expect("a response").status(), 401);
         idle.push(client);
     }
     let response =
-        tokio::time::timeout(Duration::from_secs(1), service.oneshot(world.cached()())).await;
+        tokio::time::timeout(Duration::from_secs(30), service.oneshot(world.cached()())).await;
     assert_eq!(response.expect("a free slot").expect("a response").status(), 200);
 }
 
