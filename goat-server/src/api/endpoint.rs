@@ -21,6 +21,8 @@ pub enum Rule {
     Authenticated,
     /// An access token of a live session, and this permission.
     Permission(Permission),
+    /// As [`Rule::Permission`], without limits: for scrapers.
+    Scrape(Permission),
 }
 
 /// The rate limit of a public endpoint.
@@ -38,7 +40,7 @@ impl Rule {
     /// Whether an access token is required.
     #[must_use]
     pub const fn is_protected(&self) -> bool {
-        matches!(self, Self::Authenticated | Self::Permission(_))
+        matches!(self, Self::Authenticated | Self::Permission(_) | Self::Scrape(_))
     }
 }
 
@@ -90,6 +92,11 @@ impl Endpoint {
     #[must_use]
     pub const fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    /// Returns the endpoint under another rule.
+    pub(super) fn under(self, rule: Rule) -> Self {
+        Self { rule, ..self }
     }
 
     pub(super) fn into_handler(self) -> MethodRouter<AppState> {

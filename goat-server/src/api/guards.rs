@@ -30,7 +30,7 @@ use crate::api::stack::problems;
 use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
-/// Finds the client's address, and warns once about a proxy that is not configured as trusted.
+/// Finds the client's address.
 pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
     let ranges = http.trusted_proxies.iter().map(ToString::to_string);
     // The settings have validated the ranges; if one failed to parse here, no proxy would be
@@ -40,7 +40,13 @@ pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
         ForwardedHeader::XForwardedFor => address::ForwardedHeader::XForwardedFor,
         ForwardedHeader::Forwarded => address::ForwardedHeader::Forwarded,
     };
-    ClientAddressLayer::new().trust(proxies).header(header).on_untrusted(|peer| {
+    ClientAddressLayer::new().trust(proxies).header(header)
+}
+
+/// As [`client_address`], with one warning about a proxy that is not configured as trusted, for all
+/// services of the layer.
+pub(super) fn client_address_with_warning(http: &HttpSettings) -> ClientAddressLayer {
+    client_address(http).on_untrusted(|peer| {
         tracing::warn!(
             %peer,
             "forwarding header from an untrusted peer ignored; if the peer is your proxy, add it to \
@@ -75,7 +81,7 @@ fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> 
     let rule = endpoint.rule().clone();
     let changes = !endpoint.method().is_safe();
     let mut guarded = endpoint.into_handler();
-    if let Rule::Permission(permission) = &rule {
+    if let Rule::Permission(permission) | Rule::Scrape(permission) = &rule {
         let required = limits.state.goat.require(permission.clone()).render_with(problem);
         // An endpoint that changes data re-reads the principal from the stores; its handler takes a
         // `FreshPrincipal`.
@@ -85,7 +91,7 @@ fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> 
     let limit = limits.of(&rule);
     if rule.is_protected() {
         // Records the user for the log, whether or not the permission check succeeds.
-        guarded.route_layer(RecordContextLayer).route_layer(limits.admission(limit))
+        guarded.route_layer(RecordContextLayer).route_layer(limits.admission(&rule, limit))
     } else {
         let guarded = guarded.route_layer(from_fn(one_authorization));
         match limit {
@@ -112,9 +118,17 @@ impl<'a> Limits<'a> {
 
     /// Authentication between the address limit and the user limit, as one layer: with limits and
     /// sessions in Redis, a request with a cached session waits for one round trip.
-    fn admission(&self, by_address: Option<LimitLayer>) -> AuthenticateWithLimitsLayer {
+    fn admission(
+        &self,
+        rule: &Rule,
+        by_address: Option<LimitLayer>,
+    ) -> AuthenticateWithLimitsLayer {
         let authenticate = self.state.goat.authenticate().render_with(problem);
-        authenticate.limited(by_address, self.by_user.clone())
+        let by_user = match rule {
+            Rule::Scrape(_) => None,
+            _ => self.by_user.clone(),
+        };
+        authenticate.limited(by_address, by_user)
     }
 
     /// Returns the address limit of a rule. All password endpoints appear as `auth` in the headers,
@@ -122,7 +136,7 @@ impl<'a> Limits<'a> {
     fn of(&mut self, rule: &Rule) -> Option<LimitLayer> {
         let limits = &self.state.limits;
         let (quota, name, counter) = match rule {
-            Rule::Public(PublicLimit::Unlimited) => return None,
+            Rule::Public(PublicLimit::Unlimited) | Rule::Scrape(_) => return None,
             Rule::Public(PublicLimit::Auth(bucket)) => (limits.auth, "auth", *bucket),
             Rule::Public(PublicLimit::Public) => (limits.public, "public", "public"),
             Rule::RefreshToken => (limits.refresh, "refresh", "refresh"),

@@ -14,6 +14,9 @@ use crate::api::routes::{meta, permissions, roles, sessions};
 /// The path of the metrics, which can have a listener of their own.
 pub(super) const METRICS: &str = "/api/metrics";
 
+/// The permission to read the metrics where they are not public.
+pub(super) const METRICS_READ: Permission = Permission::new("metrics:read");
+
 const FULL_ACCESS: Rule = Rule::Permission(Permission::FULL_ACCESS);
 const SIGNED_IN: Rule = Rule::Authenticated;
 
@@ -25,7 +28,8 @@ const fn public(limit: PublicLimit) -> Rule {
     Rule::Public(limit)
 }
 
-/// Returns every endpoint.
+/// Returns every endpoint. The metrics are public here, as in development and on a listener of their
+/// own; see [`router`](super::router).
 #[must_use]
 #[rustfmt::skip]
 pub fn table() -> Vec<Endpoint> {

@@ -6,19 +6,24 @@
 //! anything depends on it; any number of concurrent starts end up with the same secrets and one
 //! administrator.
 
+mod admin_password;
 mod administrator;
 mod build;
 mod data_dir;
 mod database;
+mod file_access;
 mod keys;
 mod redis;
 pub mod settings;
 mod storage;
+pub(crate) mod text;
 
+pub(crate) use admin_password::{AdminPasswordFile, COMPARE_INTERVAL};
 pub use administrator::{Administrator, first_administrator};
 pub use build::{Started, build};
 pub(crate) use build::{account_quota, rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
+pub(crate) use file_access::check_file_access;
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{
     check_hashes, hasher, pepper_bytes, refuse_without_pepper, stored_hashes, stored_token_key,

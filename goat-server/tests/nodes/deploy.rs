@@ -20,10 +20,18 @@ fn secret(name: &str) -> String {
         "password-pepper" | "GOAT_PASSWORD_PEPPER" => PEPPER.to_owned(),
         "admin-password" | "GOAT_ADMIN_PASSWORD" => ADMIN_PASSWORD.to_owned(),
         "admin-email" | "GOAT_ADMIN_EMAIL" => "ann@example.org".to_owned(),
+        "trusted-proxies" | "GOAT_TRUSTED_PROXIES" => "10.244.0.0/16".to_owned(),
         "POSTGRES_PASSWORD" | "REDIS_PASSWORD" => "0123456789abcdef".to_owned(),
         "database-url" | "redis-url" => "replaced".to_owned(),
         _ => panic!("unknown secret {name}"),
     }
+}
+
+/// The key of a secret or a setting of the cluster.
+fn reference<'y>(source: &'y Yaml<'_>) -> &'y str {
+    let kinds = ["secretKeyRef", "configMapKeyRef"];
+    let found = kinds.iter().find_map(|kind| source.as_mapping_get(kind));
+    found.expect("a reference")["key"].as_str().expect("a key")
 }
 
 /// The environment of the container of a workload.
@@ -34,7 +42,7 @@ fn of_kubernetes(kind: &str) -> BTreeMap<String, String> {
     let variable = |one: &Yaml<'_>| {
         let value = match one.as_mapping_get("value") {
             Some(value) => value.as_str().expect("a text").to_owned(),
-            None => secret(one["valueFrom"]["secretKeyRef"]["key"].as_str().expect("a key")),
+            None => secret(reference(&one["valueFrom"])),
         };
         (one["name"].as_str().expect("a name").to_owned(), value)
     };

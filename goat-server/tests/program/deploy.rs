@@ -114,25 +114,55 @@ fn image_runs_unprivileged_and_contains_only_the_build() {
     assert_eq!(settings()["GOAT_LISTEN"].rsplit_once(':').expect("a port").1, port);
 }
 
+/// C2: other machines can reach a container.
+#[test]
+fn image_runs_in_production_mode() {
+    let environment = instruction("ENV");
+    assert!(environment.split(' ').any(|one| one == "GOAT_ENV=production"), "{environment}");
+}
+
+/// C2: behind a proxy that is not trusted, all clients share the limits of its address.
+#[test]
+fn deployments_require_trusted_proxies() {
+    let compose = parse(COMPOSE).remove(0);
+    let server = &compose["services"]["server"]["environment"];
+    assert_eq!(server["GOAT_ENV"], "production");
+    let given = server["GOAT_TRUSTED_PROXIES"].as_str().expect("a variable");
+    assert!(given.starts_with("${GOAT_TRUSTED_PROXIES:?"), "{given}");
+    // The example is the gateway of the network, from which a proxy on the same machine connects.
+    let network = &compose["networks"]["default"]["ipam"]["config"][0];
+    let gateway = network["gateway"].as_str().expect("an address");
+    assert!(COMPOSE.contains(&format!("#   echo GOAT_TRUSTED_PROXIES={gateway} >> .env\n")));
+
+    let documents = parse(KUBERNETES);
+    let (_, container) = pod(one(&documents, "Deployment"));
+    assert_eq!(setting(container, "GOAT_ENV"), "production");
+    let given = variable(container, "GOAT_TRUSTED_PROXIES").expect("a variable");
+    let key = &given["valueFrom"]["configMapKeyRef"];
+    assert_eq!(key, &json!({"name": "goat", "key": "trusted-proxies"}), "not optional");
+    assert!(KUBERNETES.contains("kubectl create configmap goat --from-literal=trusted-proxies="));
+}
+
 /// The image has bash and grep, but no HTTP client.
 #[test]
-fn health_check_of_the_image_detects_a_stopped_server() {
+fn health_check_of_the_image_follows_the_listener() {
     let check = instruction("HEALTHCHECK");
-    let (_, command) = check.split_once("CMD ").expect("a command");
+    let (options, command) = check.split_once("CMD ").expect("a command");
+    let period = options.split(' ').find_map(|one| one.strip_prefix("--start-period="));
+    assert!(seconds(period.expect("a start period")) > seconds(settings()["GOAT_START_TIMEOUT"]));
     let words: Vec<String> = serde_json::from_str(command).expect("a list of words");
-    let port = instruction("EXPOSE");
-    assert!(words[2].contains(&format!("127.0.0.1/{port} ")), "{words:?}");
-    let program = Program::new();
-    let (server, address) = program.serve();
-    let run = || {
-        let script = words[2].replace(&port, &address.port().to_string());
+    let run = |listen: String| {
         let mut command = Command::new(&words[0]);
-        let output = command.arg(&words[1]).arg(script).stdin(Stdio::null()).output();
-        output.expect("bash runs").status.success()
+        let output = command.args(&words[1..]).env("GOAT_LISTEN", listen).stdin(Stdio::null());
+        output.output().expect("bash runs").status.success()
     };
-    assert!(run(), "running");
-    server.stop();
-    assert!(!run(), "stopped");
+    for listen in ["127.0.0.1", "0.0.0.0", "[::1]", "[::]"] {
+        let (server, address) =
+            Program::in_production().with("GOAT_LISTEN", &format!("{listen}:0")).serve();
+        assert!(run(format!("{listen}:{}", address.port())), "{listen}: running");
+        server.stop();
+        assert!(!run(format!("{listen}:{}", address.port())), "{listen}: stopped");
+    }
 }
 
 fn one<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
@@ -174,6 +204,7 @@ fn pods_run_with_least_privileges() {
     for kind in ["Job", "Deployment"] {
         let (pod, container) = pod(one(&documents, kind));
         assert_eq!(pod["automountServiceAccountToken"], json!(false), "{kind}");
+        assert_eq!(pod["enableServiceLinks"], json!(false), "{kind}: they look like settings");
         let security = &pod["securityContext"];
         assert_eq!(security["runAsNonRoot"], json!(true), "{kind}");
         assert_eq!(security["runAsUser"], json!(user), "{kind}: the user of the image");
@@ -208,6 +239,9 @@ fn probes_use_the_right_ports_and_paths() {
         .iter()
         .map(|port| (port["name"].as_str().expect("a name"), &port["containerPort"]))
         .collect();
+    let startup = |name: &str| container["startupProbe"][name].as_u64().expect("a number");
+    let starts = Duration::from_secs(startup("periodSeconds") * startup("failureThreshold"));
+    assert!(starts > seconds(&setting(container, "GOAT_START_TIMEOUT")), "{starts:?}");
     for (name, listens) in [("http", "GOAT_LISTEN"), ("metrics", "GOAT_METRICS_LISTEN")] {
         assert_eq!(setting(container, listens), format!("0.0.0.0:{}", ports[name]));
     }

@@ -94,12 +94,22 @@ pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<R
 /// Get metrics
 ///
 /// Returns metrics in the Prometheus text format, or in OpenMetrics if `Accept` asks for it.
+///
+/// In production, requires an access token with the permission `metrics:read`. Public in development,
+/// and on the address of `GOAT_METRICS_LISTEN`.
 #[utoipa::path(
     get,
     path = "/api/metrics",
     operation_id = "metrics",
     tag = "Server",
-    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+    responses(
+        (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
+        (
+            status = 401,
+            description = "In production: `unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`.",
+        ),
+        (status = 403, description = "In production: `forbidden`: your role lacks `metrics:read`."),
+    ),
 )]
 pub(crate) async fn metrics(
     State(state): State<AppState>,

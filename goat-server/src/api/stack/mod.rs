@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
+use goat_tower::address::ClientAddressLayer;
 use http::Response;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -21,8 +22,8 @@ use cors::Cors;
 use finish_response::finish_response;
 use request_id::RequestIdLayer;
 
-use super::table::METRICS;
-use super::{AppState, Endpoint, guards, table};
+use super::table::{METRICS, METRICS_READ};
+use super::{AppState, Endpoint, Rule, guards, table};
 use crate::api::extract::path_is_canonical;
 use crate::observe::logging::RequestLogLayer;
 use crate::serve::deadline::DeadlineLayer;
@@ -31,24 +32,36 @@ use crate::serve::deadline::DeadlineLayer;
 /// [`PeerAddress`](goat_tower::address::PeerAddress) in each request's extensions, as
 /// [`serve`](crate::serve::serve) adds it.
 ///
-/// Includes the metrics, unless they have a listener of their own.
+/// Includes the metrics, unless they have a listener of their own. They require the permission
+/// `metrics:read` unless the settings make them public: they would tell strangers whether a sign-in
+/// found an account (L6).
 pub fn router(state: AppState) -> Router {
-    let moved = state.http.metrics_listen.is_some();
-    let endpoints = table().into_iter().filter(|endpoint| !moved || endpoint.path() != METRICS);
-    assemble(endpoints, state)
+    let (moved, public) = (state.http.metrics_listen.is_some(), state.http.public_metrics);
+    let endpoints = table().into_iter().filter_map(|endpoint| match endpoint.path() {
+        METRICS if moved => None,
+        METRICS if !public => Some(endpoint.under(Rule::Scrape(METRICS_READ))),
+        _ => Some(endpoint),
+    });
+    let address = guards::client_address_with_warning(&state.http);
+    assemble(endpoints, state, &address)
 }
 
-/// Returns the metrics alone, for a listener of their own.
+/// Returns the metrics alone, for a listener of their own, which only scrapers can reach: public.
 pub fn metrics_router(state: AppState) -> Router {
     let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
-    assemble(endpoints, state)
+    let address = guards::client_address(&state.http);
+    assemble(endpoints, state, &address)
 }
 
 /// Builds a router of endpoints, each behind its guards.
 ///
 /// The path check runs before routing: a non-canonical path matches no route (A5) and gets the
 /// response of an unmatched path.
-fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Router {
+fn assemble(
+    endpoints: impl Iterator<Item = Endpoint>,
+    state: AppState,
+    address: &ClientAddressLayer,
+) -> Router {
     let mut paths = BTreeMap::<_, Vec<_>>::new();
     for endpoint in endpoints {
         paths.entry(endpoint.path()).or_default().push(endpoint);
@@ -59,8 +72,8 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
     for (path, endpoints) in paths {
         routes = routes.route(path, guards::path(endpoints, &mut limits));
     }
-    let unmatched = surround(unmatched, &state).with_state(state.clone());
-    let routes = surround(routes, &state).with_state(state);
+    let unmatched = surround(unmatched, &state, address).with_state(state.clone());
+    let routes = surround(routes, &state, address).with_state(state);
     Router::new().fallback_service(service_fn(move |request: Request| {
         let router = if path_is_canonical(request.uri().path()) { &routes } else { &unmatched };
         router.clone().oneshot(request)
@@ -80,13 +93,17 @@ fn assemble(endpoints: impl Iterator<Item = Endpoint>, state: AppState) -> Route
 /// 7. Panic catching, as close as possible to the code that may panic.
 ///
 /// Then come the route's own [`guards`].
-fn surround(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
+fn surround(
+    routes: Router<AppState>,
+    state: &AppState,
+    address: &ClientAddressLayer,
+) -> Router<AppState> {
     let time = state.goat.time().clone();
     let cors = Cors::new(&state.http.cors_origins);
     routes.layer(
         ServiceBuilder::new()
             .layer(RequestIdLayer::new(time.clone()))
-            .layer(guards::client_address(&state.http))
+            .layer(address.clone())
             .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
             .layer(from_fn_with_state(time, finish_response))
             .option_layer(cors.map(|state| from_fn_with_state(state, cors::cors)))

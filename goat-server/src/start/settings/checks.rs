@@ -20,6 +20,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
 /// Rejects settings that contradict each other.
 pub(super) fn contradictions(settings: &Settings, reader: &mut Reader) {
     listeners(settings, reader);
+    loopback(settings, reader);
     times(settings, reader);
     algorithm(reader);
     passwords(settings, reader);
@@ -32,6 +33,25 @@ fn listeners(settings: &Settings, reader: &mut Reader) {
     {
         let complaint = format!("overlaps GOAT_LISTEN, which is {}", settings.http.listen);
         reader.refuse_and_ask(&table::METRICS_LISTEN, &complaint, &"another address or port");
+    }
+}
+
+/// Rejects listeners in development that other machines can reach (C1): its secrets are generated, its
+/// administrator has a known address, and its metrics are public.
+fn loopback(settings: &Settings, reader: &mut Reader) {
+    if !reader.are_sound(&[&table::ENV]) || settings.environment != Environment::Development {
+        return;
+    }
+    for (setting, listens) in [
+        (&table::LISTEN, Some(settings.http.listen)),
+        (&table::METRICS_LISTEN, settings.http.metrics_listen),
+    ] {
+        let is_open = listens.is_some_and(|address| !address.ip().to_canonical().is_loopback());
+        if is_open && reader.are_sound(&[setting]) {
+            let complaint = "is not a loopback address, but GOAT_ENV is development";
+            let may_be = "an address such as 127.0.0.1:8080 or [::1]:8080, or GOAT_ENV=production";
+            reader.refuse_and_ask(setting, complaint, &may_be);
+        }
     }
 }
 
@@ -139,12 +159,14 @@ fn passwords(settings: &Settings, reader: &mut Reader) {
     }
 }
 
-/// Rejects generated and weak secrets in production (J6); in development, weak ones are a warning.
+/// Rejects generated and weak secrets, and files of secrets that others can read, in production (J6, L5);
+/// in development, weak secrets and open files are warnings.
 pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
     if !reader.are_sound(&[&table::ENV]) {
         return;
     }
     let production = settings.environment == Environment::Production;
+    files(production, reader);
     if production {
         let keys = [&table::TOKEN_ALGORITHM, &table::JWT_SECRET, &table::JWT_PRIVATE_KEY];
         if reader.are_sound(&keys) && matches!(settings.tokens.keys, SigningKeys::Generated) {
@@ -163,6 +185,21 @@ pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
             reader.warn(setting, &format!("{complaint}; production would refuse to start"));
         } else if reader.are_sound(&[setting]) {
             reader.refuse(setting, complaint);
+        }
+    }
+}
+
+fn files(production: bool, reader: &mut Reader) {
+    for (setting, mode) in reader.open_files() {
+        let complaint = format!(
+            "names a file that every user of the machine can read or change (mode {mode:03o})"
+        );
+        if production {
+            let remedy = "expected mode 600, or 640 with a group of the server; in a container, mount it \
+                with such a mode (Kubernetes: defaultMode: 0440 with an fsGroup)";
+            reader.refuse_file(setting, format!("{complaint}; {remedy}"));
+        } else {
+            reader.warn_of_file(setting, &format!("{complaint}; production would refuse to start"));
         }
     }
 }

@@ -12,7 +12,8 @@ pub(crate) fn settings() -> String {
     let mut text = String::from("Settings:\n");
     let introduction = "Set an environment variable, add a line to the file .env in the working \
         directory, or pass a flag; secrets have no flags. Flags override the environment, and the \
-        environment overrides .env. To read a secret from a file, set NAME_FILE to its path. \
+        environment overrides .env. To read a secret from a file, set NAME_FILE to its path; \
+        in production, others must not be able to read the file. \
         Durations are written 500ms, 10s, 5m or 168h, and rate limits N/DURATION or off. If a \
         setting is invalid, the program exits with status 78.";
     push(&mut text, "  ", introduction);
@@ -39,7 +40,8 @@ pub(super) fn env_example() -> String {
     let introduction = "The settings of goat-server and their defaults. Copy this file to .env in the \
         working directory and change the values you need. Flags and the process environment \
         override it. Enclose a value that contains spaces, quotes, # or $ in 'single quotes', \
-        which keep it unchanged. To read a secret from a file, set NAME_FILE to its path. \
+        which keep it unchanged. To read a secret from a file, set NAME_FILE to its path; in production, \
+        others must not be able to read the file. \
         Durations are written 500ms, 10s, 5m or 168h, and rate limits N/DURATION or off.";
     push(&mut text, "# ", introduction);
     for (setting, heading) in with_headings() {

@@ -8,6 +8,7 @@
 mod checks;
 mod dotenv;
 pub(crate) mod help;
+mod log_filter;
 mod problem;
 mod reader;
 mod secrets;
@@ -69,7 +70,7 @@ impl Settings {
     /// use std::path::Path;
     /// use goat_server::start::settings::{Flags, Settings};
     ///
-    /// let environment = [("GOAT_LISTEN".into(), "[::]:9000".into())];
+    /// let environment = [("GOAT_LISTEN".into(), "[::1]:9000".into())];
     /// let (settings, warnings) =
     ///     Settings::load(environment, &Flags::default(), Path::new("there-is-no.env"))?;
     /// assert_eq!(settings.http.listen.port(), 9000);
@@ -87,9 +88,10 @@ impl Settings {
         dotenv: &Path,
     ) -> Result<(Self, Vec<Warning>), Invalid> {
         let mut reader = Reader::new(sources::gather(environment, flags, dotenv));
+        let environment = Environment::read(&mut reader);
         let settings = Self {
-            environment: Environment::read(&mut reader),
-            http: HttpSettings::read(&mut reader),
+            environment,
+            http: HttpSettings::read(&mut reader, environment),
             storage: StorageSettings::read(&mut reader),
             tokens: TokenSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),

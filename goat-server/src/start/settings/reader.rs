@@ -135,6 +135,25 @@ impl Reader {
         self.wrong.insert(setting.name);
     }
 
+    /// Returns the settings whose files others can read or change, with their modes.
+    pub(super) fn open_files(&self) -> Vec<(&'static Setting, u32)> {
+        let mode = |setting: &Setting| self.gathered.given.get(setting.name)?.as_ref()?.open_mode;
+        TABLE.iter().filter_map(|setting| Some((*setting, mode(setting)?))).collect()
+    }
+
+    /// Rejects the file of a setting.
+    pub(super) fn refuse_file(&mut self, setting: &'static Setting, message: String) {
+        let variable = setting.file_variable().unwrap_or_else(|| setting.name.to_owned());
+        self.gathered.problems.push(Problem::new(variable, "", message));
+        self.wrong.insert(setting.name);
+    }
+
+    /// Adds a warning about the file of a setting.
+    pub(super) fn warn_of_file(&mut self, setting: &Setting, message: &str) {
+        let variable = setting.file_variable().unwrap_or_else(|| setting.name.to_owned());
+        self.gathered.warnings.push(Warning::new(format!("{variable}: {message}")));
+    }
+
     /// Adds a warning for the operator.
     pub(super) fn warn(&mut self, setting: &Setting, complaint: &str) {
         let message = format!("{}: the value {complaint}", setting.name);

@@ -4,13 +4,19 @@
 //! precedence over the next one in both forms.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-use super::dotenv;
+use crate::start::text::decode;
+
 use super::problem::{Problem, Warning};
 use super::table::{Setting, TABLE};
+use super::{dotenv, table, values};
 
 /// The settings given on the command line.
 ///
@@ -35,6 +41,8 @@ pub(super) struct Given {
     pub(super) text: String,
     /// The source, shown after the variable's name.
     pub(super) origin: String,
+    /// The mode of its file, if others can read or change it.
+    pub(super) open_mode: Option<u32>,
 }
 
 /// All values that were given.
@@ -68,7 +76,14 @@ pub(super) fn gather(
         .into_iter()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), (value, String::new())))
         .collect();
-    let from_file = read_file(file, &mut gathered);
+    let mut unreadable = None;
+    let from_file = match dotenv::read(file) {
+        Ok(dotenv) => read_dotenv(file, dotenv, &from_environment, &mut gathered),
+        Err(problem) => {
+            unreadable = Some(problem);
+            Source::new()
+        }
+    };
     warn_of_unknown(from_environment.keys().chain(from_file.keys()), &mut gathered.warnings);
 
     let sources = [from_flags, from_environment, from_file];
@@ -84,16 +99,54 @@ pub(super) fn gather(
             None => {}
         }
     }
+    match unreadable {
+        Some(problem) if is_complete(&gathered) => {
+            let complete = "the settings come from elsewhere";
+            gathered.warnings.push(Warning::new(format!("{problem}; {complete}")));
+        }
+        Some(problem) => gathered.problems.push(problem),
+        None => {}
+    }
     gathered
 }
 
-/// Reads the variables of `.env`, and rejects duplicate settings.
-fn read_file(path: &Path, gathered: &mut Gathered) -> Source {
-    let (lines, problems) = dotenv::read(path);
-    gathered.problems.extend(problems);
+/// Whether every setting is given whose default would create data or secrets: a file that may hold these
+/// settings must not be skipped, or the server would start on an empty database.
+fn is_complete(gathered: &Gathered) -> bool {
+    let is_given = |setting: &&Setting| gathered.given.contains_key(setting.name);
+    [
+        &[&table::DATABASE_URL, &table::DATA_DIR][..],
+        &[&table::JWT_SECRET, &table::JWT_PRIVATE_KEY],
+        &[&table::PASSWORD_PEPPER],
+    ]
+    .iter()
+    .all(|alternatives| alternatives.iter().any(is_given))
+}
+
+/// Returns the variables of `.env`, rejects duplicate settings, and warns of a `$` that expands to
+/// nothing.
+fn read_dotenv(
+    path: &Path,
+    dotenv: dotenv::File,
+    environment: &Source,
+    gathered: &mut Gathered,
+) -> Source {
+    gathered.problems.extend(dotenv.problems);
     let mut source = Source::new();
-    for line in lines {
+    for line in dotenv.lines {
         let origin = format!(" ({} line {})", path.display(), line.number);
+        let has_value = |name: &str| {
+            let found = environment.get(name).or_else(|| source.get(name));
+            found.is_some_and(|(value, _)| !value.is_empty())
+        };
+        // The name after the $ is not shown: it may be a part of a secret.
+        if is_known(&line.name) && !line.substitutions.iter().all(|name| has_value(name)) {
+            gathered.warnings.push(Warning::new(format!(
+                "{}{origin}: a $ in the value expands to nothing; put the value in 'single quotes' to \
+                 keep it unchanged",
+                line.name
+            )));
+        }
         if is_known(&line.name)
             && let Some((_, first)) = source.get(&line.name)
         {
@@ -112,12 +165,14 @@ fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, P
     let file = setting.file_variable().and_then(|name| Some((source.get(&name)?, name)));
     match (direct, file) {
         (None, None) => None,
-        (Some((value, origin)), None) => Some(match value.to_str() {
-            Some(text) => Ok(Given { text: text.to_owned(), origin: origin.clone() }),
-            None => Err(Problem::new(setting.name, origin, "is not valid UTF-8")),
+        (Some((value, origin)), None) => Some(match decode(value.as_bytes().to_vec()) {
+            Ok(text) => Ok(Given { text, origin: origin.clone(), open_mode: None }),
+            Err(complaint) => Err(Problem::new(setting.name, origin, complaint)),
         }),
-        (None, Some(((path, origin), name))) => Some(match read_secret(Path::new(path)) {
-            Ok(text) => Ok(Given { text, origin: format!(" (from the file of {name})") }),
+        (None, Some(((path, origin), name))) => Some(match read_secret(path) {
+            Ok((text, open_mode)) => {
+                Ok(Given { text, origin: format!(" (from the file of {name})"), open_mode })
+            }
             Err(message) => Err(Problem::new(name, origin, message)),
         }),
         (Some(_), Some(((_, origin), name))) => {
@@ -127,24 +182,31 @@ fn look_up(setting: &'static Setting, source: &Source) -> Option<Result<Given, P
     }
 }
 
-/// Reads the file of a secret, without the line break that editors append.
+/// The largest file of a secret: several keys in PEM have a few kilobytes.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Reads the file of a secret; returns its mode too if others can read or change it (L5).
 ///
 /// The path is not shown: it may be a secret that was given as a path by mistake.
-fn read_secret(path: &Path) -> Result<String, String> {
-    if path.as_os_str().is_empty() {
-        return Err("is empty; expected the path of a file".to_owned());
-    }
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("names a file that cannot be read ({error})"))?;
-    let mut text =
-        String::from_utf8(bytes).map_err(|_| "names a file that is not valid UTF-8".to_owned())?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
+fn read_secret(path: &OsStr) -> Result<(String, Option<u32>), String> {
+    const OTHERS_READ_OR_WRITE: u32 = 0o006;
+    let unreadable = |error: io::Error| format!("names a file that cannot be read ({error})");
+    let path = match path.to_str() {
+        Some(text) if text.trim().is_empty() => {
+            return Err("is empty; expected the path of a file".to_owned());
         }
+        Some(text) => values::path(text)?,
+        None => PathBuf::from(path),
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err("names a file of more than 1 MiB".to_owned());
     }
-    Ok(text)
+    let text = decode(bytes).map_err(|complaint| format!("names a file that {complaint}"))?;
+    Ok((text, (mode & OTHERS_READ_OR_WRITE != 0).then_some(mode)))
 }
 
 /// Warns about each name that starts like a setting and is none.
@@ -172,7 +234,7 @@ fn known() -> impl Iterator<Item = String> {
 }
 
 /// Returns the edit distance of two texts (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
+pub(super) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (index, a) in left.chars().enumerate() {

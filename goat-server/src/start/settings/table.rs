@@ -215,15 +215,15 @@ table! {
     Process {
         ENV = Setting::new("GOAT_ENV", Text("development"),
             Kind::Choice(&["development", "production"]),
-            "Mode of the server. `production` refuses to start with generated or weak secrets.");
+            "Mode of the server. `production` refuses to start with generated or weak secrets. In `development` the server listens on loopback addresses only, and refuses to start with any other.");
     }
     Http {
         LISTEN = Setting::new("GOAT_LISTEN", Text("127.0.0.1:8080"), SOCKET,
-            "Address on which the API listens. Host names are not resolved.");
+            "Address on which the API listens. Host names are not resolved. In development, a loopback address.");
         METRICS_LISTEN = Setting::new("GOAT_METRICS_LISTEN", Unset, SOCKET,
-            "If set, /api/metrics is served only on this address, which must not overlap GOAT_LISTEN.");
+            "If set, /api/metrics is served only on this address, which must not overlap GOAT_LISTEN. If unset, /api/metrics on GOAT_LISTEN is public in development and requires the permission metrics:read in production.");
         TRUSTED_PROXIES = Setting::new("GOAT_TRUSTED_PROXIES", Text("none"), NETWORKS,
-            "Proxies whose forwarding header determines the client address. A forwarding header from any other peer is ignored, with one warning.");
+            "Proxies whose forwarding header determines the client address: the addresses from which their connections arrive. A forwarding header from any other peer is ignored, with one warning that names the peer.");
         FORWARDED_HEADER = Setting::new("GOAT_FORWARDED_HEADER", Text("x-forwarded-for"),
             Kind::Choice(&["x-forwarded-for", "forwarded"]),
             "Forwarding header to read. The other one is ignored.");
@@ -250,7 +250,7 @@ table! {
     }
     Storage {
         DATA_DIR = Setting::new("GOAT_DATA_DIR", Text("./data"), Kind::Words("the path of a directory"),
-            "Directory of the SQLite file and of generated secrets (mode 0600). Unused with PostgreSQL if every secret is set.");
+            "Directory of the SQLite file and of generated secrets (mode 0600). Unused with PostgreSQL if every secret is set. It and the files in it must belong to the server's user or root, and not be writable by others: otherwise a warning in development, and a refused start in production.");
         DATABASE_URL = Setting::new("DATABASE_URL", Words("sqlite://<GOAT_DATA_DIR>/goat.db"),
             Kind::Words("sqlite:PATH or sqlite://PATH, where PATH names a file and is not percent-encoded; or postgres://… (version 12 or later)"),
             "Database. Several nodes need PostgreSQL, and must share the token key and the pepper. A database that contains only tables of another application is refused unless it is adopted with `migrate --adopt`. Over a network, use sslmode=verify-full, with sslrootcert=PATH for a certificate authority of your own. If the URL contains a password, set it in the environment or a file rather than by flag.")
@@ -265,6 +265,9 @@ table! {
         STORE_TIMEOUT = Setting::new("GOAT_STORE_TIMEOUT", Text("2s"),
             Kind::Duration(millis(50), minutes(1)),
             "Timeout of one call to the database or Redis. At most GOAT_REQUEST_TIMEOUT.");
+        START_TIMEOUT = Setting::new("GOAT_START_TIMEOUT", Text("30s"),
+            Kind::Duration(Duration::ZERO, minutes(10)),
+            "How long `serve` tries again at the start if the database or Redis is down, before it fails. 0 tries once.");
         MIGRATE_ON_START = Setting::new("GOAT_MIGRATE_ON_START",
             Words("true for SQLite, false for PostgreSQL"), BOOLEAN,
             "Whether `serve` migrates the database schema. In a deployment, run `goat-server migrate` as a separate step instead.");
@@ -360,8 +363,8 @@ table! {
     }
     Log {
         LOG = Setting::new("GOAT_LOG", Text("info"),
-            Kind::Words("a filter in the syntax of tracing-subscriber, such as info or info,goat_core=debug"),
-            "Log filter, by level and module.");
+            Kind::Words("off, error, warn, info, debug or trace, also for single crates, as in info,goat_core=debug"),
+            "Log filter, in the syntax of tracing-subscriber.");
         LOG_FORMAT = Setting::new("GOAT_LOG_FORMAT", Words("pretty on a terminal, else json"),
             Kind::Choice(&["pretty", "json"]),
             "Log format. With `json`, every line that `serve` writes to standard output or standard error is a JSON object.");

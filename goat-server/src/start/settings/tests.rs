@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,9 +66,11 @@ impl Sources {
         self
     }
 
+    /// A file that only its owner can read.
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).expect("a file is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
         path
     }
 
@@ -125,6 +128,7 @@ fn default_is_development_on_sqlite() {
     assert!(settings.storage.redis.is_none());
     assert_eq!(settings.storage.max_connections, 10);
     assert_eq!(settings.storage.store_timeout, Duration::from_secs(2));
+    assert_eq!(settings.storage.start_timeout, Duration::from_secs(30));
     assert!(settings.storage.migrate_on_start);
     assert!(matches!(settings.tokens.keys, SigningKeys::Generated));
     assert_eq!(settings.tokens.issuer, "goat");
@@ -157,10 +161,38 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.log.format, None);
 }
 
+/// C1, in both forms of an IPv4 address.
+#[test]
+fn development_listens_on_loopback_addresses_only() {
+    for name in ["GOAT_LISTEN", "GOAT_METRICS_LISTEN"] {
+        for address in ["127.0.0.1:0", "127.9.9.9:81", "[::1]:81", "[::ffff:127.0.0.1]:81"] {
+            environment(&[(name, address)]).settings();
+        }
+        for address in ["0.0.0.0:81", "[::]:81", "192.0.2.1:81", "[::ffff:0.0.0.0]:81"] {
+            let problem = environment(&[(name, address)]).problem();
+            let expected = format!(
+                "{name}: {address:?} is not a loopback address, but GOAT_ENV is development; expected an \
+                 address such as 127.0.0.1:8080 or [::1]:8080, or GOAT_ENV=production"
+            );
+            assert_eq!(problem, expected);
+            production(&[(name, address)]).settings();
+        }
+    }
+    let misspelled = environment(&[("GOAT_ENV", "prod"), ("GOAT_LISTEN", "0.0.0.0:81")]).problem();
+    assert!(misspelled.starts_with("GOAT_ENV: "), "{misspelled}");
+}
+
+/// L6.
+#[test]
+fn metrics_are_public_in_development_only() {
+    assert!(sources().settings().http.public_metrics);
+    assert!(!production(&[]).settings().http.public_metrics);
+}
+
 #[test]
 fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
-    assert_eq!(names.len(), 50);
+    assert_eq!(names.len(), 51);
     let mut unique = names.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -305,7 +337,7 @@ fn malformed_values_are_rejected_with_value_and_format() {
             "GOAT_ADMIN_EMAIL",
             &["admin", "@goat.local", "admin@", "a b@goat.local", "a@b@c", "ä@goat.local"],
         ),
-        ("GOAT_LOG", &["goat=loud", "a=b=c"]),
+        ("GOAT_LOG", &["goat=loud", "a=b=c", "warning", "info,goat=debug", ","]),
     ] {
         for value in values {
             let problem = environment(&[(name, value)]).problem();
@@ -411,6 +443,40 @@ fn origins_are_normalized_as_browsers_send_them() {
             "capacitor://localhost"
         ]
     );
+}
+
+#[test]
+fn wrong_item_of_a_list_is_named() {
+    for (name, value, complaint) in [
+        (
+            "GOAT_CORS_ORIGINS",
+            "https://a.example,b.example",
+            "\"b.example\", which is not an origin",
+        ),
+        ("GOAT_CORS_ORIGINS", "https://a.example,,", "\"\", which is empty"),
+        (
+            "GOAT_CORS_ORIGINS",
+            "https://a.example, http://b:80",
+            "\"http://b:80\", which has the default",
+        ),
+        ("GOAT_TRUSTED_PROXIES", "10.0.0.1,proxy", "\"proxy\", which is neither an IP address"),
+        ("GOAT_TRUSTED_PROXIES", "10.0.0.1,::/0", "\"::/0\", which covers every address"),
+    ] {
+        let problem = environment(&[(name, value)]).problem();
+        let expected = format!("{name}: {value:?} contains {complaint}");
+        assert!(problem.starts_with(&expected), "{problem}");
+    }
+    // Without its text, which may contain a password.
+    let problem = environment(&[("REDIS_URL", "redis://a,canary")]).problem();
+    assert!(problem.contains("an entry (number 2) that is not a Redis URL"), "{problem}");
+}
+
+#[test]
+fn parameter_of_a_sqlite_url_is_named() {
+    let problem = environment(&[("DATABASE_URL", "sqlite:x.db?mode=canary")]).problem();
+    let expected =
+        "DATABASE_URL: the value has parameters (here: mode), and a SQLite URL supports none";
+    assert!(problem.starts_with(expected), "{problem}");
 }
 
 #[test]
@@ -542,7 +608,52 @@ fn duplicate_settings_in_the_dotenv_file_are_rejected() {
 fn unreadable_dotenv_file_is_rejected() {
     let sources = sources();
     fs::create_dir(sources.path(".env")).expect("a directory");
-    assert!(sources.problem().contains(".env: cannot be read"), "{}", sources.problem());
+    let expected = format!("{}: cannot be read", sources.path(".env").display());
+    assert!(sources.problem().starts_with(&expected), "{}", sources.problem());
+}
+
+/// Where the database and the secrets come from elsewhere, nothing that it may hold can be missed
+/// without notice.
+#[test]
+fn unreadable_dotenv_file_is_a_warning_if_the_settings_come_from_elsewhere() {
+    let database = ("DATABASE_URL", "postgres://u@db/g");
+    for (sources, is_complete) in [
+        (production(&[database]), true),
+        (production(&[("GOAT_DATA_DIR", "/srv/goat")]), true),
+        (production(&[]), false),
+        (
+            production(&[database, ("GOAT_ENV", "development"), ("GOAT_PASSWORD_PEPPER", "-")]),
+            false,
+        ),
+    ] {
+        fs::create_dir(sources.path(".env")).expect("a directory");
+        let file = sources.path(".env").display().to_string();
+        let message = if is_complete { sources.warnings().remove(0) } else { sources.problem() };
+        assert!(message.starts_with(&format!("{file}: cannot be read")), "{message}");
+    }
+}
+
+#[test]
+fn dollar_that_expands_to_nothing_is_a_warning() {
+    let secret = "canary$kT9vQ2xLr7ZpWc4NfYb8HsJd3MgUe6Aa";
+    for (line, warns) in [
+        (format!("GOAT_ADMIN_PASSWORD={secret}-and-a-long-rest"), true),
+        (format!("GOAT_ADMIN_PASSWORD=\"{secret} and a long rest\""), true),
+        (format!("GOAT_ADMIN_PASSWORD=a-long-password-with-a${{canary}}"), true),
+        (format!("GOAT_ADMIN_PASSWORD='{secret}'"), false),
+        (r"GOAT_ADMIN_PASSWORD=a-long-password-with-a-\$".to_owned(), false),
+        (r"NAME=a-long-name".to_owned() + "\nGOAT_ADMIN_PASSWORD=$NAME-for-a-password", false),
+        (r"OTHER=$canary".to_owned(), false),
+    ] {
+        let mut warnings = sources().dotenv(&line).warnings();
+        warnings.retain(|warning| !warning.contains("production would refuse"));
+        assert_eq!(warnings.len(), usize::from(warns), "{line}: {warnings:?}");
+        for warning in warnings {
+            assert!(warning.starts_with("GOAT_ADMIN_PASSWORD ("), "{warning}");
+            assert!(warning.contains(" line 1): a $ in the value expands to nothing"), "{warning}");
+            assert!(!warning.contains("canary") && !warning.contains("kT9v"), "{warning}");
+        }
+    }
 }
 
 #[test]
@@ -587,13 +698,124 @@ fn every_secret_can_be_read_from_a_file() {
     }
 }
 
+/// An editor, a shell or a deployment tool adds them, and they would make the secret another one.
 #[test]
-fn one_trailing_line_break_of_a_secret_file_is_removed() {
-    let mut sources = sources();
-    let path = sources.file("password", format!("{PASSWORD}\n\n"));
-    sources.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
-    let password = sources.settings().accounts.admin_password.expect("a password");
-    assert_eq!(password.expose(), &format!("{PASSWORD}\n"));
+fn invisible_characters_around_a_value_are_removed_in_every_source() {
+    for text in [format!("\u{feff}{PASSWORD}\n"), format!("{PASSWORD}\r\n\n")] {
+        let mut from_file = sources();
+        let path = from_file.file("password", &text);
+        from_file.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
+        for sources in [
+            from_file,
+            environment(&[("GOAT_ADMIN_PASSWORD", &text)]),
+            sources().dotenv(format!("GOAT_ADMIN_PASSWORD='{text}'\n")),
+        ] {
+            let password = sources.settings().accounts.admin_password.expect("a password");
+            assert_eq!(password.expose(), PASSWORD);
+        }
+    }
+    let flag = sources().arguments(&["--goat-issuer", "\u{feff}issuer\n"]);
+    assert_eq!(flag.settings().tokens.issuer, "issuer");
+}
+
+#[test]
+fn invisible_characters_within_a_value_are_refused_in_every_source() {
+    for (character, complaint) in [('\u{feff}', "byte order mark"), ('\0', "NUL character")] {
+        let text = format!("canary {character} of some length");
+        let mut from_file = sources();
+        let path = from_file.file("password", &text);
+        from_file.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
+        for sources in [
+            from_file,
+            environment(&[("GOAT_ADMIN_PASSWORD", &text)]),
+            sources().dotenv(format!("GOAT_ADMIN_PASSWORD='{text}'\n")),
+        ] {
+            let problem = sources.problem();
+            assert!(problem.starts_with("GOAT_ADMIN_PASSWORD"), "{problem}");
+            assert!(problem.contains(complaint) && !problem.contains("canary"), "{problem}");
+        }
+    }
+}
+
+/// White space would be a part of the name, and the server would start on a second, empty database.
+#[test]
+fn white_space_around_a_path_is_removed() {
+    let database = |sources: Sources| match sources.settings().storage.database {
+        Database::Sqlite(path) => path,
+        Database::Postgres(_) => panic!("not SQLite"),
+    };
+    for path in ["/srv/goat ", " /srv/goat", "\t/srv/goat\n"] {
+        let settings = environment(&[("GOAT_DATA_DIR", path)]).settings();
+        assert_eq!(settings.storage.data_dir, Path::new("/srv/goat"), "{path:?}");
+    }
+    for url in [" sqlite:/srv/goat.db", "sqlite:/srv/goat.db ", "sqlite: /srv/goat.db"] {
+        assert_eq!(database(environment(&[("DATABASE_URL", url)])), Path::new("/srv/goat.db"));
+    }
+    let within = environment(&[("GOAT_DATA_DIR", "/srv/the goat")]).settings();
+    assert_eq!(within.storage.data_dir, Path::new("/srv/the goat"));
+    let url = " postgres://u@db/g\t";
+    let Database::Postgres(url) = environment(&[("DATABASE_URL", url)]).settings().storage.database
+    else {
+        panic!("not PostgreSQL")
+    };
+    assert_eq!(url.expose(), "postgres://u@db/g");
+    let redis = environment(&[("REDIS_URL", " redis://r ")]).settings().storage.redis;
+    assert_eq!(redis.expect("it is set").expose(), "redis://r");
+
+    let mut secret = sources();
+    let path = secret.file("secret", TOKEN_SECRET).display().to_string();
+    secret.environment.push(("GOAT_JWT_SECRET_FILE".into(), format!(" {path} ").into()));
+    secret.settings();
+}
+
+#[test]
+fn path_that_only_a_shell_understands_is_refused() {
+    for (name, value) in [
+        ("GOAT_DATA_DIR", "~/data"),
+        ("GOAT_DATA_DIR", " ~goat"),
+        ("DATABASE_URL", "sqlite:~/goat.db"),
+        ("DATABASE_URL", "sqlite://~/goat.db"),
+        ("GOAT_JWT_SECRET_FILE", "~/secret"),
+    ] {
+        let problem = environment(&[(name, value)]).problem();
+        assert!(problem.starts_with(&format!("{name}: ")), "{problem}");
+        assert!(problem.contains("begins with ~, which only a shell replaces"), "{problem}");
+    }
+    let problem = environment(&[("GOAT_DATA_DIR", "/srv/a\tb")]).problem();
+    assert!(problem.contains("contains control characters"), "{problem}");
+}
+
+/// L5, also through the symbolic links with which Kubernetes mounts secrets.
+#[test]
+fn secret_file_that_others_can_read_is_refused_in_production() {
+    for (mode, is_open) in [
+        (0o600, false),
+        (0o400, false),
+        (0o640, false),
+        (0o644, true),
+        (0o602, true),
+        (0o444, true),
+    ] {
+        let variables = [("GOAT_PASSWORD_PEPPER", "-"), ("DATABASE_URL", "sqlite:x")];
+        let mut production = production(&variables);
+        let path = production.file("pepper", PEPPER);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        let link = production.path("link");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        production.environment.push(("GOAT_PASSWORD_PEPPER_FILE".into(), link.into()));
+        if is_open {
+            let problem = production.problem();
+            let begin = format!(
+                "GOAT_PASSWORD_PEPPER_FILE: names a file that every user of the machine can read or \
+                 change (mode {mode:03o}); expected mode 600"
+            );
+            assert!(problem.starts_with(&begin), "{problem}");
+        } else {
+            assert_eq!(production.warnings(), [""; 0], "{mode:o}");
+        }
+        production.environment.retain(|(name, _)| name != "GOAT_ENV");
+        assert_eq!(production.warnings().len(), usize::from(is_open), "{mode:o}");
+    }
 }
 
 #[test]

@@ -9,15 +9,15 @@ use goat_core::{Quota, Secret};
 use ipnet::IpNet;
 
 use super::reader::Reader;
-use super::{secrets, table, values};
+use super::{log_filter, secrets, table, values};
 
 /// The words of a Boolean setting.
 const BOOLEAN: [(&str, bool); 2] = [("true", true), ("false", false)];
 
-/// `GOAT_ENV`: how strictly secrets are checked.
+/// `GOAT_ENV`: how strictly secrets, listeners and file permissions are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// Missing secrets are generated.
+    /// Missing secrets are generated, and only this machine can connect.
     Development,
     /// Secrets must be configured and strong.
     Production,
@@ -37,6 +37,9 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// `GOAT_METRICS_LISTEN`: separate address of the metrics.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether the metrics are public on the API's address, as in development. Otherwise they require
+    /// the permission `metrics:read` there.
+    pub public_metrics: bool,
     /// `GOAT_MAX_CONNECTIONS`: maximum number of open connections.
     pub max_connections: usize,
     /// `GOAT_HEADER_TIMEOUT`: time until a request head is complete.
@@ -68,10 +71,11 @@ pub enum ForwardedHeader {
 }
 
 impl HttpSettings {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+    pub(super) fn read(reader: &mut Reader, environment: Environment) -> Self {
         Self {
             listen: reader.required(&table::LISTEN, values::socket),
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
+            public_metrics: environment == Environment::Development,
             max_connections: reader.count(&table::MAX_CONNECTIONS),
             header_timeout: reader.duration(&table::HEADER_TIMEOUT),
             request_timeout: reader.duration(&table::REQUEST_TIMEOUT),
@@ -104,6 +108,8 @@ pub struct StorageSettings {
     pub max_connections: u32,
     /// `GOAT_STORE_TIMEOUT`: timeout of a call to the database or Redis.
     pub store_timeout: Duration,
+    /// `GOAT_START_TIMEOUT`: how long a start tries again if the database or Redis is down.
+    pub start_timeout: Duration,
     /// `GOAT_MIGRATE_ON_START`: whether `serve` migrates the schema.
     pub migrate_on_start: bool,
 }
@@ -119,7 +125,7 @@ pub enum Database {
 
 impl StorageSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let data_dir = reader.required(&table::DATA_DIR, |text| Ok(PathBuf::from(text)));
+        let data_dir = reader.required(&table::DATA_DIR, values::path);
         let database = reader
             .optional(&table::DATABASE_URL, values::database)
             .unwrap_or_else(|| Database::Sqlite(data_dir.join("goat.db")));
@@ -132,6 +138,7 @@ impl StorageSettings {
             redis: reader.optional(&table::REDIS_URL, values::redis),
             max_connections: reader.count(&table::DATABASE_MAX_CONNECTIONS),
             store_timeout: reader.duration(&table::STORE_TIMEOUT),
+            start_timeout: reader.duration(&table::START_TIMEOUT),
             migrate_on_start,
         }
     }
@@ -362,7 +369,7 @@ impl LogSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let words = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
         Self {
-            filter: reader.required(&table::LOG, values::filter),
+            filter: reader.required(&table::LOG, log_filter::filter),
             format: reader.optional_choice(&table::LOG_FORMAT, &words),
         }
     }

@@ -1,7 +1,7 @@
 //! Value parsers: durations, limits, networks, origins, addresses and URLs.
 //!
 //! A complaint is read after the value ("is not a duration") and never repeats it, so that the same
-//! words serve for public and confidential values.
+//! words serve for public and confidential values. Parsers of public settings alone may quote a part.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,9 +11,9 @@ use std::time::Duration;
 use goat_core::{Quota, Secret};
 use http::uri::Authority;
 use ipnet::{IpNet, Ipv4Net};
-use tracing_subscriber::EnvFilter;
 
 use super::Database;
+use super::problem::quote;
 use super::table::{LONGEST, QUOTA_MOST};
 
 /// Why a value is rejected, to be read after it.
@@ -79,12 +79,21 @@ pub(super) fn socket(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| "is not an IP address with a port".into())
 }
 
-/// Parses a comma-separated list; `none` is the empty list.
+/// Parses a comma-separated list of a public setting; `none` is the empty list. The complaint about one
+/// of several items names it.
 fn list<T>(text: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
     if text == "none" {
         return Ok(Vec::new());
     }
-    text.split(',').map(|part| item(part.trim())).collect()
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let parse = |part: &&str| {
+        let parsed = if part.is_empty() { Err("is empty".into()) } else { item(part) };
+        parsed.map_err(|complaint| match parts.len() {
+            1 => complaint,
+            _ => format!("contains {}, which {complaint}", quote(part)).into(),
+        })
+    };
+    parts.iter().map(parse).collect()
 }
 
 /// Parses addresses and ranges (I3: never all addresses, never a host name).
@@ -97,7 +106,7 @@ fn network(text: &str) -> Parsed<IpNet> {
         .parse::<IpAddr>()
         .map(IpNet::from)
         .or_else(|_| text.parse::<IpNet>())
-        .map_err(|_| "contains an entry that is neither an IP address nor a CIDR range")?
+        .map_err(|_| "is neither an IP address nor a CIDR range")?
         .trunc();
     let everyone = match network {
         IpNet::V4(network) => network.prefix_len() == 0,
@@ -108,7 +117,7 @@ fn network(text: &str) -> Parsed<IpNet> {
         }
     };
     if everyone {
-        return Err("contains a range that covers every address".into());
+        return Err("covers every address".into());
     }
     Ok(unmapped(network))
 }
@@ -134,8 +143,7 @@ fn origin(text: &str) -> Parsed<String> {
         return Err("would allow every web page".into());
     }
     let text = text.to_ascii_lowercase();
-    let (scheme, authority) =
-        text.split_once("://").ok_or("contains an entry that is not an origin (scheme://host)")?;
+    let (scheme, authority) = text.split_once("://").ok_or("is not an origin (scheme://host)")?;
     let scheme_is_sound = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     let parsed = authority
@@ -143,14 +151,12 @@ fn origin(text: &str) -> Parsed<String> {
         .ok()
         .filter(|parsed| scheme_is_sound && !parsed.host().is_empty())
         .filter(|_| !authority.contains(['@', '*']))
-        .ok_or("contains an entry that is not an origin (scheme, host and port only)")?;
+        .ok_or("is not an origin (scheme, host and port only)")?;
     if parsed.port_u16().is_none() && parsed.host() != authority {
-        return Err("contains an entry with an invalid port".into());
+        return Err("has an invalid port".into());
     }
     if matches!((scheme, parsed.port_u16()), ("http", Some(80)) | ("https", Some(443))) {
-        return Err(
-            "contains an entry with the default port of its scheme, which browsers omit".into()
-        );
+        return Err("has the default port of its scheme, which browsers omit".into());
     }
     Ok(text)
 }
@@ -176,26 +182,39 @@ pub(super) fn email(text: &str) -> Parsed<String> {
     if sound { Ok(text.to_owned()) } else { Err("is not an e-mail address".into()) }
 }
 
-/// Parses a `tracing` filter.
-pub(super) fn filter(text: &str) -> Parsed<String> {
-    EnvFilter::try_new(text).map_err(|_| "is not a log filter")?;
-    Ok(text.to_owned())
+/// Parses the path of a file or folder. White space around it would be a part of the name, and thus
+/// another, empty folder.
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("is empty".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("contains control characters".into());
+    }
+    if text.starts_with('~') {
+        return Err("begins with ~, which only a shell replaces: write the path in full".into());
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Parses the database URL.
 pub(super) fn database(text: &str) -> Parsed<Database> {
+    let text = text.trim();
     if let Some(rest) = text.strip_prefix("sqlite:") {
-        let path = rest.strip_prefix("//").unwrap_or(rest);
-        if path.contains(":memory:") {
+        let file = rest.strip_prefix("//").unwrap_or(rest);
+        if file.contains(":memory:") {
             return Err("names an in-memory database, which does not survive a restart".into());
         }
-        if path.contains('?') {
-            return Err("contains URL parameters, which are not supported for SQLite".into());
+        if let Some((_, parameters)) = file.split_once('?') {
+            let name = parameter_name(parameters);
+            let named = name.map_or_else(String::new, |name| format!(" (here: {name})"));
+            return Err(format!("has parameters{named}, and a SQLite URL supports none").into());
         }
-        if path.is_empty() || path.ends_with('/') {
+        if file.trim().is_empty() || file.ends_with('/') {
             return Err("does not name a file".into());
         }
-        return Ok(Database::Sqlite(PathBuf::from(path)));
+        return path(file).map(Database::Sqlite);
     }
     if reaches(text, &["postgres", "postgresql"]) {
         return Ok(Database::Postgres(Secret::from(text)));
@@ -203,12 +222,25 @@ pub(super) fn database(text: &str) -> Parsed<Database> {
     Err("is neither a SQLite nor a PostgreSQL URL".into())
 }
 
+/// Returns the name of the first parameter, if it is one: the value is confidential.
+fn parameter_name(parameters: &str) -> Option<&str> {
+    let (name, _) = parameters.split_once('=')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    (name.len() <= 40 && name.chars().all(is_name)).then_some(name)
+}
+
 /// Parses the Redis URL.
 pub(super) fn redis(text: &str) -> Parsed<Secret<String>> {
-    if text.split(',').all(|node| reaches(node.trim(), &["redis", "rediss"])) {
-        return Ok(Secret::from(text));
+    let text = text.trim();
+    let mut nodes = text.split(',').map(str::trim);
+    match nodes.position(|node| !reaches(node, &["redis", "rediss"])) {
+        None => Ok(Secret::from(text)),
+        Some(_) if !text.contains(',') => Err("is not a Redis URL".into()),
+        // Without its text, which may contain a password.
+        Some(index) => {
+            Err(format!("contains an entry (number {}) that is not a Redis URL", index + 1).into())
+        }
     }
-    Err("is neither a Redis URL nor a list of Redis URLs".into())
 }
 
 /// Whether a URL has one of the schemes and something after it.

@@ -17,7 +17,7 @@ fn expected(rule: &Rule, caller: &Caller) -> Option<(u16, &'static str)> {
         (Rule::Public(_) | Rule::RefreshToken, _) => None,
         (_, None) => Some((401, "unauthenticated")),
         (Rule::Authenticated, Some(_)) => None,
-        (Rule::Permission(permission), Some(_)) => {
+        (Rule::Permission(permission) | Rule::Scrape(permission), Some(_)) => {
             let held = caller.permissions;
             let has = held.contains(&permission.as_str()) || held.contains(&"full_access");
             (!has).then_some((403, "forbidden"))

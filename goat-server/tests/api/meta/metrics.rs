@@ -120,6 +120,32 @@ async fn metrics_are_public_unless_they_have_a_listener_of_their_own() {
     assert_eq!(moved.get("/api/metrics").send().await.status, 404);
 }
 
+/// L6: metrics tell whether a sign-in found an account.
+#[tokio::test]
+async fn metrics_require_a_permission_where_they_are_not_public() {
+    let app = TestApp::with(|setup| {
+        setup.shipped_limits();
+        setup.http.public_metrics = false;
+    })
+    .await;
+    let response = app.get("/api/metrics").send().await;
+    assert_eq!(response.failure(), (401, "unauthenticated"));
+    assert_eq!(response.header("www-authenticate"), "Bearer realm=\"goat\"");
+    let (client, admin) = (app.client().await, app.admin().await);
+    let response = app.get("/api/metrics").bearer(&client.token).send().await;
+    assert_eq!(response.failure(), (403, "forbidden"));
+    let grant = json!({"role": "client", "action": "metrics:read"});
+    app.post("/api/v1/permission").bearer(&admin.token).json(&grant).send().await.data();
+    // More often than any limit allows.
+    for _ in 0..500 {
+        let response = app.get("/api/metrics").bearer(&client.token).send().await;
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("ratelimit"), "");
+    }
+    let wrong = app.request(http::Method::POST, "/api/metrics").send().await;
+    assert_eq!(wrong.failure(), (405, "method-not-allowed"));
+}
+
 /// L3
 #[tokio::test]
 async fn requests_are_counted_by_route_template() {

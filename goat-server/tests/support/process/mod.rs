@@ -23,5 +23,13 @@ pub(crate) const UNLIMITED: [(&str, &str); 6] = [
     ("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD),
 ];
 
+/// The secrets that production requires.
+pub(crate) const PRODUCTION: [(&str, &str); 4] = [
+    ("GOAT_ENV", "production"),
+    ("GOAT_JWT_SECRET", "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea"),
+    ("GOAT_PASSWORD_PEPPER", "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du"),
+    ("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD),
+];
+
 pub(crate) const ADMIN: &str = "admin@goat.local";
 pub(crate) const ADMIN_PASSWORD: &str = "the password of the administrator";

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{Server, json, message};
+use super::{ADMIN_PASSWORD, PRODUCTION, Server, json, message};
 
 /// A configured program, not yet running.
 pub(crate) struct Program {
@@ -46,6 +46,25 @@ impl Program {
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A program in production on SQLite.
+    pub(crate) fn in_production() -> Self {
+        PRODUCTION.into_iter().fold(Self::new(), |program, (name, value)| program.with(name, value))
+    }
+
+    /// The program in production from now on, with the secrets that an earlier start generated.
+    pub(crate) fn into_production(self) -> Self {
+        let [pepper, key] = ["data/pepper", "data/jwt-key.pem"].map(|name| self.read(name));
+        self.with("GOAT_ENV", "production")
+            .with("GOAT_PASSWORD_PEPPER", pepper.trim())
+            .with("GOAT_JWT_PRIVATE_KEY", key.trim())
+            .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD)
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
         self
     }
 
