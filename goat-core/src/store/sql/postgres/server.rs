@@ -46,23 +46,50 @@ fn supported_version(number: i32) -> Result<String> {
 /// Distinguishes permanent errors, for startup. Later both are unavailable, since a password that was
 /// changed on the server may be changed back.
 fn startup_error(failure: Failure) -> Error {
-    const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    // Authorization, catalog name, and the privilege to connect.
-    let is_permanent = failure.code().is_some_and(|code| {
-        matches!(code.get(..2), Some("28" | "3D")) || code == INSUFFICIENT_PRIVILEGE
-    });
-    if is_permanent {
-        return Error::configuration(
-            "the PostgreSQL server rejects the connection; check user, password and database",
-        )
-        .with_source(failure.into_cause());
+    match failure.code().as_deref().and_then(remedy) {
+        Some(remedy) => Error::configuration(remedy).with_source(failure.into_cause()),
+        None => store_error("version")(failure).into(),
     }
-    store_error("version")(failure).into()
+}
+
+/// Returns the cause of a permanent error and its remedy, by its SQLSTATE.
+fn remedy(code: &str) -> Option<&'static str> {
+    match (code, code.get(..2)?) {
+        ("28P01", _) => {
+            Some("the PostgreSQL server rejects the user or the password; check both in the URL")
+        }
+        (_, "28") => Some(
+            "the PostgreSQL server does not admit the connection; check the user and sslmode in the URL, \
+             and pg_hba.conf on the server",
+        ),
+        (_, "3D") => Some(
+            "the PostgreSQL server has no such database; create it, or correct its name in the URL",
+        ),
+        ("42501", _) => Some(
+            "the PostgreSQL user may not connect to the database; grant it the privilege CONNECT",
+        ),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn permanent_errors_have_a_remedy() {
+        for (code, expected) in [
+            ("28P01", "password"),
+            ("28000", "pg_hba.conf"),
+            ("3D000", "create it"),
+            ("42501", "grant it"),
+        ] {
+            assert!(remedy(code).expect(code).contains(expected), "{code}");
+        }
+        for code in ["57P03", "53300", "08006", "22021", ""] {
+            assert_eq!(remedy(code), None, "{code}");
+        }
+    }
 
     #[test]
     fn server_that_is_too_old_is_rejected() {

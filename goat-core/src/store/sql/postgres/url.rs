@@ -35,15 +35,27 @@ pub(super) fn check(url: &str) -> Result<bool> {
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if !SUPPORTED.contains(&name) && !name.starts_with("options") {
-            // Without its name, which may be part of a password that is not URL-encoded.
-            return Err(Error::configuration(
-                "the PostgreSQL URL has an unknown parameter; supported are sslmode, sslrootcert, sslcert, sslkey, host, port, dbname, user, password, \
-                 application_name, options and statement-cache-capacity",
-            ));
+            let named = printable_name(parameters, parameter)
+                .map_or_else(String::new, |name| format!(" {name}"));
+            return Err(Error::configuration(format!(
+                "the PostgreSQL URL has an unknown parameter{named}; supported are sslmode, sslrootcert, \
+                 sslcert, sslkey, host, port, dbname, user, password, application_name, options and \
+                 statement-cache-capacity"
+            )));
         }
         caches_statements &= (name, value) != ("statement-cache-capacity", "0");
     }
     Ok(caches_statements)
+}
+
+/// Returns the name of a parameter, unless it may be a part of the password: a password that is not
+/// URL-encoded may contain `?` and `&`, and ends at the `@`.
+fn printable_name<'a>(parameters: &str, parameter: &'a str) -> Option<&'a str> {
+    const LONGEST: usize = 40;
+    let (name, _) = parameter.split_once('=')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let is_printable = name.len() <= LONGEST && name.chars().all(is_name);
+    (is_printable && !parameters.contains('@')).then_some(name)
 }
 
 #[cfg(test)]
@@ -51,11 +63,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_parameter_is_rejected_and_not_shown() {
-        for parameter in ["ssl_mode=canary", "sslmod=canary", "canary", "canary=1&sslmode=require"]
-        {
-            let error = check(&format!("postgres://a/b?{parameter}")).expect_err(parameter);
+    fn unknown_parameter_is_rejected_and_named_without_its_value() {
+        for (url, named) in [
+            ("postgres://a/b?ssl_mode=canary", Some("ssl_mode")),
+            ("postgres://a/b?sslmode=require&sslmod=canary", Some("sslmod")),
+            ("postgres://a/b?canary", None),
+            ("postgres://u:a?canary=b@a/b", None),
+            ("postgres://u:a?b&canary=b@a/b?sslmode=require", None),
+            ("postgres://a/b?c%20canary=1", None),
+        ] {
+            let error = check(url).expect_err(url);
             assert!(!format!("{error:?} {error}").contains("canary"), "{error:?}");
+            let expected =
+                named.map_or_else(|| "parameter;".to_owned(), |name| format!("parameter {name};"));
+            assert!(error.to_string().contains(&expected), "{error}");
         }
         for parameters in ["", "?", "?sslmode=require&options[search_path]=x&", "?options=-c%20a=b"]
         {
