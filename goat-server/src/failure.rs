@@ -17,32 +17,49 @@ const FAILED: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     sentences: Vec<String>,
-    exit_status: u8,
+    kind: Kind,
+}
+
+/// The kind of a failure, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// The database or Redis does not respond: a retry is likely to resolve it.
+    Unavailable,
+    /// A retry may resolve it.
+    Failed,
+    /// No retry resolves it.
+    Configuration,
 }
 
 impl Failure {
     /// Creates a failure that a retry may resolve. Exit status 1.
     #[must_use]
     pub fn new(sentence: impl Into<String>) -> Self {
-        Self { sentences: vec![sentence.into()], exit_status: FAILED }
+        Self { sentences: vec![sentence.into()], kind: Kind::Failed }
+    }
+
+    /// Creates a failure of a database or Redis that does not respond. Exit status 1.
+    #[must_use]
+    pub fn unavailable(sentence: impl Into<String>) -> Self {
+        Self { sentences: vec![sentence.into()], kind: Kind::Unavailable }
     }
 
     /// Creates a failure of the configuration that no retry resolves. Exit status [`EXIT_STATUS`].
     #[must_use]
     pub fn configuration(sentence: impl Into<String>) -> Self {
-        Self { sentences: vec![sentence.into()], exit_status: EXIT_STATUS }
+        Self { sentences: vec![sentence.into()], kind: Kind::Configuration }
     }
 
     /// Combines several failures into one; succeeds if there are none.
     ///
     /// # Errors
     ///
-    /// If there is a failure. The exit status is that of a configuration failure if any of them is
-    /// one, since a retry must resolve all of them.
+    /// If there is a failure. It is a configuration failure if any of them is one, since a retry must
+    /// resolve all of them.
     pub fn all(failures: Vec<Self>) -> Result<(), Self> {
-        let exit_status = failures.iter().map(|failure| failure.exit_status).max();
+        let kind = failures.iter().map(|failure| failure.kind).max();
         let sentences = failures.into_iter().flat_map(|failure| failure.sentences).collect();
-        exit_status.map_or(Ok(()), |exit_status| Err(Self { sentences, exit_status }))
+        kind.map_or(Ok(()), |kind| Err(Self { sentences, kind }))
     }
 
     /// Returns the messages. Never empty.
@@ -54,7 +71,16 @@ impl Failure {
     /// Returns the exit status.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
-        self.exit_status
+        match self.kind {
+            Kind::Unavailable | Kind::Failed => FAILED,
+            Kind::Configuration => EXIT_STATUS,
+        }
+    }
+
+    /// Whether a database or Redis does not respond, and nothing else is wrong.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == Kind::Unavailable
     }
 
     /// Appends advice to the last message.
@@ -82,7 +108,7 @@ impl Failure {
 impl From<&[Problem]> for Failure {
     fn from(problems: &[Problem]) -> Self {
         let sentences = problems.iter().map(ToString::to_string).collect();
-        Self { sentences, exit_status: EXIT_STATUS }
+        Self { sentences, kind: Kind::Configuration }
     }
 }
 
@@ -100,6 +126,7 @@ impl From<goat_core::Error> for Failure {
         let sentence = chain(sentence, error.source());
         match error.kind() {
             ErrorKind::Configuration => Self::configuration(sentence),
+            ErrorKind::Unavailable => Self::unavailable(sentence),
             _ => Self::new(sentence),
         }
     }
@@ -148,6 +175,23 @@ mod tests {
     use goat_core::Error;
 
     #[test]
+    fn worst_of_several_failures_decides() {
+        let all = |failures: &[&Failure]| {
+            let failures = failures.iter().map(|failure| (*failure).clone()).collect();
+            Failure::all(failures).expect_err("there is a failure")
+        };
+        let down = Failure::unavailable("down");
+        assert!(all(&[&down, &down]).is_unavailable());
+        let failed = Failure::new("failed");
+        assert_eq!(all(&[&failed, &down]).exit_status(), FAILED);
+        assert!(!all(&[&failed, &down]).is_unavailable());
+        let wrong = Failure::configuration("wrong");
+        assert_eq!(all(&[&down, &wrong]).exit_status(), EXIT_STATUS);
+        assert_eq!(all(&[&down, &wrong]).sentences(), ["down", "wrong"]);
+        assert_eq!(Failure::all(Vec::new()), Ok(()));
+    }
+
+    #[test]
     fn configuration_errors_differ_from_transient_ones() {
         let error = Error::configuration("the key is none").with_source("it is empty");
         let failure = Failure::from(error);
@@ -156,6 +200,7 @@ mod tests {
 
         let failure = Failure::from(goat_core::StoreError::unavailable("users.ping"));
         assert_eq!(failure.exit_status(), FAILED);
+        assert!(failure.is_unavailable());
         assert!(failure.to_string().contains("users.ping"), "{failure}");
     }
 }

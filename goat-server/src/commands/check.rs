@@ -45,6 +45,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
     let mut findings = Findings::default();
     findings.note("settings", rules(settings));
+    findings.note_some("files", file_access(settings, &data));
     findings.note("token keys", token_keys(settings, &data));
     let opened = open(settings, &data).await;
     let redis = redis(settings).await;
@@ -85,6 +86,13 @@ fn rules(settings: &Settings) -> Result<String, Failure> {
         Environment::Development => "valid for development".to_owned(),
         Environment::Production => "valid for production".to_owned(),
     })
+}
+
+/// Checks the permissions of the files that a start uses; silent if they are right.
+fn file_access(settings: &Settings, data: &DataDir) -> Result<Option<String>, Failure> {
+    let warnings = start::check_file_access(settings, data)?;
+    let are_wrong = !warnings.is_empty();
+    Ok(are_wrong.then(|| format!("production would refuse to start: {}", warnings.join("; "))))
 }
 
 fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {

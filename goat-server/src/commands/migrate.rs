@@ -2,12 +2,13 @@
 
 use crate::failure::Failure;
 use crate::start::settings::Settings;
-use crate::start::{AdoptForeign, DataDir, Storage};
+use crate::start::{AdoptForeign, DataDir, Storage, check_file_access};
 
 use super::console::answer;
 
 pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
+    check_file_access(settings, &data)?;
     let storage = Storage::open(&settings.storage, &data).await?;
     let adopt = if adopt { AdoptForeign::Allow } else { AdoptForeign::Refuse };
     let migrated = async {

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use goat_core::Secret;
 
 use crate::failure::Failure;
+use crate::start::text::decode;
 
 /// More than any policy allows; a longer input is not meant as a password.
 const LONGEST: u64 = 16 * 1024;
@@ -33,20 +34,25 @@ pub(super) fn ask() -> Result<Secret<String>, Failure> {
 }
 
 fn prompt(text: &str) -> Result<Secret<String>, Failure> {
-    rpassword::prompt_password(text)
-        .map(Secret::new)
-        .map_err(|error| Failure::new(format!("cannot read the password ({error})")))
+    let typed = rpassword::prompt_password(text)
+        .map_err(|error| Failure::new(format!("cannot read the password ({error})")))?;
+    password(typed.into_bytes())
 }
 
 /// Returns the first line without its line break.
 fn first_line(input: impl io::BufRead) -> Result<Secret<String>, Failure> {
-    let mut line = String::with_capacity(1024);
-    let read = input.take(LONGEST).read_line(&mut line);
-    let line = Secret::new(line);
-    read.map_err(|error| Failure::new(format!("cannot read the password ({error})")))?;
-    let text = line.expose();
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    Ok(Secret::from(text.strip_suffix('\r').unwrap_or(text)))
+    let mut line = Vec::with_capacity(1024);
+    input
+        .take(LONGEST)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| Failure::new(format!("cannot read the password ({error})")))?;
+    password(line)
+}
+
+fn password(bytes: Vec<u8>) -> Result<Secret<String>, Failure> {
+    decode(bytes)
+        .map(Secret::new)
+        .map_err(|complaint| Failure::new(format!("the password {complaint}")))
 }
 
 #[cfg(test)]
@@ -62,10 +68,12 @@ mod tests {
             (" spaces count \n", " spaces count "),
             ("", ""),
             ("\n", ""),
+            ("\u{feff}one two\r\n", "one two"),
         ] {
             let password = first_line(input.as_bytes()).expect("it is text");
             assert_eq!(password.expose(), expected, "{input:?}");
         }
         assert!(first_line(&b"\xff\n"[..]).is_err());
+        assert!(first_line(&b"one\0two\n"[..]).is_err());
     }
 }

@@ -6,6 +6,7 @@
 
 mod banner;
 mod key_mismatch;
+mod observer;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::Goat;
+use goat_core::event::Observer;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::api;
 use crate::api::AppState;
@@ -23,11 +25,21 @@ use crate::observe::logging::{LineKind, LineQueue};
 use crate::observe::metrics::Metrics;
 use crate::observe::{ServerObserver, logging};
 use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
-use crate::start::settings::{HttpSettings, Settings, Warning};
-use crate::start::{self, Administrator, SecretFile, Started, first_administrator};
+use crate::start::settings::{HttpSettings, Settings, Warning, show_duration};
+use crate::start::{
+    self, AdminPasswordFile, Administrator, COMPARE_INTERVAL, DataDir, SecretFile, Started,
+    first_administrator,
+};
 
 use super::console::Console;
 use key_mismatch::KeyMismatchWatch;
+use observer::ServeObserver;
+
+/// The time before the second try to reach the stores; it doubles with each try.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+
+/// The longest time between two tries.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Timeout for closing the database; committed data is safe anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -125,6 +137,7 @@ struct Server {
     key_mismatch: KeyMismatchWatch,
     counters: Arc<Metrics>,
     administrator: Administrator,
+    password_file: AdminPasswordFile,
 }
 
 impl Server {
@@ -135,7 +148,12 @@ impl Server {
             None => None,
         };
         let counters = Metrics::new();
-        let started = start::build(settings, ServerObserver::new(Arc::clone(&counters))).await?;
+        let password_file = AdminPasswordFile::new(&DataDir::new(&settings.storage.data_dir));
+        let observer = ServeObserver {
+            server: ServerObserver::new(Arc::clone(&counters)),
+            password_file: password_file.clone(),
+        };
+        let started = build(settings, Arc::new(observer)).await?;
         for warning in &started.connectivity.warnings {
             tracing::warn!("{warning}");
         }
@@ -157,11 +175,12 @@ impl Server {
                 "administrator created with a generated password"
             ),
         }
+        password_file.find_owner(&started).await?;
         started.check_pepper().await?;
         let mut key_mismatch = KeyMismatchWatch::default();
         key_mismatch.check(&started).await?;
         started.goat.ping().await?;
-        Ok(Self { api, metrics, started, key_mismatch, counters, administrator })
+        Ok(Self { api, metrics, started, key_mismatch, counters, administrator, password_file })
     }
 
     /// Returns the first output for an operator at a terminal.
@@ -202,17 +221,45 @@ impl Server {
                 None => Served { cut: 0 },
             }
         };
-        let (api, metrics, (), ()) = tokio::join!(
+        let (api, metrics, (), (), ()) = tokio::join!(
             api,
             metrics,
             maintain(goat, lifecycle),
-            self.key_mismatch.watch(&started, lifecycle)
+            self.key_mismatch.watch(&started, lifecycle),
+            watch_password_file(&self.password_file, &started, lifecycle)
         );
         if timeout(CLOSE_WITHIN, started.storage.close()).await.is_err() {
             tracing::warn!("database did not close in time; committed data is safe");
         }
         tracing::info!(cut = api.cut + metrics.cut, "stopped");
         Ok(())
+    }
+}
+
+/// Builds the goat. If the database or Redis is down, tries again for `GOAT_START_TIMEOUT`: after a
+/// restart of the machine, nothing orders the starts.
+async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Started, Failure> {
+    let mut backoff = FIRST_BACKOFF;
+    let end = Instant::now() + settings.storage.start_timeout;
+    loop {
+        let failure = match start::build(settings, Arc::clone(&observer)).await {
+            Err(failure) if failure.is_unavailable() => failure,
+            result => return result,
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(failure);
+        }
+        let pause = backoff.min(left);
+        for sentence in failure.sentences() {
+            tracing::warn!(
+                retry_in = show_duration(pause),
+                giving_up_in = show_duration(left),
+                "{sentence}"
+            );
+        }
+        sleep(pause).await;
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
 }
 
@@ -234,6 +281,24 @@ async fn maintain(goat: &Goat, lifecycle: &Lifecycle) {
         biased;
         () = lifecycle.draining() => {}
         () = goat.clone().maintain() => {}
+    }
+}
+
+/// Removes the file with the generated password after a change by another process, until the server
+/// drains.
+async fn watch_password_file(file: &AdminPasswordFile, started: &Started, lifecycle: &Lifecycle) {
+    let rounds = async {
+        loop {
+            sleep(COMPARE_INTERVAL).await;
+            if let Err(failure) = file.compare(started).await {
+                tracing::warn!(%failure, "failed to check the file with the generated password");
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = lifecycle.draining() => {}
+        () = rounds => {}
     }
 }
 

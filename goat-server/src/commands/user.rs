@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use goat_core::event::NoObserver;
 use goat_core::user::{NewUser, UserFilter};
 use goat_core::{
     Actor, Email, Error, ErrorKind, Goat, PAGE_MAXIMUM, PageRequest, Role, Status, Timestamp, User,
@@ -16,13 +15,18 @@ use goat_core::{
 use crate::cli::{RevokeTarget, UserCommand};
 use crate::failure::Failure;
 use crate::start::settings::Settings;
-use crate::start::{self, Started};
+use crate::start::{self, AdminPasswordFile, DataDir, Started};
 
 use super::console::answer;
 use super::password;
 
 pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
-    let Started { goat, storage, .. } = start::build(settings, Arc::new(NoObserver)).await?;
+    let password_file = AdminPasswordFile::new(&DataDir::new(&settings.storage.data_dir));
+    let started = start::build(settings, Arc::new(password_file.clone())).await?;
+    if matches!(command, UserCommand::ResetPassword { .. }) {
+        password_file.find_owner(&started).await?;
+    }
+    let Started { goat, storage, .. } = started;
     let done = match command {
         UserCommand::Create { email, role, status } => create(&goat, &email, &role, &status).await,
         UserCommand::List => list(&goat).await,

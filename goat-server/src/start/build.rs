@@ -1,6 +1,6 @@
 //! Builds a [`Goat`] from the settings: stores, keys, password hasher and rules.
 //!
-//! The order matters: the database and its schema, then the stored password hashes, then the
+//! The order matters: first the permissions of the files, before any is read or changed; then the database and its schema, then the stored password hashes, then the
 //! pepper. Only the stored hashes tell a first start, which generates a pepper, from a start with a
 //! lost pepper, which must fail.
 
@@ -17,8 +17,8 @@ use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
-    Connectivity, DataDir, Hashing, KeySource, Storage, check_hashes, password_hasher,
-    stored_hashes, token_keys,
+    Connectivity, DataDir, Hashing, KeySource, Storage, check_file_access, check_hashes,
+    password_hasher, stored_hashes, token_keys,
 };
 
 /// Ratio of the login limit per account to the limit per client address: low enough to prevent
@@ -40,7 +40,7 @@ pub struct Started {
     pub hashing: Hashing,
     /// The token keys, and their source.
     pub keys: (TokenKeys, KeySource),
-    users: Arc<dyn UserStore>,
+    pub(super) users: Arc<dyn UserStore>,
 }
 
 /// Builds a goat from settings: connects to the stores, generates secrets that are missing, and
@@ -52,8 +52,11 @@ pub struct Started {
 /// or a key or pepper is missing or wrong.
 pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Started, Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
+    let mut warnings = check_file_access(settings, &data)?;
     let storage = Storage::open(&settings.storage, &data).await?;
-    let connectivity = storage.check_connectivity().await?;
+    let mut connectivity = storage.check_connectivity().await?;
+    warnings.append(&mut connectivity.warnings);
+    connectivity.warnings = warnings;
     storage.ensure_schema(settings.storage.migrate_on_start).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let stores = storage.stores(settings, &observer, &clock).await?;

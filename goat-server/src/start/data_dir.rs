@@ -2,23 +2,20 @@
 //!
 //! Invariants: a file appears with its whole content or not at all, and is never overwritten; if
 //! several processes create it at once, one succeeds, and all read the same content. Every file is
-//! private to its owner.
+//! created with access for its owner only; the check of file permissions examines existing ones.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use goat_core::Secret;
 
 use crate::failure::Failure;
+use crate::start::text::decode;
 
 /// Maximum size of a file. The largest generated one has a few hundred bytes.
 const LONGEST: u64 = 64 * 1024;
-
-/// Permission bits of other users. The group is not among them: container platforms open a mounted
-/// volume to a group on purpose.
-const OTHERS: u32 = 0o007;
 
 /// A file in the data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +29,9 @@ pub enum SecretFile {
 }
 
 impl SecretFile {
+    /// All files.
+    pub const ALL: [Self; 3] = [Self::TokenKey, Self::Pepper, Self::AdminPassword];
+
     /// Returns its file name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -96,7 +96,7 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is empty or not UTF-8, or is readable by every user of the machine.
+    /// If it cannot be read, is empty, or is not text.
     pub fn read(&self, file: SecretFile) -> Result<Option<Secret<String>>, Failure> {
         let path = self.path_of(file);
         let shown = path.display();
@@ -109,13 +109,6 @@ impl DataDir {
         };
         let unreadable =
             |error: io::Error| Failure::configuration(format!("cannot read {shown} ({error})"));
-        let mode = opened.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & OTHERS != 0 {
-            return Err(Failure::configuration(format!(
-                "{shown} contains a secret, but other users can access it (mode {mode:03o}): \
-                 restrict it with chmod 600, and replace the secret if it may have been read"
-            )));
-        }
         let text = text_of(opened).map_err(unreadable)?;
         if text.expose().is_empty() {
             return Err(Failure::configuration(format!(
@@ -167,14 +160,14 @@ impl DataDir {
     }
 }
 
-/// Reads a file without the line break that editors append.
+/// Reads the text of a file.
 fn text_of(file: File) -> io::Result<Secret<String>> {
-    let mut text = String::new();
-    file.take(LONGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
         return Err(io::Error::other("the file is too large"));
     }
-    Ok(Secret::from(text.trim_end_matches(['\n', '\r'])))
+    decode(bytes).map(Secret::new).map_err(|complaint| io::Error::other(format!("it {complaint}")))
 }
 
 /// Creates a file with its whole content, synced to the disk, unless it exists; returns whether it
@@ -212,6 +205,7 @@ fn write(path: &Path, content: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::thread;
 
     use super::*;
@@ -266,19 +260,6 @@ mod tests {
             assert!(kept.iter().all(|one| one.value.expose() == kept[0].value.expose()));
             assert_eq!(names(&data), ["jwt-key.pem"]);
         }
-    }
-
-    #[test]
-    fn world_readable_secret_is_rejected() {
-        let (_folder, data) = folder();
-        data.read_or_create(SecretFile::Pepper, || "text".into()).expect("it is made");
-        let path = data.path_of(SecretFile::Pepper);
-        for (mode, is_read) in [(0o600, true), (0o400, true), (0o660, true), (0o644, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
-            assert_eq!(data.read(SecretFile::Pepper).is_ok(), is_read, "{mode:o}");
-        }
-        let refused = data.read(SecretFile::Pepper).expect_err("it is open").to_string();
-        assert!(refused.contains("mode 644") && !refused.contains("text"), "{refused}");
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn within<T>(
 ) -> Result<T, Failure> {
     match time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(named),
-        Err(_) => Err(Failure::new(format!(
+        Err(_) => Err(Failure::unavailable(format!(
             "DATABASE_URL: PostgreSQL is unavailable: no response within {}",
             show_duration(limit)
         ))),
@@ -134,7 +134,7 @@ async fn within<T>(
 /// Names the setting in an error of the server.
 fn named(error: goat_core::Error) -> Failure {
     if error.is_unavailable() {
-        return Failure::new(format!(
+        return Failure::unavailable(format!(
             "DATABASE_URL: PostgreSQL is unavailable: {}",
             deepest(&error)
         ));

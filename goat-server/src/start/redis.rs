@@ -36,7 +36,7 @@ impl Redis {
         let server = self.database.server().await.map_err(|error| {
             if error.is_unavailable() {
                 let cause = deepest(&error);
-                return Failure::new(format!("REDIS_URL: Redis is unavailable: {cause}"));
+                return Failure::unavailable(format!("REDIS_URL: Redis is unavailable: {cause}"));
             }
             Failure::from(error).after("REDIS_URL")
         })?;

@@ -43,7 +43,7 @@ pub struct Connectivity {
     pub database: String,
     /// Redis' version, if it is configured.
     pub redis: Option<String>,
-    /// Problems of their configuration that do not prevent their use.
+    /// Problems of their configuration, or of the permissions of files, that do not prevent their use.
     pub warnings: Vec<String>,
 }
 

@@ -85,13 +85,27 @@ fn unknown_variable_is_a_warning_that_suggests_the_nearest() {
     );
 }
 
+/// L6.
 #[test]
 fn metrics_can_have_a_listener_of_their_own() {
-    let program = Program::new().with("GOAT_METRICS_LISTEN", "127.0.0.1:0");
-    let mut server = program.launch();
-    let ready = server.wait_for_message("ready");
-    let address = |field: &str| ready[field].as_str().expect(field).parse().expect("an address");
-    assert_eq!(status(address("metrics_listening"), "/api/metrics"), 200);
-    assert_eq!(status(address("listening"), "/api/metrics"), 404);
-    server.stop();
+    for program in [Program::new(), Program::in_production()] {
+        let program = program.with("GOAT_METRICS_LISTEN", "127.0.0.1:0");
+        let mut server = program.launch();
+        let ready = server.wait_for_message("ready");
+        let address =
+            |field: &str| ready[field].as_str().expect(field).parse().expect("an address");
+        assert_eq!(status(address("metrics_listening"), "/api/metrics"), 200);
+        assert_eq!(status(address("listening"), "/api/metrics"), 404);
+        server.stop();
+    }
+}
+
+/// L6.
+#[test]
+fn metrics_beside_the_api_are_public_in_development_only() {
+    for (program, expected) in [(Program::new(), 200), (Program::in_production(), 401)] {
+        let (server, address) = program.serve();
+        assert_eq!(status(address, "/api/metrics"), expected);
+        server.stop();
+    }
 }

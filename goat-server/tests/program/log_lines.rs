@@ -7,6 +7,7 @@ use goat_server::start::settings::{LogFormat, LogSettings};
 use serde_json::{Map, Value};
 
 use crate::own_process::in_own_process;
+use crate::support::process::{Client, Program, json};
 
 /// L1, L2, H5
 #[test]
@@ -32,4 +33,28 @@ fn every_line_is_a_json_object_even_after_a_panic() {
     let place = lines[1]["location"].as_str().expect("a place");
     assert!(place.starts_with("goat-server/tests/program/log_lines.rs:"), "{place}");
     assert_eq!(parse(&output.stderr).len(), 0);
+}
+
+/// Behind a proxy that is not trusted, all clients share one address: the operator must learn of it, and
+/// not from every request.
+#[test]
+fn forwarding_header_from_an_untrusted_peer_is_one_warning() {
+    let program = Program::new().with("GOAT_METRICS_LISTEN", "127.0.0.1:0");
+    let mut server = program.launch();
+    let ready = server.wait_for_message("ready");
+    for (listener, paths) in [
+        ("listening", &["/api/health", "/nowhere", "//", "/api/v1/user", "/api/health"][..]),
+        ("metrics_listening", &["/api/metrics", "/nowhere"]),
+    ] {
+        let client =
+            Client::new(ready[listener].as_str().expect("an address").parse().expect("one"));
+        for path in paths {
+            client.send("GET", path, "x-forwarded-for: 203.0.113.9\r\n", b"").expect("a response");
+        }
+    }
+    let log = server.stop();
+    let warnings: Vec<_> =
+        log.iter().filter(|line| line.contains("GOAT_TRUSTED_PROXIES")).collect();
+    assert_eq!(warnings.len(), 1, "{log:?}");
+    assert_eq!(json(warnings[0])["peer"], "127.0.0.1");
 }

@@ -4,9 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_password;
 mod blocked_log;
 mod check;
 mod deploy;
+mod file_access;
 mod first_start;
 mod kill;
 mod limits;

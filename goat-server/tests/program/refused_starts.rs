@@ -47,6 +47,23 @@ fn invalid_settings_are_plain_lines_if_configured() {
     assert!(exit.err.starts_with("GOAT_LISTEN: \"here\" "), "{exit:?}");
 }
 
+/// C1.
+#[test]
+fn development_mode_listens_on_loopback_addresses_only() {
+    for variable in ["GOAT_LISTEN", "GOAT_METRICS_LISTEN"] {
+        for address in ["0.0.0.0:0", "[::]:0"] {
+            let program = Program::new().with(variable, address);
+            let exit = program.run(&["serve"]);
+            assert_eq!(exit.status, Some(78), "{exit:?}");
+            let messages = exit.messages();
+            assert_eq!(messages.len(), 1, "{messages:?}");
+            let begin = format!("{variable}: \"{address}\" is not a loopback address");
+            assert!(messages[0].starts_with(&begin), "{messages:?}");
+            assert!(!program.path("data").exists());
+        }
+    }
+}
+
 #[test]
 fn port_in_use_is_a_temporary_failure() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -72,17 +89,6 @@ fn missing_pepper_is_reported_and_not_replaced() {
         assert!(exit.err.contains("data/pepper is missing"), "{exit:?}");
         assert!(!program.path("data/pepper").exists());
     }
-}
-
-#[test]
-fn world_readable_secret_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let program = used_program();
-    let open = fs::Permissions::from_mode(0o644);
-    fs::set_permissions(program.path("data/jwt-key.pem"), open).expect("it is ours");
-    let exit = program.run(&["serve"]);
-    assert_eq!(exit.status, Some(78));
-    assert!(exit.messages().iter().any(|text| text.contains("chmod 600")), "{exit:?}");
 }
 
 #[test]
@@ -144,6 +150,14 @@ fn administrator_address_of_another_user_is_refused() {
     program.run_ok(&["user", "set-role", "admin@goat.local", "admin"], "");
     let (server, _) = program.serve();
     server.stop();
+}
+
+#[test]
+fn log_filter_that_would_silence_everything_is_refused() {
+    let exit = Program::new().with("GOAT_LOG", "warning").run(&["serve"]);
+    assert_eq!(exit.status, Some(78), "{exit:?}");
+    let messages = exit.messages();
+    assert!(messages[0].contains("did you mean warn?"), "{messages:?}");
 }
 
 #[test]

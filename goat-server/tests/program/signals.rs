@@ -1,10 +1,11 @@
-//! Graceful shutdown on SIGTERM and SIGINT.
+//! Signals: graceful shutdown on SIGTERM and SIGINT, and no other handlers.
 
 use std::process::Command;
 
 use goat_server::serve::{Lifecycle, drain_on_signals};
 
 use crate::own_process::in_own_process;
+use crate::support::process::Program;
 
 fn raise(signal: &str) {
     let status = Command::new("kill")
@@ -38,4 +39,17 @@ async fn drain_and_end() {
 
     raise("INT");
     second.await.expect("the wait ends");
+}
+
+/// As the guide to operation says.
+#[test]
+fn hangup_and_quit_end_the_process_at_once() {
+    for signal in ["HUP", "QUIT"] {
+        let program = Program::new().with("GOAT_DRAIN_DELAY", "60s");
+        let (server, _) = program.serve();
+        server.signal(signal);
+        let (status, log) = server.wait();
+        assert_eq!(status, None, "by the signal: {log:?}");
+        assert!(!log.iter().any(|line| line.contains("draining")), "{log:?}");
+    }
 }
