@@ -170,9 +170,11 @@ pub mod testing;
 pub mod token;
 pub mod user;
 
-/// Requests and results of sign-up, login, authentication and refresh.
+/// Requests and results of sign-up, login, authentication, refresh and a changed password.
 pub mod auth {
-    pub use crate::service::{Authentication, Login, Refreshed, SignUp, SignedIn, TokenPair};
+    pub use crate::service::{
+        Authentication, Login, PasswordChanged, Refreshed, SignUp, SignedIn, TokenPair,
+    };
 }
 
 pub use access::permission::Permission;

@@ -130,7 +130,8 @@ impl Context {
             updated_at: now,
             last_login_at: None,
         };
-        Account { user, password_hash, epoch: SessionEpoch::default(), revision: 0 }
+        let epoch = SessionEpoch::default();
+        Account { user, password_hash, epoch, replacement: None, revision: 0 }
     }
 
     /// Writes a user. `actor` is `None` for the system and for changes by the user itself.

@@ -37,3 +37,4 @@ pub use sessions::Sessions;
 pub use signup::SignUp;
 pub use token_pair::TokenPair;
 pub use users::Users;
+pub use users_self::PasswordChanged;

@@ -1,7 +1,8 @@
 //! Refresh: rotates a refresh token and returns the next token pair.
 //!
 //! Invariants: no failure before the commit costs the client its token, and none after it, since the
-//! returned tokens are signed from the stored claims; a repeated predecessor gets identical bytes.
+//! returned tokens are signed from the stored claims; a repeated predecessor gets identical bytes; a
+//! replacement of the session's tokens is applied before the rotation that it may decide.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
-use crate::session::{Origin, Session};
+use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{Rotated, Rotation};
 use crate::token::RefreshClaims;
 
@@ -101,11 +102,28 @@ impl Context {
             Some(state) => state,
             None => self.stores.users.state(claims.user).await?.ok_or_else(gone)?,
         };
-        if state.has_live_session(session.id, session.epoch) {
-            Ok(Live { role: state.role, ends_at: session.ends_at })
-        } else {
-            Err(gone())
+        if !state.has_live_session(session.id, session.epoch) {
+            return Err(gone());
         }
+        if session.epoch < state.epoch.number {
+            self.apply_replacement(&session).await?;
+        }
+        Ok(Live { role: state.role, ends_at: session.ends_at })
+    }
+
+    /// Applies the replacement of the session's tokens, if there is one that the session store lacks:
+    /// the write after the commit failed, or the store lost it.
+    async fn apply_replacement(&self, session: &Session) -> Result<()> {
+        let account = self.stores.users.by_id(session.user).await?;
+        let replacement = account.and_then(|account| account.replacement);
+        let lacks = |replacement: &TokenReplacement| {
+            replacement.session == session.id && session.epoch < replacement.epoch
+        };
+        if let Some(replacement) = replacement.filter(lacks) {
+            let now = self.time.now();
+            self.stores.sessions.replace_tokens(session.user, &replacement, now).await?;
+        }
+        Ok(())
     }
 
     async fn rotate(
@@ -120,6 +138,7 @@ impl Context {
             session: claims.session,
             user: claims.user,
             presented: claims.id,
+            epoch: claims.epoch,
             successor: self.next_refresh_token(now, ends_at),
             now,
             leeway: self.settings.refresh_leeway,
@@ -127,7 +146,7 @@ impl Context {
         let (session, kind) = match self.stores.sessions.rotate(&rotation).await? {
             Rotated::Rotated(session) => (session, EventKind::Refreshed),
             Rotated::Repeated(session) => (session, EventKind::RefreshRepeated),
-            Rotated::Unknown => return Err(ErrorKind::SessionRevoked.into()),
+            Rotated::Unknown | Rotated::Replaced => return Err(ErrorKind::SessionRevoked.into()),
             Rotated::Reused(session) => return Err(self.reused(&session, address).await),
         };
         let event = Event::new(kind, now, EventActor::User(session.user))

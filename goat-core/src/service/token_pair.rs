@@ -79,6 +79,7 @@ impl Context {
             user: session.user,
             session: session.id,
             id: session.current.id,
+            epoch: session.epoch,
             issued_at: session.current.issued_at,
             expires_at: session.current.expires_at,
         };

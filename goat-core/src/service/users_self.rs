@@ -3,17 +3,28 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventActor, EventKind};
 use crate::limit::{Decision, WithDecisions};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
+use crate::session::{Session, TokenReplacement};
 use crate::store::{UserChange, UserSnapshot};
 use crate::user::{Account, Email, User};
 
 use super::context::changed;
-use super::{ActorFacts, Context, Principal, Users};
+use super::{ActorFacts, Context, Principal, TokenPair, Users};
+
+/// The result of a changed password.
+#[derive(Clone, Debug)]
+pub struct PasswordChanged {
+    /// The new tokens of the current session, which replace its earlier refresh tokens.
+    pub tokens: TokenPair,
+    /// How many other sessions ended.
+    pub revoked_sessions: u64,
+}
 
 impl Users {
     /// Changes the principal's own e-mail address. Another spelling of the same address is no conflict.
@@ -57,8 +68,9 @@ impl Users {
         with_decisions(result, decisions)
     }
 
-    /// Changes the principal's own password. Ends every session but the current one; returns how many
-    /// ended.
+    /// Changes the principal's own password. Ends every session but the current one, which continues
+    /// under the returned tokens: its earlier refresh tokens no longer work, and its access tokens expire
+    /// in their time.
     ///
     /// # Errors
     ///
@@ -71,7 +83,7 @@ impl Users {
         principal: &Principal,
         current_password: &str,
         new_password: &Secret<String>,
-    ) -> Result<WithDecisions<u64>> {
+    ) -> Result<WithDecisions<PasswordChanged>> {
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         let mut violations = Vec::new();
@@ -86,23 +98,34 @@ impl Users {
             }
             let hash = Secret::new(context.hasher.hash(new).await?);
             let facts = ActorFacts::of(principal);
-            let session = principal.session();
+            let now = context.time.now();
+            let session = context.own_session(principal, now).await?;
+            let permissions = context.token_permissions(&account.user.role).await?;
             run_to_completion(async move {
-                let now = context.time.now();
-                let id = account.user.id;
+                let (id, kept) = (account.user.id, Some(session.id));
+                let token = context.next_refresh_token(now, session.ends_at);
                 let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, facts, &account)?;
                     account.password_hash = hash.clone();
-                    account.epoch = account.epoch.next(Some(session));
+                    account.epoch = account.epoch.next(kept);
+                    account.replacement = Some(TokenReplacement {
+                        session: session.id,
+                        epoch: account.epoch.number,
+                        token: token.clone(),
+                    });
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let (before, _) = changed(context.write_user(None, id, &rule).await?)?;
+                let (before, after) = changed(context.write_user(None, id, &rule).await?)?;
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
                 let actor = EventActor::User(id);
-                let ended = context.end_sessions(id, epoch, Some(session), actor.clone()).await;
+                let revoked_sessions = context.end_sessions(id, epoch, kept, actor.clone()).await;
+                let session = context.with_replaced_tokens(session, after, now).await;
                 context.emit(EventKind::PasswordChanged, actor, id);
-                Ok(ended)
+                Ok(PasswordChanged {
+                    tokens: context.sign(&session, permissions, now)?,
+                    revoked_sessions,
+                })
             })
             .await
         }
@@ -179,6 +202,30 @@ impl Context {
         let account = self.stores.users.by_id(principal.user()).await?;
         let account = account.filter(|account| ActorFacts::of(principal).is_live(account));
         Ok(account.ok_or(ErrorKind::SessionRevoked)?)
+    }
+
+    /// Reads the principal's session, which must not have ended.
+    async fn own_session(&self, principal: &Principal, now: Timestamp) -> Result<Session> {
+        let view = self.stores.sessions.find(principal.user(), principal.session()).await?;
+        let live = view.map(|view| view.session).filter(|session| !session.is_expired(now));
+        Ok(live.ok_or(ErrorKind::SessionRevoked)?)
+    }
+
+    /// Returns the session after the replacement of its tokens that committed with the account, and stores
+    /// it. A failure to store it is only logged, since the next refresh stores it.
+    async fn with_replaced_tokens(
+        &self,
+        mut session: Session,
+        account: Account,
+        now: Timestamp,
+    ) -> Session {
+        let Some(replacement) = account.replacement else { return session };
+        let stored = self.stores.sessions.replace_tokens(session.user, &replacement, now).await;
+        if let Err(error) = stored {
+            tracing::warn!(%error, user = %session.user, "replaced tokens not stored in the session; the next refresh stores them");
+        }
+        session.replace_tokens(&replacement, now);
+        session
     }
 
     /// Verifies the current password of an account, counted against the account limit.

@@ -1,5 +1,6 @@
 //! Session values: the session, its refresh tokens and their rotation rule, and the session epoch.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -55,6 +56,51 @@ pub struct RefreshToken {
     pub key: String,
 }
 
+/// The replacement of a session's tokens on purpose, as by a change of the password: its earlier refresh
+/// tokens no longer work, and presenting one ends nothing.
+///
+/// It is part of the user's account and commits with the session epoch, whichever store keeps the
+/// session. That store applies it right after, and otherwise at the session's next refresh.
+///
+/// A user store keeps it as one text, by `Display` and [`TokenReplacement::parse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenReplacement {
+    /// The session.
+    pub session: SessionId,
+    /// The user's session epoch since the replacement. Refresh tokens of an earlier one are replaced.
+    pub epoch: u64,
+    /// The refresh token that replaces all earlier ones.
+    pub token: RefreshToken,
+}
+
+impl TokenReplacement {
+    /// Parses the text that `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(6, ' ').collect();
+        let [session, epoch, id, issued_at, expires_at, key] = parts[..] else { return None };
+        let time = |text: &str| text.parse().ok().map(Timestamp::from_millis);
+        Some(Self {
+            session: SessionId::parse(session).ok()?,
+            epoch: epoch.parse().ok()?,
+            token: RefreshToken {
+                id: TokenId::parse(id).ok()?,
+                issued_at: time(issued_at)?,
+                expires_at: time(expires_at)?,
+                key: key.to_owned(),
+            },
+        })
+    }
+}
+
+impl fmt::Display for TokenReplacement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, epoch, token: RefreshToken { id, issued_at, expires_at, key } } = self;
+        let (issued_at, expires_at) = (issued_at.as_millis(), expires_at.as_millis());
+        write!(formatter, "{session} {epoch} {id} {issued_at} {expires_at} {key}")
+    }
+}
+
 /// A used refresh token that is accepted again during the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Predecessor {
@@ -71,7 +117,8 @@ pub struct Session {
     pub id: SessionId,
     /// The user.
     pub user: UserId,
-    /// The user's session epoch at login.
+    /// The user's session epoch at login, or at the last replacement of the session's tokens. Its
+    /// refresh tokens carry it.
     pub epoch: u64,
     /// The client software at login.
     pub device: String,
@@ -111,10 +158,11 @@ impl Session {
         !self.is_expired(now) && epoch.covers(self.id, self.epoch)
     }
 
-    /// The rotation rule: decides on a presented refresh token, for every store that can run it inside
-    /// its own transaction.
+    /// The rotation rule: decides on a refresh token of a session epoch, for every store that can run it
+    /// inside its own transaction.
     ///
-    /// A token works once. The direct predecessor of the current token is accepted again during the
+    /// A token from before the last [replacement](Session::replace_tokens) has no effect. Any other
+    /// token works once. The direct predecessor of the current token is accepted again during the
     /// grace period after its use, until the current token is used and becomes the direct predecessor
     /// itself. A clock that was set back since its use does not make the grace period longer: it is
     /// accepted if its use is less than the leeway away, in either direction.
@@ -122,6 +170,7 @@ impl Session {
     pub fn rotation_decision(
         &self,
         presented: TokenId,
+        epoch: u64,
         now: Timestamp,
         leeway: Duration,
     ) -> RotationDecision {
@@ -131,6 +180,8 @@ impl Session {
         };
         if self.is_expired(now) {
             RotationDecision::Expired
+        } else if epoch < self.epoch {
+            RotationDecision::Replaced
         } else if presented == self.current.id {
             RotationDecision::Rotate
         } else if self.previous.is_some_and(is_repeat) {
@@ -148,6 +199,20 @@ impl Session {
         self.idle_at = successor.expires_at.min(self.ends_at);
         self.current = successor;
     }
+
+    /// Applies a replacement of the session's tokens, unless the session has expired or a replacement of
+    /// this epoch or a later one was applied before. Returns whether it changed the session.
+    pub fn replace_tokens(&mut self, replacement: &TokenReplacement, now: Timestamp) -> bool {
+        let TokenReplacement { session, epoch, ref token } = *replacement;
+        if session != self.id || epoch <= self.epoch || self.is_expired(now) {
+            return false;
+        }
+        self.epoch = epoch;
+        self.idle_at = token.expires_at.min(self.ends_at);
+        self.current = token.clone();
+        self.previous = None;
+        true
+    }
 }
 
 /// The decision on a presented refresh token.
@@ -159,6 +224,8 @@ pub enum RotationDecision {
     Repeat,
     /// It is an older token.
     Reuse,
+    /// It is from before the session's tokens were replaced on purpose.
+    Replaced,
     /// The session has expired.
     Expired,
 }
@@ -183,4 +250,48 @@ pub struct CacheStats {
     pub evictions: u64,
     /// Present entries.
     pub entries: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::sample::{START, later, session, token};
+
+    #[test]
+    fn replacement_is_parsed_from_its_text() {
+        let (session, token) = (SessionId::generate(START), token(START));
+        let replacement = TokenReplacement { session, epoch: u64::MAX, token };
+        let text = replacement.to_string();
+        assert_eq!(TokenReplacement::parse(&text), Some(replacement));
+        for end in 0..text.len() - " key".len() {
+            assert_eq!(TokenReplacement::parse(&text[..end]), None, "{end}");
+        }
+    }
+
+    /// D5: tokens from before a replacement have no effect, and it is applied once, in any order.
+    #[test]
+    fn replacement_supersedes_earlier_tokens_once() {
+        let mut session = session(UserId::generate(START), START);
+        let (id, old) = (session.id, session.current.id);
+        session.rotate(token(later(1)), later(1));
+        let replacement = |epoch, at| TokenReplacement { session: id, epoch, token: token(at) };
+        let (first, second) = (replacement(1, later(2)), replacement(2, later(3)));
+        let foreign = TokenReplacement { session: SessionId::generate(START), ..first.clone() };
+        assert!(!session.replace_tokens(&foreign, later(4)));
+        assert!(!session.clone().replace_tokens(&first, session.idle_at), "it has expired");
+
+        assert!(session.clone().replace_tokens(&first, later(4)));
+        assert!(session.replace_tokens(&second, later(4)));
+        let after = session.clone();
+        assert!(!session.replace_tokens(&second, later(5)));
+        assert!(!session.replace_tokens(&first, later(5)));
+        assert_eq!(session, after);
+        assert_eq!((session.epoch, session.previous), (2, None));
+        let leeway = Duration::from_secs(10);
+        let decide = |id, epoch| session.rotation_decision(id, epoch, later(5), leeway);
+        assert_eq!(decide(old, 0), RotationDecision::Replaced);
+        assert_eq!(decide(TokenId::generate(START), 1), RotationDecision::Replaced);
+        assert_eq!(decide(second.token.id, 2), RotationDecision::Rotate);
+        assert_eq!(decide(TokenId::generate(START), 2), RotationDecision::Reuse);
+    }
 }

@@ -30,7 +30,7 @@ use crate::id::{SessionId, UserId};
 use crate::invalidation::{self, Invalidation, InvalidationStats, Invalidations, Listener};
 use crate::limit::{self, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
 use crate::page::{Page, PageRequest};
-use crate::session::{Session, SessionEpoch};
+use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
     Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
     SessionStore, SessionView, UserStore, UserWrite, UserWriteOutcome,
@@ -197,6 +197,16 @@ impl SessionStore for Observed<dyn SessionStore> {
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         self.policy.call(sessions::operation::ROTATE, self.inner.rotate(rotation)).await
+    }
+
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let call = self.inner.replace_tokens(user, replacement, now);
+        self.policy.call(sessions::operation::REPLACE_TOKENS, call).await
     }
 
     async fn list(

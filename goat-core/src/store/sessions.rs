@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{RefreshToken, Session, SessionEpoch};
+use crate::session::{RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::user::UserState;
 
 /// A session, with its user's state where the store keeps users too and reads both at once.
@@ -30,6 +30,8 @@ pub struct Rotation {
     pub user: UserId,
     /// The token's `jti`.
     pub presented: TokenId,
+    /// The session epoch in which the token was issued.
+    pub epoch: u64,
     /// The token that replaces the presented one if that is the current one.
     pub successor: RefreshToken,
     /// The current time.
@@ -47,6 +49,8 @@ pub enum Rotated {
     Repeated(Session),
     /// The token was used before, and the session has been ended; the session before its end.
     Reused(Session),
+    /// The token was issued before the session's tokens were replaced on purpose; nothing changed.
+    Replaced,
     /// The session does not exist or has expired.
     Unknown,
 }
@@ -64,7 +68,8 @@ pub enum Revoked {
 ///
 /// An implementer guarantees:
 /// - [`SessionStore::rotate`] is one atomic compare-and-set by the rule of
-///   [`Session::rotation_decision`];
+///   [`Session::rotation_decision`], and [`SessionStore::replace_tokens`] one by that of
+///   [`Session::replace_tokens`];
 /// - only [`SessionStore::create`] creates a session: a late rotation never restores an ended one;
 /// - a completed write survives a crash as far as the store's medium does; a store that loses sessions
 ///   only logs users out;
@@ -90,6 +95,15 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
 
     /// Consumes a refresh token.
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError>;
+
+    /// Replaces the tokens of a session, if it exists and this replacement or a later one was not applied
+    /// before; returns whether it was applied now.
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Returns a page of the user's live sessions, newest first.
     async fn list(
@@ -138,6 +152,7 @@ pub(crate) mod operation {
     pub(crate) const CREATE: &str = "sessions.create";
     pub(crate) const FIND: &str = "sessions.find";
     pub(crate) const ROTATE: &str = "sessions.rotate";
+    pub(crate) const REPLACE_TOKENS: &str = "sessions.replace_tokens";
     pub(crate) const LIST: &str = "sessions.list";
     pub(crate) const REVOKE: &str = "sessions.revoke";
     pub(crate) const REVOKE_ALL: &str = "sessions.revoke_all";

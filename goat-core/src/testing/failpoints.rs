@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{Session, SessionEpoch};
+use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
     Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
     SessionStore, SessionView, Stores, UserStore, UserWrite, UserWriteOutcome, roles, sessions,
@@ -303,6 +303,16 @@ impl SessionStore for FailpointSessions {
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         self.failpoints.pass(sessions::operation::ROTATE, self.inner.rotate(rotation)).await
+    }
+
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let call = self.inner.replace_tokens(user, replacement, now);
+        self.failpoints.pass(sessions::operation::REPLACE_TOKENS, call).await
     }
 
     async fn list(

@@ -53,6 +53,7 @@ pub(crate) fn account_of(role: &Role, email: &str) -> Account {
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),
+        replacement: None,
         revision: 0,
     }
 }

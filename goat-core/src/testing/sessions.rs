@@ -10,6 +10,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
 mod clock;
+mod replacement;
 mod rotation;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,11 @@ use std::time::Duration;
 pub use clock::{
     a_clock_set_back_extends_no_grace_period, a_rotation_extends_the_session, a_session_expires,
     conformance_in, sessions_expired_by_the_stores_clock_are_evicted_first, the_grace_period_ends,
+};
+pub use replacement::{
+    a_replacement_is_applied_once, a_replacement_needs_a_live_session_of_the_user,
+    a_replacement_supersedes_the_tokens_of_the_session,
+    a_replacement_wins_over_concurrent_rotations,
 };
 pub use rotation::{
     a_predecessor_is_accepted_within_the_grace_period, a_reused_token_ends_the_session,
@@ -54,6 +60,10 @@ pub async fn conformance_of_expiring(store: &Arc<dyn SessionStore>) {
     concurrent_refreshes_get_one_successor(store).await;
     concurrent_refreshes_without_grace_period_end_the_session(store).await;
     a_rotation_does_not_revive_an_ended_session(store).await;
+    a_replacement_supersedes_the_tokens_of_the_session(store).await;
+    a_replacement_is_applied_once(store).await;
+    a_replacement_needs_a_live_session_of_the_user(store).await;
+    a_replacement_wins_over_concurrent_rotations(store).await;
     the_oldest_sessions_are_evicted(store).await;
     expired_sessions_are_evicted_first(store).await;
     the_session_cap_holds_under_concurrency(store).await;

@@ -48,10 +48,11 @@ pub use races::{
 use crate::access::Role;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
+use crate::session::TokenReplacement;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::user::{Account, Email, Status};
 
-use super::sample::{START, account, account_of, later, role, word};
+use super::sample::{START, account, account_of, later, role, token, word};
 
 /// Runs every case.
 pub async fn conformance(store: &Arc<dyn UserStore>) {
@@ -113,6 +114,7 @@ fn assert_same(one: &Account, other: &Account) {
     assert_eq!(one.user.email.as_str(), other.user.email.as_str());
     assert_eq!(one.password_hash.expose(), other.password_hash.expose());
     assert_eq!(one.epoch, other.epoch);
+    assert_eq!(one.replacement, other.replacement);
 }
 
 /// An account is read back by id, by address and as state, as it was last written.
@@ -137,7 +139,10 @@ pub async fn an_account_is_read_back_as_written(store: &Arc<dyn UserStore>) {
         account.user.updated_at = later(5);
         account.user.last_login_at = Some(later(4));
         account.password_hash = "another".into();
-        account.epoch = account.epoch.next(Some(SessionId::generate(START)));
+        let session = SessionId::generate(START);
+        account.epoch = account.epoch.next(Some(session));
+        let (epoch, token) = (account.epoch.number, token(later(5)));
+        account.replacement = Some(TokenReplacement { session, epoch, token });
     }
 }
 

@@ -34,6 +34,9 @@ pub struct RefreshClaims {
     pub session: SessionId,
     /// The token's id: `jti`. The session stores the current one.
     pub id: TokenId,
+    /// The session epoch in which the token was issued: `epoch`. Tokens of an earlier epoch than the
+    /// session's were replaced on purpose.
+    pub epoch: u64,
     /// The time of issue: `iat` and `nbf`.
     pub issued_at: Timestamp,
     /// The expiry: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or every

@@ -56,6 +56,8 @@ struct Written<'a> {
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
 }
 
 impl Written<'_> {
@@ -77,6 +79,7 @@ pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> R
         nbf: claims.issued_at.as_seconds(),
         exp: claims.expires_at.as_seconds(),
         permissions: claims.permissions.as_deref(),
+        epoch: None,
     }
     .json()
 }
@@ -93,6 +96,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
         nbf: claims.issued_at.as_seconds(),
         exp: claims.expires_at.as_seconds(),
         permissions: None,
+        epoch: Some(claims.epoch),
     }
     .json()
 }
@@ -115,6 +119,8 @@ struct Read<'a> {
     exp: Timestamp,
     #[serde(default, deserialize_with = "present")]
     permissions: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    epoch: Option<u64>,
 }
 
 /// Whole seconds since 1970 only: no sign, fraction, exponent or quotes.
@@ -202,6 +208,7 @@ pub(super) fn read_refresh(
         user: claims.sub,
         session: claims.sid,
         id: claims.jti,
+        epoch: claims.epoch.ok_or_else(|| refused("a refresh token has an epoch"))?,
         issued_at: claims.iat,
         expires_at: claims.exp,
     };

@@ -6,7 +6,7 @@ use crate::access::{Permission, Role};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
-use crate::session::SessionEpoch;
+use crate::session::{SessionEpoch, TokenReplacement};
 
 use super::Email;
 
@@ -141,6 +141,8 @@ pub struct Account {
     pub password_hash: Secret<String>,
     /// Decides which sessions of the user are live.
     pub epoch: SessionEpoch,
+    /// The last replacement of a session's tokens. It commits with the epoch, and remains until the next.
+    pub replacement: Option<TokenReplacement>,
     /// Rises with every write of the user, so that the newer of two states is known. The store counts
     /// it from one up and ignores the value in a change; zero in a store that does not count;
     /// its states must not be cached.

@@ -6,6 +6,7 @@ ALTER TABLE people ADD COLUMN mail_canonical TEXT;
 -- The session epoch, and the session kept when an epoch ended the others.
 ALTER TABLE people ADD COLUMN session_epoch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE people ADD COLUMN kept_session TEXT;
+ALTER TABLE people ADD COLUMN token_replacement TEXT;
 -- Counts the writes, to order two states of a person.
 ALTER TABLE people ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
 
@@ -28,6 +29,7 @@ SELECT
     coalesce(last_seen_at, 0) AS last_login_at,
     session_epoch,
     kept_session,
+    token_replacement,
     revision
 FROM people
 WHERE goat_id IS NOT NULL;

@@ -5,7 +5,7 @@
 //! of the snapshot, and one guard row in every write that changes the set of administrators.
 
 use async_trait::async_trait;
-use goat_core::session::SessionEpoch;
+use goat_core::session::{SessionEpoch, TokenReplacement};
 use goat_core::store::{
     ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
@@ -86,13 +86,16 @@ impl People {
 async fn save(connection: &mut SqliteConnection, account: &Account) -> sqlx::Result<()> {
     const QUERY: &str = "INSERT INTO people \
             (goat_id, mail, mail_canonical, pass_hash, position, is_admin, confirmed, blocked, \
-             joined_at, changed_at, last_seen_at, session_epoch, kept_session, revision) \
-        VALUES ($1, $2, $3, $4, coalesce($5, 'reader'), $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+             joined_at, changed_at, last_seen_at, session_epoch, kept_session, revision, \
+             token_replacement) \
+        VALUES ($1, $2, $3, $4, coalesce($5, 'reader'), $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+                $15) \
         ON CONFLICT (goat_id) DO UPDATE SET \
             mail = $2, mail_canonical = $3, pass_hash = $4, position = coalesce($5, position), \
             is_admin = $6, confirmed = $7, blocked = $8, joined_at = $9, changed_at = $10, \
-            last_seen_at = $11, session_epoch = $12, kept_session = $13, revision = $14";
-    let Account { user, password_hash, epoch, revision } = account;
+            last_seen_at = $11, session_epoch = $12, kept_session = $13, revision = $14, \
+            token_replacement = $15";
+    let Account { user, password_hash, epoch, replacement, revision } = account;
     let is_admin = user.role.as_str() == ADMIN;
     sqlx::query(QUERY)
         .bind(user.id.to_string())
@@ -109,6 +112,7 @@ async fn save(connection: &mut SqliteConnection, account: &Account) -> sqlx::Res
         .bind(epoch.number.cast_signed())
         .bind(epoch.kept.map(|session| session.to_string()))
         .bind(revision.cast_signed())
+        .bind(replacement.as_ref().map(ToString::to_string))
         .execute(connection)
         .await?;
     Ok(())
@@ -136,10 +140,14 @@ pub(crate) fn user(row: &SqliteRow) -> sqlx::Result<User> {
 fn account(row: &SqliteRow) -> sqlx::Result<Account> {
     let kept: Option<&str> = row.try_get("kept_session")?;
     let kept = kept.map(|_| parsed(row, "kept_session", |text| SessionId::parse(text).ok()));
+    let replacement: Option<&str> = row.try_get("token_replacement")?;
+    let replacement =
+        replacement.map(|_| parsed(row, "token_replacement", TokenReplacement::parse));
     Ok(Account {
         user: user(row)?,
         password_hash: row.try_get::<String, _>("password_hash")?.into(),
         epoch: SessionEpoch { number: row.try_get("session_epoch")?, kept: kept.transpose()? },
+        replacement: replacement.transpose()?,
         revision: row.try_get("revision")?,
     })
 }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{RotationDecision, Session, SessionEpoch};
+use crate::session::{RotationDecision, Session, SessionEpoch, TokenReplacement};
 use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 /// In-memory sessions. Not persistent: all sessions end with the process.
@@ -47,6 +47,10 @@ impl State {
         self.users.entry(session.user).or_default().insert(session.id, session.clone());
     }
 
+    fn get_mut(&mut self, user: UserId, id: SessionId) -> Option<&mut Session> {
+        self.users.get_mut(&user)?.get_mut(&id)
+    }
+
     fn remove(&mut self, user: UserId, id: SessionId) -> bool {
         let Some(sessions) = self.users.get_mut(&user) else { return false };
         let was_there = sessions.remove(&id).is_some();
@@ -57,12 +61,13 @@ impl State {
     }
 
     fn rotate(&mut self, rotation: &Rotation) -> Rotated {
-        let &Rotation { now, presented, .. } = rotation;
-        let sessions = self.users.get_mut(&rotation.user);
-        let found = sessions.and_then(|sessions| sessions.get_mut(&rotation.session));
-        let Some(session) = found else { return Rotated::Unknown };
-        match session.rotation_decision(presented, now, rotation.leeway) {
+        let &Rotation { now, presented, epoch, .. } = rotation;
+        let Some(session) = self.get_mut(rotation.user, rotation.session) else {
+            return Rotated::Unknown;
+        };
+        match session.rotation_decision(presented, epoch, now, rotation.leeway) {
             RotationDecision::Expired => Rotated::Unknown,
+            RotationDecision::Replaced => Rotated::Replaced,
             RotationDecision::Repeat => Rotated::Repeated(session.clone()),
             RotationDecision::Rotate => {
                 session.rotate(rotation.successor.clone(), now);
@@ -107,6 +112,17 @@ impl SessionStore for MemorySessions {
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         Ok(self.lock().rotate(rotation))
+    }
+
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let session = state.get_mut(user, replacement.session);
+        Ok(session.is_some_and(|session| session.replace_tokens(replacement, now)))
     }
 
     async fn list(

@@ -7,7 +7,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::service::{Login, SignUp};
-use crate::session::{Origin, RefreshToken};
+use crate::session::{Origin, RefreshToken, TokenReplacement};
 use crate::testing::{ManualClock, PlainHasher, limits};
 use crate::token::TokenKeys;
 use crate::user::UserFilter;
@@ -115,6 +115,15 @@ impl SessionStore for Broken {
     }
 
     async fn rotate(&self, _: &Rotation) -> Result<Rotated, StoreError> {
+        self.answer().await
+    }
+
+    async fn replace_tokens(
+        &self,
+        _: UserId,
+        _: &TokenReplacement,
+        _: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.answer().await
     }
 
@@ -273,10 +282,12 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
         session: id,
         user,
         presented: token.id,
-        successor: token,
+        epoch: 0,
+        successor: token.clone(),
         now,
         leeway: Duration::ZERO,
     };
+    let replacement = TokenReplacement { session: id, epoch: 1, token };
     let query = UserQuery { filter: UserFilter::default(), hidden_roles: Vec::new(), except: None };
     let page = PageRequest::default();
 
@@ -308,6 +319,8 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("sessions.create", call(sessions.create(&session, 1))).await;
     check("sessions.find", call(sessions.find(user, id))).await;
     check("sessions.rotate", call(sessions.rotate(&rotation))).await;
+    let replaced = sessions.replace_tokens(user, &replacement, now);
+    check("sessions.replace_tokens", call(replaced)).await;
     check("sessions.list", call(sessions.list(user, epoch, now, page))).await;
     check("sessions.revoke", call(sessions.revoke(user, epoch, now, &[id]))).await;
     check("sessions.revoke_all", call(sessions.revoke_all(user, epoch, now, None))).await;

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use crate::access::{Grant, Permission, Role};
 use crate::clock::Timestamp;
 use crate::id::{GrantId, SessionId, TokenId, UserId};
-use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch};
+use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::store::sql::failure::Failure;
 use crate::user::{Account, Email, Status, User, UserState};
 
@@ -27,7 +27,7 @@ pub(super) use user_columns;
 macro_rules! account_columns {
     () => {
         "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, \
-         password_hash, session_epoch, kept_session, revision"
+         password_hash, session_epoch, kept_session, token_replacement, revision"
     };
 }
 pub(super) use account_columns;
@@ -72,6 +72,9 @@ pub(super) fn account(row: &Row) -> Result<Account, Failure> {
         user: user(row)?,
         password_hash: password_hash.into(),
         epoch: epoch(row)?,
+        replacement: parsed_optional(row, "token_replacement", |text| {
+            TokenReplacement::parse(text).ok_or(())
+        })?,
         revision: count(row, "revision")?,
     })
 }

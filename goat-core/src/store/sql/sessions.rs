@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{RotationDecision, Session, SessionEpoch};
+use crate::session::{RotationDecision, Session, SessionEpoch, TokenReplacement};
 use crate::store::sessions::operation;
 use crate::store::sql::failure::Failure;
 use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
@@ -32,6 +32,33 @@ impl SqlSessions {
 
     pub(super) fn without_users(pools: Pools) -> Self {
         Self { pools, has_users: false }
+    }
+
+    /// Locks a session until the end of the transaction; returns it and the time of the decision on it.
+    async fn lock(
+        &self,
+        connection: &mut Connection,
+        user: UserId,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(Session, Timestamp)>, Failure> {
+        // The time is read after the row is locked, so that it includes the wait for the lock.
+        const QUERY: &str = concat!(
+            "WITH locked AS MATERIALIZED (SELECT ",
+            session_columns!(),
+            " FROM goat_sessions WHERE id = $1 AND user_id = $2",
+            for_update!(),
+            ") SELECT locked.*, ",
+            now!("$3"),
+            " AS decided_at FROM locked"
+        );
+        let query = sqlx::query(QUERY)
+            .bind(id.to_string())
+            .bind(user.to_string())
+            .bind(self.pools.mode.now(now));
+        let Some(row) = connection.optional(query).await? else { return Ok(None) };
+        // TIMING: one clock decides for all nodes, whose own clocks differ.
+        Ok(Some((rows::session(&row)?, rows::time(&row, "decided_at")?)))
     }
 }
 
@@ -82,31 +109,16 @@ impl SessionStore for SqlSessions {
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        // The time is read after the row is locked, so that it includes the wait for the lock.
-        const QUERY: &str = concat!(
-            "WITH locked AS MATERIALIZED (SELECT ",
-            session_columns!(),
-            " FROM goat_sessions WHERE id = $1 AND user_id = $2",
-            for_update!(),
-            ") SELECT locked.*, ",
-            now!("$3"),
-            " AS decided_at FROM locked"
-        );
+        let &Rotation { user, session, presented, epoch, now, leeway, .. } = rotation;
         run(operation::ROTATE, async {
             // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
             // not found.
             let mut connection = self.pools.begin().await?;
-            let query = sqlx::query(QUERY)
-                .bind(rotation.session.to_string())
-                .bind(rotation.user.to_string())
-                .bind(self.pools.mode.now(rotation.now));
-            let Some(row) = connection.optional(query).await? else { return Ok(Rotated::Unknown) };
-            let mut session = rows::session(&row)?;
-            // TIMING: one clock decides for all nodes, whose own clocks differ.
-            let now = rows::time(&row, "decided_at")?;
-            let rotated = match session.rotation_decision(rotation.presented, now, rotation.leeway)
-            {
+            let locked = self.lock(&mut connection, user, session, now).await?;
+            let Some((mut session, now)) = locked else { return Ok(Rotated::Unknown) };
+            let rotated = match session.rotation_decision(presented, epoch, now, leeway) {
                 RotationDecision::Expired => return Ok(Rotated::Unknown),
+                RotationDecision::Replaced => return Ok(Rotated::Replaced),
                 RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
                 RotationDecision::Rotate => {
                     session.rotate(rotation.successor.clone(), now);
@@ -120,6 +132,27 @@ impl SessionStore for SqlSessions {
             };
             connection.commit().await?;
             Ok(rotated)
+        })
+        .await
+    }
+
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        run(operation::REPLACE_TOKENS, async {
+            // ATOMIC: as for a rotation, with which it competes.
+            let mut connection = self.pools.begin().await?;
+            let locked = self.lock(&mut connection, user, replacement.session, now).await?;
+            let Some((mut session, now)) = locked else { return Ok(false) };
+            if !session.replace_tokens(replacement, now) {
+                return Ok(false);
+            }
+            update_tokens(&mut connection, &session).await?;
+            connection.commit().await?;
+            Ok(true)
         })
         .await
     }
@@ -317,7 +350,7 @@ async fn evict(
 async fn update_tokens(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
     let query = "UPDATE goat_sessions SET last_used_at = $2, idle_at = $3, current_id = $4, \
                  current_issued_at = $5, current_expires_at = $6, current_key = $7, \
-                 previous_id = $8, previous_used_at = $9 WHERE id = $1";
+                 previous_id = $8, previous_used_at = $9, epoch = $10 WHERE id = $1";
     let query = sqlx::query(query)
         .bind(session.id.to_string())
         .bind(session.last_used_at.as_millis())
@@ -327,7 +360,8 @@ async fn update_tokens(connection: &mut Connection, session: &Session) -> Result
         .bind(session.current.expires_at.as_millis())
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
-        .bind(session.previous.map(|previous| previous.used_at.as_millis()));
+        .bind(session.previous.map(|previous| previous.used_at.as_millis()))
+        .bind(signed(session.epoch));
     connection.execute(query).await?;
     Ok(())
 }

@@ -263,16 +263,16 @@ async fn is_any_active(
 async fn insert(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
                  password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
-                 revision) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                 revision, token_replacement) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     save(connection, query, account).await
 }
 
 async fn update(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
-                 last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13 \
-                 WHERE id = $1";
+                 last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13, \
+                 token_replacement = $14 WHERE id = $1";
     save(connection, query, account).await
 }
 
@@ -281,7 +281,7 @@ async fn save(
     query: &'static str,
     account: &Account,
 ) -> Result<(), sqlx::Error> {
-    let Account { user, password_hash, epoch, revision } = account;
+    let Account { user, password_hash, epoch, replacement, revision } = account;
     let query = sqlx::query(query)
         .bind(user.id.to_string())
         .bind(user.email.as_str())
@@ -295,7 +295,8 @@ async fn save(
         .bind(user.last_login_at.unwrap_or_default().as_millis())
         .bind(rows::signed(epoch.number))
         .bind(epoch.kept.map(|session| session.to_string()))
-        .bind(rows::signed(*revision));
+        .bind(rows::signed(*revision))
+        .bind(replacement.as_ref().map(ToString::to_string));
     connection.execute(query).await?;
     Ok(())
 }

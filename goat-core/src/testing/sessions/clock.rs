@@ -46,6 +46,7 @@ fn rotation(time: &dyn TestTime, session: &Session, ttl: Duration, leeway: Durat
         session: session.id,
         user: session.user,
         presented: session.current.id,
+        epoch: session.epoch,
         successor,
         now,
         leeway,

@@ -11,31 +11,41 @@ use crate::testing::sample::{START, later, race, session, token};
 
 use super::{create, find};
 
-const LEEWAY: Duration = Duration::from_secs(10);
+pub(super) const LEEWAY: Duration = Duration::from_secs(10);
 
-async fn made(store: &Arc<dyn SessionStore>) -> Session {
+pub(super) async fn made(store: &Arc<dyn SessionStore>) -> Session {
     let session = session(UserId::generate(START), START);
     create(store, &session).await;
     session
 }
 
-fn rotation(session: &Session, presented: TokenId, now: Timestamp, leeway: Duration) -> Rotation {
+pub(super) fn rotation(
+    session: &Session,
+    presented: TokenId,
+    now: Timestamp,
+    leeway: Duration,
+) -> Rotation {
     Rotation {
         session: session.id,
         user: session.user,
         presented,
+        epoch: session.epoch,
         successor: token(now),
         now,
         leeway,
     }
 }
 
-async fn rotate(store: &Arc<dyn SessionStore>, rotation: &Rotation) -> Rotated {
+pub(super) async fn rotate(store: &Arc<dyn SessionStore>, rotation: &Rotation) -> Rotated {
     store.rotate(rotation).await.expect("the store responds")
 }
 
 /// Rotates once, to have a predecessor.
-async fn rotated(store: &Arc<dyn SessionStore>, session: &Session, now: Timestamp) -> Session {
+pub(super) async fn rotated(
+    store: &Arc<dyn SessionStore>,
+    session: &Session,
+    now: Timestamp,
+) -> Session {
     match rotate(store, &rotation(session, session.current.id, now, LEEWAY)).await {
         Rotated::Rotated(session) => session,
         other => panic!("{other:?}"),

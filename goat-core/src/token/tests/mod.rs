@@ -79,7 +79,7 @@ fn access_claims() -> AccessClaims {
 
 fn refresh_claims() -> RefreshClaims {
     let AccessClaims { user, session, id, issued_at, expires_at, .. } = access_claims();
-    RefreshClaims { user, session, id, issued_at, expires_at }
+    RefreshClaims { user, session, id, epoch: 3, issued_at, expires_at }
 }
 
 /// The outcome of a verification.

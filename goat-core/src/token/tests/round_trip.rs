@@ -43,6 +43,7 @@ proptest! {
             user: claims.user,
             session: claims.session,
             id: claims.id,
+            epoch: claims.issued_at.as_millis().unsigned_abs(),
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
         };

@@ -7,6 +7,7 @@ mod mixed_stores;
 mod permissions;
 mod policy;
 mod races;
+mod replaced_tokens;
 mod rotation;
 mod self_service;
 pub(crate) mod support;

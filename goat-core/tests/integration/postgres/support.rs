@@ -75,6 +75,7 @@ pub(crate) fn account(role: &Role) -> Account {
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),
+        replacement: None,
         revision: 0,
     }
 }
@@ -129,6 +130,7 @@ pub(crate) fn rotation(
         session: session.id,
         user: session.user,
         presented,
+        epoch: session.epoch,
         successor: token(now),
         now,
         leeway,

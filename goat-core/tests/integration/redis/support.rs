@@ -75,6 +75,7 @@ pub(crate) fn rotation(session: &Session, leeway: Duration) -> Rotation {
         session: session.id,
         user: session.user,
         presented: session.current.id,
+        epoch: session.epoch,
         successor: token(),
         now: now(),
         leeway,

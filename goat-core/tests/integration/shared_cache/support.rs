@@ -166,6 +166,7 @@ pub(crate) fn account_of(role: &str) -> Account {
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),
+        replacement: None,
         revision: 0,
     }
 }

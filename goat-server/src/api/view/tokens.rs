@@ -55,3 +55,19 @@ impl From<auth::SignedIn> for SignedIn {
         Self { tokens: signed_in.tokens.into(), user: signed_in.user.into() }
     }
 }
+
+/// The new tokens of the current session after a changed password.
+#[derive(Serialize, ToSchema)]
+pub struct PasswordChanged {
+    /// The tokens.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The number of other sessions that the change ended.
+    pub revoked_sessions: u64,
+}
+
+impl From<auth::PasswordChanged> for PasswordChanged {
+    fn from(changed: auth::PasswordChanged) -> Self {
+        Self { tokens: changed.tokens.into(), revoked_sessions: changed.revoked_sessions }
+    }
+}

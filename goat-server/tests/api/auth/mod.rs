@@ -26,12 +26,12 @@ async fn login(app: &TestApp, email: &str, password: &str) -> TestResponse {
     post(app, LOGIN, &json!({"email": email, "password": password})).await
 }
 
-async fn refresh(app: &TestApp, refresh_token: &str) -> TestResponse {
+pub(crate) async fn refresh(app: &TestApp, refresh_token: &str) -> TestResponse {
     post(app, REFRESH, &json!({"refresh_token": refresh_token})).await
 }
 
 /// The status and the code of a protected request.
-async fn profile(app: &TestApp, token: &str) -> (u16, String) {
+pub(crate) async fn profile(app: &TestApp, token: &str) -> (u16, String) {
     let response = app.get("/api/v1/user").bearer(token).send().await;
     (response.status, response.code().to_owned())
 }

@@ -131,7 +131,12 @@ async fn requests_about_the_own_account_return_the_documented_members(backend: B
     assert_shape(&response, 200, &expected, "change-email");
     let body = json!({"current_password": PASSWORD, "new_password": "seven lamps over the quay"});
     let response = patch("/api/v1/user/change-password").json(&body).send().await;
-    assert_shape(&response, 200, &json!({"data": {"revoked_sessions": 0}}), "change-password");
+    let changed = json!({"data": {
+        "access_token": "<token>", "access_token_expires_at": "<time>",
+        "refresh_token": "<token>", "refresh_token_expires_at": "<time>",
+        "token_type": "Bearer", "expires_in": 300, "revoked_sessions": 0,
+    }});
+    assert_shape(&response, 200, &changed, "change-password");
     let body = json!({"current_password": "seven lamps over the quay"});
     let response = app.delete("/api/v1/user").bearer(&client.token).json(&body).send().await;
     assert_shape(&response, 204, &Value::Null, "delete");

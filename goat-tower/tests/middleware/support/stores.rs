@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
-use goat_core::session::{Session, SessionEpoch};
+use goat_core::session::{Session, SessionEpoch, TokenReplacement};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 use goat_core::{Page, PageRequest, Quota, SessionId, StoreError, Stores, Timestamp, UserId};
@@ -80,6 +80,15 @@ impl<W: CallHook> SessionStore for HookedSessions<W> {
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         self.inner.rotate(rotation).await
+    }
+
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.inner.replace_tokens(user, replacement, now).await
     }
 
     async fn list(

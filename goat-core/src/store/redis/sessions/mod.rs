@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
-use crate::session::{Session, SessionEpoch};
+use crate::session::{RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::store::sessions::operation;
 use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
@@ -37,6 +37,7 @@ macro_rules! script {
 
 static CREATE: LazyLock<Script> = script!("create.lua");
 static ROTATE: LazyLock<Script> = script!("rotate.lua");
+static REPLACE_TOKENS: LazyLock<Script> = script!("replace_tokens.lua");
 static LIST: LazyLock<Script> = script!("list.lua");
 static REVOKE: LazyLock<Script> = script!("revoke.lua");
 static REVOKE_ALL: LazyLock<Script> = script!("revoke_all.lua");
@@ -93,6 +94,24 @@ fn id_of(bytes: &[u8]) -> Option<SessionId> {
     Some(SessionId::from_u128(u128::from_be_bytes(bytes.try_into().ok()?)))
 }
 
+/// Encodes a refresh token as arguments: id, issue time, expiry time, key id.
+fn encoded(operation: &'static str, token: &RefreshToken) -> Result<[Vec<u8>; 4], StoreError> {
+    let malformed = |text| Failure::malformed(text).in_operation(operation);
+    let time = |time| {
+        let encoded = codec::time(time);
+        encoded.ok_or_else(|| malformed("a time of the token does not fit the encoding"))
+    };
+    if token.key.len() > usize::from(u8::MAX) {
+        return Err(malformed("the key id does not fit the encoding"));
+    }
+    Ok([
+        token.id.as_u128().to_be_bytes().to_vec(),
+        time(token.issued_at)?.to_vec(),
+        time(token.expires_at)?.to_vec(),
+        token.key.as_bytes().to_vec(),
+    ])
+}
+
 /// Stored data or a reply that goat did not write.
 fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
     move || Failure::malformed("malformed session data").in_operation(operation)
@@ -137,31 +156,24 @@ impl SessionStore for RedisSessions {
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         const OPERATION: &str = operation::ROTATE;
         let &Rotation { user, session: id, ref successor, now, .. } = rotation;
-        let times = (codec::time(successor.issued_at), codec::time(successor.expires_at));
-        let (Some(issued_at), Some(expires_at)) = times else {
-            return Err(Failure::malformed("a time of the token does not fit the encoding")
-                .in_operation(OPERATION));
-        };
-        if successor.key.len() > usize::from(u8::MAX) {
-            return Err(
-                Failure::malformed("the key id does not fit the encoding").in_operation(OPERATION)
-            );
-        }
+        let [token, issued_at, expires_at, key] = &encoded(OPERATION, successor)?;
         let leeway = rotation.leeway.as_millis().to_string();
-        let arguments: [&[u8]; 7] = [
+        let arguments: [&[u8]; 8] = [
             &bytes_of(id),
             &rotation.presented.as_u128().to_be_bytes(),
             leeway.as_bytes(),
-            &successor.id.as_u128().to_be_bytes(),
-            &issued_at,
-            &expires_at,
-            successor.key.as_bytes(),
+            token,
+            issued_at,
+            expires_at,
+            key,
+            &rotation.epoch.to_be_bytes(),
         ];
         // Idempotent: the script recognizes a successor that it already stored.
         let reply = self.run(OPERATION, &ROTATE, user, now, &arguments, Retry::Yes).await?;
         let Value::Array(reply) = reply else { return Err(unreadable(OPERATION)()) };
         let (outcome, bytes) = match reply.as_slice() {
             [Value::Int(0)] => return Ok(Rotated::Unknown),
+            [Value::Int(4)] => return Ok(Rotated::Replaced),
             [Value::Int(outcome), Value::BulkString(bytes)] => (outcome, bytes),
             _ => return Err(unreadable(OPERATION)()),
         };
@@ -170,6 +182,29 @@ impl SessionStore for RedisSessions {
             1 => Ok(Rotated::Rotated(session)),
             2 => Ok(Rotated::Repeated(session)),
             3 => Ok(Rotated::Reused(session)),
+            _ => Err(unreadable(OPERATION)()),
+        }
+    }
+
+    async fn replace_tokens(
+        &self,
+        user: UserId,
+        replacement: &TokenReplacement,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const OPERATION: &str = operation::REPLACE_TOKENS;
+        let [token, issued_at, expires_at, key] = &encoded(OPERATION, &replacement.token)?;
+        let arguments: [&[u8]; 6] = [
+            &bytes_of(replacement.session),
+            &replacement.epoch.to_be_bytes(),
+            token,
+            issued_at,
+            expires_at,
+            key,
+        ];
+        match self.run(OPERATION, &REPLACE_TOKENS, user, now, &arguments, Retry::Yes).await? {
+            Value::Int(1) => Ok(true),
+            Value::Int(0) => Ok(false),
             _ => Err(unreadable(OPERATION)()),
         }
     }

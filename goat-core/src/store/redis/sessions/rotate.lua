@@ -1,20 +1,21 @@
 -- Rotates a refresh token, by the rule of `Session::rotation_decision`.
--- ARGV: time, id, presented, grace period in milliseconds, and of the successor: id,
--- issue time, expiry time, key id. Returns the outcome and the session.
-local UNKNOWN, ROTATED, REPEATED, REUSED = 0, 1, 2, 3
+-- ARGV: time, id, presented, grace period in milliseconds; of the successor: id,
+-- issue time, expiry time, key id; and the epoch of the presented token. Returns the outcome and the
+-- session.
+local UNKNOWN, ROTATED, REPEATED, REUSED, REPLACED = 0, 1, 2, 3, 4
 local id, presented, leeway, successor = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
 local value = redis.call('HGET', KEYS[1], id)
 if not value or is_expired(value) then return { UNKNOWN } end
+if is_earlier(ARGV[9], epoch(value)) then return { REPLACED } end
 
 local current, previous = string.sub(value, 34, 49), string.sub(value, 62, 77)
 if presented == current then
-  local idle = math.min((struct.unpack('>I6', ARGV[7])), ends_at(value))
   local time = struct.pack('>I6', now)
-  value = string.sub(value, 1, 15) .. time .. struct.pack('>I6', idle) .. string.sub(value, 28, 33)
+  value = string.sub(value, 1, 15) .. time .. idle_until(value, ARGV[7]) .. string.sub(value, 28, 33)
     .. successor .. ARGV[6] .. ARGV[7]
     .. current .. time
-    .. string.char(#ARGV[8]) .. ARGV[8] .. string.sub(value, 85 + string.byte(value, 84))
+    .. string.char(#ARGV[8]) .. ARGV[8] .. origin(value)
   redis.call('HSET', KEYS[1], id, value)
   extend_ttl(value)
   return { ROTATED, value }

@@ -5,12 +5,26 @@ local function time_at(value, place) return (struct.unpack('>I6', value, place))
 local function created_at(value) return time_at(value, 10) end
 local function idle_at(value) return time_at(value, 22) end
 local function ends_at(value) return time_at(value, 28) end
+local function epoch(value) return string.sub(value, 2, 9) end
+-- Address and device, which never change.
+local function origin(value) return string.sub(value, 85 + string.byte(value, 84)) end
 local function is_expired(value) return now >= idle_at(value) or now >= ends_at(value) end
 
--- The liveness rule of `Session::is_live`. `epoch` is compared as bytes,
--- since a number would not be exact.
-local function is_live(id, value, epoch, spared)
-  return not is_expired(value) and (string.sub(value, 2, 9) == epoch or id == spared)
+-- The idle expiry with a token of this expiry: never after the end of the session.
+local function idle_until(value, expires_at)
+  return struct.pack('>I6', math.min((struct.unpack('>I6', expires_at)), ends_at(value)))
+end
+
+-- Compares two epochs by halves, since a number of eight bytes would not be exact.
+local function is_earlier(one, other)
+  local high, low = struct.unpack('>I4I4', one)
+  local other_high, other_low = struct.unpack('>I4I4', other)
+  return high < other_high or (high == other_high and low < other_low)
+end
+
+-- The liveness rule of `Session::is_live`. `number` is the user's epoch.
+local function is_live(id, value, number, spared)
+  return not is_expired(value) and (epoch(value) == number or id == spared)
 end
 
 -- Extends the TTL of the user's key to the end of this session. It is never shortened.

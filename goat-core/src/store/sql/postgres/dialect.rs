@@ -258,6 +258,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "identity",
         sql: include_str!("../migrations/postgres/0005_identity.sql"),
     },
+    Migration {
+        version: 6,
+        name: "token_replacement",
+        sql: include_str!("../migrations/postgres/0006_token_replacement.sql"),
+    },
 ];
 
 #[cfg(test)]

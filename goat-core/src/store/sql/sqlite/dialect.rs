@@ -188,6 +188,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "identity",
         sql: include_str!("../migrations/sqlite/0004_identity.sql"),
     },
+    Migration {
+        version: 5,
+        name: "token_replacement",
+        sql: include_str!("../migrations/sqlite/0005_token_replacement.sql"),
+    },
 ];
 
 #[cfg(test)]

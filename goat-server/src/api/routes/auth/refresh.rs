@@ -27,7 +27,8 @@ impl FromFields for RefreshBody {
 ///
 /// Exchanges a refresh token for a new pair of tokens. A refresh token works once: repeating the
 /// request within the grace period returns the same refresh token again, and any later use of an old
-/// token ends the session.
+/// token ends the session. A token from before a change of the password is `session-revoked` and ends
+/// nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",

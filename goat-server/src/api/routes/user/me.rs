@@ -5,12 +5,11 @@ use axum::response::IntoResponse;
 use goat_core::{Email, Goat, Secret};
 use goat_tower::{Principal, Problem};
 use http::StatusCode;
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused};
 use crate::api::routes::split_decisions;
-use crate::api::view::{Data, Profile, User};
+use crate::api::view::{Data, PasswordChanged, Profile, User};
 
 /// Get the current user
 ///
@@ -98,23 +97,18 @@ impl FromFields for ChangePasswordBody {
     }
 }
 
-/// The result of a changed password.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub(crate) struct PasswordChanged {
-    /// The number of other sessions that this request ended.
-    revoked_sessions: u64,
-}
-
 /// Change the current user's password
 ///
-/// Ends every other session of the user. The current session continues.
+/// Ends every other session of the user. The current session continues with the returned tokens: its
+/// earlier refresh tokens no longer work, and presenting one ends nothing. Its earlier access tokens
+/// expire in their time.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-password",
     operation_id = "changePassword",
     tag = "Account",
     responses(
-        (status = 200, description = "The password is changed.", body = Data<PasswordChanged>),
+        (status = 200, description = "The new tokens of the current session, and the number of other sessions that ended.", body = Data<PasswordChanged>),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
         (status = 409, description = "`password-unchanged`: the new password is the current one."),
     ),
@@ -126,9 +120,9 @@ pub(crate) async fn change_password(
     Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let users = goat.users();
-    let ended = users.change_password(&me, current_password.expose(), &new_password).await?;
-    let (revoked_sessions, decisions) = split_decisions(ended);
-    Ok((decisions, Data::new(PasswordChanged { revoked_sessions })))
+    let changed = users.change_password(&me, current_password.expose(), &new_password).await?;
+    let (changed, decisions) = split_decisions(changed);
+    Ok((decisions, Data::new(PasswordChanged::from(changed))))
 }
 
 /// Confirmation by password.
