@@ -65,6 +65,8 @@ fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
         id: TokenId::generate(issued_at),
         issued_at,
         expires_at: issued_at + Duration::from_secs(300),
+        client_id: "goat".into(),
+        authenticated_at: issued_at,
         permissions: Some(vec!["report:read".into()]),
     };
     Tokens::new(keys.clone(), TokenSettings::default()).sign_access(&claims).expect("a token")

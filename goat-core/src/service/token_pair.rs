@@ -65,6 +65,8 @@ impl Context {
             id: TokenId::generate(now),
             issued_at,
             expires_at,
+            client_id: self.tokens.settings().client_id().to_owned(),
+            authenticated_at: session.created_at,
             permissions,
         };
         let access_token = match self.tokens.sign_access(&access) {

@@ -124,7 +124,7 @@ pub struct Session {
     pub device: String,
     /// The client's address at login.
     pub address: Option<IpAddr>,
-    /// The time of the login.
+    /// The time of the login, which access tokens carry as `auth_time`.
     pub created_at: Timestamp,
     /// The time of the login or the last refresh.
     pub last_used_at: Timestamp,

@@ -20,6 +20,11 @@ pub struct AccessClaims {
     /// The expiry: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or every
     /// verifier refuses the token.
     pub expires_at: Timestamp,
+    /// The client that the token was issued to: `client_id` (RFC 9068 §2.2).
+    pub client_id: String,
+    /// The time at which the user authenticated for the session: `auth_time`. A refresh does not change
+    /// it.
+    pub authenticated_at: Timestamp,
     /// The user's permissions at the time of issue, for services that verify tokens offline; `None`
     /// omits the claim. goat itself never uses it for decisions.
     pub permissions: Option<Vec<String>>,

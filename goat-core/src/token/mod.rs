@@ -2,7 +2,18 @@
 //!
 //! A token is a JWT in compact form (RFC 7515, RFC 7519), signed with HS256 or with EdDSA over
 //! Ed25519. Access tokens follow RFC 9068 (`typ` is `at+jwt`); refresh tokens have a type of their
-//! own (`rt+jwt`), so that neither is accepted as the other.
+//! own (`rt+jwt`), so that neither is accepted as the other. The claims are:
+//!
+//! | claim | access token | refresh token |
+//! |---|---|---|
+//! | `iss` | the issuer | the issuer |
+//! | `aud` | the audience | the issuer, so that a service that checks `aud` but not `typ` refuses it |
+//! | `sub`, `sid`, `jti` | user, session, id of the token | the same |
+//! | `iat`, `nbf`, `exp` | issue and expiry, in whole seconds | the same |
+//! | `client_id` | the client that the token was issued to | |
+//! | `auth_time` | when the user authenticated for the session; a refresh keeps it | |
+//! | `permissions` | the permissions of the role, if the settings ask for it | |
+//! | `epoch` | | the session epoch of issue, by which replaced tokens are known |
 //!
 //! Invariants, after RFC 8725:
 //!
@@ -29,6 +40,8 @@
 //!     id: TokenId::generate(now),
 //!     issued_at: now,
 //!     expires_at: now + Duration::from_secs(300),
+//!     client_id: "goat".to_owned(),
+//!     authenticated_at: now,
 //!     permissions: None,
 //! };
 //! let token = tokens.sign_access(&claims)?;

@@ -45,6 +45,8 @@ pub(super) struct Facts {
     session: SessionId,
     issued_at: Timestamp,
     expires_at: Timestamp,
+    client_id: String,
+    authenticated_at: Timestamp,
     rights: Option<Rights>,
 }
 
@@ -60,6 +62,8 @@ impl From<AccessClaims> for Facts {
             session: claims.session,
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
+            client_id: claims.client_id,
+            authenticated_at: claims.authenticated_at,
             rights,
         }
     }
@@ -92,6 +96,19 @@ impl TokenPrincipal {
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.0.expires_at
+    }
+
+    /// The client that the token was issued to: `client_id` (RFC 9068 §2.2).
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
+    /// The time at which the user authenticated for the session: `auth_time`. A refresh does not change
+    /// it, so it shows how long ago the password was entered.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Timestamp {
+        self.0.authenticated_at
     }
 
     /// Whether the user had a permission when the token was signed: directly, by its resource's

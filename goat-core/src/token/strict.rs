@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use super::{MAX_TOKEN_BYTES, refused};
 use crate::error::Result;
 
-/// Maximum members of a JSON object; goat writes nine. Bounds the search for duplicates, which an
+/// Maximum members of a JSON object; goat writes eleven. Bounds the search for duplicates, which an
 /// unauthenticated client can trigger.
 const MAX_MEMBERS: usize = 32;
 

@@ -115,6 +115,8 @@ mod tests {
             id: TokenId::generate(issued_at),
             issued_at,
             expires_at,
+            client_id: "goat".to_owned(),
+            authenticated_at: issued_at,
             permissions: None,
         };
         let validity = Validity { issued_at, not_before: issued_at, expires_at };

@@ -55,6 +55,10 @@ struct Written<'a> {
     nbf: i64,
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
@@ -78,23 +82,28 @@ pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> R
         iat: claims.issued_at.as_seconds(),
         nbf: claims.issued_at.as_seconds(),
         exp: claims.expires_at.as_seconds(),
+        client_id: Some(&claims.client_id),
+        auth_time: Some(claims.authenticated_at.as_seconds()),
         permissions: claims.permissions.as_deref(),
         epoch: None,
     }
     .json()
 }
 
-/// Encodes the payload of a refresh token.
+/// Encodes the payload of a refresh token. Its audience is the issuer, so that a service that checks `aud`
+/// but not `typ` does not take it for an access token (RFC 8725 §3.12).
 pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) -> Result<Vec<u8>> {
     Written {
         iss: settings.issuer(),
-        aud: settings.audience(),
+        aud: settings.issuer(),
         sub: claims.user,
         sid: claims.session,
         jti: claims.id,
         iat: claims.issued_at.as_seconds(),
         nbf: claims.issued_at.as_seconds(),
         exp: claims.expires_at.as_seconds(),
+        client_id: None,
+        auth_time: None,
         permissions: None,
         epoch: Some(claims.epoch),
     }
@@ -118,6 +127,10 @@ struct Read<'a> {
     #[serde(deserialize_with = "instant")]
     exp: Timestamp,
     #[serde(default, deserialize_with = "present")]
+    client_id: Option<String>,
+    #[serde(default, deserialize_with = "present_instant")]
+    auth_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "present")]
     permissions: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     epoch: Option<u64>,
@@ -136,6 +149,13 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A time that may be absent, but not `null`.
+fn present_instant<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    instant(deserializer).map(Some)
 }
 
 /// The validity period of a token.
@@ -160,14 +180,21 @@ impl Validity {
     }
 }
 
+fn malformed() -> Error {
+    refused("a claim is missing, duplicated or of the wrong type")
+}
+
 /// Parses a payload with a verified signature and checks all but the validity period.
-fn read<'a>(json: &'a [u8], settings: &TokenSettings) -> Result<(Read<'a>, Validity)> {
-    let claims: Read<'a> = strict::object(json, &[])
-        .ok_or_else(|| refused("a claim is missing, duplicated or of the wrong type"))?;
+fn read<'a>(
+    json: &'a [u8],
+    settings: &TokenSettings,
+    audience: &str,
+) -> Result<(Read<'a>, Validity)> {
+    let claims: Read<'a> = strict::object(json, &[]).ok_or_else(malformed)?;
     if claims.iss != settings.issuer() {
         return Err(refused("the token is of another issuer"));
     }
-    if claims.aud != settings.audience() {
+    if claims.aud != audience {
         return Err(refused("the token is for another audience"));
     }
     if claims.exp <= claims.iat {
@@ -183,13 +210,15 @@ pub(super) fn read_access(
     json: &[u8],
     settings: &TokenSettings,
 ) -> Result<(AccessClaims, Validity)> {
-    let (claims, validity) = read(json, settings)?;
+    let (claims, validity) = read(json, settings, settings.audience())?;
     let claims = AccessClaims {
         user: claims.sub,
         session: claims.sid,
         id: claims.jti,
         issued_at: claims.iat,
         expires_at: claims.exp,
+        client_id: claims.client_id.ok_or_else(malformed)?,
+        authenticated_at: claims.auth_time.ok_or_else(malformed)?,
         permissions: claims.permissions,
     };
     Ok((claims, validity))
@@ -200,7 +229,7 @@ pub(super) fn read_refresh(
     json: &[u8],
     settings: &TokenSettings,
 ) -> Result<(RefreshClaims, Validity)> {
-    let (claims, validity) = read(json, settings)?;
+    let (claims, validity) = read(json, settings, settings.issuer())?;
     if claims.permissions.is_some() {
         return Err(refused("a refresh token carries no permissions"));
     }
@@ -208,7 +237,7 @@ pub(super) fn read_refresh(
         user: claims.sub,
         session: claims.sid,
         id: claims.jti,
-        epoch: claims.epoch.ok_or_else(|| refused("a refresh token has an epoch"))?,
+        epoch: claims.epoch.ok_or_else(malformed)?,
         issued_at: claims.iat,
         expires_at: claims.exp,
     };

@@ -109,10 +109,11 @@ impl Started {
     }
 }
 
-/// Returns issuer, audience and leeway of tokens.
+/// Returns issuer, audience, client id and leeway of tokens.
 pub(crate) fn token_settings(settings: &Settings) -> Result<TokenSettings, Failure> {
     let tokens = &settings.tokens;
-    Ok(TokenSettings::new(&tokens.issuer, &tokens.audience, tokens.clock_leeway)?)
+    let named = TokenSettings::new(&tokens.issuer, &tokens.audience, tokens.clock_leeway)?;
+    Ok(named.with_client_id(&tokens.client_id)?)
 }
 
 /// Returns lifetimes, quotas and policies.

@@ -163,7 +163,8 @@ async fn every_claim_is_required_and_typed() {
     let (app, client) = app().await;
     let (header, payload) = parts(&client.token);
     let header = header.to_string();
-    for name in ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"] {
+    let names = ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp", "client_id", "auth_time"];
+    for name in names {
         let mut without = payload.clone();
         without.as_object_mut().expect("an object").remove(name).expect(name);
         assert_rejected(&app, &sign(&header, &without.to_string()), name).await;
@@ -181,6 +182,9 @@ async fn every_claim_is_required_and_typed() {
         ("iss", json!("Goat")),
         ("aud", json!("another")),
         ("aud", json!(["goat-api", "another"])),
+        ("aud", payload["iss"].clone()),
+        ("client_id", json!(null)),
+        ("auth_time", json!("1767225600")),
         ("sub", json!(client.id.to_string().to_lowercase())),
         ("exp", json!(payload["exp"].to_string())),
         ("exp", json!(1e300)),

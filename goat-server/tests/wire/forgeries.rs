@@ -140,7 +140,12 @@ fn tokens_for_another_issuer_or_audience_are_rejected() {
         assert_eq!(response.failure(), (401, "invalid-token"), "{setting:?}");
         let body = json!({ "refresh_token": tokens.refresh });
         let response = server.json("POST", "/api/v1/auth/refresh", "", &body);
-        assert_eq!(response.failure(), (401, "invalid-token"), "{setting:?}");
+        if setting.0 == "GOAT_ISSUER" {
+            assert_eq!(response.failure(), (401, "invalid-token"), "{setting:?}");
+        } else {
+            // J9: refresh tokens are for the issuer.
+            assert_eq!(response.status, 200, "{setting:?}");
+        }
         server.stop();
     }
     let server = Server::start(folder.path(), &UNLIMITED);

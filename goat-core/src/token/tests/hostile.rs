@@ -167,16 +167,41 @@ fn a_refresh_token_carries_no_permissions() {
         let token = forge.sign(&header.json(), &payload.json());
         outcome(forge.tokens.verify_refresh(&token, now()))
     };
-    assert_eq!(verify(&Forge::payload()), Ok(()));
-    let payload = Forge::payload().and("permissions", "[]");
+    assert_eq!(verify(&Forge::refresh_payload()), Ok(()));
+    let payload = Forge::refresh_payload().and("permissions", "[]");
     assert_eq!(verify(&payload), Err(ErrorKind::InvalidToken));
+    for epoch in ["null", "-1", "\"3\"", "3.0", "18446744073709551616"] {
+        let payload = Forge::refresh_payload().with("epoch", epoch);
+        assert_eq!(verify(&payload), Err(ErrorKind::InvalidToken), "{epoch}");
+    }
+    let payload = Forge::refresh_payload().without("epoch");
+    assert_eq!(verify(&payload), Err(ErrorKind::InvalidToken));
+}
+
+/// J9: a refresh token is for its issuer, so that a service that checks `aud` but not `typ` refuses it.
+#[test]
+fn a_refresh_token_is_for_the_issuer() {
+    for forge in Forge::both() {
+        let tokens = &forge.tokens;
+        let token = tokens.sign_refresh(&refresh_claims(), tokens.signing_key()).unwrap();
+        let header = forge.header().with("typ", "\"rt+jwt\"");
+        assert_eq!(token, forge.sign(&header.json(), &Forge::refresh_payload().json()));
+        // Every other claim and the type of an access token.
+        let payload = Forge::payload().with("aud", "\"goat\"").and("epoch", "3");
+        forge.assert_refused(&forge.with_payload(&payload), "the audience of a refresh token");
+        let payload = Forge::refresh_payload().with("aud", "\"goat-api\"");
+        let token = forge.sign(&header.json(), &payload.json());
+        let refused = outcome(tokens.verify_refresh(&token, now()));
+        assert_eq!(refused, Err(ErrorKind::InvalidToken));
+    }
 }
 
 /// J4.
 #[test]
 fn every_claim_is_required() {
     for forge in Forge::both() {
-        for name in ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"] {
+        for (name, _) in Forge::payload().0 {
+            let name = name.as_str();
             forge.assert_refused(&forge.with_payload(&Forge::payload().without(name)), name);
             let null = Forge::payload().with(name, "null");
             forge.assert_refused(&forge.with_payload(&null), name);
@@ -188,7 +213,7 @@ fn every_claim_is_required() {
 #[test]
 fn times_are_whole_seconds() {
     let forge = Forge::hs256();
-    for name in ["iat", "nbf", "exp"] {
+    for name in ["iat", "nbf", "exp", "auth_time"] {
         let good = if name == "exp" { "1767225900" } else { "1767225600" };
         for value in [
             format!("\"{good}\""),
@@ -245,6 +270,8 @@ fn issuer_and_audience_are_exact() {
         ("aud", "\"goat-api,other\""),
         ("aud", "[\"goat-api\"]"),
         ("aud", "[]"),
+        ("client_id", "1"),
+        ("client_id", "[\"goat\"]"),
     ] {
         let payload = Forge::payload().with(name, value);
         forge.assert_refused(&forge.with_payload(&payload), &format!("{name}: {value}"));

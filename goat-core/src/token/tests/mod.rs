@@ -73,6 +73,8 @@ fn access_claims() -> AccessClaims {
         id: TokenId::parse("01KDVDNA00C0C0C0C0C0C0C0C3").unwrap(),
         issued_at: now(),
         expires_at: now() + Duration::from_secs(300),
+        client_id: "goat".to_owned(),
+        authenticated_at: now() - Duration::from_secs(60),
         permissions: None,
     }
 }
@@ -170,7 +172,15 @@ impl Forge {
             ("iat", "1767225600"),
             ("nbf", "1767225600"),
             ("exp", "1767225900"),
+            ("client_id", "\"goat\""),
+            ("auth_time", "1767225540"),
         ])
+    }
+
+    /// The payload of a valid refresh token.
+    fn refresh_payload() -> Members {
+        let payload = Self::payload().without("client_id").without("auth_time");
+        payload.with("aud", "\"goat\"").and("epoch", "3")
     }
 
     /// Encodes and signs header and payload.

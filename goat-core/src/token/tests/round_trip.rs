@@ -18,6 +18,8 @@ proptest! {
         permissions in proptest::option::of(proptest::collection::vec(".{0,20}", 0..8)),
         ed in any::<bool>(),
         issuer in "[^\\p{Cc}]{1,40}",
+        client_id in "[^\\p{Cc}]{1,40}",
+        authenticated in 0..4_000_000_000_i64,
     ) {
         let issued = Timestamp::from_millis(millis);
         let claims = AccessClaims {
@@ -26,6 +28,8 @@ proptest! {
             id: TokenId::generate(issued),
             issued_at: issued.floor_to_second(),
             expires_at: Timestamp::from_seconds(issued.as_seconds() + lifetime),
+            client_id: client_id.clone(),
+            authenticated_at: Timestamp::from_seconds(authenticated),
             permissions,
         };
         let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO).unwrap();

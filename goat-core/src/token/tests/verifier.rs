@@ -38,6 +38,9 @@ fn a_token_gives_the_principal_of_its_claims() {
         (principal.issued_at(), principal.expires_at()),
         (claims.issued_at, claims.expires_at)
     );
+    // J10
+    assert_eq!(principal.client_id(), claims.client_id);
+    assert_eq!(principal.authenticated_at(), claims.authenticated_at);
     assert!(principal.may(&Permission::new("report:read")));
     assert!(!principal.may(&Permission::new("report:write")));
     let shown = format!("{principal:?} {verifier:?}");

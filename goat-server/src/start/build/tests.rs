@@ -88,6 +88,7 @@ fn each_setting_reaches_its_component() {
         ("GOAT_STORE_TIMEOUT", "3s", " timeout: 2.7s"),
         ("GOAT_ISSUER", "https://id.example", "issuer: \"https://id.example\""),
         ("GOAT_AUDIENCE", "shop", "audience: \"shop\""),
+        ("GOAT_CLIENT_ID", "web", "client_id: \"web\""),
         ("GOAT_ACCESS_TOKEN_TTL", "10m", "access_ttl: 600s"),
         ("GOAT_ACCESS_TOKEN_PERMISSIONS", "true", "access_token_permissions: true"),
         ("GOAT_REFRESH_TOKEN_TTL", "2h", "refresh_ttl: 7200s"),

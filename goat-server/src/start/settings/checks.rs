@@ -23,6 +23,7 @@ pub(super) fn contradictions(settings: &Settings, reader: &mut Reader) {
     loopback(settings, reader);
     times(settings, reader);
     algorithm(reader);
+    audience(settings, reader);
     passwords(settings, reader);
 }
 
@@ -139,6 +140,17 @@ fn algorithm(reader: &mut Reader) {
             reader.refuse_and_ask(&table::JWT_PRIVATE_KEY, complaint, unset);
         }
         _ => {}
+    }
+}
+
+/// Warns if the audience of access tokens is that of refresh tokens (J9).
+fn audience(settings: &Settings, reader: &mut Reader) {
+    let tokens = &settings.tokens;
+    if reader.are_sound(&[&table::ISSUER, &table::AUDIENCE]) && tokens.audience == tokens.issuer {
+        reader.warn(
+            &table::AUDIENCE,
+            "is also GOAT_ISSUER, so that services that check aud but not typ accept refresh tokens",
+        );
     }
 }
 

@@ -285,9 +285,11 @@ table! {
             "Signing key for EdDSA. The first of a list signs, all verify. A line break may be written as \\n.")
             .secret();
         ISSUER = Setting::new("GOAT_ISSUER", Text("goat"), IDENTIFIER,
-            "Issuer (iss) of tokens.");
+            "Issuer (iss) of tokens, and audience (aud) of refresh tokens.");
         AUDIENCE = Setting::new("GOAT_AUDIENCE", Text("goat-api"), IDENTIFIER,
-            "Audience (aud) of tokens.");
+            "Audience (aud) of access tokens. If it equals GOAT_ISSUER, only typ tells access and refresh tokens apart, which is a warning.");
+        CLIENT_ID = Setting::new("GOAT_CLIENT_ID", Text("goat"), IDENTIFIER,
+            "Client id (client_id) of access tokens (RFC 9068).");
         ACCESS_TOKEN_TTL = Setting::new("GOAT_ACCESS_TOKEN_TTL", Text("5m"),
             Kind::Duration(minutes(1), hours(1)),
             "Lifetime of an access token. At most GOAT_REFRESH_TOKEN_TTL and GOAT_SESSION_TTL.");

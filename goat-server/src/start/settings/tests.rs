@@ -133,6 +133,7 @@ fn default_is_development_on_sqlite() {
     assert!(matches!(settings.tokens.keys, SigningKeys::Generated));
     assert_eq!(settings.tokens.issuer, "goat");
     assert_eq!(settings.tokens.audience, "goat-api");
+    assert_eq!(settings.tokens.client_id, "goat");
     assert_eq!(settings.tokens.access_ttl, Duration::from_secs(300));
     assert!(!settings.tokens.access_permissions);
     assert_eq!(settings.tokens.refresh_ttl, Duration::from_secs(168 * 3600));
@@ -851,6 +852,16 @@ fn environment_secret_file_precedes_dotenv_secret() {
     sources.environment.push(("GOAT_ADMIN_PASSWORD_FILE".into(), path.into()));
     let password = sources.settings().accounts.admin_password.expect("a password");
     assert_eq!(password.expose(), "another fine long password");
+}
+
+/// J9
+#[test]
+fn audience_that_equals_the_issuer_is_a_warning() {
+    let warnings = environment(&[("GOAT_AUDIENCE", "goat")]).warnings();
+    let expected = "GOAT_AUDIENCE: the value is also GOAT_ISSUER, so that services that check aud but not typ accept refresh tokens";
+    assert_eq!(warnings, [expected]);
+    let differ = [("GOAT_AUDIENCE", "goat"), ("GOAT_ISSUER", "https://id.example")];
+    assert_eq!(environment(&differ).warnings(), [""; 0]);
 }
 
 #[test]

@@ -153,6 +153,8 @@ pub struct TokenSettings {
     pub issuer: String,
     /// `GOAT_AUDIENCE`.
     pub audience: String,
+    /// `GOAT_CLIENT_ID`: the client id of access tokens.
+    pub client_id: String,
     /// `GOAT_ACCESS_TOKEN_TTL`.
     pub access_ttl: Duration,
     /// `GOAT_ACCESS_TOKEN_PERMISSIONS`: whether access tokens carry the permissions.
@@ -211,6 +213,7 @@ impl TokenSettings {
             keys,
             issuer: reader.required(&table::ISSUER, values::identifier),
             audience: reader.required(&table::AUDIENCE, values::identifier),
+            client_id: reader.required(&table::CLIENT_ID, values::identifier),
             access_ttl: reader.duration(&table::ACCESS_TOKEN_TTL),
             access_permissions: reader.choice(&table::ACCESS_TOKEN_PERMISSIONS, &BOOLEAN),
             refresh_ttl,

@@ -161,7 +161,7 @@ fn origin(text: &str) -> Parsed<String> {
     Ok(text)
 }
 
-/// Parses an issuer or audience.
+/// Parses an issuer, an audience or a client id.
 pub(super) fn identifier(text: &str) -> Parsed<String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("contains white space or control characters".into());

@@ -63,6 +63,26 @@ async fn refresh_returns_the_next_tokens(backend: Backend) {
     }
 }
 
+on_every_backend!(tokens_carry_client_and_time_of_authentication_and_their_own_audience);
+
+/// J9, J10
+async fn tokens_carry_client_and_time_of_authentication_and_their_own_audience(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let client = app.client().await;
+    let signed_in_at = claims(&client.token)["iat"].clone();
+    let (mut access, mut token) = (client.token.clone(), client.refresh_token.clone());
+    for refreshes in 0..3 {
+        let (accessing, refreshing) = (claims(&access), claims(&token));
+        assert_eq!((&accessing["iss"], &accessing["aud"]), (&json!("goat"), &json!("goat-api")));
+        assert_eq!((&refreshing["iss"], &refreshing["aud"]), (&json!("goat"), &json!("goat")));
+        assert_eq!(accessing["client_id"], "goat");
+        assert_eq!(accessing["auth_time"], signed_in_at, "after {refreshes} refreshes");
+        assert_eq!(accessing["iat"].as_i64(), Some(1_767_225_600 + 60 * refreshes));
+        app.clock.advance(Duration::from_secs(60));
+        (access, token) = next(&app, &token).await;
+    }
+}
+
 on_every_backend!(repeated_refresh_in_the_grace_period_returns_the_same_successor);
 
 /// R1, R3
