@@ -22,6 +22,9 @@ pub enum EventKind {
     Refreshed,
     /// A refresh token was presented again within the grace period, and its successor returned again.
     RefreshRepeated,
+    /// Like [`EventKind::RefreshRepeated`], from another client address than the first use. The session
+    /// continues, but a copy of the token may be in use.
+    RefreshRepeatedElsewhere,
     /// A refresh failed, for this reason. Reuse is a separate event.
     RefreshFailed(ErrorKind),
     /// Refresh-token reuse: an old refresh token was presented, and the session was ended because the
@@ -67,6 +70,7 @@ impl EventKind {
             Self::SignInFailed(_) => "sign-in-failed",
             Self::Refreshed => "refreshed",
             Self::RefreshRepeated => "refresh-repeated",
+            Self::RefreshRepeatedElsewhere => "refresh-repeated-elsewhere",
             Self::RefreshFailed(_) => "refresh-failed",
             Self::TokenReused => "token-reused",
             Self::SignedOut => "signed-out",

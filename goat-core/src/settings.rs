@@ -26,8 +26,8 @@ pub struct Settings {
     /// Absolute lifetime of a session. Default thirty days (NIST SP 800-63B-4 §2.1.3).
     pub session_ttl: Duration,
     /// Grace period in which the direct predecessor of a refresh token is accepted again, at most sixty
-    /// seconds; zero disables it. Default thirty seconds, so that neither two tabs nor a lost response
-    /// ends the session.
+    /// seconds; zero disables it. Default ten seconds, so that neither two tabs nor a lost response ends
+    /// the session. It should not be shorter than the time in which a client gives up a request.
     pub refresh_leeway: Duration,
     /// Maximum number of sessions per user; a further login evicts the oldest. Default 50.
     pub sessions_per_user: u32,
@@ -53,7 +53,7 @@ impl Default for Settings {
             access_ttl: Duration::from_secs(5 * 60),
             refresh_ttl: Duration::from_secs(168 * 3600),
             session_ttl: Duration::from_secs(720 * 3600),
-            refresh_leeway: Duration::from_secs(30),
+            refresh_leeway: Duration::from_secs(10),
             sessions_per_user: 50,
             cache_staleness: Duration::from_secs(1),
             cache_entries: 100_000,

@@ -140,12 +140,16 @@ impl Context {
             presented: claims.id,
             epoch: claims.epoch,
             successor: self.next_refresh_token(now, ends_at),
+            address,
             now,
             leeway: self.settings.refresh_leeway,
         };
         let (session, kind) = match self.stores.sessions.rotate(&rotation).await? {
             Rotated::Rotated(session) => (session, EventKind::Refreshed),
-            Rotated::Repeated(session) => (session, EventKind::RefreshRepeated),
+            Rotated::Repeated(session) => {
+                let kind = repeat_of(&session, address);
+                (session, kind)
+            }
             Rotated::Unknown | Rotated::Replaced => return Err(ErrorKind::SessionRevoked.into()),
             Rotated::Reused(session) => return Err(self.reused(&session, address).await),
         };
@@ -167,5 +171,15 @@ impl Context {
             .with_address(address);
         self.observer.observe(&event);
         ErrorKind::TokenReused.into()
+    }
+}
+
+/// Returns the event of a repeated refresh. Within the grace period a repeat from elsewhere may be a
+/// client that changed networks, so it ends nothing.
+fn repeat_of(session: &Session, address: Option<IpAddr>) -> EventKind {
+    if session.previous.is_some_and(|previous| previous.is_elsewhere(address)) {
+        EventKind::RefreshRepeatedElsewhere
+    } else {
+        EventKind::RefreshRepeated
     }
 }

@@ -106,8 +106,20 @@ impl fmt::Display for TokenReplacement {
 pub struct Predecessor {
     /// Its `jti`.
     pub id: TokenId,
-    /// The time of its use.
+    /// The time of its first use.
     pub used_at: Timestamp,
+    /// The client's address at its first use.
+    pub used_from: Option<IpAddr>,
+}
+
+impl Predecessor {
+    /// Whether a client at this address is elsewhere than at the first use. An unknown address is not.
+    #[must_use]
+    pub fn is_elsewhere(&self, address: Option<IpAddr>) -> bool {
+        let first = self.used_from.map(|address| address.to_canonical());
+        let again = address.map(|address| address.to_canonical());
+        first.is_some_and(|first| again.is_some_and(|again| first != again))
+    }
 }
 
 /// A session: one login on one device.
@@ -192,9 +204,9 @@ impl Session {
     }
 
     /// Applies [`RotationDecision::Rotate`]: the successor becomes current, the current token becomes
-    /// the predecessor, and the session expires with the successor.
-    pub fn rotate(&mut self, successor: RefreshToken, now: Timestamp) {
-        self.previous = Some(Predecessor { id: self.current.id, used_at: now });
+    /// the predecessor, used by the client at `address`, and the session expires with the successor.
+    pub fn rotate(&mut self, successor: RefreshToken, now: Timestamp, address: Option<IpAddr>) {
+        self.previous = Some(Predecessor { id: self.current.id, used_at: now, used_from: address });
         self.last_used_at = now;
         self.idle_at = successor.expires_at.min(self.ends_at);
         self.current = successor;
@@ -268,12 +280,35 @@ mod tests {
         }
     }
 
+    /// D6: an IPv4-mapped IPv6 address is the IPv4 address.
+    #[test]
+    fn use_is_elsewhere_if_both_addresses_are_known_and_differ() {
+        let address = |text: &str| text.parse::<IpAddr>().ok();
+        let used_from = |text| Predecessor {
+            id: TokenId::generate(START),
+            used_at: START,
+            used_from: address(text),
+        };
+        for (first, again, expected) in [
+            ("192.0.2.7", "192.0.2.7", false),
+            ("192.0.2.7", "::ffff:192.0.2.7", false),
+            ("192.0.2.7", "192.0.2.8", true),
+            ("2001:db8::1", "2001:db8::2", true),
+            ("192.0.2.7", "", false),
+            ("", "192.0.2.7", false),
+            ("", "", false),
+        ] {
+            let elsewhere = used_from(first).is_elsewhere(address(again));
+            assert_eq!(elsewhere, expected, "{first:?} {again:?}");
+        }
+    }
+
     /// D5: tokens from before a replacement have no effect, and it is applied once, in any order.
     #[test]
     fn replacement_supersedes_earlier_tokens_once() {
         let mut session = session(UserId::generate(START), START);
         let (id, old) = (session.id, session.current.id);
-        session.rotate(token(later(1)), later(1));
+        session.rotate(token(later(1)), later(1), None);
         let replacement = |epoch, at| TokenReplacement { session: id, epoch, token: token(at) };
         let (first, second) = (replacement(1, later(2)), replacement(2, later(3)));
         let foreign = TokenReplacement { session: SessionId::generate(START), ..first.clone() };

@@ -1,6 +1,7 @@
 //! Session store port.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +35,8 @@ pub struct Rotation {
     pub epoch: u64,
     /// The token that replaces the presented one if that is the current one.
     pub successor: RefreshToken,
+    /// The client's address.
+    pub address: Option<IpAddr>,
     /// The current time.
     pub now: Timestamp,
     /// The grace period after its use in which a direct predecessor is accepted again; zero for none.

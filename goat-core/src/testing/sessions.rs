@@ -32,6 +32,7 @@ pub use rotation::{
     a_successor_does_not_outlive_the_session, a_token_of_another_user_is_unknown,
     an_expired_session_is_not_rotated, concurrent_refreshes_get_one_successor,
     concurrent_refreshes_without_grace_period_end_the_session,
+    the_address_of_the_first_use_is_kept,
 };
 
 use crate::clock::Timestamp;
@@ -52,6 +53,7 @@ pub async fn conformance(store: &Arc<dyn SessionStore>) {
 pub async fn conformance_of_expiring(store: &Arc<dyn SessionStore>) {
     a_session_is_read_back_as_created(store).await;
     a_rotation_replaces_the_current_token(store).await;
+    the_address_of_the_first_use_is_kept(store).await;
     a_successor_does_not_outlive_the_session(store).await;
     a_predecessor_is_accepted_within_the_grace_period(store).await;
     a_reused_token_ends_the_session(store).await;

@@ -50,9 +50,8 @@ pub(crate) fn audit(event: &Event) {
             )
         };
     }
-    if event.kind == EventKind::TokenReused {
-        write_at!(Level::WARN);
-    } else {
-        write_at!(Level::INFO);
+    match event.kind {
+        EventKind::TokenReused | EventKind::RefreshRepeatedElsewhere => write_at!(Level::WARN),
+        _ => write_at!(Level::INFO),
     }
 }

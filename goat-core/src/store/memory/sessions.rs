@@ -61,7 +61,7 @@ impl State {
     }
 
     fn rotate(&mut self, rotation: &Rotation) -> Rotated {
-        let &Rotation { now, presented, epoch, .. } = rotation;
+        let &Rotation { now, presented, epoch, address, .. } = rotation;
         let Some(session) = self.get_mut(rotation.user, rotation.session) else {
             return Rotated::Unknown;
         };
@@ -70,7 +70,7 @@ impl State {
             RotationDecision::Replaced => Rotated::Replaced,
             RotationDecision::Repeat => Rotated::Repeated(session.clone()),
             RotationDecision::Rotate => {
-                session.rotate(rotation.successor.clone(), now);
+                session.rotate(rotation.successor.clone(), now, address);
                 Rotated::Rotated(session.clone())
             }
             RotationDecision::Reuse => {

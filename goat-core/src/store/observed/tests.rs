@@ -284,6 +284,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
         presented: token.id,
         epoch: 0,
         successor: token.clone(),
+        address: None,
         now,
         leeway: Duration::ZERO,
     };

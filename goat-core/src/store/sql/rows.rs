@@ -46,7 +46,7 @@ macro_rules! session_columns {
     () => {
         "goat_sessions.id, user_id, epoch, device, address, goat_sessions.created_at, \
          last_used_at, idle_at, ends_at, current_id, current_issued_at, current_expires_at, \
-         current_key, previous_id, previous_used_at"
+         current_key, previous_id, previous_used_at, previous_used_from"
     };
 }
 pub(super) use session_columns;
@@ -94,7 +94,11 @@ pub(super) fn state(row: &Row) -> Result<UserState, Failure> {
 pub(super) fn session(row: &Row) -> Result<Session, Failure> {
     let previous = match parsed_optional(row, "previous_id", TokenId::parse)? {
         None => None,
-        Some(id) => Some(Predecessor { id, used_at: time(row, "previous_used_at")? }),
+        Some(id) => Some(Predecessor {
+            id,
+            used_at: time(row, "previous_used_at")?,
+            used_from: parsed_optional(row, "previous_used_from", str::parse)?,
+        }),
     };
     Ok(Session {
         id: parsed(row, "id", SessionId::parse)?,

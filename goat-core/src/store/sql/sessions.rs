@@ -109,7 +109,7 @@ impl SessionStore for SqlSessions {
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
-        let &Rotation { user, session, presented, epoch, now, leeway, .. } = rotation;
+        let &Rotation { user, session, presented, epoch, address, now, leeway, .. } = rotation;
         run(operation::ROTATE, async {
             // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
             // not found.
@@ -121,7 +121,7 @@ impl SessionStore for SqlSessions {
                 RotationDecision::Replaced => return Ok(Rotated::Replaced),
                 RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
                 RotationDecision::Rotate => {
-                    session.rotate(rotation.successor.clone(), now);
+                    session.rotate(rotation.successor.clone(), now, address);
                     update_tokens(&mut connection, &session).await?;
                     Rotated::Rotated(session)
                 }
@@ -303,8 +303,9 @@ impl SessionStore for SqlSessions {
 async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
     let query = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, \
                  last_used_at, idle_at, ends_at, current_id, current_issued_at, \
-                 current_expires_at, current_key, previous_id, previous_used_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                 current_expires_at, current_key, previous_id, previous_used_at, \
+                 previous_used_from) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     let query = sqlx::query(query)
         .bind(session.id.to_string())
         .bind(session.user.to_string())
@@ -321,9 +322,14 @@ async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Fa
         .bind(session.current.expires_at.as_millis())
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
-        .bind(session.previous.map(|previous| previous.used_at.as_millis()));
+        .bind(session.previous.map(|previous| previous.used_at.as_millis()))
+        .bind(used_from(session));
     connection.execute(query).await?;
     Ok(())
+}
+
+fn used_from(session: &Session) -> Option<String> {
+    session.previous?.used_from.map(|address| address.to_string())
 }
 
 /// Evicts sessions above the limit: expired ones first, then the oldest.
@@ -350,7 +356,8 @@ async fn evict(
 async fn update_tokens(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
     let query = "UPDATE goat_sessions SET last_used_at = $2, idle_at = $3, current_id = $4, \
                  current_issued_at = $5, current_expires_at = $6, current_key = $7, \
-                 previous_id = $8, previous_used_at = $9, epoch = $10 WHERE id = $1";
+                 previous_id = $8, previous_used_at = $9, previous_used_from = $10, epoch = $11 \
+                 WHERE id = $1";
     let query = sqlx::query(query)
         .bind(session.id.to_string())
         .bind(session.last_used_at.as_millis())
@@ -361,6 +368,7 @@ async fn update_tokens(connection: &mut Connection, session: &Session) -> Result
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
         .bind(session.previous.map(|previous| previous.used_at.as_millis()))
+        .bind(used_from(session))
         .bind(signed(session.epoch));
     connection.execute(query).await?;
     Ok(())

@@ -48,6 +48,7 @@ fn rotation(time: &dyn TestTime, session: &Session, ttl: Duration, leeway: Durat
         presented: session.current.id,
         epoch: session.epoch,
         successor,
+        address: None,
         now,
         leeway,
     }

@@ -1,5 +1,6 @@
 //! Rotation of refresh tokens: each is used once, also under concurrency.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,11 @@ use crate::testing::sample::{START, later, race, session, token};
 use super::{create, find};
 
 pub(super) const LEEWAY: Duration = Duration::from_secs(10);
+
+/// The client's address at each rotation, unless a case sets another.
+fn address() -> Option<IpAddr> {
+    "2001:db8::7".parse().ok()
+}
 
 pub(super) async fn made(store: &Arc<dyn SessionStore>) -> Session {
     let session = session(UserId::generate(START), START);
@@ -31,6 +37,7 @@ pub(super) fn rotation(
         presented,
         epoch: session.epoch,
         successor: token(now),
+        address: address(),
         now,
         leeway,
     }
@@ -62,11 +69,35 @@ pub async fn a_rotation_replaces_the_current_token(store: &Arc<dyn SessionStore>
         last_used_at: later(60),
         idle_at: successor.expires_at,
         current: successor,
-        previous: Some(Predecessor { id: session.current.id, used_at: later(60) }),
+        previous: Some(Predecessor {
+            id: session.current.id,
+            used_at: later(60),
+            used_from: address(),
+        }),
         ..session.clone()
     };
     assert_eq!(rotate(store, &request).await, Rotated::Rotated(expected.clone()));
     assert_eq!(find(store, session.user, session.id).await, Some(expected));
+}
+
+/// D6: the address of the first use is kept, whichever address a repeat comes from.
+pub async fn the_address_of_the_first_use_is_kept(store: &Arc<dyn SessionStore>) {
+    for first in [None, Some("192.0.2.7"), Some("2001:db8::1")] {
+        let first = first.map(|text| text.parse().expect("an address"));
+        let session = made(store).await;
+        let mut request = rotation(&session, session.current.id, later(60), LEEWAY);
+        for address in [first, address(), None] {
+            request.address = address;
+            let rotated = rotate(store, &request).await;
+            let (Rotated::Rotated(kept) | Rotated::Repeated(kept)) = rotated else {
+                panic!("{rotated:?}");
+            };
+            assert_eq!(kept.previous.expect("a predecessor").used_from, first);
+            assert_eq!(kept.address, session.address);
+            assert_eq!(find(store, session.user, session.id).await, Some(kept));
+            request.successor = token(later(60));
+        }
+    }
 }
 
 /// R6: the session's absolute end limits the successor.

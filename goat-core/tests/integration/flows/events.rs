@@ -37,7 +37,11 @@ async fn events_of_a_session_have_actor_kind_and_origin(backend: Backend) {
     let token = &signed_in.tokens.refresh_token;
     let next = harness.goat.refresh(token, &origin()).await.expect("rotated").tokens;
     harness.goat.refresh(token, &origin()).await.expect("repeated");
-    harness.advance(31);
+    // D6
+    let elsewhere = Origin { address: Some([198, 51, 100, 9].into()), ..origin() };
+    harness.goat.refresh(token, &elsewhere).await.expect("repeated");
+    harness.goat.refresh(token, &Origin::default()).await.expect("repeated");
+    harness.advance(10);
     assert!(harness.goat.refresh(token, &origin()).await.is_err());
     assert!(harness.goat.refresh(&next.refresh_token, &origin()).await.is_err());
 
@@ -48,15 +52,22 @@ async fn events_of_a_session_have_actor_kind_and_origin(backend: Backend) {
         (EventKind::SignedIn, EventActor::User(ann), session),
         (EventKind::Refreshed, EventActor::User(ann), session),
         (EventKind::RefreshRepeated, EventActor::User(ann), session),
+        (EventKind::RefreshRepeatedElsewhere, EventActor::User(ann), session),
+        (EventKind::RefreshRepeated, EventActor::User(ann), session),
         (EventKind::TokenReused, EventActor::Anonymous, session),
         (EventKind::RefreshFailed(ErrorKind::SessionRevoked), EventActor::Anonymous, session),
     ];
     let events = harness.events.take();
     assert_eq!(events.len(), expected.len(), "{events:?}");
-    for (event, (kind, by, session)) in events.into_iter().zip(expected) {
+    for (number, (event, (kind, by, session))) in events.into_iter().zip(expected).enumerate() {
         assert_eq!((&event.kind, &event.actor, event.session), (&kind, &by, session));
         assert_eq!(event.user, Some(ann), "{kind:?}");
-        assert_eq!(event.address, origin().address, "{kind:?}");
+        let address = match number {
+            5 => elsewhere.address,
+            6 => None,
+            _ => origin().address,
+        };
+        assert_eq!(event.address, address, "{kind:?}");
     }
 }
 

@@ -132,6 +132,7 @@ pub(crate) fn rotation(
         presented,
         epoch: session.epoch,
         successor: token(now),
+        address: None,
         now,
         leeway,
     }

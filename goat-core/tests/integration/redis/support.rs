@@ -77,6 +77,7 @@ pub(crate) fn rotation(session: &Session, leeway: Duration) -> Rotation {
         presented: session.current.id,
         epoch: session.epoch,
         successor: token(),
+        address: None,
         now: now(),
         leeway,
     }

@@ -27,6 +27,7 @@ impl Metrics {
             EventKind::SignInFailed(kind) => self.login(kind.code()),
             EventKind::Refreshed => self.refresh("success"),
             EventKind::RefreshRepeated => self.refresh("repeated"),
+            EventKind::RefreshRepeatedElsewhere => self.refresh("repeated-elsewhere"),
             EventKind::RefreshFailed(kind) => self.refresh(kind.code()),
             EventKind::TokenReused => {
                 self.refresh("reused");

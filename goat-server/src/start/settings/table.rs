@@ -301,7 +301,7 @@ table! {
         SESSION_TTL = Setting::new("GOAT_SESSION_TTL", Text("720h"),
             Kind::Duration(minutes(5), LONGEST),
             "Absolute lifetime of a session.");
-        REFRESH_LEEWAY = Setting::new("GOAT_REFRESH_LEEWAY", Text("30s"),
+        REFRESH_LEEWAY = Setting::new("GOAT_REFRESH_LEEWAY", Text("10s"),
             Kind::Duration(Duration::ZERO, seconds(60)),
             "Grace period in which a used refresh token yields the same successor again, for retries and lost responses. 0, or at least GOAT_REQUEST_TIMEOUT.");
         CLOCK_LEEWAY = Setting::new("GOAT_CLOCK_LEEWAY", Text("5s"),

@@ -138,7 +138,7 @@ fn default_is_development_on_sqlite() {
     assert!(!settings.tokens.access_permissions);
     assert_eq!(settings.tokens.refresh_ttl, Duration::from_secs(168 * 3600));
     assert_eq!(settings.tokens.session_ttl, Duration::from_secs(720 * 3600));
-    assert_eq!(settings.tokens.refresh_leeway, Duration::from_secs(30));
+    assert_eq!(settings.tokens.refresh_leeway, Duration::from_secs(10));
     assert_eq!(settings.tokens.clock_leeway, Duration::from_secs(5));
     assert_eq!(settings.sessions.per_user, 50);
     assert_eq!(settings.sessions.cache_staleness, Duration::from_secs(1));
@@ -968,7 +968,7 @@ fn contradicting_settings_are_rejected() {
         ),
         (
             &[("GOAT_REQUEST_TIMEOUT", "40s"), ("GOAT_SHUTDOWN_TIMEOUT", "40s")],
-            "GOAT_REFRESH_LEEWAY (default): \"30s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 40s; expected 0, or 40s to 1m",
+            "GOAT_REFRESH_LEEWAY (default): \"10s\" is shorter than GOAT_REQUEST_TIMEOUT, which is 40s; expected 0, or 40s to 1m",
         ),
         (
             &[

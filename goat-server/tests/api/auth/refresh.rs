@@ -15,7 +15,7 @@ use crate::support::app::{PASSWORD, TestApp, TestUser};
 use crate::support::backend::Backend;
 
 /// The default grace period.
-const GRACE_PERIOD: Duration = Duration::from_secs(30);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Refreshes and returns the next access token and refresh token.
 async fn next(app: &TestApp, token: &str) -> (String, String) {
@@ -95,6 +95,37 @@ async fn repeated_refresh_in_the_grace_period_returns_the_same_successor(backend
     assert_eq!(successor, again, "byte for byte");
     assert_eq!(profile(&app, &access).await.0, 200);
     next(&app, &successor).await;
+}
+
+on_every_backend!(repeated_refresh_from_elsewhere_is_an_event_and_ends_nothing);
+
+/// D6
+async fn repeated_refresh_from_elsewhere_is_an_event_and_ends_nothing(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let client = app.client().await;
+    let send = async |from: &str, token: &str| {
+        let body = json!({ "refresh_token": token });
+        let response = app.post("/api/v1/auth/refresh").from(from).json(&body).send().await;
+        response.data()["refresh_token"].as_str().expect("a token").to_owned()
+    };
+    let events = async || {
+        let metrics = app.get("/api/metrics").send().await;
+        let text = String::from_utf8(metrics.body.to_vec()).expect("UTF-8");
+        let series = r#"goat_events_total{event="refresh-repeated-elsewhere"} "#;
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.map_or(0, |count| count.parse().expect("a count"))
+    };
+    let successor = send("192.0.2.7", &client.refresh_token).await;
+    assert_eq!(send("192.0.2.7", &client.refresh_token).await, successor);
+    assert_eq!(events().await, 0);
+    for (count, from) in [(1, "198.51.100.9"), (2, "2001:db8::9"), (2, "::ffff:192.0.2.7")] {
+        assert_eq!(send(from, &client.refresh_token).await, successor);
+        assert_eq!(events().await, count, "{from}");
+    }
+    // The first use of the successor may come from anywhere.
+    let next = send("203.0.113.5", &successor).await;
+    assert_eq!(events().await, 2);
+    send("203.0.113.5", &next).await;
 }
 
 on_every_backend!(lost_response_does_not_end_the_session);

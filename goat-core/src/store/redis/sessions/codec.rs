@@ -4,13 +4,13 @@
 //!  1  1  version
 //!  2  8  epoch             34 16  id of the current token     84  1  length of its key id
 //! 10  6  created at        50  6  issued at                   85  …  its key id
-//! 16  6  last used at      56  6  expires at                   …  1  length of the address
-//! 22  6  idle at           62 16  id of the previous token      …  …  address
+//! 16  6  last used at      56  6  expires at                   …  …  address of the previous token's use
+//! 22  6  idle at           62 16  id of the previous token     …  …  address of the login
 //! 28  6  ends at           78  6  used at                      …  …  device, to the end
 //! ```
 //!
 //! Offsets start at 1, as in Lua; numbers are big-endian, times are milliseconds since 1970. Sixteen
-//! zero bytes mean that there is no previous token.
+//! zero bytes mean that there is no previous token. An address has its length before it.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ use crate::id::{SessionId, TokenId, UserId};
 use crate::session::{Predecessor, RefreshToken, Session};
 
 /// The format version. Other versions are not decoded.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The latest time that fits: the year 10889.
 const MAX_TIME: u64 = (1 << 48) - 1;
 
@@ -47,19 +47,22 @@ pub(super) fn encode(session: &Session) -> Option<Vec<u8>> {
     bytes.extend(previous.map_or(Some([0; 6]), |previous| time(previous.used_at))?);
     bytes.push(u8::try_from(current.key.len()).ok()?);
     bytes.extend(current.key.as_bytes());
-    match session.address {
-        None => bytes.push(0),
-        Some(IpAddr::V4(address)) => {
-            bytes.push(4);
-            bytes.extend(address.octets());
-        }
-        Some(IpAddr::V6(address)) => {
-            bytes.push(16);
-            bytes.extend(address.octets());
-        }
+    for address in [previous.and_then(|previous| previous.used_from), session.address] {
+        let octets = octets(address);
+        bytes.push(u8::try_from(octets.len()).ok()?);
+        bytes.extend(octets);
     }
     bytes.extend(session.device.as_bytes());
     Some(bytes)
+}
+
+/// Encodes an address; empty if there is none.
+pub(super) fn octets(address: Option<IpAddr>) -> Vec<u8> {
+    match address {
+        None => Vec::new(),
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+    }
 }
 
 /// Decodes a session; `None` if the bytes are malformed.
@@ -76,15 +79,10 @@ pub(super) fn decode(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Sessio
     let (token, issued_at, expires_at) = (rest.token()?, rest.time()?, rest.time()?);
     let (before, used_at) = (rest.token()?, rest.time()?);
     let key = rest.text()?;
-    let [length] = rest.array()?;
-    let address = match length {
-        0 => None,
-        4 => Some(IpAddr::from(rest.array::<4>()?)),
-        16 => Some(IpAddr::from(rest.array::<16>()?)),
-        _ => return None,
-    };
+    let (used_from, address) = (rest.address()?, rest.address()?);
     let device = String::from_utf8(rest.0.to_vec()).ok()?;
-    let previous = (before.as_u128() != 0).then_some(Predecessor { id: before, used_at });
+    let previous =
+        (before.as_u128() != 0).then_some(Predecessor { id: before, used_at, used_from });
     let current = RefreshToken { id: token, issued_at, expires_at, key };
     Some(Session {
         id,
@@ -121,6 +119,15 @@ impl Rest<'_> {
         Some(TokenId::from_u128(u128::from_be_bytes(self.array()?)))
     }
 
+    fn address(&mut self) -> Option<Option<IpAddr>> {
+        Some(match self.array()? {
+            [0] => None,
+            [4] => Some(IpAddr::from(self.array::<4>()?)),
+            [16] => Some(IpAddr::from(self.array::<16>()?)),
+            _ => return None,
+        })
+    }
+
     /// Decodes a text with a length prefix.
     fn text(&mut self) -> Option<String> {
         let [length] = self.array()?;
@@ -147,6 +154,7 @@ mod tests {
             epoch: u64,
             times in prop::array::uniform7(0_i64..=MAX_TIME as i64),
             address: Option<IpAddr>,
+            used_from: Option<IpAddr>,
             device in ".{0,256}",
             key in "[a-zA-Z0-9_-]{0,86}",
             is_used: bool,
@@ -159,7 +167,7 @@ mod tests {
             packed.current.key = key;
             (packed.epoch, packed.address, packed.device) = (epoch, address, device);
             packed.previous =
-                is_used.then(|| Predecessor { id: id(TokenId::generate), used_at: at(6) });
+                is_used.then(|| Predecessor { id: id(TokenId::generate), used_at: at(6), used_from });
             let bytes = encode(&packed).expect("it fits");
             prop_assert_eq!(decode(packed.user, packed.id, &bytes), Some(packed));
         }
@@ -169,6 +177,7 @@ mod tests {
         fn decoding_is_lossless(
             mut bytes in prop::collection::vec(any::<u8>(), 0..160),
             key in 0_u8..8,
+            used_from in prop::sample::select(vec![0_u8, 4, 16, 5]),
             address in prop::sample::select(vec![0_u8, 4, 16, 5]),
         ) {
             if let Some(first) = bytes.first_mut() {
@@ -177,15 +186,19 @@ mod tests {
             if let Some(length) = bytes.get_mut(83) {
                 *length = key;
             }
-            if let Some(length) = bytes.get_mut(84 + usize::from(key)) {
-                *length = address;
+            let mut place = 84 + usize::from(key);
+            for address in [used_from, address] {
+                if let Some(length) = bytes.get_mut(place) {
+                    *length = address;
+                }
+                place += 1 + usize::from(address);
             }
             // Only valid UTF-8 here; other texts are rejected.
             bytes.iter_mut().skip(84).for_each(|byte| *byte &= 0x7f);
             let (user, id) = (id(UserId::generate), id(SessionId::generate));
             let read = decode(user, id, &bytes);
-            let is_whole = bytes.len() > 84 + usize::from(key) + usize::from(address);
-            prop_assert_eq!(read.is_some(), is_whole && address != 5);
+            let is_whole = bytes.len() >= place;
+            prop_assert_eq!(read.is_some(), is_whole && used_from != 5 && address != 5);
             if let Some(session) = read {
                 prop_assert_eq!(encode(&session), Some(bytes));
             }
@@ -201,9 +214,9 @@ mod tests {
         let current = RefreshToken { key: "k".repeat(256), ..good.current.clone() };
         assert_eq!(encode(&Session { current, ..good.clone() }), None);
         let mut bytes = encode(&good).expect("it fits");
-        bytes[0] = 2;
+        bytes[0] = 1;
         assert_eq!(decode(good.user, good.id, &bytes), None);
-        for length in 0..85 {
+        for length in 0..86 {
             assert_eq!(decode(good.user, good.id, &bytes[..length]), None);
         }
     }

@@ -158,7 +158,7 @@ impl SessionStore for RedisSessions {
         let &Rotation { user, session: id, ref successor, now, .. } = rotation;
         let [token, issued_at, expires_at, key] = &encoded(OPERATION, successor)?;
         let leeway = rotation.leeway.as_millis().to_string();
-        let arguments: [&[u8]; 8] = [
+        let arguments: [&[u8]; 9] = [
             &bytes_of(id),
             &rotation.presented.as_u128().to_be_bytes(),
             leeway.as_bytes(),
@@ -167,6 +167,7 @@ impl SessionStore for RedisSessions {
             expires_at,
             key,
             &rotation.epoch.to_be_bytes(),
+            &codec::octets(rotation.address),
         ];
         // Idempotent: the script recognizes a successor that it already stored.
         let reply = self.run(OPERATION, &ROTATE, user, now, &arguments, Retry::Yes).await?;

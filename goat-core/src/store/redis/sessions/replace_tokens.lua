@@ -8,7 +8,7 @@ value = string.sub(value, 1, 1) .. ARGV[3] .. string.sub(value, 10, 21)
   .. idle_until(value, ARGV[6]) .. string.sub(value, 28, 33)
   .. ARGV[4] .. ARGV[5] .. ARGV[6]
   .. string.rep('\0', 22)
-  .. string.char(#ARGV[7]) .. ARGV[7] .. origin(value)
+  .. string.char(#ARGV[7]) .. ARGV[7] .. '\0' .. origin(value)
 redis.call('HSET', KEYS[1], id, value)
 extend_ttl(value)
 return 1

@@ -1,7 +1,7 @@
 -- Rotates a refresh token, by the rule of `Session::rotation_decision`.
 -- ARGV: time, id, presented, grace period in milliseconds; of the successor: id,
--- issue time, expiry time, key id; and the epoch of the presented token. Returns the outcome and the
--- session.
+-- issue time, expiry time, key id; the epoch of the presented token; and the client's address, empty if
+-- unknown. Returns the outcome and the session.
 local UNKNOWN, ROTATED, REPEATED, REUSED, REPLACED = 0, 1, 2, 3, 4
 local id, presented, leeway, successor = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
@@ -15,7 +15,7 @@ if presented == current then
   value = string.sub(value, 1, 15) .. time .. idle_until(value, ARGV[7]) .. string.sub(value, 28, 33)
     .. successor .. ARGV[6] .. ARGV[7]
     .. current .. time
-    .. string.char(#ARGV[8]) .. ARGV[8] .. origin(value)
+    .. string.char(#ARGV[8]) .. ARGV[8] .. string.char(#ARGV[10]) .. ARGV[10] .. origin(value)
   redis.call('HSET', KEYS[1], id, value)
   extend_ttl(value)
   return { ROTATED, value }

@@ -263,6 +263,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "token_replacement",
         sql: include_str!("../migrations/postgres/0006_token_replacement.sql"),
     },
+    Migration {
+        version: 7,
+        name: "previous_used_from",
+        sql: include_str!("../migrations/postgres/0007_previous_used_from.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -193,6 +193,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "token_replacement",
         sql: include_str!("../migrations/sqlite/0005_token_replacement.sql"),
     },
+    Migration {
+        version: 6,
+        name: "previous_used_from",
+        sql: include_str!("../migrations/sqlite/0006_previous_used_from.sql"),
+    },
 ];
 
 #[cfg(test)]

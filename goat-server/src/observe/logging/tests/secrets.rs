@@ -111,6 +111,8 @@ async fn audit_lines_hold_ids_and_no_email() {
     let signed_in = goat.login(login("a long canary-5eed on a pier")).await.unwrap().value;
     let first = signed_in.tokens.refresh_token;
     let second = goat.refresh(&first, &origin).await.unwrap().tokens.refresh_token;
+    let elsewhere = Origin { address: "198.51.100.9".parse().ok(), ..origin.clone() };
+    goat.refresh(&first, &elsewhere).await.unwrap();
     goat.refresh(&second, &origin).await.unwrap();
     goat.refresh(&first, &origin).await.unwrap_err();
 
@@ -121,6 +123,10 @@ async fn audit_lines_hold_ids_and_no_email() {
     assert_eq!(of("sign-in-failed")["reason"], "invalid-credentials");
     assert_eq!(of("signed-in")["by"], user);
     assert_eq!(of("signed-in")["level"], "INFO");
+    // D6
+    let repeat = of("refresh-repeated-elsewhere");
+    assert_eq!((&repeat["level"], &repeat["subject"]), (&"WARN".into(), &user.clone().into()));
+    assert_eq!(repeat["address"], "198.51.100.9");
     let reuse = of("token-reused");
     assert_eq!((&reuse["level"], &reuse["subject"]), (&"WARN".into(), &user.into()));
     assert_eq!(reuse["session"], signed_in.session.to_string());
