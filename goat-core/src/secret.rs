@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A value that `Debug` redacts, and whose memory is wiped on drop.
@@ -12,6 +13,16 @@ use zeroize::{Zeroize, Zeroizing};
 /// let pepper = Secret::new(b"thirty-two bytes or more of noise".to_vec());
 /// assert_eq!(format!("{pepper:?}"), "[redacted]");
 /// assert_eq!(pepper.expose().len(), 33);
+/// ```
+///
+/// Secrets are compared by [`Secret::is_same_as`], in constant time. `==` does not compile:
+///
+/// ```compile_fail,E0369
+/// use goat_core::Secret;
+///
+/// fn is_known(presented: &Secret<String>, known: &Secret<String>) -> bool {
+///     presented == known
+/// }
 /// ```
 #[derive(Clone)]
 pub struct Secret<T: Zeroize>(Zeroizing<T>);
@@ -25,6 +36,25 @@ impl<T: Zeroize> Secret<T> {
     /// Returns the value. The explicit name makes every use easy to find.
     pub fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
+    /// Whether two secrets are the same, in a time that depends on their lengths only.
+    ///
+    /// ```
+    /// use goat_core::Secret;
+    ///
+    /// fn is_known(presented: &Secret<String>, known: &Secret<String>) -> bool {
+    ///     presented.is_same_as(known)
+    /// }
+    ///
+    /// assert!(is_known(&"a secret".into(), &"a secret".into()));
+    /// assert!(!is_known(&"a secret".into(), &"another".into()));
+    /// ```
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.expose().as_ref().ct_eq(other.expose().as_ref()).into()
     }
 }
 
@@ -81,6 +111,22 @@ pub(crate) fn random<T: Random>() -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// L4
+    #[test]
+    fn secrets_are_the_same_if_every_byte_is() {
+        let secret = |text: &str| Secret::from(text);
+        for (one, other, expected) in [
+            ("", "", true),
+            ("secret", "secret", true),
+            ("secret", "Secret", false),
+            ("secret", "secreT", false),
+            ("secret", "secrets", false),
+            ("secret", "", false),
+        ] {
+            assert_eq!(secret(one).is_same_as(&secret(other)), expected, "{one:?} {other:?}");
+        }
+    }
 
     #[test]
     fn debug_output_redacts_secrets() {

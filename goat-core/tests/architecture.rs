@@ -226,3 +226,37 @@ fn uses_are_read_from_code_and_not_from_comments() {
         ["access::Actor", "access::Role", "error::Result", "limit::Decision", "user::User"],
     );
 }
+
+/// L4: no code compares what a [`goat_core::Secret`] holds by an operator, whose time depends on the first
+/// difference.
+#[test]
+fn no_exposed_secret_is_compared_by_an_operator() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let mut files = Vec::new();
+    for member in ["goat-core", "goat-tower", "goat-server"] {
+        files_below(&workspace.join(member).join("src"), &mut files);
+    }
+    assert!(files.len() > 50, "the walk must find the source files");
+    let compares = |line: &&str| {
+        let code = line.split("//").next().unwrap_or_default();
+        code.contains(".expose()") && (code.contains(" == ") || code.contains(" != "))
+    };
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a source file");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().expect("a first part");
+        let found: Vec<&str> = code.lines().filter(compares).collect();
+        assert!(found.is_empty(), "use Secret::is_same_as in {}: {found:?}", path.display());
+    }
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    // Another member is absent where the crate was packaged alone.
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() {
+            files_below(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
+            found.push(path);
+        }
+    }
+}

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::{Profile, Rules};
 use precis_profiles::precis_core::{DerivedPropertyValue, FreeformClass, StringClass};
-use subtle::ConstantTimeEq;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use zeroize::Zeroizing;
 
@@ -71,10 +70,7 @@ impl NewPassword {
     /// same password.
     #[must_use]
     pub fn is_same_as(&self, tried: &TriedPassword) -> bool {
-        tried
-            .0
-            .as_ref()
-            .is_some_and(|tried| self.0.expose().as_bytes().ct_eq(tried.expose().as_bytes()).into())
+        tried.0.as_ref().is_some_and(|tried| self.0.is_same_as(tried))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

@@ -189,7 +189,7 @@ fn own(
     // A new password changes both the epoch and the hash. The revocation of the other sessions changes
     // only the epoch, and a rehash at login only the hash.
     let same_epoch = account.epoch.number == verified.epoch.number;
-    if !same_epoch && account.password_hash.expose() != verified.password_hash.expose() {
+    if !same_epoch && !account.password_hash.is_same_as(&verified.password_hash) {
         return Err(ErrorKind::WrongPassword);
     }
     Ok(account)

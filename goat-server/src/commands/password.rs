@@ -18,7 +18,7 @@ const LONGEST: u64 = 16 * 1024;
 pub(super) fn ask() -> Result<Secret<String>, Failure> {
     let password = if io::stdin().is_terminal() {
         let first = prompt("New password: ")?;
-        if prompt("Repeat the password: ")?.expose() != first.expose() {
+        if !prompt("Repeat the password: ")?.is_same_as(&first) {
             return Err(Failure::new("the passwords do not match"));
         }
         first

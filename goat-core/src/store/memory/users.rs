@@ -208,7 +208,7 @@ impl UserStore for MemoryDirectory {
         let Some(account) = state.accounts.get_mut(&id) else { return Ok(None) };
         account.user.last_login_at = account.user.last_login_at.max(Some(at));
         if let Some(Rehashed { old, new }) = rehashed
-            && account.password_hash.expose() == old
+            && account.password_hash.is_same_as(&old.into())
         {
             account.password_hash = new.into();
         }

@@ -229,7 +229,7 @@ fn weaknesses(settings: &Settings) -> Vec<(&'static Setting, &'static str)> {
     };
     let shared = peppers
         .iter()
-        .any(|pepper| tokens.iter().any(|token| token.expose() == pepper.expose()))
+        .any(|pepper| tokens.iter().any(|token| token.is_same_as(pepper)))
         .then_some("is also used as GOAT_JWT_SECRET");
     [
         (&table::JWT_SECRET, weakest(tokens)),
