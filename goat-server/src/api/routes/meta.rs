@@ -73,6 +73,9 @@ pub(crate) struct Ready {
 /// Succeeds while the server can serve requests. Fails while it is starting or shutting down, and
 /// while the database or Redis is unavailable. Concurrent probes share one check of these, which takes
 /// at most a second and is kept for 250 ms.
+///
+/// Also fails after the machine's clock was set back by more than five seconds, since the server would
+/// date its tokens in the future, until the clock catches up or the server is restarted.
 #[utoipa::path(
     get,
     path = "/api/ready",
@@ -86,6 +89,10 @@ pub(crate) struct Ready {
 pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, Problem> {
     if !state.lifecycle.is_ready() {
         return Err(Error::unavailable("the server is starting or draining", RETRY_AFTER).into());
+    }
+    if state.goat.time().is_ahead() {
+        let reason = "the wall clock was set back: restart the server to follow it again";
+        return Err(Error::unavailable(reason, RETRY_AFTER).into());
     }
     state.goat.ping().await?;
     Ok(json(StatusCode::OK, &Ready { status: "ready" }))

@@ -65,6 +65,11 @@ fn read(goat: &Goat) -> Registry {
         hashes.waiting as u64,
     );
     gauge("goat_session_cache_entries", "Entries of the session cache", cache.entries);
+    gauge(
+        "goat_clock_ahead_seconds",
+        "Seconds by which the server's time is ahead of the machine's clock, which was set back",
+        goat.time().ahead().as_secs(),
+    );
     if let Some(limits) = limits {
         gauge("goat_limit_keys", "Rate limit counters kept in this process", limits.keys);
     }
@@ -77,6 +82,11 @@ fn read(goat: &Goat) -> Registry {
         "goat_session_cache_evictions",
         "Session cache entries removed by an invalidation or for space",
         cache.evictions,
+    );
+    counter(
+        "goat_clock_steps_back",
+        "Times that the machine's clock was set back by more than the tolerance",
+        goat.time().steps_back(),
     );
     if let Some(limits) = limits {
         counter(

@@ -13,7 +13,7 @@
 //! | `http_request_duration_seconds` | `method`, `route`, `status` | until the last byte of the answer was handed over |
 //! | `http_requests_in_flight` | `method` | |
 //! | `goat_logins_total` | `outcome` | `success`, or the code of the refusal |
-//! | `goat_refreshes_total` | `outcome` | `success`, `repeated`, `reused`, or the code of the refusal |
+//! | `goat_refreshes_total` | `outcome` | `success`, `repeated`, `repeated-elsewhere`, `reused`, or the code of the refusal |
 //! | `goat_sessions_ended_total` | `reason` | `signed-out`, `revoked`, `evicted` (too many), `reused` |
 //! | `goat_events_total` | `event` | every event by its name |
 //! | `goat_limit_denials_total` | `limit` | |
@@ -23,6 +23,7 @@
 //! | `goat_shared_cache_hits_total`, `_misses_total`, `_failures_total` | `kind`: `users`, `roles` | the shared cache in front of PostgreSQL |
 //! | `goat_password_hashes_running`, `_waiting` | | |
 //! | `goat_session_cache_hits_total`, `_misses_total`, `_evictions_total`, `_entries` | | |
+//! | `goat_clock_ahead_seconds`, `goat_clock_steps_back_total` | | the machine's clock was set back: not 0 until it catches up |
 //! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |
 //! | `goat_store_call_duration_seconds` | `operation` | |
 //! | `goat_log_lines_dropped_total` | `kind`: `request`, `security`, `server` | log lines that found no place in the queue or could not be written |

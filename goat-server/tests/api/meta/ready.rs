@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use goat_core::Stores;
 use goat_core::testing::{Failpoints, Point};
+use goat_core::{Clock, Stores};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -82,6 +82,46 @@ async fn probes_share_one_check_for_250_ms() {
         assert_eq!(checks(), [""; 0], "the outcome is kept");
         app.clock.advance(Duration::from_millis(1));
     }
+}
+
+/// O6: a clock that jumped ahead and came back restores nothing, so the server's time stays ahead; tokens
+/// would be dated in the future for other services.
+#[tokio::test]
+async fn not_ready_while_the_time_is_ahead_of_a_clock_that_was_set_back() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let app = TestApp::new().await;
+    let client = app.client().await;
+    let ready = async || {
+        // Answers may be kept for a moment.
+        app.clock.advance(Duration::from_secs(1));
+        app.get("/api/ready").send().await
+    };
+    let metrics = async || {
+        let body = app.get("/api/metrics").send().await.body;
+        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a metric");
+            line.trim().parse::<u64>().expect("a number")
+        };
+        (value("goat_clock_ahead_seconds "), value("goat_clock_steps_back_total "))
+    };
+    assert_eq!((ready().await.status, metrics().await), (200, (0, 0)));
+    let start = app.clock.now();
+    app.clock.set_wall_clock(start + HOUR);
+    assert_eq!((ready().await.status, metrics().await), (200, (0, 0)));
+    app.clock.set_wall_clock(start + HOUR - Duration::from_secs(3));
+    assert_eq!(ready().await.status, 200, "within the tolerance");
+
+    app.clock.set_wall_clock(start);
+    assert_not_ready(&ready().await, "set back");
+    assert_eq!(metrics().await, (3601, 1));
+    assert_eq!(app.get("/api/health").send().await.status, 200);
+    // The access token stays expired.
+    let response = app.get("/api/v1/user").bearer(&client.token).send().await;
+    assert_eq!(response.failure(), (401, "token-expired"));
+
+    app.clock.set_wall_clock(start + HOUR * 2);
+    assert_eq!((ready().await.status, metrics().await), (200, (0, 1)));
 }
 
 /// O2

@@ -47,3 +47,26 @@ fn lines_under_a_quiet_filter_keep_the_request_id() {
 fn malformed_filter_is_an_error() {
     assert!(subscriber("goat_core=loud", Look::Json, Log::default()).is_err());
 }
+
+/// O6: a clock that was set back is one warning, and one line once it has caught up.
+#[test]
+fn clock_that_was_set_back_is_logged_once() {
+    use goat_core::testing::ManualClock;
+    use goat_core::{Clock as _, Time};
+
+    let (log, _guard) = Log::begin("info", Look::Json);
+    let clock = ManualClock::default();
+    let time = Time::new(Arc::new(clock.clone()));
+    clock.set_wall_clock(clock.now() - std::time::Duration::from_secs(3600));
+    for _ in 0..3 {
+        let _ = time.now();
+    }
+    clock.set_wall_clock(time.now());
+    for _ in 0..3 {
+        let _ = time.now();
+    }
+    let lines = log.objects();
+    let levels: Vec<_> = lines.iter().map(|line| line["level"].clone()).collect();
+    assert_eq!(levels, ["WARN", "INFO"]);
+    assert_eq!(lines[0]["ahead_seconds"], 3600);
+}
