@@ -105,25 +105,29 @@ impl Context {
         if !state.has_live_session(session.id, session.epoch) {
             return Err(gone());
         }
-        if session.epoch < state.epoch.number {
-            self.apply_replacement(&session).await?;
+        let mut epoch = session.epoch;
+        if session.may_lack_replacement(state.epoch) {
+            epoch = self.apply_replacement(&session).await?;
+        }
+        // Also decided by the rotation, for a replacement that commits meanwhile.
+        if claims.epoch < epoch {
+            return Err(gone());
         }
         Ok(Live { role: state.role, ends_at: session.ends_at })
     }
 
     /// Applies the replacement of the session's tokens, if there is one that the session store lacks:
-    /// the write after the commit failed, or the store lost it.
-    async fn apply_replacement(&self, session: &Session) -> Result<()> {
+    /// the write after the commit failed, or the store lost it. Returns the session's epoch.
+    async fn apply_replacement(&self, session: &Session) -> Result<u64> {
         let account = self.stores.users.by_id(session.user).await?;
         let replacement = account.and_then(|account| account.replacement);
         let lacks = |replacement: &TokenReplacement| {
             replacement.session == session.id && session.epoch < replacement.epoch
         };
-        if let Some(replacement) = replacement.filter(lacks) {
-            let now = self.time.now();
-            self.stores.sessions.replace_tokens(session.user, &replacement, now).await?;
-        }
-        Ok(())
+        let Some(replacement) = replacement.filter(lacks) else { return Ok(session.epoch) };
+        let now = self.time.now();
+        self.stores.sessions.replace_tokens(session.user, &replacement, now).await?;
+        Ok(replacement.epoch)
     }
 
     async fn rotate(

@@ -212,6 +212,13 @@ impl Session {
         self.current = successor;
     }
 
+    /// Whether the user's account may have a replacement of the session's tokens that this session lacks: it
+    /// is live only as the one that was kept when the epoch last rose.
+    #[must_use]
+    pub fn may_lack_replacement(&self, epoch: SessionEpoch) -> bool {
+        self.epoch < epoch.number && epoch.kept == Some(self.id)
+    }
+
     /// Applies a replacement of the session's tokens, unless the session has expired or a replacement of
     /// this epoch or a later one was applied before. Returns whether it changed the session.
     pub fn replace_tokens(&mut self, replacement: &TokenReplacement, now: Timestamp) -> bool {

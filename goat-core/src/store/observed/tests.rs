@@ -360,7 +360,7 @@ async fn every_call_without_a_reply_is_unavailable_at_the_timeout() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 28);
+    assert_eq!(calls, 29);
 }
 
 /// O1

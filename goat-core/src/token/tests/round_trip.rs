@@ -123,7 +123,7 @@ fn signing_is_deterministic() {
     );
     assert_eq!(
         payload,
-        r#"{"iss":"goat","aud":"goat-api","sub":"01KDVDNA00A0A0A0A0A0A0A0A1","sid":"01KDVDNA00B0B0B0B0B0B0B0B2","jti":"01KDVDNA00C0C0C0C0C0C0C0C3","iat":1767225600,"nbf":1767225600,"exp":1767225900}"#
+        r#"{"iss":"goat","aud":"goat","sub":"01KDVDNA00A0A0A0A0A0A0A0A1","sid":"01KDVDNA00B0B0B0B0B0B0B0B2","jti":"01KDVDNA00C0C0C0C0C0C0C0C3","iat":1767225600,"nbf":1767225600,"exp":1767225900,"epoch":3}"#
     );
 }
 

@@ -41,7 +41,8 @@ impl Action {
         Self::Promote,
     ];
 
-    async fn perform(self, harness: &Harness, user: UserId, me: &Principal) {
+    /// Returns the tokens that replace those of `me`.
+    async fn perform(self, harness: &Harness, user: UserId, me: &Principal) -> Option<TokenPair> {
         let (users, sessions) = (harness.goat.users(), harness.goat.sessions());
         let status = |status| users.change_status(system(), user, status);
         match self {
@@ -58,7 +59,7 @@ impl Action {
             }
             Self::ChangeOwnPassword => {
                 let changed = users.change_password(me, PASSWORD, &OTHER_PASSWORD.into()).await;
-                changed.expect("a new password");
+                return Some(changed.expect("a new password").value.tokens);
             }
             Self::RevokeAllByAdministrator => {
                 sessions.revoke_all_of(system(), user).await.expect("ended");
@@ -76,6 +77,7 @@ impl Action {
                     .expect("promoted");
             }
         }
+        None
     }
 }
 
@@ -109,7 +111,7 @@ async fn race_every_action_at_every_call(
             let held = harness.failpoints.hold(call, point);
             let under_way = tokio::spawn(begin(&harness, &name, &theirs));
             held.reached().await;
-            action.perform(&harness, user, &me).await;
+            let replaced = action.perform(&harness, user, &me).await;
             held.release();
             let answer = under_way.await.expect("no panic");
 
@@ -127,7 +129,12 @@ async fn race_every_action_at_every_call(
             }
             let mine_lives = matches!(action, Action::ChangeOwnPassword | Action::RevokeOthers);
             assert_eq!(harness.authenticate(&mine).await.is_ok(), mine_lives, "{case}");
-            assert_eq!(harness.refresh(&mine).await.is_ok(), mine_lives, "{case}");
+            if let Some(current) = replaced {
+                assert!(harness.refresh(&mine).await.is_err(), "{case}");
+                assert!(harness.refresh(&current).await.is_ok(), "{case}");
+            } else {
+                assert_eq!(harness.refresh(&mine).await.is_ok(), mine_lives, "{case}");
+            }
         }
     }
 }
