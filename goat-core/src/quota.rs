@@ -163,6 +163,15 @@ impl Quota {
         Some(Self { burst: Some(size), ..self })
     }
 
+    /// Returns the quota of `factor` callers together: that many times the limit and the burst in the
+    /// same window.
+    #[must_use]
+    pub(crate) fn times(self, factor: NonZeroU32) -> Self {
+        // The larger burst is given back in at most the same time, also if the limit saturates.
+        let burst = self.burst.map(|burst| burst.saturating_mul(factor));
+        Self { limit: self.limit.saturating_mul(factor.get()), burst, window: self.window }
+    }
+
     /// The number of requests per window.
     #[must_use]
     pub const fn limit(&self) -> u32 {
@@ -256,6 +265,27 @@ mod tests {
         assert_ne!(QUOTA, Quota::per_minute(60).burst(60));
         assert_eq!(Quota::per_minute(60).burst(3).burst(10), QUOTA, "the last call wins");
         assert_eq!(size_of::<Quota>(), 24);
+    }
+
+    #[test]
+    fn a_multiple_of_a_quota_is_a_quota() {
+        let (year, sixteen) =
+            (Duration::from_secs(366 * 86_400), NonZeroU32::MIN.saturating_add(15));
+        assert_eq!(Quota::per_minute(5).times(sixteen), Quota::per_minute(80));
+        let burst = Quota::per_minute(5).burst(3).times(sixteen);
+        assert_eq!(burst, Quota::per_minute(80).burst(48));
+        for quota in [
+            Quota::new(u32::MAX, year),
+            Quota::new(u32::MAX, year).burst(u32::MAX),
+            Quota::new(u32::MAX / 15, year).burst(u32::MAX / 15),
+            Quota::per_second(136).burst(u32::MAX),
+            Quota::new(1, year).burst(1),
+        ] {
+            let times = quota.times(sixteen);
+            assert_eq!(Quota::checked(times.limit(), times.window()).map(|_| ()), Some(()));
+            let burst = times.burst_size().unwrap_or(1);
+            assert!(times.checked_burst(burst).is_some(), "{times}");
+        }
     }
 
     #[test]

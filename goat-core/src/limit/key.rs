@@ -3,12 +3,20 @@
 //! Invariants: limits of different names never share a counter, nor do an address, a user, a
 //! session and a text with the same bytes. A composed key differs from each of its parts, from
 //! every other composition, and from the same parts in another order.
+//!
+//! The first bytes of a key are its *group*: a store keeps the counters of one group together, so
+//! that one call can acquire from two of them. All /64 networks of an IPv6 /48 are one group, and so
+//! are the same compositions of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use sha2::{Digest, Sha256};
 
 use crate::id::{SessionId, UserId};
+
+/// Length of the group, in bytes. Enough to spread groups evenly over the slots of a store, and few
+/// enough that the other bytes tell the keys of one group apart.
+const GROUP: usize = 6;
 
 /// Identifies one counter of one limit. Small, so that a million of them are cheap.
 ///
@@ -21,12 +29,30 @@ pub struct LimitKey([u8; 16]);
 impl LimitKey {
     /// Counts by client address: IPv6 by its /64 prefix, the unit that providers assign to one
     /// customer, and an IPv4-mapped IPv6 address as IPv4.
+    ///
+    /// A client can have many /64 networks, so count its [network](Self::network) as well.
     #[must_use]
     pub fn address(limit: &str, address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::hash(limit, b"4", &address.octets()),
-            IpAddr::V6(address) => Self::hash(limit, b"6", &address.octets()[..8]),
+            IpAddr::V6(address) => {
+                Self::network_of(limit, address).sibling(&address.octets()[6..8])
+            }
         }
+    }
+
+    /// Counts by the network of a client address: IPv6 by its /48 prefix, the largest that providers
+    /// usually assign to one customer; `None` for IPv4. In the [group](Self::sibling) of the address.
+    #[must_use]
+    pub fn network(limit: &str, address: IpAddr) -> Option<Self> {
+        match address.to_canonical() {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(Self::network_of(limit, address)),
+        }
+    }
+
+    fn network_of(limit: &str, address: Ipv6Addr) -> Self {
+        Self::hash(limit, b"6", &address.octets()[..6])
     }
 
     /// Counts by user.
@@ -60,6 +86,20 @@ impl LimitKey {
         Self::end(hasher)
     }
 
+    /// Returns another key of the same group: one call can acquire from both, and a store keeps both
+    /// in one place.
+    #[must_use]
+    pub fn sibling(self, subject: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        // As in `and`, a length that no limit's name has.
+        hasher.update((u64::MAX - 1).to_le_bytes());
+        hasher.update(self.0);
+        hasher.update(subject);
+        let mut key = Self::end(hasher);
+        key.0[..GROUP].copy_from_slice(&self.0[..GROUP]);
+        key
+    }
+
     /// Counts by both keys together, for example by user and route. The order matters.
     ///
     /// ```
@@ -77,7 +117,28 @@ impl LimitKey {
         hasher.update(u64::MAX.to_le_bytes());
         hasher.update(self.0);
         hasher.update(other.0);
-        Self::end(hasher)
+        let mut key = Self::end(hasher);
+        // The same for all keys of the two groups.
+        for (byte, (one, two)) in key.0.iter_mut().zip(self.0.iter().zip(other.0)).take(GROUP) {
+            *byte = one.rotate_left(1) ^ two;
+        }
+        key
+    }
+
+    /// Whether one call can acquire from both keys.
+    #[must_use]
+    pub fn is_sibling(&self, other: &Self) -> bool {
+        self.group() == other.group()
+    }
+
+    /// The bytes that the keys of one group have in common.
+    pub(crate) fn group(&self) -> &[u8] {
+        &self.0[..GROUP]
+    }
+
+    /// The bytes that tell the keys of one group apart.
+    pub(crate) fn member(&self) -> &[u8] {
+        &self.0[GROUP..]
     }
 
     /// The bytes that identify this key in a store.
@@ -124,6 +185,35 @@ mod tests {
     fn ipv6_addresses_of_one_64_share_a_counter() {
         assert_eq!(address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert_ne!(address("2001:db8:1:2::1"), address("2001:db8:1:3::1"));
+    }
+
+    /// B9: the /48 of an IPv6 address has a counter of its own, in the group of all its /64 networks,
+    /// also in a composed key.
+    #[test]
+    fn ipv6_networks_of_one_48_share_a_counter_and_a_group() {
+        let network = |text: &str| LimitKey::network("auth", text.parse().expect("an address"));
+        let one = network("2001:db8:1:2::1").expect("IPv6 has a network");
+        assert_eq!(network("2001:db8:1:ffff::9"), Some(one));
+        assert_ne!(network("2001:db8:2:2::1"), Some(one));
+        assert_eq!(network("192.0.2.1"), None);
+        assert_eq!(network("::ffff:192.0.2.1"), None);
+        for text in ["2001:db8:1::", "2001:db8:1:2::1", "2001:db8:1:ffff::"] {
+            assert!(address(text).is_sibling(&one), "{text}");
+            assert_ne!(address(text), one, "{text}");
+            let path = LimitKey::text("auth", "/reports");
+            assert!(address(text).and(path).is_sibling(&one.and(path)), "{text}");
+            assert!(path.and(address(text)).is_sibling(&path.and(one)), "{text}");
+        }
+        assert!(!address("2001:db8:2:2::1").is_sibling(&one));
+    }
+
+    #[test]
+    fn siblings_do_not_share_a_counter() {
+        let [a, b] = ["a", "b"].map(|text| LimitKey::text("auth", text));
+        let keys = [a, b, a.sibling(b""), a.sibling(b"day"), a.sibling(b"hour"), b.sibling(b"day")];
+        assert_eq!(HashSet::from(keys).len(), keys.len());
+        assert!(a.sibling(b"day").is_sibling(&a));
+        assert!(!a.sibling(b"day").is_sibling(&b));
     }
 
     /// B6

@@ -21,6 +21,9 @@
 //! const SEARCHES: Quota = Quota::per_second(50).burst(20);
 //! ```
 //!
+//! A limit by address counts an IPv6 address twice, since a client can have many of them: by its
+//! /64, and by its /48 at [sixteen times](Limits::acquire_by_address) the quota.
+//!
 //! A caller may be able to choose the spelling of a key. Normalize values with several spellings,
 //! such as e-mail addresses, or each spelling gets a quota of its own.
 
@@ -33,7 +36,7 @@ pub(crate) use gcra::Gcra;
 pub use key::LimitKey;
 pub use service::{Limits, PendingDecision, WithDecisions};
 pub(crate) use store::operation;
-pub use store::{LimitLoad, LimitStore, StoreAcquire, StoreDecision};
+pub use store::{LimitLoad, LimitStore, PendingReply, StoreAcquire, StoreDecision, StoreReply};
 
 pub use crate::quota::Decision;
 pub(crate) use crate::quota::Quota;

@@ -22,20 +22,40 @@ pub struct StoreDecision {
     pub retry_after: Option<Duration>,
 }
 
-/// Result of [`LimitStore::acquire`]: a decision, or a future of one.
+/// Result of [`LimitStore::acquire`].
+pub type StoreAcquire = StoreReply<StoreDecision>;
+
+/// Reply of a limit store, or a future of it.
 ///
 /// The two forms let an in-process limit avoid a boxed future and a turn of the executor.
-pub enum StoreAcquire {
-    /// The decision of a store in this process.
-    Ready(StoreDecision),
-    /// The pending decision of a remote store.
-    Pending(Pin<Box<dyn Future<Output = Result<StoreDecision, StoreError>> + Send>>),
+pub enum StoreReply<T> {
+    /// The reply of a store in this process.
+    Ready(T),
+    /// The pending reply of a remote store.
+    Pending(PendingReply<T>),
 }
 
-impl std::fmt::Debug for StoreAcquire {
+/// The pending reply of a remote store.
+pub type PendingReply<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+impl<T> StoreReply<T> {
+    /// Awaits the reply, for decorators of a store.
+    ///
+    /// # Errors
+    ///
+    /// That of the store.
+    pub async fn wait(self) -> Result<T, StoreError> {
+        match self {
+            Self::Ready(reply) => Ok(reply),
+            Self::Pending(pending) => pending.await,
+        }
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for StoreReply<T> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Ready(decision) => formatter.debug_tuple("Ready").field(decision).finish(),
+            Self::Ready(reply) => formatter.debug_tuple("Ready").field(reply).finish(),
             Self::Pending(_) => formatter.write_str("Pending"),
         }
     }
@@ -54,6 +74,9 @@ impl std::fmt::Debug for StoreAcquire {
 ///   quota says;
 /// - a rejected call is not counted and delays no other call;
 /// - a caller that waits for `retry_after` is admitted, if no other call uses the same counter;
+/// - a call of two counters is counted by both or, if either rejects it, by neither;
+/// - after a reset the counter is as if it was never used, for every later call on any node. A node
+///   may reject by a rejection that it received before the reset for at most a second;
 /// - the same key under another quota is another counter, also if only the burst differs. So one
 ///   name may carry two quotas, for example one per minute and one per day, and each counts every
 ///   call once;
@@ -70,6 +93,21 @@ pub trait LimitStore: std::fmt::Debug + Send + Sync {
     /// instead. Readings may arrive slightly out of order; the store uses the latest that it has
     /// seen.
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire;
+
+    /// Acquires one request from two counters, or from neither of them. The keys are of one
+    /// [group](LimitKey::sibling), and the counters differ.
+    ///
+    /// If one counter rejects the call, the decision of a counter that would have admitted it has no
+    /// `retry_after`, and no other meaning.
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]>;
+
+    /// Forgets all calls of a counter. A counter that several keys share for lack of room keeps its
+    /// calls.
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()>;
 
     /// Size of the store, for metrics; `None` if the store is not in this process.
     fn load(&self) -> Option<LimitLoad> {
@@ -89,4 +127,5 @@ pub struct LimitLoad {
 /// Operation names of [`LimitStore`], as errors and metrics report them.
 pub(crate) mod operation {
     pub(crate) const ACQUIRE: &str = "limits.acquire";
+    pub(crate) const RESET: &str = "limits.reset";
 }

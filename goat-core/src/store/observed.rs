@@ -28,7 +28,9 @@ use crate::error::StoreError;
 use crate::event::Observer;
 use crate::id::{SessionId, UserId};
 use crate::invalidation::{self, Invalidation, InvalidationStats, Invalidations, Listener};
-use crate::limit::{self, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
+use crate::limit::{
+    self, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire, StoreDecision, StoreReply,
+};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
@@ -102,6 +104,21 @@ impl CallPolicy {
         let took = self.clock.elapsed().saturating_sub(begun);
         self.observer.store_called(operation, took, result.is_err());
         result
+    }
+
+    /// Applies the policy to a reply that is pending.
+    fn reply<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        reply: StoreReply<T>,
+    ) -> StoreReply<T> {
+        match reply {
+            StoreReply::Ready(reply) => StoreReply::Ready(reply),
+            StoreReply::Pending(pending) => {
+                let policy = self.clone();
+                StoreReply::Pending(Box::pin(async move { policy.call(operation, pending).await }))
+            }
+        }
     }
 }
 
@@ -257,15 +274,19 @@ impl SessionStore for Observed<dyn SessionStore> {
 
 impl LimitStore for Observed<dyn LimitStore> {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        match self.inner.acquire(key, quota, elapsed) {
-            StoreAcquire::Ready(decision) => StoreAcquire::Ready(decision),
-            StoreAcquire::Pending(pending) => {
-                let policy = self.policy.clone();
-                StoreAcquire::Pending(Box::pin(async move {
-                    policy.call(limit::operation::ACQUIRE, pending).await
-                }))
-            }
-        }
+        self.policy.reply(limit::operation::ACQUIRE, self.inner.acquire(key, quota, elapsed))
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        self.policy.reply(limit::operation::ACQUIRE, self.inner.acquire_both(counters, elapsed))
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        self.policy.reply(limit::operation::RESET, self.inner.reset(key, quota))
     }
 
     fn load(&self) -> Option<LimitLoad> {

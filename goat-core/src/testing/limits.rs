@@ -16,7 +16,9 @@
 //! ```
 
 mod bursts;
+mod pairs;
 
+use std::pin::Pin;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::error::StoreError;
-use crate::limit::{LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision};
+use crate::limit::{LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision, StoreReply};
 use crate::secret;
 
 use super::TestTime;
@@ -33,6 +35,10 @@ pub use bursts::{
     a_rejected_call_uses_no_burst, admits_at_most_the_burst_concurrently, admits_exactly_the_burst,
     counts_bursts_of_one_key_separately, returns_burst_capacity_evenly,
     returns_fractional_intervals_exactly,
+};
+pub use pairs::{
+    acquires_both_or_neither, admits_at_most_the_smaller_quota_concurrently,
+    counts_calls_alone_and_in_pairs_together, forgets_the_calls_of_a_reset_counter,
 };
 
 const WINDOW: Duration = Duration::from_secs(1);
@@ -57,6 +63,10 @@ pub async fn conformance(store: &dyn LimitStore, time: &dyn TestTime) {
     counts_bursts_of_one_key_separately(store, time).await;
     returns_fractional_intervals_exactly(store, time).await;
     admits_at_most_the_burst_concurrently(store, time).await;
+    acquires_both_or_neither(store, time).await;
+    counts_calls_alone_and_in_pairs_together(store, time).await;
+    admits_at_most_the_smaller_quota_concurrently(store, time).await;
+    forgets_the_calls_of_a_reset_counter(store, time).await;
 }
 
 /// B4: the quota is admitted, `remaining` counts down, and the next call is rejected.
@@ -184,42 +194,54 @@ pub async fn admits_at_most_the_quota_concurrently(store: &dyn LimitStore, time:
 
 /// The `remaining` of each admitted call, of many concurrent ones.
 async fn concurrently(store: &dyn LimitStore, time: &dyn TestTime, quota: Quota) -> Vec<u32> {
-    const THREADS: usize = 8;
     let key = fresh_key();
+    concurrently_by(time, |_, elapsed| {
+        let reply = store.acquire(key, quota, elapsed);
+        Box::pin(async {
+            let decision = settle(reply).await;
+            decision.retry_after.is_none().then_some(decision.remaining)
+        })
+    })
+    .await
+}
+
+/// A pending call of a test: the `remaining` of an admitted one.
+type Answer = Pin<Box<dyn Future<Output = Option<u32>> + Send>>;
+
+/// The same for any call, given its number and the time.
+async fn concurrently_by(
+    time: &dyn TestTime,
+    call: impl Fn(usize, Duration) -> Answer + Sync,
+) -> Vec<u32> {
+    const THREADS: usize = 8;
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(THREADS);
     let ask = || {
         // A store may need the runtime's context.
         let _entered = runtime.enter();
         barrier.wait();
-        (0..25).map(|_| store.acquire(key, quota, time.elapsed())).collect::<Vec<_>>()
+        (0..25).map(|number| call(number, time.elapsed())).collect::<Vec<_>>()
     };
-    let acquires = thread::scope(|scope| {
+    let calls = thread::scope(|scope| {
         let asking = [(); THREADS].map(|()| scope.spawn(ask));
         asking.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
     let mut answers = JoinSet::new();
-    for acquire in acquires {
-        answers.spawn(settle(acquire));
+    for call in calls {
+        answers.spawn(call);
     }
-    let mut remaining: Vec<_> = (answers.join_all().await.into_iter())
-        .filter(|decision| decision.retry_after.is_none())
-        .map(|decision| decision.remaining)
-        .collect();
+    let mut remaining: Vec<_> = answers.join_all().await.into_iter().flatten().collect();
     remaining.sort_unstable();
     remaining
 }
 
-/// Awaits a store's decision.
+/// Awaits a store's reply.
 ///
 /// # Panics
 ///
 /// If the store fails.
-pub async fn settle(acquire: StoreAcquire) -> StoreDecision {
-    match acquire {
-        StoreAcquire::Ready(decision) => decision,
-        StoreAcquire::Pending(pending) => pending.await.expect("the store responds"),
-    }
+pub async fn settle<T>(reply: StoreReply<T>) -> T {
+    reply.wait().await.expect("the store responds")
 }
 
 fn fresh_key() -> LimitKey {
@@ -273,6 +295,22 @@ impl LimitStore for FailingLimits {
             Err(StoreError::unavailable(crate::limit::operation::ACQUIRE))
         }))
     }
+
+    fn acquire_both(
+        &self,
+        _: [(LimitKey, Quota); 2],
+        _: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        StoreReply::Pending(Box::pin(async {
+            Err(StoreError::unavailable(crate::limit::operation::ACQUIRE))
+        }))
+    }
+
+    fn reset(&self, _: LimitKey, _: Quota) -> StoreReply<()> {
+        StoreReply::Pending(Box::pin(async {
+            Err(StoreError::unavailable(crate::limit::operation::RESET))
+        }))
+    }
 }
 
 /// A store that decides asynchronously, like a remote one.
@@ -288,13 +326,25 @@ impl<S: LimitStore> DeferredLimits<S> {
 
 impl<S: LimitStore> LimitStore for DeferredLimits<S> {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        let acquire = self.0.acquire(key, quota, elapsed);
-        StoreAcquire::Pending(Box::pin(async {
-            tokio::task::yield_now().await;
-            match acquire {
-                StoreAcquire::Ready(decision) => Ok(decision),
-                StoreAcquire::Pending(pending) => pending.await,
-            }
-        }))
+        deferred(self.0.acquire(key, quota, elapsed))
     }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        deferred(self.0.acquire_both(counters, elapsed))
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        deferred(self.0.reset(key, quota))
+    }
+}
+
+fn deferred<T: Send + 'static>(reply: StoreReply<T>) -> StoreReply<T> {
+    StoreReply::Pending(Box::pin(async {
+        tokio::task::yield_now().await;
+        reply.wait().await
+    }))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, StoreError, Stores};
 use goat_server::api::{Endpoint, PublicLimit, Rule, table};
@@ -189,8 +189,24 @@ struct NoLimits;
 
 impl LimitStore for NoLimits {
     fn acquire(&self, _: LimitKey, _: Quota, _: Duration) -> StoreAcquire {
-        StoreAcquire::Pending(Box::pin(async { Err(StoreError::unavailable("limits.acquire")) }))
+        unavailable("limits.acquire")
     }
+
+    fn acquire_both(
+        &self,
+        _: [(LimitKey, Quota); 2],
+        _: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        unavailable("limits.acquire")
+    }
+
+    fn reset(&self, _: LimitKey, _: Quota) -> StoreReply<()> {
+        unavailable("limits.reset")
+    }
+}
+
+fn unavailable<T: Send + 'static>(operation: &'static str) -> StoreReply<T> {
+    StoreReply::Pending(Box::pin(async move { Err(StoreError::unavailable(operation)) }))
 }
 
 /// B8: requests that cannot be counted are rejected.

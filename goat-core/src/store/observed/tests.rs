@@ -174,6 +174,18 @@ impl LimitStore for Broken {
     fn acquire(&self, _: LimitKey, _: Quota, _: Duration) -> StoreAcquire {
         StoreAcquire::Pending(Box::pin(self.answer()))
     }
+
+    fn acquire_both(
+        &self,
+        _: [(LimitKey, Quota); 2],
+        _: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        StoreReply::Pending(Box::pin(self.answer()))
+    }
+
+    fn reset(&self, _: LimitKey, _: Quota) -> StoreReply<()> {
+        StoreReply::Pending(Box::pin(self.answer()))
+    }
 }
 
 #[async_trait]
@@ -334,6 +346,13 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     if let StoreAcquire::Pending(pending) = spending {
         check("limits.acquire", call(pending)).await;
     }
+    let counters = [(key, Quota::per_minute(5)), (key, Quota::per_day(5))];
+    if let StoreReply::Pending(pending) = stores.limits.acquire_both(counters, Duration::ZERO) {
+        check("limits.acquire", call(pending)).await;
+    }
+    if let StoreReply::Pending(pending) = stores.limits.reset(key, Quota::per_minute(5)) {
+        check("limits.reset", call(pending)).await;
+    }
     check(
         "invalidations.publish",
         call(stores.invalidations.publish(Invalidation::Roles { revision: 1 })),
@@ -360,7 +379,7 @@ async fn every_call_without_a_reply_is_unavailable_at_the_timeout() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 29);
+    assert_eq!(calls, 31);
 }
 
 /// O1
@@ -409,6 +428,7 @@ fn login() -> Login {
     Login {
         email: "ann@example.org".into(),
         password: "a long walk on a short pier".into(),
+        device_token: None,
         origin: Origin::default(),
     }
 }

@@ -85,8 +85,8 @@ impl RedisDatabase {
     /// Returns the limit store, which counts for all nodes: a sliding-window log, or GCRA for quotas
     /// with a burst.
     ///
-    /// The store caches in process until when a key is limited, so that a flood of limited calls does
-    /// not reach Redis. All callers of one store must therefore read the same monotonic clock.
+    /// The store caches in process until when a key is limited, for at most a second, so that a flood of
+    /// limited calls does not reach Redis. All callers of one store must therefore read the same monotonic clock.
     #[must_use]
     pub fn limits(&self) -> Arc<dyn LimitStore> {
         Arc::new(RedisLimits::new(self.context.clone()))

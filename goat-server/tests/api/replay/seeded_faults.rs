@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use goat_core::Quota;
 use goat_core::invalidation::LocalInvalidations;
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 
 use super::difference::difference as compare;
 use super::run::{NodeStores, Run};
@@ -19,16 +19,34 @@ struct Late(Arc<dyn LimitStore>);
 
 impl LimitStore for Late {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        let StoreAcquire::Ready(decision) = self.0.acquire(key, quota, elapsed) else {
+        let StoreReply::Ready(decision) = self.0.acquire(key, quota, elapsed) else {
             panic!("memory decides synchronously")
         };
-        let late = |after: Duration| after + Duration::from_millis(1);
-        let retry_after = decision.retry_after.map(late);
-        StoreAcquire::Ready(StoreDecision {
-            retry_after,
-            reset_after: late(decision.reset_after),
-            ..decision
-        })
+        StoreReply::Ready(late(decision))
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        let StoreReply::Ready(decisions) = self.0.acquire_both(counters, elapsed) else {
+            panic!("memory decides synchronously")
+        };
+        StoreReply::Ready(decisions.map(late))
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        self.0.reset(key, quota)
+    }
+}
+
+fn late(decision: StoreDecision) -> StoreDecision {
+    let late = |after: Duration| after + Duration::from_millis(1);
+    StoreDecision {
+        retry_after: decision.retry_after.map(late),
+        reset_after: late(decision.reset_after),
+        ..decision
     }
 }
 

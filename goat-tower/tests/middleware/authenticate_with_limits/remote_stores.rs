@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::{Quota, StoreError, Stores};
 use tokio::sync::oneshot;
@@ -147,22 +147,48 @@ struct Limits {
 impl LimitStore for Limits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let call = if quota == ADDRESS { "address" } else { "user" };
-        let StoreAcquire::Ready(decision) = self.inner.acquire(key, quota, elapsed) else {
+        let StoreReply::Ready(decision) = self.inner.acquire(key, quota, elapsed) else {
             panic!("in-memory limits decide synchronously")
         };
+        self.reply(call, decision, decision.retry_after.is_some())
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        let call = if counters[0].1 == ADDRESS { "address" } else { "user" };
+        let StoreReply::Ready(decisions) = self.inner.acquire_both(counters, elapsed) else {
+            panic!("in-memory limits decide synchronously")
+        };
+        let is_limited = decisions.iter().any(|decision| decision.retry_after.is_some());
+        self.reply(call, decisions, is_limited)
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        self.inner.reset(key, quota)
+    }
+}
+
+impl Limits {
+    fn reply<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        reply: T,
+        is_limited: bool,
+    ) -> StoreReply<T> {
         let is_local = match self.location {
             LimitLocation::Memory => true,
             LimitLocation::Remote => false,
-            LimitLocation::RemoteWithLocalRejections => decision.retry_after.is_some(),
+            LimitLocation::RemoteWithLocalRejections => is_limited,
         };
         if is_local {
             self.remote.state().calls.push(call);
-            return StoreAcquire::Ready(decision);
+            return StoreReply::Ready(reply);
         }
         let remote = self.remote.clone();
-        StoreAcquire::Pending(Box::pin(
-            async move { remote.send_call(call).await.map(|()| decision) },
-        ))
+        StoreReply::Pending(Box::pin(async move { remote.send_call(call).await.map(|()| reply) }))
     }
 }
 

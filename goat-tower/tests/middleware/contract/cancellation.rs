@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::{SessionStore, UserStore};
 use goat_core::testing::{Failpoints, Point, TestGoat, TestUser};
@@ -34,16 +34,36 @@ struct PausedLimits {
 
 impl LimitStore for PausedLimits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        let (inner, entry) = (Arc::clone(&self.inner), Arc::clone(&self.entry));
-        let exit = Arc::clone(&self.exit);
-        StoreAcquire::Pending(Box::pin(async move {
+        let inner = Arc::clone(&self.inner);
+        self.paused(move || inner.acquire(key, quota, elapsed))
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        let inner = Arc::clone(&self.inner);
+        self.paused(move || inner.acquire_both(counters, elapsed))
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        let inner = Arc::clone(&self.inner);
+        self.paused(move || inner.reset(key, quota))
+    }
+}
+
+impl PausedLimits {
+    fn paused<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> StoreReply<T> + Send + 'static,
+    ) -> StoreReply<T> {
+        let (entry, exit) = (Arc::clone(&self.entry), Arc::clone(&self.exit));
+        StoreReply::Pending(Box::pin(async move {
             entry.ping().await?;
-            let decision = match inner.acquire(key, quota, elapsed) {
-                StoreAcquire::Ready(decision) => decision,
-                StoreAcquire::Pending(pending) => pending.await?,
-            };
+            let reply = call().wait().await?;
             exit.ping().await?;
-            Ok(decision)
+            Ok(reply)
         }))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 use goat_core::session::{Session, SessionEpoch, TokenReplacement};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
@@ -144,12 +144,25 @@ struct Limits {
 impl LimitStore for Limits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let (inner, switch) = (Arc::clone(&self.inner), self.switch.clone());
-        StoreAcquire::Pending(Box::pin(async move {
+        StoreReply::Pending(Box::pin(async move {
             switch.wait("limits.acquire").await?;
-            match inner.acquire(key, quota, elapsed) {
-                StoreAcquire::Ready(decision) => Ok(decision),
-                StoreAcquire::Pending(pending) => pending.await,
-            }
+            inner.acquire(key, quota, elapsed).wait().await
         }))
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        let (inner, switch) = (Arc::clone(&self.inner), self.switch.clone());
+        StoreReply::Pending(Box::pin(async move {
+            switch.wait("limits.acquire").await?;
+            inner.acquire_both(counters, elapsed).wait().await
+        }))
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        self.inner.reset(key, quota)
     }
 }

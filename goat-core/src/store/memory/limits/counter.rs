@@ -29,6 +29,9 @@ pub(super) trait Counter: Clone {
     /// Acquires one at `now`, which is not before any earlier instant, if the rule allows it.
     fn acquire(&mut self, rule: Self::Rule, now: u64) -> StoreDecision;
 
+    /// Returns the decision for a call at `now` without counting it; `remaining` includes the call.
+    fn peek(&mut self, rule: Self::Rule, now: u64) -> StoreDecision;
+
     /// Returns a copy to continue from, or the decision to limit if nothing is left.
     fn fork(&mut self, rule: Self::Rule, now: u64) -> Result<Self, StoreDecision>;
 

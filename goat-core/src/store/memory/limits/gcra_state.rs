@@ -55,6 +55,10 @@ impl Counter for GcraState {
         gcra.decision(self.owed(gcra, now), false)
     }
 
+    fn peek(&mut self, gcra: Gcra, now: u64) -> StoreDecision {
+        self.limited(gcra, now).unwrap_or_else(|| gcra.decision(self.owed(gcra, now), false))
+    }
+
     fn fork(&mut self, gcra: Gcra, now: u64) -> Result<Self, StoreDecision> {
         match self.limited(gcra, now) {
             Some(limited) => Err(limited),

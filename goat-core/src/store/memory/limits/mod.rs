@@ -17,13 +17,13 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::limit::{Gcra, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire};
+use crate::limit::{
+    LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire, StoreDecision, StoreReply,
+};
 
 use self::counter::nanoseconds;
 use self::counter_id::{CounterId, Seed};
-use self::gcra_state::GcraState;
 use self::shard::Shard;
-use self::sliding_window_log::{Rule, SlidingWindowLog};
 
 /// The default number of keys.
 const DEFAULT_KEYS: usize = 1_000_000;
@@ -116,7 +116,37 @@ impl MemoryLimits {
     }
 
     fn shard(&self, id: CounterId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[self.seed.shard_of(id, self.shards.len())])
+        lock(&self.shards[self.place(id)])
+    }
+
+    fn place(&self, id: CounterId) -> usize {
+        self.seed.shard_of(id, self.shards.len())
+    }
+
+    /// Locks the shards of two counters, always in the same order.
+    fn two_shards(&self, ids: [CounterId; 2]) -> TwoShards<'_> {
+        let places = ids.map(|id| self.place(id));
+        let [first, second] = places;
+        let lower = lock(&self.shards[first.min(second)]);
+        let upper = (first != second).then(|| lock(&self.shards[first.max(second)]));
+        TwoShards { lower, upper, is_upper: places.map(|place| place > first.min(second)) }
+    }
+}
+
+/// The locked shards of two counters, which may be one shard.
+struct TwoShards<'a> {
+    lower: MutexGuard<'a, Shard>,
+    upper: Option<MutexGuard<'a, Shard>>,
+    is_upper: [bool; 2],
+}
+
+impl TwoShards<'_> {
+    /// Returns the shard of the first or second counter.
+    fn of(&mut self, index: usize) -> &mut Shard {
+        match &mut self.upper {
+            Some(upper) if self.is_upper[index] => upper,
+            _ => &mut self.lower,
+        }
     }
 }
 
@@ -143,11 +173,34 @@ impl fmt::Debug for MemoryLimits {
 impl LimitStore for MemoryLimits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
         let (id, now) = (CounterId::new(key, quota), nanoseconds(elapsed));
-        let mut shard = self.shard(id);
-        StoreAcquire::Ready(match Gcra::of(quota) {
-            None => shard.acquire::<SlidingWindowLog>(id, Rule::from(quota), now),
-            Some(gcra) => shard.acquire::<GcraState>(id, gcra, now),
-        })
+        StoreReply::Ready(self.shard(id).acquire(id, quota, now))
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        let now = nanoseconds(elapsed);
+        let ids = counters.map(|(key, quota)| CounterId::new(key, quota));
+        let [(_, first), (_, second)] = counters;
+        let mut shards = self.two_shards(ids);
+        let state = shards.of(1).peek(ids[1], second, now);
+        if state.retry_after.is_some() {
+            return StoreReply::Ready([shards.of(0).peek(ids[0], first, now), state]);
+        }
+        let decision = shards.of(0).acquire(ids[0], first, now);
+        if decision.retry_after.is_some() {
+            return StoreReply::Ready([decision, state]);
+        }
+        // Limited only for lack of room for one more overflow counter; then the first counter has
+        // counted a call that is rejected.
+        StoreReply::Ready([decision, shards.of(1).acquire(ids[1], second, now)])
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        let id = CounterId::new(key, quota);
+        StoreReply::Ready(self.shard(id).reset(id, quota))
     }
 
     fn load(&self) -> Option<LimitLoad> {

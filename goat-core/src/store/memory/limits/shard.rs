@@ -2,12 +2,12 @@
 //!
 //! Invariant: both tables together never have more keys than `capacity`.
 
-use crate::limit::StoreDecision;
+use crate::limit::{Gcra, Quota, StoreDecision};
 
 use super::counter::Counter;
 use super::counter_id::{CounterId, Seed};
 use super::gcra_state::GcraState;
-use super::sliding_window_log::SlidingWindowLog;
+use super::sliding_window_log::{Rule, SlidingWindowLog};
 use super::table::Table;
 
 /// How many due keys of each kind a call checks for expiry. Each check finds an expired key, or one
@@ -57,7 +57,30 @@ impl Shard {
         self.overflowed
     }
 
-    pub(super) fn acquire<C: CounterKind>(
+    pub(super) fn acquire(&mut self, id: CounterId, quota: Quota, now: u64) -> StoreDecision {
+        match Gcra::of(quota) {
+            None => self.acquire_counter::<SlidingWindowLog>(id, Rule::from(quota), now),
+            Some(gcra) => self.acquire_counter::<GcraState>(id, gcra, now),
+        }
+    }
+
+    /// Returns the decision for a call without counting it.
+    pub(super) fn peek(&mut self, id: CounterId, quota: Quota, now: u64) -> StoreDecision {
+        self.now = self.now.max(now);
+        match Gcra::of(quota) {
+            None => self.logs.peek(id, Rule::from(quota), self.now),
+            Some(gcra) => self.gcra_states.peek(id, gcra, self.now),
+        }
+    }
+
+    pub(super) fn reset(&mut self, id: CounterId, quota: Quota) {
+        match Gcra::of(quota) {
+            None => self.logs.reset(id),
+            Some(_) => self.gcra_states.reset(id),
+        }
+    }
+
+    fn acquire_counter<C: CounterKind>(
         &mut self,
         id: CounterId,
         rule: C::Rule,

@@ -56,11 +56,12 @@ impl Counter for SlidingWindowLog {
             return limited;
         }
         self.push(now, rule.limit);
-        StoreDecision {
-            remaining: rule.limit.saturating_sub(self.len()),
-            reset_after: self.until_next_available(rule.window, now),
-            retry_after: None,
-        }
+        self.allowed(rule, now)
+    }
+
+    fn peek(&mut self, rule: Rule, now: u64) -> StoreDecision {
+        self.drop_expired(rule.window, now);
+        self.limited(rule, now).unwrap_or_else(|| self.allowed(rule, now))
     }
 
     fn fork(&mut self, rule: Rule, now: u64) -> Result<Self, StoreDecision> {
@@ -99,6 +100,14 @@ impl SlidingWindowLog {
             let wait = self.until_next_available(rule.window, now);
             StoreDecision { remaining: 0, reset_after: wait, retry_after: Some(wait) }
         })
+    }
+
+    fn allowed(&self, rule: Rule, now: u64) -> StoreDecision {
+        StoreDecision {
+            remaining: rule.limit.saturating_sub(self.len()),
+            reset_after: self.until_next_available(rule.window, now),
+            retry_after: None,
+        }
     }
 
     /// Returns the number of entries.

@@ -61,6 +61,29 @@ impl<C: Counter> Table<C> {
         Some(self.counters.get_mut(&id)?.acquire(rule, now))
     }
 
+    /// Returns the decision for a call of a key without counting it: by its own counter, or by the
+    /// one that it would start from or share.
+    pub(super) fn peek(&mut self, id: CounterId, rule: C::Rule, now: u64) -> StoreDecision {
+        if let Some(counter) = self.counters.get_mut(&id) {
+            return counter.peek(rule, now);
+        }
+        match self.overflow.iter_mut().find(|overflow| overflow.rule == rule) {
+            Some(overflow) => overflow.counter.peek(rule, now),
+            None => {
+                let mut unused = C::NEW;
+                unused.peek(rule, now)
+            }
+        }
+    }
+
+    /// Forgets the calls of a key's own counter. The counter stays until it is due, so that `due` has
+    /// the key once.
+    pub(super) fn reset(&mut self, id: CounterId) {
+        if let Some(counter) = self.counters.get_mut(&id) {
+            *counter = C::NEW;
+        }
+    }
+
     /// Creates a counter for a key; calls in the overflow counter may have been this key's.
     pub(super) fn acquire_first(
         &mut self,

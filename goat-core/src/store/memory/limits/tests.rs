@@ -76,6 +76,28 @@ proptest! {
         prop_assert_eq!(store.overflowed(), 0);
     }
 
+    /// B4: a call of two counters counts by both or by neither, and then the model is unchanged.
+    #[test]
+    fn pairs_equal_an_exact_model(steps in steps(3, QUOTAS.len() - 1, 200)) {
+        let (store, mut model, mut now) = (MemoryLimits::new(100), Model::default(), Duration::ZERO);
+        for Step { key: number, quota, pause } in steps {
+            now += pause;
+            let first = (key(number), QUOTAS[quota]);
+            let second = (key(number).sibling(b"wide"), QUOTAS[quota + 1]);
+            let StoreReply::Ready(decisions) = store.acquire_both([first, second], now) else {
+                panic!("an in-memory store is synchronous")
+            };
+            // Another call of one counter shows its state.
+            let is_limited = |model: &Model, (key, quota)| model.clone().ask(key, quota, now).retry_after;
+            let waits = [is_limited(&model, first), is_limited(&model, second)];
+            prop_assert_eq!(decisions.map(|decision| decision.retry_after), waits);
+            if waits == [None, None] {
+                prop_assert_eq!(decisions[0], model.ask(first.0, first.1, now));
+                prop_assert_eq!(decisions[1], model.ask(second.0, second.1, now));
+            }
+        }
+    }
+
     /// B7, B4: with capacity for few of its keys, the store never allows more than the quota.
     /// B5: and a limited caller is allowed after the wait, if there is no other caller.
     #[test]
@@ -209,7 +231,7 @@ fn flood_of_keys_stays_within_the_capacity() {
 #[test]
 fn key_has_the_documented_size() {
     assert_eq!(size_of::<(CounterId, sliding_window_log::SlidingWindowLog)>(), 40);
-    assert_eq!(size_of::<(CounterId, GcraState)>(), 32);
+    assert_eq!(size_of::<(CounterId, gcra_state::GcraState)>(), 32);
     for (quota, calls, size) in
         [(Quota::per_minute(100), 1, 80..90), (Quota::per_minute(100).burst(50), 20, 60..70)]
     {
@@ -313,6 +335,23 @@ fn quotas_beyond_the_overflow_counters_are_limited_until_one_expires() {
         assert_eq!(wait, Some(at(900)), "the shortest window expires first");
         assert!(!store.allows(key(0), quota(50), at(999)));
         assert!(store.allows(key(0), quota(50), at(1_000)));
+    }
+}
+
+/// A reset counter is as a new one, and is dropped when it is due.
+#[test]
+fn reset_counter_keeps_its_place_until_it_is_due() {
+    for quota in [Quota::per_second(2), Quota::per_second(2).burst(2)] {
+        let store = MemoryLimits::new(1);
+        for round in 0..10 {
+            assert!(store.allows(key(0), quota, at(round)));
+            assert!(store.allows(key(0), quota, at(round)));
+            assert!(!store.allows(key(0), quota, at(round)));
+            let _done = store.reset(key(0), quota);
+        }
+        assert_eq!(store.keys(), 1);
+        assert!(store.allows(key(1), quota, at(1_001)));
+        assert_eq!((store.keys(), store.overflowed()), (1, 0));
     }
 }
 

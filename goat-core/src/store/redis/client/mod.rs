@@ -101,11 +101,24 @@ impl Client {
         arguments: &[&[u8]],
         retry: Retry,
     ) -> Result<Value, StoreError> {
+        self.script_on(operation, script, &[key], arguments, retry).await
+    }
+
+    /// Runs a script on several keys, which are in one slot, and returns the reply.
+    pub(super) async fn script_on(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+        retry: Retry,
+    ) -> Result<Value, StoreError> {
         let deadline = self.deadline();
-        let command = script.evalsha(key, arguments);
+        let key = keys.first().copied().unwrap_or_default();
+        let command = script.evalsha(keys, arguments);
         let mut reply = self.send_with_retry(key, &command, retry, deadline).await;
         if reply.as_ref().is_err_and(|failure| failure.kind() == FailureKind::NoScript) {
-            let command = script.eval(key, arguments);
+            let command = script.eval(keys, arguments);
             reply = self.send_with_retry(key, &command, retry, deadline).await;
         }
         reply.map_err(|failure| failure.in_operation(operation))

@@ -16,20 +16,20 @@ impl Script {
     }
 
     /// Returns the `EVALSHA` command, which sends the hash only.
-    pub(super) fn evalsha(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
-        call("EVALSHA", &self.hash, key, arguments)
+    pub(super) fn evalsha(&self, keys: &[&[u8]], arguments: &[&[u8]]) -> Cmd {
+        call("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// Returns the `EVAL` command, which also loads the script into the script cache.
-    pub(super) fn eval(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
-        call("EVAL", &self.source, key, arguments)
+    pub(super) fn eval(&self, keys: &[&[u8]], arguments: &[&[u8]]) -> Cmd {
+        call("EVAL", &self.source, keys, arguments)
     }
 }
 
-fn call(name: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+fn call(name: &str, script: &str, keys: &[&[u8]], arguments: &[&[u8]]) -> Cmd {
     let mut command = redis::cmd(name);
-    command.arg(script).arg(1).arg(key);
-    for argument in arguments {
+    command.arg(script).arg(keys.len());
+    for argument in keys.iter().chain(arguments) {
         command.arg(*argument);
     }
     command

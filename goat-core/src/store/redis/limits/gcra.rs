@@ -3,17 +3,9 @@
 //! Invariant: the script only adds and compares integers that a double represents exactly; every
 //! division and rounding happens here.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::Value;
-
-use super::super::client::Script;
 use crate::limit::{Gcra, StoreDecision};
-
-pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new([include_str!("../clock.lua"), include_str!("gcra.lua")].concat())
-});
 
 /// Nanoseconds per microsecond, the unit of the server's clock.
 const MICROSECOND: u64 = 1_000;
@@ -23,23 +15,19 @@ fn parts(gcra: Gcra) -> u64 {
     u64::from(gcra.parts()) * MICROSECOND
 }
 
-pub(super) fn arguments(gcra: Gcra, time: String, margin: Duration) -> Vec<String> {
+/// Returns the name of the algorithm and the arguments of its function.
+pub(super) fn arguments(gcra: Gcra) -> [String; 6] {
     let split = |owed: u128| {
         let parts = u128::from(parts(gcra));
         [(owed / parts).to_string(), (owed % parts).to_string()]
     };
     let ([cost, cost_parts], [tolerance, tolerance_parts]) =
         (split(gcra.cost().into()), split(gcra.tolerance()));
-    let margin = margin.as_millis().to_string();
-    vec![time, parts(gcra).to_string(), cost, cost_parts, tolerance, tolerance_parts, margin]
+    let parts = parts(gcra).to_string();
+    ["gcra".to_owned(), parts, cost, cost_parts, tolerance, tolerance_parts]
 }
 
-pub(super) fn read(gcra: Gcra, reply: &Value) -> Option<StoreDecision> {
-    let Value::Array(fields) = reply else { return None };
-    let &[Value::Int(owed), Value::Int(owed_parts), Value::Int(is_limited)] = fields.as_slice()
-    else {
-        return None;
-    };
+pub(super) fn read(gcra: Gcra, [owed, owed_parts, is_limited]: [i64; 3]) -> Option<StoreDecision> {
     let (owed, owed_parts) = (u64::try_from(owed).ok()?, u64::try_from(owed_parts).ok()?);
     let owed = u128::from(owed) * u128::from(parts(gcra)) + u128::from(owed_parts);
     let StoreDecision { remaining, reset_after, .. } = gcra.decision(owed, is_limited == 1);

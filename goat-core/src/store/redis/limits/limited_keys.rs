@@ -1,7 +1,8 @@
 //! In-process cache of limited keys: until when Redis need not be asked about a key again.
 //!
 //! Invariants: an entry is used only before the instant that Redis returned, by the callers' monotonic
-//! clock; the cache is bounded and drops new entries when it is full.
+//! clock, and for at most [`MAX_AGE`], since another node may reset the counter; the cache is bounded
+//! and drops new entries when it is full.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,9 @@ const SHARDS: usize = 64;
 /// The minimum interval between sweeps of a full shard for expired entries.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How long an entry is used without asking Redis again.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
 /// Limited keys and the instants at which their limits end.
 #[derive(Debug)]
 pub(super) struct LimitedKeys {
@@ -24,9 +28,16 @@ pub(super) struct LimitedKeys {
 
 #[derive(Debug, Default)]
 struct Shard {
-    ends: HashMap<(LimitKey, Quota), Duration>,
+    entries: HashMap<(LimitKey, Quota), Entry>,
     /// The next sweep of a full shard.
     sweep_at: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The end of the limit.
+    end: Duration,
+    used_until: Duration,
 }
 
 impl LimitedKeys {
@@ -37,44 +48,49 @@ impl LimitedKeys {
     }
 
     fn shard(&self, key: LimitKey) -> MutexGuard<'_, Shard> {
-        // A key is a hash, so any byte of it is evenly distributed.
-        let shard = &self.shards[usize::from(key.as_bytes()[0]) % SHARDS];
+        // A member of a group is a hash, so any byte of it is evenly distributed.
+        let shard = &self.shards[usize::from(key.as_bytes()[15]) % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records that the key is limited until `end`.
     pub(super) fn insert(&self, key: LimitKey, quota: Quota, now: Duration, end: Duration) {
         let mut shard = self.shard(key);
-        if shard.ends.len() >= self.capacity && !shard.ends.contains_key(&(key, quota)) {
+        if shard.entries.len() >= self.capacity && !shard.entries.contains_key(&(key, quota)) {
             if now < shard.sweep_at {
                 return;
             }
             shard.sweep_at = now.saturating_add(SWEEP);
-            shard.ends.retain(|_, end| *end > now);
-            if shard.ends.len() >= self.capacity {
+            shard.entries.retain(|_, entry| entry.used_until > now);
+            if shard.entries.len() >= self.capacity {
                 return;
             }
         }
-        shard.ends.insert((key, quota), end);
+        let used_until = end.min(now.saturating_add(MAX_AGE));
+        shard.entries.insert((key, quota), Entry { end, used_until });
+    }
+
+    /// Forgets that the key is limited.
+    pub(super) fn remove(&self, key: LimitKey, quota: Quota) {
+        self.shard(key).entries.remove(&(key, quota));
     }
 
     /// Returns how long the key is still limited, if it is cached.
     pub(super) fn remaining(&self, key: LimitKey, quota: Quota, now: Duration) -> Option<Duration> {
         let mut shard = self.shard(key);
-        let end = *shard.ends.get(&(key, quota))?;
-        match end.checked_sub(now).filter(|wait| !wait.is_zero()) {
-            Some(wait) => Some(wait),
-            None => {
-                shard.ends.remove(&(key, quota));
-                None
-            }
+        let Entry { end, used_until } = *shard.entries.get(&(key, quota))?;
+        if used_until > now {
+            return Some(end.saturating_sub(now));
         }
+        shard.entries.remove(&(key, quota));
+        None
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        let len =
-            |shard: &Mutex<Shard>| shard.lock().unwrap_or_else(PoisonError::into_inner).ends.len();
+        let len = |shard: &Mutex<Shard>| {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).entries.len()
+        };
         self.shards.iter().map(len).sum()
     }
 }
@@ -106,12 +122,24 @@ mod tests {
         assert_eq!(limited.remaining(key(1), MINUTE, at(100)), None, "the entry was removed");
     }
 
+    /// B10: a reset on another node takes effect within a second.
+    #[test]
+    fn limited_key_is_cached_for_at_most_a_second() {
+        let limited = LimitedKeys::new(100);
+        limited.insert(key(1), MINUTE, at(100), at(60_000));
+        assert_eq!(limited.remaining(key(1), MINUTE, at(1_099)), Some(at(58_901)));
+        assert_eq!(limited.remaining(key(1), MINUTE, at(1_100)), None);
+        limited.insert(key(1), MINUTE, at(1_100), at(60_000));
+        limited.remove(key(1), MINUTE);
+        assert_eq!(limited.remaining(key(1), MINUTE, at(1_100)), None);
+    }
+
     /// B7
     #[test]
     fn cache_of_limited_keys_is_bounded() {
         let limited = LimitedKeys::new(6_400);
         for number in 0..100_000 {
-            limited.insert(key(number), MINUTE, at(0), at(5_000));
+            limited.insert(key(number), MINUTE, at(0), at(500));
         }
         assert!((6_000..=6_400).contains(&limited.len()), "{} keys", limited.len());
         // Expired entries make room.
@@ -120,7 +148,7 @@ mod tests {
         }
         assert!((6_000..=6_400).contains(&limited.len()), "{} keys", limited.len());
         let known = (100_000..200_000)
-            .filter(|number| limited.remaining(key(*number), MINUTE, at(7_000)).is_some());
+            .filter(|number| limited.remaining(key(*number), MINUTE, at(6_900)).is_some());
         assert!(known.count() >= 6_000);
     }
 }

@@ -5,7 +5,7 @@
 //! per request: 5.6 bytes per request against 46 at 60 per minute, 3.2 against 141 at 300, at about
 //! the same CPU cost for logs of any length. A GCRA key takes 230 bytes with all overhead.
 //!
-//! Invariants: each call is one script on one key, by one clock; the in-process cache of limited keys
+//! Invariants: each call is one script on one or two keys of one slot, by one clock; the in-process cache of limited keys
 //! limits only calls that Redis would limit too, and allows none.
 
 mod gcra;
@@ -23,11 +23,21 @@ use super::RedisContext;
 use super::client::{Retry, Script};
 use super::failure::Failure;
 use crate::error::StoreError;
-use crate::limit::{Gcra, LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision, operation};
+use crate::limit::{
+    Gcra, LimitKey, LimitStore, Quota, StoreAcquire, StoreDecision, StoreReply, operation,
+};
 
-static SLIDING_WINDOW_LOG: LazyLock<Script> = LazyLock::new(|| {
-    Script::new([include_str!("../clock.lua"), include_str!("sliding_window_log.lua")].concat())
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
+    let functions = [
+        include_str!("../clock.lua"),
+        include_str!("sliding_window_log.lua"),
+        include_str!("gcra.lua"),
+    ];
+    Script::new([&functions.concat(), include_str!("acquire.lua")].concat())
 });
+
+/// A key under a quota.
+type Counter = (LimitKey, Quota);
 
 /// The capacity of the in-process cache of limited keys.
 const LIMITED_KEYS: usize = 100_000;
@@ -48,55 +58,76 @@ impl RedisLimits {
         Self { context, limited: Arc::new(LimitedKeys::new(LIMITED_KEYS)) }
     }
 
-    /// Returns the Redis key of a counter. All counters of one limit key share a hash tag.
-    fn key(&self, key: LimitKey, quota: Quota) -> Vec<u8> {
-        let (prefix, tag) = (&self.context.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()));
+    /// Returns the Redis key of a counter. All counters of one group of limit keys share a hash tag.
+    fn key(&self, (key, quota): Counter) -> Vec<u8> {
+        let prefix = &self.context.prefix;
+        let [group, member] = [key.group(), key.member()].map(|part| URL_SAFE_NO_PAD.encode(part));
         let (limit, window) = (quota.limit(), quota.window().as_nanos());
         let burst = quota.burst_size().map(|burst| format!("/{burst}")).unwrap_or_default();
-        format!("{prefix}:{{{tag}}}:{limit}/{window}{burst}").into_bytes()
+        format!("{prefix}:{{{group}}}{member}:{limit}/{window}{burst}").into_bytes()
     }
 
-    async fn acquire_remote(
+    async fn acquire_remote<const N: usize>(
         self,
-        key: LimitKey,
-        quota: Quota,
+        counters: [Counter; N],
         elapsed: Duration,
-    ) -> Result<StoreDecision, StoreError> {
+    ) -> Result<[StoreDecision; N], StoreError> {
         let (time, margin) = if self.context.uses_caller_clock {
             (elapsed.as_micros().to_string(), TTL_MARGIN_OF_TESTS)
         } else {
             (String::new(), TTL_MARGIN)
         };
-        let gcra = Gcra::of(quota);
-        let (script, arguments) = match gcra {
-            None => (&SLIDING_WINDOW_LOG, arguments(quota, time, margin)),
-            Some(gcra) => (&gcra::SCRIPT, gcra::arguments(gcra, time, margin)),
-        };
+        let mut arguments = vec![time, margin.as_millis().to_string()];
+        for (_, quota) in counters {
+            match Gcra::of(quota) {
+                None => arguments.extend(log_arguments(quota)),
+                Some(gcra) => arguments.extend(gcra::arguments(gcra)),
+            }
+        }
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
+        let keys = counters.map(|counter| self.key(counter));
+        let keys = keys.each_ref().map(Vec::as_slice);
+        let client = &self.context.client;
         // After a lost connection the call may count twice, which only errs towards limiting.
-        let (client, counter) = (&self.context.client, self.key(key, quota));
         let reply =
-            client.script(operation::ACQUIRE, script, &counter, &arguments, Retry::Yes).await?;
-        let decision = match gcra {
-            None => read(&reply),
-            Some(gcra) => gcra::read(gcra, &reply),
-        };
-        let decision = decision.ok_or_else(|| {
+            client.script_on(operation::ACQUIRE, &ACQUIRE, &keys, &arguments, Retry::Yes).await?;
+        let decisions = read(counters, &reply).ok_or_else(|| {
             Failure::malformed("a limit's reply cannot be read").in_operation(operation::ACQUIRE)
         })?;
-        if let Some(wait) = decision.retry_after {
-            // Counted from before the call, so a caller that waits `retry_after` reaches Redis.
-            self.limited.insert(key, quota, elapsed, elapsed.saturating_add(wait));
+        for ((key, quota), decision) in counters.into_iter().zip(&decisions) {
+            if let Some(wait) = decision.retry_after {
+                // Counted from before the call, so a caller that waits `retry_after` reaches Redis.
+                self.limited.insert(key, quota, elapsed, elapsed.saturating_add(wait));
+            }
         }
-        Ok(decision)
+        Ok(decisions)
+    }
+
+    async fn reset_remote(self, counter: Counter) -> Result<(), StoreError> {
+        let key = self.key(counter);
+        let mut command = redis::cmd("DEL");
+        command.arg(&key);
+        self.context.client.command(operation::RESET, &key, &command, Retry::Yes).await?;
+        // After the reply: a rejection that was on its way is not cached for longer than any other.
+        self.limited.remove(counter.0, counter.1);
+        Ok(())
+    }
+
+    /// Returns a cached rejection.
+    fn cached(&self, (key, quota): Counter, elapsed: Duration) -> Option<StoreDecision> {
+        self.limited.remaining(key, quota, elapsed).map(|wait| StoreDecision {
+            remaining: 0,
+            reset_after: wait,
+            retry_after: Some(wait),
+        })
     }
 }
 
-/// The arguments of the log's script.
-fn arguments(quota: Quota, time: String, margin: Duration) -> Vec<String> {
+/// The name of the algorithm and the arguments of its function.
+fn log_arguments(quota: Quota) -> [String; 4] {
     let window = quota.window().as_nanos().div_ceil(1_000_000);
     let (limit, width) = (quota.limit().to_string(), width(window).to_string());
-    vec![time, limit, window.to_string(), width, margin.as_millis().to_string()]
+    ["log".to_owned(), limit, window.to_string(), width]
 }
 
 /// The bytes per entry that distinguish all ages within the window.
@@ -104,12 +135,22 @@ fn width(window: u128) -> u32 {
     (2..8).find(|width| window < 1 << (8 * width)).unwrap_or(8)
 }
 
-fn read(reply: &Value) -> Option<StoreDecision> {
+/// Reads three numbers for each counter.
+fn read<const N: usize>(counters: [Counter; N], reply: &Value) -> Option<[StoreDecision; N]> {
     let Value::Array(fields) = reply else { return None };
-    let &[Value::Int(remaining), Value::Int(wait), Value::Int(is_limited)] = fields.as_slice()
-    else {
-        return None;
-    };
+    let mut numbers = fields.iter().map(|field| match field {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    });
+    let mut three = || Some([numbers.next()??, numbers.next()??, numbers.next()??]);
+    let decisions = counters.iter().map(|(_, quota)| match Gcra::of(*quota) {
+        None => read_log(three()?),
+        Some(gcra) => gcra::read(gcra, three()?),
+    });
+    decisions.collect::<Option<Vec<_>>>()?.try_into().ok()
+}
+
+fn read_log([remaining, wait, is_limited]: [i64; 3]) -> Option<StoreDecision> {
     let reset_after = Duration::from_micros(u64::try_from(wait).ok()?);
     Some(StoreDecision {
         remaining: u32::try_from(remaining).ok()?,
@@ -120,15 +161,36 @@ fn read(reply: &Value) -> Option<StoreDecision> {
 
 impl LimitStore for RedisLimits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        match self.limited.remaining(key, quota, elapsed) {
-            Some(wait) => StoreAcquire::Ready(StoreDecision {
-                remaining: 0,
-                reset_after: wait,
-                retry_after: Some(wait),
-            }),
+        match self.cached((key, quota), elapsed) {
+            Some(decision) => StoreReply::Ready(decision),
             None => {
-                StoreAcquire::Pending(Box::pin(self.clone().acquire_remote(key, quota, elapsed)))
+                let acquire = self.clone().acquire_remote([(key, quota)], elapsed);
+                StoreReply::Pending(Box::pin(async { acquire.await.map(|[decision]| decision) }))
             }
         }
     }
+
+    fn acquire_both(
+        &self,
+        counters: [Counter; 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        let cached = counters.map(|counter| self.cached(counter, elapsed));
+        if cached.iter().all(Option::is_none) {
+            return StoreReply::Pending(Box::pin(self.clone().acquire_remote(counters, elapsed)));
+        }
+        let [first, second] = counters.map(|(_, quota)| unused(quota));
+        let [one, other] = cached;
+        StoreReply::Ready([one.unwrap_or(first), other.unwrap_or(second)])
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        StoreReply::Pending(Box::pin(self.clone().reset_remote((key, quota))))
+    }
+}
+
+/// The decision of a counter that was not asked, since the other one rejects.
+fn unused(quota: Quota) -> StoreDecision {
+    let remaining = quota.burst_size().unwrap_or(quota.limit());
+    StoreDecision { remaining, reset_after: quota.window(), retry_after: None }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::limit::{LimitKey, Quota, StoreDecision};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Model(HashMap<(LimitKey, Quota), Vec<Duration>>);
 
 impl Model {
