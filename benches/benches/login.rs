@@ -56,7 +56,12 @@ async fn measure() {
 }
 
 fn attempt(email: &str, password: &str) -> Login {
-    Login { email: email.into(), password: password.into(), origin: Origin::default() }
+    Login {
+        email: email.into(),
+        password: password.into(),
+        device_token: None,
+        origin: Origin::default(),
+    }
 }
 
 fn median(mut samples: Vec<Duration>) -> Duration {

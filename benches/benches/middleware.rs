@@ -65,6 +65,7 @@ async fn signed_in() -> (Goat, String) {
     let login = Login {
         email: "ann@example.org".into(),
         password: PASSWORD.into(),
+        device_token: None,
         origin: Origin::default(),
     };
     let tokens = goat.login(login).await.expect("the right password").value.tokens;

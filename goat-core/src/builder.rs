@@ -15,7 +15,7 @@ use crate::password::{
     Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
 };
 use crate::service::{
-    AccountLimit, Context, Policy, Readiness, RoleTableCache, SessionCache, SessionValidator,
+    Context, CredentialLimits, Policy, Readiness, RoleTableCache, SessionCache, SessionValidator,
 };
 use crate::settings::Settings;
 use crate::store::Stores;
@@ -147,7 +147,7 @@ impl Builder {
             time.clone(),
         );
         let context = Context {
-            account_limit: AccountLimit::new(limits.clone(), settings.account_quota),
+            credential_limits: CredentialLimits::new(limits.clone(), &settings),
             policy: Policy::new(roles),
             role_table,
             validator,

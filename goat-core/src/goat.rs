@@ -53,7 +53,7 @@ const PURGE_BATCH: u32 = 1000;
 ///     .login(Login {
 ///         email: "ann@example.org".into(),
 ///         password: "a long walk on a short pier".into(),
-///         origin: Origin::default(),
+///         device_token: None, origin: Origin::default(),
 ///     })
 ///     .await?
 ///     .value;
@@ -177,9 +177,12 @@ impl Goat {
 
     /// Exchanges an e-mail address and a password for a session.
     ///
+    /// Attempts count per account, whether or not it exists. The result has a device token: a client
+    /// that presents it at its next login has limits of its own, so that attackers cannot lock it out.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::RateLimited`] for too many attempts on the account,
+    /// [`ErrorKind::RateLimited`] for too many attempts on the account or with the device token,
     /// [`ErrorKind::InvalidCredentials`] if the address and the password do not match; with the right
     /// password only: [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
     /// [`ErrorKind::Unavailable`] if a store is unavailable or the queue of the password hasher is full.

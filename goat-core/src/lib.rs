@@ -33,7 +33,12 @@
 //!     origin: origin.clone(),
 //! };
 //! let ann = goat.sign_up(sign_up).await?;
-//! let login = Login { email: email.into(), password: password.into(), origin: origin.clone() };
+//! let login = Login {
+//!     email: email.into(),
+//!     password: password.into(),
+//!     device_token: None,
+//!     origin: origin.clone(),
+//! };
 //! let tokens = goat.login(login).await?.value.tokens;
 //!
 //! // Each request presents the access token; the principal knows the permissions of its role.

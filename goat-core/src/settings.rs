@@ -40,9 +40,24 @@ pub struct Settings {
     pub access_token_permissions: bool,
     /// The result of a sign-up.
     pub signup: Signup,
-    /// Quota of password attempts per account, from all addresses. Default 50 per minute: far too few
-    /// for guessing, and enough that locking out a user takes effort.
+    /// Quota of logins per account, from all addresses. Default 50 per minute: far too few for guessing,
+    /// and enough that locking out a user takes effort. Logins with a device token of the account have
+    /// quotas of their own, unless neither this nor [`account_day_quota`](Self::account_day_quota) is
+    /// set.
     pub account_quota: Option<Quota>,
+    /// Quota of logins per account over a longer time; a successful login resets it. Default 100 per
+    /// day (NIST SP 800-63B-4 §3.2.2).
+    pub account_day_quota: Option<Quota>,
+    /// Quota of attempts at the current password, per session. Default ten per minute. Besides, a
+    /// session has 100 attempts per day until one is right.
+    pub password_check_quota: Option<Quota>,
+    /// Quota of changes of an e-mail address, per client address: like sign-up, a change reveals
+    /// whether an address is taken. Default five per minute.
+    ///
+    /// The limit is named `auth` and its counter `signup`, so that a layer in front of sign-up shares
+    /// the counter: `goat.limit(quota).by_address().named("auth").counted_as("signup")`, with the same
+    /// quota.
+    pub change_email_quota: Option<Quota>,
     /// The policy for new passwords.
     pub passwords: PasswordPolicy,
 }
@@ -60,6 +75,9 @@ impl Default for Settings {
             access_token_permissions: false,
             signup: Signup::Active,
             account_quota: Some(Quota::per_minute(50)),
+            account_day_quota: Some(Quota::per_day(100)),
+            password_check_quota: Some(Quota::per_minute(10)),
+            change_email_quota: Some(Quota::per_minute(5)),
             passwords: PasswordPolicy::default(),
         }
     }

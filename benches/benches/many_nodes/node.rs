@@ -116,7 +116,8 @@ impl Node {
 
     pub(crate) fn sign_in(&self, email: &str, id: UserId) -> Person {
         let origin = Origin::default();
-        let login = Login { email: email.into(), password: PASSWORD.into(), origin };
+        let login =
+            Login { email: email.into(), password: PASSWORD.into(), device_token: None, origin };
         let signed_in = self.runtime.block_on(self.goat.login(login)).expect("a session").value;
         Person {
             id,

@@ -56,7 +56,10 @@ async fn sign_in(
     Json(form): Json<Credentials>,
 ) -> Result<Json<Value>, Problem> {
     let (email, password) = (form.email.into(), form.password.into());
-    let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?.value;
+    let signed_in = goat
+        .login(Login { email, password, device_token: None, origin: origin.into() })
+        .await?
+        .value;
     Ok(tokens_json(&signed_in.tokens))
 }
 

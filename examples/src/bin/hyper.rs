@@ -62,7 +62,8 @@ async fn public(goat: Goat, request: Request<Incoming>) -> Result<Response<Full<
         return Ok(json_response(StatusCode::CREATED, &json!({ "id": user.id })));
     }
     let (email, password) = (form.email.into(), form.password.into());
-    let tokens = goat.login(Login { email, password, origin }).await?.value.tokens;
+    let tokens =
+        goat.login(Login { email, password, device_token: None, origin }).await?.value.tokens;
     let tokens = json!({
         "access_token": tokens.access_token.expose(),
         "refresh_token": tokens.refresh_token.expose(),

@@ -103,7 +103,11 @@ async fn sign_in(
     Json(form): Json<Credentials>,
 ) -> Result<Json<Value>, Problem> {
     let (email, password) = (form.email.into(), form.password.into());
-    let tokens = goat.login(Login { email, password, origin: origin.into() }).await?.value.tokens;
+    let tokens = goat
+        .login(Login { email, password, device_token: None, origin: origin.into() })
+        .await?
+        .value
+        .tokens;
     Ok(Json(json!({ "access_token": tokens.access_token.expose() })))
 }
 

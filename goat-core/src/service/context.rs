@@ -9,7 +9,6 @@ use crate::clock::Time;
 use crate::error::{ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
-use crate::limit::Decision;
 use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::SessionEpoch;
@@ -18,7 +17,7 @@ use crate::store::{Stores, UserChange, UserSnapshot, UserWrite, UserWriteOutcome
 use crate::token::Tokens;
 use crate::user::{Account, Email, Status, User};
 
-use super::{AccountLimit, Policy, Readiness, RoleTableCache, SessionValidator};
+use super::{CredentialLimits, Policy, Readiness, RoleTableCache, SessionValidator};
 
 /// The collaborators of the services.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(crate) struct Context {
     pub(crate) validator: Arc<SessionValidator>,
     pub(crate) tokens: Tokens,
     pub(crate) hasher: HashBulkhead,
-    pub(crate) account_limit: AccountLimit,
+    pub(crate) credential_limits: CredentialLimits,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) readiness: Readiness,
     pub(crate) time: Time,
@@ -57,15 +56,13 @@ impl Context {
         self.observer.observe(&Event::new(kind, self.time.now(), actor).on(user));
     }
 
-    /// Acquires the account limit for one login attempt, whether or not the account exists. A rejected
-    /// attempt is an event.
-    pub(super) async fn acquire_attempt(
+    /// Emits an event for each limit that refused an attempt.
+    pub(super) fn note_limits<T>(
         &self,
-        email: &str,
+        acquired: Result<T>,
         actor: EventActor,
         address: Option<IpAddr>,
-    ) -> Result<Option<Decision>> {
-        let acquired = self.account_limit.acquire(email).await;
+    ) -> Result<T> {
         if let Err(error) = &acquired {
             for limited in error.decisions().iter().filter(|decision| decision.is_limited()) {
                 let kind = EventKind::Limited(limited.limit.clone().into_owned());

@@ -2,26 +2,34 @@
 //!
 //! Invariants:
 //! - an admitted attempt costs exactly one password verification, whether or not the account exists;
+//! - an attempt counts per account, or per device token if a valid one for the account is presented:
+//!   attackers that exhaust the account's limit do not lock out the owner's devices;
 //! - the account's status is revealed only after a correct password;
 //! - nothing after the commit of the session can fail the login.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
-use crate::id::{SessionId, UserId};
-use crate::limit::WithDecisions;
+use crate::id::{SessionId, TokenId, UserId};
+use crate::limit::{Decision, WithDecisions};
 use crate::password::{TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::{Origin, Session};
 use crate::store::Rehashed;
+use crate::token::DeviceClaims;
 use crate::user::{Account, Email, Status, User};
 
 use super::{Context, TokenPair};
 
 /// Stored length of a `User-Agent`, in characters.
 const DEVICE_LENGTH: usize = 256;
+
+/// Lifetime of a device token. A lost one expires; a login returns a new one.
+const DEVICE_TOKEN_TTL: Duration = Duration::from_secs(180 * 86_400);
 
 /// A login request. Both texts are taken as typed; any pair that does not match is the same error.
 #[derive(Clone, Debug)]
@@ -30,6 +38,8 @@ pub struct Login {
     pub email: Secret<String>,
     /// The password.
     pub password: Secret<String>,
+    /// The device token of an earlier login; one that is not valid for the account counts as none.
+    pub device_token: Option<Secret<String>>,
     /// The origin of the request.
     pub origin: Origin,
 }
@@ -43,23 +53,59 @@ pub struct SignedIn {
     pub session: SessionId,
     /// The session's tokens.
     pub tokens: TokenPair,
+    /// A new device token, for the next login from this device. It grants nothing.
+    pub device_token: Secret<String>,
 }
 
 impl Context {
     pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<WithDecisions<SignedIn>> {
         let address = request.origin.address;
-        let email = request.email.expose();
-        let decision = self.acquire_attempt(email, EventActor::Anonymous, address).await?;
+        let (decisions, device) = self.acquire_attempt(&request).await?;
         let mut known = None;
-        match self.login_admitted(request, &mut known).await {
-            Ok(value) => Ok(WithDecisions { value, decisions: Vec::from_iter(decision) }),
+        match self.login_admitted(request, device, &mut known).await {
+            Ok(value) => Ok(WithDecisions { value, decisions }),
             Err(error) => {
                 let kind = EventKind::SignInFailed(error.kind());
                 let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
                 event.user = known;
                 self.observer.observe(&event.with_address(address));
-                Err(error.with_decisions(decision))
+                Err(error.with_decisions(decisions))
             }
+        }
+    }
+
+    /// Acquires one attempt from the limits of the account, or of a device token that is valid for it;
+    /// returns the account too if it was read for that. A rejected attempt is an event.
+    ///
+    /// TIMING: before the password is verified, so that the quota bounds the verifications of parallel
+    /// guesses too.
+    async fn acquire_attempt(&self, request: &Login) -> Result<(Vec<Decision>, Option<Account>)> {
+        let email = request.email.expose();
+        let (limits, address) = (&self.credential_limits, request.origin.address);
+        if let Some(device) = self.valid_device(request)
+            && let Some(account) = self.account_of(email).await?
+            && account.user.id == device.user
+        {
+            let acquired = limits.acquire_device(device.id).await;
+            let decisions = self.note_limits(acquired, EventActor::Anonymous, address)?;
+            return Ok((decisions, Some(account)));
+        }
+        let acquired = limits.acquire_account(email).await;
+        self.note_limits(acquired, EventActor::Anonymous, address)?;
+        Ok((Vec::new(), None))
+    }
+
+    /// Returns the claims of a valid device token, for any account.
+    fn valid_device(&self, request: &Login) -> Option<DeviceClaims> {
+        let token =
+            request.device_token.as_ref().filter(|_| self.credential_limits.counts_accounts())?;
+        self.tokens.verify_device(token.expose(), self.time.now()).ok()
+    }
+
+    async fn account_of(&self, email: &str) -> Result<Option<Account>> {
+        match Email::parse(email) {
+            Ok(email) => Ok(self.stores.users.by_email(email.canonical()).await?),
+            Err(_) => Ok(None),
         }
     }
 
@@ -67,11 +113,12 @@ impl Context {
     async fn login_admitted(
         self: &Arc<Self>,
         request: Login,
+        account: Option<Account>,
         known: &mut Option<UserId>,
     ) -> Result<SignedIn> {
-        let account = match Email::parse(request.email.expose()) {
-            Ok(email) => self.stores.users.by_email(email.canonical()).await?,
-            Err(_) => None,
+        let account = match account {
+            Some(account) => Some(account),
+            None => self.account_of(request.email.expose()).await?,
         };
         *known = account.as_ref().map(|account| account.user.id);
         // TIMING: exactly one verification, against a dummy hash if the account does not exist.
@@ -147,10 +194,12 @@ impl Context {
         };
         // Signed before the commit, so that nothing after it can fail.
         let tokens = self.sign(&session, permissions, now)?;
+        let device_token = self.sign_device(id, now)?;
         let most = self.settings.sessions_per_user;
         let evicted = self.stores.sessions.create(&session, most).await?;
         // ATOMIC: evicted sessions are invalid in this process before the login returns.
         self.validator.sessions_ended(id, &evicted).await;
+        self.credential_limits.reset_account(user.email.canonical()).await;
         let event = |kind| Event::new(kind, now, EventActor::User(id)).on(id);
         let signed_in = event(EventKind::SignedIn).in_session(session.id);
         self.observer.observe(&signed_in.with_address(session.address));
@@ -158,6 +207,16 @@ impl Context {
             let kind = EventKind::SessionsEvicted(evicted.len() as u64);
             self.observer.observe(&event(kind).with_address(session.address));
         }
-        Ok(SignedIn { user, session: session.id, tokens })
+        Ok(SignedIn { user, session: session.id, tokens, device_token })
+    }
+
+    fn sign_device(&self, user: UserId, now: Timestamp) -> Result<Secret<String>> {
+        let claims = DeviceClaims {
+            user,
+            id: TokenId::generate(now),
+            issued_at: now,
+            expires_at: now + DEVICE_TOKEN_TTL,
+        };
+        Ok(Secret::new(self.tokens.sign_device(&claims)?))
     }
 }

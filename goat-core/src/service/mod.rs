@@ -1,8 +1,8 @@
 //! Services: the operations that an application calls, one flow per file.
 
-mod account_limit;
 mod authenticate;
 mod context;
+mod credential_limits;
 mod login;
 mod logout;
 mod policy;
@@ -20,9 +20,9 @@ mod users;
 mod users_admin;
 mod users_self;
 
-pub(crate) use account_limit::AccountLimit;
 pub use authenticate::Authentication;
 pub(crate) use context::Context;
+pub(crate) use credential_limits::CredentialLimits;
 pub use login::{Login, SignedIn};
 pub(crate) use policy::{Policy, Standing};
 pub(crate) use principal::ActorFacts;

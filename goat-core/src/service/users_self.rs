@@ -1,5 +1,8 @@
-//! Changes of users by themselves. Each requires the current password and counts against the account
+//! Changes of users by themselves. Each requires the current password, and counts against the session's
 //! limit before the password is verified.
+//!
+//! Attempts do not count per account: anonymous logins exhaust that limit, and would keep a user from
+//! defending the account.
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use crate::event::{EventActor, EventKind};
 use crate::limit::{Decision, WithDecisions};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
-use crate::session::{Session, TokenReplacement};
+use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{UserChange, UserSnapshot};
 use crate::user::{Account, Email, User};
 
@@ -31,14 +34,15 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RateLimited`] for too many attempts on the account,
-    /// [`ErrorKind::WrongPassword`], [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the
-    /// session has ended meanwhile; or if a store is unavailable.
+    /// [`ErrorKind::RateLimited`] for too many changes from the client's address or too many passwords
+    /// in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::EmailTaken`],
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn change_email(
         &self,
         principal: &Principal,
         email: Email,
         current_password: &str,
+        origin: &Origin,
     ) -> Result<WithDecisions<User>> {
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
@@ -47,7 +51,11 @@ impl Users {
         }
         let mut decisions = Vec::new();
         let result = async {
-            context.verify_current(&account, current_password, &mut decisions).await?;
+            let address = origin.address;
+            let acquired = context.credential_limits.acquire_change_email(address).await;
+            let actor = EventActor::User(account.user.id);
+            decisions.extend(context.note_limits(acquired, actor, address)?);
+            context.verify_current(principal, &account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let now = context.time.now();
@@ -75,7 +83,7 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a new password against the policy, [`ErrorKind::RateLimited`] for
-    /// too many attempts on the account, [`ErrorKind::WrongPassword`],
+    /// too many passwords in the session, [`ErrorKind::WrongPassword`],
     /// [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the session has ended
     /// meanwhile; or if a store is unavailable.
     pub async fn change_password(
@@ -92,7 +100,7 @@ impl Users {
         let Some(new) = new else { return Err(Error::invalid(violations)) };
         let mut decisions = Vec::new();
         let result = async {
-            context.verify_current(&account, current_password, &mut decisions).await?;
+            context.verify_current(principal, &account, current_password, &mut decisions).await?;
             if new.is_same_as(&TriedPassword::new(current_password)) {
                 return Err(ErrorKind::PasswordUnchanged.into());
             }
@@ -137,7 +145,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RateLimited`] for too many attempts on the account,
+    /// [`ErrorKind::RateLimited`] for too many passwords in the session,
     /// [`ErrorKind::WrongPassword`], [`ErrorKind::LastAdministrator`],
     /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn delete_self(
@@ -149,7 +157,7 @@ impl Users {
         let account = context.own_account(principal).await?;
         let mut decisions = Vec::new();
         let result = async {
-            context.verify_current(&account, current_password, &mut decisions).await?;
+            context.verify_current(principal, &account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let id = account.user.id;
@@ -228,18 +236,22 @@ impl Context {
         session
     }
 
-    /// Verifies the current password of an account, counted against the account limit.
+    /// Verifies the current password of an account, counted against the limit of the session.
     async fn verify_current(
         &self,
+        principal: &Principal,
         account: &Account,
         password: &str,
         decisions: &mut Vec<Decision>,
     ) -> Result<()> {
         let (id, actor) = (account.user.id, EventActor::User(account.user.id));
-        let email = account.user.email.canonical();
-        decisions.extend(self.acquire_attempt(email, actor.clone(), None).await?);
+        let session = principal.session();
+        // TIMING: before the password is verified, so that the quota bounds parallel guesses too.
+        let acquired = self.credential_limits.acquire_password_check(session).await;
+        decisions.push(self.note_limits(acquired, actor.clone(), None)?);
         let tried = TriedPassword::new(password);
         if self.verify_password(&tried, Some(account)).await?.matches() {
+            self.credential_limits.reset_password_check(session).await;
             return Ok(());
         }
         self.emit(EventKind::WrongPassword, actor, id);

@@ -128,7 +128,11 @@ impl TestGoat {
         let builder = Goat::builder(stores, TokenKeys::generate())
             .roles(RoleSet::new(roles).expect("a set of roles"))
             .spare(SpareRoles { roles: parsed, ..SpareRoles::default() })
-            .settings(Settings { account_quota: None, ..Settings::default() })
+            .settings(Settings {
+                account_quota: None,
+                account_day_quota: None,
+                ..Settings::default()
+            })
             .hasher(Arc::new(PlainHasher::default()))
             .clock(Arc::new(clock.clone()));
         let goat = change(builder).build().expect("settings within bounds");

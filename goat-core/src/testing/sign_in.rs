@@ -86,7 +86,7 @@ impl TestUser {
 /// For users that a test creates and signs in by itself.
 impl From<SignedIn> for TestUser {
     fn from(signed_in: SignedIn) -> Self {
-        let SignedIn { user, session, tokens } = signed_in;
+        let SignedIn { user, session, tokens, device_token: _ } = signed_in;
         Self { user, session, tokens }
     }
 }
@@ -190,7 +190,12 @@ async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, Str
         changed.map_err(because("cannot change the role"))?;
     }
     let origin = Origin::default();
-    let login = Login { email: email.as_str().into(), password: password.into(), origin };
+    let login = Login {
+        email: email.as_str().into(),
+        password: password.into(),
+        device_token: None,
+        origin,
+    };
     let signed_in = goat.login(login).await.map_err(|error| match error.kind() {
         ErrorKind::InvalidCredentials => "this user exists already with another password: \
              use another name"

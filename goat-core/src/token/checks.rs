@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use super::claims::{AccessClaims, RefreshClaims};
+use super::claims::{AccessClaims, DeviceClaims, RefreshClaims};
 use super::ring::KeyRing;
 use super::settings::TokenSettings;
 use super::verified::{Entry, Fingerprint, Verified};
 use super::wire::{self, Kind};
-use super::{UnknownKey, refused, strict};
+use super::{UnknownKey, device, refused, strict};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
@@ -49,6 +49,15 @@ impl<T: From<AccessClaims>> Checks<T> {
         strict::check_size(token)?;
         let payload = self.authentic(token, Kind::Refresh)?;
         let (claims, validity) = wire::read_refresh(&payload, &self.settings)?;
+        validity.check(now, &self.settings)?;
+        Ok(claims)
+    }
+
+    /// Returns the claims of a device token if it is valid now.
+    pub(super) fn device(&self, token: &str, now: Timestamp) -> Result<DeviceClaims> {
+        strict::check_size(token)?;
+        let payload = self.authentic(token, Kind::Device)?;
+        let (claims, validity) = device::read(&payload, &self.settings)?;
         validity.check(now, &self.settings)?;
         Ok(claims)
     }

@@ -1,4 +1,4 @@
-//! Claims of access and refresh tokens.
+//! Claims of access, refresh and device tokens.
 //!
 //! Token times have whole seconds: signing drops fractions, so that no token outlives its
 //! `expires_at`.
@@ -42,6 +42,21 @@ pub struct RefreshClaims {
     /// The session epoch in which the token was issued: `epoch`. Tokens of an earlier epoch than the
     /// session's were replaced on purpose.
     pub epoch: u64,
+    /// The time of issue: `iat` and `nbf`.
+    pub issued_at: Timestamp,
+    /// The expiry: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or every
+    /// verifier refuses the token.
+    pub expires_at: Timestamp,
+}
+
+/// Claims of a device token, which names the user of an earlier login on the same device. It grants
+/// nothing: a login with it has rate limits of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceClaims {
+    /// The user: `sub`.
+    pub user: UserId,
+    /// The token's id: `jti`. Attempts count by it.
+    pub id: TokenId,
     /// The time of issue: `iat` and `nbf`.
     pub issued_at: Timestamp,
     /// The expiry: `exp`. Must be in a later second than [`issued_at`](Self::issued_at), or every

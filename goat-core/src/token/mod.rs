@@ -1,8 +1,9 @@
-//! JWT access and refresh tokens: claims, the key ring, signing and strict verification.
+//! JWT access, refresh and device tokens: claims, the key ring, signing and strict verification.
 //!
 //! A token is a JWT in compact form (RFC 7515, RFC 7519), signed with HS256 or with EdDSA over
 //! Ed25519. Access tokens follow RFC 9068 (`typ` is `at+jwt`); refresh tokens have a type of their
-//! own (`rt+jwt`), so that neither is accepted as the other. The claims are:
+//! own (`rt+jwt`) and so have [device tokens](DeviceClaims) (`dt+jwt`), so that none is accepted as
+//! another. The claims are:
 //!
 //! | claim | access token | refresh token |
 //! |---|---|---|
@@ -55,6 +56,7 @@
 
 mod checks;
 mod claims;
+mod device;
 mod ed25519;
 mod jwks;
 mod keys;
@@ -74,7 +76,7 @@ mod verifier;
 mod weak;
 mod wire;
 
-pub use claims::{AccessClaims, RefreshClaims};
+pub use claims::{AccessClaims, DeviceClaims, RefreshClaims};
 pub use keys::TokenKeys;
 pub(crate) use mac::MacKeys;
 pub use principal::TokenPrincipal;

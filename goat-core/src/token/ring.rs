@@ -41,6 +41,7 @@ pub(super) struct Key {
     /// Encoded headers of the tokens that this key signs.
     access_header: String,
     refresh_header: String,
+    device_header: String,
     /// None if only the public key is known.
     mac: Option<MacKey>,
 }
@@ -156,14 +157,25 @@ impl Key {
         public: Option<String>,
     ) -> Self {
         let header = |kind| wire::header(algorithm_name(algorithm), kind, &kid);
-        let (access_header, refresh_header) = (header(Kind::Access), header(Kind::Refresh));
-        Self { kid, signing, verifying, public, access_header, refresh_header, mac: None }
+        let [access_header, refresh_header, device_header] =
+            [Kind::Access, Kind::Refresh, Kind::Device].map(header);
+        Self {
+            kid,
+            signing,
+            verifying,
+            public,
+            access_header,
+            refresh_header,
+            device_header,
+            mac: None,
+        }
     }
 
     fn sign(&self, algorithm: Algorithm, kind: Kind, payload: &[u8]) -> Option<String> {
         let header = match kind {
             Kind::Access => &self.access_header,
             Kind::Refresh => &self.refresh_header,
+            Kind::Device => &self.device_header,
         };
         let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 96);
         token.push_str(header);

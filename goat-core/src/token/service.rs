@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::checks::Checks;
-use super::claims::{AccessClaims, RefreshClaims};
+use super::claims::{AccessClaims, DeviceClaims, RefreshClaims};
 use super::keys::TokenKeys;
 use super::settings::TokenSettings;
-use super::strict;
 use super::wire::{self, Kind};
+use super::{device, strict};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 
@@ -59,6 +59,17 @@ impl Tokens {
         keys.sign(key, Kind::Refresh, &wire::write_refresh(claims, &checks.settings)?)
     }
 
+    /// Signs a device token with the active key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the cryptography fails.
+    pub fn sign_device(&self, claims: &DeviceClaims) -> Result<String> {
+        let Inner { keys, checks } = &*self.0;
+        let payload = device::write(claims, &checks.settings)?;
+        keys.sign(keys.signing_key(), Kind::Device, &payload)
+    }
+
     /// The id of the active key.
     #[must_use]
     pub fn signing_key(&self) -> &str {
@@ -97,6 +108,15 @@ impl Tokens {
     /// As [`Tokens::verify_access`].
     pub fn verify_refresh(&self, token: &str, now: Timestamp) -> Result<RefreshClaims> {
         self.0.checks.refresh(token, now)
+    }
+
+    /// Verifies a device token.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokens::verify_access`].
+    pub fn verify_device(&self, token: &str, now: Timestamp) -> Result<DeviceClaims> {
+        self.0.checks.device(token, now)
     }
 
     #[cfg(test)]

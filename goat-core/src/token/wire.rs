@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Access,
     /// goat's own type.
     Refresh,
+    /// goat's own type.
+    Device,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Access => "at+jwt",
             Self::Refresh => "rt+jwt",
+            Self::Device => "dt+jwt",
         }
     }
 }
@@ -137,7 +140,7 @@ struct Read<'a> {
 }
 
 /// Whole seconds since 1970 only: no sign, fraction, exponent or quotes.
-fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+pub(super) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     match u64::deserialize(deserializer)? {
         seconds @ 0..=LAST_SECOND => Ok(Timestamp::from_seconds(seconds.cast_signed())),
         _ => Err(serde::de::Error::custom("beyond the year 9999")),

@@ -185,6 +185,7 @@ mod observed {
             let login = Login {
                 email: email.clone().into(),
                 password: "a long walk on a short pier".into(),
+                device_token: None,
                 origin: Origin::default(),
             };
             unlimited.login(login).await.expect("the account is complete");

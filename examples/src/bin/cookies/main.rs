@@ -64,7 +64,10 @@ async fn sign_in(
     // Prevents login CSRF.
     COOKIES.check(&request)?;
     let (email, password) = (form.email.into(), form.password.into());
-    let signed_in = goat.login(Login { email, password, origin: origin.into() }).await?.value;
+    let signed_in = goat
+        .login(Login { email, password, device_token: None, origin: origin.into() })
+        .await?
+        .value;
     let mut response = Json(json!({ "email": signed_in.user.email.as_str() })).into_response();
     COOKIES.put(&signed_in.tokens, response.headers_mut())?;
     Ok(response)

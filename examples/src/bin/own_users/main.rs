@@ -94,7 +94,11 @@ async fn sign_in(
     Json(form): Json<Credentials>,
 ) -> Result<Json<Value>, Problem> {
     let (email, password) = (form.mail.into(), form.password.into());
-    let tokens = goat.login(Login { email, password, origin: origin.into() }).await?.value.tokens;
+    let tokens = goat
+        .login(Login { email, password, device_token: None, origin: origin.into() })
+        .await?
+        .value
+        .tokens;
     Ok(Json(json!({ "access_token": tokens.access_token.expose() })))
 }
 

@@ -43,7 +43,8 @@ impl Accounts for AccountsService {
     async fn sign_in(&self, request: Request<Credentials>) -> Result<Response<Tokens>, Status> {
         let origin = origin(&request);
         let Credentials { email, password } = request.into_inner();
-        let login = Login { email: email.into(), password: password.into(), origin };
+        let login =
+            Login { email: email.into(), password: password.into(), device_token: None, origin };
         let tokens = self.goat.login(login).await.map_err(to_status)?.value.tokens;
         Ok(Response::new(Tokens {
             access_token: tokens.access_token.expose().to_owned(),

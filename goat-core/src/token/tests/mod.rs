@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails here should stop here")]
 
+mod device;
 mod hostile;
 mod jwks;
 mod keys;

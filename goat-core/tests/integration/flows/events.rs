@@ -20,7 +20,7 @@ fn origin() -> Origin {
 
 fn canary_login(password: &str) -> Login {
     let email = format!("{CANARY}@example.org").into();
-    Login { email, password: password.into(), origin: origin() }
+    Login { email, password: password.into(), device_token: None, origin: origin() }
 }
 
 async fn events_of_a_session_have_actor_kind_and_origin(backend: Backend) {
@@ -30,6 +30,7 @@ async fn events_of_a_session_have_actor_kind_and_origin(backend: Backend) {
     let login = |password: &str| Login {
         email: crate::flows::support::address("ann").into(),
         password: password.into(),
+        device_token: None,
         origin: origin(),
     };
     assert!(harness.goat.login(login("wrong")).await.is_err());
@@ -109,7 +110,9 @@ async fn addresses_and_secrets_are_redacted(backend: Backend) {
     note(&me);
     let users = harness.goat.users();
     note(&users.profile(&me).await.expect("a profile"));
-    note(&failed(users.change_email(&me, email("x"), "wrong").await.expect_err("wrong")));
+    note(&failed(
+        users.change_email(&me, email("x"), "wrong", &Origin::default()).await.expect_err("wrong"),
+    ));
     let new = OTHER_PASSWORD.into();
     note(&failed(users.change_password(&me, "wrong", &new).await.expect_err("wrong")));
     note(&failed(users.delete_self(&me, &format!("{CANARY} no")).await.expect_err("wrong")));

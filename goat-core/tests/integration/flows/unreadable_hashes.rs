@@ -1,6 +1,7 @@
 //! Unreadable stored hashes: their users have no valid password.
 
 use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, Peppers};
+use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::HasherCall;
 use goat_core::token::TokenKeys;
@@ -63,7 +64,10 @@ async fn an_unreadable_hash_matches_no_current_password(backend: Backend) {
     for hash in UNREADABLE {
         store_hash(&harness, signed_in.user.id, hash).await;
         drop(harness.hasher.take_calls());
-        assert_eq!(users.change_email(&me, email("ben"), PASSWORD).await.kind(), wrong);
+        assert_eq!(
+            users.change_email(&me, email("ben"), PASSWORD, &Origin::default()).await.kind(),
+            wrong
+        );
         assert_eq!(harness.hasher.take_calls(), DUMMY);
         let new = OTHER_PASSWORD.into();
         assert_eq!(users.change_password(&me, PASSWORD, &new).await.kind(), wrong);

@@ -74,6 +74,7 @@ impl Node {
         let login = Login {
             email: format!("{name}@example.org").into(),
             password: PASSWORD.into(),
+            device_token: None,
             origin: Origin::default(),
         };
         self.goat.login(login).await.expect("a session").value

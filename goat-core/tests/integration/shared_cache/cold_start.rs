@@ -118,7 +118,7 @@ async fn requests_on_a_cold_goat_read_each_user_once() {
         first.sign_up(sign_up).await.expect("signed up");
         for _ in 0..SESSIONS {
             let (email, origin) = (email.clone().into(), origin.clone());
-            let login = Login { email, password: PASSWORD.into(), origin };
+            let login = Login { email, password: PASSWORD.into(), device_token: None, origin };
             let signed_in = first.login(login).await.expect("signed in").value;
             tokens.push(signed_in.tokens.access_token.expose().to_owned());
         }

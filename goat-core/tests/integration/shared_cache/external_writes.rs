@@ -64,7 +64,8 @@ async fn ann(goat: &Goat) -> (UserId, String) {
     };
     goat.sign_up(sign_up).await.expect("signed up");
     let origin = Origin::default();
-    let login = Login { email: email.into(), password: password.into(), origin };
+    let login =
+        Login { email: email.into(), password: password.into(), device_token: None, origin };
     let signed_in = goat.login(login).await.expect("signed in").value;
     (signed_in.user.id, signed_in.tokens.access_token.expose().clone())
 }
