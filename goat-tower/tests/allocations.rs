@@ -127,6 +127,12 @@ async fn an_allowed_request_makes_the_documented_number_of_allocations() {
         headers.insert("content-type", "application/json".parse().expect("a value"));
         request
     };
+    let of_ipv6 = || {
+        let mut request = of_alice();
+        let peer = SocketAddr::from(([0x2001, 0xdb8, 0, 1, 0, 0, 0, 1], 4711));
+        request.extensions_mut().insert(PeerAddress(peer));
+        request
+    };
     let three = |name| authenticate.layer(require.layer(user(name).layer(inner())));
     let stack = |a, b| address(a).layer(three(b));
     let with_limits = goat.authenticate().limited(address("f"), user("g"));
@@ -148,6 +154,7 @@ async fn an_allowed_request_makes_the_documented_number_of_allocations() {
         ),
         ("client address", steady(ClientAddressLayer::new().layer(inner()), of_alice, allowed)),
         ("limit", steady(address("a").layer(inner()), of_alice, allowed)),
+        ("limit, of an IPv6 client", steady(address("h").layer(inner()), of_ipv6, allowed)),
         ("limit, inside a collector", steady(address("b").layer(inner()), collecting, allowed)),
         ("authenticate, require, limit", steady(three("c"), of_alice, allowed)),
         ("limit, authenticate, require, limit", steady(stack("d", "e"), of_alice, allowed)),
@@ -161,6 +168,7 @@ async fn an_allowed_request_makes_the_documented_number_of_allocations() {
         ("optional, anonymous", 0),
         ("client address", 1),
         ("limit", 7),
+        ("limit, of an IPv6 client", 7),
         ("limit, inside a collector", 0),
         ("authenticate, require, limit", 8),
         ("limit, authenticate, require, limit", 8),

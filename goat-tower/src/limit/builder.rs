@@ -12,7 +12,12 @@ use crate::cookie::Cookies;
 
 /// The key: several of these make one key. See [above](Self#keys).
 impl LimitLayer {
-    /// Counts by client address, IPv6 by /64. This is the default. The default name is `address`.
+    /// Counts by client address. This is the default. The default name is `address`.
+    ///
+    /// An IPv6 address counts as its /64, which providers assign to one customer at least; and its /48,
+    /// which they assign at most, counts too, at sixteen times the quota. A request that either rejects
+    /// counts for neither. The headers show the one with the least remaining. This applies to each key
+    /// with an address in it, such as `.by_address().by_path_template()`.
     ///
     /// The address is that of [`ClientAddressLayer`], or else of the
     /// [peer](crate::address::PeerAddress::of). Behind a proxy the peer is the proxy, and all its clients
@@ -42,6 +47,10 @@ impl LimitLayer {
     ///
     /// A new login has another session; [`by_user`](Self::by_user) bounds a user, and treats anonymous
     /// requests and a missing layer in the same way.
+    ///
+    /// Use it for the routes by which users defend their account, such as logout and the revocation of
+    /// sessions, in place of a limit by user: a thief with one access token exhausts a limit by user for
+    /// all sessions of its owner, who can otherwise sign in again and act from the new session.
     #[must_use]
     pub fn by_session(self) -> Self {
         self.by(Part::Session)

@@ -77,7 +77,7 @@ impl By {
     /// A request that lacks a part shares a counter with others that lack it, so that a client cannot evade
     /// the limit by omitting a part. A request that lacks every part that identifies a client does not count:
     /// all anonymous clients would share one counter, which each could exhaust for the others.
-    pub(super) fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
+    pub(super) fn key(&self, counter: &str, request: &Parts) -> Result<Option<Counted>, Error> {
         let Some((first, others)) = self.parts.split_first() else {
             return Part::Address.key(counter, request);
         };
@@ -88,13 +88,37 @@ impl By {
         let mut read = |part: &Part| {
             let key = part.key(counter, request)?;
             is_identified |= key.is_some() && !part.is_path();
-            Ok::<_, Error>(key.unwrap_or_else(|| part.absent(counter)))
+            Ok::<_, Error>(key.unwrap_or_else(|| part.absent(counter).into()))
         };
         let mut key = read(first)?;
         for part in others {
             key = key.and(read(part)?);
         }
         Ok(is_identified.then_some(key))
+    }
+}
+
+/// The key of a request, and the same key with the network of the address that is a part of it, if
+/// there is one.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) key: LimitKey,
+    pub(super) network: Option<LimitKey>,
+}
+
+impl Counted {
+    fn and(self, other: Self) -> Self {
+        let network = match (self.network, other.network) {
+            (None, None) => None,
+            (one, two) => Some(one.unwrap_or(self.key).and(two.unwrap_or(other.key))),
+        };
+        Self { key: self.key.and(other.key), network }
+    }
+}
+
+impl From<LimitKey> for Counted {
+    fn from(key: LimitKey) -> Self {
+        Self { key, network: None }
     }
 }
 
@@ -146,9 +170,9 @@ impl Part {
     }
 
     /// Returns the key of this part of a request; `None` if the request lacks it.
-    fn key(&self, counter: &str, request: &Parts) -> Result<Option<LimitKey>, Error> {
+    fn key(&self, counter: &str, request: &Parts) -> Result<Option<Counted>, Error> {
         let kind = self.kind().as_bytes();
-        Ok(match self {
+        let key = match self {
             Self::Address => {
                 let client = ClientAddress::of(&request.extensions).ok_or_else(|| {
                     layer_order_error(
@@ -157,7 +181,10 @@ impl Part {
                          .into_make_service_with_connect_info::<SocketAddr>()",
                     )
                 })?;
-                Some(LimitKey::address(counter, client.ip()))
+                return Ok(Some(Counted {
+                    key: LimitKey::address(counter, client.ip()),
+                    network: LimitKey::network(counter, client.ip()),
+                }));
             }
             Self::User => signed_in(request)?.map(|(user, _)| LimitKey::user(counter, user)),
             Self::Session => {
@@ -187,7 +214,8 @@ impl Part {
                 None => LimitKey::sequence(counter, &[kind]),
             }),
             Self::Key(key) => key(request).map(|text| LimitKey::text(counter, &text)),
-        })
+        };
+        Ok(key.map(Counted::from))
     }
 
     /// The placeholder in a key of several parts for a part that a request lacks.

@@ -13,10 +13,11 @@ use goat_core::{Error, Quota};
 use http::request::Parts;
 use tower_layer::Layer;
 
+use crate::address::{PeerAddress, TrustedProxies};
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
-use key::By;
+use key::{By, Counted};
 
 /// Limits the rate of requests.
 ///
@@ -68,7 +69,7 @@ use key::By;
 ///
 /// | | counts by | not counted | evaded by |
 /// |---|---|---|---|
-/// | [`by_address`](Self::by_address) (default) | client address | | many addresses |
+/// | [`by_address`](Self::by_address) (default) | client address, and IPv6 /48 | | many networks |
 /// | [`by_user`](Self::by_user) | user | anonymous requests | another sign-up |
 /// | [`by_session`](Self::by_session) | session | anonymous requests | another login |
 /// | [`by_token`](Self::by_token), [`by_token_or_cookie`](Self::by_token_or_cookie) | unverified access token | requests without a token | refresh; made-up tokens |
@@ -106,6 +107,8 @@ pub struct LimitLayer {
     name: Option<Cow<'static, str>>,
     counter: Option<Cow<'static, str>>,
     by: By,
+    /// The peers whose requests are not counted.
+    uncounted: TrustedProxies,
     renderer: Arc<dyn RenderDenial>,
     /// Whether the log has shown this limit. Shared by clones, reset by changes.
     is_announced: Arc<AtomicBool>,
@@ -122,6 +125,7 @@ impl LimitLayer {
             name: None,
             counter: None,
             by: By::default(),
+            uncounted: TrustedProxies::none(),
             renderer: Arc::new(ProblemDetails),
             is_announced: Arc::default(),
         }
@@ -140,6 +144,26 @@ impl LimitLayer {
     #[must_use]
     pub fn counted_as(mut self, counter: impl Into<Cow<'static, str>>) -> Self {
         self.counter = Some(counter.into());
+        self.changed()
+    }
+
+    /// Does not count requests whose [peer](PeerAddress::of) is one of these proxies: for a route that a
+    /// proxy calls for each request that it forwards (`auth_request`, `forwardAuth`), where the limits
+    /// for its clients are in the proxy.
+    ///
+    /// ```
+    /// use goat_core::Quota;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    /// use goat_tower::address::TrustedProxies;
+    ///
+    /// let proxies = TrustedProxies::parse(["10.0.0.0/8"])?;
+    /// let limit = TestGoat::new().goat.limit(Quota::per_minute(300)).by_address().except_from(proxies);
+    /// # Ok::<_, goat_tower::address::InvalidProxy>(())
+    /// ```
+    #[must_use]
+    pub fn except_from(mut self, proxies: TrustedProxies) -> Self {
+        self.uncounted = proxies;
         self.changed()
     }
 
@@ -176,9 +200,13 @@ impl fmt::Display for LimitLayer {
         let Self { quota, by, .. } = self;
         write!(formatter, "limit {:?}: {quota}, counted by {by}", self.name())?;
         match &self.counter {
-            Some(counter) if counter != self.name() => write!(formatter, " as {counter:?}"),
-            _ => Ok(()),
+            Some(counter) if counter != self.name() => write!(formatter, " as {counter:?}")?,
+            _ => {}
         }
+        if self.uncounted.is_empty() {
+            return Ok(());
+        }
+        formatter.write_str(", except from trusted proxies")
     }
 }
 
@@ -203,9 +231,17 @@ impl<S> Layer<S> for LimitLayer {
 impl LimitLayer {
     /// Acquires the limit for a request; `None` if the request does not count.
     pub(crate) fn acquire(&self, request: &Parts) -> Result<Option<PendingDecision>, Error> {
+        if !self.uncounted.is_empty()
+            && let Some(peer) = PeerAddress::of(&request.extensions)
+            && self.uncounted.contains(peer.0.ip().to_canonical())
+        {
+            return Ok(None);
+        }
         let name = self.name();
-        let key = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;
-        Ok(key.map(|key| self.limits.acquire(name.clone(), key, self.quota)))
+        let counted = self.by.key(self.counter.as_deref().unwrap_or(name), request)?;
+        Ok(counted.map(|Counted { key, network }| {
+            self.limits.acquire_in_network(name.clone(), key, network, self.quota)
+        }))
     }
 
     fn reject(&self, error: Error) -> Rejection<'_> {

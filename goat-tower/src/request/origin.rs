@@ -25,7 +25,8 @@ use crate::address::ClientAddress;
 ///     password: String,
 /// ) -> goat_core::Result<TokenPair> {
 ///     let origin = Origin::of(request).into();
-///     let login = Login { email: email.into(), password: password.into(), origin };
+///     let (email, password) = (email.into(), password.into());
+///     let login = Login { email, password, device_token: None, origin };
 ///     Ok(goat.login(login).await?.value.tokens)
 /// }
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use goat_core::testing::TestGoat;
 use goat_core::{Principal, Quota};
-use goat_tower::address::{ClientAddress, PeerAddress};
+use goat_tower::address::{ClientAddress, ClientAddressLayer, PeerAddress, TrustedProxies};
 use goat_tower::{Denial, GoatExt};
 use http::request::Parts;
 use tower::{Layer, ServiceBuilder};
@@ -48,6 +48,68 @@ async fn an_address_is_limited_until_its_window_has_room() {
     assert_eq!(send(&service, from(other)).await.outcome(), (200, ""));
     test.clock.advance(Duration::from_secs(50));
     assert_eq!(send(&service, from(one)).await.outcome(), (200, ""));
+}
+
+/// B9: the /48 counts too, at sixteen times the quota, by each key with an address in it. A request that
+/// either rejects counts for neither.
+#[tokio::test]
+async fn an_ipv6_48_has_sixteen_times_the_quota() {
+    let test = TestGoat::new();
+    let limit = || test.goat.limit(Quota::per_minute(2));
+    for (name, limit) in [
+        ("address", limit().by_address()),
+        ("address-path", limit().by_address().by_path_template()),
+        ("path-address", limit().by_path_template().by_address()),
+    ] {
+        let service = limit.layer(whoami());
+        let from = |network: u16, subnet: u16| {
+            let address = [0x2001, 0xdb8, network, subnet, 0, 0, 0, 1];
+            let mut request = request(None);
+            request.extensions_mut().insert(ClientAddress::new(address.into()));
+            request
+        };
+        let mut allowed = 0;
+        for subnet in 0..20 {
+            // The third request of a /64 is rejected by it, and does not count for the /48.
+            for _ in 0..3 {
+                allowed += u32::from(send(&service, from(1, subnet)).await.outcome() == (200, ""));
+            }
+        }
+        assert_eq!(allowed, 32, "{name}");
+        let rejected = send(&service, from(1, 999)).await;
+        assert_eq!(rejected.outcome(), (429, "rate-limited"));
+        assert_eq!(rejected.header("ratelimit-policy"), format!("\"{name}\";q=32;w=60"));
+        assert_eq!(rejected.header("ratelimit"), format!("\"{name}\";r=0;t=60"));
+        let response = send(&service, from(2, 999)).await;
+        assert_eq!(response.header("ratelimit"), format!("\"{name}\";r=1;t=60"));
+    }
+}
+
+/// A limit by address does not count the calls of an excepted proxy, whatever client they are for.
+#[tokio::test]
+async fn calls_of_an_excepted_proxy_are_not_counted() {
+    let test = TestGoat::new();
+    let proxies = TrustedProxies::parse(["10.0.0.0/8"]).expect("a range");
+    let limit = test.goat.limit(Quota::per_minute(1)).by_address().except_from(proxies.clone());
+    assert!(limit.to_string().ends_with("counted by address, except from trusted proxies"));
+    let service = ServiceBuilder::new()
+        .layer(ClientAddressLayer::new().trust(proxies))
+        .layer(limit)
+        .service(whoami());
+    let from = |peer: &str| {
+        let mut request = request(None);
+        let peer = std::net::SocketAddr::new(peer.parse().expect("an address"), 4711);
+        request.extensions_mut().insert(PeerAddress(peer));
+        request.headers_mut().insert("x-forwarded-for", "192.0.2.7".parse().expect("a value"));
+        request
+    };
+    for peer in ["10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1"] {
+        let response = send(&service, from(peer)).await;
+        assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), ""));
+    }
+    // Any other peer is a client, and the header is ignored.
+    assert_eq!(send(&service, from("203.0.113.9")).await.outcome(), (200, ""));
+    assert_eq!(send(&service, from("203.0.113.9")).await.outcome(), (429, "rate-limited"));
 }
 
 /// B5: a burst, then one request per second.

@@ -78,6 +78,7 @@ async fn an_unknown_role_satisfies_nothing_and_has_the_lowest_rank() {
     let login = Login {
         email: "alice@example.org".into(),
         password: "a long walk on a short pier".into(),
+        device_token: None,
         origin: Default::default(),
     };
     let alice = TestUser::from(after.goat.login(login).await.unwrap().value);
