@@ -19,6 +19,12 @@ pub enum Rule {
     RefreshToken,
     /// An access token of a live session.
     Authenticated,
+    /// As [`Rule::Authenticated`], limited per session and not per user: for the calls by which a user
+    /// ends sessions while another session exhausts the limit per user (D1).
+    SessionControl,
+    /// As [`Rule::Authenticated`], with a limit of its own per user, and without the limit by address
+    /// if a trusted proxy calls: a proxy calls once for each request that it forwards.
+    Verify,
     /// An access token of a live session, and this permission.
     Permission(Permission),
     /// As [`Rule::Permission`], without limits: for scrapers.
@@ -40,7 +46,14 @@ impl Rule {
     /// Whether an access token is required.
     #[must_use]
     pub const fn is_protected(&self) -> bool {
-        matches!(self, Self::Authenticated | Self::Permission(_) | Self::Scrape(_))
+        match self {
+            Self::Public(_) | Self::RefreshToken => false,
+            Self::Authenticated
+            | Self::SessionControl
+            | Self::Verify
+            | Self::Permission(_)
+            | Self::Scrape(_) => true,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Route guards: rate limits, authentication and permission in front of each handler.
 //!
 //! - The address limit runs first, also before 404 and 405.
-//! - Then path, method, authentication, user limit and permission, in this order. Only then does a
+//! - Then path, method, authentication, user limit (or that of session control or of `verify`) and
+//!   permission, in this order. Only then does a
 //!   handler read path, query and body. Public routes too reject a request with two `Authorization`
 //!   headers.
 //! - If limits are kept in Redis, both limits of a protected route are acquired at the same time; if
@@ -17,6 +18,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response as AxumResponse};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
+use goat_core::Quota;
 use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
 use goat_tower::{
     AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, bearer,
@@ -30,12 +32,17 @@ use crate::api::stack::problems;
 use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
-/// Finds the client's address.
-pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
+/// Returns the trusted proxies.
+pub(super) fn trusted_proxies(http: &HttpSettings) -> TrustedProxies {
     let ranges = http.trusted_proxies.iter().map(ToString::to_string);
     // The settings have validated the ranges; if one failed to parse here, no proxy would be
     // trusted.
-    let proxies = TrustedProxies::parse(ranges).unwrap_or_default();
+    TrustedProxies::parse(ranges).unwrap_or_default()
+}
+
+/// Finds the client's address.
+pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
+    let proxies = trusted_proxies(http);
     let header = match http.forwarded_header {
         ForwardedHeader::XForwardedFor => address::ForwardedHeader::XForwardedFor,
         ForwardedHeader::Forwarded => address::ForwardedHeader::Forwarded,
@@ -104,31 +111,48 @@ fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> 
 /// The limit layers, each created once.
 pub(super) struct Limits<'a> {
     state: &'a AppState,
-    /// By client address, keyed by counter name.
+    /// By client address, keyed by counter name, or by `verify` for the one that excepts proxies.
     by_address: BTreeMap<&'static str, LimitLayer>,
     by_user: Option<LimitLayer>,
+    session_control: Option<LimitLayer>,
+    verify: Option<LimitLayer>,
 }
 
 impl<'a> Limits<'a> {
     pub(super) fn new(state: &'a AppState) -> Self {
-        let by_user = state.limits.user.map(|quota| state.goat.limit(quota).by_user());
-        let by_user = by_user.map(|limit| limit.render_with(problem_with_user));
-        Self { state, by_address: BTreeMap::new(), by_user }
+        let limit = |quota: Option<Quota>, by: fn(LimitLayer) -> LimitLayer, name| {
+            let limit = quota.map(|quota| by(state.goat.limit(quota)).named(name));
+            limit.map(|limit| limit.render_with(problem_with_user))
+        };
+        let limits = &state.limits;
+        Self {
+            state,
+            by_address: BTreeMap::new(),
+            by_user: limit(limits.user, LimitLayer::by_user, "user"),
+            session_control: limit(
+                limits.session_control,
+                LimitLayer::by_session,
+                "session-control",
+            ),
+            verify: limit(limits.verify, LimitLayer::by_user, "verify"),
+        }
     }
 
-    /// Authentication between the address limit and the user limit, as one layer: with limits and
-    /// sessions in Redis, a request with a cached session waits for one round trip.
+    /// Authentication between the address limit and the limit of the user or session, as one layer:
+    /// with limits and sessions in Redis, a request with a cached session waits for one round trip.
     fn admission(
         &self,
         rule: &Rule,
         by_address: Option<LimitLayer>,
     ) -> AuthenticateWithLimitsLayer {
         let authenticate = self.state.goat.authenticate().render_with(problem);
-        let by_user = match rule {
-            Rule::Scrape(_) => None,
-            _ => self.by_user.clone(),
+        let after = match rule {
+            Rule::SessionControl => &self.session_control,
+            Rule::Verify => &self.verify,
+            Rule::Scrape(_) => &None,
+            _ => &self.by_user,
         };
-        authenticate.limited(by_address, by_user)
+        authenticate.limited(by_address, after.clone())
     }
 
     /// Returns the address limit of a rule. All password endpoints appear as `auth` in the headers,
@@ -140,12 +164,19 @@ impl<'a> Limits<'a> {
             Rule::Public(PublicLimit::Auth(bucket)) => (limits.auth, "auth", *bucket),
             Rule::Public(PublicLimit::Public) => (limits.public, "public", "public"),
             Rule::RefreshToken => (limits.refresh, "refresh", "refresh"),
-            Rule::Authenticated | Rule::Permission(_) => (limits.address, "address", "address"),
+            Rule::Authenticated | Rule::SessionControl | Rule::Verify | Rule::Permission(_) => {
+                (limits.address, "address", "address")
+            }
         };
         let quota = quota?;
-        let limit = self.by_address.entry(counter).or_insert_with(|| {
+        let proxies = trusted_proxies(&self.state.http);
+        let is_excepted = *rule == Rule::Verify && !proxies.is_empty();
+        // Another layer with the same counters.
+        let key = if is_excepted { "verify" } else { counter };
+        let limit = self.by_address.entry(key).or_insert_with(|| {
             let limit = self.state.goat.limit(quota).by_address();
-            limit.named(name).counted_as(counter).render_with(problem)
+            let limit = limit.named(name).counted_as(counter).render_with(problem);
+            if is_excepted { limit.except_from(proxies) } else { limit }
         });
         Some(limit.clone())
     }

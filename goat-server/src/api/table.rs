@@ -19,6 +19,7 @@ pub(super) const METRICS_READ: Permission = Permission::new("metrics:read");
 
 const FULL_ACCESS: Rule = Rule::Permission(Permission::FULL_ACCESS);
 const SIGNED_IN: Rule = Rule::Authenticated;
+const SESSION_CONTROL: Rule = Rule::SessionControl;
 
 const fn requires(permission: Permission) -> Rule {
     Rule::Permission(permission)
@@ -37,14 +38,14 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::post("/api/v1/auth/signup", public(Auth("signup")), signup::sign_up),
         Endpoint::post("/api/v1/auth/login", public(Auth("login")), login::login),
         Endpoint::post("/api/v1/auth/refresh", Rule::RefreshToken, refresh::refresh),
-        Endpoint::post("/api/v1/auth/logout", SIGNED_IN, logout::logout),
-        Endpoint::get("/api/v1/auth/verify", SIGNED_IN, verify::verify),
+        Endpoint::post("/api/v1/auth/logout", SESSION_CONTROL, logout::logout),
+        Endpoint::get("/api/v1/auth/verify", Rule::Verify, verify::verify),
 
         Endpoint::get("/api/v1/user", SIGNED_IN, me::profile),
         Endpoint::post("/api/v1/user", requires(USER_WRITE), admin::create),
         Endpoint::delete("/api/v1/user", SIGNED_IN, me::delete_self),
         Endpoint::patch("/api/v1/user/change-email", SIGNED_IN, me::change_email),
-        Endpoint::patch("/api/v1/user/change-password", SIGNED_IN, me::change_password),
+        Endpoint::patch("/api/v1/user/change-password", SESSION_CONTROL, me::change_password),
         Endpoint::get("/api/v1/user/list", requires(USER_READ), list::list),
         Endpoint::get("/api/v1/user/{id}", requires(USER_READ), list::find),
         Endpoint::put("/api/v1/user/{id}", requires(USER_UPDATE), admin::update),
@@ -55,8 +56,8 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::delete("/api/v1/user/{id}/sessions", requires(USER_UPDATE), admin::revoke_sessions),
 
         Endpoint::get("/api/v1/sessions", SIGNED_IN, sessions::list),
-        Endpoint::delete("/api/v1/sessions", SIGNED_IN, sessions::revoke),
-        Endpoint::delete("/api/v1/sessions/{id}", SIGNED_IN, sessions::revoke_one),
+        Endpoint::delete("/api/v1/sessions", SESSION_CONTROL, sessions::revoke),
+        Endpoint::delete("/api/v1/sessions/{id}", SESSION_CONTROL, sessions::revoke_one),
 
         Endpoint::get("/api/v1/role", FULL_ACCESS, roles::list),
         Endpoint::get("/api/v1/permission", FULL_ACCESS, permissions::list),

@@ -1,7 +1,7 @@
 //! `goat-server check`: reports whether `serve` would start, without changing anything.
 //!
 //! One line per check: successes on standard output, failures on standard error. No line shows a
-//! secret.
+//! secret. In production, each limit that is off is a warning.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::start::settings::{Database, Environment, Settings, SigningKeys};
 use crate::start::{self, AdoptForeign, DataDir, KeySource, SecretFile, Storage};
 
-use super::console::answer;
+use super::console::{Console, answer};
 
 /// The results so far.
 #[derive(Default)]
@@ -41,7 +41,12 @@ impl Findings {
     }
 }
 
-pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn run(settings: &Settings, console: &Console) -> Result<(), Failure> {
+    if settings.environment == Environment::Production {
+        for name in settings.limits.off() {
+            console.warn(&format!("{name} is off: requests of this kind are not limited"));
+        }
+    }
     let data = DataDir::new(&settings.storage.data_dir);
     let mut findings = Findings::default();
     findings.note("settings", rules(settings));

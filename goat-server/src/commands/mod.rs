@@ -61,7 +61,7 @@ where
             // length limit.
             Command::Serve => Box::pin(serve::run(&settings, &warnings, &console)).await,
             Command::Migrate { adopt } => migrate::run(&settings, adopt).await,
-            Command::Check => check::run(&settings).await,
+            Command::Check => check::run(&settings, &console).await,
             Command::User(command) => user::run(&settings, command).await,
             // Handled before the settings are read.
             Command::OpenApi => Ok(()),

@@ -272,8 +272,12 @@ mod tests {
                 origin: Origin::default(),
             };
             goat.sign_up(sign_up).await.expect("a user");
-            let login =
-                Login { email: email.into(), password: password.into(), origin: Origin::default() };
+            let login = Login {
+                email: email.into(),
+                password: password.into(),
+                device_token: None,
+                origin: Origin::default(),
+            };
             let signed_in = goat.login(login).await.expect("a session").value;
             tokens.push(signed_in.tokens.access_token);
         }

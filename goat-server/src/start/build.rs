@@ -11,7 +11,7 @@ use goat_core::event::Observer;
 use goat_core::password::{BulkheadLimits, PasswordPolicy};
 use goat_core::store::UserStore;
 use goat_core::token::{TokenKeys, TokenSettings};
-use goat_core::{Clock, Goat, Quota, SystemClock};
+use goat_core::{Clock, Goat, SystemClock};
 
 use crate::failure::Failure;
 
@@ -20,10 +20,6 @@ use super::{
     Connectivity, DataDir, Hashing, KeySource, Storage, check_file_access, check_hashes,
     password_hasher, stored_hashes, token_keys,
 };
-
-/// Ratio of the login limit per account to the limit per client address: low enough to prevent
-/// guessing, and high enough that locking a user out takes many addresses.
-const ACCOUNT_FACTOR: u32 = 10;
 
 /// A goat, with the stores and keys that it was built from.
 #[derive(Debug)]
@@ -132,16 +128,13 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
             Signup::Inactive => goat_core::Signup::Inactive,
             Signup::Closed => goat_core::Signup::Closed,
         },
-        account_quota: account_quota(settings),
+        account_quota: settings.limits.account,
+        account_day_quota: settings.limits.account_day,
+        password_check_quota: settings.limits.password_check,
+        change_email_quota: settings.limits.auth,
         passwords: PasswordPolicy::new(passwords.min_length, passwords.max_length)?,
         ..goat_core::Settings::default()
     })
-}
-
-/// Returns the login limit per account; `None` if logins are not limited.
-pub(crate) fn account_quota(settings: &Settings) -> Option<Quota> {
-    let auth = settings.limits.auth?;
-    Quota::checked(auth.limit().saturating_mul(ACCOUNT_FACTOR), auth.window())
 }
 
 fn bulkhead_limits(settings: &Settings) -> BulkheadLimits {

@@ -21,7 +21,7 @@ pub(crate) mod text;
 pub(crate) use admin_password::{AdminPasswordFile, COMPARE_INTERVAL};
 pub use administrator::{Administrator, first_administrator};
 pub use build::{Started, build};
-pub(crate) use build::{account_quota, rules, token_settings};
+pub(crate) use build::{rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
 pub(crate) use file_access::check_file_access;
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};

@@ -17,6 +17,7 @@ mod access_token;
 mod backends;
 mod client_address;
 mod cors;
+mod defence;
 mod embedded;
 mod limits;
 mod replay;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
+use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 use goat_core::store::memory::MemoryLimits;
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Stores};
@@ -47,16 +47,32 @@ struct RemoteLimits {
 
 impl LimitStore for RemoteLimits {
     fn acquire(&self, key: LimitKey, quota: Quota, elapsed: Duration) -> StoreAcquire {
-        let StoreAcquire::Ready(decision) = self.inner.acquire(key, quota, elapsed) else {
-            panic!("memory decides synchronously")
-        };
         let limit = match quota {
             ADDRESS => "address",
             USER => "user",
             _ => "another",
         };
-        let remote = self.remote.clone();
-        StoreAcquire::Pending(Box::pin(async move {
+        self.remote.reply(limit, self.inner.acquire(key, quota, elapsed))
+    }
+
+    fn acquire_both(
+        &self,
+        counters: [(LimitKey, Quota); 2],
+        elapsed: Duration,
+    ) -> StoreReply<[StoreDecision; 2]> {
+        self.remote.reply("two", self.inner.acquire_both(counters, elapsed))
+    }
+
+    fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
+        self.inner.reset(key, quota)
+    }
+}
+
+impl Remote {
+    /// Replies once the request is completed.
+    fn reply<T: Send + 'static>(&self, limit: &'static str, reply: StoreReply<T>) -> StoreReply<T> {
+        let remote = self.clone();
+        StoreReply::Pending(Box::pin(async move {
             let mine = {
                 let mut pending = remote.pending();
                 let mine = pending.last().map_or(0, |(last, _)| last + 1);
@@ -68,7 +84,7 @@ impl LimitStore for RemoteLimits {
                 false => Poll::Ready(()),
             })
             .await;
-            Ok(decision)
+            reply.wait().await
         }))
     }
 }
@@ -83,6 +99,8 @@ async fn app() -> (TestApp, Remote, Failpoints, TestUser) {
         setup.goat.account_quota = None;
         setup.limits.address = Some(ADDRESS);
         setup.limits.user = Some(USER);
+        setup.limits.verify = Some(USER);
+        setup.limits.session_control = Some(USER);
     });
     let app = app.await;
     let admin = app.admin().await;
@@ -110,7 +128,7 @@ async fn cached_session_costs_one_round_trip() {
     assert_eq!(remote.complete(), ["address", "user"]);
     let response = ready(poll(sent));
     assert_eq!(response.status, 204);
-    assert_eq!(response.header("ratelimit"), r#""address";r=299;t=60, "user";r=59;t=60"#);
+    assert_eq!(response.header("ratelimit"), r#""address";r=299;t=60, "verify";r=59;t=60"#);
     assert_eq!(failpoints.take_calls(), [""; 0]);
 }
 
@@ -184,7 +202,7 @@ impl<S: Subscriber> Layer<S> for NamedUsers {
     }
 }
 
-/// The span has the user even if the user limit rejects the request.
+/// The span has the user even if the limit of the user rejects the request.
 #[tokio::test]
 async fn log_names_the_user_of_a_limited_request() {
     // With a single subscriber, tracing caches whether the first thread that reaches a span wants it,
@@ -193,13 +211,13 @@ async fn log_names_the_user_of_a_limited_request() {
     for cold in [false, true] {
         let app = TestApp::with(|setup| {
             setup.limits.address = Some(Quota::per_minute(5));
-            setup.limits.user = Some(Quota::per_minute(2));
+            setup.limits.verify = Some(Quota::per_minute(1));
         });
         let app = app.await;
         let client = app.client().await;
         let named = NamedUsers::default();
         let guard = tracing::subscriber::set_default(Registry::default().with(named.clone()));
-        // Allowed, forbidden, and over the user limit: each names the user.
+        // Allowed, forbidden, and over the limit of the user: each names the user.
         for (path, status) in [(VERIFY, 204), ("/api/v1/user/list", 403), (VERIFY, 429)] {
             if cold {
                 app.clock.advance(Duration::from_secs(10));

@@ -46,6 +46,33 @@ fn check_reports_every_problem() {
     assert!(exit.out.contains("database: "), "{exit:?}");
 }
 
+/// B11: in production each limit that is off is a warning; the check succeeds.
+#[test]
+fn check_in_production_warns_of_limits_that_are_off() {
+    let production = |program: Program| {
+        program
+            .with("GOAT_ENV", "production")
+            .with("GOAT_LISTEN", "127.0.0.1:0")
+            .with("GOAT_JWT_SECRET", "yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe")
+            .with("GOAT_PASSWORD_PEPPER", "p4Wz1uYc7nQe9sKd2mXf6tBh8vRj3gLa")
+            .with("GOAT_ADMIN_PASSWORD", "seven lamps over the quay")
+    };
+    let off = |program: Program| {
+        program.with("GOAT_RATE_LIMIT_AUTH", "off").with("GOAT_RATE_LIMIT_VERIFY", "off")
+    };
+    let exit = production(off(Program::new())).run(&["check"]);
+    assert_eq!(exit.status, Some(0), "{exit:?}");
+    let warnings: Vec<_> = exit.err.lines().filter(|line| line.contains(" is off: ")).collect();
+    let names = ["AUTH", "ACCOUNT", "ACCOUNT_DAY", "VERIFY"];
+    assert_eq!(warnings.len(), names.len(), "{exit:?}");
+    for (warning, name) in warnings.iter().zip(names) {
+        let start = format!("warning: GOAT_RATE_LIMIT_{name} is off: ");
+        assert!(warning.starts_with(&start), "{warning}");
+    }
+    assert!(!production(Program::new()).run(&["check"]).err.contains(" is off"));
+    assert!(!off(Program::new()).run(&["check"]).err.contains(" is off"), "in development");
+}
+
 #[test]
 fn openapi_needs_no_settings() {
     let program = Program::new().with("GOAT_LISTEN", "here");

@@ -25,7 +25,9 @@ fn each_limit_is_logged_once() {
         r#"limit "auth": 5 per minute, counted by address as "signup""#,
         r#"limit "public": 100 per minute, counted by address"#,
         r#"limit "refresh": 60 per minute, counted by address"#,
+        r#"limit "session-control": 30 per minute, counted by session"#,
         r#"limit "user": 7 per 90 seconds, counted by user"#,
+        r#"limit "verify": 1200 per minute, counted by user"#,
     ];
     assert_eq!(limits, expected);
 }

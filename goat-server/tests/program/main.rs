@@ -17,6 +17,7 @@ mod own_process;
 mod panics;
 mod readme;
 mod refused_starts;
+mod reverse_proxies;
 mod shutdown;
 mod signals;
 mod users;

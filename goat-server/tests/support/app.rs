@@ -83,7 +83,11 @@ impl Setup {
     /// Restores the default rate limits.
     pub(crate) fn shipped_limits(&mut self) {
         self.limits = shipped().limits;
-        self.goat.account_quota = goat_core::Settings::default().account_quota;
+        let shipped = goat_core::Settings::default();
+        self.goat.account_quota = shipped.account_quota;
+        self.goat.account_day_quota = shipped.account_day_quota;
+        self.goat.password_check_quota = shipped.password_check_quota;
+        self.goat.change_email_quota = shipped.change_email_quota;
     }
 }
 
@@ -123,11 +127,19 @@ impl TestApp {
             &mut limits.public,
             &mut limits.address,
             &mut limits.user,
+            &mut limits.verify,
+            &mut limits.session_control,
         ] {
             *limit = plenty;
         }
         let mut setup = Setup {
-            goat: goat_core::Settings { account_quota: plenty, ..goat_core::Settings::default() },
+            goat: goat_core::Settings {
+                account_quota: plenty,
+                account_day_quota: plenty,
+                password_check_quota: plenty,
+                change_email_quota: plenty,
+                ..goat_core::Settings::default()
+            },
             stores: test_stores.stores.clone(),
             keys: TokenKeys::generate(),
             clock: ManualClock::default(),
@@ -216,6 +228,7 @@ impl TestApp {
         let login = Login {
             email: email.into(),
             password: password.into(),
+            device_token: None,
             origin: Origin { address: CLIENT.parse().ok(), device: Some("a test".to_owned()) },
         };
         let signed_in = self.goat.login(login).await.unwrap().value;

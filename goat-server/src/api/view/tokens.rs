@@ -48,11 +48,18 @@ pub struct SignedIn {
     pub tokens: Tokens,
     /// The user who signed in.
     pub user: User,
+    /// Proves to later sign-ins that this user signed in on this device. Valid for 180 days; grants
+    /// nothing.
+    pub device_token: String,
 }
 
 impl From<auth::SignedIn> for SignedIn {
     fn from(signed_in: auth::SignedIn) -> Self {
-        Self { tokens: signed_in.tokens.into(), user: signed_in.user.into() }
+        Self {
+            tokens: signed_in.tokens.into(),
+            user: signed_in.user.into(),
+            device_token: signed_in.device_token.expose().clone(),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use goat_core::Quota;
 
+use crate::start::Administrator;
 use crate::start::settings::{Settings, show_duration};
-use crate::start::{Administrator, account_quota};
 
 /// The content of the banner.
 pub(super) struct Facts<'a> {
@@ -36,11 +36,15 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
         ("metrics", format!("{}/api/metrics", facts.metrics.map_or(base, url))),
         ("data", format!("{} ({stored})", settings.storage.data_dir.display())),
         ("sign-in, sign-up", per(limits.auth, "client address")),
-        ("sign-in", per(account_quota(settings), "account")),
+        ("sign-in", per(limits.account, "account")),
+        ("", per(limits.account_day, "account")),
         ("refresh", per(limits.refresh, "client address")),
         ("public routes", per(limits.public, "client address")),
         ("protected routes", per(limits.address, "client address")),
         ("", per(limits.user, "user")),
+        ("token verification", per(limits.verify, "user")),
+        ("session control", per(limits.session_control, "session")),
+        ("password checks", per(limits.password_check, "session")),
         ("administrator", settings.accounts.admin_email.clone()),
     ];
     if let Administrator::CreatedWithGeneratedPassword(password) = facts.administrator {
@@ -114,6 +118,10 @@ mod tests {
             "./data (SQLite in ./data/goat.db and Redis 7.0.15)\n",
             "5 per minute, by client address\n",
             "50 per minute, by account\n",
+            "100 per day, by account\n",
+            "1200 per minute, by user\n",
+            "30 per minute, by session\n",
+            "10 per minute, by session\n",
             "9 per 90s, by client address\n",
             "no limit by user\n",
             "admin@goat.local\n",

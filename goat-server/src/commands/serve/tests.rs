@@ -28,7 +28,12 @@ async fn goat_with_an_expired_session() -> Goat {
         origin: Origin::default(),
     };
     goat.sign_up(sign_up).await.expect("a user");
-    let login = Login { email: email.into(), password: password.into(), origin: Origin::default() };
+    let login = Login {
+        email: email.into(),
+        password: password.into(),
+        device_token: None,
+        origin: Origin::default(),
+    };
     goat.login(login).await.expect("a session");
     clock.advance(Duration::from_secs(365 * 86_400));
     goat

@@ -67,6 +67,7 @@ impl Start {
         let login = Login {
             email: self.accounts.admin_email.clone().into(),
             password: password.into(),
+            device_token: None,
             origin: Origin::default(),
         };
         self.goat.login(login).await.is_ok()

@@ -52,19 +52,6 @@ async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn account_limit_is_ten_times_the_address_limit() {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (auth, expected) in [
-        ("5/1m", Some(Quota::per_minute(50))),
-        ("7/90s", Some(Quota::new(70, Duration::from_secs(90)))),
-        ("off", None),
-    ] {
-        let settings = settings(folder.path(), &[("GOAT_RATE_LIMIT_AUTH", auth)]);
-        assert_eq!(account_quota(&settings), expected, "{auth}");
-    }
-}
-
-#[test]
 fn each_setting_reaches_its_component() {
     let folder = tempfile::tempdir().expect("a folder");
     let handed_on = |variables: &[(&str, &str)]| {
@@ -107,6 +94,11 @@ fn each_setting_reaches_its_component() {
         ("GOAT_SIGNUP", "closed", "signup: Closed"),
         ("GOAT_SIGNUP", "inactive", "signup: Inactive"),
         ("GOAT_RATE_LIMIT_AUTH", "off", "account_quota: None"),
+        ("GOAT_RATE_LIMIT_AUTH", "off", "account_day_quota: None"),
+        ("GOAT_RATE_LIMIT_AUTH", "off", "change_email_quota: None"),
+        ("GOAT_RATE_LIMIT_ACCOUNT", "off", "account_quota: None"),
+        ("GOAT_RATE_LIMIT_ACCOUNT_DAY", "off", "account_day_quota: None"),
+        ("GOAT_RATE_LIMIT_PASSWORD_CHECK", "off", "password_check_quota: None"),
     ] {
         assert!(!shipped.contains(expected), "{expected} in {shipped}");
         let changed = handed_on(&[(variable, value)]);

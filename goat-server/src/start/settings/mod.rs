@@ -8,6 +8,7 @@
 mod checks;
 mod dotenv;
 pub(crate) mod help;
+mod limits;
 mod log_filter;
 mod problem;
 mod reader;
@@ -22,12 +23,12 @@ mod values;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use limits::LimitSettings;
 pub use problem::{EXIT_STATUS, Invalid, Problem, Warning};
 pub use sources::Flags;
 pub use types::{
-    AccountSettings, Database, Environment, ForwardedHeader, HttpSettings, LimitSettings,
-    LogFormat, LogSettings, PasswordSettings, SessionSettings, SigningKeys, Signup,
-    StorageSettings, TokenSettings,
+    AccountSettings, Database, Environment, ForwardedHeader, HttpSettings, LogFormat, LogSettings,
+    PasswordSettings, SessionSettings, SigningKeys, Signup, StorageSettings, TokenSettings,
 };
 
 pub(crate) use values::show as show_duration;

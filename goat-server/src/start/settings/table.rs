@@ -350,7 +350,12 @@ table! {
     }
     Limits {
         RATE_LIMIT_AUTH = Setting::new("GOAT_RATE_LIMIT_AUTH", Text("5/1m"), Kind::Quota,
-            "Limit of sign-in and of sign-up, each per client address. Sign-in is also limited per account, at ten times this limit.");
+            "Limit of sign-in and of sign-up, each per client address. Changes of an e-mail address count with sign-up.");
+        RATE_LIMIT_ACCOUNT = Setting::new("GOAT_RATE_LIMIT_ACCOUNT",
+            Words("ten times GOAT_RATE_LIMIT_AUTH, in its window; off if that is off"), Kind::Quota,
+            "Limit of sign-in, per account. Sign-ins with a device token of the account have limits of their own, 10/1m and 50/24h.");
+        RATE_LIMIT_ACCOUNT_DAY = Setting::new("GOAT_RATE_LIMIT_ACCOUNT_DAY", Text("100/24h"), Kind::Quota,
+            "Limit of sign-in, per account; a successful sign-in resets it. Off if GOAT_RATE_LIMIT_AUTH is off, unless this is set.");
         RATE_LIMIT_REFRESH = Setting::new("GOAT_RATE_LIMIT_REFRESH", Text("60/1m"), Kind::Quota,
             "Limit of refresh requests, per client address.");
         RATE_LIMIT_PUBLIC = Setting::new("GOAT_RATE_LIMIT_PUBLIC", Text("100/1m"), Kind::Quota,
@@ -358,7 +363,13 @@ table! {
         RATE_LIMIT_ADDRESS = Setting::new("GOAT_RATE_LIMIT_ADDRESS", Text("300/1m"), Kind::Quota,
             "Limit of protected routes, per client address, before authentication.");
         RATE_LIMIT_USER = Setting::new("GOAT_RATE_LIMIT_USER", Text("60/1m"), Kind::Quota,
-            "Limit of protected routes, per user, after authentication.");
+            "Limit of protected routes, per user, after authentication, except those of the next two limits.");
+        RATE_LIMIT_VERIFY = Setting::new("GOAT_RATE_LIMIT_VERIFY", Text("1200/1m"), Kind::Quota,
+            "Limit of GET /api/v1/auth/verify, per user. Calls of trusted proxies do not count per client address.");
+        RATE_LIMIT_SESSION_CONTROL = Setting::new("GOAT_RATE_LIMIT_SESSION_CONTROL", Text("30/1m"), Kind::Quota,
+            "Limit of logout, session revocation and change-password, per session, after authentication.");
+        RATE_LIMIT_PASSWORD_CHECK = Setting::new("GOAT_RATE_LIMIT_PASSWORD_CHECK", Text("10/1m"), Kind::Quota,
+            "Limit of attempts at the current password, per session. A session also has 100/24h, until one is right.");
         RATE_LIMIT_KEYS = Setting::new("GOAT_RATE_LIMIT_KEYS", Text("1000000"),
             Kind::Count(1000, 100_000_000),
             "Maximum number of rate limit counters kept in the process. Unused with Redis.");

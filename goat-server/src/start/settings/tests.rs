@@ -402,6 +402,45 @@ fn durations_and_limits_are_parsed() {
     assert_eq!(quota("1000000/8760h").map(|quota| quota.limit()), Some(1_000_000));
 }
 
+/// B11: the limits per account follow that of sign-in, unless they are set themselves.
+#[test]
+fn account_limits_follow_the_limit_of_sign_in() {
+    let (minute, day) = (Some(Quota::per_minute(50)), Some(Quota::per_day(100)));
+    let ninety = Some(Quota::new(70, Duration::from_secs(90)));
+    let set = Some(Quota::per_hour(20));
+    let [auth, account, daily] =
+        ["GOAT_RATE_LIMIT_AUTH", "GOAT_RATE_LIMIT_ACCOUNT", "GOAT_RATE_LIMIT_ACCOUNT_DAY"];
+    for (given, expected) in [
+        (&[][..], (minute, day)),
+        (&[(auth, "7/90s")], (ninety, day)),
+        (&[(auth, "off")], (None, None)),
+        (&[(auth, "off"), (account, "20/1h")], (set, None)),
+        (&[(auth, "off"), (daily, "20/1h")], (None, set)),
+        (&[(auth, "off"), (daily, "100/24h")], (None, day)),
+        (&[(account, "off")], (None, day)),
+        (&[(daily, "off")], (minute, None)),
+    ] {
+        let limits = environment(given).settings().limits;
+        assert_eq!((limits.account, limits.account_day), expected, "{given:?}");
+    }
+}
+
+/// B11
+#[test]
+fn limits_that_are_off_are_named() {
+    let off = |given: &[(&'static str, &'static str)]| {
+        environment(given).settings().limits.off().collect::<Vec<_>>()
+    };
+    assert!(off(&[]).is_empty());
+    let account =
+        ["GOAT_RATE_LIMIT_AUTH", "GOAT_RATE_LIMIT_ACCOUNT", "GOAT_RATE_LIMIT_ACCOUNT_DAY"];
+    assert_eq!(off(&[("GOAT_RATE_LIMIT_AUTH", "off")]), account);
+    // Each setting of a quota.
+    for setting in TABLE.iter().filter(|setting| matches!(setting.kind, Kind::Quota)) {
+        assert!(off(&[(setting.name, "off")]).contains(&setting.name), "{}", setting.name);
+    }
+}
+
 #[test]
 fn proxies_are_reduced_to_their_network() {
     let sources = environment(&[(

@@ -319,37 +319,6 @@ impl AccountSettings {
     }
 }
 
-/// Rate limits; `None` is off.
-#[derive(Clone, Debug)]
-pub struct LimitSettings {
-    /// `GOAT_RATE_LIMIT_AUTH`: login and sign-up by address; login by account has ten times as
-    /// many.
-    pub auth: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_REFRESH`: refresh.
-    pub refresh: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_PUBLIC`: other public routes and unmatched paths.
-    pub public: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_ADDRESS`: protected routes, before authentication.
-    pub address: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_USER`: protected routes, after authentication.
-    pub user: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_KEYS`: maximum number of keys in process memory.
-    pub keys: usize,
-}
-
-impl LimitSettings {
-    pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
-            auth: reader.quota(&table::RATE_LIMIT_AUTH),
-            refresh: reader.quota(&table::RATE_LIMIT_REFRESH),
-            public: reader.quota(&table::RATE_LIMIT_PUBLIC),
-            address: reader.quota(&table::RATE_LIMIT_ADDRESS),
-            user: reader.quota(&table::RATE_LIMIT_USER),
-            keys: reader.count(&table::RATE_LIMIT_KEYS),
-        }
-    }
-}
-
 /// Logging.
 #[derive(Clone, Debug)]
 pub struct LogSettings {

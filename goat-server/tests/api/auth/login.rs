@@ -108,6 +108,7 @@ async fn login_returns_tokens_and_the_user(backend: Backend) {
         [
             "access_token",
             "access_token_expires_at",
+            "device_token",
             "expires_in",
             "refresh_token",
             "refresh_token_expires_at",

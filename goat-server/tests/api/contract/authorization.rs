@@ -16,7 +16,7 @@ fn expected(rule: &Rule, caller: &Caller) -> Option<(u16, &'static str)> {
     match (rule, &caller.token) {
         (Rule::Public(_) | Rule::RefreshToken, _) => None,
         (_, None) => Some((401, "unauthenticated")),
-        (Rule::Authenticated, Some(_)) => None,
+        (Rule::Authenticated | Rule::SessionControl | Rule::Verify, Some(_)) => None,
         (Rule::Permission(permission) | Rule::Scrape(permission), Some(_)) => {
             let held = caller.permissions;
             let has = held.contains(&permission.as_str()) || held.contains(&"full_access");

@@ -110,6 +110,30 @@ async fn user_limit_follows_authentication_and_precedes_the_permission() {
     }
 }
 
+/// D1: the same place for the limit of session control, and for that of verification.
+#[tokio::test]
+async fn session_limit_follows_authentication_and_precedes_path_query_and_body() {
+    let app = TestApp::with(|setup| {
+        setup.limits.session_control = Some(Quota::per_minute(1));
+        setup.limits.verify = Some(Quota::per_minute(1));
+    })
+    .await;
+    for (method, path, limit) in [
+        (Method::DELETE, "/api/v1/sessions/x", "session-control"),
+        (Method::GET, "/api/v1/auth/verify", "verify"),
+    ] {
+        let client = app.client().await;
+        let request =
+            |token: &str| app.request(method.clone(), &format!("{path}?unknown=1")).bearer(token);
+        assert_eq!(request(&client.token).send().await.failure(), (400, "validation"), "{path}");
+        let refused = request(&client.token).send().await;
+        assert_eq!(refused.failure(), (429, "rate-limited"), "{path}");
+        let shown = refused.header("ratelimit");
+        assert!(shown.ends_with(&format!("\"{limit}\";r=0;t=60")), "{shown}");
+        assert_eq!(request("nonsense").send().await.failure(), (401, "invalid-token"), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn permission_precedes_path_query_and_body() {
     let app = TestApp::new().await;
@@ -182,10 +206,13 @@ async fn rank_precedes_role_assignment_and_both_precede_no_change() {
 }
 
 #[tokio::test]
-async fn no_change_precedes_the_account_limit_and_that_the_password() {
-    let app = TestApp::with(|setup| setup.goat.account_quota = Some(Quota::per_minute(2))).await;
+async fn no_change_precedes_the_limits_and_these_the_password() {
+    let app = TestApp::with(|setup| {
+        setup.goat.password_check_quota = Some(Quota::per_minute(1));
+        setup.goat.change_email_quota = Some(Quota::per_minute(3));
+    })
+    .await;
     app.add("taken@example.org", "client", Status::Active).await;
-    // The login used one of the two attempts.
     let client = app.client().await;
     let path = "/api/v1/user/change-email";
     let change = async |email: &str, password: &str| {
@@ -196,8 +223,15 @@ async fn no_change_precedes_the_account_limit_and_that_the_password() {
     assert_eq!(wrong.failure(), (403, "wrong-password"), "before the conflict");
     let refused = change("taken@example.org", "wrong").await;
     assert_eq!(refused.failure(), (429, "rate-limited"));
-    assert!(refused.header("ratelimit").contains("\"account\";r=0;t=60"));
+    let shown = refused.header("ratelimit");
+    assert!(shown.ends_with(r#""auth";r=1;t=60, "password-check";r=0;t=60"#), "{shown}");
     assert_eq!(refused.header("retry-after"), "60");
+    // The limit of the client's address precedes that of the password, which it does not charge.
+    assert_eq!(change("taken@example.org", "wrong").await.failure(), (429, "rate-limited"));
+    let refused = change("taken@example.org", "wrong").await;
+    assert_eq!(refused.failure(), (429, "rate-limited"));
+    let shown = refused.header("ratelimit");
+    assert!(shown.ends_with(r#""auth";r=0;t=60"#), "{shown}");
     // The present address is no change, even above the limit.
     assert_eq!(change(&client.email, "wrong").await.status, 200);
     app.clock.advance(std::time::Duration::from_secs(60));
@@ -230,8 +264,8 @@ async fn rank_and_role_precede_a_conflict() {
 
 #[tokio::test]
 async fn validation_of_the_new_password_precedes_the_current_one() {
-    let app = TestApp::with(|setup| setup.goat.account_quota = Some(Quota::per_minute(2))).await;
-    // The login used one of the two attempts.
+    let app =
+        TestApp::with(|setup| setup.goat.password_check_quota = Some(Quota::per_minute(1))).await;
     let client = app.client().await;
     let change = async |current: &str, new: &str| {
         let body = json!({"current_password": current, "new_password": new});

@@ -14,12 +14,15 @@ pub(crate) use server::{Server, json, message};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings without rate limits.
-pub(crate) const UNLIMITED: [(&str, &str); 6] = [
+pub(crate) const UNLIMITED: [(&str, &str); 9] = [
     ("GOAT_RATE_LIMIT_AUTH", "off"),
     ("GOAT_RATE_LIMIT_REFRESH", "off"),
     ("GOAT_RATE_LIMIT_PUBLIC", "off"),
     ("GOAT_RATE_LIMIT_ADDRESS", "off"),
     ("GOAT_RATE_LIMIT_USER", "off"),
+    ("GOAT_RATE_LIMIT_VERIFY", "off"),
+    ("GOAT_RATE_LIMIT_SESSION_CONTROL", "off"),
+    ("GOAT_RATE_LIMIT_PASSWORD_CHECK", "off"),
     ("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD),
 ];
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use goat_core::{Email, Goat, Secret};
-use goat_tower::{Principal, Problem};
+use goat_tower::{Origin, Principal, Problem};
 use http::StatusCode;
 use utoipa::ToSchema;
 
@@ -53,7 +53,8 @@ impl FromFields for ChangeEmailBody {
 /// Change the current user's e-mail address
 ///
 /// Sending the present address again succeeds and changes nothing; its upper and lower case may be
-/// changed.
+/// changed. A change counts against the rate limit of sign-up for the client's address, and the password
+/// against one of the session.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-email",
@@ -69,9 +70,11 @@ pub(crate) async fn change_email(
     State(goat): State<Goat>,
     me: Principal,
     _: NoQuery,
+    origin: Origin,
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let changed = goat.users().change_email(&me, email, current_password.expose()).await?;
+    let (users, origin) = (goat.users(), origin.into());
+    let changed = users.change_email(&me, email, current_password.expose(), &origin).await?;
     let (user, decisions) = split_decisions(changed);
     Ok((decisions, Data::new(User::from(user))))
 }

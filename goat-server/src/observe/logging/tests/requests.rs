@@ -41,8 +41,12 @@ async fn principal(goat: &Goat) -> Principal {
         origin: Origin::default(),
     };
     goat.sign_up(request).await.unwrap();
-    let request =
-        Login { email: email.into(), password: password.into(), origin: Origin::default() };
+    let request = Login {
+        email: email.into(),
+        password: password.into(),
+        device_token: None,
+        origin: Origin::default(),
+    };
     let tokens = goat.login(request).await.unwrap().value.tokens;
     goat.authenticate_token(tokens.access_token.expose()).await.unwrap()
 }

@@ -99,6 +99,7 @@ async fn audit_lines_hold_ids_and_no_email() {
     let login = |password: &str| Login {
         email: "canary-5eed@example.org".into(),
         password: password.to_owned().into(),
+        device_token: None,
         origin: origin.clone(),
     };
     let request = SignUp {

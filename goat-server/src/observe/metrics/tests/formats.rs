@@ -16,6 +16,7 @@ async fn busy() -> (Arc<Metrics>, Goat) {
     let request = Login {
         email: "nobody@example.org".into(),
         password: "a long walk on a short pier".into(),
+        device_token: None,
         origin: Origin::default(),
     };
     goat.login(request).await.unwrap_err();

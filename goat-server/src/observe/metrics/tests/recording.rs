@@ -14,6 +14,7 @@ fn login(password: &str) -> Login {
     Login {
         email: "ann@example.org".into(),
         password: Secret::new(password.to_owned()),
+        device_token: None,
         origin: Origin::default(),
     }
 }

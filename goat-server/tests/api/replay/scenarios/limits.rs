@@ -19,7 +19,11 @@ pub(crate) async fn login_limits(run: &mut Run) {
     }
     attempt(run, "192.0.2.1", "ann@example.org", PASSWORD).await;
     attempt(run, "192.0.2.2", "ann@example.org", PASSWORD).await;
-    // Addresses of one IPv6 network.
+    // Addresses of one IPv6 network, and networks of one /48.
+    for number in 0..90 {
+        let email = format!("unknown-{number}@example.org");
+        attempt(run, &format!("2001:db8:7:{number:x}::1"), &email, "wrong").await;
+    }
     for number in 0..7 {
         attempt(run, &format!("2001:db8::{number}"), "unknown@example.org", "wrong").await;
     }
@@ -71,7 +75,7 @@ pub(crate) async fn request_limits(run: &mut Run) {
         ask(run, "GET /api/v1/user", Some(&ann), "192.0.2.80").await;
         run.wait(number);
     }
-    // Checks of the current password count against the account.
+    // Checks of the current password count against the session.
     let body = json!({"current_password": "wrong"});
     for _ in 0..3 {
         run.send("DELETE /api/v1/user", &bob, body.clone()).await;
