@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use goat_core::event::NoObserver;
 use goat_core::limit::LimitKey;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::user::NewUser;
-use goat_core::{Actor, Email, Status};
+use goat_core::{Actor, Email, Quota, Status};
 
 use super::*;
 use crate::start::settings::{EXIT_STATUS, Flags};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use goat_core::{Quota, Secret};
+use goat_core::Secret;
 use ipnet::IpNet;
 
 use super::reader::Reader;

@@ -8,6 +8,15 @@ use crate::limit::StoreDecision;
 /// not overflow.
 const MAX_INSTANT: u64 = u64::MAX - 2 * 366 * 86_400 * 1_000_000_000;
 
+/// A window longer than this is long: its counters stay for so long that a flood of keys must not fill a
+/// shard with them.
+const LONG: u64 = 3_600 * 1_000_000_000;
+
+/// Whether a window in nanoseconds is long.
+pub(super) fn is_long(window: u64) -> bool {
+    window > LONG
+}
+
 /// Converts a reading of the monotonic clock to nanoseconds.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(MAX_INSTANT).min(MAX_INSTANT)
@@ -19,6 +28,9 @@ pub(super) trait Counter: Clone {
     type Rule: Copy + PartialEq;
     /// The part of the rule that determines when the counter expires.
     type Span: Copy + Ord;
+
+    /// Whether counters of this span share a part of the capacity only.
+    fn is_long(span: Self::Span) -> bool;
 
     /// A counter without calls.
     const NEW: Self;

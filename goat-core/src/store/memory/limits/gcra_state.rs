@@ -39,6 +39,11 @@ impl Counter for GcraState {
 
     fn span(_: Gcra) {}
 
+    /// A burst is usually given back soon; its span does not tell.
+    fn is_long((): ()) -> bool {
+        false
+    }
+
     fn acquire(&mut self, gcra: Gcra, now: u64) -> StoreDecision {
         if let Some(limited) = self.limited(gcra, now) {
             return limited;

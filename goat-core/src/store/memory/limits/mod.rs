@@ -50,8 +50,10 @@ const ENOUGH_SHARDS: usize = 16;
 /// evenly over shards. When a shard is full of live keys, further keys share one *overflow* counter
 /// per quota: such a key never gets more than its quota, and may get less. As long as an overflow
 /// counter is live, a key that gets a counter of its own starts with a copy of it, because any of its
-/// calls may have been that key's. A caller that shares a counter and waits `retry_after` is allowed
-/// unless another caller of the same counter was first. A shard may fill up a few keys before others.
+/// calls may have been that key's. Keys of windows over an hour fill at most half of a shard, so that a
+/// flood of them leaves room for the other limits. A caller that shares a counter and waits
+/// `retry_after` is allowed unless another caller of the same counter was first. A shard may fill up a
+/// few keys before others.
 ///
 /// **Small.** A key with one or two allowed calls takes 73 bytes plus its share of free buckets in two
 /// tables: about 85 in a full shard, up to 140 right after a table has doubled. From the third call

@@ -1,6 +1,7 @@
 //! Shard of the limit store: a table of sliding-window logs and one of GCRA states, with one capacity.
 //!
-//! Invariant: both tables together never have more keys than `capacity`.
+//! Invariant: both tables together never have more keys than `capacity`, and at most half as many with a
+//! long span.
 
 use crate::limit::{Gcra, Quota, StoreDecision};
 
@@ -96,14 +97,21 @@ impl Shard {
             self.drop_expired(CHECKS);
             return decision;
         }
-        let is_full = self.keys() >= self.capacity;
+        let is_full = self.is_full::<C>(rule);
         self.drop_expired(if is_full { CHECKS_WHEN_FULL } else { CHECKS });
-        if self.keys() >= self.capacity {
+        if self.is_full::<C>(rule) {
             self.overflowed = self.overflowed.saturating_add(1);
             C::table(self).acquire_shared(rule, now)
         } else {
             C::table(self).acquire_first(id, rule, now)
         }
+    }
+
+    /// Whether a counter has no room. Counters with a long span have half of it, so that a flood of them
+    /// leaves room for the others.
+    fn is_full<C: CounterKind>(&mut self, rule: C::Rule) -> bool {
+        let half = self.capacity.div_ceil(2);
+        self.keys() >= self.capacity || C::is_long(C::span(rule)) && C::table(self).long() >= half
     }
 
     fn drop_expired(&mut self, checks: usize) {

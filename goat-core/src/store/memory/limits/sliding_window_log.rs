@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::limit::{Quota, StoreDecision};
 
-use super::counter::{Counter, nanoseconds};
+use super::counter::{Counter, is_long, nanoseconds};
 
 /// Marks an empty place: later than any instant that [`nanoseconds`] returns.
 const EMPTY: u64 = u64::MAX;
@@ -48,6 +48,10 @@ impl Counter for SlidingWindowLog {
 
     fn span(rule: Rule) -> u64 {
         rule.window
+    }
+
+    fn is_long(window: u64) -> bool {
+        is_long(window)
     }
 
     fn acquire(&mut self, rule: Rule, now: u64) -> StoreDecision {

@@ -40,11 +40,19 @@ pub(super) struct Table<C: Counter> {
     counters: HashMap<CounterId, C, Seed>,
     due: BinaryHeap<Reverse<Due<C::Span>>>,
     overflow: Vec<Overflow<C>>,
+    /// How many counters have a long span.
+    long: usize,
 }
 
 impl<C: Counter> Table<C> {
     pub(super) fn new(seed: Seed) -> Self {
-        Self { counters: HashMap::with_hasher(seed), due: BinaryHeap::new(), overflow: Vec::new() }
+        let (counters, due) = (HashMap::with_hasher(seed), BinaryHeap::new());
+        Self { counters, due, overflow: Vec::new(), long: 0 }
+    }
+
+    /// Returns the number of counters with a long span.
+    pub(super) fn long(&self) -> usize {
+        self.long
     }
 
     pub(super) fn keys(&self) -> usize {
@@ -103,6 +111,7 @@ impl<C: Counter> Table<C> {
         let span = C::span(rule);
         let at = counter.expires_at(span);
         self.counters.insert(id, counter);
+        self.long += usize::from(C::is_long(span));
         self.due.push(Reverse(Due { at, span, id }));
         decision
     }
@@ -139,6 +148,7 @@ impl<C: Counter> Table<C> {
             if expires_at <= now {
                 PeekMut::pop(first);
                 self.counters.remove(&id);
+                self.long -= usize::from(C::is_long(span));
             } else {
                 first.0.at = expires_at;
             }

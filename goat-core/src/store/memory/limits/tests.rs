@@ -227,6 +227,25 @@ fn flood_of_keys_stays_within_the_capacity() {
     }
 }
 
+/// B7: a flood of keys that count for a day leaves room for limits of a minute, and drops out later.
+#[test]
+fn flood_of_long_windows_leaves_room_for_short_ones() {
+    let (store, day) = (MemoryLimits::new(2_000), Quota::per_day(2));
+    for number in 0..20_000 {
+        store.ask(flood_key(number), day, at(0));
+    }
+    assert!((900..=1_000).contains(&store.keys()), "{} keys", store.keys());
+    let overflowed = store.overflowed();
+    for number in 0..500 {
+        assert_eq!(store.ask(flood_key(number), Quota::per_minute(5), at(0)).remaining, 4);
+    }
+    assert_eq!(store.overflowed(), overflowed);
+    let tomorrow = at(86_400_000);
+    for number in 0..700 {
+        assert_eq!(store.ask(flood_key(number), day, tomorrow).remaining, 1, "{number}");
+    }
+}
+
 /// B7: the documented size of a key; with a burst, at any rate of calls.
 #[test]
 fn key_has_the_documented_size() {
