@@ -250,7 +250,7 @@ impl Error {
     /// Adds the rate-limit decisions made before this failure.
     #[must_use]
     pub fn with_decisions(mut self, decisions: impl IntoIterator<Item = Decision>) -> Self {
-        self.0.decisions.extend(decisions);
+        self.0.decisions.splice(0..0, decisions);
         self
     }
 
