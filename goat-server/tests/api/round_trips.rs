@@ -97,6 +97,7 @@ async fn app() -> (TestApp, Remote, Failpoints, TestUser) {
     let app = TestApp::with(|setup| {
         setup.stores = Stores { limits: Arc::new(limits), ..stores };
         setup.goat.account_quota = None;
+        setup.goat.account_day_quota = None;
         setup.limits.address = Some(ADDRESS);
         setup.limits.user = Some(USER);
         setup.limits.verify = Some(USER);
