@@ -19,7 +19,7 @@ use axum::response::{IntoResponse as _, Response as AxumResponse};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use goat_core::Quota;
-use goat_tower::address::{self, ClientAddressLayer, TrustedProxies};
+use goat_tower::address::{self, ClientAddressLayer};
 use goat_tower::{
     AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, bearer,
 };
@@ -32,22 +32,13 @@ use crate::api::stack::problems;
 use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
-/// Returns the trusted proxies.
-pub(super) fn trusted_proxies(http: &HttpSettings) -> TrustedProxies {
-    let ranges = http.trusted_proxies.iter().map(ToString::to_string);
-    // The settings have validated the ranges; if one failed to parse here, no proxy would be
-    // trusted.
-    TrustedProxies::parse(ranges).unwrap_or_default()
-}
-
 /// Finds the client's address.
 pub(super) fn client_address(http: &HttpSettings) -> ClientAddressLayer {
-    let proxies = trusted_proxies(http);
     let header = match http.forwarded_header {
         ForwardedHeader::XForwardedFor => address::ForwardedHeader::XForwardedFor,
         ForwardedHeader::Forwarded => address::ForwardedHeader::Forwarded,
     };
-    ClientAddressLayer::new().trust(proxies).header(header)
+    ClientAddressLayer::new().trust(http.proxies()).header(header)
 }
 
 /// As [`client_address`], with one warning about a proxy that is not configured as trusted, for all
@@ -169,7 +160,7 @@ impl<'a> Limits<'a> {
             }
         };
         let quota = quota?;
-        let proxies = trusted_proxies(&self.state.http);
+        let proxies = self.state.http.proxies();
         let is_excepted = *rule == Rule::Verify && !proxies.is_empty();
         // Another layer with the same counters.
         let key = if is_excepted { "verify" } else { counter };

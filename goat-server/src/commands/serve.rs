@@ -24,7 +24,9 @@ use crate::failure::Failure;
 use crate::observe::logging::{LineKind, LineQueue};
 use crate::observe::metrics::Metrics;
 use crate::observe::{ServerObserver, logging};
-use crate::serve::{Lifecycle, ServeSettings, Served, drain_on_signals, serve};
+use crate::serve::{
+    Lifecycle, ServeSettings, Served, drain_on_signals, raise_open_files_limit, serve,
+};
 use crate::start::settings::{HttpSettings, Settings, Warning, show_duration};
 use crate::start::{
     self, AdminPasswordFile, Administrator, COMPARE_INTERVAL, DataDir, SecretFile, Started,
@@ -60,6 +62,7 @@ pub(super) async fn run(
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    check_open_files(settings);
     let lifecycle = Lifecycle::new();
     let second_signal = drain_on_signals(lifecycle.clone())
         .map_err(|error| Failure::new(format!("failed to install signal handlers ({error})")))?;
@@ -263,10 +266,38 @@ async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Start
     }
 }
 
+/// Open files besides the connections: the log, the database, the runtime.
+const OTHER_FILES: u64 = 64;
+
+/// Returns how many files the server may have open at once.
+fn open_files(settings: &Settings) -> u64 {
+    let listeners = 1 + u64::from(settings.http.metrics_listen.is_some());
+    // Each connection of SQLite has up to three files.
+    let pooled = u64::from(settings.storage.max_connections) * 3;
+    settings.http.max_connections as u64 * listeners + pooled + OTHER_FILES
+}
+
+/// Raises the limit on open files, and warns if it is still too low (W6).
+fn check_open_files(settings: &Settings) {
+    let needed = open_files(settings);
+    match raise_open_files_limit() {
+        Ok(Some(limit)) if limit < needed => tracing::warn!(
+            limit,
+            needed,
+            "the limit on open files is {limit}, and GOAT_MAX_CONNECTIONS and the pooled connections \
+             need {needed}; raise the limit (ulimit -n) or lower GOAT_MAX_CONNECTIONS"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "failed to raise the limit on open files"),
+    }
+}
+
 /// Returns the connection limits.
 fn serve_settings(http: &HttpSettings) -> ServeSettings {
     ServeSettings {
         max_connections: http.max_connections,
+        max_connections_per_address: http.max_connections_per_address,
+        trusted_proxies: http.proxies(),
         header_timeout: http.header_timeout,
         request_timeout: http.request_timeout,
         idle_timeout: http.idle_timeout,

@@ -16,14 +16,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
+use super::activity::Activity;
+use super::addresses::Addresses;
 use super::connection::{End, Order, drive};
+use super::idle::IdleConnections;
 use super::{Lifecycle, ServeSettings, Served};
 
 /// The backoff after an error of `accept` that an immediate retry would only repeat.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
+
+/// Time between two log lines about refused connections.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A source of connections.
 pub(super) trait Accept: Send {
@@ -62,15 +68,28 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let settings = Arc::new(settings);
     let max = settings.max_connections.max(1);
     let (orders, received) = watch::channel(Order::Work);
     let mut connections = JoinSet::new();
-    let spawn = |connections: &mut JoinSet<()>, (io, peer): (L::Io, SocketAddr)| {
+    let mut addresses = Addresses::new(
+        settings.max_connections_per_address.max(1),
+        settings.trusted_proxies.clone(),
+    );
+    let mut idle = IdleConnections::default();
+    let mut refused = Refused::default();
+    let mut spawn = |connections: &mut JoinSet<()>, (io, peer): (L::Io, SocketAddr)| {
+        let Some(place) = addresses.admit(peer.ip()) else {
+            refused.count(peer);
+            return;
+        };
+        if connections.len() >= max - max / 4 {
+            idle.close_longest();
+        }
         let (service, orders) = (service.clone(), received.clone());
-        let settings = Arc::clone(&settings);
+        let activity = Arc::new(Activity::new(&settings));
+        idle.add(&activity);
         connections.spawn(async move {
-            log(peer, &drive(io, peer, service, &settings, orders).await);
+            log(peer, &drive(io, (peer, place), service, activity, orders).await);
         });
     };
 
@@ -124,6 +143,29 @@ where
     }
     connections.abort_all();
     Served { cut }
+}
+
+/// Connections that were closed because their address had too many, for the log.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Refused {
+    /// Counts one, and logs the count at most once in a minute.
+    fn count(&mut self, peer: SocketAddr) {
+        self.count += 1;
+        if self.logged.is_none_or(|logged| logged.elapsed() >= REFUSED_INTERVAL) {
+            tracing::warn!(
+                address = %peer.ip(),
+                count = self.count,
+                "connection refused: its address has GOAT_MAX_CONNECTIONS_PER_ADDRESS open ones; if it \
+                 is your proxy, add it to GOAT_TRUSTED_PROXIES"
+            );
+            *self = Self { count: 0, logged: Some(Instant::now()) };
+        }
+    }
 }
 
 /// Whether the error concerns one connection that was gone before it was accepted.

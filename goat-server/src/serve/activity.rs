@@ -5,8 +5,10 @@
 //! Only a complete request head does.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ServeSettings;
@@ -16,6 +18,10 @@ const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// How long shutdown waits on an idle connection for a request that may be in transit.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a request continues after the client has closed its side. The client may have closed only
+/// this side and wait for the response, or may be gone; nothing tells the two apart.
+const HALF_CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a connection that the server closes waits for the client to close it too.
 const LINGER: Duration = Duration::from_secs(1);
@@ -32,6 +38,8 @@ pub(super) struct Activity {
     request: Duration,
     idle: Duration,
     state: Mutex<State>,
+    /// Wakes the connection's task to close it.
+    closing: Notify,
 }
 
 #[derive(Debug)]
@@ -50,6 +58,11 @@ struct State {
     stopping: bool,
     /// The protocol has been told to shut down gracefully.
     leaving: bool,
+    /// The connection is to be closed when it is idle, to make room for another.
+    unwanted: bool,
+    /// Since when the client's side is closed, if a request was in flight then (HTTP/1), and the task
+    /// to wake when it is not in flight any more.
+    half_closed: Option<(Instant, Waker)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +107,46 @@ impl Activity {
                 draining: None,
                 stopping: false,
                 leaving: false,
+                unwanted: false,
+                half_closed: None,
             }),
+            closing: Notify::new(),
         }
+    }
+
+    /// Returns since when no request is in flight; `None` if one is, or if the connection is closing.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle_since()
+    }
+
+    /// Closes the connection if it has been idle since exactly this instant. Returns whether it has.
+    pub(super) fn close_if_idle(&self, since: Instant) -> bool {
+        let mut state = self.lock();
+        if state.unwanted || state.idle_since() != Some(since) {
+            return false;
+        }
+        state.unwanted = true;
+        // A request that arrives now is still answered, as the connection's last.
+        state.draining.get_or_insert_with(Instant::now);
+        self.closing.notify_one();
+        true
+    }
+
+    /// Resolves when the connection's task has to look at its deadline again.
+    pub(super) async fn closing(&self) {
+        self.closing.notified().await;
+    }
+
+    /// Records that the client has closed its side. Returns whether the connection waits for the
+    /// response to a request (HTTP/1); its task is woken when that is handed over.
+    pub(super) fn half_closed(&self, task: &Waker) -> bool {
+        let mut state = self.lock();
+        let waits = state.phase == Phase::Busy && !state.http2;
+        if waits {
+            let since = state.half_closed.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+            state.half_closed = Some((since, task.clone()));
+        }
+        waits
     }
 
     /// Returns the time for a request and its response, including the timeout's own response.
@@ -149,6 +200,9 @@ impl Activity {
             let since = Instant::now();
             state.phase =
                 if state.leaving { Phase::Leaving { since } } else { Phase::Idle { since } };
+            if let Some((_, task)) = &state.half_closed {
+                task.wake_by_ref();
+            }
         }
     }
 
@@ -208,6 +262,10 @@ impl Activity {
 
     fn rule_of_phase(&self, state: &State) -> Option<(Instant, Action)> {
         let (due, action) = match state.phase {
+            Phase::Opening { since, .. } | Phase::Head { since } if state.unwanted => {
+                (since, Action::Cut("closed to make room"))
+            }
+            Phase::Idle { since } if state.unwanted => (since, Action::Leave),
             Phase::Opening { since, spoke } => {
                 let due = after(since, self.header);
                 match state.idle_grace_end(since) {
@@ -217,7 +275,13 @@ impl Activity {
             }
             Phase::Busy if state.http2 => return None,
             Phase::Busy => {
-                (after(state.asked, self.request_limit()), Action::Cut("request time-out"))
+                let due = after(state.asked, self.request_limit());
+                match state.half_closed {
+                    Some((since, _)) if after(since, HALF_CLOSE_GRACE) < due => {
+                        (after(since, HALF_CLOSE_GRACE), Action::Cut("the client has closed"))
+                    }
+                    _ => (due, Action::Cut("request time-out")),
+                }
             }
             // A response that is written but not yet accepted by the socket still counts as the
             // request.
@@ -243,6 +307,15 @@ impl Activity {
 }
 
 impl State {
+    fn idle_since(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Opening { since, .. } | Phase::Head { since } | Phase::Idle { since } => {
+                (!self.leaving).then_some(since)
+            }
+            Phase::Busy | Phase::Leaving { .. } => None,
+        }
+    }
+
     fn leave(&mut self) {
         self.leaving = true;
         if self.in_flight == 0 {

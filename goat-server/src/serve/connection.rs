@@ -24,10 +24,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
-use super::ServeSettings;
 use super::activity::{Action, Activity};
+use super::addresses::Place;
 use super::service::Counted;
 use super::stream::Watched;
+use super::unread::{MAX_STREAMS, Unread};
 
 /// Maximum number of headers of a request.
 pub(super) const MAX_HEADERS: usize = 100;
@@ -35,8 +36,14 @@ pub(super) const MAX_HEADERS: usize = 100;
 /// Maximum size of a head, in bytes.
 const MAX_HEAD: u32 = 32 * 1024;
 
-/// Maximum number of concurrent streams of an HTTP/2 connection.
-const MAX_STREAMS: u32 = 100;
+/// HTTP/2 flow-control window of a stream, in bytes: the largest request body.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// The same of a connection. A client can send more once the server has read bodies.
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// How much of one response HTTP/2 buffers: a frame.
+const SEND_BUFFER: usize = 16 * 1024;
 
 /// The shutdown phase that the accept loop sends to all connections, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,9 +70,9 @@ pub(super) enum End {
 /// Serves one connection until it ends.
 pub(super) async fn drive<I, S, B>(
     io: I,
-    peer: SocketAddr,
+    (peer, place): (SocketAddr, Place),
     service: S,
-    settings: &ServeSettings,
+    activity: Arc<Activity>,
     orders: watch::Receiver<Order>,
 ) -> End
 where
@@ -76,12 +83,13 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let activity = Arc::new(Activity::new(settings));
     let builder = protocol(activity.request_limit());
     let io = TokioIo::new(Watched::new(io, Arc::clone(&activity)));
-    let service = Counted::new(service, peer, Arc::clone(&activity));
+    let service = Counted::new(service, (peer, place), Arc::clone(&activity), Unread::new());
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut stop = pin!(follow(orders, &activity));
+    let mut closing = pin!(activity.closing());
+    let mut closed = false;
     let mut stopped = false;
     let mut timer = pin!(sleep_until(activity.due().unwrap_or_else(Instant::now)));
 
@@ -99,6 +107,7 @@ where
                     continue;
                 }
             }
+            closed = closed || closing.as_mut().poll(cx).is_ready();
             // A busy connection's deadline moves with each request. The timer is reset only if it
             // would fire too late; when it fires early, it is set again.
             if let Some(due) = activity.due().filter(|due| *due < timer.deadline()) {
@@ -133,12 +142,16 @@ fn protocol(limit: Duration) -> Builder<Streams> {
         // The whole head has to fit into this buffer; a larger one is rejected with 431.
         .max_buf_size(MAX_HEAD as usize)
         .max_headers(MAX_HEADERS)
-        // A client that closes its side is gone: its requests are dropped and leave the queues.
+        // The stream decides when a client that has closed its side is gone: its requests are dropped
+        // then and leave the queues.
         .half_close(false);
     builder
         .http2()
         .max_header_list_size(MAX_HEAD)
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .adaptive_window(false);
     builder
 }

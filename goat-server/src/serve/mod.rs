@@ -13,9 +13,17 @@
 //!   of the idle timeout). A request and its response have [`ServeSettings::request_timeout`], at
 //!   which the [`deadline`] layer responds and the connection ends. Between requests
 //!   [`ServeSettings::idle_timeout`] applies.
-//! - At most [`ServeSettings::max_connections`] are open; more wait in the listener's backlog.
-//!   Since every open connection has a deadline, a flood of silent sockets delays other clients by
-//!   the header timeout and cannot lock them out.
+//! - At most [`ServeSettings::max_connections`] are open; more wait in the listener's backlog. When
+//!   more than three quarters are open, each new connection closes the one that has been idle for
+//!   longest. Since every open connection has a deadline, a flood of sockets delays other clients and
+//!   cannot lock them out.
+//! - An address, or an IPv6 /64, has at most [`ServeSettings::max_connections_per_address`]
+//!   connections, and as many requests in flight on them: more connections are closed, more requests
+//!   are rejected with 503. Trusted proxies are exempt.
+//! - An HTTP/2 connection has at most 32 concurrent streams and 256 KiB of responses that the client
+//!   has not read; further requests wait until it reads.
+//! - A client that closes its side after a request still gets the response, if that is ready within
+//!   two seconds.
 //! - A panic ends its connection, never the server.
 //! - Shutdown loses no request that was sent: see [`serve`].
 //!
@@ -24,19 +32,24 @@
 
 mod accept;
 mod activity;
+mod addresses;
 mod connection;
 pub mod deadline;
+mod idle;
 mod lifecycle;
+mod open_files;
 mod service;
 mod signals;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::Bytes;
+use goat_tower::address::TrustedProxies;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -44,6 +57,7 @@ use tokio::net::TcpListener;
 use tower::Service;
 
 pub use lifecycle::{Lifecycle, Stage};
+pub use open_files::raise_open_files_limit;
 pub use signals::drain_on_signals;
 
 /// The limits of one listener.
@@ -51,6 +65,11 @@ pub use signals::drain_on_signals;
 pub struct ServeSettings {
     /// `GOAT_MAX_CONNECTIONS`: maximum number of open connections; at least 1.
     pub max_connections: usize,
+    /// `GOAT_MAX_CONNECTIONS_PER_ADDRESS`: maximum number of open connections of one IPv4 address or
+    /// IPv6 /64, and of requests in flight on them; at least 1.
+    pub max_connections_per_address: usize,
+    /// `GOAT_TRUSTED_PROXIES`: the addresses that may have any number of connections.
+    pub trusted_proxies: TrustedProxies,
     /// `GOAT_HEADER_TIMEOUT`: time until a head is complete.
     pub header_timeout: Duration,
     /// `GOAT_REQUEST_TIMEOUT`: time for a request, its body, and its response.
@@ -68,6 +87,8 @@ impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_address: 256,
+            trusted_proxies: TrustedProxies::none(),
             header_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

@@ -1,5 +1,5 @@
-//! The application's service on one connection: adds the peer's address to each request, and tracks
-//! the request until its response has been handed over.
+//! The application's service on one connection: adds the peer's address to each request, tracks the
+//! request until its response has been handed over, and bounds what requests in flight use.
 //!
 //! Requests that the protocol forbids but the parser accepts are rejected here, before the service
 //! is called: too many headers, and a request with no host or several (RFC 9112, section 3.2),
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use goat_tower::address::PeerAddress;
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, HOST, RETRY_AFTER};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -23,7 +23,9 @@ use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
 use super::activity::Activity;
+use super::addresses::{Place, RequestPlace};
 use super::connection::MAX_HEADERS;
+use super::unread::{Reservation, Unread};
 
 /// Size of an HTTP/2 frame that every client accepts (RFC 9113, section 4.2), in bytes.
 const FRAME: usize = 16 * 1024;
@@ -32,12 +34,19 @@ const FRAME: usize = 16 * 1024;
 pub(super) struct Counted<S> {
     service: S,
     peer: SocketAddr,
+    place: Place,
     activity: Arc<Activity>,
+    unread: Unread,
 }
 
 impl<S> Counted<S> {
-    pub(super) fn new(service: S, peer: SocketAddr, activity: Arc<Activity>) -> Self {
-        Self { service, peer, activity }
+    pub(super) fn new(
+        service: S,
+        (peer, place): (SocketAddr, Place),
+        activity: Arc<Activity>,
+        unread: Unread,
+    ) -> Self {
+        Self { service, peer, place, activity, unread }
     }
 }
 
@@ -45,6 +54,7 @@ impl<S, B> hyper::service::Service<Request<Incoming>> for Counted<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body,
 {
     type Response = Response<CountedBody<B>>;
     type Error = S::Error;
@@ -52,14 +62,42 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let version = request.version();
-        let guard = InFlight::begin(Arc::clone(&self.activity), version == Version::HTTP_2);
-        let fault = fault(version, request.headers());
-        let service = fault.is_none().then(|| {
-            request.extensions_mut().insert(PeerAddress(self.peer));
-            self.service.clone().oneshot(request)
-        });
-        Answer { service, fault, version, guard: Some(guard) }
+        let place = self.place.begin_request();
+        let fault = fault(version, request.headers())
+            .or(place.is_none().then_some(StatusCode::SERVICE_UNAVAILABLE));
+        let activity = Arc::clone(&self.activity);
+        let guard = InFlight::begin(activity, version == Version::HTTP_2, place);
+        let mut answer = Answer {
+            service: None,
+            waiting: None,
+            fault,
+            version,
+            guard: Some(guard),
+            reservation: None,
+        };
+        if fault.is_some() {
+            return answer;
+        }
+        request.extensions_mut().insert(PeerAddress(self.peer));
+        let service = self.service.clone();
+        if version == Version::HTTP_2 {
+            answer.reservation = self.unread.try_reserve();
+            if answer.reservation.is_none() {
+                let reserve = Box::pin(self.unread.clone().reserve());
+                answer.waiting = Some(Waiting { reserve, service, request });
+                return answer;
+            }
+        }
+        answer.service = Some(service.oneshot(request));
+        answer
     }
+}
+
+/// A request that waits until the client has read earlier responses.
+pub(super) struct Waiting<S> {
+    reserve: Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>,
+    service: S,
+    request: Request<Incoming>,
 }
 
 /// Returns the status of a request that must be rejected before the service is called.
@@ -89,31 +127,41 @@ pin_project! {
     where
         S: Service<Request<Incoming>>,
     {
-        // None: rejected before the service was called; see `fault`.
+        // None: waiting, or rejected before the service was called; see `fault`.
         #[pin]
         service: Option<Oneshot<S, Request<Incoming>>>,
+        waiting: Option<Waiting<S>>,
         fault: Option<StatusCode>,
         version: Version,
         guard: Option<InFlight>,
+        reservation: Option<Reservation>,
     }
 }
 
 impl<S, B> Future for Answer<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body,
 {
     type Output = Result<Response<CountedBody<B>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
+        if let Some(waiting) = this.waiting {
+            *this.reservation = ready!(waiting.reserve.as_mut().poll(cx));
+        }
+        if let Some(Waiting { service, request, .. }) = this.waiting.take() {
+            this.service.set(Some(service.oneshot(request)));
+        }
         let mut response = match this.service.as_pin_mut() {
             Some(service) => ready!(service.poll(cx))?.map(Some),
-            None => {
-                let mut refusal = Response::new(None);
-                *refusal.status_mut() = this.fault.unwrap_or(StatusCode::BAD_REQUEST);
-                refusal
-            }
+            None => refusal(this.fault.unwrap_or(StatusCode::BAD_REQUEST)),
         };
+        let mut reservation = this.reservation.take();
+        if let (Some(reservation), Some(body)) = (&mut reservation, response.body()) {
+            let size = body.size_hint();
+            reservation.fit(size.upper().unwrap_or_else(|| size.lower()));
+        }
         let guard = this.guard.take();
         // HTTP/2 announces it by a GOAWAY, and has no such header.
         let last = this.fault.is_some()
@@ -122,8 +170,18 @@ where
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let http2 = *this.version == Version::HTTP_2;
-        Poll::Ready(Ok(response.map(|body| CountedBody::new(body, http2, guard))))
+        Poll::Ready(Ok(response.map(|body| CountedBody::new(body, http2, (guard, reservation)))))
     }
+}
+
+/// Returns the response to a request that is rejected before the service is called.
+fn refusal<B>(status: StatusCode) -> Response<Option<B>> {
+    let mut refusal = Response::new(None);
+    *refusal.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    refusal
 }
 
 pin_project! {
@@ -140,13 +198,13 @@ pin_project! {
         // The rest of the current chunk.
         rest: Bytes,
         framed: bool,
-        _guard: Option<InFlight>,
+        _guards: (Option<InFlight>, Option<Reservation>),
     }
 }
 
 impl<B> CountedBody<B> {
-    fn new(body: Option<B>, framed: bool, guard: Option<InFlight>) -> Self {
-        Self { body, rest: Bytes::new(), framed, _guard: guard }
+    fn new(body: Option<B>, framed: bool, guards: (Option<InFlight>, Option<Reservation>)) -> Self {
+        Self { body, rest: Bytes::new(), framed, _guards: guards }
     }
 }
 
@@ -189,12 +247,13 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
 /// A request that has not been answered in full.
 struct InFlight {
     activity: Arc<Activity>,
+    _place: Option<RequestPlace>,
 }
 
 impl InFlight {
-    fn begin(activity: Arc<Activity>, http2: bool) -> Self {
+    fn begin(activity: Arc<Activity>, http2: bool, place: Option<RequestPlace>) -> Self {
         activity.begin(http2);
-        Self { activity }
+        Self { activity, _place: place }
     }
 }
 

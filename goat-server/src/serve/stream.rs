@@ -1,5 +1,10 @@
 //! Connection stream: reports reads and writes to the [`Activity`], and closes without losing the
-//! last response (lingering close).
+//! last response (half-close, lingering close).
+//!
+//! A client may close its side after its request and still wait for the response. hyper either drops
+//! the request then, or stops reading while it waits, and so never notices a reset. The stream therefore
+//! conceals the end of the client's bytes while a request is in flight, for a bounded time (enforced by
+//! the connection's task).
 //!
 //! If a socket is closed while bytes of the client are unread, the kernel resets the connection,
 //! and the reset can overtake a response (a 413, a 431) that the client has not read yet. After the
@@ -55,6 +60,10 @@ impl<I: AsyncRead> AsyncRead for Watched<I> {
         ready!(this.io.poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             this.activity.received();
+        } else if buffer.remaining() > 0 && this.activity.half_closed(cx.waker()) {
+            // The connection's task continues when the response is ready, or at its deadline. Then
+            // the end is read again.
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }

@@ -43,6 +43,14 @@ impl Server {
         self.process.wait_for_success()
     }
 
+    /// The resident memory of the process, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(status).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }

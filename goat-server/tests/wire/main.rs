@@ -11,3 +11,4 @@ mod harness;
 mod load;
 mod log_and_metrics;
 mod targets;
+mod worst_case;

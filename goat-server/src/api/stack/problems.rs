@@ -46,10 +46,15 @@ pub(crate) fn too_late() -> Response {
 /// `Retry-After` of a request that took too long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Adds the request's path and id to a problem document. The problem stays in the response's
+/// Maximum size of `instance`, in bytes. A compressed HTTP/2 request names a path of any length with one
+/// byte, and its response must stay small (W2).
+const LONGEST_INSTANCE: usize = 1024;
+
+/// Adds the request's path and id to a problem document; a long path is cut. The problem stays in the response's
 /// extensions, for the log.
 pub(super) fn complete(response: &mut Response, path: &str, id: Option<&RequestId>) {
     let Some(problem) = response.extensions().get::<Problem>() else { return };
+    let path = &path[..path.floor_char_boundary(LONGEST_INSTANCE)];
     let mut problem = problem.clone().with_instance(path);
     if let Some(id) = id {
         problem = problem.with_request_id(id.clone());

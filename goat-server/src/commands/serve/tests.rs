@@ -78,6 +78,19 @@ fn each_listener_setting_is_applied() {
     for (variable, value, expected) in [
         ("GOAT_MAX_CONNECTIONS", "7", ServeSettings { max_connections: 7, ..shipped.clone() }),
         (
+            "GOAT_MAX_CONNECTIONS_PER_ADDRESS",
+            "7",
+            ServeSettings { max_connections_per_address: 7, ..shipped.clone() },
+        ),
+        (
+            "GOAT_TRUSTED_PROXIES",
+            "10.0.0.0/8",
+            ServeSettings {
+                trusted_proxies: "10.0.0.0/8".parse().expect("a range"),
+                ..shipped.clone()
+            },
+        ),
+        (
             "GOAT_HEADER_TIMEOUT",
             "3s",
             ServeSettings { header_timeout: seconds(3), ..shipped.clone() },

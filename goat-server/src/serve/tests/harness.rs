@@ -115,6 +115,10 @@ pub(super) fn service(
                     sleep(Duration::from_secs(3)).await;
                     answer(StatusCode::OK, "at last")
                 }
+                "/short" => {
+                    sleep(Duration::from_secs(1)).await;
+                    answer(StatusCode::OK, "soon")
+                }
                 "/stuck" => std::future::pending().await,
                 "/big" => answer(StatusCode::OK, vec![b'x'; 4 << 20]),
                 "/panic" => panic!("a handler that breaks"),
@@ -170,8 +174,13 @@ impl Server {
 
     /// Connects a client over a pipe with this capacity.
     pub(super) fn connect_with(&self, space: usize) -> Client {
+        self.connect_from([192, 0, 2, 7], space)
+    }
+
+    /// Connects a client with this address.
+    pub(super) fn connect_from(&self, address: [u8; 4], space: usize) -> Client {
         let (ours, theirs) = duplex(space);
-        self.doors.send(Ok((theirs, SocketAddr::from(([192, 0, 2, 7], 4711))))).unwrap();
+        self.doors.send(Ok((theirs, SocketAddr::from((address, 4711))))).unwrap();
         Client { io: ours, since: Instant::now() }
     }
 

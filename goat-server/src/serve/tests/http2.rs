@@ -136,6 +136,63 @@ async fn client_that_reads_nothing_is_disconnected_shortly_after_the_deadline() 
     assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
+/// W3: later requests of a client that reads nothing are not served.
+#[tokio::test(start_paused = true)]
+async fn unread_responses_are_bounded_per_connection() {
+    let server = Server::start();
+    let mut client = Client::connect(&server, 65_535).await;
+    let unread = client.send(get("/big")).await.unwrap();
+    let waiting: Vec<_> =
+        (0..5).map(|_| tokio::spawn(client.requests.send_request(get("/big")))).collect();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(server.asked.paths(), ["/big"], "the others wait");
+    // The client reads, and each response is served in turn.
+    assert_eq!(unread.into_body().collect().await.unwrap().to_bytes().len(), 4 << 20);
+    for waiting in waiting {
+        let response = waiting.await.unwrap().unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 4 << 20);
+    }
+    assert_eq!(server.asked.paths().len(), 6);
+}
+
+/// W5: streams do not multiply the bound of an address.
+#[tokio::test(start_paused = true)]
+async fn requests_in_flight_are_bounded_per_address() {
+    let bound = ServeSettings { max_connections_per_address: 3, ..ServeSettings::default() };
+    let server = Server::with(bound);
+    let mut client = Client::connect(&server, 65_535).await;
+    let stuck: Vec<_> =
+        (0..3).map(|_| tokio::spawn(client.requests.send_request(get("/stuck")))).collect();
+    sleep(Duration::from_millis(100)).await;
+    let refused = client.send(get("/")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(server.asked.paths().len(), 3);
+    for stuck in stuck {
+        stuck.await.unwrap().unwrap();
+    }
+    assert_eq!(client.get("/").await.0, StatusCode::OK);
+}
+
+/// W3.
+#[tokio::test(start_paused = true)]
+async fn streams_per_connection_are_bounded() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    // More streams than the server has announced, each GET, http, `/stuck`.
+    for stream in (1..=79_u32).step_by(2) {
+        hello.extend([0, 0, 10, 1, 5]);
+        hello.extend(stream.to_be_bytes());
+        hello.extend([0x82, 0x86, 0x04, 6]);
+        hello.extend(b"/stuck");
+    }
+    client.send(hello).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(server.asked.paths().len(), 32);
+}
+
 #[tokio::test(start_paused = true)]
 async fn whole_response_arrives_through_a_small_window() {
     let server = Server::start();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
 
@@ -183,6 +183,8 @@ async fn connection_without_a_response_ends_shortly_after_the_deadline() {
     assert_took(took, 11);
 }
 
+/// P7: a client that is gone cannot be told from one that has closed only its side, so its request is
+/// cancelled after a while.
 #[tokio::test(start_paused = true)]
 async fn disconnecting_client_cancels_its_request() {
     let server = Server::with_deadline(ServeSettings::default(), Duration::from_secs(999));
@@ -193,7 +195,36 @@ async fn disconnecting_client_cancels_its_request() {
     let start = Instant::now();
     server.lifecycle.drain();
     assert_eq!(server.finished().await.cut, 0);
-    assert_took(start.elapsed(), 0);
+    assert_took(start.elapsed(), 2);
+}
+
+/// A client may close its side after its request, and still gets the response.
+#[tokio::test(start_paused = true)]
+async fn half_closed_client_gets_its_responses() {
+    let server = Server::start();
+    for path in ["/", "/short"] {
+        let mut client = server.connect();
+        let pipelined = "GET /peer HTTP/1.1\r\nhost: h\r\n\r\n";
+        client.send(format!("{pipelined}GET {path} HTTP/1.1\r\nhost: h\r\n\r\n")).await;
+        client.io.shutdown().await.unwrap();
+        let (said, took) = client.rest().await;
+        assert_eq!(said.matches("http/1.1 200").count(), 2, "{path}: {said}");
+        assert_took(took, u64::from(path == "/short"));
+    }
+    // Its connection is closed when no request is in flight, or after two seconds.
+    for (sent, seconds) in [
+        ("", 0),
+        ("GET / HTTP/1.1\r\nhost", 0),
+        ("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n", 2),
+        ("POST /body HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nab", 2),
+    ] {
+        let mut client = server.connect();
+        client.send(sent).await;
+        client.io.shutdown().await.unwrap();
+        let (said, took) = client.rest().await;
+        assert!(!said.contains("http/1.1 200"), "{sent}: {said}");
+        assert_took(took, seconds);
+    }
 }
 
 #[tokio::test(start_paused = true)]

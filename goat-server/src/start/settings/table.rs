@@ -231,7 +231,10 @@ table! {
             "Origins of the web pages that may call the API from a browser (CORS).");
         MAX_CONNECTIONS = Setting::new("GOAT_MAX_CONNECTIONS", Text("10000"),
             Kind::Count(1, 1_000_000),
-            "Maximum number of open connections.");
+            "Maximum number of open connections. When more than three quarters of them are open, the longest idle ones are closed first. The soft limit on open files is raised to the hard limit on start; a warning is logged if that is too low.");
+        MAX_CONNECTIONS_PER_ADDRESS = Setting::new("GOAT_MAX_CONNECTIONS_PER_ADDRESS", Text("256"),
+            Kind::Count(1, 1_000_000),
+            "Maximum number of open connections of one IPv4 address or IPv6 /64, and of requests in flight on them. GOAT_TRUSTED_PROXIES are exempt.");
         HEADER_TIMEOUT = Setting::new("GOAT_HEADER_TIMEOUT", Text("5s"),
             Kind::Duration(millis(100), minutes(5)),
             "Time for a client to send a complete request head, from the moment it can send the first byte. Applies to silent connections too.");

@@ -114,6 +114,7 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.http.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
     assert_eq!(settings.http.metrics_listen, None);
     assert_eq!(settings.http.max_connections, 10_000);
+    assert_eq!(settings.http.max_connections_per_address, 256);
     assert_eq!(settings.http.header_timeout, Duration::from_secs(5));
     assert_eq!(settings.http.request_timeout, Duration::from_secs(10));
     assert_eq!(settings.http.idle_timeout, Duration::from_secs(60));
@@ -193,7 +194,7 @@ fn metrics_are_public_in_development_only() {
 #[test]
 fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
-    assert_eq!(names.len(), 51);
+    assert_eq!(names.len(), 58);
     let mut unique = names.clone();
     unique.sort_unstable();
     unique.dedup();

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use goat_core::Secret;
+use goat_tower::address::TrustedProxies;
 use ipnet::IpNet;
 
 use super::reader::Reader;
@@ -42,6 +43,8 @@ pub struct HttpSettings {
     pub public_metrics: bool,
     /// `GOAT_MAX_CONNECTIONS`: maximum number of open connections.
     pub max_connections: usize,
+    /// `GOAT_MAX_CONNECTIONS_PER_ADDRESS`: maximum number of open connections of one address.
+    pub max_connections_per_address: usize,
     /// `GOAT_HEADER_TIMEOUT`: time until a request head is complete.
     pub header_timeout: Duration,
     /// `GOAT_REQUEST_TIMEOUT`: time for a request and its response.
@@ -71,12 +74,21 @@ pub enum ForwardedHeader {
 }
 
 impl HttpSettings {
+    /// Returns the trusted proxies as the middleware takes them.
+    pub(crate) fn proxies(&self) -> TrustedProxies {
+        let ranges = self.trusted_proxies.iter().map(ToString::to_string);
+        // The settings have validated the ranges; if one failed to parse here, no proxy would be
+        // trusted.
+        TrustedProxies::parse(ranges).unwrap_or_default()
+    }
+
     pub(super) fn read(reader: &mut Reader, environment: Environment) -> Self {
         Self {
             listen: reader.required(&table::LISTEN, values::socket),
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
             public_metrics: environment == Environment::Development,
             max_connections: reader.count(&table::MAX_CONNECTIONS),
+            max_connections_per_address: reader.count(&table::MAX_CONNECTIONS_PER_ADDRESS),
             header_timeout: reader.duration(&table::HEADER_TIMEOUT),
             request_timeout: reader.duration(&table::REQUEST_TIMEOUT),
             idle_timeout: reader.duration(&table::IDLE_TIMEOUT),

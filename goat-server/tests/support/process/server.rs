@@ -79,6 +79,11 @@ impl Server {
         self.lines.lock().expect("no panic").try_iter().collect()
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
