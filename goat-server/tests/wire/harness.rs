@@ -43,6 +43,11 @@ impl Server {
         self.process.wait_for_success()
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The resident memory of the process, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         let status = format!("/proc/{}/status", self.process.id());

@@ -10,5 +10,6 @@ mod framing;
 mod harness;
 mod load;
 mod log_and_metrics;
+mod open_files;
 mod targets;
 mod worst_case;
