@@ -24,9 +24,15 @@ fn assert_unavailable(case: &str, ask: impl Fn() -> Response) {
     }
 }
 
+/// Asserts that the server is not ready, once the result of an earlier probe is no longer kept.
+fn assert_not_ready(server: Node) {
+    wait_until("not ready", || server.ready().status != 200);
+    assert_unavailable("ready", || server.ready());
+}
+
 /// Asserts that the server is unavailable but alive.
 fn assert_outage(server: Node, ann: &Tokens) {
-    assert_unavailable("ready", || server.ready());
+    assert_not_ready(server);
     assert_eq!(server.health(), 200, "liveness");
     assert_unavailable("login", || server.try_login("ann@example.org", PASSWORD));
     assert_unavailable("refresh", || server.refresh(ann));
@@ -73,7 +79,7 @@ fn redis_outage_is_a_503_until_it_recovers() {
     redis.thaw();
     assert_recovery(server, &ann);
     redis.kill();
-    assert_unavailable("ready", || server.ready());
+    assert_not_ready(server);
     assert_eq!(server.health(), 200);
     assert_unavailable("login", || server.try_login("ann@example.org", PASSWORD));
     // R9: lost sessions are ended.

@@ -70,7 +70,7 @@ fn slow_backend_is_a_503_only_beyond_the_timeout() {
 fn postgresql_without_free_connections_is_a_503() {
     // The remaining connections are reserved for superusers.
     const OTHERS: usize = 8;
-    let settings = ["max_connections = 14", "superuser_reserved_connections = 6"];
+    let settings = ["max_connections = 20", "superuser_reserved_connections = 12"];
     let postgres = Postgres::start(PostgresOptions {
         settings: settings.map(str::to_owned).into(),
         ..Default::default()
