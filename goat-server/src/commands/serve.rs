@@ -29,8 +29,8 @@ use crate::serve::{
 };
 use crate::start::settings::{HttpSettings, Settings, Warning, show_duration};
 use crate::start::{
-    self, AdminPasswordFile, Administrator, COMPARE_INTERVAL, DataDir, SecretFile, Started,
-    first_administrator,
+    self, AdminPasswordFile, Administrator, COMPARE_INTERVAL, DataDir, DatabaseLock, SecretFile,
+    Started, first_administrator,
 };
 
 use super::console::Console;
@@ -136,6 +136,8 @@ impl Bound {
 struct Server {
     api: Bound,
     metrics: Option<Bound>,
+    /// Held until the server stops.
+    database_lock: DatabaseLock,
     started: Started,
     key_mismatch: KeyMismatchWatch,
     counters: Arc<Metrics>,
@@ -150,6 +152,8 @@ impl Server {
             Some(address) => Some(Bound::to("GOAT_METRICS_LISTEN", address).await?),
             None => None,
         };
+        let database_lock =
+            DatabaseLock::acquire(&settings.storage, &DataDir::new(&settings.storage.data_dir))?;
         let counters = Metrics::new();
         let password_file = AdminPasswordFile::new(&DataDir::new(&settings.storage.data_dir));
         let observer = ServeObserver {
@@ -183,7 +187,16 @@ impl Server {
         let mut key_mismatch = KeyMismatchWatch::default();
         key_mismatch.check(&started).await?;
         started.goat.ping().await?;
-        Ok(Self { api, metrics, started, key_mismatch, counters, administrator, password_file })
+        Ok(Self {
+            api,
+            metrics,
+            database_lock,
+            started,
+            key_mismatch,
+            counters,
+            administrator,
+            password_file,
+        })
     }
 
     /// Returns the first output for an operator at a terminal.
@@ -234,6 +247,7 @@ impl Server {
         if timeout(CLOSE_WITHIN, started.storage.close()).await.is_err() {
             tracing::warn!("database did not close in time; committed data is safe");
         }
+        drop(self.database_lock);
         tracing::info!(cut = api.cut + metrics.cut, "stopped");
         Ok(())
     }

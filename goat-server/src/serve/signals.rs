@@ -6,6 +6,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Lifecycle;
 
+/// SIGXFSZ.
+const FILE_TOO_LARGE: i32 = 25;
+
 /// Handles SIGTERM and SIGINT: the first starts draining, and the future resolves at the second,
 /// when the process should exit at once, with requests still in flight.
 ///
@@ -18,6 +21,9 @@ use super::Lifecycle;
 pub fn drain_on_signals(lifecycle: Lifecycle) -> io::Result<impl Future<Output = ()> + Send> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // A handled signal no longer ends the process: the write that would exceed the limit of a file's
+    // size fails instead, as on a full disk.
+    drop(signal(SignalKind::from_raw(FILE_TOO_LARGE))?);
     Ok(async move {
         let name = next(&mut terminate, &mut interrupt).await;
         tracing::info!(signal = name, "draining: shutdown signal received");

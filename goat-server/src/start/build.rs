@@ -54,6 +54,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     warnings.append(&mut connectivity.warnings);
     connectivity.warnings = warnings;
     storage.ensure_schema(settings.storage.migrate_on_start).await?;
+    storage.check_writable().await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let stores = storage.stores(settings, &observer, &clock).await?;
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before any password is

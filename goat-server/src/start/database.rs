@@ -56,6 +56,18 @@ impl Database {
         }
     }
 
+    /// Checks that the database accepts writes.
+    pub(super) async fn check_writable(&self) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite { path, database } => {
+                database.check_writable().await.map_err(in_file(path))
+            }
+            Self::Postgres { database, timeout } => {
+                within(*timeout, database.check_writable()).await
+            }
+        }
+    }
+
     pub(super) async fn schema_state(&self) -> Result<SchemaState, Failure> {
         match self {
             Self::Sqlite { database, .. } => Ok(database.schema_state().await?),
@@ -70,7 +82,9 @@ impl Database {
         options: MigrateOptions,
     ) -> Result<Vec<&'static str>, Failure> {
         match self {
-            Self::Sqlite { database, .. } => Ok(database.migrate(options).await?),
+            Self::Sqlite { path, database } => {
+                database.migrate(options).await.map_err(in_file(path))
+            }
             Self::Postgres { database, .. } => {
                 within(MIGRATE_WITHIN, database.migrate(options)).await
             }
@@ -115,6 +129,11 @@ impl Database {
             Self::Postgres { database, .. } => database.close().await,
         }
     }
+}
+
+/// Names the file in an error of SQLite.
+fn in_file(path: &Path) -> impl Fn(goat_core::Error) -> Failure {
+    move |error| Failure::from(error).after(&format!("the database {}", path.display()))
 }
 
 /// Bounds a call to a server that may have died before it responds.

@@ -11,6 +11,7 @@ mod administrator;
 mod build;
 mod data_dir;
 mod database;
+mod database_lock;
 mod file_access;
 mod keys;
 mod redis;
@@ -23,6 +24,7 @@ pub use administrator::{Administrator, first_administrator};
 pub use build::{Started, build};
 pub(crate) use build::{rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
+pub use database_lock::DatabaseLock;
 pub(crate) use file_access::check_file_access;
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{

@@ -183,6 +183,15 @@ impl Storage {
         }
     }
 
+    /// Checks that the database accepts writes. Its schema must be current.
+    ///
+    /// # Errors
+    ///
+    /// If it is read-only or full, lacks a right, or is unavailable.
+    pub async fn check_writable(&self) -> Result<(), Failure> {
+        self.database.check_writable().await
+    }
+
     /// Builds the stores, with their timeout, reporting and shared cache.
     ///
     /// Reporting applies to each store below the shared cache. A hit of the shared cache is
@@ -287,7 +296,7 @@ pub(crate) const REGISTER_KEY_INTERVAL: Duration = Duration::from_secs(60);
 const SIGNING_KEY_TTL: Duration = Duration::from_secs(180);
 
 /// Whether a file is in a directory, however the two paths are written.
-fn is_in(file: &Path, directory: &Path) -> bool {
+pub(super) fn is_in(file: &Path, directory: &Path) -> bool {
     match (absolute(file), absolute(directory)) {
         (Ok(file), Ok(directory)) => file.parent() == Some(&directory),
         _ => false,

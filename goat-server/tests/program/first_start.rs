@@ -48,16 +48,24 @@ fn first_start_creates_private_files_and_an_administrator() {
     assert_eq!(names, ["admin-password", "jwt-key.pem", "pepper"]);
 }
 
+/// One server uses the database; the other is refused, and leaves its files alone.
 #[test]
-fn concurrent_first_starts_create_one_administrator() {
+fn of_concurrent_first_starts_one_creates_the_administrator() {
     let program = Program::new();
-    let (mut one, mut other) = (program.launch(), program.launch());
-    one.wait_for_message("ready");
-    other.wait_for_message("ready");
+    let mut servers = [program.launch(), program.launch()];
+    let ready = servers.each_mut().map(|server| server.ready_or_exit().is_ok());
+    assert!(ready[0] != ready[1], "{ready:?}");
     let listed = program.run_ok(&["user", "list"], "");
     assert_eq!(listed.lines().count(), 2, "{listed}");
-    one.stop();
-    other.stop();
+    for (server, is_ready) in servers.into_iter().zip(ready) {
+        if is_ready {
+            server.stop();
+        } else {
+            let (status, log) = server.wait();
+            assert_eq!(status, Some(1));
+            assert!(log.iter().any(|line| line.contains("another server uses")), "{log:?}");
+        }
+    }
 }
 
 /// O4.

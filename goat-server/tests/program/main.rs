@@ -10,6 +10,7 @@ mod check;
 mod deploy;
 mod file_access;
 mod first_start;
+mod full_disk;
 mod kill;
 mod limits;
 mod log_lines;

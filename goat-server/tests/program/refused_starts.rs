@@ -138,6 +138,39 @@ fn file_that_is_not_a_database_is_refused() {
     );
 }
 
+/// A database that is mounted read-only, or belongs to another user. As root, permissions do not apply: the
+/// server runs as another user.
+#[test]
+fn database_that_cannot_be_written_is_refused_and_named() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    const USER: u32 = 65_534;
+    let program = Program::new();
+    let mode = |path: &str, mode: u32| {
+        let rights = fs::Permissions::from_mode(mode);
+        fs::set_permissions(program.path(path), rights).expect("it is ours");
+    };
+    let run = |arguments: &[&str]| program.run_as(USER, arguments);
+    fs::set_permissions(program.path("."), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::create_dir(program.path("data")).expect("a folder");
+    chown(program.path("data"), Some(USER), Some(USER)).expect("run as root");
+    assert_eq!(run(&["migrate"]).status, Some(0));
+    assert_eq!(run(&["user", "list"]).status, Some(0));
+    mode("data/goat.db", 0o400);
+    for arguments in [&["serve"][..], &["user", "list"]] {
+        let exit = run(arguments);
+        assert_eq!(exit.status, Some(78), "{exit:?}");
+        assert!(exit.err.contains("data/goat.db"), "{exit:?}");
+    }
+    mode("data/goat.db", 0o600);
+    mode("data", 0o500);
+    for arguments in [&["serve"][..], &["user", "list"]] {
+        let exit = run(arguments);
+        assert_eq!(exit.status, Some(78), "{exit:?}");
+        assert!(exit.err.contains("data/goat.db"), "{exit:?}");
+    }
+}
+
 #[test]
 fn administrator_address_of_another_user_is_refused() {
     let program = Program::new();

@@ -43,50 +43,47 @@ fn files_are_private_under_any_umask() {
         let password = fs::read_to_string(data.join("admin-password")).expect("a password");
         server.sign_in(ADMIN, password.trim());
         let found = modes(&data);
-        for name in
-            ["admin-password", "goat.db", "goat.db-shm", "goat.db-wal", "jwt-key.pem", "pepper"]
-        {
+        for name in [
+            "admin-password",
+            "goat.db",
+            "goat.db-shm",
+            "goat.db-wal",
+            "goat.db.lock",
+            "jwt-key.pem",
+            "pepper",
+        ] {
             assert_eq!(found.get(name), Some(&0o600), "{name} of {found:?}");
         }
-        assert_eq!(found.len(), 6, "{found:?}");
+        assert_eq!(found.len(), 7, "{found:?}");
         let own = fs::metadata(&data).expect("it is there").permissions().mode() & 0o777;
         assert_eq!(own, if is_open { 0o777 } else { 0o700 });
         server.stop();
     }
 }
 
-/// A1: they agree on the keys and on one administrator.
+/// A7, B4: a server keeps its caches and limits in its process, so that a second one on the same file is
+/// refused; until the first one ends, in any way.
 #[test]
-fn concurrent_servers_in_one_folder_share_state() {
+fn second_server_on_one_database_is_refused() {
     let folder = folder();
-    let mut settings = UNLIMITED.to_vec();
-    settings.retain(|(name, _)| *name != "GOAT_ADMIN_PASSWORD");
-    let servers: Vec<Server> = thread::scope(|scope| {
-        let starts: Vec<_> =
-            (0..4).map(|_| scope.spawn(|| Server::start(folder.path(), &settings))).collect();
-        starts.into_iter().map(|start| start.join().expect("it starts")).collect()
-    });
-    let password =
-        fs::read_to_string(folder.path().join("data/admin-password")).expect("a password");
-    for server in &servers {
-        let tokens = server.sign_in(ADMIN, password.trim());
-        for other in &servers {
-            let response = other.get("/api/v1/user/list", &tokens.access);
-            assert_eq!(response.status, 200, "{response:?}");
-            assert_eq!(response.body["meta"]["total"].as_u64().unwrap_or(1), 1, "{response:?}");
+    let mut server = Server::start(folder.path(), &UNLIMITED);
+    for is_killed in [false, true] {
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let lines = refusal(folder.path(), &UNLIMITED);
+                    assert!(lines.contains("another server uses the database"), "{lines}");
+                    assert!(lines.contains("goat.db"), "{lines}");
+                });
+            }
+        });
+        server.sign_in(ADMIN, ADMIN_PASSWORD);
+        if is_killed {
+            drop(server);
+        } else {
+            server.stop();
         }
-    }
-    // A change on one server reaches the others within the staleness.
-    let admin = servers[0].sign_in(ADMIN, password.trim()).access;
-    let id = servers[1].make(&admin, "ann@example.org", "client");
-    let ann = servers[2].sign_in("ann@example.org", PASSWORD);
-    let path = format!("/api/v1/user/{id}");
-    let gone = servers[3].json("DELETE", &path, &admin, &serde_json::Value::Null);
-    assert_eq!(gone.status, 204);
-    let body = serde_json::json!({ "refresh_token": ann.refresh });
-    for server in &servers {
-        let response = server.json("POST", "/api/v1/auth/refresh", "", &body);
-        assert_eq!(response.failure(), (401, "session-revoked"));
+        server = Server::start(folder.path(), &UNLIMITED);
     }
 }
 

@@ -101,15 +101,6 @@ impl Server {
         let text = |name: &str| response.body["data"][name].as_str().expect(name).to_owned();
         Tokens { access: text("access_token"), refresh: text("refresh_token") }
     }
-
-    /// Creates an active user and returns its id.
-    pub(crate) fn make(&self, admin: &str, email: &str, role: &str) -> String {
-        let body =
-            json!({ "email": email, "password": PASSWORD, "role": role, "status": "active" });
-        let response = self.json("POST", "/api/v1/user", admin, &body);
-        assert_eq!(response.status, 201, "{response:?}");
-        response.body["data"]["id"].as_str().expect("an id").to_owned()
-    }
 }
 
 /// The tokens of a session.

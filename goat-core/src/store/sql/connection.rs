@@ -28,7 +28,7 @@ impl Connection {
 
     /// Commits the transaction, if there is one.
     pub(super) async fn commit(self) -> Result<(), Failure> {
-        Ok(self.pooled.commit().await?)
+        self.pooled.commit().await.map_err(Failure::Commit)
     }
 
     /// Rolls the transaction back, if there is one, and releases its locks.

@@ -1,10 +1,11 @@
 //! SQL database handle: its connection pools and the stores on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::Pool;
 
-use crate::error::StoreError;
+use crate::error::{Error, Result, StoreError};
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
 use crate::store::{RoleStore, SessionStore, Stores, UserStore};
@@ -15,7 +16,10 @@ use super::dialect::{self, Db, TransactionMode};
 use super::roles::SqlRoles;
 use super::sessions::SqlSessions;
 use super::users::SqlUsers;
-use crate::store::sql::failure::Failure;
+use crate::store::sql::failure::{Failure, FailureClass};
+
+/// How often a call is repeated after a conflict with a concurrent transaction.
+const REPEATS_AFTER_CONFLICT: u32 = 3;
 
 /// The connection pools for reads and for writes.
 #[derive(Clone, Debug)]
@@ -25,9 +29,54 @@ pub(super) struct Pools {
     /// For readiness checks alone, which must not wait for the calls of requests.
     pub(super) check: Pool<Db>,
     pub(super) mode: TransactionMode,
+    /// Whether the database refused the last write.
+    refuses_writes: Arc<AtomicBool>,
 }
 
 impl Pools {
+    pub(super) fn new(
+        read: Pool<Db>,
+        write: Pool<Db>,
+        check: Pool<Db>,
+        mode: TransactionMode,
+    ) -> Self {
+        Self { read, write, check, mode, refuses_writes: Arc::default() }
+    }
+
+    /// Runs one store operation, and attaches its name to a failure.
+    ///
+    /// A call that cannot have taken effect is repeated: once if its connection was lost, on another
+    /// connection that was opened or tested since; a few times if the database rolled it back because
+    /// of a concurrent transaction. After a failed commit its effect is unknown, except if the
+    /// database reports such a conflict.
+    pub(super) async fn run<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        operation: &'static str,
+        call: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let (mut lost, mut conflicts) = (0, 0);
+        loop {
+            let failure = match call().await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            match failure.class(dialect::classify) {
+                FailureClass::ConnectionLost if !failure.is_commit() && lost == 0 => {
+                    self.mode.connection_lost();
+                    lost += 1;
+                    continue;
+                }
+                FailureClass::Conflict if conflicts < REPEATS_AFTER_CONFLICT => {
+                    conflicts += 1;
+                    continue;
+                }
+                FailureClass::WriteRefused => self.refuses_writes.store(true, Ordering::Relaxed),
+                _ => {}
+            }
+            return Err(dialect::store_error(operation)(failure));
+        }
+    }
+
     /// Acquires a connection for independent reads.
     pub(super) async fn read(&self) -> Result<Connection, Failure> {
         self.mode.autocommit(&self.read).await
@@ -36,11 +85,6 @@ impl Pools {
     /// Begins a read-only snapshot, in which each query is planned for its parameters.
     pub(super) async fn snapshot(&self) -> Result<Connection, Failure> {
         self.mode.snapshot(&self.read).await
-    }
-
-    /// Acquires a connection for a write of one statement, which is final at the commit.
-    pub(super) async fn write(&self) -> Result<Connection, Failure> {
-        self.mode.autocommit(&self.write).await
     }
 
     /// Begins a write transaction, which is rolled back if it is dropped before the commit.
@@ -53,19 +97,39 @@ impl Pools {
         self.mode.begin_migration(&self.write).await
     }
 
-    /// Checks that the database responds.
+    /// Checks that the database responds, and if it refused a write, that it accepts one again.
     pub(super) async fn ping(&self) -> Result<(), Failure> {
+        if self.refuses_writes.load(Ordering::Relaxed) {
+            self.try_write().await?;
+            self.refuses_writes.store(false, Ordering::Relaxed);
+            return Ok(());
+        }
         self.mode.autocommit(&self.check).await?.one(sqlx::query("SELECT 1")).await?;
         Ok(())
     }
+
+    /// Commits a write that leaves no row: a user is created and deleted, which needs the space of a
+    /// sign-up. An update to the same value would not do, since SQLite skips it.
+    pub(super) async fn try_write(&self) -> Result<(), Failure> {
+        const INSERT: &str = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, \
+            status, password_hash, created_at, updated_at) VALUES ('', '', '', '', '', '', '', 0, 0)";
+        let pool = if dialect::SINGLE_WRITER { &self.write } else { &self.check };
+        let mut connection = self.mode.begin(pool).await?;
+        connection.execute(sqlx::query(INSERT)).await?;
+        connection.execute(sqlx::query("DELETE FROM goat_users WHERE id = ''")).await?;
+        connection.commit().await
+    }
 }
 
-/// Runs one store operation, and attaches its name to a failure.
-pub(super) async fn run<T>(
-    operation: &'static str,
-    call: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, StoreError> {
-    call.await.map_err(dialect::store_error(operation))
+/// Converts a failed write at startup, where a database that denies writes is a wrong configuration.
+pub(super) fn write_error(operation: &'static str) -> impl Fn(Failure) -> Error {
+    move |failure| {
+        if dialect::denies_writes(&failure) {
+            let cause = failure.into_cause();
+            return Error::configuration(format!("the database denies writes: {cause}"));
+        }
+        dialect::store_error(operation)(failure).into()
+    }
 }
 
 /// The unique constraint that a write of a user violated.
@@ -138,6 +202,32 @@ impl Database {
             limits,
             invalidations: Arc::new(LocalInvalidations::default()),
             shared_cache: None,
+        }
+    }
+
+    /// Checks that the database accepts writes, by a commit that leaves no row. A program calls this
+    /// at startup, once the schema is current.
+    ///
+    /// # Errors
+    ///
+    /// [`Configuration`](crate::ErrorKind::Configuration) if the database denies writes: the file or
+    /// its folder is read-only, or the user lacks a right;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if it accepts none at present: it is full, a
+    /// standby, or does not respond.
+    pub async fn check_writable(&self) -> Result<()> {
+        let written = async {
+            if let Some(right) = dialect::missing_right(&self.pools).await? {
+                return Ok(Err(right));
+            }
+            self.pools.try_write().await?;
+            Ok::<_, Failure>(Ok(()))
+        };
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(right)) => Err(Error::configuration(format!(
+                "the database denies writes: the user lacks the right to {right}"
+            ))),
+            Err(failure) => Err(write_error("check_writable")(failure)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! SQL errors: classified as transient or not, and reduced to text that is safe to log.
+//! SQL errors: classified by the reaction to them, and reduced to text that is safe to log.
 //!
 //! Invariant: no driver error leaves this module. A database quotes values in its messages, such as a
 //! duplicate e-mail address, and errors are logged.
@@ -10,8 +10,10 @@ use crate::error::StoreError;
 /// A failed call.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// An error of the driver or the database.
+    /// An error of the driver or the database, before a commit: the call has not taken effect.
     Driver(sqlx::Error),
+    /// A failed commit: the call may have taken effect.
+    Commit(sqlx::Error),
     /// The column has a value that goat never writes.
     Row(&'static str),
 }
@@ -22,47 +24,64 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+/// The class of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureClass {
+    /// The connection ended, and with it an open transaction.
+    ConnectionLost,
+    /// The database rolled the transaction back because of a concurrent one.
+    Conflict,
+    /// The database accepts no writes: it is read-only or full, or denies the right.
+    WriteRefused,
+    /// Another failure that a later call may not meet.
+    Transient,
+    /// A defect, or rows that goat did not write.
+    Permanent,
+}
+
 impl Failure {
-    /// Converts the failure into a [`StoreError`]. `is_transient` classifies error codes of the
-    /// database.
+    /// Converts the failure into a [`StoreError`]. `classify` classifies error codes of the database.
     pub(super) fn in_operation(
         self,
         operation: &'static str,
-        is_transient: fn(&str) -> bool,
+        classify: fn(&str) -> FailureClass,
     ) -> StoreError {
-        use sqlx::Error::{
-            BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed,
-        };
-
-        let is_transient_failure = match &self {
-            Self::Row(_) => false,
-            Self::Driver(Database(error)) => error.code().is_some_and(|code| is_transient(&code)),
-            // A protocol error comes from a server or proxy that is starting or shutting down: the
-            // driver reports it for a connection that closes before its first byte.
-            Self::Driver(error) => matches!(
-                error,
-                Io(_)
-                    | Tls(_)
-                    | Protocol(_)
-                    | PoolTimedOut
-                    | PoolClosed
-                    | WorkerCrashed
-                    | BeginFailed
-            ),
-        };
-        let error = if is_transient_failure {
-            StoreError::unavailable(operation)
-        } else {
-            StoreError::broken(operation)
+        let error = match self.class(classify) {
+            FailureClass::Permanent => StoreError::broken(operation),
+            _ => StoreError::unavailable(operation),
         };
         error.with_source(self.into_cause())
     }
 
+    /// Returns the class of the failure.
+    pub(super) fn class(&self, classify: fn(&str) -> FailureClass) -> FailureClass {
+        use sqlx::Error::{
+            BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed,
+        };
+
+        let (Self::Driver(error) | Self::Commit(error)) = self else {
+            return FailureClass::Permanent;
+        };
+        match error {
+            Database(error) => error.code().map_or(FailureClass::Permanent, |code| classify(&code)),
+            // A protocol error comes from a server or proxy that is starting or shutting down: the
+            // driver reports it for a connection that closes before its first byte.
+            Io(_) | Tls(_) | Protocol(_) | WorkerCrashed => FailureClass::ConnectionLost,
+            PoolTimedOut | PoolClosed | BeginFailed => FailureClass::Transient,
+            _ => FailureClass::Permanent,
+        }
+    }
+
+    /// Whether the commit failed, so that the call may have taken effect.
+    pub(super) fn is_commit(&self) -> bool {
+        matches!(self, Self::Commit(_))
+    }
+
     /// Returns the error code, for an error of the database.
-    #[cfg(feature = "postgres")]
     pub(super) fn code(&self) -> Option<String> {
         match self {
-            Self::Driver(sqlx::Error::Database(error)) => error.code().map(String::from),
+            Self::Driver(sqlx::Error::Database(error))
+            | Self::Commit(sqlx::Error::Database(error)) => error.code().map(String::from),
             _ => None,
         }
     }
@@ -73,9 +92,14 @@ impl Failure {
     }
 
     fn message(self) -> String {
-        match self {
-            Self::Row(column) => format!("column {column} has a value that goat does not write"),
-            Self::Driver(sqlx::Error::Database(error)) => {
+        let error = match self {
+            Self::Row(column) => {
+                return format!("column {column} has a value that goat does not write");
+            }
+            Self::Driver(error) | Self::Commit(error) => error,
+        };
+        match error {
+            sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default().into_owned();
                 // PostgreSQL's "invalid SQL statement name" and "duplicate prepared statement".
                 if matches!(code.as_str(), "26000" | "42P05") {
@@ -96,10 +120,10 @@ impl Failure {
                     None => format!("database error {code}: {}", error.message()),
                 }
             }
-            Self::Driver(sqlx::Error::ColumnDecode { index, .. }) => {
+            sqlx::Error::ColumnDecode { index, .. } => {
                 format!("column {index} has an unexpected type")
             }
-            Self::Driver(error) => error.to_string(),
+            error => error.to_string(),
         }
     }
 }

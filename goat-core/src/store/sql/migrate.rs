@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 
 use super::Database;
 use super::connection::Connection;
+use super::database::{Pools, write_error};
 use super::dialect::{self, CREATE_MIGRATIONS, MIGRATIONS, TABLES};
 use crate::store::sql::failure::Failure;
 use crate::store::sql::schema::{MigrateOptions, Migration, SchemaState};
@@ -28,11 +29,10 @@ impl Database {
     /// [`Configuration`](crate::ErrorKind::Configuration) if an applied step differs from the one of
     /// this version; [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not respond.
     pub async fn schema_state(&self) -> Result<SchemaState> {
-        let found = async {
-            let mut connection = self.pools.read().await?;
-            inspect(&mut connection).await
-        };
-        classify(found.await.map_err(dialect::store_error("schema_state"))?)
+        let found = self.pools.run("schema_state", || async {
+            inspect(&self.pools, &mut self.pools.read().await?).await
+        });
+        classify(found.await?)
     }
 
     /// Returns the database's identity, a short text of letters and digits that a copy shares: to
@@ -43,11 +43,11 @@ impl Database {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database does not respond;
     /// [`Internal`](crate::ErrorKind::Internal) if its schema is older than this version's.
     pub async fn identity(&self) -> Result<String> {
-        let found = async {
+        let found = self.pools.run("identity", || async {
             let query = sqlx::query("SELECT identity FROM goat_guard WHERE id = 1");
             Ok(self.pools.read().await?.one(query).await?.try_get("identity")?)
-        };
-        Ok(found.await.map_err(dialect::store_error("identity"))?)
+        });
+        Ok(found.await?)
     }
 
     /// Migrates the schema to this version and returns the names of the applied steps. Concurrent
@@ -56,8 +56,8 @@ impl Database {
     /// # Errors
     ///
     /// [`Configuration`](crate::ErrorKind::Configuration) if the schema is newer than this version, if
-    /// an applied step differs from the one of this version, or if the database has foreign tables and
-    /// the options do not allow them; [`Unavailable`](crate::ErrorKind::Unavailable) if the database
+    /// an applied step differs from the one of this version, if the database has foreign tables and the
+    /// options do not allow them, or if it lacks a property that goat relies on; [`Unavailable`](crate::ErrorKind::Unavailable) if the database
     /// does not respond.
     pub async fn migrate(&self, options: MigrateOptions) -> Result<Vec<&'static str>> {
         let mut applied = Vec::new();
@@ -73,11 +73,12 @@ impl Database {
         options: MigrateOptions,
         migrations: &'static [Migration],
     ) -> Result<Option<&'static str>> {
-        let failed = dialect::store_error("migrate");
+        let failed = write_error("migrate");
         let mut connection = self.pools.begin_migration().await.map_err(&failed)?;
         // ATOMIC: under the lock, no other process applies a step before the commit.
         dialect::lock_migrations(&mut connection).await.map_err(&failed)?;
-        let found = inspect(&mut connection).await.map_err(&failed)?;
+        dialect::check_database(&mut connection).await?;
+        let found = inspect(&self.pools, &mut connection).await.map_err(&failed)?;
         let done = found.steps.len();
         match classify(found)? {
             SchemaState::Ahead => return Err(ahead()),
@@ -100,7 +101,8 @@ impl Database {
     }
 }
 
-async fn inspect(connection: &mut Connection) -> Result<Found, Failure> {
+async fn inspect(pools: &Pools, connection: &mut Connection) -> Result<Found, Failure> {
+    dialect::pin_schema(pools, connection).await?;
     let tables = connection.all(sqlx::query(TABLES)).await?;
     let tables =
         tables.iter().map(|row| row.try_get("name")).collect::<Result<Vec<String>, _>>()?;

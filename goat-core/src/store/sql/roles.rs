@@ -11,7 +11,7 @@ use crate::store::sql::failure::Failure;
 use crate::store::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 
 use super::connection::Connection;
-use super::database::{Pools, run};
+use super::database::Pools;
 use super::dialect;
 use super::rows;
 use super::users::lock_actor;
@@ -37,42 +37,43 @@ impl SqlRoles {
 #[async_trait]
 impl RoleStore for SqlRoles {
     async fn load(&self) -> Result<RoleRows, StoreError> {
-        run(operation::LOAD, async { all(&mut self.pools.read().await?).await }).await
+        self.pools.run(operation::LOAD, || async { all(&mut self.pools.read().await?).await }).await
     }
 
     async fn write(&self, write: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
-        run(operation::WRITE, async {
-            // ATOMIC: every change of permissions holds the guard, so that permissions and revision
-            // stay as read until the commit, and the actor's row is locked.
-            let mut connection = self.pools.begin().await?;
-            dialect::lock_guard(&mut connection).await?;
-            let actor = match write.actor {
-                Some(id) if self.has_users => lock_actor(&mut connection, id).await?,
-                _ => None,
-            };
-            let rows = all(&mut connection).await?;
-            let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
-            let is_changed = match (write.decide)(&snapshot) {
-                Err(kind) => return Ok(RoleWriteOutcome::Refused(kind)),
-                Ok(RoleChange::Nothing) => false,
-                Ok(RoleChange::Grant(grants)) => {
-                    for grant in &grants {
-                        insert(&mut connection, grant).await?;
+        self.pools
+            .run(operation::WRITE, || async {
+                // ATOMIC: every change of permissions holds the guard, so that permissions and revision
+                // stay as read until the commit, and the actor's row is locked.
+                let mut connection = self.pools.begin().await?;
+                dialect::lock_guard(&mut connection).await?;
+                let actor = match write.actor {
+                    Some(id) if self.has_users => lock_actor(&mut connection, id).await?,
+                    _ => None,
+                };
+                let rows = all(&mut connection).await?;
+                let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, rows };
+                let is_changed = match (write.decide)(&snapshot) {
+                    Err(kind) => return Ok(RoleWriteOutcome::Refused(kind)),
+                    Ok(RoleChange::Nothing) => false,
+                    Ok(RoleChange::Grant(grants)) => {
+                        for grant in &grants {
+                            insert(&mut connection, grant).await?;
+                        }
+                        !grants.is_empty()
                     }
-                    !grants.is_empty()
+                    Ok(RoleChange::Revoke(id)) => delete(&mut connection, id).await?,
+                };
+                if !is_changed {
+                    return Ok(RoleWriteOutcome::Written(snapshot.rows));
                 }
-                Ok(RoleChange::Revoke(id)) => delete(&mut connection, id).await?,
-            };
-            if !is_changed {
-                return Ok(RoleWriteOutcome::Written(snapshot.rows));
-            }
-            let increment = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
-            connection.execute(sqlx::query(increment)).await?;
-            let rows = all(&mut connection).await?;
-            connection.commit().await?;
-            Ok(RoleWriteOutcome::Written(rows))
-        })
-        .await
+                let increment = "UPDATE goat_guard SET roles_revision = roles_revision + 1";
+                connection.execute(sqlx::query(increment)).await?;
+                let rows = all(&mut connection).await?;
+                connection.commit().await?;
+                Ok(RoleWriteOutcome::Written(rows))
+            })
+            .await
     }
 }
 

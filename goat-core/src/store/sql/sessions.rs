@@ -13,7 +13,7 @@ use crate::store::sql::failure::Failure;
 use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 use super::connection::Connection;
-use super::database::{Pools, run};
+use super::database::Pools;
 use super::dialect::{self, Row, for_update, for_update_skip_locked, now};
 use super::rows::{self, session_columns, signed, state_columns};
 
@@ -69,16 +69,17 @@ impl SessionStore for SqlSessions {
     }
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
-        run(operation::CREATE, async {
-            // ATOMIC: under the user's lock, no concurrent call adds a session that the count misses.
-            let mut connection = self.pools.begin().await?;
-            dialect::lock_sessions(&mut connection, session.user).await?;
-            insert(&mut connection, session).await?;
-            let evicted = evict(&mut connection, session, most).await?;
-            connection.commit().await?;
-            Ok(evicted)
-        })
-        .await
+        self.pools
+            .run(operation::CREATE, || async {
+                // ATOMIC: under the user's lock, no concurrent call adds a session that the count misses.
+                let mut connection = self.pools.begin().await?;
+                dialect::lock_sessions(&mut connection, session.user).await?;
+                insert(&mut connection, session).await?;
+                let evicted = evict(&mut connection, session, most).await?;
+                connection.commit().await?;
+                Ok(evicted)
+            })
+            .await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {
@@ -95,45 +96,47 @@ impl SessionStore for SqlSessions {
             " FROM goat_sessions LEFT JOIN goat_users ON goat_users.id = user_id \
              WHERE goat_sessions.id = $1 AND user_id = $2"
         );
-        run(operation::FIND, async {
-            let query = sqlx::query(if self.has_users { WITH_OWNER } else { ALONE });
-            let mut connection = self.pools.read().await?;
-            let row =
-                connection.optional(query.bind(id.to_string()).bind(user.to_string())).await?;
-            let Some(row) = row else { return Ok(None) };
-            let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
-            let owner = if has_owner { Some(rows::state(&row)?) } else { None };
-            Ok(Some(SessionView { session: rows::session(&row)?, owner }))
-        })
-        .await
+        self.pools
+            .run(operation::FIND, || async {
+                let query = sqlx::query(if self.has_users { WITH_OWNER } else { ALONE });
+                let mut connection = self.pools.read().await?;
+                let row =
+                    connection.optional(query.bind(id.to_string()).bind(user.to_string())).await?;
+                let Some(row) = row else { return Ok(None) };
+                let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
+                let owner = if has_owner { Some(rows::state(&row)?) } else { None };
+                Ok(Some(SessionView { session: rows::session(&row)?, owner }))
+            })
+            .await
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotated, StoreError> {
         let &Rotation { user, session, presented, epoch, address, now, leeway, .. } = rotation;
-        run(operation::ROTATE, async {
-            // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
-            // not found.
-            let mut connection = self.pools.begin().await?;
-            let locked = self.lock(&mut connection, user, session, now).await?;
-            let Some((mut session, now)) = locked else { return Ok(Rotated::Unknown) };
-            let rotated = match session.rotation_decision(presented, epoch, now, leeway) {
-                RotationDecision::Expired => return Ok(Rotated::Unknown),
-                RotationDecision::Replaced => return Ok(Rotated::Replaced),
-                RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
-                RotationDecision::Rotate => {
-                    session.rotate(rotation.successor.clone(), now, address);
-                    update_tokens(&mut connection, &session).await?;
-                    Rotated::Rotated(session)
-                }
-                RotationDecision::Reuse => {
-                    delete(&mut connection, session.user, session.id).await?;
-                    Rotated::Reused(session)
-                }
-            };
-            connection.commit().await?;
-            Ok(rotated)
-        })
-        .await
+        self.pools
+            .run(operation::ROTATE, || async {
+                // ATOMIC: the row is locked until the commit. A session that was ended in the meantime is
+                // not found.
+                let mut connection = self.pools.begin().await?;
+                let locked = self.lock(&mut connection, user, session, now).await?;
+                let Some((mut session, now)) = locked else { return Ok(Rotated::Unknown) };
+                let rotated = match session.rotation_decision(presented, epoch, now, leeway) {
+                    RotationDecision::Expired => return Ok(Rotated::Unknown),
+                    RotationDecision::Replaced => return Ok(Rotated::Replaced),
+                    RotationDecision::Repeat => return Ok(Rotated::Repeated(session)),
+                    RotationDecision::Rotate => {
+                        session.rotate(rotation.successor.clone(), now, address);
+                        update_tokens(&mut connection, &session).await?;
+                        Rotated::Rotated(session)
+                    }
+                    RotationDecision::Reuse => {
+                        delete(&mut connection, session.user, session.id).await?;
+                        Rotated::Reused(session)
+                    }
+                };
+                connection.commit().await?;
+                Ok(rotated)
+            })
+            .await
     }
 
     async fn replace_tokens(
@@ -142,19 +145,20 @@ impl SessionStore for SqlSessions {
         replacement: &TokenReplacement,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        run(operation::REPLACE_TOKENS, async {
-            // ATOMIC: as for a rotation, with which it competes.
-            let mut connection = self.pools.begin().await?;
-            let locked = self.lock(&mut connection, user, replacement.session, now).await?;
-            let Some((mut session, now)) = locked else { return Ok(false) };
-            if !session.replace_tokens(replacement, now) {
-                return Ok(false);
-            }
-            update_tokens(&mut connection, &session).await?;
-            connection.commit().await?;
-            Ok(true)
-        })
-        .await
+        self.pools
+            .run(operation::REPLACE_TOKENS, || async {
+                // ATOMIC: as for a rotation, with which it competes.
+                let mut connection = self.pools.begin().await?;
+                let locked = self.lock(&mut connection, user, replacement.session, now).await?;
+                let Some((mut session, now)) = locked else { return Ok(false) };
+                if !session.replace_tokens(replacement, now) {
+                    return Ok(false);
+                }
+                update_tokens(&mut connection, &session).await?;
+                connection.commit().await?;
+                Ok(true)
+            })
+            .await
     }
 
     async fn list(
@@ -187,16 +191,18 @@ impl SessionStore for SqlSessions {
                 .bind(signed(epoch.number))
                 .bind(kept.clone())
         };
-        run(operation::LIST, async {
-            let listed = of_user(PAGE).bind(i64::from(page.limit())).bind(signed(page.offset()));
-            let mut connection = self.pools.read().await?;
-            let rows = connection.all(listed).await?;
-            Ok(Page {
-                items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
-                total: rows::count(&connection.one(of_user(TOTAL)).await?, "total")?,
+        self.pools
+            .run(operation::LIST, || async {
+                let listed =
+                    of_user(PAGE).bind(i64::from(page.limit())).bind(signed(page.offset()));
+                let mut connection = self.pools.read().await?;
+                let rows = connection.all(listed).await?;
+                Ok(Page {
+                    items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
+                    total: rows::count(&connection.one(of_user(TOTAL)).await?, "total")?,
+                })
             })
-        })
-        .await
+            .await
     }
 
     async fn revoke(
@@ -212,25 +218,26 @@ impl SessionStore for SqlSessions {
             now!("$3"),
             " AND (epoch = $4 OR id = $5)"
         );
-        run(operation::REVOKE, async {
-            // ATOMIC: if one is missing, the transaction is dropped and so rolled back.
-            let mut connection = self.pools.begin().await?;
-            dialect::lock_sessions(&mut connection, user).await?;
-            for id in sessions {
-                let query = sqlx::query(QUERY)
-                    .bind(id.to_string())
-                    .bind(user.to_string())
-                    .bind(self.pools.mode.now(now))
-                    .bind(signed(epoch.number))
-                    .bind(epoch.kept.map(|session| session.to_string()));
-                if connection.execute(query).await? == 0 {
-                    return Ok(Revoked::Missing);
+        self.pools
+            .run(operation::REVOKE, || async {
+                // ATOMIC: if one is missing, the transaction is dropped and so rolled back.
+                let mut connection = self.pools.begin().await?;
+                dialect::lock_sessions(&mut connection, user).await?;
+                for id in sessions {
+                    let query = sqlx::query(QUERY)
+                        .bind(id.to_string())
+                        .bind(user.to_string())
+                        .bind(self.pools.mode.now(now))
+                        .bind(signed(epoch.number))
+                        .bind(epoch.kept.map(|session| session.to_string()));
+                    if connection.execute(query).await? == 0 {
+                        return Ok(Revoked::Missing);
+                    }
                 }
-            }
-            connection.commit().await?;
-            Ok(Revoked::All(sessions.len() as u64))
-        })
-        .await
+                connection.commit().await?;
+                Ok(Revoked::All(sessions.len() as u64))
+            })
+            .await
     }
 
     async fn revoke_all(
@@ -247,33 +254,35 @@ impl SessionStore for SqlSessions {
             now!("$3"),
             " AS decided_at"
         );
-        run(operation::REVOKE_ALL, async {
-            let mut connection = self.pools.begin().await?;
-            dialect::lock_sessions(&mut connection, user).await?;
-            let query = sqlx::query(QUERY)
-                .bind(user.to_string())
-                .bind(kept.map(|session| session.to_string()).unwrap_or_default())
-                .bind(self.pools.mode.now(now));
-            let rows = connection.all(query).await?;
-            connection.commit().await?;
-            let was_live = |row: &Row| {
-                let (session, now) = (rows::session(row)?, rows::time(row, "decided_at")?);
-                Ok(session.is_live(epoch, now))
-            };
-            let live = rows.iter().map(was_live).collect::<Result<Vec<bool>, Failure>>()?;
-            Ok(live.into_iter().filter(|&was_live| was_live).count() as u64)
-        })
-        .await
+        self.pools
+            .run(operation::REVOKE_ALL, || async {
+                let mut connection = self.pools.begin().await?;
+                dialect::lock_sessions(&mut connection, user).await?;
+                let query = sqlx::query(QUERY)
+                    .bind(user.to_string())
+                    .bind(kept.map(|session| session.to_string()).unwrap_or_default())
+                    .bind(self.pools.mode.now(now));
+                let rows = connection.all(query).await?;
+                connection.commit().await?;
+                let was_live = |row: &Row| {
+                    let (session, now) = (rows::session(row)?, rows::time(row, "decided_at")?);
+                    Ok(session.is_live(epoch, now))
+                };
+                let live = rows.iter().map(was_live).collect::<Result<Vec<bool>, Failure>>()?;
+                Ok(live.into_iter().filter(|&was_live| was_live).count() as u64)
+            })
+            .await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> Result<bool, StoreError> {
-        run(operation::END, async {
-            let mut connection = self.pools.write().await?;
-            let ended = delete(&mut connection, user, id).await?;
-            connection.commit().await?;
-            Ok(ended)
-        })
-        .await
+        self.pools
+            .run(operation::END, || async {
+                let mut connection = self.pools.begin().await?;
+                let ended = delete(&mut connection, user, id).await?;
+                connection.commit().await?;
+                Ok(ended)
+            })
+            .await
     }
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
@@ -285,18 +294,19 @@ impl SessionStore for SqlSessions {
             for_update_skip_locked!(),
             ") DELETE FROM goat_sessions WHERE id IN (SELECT id FROM expired)"
         );
-        run(operation::PURGE, async {
-            let query = sqlx::query(QUERY).bind(self.pools.mode.now(now)).bind(i64::from(most));
-            let mut connection = self.pools.write().await?;
-            let deleted = connection.execute(query).await?;
-            connection.commit().await?;
-            Ok(deleted)
-        })
-        .await
+        self.pools
+            .run(operation::PURGE, || async {
+                let query = sqlx::query(QUERY).bind(self.pools.mode.now(now)).bind(i64::from(most));
+                let mut connection = self.pools.begin().await?;
+                let deleted = connection.execute(query).await?;
+                connection.commit().await?;
+                Ok(deleted)
+            })
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        run(operation::PING, self.pools.ping()).await
+        self.pools.run(operation::PING, || self.pools.ping()).await
     }
 }
 

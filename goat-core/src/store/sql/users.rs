@@ -15,7 +15,7 @@ use crate::store::{
 use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
 
 use super::connection::Connection;
-use super::database::{Pools, UniqueViolation, run};
+use super::database::{Pools, UniqueViolation};
 use super::dialect::{self, for_update};
 use super::list;
 use super::rows::{self, account_columns, state_columns, user_columns};
@@ -63,53 +63,57 @@ impl UserStore for SqlUsers {
         if canonical.contains('\0') {
             return Ok(None);
         }
-        run(operation::BY_EMAIL, async {
-            let mut connection = self.pools.read().await?;
-            let row = connection.optional(sqlx::query(QUERY).bind(canonical)).await?;
-            row.as_ref().map(rows::account).transpose()
-        })
-        .await
+        self.pools
+            .run(operation::BY_EMAIL, || async {
+                let mut connection = self.pools.read().await?;
+                let row = connection.optional(sqlx::query(QUERY).bind(canonical)).await?;
+                row.as_ref().map(rows::account).transpose()
+            })
+            .await
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         const QUERY: &str =
             concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1");
-        run(operation::BY_ID, async {
-            let mut connection = self.pools.read().await?;
-            let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-            row.as_ref().map(rows::account).transpose()
-        })
-        .await
+        self.pools
+            .run(operation::BY_ID, || async {
+                let mut connection = self.pools.read().await?;
+                let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+                row.as_ref().map(rows::account).transpose()
+            })
+            .await
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
         const QUERY: &str = concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1");
-        run(operation::STATE, async {
-            let mut connection = self.pools.read().await?;
-            let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-            row.as_ref().map(rows::state).transpose()
-        })
-        .await
+        self.pools
+            .run(operation::STATE, || async {
+                let mut connection = self.pools.read().await?;
+                let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
+                row.as_ref().map(rows::state).transpose()
+            })
+            .await
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        run(operation::LIST, list::page(&self.pools, query)).await
+        self.pools.run(operation::LIST, || list::page(&self.pools, query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
-        run(operation::WRITE, async {
-            // Writes by an actor are rare and hold the guard from the start. Sign-ups, and users'
-            // changes to their own accounts, are frequent and run concurrently.
-            let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
-            loop {
-                match self.attempt(&write, is_guarded).await? {
-                    Attempt::Done(outcome) => return Ok(outcome),
-                    Attempt::NeedsGuard => is_guarded = true,
-                    Attempt::Conflict => {}
+        self.pools
+            .run(operation::WRITE, || async {
+                // Writes by an actor are rare and hold the guard from the start. Sign-ups, and users'
+                // changes to their own accounts, are frequent and run concurrently.
+                let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
+                loop {
+                    match self.attempt(&write, is_guarded).await? {
+                        Attempt::Done(outcome) => return Ok(outcome),
+                        Attempt::NeedsGuard => is_guarded = true,
+                        Attempt::Conflict => {}
+                    }
                 }
-            }
-        })
-        .await
+            })
+            .await
     }
 
     async fn signed_in(
@@ -125,41 +129,42 @@ impl UserStore for SqlUsers {
              WHERE id = $1 RETURNING ",
             user_columns!()
         );
-        run(operation::SIGNED_IN, async {
-            let query = sqlx::query(QUERY)
-                .bind(id.to_string())
-                .bind(at.as_millis())
-                .bind(rehashed.map(|rehashed| rehashed.old))
-                .bind(rehashed.map(|rehashed| rehashed.new));
-            let mut connection = self.pools.write().await?;
-            // All rows, not only the first: SQLite commits after the last row, and reports a failed
-            // commit only to a caller that reads to the end.
-            let rows = connection.all(query).await?;
-            connection.commit().await?;
-            rows.first().map(rows::user).transpose()
-        })
-        .await
+        self.pools
+            .run(operation::SIGNED_IN, || async {
+                let query = sqlx::query(QUERY)
+                    .bind(id.to_string())
+                    .bind(at.as_millis())
+                    .bind(rehashed.map(|rehashed| rehashed.old))
+                    .bind(rehashed.map(|rehashed| rehashed.new));
+                let mut connection = self.pools.begin().await?;
+                let row = connection.optional(query).await?;
+                connection.commit().await?;
+                row.as_ref().map(rows::user).transpose()
+            })
+            .await
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {
-        run(operation::HAS_ACTIVE_USER_IN, async {
-            is_any_active(&mut self.pools.read().await?, role, None).await
-        })
-        .await
+        self.pools
+            .run(operation::HAS_ACTIVE_USER_IN, || async {
+                is_any_active(&mut self.pools.read().await?, role, None).await
+            })
+            .await
     }
 
     async fn sample_hashes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         const QUERY: &str = "SELECT password_hash FROM goat_users ORDER BY id LIMIT $1";
-        run(operation::SAMPLE_HASHES, async {
-            let mut connection = self.pools.read().await?;
-            let rows = connection.all(sqlx::query(QUERY).bind(i64::from(limit))).await?;
-            Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
-        })
-        .await
+        self.pools
+            .run(operation::SAMPLE_HASHES, || async {
+                let mut connection = self.pools.read().await?;
+                let rows = connection.all(sqlx::query(QUERY).bind(i64::from(limit))).await?;
+                Ok(rows.iter().map(|row| row.try_get("password_hash")).collect::<Result<_, _>>()?)
+            })
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        run(operation::PING, self.pools.ping()).await
+        self.pools.run(operation::PING, || self.pools.ping()).await
     }
 }
 

@@ -2,11 +2,13 @@
 //! cover the guarantees of all stores.
 
 mod clock;
+mod defaults;
 mod dropped;
 mod failures;
 mod migrations;
 mod plans;
 mod pooler;
+mod reconnects;
 mod stranded;
 mod support;
 mod tls;

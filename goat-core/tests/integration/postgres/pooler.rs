@@ -16,7 +16,7 @@ use goat_engines::Postgres;
 use crate::postgres::support::{Deadline, account, name, open, open_with_caller_clock, put, role};
 
 /// PgBouncer in transaction mode. It exits with this process, also if that is killed.
-struct Pooler {
+pub(crate) struct Pooler {
     /// A shell that ends the pooler when its input closes.
     supervisor: Child,
     port: u16,
@@ -25,14 +25,19 @@ struct Pooler {
 
 impl Pooler {
     /// Starts a pooler with `connections` connections to the server.
-    fn start(server: &Postgres, connections: u32) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let all_users = std::fs::Permissions::from_mode(0o777);
-        std::fs::set_permissions(folder.path(), all_users).expect("the folder is ours");
+    pub(crate) fn start(server: &Postgres, connections: u32) -> Self {
         // If another process takes the port in between, the pooler exits and the test fails.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = free.local_addr().expect("its address").port();
         drop(free);
+        Self::start_on(server, connections, port)
+    }
+
+    /// Starts a pooler on this port.
+    pub(crate) fn start_on(server: &Postgres, connections: u32, port: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let all_users = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), all_users).expect("the folder is ours");
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=goat\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
@@ -57,8 +62,22 @@ impl Pooler {
         Self { supervisor, port, _folder: folder }
     }
 
+    /// Runs SQL through the pooler, and returns the rows.
+    pub(crate) fn psql(&self, direct: &str, sql: &str) -> String {
+        let mut command = Command::new("psql");
+        let url = self.url(direct);
+        let output = command.args(["-X", "-q", "-A", "-t", "-w", "-c", sql, &url]).output();
+        let output = output.expect("psql can be run");
+        assert!(output.status.success(), "{sql}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of a database through the pooler.
-    fn url(&self, direct: &str) -> String {
+    pub(crate) fn url(&self, direct: &str) -> String {
         format!("postgres://goat@127.0.0.1:{}/{}", self.port, name(direct))
     }
 }
@@ -98,15 +117,7 @@ async fn the_suites_pass_behind_a_transaction_mode_pooler() {
     // The next user of these connections finds the server's default settings.
     for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
         for _ in 0..4 {
-            let mut command = Command::new("psql");
-            command.args(["-X", "-A", "-t", "-w", "-c", &format!("SHOW {setting}")]);
-            let output = command.arg(&url);
-            let output = output.output().expect("psql can be run");
-            assert_eq!(
-                String::from_utf8_lossy(&output.stdout).trim(),
-                "0",
-                "{setting}: {output:?}"
-            );
+            assert_eq!(pooler.psql(&url, &format!("SHOW {setting}")), "0", "{setting}");
         }
     }
 }

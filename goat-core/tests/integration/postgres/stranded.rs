@@ -17,13 +17,13 @@ use crate::postgres::support::{Deadline, account, open, put, role};
 const BOUND: Duration = Duration::from_millis(250);
 
 /// Forwards traffic until its connections are stranded: these stay open without any traffic.
-struct Relay {
-    address: SocketAddr,
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
     strandings: watch::Sender<u32>,
 }
 
 impl Relay {
-    async fn start(upstream: SocketAddr) -> Self {
+    pub(crate) async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let strandings = watch::Sender::new(0);
@@ -44,7 +44,7 @@ impl Relay {
         Self { address, strandings }
     }
 
-    fn strand(&self) {
+    pub(crate) fn strand(&self) {
         self.strandings.send_modify(|strandings| *strandings += 1);
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -24,6 +24,16 @@ pub(crate) struct Exit {
     pub(crate) status: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl From<Output> for Exit {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
 }
 
 impl Exit {
@@ -90,16 +100,18 @@ impl Program {
         // The program may exit before it reads its input.
         let _ = pipe.write_all(input.as_bytes());
         drop(pipe);
-        let output = child.wait_with_output().expect("the program ends");
-        Exit {
-            status: output.status.code(),
-            out: String::from_utf8(output.stdout).expect("text"),
-            err: String::from_utf8(output.stderr).expect("text"),
-        }
+        Exit::from(child.wait_with_output().expect("the program ends"))
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Exit {
         self.run_with_input(arguments, "")
+    }
+
+    /// Runs a command as another user.
+    pub(crate) fn run_as(&self, user: u32, arguments: &[&str]) -> Exit {
+        let mut command = self.command(arguments);
+        let output = std::os::unix::process::CommandExt::uid(&mut command, user).output();
+        Exit::from(output.expect("the program starts"))
     }
 
     /// Runs a command that must succeed, and returns its standard output.

@@ -5,19 +5,24 @@
 //! one user row only. A call that adds sessions, or ends several, first takes the user's advisory lock;
 //! rotation and logout lock one session only; the purge skips locked rows.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Pool, Postgres, SqlSafeStr as _, SqlStr};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Pool, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
 use crate::clock::Timestamp;
-use crate::error::StoreError;
+use crate::error::{Result, StoreError};
 use crate::id::UserId;
-use crate::store::sql::failure::Failure;
+use crate::store::sql::failure::{Failure, FailureClass};
 use crate::store::sql::schema::Migration;
 
 use super::connection::Connection;
-use super::database::UniqueViolation;
+use super::database::{Pools, UniqueViolation};
+use super::liveness::Liveness;
 use super::pooled_connection::PooledConnection;
+use super::server::Properties;
+use super::session_defaults::{SessionDefaults, milliseconds};
 
 pub(super) type Db = Postgres;
 pub(super) type Row = sqlx::postgres::PgRow;
@@ -38,76 +43,121 @@ pub(super) enum ClockSource {
     Caller,
 }
 
-/// How transactions begin, by the options.
-///
-/// No setting outlasts a transaction, since a pooler in transaction mode assigns another connection to
-/// the next one.
+/// The statements that begin transactions. They set what a session default would: the isolation level,
+/// since a write that waited for a lock would fail under another one; the access mode; the timeouts;
+/// and the schema, once it is known. No setting outlasts a transaction, since a pooler in transaction
+/// mode assigns another connection to the next one.
 #[derive(Clone, Debug)]
-pub(super) struct TransactionMode {
+struct Statements {
     write: SqlStr,
     step: SqlStr,
+    read: SqlStr,
     snapshot: SqlStr,
+}
+
+impl Statements {
+    fn new(timeout: Duration, schema: Option<&str>) -> Self {
+        let timeout = milliseconds(timeout);
+        let schema = schema
+            .map(|schema| format!("; SET LOCAL search_path = {schema}, pg_temp"))
+            .unwrap_or_default();
+        let begin = |mode: &str, [timeout, idle]: [&str; 2], more: &str| {
+            let text = format!(
+                "BEGIN ISOLATION LEVEL {mode}; SET LOCAL statement_timeout = {timeout}; \
+                 SET LOCAL lock_timeout = 0; \
+                 SET LOCAL idle_in_transaction_session_timeout = {idle}{schema}{more}"
+            );
+            AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+        };
+        Self {
+            write: begin("READ COMMITTED READ WRITE", [&timeout; 2], ""),
+            step: begin("READ COMMITTED READ WRITE", ["0", "60000"], ""),
+            read: begin("READ COMMITTED READ ONLY", [&timeout; 2], ""),
+            snapshot: begin("REPEATABLE READ READ ONLY", [&timeout; 2], BY_INDEX),
+        }
+    }
+}
+
+/// How calls get their connection, by the options.
+#[derive(Clone, Debug)]
+pub(super) struct TransactionMode {
+    statements: Statements,
+    /// The statements with the schema, once it is known.
+    with_schema: Arc<OnceLock<Statements>>,
+    session: SessionDefaults,
     timeout: Duration,
     named_statements: bool,
     clock: ClockSource,
+    liveness: Liveness,
 }
 
 impl TransactionMode {
-    /// Prepares the statements that begin transactions. They state the isolation level, since a database
-    /// or role may have another default, under which a write that waited for a lock would fail. They do
-    /// not override `default_transaction_read_only`.
-    pub(super) fn new(timeout: Duration, named_statements: bool, clock: ClockSource) -> Self {
-        let most = i32::MAX.unsigned_abs().into();
-        let given = timeout.max(Duration::from_millis(1));
-        let timeout = timeout.as_millis().clamp(1, most);
-        let idle = format!("SET LOCAL idle_in_transaction_session_timeout = {timeout}");
-        let begin = |mode: &str, timeout: u128, more: &str| {
-            let bound = format!("SET LOCAL statement_timeout = {timeout}; {idle}{more}");
-            AssertSqlSafe(format!("BEGIN ISOLATION LEVEL {mode}; {bound}")).into_sql_str()
-        };
+    pub(super) fn new(
+        timeout: Duration,
+        named_statements: bool,
+        clock: ClockSource,
+        session: SessionDefaults,
+        liveness: Liveness,
+    ) -> Self {
         Self {
-            write: begin("READ COMMITTED", timeout, ""),
-            step: begin("READ COMMITTED", 0, ""),
-            snapshot: begin("REPEATABLE READ READ ONLY", timeout, BY_INDEX),
-            timeout: given,
+            statements: Statements::new(timeout, None),
+            with_schema: Arc::default(),
+            session,
+            timeout: timeout.max(Duration::from_millis(1)),
             named_statements,
             clock,
+            liveness,
         }
     }
 
-    /// Acquires a connection for single statements. Unnamed statements take two messages, which a pooler
-    /// keeps on one connection only within a transaction.
+    /// Notes that a connection was lost: others may be too, and are tested before their next use.
+    pub(super) fn connection_lost(&self) {
+        self.liveness.connection_lost();
+    }
+
+    /// Acquires a connection for single reads. In a transaction, if the session has other defaults than
+    /// goat's; or if statements are unnamed, which take two messages that a pooler keeps on one
+    /// connection only within a transaction.
     pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        if !self.named_statements {
-            return self.begin(pool).await;
+        let pooled = self.acquire(pool).await?;
+        if self.named_statements && !self.session.are_refused() {
+            return Ok(Connection::new(pooled, true));
         }
-        Ok(Connection::new(PooledConnection::autocommit(pool, self.timeout).await?, true))
+        let pooled = pooled.begin(self.statements().read.clone()).await?;
+        Ok(Connection::new(pooled, self.named_statements))
     }
 
     /// Begins a read-only snapshot. Its statements are unnamed, so that each is planned for its
     /// parameters: a plan for a rare role is bad for a common one.
     pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        Ok(Connection::new(
-            PooledConnection::begin(pool, &self.snapshot, self.timeout).await?,
-            false,
-        ))
+        let pooled = self.acquire(pool).await?;
+        Ok(Connection::new(pooled.begin(self.statements().snapshot.clone()).await?, false))
     }
 
     /// Begins a write transaction.
     pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        Ok(Connection::new(
-            PooledConnection::begin(pool, &self.write, self.timeout).await?,
-            self.named_statements,
-        ))
+        let pooled = self.acquire(pool).await?.begin(self.statements().write.clone()).await?;
+        Ok(Connection::new(pooled, self.named_statements))
     }
 
     /// Begins a migration step, without a statement timeout: building an index on a large table takes
     /// long, and so does waiting for another process that does.
     pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        Ok(Connection::new(
-            PooledConnection::begin(pool, &self.step, self.timeout).await?,
-            self.named_statements,
-        ))
+        let pooled = self.acquire(pool).await?.begin(self.statements().step.clone()).await?;
+        Ok(Connection::new(pooled, self.named_statements))
+    }
+
+    async fn acquire(&self, pool: &Pool<Db>) -> Result<PooledConnection, Failure> {
+        Ok(PooledConnection::new(self.session.acquire(pool).await?, self.timeout))
+    }
+
+    fn statements(&self) -> &Statements {
+        self.with_schema.get().unwrap_or(&self.statements)
+    }
+
+    /// The connect options without session defaults.
+    pub(super) fn plain_connect_options(&self) -> PgConnectOptions {
+        self.session.plain()
     }
 
     /// Whether prepared statements are named.
@@ -205,19 +255,74 @@ pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
 
 /// Converts failures of an operation into [`StoreError`].
 pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreError {
-    move |failure| failure.in_operation(operation, is_transient)
+    move |failure| failure.in_operation(operation, classify)
 }
 
-/// Whether a retry may succeed. For the codes see the PostgreSQL manual, appendix A; the first two
+/// Checks the properties that goat relies on.
+pub(super) async fn check_database(connection: &mut Connection) -> Result<()> {
+    let properties = Properties::read(connection).await.map_err(store_error("check_database"))?;
+    properties.check().map(drop)
+}
+
+/// Keeps later calls in the schema of this connection, whatever the search path of other sessions is.
+pub(super) async fn pin_schema(pools: &Pools, connection: &mut Connection) -> Result<(), Failure> {
+    const QUERY: &str = "SELECT quote_ident(current_schema()) AS name";
+    let mode = &pools.mode;
+    if mode.with_schema.get().is_some() {
+        return Ok(());
+    }
+    let name: Option<String> = connection.one(sqlx::query(QUERY)).await?.try_get("name")?;
+    let Some(name) = name else { return Ok(()) };
+    mode.with_schema.get_or_init(|| Statements::new(mode.timeout, Some(&name)));
+    if !mode.session.are_refused() {
+        let options = mode.session.connect_options(mode.timeout);
+        let path = format!("{name}, pg_temp");
+        let options = options.options([("search_path", path)]);
+        pools.write.set_connect_options(options.clone());
+        pools.check.set_connect_options(options);
+    }
+    Ok(())
+}
+
+/// Returns a right on a table that the user lacks, such as `UPDATE goat_users`.
+pub(super) async fn missing_right(pools: &Pools) -> Result<Option<String>, Failure> {
+    const QUERY: &str = "SELECT needed.privilege || ' ' || needed.name AS lacking FROM (\
+        SELECT name, privilege FROM (VALUES ('goat_users'), ('goat_sessions'), ('goat_permissions'), \
+        ('goat_signing_keys')) AS tables (name), \
+        (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS rights (privilege) \
+        UNION ALL VALUES ('goat_guard', 'SELECT'), ('goat_guard', 'UPDATE')) AS needed \
+        WHERE NOT has_table_privilege(needed.name, needed.privilege) ORDER BY 1 LIMIT 1";
+    let row = pools.read().await?.optional(sqlx::query(QUERY)).await?;
+    Ok(row.map(|row| row.try_get("lacking")).transpose()?)
+}
+
+/// Whether the database denies writes until an operator changes it.
+pub(super) fn denies_writes(failure: &Failure) -> bool {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    failure.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+}
+
+/// Classifies an error code. For the codes see the PostgreSQL manual, appendix A; the first two
 /// characters are the class.
-fn is_transient(code: &str) -> bool {
-    const READ_ONLY_TRANSACTION: &str = "25006";
-    const IDLE_IN_TRANSACTION: &str = "25P03";
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let class = code.get(..2).unwrap_or_default();
-    // Connection, authorization, catalog name, rollback, resources, operator, system.
-    matches!(class, "08" | "28" | "3D" | "40" | "53" | "57" | "58")
-        || [READ_ONLY_TRANSACTION, IDLE_IN_TRANSACTION, LOCK_NOT_AVAILABLE].contains(&code)
+pub(super) fn classify(code: &str) -> FailureClass {
+    match code {
+        // Shutdown, crash, not accepting connections yet, or the timeouts of an idle session, an idle
+        // transaction and a transaction.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" => FailureClass::ConnectionLost,
+        // Statement completion unknown.
+        "40003" => FailureClass::Transient,
+        // Read-only transaction, a read-write one refused by a standby, disk full, missing right.
+        "25006" | "0A000" | "53100" | "42501" => FailureClass::WriteRefused,
+        // Lock not available; table or schema missing, as while a backup is restored.
+        "55P03" | "42P01" | "3F000" => FailureClass::Transient,
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" => FailureClass::ConnectionLost,
+            "40" => FailureClass::Conflict,
+            // Authorization, catalog name, resources, operator, system.
+            "28" | "3D" | "53" | "57" | "58" => FailureClass::Transient,
+            _ => FailureClass::Permanent,
+        },
+    }
 }
 
 /// Lists the tables of the current schema.
@@ -277,14 +382,20 @@ mod tests {
     /// O1.
     #[test]
     fn transient_errors_are_recognized() {
-        for code in ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300"] {
-            assert!(is_transient(code), "{code}");
-        }
-        for code in ["25P03", "55P03", "57014", "57P01", "57P03", "58030"] {
-            assert!(is_transient(code), "{code}");
-        }
-        for code in ["23505", "22021", "42P01", "25P02", "XX000", "", "5"] {
-            assert!(!is_transient(code), "{code}");
+        let cases: [(FailureClass, &[&str]); 5] = [
+            (FailureClass::ConnectionLost, &["08006", "57P01", "57P03", "57P05", "25P03"]),
+            (FailureClass::Conflict, &["40001", "40P01"]),
+            (FailureClass::WriteRefused, &["25006", "0A000", "53100", "42501"]),
+            (
+                FailureClass::Transient,
+                &["28P01", "3D000", "40003", "42P01", "53300", "55P03", "57014", "58030"],
+            ),
+            (FailureClass::Permanent, &["23505", "22021", "25P02", "XX000", "", "5"]),
+        ];
+        for (class, codes) in cases {
+            for code in codes {
+                assert_eq!(classify(code), class, "{code}");
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ impl PostgresDatabase {
     #[must_use]
     pub fn invalidations(&self, staleness: Duration) -> Arc<dyn Invalidations> {
         let transport = ListenNotify {
-            connect: (*self.pools.write.connect_options()).clone(),
+            connect: self.pools.mode.plain_connect_options(),
             named_statements: self.pools.mode.named_statements(),
             sender: Mutex::default(),
         };
@@ -123,7 +123,14 @@ impl Transport for ListenNotify {
     async fn send(&self, text: &str) -> Result<(), StoreError> {
         let at = |error: sqlx::Error| store_error(operation::PUBLISH)(Failure::from(error));
         let mut sender = self.sender.lock().await;
-        let mut connection = self.take(&mut sender).await.map_err(at)?;
+        // A kept connection may have been lost since; a repeated invalidation is harmless.
+        if let Some(mut kept) = sender.take()
+            && self.notify(&mut kept, text).await.is_ok()
+        {
+            *sender = Some(kept);
+            return Ok(());
+        }
+        let mut connection = self.connect.connect().await.map_err(at)?;
         self.notify(&mut connection, text).await.map_err(at)?;
         *sender = Some(connection);
         Ok(())

@@ -8,8 +8,9 @@
 
 mod dialect;
 mod invalidations;
-mod pooled_connection;
+mod liveness;
 mod server;
+mod session_defaults;
 mod signing_keys;
 
 #[path = "../connection.rs"]
@@ -20,6 +21,8 @@ mod database;
 mod list;
 #[path = "../migrate.rs"]
 mod migrate;
+#[path = "../pooled_connection.rs"]
+mod pooled_connection;
 #[path = "../roles.rs"]
 mod roles;
 #[path = "../rows.rs"]
@@ -46,6 +49,8 @@ pub use signing_keys::OnUnknownKey;
 
 use database::Pools;
 use dialect::{ClockSource, TransactionMode};
+use liveness::Liveness;
+use session_defaults::SessionDefaults;
 
 use PostgresDatabase as Database;
 
@@ -54,7 +59,11 @@ const CHECK_CONNECTIONS: u32 = 2;
 
 /// PostgreSQL connection options.
 ///
-/// A pooler is supported, also in transaction mode: goat keeps no session state on a connection. The
+/// goat sets isolation level, access mode and timeouts itself, and keeps the schema that it found at its
+/// first query: the defaults of the server, the database and the role do not apply.
+///
+/// A pooler is supported, also in transaction mode: goat keeps no session state on a connection. Behind
+/// a pooler that refuses startup options every call is a transaction, as with unnamed statements. The
 /// pooler must support prepared statements, as PgBouncer does from 1.21 with
 /// `max_prepared_statements` above zero; otherwise disable
 /// [`PostgresOptions::prepared_statements`].
@@ -78,9 +87,8 @@ pub struct PostgresOptions {
     pub connections: u32,
     /// The timeout of waiting for a connection.
     pub acquire_timeout: Duration,
-    /// The server's timeout of a statement in a transaction, and of an idle transaction, which releases
-    /// the locks of a node that crashed. Statements outside transactions have no timeout: they read by
-    /// an index or wait for such transactions. To set one, set `statement_timeout` for the role.
+    /// The server's timeout of a statement, and of an idle transaction, which releases the locks of a
+    /// node that crashed.
     pub statement_timeout: Duration,
     /// Whether prepared statements are cached per connection. If false, every call is a transaction that
     /// prepares its statements, which takes three more round trips and works with any pooler in
@@ -143,11 +151,19 @@ impl PostgresDatabase {
         if connect.get_application_name().is_none() {
             connect = connect.application_name("goat");
         }
+        let session = SessionDefaults::new(connect);
+        let connect = session.connect_options(options.statement_timeout);
+        let liveness = Liveness::new(options.acquire_timeout / 3);
+        let tested = liveness.clone();
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(1))
             .acquire_timeout(options.acquire_timeout)
-            // A test would cost a round trip per call. A dead connection fails one call as unavailable.
+            // The liveness check tests only connections that may be lost.
             .test_before_acquire(false)
+            .before_acquire(move |connection, metadata| {
+                let tested = tested.clone();
+                Box::pin(async move { tested.check(connection, metadata.idle_for).await })
+            })
             .connect_lazy_with(connect.clone());
         let check = PgPoolOptions::new()
             .max_connections(CHECK_CONNECTIONS)
@@ -157,8 +173,10 @@ impl PostgresDatabase {
             options.statement_timeout,
             options.prepared_statements && caches_statements,
             clock,
+            session,
+            liveness,
         );
-        Ok(Self { pools: Pools { read: pool.clone(), write: pool, check, mode } })
+        Ok(Self { pools: Pools::new(pool.clone(), pool, check, mode) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Server check at startup: credentials and version.
+//! Server check at startup: credentials, version, and the properties that goat relies on.
 
 use sqlx::Row as _;
 
@@ -6,28 +6,90 @@ use crate::error::{Error, Result};
 use crate::store::sql::failure::Failure;
 
 use super::PostgresDatabase;
-use super::dialect::store_error;
+use super::connection::Connection;
+use super::dialect::{self, store_error};
 
 /// The oldest supported server, as `server_version_num`.
 const OLDEST: i32 = 120_000;
 
 impl PostgresDatabase {
-    /// Connects and returns the server's version, such as `15.4`. A program calls this at startup, so
-    /// that a wrong configuration does not surface at the first request.
+    /// Connects, checks the database, and returns the server's version, such as `15.4`. A program calls
+    /// this at startup, so that a wrong configuration does not surface at the first request.
     ///
     /// # Errors
     ///
     /// [`Configuration`](crate::ErrorKind::Configuration) where a retry would not help: the server
-    /// rejects the user, has no such database, or is older than 12;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if it does not respond.
+    /// rejects the user, has no such database, or is older than 12; the database cannot store all of
+    /// Unicode, or has no schema for goat's tables; or a column of these has another collation than
+    /// goat gave it. [`Unavailable`](crate::ErrorKind::Unavailable) if the server does not respond.
     pub async fn version(&self) -> Result<String> {
-        const VERSION: &str = "SELECT CAST(current_setting('server_version_num') AS INTEGER) AS n";
         let queried = async {
-            let row = self.pools.read().await?.one(sqlx::query(VERSION)).await?;
-            Ok::<i32, Failure>(row.try_get("n")?)
+            let mut connection = self.pools.read().await?;
+            dialect::pin_schema(&self.pools, &mut connection).await?;
+            Properties::read(&mut connection).await
         };
-        let number = queried.await.map_err(startup_error)?;
-        supported_version(number)
+        queried.await.map_err(startup_error)?.check()
+    }
+}
+
+/// Reads the [`Properties`]. Columns that are compared have the collation `C`, for any collation of the
+/// database.
+const PROPERTIES: &str = "SELECT \
+    CAST(current_setting('server_version_num') AS INTEGER) AS version, \
+    current_setting('server_encoding') AS encoding, \
+    CAST(current_schema() AS TEXT) AS schema, \
+    (SELECT MIN(pg_class.relname || '.' || attname || ' has the collation ' || collname) \
+    FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid \
+    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
+    JOIN pg_catalog.pg_collation ON pg_collation.oid = attcollation \
+    WHERE nspname = current_schema() AND collname <> 'C' \
+    AND relname IN ('goat_users', 'goat_permissions', 'goat_sessions') \
+    AND attname IN ('id', 'email_canonical', 'email_domain', 'role', 'status', 'permission', 'user_id')) \
+    AS miscollated";
+
+/// Properties of the server and the database.
+pub(super) struct Properties {
+    version: i32,
+    encoding: String,
+    schema: Option<String>,
+    /// A column with another collation than goat gave it.
+    miscollated: Option<String>,
+}
+
+impl Properties {
+    /// Reads the properties.
+    pub(super) async fn read(connection: &mut Connection) -> Result<Self, Failure> {
+        let row = connection.one(sqlx::query(PROPERTIES)).await?;
+        Ok(Self {
+            version: row.try_get("version")?,
+            encoding: row.try_get("encoding")?,
+            schema: row.try_get("schema")?,
+            miscollated: row.try_get("miscollated")?,
+        })
+    }
+
+    /// Formats the version, if goat can use the database.
+    pub(super) fn check(self) -> Result<String> {
+        let version = supported_version(self.version)?;
+        if self.encoding != "UTF8" {
+            return Err(Error::configuration(format!(
+                "the database has the encoding {}, which cannot store all of Unicode; create one \
+                 with ENCODING 'UTF8' TEMPLATE template0",
+                self.encoding
+            )));
+        }
+        if self.schema.is_none() {
+            return Err(Error::configuration(
+                "the user's search_path contains no schema of the database; create the schema, or \
+                 name another one in search_path",
+            ));
+        }
+        match self.miscollated {
+            Some(column) => Err(Error::configuration(format!(
+                "the column {column}; goat needs COLLATE \"C\", as its migration sets it"
+            ))),
+            None => Ok(version),
+        }
     }
 }
 

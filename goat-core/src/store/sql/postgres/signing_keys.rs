@@ -9,11 +9,9 @@ use std::time::Duration;
 use sqlx::Row as _;
 
 use crate::error::Result;
-use crate::store::sql::failure::Failure;
 use crate::token::TokenKeys;
 
 use super::PostgresDatabase;
-use super::dialect::store_error;
 
 /// The retention of a registration, long enough to investigate rejected tokens.
 const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,7 +46,7 @@ impl PostgresDatabase {
         max_age: Duration,
         on_unknown: OnUnknownKey,
     ) -> Result<Vec<String>> {
-        let registered = async {
+        let registered = self.pools.run("register_signing_key", || async {
             let mut connection = self.pools.begin().await?;
             // ATOMIC: under the lock, no other node registers a key before the commit.
             connection.run("LOCK TABLE goat_signing_keys IN SHARE ROW EXCLUSIVE MODE").await?;
@@ -72,9 +70,9 @@ impl PostgresDatabase {
             );
             connection.execute(sqlx::query(insert).bind(keys.signing_key())).await?;
             connection.commit().await?;
-            Ok::<_, Failure>(unknown)
-        };
-        Ok(registered.await.map_err(store_error("register_signing_key"))?)
+            Ok(unknown)
+        });
+        Ok(registered.await?)
     }
 }
 

@@ -4,16 +4,18 @@
 //! the rows that a write reads do not change until it commits, no other locks are needed, and no
 //! transaction upgrades from reading to writing, which SQLite may reject.
 
-use sqlx::{Pool, Sqlite};
+use std::time::Duration;
+
+use sqlx::{Pool, SqlSafeStr as _, Sqlite};
 
 use crate::clock::Timestamp;
-use crate::error::StoreError;
+use crate::error::{Result, StoreError};
 use crate::id::UserId;
-use crate::store::sql::failure::Failure;
+use crate::store::sql::failure::{Failure, FailureClass};
 use crate::store::sql::schema::Migration;
 
 use super::connection::Connection;
-use super::database::UniqueViolation;
+use super::database::{Pools, UniqueViolation};
 use super::pooled_connection::PooledConnection;
 
 pub(super) type Db = Sqlite;
@@ -23,14 +25,20 @@ pub(super) type DriverConnection = sqlx::SqliteConnection;
 /// Begins a write transaction.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// How transactions begin; SQLite has no options.
+/// How transactions begin, by the options.
 #[derive(Clone, Debug)]
-pub(super) struct TransactionMode;
+pub(super) struct TransactionMode {
+    timeout: Duration,
+}
 
 impl TransactionMode {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout: timeout.max(Duration::from_millis(1)) }
+    }
+
     /// Acquires a connection for single statements.
     pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        Ok(Connection::new(PooledConnection::autocommit(pool).await?, true))
+        Ok(Connection::new(PooledConnection::new(pool.acquire().await?, self.timeout), true))
     }
 
     /// Acquires a connection for related reads.
@@ -40,13 +48,17 @@ impl TransactionMode {
 
     /// Begins a write transaction.
     pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        Ok(Connection::new(PooledConnection::begin(pool).await?, true))
+        let pooled = PooledConnection::new(pool.acquire().await?, self.timeout);
+        Ok(Connection::new(pooled.begin(BEGIN.into_sql_str()).await?, true))
     }
 
     /// Begins a migration step.
     pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
         self.begin(pool).await
     }
+
+    /// Notes that a connection was lost; a file has none to lose.
+    pub(super) fn connection_lost(&self) {}
 
     /// Returns the parameter of [`now`].
     pub(super) fn now(&self, now: Timestamp) -> i64 {
@@ -110,7 +122,7 @@ pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
 
 /// Converts failures of an operation into [`StoreError`].
 pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreError {
-    move |failure| failure.in_operation(operation, is_transient)
+    move |failure| failure.in_operation(operation, classify)
 }
 
 /// Whether another process holds the lock.
@@ -119,22 +131,43 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code.as_deref().and_then(primary), Some(code::BUSY | code::LOCKED))
 }
 
-/// Whether a retry may succeed: locked, full, read-only, out of memory or of file handles.
-fn is_transient(code: &str) -> bool {
-    matches!(
-        primary(code),
+/// Checks the properties that goat relies on; opening the file has.
+pub(super) async fn check_database(_: &mut Connection) -> Result<()> {
+    Ok(())
+}
+
+/// Keeps later calls in the schema of this connection; SQLite has one schema.
+pub(super) async fn pin_schema(_: &Pools, _: &mut Connection) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Returns a right on a table that the user lacks; SQLite has no rights on tables.
+pub(super) async fn missing_right(_: &Pools) -> Result<Option<String>, Failure> {
+    Ok(None)
+}
+
+/// Whether the database denies writes until an operator changes it.
+pub(super) fn denies_writes(failure: &Failure) -> bool {
+    let code = failure.code();
+    matches!(code.as_deref().and_then(primary), Some(code::READ_ONLY | code::CANNOT_OPEN))
+}
+
+/// Classifies an error code. An error of the disk or of opening a file (the log, or one of too many)
+/// counts as a refused write, since a read meets it only if its pages are not in memory.
+pub(super) fn classify(code: &str) -> FailureClass {
+    match primary(code) {
+        Some(code::READ_ONLY | code::INPUT_OUTPUT | code::FULL | code::CANNOT_OPEN) => {
+            FailureClass::WriteRefused
+        }
         Some(
             code::BUSY
-                | code::LOCKED
-                | code::OUT_OF_MEMORY
-                | code::READ_ONLY
-                | code::INTERRUPTED
-                | code::INPUT_OUTPUT
-                | code::FULL
-                | code::CANNOT_OPEN
-                | code::LOCKING_PROTOCOL
-        )
-    )
+            | code::LOCKED
+            | code::OUT_OF_MEMORY
+            | code::INTERRUPTED
+            | code::LOCKING_PROTOCOL,
+        ) => FailureClass::Transient,
+        _ => FailureClass::Permanent,
+    }
 }
 
 /// Primary result codes, from <https://www.sqlite.org/rescode.html>.
@@ -207,11 +240,14 @@ mod tests {
     /// O1: an extended code is classified by its primary code.
     #[test]
     fn transient_errors_are_recognized() {
-        for code in ["5", "261", "517", "6", "8", "264", "10", "522", "13", "14", "15"] {
-            assert!(is_transient(code), "{code}");
+        for code in ["5", "261", "517", "6", "7", "9", "15"] {
+            assert_eq!(classify(code), FailureClass::Transient, "{code}");
+        }
+        for code in ["8", "264", "1032", "10", "522", "778", "13", "14"] {
+            assert_eq!(classify(code), FailureClass::WriteRefused, "{code}");
         }
         for code in ["1", "11", "19", "1555", "2067", "26", "", "x"] {
-            assert!(!is_transient(code), "{code}");
+            assert_eq!(classify(code), FailureClass::Permanent, "{code}");
         }
     }
 }

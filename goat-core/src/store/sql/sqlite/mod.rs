@@ -1,7 +1,6 @@
 //! SQLite storage: one file, one writer connection, several reader connections.
 
 mod dialect;
-mod pooled_connection;
 
 #[path = "../connection.rs"]
 mod connection;
@@ -11,6 +10,8 @@ mod database;
 mod list;
 #[path = "../migrate.rs"]
 mod migrate;
+#[path = "../pooled_connection.rs"]
+mod pooled_connection;
 #[path = "../roles.rs"]
 mod roles;
 #[path = "../rows.rs"]
@@ -35,6 +36,7 @@ use sqlx::sqlite::{
 use crate::error::{Error, Result};
 
 use database::Pools;
+use dialect::TransactionMode;
 
 use SqliteDatabase as Database;
 
@@ -113,10 +115,11 @@ impl SqliteDatabase {
         let with_wal = connect.clone().journal_mode(SqliteJournalMode::Wal);
         let write = pool(1).connect_lazy_with(with_wal);
         enable_wal(&write, &path, busy_timeout).await?;
+        check_encoding(&write, &path).await?;
         let read_only = connect.pragma("query_only", "ON");
         let read = pool(readers).connect_lazy_with(read_only.clone());
         let check = pool(1).connect_lazy_with(read_only);
-        Ok(Self { pools: Pools { read, write, check, mode: dialect::TransactionMode } })
+        Ok(Self { pools: Pools::new(read, write, check, TransactionMode::new(busy_timeout)) })
     }
 }
 
@@ -170,6 +173,16 @@ async fn enable_wal(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result
         return Ok(());
     }
     Err(cannot_open(path, &"its file system does not support a write-ahead log"))
+}
+
+/// Checks that texts are compared by the bytes of their UTF-8, which decides about the order of lists.
+async fn check_encoding(pool: &SqlitePool, path: &Path) -> Result<()> {
+    let encoding = sqlx::query_scalar("PRAGMA encoding").fetch_one(pool).await;
+    let encoding: String = encoding.map_err(|error| dialect::store_error("open")(error.into()))?;
+    if encoding == "UTF-8" {
+        return Ok(());
+    }
+    Err(cannot_open(path, &format!("it has the text encoding {encoding}, and goat needs UTF-8")))
 }
 
 fn cannot_open(path: &Path, reason: &dyn fmt::Display) -> Error {

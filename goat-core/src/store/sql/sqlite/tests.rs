@@ -196,6 +196,21 @@ async fn path_that_cannot_be_a_database_is_rejected() {
     }
 }
 
+#[tokio::test]
+async fn utf_16_database_is_rejected() {
+    use sqlx::{ConnectOptions as _, Connection as _};
+
+    let (_folder, path) = file();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut other = options.connect().await.expect("a database");
+    let sql = "PRAGMA encoding = 'UTF-16le'; CREATE TABLE books (title TEXT)";
+    sqlx::raw_sql(sql).execute(&mut other).await.expect("valid SQL");
+    other.close().await.expect("it closes");
+    let error = SqliteDatabase::open(SqliteOptions::new(&path)).await.expect_err("an error");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("encoding UTF-16le"), "{error}");
+}
+
 /// Separate pools, as in several processes, on a file that does not exist yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_processes_open_migrate_and_write_one_file() {
@@ -258,6 +273,85 @@ async fn full_disk_is_unavailable_and_stores_nothing() {
     let error = database.sessions().create(&session, 9).await.expect_err("no room");
     assert!(error.is_unavailable(), "{error:?}");
     assert!(database.sessions().find(session.user, session.id).await.expect("an answer").is_none());
+}
+
+/// Makes the next commits of the writer fail, and SQLite roll them back by itself, as on a full disk.
+async fn refuse_commits(database: &SqliteDatabase) {
+    let mut writer = database.pools.write.acquire().await.expect("the writer");
+    writer.lock_handle().await.expect("its handle").set_commit_hook(|| false);
+}
+
+/// O1: after a failed commit a connection may be inside or outside a transaction.
+#[tokio::test]
+async fn connection_whose_commit_failed_is_closed() {
+    let (_folder, database) = migrated().await;
+    let (users, sessions) = (database.users(), database.sessions());
+    let owner = account(&role());
+    for _ in 0..3 {
+        refuse_commits(&database).await;
+        put(&users, &owner).await.expect_err("its commit fails");
+        assert!(users.by_id(owner.user.id).await.expect("the store responds").is_none());
+        sessions.create(&session(owner.user.id, START), 9).await.expect("another connection");
+        refuse_commits(&database).await;
+        users.signed_in(owner.user.id, START, None).await.expect_err("its commit fails");
+        users.signed_in(owner.user.id, START, None).await.expect("another connection");
+    }
+    put(&users, &owner).await.expect("another connection");
+}
+
+/// O1: a write that is dropped at any await is applied or not, and the writer is free for the next.
+#[tokio::test]
+async fn dropped_writes_leave_no_open_transaction() {
+    let (_folder, database) = migrated().await;
+    let users = database.users();
+    let mut owner = account(&role());
+    put(&users, &owner).await.expect("the store responds");
+    let mut completed = 0;
+    for polls in 0..60 {
+        owner.epoch = owner.epoch.next(None);
+        {
+            let mut call = std::pin::pin!(put(&users, &owner));
+            let mut polled = 0;
+            let done = std::future::poll_fn(|context| {
+                polled += 1;
+                if polled > polls {
+                    return std::task::Poll::Ready(false);
+                }
+                call.as_mut().poll(context).map(|written| written.is_ok())
+            });
+            completed += usize::from(done.await);
+        }
+        users.signed_in(owner.user.id, START, None).await.expect("the writer is free");
+        owner = users.by_id(owner.user.id).await.expect("an answer").expect("the user");
+    }
+    assert!(completed > 0, "the last drops come after the last await");
+}
+
+/// O1: a database that refused a write is not ready until it accepts one.
+#[tokio::test]
+async fn ping_fails_while_writes_are_refused() {
+    let (_folder, database) = migrated().await;
+    let users = database.users();
+    let set_read_only = async |is_on: &'static str| {
+        // Also on connections that replace one that was refused.
+        let options = (*database.pools.write.connect_options()).clone();
+        database.pools.write.set_connect_options(options.pragma("query_only", is_on));
+        let mut writer = database.pools.write.acquire().await.expect("the writer");
+        let pragma = sqlx::AssertSqlSafe(format!("PRAGMA query_only = {is_on}"));
+        sqlx::raw_sql(pragma).execute(&mut *writer).await.expect("valid SQL");
+    };
+    set_read_only("ON").await;
+    users.ping().await.expect("no write was refused yet");
+    put(&users, &account(&role())).await.expect_err("read-only");
+    for _ in 0..3 {
+        assert!(users.ping().await.expect_err("read-only").is_unavailable());
+    }
+    assert_eq!(kind(database.check_writable().await), ErrorKind::Configuration);
+    set_read_only("OFF").await;
+    users.ping().await.expect("a write succeeds");
+    database.check_writable().await.expect("a write succeeds");
+    set_read_only("ON").await;
+    users.ping().await.expect("no write was refused since");
 }
 
 #[tokio::test]

@@ -3,14 +3,19 @@
 //! Invariants:
 //! - a transaction that is dropped before its commit, at any point, is rolled back before the
 //!   connection is reused;
+//! - a connection whose BEGIN, COMMIT or ROLLBACK failed or was abandoned is closed, since it may be
+//!   inside or outside a transaction: SQLite rolls back by itself if a commit finds the disk full;
 //! - a connection that does not respond is closed after a timeout, so that the pool opens another. The
 //!   driver would wait for the network's timeout, about 15 minutes for a lost host, for all connections
 //!   at once.
+//!
+//! The driver's own transaction type is not used: it loses track of the state if a commit fails, or if
+//! it is dropped before a reply.
 
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Pool, SqlStr};
+use sqlx::{SqlSafeStr as _, SqlStr};
 use tokio::runtime::Handle;
 use tokio::time;
 
@@ -22,37 +27,35 @@ const ROLLBACK: u32 = 2;
 /// on the server, so closing the connection early would leave it running beside the next.
 const AUTOCOMMIT: u32 = 10;
 
+/// Whether a connection has an open transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Autocommit,
+    Transaction,
+    /// A statement that begins or ends a transaction was sent, and did not succeed so far.
+    Unknown,
+}
+
 /// A connection, and whether it has an open transaction.
 #[derive(Debug)]
 pub(super) struct PooledConnection {
     /// Present until the drop.
     connection: Option<PoolConnection<Db>>,
-    is_open: bool,
+    state: State,
     /// The statement timeout of transactions.
     timeout: Duration,
 }
 
 impl PooledConnection {
-    /// Acquires a connection in autocommit mode.
-    pub(super) async fn autocommit(
-        pool: &Pool<Db>,
-        timeout: Duration,
-    ) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: Some(pool.acquire().await?), is_open: false, timeout })
+    /// Wraps an acquired connection, which is in autocommit mode.
+    pub(super) fn new(connection: PoolConnection<Db>, timeout: Duration) -> Self {
+        Self { connection: Some(connection), state: State::Autocommit, timeout }
     }
 
-    /// Acquires a connection and begins a transaction with this statement. The driver's own transaction
-    /// type is not used, since it loses track of the state if it is dropped before the reply.
-    pub(super) async fn begin(
-        pool: &Pool<Db>,
-        statement: &SqlStr,
-        timeout: Duration,
-    ) -> Result<Self, sqlx::Error> {
-        let mut pooled = Self::autocommit(pool, timeout).await?;
-        // Set before the statement: if it is cancelled, its outcome is unknown.
-        pooled.is_open = true;
-        sqlx::raw_sql(statement.clone()).execute(pooled.connection()).await?;
-        Ok(pooled)
+    /// Begins a transaction with this statement.
+    pub(super) async fn begin(mut self, statement: SqlStr) -> Result<Self, sqlx::Error> {
+        self.change(statement, State::Transaction).await?;
+        Ok(self)
     }
 
     /// Commits the transaction, if there is one.
@@ -66,10 +69,18 @@ impl PooledConnection {
     }
 
     async fn end(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
-        if self.is_open {
-            sqlx::raw_sql(statement).execute(self.connection()).await?;
-            self.is_open = false;
+        if self.state == State::Autocommit {
+            return Ok(());
         }
+        self.change(statement.into_sql_str(), State::Autocommit).await
+    }
+
+    /// Executes a statement that leads to another state.
+    async fn change(&mut self, statement: SqlStr, next: State) -> Result<(), sqlx::Error> {
+        // Before the statement: if it fails or is cancelled, its outcome is unknown.
+        self.state = State::Unknown;
+        sqlx::raw_sql(statement).execute(self.connection()).await?;
+        self.state = next;
         Ok(())
     }
 
@@ -87,13 +98,16 @@ impl Drop for PooledConnection {
             drop(connection.detach());
             return;
         };
-        let (is_open, timeout) = (self.is_open, self.timeout);
+        let (state, timeout) = (self.state, self.timeout);
         runtime.spawn(async move {
-            if is_open {
+            if state != State::Autocommit {
+                // Also in an unknown state: its reply comes after the abandoned statement, which so
+                // does not take effect during a later call.
                 let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
                 let rolled_back = time::timeout(timeout * ROLLBACK, rollback).await;
-                if !matches!(rolled_back, Ok(Ok(_))) {
-                    drop(connection.detach());
+                if state == State::Unknown || !matches!(rolled_back, Ok(Ok(_))) {
+                    // The pool opens another only afterwards; at the timeout the driver's end closes.
+                    let _ = time::timeout(timeout, connection.close()).await;
                     return;
                 }
             }
