@@ -158,6 +158,11 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.limits.public, Some(Quota::per_minute(100)));
     assert_eq!(settings.limits.address, Some(Quota::per_minute(300)));
     assert_eq!(settings.limits.user, Some(Quota::per_minute(60)));
+    assert_eq!(settings.limits.account, Some(Quota::per_minute(50)));
+    assert_eq!(settings.limits.account_day, Some(Quota::per_day(100)));
+    assert_eq!(settings.limits.verify, Some(Quota::per_minute(1200)));
+    assert_eq!(settings.limits.session_control, Some(Quota::per_minute(30)));
+    assert_eq!(settings.limits.password_check, Some(Quota::per_minute(10)));
     assert_eq!(settings.limits.keys, 1_000_000);
     assert_eq!(settings.log.filter, "info");
     assert_eq!(settings.log.format, None);
