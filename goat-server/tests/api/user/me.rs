@@ -39,7 +39,7 @@ async fn user_changes_email_and_password_and_deletes_the_account(backend: Backen
         app.patch("/api/v1/user/change-email").bearer(&client.token).json(&body).send().await;
     assert_eq!(response.data()["email"], "new@example.org");
     assert!(
-        response.header("ratelimit").contains("\"account\""),
+        response.header("ratelimit").contains("\"password-check\""),
         "{}",
         response.header("ratelimit")
     );
