@@ -20,7 +20,7 @@ fn main() {
 }
 
 async fn measure() {
-    let settings = Settings { account_quota: None, ..Settings::default() };
+    let settings = Settings { account_quota: None, account_day_quota: None, ..Settings::default() };
     let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
         .settings(settings)
         .build()

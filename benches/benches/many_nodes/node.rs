@@ -42,15 +42,16 @@ impl Node {
     pub(crate) fn start(postgres: &str, redis: Option<&str>) -> Self {
         let mut variables = vec![("DATABASE_URL", postgres), ("GOAT_MIGRATE_ON_START", "true")];
         variables.extend(redis.map(|url| ("REDIS_URL", url)));
-        variables.extend(["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER"].map(
-            |limit| match limit {
-                "AUTH" => ("GOAT_RATE_LIMIT_AUTH", "1000000/1m"),
-                "REFRESH" => ("GOAT_RATE_LIMIT_REFRESH", "1000000/1m"),
-                "PUBLIC" => ("GOAT_RATE_LIMIT_PUBLIC", "1000000/1m"),
-                "ADDRESS" => ("GOAT_RATE_LIMIT_ADDRESS", "1000000/1m"),
-                _ => ("GOAT_RATE_LIMIT_USER", "1000000/1m"),
-            },
-        ));
+        let limits = [
+            "GOAT_RATE_LIMIT_AUTH",
+            "GOAT_RATE_LIMIT_REFRESH",
+            "GOAT_RATE_LIMIT_PUBLIC",
+            "GOAT_RATE_LIMIT_ADDRESS",
+            "GOAT_RATE_LIMIT_USER",
+            "GOAT_RATE_LIMIT_VERIFY",
+            "GOAT_RATE_LIMIT_SESSION_CONTROL",
+        ];
+        variables.extend(limits.map(|limit| (limit, "1000000/1m")));
         let variables = variables
             .into_iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -81,6 +82,7 @@ impl Node {
         let goat = Goat::builder(stores, TokenKeys::hs256(vec![secret]).expect("a key"))
             .settings(goat_core::Settings {
                 account_quota: Some(Quota::per_minute(1_000_000)),
+                account_day_quota: None,
                 ..Default::default()
             })
             .hasher(Arc::new(PlainHasher::default()))

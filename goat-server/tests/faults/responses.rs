@@ -24,7 +24,17 @@ pub(crate) fn with_short_timeouts(program: Program) -> Program {
 /// Sets rate limits that are never reached, and tokens and a grace period that outlive a recovery.
 pub(crate) fn with_limits(program: Program) -> Program {
     let program = program.with("GOAT_ACCESS_TOKEN_TTL", "1h").with("GOAT_REFRESH_LEEWAY", "60s");
-    let limits = ["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER"];
+    let limits = [
+        "AUTH",
+        "ACCOUNT_DAY",
+        "REFRESH",
+        "PUBLIC",
+        "ADDRESS",
+        "USER",
+        "VERIFY",
+        "SESSION_CONTROL",
+        "PASSWORD_CHECK",
+    ];
     limits.into_iter().fold(program, |program, limit| {
         program.with(&format!("GOAT_RATE_LIMIT_{limit}"), "100000/1m")
     })

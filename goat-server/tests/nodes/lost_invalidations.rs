@@ -144,7 +144,7 @@ fn without_redis_rate_limited_routes_are_unavailable() {
     let redis = Redis::start(RedisOptions::default());
     let database = Postgres::shared().create_database();
     let limited = |program: Program| {
-        let names = ["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER"];
+        let names = ["AUTH", "REFRESH", "PUBLIC", "ADDRESS", "USER", "VERIFY", "SESSION_CONTROL"];
         let program = names.into_iter().fold(program, |program, name| {
             program.with(&format!("GOAT_RATE_LIMIT_{name}"), "100000/1m")
         });
