@@ -37,9 +37,10 @@ pub enum ErrorKind {
     // Forbidden (403)
     /// A permission is missing.
     Forbidden,
-    /// The target user does not have a lower rank, or is the actor.
+    /// The target user does not have a lower rank, has a permission that the actor lacks, or is the
+    /// actor.
     Outranked,
-    /// The role is above those that the actor may assign.
+    /// The role does not rank below the actor's, or has a permission that the actor lacks.
     RoleNotAssignable,
     /// The current password is incorrect.
     WrongPassword,
@@ -131,9 +132,11 @@ impl ErrorKind {
             Self::Forbidden => {
                 "Your role does not have the required permission. Ask an administrator."
             }
-            Self::Outranked => "You can manage only users whose role ranks below your own.",
+            Self::Outranked => {
+                "You can manage only users whose role ranks below your own and has no permission that yours lacks."
+            }
             Self::RoleNotAssignable => {
-                "You cannot assign this role. Choose one that ranks below your own."
+                "You cannot assign this role. Choose one that ranks below your own and has no permission that yours lacks."
             }
             Self::WrongPassword => "The current password is wrong. Check it and try again.",
             Self::AccountInactive => {

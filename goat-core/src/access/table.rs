@@ -23,6 +23,14 @@ impl Rights {
             || self.exact.contains(permission)
             || permission.parts().is_some_and(|(resource, _)| self.resources.contains(resource))
     }
+
+    /// Whether these rights allow everything that the others allow.
+    pub(crate) fn include(&self, others: &Self) -> bool {
+        self.full_access
+            || (!others.full_access
+                && others.resources.is_subset(&self.resources)
+                && others.exact.iter().all(|permission| self.allow(permission)))
+    }
 }
 
 impl<'a> FromIterator<&'a Permission> for Rights {
@@ -94,6 +102,33 @@ mod tests {
             })
             .collect();
         RoleRows { revision, grants }
+    }
+
+    fn rights(permissions: &[&str]) -> Rights {
+        let parsed: Vec<_> =
+            permissions.iter().map(|text| Permission::parse(text).expect("a permission")).collect();
+        parsed.iter().collect()
+    }
+
+    /// A2
+    #[test]
+    fn rights_include_others_whose_permissions_they_all_allow() {
+        let cases: [(&[&str], &[&str], bool); 10] = [
+            (&[], &[], true),
+            (&[], &["book:read"], false),
+            (&["book:read"], &["book:read"], true),
+            (&["book:read", "page:read"], &["book:read"], true),
+            (&["book:read"], &["book:read", "page:read"], false),
+            (&["book:*"], &["book:read", "book:write"], true),
+            (&["book:*"], &["page:read"], false),
+            // A wildcard covers verbs that no permission names.
+            (&["book:read", "book:write"], &["book:*"], false),
+            (&["full_access"], &["book:*", "full_access"], true),
+            (&["book:*"], &["full_access"], false),
+        ];
+        for (held, others, expected) in cases {
+            assert_eq!(rights(held).include(&rights(others)), expected, "{held:?} {others:?}");
+        }
     }
 
     #[test]

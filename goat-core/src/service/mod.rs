@@ -24,7 +24,7 @@ pub use authenticate::Authentication;
 pub(crate) use context::Context;
 pub(crate) use credential_limits::CredentialLimits;
 pub use login::{Login, SignedIn};
-pub(crate) use policy::{Policy, Standing};
+pub(crate) use policy::{ActorView, Policy, Standing};
 pub(crate) use principal::ActorFacts;
 pub use principal::{Actor, FreshPrincipal, Principal};
 pub(crate) use readiness::Readiness;

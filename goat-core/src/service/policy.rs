@@ -1,22 +1,40 @@
-//! Access policy: rank, assignable roles, and the last administrator.
+//! Access policy: rank and permissions over other users, assignable roles, and the last administrator.
 //!
 //! Rules over a change are evaluated with the state that the write reads inside its own transaction.
 
-use crate::access::{Permission, Rank, Rights, Role, RoleSet, RoleTable};
+use std::sync::Arc;
+
+use crate::access::{Grant, Permission, Role, RoleRows, RoleSet, RoleTable};
 use crate::error::ErrorKind;
 use crate::id::UserId;
-use crate::store::ActorView;
-use crate::user::{Status, User};
+use crate::user::{Status, User, UserState};
 
 use super::{ActorFacts, Principal};
 
-/// The rank of an authorized actor.
-#[derive(Clone, Copy, Debug)]
+/// The standing of an authorized actor: its role, and the role table that decides on which users it may
+/// act.
+#[derive(Clone, Debug)]
 pub(crate) enum Standing {
-    /// The system, which outranks every user.
+    /// The system, which may act on every user.
     System,
-    /// A user with a rank.
-    User(UserId, Rank),
+    /// A user.
+    User {
+        /// The user.
+        user: UserId,
+        /// The user's role.
+        role: Role,
+        /// The permissions of all roles.
+        table: Arc<RoleTable>,
+    },
+}
+
+/// An actor and the grants of all roles, as a write's own transaction read them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActorView<'a> {
+    /// The actor, if it still exists.
+    pub(crate) state: Option<&'a UserState>,
+    /// The grants, where the store keeps them.
+    pub(crate) grants: Option<&'a [Grant]>,
 }
 
 /// The rules over one set of roles.
@@ -35,79 +53,76 @@ impl Policy {
     }
 
     /// Authorizes an actor by the state that the write's transaction read: the user exists, the session
-    /// is live, and the role has the permission. The role table decides where the user store does not
-    /// keep permissions.
+    /// is live, and the role has the permission. `table` decides where the store does not keep
+    /// permissions.
     pub(crate) fn authorize(
         &self,
         actor: Option<&ActorFacts>,
-        view: Option<&ActorView>,
+        view: ActorView<'_>,
         needs: &Permission,
-        table: &RoleTable,
+        table: &Arc<RoleTable>,
     ) -> Result<Standing, ErrorKind> {
         let Some(facts) = actor else { return Ok(Standing::System) };
-        let view = view.ok_or(ErrorKind::SessionRevoked)?;
-        if !view.state.has_live_session(facts.session, facts.session_epoch) {
+        let state = view.state.ok_or(ErrorKind::SessionRevoked)?;
+        if !state.has_live_session(facts.session, facts.session_epoch) {
             return Err(ErrorKind::SessionRevoked);
         }
-        // A role outside the configured set has no permissions, even if the store has grants for it.
-        let allowed = self.roles.contains(&view.state.role)
-            && match &view.permissions {
-                Some(permissions) => permissions.iter().collect::<Rights>().allow(needs),
-                None => table.rights(&view.state.role).allow(needs),
-            };
-        if allowed {
-            Ok(self.standing(facts.user, &view.state.role))
-        } else {
-            Err(ErrorKind::Forbidden)
+        let table = match view.grants {
+            Some(grants) => {
+                let rows = RoleRows { revision: table.revision, grants: grants.to_vec() };
+                Arc::new(RoleTable::new(rows, &self.roles))
+            }
+            None => Arc::clone(table),
+        };
+        if !table.rights(&state.role).allow(needs) {
+            return Err(ErrorKind::Forbidden);
         }
+        Ok(Standing::User { user: facts.user, role: state.role.clone(), table })
     }
 
-    /// Returns the rank of a user as an actor.
-    pub(crate) fn standing(&self, user: UserId, role: &Role) -> Standing {
-        Standing::User(user, self.roles.rank(role))
-    }
-
-    /// Checks that a principal may see a user: itself, and the users that its role outranks.
+    /// Checks that a principal may see a user: itself, and the users that it may act on.
     pub(crate) fn check_visible(&self, viewer: &Principal, user: &User) -> Result<(), ErrorKind> {
-        let rank = self.roles.rank(viewer.role());
-        if viewer.user() == user.id || self.outranks(rank, &user.role) {
-            Ok(())
-        } else {
-            Err(ErrorKind::Outranked)
-        }
+        let is_visible =
+            viewer.user() == user.id || self.may_act_on(viewer.role(), &user.role, viewer.table());
+        if is_visible { Ok(()) } else { Err(ErrorKind::Outranked) }
     }
 
-    /// Returns the roles that a principal may not see.
+    /// Returns the roles whose users a principal may not see.
     pub(crate) fn hidden_roles(&self, viewer: &Principal) -> Vec<Role> {
-        let rank = self.roles.rank(viewer.role());
-        self.roles.iter().filter(|role| !self.outranks(rank, role)).cloned().collect()
+        let is_hidden = |role: &&Role| !self.may_act_on(viewer.role(), role, viewer.table());
+        self.roles.iter().filter(is_hidden).cloned().collect()
     }
 
-    /// Checks that an actor may change a user: an actor outranks the user, and is another user.
-    pub(crate) fn check_target(&self, standing: Standing, target: &User) -> Result<(), ErrorKind> {
+    /// Checks that an actor may change a user: another user, of a role that the actor may act on.
+    pub(crate) fn check_target(&self, standing: &Standing, target: &User) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
-            Standing::User(actor, rank) => actor != target.id && self.outranks(rank, &target.role),
+            Standing::User { user, role, table } => {
+                *user != target.id && self.may_act_on(role, &target.role, table)
+            }
         };
         if allowed { Ok(()) } else { Err(ErrorKind::Outranked) }
     }
 
-    /// Checks that an actor may assign a role: it outranks users of that role.
+    /// Checks that an actor may assign a role: the actor may act on users of that role.
     pub(crate) fn check_assignable(
         &self,
-        standing: Standing,
+        standing: &Standing,
         role: &Role,
     ) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
-            Standing::User(_, rank) => self.outranks(rank, role),
+            Standing::User { role: own, table, .. } => self.may_act_on(own, role, table),
         };
         if allowed { Ok(()) } else { Err(ErrorKind::RoleNotAssignable) }
     }
 
-    /// Whether a rank outranks users of a role: a higher rank does, and the top rank outranks all.
-    pub(crate) fn outranks(&self, rank: Rank, role: &Role) -> bool {
-        rank == self.roles.rank(self.roles.top()) || self.roles.rank(role) < rank
+    /// Whether users of one role may act on users of another: the first ranks higher and has every
+    /// permission of the other. The top role may act on all users.
+    fn may_act_on(&self, role: &Role, other: &Role, table: &RoleTable) -> bool {
+        role == self.roles.top()
+            || (self.roles.rank(role) > self.roles.rank(other)
+                && table.rights(role).include(&table.rights(other)))
     }
 
     /// Checks that an administrator remains: an active user in the top role.

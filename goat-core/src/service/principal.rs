@@ -6,14 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::access::{Permission, Rights, Role};
+use crate::access::{Permission, Rights, Role, RoleTable};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
 use crate::user::Account;
 
-use super::{Policy, Standing};
+use super::Standing;
 
 /// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
 ///
@@ -29,6 +29,8 @@ struct Inner {
     session: SessionId,
     role: Role,
     rights: Arc<Rights>,
+    /// The role table that the rights are from.
+    table: Arc<RoleTable>,
     /// The user's session epoch at login.
     session_epoch: u64,
     /// The session's expiry.
@@ -41,11 +43,21 @@ impl Principal {
         user: UserId,
         session: SessionId,
         role: Role,
-        rights: Arc<Rights>,
+        table: Arc<RoleTable>,
         session_epoch: u64,
         expires_at: Timestamp,
     ) -> Self {
-        Self(Arc::new(Inner { issuer, user, session, role, rights, session_epoch, expires_at }))
+        let rights = table.rights(&role);
+        Self(Arc::new(Inner {
+            issuer,
+            user,
+            session,
+            role,
+            rights,
+            table,
+            session_epoch,
+            expires_at,
+        }))
     }
 
     /// Returns the user.
@@ -74,6 +86,11 @@ impl Principal {
 
     pub(super) fn require(&self, permission: &Permission) -> Result<(), ErrorKind> {
         if self.may(permission) { Ok(()) } else { Err(ErrorKind::Forbidden) }
+    }
+
+    /// Returns the role table that the principal's rights are from.
+    pub(super) fn table(&self) -> &Arc<RoleTable> {
+        &self.0.table
     }
 
     pub(crate) fn issuer(&self) -> u64 {
@@ -140,7 +157,7 @@ enum Kind {
 }
 
 impl Actor {
-    /// Returns the system as the actor. It has every permission and outranks every user; the rules that
+    /// Returns the system as the actor. It has every permission and may act on every user; the rules that
     /// protect the last administrator still apply. Events contain `reason`.
     pub fn system(reason: impl Into<String>) -> Self {
         Self(Kind::System(reason.into()))
@@ -162,11 +179,15 @@ impl Actor {
         }
     }
 
-    /// Returns the actor's rank as of the fresh read.
-    pub(crate) fn standing(&self, policy: &Policy) -> Standing {
+    /// Returns the actor's standing as of the fresh read.
+    pub(crate) fn standing(&self) -> Standing {
         match &self.0 {
             Kind::System(_) => Standing::System,
-            Kind::User(principal) => policy.standing(principal.user(), principal.role()),
+            Kind::User(principal) => Standing::User {
+                user: principal.user(),
+                role: principal.role().clone(),
+                table: Arc::clone(principal.table()),
+            },
         }
     }
 

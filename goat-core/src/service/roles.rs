@@ -11,7 +11,7 @@ use crate::id::{GrantId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::store::{RoleChange, RoleSnapshot, RoleWrite, RoleWriteOutcome};
 
-use super::{Actor, Context};
+use super::{Actor, ActorView, Context};
 
 /// Lists roles, and grants and revokes their permissions.
 #[derive(Clone, Debug)]
@@ -180,7 +180,9 @@ impl Context {
                 // A store without users cannot read the actor; the fresh read that created the actor
                 // is the only proof then.
                 if snapshot.keeps_users {
-                    let (needs, view) = (Permission::FULL_ACCESS, snapshot.actor.as_ref());
+                    let needs = Permission::FULL_ACCESS;
+                    let (state, grants) = (snapshot.actor.as_ref(), &snapshot.rows.grants);
+                    let view = ActorView { state, grants: Some(grants) };
                     self.policy.authorize(Some(facts), view, &needs, &table)?;
                 }
             }

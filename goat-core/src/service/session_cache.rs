@@ -271,7 +271,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Rights, Role};
+    use crate::access::{Role, RoleRows, RoleSet, RoleTable};
     use crate::clock::Timestamp;
     use std::sync::Arc;
 
@@ -285,7 +285,7 @@ mod tests {
             UserId::generate(now),
             SessionId::generate(now),
             Role::parse("client").expect("a role"),
-            Arc::new(Rights::default()),
+            Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default())),
             0,
             now,
         )

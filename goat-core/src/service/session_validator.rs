@@ -160,10 +160,9 @@ impl SessionValidator {
             self.cache.clear();
         }
         self.role_table.warn_unknown_role(&state.role);
-        let rights = table.rights(&state.role);
         let (expires_at, epoch) = (found.expires_at(), found.epoch);
         let issuer = self.issuer;
-        Ok((Principal::new(issuer, user, session, state.role, rights, epoch, expires_at), age))
+        Ok((Principal::new(issuer, user, session, state.role, table, epoch, expires_at), age))
     }
 
     /// Reads a session and its owner, concurrently where the session store does not keep users.

@@ -14,7 +14,7 @@ use crate::store::{Revoked, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::Account;
 
 use super::context::Decide;
-use super::{Actor, ActorFacts, Context, Principal};
+use super::{Actor, ActorFacts, ActorView, Context, Principal};
 
 /// Lists and ends sessions.
 #[derive(Clone, Debug)]
@@ -129,10 +129,13 @@ impl Sessions {
             let table = context.role_table.table(None).await?;
             let decide = |snapshot: &UserSnapshot| {
                 let (policy, needs) = (&context.policy, permissions::USER_UPDATE);
-                let view = snapshot.actor.as_ref();
+                let view = ActorView {
+                    state: snapshot.actor.as_ref(),
+                    grants: snapshot.grants.as_deref(),
+                };
                 let standing = policy.authorize(facts.as_ref(), view, &needs, &table)?;
                 let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
-                policy.check_target(standing, &account.user)?;
+                policy.check_target(&standing, &account.user)?;
                 Ok(next_epoch(account, None))
             };
             let acting = facts.as_ref().map(|facts| facts.user);

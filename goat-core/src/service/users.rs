@@ -35,7 +35,8 @@ impl Users {
         Ok(Profile { user: account.user, permissions })
     }
 
-    /// Returns a page of the users that the principal may see: itself, and those it outranks.
+    /// Returns a page of the users that the principal may see: itself, and those that it may act on,
+    /// whose roles rank lower and have no permission that its own does not.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl Users {
         Ok(self.context.stores.users.list(&query).await?)
     }
 
-    /// Returns one user: the principal itself, or a user that it outranks.
+    /// Returns one user: the principal itself, or a user that it may act on.
     ///
     /// # Errors
     ///

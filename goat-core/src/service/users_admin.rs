@@ -12,7 +12,7 @@ use crate::store::{UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, Email, NewUser, Status, User, UserUpdate};
 
 use super::context::changed;
-use super::{Actor, Context, Standing, Users};
+use super::{Actor, ActorView, Context, Standing, Users};
 
 impl Users {
     /// Creates a user.
@@ -38,7 +38,7 @@ impl Users {
         let hash = Secret::new(context.hasher.hash(password).await?);
         run_to_completion(async move {
             let account = context.new_account(new.email, hash, new.role, new.status);
-            let rule = |standing: Standing, snapshot: &UserSnapshot| {
+            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 context.policy.check_assignable(standing, &account.user.role)?;
                 debug_assert!(snapshot.target.is_none(), "a new id is unused");
                 Ok(UserChange::Put(account.clone()))
@@ -70,7 +70,7 @@ impl Users {
         };
         run_to_completion(async move {
             let now = context.time.now();
-            let rule = |standing: Standing, snapshot: &UserSnapshot| {
+            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let mut account = context.target(standing, snapshot)?;
                 let new_email = update
                     .email
@@ -138,7 +138,7 @@ impl Users {
         run_to_completion(async move {
             let now = context.time.now();
             let policy = &context.policy;
-            let rule = |standing: Standing, snapshot: &UserSnapshot| {
+            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let mut account = context.target(standing, snapshot)?;
                 policy.check_assignable(standing, &role)?;
                 if account.user.role == role {
@@ -176,7 +176,7 @@ impl Users {
         run_to_completion(async move {
             let now = context.time.now();
             let policy = &context.policy;
-            let rule = |standing: Standing, snapshot: &UserSnapshot| {
+            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let mut account = context.target(standing, snapshot)?;
                 if account.user.status == status {
                     return Ok(UserChange::Nothing);
@@ -221,7 +221,7 @@ impl Users {
         actor.check(&permissions::USER_DELETE)?;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
-            let rule = |standing: Standing, snapshot: &UserSnapshot| {
+            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let account = context.target(standing, snapshot)?;
                 let others = snapshot.others_administer;
                 context.policy.check_administrators(&account.user, None, others)?;
@@ -236,7 +236,7 @@ impl Users {
 
 /// A rule over the change of a user by an actor.
 type Rule<'a> =
-    &'a (dyn Fn(Standing, &UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
+    &'a (dyn Fn(&Standing, &UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
 
 impl Context {
     /// Writes for an actor. The transaction checks its authorization again.
@@ -250,15 +250,16 @@ impl Context {
         let facts = actor.facts();
         let table = self.role_table.table(None).await?;
         let decide = |snapshot: &UserSnapshot| {
-            let view = snapshot.actor.as_ref();
+            let view =
+                ActorView { state: snapshot.actor.as_ref(), grants: snapshot.grants.as_deref() };
             let standing = self.policy.authorize(facts.as_ref(), view, needs, &table)?;
-            rule(standing, snapshot)
+            rule(&standing, snapshot)
         };
         self.write_user(facts.as_ref().map(|facts| facts.user), target, &decide).await
     }
 
-    /// Returns the target of a write, if it exists and the actor outranks it.
-    fn target(&self, standing: Standing, snapshot: &UserSnapshot) -> Result<Account, ErrorKind> {
+    /// Returns the target of a write, if it exists and the actor may act on it.
+    fn target(&self, standing: &Standing, snapshot: &UserSnapshot) -> Result<Account, ErrorKind> {
         let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
         self.policy.check_target(standing, &account.user)?;
         Ok(account.clone())
@@ -279,10 +280,9 @@ impl Context {
         };
         check(new_email)?;
         // The user is read only now: a violation that depends on the e-mail address must not reveal the
-        // address of a user that the actor does not outrank, and no hash is computed for one.
+        // address of a user that the actor may not act on, and no hash is computed for one.
         let target = self.stores.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?.user;
-        let policy = &self.policy;
-        policy.check_target(actor.standing(policy), &target)?;
+        self.policy.check_target(&actor.standing(), &target)?;
         let password = check(new_email.or(Some(&target.email)))?;
         Ok(Secret::new(self.hasher.hash(password).await?))
     }

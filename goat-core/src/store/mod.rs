@@ -18,6 +18,6 @@ pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome
 pub use sessions::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 pub(crate) use stores::Stores;
 pub use users::{
-    ActorView, Rehashed, SAMPLED_HASHES, UserChange, UserSnapshot, UserStore, UserWrite,
-    UserWriteOutcome, sampled_hashes,
+    Rehashed, SAMPLED_HASHES, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+    sampled_hashes,
 };

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use crate::access::{Grant, RoleRows};
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
+use crate::user::UserState;
 
-use super::{ActorView, Aged};
+use super::Aged;
 
 /// The state that a write reads inside its own transaction and decides on.
 #[derive(Clone, Debug)]
 pub struct RoleSnapshot {
     /// The actor; `None` for the system, for an unknown user, and where the store does not keep users.
-    pub actor: Option<ActorView>,
+    pub actor: Option<UserState>,
     /// Whether the store keeps users too, so that an absent actor does not exist.
     pub keeps_users: bool,
     /// The present grants.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::access::{Permission, Role};
+use crate::access::{Grant, Role};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
@@ -37,21 +37,14 @@ pub async fn sampled_hashes(
     users.sample_hashes(SAMPLED_FURTHER).await
 }
 
-/// The actor, as the write's own transaction reads it.
-#[derive(Clone, Debug)]
-pub struct ActorView {
-    /// Role, status and session epoch.
-    pub state: UserState,
-    /// The permissions of the actor's role where the store keeps them too; otherwise the role table
-    /// decides.
-    pub permissions: Option<Vec<Permission>>,
-}
-
 /// The state that a write reads inside its own transaction and decides on.
 #[derive(Clone, Debug)]
 pub struct UserSnapshot {
     /// The actor, if the write has one and the user still exists.
-    pub actor: Option<ActorView>,
+    pub actor: Option<UserState>,
+    /// The grants of all roles, in a write by an actor where the store keeps them too; otherwise the
+    /// role table decides.
+    pub grants: Option<Vec<Grant>>,
     /// The target, if it exists.
     pub target: Option<Account>,
     /// Whether a user other than the target is active in the top role.
@@ -119,8 +112,8 @@ pub enum UserWriteOutcome {
 /// - reads see everything that was committed before they began;
 /// - no two accounts share a canonical e-mail address;
 /// - [`UserStore::write`] is one transaction: the snapshot that `decide` saw still holds when the
-///   change commits, also against concurrent writes to the actor and to the set of administrators, and
-///   the change commits as a whole or not at all;
+///   change commits, also against concurrent writes to the actor, to its grants and to the set of
+///   administrators, and the change commits as a whole or not at all;
 /// - a completed write survives a crash, and a dropped call took effect completely or not at all.
 #[async_trait]
 pub trait UserStore: fmt::Debug + Send + Sync {

@@ -39,7 +39,7 @@ pub async fn conformance(store: &Arc<dyn RoleStore>) {
 pub async fn conformance_with_users(roles: &Arc<dyn RoleStore>, users: &Arc<dyn UserStore>) {
     a_state_carries_the_revision(roles, users).await;
     a_role_write_sees_its_actor(roles, users).await;
-    a_user_write_sees_the_permissions_of_its_actor(roles, users).await;
+    a_user_write_sees_the_permissions_of_all_roles(roles, users).await;
     a_suspended_actor_grants_nothing(roles, users).await;
 }
 
@@ -233,35 +233,38 @@ pub async fn a_state_carries_the_revision(roles: &Arc<dyn RoleStore>, users: &Ar
     }
 }
 
-/// A2: a write of roles sees its actor's state and permissions.
+/// A2: a write of roles sees its actor's state and the permissions of all roles.
 pub async fn a_role_write_sees_its_actor(roles: &Arc<dyn RoleStore>, users: &Arc<dyn UserStore>) {
     let mut account = account(&role());
     account.user.status = Status::Suspended;
     put(users, &account).await;
     let rows = add(roles, &[grant(&account.user.role, "a:b"), grant(&role(), "a:c")]).await;
     let decide = |snapshot: &RoleSnapshot| {
-        let view = snapshot.actor.as_ref().expect("the actor");
-        assert_eq!(view.state.role, account.user.role);
-        assert_eq!(view.state.status, Status::Suspended);
-        assert_eq!(view.state.roles_revision, Some(rows.revision));
-        assert_eq!(view.permissions, Some(vec![Permission::new("a:b")]));
+        let actor = snapshot.actor.as_ref().expect("the actor");
+        assert_eq!(actor.role, account.user.role);
+        assert_eq!(actor.status, Status::Suspended);
+        assert_eq!(actor.roles_revision, Some(rows.revision));
+        assert_eq!(snapshot.rows, rows);
         Ok(RoleChange::Nothing)
     };
     write(roles, Some(account.user.id), &decide).await.expect("nothing refuses");
 }
 
-/// A2: a write of users sees its actor's current permissions.
-pub async fn a_user_write_sees_the_permissions_of_its_actor(
+/// A2: a write of users by an actor sees the current permissions of all roles.
+pub async fn a_user_write_sees_the_permissions_of_all_roles(
     roles: &Arc<dyn RoleStore>,
     users: &Arc<dyn UserStore>,
 ) {
     let account = account(&role());
     put(users, &account).await;
-    let granted = grant(&account.user.role, "a:b");
-    let expect = async |expected: &[Permission]| {
+    let other = role();
+    let granted = [grant(&account.user.role, "a:b"), grant(&other, "a:c")];
+    let expect = async |expected: &[Grant]| {
         let decide = |snapshot: &UserSnapshot| {
-            let view = snapshot.actor.as_ref().expect("the actor");
-            assert_eq!(view.permissions.as_deref(), Some(expected));
+            let mut seen = snapshot.grants.clone().expect("grants, in a write by an actor");
+            seen.retain(|one| one.role == account.user.role || one.role == other);
+            seen.sort_by_key(|one| one.permission.clone());
+            assert_eq!(seen, expected);
             Ok(UserChange::Nothing)
         };
         let id = account.user.id;
@@ -274,11 +277,11 @@ pub async fn a_user_write_sees_the_permissions_of_its_actor(
         users.write(write).await.expect("the store responds");
     };
     expect(&[]).await;
-    add(roles, std::slice::from_ref(&granted)).await;
-    expect(&[Permission::new("a:b")]).await;
-    let revoke = |_: &RoleSnapshot| Ok(RoleChange::Revoke(granted.id));
+    add(roles, &granted).await;
+    expect(&granted).await;
+    let revoke = |_: &RoleSnapshot| Ok(RoleChange::Revoke(granted[1].id));
     write(roles, None, &revoke).await.expect("nothing refuses");
-    expect(&[]).await;
+    expect(&granted[..1]).await;
 }
 
 /// A2: once a suspension has returned, no grant by the suspended user follows.
@@ -300,8 +303,8 @@ pub async fn a_suspended_actor_grants_nothing(
                     return Some(load(&roles).await.revision);
                 }
                 let decide = |snapshot: &RoleSnapshot| {
-                    let view = snapshot.actor.as_ref().expect("the actor");
-                    let is_active = view.state.status == Status::Active;
+                    let actor = snapshot.actor.as_ref().expect("the actor");
+                    let is_active = actor.status == Status::Active;
                     let change = RoleChange::Grant(vec![grant.clone()]);
                     if is_active { Ok(change) } else { Err(ErrorKind::SessionRevoked) }
                 };

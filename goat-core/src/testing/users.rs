@@ -222,10 +222,10 @@ pub async fn a_write_sees_its_actor(store: &Arc<dyn UserStore>) {
     put(store, &target).await;
     let id = actor.user.id;
     let decide = |snapshot: &UserSnapshot| {
-        let view = snapshot.actor.as_ref().expect("the actor");
-        assert_eq!(view.state.role, actor.user.role);
-        assert_eq!(view.state.status, Status::Suspended);
-        assert_eq!(view.state.epoch, actor.epoch);
+        let acting = snapshot.actor.as_ref().expect("the actor");
+        assert_eq!(acting.role, actor.user.role);
+        assert_eq!(acting.status, Status::Suspended);
+        assert_eq!(acting.epoch, actor.epoch);
         assert_same(snapshot.target.as_ref().expect("the target"), &target);
         Ok(UserChange::Delete)
     };

@@ -215,7 +215,7 @@ async fn rejection_names_the_alternative() {
             &operator,
             format!("GET {own}"),
             none.clone(),
-            "You can manage only users whose role ranks below your own.",
+            "You can manage only users whose role ranks below your own and has no permission that yours lacks.",
         ),
         (
             &client,

@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use goat_core::session::{SessionEpoch, TokenReplacement};
 use goat_core::store::{
-    ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+    Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
 use goat_core::user::{Account, UserPage, UserQuery, UserState};
 use goat_core::{Email, ErrorKind, Role, SessionId, Status, StoreError, Timestamp, User, UserId};
@@ -40,8 +40,9 @@ impl People {
         let others = "SELECT EXISTS (SELECT 1 FROM goat_people \
                       WHERE role = $1 AND status = 'active' AND id <> $2)";
         let snapshot = UserSnapshot {
+            actor: actor.map(state),
             // This store has no roles; with `None`, goat reads its own role table.
-            actor: actor.map(|account| ActorView { state: state(account), permissions: None }),
+            grants: None,
             target: find(&mut transaction, write.target).await?,
             others_administer: sqlx::query_scalar(others)
                 .bind(write.top_role.as_str())

@@ -18,7 +18,7 @@ impl State {
 
     fn write_roles(&mut self, write: &RoleWrite<'_>, keeps_users: bool) -> RoleWriteOutcome {
         let snapshot = RoleSnapshot {
-            actor: write.actor.filter(|_| keeps_users).and_then(|id| self.actor(id)),
+            actor: write.actor.filter(|_| keeps_users).and_then(|id| self.state(id)),
             keeps_users,
             rows: self.rows(),
         };

@@ -7,14 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::access::{Grant, Permission, Role};
+use crate::access::{Grant, Role};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
 use crate::page::PAGE_REACH;
-use crate::store::{
-    ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
-};
+use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::user::{
     Account, Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery, UserState,
 };
@@ -59,15 +57,7 @@ impl fmt::Debug for MemoryDirectory {
 }
 
 impl State {
-    /// Returns the actor as a write reads it.
-    pub(super) fn actor(&self, id: UserId) -> Option<ActorView> {
-        let state = self.state(id)?;
-        let grants = self.grants.values().filter(|grant| grant.role == state.role);
-        let permissions: Vec<Permission> = grants.map(|grant| grant.permission.clone()).collect();
-        Some(ActorView { state, permissions: Some(permissions) })
-    }
-
-    fn state(&self, id: UserId) -> Option<UserState> {
+    pub(super) fn state(&self, id: UserId) -> Option<UserState> {
         let Account { user, epoch, revision, .. } = self.accounts.get(&id)?;
         Some(UserState {
             role: user.role.clone(),
@@ -86,7 +76,8 @@ impl State {
 
     fn write(&mut self, write: &UserWrite<'_>) -> UserWriteOutcome {
         let snapshot = UserSnapshot {
-            actor: write.actor.and_then(|id| self.actor(id)),
+            actor: write.actor.and_then(|id| self.state(id)),
+            grants: write.actor.map(|_| self.grants.values().cloned().collect()),
             target: self.accounts.get(&write.target).cloned(),
             others_administer: self.has_active_user_in(write.top_role, Some(write.target)),
         };

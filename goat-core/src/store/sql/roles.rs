@@ -78,7 +78,7 @@ impl RoleStore for SqlRoles {
 }
 
 /// Reads the grants and their revision in one query, so that they are consistent.
-async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
+pub(super) async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
     let query = "SELECT goat_guard.roles_revision, granted.id, role, permission, created_at \
                  FROM goat_guard LEFT JOIN goat_permissions AS granted ON 1 = 1 \
                  ORDER BY granted.id";

@@ -125,14 +125,9 @@ pub(super) fn grant(row: &Row) -> Result<Grant, Failure> {
     Ok(Grant {
         id: parsed(row, "id", GrantId::parse)?,
         role: parsed(row, "role", Role::parse)?,
-        permission: permission(row)?,
+        permission: parsed(row, "permission", Permission::parse)?,
         created_at: time(row, "created_at")?,
     })
-}
-
-/// Decodes the permission of a grant.
-pub(super) fn permission(row: &Row) -> Result<Permission, Failure> {
-    parsed(row, "permission", Permission::parse)
 }
 
 fn status(row: &Row) -> Result<Status, Failure> {

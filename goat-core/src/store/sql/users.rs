@@ -9,15 +9,14 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::users::operation;
-use crate::store::{
-    ActorView, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
-};
+use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
 
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
 use super::dialect::{self, for_update};
 use super::list;
+use super::roles;
 use super::rows::{self, account_columns, state_columns, user_columns};
 
 /// The users of a database.
@@ -179,12 +178,13 @@ async fn decide_and_save(
         dialect::lock_guard(connection).await?;
     }
     let target = lock_account(connection, write.target).await?;
-    let actor = match write.actor {
-        Some(id) => lock_actor(connection, id).await?,
-        None => None,
+    let (actor, grants) = match write.actor {
+        // A write by an actor holds the guard, which locks the grants too.
+        Some(id) => (lock_actor(connection, id).await?, Some(roles::all(connection).await?.grants)),
+        None => (None, None),
     };
     let others_administer = is_any_active(connection, write.top_role, Some(write.target)).await?;
-    let snapshot = UserSnapshot { actor, target, others_administer };
+    let snapshot = UserSnapshot { actor, grants, target, others_administer };
     let mut change = (write.decide)(&snapshot);
     if let Ok(UserChange::Put(after)) = &mut change {
         after.revision = snapshot.target.as_ref().map_or(0, |before| before.revision) + 1;
@@ -225,21 +225,15 @@ async fn decide_and_save(
     Ok(Attempt::Done(outcome))
 }
 
-/// Reads and locks the actor until the end of the transaction. Its permissions are locked if the guard
-/// is held.
+/// Reads and locks the actor until the end of the transaction.
 pub(super) async fn lock_actor(
     connection: &mut Connection,
     id: UserId,
-) -> Result<Option<ActorView>, Failure> {
+) -> Result<Option<UserState>, Failure> {
     const QUERY: &str =
         concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1", for_update!());
     let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-    let Some(row) = row else { return Ok(None) };
-    let state = rows::state(&row)?;
-    let query = "SELECT permission FROM goat_permissions WHERE role = $1";
-    let permissions = connection.all(sqlx::query(query).bind(state.role.as_str())).await?;
-    let permissions = permissions.iter().map(rows::permission).collect::<Result<_, _>>()?;
-    Ok(Some(ActorView { state, permissions: Some(permissions) }))
+    row.as_ref().map(rows::state).transpose()
 }
 
 async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<Account>, Failure> {

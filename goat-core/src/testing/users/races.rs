@@ -174,8 +174,8 @@ pub async fn a_suspended_actor_writes_nothing(store: &Arc<dyn UserStore>) {
                     return Some(read(&store, target).await.epoch);
                 }
                 let decide = |snapshot: &UserSnapshot| {
-                    let view = snapshot.actor.as_ref().expect("the actor");
-                    if view.state.status != Status::Active {
+                    let acting = snapshot.actor.as_ref().expect("the actor");
+                    if acting.status != Status::Active {
                         return Err(ErrorKind::SessionRevoked);
                     }
                     let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;

@@ -39,7 +39,8 @@ pub struct Role {
     /// The name of the role.
     #[schema(example = "operator")]
     pub name: String,
-    /// The rank of the role. Users may manage only users of a lower rank.
+    /// The rank of the role. Users may manage only users whose role has a lower rank and no permission
+    /// that their own lacks.
     #[schema(example = 2)]
     pub rank: u32,
     /// The permissions of the role.

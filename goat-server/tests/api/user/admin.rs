@@ -84,6 +84,38 @@ async fn only_lower_roles_can_be_assigned(backend: Backend) {
     }
 }
 
+on_every_backend!(users_with_a_permission_that_the_actor_lacks_are_off_limits);
+
+/// A2
+async fn users_with_a_permission_that_the_actor_lacks_are_off_limits(backend: Backend) {
+    let (app, admin) = powerful_operators(backend).await;
+    let (operator, target) = (app.operator().await, app.client().await);
+    let create = json!({"email": "new@example.org", "password": PASSWORD});
+    let body = json!({"role": "client", "action": "refund:approve"});
+    assert_eq!(send(&app, &admin, "POST /api/v1/permission", body).await.status, 201);
+    for (line, body) in requests_about(target.id) {
+        let response = send(&app, &operator, &line, body).await;
+        assert_eq!(response.failure(), (403, "outranked"), "{line}");
+    }
+    let response = send(&app, &operator, "POST /api/v1/user", create.clone()).await;
+    assert_eq!(response.failure(), (403, "role-not-assignable"));
+    for query in ["", "?role=client", "?search=client"] {
+        let line = format!("GET /api/v1/user/list{query}");
+        let list = send(&app, &operator, &line, Value::Null).await;
+        let shown: Vec<_> = list.data().as_array().expect("a list").iter().collect();
+        assert!(shown.iter().all(|user| user["email"] == *operator.email), "{query}: {shown:?}");
+        assert_eq!(list.json["meta"]["total"], usize::from(query.is_empty()), "{query}");
+    }
+    // A wildcard of the operator's own covers the permission.
+    let body = json!({"role": "operator", "action": "refund:*"});
+    assert_eq!(send(&app, &admin, "POST /api/v1/permission", body).await.status, 201);
+    assert_eq!(send(&app, &operator, "POST /api/v1/user", create).await.status, 201);
+    for (line, body) in requests_about(target.id) {
+        let response = send(&app, &operator, &line, body).await;
+        assert!((200..300).contains(&response.status), "{line}: {}", response.json);
+    }
+}
+
 on_every_backend!(own_account_cannot_be_administered);
 
 /// A2

@@ -132,7 +132,7 @@ impl FromFieldsWith<AppState> for UpdateBody {
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 200, description = "The updated user.", body = Data<User>),
-        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
         (status = 409, description = "`email-taken`: another account has this e-mail address."),
     ),
@@ -184,7 +184,7 @@ impl FromFieldsWith<AppState> for ChangeRoleBody {
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 200, description = "The updated user.", body = Data<User>),
-        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own. `role-not-assignable`: you may not assign this role."),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks. `role-not-assignable`: you may not assign this role."),
         (status = 404, description = "`not-found`: no such user exists."),
         (status = 409, description = "`last-administrator`: no active administrator would be left."),
     ),
@@ -232,7 +232,7 @@ impl FromFields for ChangeStatusBody {
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 200, description = "The updated user.", body = Data<User>),
-        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
         (status = 409, description = "`invalid-transition`: the status cannot change this way. `last-administrator`: no active administrator would be left."),
     ),
@@ -265,7 +265,7 @@ pub(crate) async fn change_status(
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 204, description = "The user is deleted."),
-        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
         (status = 409, description = "`last-administrator`: no active administrator would be left."),
     ),
@@ -293,7 +293,7 @@ pub(crate) async fn delete(
     params(("id" = String, Path, description = "The id of the user."), Page),
     responses(
         (status = 200, description = "A page of sessions.", body = view::Page<Session>),
-        (status = 403, description = "`outranked`: the user's role is not below your own."),
+        (status = 403, description = "`outranked`: the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
     ),
 )]
@@ -320,7 +320,7 @@ pub(crate) async fn sessions(
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 200, description = "The number of revoked sessions.", body = Data<Revoked>),
-        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own."),
+        (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
     ),
 )]

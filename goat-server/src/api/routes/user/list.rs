@@ -88,7 +88,8 @@ pub(crate) async fn list(
 
 /// Get a user
 ///
-/// Returns the current user or a user of lower rank.
+/// Returns the current user, or a user whose role ranks below your own and has no permission that yours
+/// lacks.
 #[utoipa::path(
     get,
     path = "/api/v1/user/{id}",
@@ -97,7 +98,7 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 200, description = "The user.", body = Data<User>),
-        (status = 403, description = "`outranked`: the user's role is not below your own."),
+        (status = 403, description = "`outranked`: the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
     ),
 )]
