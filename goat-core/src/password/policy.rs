@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::text::{MAXIMUM_CODE_POINTS, fold};
+use super::text::{MAXIMUM_CODE_POINTS, fold, is_freeform};
 use crate::error::{Error, Result};
 
 /// The lowest allowed minimum length (NIST SP 800-63B-4 §3.1.1.2, with a second factor).
@@ -121,8 +121,12 @@ pub enum PasswordFault {
         /// The maximum number of characters.
         maximum: usize,
     },
-    /// Contains a control, invisible or unassigned character, which cannot be typed reliably.
-    Unusable,
+    /// Contains a character that OpaqueString refuses (RFC 8265 §4.2), since it cannot be typed
+    /// reliably: a control, invisible or unassigned one, or one without the neighbours that it needs.
+    Unusable {
+        /// The first such character.
+        character: char,
+    },
     /// A commonly used password, or a repetition of one.
     Common,
     /// Consists of the user's e-mail address or its local part.
@@ -140,8 +144,14 @@ impl fmt::Display for PasswordFault {
             Self::TooLong { maximum } => {
                 write!(formatter, "must have at most {maximum} characters")
             }
-            Self::Unusable => {
-                formatter.write_str("must not contain control, invisible or unassigned characters")
+            Self::Unusable { character } => {
+                write!(formatter, "must not contain U+{:04X}", u32::from(*character))?;
+                if is_freeform(*character) {
+                    write!(formatter, " ({character}) in this context")
+                } else {
+                    formatter
+                        .write_str("; control, invisible and unassigned characters are not allowed")
+                }
             }
             Self::Common => {
                 formatter.write_str("must not be a common password or a repetition of one")

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::{Profile, Rules};
-use precis_profiles::precis_core::{DerivedPropertyValue, FreeformClass, StringClass};
+use precis_profiles::precis_core::{
+    DerivedPropertyValue, Error as PrecisError, FreeformClass, StringClass, UnexpectedError,
+};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use zeroize::Zeroizing;
 
@@ -46,7 +48,9 @@ impl NewPassword {
         let prepared = match prepare(text, policy.maximum()) {
             Ok(prepared) => prepared,
             Err(Unprepared::TooLong) => return Err(vec![too_long]),
-            Err(Unprepared::Unusable) => return Err(vec![PasswordFault::Unusable]),
+            Err(Unprepared::Unusable(character)) => {
+                return Err(vec![PasswordFault::Unusable { character }]);
+            }
         };
 
         let mut faults = Vec::new();
@@ -110,7 +114,8 @@ impl TriedPassword {
 #[derive(Debug, PartialEq, Eq)]
 enum Unprepared {
     TooLong,
-    Unusable,
+    /// Contains this character.
+    Unusable(char),
 }
 
 /// Normalizes a text as OpaqueString (RFC 8265 §4.2) of at most `maximum` code points; the empty
@@ -131,15 +136,37 @@ fn prepare(text: &str, maximum: usize) -> Result<Secret<String>, Unprepared> {
     let mapped = profile
         .additional_mapping_rule(text)
         .and_then(|mapped| profile.normalization_rule(mapped))
-        .map_err(|_| Unprepared::Unusable)?;
+        .map_err(|error| Unprepared::Unusable(refused_character(text, &error)))?;
     let prepared = Secret::new(mapped.into_owned());
     // Length first: the check of some scripts scans the whole text for every character.
     if prepared.expose().chars().count() > maximum {
         return Err(Unprepared::TooLong);
     }
     let checked = with_newer_characters_replaced(prepared.expose());
-    profile.prepare(checked.as_str()).map_err(|_| Unprepared::Unusable)?;
-    Ok(prepared)
+    match profile.prepare(checked.as_str()) {
+        Ok(_) => Ok(prepared),
+        Err(error) => Err(Unprepared::Unusable(refused_character(&checked, &error))),
+    }
+}
+
+/// Returns the character that the profile refused.
+fn refused_character(text: &str, error: &PrecisError) -> char {
+    let known = match error {
+        PrecisError::BadCodepoint(info)
+        | PrecisError::Unexpected(
+            UnexpectedError::ContextRuleNotApplicable(info)
+            | UnexpectedError::MissingContextRule(info),
+        ) => char::from_u32(info.cp),
+        _ => None,
+    };
+    // Without a position, the rule misses a neighbour: before the first character, or after the last.
+    let class = FreeformClass::default();
+    let needs_neighbours = |character: &char| {
+        use DerivedPropertyValue::{ContextJ, ContextO};
+        matches!(class.get_value_from_char(*character), ContextJ | ContextO)
+    };
+    let found = known.or_else(|| text.chars().find(needs_neighbours));
+    found.unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// Replaces usable characters that are newer than the tables by an allowed one.
@@ -155,7 +182,7 @@ fn with_newer_characters_replaced(text: &str) -> Zeroizing<String> {
 }
 
 /// Whether a character's category belongs to the FreeformClass (RFC 8264 §4.3.1 and §9).
-fn is_freeform(character: char) -> bool {
+pub(super) fn is_freeform(character: char) -> bool {
     match character.general_category_group() {
         GeneralCategoryGroup::Letter
         | GeneralCategoryGroup::Mark

@@ -93,8 +93,39 @@ fn control_invisible_and_unassigned_characters_are_refused() {
         .chain(['\u{378}', '\u{e000}', '\u{fdd0}', '\u{fffe}', '\u{e0041}', '\u{200d}'])
     {
         let text = format!("seven lamps over {character} the quay");
-        assert_eq!(faults(&text), [PasswordFault::Unusable], "U+{:04X}", u32::from(character));
+        assert_eq!(faults(&text), [PasswordFault::Unusable { character }]);
     }
+}
+
+/// P3
+#[test]
+fn the_message_names_the_refused_character() {
+    for (text, message) in [
+        (
+            "a goat family \u{1f468}\u{200d}\u{1f469} on the quay",
+            "must not contain U+200D; control, invisible and unassigned characters are not allowed",
+        ),
+        (
+            "a tab\tand a \u{200d} over the quay",
+            "must not contain U+0009; control, invisible and unassigned characters are not allowed",
+        ),
+        ("seven lamps \u{b7} over the quay", "must not contain U+00B7 (\u{b7}) in this context"),
+        // Without a neighbour on one side.
+        ("seven lamps over the quay \u{b7}", "must not contain U+00B7 (\u{b7}) in this context"),
+        ("\u{5f3} seven lamps over the quay", "must not contain U+05F3 (\u{5f3}) in this context"),
+        (
+            "\u{200d} seven lamps over the quay",
+            "must not contain U+200D; control, invisible and unassigned characters are not allowed",
+        ),
+        (
+            "seven lamps over the quay \u{30fb}",
+            "must not contain U+30FB (\u{30fb}) in this context",
+        ),
+    ] {
+        let found: Vec<_> = faults(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, [message], "{text:?}");
+    }
+    assert!(default("el carrer del paral\u{b7}lel de nit").is_ok());
 }
 
 /// P3
@@ -195,7 +226,7 @@ fn an_impossible_attempt_is_replaced_by_the_stand_in() {
 #[test]
 fn the_stand_in_cannot_be_a_password() {
     let stand_in = std::str::from_utf8(STAND_IN).expect("text");
-    assert_eq!(faults(stand_in), [PasswordFault::Unusable]);
+    assert_eq!(faults(stand_in), [PasswordFault::Unusable { character: '\0' }]);
 }
 
 #[test]
