@@ -271,20 +271,21 @@ impl Goat {
         self.inner.context.hasher.load()
     }
 
-    /// Seeds a new database with the permissions of the role set, and checks that stored passwords can
-    /// be verified, and that a role store that keeps users does find them.
+    /// Seeds a new database with the permissions of the role set, and checks that the role given at
+    /// sign-up has no `full_access`, that stored passwords can be verified, and that a role store that
+    /// keeps users does find them.
     ///
     /// A goat seeds by itself on first use; a program calls this to fail at its start and not at the
     /// first login.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the pepper of a stored password is missing, and for a role store
-    /// that looks up users where they are not kept; [`ErrorKind::Internal`] if a hash costs more than
+    /// [`ErrorKind::Configuration`] if the role given at sign-up has `full_access` in the store, if the
+    /// pepper of a stored password is missing, and for a role store that looks up users where they are not kept; [`ErrorKind::Internal`] if a hash costs more than
     /// the hasher accepts; or if a store is unavailable. Stored texts that are not hashes are logged:
     /// their users can log in once a password is set for them.
     pub async fn prepare(&self) -> Result<()> {
-        self.inner.context.role_table.table(None).await?;
+        self.inner.context.role_table.check().await?;
         self.check_hashes().await?;
         self.check_users().await
     }

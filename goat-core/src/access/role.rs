@@ -91,8 +91,9 @@ impl RoleSet {
     ///
     /// # Errors
     ///
-    /// If there is no role, a name is repeated, a name or permission is malformed, or `full_access`
-    /// is not given to exactly the highest role.
+    /// If there is no role, a name is repeated, a name or permission is malformed, `full_access` is not
+    /// given to exactly the highest role, or the highest role is also the lowest, which new users get
+    /// at sign-up.
     pub fn new<'a>(roles: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) -> Result<Self> {
         let mut parsed: Vec<(Role, Vec<Permission>)> = Vec::new();
         for (name, permissions) in roles {
@@ -118,6 +119,11 @@ impl RoleSet {
                 if !full(permissions) {
                     return Err(Error::configuration(format!(
                         "the highest role, {top}, must have full_access"
+                    )));
+                }
+                if lower.is_empty() {
+                    return Err(Error::configuration(format!(
+                        "role {top} has full_access and would be given at sign-up: a set needs a lower role"
                     )));
                 }
                 if let Some((role, _)) = lower.iter().find(|(_, permissions)| full(permissions)) {
@@ -211,13 +217,22 @@ mod tests {
         assert!(roles.rank(&unknown) < roles.rank(roles.bottom()));
     }
 
+    /// A8
+    #[test]
+    fn the_role_given_at_sign_up_has_no_full_access() {
+        let refused = RoleSet::new([("admin", vec!["full_access"])]).expect_err("one role");
+        assert!(refused.to_string().contains("sign-up"), "{refused}");
+        assert!(RoleSet::new([("a", vec!["full_access"]), ("b", vec![])]).is_err());
+        assert!(RoleSet::new([("a", vec![]), ("b", vec!["full_access"])]).is_ok());
+    }
+
     #[test]
     fn only_the_highest_role_has_full_access() {
         assert!(RoleSet::new([]).is_err());
         assert!(RoleSet::new([("a", vec!["full_access"]), ("b", vec!["full_access"])]).is_err());
         assert!(RoleSet::new([("a", vec![]), ("b", vec![])]).is_err());
         assert!(RoleSet::new([("a", vec![]), ("a", vec!["full_access"])]).is_err());
-        assert!(RoleSet::new([("A", vec!["full_access"])]).is_err());
+        assert!(RoleSet::new([("a", vec![]), ("B", vec!["full_access"])]).is_err());
         assert!(RoleSet::new([("a", vec!["nonsense"]), ("b", vec!["full_access"])]).is_err());
     }
 }

@@ -51,14 +51,22 @@ impl<'a> FromIterator<&'a Permission> for Rights {
 #[derive(Debug)]
 pub(crate) struct RoleTable {
     pub(crate) revision: u64,
+    /// The grants in force.
     pub(crate) grants: Vec<Grant>,
+    /// Whether `full_access` of the role given at sign-up was stored, and left out (A8).
+    pub(crate) has_open_full_access: bool,
     rights: HashMap<Role, Arc<Rights>>,
     nothing: Arc<Rights>,
 }
 
 impl RoleTable {
-    /// Builds the table. Grants of roles outside the set have no effect.
+    /// Builds the table. Grants of roles outside the set have no effect, nor has `full_access` of the
+    /// role that is given at sign-up.
     pub(crate) fn new(mut rows: RoleRows, roles: &RoleSet) -> Self {
+        let stored = rows.grants.len();
+        let is_open = |grant: &Grant| grant.role == *roles.bottom();
+        rows.grants.retain(|grant| !(is_open(grant) && grant.permission.is_full_access()));
+        let has_open_full_access = rows.grants.len() < stored;
         // Sorted, so that the lists of two roles are easy to compare.
         rows.grants.sort_by(|one, other| one.permission.cmp(&other.permission));
         let mut rights = HashMap::new();
@@ -67,7 +75,8 @@ impl RoleTable {
             let collected: Rights = permissions.map(|grant| &grant.permission).collect();
             rights.insert(role.clone(), Arc::new(collected));
         }
-        Self { revision: rows.revision, grants: rows.grants, rights, nothing: Arc::default() }
+        let RoleRows { revision, grants } = rows;
+        Self { revision, grants, has_open_full_access, rights, nothing: Arc::default() }
     }
 
     /// Returns the rights of a role.

@@ -1,7 +1,7 @@
 //! Role table cache: the role table in force, kept current with the store by its revision.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct RoleTableCache {
     time: Time,
     /// Roles outside the set that were logged already.
     unknown: Mutex<HashSet<Role>>,
+    /// Whether `full_access` of the role given at sign-up was logged.
+    has_warned_of_open: AtomicBool,
 }
 
 /// How many unknown roles are logged at most.
@@ -66,6 +68,7 @@ impl RoleTableCache {
             lease,
             time,
             unknown: Mutex::default(),
+            has_warned_of_open: AtomicBool::new(false),
         }
     }
 
@@ -92,10 +95,27 @@ impl RoleTableCache {
         let Aged { value: rows, age } = self.rows(required, generation, began).await?;
         let rows = self.seeded(rows).await?;
         let loaded = self.replace(rows);
+        if loaded.has_open_full_access && !self.has_warned_of_open.swap(true, Ordering::Relaxed) {
+            let role = self.roles.bottom();
+            tracing::error!(%role, "role given at sign-up has full_access in the database; ignored");
+        }
         self.fresh_generation.fetch_max(generation, Ordering::SeqCst);
         self.loaded_at.fetch_max(milliseconds(began.saturating_sub(age)), Ordering::SeqCst);
         let newer = self.current().filter(|table| table.revision >= loaded.revision);
         Ok(newer.unwrap_or(loaded))
+    }
+
+    /// Checks that the stored grants fit the role set: that the role given at sign-up has no
+    /// `full_access` (A8).
+    pub(crate) async fn check(&self) -> Result<()> {
+        if self.table(None).await?.has_open_full_access {
+            let role = self.roles.bottom();
+            return Err(Error::configuration(format!(
+                "role {role} is given at sign-up and has full_access in the database: revoke it, or \
+                 add a lower role"
+            )));
+        }
+        Ok(())
     }
 
     /// Reads the grants, from the shared cache unless the table is stale. A stale table is reloaded

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use goat_core::access::Grant;
 use goat_core::auth::SignedIn;
 use goat_core::event::EventKind;
-use goat_core::{ErrorKind, Goat, GrantId, PageRequest, Permission, Status, Timestamp};
+use goat_core::store::{RoleChange, RoleSnapshot, RoleWrite};
+use goat_core::{ErrorKind, Goat, GrantId, PageRequest, Permission, RoleSet, Status, Timestamp};
 
 use crate::flows::support::{Backend, Harness, Outcome, on_every_store, system};
 
@@ -91,6 +92,56 @@ async fn random_grants_agree_with_a_naive_evaluator(backend: Backend) {
     }
     let page = harness.goat.roles().grants(PageRequest::default()).await.expect("a page");
     assert!(page.items.is_sorted_by_key(|grant| grant.id));
+}
+
+/// A8: `full_access` of the role given at sign-up has no effect, however it got into the store, and a
+/// start is refused.
+async fn the_sign_up_role_never_has_full_access(backend: Backend) {
+    let harness = Harness::on(backend);
+    let (ann, root) =
+        (harness.member("ann", "client").await, harness.member("root", "admin").await);
+    harness.goat.prepare().await.expect("ready");
+    let roles = harness.goat.roles();
+    let refused = roles.grant(system(), "client", Permission::FULL_ACCESS).await.kind();
+    assert_eq!(refused, Some(ErrorKind::Invalid));
+
+    let now = Timestamp::from_millis(0);
+    let grant = Grant {
+        id: GrantId::generate(now),
+        role: harness.role("client"),
+        permission: Permission::FULL_ACCESS,
+        created_at: now,
+    };
+    let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(vec![grant.clone()]));
+    let write = RoleWrite { actor: None, decide: &decide };
+    harness.stores.roles.write(write).await.expect("written past goat");
+    harness.advance(1);
+    let restarted = harness.second_node();
+    let error = restarted.prepare().await.expect_err("a refused start");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("sign-up"), "{error}");
+    for goat in [&harness.goat, &restarted] {
+        assert!(
+            !may(goat, &ann, &REPORTS).await && !may(goat, &ann, &Permission::FULL_ACCESS).await
+        );
+        assert!(goat.roles().list().await.expect("roles")[0].permissions.is_empty());
+    }
+    // Neither the fresh read nor the write's own transaction takes it into account.
+    let actor = harness.actor(&ann.tokens).await;
+    let refused = harness.goat.users().delete(actor, root.user.id).await.kind();
+    assert_eq!(refused, Some(ErrorKind::Forbidden));
+
+    // An administrator sees the grant and revokes it.
+    let stored = roles.grants_of("client").await.expect("grants");
+    assert_eq!(stored, [grant.clone()]);
+    roles.revoke(harness.actor(&root.tokens).await, grant.id).await.expect("revoked");
+    harness.second_node().prepare().await.expect("ready");
+
+    // A role set in which the former highest role is the lowest.
+    let set = RoleSet::new([("admin", vec![]), ("chief", vec!["full_access"])]).expect("a set");
+    let other = harness.node_with_roles(set);
+    assert_eq!(other.prepare().await.kind(), Some(ErrorKind::Configuration));
+    assert!(!may(&other, &root, &REPORTS).await);
 }
 
 async fn the_highest_role_cannot_lose_full_access(backend: Backend) {
@@ -273,6 +324,7 @@ async fn permission_events_have_an_actor(backend: Backend) {
 
 on_every_store![
     random_grants_agree_with_a_naive_evaluator,
+    the_sign_up_role_never_has_full_access,
     the_highest_role_cannot_lose_full_access,
     changing_roles_requires_full_access,
     permission_changes_take_effect_before_they_return,

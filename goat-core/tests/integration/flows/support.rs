@@ -12,8 +12,8 @@ use goat_core::testing::{Failpoints, ManualClock, PlainHasher};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{
-    Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, Secret, Settings, Status,
-    Stores, User,
+    Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret, Settings,
+    Status, Stores, User,
 };
 
 /// Initial password of every test user.
@@ -233,6 +233,17 @@ impl Harness {
     /// A second node over these stores, with the same keys and clock.
     pub(crate) fn node(&self, stores: Stores) -> Goat {
         Goat::builder(stores, self.keys.clone())
+            .settings(self.settings.clone())
+            .clock(Arc::new(self.clock.clone()))
+            .hasher(Arc::new(self.hasher.clone()))
+            .build()
+            .expect("good settings")
+    }
+
+    /// A second node with other roles.
+    pub(crate) fn node_with_roles(&self, roles: RoleSet) -> Goat {
+        Goat::builder(self.stores.clone(), self.keys.clone())
+            .roles(roles)
             .settings(self.settings.clone())
             .clock(Arc::new(self.clock.clone()))
             .hasher(Arc::new(self.hasher.clone()))
