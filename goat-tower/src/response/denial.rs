@@ -208,14 +208,13 @@ where
 /// Renders denials as problem documents (RFC 9457), and for gRPC clients as trailers-only responses with
 /// `grpc-status` 16 (unauthenticated), 7 (permission denied), 8 (rate limited) or 14 (unavailable).
 ///
-/// A `POST` with a gRPC content type counts as gRPC and gets the HTTP status 200. An endpoint that a proxy
-/// queries for an authorization decision by status (`auth_request`, `forwardAuth`) should therefore accept no
-/// `POST`, or have its own [renderer](RenderDenial).
+/// A `POST` over HTTP/2 with `te: trailers` and a gRPC content type counts as gRPC and gets the HTTP status
+/// 200; any other request gets the status of the problem.
 ///
 /// ```
 /// use goat_core::testing::TestGoat;
 /// use goat_tower::GoatExt;
-/// use http::{Request, Response};
+/// use http::{Request, Response, Version};
 /// use http_body_util::Empty;
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
@@ -225,7 +224,10 @@ where
 /// let service = test.goat.authenticate().layer(service_fn(async |_: Request<()>| {
 ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
 /// }));
-/// let call = || Request::post("/reports.Reports/List").header("content-type", "application/grpc");
+/// let call = || {
+///     let request = Request::post("/reports.Reports/List").version(Version::HTTP_2);
+///     request.header("te", "trailers").header("content-type", "application/grpc")
+/// };
 ///
 /// let alice = test.sign_in("alice", []).await;
 /// let allowed = call().header("authorization", alice.bearer()).body(())?;
@@ -263,6 +265,8 @@ mod tests {
     fn request(content_type: Option<&'static str>) -> Parts {
         let mut request = http::Request::post("/reports?page=1").body(()).expect("one");
         if let Some(value) = content_type {
+            *request.version_mut() = http::Version::HTTP_2;
+            request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
             request.headers_mut().insert("content-type", HeaderValue::from_static(value));
         }
         request.into_parts().0

@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, TE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::response::problem::Problem;
 
@@ -17,10 +17,14 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Returns the content type of the response if the request is gRPC or gRPC-Web, else `None`.
 ///
-/// Every gRPC call is a `POST`. If the `Content-Type` sufficed, a rejection would be a 200 for a proxy that
-/// queries for an authorization decision by a `GET` with its client's headers, and so an approval.
+/// Every gRPC call is a `POST` over HTTP/2 with `te: trailers`. If the `Content-Type` sufficed, a rejection
+/// would be a 200, and so an approval, for a proxy that queries for an authorization decision with its client's
+/// headers. Such queries are HTTP/1.1, or lack `te`, which is a header of one connection and not forwarded.
 pub(crate) fn content_type(request: &Parts) -> Option<HeaderValue> {
-    if request.method != Method::POST {
+    let is_call = request.method == Method::POST
+        && request.version == Version::HTTP_2
+        && accepts_trailers(&request.headers);
+    if !is_call {
         return None;
     }
     let value = request.headers.get(CONTENT_TYPE)?;
@@ -38,6 +42,14 @@ pub(crate) fn content_type(request: &Parts) -> Option<HeaderValue> {
         }
         Some(_) => None,
     }
+}
+
+/// Whether `te` lists `trailers` (RFC 9110 §10.1.4).
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(TE).iter();
+    lists
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Whether a media type name may contain the byte (RFC 6838 §4.2).
@@ -97,10 +109,15 @@ fn percent_encoded(message: &str) -> String {
 mod tests {
     use super::*;
 
+    fn call(content_type_of_request: &'static str) -> Parts {
+        let request = http::Request::post("/").version(Version::HTTP_2).header(TE, "trailers");
+        let request = request.header(CONTENT_TYPE, content_type_of_request);
+        request.body(()).expect("a request").into_parts().0
+    }
+
     fn response_type(content_type_of_request: &'static str) -> Option<String> {
-        let request = http::Request::post("/").header(CONTENT_TYPE, content_type_of_request);
-        let (request, ()) = request.body(()).expect("a request").into_parts();
-        content_type(&request).map(|value| value.to_str().expect("ASCII").to_owned())
+        content_type(&call(content_type_of_request))
+            .map(|value| value.to_str().expect("ASCII").to_owned())
     }
 
     #[test]
@@ -124,7 +141,37 @@ mod tests {
         ] {
             assert_eq!(response_type(other), None, "{other}");
         }
-        let (request, ()) = http::Request::post("/").body(()).expect("a request").into_parts();
+        let mut without = call("application/grpc");
+        without.headers.remove(CONTENT_TYPE);
+        assert_eq!(content_type(&without), None);
+    }
+
+    /// H6
+    #[test]
+    fn only_http2_with_te_trailers_is_grpc() {
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_3] {
+            let mut request = call("application/grpc");
+            request.version = version;
+            assert_eq!(content_type(&request), None, "{version:?}");
+        }
+        for (te, expected) in [
+            ("trailers", true),
+            ("Trailers", true),
+            ("gzip;q=0.5 , trailers", true),
+            ("", false),
+            ("gzip", false),
+            ("trailers2", false),
+            ("trailers;q=1", false),
+        ] {
+            let mut request = call("application/grpc");
+            request.headers.insert(TE, HeaderValue::from_static(te));
+            assert_eq!(content_type(&request).is_some(), expected, "{te:?}");
+        }
+        let mut request = call("application/grpc");
+        request.headers.insert(TE, HeaderValue::from_static("gzip"));
+        request.headers.append(TE, HeaderValue::from_static("trailers"));
+        assert!(content_type(&request).is_some());
+        request.headers.remove(TE);
         assert_eq!(content_type(&request), None);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use goat_core::testing::TestGoat;
 use goat_tower::{Denial, GoatExt};
-use http::{Method, Request};
+use http::{Method, Request, Version};
 use tower::Layer;
 
 use crate::support::stores::{StoreState, switched};
@@ -154,6 +154,22 @@ async fn a_grpc_content_type_turns_a_denial_into_a_200_only_for_post() {
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
             let mut grpc = in_grpc(request(None), content_type);
             *grpc.method_mut() = method;
+            let response = send(&service, grpc).await;
+            assert_eq!(response.outcome(), (401, "unauthenticated"), "{content_type}");
+        }
+    }
+}
+
+/// H6: HTTP/1.1, and a request without `te: trailers`, as of a proxy that authorizes by a `POST`.
+#[tokio::test]
+async fn a_grpc_content_type_alone_does_not_turn_a_denial_into_a_200() {
+    let service = TestGoat::new().goat.authenticate().layer(whoami());
+    for content_type in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
+        let mut http1 = in_grpc(request(None), content_type);
+        *http1.version_mut() = Version::HTTP_11;
+        let mut without_te = in_grpc(request(None), content_type);
+        without_te.headers_mut().remove("te");
+        for grpc in [http1, without_te] {
             let response = send(&service, grpc).await;
             assert_eq!(response.outcome(), (401, "unauthenticated"), "{content_type}");
         }

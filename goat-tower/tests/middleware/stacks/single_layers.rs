@@ -193,9 +193,10 @@ async fn offline_verification() {
     }
 }
 
-/// gRPC statuses 16, 7 and 8, with `retry-after` beside the last.
+/// gRPC statuses 16, 7 and 8 over HTTP/2, with `retry-after` beside the last; H6: HTTP statuses over
+/// HTTP/1.1.
 #[tokio::test]
-async fn a_grpc_denial_is_trailers_only() {
+async fn a_grpc_denial_over_http2_is_trailers_only() {
     for version in VERSIONS {
         let (test, alice, bob) = people().await;
         let stack = tower::ServiceBuilder::new()
@@ -203,13 +204,20 @@ async fn a_grpc_denial_is_trailers_only() {
             .layer(test.goat.require(REPORTS))
             .layer(test.goat.limit(Quota::per_minute(1)).by_user());
         let mut client = behind!(version, stack.into_inner());
-        let call =
-            |user: Option<&TestUser>| with(request(user), "content-type", "application/grpc");
+        let call = |user: Option<&TestUser>| {
+            let request = with(request(user), "te", "trailers");
+            with(request, "content-type", "application/grpc")
+        };
         assert_eq!(client.fetch(call(Some(&alice))).await.header("grpc-status"), "");
         for (user, status, wait) in
             [(None, "16", ""), (Some(&bob), "7", ""), (Some(&alice), "8", "60")]
         {
             let response = client.fetch(call(user)).await;
+            if version == Version::Http1 {
+                assert!([401, 403, 429].contains(&response.status.as_u16()));
+                assert_eq!(response.header("grpc-status"), "");
+                continue;
+            }
             assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
             assert_eq!(response.header("grpc-status"), status);
             assert_eq!(response.header("retry-after"), wait);

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use goat_core::testing::TestUser;
 use goat_core::{Permission, Principal};
 use goat_tower::address::ClientAddress;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt, service_fn};
@@ -42,9 +42,11 @@ pub(crate) fn with_header(name: &'static str, value: &str) -> Request<Sent> {
     request
 }
 
-/// Turns a request into that of a gRPC or gRPC-Web client.
+/// Turns a request into that of a gRPC or gRPC-Web client that accepts trailers.
 pub(crate) fn in_grpc(mut request: Request<Sent>, content_type: &'static str) -> Request<Sent> {
     *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
     request.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     request
 }
