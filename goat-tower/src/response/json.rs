@@ -2,6 +2,8 @@
 //!
 //! Invariant: the output is one well-formed JSON value (RFC 8259) that parses to the same strings.
 
+use std::fmt::Display;
+
 /// Writes an object, member by member, in the order of the calls. Names must not repeat.
 #[derive(Debug)]
 pub(crate) struct ObjectWriter<'a> {
@@ -24,7 +26,7 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Writes an integer member.
-    pub(crate) fn number(&mut self, name: &str, value: u16) -> &mut Self {
+    pub(crate) fn number(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.name(name);
         self.text.push_str(&value.to_string());
         self

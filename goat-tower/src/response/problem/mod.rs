@@ -109,6 +109,7 @@ struct Inner {
     instance: Option<String>,
     request_id: Option<RequestId>,
     violations: Vec<Violation>,
+    omitted_violations: usize,
     scope: Option<Cow<'static, str>>,
     error: Option<Arc<Error>>,
     retry_after: Option<Duration>,
@@ -144,6 +145,7 @@ impl Problem {
             instance: None,
             request_id: None,
             violations: Vec::new(),
+            omitted_violations: 0,
             scope: None,
             error: None,
             retry_after: None,
@@ -152,15 +154,23 @@ impl Problem {
         }))
     }
 
-    /// Sets the invalid fields, each with the rule that it violates.
+    /// Sets the invalid fields, each with the rule that it violates. The document lists the first 20, and
+    /// counts the others in `errors_omitted`.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.0.violations = violations;
         self
     }
 
+    /// Sets how many more violations there are, for an application that does not keep all of them.
+    #[must_use]
+    pub fn with_omitted_violations(mut self, count: usize) -> Self {
+        self.0.omitted_violations = count;
+        self
+    }
+
     /// Sets the missing permissions, separated by spaces, for the challenge of a 403. Characters that a
-    /// scope cannot contain (RFC 6750 §3) are left out.
+    /// scope cannot contain (RFC 6750 §3) are left out, and so are permissions beyond 1 KiB in total.
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
         self.0.scope = Some(scope.into());
@@ -304,9 +314,14 @@ impl Problem {
             object.string("request_id", id.as_str());
         }
         if !inner.violations.is_empty() {
-            object.objects("errors", &inner.violations, |object, violation| {
+            let shown = inner.violations.len().min(SHOWN_VIOLATIONS);
+            object.objects("errors", &inner.violations[..shown], |object, violation| {
                 object.string("field", &violation.field).string("message", &violation.message);
             });
+            let omitted = inner.violations.len() - shown + inner.omitted_violations;
+            if omitted > 0 {
+                object.number("errors_omitted", omitted);
+            }
         }
         object.close();
         text
@@ -349,7 +364,7 @@ impl Problem {
             ),
             Challenge::InsufficientScope => {
                 let mut text = String::from(r#"Bearer realm="goat", error="insufficient_scope""#);
-                let scope = quotable(self.0.scope.as_deref().unwrap_or_default());
+                let scope = bounded_scope(self.0.scope.as_deref().unwrap_or_default());
                 if !scope.is_empty() {
                     text.extend([r#", scope=""#, &scope, "\""]);
                 }
@@ -360,10 +375,29 @@ impl Problem {
     }
 }
 
+/// Maximum number of violations in a document.
+const SHOWN_VIOLATIONS: usize = 20;
+
 /// Keeps the characters that a quoted value of a challenge may contain: printable ASCII without `"` and `\`
 /// (RFC 6750 §3).
 fn quotable(text: &str) -> String {
     text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+}
+
+/// Maximum length of the scope in a challenge, in bytes.
+const SCOPE_LIMIT: usize = 1024;
+
+/// Returns the scope of a challenge. Permissions that do not fit are left out whole: a part of one would be
+/// another permission.
+fn bounded_scope(permissions: &str) -> String {
+    let mut scope = String::new();
+    for permission in permissions.split(' ').map(quotable).filter(|text| !text.is_empty()) {
+        let separator = if scope.is_empty() { "" } else { " " };
+        if scope.len() + separator.len() + permission.len() <= SCOPE_LIMIT {
+            scope.extend([separator, &permission]);
+        }
+    }
+    scope
 }
 
 impl From<&Error> for Problem {

@@ -134,6 +134,53 @@ fn missing_permission_is_the_scope() {
     );
 }
 
+/// H7
+#[test]
+fn scope_of_the_challenge_is_bounded_and_has_whole_permissions_only() {
+    let permission = |index: usize| format!("{}{index:02}:{}", "r".repeat(62), "v".repeat(64));
+    for count in 0..40 {
+        let all: Vec<_> = (0..count).map(permission).collect();
+        let response =
+            Problem::from(ErrorKind::Forbidden).with_scope(all.join(" ")).into_response();
+        let challenge = header(&response, "www-authenticate").expect("a challenge").to_owned();
+        let scope = challenge.split_once(r#", scope=""#).map_or("", |(_, scope)| scope);
+        let scope = scope.trim_end_matches('"');
+        assert!(scope.len() <= 1024, "{count}: {}", scope.len());
+        let shown: Vec<_> = scope.split(' ').filter(|one| !one.is_empty()).collect();
+        assert_eq!(shown, all[..count.min(7)], "{count}");
+    }
+    // A shorter one that follows still fits.
+    let long = "x".repeat(1020);
+    for (last, expected) in [("a:b", format!("{long} a:b")), ("ab:cd", long.clone())] {
+        let response = Problem::from(ErrorKind::Forbidden)
+            .with_scope(format!("{long} {last}"))
+            .into_response();
+        let challenge = header(&response, "www-authenticate").expect("a challenge");
+        assert!(challenge.ends_with(&format!(r#", scope="{expected}""#)), "{last}");
+    }
+}
+
+/// W1
+#[test]
+fn document_lists_twenty_violations_and_counts_the_others() {
+    let violations = |count: usize| -> Vec<_> {
+        (0..count).map(|index| Violation::new(format!("f{index}"), "is unknown")).collect()
+    };
+    for (kept, omitted, listed, expected) in [
+        (0, 0, None, None),
+        (19, 0, Some(19), None),
+        (20, 0, Some(20), None),
+        (21, 0, Some(20), Some(1)),
+        (20, 5, Some(20), Some(5)),
+        (30, 1000, Some(20), Some(1010)),
+    ] {
+        let problem = Problem::from(Error::invalid(violations(kept)));
+        let json = document(&problem.with_omitted_violations(omitted).into_response());
+        assert_eq!(json["errors"].as_array().map(Vec::len), listed, "{kept} {omitted}");
+        assert_eq!(json["errors_omitted"].as_u64(), expected, "{kept} {omitted}");
+    }
+}
+
 /// B5
 #[test]
 fn retry_after_is_rounded_up_and_at_least_one_second() {
