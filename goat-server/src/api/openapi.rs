@@ -22,7 +22,7 @@ use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, list, me};
 use crate::api::routes::{meta, permissions, roles, sessions};
-use crate::api::{PublicLimit, Rule, table};
+use crate::api::{Endpoint, PublicLimit, Rule, table};
 use goat_core::Status;
 use goat_core::user::Sort;
 
@@ -34,7 +34,8 @@ use goat_core::user::Sort;
         description = "Authentication, sessions, users, roles and permissions.\n\n\
             A successful response has the form `{\"data\": …}`. An error is a problem document \
             (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC, and ids are ULIDs in upper \
-            case. Unknown members and query parameters are rejected.",
+            case. Unknown members and query parameters are rejected. In a query, `+` is a plus and a \
+            space is `%20`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     servers((url = "/", description = "This server")),
@@ -82,9 +83,14 @@ struct Problem {
     code: String,
     /// The id of the request, as in the `X-Request-Id` header and in the server's log.
     request_id: String,
-    /// For `validation`: each invalid field of the request.
+    /// For `validation`: the invalid fields of the request, at most 20.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 20)]
     errors: Option<Vec<FieldProblem>>,
+    /// For `validation` with more invalid fields than `errors` lists: the number of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    errors_omitted: Option<u32>,
 }
 
 /// An invalid field of a request.
@@ -121,7 +127,7 @@ pub(crate) fn document() -> Document {
         let item = document.paths.paths.get_mut(endpoint.path());
         let operation = item.and_then(|item| operation_mut(item, endpoint.method()));
         if let Some(operation) = operation {
-            complete(operation, endpoint.rule());
+            complete(operation, &endpoint);
         }
     }
     document
@@ -140,16 +146,25 @@ fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut 
 }
 
 /// Completes an operation: its security requirement, and the errors of its guards.
-fn complete(operation: &mut Operation, rule: &Rule) {
+fn complete(operation: &mut Operation, endpoint: &Endpoint) {
+    let rule = endpoint.rule();
     let mut failures = vec![
         (500, "`internal`: an unexpected error on the server."),
         (503, "`unavailable`: retry after the time in `Retry-After`."),
     ];
-    // Every route rejects unknown members and parameters.
-    failures.push((400, "`validation`: a field is invalid; `errors` lists each."));
-    failures.push((400, "`bad-request`: more than one `Authorization` header."));
+    if endpoint.path().starts_with("/api/v1/") {
+        // Every such route rejects unknown members and parameters; the others ignore the query.
+        failures.push((400, "`validation`: a field is invalid; `errors` lists up to 20."));
+        failures.push((
+            400,
+            "`bad-request`: more than one `Authorization` header, or more than 32 query parameters.",
+        ));
+    } else {
+        failures.push((400, "`bad-request`: more than one `Authorization` header."));
+    }
     if operation.request_body.is_some() {
         failures.push((400, "`malformed-json`: the body is not a JSON object."));
+        failures.push((408, "`request-timeout`: the body did not arrive in time."));
         failures.push((413, "`payload-too-large`: the body is larger than 64 KiB."));
         failures.push((415, "`unsupported-media-type`: the body is not `application/json`."));
     }

@@ -4,7 +4,8 @@
 //!
 //! - The timeout starts with the call, so it covers a handler's reading of the request body.
 //! - When it expires, the service's future is dropped, and the response comes from a function of
-//!   the application: a 503 with `Retry-After`, for example.
+//!   the application, which is told [which side](Late) was waited for: a 408 if the client did not
+//!   send the body, else a 503 with `Retry-After`, for example.
 //! - It does not cover the response body; [`serve`](super::serve) ends the connection, or the
 //!   HTTP/2 stream, shortly after the same timeout.
 //!
@@ -12,32 +13,51 @@
 //! use std::convert::Infallible;
 //! use std::time::Duration;
 //!
-//! use goat_server::serve::deadline::DeadlineLayer;
+//! use goat_server::serve::deadline::{AwaitedBody, DeadlineLayer, Late};
 //! use http::{Request, Response, StatusCode};
+//! use http_body_util::Empty;
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-//! let stuck = service_fn(async |_: Request<()>| -> Result<Response<&str>, Infallible> {
-//!     std::future::pending().await
-//! });
-//! let layer = DeadlineLayer::new(Duration::from_secs(10), || {
+//! type Body = Empty<&'static [u8]>;
+//! let stuck = service_fn(
+//!     async |_: Request<AwaitedBody<Body>>| -> Result<Response<&str>, Infallible> {
+//!         std::future::pending().await
+//!     },
+//! );
+//! let layer = DeadlineLayer::new(Duration::from_secs(10), |late| {
 //!     let mut response = Response::new("try again");
-//!     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+//!     *response.status_mut() = match late {
+//!         Late::Body => StatusCode::REQUEST_TIMEOUT,
+//!         Late::Service => StatusCode::SERVICE_UNAVAILABLE,
+//!     };
 //!     response
 //! });
-//! let response = layer.layer(stuck).oneshot(Request::new(())).await.unwrap();
+//! let response = layer.layer(stuck).oneshot(Request::new(Body::new())).await.unwrap();
 //! assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 //! # });
 //! ```
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
+
+/// The side that was waited for at the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// The client, for the next part of the request body.
+    Body,
+    /// The service.
+    Service,
+}
 
 /// Layer that applies [`Deadline`].
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +67,7 @@ pub struct DeadlineLayer<F> {
 }
 
 impl<F> DeadlineLayer<F> {
-    /// Responds with `on_timeout()` if the service takes longer than `limit`.
+    /// Responds with `on_timeout(…)` if the service takes longer than `limit`.
     pub fn new(limit: Duration, on_timeout: F) -> Self {
         Self { limit, on_timeout }
     }
@@ -71,8 +91,8 @@ pub struct Deadline<S, F> {
 
 impl<S, F, A, B> Service<Request<A>> for Deadline<S, F>
 where
-    S: Service<Request<A>, Response = Response<B>>,
-    F: Fn() -> Response<B> + Clone,
+    S: Service<Request<AwaitedBody<A>>, Response = Response<B>>,
+    F: Fn(Late) -> Response<B> + Clone,
 {
     type Response = Response<B>;
     type Error = S::Error;
@@ -83,9 +103,13 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
+        let is_awaited = Arc::new(AtomicBool::new(false));
+        let awaited = Arc::clone(&is_awaited);
+        let request = request.map(|body| AwaitedBody { body, is_awaited: awaited });
         DeadlineFuture {
             inner: Some(self.inner.call(request)),
             timer: sleep(self.limit),
+            is_awaited,
             on_timeout: self.on_timeout.clone(),
         }
     }
@@ -99,6 +123,7 @@ pin_project! {
         inner: Option<T>,
         #[pin]
         timer: Sleep,
+        is_awaited: Arc<AtomicBool>,
         on_timeout: F,
     }
 }
@@ -106,7 +131,7 @@ pin_project! {
 impl<T, F, B, E> Future for DeadlineFuture<T, F>
 where
     T: Future<Output = Result<Response<B>, E>>,
-    F: Fn() -> Response<B>,
+    F: Fn(Late) -> Response<B>,
 {
     type Output = Result<Response<B>, E>;
 
@@ -123,6 +148,40 @@ where
         // The handler's resources (a permit, a pooled connection, the request body) are released
         // before the response is sent.
         this.inner.set(None);
-        Poll::Ready(Ok((this.on_timeout)()))
+        let late = if this.is_awaited.load(Ordering::Relaxed) { Late::Body } else { Late::Service };
+        Poll::Ready(Ok((this.on_timeout)(late)))
+    }
+}
+
+pin_project! {
+    /// A request body that records whether its reader waits for the client.
+    #[derive(Debug)]
+    pub struct AwaitedBody<B> {
+        #[pin]
+        body: B,
+        is_awaited: Arc<AtomicBool>,
+    }
+}
+
+impl<B: Body> Body for AwaitedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let polled = this.body.poll_frame(cx);
+        this.is_awaited.store(polled.is_pending(), Ordering::Relaxed);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -163,8 +163,10 @@ where
             reservation.fit(size.upper().unwrap_or_else(|| size.lower()));
         }
         let guard = this.guard.take();
-        // HTTP/2 announces it by a GOAWAY, and has no such header.
+        // HTTP/2 announces it by a GOAWAY, and has no such header. After a 408 the rest of the body
+        // may still come (RFC 9110, section 15.5.9).
         let last = this.fault.is_some()
+            || response.status() == StatusCode::REQUEST_TIMEOUT
             || guard.as_ref().is_some_and(|guard| guard.activity.is_draining());
         if *this.version < Version::HTTP_2 && last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use goat_core::{Secret, Violation};
+use goat_core::Secret;
 
-use super::findings::{Findings, Refused};
+use super::findings::{Findings, Refused, Violations};
 use super::json::{Object, Value};
 
 /// A request body made of the members of a JSON object.
@@ -73,7 +73,7 @@ impl Fields {
     /// # Errors
     ///
     /// Every violation, in the order in which members were requested, then the unknown members.
-    pub fn read<T: FromFields>(object: Object) -> Result<T, Vec<Violation>> {
+    pub fn read<T: FromFields>(object: Object) -> Result<T, Violations> {
         Self::read_with(object, &())
     }
 
@@ -82,10 +82,7 @@ impl Fields {
     /// # Errors
     ///
     /// As [`Fields::read`].
-    pub fn read_with<T: FromFieldsWith<S>, S>(
-        object: Object,
-        state: &S,
-    ) -> Result<T, Vec<Violation>> {
+    pub fn read_with<T: FromFieldsWith<S>, S>(object: Object, state: &S) -> Result<T, Violations> {
         let mut fields = Self::new(object);
         let parsed = T::from_fields_with(&mut fields, state);
         fields.finish(parsed)
@@ -266,7 +263,7 @@ impl Fields {
     /// # Errors
     ///
     /// Every violation, in the order in which members were requested, then the unknown members.
-    pub fn finish<T>(self, parsed: Result<T, Refused>) -> Result<T, Vec<Violation>> {
+    pub fn finish<T>(self, parsed: Result<T, Refused>) -> Result<T, Violations> {
         self.findings.finish(parsed, self.object.into_names())
     }
 

@@ -4,6 +4,7 @@
 //! report one again.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use goat_core::Violation;
 
@@ -11,11 +12,54 @@ use goat_core::Violation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(());
 
+/// The violations of a request: the first ones, and how many more there are (W1).
+///
+/// Dereferences to the first ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    kept: Vec<Violation>,
+    omitted: usize,
+}
+
+/// Maximum number of violations that are kept.
+const MOST_KEPT: usize = 20;
+
+impl Violations {
+    /// Returns how many violations are not kept.
+    #[must_use]
+    pub const fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// Adds a violation. Its message is built only if it is kept.
+    fn add(&mut self, violation: impl FnOnce() -> Violation) {
+        if self.kept.len() < MOST_KEPT {
+            self.kept.push(violation());
+        } else {
+            self.omitted += 1;
+        }
+    }
+}
+
+impl Deref for Violations {
+    type Target = [Violation];
+
+    fn deref(&self) -> &[Violation] {
+        &self.kept
+    }
+}
+
+impl From<Violation> for Violations {
+    fn from(violation: Violation) -> Self {
+        Self { kept: vec![violation], omitted: 0 }
+    }
+}
+
 /// Collects violations and the requested names.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     known: Vec<&'static str>,
-    violations: Vec<Violation>,
+    violations: Violations,
 }
 
 impl Findings {
@@ -32,7 +76,7 @@ impl Findings {
         field: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Refused {
-        self.violations.push(Violation::new(field, message));
+        self.violations.add(|| Violation::new(field, message));
         Refused(())
     }
 
@@ -41,14 +85,14 @@ impl Findings {
         mut self,
         parsed: Result<T, Refused>,
         unknown: impl Iterator<Item = String>,
-    ) -> Result<T, Vec<Violation>> {
+    ) -> Result<T, Violations> {
         let known = match self.known.as_slice() {
             [] => "remove it".to_owned(),
             [only] => format!("expected {only}"),
             several => format!("expected one of {}", several.join(", ")),
         };
         for name in unknown {
-            self.refuse(shown(&name), format!("is unknown; {known}"));
+            self.violations.add(|| Violation::new(shown(&name), format!("is unknown; {known}")));
         }
         match parsed {
             Ok(value) if self.violations.is_empty() => Ok(value),
@@ -99,7 +143,17 @@ mod tests {
         let _ = found.refuse("email", "is required");
         assert_eq!(
             found.finish(Ok(1), std::iter::empty()),
-            Err(vec![Violation::new("email", "is required")]),
+            Err(Violation::new("email", "is required").into()),
         );
+    }
+
+    /// W1
+    #[test]
+    fn twenty_violations_are_kept_and_the_others_counted() {
+        for (count, kept, omitted) in [(0, 0, 0), (20, 20, 0), (21, 20, 1), (10_000, 20, 9_980)] {
+            let names = (0..count).map(|index| format!("f{index}"));
+            let found = Findings::default().finish(Ok(()), names).err().unwrap_or_default();
+            assert_eq!((found.len(), found.omitted()), (kept, omitted));
+        }
     }
 }

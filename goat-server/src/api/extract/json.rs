@@ -18,6 +18,9 @@ use super::findings::shown;
 /// Maximum nesting depth; the outermost object counts as one.
 pub const MAX_DEPTH: usize = 32;
 
+/// A byte order mark in UTF-8, which JSON text must not begin with (RFC 8259 §8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A JSON value.
 #[derive(Debug)]
 pub enum Value {
@@ -57,6 +60,9 @@ impl Object {
         if bytes.trim_ascii().is_empty() {
             return Err(Malformed::Empty);
         }
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            return Err(Malformed::ByteOrderMark);
+        }
         let text = str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
         let mut fault = None;
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -92,6 +98,8 @@ impl Object {
 pub enum Malformed {
     /// White space only.
     Empty,
+    /// The bytes begin with a byte order mark.
+    ByteOrderMark,
     /// The bytes are not UTF-8.
     NotUtf8,
     /// Not JSON, or followed by more bytes.
@@ -120,6 +128,9 @@ impl fmt::Display for Malformed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => formatter.write_str("The body is empty. Send a JSON object."),
+            Self::ByteOrderMark => formatter.write_str(
+                "The body begins with a byte order mark (BOM). Send JSON in UTF-8 without it.",
+            ),
             Self::NotUtf8 => formatter.write_str("The body is not UTF-8. Send JSON in UTF-8."),
             Self::NotJson { line, column } => {
                 write!(

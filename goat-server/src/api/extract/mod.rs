@@ -43,7 +43,7 @@ mod rejection;
 
 pub use body::{BODY_LIMIT, Json};
 pub use fields::{Fields, FromFields, FromFieldsWith};
-pub use findings::Refused;
+pub use findings::{Refused, Violations};
 pub use json::{MAX_DEPTH, Malformed, Object, Value};
 pub use path::{Id, Segment, path_is_canonical};
 pub use query::{FromQuery, FromQueryWith, NoQuery, Page, Parameters, Query};

@@ -55,7 +55,7 @@ where
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let (name, text) = last_parameter(parts).ok_or(Rejection::Misrouted)?;
         text.parse().map(Self).map_err(|invalid: InvalidId| {
-            Rejection::Invalid(vec![Violation::new(name.to_owned(), invalid.to_string())])
+            Rejection::Invalid(Violation::new(name.to_owned(), invalid.to_string()).into())
         })
     }
 }
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
         let (name, text) = last_parameter(parts).ok_or(Rejection::Misrouted)?;
         if text.contains('%') {
             let message = "must not be percent-encoded";
-            return Err(Rejection::Invalid(vec![Violation::new(name.to_owned(), message)]));
+            return Err(Rejection::Invalid(Violation::new(name.to_owned(), message).into()));
         }
         Ok(Self(text.to_owned()))
     }

@@ -8,10 +8,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use axum::extract::FromRequestParts;
-use goat_core::{PageRequest, Violation};
+use goat_core::PageRequest;
 use http::request::Parts;
 
-use super::findings::{Findings, Refused};
+use super::findings::{Findings, Refused, Violations};
 use super::rejection::Rejection;
 
 /// A query made of known parameters.
@@ -44,7 +44,7 @@ impl<T: FromQuery, S> FromQueryWith<S> for T {
 
 /// The parameters that have not been requested yet, and the violations of the others.
 ///
-/// Names and values are decoded as HTML forms: `+` is a space, `%` begins an escape. A malformed
+/// Names and values are percent-decoded (RFC 3986): `+` is a plus, and a space is `%20`. A malformed
 /// escape is rejected, not repaired. No message holds a value.
 ///
 /// ```
@@ -72,8 +72,7 @@ impl Parameters {
     #[must_use]
     pub fn parse(query: Option<&str>) -> Self {
         let mut values = BTreeMap::<_, Vec<_>>::new();
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        for (name, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+        for (name, value) in pairs(query).map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
             // A name that cannot be decoded stays as it is, and is unknown.
             let name = decode(name).unwrap_or_else(|| name.to_owned());
             values.entry(name).or_default().push(decode(value));
@@ -86,7 +85,7 @@ impl Parameters {
     /// # Errors
     ///
     /// Every violation, in the order in which parameters were requested, then the unknown ones.
-    pub fn read<T: FromQuery>(query: Option<&str>) -> Result<T, Vec<Violation>> {
+    pub fn read<T: FromQuery>(query: Option<&str>) -> Result<T, Violations> {
         Self::read_with(query, &())
     }
 
@@ -98,7 +97,7 @@ impl Parameters {
     pub fn read_with<T: FromQueryWith<S>, S>(
         query: Option<&str>,
         state: &S,
-    ) -> Result<T, Vec<Violation>> {
+    ) -> Result<T, Violations> {
         let mut parameters = Self::parse(query);
         let parsed = T::from_query_with(&mut parameters, state);
         parameters.finish(parsed)
@@ -241,7 +240,7 @@ impl Parameters {
     /// # Errors
     ///
     /// Every violation, in the order in which parameters were requested, then the unknown ones.
-    pub fn finish<T>(self, parsed: Result<T, Refused>) -> Result<T, Vec<Violation>> {
+    pub fn finish<T>(self, parsed: Result<T, Refused>) -> Result<T, Violations> {
         self.findings.finish(parsed, self.values.into_keys())
     }
 }
@@ -302,12 +301,13 @@ impl<T: FromQueryWith<S>, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        Ok(Self(Parameters::read_with(parts.uri.query(), state)?))
+        let query = bounded(parts)?;
+        Ok(Self(Parameters::read_with(query, state)?))
     }
 }
 
 /// Rejects every parameter, for routes without a query.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoQuery;
 
 impl FromQuery for NoQuery {
@@ -320,17 +320,33 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Ok(Parameters::read(parts.uri.query())?)
+        Ok(Parameters::read(bounded(parts)?)?)
     }
 }
 
-/// Decodes a form-encoded text; `None` if an escape is malformed or the result is not UTF-8.
+/// Maximum number of parameters of a query.
+pub(super) const MOST_PARAMETERS: usize = 32;
+
+/// Returns the query, unless it has too many parameters: those are not even read (W1).
+fn bounded(parts: &Parts) -> Result<Option<&str>, Rejection> {
+    let query = parts.uri.query();
+    if pairs(query).nth(MOST_PARAMETERS).is_some() {
+        return Err(Rejection::TooManyParameters);
+    }
+    Ok(query)
+}
+
+/// Returns the parameters of a query, as they were sent.
+fn pairs(query: Option<&str>) -> impl Iterator<Item = &str> {
+    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty())
+}
+
+/// Percent-decodes a text; `None` if an escape is malformed or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' => b' ',
             b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
             plain => plain,
         });

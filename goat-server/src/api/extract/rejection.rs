@@ -11,7 +11,9 @@ use goat_tower::Problem;
 use http::StatusCode;
 
 use super::body::BODY_LIMIT;
+use super::findings::Violations;
 use super::json::Malformed;
+use super::query::MOST_PARAMETERS;
 
 /// Why a request could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +28,10 @@ pub enum Rejection {
     BrokenBody,
     /// The body is not one JSON object.
     Malformed(Malformed),
+    /// The query has more parameters than any route reads.
+    TooManyParameters,
     /// Path, query or body violate the rules.
-    Invalid(Vec<Violation>),
+    Invalid(Violations),
     /// The route lacks a parameter that its handler extracts: a defect of the server.
     Misrouted,
 }
@@ -39,7 +43,9 @@ impl Rejection {
         match self {
             Self::MediaType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BrokenBody | Self::Malformed(_) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::BrokenBody | Self::Malformed(_) | Self::TooManyParameters | Self::Invalid(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Misrouted => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -50,7 +56,7 @@ impl Rejection {
         match self {
             Self::MediaType | Self::ContentEncoding => "unsupported-media-type",
             Self::TooLarge => "payload-too-large",
-            Self::BrokenBody => "bad-request",
+            Self::BrokenBody | Self::TooManyParameters => "bad-request",
             Self::Malformed(_) => "malformed-json",
             Self::Invalid(_) => ErrorKind::Invalid.code(),
             Self::Misrouted => ErrorKind::Internal.code(),
@@ -62,7 +68,7 @@ impl Rejection {
         match self {
             Self::MediaType | Self::ContentEncoding => "Unsupported media type",
             Self::TooLarge => "Payload too large",
-            Self::BrokenBody => "Bad request",
+            Self::BrokenBody | Self::TooManyParameters => "Bad request",
             Self::Malformed(_) => "Malformed JSON",
             Self::Invalid(_) => "Invalid request",
             Self::Misrouted => "Internal server error",
@@ -86,12 +92,15 @@ impl Rejection {
             }
             Self::BrokenBody => "The body is incomplete. Send the request again.".into(),
             Self::Malformed(reason) => reason.to_string().into(),
+            Self::TooManyParameters => {
+                format!("The query has more than {MOST_PARAMETERS} parameters. Send fewer.").into()
+            }
             Self::Invalid(_) => ErrorKind::Invalid.sentence().into(),
             Self::Misrouted => ErrorKind::Internal.sentence().into(),
         }
     }
 
-    /// Returns the violations; empty except for [`Rejection::Invalid`].
+    /// Returns the violations that are kept; empty except for [`Rejection::Invalid`].
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
         match self {
@@ -107,8 +116,8 @@ impl From<Malformed> for Rejection {
     }
 }
 
-impl From<Vec<Violation>> for Rejection {
-    fn from(violations: Vec<Violation>) -> Self {
+impl From<Violations> for Rejection {
+    fn from(violations: Violations) -> Self {
         Self::Invalid(violations)
     }
 }
@@ -117,7 +126,10 @@ impl From<&Rejection> for Problem {
     fn from(rejection: &Rejection) -> Self {
         match rejection {
             // goat-core's error kinds have a response already.
-            Rejection::Invalid(violations) => Error::invalid(violations.clone()).into(),
+            Rejection::Invalid(violations) => {
+                let problem = Self::from(Error::invalid(violations.to_vec()));
+                problem.with_omitted_violations(violations.omitted())
+            }
             Rejection::Misrouted => ErrorKind::Internal.into(),
             _ => Self::new(
                 rejection.status(),
@@ -149,7 +161,8 @@ mod tests {
             (Rejection::TooLarge, 413, "payload-too-large"),
             (Rejection::BrokenBody, 400, "bad-request"),
             (Rejection::Malformed(Malformed::NotAnObject), 400, "malformed-json"),
-            (Rejection::Invalid(Vec::new()), 400, "validation"),
+            (Rejection::TooManyParameters, 400, "bad-request"),
+            (Rejection::Invalid(Violations::default()), 400, "validation"),
             (Rejection::Misrouted, 500, "internal"),
         ];
         for (rejection, status, code) in table {
@@ -166,8 +179,8 @@ mod tests {
 
     #[test]
     fn violations_are_exposed_for_the_document() {
-        let violations = vec![Violation::new("id", "must be a ULID")];
-        assert_eq!(Rejection::from(violations.clone()).violations(), violations);
+        let violations = Violations::from(Violation::new("id", "must be a ULID"));
+        assert_eq!(*Rejection::from(violations.clone()).violations(), *violations);
         assert!(Rejection::TooLarge.violations().is_empty());
     }
 }

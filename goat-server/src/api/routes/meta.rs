@@ -1,5 +1,5 @@
 //! Routes of the server itself: public keys, health, readiness, metrics, and the documentation of
-//! the API.
+//! the API. These routes ignore the query, which probes, scrapers and caches may add (W1).
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::AppState;
-use crate::api::extract::NoQuery;
 use crate::api::view::json;
 
 /// `Retry-After` of a failed probe.
@@ -31,7 +30,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
     tag = "Server",
     responses((status = 200, description = "The JWK set.", body = Object)),
 )]
-pub(crate) async fn jwks(State(goat): State<Goat>, _: NoQuery) -> Response {
+pub(crate) async fn jwks(State(goat): State<Goat>) -> Response {
     json(StatusCode::OK, &goat.jwks())
 }
 
@@ -56,7 +55,7 @@ pub(crate) struct Health {
     tag = "Server",
     responses((status = 200, description = "The process is running.", body = Health)),
 )]
-pub(crate) async fn health(_: NoQuery) -> Response {
+pub(crate) async fn health() -> Response {
     json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
@@ -86,7 +85,7 @@ pub(crate) struct Ready {
         (status = 503, description = "The server is not ready."),
     ),
 )]
-pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<Response, Problem> {
+pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Problem> {
     if !state.lifecycle.is_ready() {
         return Err(Error::unavailable("the server is starting or draining", RETRY_AFTER).into());
     }
@@ -118,11 +117,7 @@ pub(crate) async fn ready(State(state): State<AppState>, _: NoQuery) -> Result<R
         (status = 403, description = "In production: `forbidden`: your role lacks `metrics:read`."),
     ),
 )]
-pub(crate) async fn metrics(
-    State(state): State<AppState>,
-    _: NoQuery,
-    headers: HeaderMap,
-) -> Response {
+pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, body) = state.metrics.expose(&state.goat, accept);
     ([(CONTENT_TYPE, content_type)], body).into_response()
@@ -138,7 +133,7 @@ pub(crate) async fn metrics(
     tag = "Server",
     responses((status = 200, description = "The OpenAPI document.", body = Object)),
 )]
-pub(crate) async fn openapi(_: NoQuery) -> Response {
+pub(crate) async fn openapi() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(crate::api::openapi);
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
@@ -153,17 +148,17 @@ pub(crate) async fn openapi(_: NoQuery) -> Response {
     tag = "Server",
     responses((status = 200, description = "The HTML page.", body = String, content_type = "text/html")),
 )]
-pub(crate) async fn docs(_: NoQuery) -> Response {
+pub(crate) async fn docs() -> Response {
     asset("text/html; charset=utf-8", include_str!("../../../assets/docs/page.html"))
 }
 
 /// Get the page's style sheet.
-pub(crate) async fn docs_style(_: NoQuery) -> Response {
+pub(crate) async fn docs_style() -> Response {
     asset("text/css; charset=utf-8", include_str!("../../../assets/docs/page.css"))
 }
 
 /// Get the page's script.
-pub(crate) async fn docs_script(_: NoQuery) -> Response {
+pub(crate) async fn docs_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../../assets/docs/page.js"))
 }
 

@@ -10,6 +10,8 @@ use goat_tower::{Problem, RequestId};
 use http::header::{ALLOW, CONTENT_LENGTH};
 use http::{HeaderValue, StatusCode};
 
+use crate::serve::deadline::Late;
+
 /// Responds to an unmatched path.
 pub(crate) async fn not_found() -> Response {
     let problem = Problem::new(
@@ -37,10 +39,19 @@ pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
     IntoResponse::into_response(Problem::from(ErrorKind::Internal))
 }
 
-/// Responds to a request at its deadline (O1).
-pub(crate) fn too_late() -> Response {
-    let error = Error::unavailable("request timed out", RETRY_AFTER);
-    IntoResponse::into_response(Problem::from(error))
+/// Responds to a request at its deadline: with 408 if the client did not send the body (H3), else
+/// with 503 (O1).
+pub(crate) fn too_late(late: Late) -> Response {
+    let problem = match late {
+        Late::Body => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request-timeout",
+            "Request timeout",
+            "The body did not arrive in time. Send the request again.",
+        ),
+        Late::Service => Error::unavailable("request timed out", RETRY_AFTER).into(),
+    };
+    IntoResponse::into_response(problem)
 }
 
 /// `Retry-After` of a request that took too long.

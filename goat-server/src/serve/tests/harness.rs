@@ -24,7 +24,7 @@ use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::serve::accept::{Accept, run};
-use crate::serve::deadline::DeadlineLayer;
+use crate::serve::deadline::{AwaitedBody, DeadlineLayer, Late};
 use crate::serve::{Lifecycle, ServeSettings, Served};
 
 type Connection = io::Result<(DuplexStream, SocketAddr)>;
@@ -102,7 +102,7 @@ pub(super) fn service(
 + Clone
 + Send
 + 'static {
-    let routes = service_fn(move |request: Request<Incoming>| {
+    let routes = service_fn(move |request: Request<AwaitedBody<Incoming>>| {
         let path = request.uri().path().to_owned();
         asked.0.lock().unwrap().push(path.clone());
         async move {
@@ -132,8 +132,11 @@ pub(super) fn service(
             })
         }
     });
-    let routes = DeadlineLayer::new(deadline, || answer(StatusCode::SERVICE_UNAVAILABLE, "late"))
-        .layer(routes);
+    let routes = DeadlineLayer::new(deadline, |late| match late {
+        Late::Body => answer(StatusCode::REQUEST_TIMEOUT, "late"),
+        Late::Service => answer(StatusCode::SERVICE_UNAVAILABLE, "late"),
+    })
+    .layer(routes);
     let broken = |_: Box<dyn Any + Send>| answer(StatusCode::INTERNAL_SERVER_ERROR, "broken");
     CatchPanicLayer::custom(broken).layer(routes)
 }

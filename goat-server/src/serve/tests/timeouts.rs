@@ -5,14 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::Empty;
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
 
 use super::harness::{Server, assert_took};
 use crate::serve::ServeSettings;
-use crate::serve::deadline::DeadlineLayer;
+use crate::serve::deadline::{AwaitedBody, DeadlineLayer, Late};
 
 /// H3
 #[tokio::test(start_paused = true)]
@@ -102,7 +104,7 @@ async fn stuck_service_gets_a_503_at_the_deadline_and_the_connection_survives() 
 #[tokio::test(start_paused = true)]
 async fn late_service_is_dropped_before_the_timeout_response() {
     let held = Arc::new(());
-    let service = service_fn(|_: Request<()>| {
+    let service = service_fn(|_: Request<AwaitedBody<Empty<Bytes>>>| {
         let held = Arc::clone(&held);
         async move {
             let () = std::future::pending().await;
@@ -110,15 +112,18 @@ async fn late_service_is_dropped_before_the_timeout_response() {
             Ok::<_, Infallible>(Response::new("in time"))
         }
     });
-    let layer = DeadlineLayer::new(Duration::from_secs(1), || Response::new("late"));
-    let mut answer = pin!(layer.layer(service).call(Request::new(())));
+    let layer = DeadlineLayer::new(Duration::from_secs(1), |late| {
+        assert_eq!(late, Late::Service);
+        Response::new("late")
+    });
+    let mut answer = pin!(layer.layer(service).call(Request::new(Empty::new())));
     assert_eq!(*answer.as_mut().await.unwrap().body(), "late");
     assert_eq!(Arc::strong_count(&held), 1);
 }
 
 /// H3
 #[tokio::test(start_paused = true)]
-async fn slow_request_body_gets_a_503_at_the_deadline_and_the_connection_closes() {
+async fn slow_request_body_gets_a_408_at_the_deadline_and_the_connection_closes() {
     let server = Server::start();
     let client = server.connect();
     let (mut reader, mut writer) = tokio::io::split(client.io);
@@ -135,7 +140,8 @@ async fn slow_request_body_gets_a_503_at_the_deadline_and_the_connection_closes(
     let start = Instant::now();
     let mut answer = Vec::new();
     let _ = reader.read_to_end(&mut answer).await;
-    assert!(answer.starts_with(b"HTTP/1.1 503"));
+    assert!(answer.starts_with(b"HTTP/1.1 408"));
+    assert!(String::from_utf8_lossy(&answer).to_lowercase().contains("connection: close"));
     assert_took(start.elapsed(), 10);
     // The sending task ends soon, as the connection is closed.
     drip.await.unwrap();

@@ -1,8 +1,11 @@
 //! Request bodies: strict JSON, its size, and its content type.
 
+use std::time::Duration;
+
+use http::Method;
 use serde_json::{Value, json};
 
-use super::assert_problem;
+use super::{assert_problem, silent_body};
 use crate::support::app::{TestApp, TestResponse};
 
 const LOGIN: &str = "/api/v1/auth/login";
@@ -56,6 +59,22 @@ async fn every_invalid_member_is_named_at_once() {
     assert_eq!(response.fields(), ["email", "password", "role", "status"]);
 }
 
+/// W1
+#[tokio::test]
+async fn twenty_invalid_members_are_named_and_the_others_counted() {
+    let app = TestApp::new().await;
+    for (unknown, omitted) in [(18, None), (19, Some(1)), (5_000, Some(4_982))] {
+        let members: serde_json::Map<_, _> =
+            (0..unknown).map(|index| (format!("m{index:04}"), json!(1))).collect();
+        let response = post(&app, LOGIN, &members.into()).await;
+        assert_problem(&response, 400, "validation", LOGIN);
+        assert_eq!(response.fields().len(), 20, "{unknown}");
+        assert_eq!(response.fields()[..3], ["email", "password", "m0000"], "{unknown}");
+        assert_eq!(response.json["errors_omitted"].as_u64(), omitted, "{unknown}");
+        assert!(response.body.len() < 8 * 1024, "{unknown}");
+    }
+}
+
 #[tokio::test]
 async fn json_is_parsed_strictly() {
     let app = TestApp::new().await;
@@ -83,6 +102,10 @@ async fn json_is_parsed_strictly() {
         let response = app.post(LOGIN).body("application/json", body).send().await;
         assert_eq!(response.failure(), (400, code), "{shown}");
     }
+    let marked = "\u{feff}{\"email\": \"a\", \"password\": \"b\"}";
+    let response = app.post(LOGIN).body("application/json", marked).send().await;
+    assert_eq!(response.failure(), (400, "malformed-json"));
+    assert!(response.json["detail"].as_str().expect("a sentence").contains("byte order mark"));
     let bytes = b"{\"email\": \"a\", \"password\": \"\xff\"}".to_vec();
     let response = app.post(LOGIN).body("application/json", bytes).send().await;
     assert_eq!(response.failure(), (400, "malformed-json"));
@@ -101,6 +124,25 @@ async fn body_size_limit_is_64_kib() {
         let declared = declared.header("content-length", &length.to_string()).send().await;
         let streamed = app.post(LOGIN).body("application/json", body).send().await;
         assert_eq!((declared.status, streamed.status), (status, status), "{length}");
+    }
+}
+
+/// H3: a body that does not arrive is the client's fault, and not a failure of the server.
+#[tokio::test]
+async fn body_that_never_comes_is_a_408() {
+    let app = TestApp::with(|setup| setup.http.request_timeout = Duration::from_millis(20)).await;
+    let admin = app.admin().await;
+    let user = format!("/api/v1/user/{}", admin.id);
+    for (method, path) in [
+        (Method::POST, LOGIN),
+        (Method::POST, SIGNUP),
+        (Method::PUT, user.as_str()),
+        (Method::DELETE, "/api/v1/user"),
+    ] {
+        let request = app.request(method, path).bearer(&admin.token);
+        let response = request.body("application/json", silent_body()).send().await;
+        assert_problem(&response, 408, "request-timeout", path);
+        assert_eq!(response.header("retry-after"), "", "{path}");
     }
 }
 

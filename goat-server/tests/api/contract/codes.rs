@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Status, Stores};
 use serde_json::{Value, json};
 
-use super::PanickingHasher;
+use super::{PanickingHasher, silent_body};
 use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
 
 /// The codes of the contract with their statuses.
-const CODES: [(&str, u16); 27] = [
+const CODES: [(&str, u16); 28] = [
     ("validation", 400),
     ("malformed-json", 400),
     ("bad-request", 400),
@@ -29,6 +30,7 @@ const CODES: [(&str, u16); 27] = [
     ("account-suspended", 403),
     ("not-found", 404),
     ("method-not-allowed", 405),
+    ("request-timeout", 408),
     ("email-taken", 409),
     ("password-unchanged", 409),
     ("last-administrator", 409),
@@ -162,7 +164,11 @@ async fn server_failures() -> Failures {
     let (stores, failpoints) = Failpoints::over(Stores::memory());
     let down = TestApp::with(|setup| setup.stores = stores).await;
     failpoints.fail("users.by_email", Point::Entry);
+    let impatient =
+        TestApp::with(|setup| setup.http.request_timeout = Duration::from_millis(20)).await;
+    let silent = impatient.post("/api/v1/auth/login").body("application/json", silent_body());
     vec![
+        (silent.send().await, "/api/v1/auth/login".to_owned()),
         send(&limited, None, login, credentials.clone()).await,
         send(&broken, None, login, credentials.clone()).await,
         send(&down, None, login, credentials).await,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use goat_server::api::table;
 use http::Method;
 use serde_json::json;
 
-use super::{PanickingHasher, assert_headers, assert_problem};
-use crate::support::app::{PASSWORD, TestApp};
+use super::{PanickingHasher, UNKNOWN_ID, assert_headers, assert_problem};
+use crate::support::app::{CLIENT, PASSWORD, TestApp};
 
 #[tokio::test]
 async fn unknown_path_is_a_404() {
@@ -82,14 +83,51 @@ async fn method_override_headers_are_ignored() {
 #[tokio::test]
 async fn unknown_query_parameters_are_named() {
     let app = TestApp::new().await;
-    for path in ["/api/health?x=1", "/api/v1/auth/login?x=1", "/.well-known/jwks.json?x"] {
-        let method = if path.contains("login") { Method::POST } else { Method::GET };
-        let response = app.request(method, path).send().await;
+    for path in ["/api/v1/auth/signup?x=1", "/api/v1/auth/login?x=1", "/api/v1/auth/refresh?x"] {
+        let response = app.post(path).send().await;
         assert_eq!(
             (response.failure(), response.fields()),
             ((400, "validation"), vec!["x"]),
             "{path}"
         );
+    }
+}
+
+/// W1
+#[tokio::test]
+async fn routes_of_the_server_itself_ignore_the_query() {
+    let app = TestApp::new().await;
+    let many = "&a=%ff&b".repeat(1_000);
+    let unversioned =
+        table().into_iter().filter(|endpoint| !endpoint.path().starts_with("/api/v1/"));
+    let mut ignoring = 0;
+    for endpoint in unversioned {
+        ignoring += 1;
+        for query in ["x=1", "page=0&page=0", "%", many.as_str()] {
+            let path = format!("{}?{query}", endpoint.path());
+            assert_eq!(app.get(&path).send().await.status, 200, "{path}");
+        }
+    }
+    assert_eq!(ignoring, 8);
+}
+
+/// W1: parameters beyond the bound are not read, so that the response does not grow with them.
+#[tokio::test]
+async fn more_than_32_query_parameters_are_a_bad_request() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    for endpoint in table() {
+        if !endpoint.path().starts_with("/api/v1/") {
+            continue;
+        }
+        let path = endpoint.path().replace("{id}", UNKNOWN_ID).replace("{key}", UNKNOWN_ID);
+        for (count, code) in [(32, "validation"), (33, "bad-request"), (5_000, "bad-request")] {
+            let query = format!("{path}?{}", "x&".repeat(count));
+            let request = app.request(endpoint.method().clone(), &query);
+            let response = request.bearer(&admin.token).send().await;
+            assert_problem(&response, 400, code, &path);
+            assert!(response.body.len() < 1_024, "{query}");
+        }
     }
 }
 
@@ -116,8 +154,11 @@ async fn responses_to_credentials_are_not_cacheable() {
 
 /// L2
 #[tokio::test]
-async fn well_formed_request_ids_are_kept() {
-    let app = TestApp::new().await;
+async fn well_formed_request_ids_of_trusted_proxies_are_kept() {
+    let app = TestApp::with(|setup| {
+        setup.http.trusted_proxies = vec![format!("{CLIENT}/32").parse().expect("a range")];
+    })
+    .await;
     let given = app.get("/api/health").header("x-request-id", "order-17_a").send().await;
     assert_eq!(given.header("x-request-id"), "order-17_a");
     for bad in ["no spaces", "", "x\ty", &"a".repeat(65)] {
@@ -127,6 +168,58 @@ async fn well_formed_request_ids_are_kept() {
     }
     let twice = app.get("/api/health").header("x-request-id", "a").header("x-request-id", "b");
     assert_eq!(twice.send().await.header("x-request-id").len(), 26);
+    // Behind the proxy, the client's address does not matter.
+    let forwarded = app.get("/api/health").header("x-forwarded-for", "203.0.113.9");
+    let forwarded = forwarded.header("x-request-id", "order-17_a").send().await;
+    assert_eq!(forwarded.header("x-request-id"), "order-17_a");
+}
+
+/// I4
+#[tokio::test]
+async fn request_ids_of_other_peers_are_replaced() {
+    let proxies: Vec<_> = vec!["10.0.0.0/8".parse().expect("a range")];
+    for trusted in [Vec::new(), proxies] {
+        let app = TestApp::with(|setup| setup.http.trusted_proxies = trusted).await;
+        for (path, forwarded) in
+            [("/api/health", ""), ("/nowhere", "10.0.0.1"), ("/api/v1/user", "10.0.0.1")]
+        {
+            let request = app.get(path).header("x-request-id", "order-17_a");
+            let response = request.header("x-forwarded-for", forwarded).send().await;
+            let id = response.header("x-request-id");
+            assert_eq!(id.len(), 26, "{path}: {id}");
+            if response.status != 200 {
+                assert_eq!(response.json["request_id"], id, "{path}");
+            }
+        }
+    }
+}
+
+/// H8
+#[tokio::test]
+async fn strict_transport_security_is_sent_under_a_public_https_url() {
+    for (url, expected) in [
+        (None, ""),
+        (Some("http://auth.example.com"), ""),
+        (Some("https://auth.example.com/base"), "max-age=31536000; includeSubDomains"),
+    ] {
+        let app = TestApp::with(|setup| {
+            setup.http.public_url = url.map(|url| url.parse().expect("a URL"));
+        })
+        .await;
+        for (method, path, status) in [
+            (Method::GET, "/api/health", 200),
+            (Method::GET, "/nowhere", 404),
+            (Method::GET, "/api/v1/user/../x", 404),
+            (Method::PUT, "/api/v1/user", 405),
+            (Method::POST, "/api/v1/auth/login", 415),
+            (Method::GET, "/api/v1/user", 401),
+            (Method::GET, "/api/docs", 200),
+        ] {
+            let response = app.request(method, path).send().await;
+            let header = response.header("strict-transport-security");
+            assert_eq!((response.status, header), (status, expected), "{path} {url:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::UNKNOWN_ID;
-use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse, TestUser};
+use crate::support::app::{CLIENT, PASSWORD, Setup, TestApp, TestResponse, TestUser};
 
 /// The paths of the table with their methods.
 fn paths() -> BTreeMap<&'static str, BTreeSet<String>> {
@@ -26,6 +26,12 @@ fn paths() -> BTreeMap<&'static str, BTreeSet<String>> {
 /// A path that matches a template.
 fn concrete(template: &str) -> String {
     template.replace("{id}", UNKNOWN_ID).replace("{key}", "client")
+}
+
+/// An app that takes request ids from [`CLIENT`].
+async fn behind_a_proxy() -> TestApp {
+    let proxy = format!("{CLIENT}/32").parse().expect("a range");
+    TestApp::with(|setup| setup.http.trusted_proxies = vec![proxy]).await
 }
 
 /// H1: the headers of every response, and those that depend on the caller.
@@ -61,7 +67,7 @@ fn assert_problem(response: &TestResponse, path: &str, case: &str) {
 /// Anonymous, a client and an administrator; without a body.
 #[tokio::test]
 async fn responses_have_the_headers_and_failures_are_problem_documents() {
-    let app = TestApp::new().await;
+    let app = behind_a_proxy().await;
     for (template, takes) in paths() {
         let path = concrete(template);
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
@@ -100,7 +106,7 @@ async fn responses_have_the_headers_and_failures_are_problem_documents() {
 /// A5
 #[tokio::test]
 async fn head_equals_get_without_the_body() {
-    let app = TestApp::new().await;
+    let app = behind_a_proxy().await;
     let (client, admin) = (app.client().await, app.admin().await);
     let get_paths = paths().into_iter().filter(|(_, takes)| takes.contains("HEAD"));
     for (template, _) in get_paths.filter(|(template, _)| *template != "/api/metrics") {

@@ -8,8 +8,15 @@ mod every_route;
 mod precedence;
 mod shapes;
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
 use goat_core::password::{HashError, PasswordHasher, Verification};
 use http::Method;
+use http_body::Frame;
 use serde_json::Value;
 
 use crate::support::app::{TestApp, TestResponse};
@@ -50,6 +57,25 @@ fn assert_headers(response: &TestResponse) {
     assert_eq!(response.header("referrer-policy"), "no-referrer");
     assert!(response.header("content-security-policy").starts_with("default-src 'none'"));
     assert!(!response.header("x-request-id").is_empty());
+}
+
+/// A body whose client sends nothing, and does not disconnect.
+fn silent_body() -> Body {
+    struct Silent;
+
+    impl http_body::Body for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    Body::new(Silent)
 }
 
 /// A hasher that panics.

@@ -70,7 +70,6 @@ fn non_objects_are_rejected_with_their_reason() {
         r#"{"a":"\ud800"}"#,
         "{\"a\":\"\n\"}",
         "{/**/}",
-        "\u{feff}{}",
         "{\"a\":\"\0\"}",
     ] {
         assert!(
@@ -78,6 +77,16 @@ fn non_objects_are_rejected_with_their_reason() {
             "{text:?}: {:?}",
             refusal(text)
         );
+    }
+    for text in ["\u{feff}{}", "\u{feff}", "\u{feff}\u{feff}{}", "\u{feff}[]"] {
+        assert_eq!(refusal(text), Malformed::ByteOrderMark, "{text:?}");
+    }
+    for text in [" \u{feff}{}", "{}\u{feff}", "{\u{feff}}"] {
+        assert!(matches!(refusal(text), Malformed::NotJson { .. }), "{text:?}");
+    }
+    assert!(Object::parse("{\"\u{feff}\":\"\u{feff}\"}".as_bytes()).is_ok());
+    for utf16 in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}"] {
+        assert_eq!(Object::parse(utf16).expect_err("bytes"), Malformed::NotUtf8);
     }
     assert_eq!(Object::parse(b"{\"a\":\"\xff\"}").expect_err("bytes"), Malformed::NotUtf8);
     assert_eq!(refusal("{\n  \"a\" 1}"), Malformed::NotJson { line: 2, column: 7 });

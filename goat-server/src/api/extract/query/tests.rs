@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn messages<T>(parsed: Result<T, Vec<Violation>>) -> Vec<String> {
+fn messages<T>(parsed: Result<T, Violations>) -> Vec<String> {
     let violations = parsed.err().unwrap_or_default();
     violations
         .iter()
@@ -105,9 +105,12 @@ fn page_past_row_ten_thousand_is_rejected() {
 
 #[test]
 fn valid_query_is_read() {
-    let read = list("role=admin&search=a%2Bb+c%C3%A9&sort=-email&role=client").expect("a list");
+    let read = list("role=admin&search=a%2Bb%20c%C3%A9&sort=-email&role=client").expect("a list");
     assert_eq!(read.roles, ["admin", "client"]);
     assert_eq!(read.search.as_deref(), Some("a+b cé"));
+    // A plus is a plus, as in a tagged address.
+    let tagged = list("search=ann+tag").expect("a list");
+    assert_eq!(tagged.search.as_deref(), Some("ann+tag"));
     assert_eq!(read.descending, Some(true));
     assert_eq!(list("search=a=b;c").expect("a list").search.as_deref(), Some("a=b;c"));
     assert_eq!(list("search").expect("a list").search.as_deref(), Some(""));
@@ -181,6 +184,14 @@ async fn extractors_read_the_request_query() {
     assert!(extract::<NoQuery>("/list?").await.is_ok());
     let refused = extract::<NoQuery>("/list?page=2").await.expect_err("a parameter");
     assert_eq!(refused.violations().len(), 1);
+    // W1: more parameters than any route reads are not read; empty ones are none.
+    for (count, expected) in [(32, false), (33, true), (10_000, true)] {
+        let uri = format!("/list?&&page=%ff&{}", "x&&".repeat(count - 1));
+        let is_counted = extract::<NoQuery>(&uri).await == Err(Rejection::TooManyParameters);
+        assert_eq!(is_counted, expected, "{count}");
+        let refused = extract::<Query<Page>>(&uri).await.err();
+        assert_eq!(refused == Some(Rejection::TooManyParameters), expected, "{count}");
+    }
 }
 
 proptest! {
