@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use sha2::{Digest, Sha256};
 
+use super::canonical_address;
 use crate::id::{SessionId, UserId};
 
 /// Length of the group, in bytes. Enough to spread groups evenly over the slots of a store, and few
@@ -28,12 +29,12 @@ pub struct LimitKey([u8; 16]);
 
 impl LimitKey {
     /// Counts by client address: IPv6 by its /64 prefix, the unit that providers assign to one
-    /// customer, and an IPv4-mapped IPv6 address as IPv4.
+    /// customer, and an IPv4-mapped or NAT64 IPv6 address as IPv4: see [`canonical_address`].
     ///
     /// A client can have many /64 networks, so count its [network](Self::network) as well.
     #[must_use]
     pub fn address(limit: &str, address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match canonical_address(address) {
             IpAddr::V4(address) => Self::hash(limit, b"4", &address.octets()),
             IpAddr::V6(address) => {
                 Self::network_of(limit, address).sibling(&address.octets()[6..8])
@@ -45,7 +46,7 @@ impl LimitKey {
     /// usually assign to one customer; `None` for IPv4. In the [group](Self::sibling) of the address.
     #[must_use]
     pub fn network(limit: &str, address: IpAddr) -> Option<Self> {
-        match address.to_canonical() {
+        match canonical_address(address) {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(Self::network_of(limit, address)),
         }
@@ -222,6 +223,8 @@ mod tests {
         assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
         assert_ne!(address("::ffff:192.0.2.1"), address("::ffff:192.0.2.2"));
         assert_ne!(address("::ffff:192.0.2.1"), address("::"));
+        assert_eq!(address("64:ff9b::192.0.2.1"), address("192.0.2.1"));
+        assert_ne!(address("64:ff9b::192.0.2.1"), address("64:ff9b::192.0.2.2"));
     }
 
     #[test]

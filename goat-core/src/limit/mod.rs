@@ -27,11 +27,13 @@
 //! A caller may be able to choose the spelling of a key. Normalize values with several spellings,
 //! such as e-mail addresses, or each spelling gets a quota of its own.
 
+mod address;
 mod gcra;
 mod key;
 mod service;
 mod store;
 
+pub use address::canonical_address;
 pub(crate) use gcra::Gcra;
 pub use key::LimitKey;
 pub use service::{Limits, PendingDecision, WithDecisions};

@@ -149,6 +149,7 @@ async fn ipv6_is_counted_by_its_64_bit_prefix_and_mapped_addresses_as_ipv4() {
     for (first, same, other) in [
         ("2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:2::1"),
         ("203.0.113.1", "::ffff:203.0.113.1", "::ffff:203.0.113.2"),
+        ("198.51.100.1", "64:ff9b::198.51.100.1", "64:ff9b::198.51.100.2"),
     ] {
         assert_eq!(sign_in(&app, first, &[]).send().await.status, 200);
         assert_eq!(sign_in(&app, same, &[]).send().await.status, 429, "{same}");

@@ -86,7 +86,8 @@ fn unread_body_is_not_the_next_request() {
 /// H2
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let (_folder, server) = server();
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), &[("GOAT_TRUSTED_PROXIES", "127.0.0.1")]);
     let mut text = String::new();
     for number in 0..50 {
         let id = format!("X-Request-Id: number-{number}\r\n");

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
+use goat_core::limit::canonical_address;
+
 use super::ForwardedHeader;
 
 /// The element reached is not an address.
@@ -70,7 +72,7 @@ pub(super) fn address(element: &[u8], header: ForwardedHeader) -> Result<IpAddr,
             let node = quoted.unwrap_or(element);
             // This header has no standard; IPv6 is also accepted without brackets.
             match node.parse::<Ipv6Addr>() {
-                Ok(address) => Ok(IpAddr::V6(address).to_canonical()),
+                Ok(address) => Ok(canonical_address(IpAddr::V6(address))),
                 Err(_) => node_address(node),
             }
         }
@@ -91,7 +93,7 @@ fn node_address(node: &str) -> Result<IpAddr, NoAddress> {
         }
     };
     match address {
-        Ok(address) if port.is_empty() || is_port(port) => Ok(address.to_canonical()),
+        Ok(address) if port.is_empty() || is_port(port) => Ok(canonical_address(address)),
         _ => Err(NoAddress),
     }
 }

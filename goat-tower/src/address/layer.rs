@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use goat_core::limit::canonical_address;
 use http::{Extensions, Request};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -189,7 +190,7 @@ impl Rules {
             && !once.called.load(Ordering::Relaxed)
             && !once.called.swap(true, Ordering::Relaxed)
         {
-            (once.hook)(peer.to_canonical());
+            (once.hook)(canonical_address(peer));
         }
         found.address
     }

@@ -7,7 +7,8 @@
 //! - If the element reached is not an address (malformed, `unknown`, or an obfuscated identifier
 //!   such as `_edge`), the client is the peer. Host names count as malformed; nothing is resolved
 //!   through DNS.
-//! - An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address.
+//! - An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address, and so is a NAT64 address
+//!   (`64:ff9b::192.0.2.1`), for clients and proxies alike.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -48,6 +49,8 @@ mod tests;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use goat_core::limit::canonical_address;
+
 use http::Extensions;
 
 pub use layer::{ClientAddressLayer, ClientAddressService};
@@ -55,7 +58,7 @@ pub use proxies::{InvalidProxy, TrustedProxies};
 pub use resolve::{Evidence, ForwardedHeader, Resolution, resolve};
 
 /// The client's address, as [`ClientAddressLayer`] found it and stored it in the request's
-/// extensions. Never an IPv4-mapped IPv6 address.
+/// extensions. Never an IPv4-mapped or NAT64 IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(IpAddr);
 
@@ -63,7 +66,7 @@ impl ClientAddress {
     /// Wraps an address that is known by other means.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
-        Self(address.to_canonical())
+        Self(canonical_address(address))
     }
 
     /// Returns the address of a request's client: the one that [`ClientAddressLayer`] stored, or

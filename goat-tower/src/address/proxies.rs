@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use goat_core::limit::canonical_address;
+
 use super::range::Range;
 
 /// Addresses and CIDR ranges of the trusted proxies. Cheap to clone.
@@ -36,7 +38,7 @@ impl TrustedProxies {
     /// # Errors
     ///
     /// On the first item that is neither, or that contains every address of a family: `0.0.0.0/0`,
-    /// `::/0`, and their equivalents in IPv4-mapped form.
+    /// `::/0`, and their equivalents in IPv4-mapped and NAT64 form.
     pub fn parse<T: AsRef<str>>(ranges: impl IntoIterator<Item = T>) -> Result<Self, InvalidProxy> {
         let parse_one = |text: T| {
             let text = text.as_ref().trim();
@@ -52,10 +54,11 @@ impl TrustedProxies {
         ranges.into_iter().map(parse_one).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns whether an address belongs to a trusted proxy; IPv4-mapped addresses count as IPv4.
+    /// Returns whether an address belongs to a trusted proxy; IPv4-mapped and NAT64 addresses count as
+    /// IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+        let address = canonical_address(address);
         self.0.iter().any(|range| range.contains(address))
     }
 

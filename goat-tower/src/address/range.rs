@@ -1,10 +1,12 @@
 //! A range of addresses in CIDR notation.
 //!
 //! Invariant: the bits beyond the prefix are zero, and a range of IPv4 addresses is never kept in
-//! IPv4-mapped form, so addresses are compared only in canonical form.
+//! IPv4-mapped or NAT64 form, so addresses are compared only in canonical form.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use goat_core::limit::canonical_address;
 
 /// All addresses that agree in their first `prefix` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +15,9 @@ pub(super) enum Range {
     V6 { network: u128, prefix: u8 },
 }
 
-/// The IPv4-mapped addresses within IPv6: `::ffff:0:0/96`.
-const MAPPED: u128 = 0xffff << 32;
-const MAPPED_PREFIX: u8 = 96;
+/// The IPv4 addresses within IPv6: the mapped `::ffff:0:0/96` and NAT64's `64:ff9b::/96`.
+const EMBEDDING: [u128; 2] = [0xffff << 32, 0x64_ff9b << 96];
+const EMBEDDING_PREFIX: u8 = 96;
 
 impl Range {
     /// Parses `address` or `address/prefix`. Bits beyond the prefix are ignored.
@@ -38,10 +40,10 @@ impl Range {
         if prefix > 128 {
             return None;
         }
-        if prefix >= MAPPED_PREFIX
-            && let Some(address) = Ipv6Addr::from_bits(bits).to_ipv4_mapped()
+        if prefix >= EMBEDDING_PREFIX
+            && let IpAddr::V4(address) = canonical_address(Ipv6Addr::from_bits(bits).into())
         {
-            return Self::v4(address.to_bits(), prefix - MAPPED_PREFIX);
+            return Self::v4(address.to_bits(), prefix - EMBEDDING_PREFIX);
         }
         Some(Self::V6 { network: bits & mask_v6(prefix), prefix })
     }
@@ -51,7 +53,8 @@ impl Range {
         match self {
             Self::V4 { prefix, .. } => prefix == 0,
             Self::V6 { network, prefix } => {
-                prefix == 0 || (prefix < MAPPED_PREFIX && MAPPED & mask_v6(prefix) == network)
+                let is_within = |range: &u128| range & mask_v6(prefix) == network;
+                prefix < EMBEDDING_PREFIX && EMBEDDING.iter().any(is_within)
             }
         }
     }

@@ -140,6 +140,11 @@ fn an_ipv4_mapped_address_is_the_ipv4_address() {
     }
     // The same for proxies: in the header, and as the peer of a dual-stack socket.
     assert_eq!(behind_proxy(XForwardedFor, &["192.0.2.7, ::ffff:10.0.0.2"]), "192.0.2.7");
+    // B6: NAT64 too.
+    for nat64 in ["64:ff9b::192.0.2.7", "64:ff9b::c000:207", "[64:ff9b::c000:207]:1"] {
+        assert_eq!(behind_proxy(XForwardedFor, &[nat64]), "192.0.2.7");
+    }
+    assert_eq!(behind_proxy(XForwardedFor, &["192.0.2.7, 64:ff9b::10.0.0.2"]), "192.0.2.7");
     let sent = headers(XForwardedFor, &[b"192.0.2.7"]);
     let found = resolve(&proxies(), XForwardedFor, Some(ip("::ffff:10.0.0.1")), &sent);
     assert_eq!(found.address.expect("known").ip(), ip("192.0.2.7"));
@@ -296,6 +301,11 @@ fn a_range_of_all_addresses_is_rejected() {
         "::ffff:0.0.0.0/96",
         "::ffff:10.0.0.1/0",
         "::ffff:0:0/80",
+        "64:ff9b::/96",
+        "64:ff9b::10.0.0.1/96",
+        "64:ff9b::/95",
+        "64:ff9b::/32",
+        "64::/16",
         "::/1",
     ] {
         let error = TrustedProxies::parse([all]).expect_err(all);
@@ -355,6 +365,7 @@ fn a_range_contains_the_addresses_of_its_prefix() {
         "::1",
         "198.51.100.77",
         "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1",
     ] {
         assert!(proxies.contains(ip(inside)), "{inside}");
     }
@@ -435,7 +446,7 @@ async fn on_untrusted_is_called_once_across_all_services() {
 /// An address that is not a trusted proxy's.
 fn untrusted() -> impl Strategy<Value = IpAddr> {
     any::<IpAddr>()
-        .prop_map(|address| address.to_canonical())
+        .prop_map(canonical_address)
         .prop_filter("an untrusted", |address| !proxies().contains(*address))
 }
 

@@ -19,7 +19,7 @@ use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use cors::Cors;
-use finish_response::finish_response;
+use finish_response::{Completion, finish_response};
 use request_id::RequestIdLayer;
 
 use super::table::{METRICS, METRICS_READ};
@@ -102,10 +102,10 @@ fn surround(
     let cors = Cors::new(&state.http.cors_origins);
     routes.layer(
         ServiceBuilder::new()
-            .layer(RequestIdLayer::new(time.clone()))
+            .layer(RequestIdLayer::new(state.http.proxies(), time.clone()))
             .layer(address.clone())
             .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
-            .layer(from_fn_with_state(time, finish_response))
+            .layer(from_fn_with_state(Completion::new(time, &state.http), finish_response))
             .option_layer(cors.map(|state| from_fn_with_state(state, cors::cors)))
             .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
             .map_response(|response: Response<_>| response.map(Body::new))

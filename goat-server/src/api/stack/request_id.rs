@@ -1,15 +1,16 @@
 //! Request ids: every request gets an id, and its response carries it.
 //!
-//! An `X-Request-Id` of the client is kept if it is 1 to 64 characters of `[A-Za-z0-9_-]` and given
-//! once, so that a request can be followed across services; any other request gets a new ULID.
-//! tower-http's `SetRequestIdLayer` is not used because it keeps any id that a client sends, which
-//! could forge a log line (L2).
+//! An `X-Request-Id` is kept if the peer is a trusted proxy (I4), and it is 1 to 64 characters of
+//! `[A-Za-z0-9_-]` and given once, so that a request can be followed across services; any other
+//! request gets a new ULID. tower-http's `SetRequestIdLayer` is not used because it keeps any id that
+//! a client sends: such an id could forge a log line (L2), or repeat that of another request.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use goat_core::{Time, Timestamp};
 use goat_tower::RequestId;
+use goat_tower::address::{PeerAddress, TrustedProxies};
 use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -18,14 +19,15 @@ use ulid::Ulid;
 /// Layer that applies [`RequestIdService`].
 #[derive(Clone, Debug)]
 pub(crate) struct RequestIdLayer {
+    proxies: TrustedProxies,
     time: Time,
 }
 
 impl RequestIdLayer {
     /// Creates the layer; new ids sort by this time.
     #[must_use]
-    pub(crate) const fn new(time: Time) -> Self {
-        Self { time }
+    pub(crate) const fn new(proxies: TrustedProxies, time: Time) -> Self {
+        Self { proxies, time }
     }
 }
 
@@ -33,7 +35,7 @@ impl<S> Layer<S> for RequestIdLayer {
     type Service = RequestIdService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestIdService { inner, time: self.time.clone() }
+        RequestIdService { inner, layer: self.clone() }
     }
 }
 
@@ -41,7 +43,15 @@ impl<S> Layer<S> for RequestIdLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct RequestIdService<S> {
     inner: S,
-    time: Time,
+    layer: RequestIdLayer,
+}
+
+impl RequestIdLayer {
+    /// Returns the id of the request, if a trusted proxy sent it.
+    fn given<B>(&self, request: &Request<B>) -> Option<RequestId> {
+        let peer = PeerAddress::of(request.extensions())?.0.ip();
+        self.proxies.contains(peer).then(|| RequestId::from_headers(request.headers()))?
+    }
 }
 
 impl<S, A, B> Service<Request<A>> for RequestIdService<S>
@@ -57,7 +67,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let id = RequestId::from_headers(request.headers()).or_else(|| generate(self.time.now()));
+        let id = self.layer.given(&request).or_else(|| generate(self.layer.time.now()));
         if let Some(id) = &id {
             request.extensions_mut().insert(id.clone());
         }

@@ -1,7 +1,8 @@
 //! Security headers for browsers (OWASP Secure Headers).
 
 use http::header::{
-    CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -9,8 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 const CONTENT_SECURITY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
+/// Browsers use `https:` only, for a year and for all subdomains (H8; RFC 6797).
+const STRICT_TRANSPORT: HeaderValue =
+    HeaderValue::from_static("max-age=31536000; includeSubDomains");
+
 /// Sets the headers; an existing content security policy stays.
-pub(super) fn set(headers: &mut HeaderMap) {
+pub(super) fn set(headers: &mut HeaderMap, is_https: bool) {
     const HEADERS: [(HeaderName, HeaderValue); 3] = [
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -18,6 +23,9 @@ pub(super) fn set(headers: &mut HeaderMap) {
     ];
     for (name, value) in HEADERS {
         headers.insert(name, value);
+    }
+    if is_https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
     }
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(CONTENT_SECURITY);
 }

@@ -194,6 +194,8 @@ const NETWORKS: Kind = Kind::Words(
 const ORIGINS: Kind = Kind::Words(
     "a comma-separated list of origins such as https://app.example.com, without path, default port or *; or none",
 );
+const PUBLIC: Kind =
+    Kind::Words("a URL such as https://auth.example.com, without user, query or fragment");
 const IDENTIFIER: Kind = Kind::Words("1 to 256 characters without white space");
 const SOCKET: Kind = Kind::Words("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080");
 const BYTES: Kind = Kind::Words(
@@ -220,10 +222,12 @@ table! {
     Http {
         LISTEN = Setting::new("GOAT_LISTEN", Text("127.0.0.1:8080"), SOCKET,
             "Address on which the API listens. Host names are not resolved. In development, a loopback address.");
+        PUBLIC_URL = Setting::new("GOAT_PUBLIC_URL", Unset, PUBLIC,
+            "URL under which clients reach the API. If it begins with https:, every response tells browsers to use https: only, for one year and for all subdomains (Strict-Transport-Security).");
         METRICS_LISTEN = Setting::new("GOAT_METRICS_LISTEN", Unset, SOCKET,
             "If set, /api/metrics is served only on this address, which must not overlap GOAT_LISTEN. If unset, /api/metrics on GOAT_LISTEN is public in development and requires the permission metrics:read in production.");
         TRUSTED_PROXIES = Setting::new("GOAT_TRUSTED_PROXIES", Text("none"), NETWORKS,
-            "Proxies whose forwarding header determines the client address: the addresses from which their connections arrive. A forwarding header from any other peer is ignored, with one warning that names the peer.");
+            "Proxies whose forwarding header determines the client address: the addresses from which their connections arrive. Their X-Request-Id is kept. Both headers are ignored from any other peer, a forwarding header with one warning that names the peer.");
         FORWARDED_HEADER = Setting::new("GOAT_FORWARDED_HEADER", Text("x-forwarded-for"),
             Kind::Choice(&["x-forwarded-for", "forwarded"]),
             "Forwarding header to read. The other one is ignored.");

@@ -319,6 +319,24 @@ fn malformed_values_are_rejected_with_value_and_format() {
             &["proxy.example", "10.0.0.0/33", "10.0.0.1,", "10.0.0.1,,10.0.0.2"],
         ),
         (
+            "GOAT_PUBLIC_URL",
+            &[
+                "auth.example",
+                "auth.example:443",
+                "//auth.example",
+                "ftp://auth.example",
+                "https://",
+                "https:///path",
+                "https://:8443",
+                "https://a.example:",
+                "https://a.example:99999",
+                "https://user@a.example",
+                "https://a.example/?x",
+                "https://a.example/#x",
+                "https://a example",
+            ],
+        ),
+        (
             "GOAT_CORS_ORIGINS",
             &[
                 "*",
@@ -451,11 +469,14 @@ fn limits_that_are_off_are_named() {
 fn proxies_are_reduced_to_their_network() {
     let sources = environment(&[(
         "GOAT_TRUSTED_PROXIES",
-        "10.1.2.3/8, 192.0.2.7,2001:db8::1/32,::1,::ffff:172.16.0.1/108",
+        "10.1.2.3/8, 192.0.2.7,2001:db8::1/32,::1,::ffff:172.16.0.1/108,64:ff9b::10.1.0.0/112",
     )]);
     let shown: Vec<String> =
         sources.settings().http.trusted_proxies.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128", "172.16.0.0/12"]);
+    assert_eq!(
+        shown,
+        ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128", "172.16.0.0/12", "10.1.0.0/16"]
+    );
 }
 
 /// I3.
@@ -467,12 +488,28 @@ fn proxies_covering_all_addresses_are_rejected() {
         "10.0.0.1,0.0.0.0/0",
         "1.2.3.4/0",
         "::ffff:0:0/96",
+        "64:ff9b::/96",
+        "64:ff9b::/32",
         "::/64",
         "::ffff:1.2.3.4/90",
     ] {
         let problem = environment(&[("GOAT_TRUSTED_PROXIES", everyone)]).problem();
         assert!(problem.contains("covers every address"), "{problem}");
     }
+}
+
+/// H8
+#[test]
+fn public_url_is_an_http_url() {
+    for (text, expected) in [
+        ("https://auth.example.com", "https://auth.example.com/"),
+        ("HTTPS://auth.example.com:8443/base", "https://auth.example.com:8443/base"),
+        ("http://[::1]:8080", "http://[::1]:8080/"),
+    ] {
+        let settings = environment(&[("GOAT_PUBLIC_URL", text)]).settings();
+        assert_eq!(settings.http.public_url.expect("a URL").to_string(), expected);
+    }
+    assert_eq!(sources().settings().http.public_url, None);
 }
 
 #[test]

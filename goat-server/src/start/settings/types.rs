@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use goat_core::Secret;
 use goat_tower::address::TrustedProxies;
+use http::Uri;
 use ipnet::IpNet;
 
 use super::reader::Reader;
@@ -36,6 +37,8 @@ impl Environment {
 pub struct HttpSettings {
     /// `GOAT_LISTEN`: address of the API.
     pub listen: SocketAddr,
+    /// `GOAT_PUBLIC_URL`: URL under which clients reach the API.
+    pub public_url: Option<Uri>,
     /// `GOAT_METRICS_LISTEN`: separate address of the metrics.
     pub metrics_listen: Option<SocketAddr>,
     /// Whether the metrics are public on the API's address, as in development. Otherwise they require
@@ -55,7 +58,7 @@ pub struct HttpSettings {
     pub drain_delay: Duration,
     /// `GOAT_SHUTDOWN_TIMEOUT`: time for open requests to finish.
     pub shutdown_timeout: Duration,
-    /// `GOAT_TRUSTED_PROXIES`: proxies trusted to set the forwarding header. Ranges are reduced to
+    /// `GOAT_TRUSTED_PROXIES`: proxies trusted to set the forwarding header and the request id. Ranges are reduced to
     /// their network, and IPv4-mapped IPv6 becomes IPv4.
     pub trusted_proxies: Vec<IpNet>,
     /// `GOAT_FORWARDED_HEADER`: the forwarding header to read.
@@ -85,6 +88,7 @@ impl HttpSettings {
     pub(super) fn read(reader: &mut Reader, environment: Environment) -> Self {
         Self {
             listen: reader.required(&table::LISTEN, values::socket),
+            public_url: reader.optional(&table::PUBLIC_URL, values::public_url),
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
             public_metrics: environment == Environment::Development,
             max_connections: reader.count(&table::MAX_CONNECTIONS),

@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use goat_core::limit::canonical_address;
 use goat_core::{Quota, Secret};
+use http::Uri;
 use http::uri::Authority;
 use ipnet::{IpNet, Ipv4Net};
 
@@ -110,10 +112,12 @@ fn network(text: &str) -> Parsed<IpNet> {
         .trunc();
     let everyone = match network {
         IpNet::V4(network) => network.prefix_len() == 0,
-        // `::ffff:0:0/96`, IPv4 on a dual-stack socket, is all of IPv4 as well.
+        // `::ffff:0:0/96`, IPv4 on a dual-stack socket, is all of IPv4 as well, and so is NAT64.
         IpNet::V6(network) => {
+            let mapped = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0);
+            let nat64 = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
             network.prefix_len() <= 96
-                && network.contains(&Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0))
+                && [mapped, nat64].iter().any(|first| network.contains(first))
         }
     };
     if everyone {
@@ -122,10 +126,10 @@ fn network(text: &str) -> Parsed<IpNet> {
     Ok(unmapped(network))
 }
 
-/// Converts a range of IPv4-mapped IPv6 addresses to IPv4.
+/// Converts a range of IPv4-mapped or NAT64 addresses to IPv4.
 fn unmapped(network: IpNet) -> IpNet {
     if let IpNet::V6(v6) = network
-        && let Some(address) = v6.network().to_ipv4_mapped()
+        && let IpAddr::V4(address) = canonical_address(v6.network().into())
         && let Ok(v4) = Ipv4Net::new(address, v6.prefix_len().saturating_sub(96))
     {
         return IpNet::V4(v4);
@@ -159,6 +163,25 @@ fn origin(text: &str) -> Parsed<String> {
         return Err("has the default port of its scheme, which browsers omit".into());
     }
     Ok(text)
+}
+
+/// Parses the URL under which clients reach the API.
+pub(super) fn public_url(text: &str) -> Parsed<Uri> {
+    let (scheme, rest) = text.split_once("://").ok_or("is not a URL (scheme://host)")?;
+    let scheme = scheme.to_ascii_lowercase();
+    if !["http", "https"].contains(&scheme.as_str()) {
+        return Err("does not begin with https:// or http://".into());
+    }
+    if rest.contains(['@', '?', '#']) {
+        return Err("contains a user, a query or a fragment".into());
+    }
+    let url: Uri = format!("{scheme}://{rest}").parse().map_err(|_| "is not a URL")?;
+    let authority = url.authority().filter(|authority| !authority.host().is_empty());
+    let authority = authority.ok_or("does not name a host")?;
+    if authority.port_u16().is_none() && authority.host() != authority.as_str() {
+        return Err("contains an invalid port".into());
+    }
+    Ok(url)
 }
 
 /// Parses an issuer, an audience or a client id.
