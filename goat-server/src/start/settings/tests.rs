@@ -199,7 +199,7 @@ fn metrics_are_public_in_development_only() {
 #[test]
 fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
-    assert_eq!(names.len(), 58);
+    assert_eq!(names.len(), 59);
     let mut unique = names.clone();
     unique.sort_unstable();
     unique.dedup();
