@@ -7,13 +7,13 @@ use crate::support::process::{Program, Response};
 
 /// The timeouts of a store call and of a request. A call into a black hole takes as long.
 const STORE: (&str, &str) = ("GOAT_STORE_TIMEOUT", "800ms");
-const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "4s");
+const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "8s");
 
 /// The request timeout, and a tolerance for a busy machine.
-const BOUND: Duration = Duration::from_secs(15);
+const BOUND: Duration = Duration::from_secs(30);
 
 /// The bound of the recovery.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(45);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
 
 /// Sets short timeouts, beside [`with_limits`].
 pub(crate) fn with_short_timeouts(program: Program) -> Program {

@@ -56,7 +56,9 @@ struct Stage {
 impl Stage {
     fn new(proxy: Proxy, behind: Program, direct: Program, redis: Option<Redis>) -> Self {
         proxy.count_only(|message| !is_heartbeat(message));
-        let programs = [with_short_timeouts(behind), with_limits(direct)];
+        // The second node has no faults, and waits for a busy server.
+        let direct = with_limits(direct).with("GOAT_STORE_TIMEOUT", "8s");
+        let programs = [with_short_timeouts(behind), direct];
         let programs = programs.map(|program| program.with(CONNECTIONS.0, CONNECTIONS.1));
         let pair = NodePair::start_connected(programs);
         let admin = pair.second.admin();
