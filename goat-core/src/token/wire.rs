@@ -220,7 +220,7 @@ pub(super) fn read_access(
         id: claims.jti,
         issued_at: claims.iat,
         expires_at: claims.exp,
-        client_id: claims.client_id.ok_or_else(malformed)?,
+        client_id: claims.client_id.filter(|id| !id.is_empty()).ok_or_else(malformed)?,
         authenticated_at: claims.auth_time.ok_or_else(malformed)?,
         permissions: claims.permissions,
     };

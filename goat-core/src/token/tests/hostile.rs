@@ -270,6 +270,7 @@ fn issuer_and_audience_are_exact() {
         ("aud", "\"goat-api,other\""),
         ("aud", "[\"goat-api\"]"),
         ("aud", "[]"),
+        ("client_id", "\"\""),
         ("client_id", "1"),
         ("client_id", "[\"goat\"]"),
     ] {

@@ -114,7 +114,7 @@ async fn not_ready_while_the_time_is_ahead_of_a_clock_that_was_set_back() {
 
     app.clock.set_wall_clock(start);
     assert_not_ready(&ready().await, "set back");
-    assert_eq!(metrics().await, (3601, 1));
+    assert_eq!(metrics().await, (3602, 1));
     assert_eq!(app.get("/api/health").send().await.status, 200);
     // The access token stays expired.
     let response = app.get("/api/v1/user").bearer(&client.token).send().await;
