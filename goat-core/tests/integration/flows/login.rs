@@ -70,6 +70,59 @@ async fn an_unknown_account_is_verified_against_the_dummy_hash(backend: Backend)
     assert_eq!(harness.hasher.take_calls(), [HasherCall::Verify { generation: None }]);
 }
 
+/// E1: unknown accounts cost the current parameters, and a known one those of its stored hash, which the
+/// next sign-in replaces; neither a warm cache nor an earlier attempt makes a difference.
+async fn the_cost_of_an_attempt_is_that_of_its_account(backend: Backend) {
+    const DUMMY: HasherCall = HasherCall::Verify { generation: None };
+    let verify = |generation| HasherCall::Verify { generation: Some(generation) };
+    let harness = Harness::on(backend);
+    let ann = harness.member("ann", "client").await;
+    harness.user("bob", "client").await;
+    let suspended = harness.user("sue", "client").await.id;
+    let sus = harness.goat.users().change_status(system(), suspended, Status::Suspended).await;
+    sus.expect("suspended");
+    harness.hasher.change_parameters();
+    // Twice: cold, and with everything in the caches.
+    for _ in 0..2 {
+        harness.principal(&ann.tokens).await;
+        for (name, expected) in
+            [("ann", verify(0)), ("bob", verify(0)), ("sue", verify(0)), ("unknown", DUMMY)]
+        {
+            drop(harness.hasher.take_calls());
+            let wrong = login(&harness.goat, address(name), "wrong").await;
+            assert_eq!(wrong.kind(), Some(ErrorKind::InvalidCredentials), "{name}");
+            assert_eq!(harness.hasher.take_calls(), [expected], "{name}");
+        }
+    }
+    // A status that is revealed costs nothing more, nor does it renew the hash.
+    assert_eq!(harness.try_sign_in("sue").await.kind(), Some(ErrorKind::AccountSuspended));
+    assert_eq!(harness.hasher.take_calls(), [verify(0)]);
+    harness.sign_in("bob").await;
+    assert_eq!(harness.hasher.take_calls(), [verify(0), HasherCall::Hash { generation: 1 }]);
+    assert!(login(&harness.goat, address("bob"), "wrong").await.is_err());
+    assert_eq!(harness.hasher.take_calls(), [verify(1)]);
+}
+
+/// E1: a limited attempt costs no hash, for every account alike.
+async fn a_limited_attempt_costs_no_hash_for_any_account(backend: Backend) {
+    let harness = five_a_minute(backend);
+    harness.user("ann", "client").await;
+    let suspended = harness.user("sue", "client").await.id;
+    let sus = harness.goat.users().change_status(system(), suspended, Status::Suspended).await;
+    sus.expect("suspended");
+    for email in [address("ann"), address("sue"), address("unknown"), "no address".to_owned()] {
+        for _ in 0..5 {
+            assert!(login(&harness.goat, email.as_str(), "wrong").await.is_err());
+        }
+        drop(harness.hasher.take_calls());
+        for password in ["wrong", PASSWORD, ""] {
+            let limited = login(&harness.goat, email.as_str(), password).await;
+            assert_eq!(limited.kind(), Some(ErrorKind::RateLimited), "{email}");
+        }
+        assert_eq!(harness.hasher.take_calls(), [], "{email}");
+    }
+}
+
 /// P6
 async fn a_sign_in_renews_an_outdated_hash_once(backend: Backend) {
     let harness = Harness::on(backend);
@@ -246,6 +299,8 @@ async fn a_long_device_is_truncated_to_256_characters(backend: Backend) {
 on_every_store![
     an_admitted_attempt_costs_exactly_one_verification,
     an_unknown_account_is_verified_against_the_dummy_hash,
+    the_cost_of_an_attempt_is_that_of_its_account,
+    a_limited_attempt_costs_no_hash_for_any_account,
     a_sign_in_renews_an_outdated_hash_once,
     a_late_rehash_does_not_restore_an_old_password,
     parallel_guesses_are_hashed_at_most_as_often_as_the_quota_allows,
