@@ -170,6 +170,7 @@ pub mod session;
 mod settings;
 mod single_flight;
 pub mod store;
+mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod token;

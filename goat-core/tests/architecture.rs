@@ -9,7 +9,18 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(&str, &[&str]); 5] = [
     (
         "basics",
-        &["error", "id", "secret", "clock", "page", "quota", "single_flight", "detached", "event"],
+        &[
+            "error",
+            "id",
+            "secret",
+            "clock",
+            "page",
+            "quota",
+            "sync",
+            "single_flight",
+            "detached",
+            "event",
+        ],
     ),
     (
         "values",

@@ -2,8 +2,9 @@
 //!
 //! Invariant: the lease expires by the stopwatch alone; no task has to run for it to end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The stopwatch reading, in nanoseconds, at which the lease expires.
 #[derive(Debug)]

@@ -8,12 +8,12 @@
 //! - the number of entries is bounded.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::id::{SessionId, UserId};
 use crate::invalidation::Lease;
 use crate::session::CacheStats;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Principal;
 
