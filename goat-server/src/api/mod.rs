@@ -9,6 +9,7 @@ pub mod extract;
 mod guards;
 mod openapi;
 mod routes;
+mod schemas;
 mod stack;
 mod state;
 mod table;

@@ -22,7 +22,7 @@ use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, list, me};
 use crate::api::routes::{meta, permissions, roles, sessions};
-use crate::api::{Endpoint, PublicLimit, Rule, table};
+use crate::api::{Endpoint, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
 use goat_core::user::Sort;
 
@@ -123,10 +123,12 @@ pub(crate) fn document() -> Document {
     scheme.description = Some("The access token returned by `POST /api/v1/auth/login`.".to_owned());
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    schemas::constrain_components(&mut document);
     for endpoint in table() {
         let item = document.paths.paths.get_mut(endpoint.path());
         let operation = item.and_then(|item| operation_mut(item, endpoint.method()));
         if let Some(operation) = operation {
+            schemas::constrain_operation(operation, endpoint.method());
             complete(operation, &endpoint);
         }
     }
@@ -260,12 +262,12 @@ impl IntoParams for ListQuery {
         let statuses = Status::ALL.map(Status::as_str);
         let mut parameters = Page::into_params(provider);
         parameters.extend([
-            query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text())),
+            query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text().enum_values(Some(schemas::shipped_roles())))),
             query("status", "Returns only users with this status. Repeat the parameter to match any of several.", list(one_of(&statuses))),
             query(
                 "search",
                 "Returns only users whose e-mail address, or its domain, begins with this text. Case is ignored.",
-                text().min_length(Some(1)).max_length(Some(254)).into(),
+                text().min_length(Some(1)).max_length(Some(254)).pattern(Some(schemas::PRINTABLE)).into(),
             ),
             query(
                 "sort",
@@ -275,7 +277,7 @@ impl IntoParams for ListQuery {
             query(
                 "after",
                 "Returns the users after the user with this id, in the default order. Cannot be combined with `page` or another `sort`.",
-                text().pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$")).into(),
+                text().pattern(Some(schemas::ID)).into(),
             ),
         ]);
         parameters

@@ -1,8 +1,15 @@
 //! Authorization: the matrix of callers and routes, generated from the route table.
 
-use goat_server::api::{PublicLimit, Rule, table};
+use std::sync::Arc;
 
-use crate::support::app::TestApp;
+use goat_core::invalidation::LocalInvalidations;
+use goat_core::token::TokenKeys;
+use goat_core::{Actor, Goat, Status, Stores};
+use goat_server::api::{PublicLimit, Rule, table};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::app::{PASSWORD, TestApp};
 
 /// A caller of the matrix.
 struct Caller {
@@ -62,6 +69,59 @@ async fn every_route_admits_exactly_the_callers_that_its_rule_allows() {
             assert_eq!(response.failure(), outcome, "{case}: {}", response.json);
         }
     }
+}
+
+/// A valid body for a change of the caller's own account.
+fn own_change(method: &Method, path: &str) -> Option<Value> {
+    match (method.as_str(), path) {
+        ("PATCH", "/api/v1/user/change-email") => {
+            Some(json!({"email": "new@example.org", "current_password": PASSWORD}))
+        }
+        ("PATCH", "/api/v1/user/change-password") => {
+            Some(json!({"current_password": PASSWORD, "new_password": "seven lamps over the quay"}))
+        }
+        ("DELETE", "/api/v1/user") => Some(json!({"current_password": PASSWORD})),
+        _ => None,
+    }
+}
+
+/// F1: a principal that the cache still accepts changes neither rights nor users: another node suspended
+/// the administrator, and its invalidation was lost.
+#[tokio::test]
+async fn stale_principal_changes_neither_rights_nor_users() {
+    let mut changes = 0;
+    for endpoint in table() {
+        let (method, path) = (endpoint.method(), endpoint.path());
+        let own = own_change(method, path);
+        let needs_permission = matches!(endpoint.rule(), Rule::Permission(_));
+        if *method == Method::GET || !(needs_permission || own.is_some()) {
+            continue;
+        }
+        changes += 1;
+        let app = TestApp::new().await;
+        app.admin().await;
+        let (admin, client) = (app.admin().await, app.client().await);
+        let verify = async || app.get("/api/v1/auth/verify").bearer(&admin.token).send().await;
+        assert_eq!(verify().await.status, 204);
+        let stores = Stores {
+            invalidations: Arc::new(LocalInvalidations::default()),
+            ..app.stores.stores.clone()
+        };
+        let other = Goat::builder(stores, TokenKeys::generate())
+            .clock(Arc::new(app.clock.clone()))
+            .build()
+            .expect("another node");
+        let suspended =
+            other.users().change_status(Actor::system("a test"), admin.id, Status::Suspended);
+        suspended.await.expect("suspended");
+        assert_eq!(verify().await.status, 204, "the cache has not noticed");
+        let target = path.replace("{id}", &client.id.to_string());
+        let target = target.replace("{key}", "01KDWMBY00C8X0F4ZCV7J3T9QH");
+        let request = app.request(method.clone(), &target).bearer(&admin.token);
+        let response = request.json(&own.unwrap_or_else(|| json!({}))).send().await;
+        assert_eq!(response.failure(), (401, "session-revoked"), "{method} {path}");
+    }
+    assert_eq!(changes, 11);
 }
 
 /// A1: the public routes are a short list, which a new one must be added to here.

@@ -1,0 +1,118 @@
+//! Constraints of requests in the OpenAPI document, as strict as the extractors: a request that is valid
+//! by its schemas is never a 400, except for rules that a schema cannot express (H9).
+//!
+//! A schema may be stricter than the server. It leaves out addresses whose domain is international, since
+//! their validity depends on tables.
+
+use goat_core::password::PasswordPolicy;
+use goat_core::{RoleSet, Status};
+use http::Method;
+use serde_json::json;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::schema::{Array, ArrayItems, Object, Schema};
+use utoipa::openapi::{OpenApi as Document, RefOr};
+
+/// An id: a ULID in its canonical form.
+pub(super) const ID: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
+
+/// The body of `DELETE /api/v1/sessions`.
+const REVOKE: &str = "RevokeSchema";
+
+/// A text without control characters.
+pub(super) const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+
+const ROLE: &str = "^[a-z0-9_]{1,64}$";
+const PERMISSION: &str = r"^(full_access|[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*))$";
+/// Only the highest role can have `full_access`, so it is left out.
+const GRANTABLE: &str = r"^[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*)$";
+
+/// At most 64 characters before the `@`, and labels of at most 63.
+const EMAIL: &str = r"^(?=[^@]{1,64}@)(?!.*@.*[^.]{64})[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9]+(-[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-[A-Za-z0-9]+)*)*$";
+
+/// Adds the constraints of the request bodies that operations share.
+pub(super) fn constrain_components(document: &mut Document) {
+    let Some(components) = &mut document.components else { return };
+    let bodies = components.schemas.iter_mut().filter(|(name, _)| name.ends_with("Body"));
+    for (name, schema) in bodies {
+        constrain_body(name, schema);
+    }
+}
+
+fn constrain_body(name: &str, schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(body)) = schema else { return };
+    match name {
+        "UpdateBody" => body.min_properties = Some(1),
+        REVOKE => (body.min_properties, body.max_properties) = (Some(1), Some(1)),
+        _ => {}
+    }
+    for (member, schema) in body.properties.iter_mut() {
+        match schema {
+            RefOr::T(Schema::Object(schema)) => constrain(name, member, schema),
+            RefOr::T(Schema::Array(list)) if member == "session_ids" => pattern_of_items(list, ID),
+            _ => {}
+        }
+    }
+}
+
+fn constrain(body: &str, member: &str, schema: &mut Object) {
+    let names = |statuses: &[Status]| {
+        Some(statuses.iter().map(|status| json!(status.as_str())).collect::<Vec<_>>())
+    };
+    match (body, member) {
+        // Any two texts are credentials, though perhaps wrong ones.
+        ("LoginBody", _) | (_, "current_password") => {}
+        (_, "email") => {
+            schema.pattern = Some(EMAIL.to_owned());
+            schema.max_length = Some(254);
+        }
+        (_, "password" | "new_password") => {
+            let policy = PasswordPolicy::default();
+            (schema.min_length, schema.max_length) =
+                (Some(policy.minimum()), Some(policy.maximum()));
+        }
+        (_, "role") => schema.enum_values = Some(shipped_roles()),
+        ("CreateBody", "status") => schema.enum_values = names(&[Status::Inactive, Status::Active]),
+        (_, "status") => schema.enum_values = names(&Status::ALL),
+        (_, "action") => schema.pattern = Some(GRANTABLE.to_owned()),
+        (_, "others" | "all") => schema.enum_values = Some(vec![json!(true)]),
+        _ => {}
+    }
+}
+
+/// The roles as shipped; an application may define others.
+pub(super) fn shipped_roles() -> Vec<serde_json::Value> {
+    RoleSet::default().iter().map(|role| json!(role.as_str())).collect()
+}
+
+/// Adds the constraints of an operation's parameters, and of the one body that is part of its operation.
+pub(super) fn constrain_operation(operation: &mut Operation, method: &Method) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        let pattern = match (parameter.name.as_str(), method) {
+            ("key", &Method::GET) => ROLE,
+            ("permission", _) => PERMISSION,
+            _ if parameter.parameter_in == ParameterIn::Path => ID,
+            _ => continue,
+        };
+        match &mut parameter.schema {
+            Some(RefOr::T(Schema::Object(schema))) => schema.pattern = Some(pattern.to_owned()),
+            Some(RefOr::T(Schema::Array(list))) => pattern_of_items(list, pattern),
+            _ => {}
+        }
+    }
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        if let Some(schema) = &mut content.schema {
+            constrain_body(REVOKE, schema);
+        }
+    }
+}
+
+fn pattern_of_items(list: &mut Array, pattern: &str) {
+    if let ArrayItems::RefOrSchema(items) = &mut list.items
+        && let RefOr::T(Schema::Object(items)) = items.as_mut()
+    {
+        items.pattern = Some(pattern.to_owned());
+    }
+}
