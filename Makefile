@@ -6,11 +6,11 @@ IMAGE ?= goat-server
 
 .DEFAULT_GOAL := help
 
-# Crates outside the workspace: two applications as users would write them, and a tool of the
+# Crates outside the workspace: two applications as users would write them, a model check, and tools of the
 # checks. They have their own lock files, with the workspace's versions, and share its target
 # folder.
-OUTSIDE = goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
-TOOLS = .ci/foreign-types .ci/prose .ci/security-tests
+OUTSIDE = goat-core/tests/interleavings goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
+TOOLS = .ci/dependencies .ci/foreign-types .ci/prose .ci/security-tests
 each = for crate in $(1); do \
 	  CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} \
 	    $(CARGO) $(firstword $(2)) --manifest-path $$crate/Cargo.toml $(wordlist 2,99,$(2)) || exit; \
@@ -53,6 +53,10 @@ test-outside: ## Run only the tests of the crates outside the workspace
 security-tests: ## Write the list of security requirements and their tests
 	git ls-files | $(CARGO) run --quiet --locked --manifest-path .ci/security-tests/Cargo.toml -- \
 	  goat-server/guide/security-tests.md $(wildcard target/test-output.txt)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for a minute; needs a nightly toolchain and cargo-fuzz
+	.ci/fuzz 60 --all
 
 # Prints the missing Debian packages that the tests need. Debian installs PostgreSQL's programs
 # outside PATH, and a program named postgres may be a stub.

@@ -111,11 +111,12 @@ pub(crate) fn functions(
     let listed: Vec<String> = text.lines().filter_map(listed_in_macro).flatten().collect();
     for function in &mut found {
         function.is_test |= listed.contains(&function.name);
-        if of_tests && function.is_test {
-            function.codes.extend(scan.of_file.iter().cloned());
-        }
         let in_name = codes_in_name(&function.name, known);
         function.codes.extend(in_name);
+        // The codes of the file are for the tests that have none of their own.
+        if of_tests && function.is_test && function.codes.is_empty() {
+            function.codes.extend(scan.of_file.iter().cloned());
+        }
     }
     found
 }
@@ -260,12 +261,13 @@ mod tests {
              // R4\n    helper();\n}\n\n\
              /// A3\nfn helper() {\n    loop {\n    }\n}\n\n\
              /// J1\nstruct Other;\n\n\
-             #[test]\nfn r4_two() {}\n",
+             #[test]\nfn r4_two() {}\n\n#[test]\nfn three() {}\n",
         );
-        let [one, helper, two] = found.as_slice() else { panic!("{}", found.len()) };
-        assert_eq!((one.name.as_str(), codes(one)), ("one", vec!["H2", "J1", "R4"]));
+        let [one, helper, two, three] = found.as_slice() else { panic!("{}", found.len()) };
+        assert_eq!((one.name.as_str(), codes(one)), ("one", vec!["J1", "R4"]));
         assert_eq!((helper.is_test, codes(helper)), (false, vec!["A3"]));
-        assert_eq!((two.is_test, codes(two)), (true, vec!["H2", "R4"]));
+        assert_eq!((two.is_test, codes(two)), (true, vec!["R4"]));
+        assert_eq!((three.is_test, codes(three)), (true, vec!["H2"]));
         assert!(one.calls(helper) && !helper.calls(one) && !two.calls(helper));
     }
 

@@ -11,6 +11,7 @@ pub mod roles;
 pub(crate) mod sample;
 pub mod sessions;
 mod sign_in;
+pub mod stored;
 mod time;
 pub mod users;
 

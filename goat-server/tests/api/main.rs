@@ -19,6 +19,7 @@ mod client_address;
 mod cors;
 mod defence;
 mod embedded;
+mod fuzz_seeds;
 mod limits;
 mod replay;
 mod round_trips;

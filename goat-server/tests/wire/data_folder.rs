@@ -100,7 +100,7 @@ fn refusal(folder: &Path, settings: &[(&str, &str)]) -> String {
     )
 }
 
-/// J6: the target of a symbolic link is neither created nor overwritten.
+/// L5: the target of a symbolic link is neither created nor overwritten.
 #[test]
 fn symbolic_links_in_the_data_folder_are_not_followed_for_writing() {
     for name in ["pepper", "jwt-key.pem"] {

@@ -46,6 +46,12 @@ pub struct RedisDatabase {
     context: RedisContext,
 }
 
+/// Decodes a stored session, and encodes it again.
+#[cfg(feature = "testing")]
+pub(crate) fn session_encoded_again(value: &[u8]) -> Option<Vec<u8>> {
+    sessions::encoded_again(value)
+}
+
 /// The client and settings that all Redis stores share.
 #[derive(Clone, Debug)]
 struct RedisContext {

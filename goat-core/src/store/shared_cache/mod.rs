@@ -144,6 +144,20 @@ pub fn sealed_entry(
     Seal::new(keys.macs()).seal(name, revision, read_at, text).expect("a MAC")
 }
 
+/// Decodes a cached user state, and encodes it again.
+#[cfg(feature = "testing")]
+pub(crate) fn user_state_encoded_again(text: &str) -> Option<String> {
+    use codec::CacheValue as _;
+    crate::user::UserState::decode(1, text).map(|state| state.encode())
+}
+
+/// Decodes cached role permissions, and encodes them again.
+#[cfg(feature = "testing")]
+pub(crate) fn role_rows_encoded_again(text: &str) -> Option<String> {
+    use codec::CacheValue as _;
+    crate::access::RoleRows::decode(1, text).map(|rows| rows.encode())
+}
+
 /// Statistics of the read-through caches. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct SharedCacheStats {

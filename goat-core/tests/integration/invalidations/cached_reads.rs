@@ -105,7 +105,7 @@ async fn a_cached_value_from_before_an_eviction_is_not_used() {
     assert_eq!(node.principal(tokens).await.role().as_str(), "operator");
 }
 
-/// A1, F1: checks that require fresh state read the store.
+/// F1: checks that require fresh state read the store.
 #[tokio::test]
 async fn reauthentication_and_refresh_read_the_store() {
     let fixture = Fixture::new().await;

@@ -216,7 +216,7 @@ async fn sessions_revoked_together_send_one_invalidation() {
     a.authenticate(&tokens[0]).await.expect("the current session stays");
 }
 
-/// R7: an invalidation of an unknown version counts as a change of everything.
+/// A7: an invalidation of an unknown version counts as a change of everything.
 #[tokio::test(start_paused = true)]
 async fn an_unknown_version_empties_the_caches() {
     let Pair { transport, a, b, .. } = Pair::new().await;

@@ -149,7 +149,7 @@ async fn a_failed_read_fails_all_waiters_at_once() {
     assert_eq!(fixture.session_reads(), 1);
 }
 
-/// A1: a fresh read is never shared.
+/// F1: a fresh read is never shared.
 #[tokio::test]
 async fn a_fresh_read_does_not_join_another() {
     let fixture = Fixture::new(STALENESS).await;

@@ -57,7 +57,22 @@ async fn rejections_do_not_echo_an_email_address(backend: Backend) {
     assert_eq!((unchanged.failure(), unchanged.fields()), ((400, "validation"), vec!["email"]));
     // One rule has one wording.
     assert_eq!(invalid.json["errors"], unchanged.json["errors"]);
-    for response in [taken, change, invalid, unchanged] {
+    let mut responses = vec![taken, change, invalid, unchanged];
+    let admin = app.admin().await;
+    let id = client.id;
+    for (email, failure) in
+        [("TAKEN@example.org", (409, "email-taken")), ("taken at example.org", (400, "validation"))]
+    {
+        let create = json!({"email": email, "password": PASSWORD});
+        let create = app.post("/api/v1/user").bearer(&admin.token).json(&create);
+        let update = app.put(&format!("/api/v1/user/{id}")).bearer(&admin.token);
+        for request in [create, update.json(&json!({"email": email}))] {
+            let response = request.send().await;
+            assert_eq!(response.failure(), failure);
+            responses.push(response);
+        }
+    }
+    for response in responses {
         assert!(!response.json.to_string().to_lowercase().contains("taken@"), "{}", response.json);
         assert!(!response.json.to_string().contains("taken at"), "{}", response.json);
     }

@@ -78,6 +78,10 @@ pub(super) fn decode(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Sessio
     let ends_at = rest.time()?;
     let (token, issued_at, expires_at) = (rest.token()?, rest.time()?, rest.time()?);
     let (before, used_at) = (rest.token()?, rest.time()?);
+    // One value for one session: without a previous token there is no time of its use.
+    if before.as_u128() == 0 && used_at.as_millis() != 0 {
+        return None;
+    }
     let key = rest.text()?;
     let (used_from, address) = (rest.address()?, rest.address()?);
     let device = String::from_utf8(rest.0.to_vec()).ok()?;
@@ -219,5 +223,9 @@ mod tests {
         for length in 0..86 {
             assert_eq!(decode(good.user, good.id, &bytes[..length]), None);
         }
+        // The time of use of no token.
+        let mut bytes = encode(&good).expect("it fits");
+        bytes[82] = 1;
+        assert_eq!(decode(good.user, good.id, &bytes), None);
     }
 }

@@ -42,6 +42,13 @@ static LIST: LazyLock<Script> = script!("list.lua");
 static REVOKE: LazyLock<Script> = script!("revoke.lua");
 static REVOKE_ALL: LazyLock<Script> = script!("revoke_all.lua");
 
+/// Decodes a stored session, and encodes it again.
+#[cfg(feature = "testing")]
+pub(super) fn encoded_again(value: &[u8]) -> Option<Vec<u8>> {
+    let session = codec::decode(UserId::from_u128(1), SessionId::from_u128(2), value)?;
+    codec::encode(&session)
+}
+
 /// Sessions in Redis.
 #[derive(Clone, Debug)]
 pub(super) struct RedisSessions {
