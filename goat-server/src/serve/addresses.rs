@@ -108,13 +108,15 @@ mod tests {
     #[test]
     fn address_has_its_places_again_when_its_connections_end() {
         let mut addresses = Addresses::new(2, TrustedProxies::none());
-        let mut admit = |address: &str| addresses.admit(address.parse().unwrap());
-        let (one, two) = (admit("192.0.2.7").unwrap(), admit("::ffff:192.0.2.7").unwrap());
+        let mut admit = |address: &str| addresses.admit(address.parse().expect("an address"));
+        let (one, two) =
+            (admit("192.0.2.7").expect("a place"), admit("::ffff:192.0.2.7").expect("a place"));
         assert!(admit("192.0.2.7").is_none());
         assert!(admit("192.0.2.8").is_some());
         drop(two);
-        let again = admit("192.0.2.7").unwrap();
-        let requests = [one.begin_request().unwrap(), again.begin_request().unwrap()];
+        let again = admit("192.0.2.7").expect("a place");
+        let requests =
+            [one.begin_request().expect("a place"), again.begin_request().expect("a place")];
         assert!(one.begin_request().is_none());
         drop(requests);
         assert!(one.begin_request().is_some());
@@ -123,12 +125,12 @@ mod tests {
     /// W5.
     #[test]
     fn ipv6_counts_by_64_and_trusted_proxies_do_not_count() {
-        let mut addresses = Addresses::new(1, "10.0.0.0/8".parse().unwrap());
-        let mut admit = |address: &str| addresses.admit(address.parse().unwrap());
-        let _one = admit("2001:db8:1:2::1").unwrap();
+        let mut addresses = Addresses::new(1, "10.0.0.0/8".parse().expect("a range"));
+        let mut admit = |address: &str| addresses.admit(address.parse().expect("an address"));
+        let _one = admit("2001:db8:1:2::1").expect("a place");
         assert!(admit("2001:db8:1:2:ffff::9").is_none());
         assert!(admit("2001:db8:1:3::1").is_some());
-        let proxies: Vec<Place> = (0..9).map(|_| admit("10.1.2.3").unwrap()).collect();
+        let proxies: Vec<Place> = (0..9).map(|_| admit("10.1.2.3").expect("a place")).collect();
         assert!(proxies.iter().all(|proxy| proxy.begin_request().is_some()));
     }
 

@@ -77,16 +77,17 @@ mod tests {
     #[test]
     fn reservations_never_exceed_the_capacity() {
         let unread = Unread::new();
-        let small: Vec<_> = (0..MAX_STREAMS).map(|_| unread.try_reserve().unwrap()).collect();
+        let small: Vec<_> =
+            (0..MAX_STREAMS).map(|_| unread.try_reserve().expect("a place")).collect();
         assert!(unread.try_reserve().is_none(), "as many as there are streams");
         drop(small);
 
-        let mut large = unread.try_reserve().unwrap();
+        let mut large = unread.try_reserve().expect("a place");
         large.fit(1 << 30);
         assert!(unread.try_reserve().is_none(), "a large response takes all");
         drop(large);
 
-        let mut tiny = unread.try_reserve().unwrap();
+        let mut tiny = unread.try_reserve().expect("a place");
         tiny.fit(1000);
         assert_eq!(unread.0.available_permits(), CAPACITY - 1000);
         drop(tiny);

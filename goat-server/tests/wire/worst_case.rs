@@ -49,6 +49,7 @@ fn suffixes() -> Vec<String> {
     vec![
         String::new(),
         format!("?{}", "a&".repeat(1000)),
+        format!("?{}", (0..1000).map(|number| format!("{number:x}")).collect::<Vec<_>>().join("&")),
         names(32, 64),
         names(32, 110),
         names(20, 64),
