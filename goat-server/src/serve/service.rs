@@ -81,23 +81,37 @@ where
         request.extensions_mut().insert(PeerAddress(self.peer));
         let service = self.service.clone();
         if version == Version::HTTP_2 {
-            answer.reservation = self.unread.try_reserve();
-            if answer.reservation.is_none() {
-                let reserve = Box::pin(self.unread.clone().reserve());
-                answer.waiting = Some(Waiting { reserve, service, request });
-                return answer;
-            }
+            // hyper calls the service for all streams that have arrived before it polls any of them,
+            // so a reservation here would not see how large their responses are.
+            let unread = self.unread.clone();
+            answer.waiting = Some(Waiting { unread, reserve: None, service, request });
+        } else {
+            answer.service = Some(service.oneshot(request));
         }
-        answer.service = Some(service.oneshot(request));
         answer
     }
 }
 
 /// A request that waits until the client has read earlier responses.
 pub(super) struct Waiting<S> {
-    reserve: Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>,
+    unread: Unread,
+    /// `None`: not polled yet.
+    reserve: Option<Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>>,
     service: S,
     request: Request<Incoming>,
+}
+
+impl<S> Waiting<S> {
+    fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reservation>> {
+        if self.reserve.is_none()
+            && let Some(reservation) = self.unread.try_reserve()
+        {
+            return Poll::Ready(Some(reservation));
+        }
+        let unread = &self.unread;
+        let reserve = self.reserve.get_or_insert_with(|| Box::pin(unread.clone().reserve()));
+        reserve.as_mut().poll(cx)
+    }
 }
 
 /// Returns the status of a request that must be rejected before the service is called.
@@ -148,7 +162,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(waiting) = this.waiting {
-            *this.reservation = ready!(waiting.reserve.as_mut().poll(cx));
+            *this.reservation = ready!(waiting.poll_reserve(cx));
         }
         if let Some(Waiting { service, request, .. }) = this.waiting.take() {
             this.service.set(Some(service.oneshot(request)));
