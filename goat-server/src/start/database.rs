@@ -33,7 +33,9 @@ impl Database {
     pub(super) async fn open(settings: &StorageSettings) -> Result<Self, Failure> {
         match &settings.database {
             settings::Database::Sqlite(path) => {
-                let database = SqliteDatabase::open(sqlite_options(settings, path)).await?;
+                let opened = SqliteDatabase::open(sqlite_options(settings, path)).await;
+                let database =
+                    opened.map_err(|error| Failure::from(error).after("DATABASE_URL"))?;
                 Ok(Self::Sqlite { path: path.clone(), database })
             }
             settings::Database::Postgres(url) => {

@@ -142,6 +142,7 @@ fn unreachable_database_is_a_temporary_failure() {
     let url = format!("postgres://goat:{CANARY}@127.0.0.1:1/goat");
     let message = refused(&impatient(node(&url)), 1);
     assert!(message.starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{message}");
+    assert!(message.contains("Connection refused"), "{message}");
     for arguments in [&["migrate"][..], &["check"], &["user", "list"]] {
         let exit = node(&url).run(arguments);
         assert_eq!(exit.status, Some(1), "{exit:?}");
@@ -316,6 +317,10 @@ fn rejected_database_configuration_is_a_permanent_failure() {
         (
             format!("postgres://goat:right@127.0.0.1:{port}/postgres?sslmod=require"),
             "the PostgreSQL URL has an unknown parameter sslmod; supported are sslmode",
+        ),
+        (
+            format!("postgres://goat:right@127.0.0.1:{port}/postgres?sslmode=require"),
+            "no TLS connection to the PostgreSQL server; check sslmode and sslrootcert in the URL",
         ),
     ] {
         let message = refused(&node(&url), 78);

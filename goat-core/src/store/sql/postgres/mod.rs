@@ -142,7 +142,12 @@ impl PostgresDatabase {
 
     fn open_by(options: &PostgresOptions, clock: ClockSource) -> Result<Self> {
         // Without the parse error, since the URL contains a password.
-        let malformed = || Error::configuration("the PostgreSQL URL is malformed");
+        let malformed = || {
+            Error::configuration(
+                "the PostgreSQL URL is malformed; expected postgres://user:password@host:port/database, \
+                 with special characters of the password percent-encoded",
+            )
+        };
         let url = options.url.expose();
         let caches_statements = url::check(url)?;
         let connect: PgConnectOptions = url.parse().map_err(|_| malformed())?;

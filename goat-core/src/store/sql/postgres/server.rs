@@ -1,6 +1,8 @@
 //! Server check at startup: credentials, version, and the properties that goat relies on.
 
-use sqlx::Row as _;
+use std::io;
+
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use crate::error::{Error, Result};
 use crate::store::sql::failure::Failure;
@@ -23,12 +25,23 @@ impl PostgresDatabase {
     /// Unicode, or has no schema for goat's tables; or a column of these has another collation than
     /// goat gave it. [`Unavailable`](crate::ErrorKind::Unavailable) if the server does not respond.
     pub async fn version(&self) -> Result<String> {
+        self.connect_once().await?;
         let queried = async {
             let mut connection = self.pools.read().await?;
             dialect::pin_schema(&self.pools, &mut connection).await?;
             Properties::read(&mut connection).await
         };
         queried.await.map_err(startup_error)?.check()
+    }
+
+    /// Connects without the pool, which repeats a refused connection until its timeout, and then reports
+    /// that and not the cause.
+    async fn connect_once(&self) -> Result<()> {
+        let connected = self.pools.write.connect_options().connect().await;
+        let connection = connected.map_err(|error| startup_error(Failure::from(error)))?;
+        // The server notices the end of a connection that fails to close.
+        let _ = connection.close().await;
+        Ok(())
     }
 }
 
@@ -108,11 +121,22 @@ fn supported_version(number: i32) -> Result<String> {
 /// Distinguishes permanent errors, for startup. Later both are unavailable, since a password that was
 /// changed on the server may be changed back.
 fn startup_error(failure: Failure) -> Error {
-    match failure.code().as_deref().and_then(remedy) {
+    let remedy = match &failure {
+        Failure::Driver(sqlx::Error::Tls(_)) => Some(NO_TLS),
+        // A handshake fails this way.
+        Failure::Driver(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Some(NO_TLS)
+        }
+        failure => failure.code().as_deref().and_then(remedy),
+    };
+    match remedy {
         Some(remedy) => Error::configuration(remedy).with_source(failure.into_cause()),
         None => store_error("version")(failure).into(),
     }
 }
+
+const NO_TLS: &str = "no TLS connection to the PostgreSQL server; check sslmode and sslrootcert in the \
+    URL, and the server's certificate";
 
 /// Returns the cause of a permanent error and its remedy, by its SQLSTATE.
 fn remedy(code: &str) -> Option<&'static str> {

@@ -24,6 +24,9 @@ const SUPPORTED: [&str; 17] = [
     "application_name",
 ];
 
+/// The values of `sslmode`.
+const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 /// Returns whether the URL allows cached prepared statements.
 ///
 /// # Errors
@@ -43,6 +46,13 @@ pub(super) fn check(url: &str) -> Result<bool> {
                  statement-cache-capacity"
             )));
         }
+        let is_mode = matches!(name, "sslmode" | "ssl-mode");
+        if is_mode && !MODES.iter().any(|mode| mode.eq_ignore_ascii_case(value)) {
+            return Err(Error::configuration(
+                "the parameter sslmode of the PostgreSQL URL is none of disable, allow, prefer, require, \
+                 verify-ca and verify-full",
+            ));
+        }
         caches_statements &= (name, value) != ("statement-cache-capacity", "0");
     }
     Ok(caches_statements)
@@ -61,6 +71,16 @@ fn printable_name<'a>(parameters: &str, parameter: &'a str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_ssl_mode_is_rejected_and_not_shown() {
+        for mode in ["canary", "", "verify_full"] {
+            let error = check(&format!("postgres://a/b?sslmode={mode}")).expect_err(mode);
+            assert!(error.to_string().contains("none of disable, allow"), "{error}");
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+        check("postgres://a/b?sslmode=verify-full&sslrootcert=x").expect("a mode");
+    }
 
     #[test]
     fn unknown_parameter_is_rejected_and_named_without_its_value() {
