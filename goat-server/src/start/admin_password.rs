@@ -23,7 +23,7 @@ use super::{DataDir, SecretFile, Started};
 /// How often the stored hash is compared, for changes by other processes.
 pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The administrator whose password the file has.
+/// The administrator with the password in the file.
 #[derive(Clone, Debug)]
 struct Owner {
     id: UserId,

@@ -86,9 +86,10 @@ impl DataDir {
     pub fn create(&self) -> Result<(), Failure> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| {
             let path = self.path.display();
-            Failure::configuration(format!(
-                "GOAT_DATA_DIR: cannot create the directory {path} ({error})"
-            ))
+            Failure::configuration(match error.kind() {
+                io::ErrorKind::AlreadyExists => format!("GOAT_DATA_DIR: {path} is not a directory"),
+                _ => format!("GOAT_DATA_DIR: cannot create the directory {path} ({error})"),
+            })
         })
     }
 

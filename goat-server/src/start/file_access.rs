@@ -22,10 +22,10 @@ const OTHERS: u32 = 0o007;
 /// The bit that lets them write.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// The administrator, whose files no other user can change.
+/// The user that can change every file.
 const ROOT: u32 = 0;
 
-/// The content of a file or folder, which decides who may have access.
+/// The content of a file or folder. It decides on the access that others may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     /// A folder: others must not write.
@@ -50,7 +50,7 @@ pub(crate) fn check_file_access(
     for (path, content) in files(settings, data) {
         match fs::metadata(&path) {
             Ok(metadata) => faults.extend(fault(&path, content, &metadata, user)),
-            // What cannot be there is reported where it is used.
+            // A missing folder is reported where it is used.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -118,7 +118,7 @@ fn fault(path: &Path, content: Content, metadata: &Metadata, user: u32) -> Optio
     }
     match content {
         Content::Folder if mode & OTHERS_WRITE != 0 => Some(format!(
-            "{shown} is writable by every user (mode {mode:03o}), who can replace the files in it: run \
+            "{shown} is writable by every user (mode {mode:03o}), so others can replace the files in it: run \
              chmod o-w on it, or use a folder inside it that does not exist yet, which the server \
              creates for itself"
         )),

@@ -57,6 +57,7 @@ fn data(response: Option<Response>) -> Value {
     response.body["data"].clone()
 }
 
+/// L7.
 #[test]
 fn change_by_the_administrator_removes_the_file() {
     let started = start();
@@ -72,6 +73,7 @@ fn change_by_the_administrator_removes_the_file() {
     assert!(!log.iter().any(|line| line.contains(&started.password)), "{log:?}");
 }
 
+/// L7.
 #[test]
 fn change_by_another_administrator_removes_the_file() {
     let started = start();
@@ -84,6 +86,7 @@ fn change_by_another_administrator_removes_the_file() {
     assert!(!started.exists());
 }
 
+/// L7.
 #[test]
 fn deletion_removes_the_file() {
     let started = start();
@@ -100,6 +103,7 @@ fn deletion_removes_the_file() {
     assert!(!started.exists());
 }
 
+/// L7.
 #[test]
 fn reset_on_the_command_line_removes_the_file() {
     let started = start();
@@ -111,6 +115,7 @@ fn reset_on_the_command_line_removes_the_file() {
     assert!(!started.exists());
 }
 
+/// L7.
 #[test]
 fn password_of_another_user_leaves_the_file() {
     let started = start();
@@ -124,7 +129,7 @@ fn password_of_another_user_leaves_the_file() {
     assert!(started.exists());
 }
 
-/// After a change by another process or a restore, and after a new hash of the same password.
+/// L7: after a change by another process or a restore, and after a new hash of the same password.
 #[test]
 fn start_removes_a_file_that_is_no_longer_true() {
     let Started { program, server, password, .. } = start();

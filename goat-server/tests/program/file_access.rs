@@ -40,6 +40,7 @@ fn assert_warned(program: Program, expected: &str) {
     assert!(checked.contains("files: production would refuse to start: "), "{checked}");
 }
 
+/// L5.
 #[test]
 fn folder_and_files_that_others_can_change_are_refused_in_production() {
     for (name, wrong, right) in [
@@ -59,7 +60,7 @@ fn folder_and_files_that_others_can_change_are_refused_in_production() {
     }
 }
 
-/// The log of the database has its content, too.
+/// L5: the log of the database has its content, too.
 #[test]
 fn companions_of_the_database_are_checked() {
     let program = used_program();
@@ -71,7 +72,7 @@ fn companions_of_the_database_are_checked() {
     assert_refused(&program, "./data/goat.db-wal is writable by every user (mode 622)");
 }
 
-/// A symbolic link counts as its target.
+/// L5: a symbolic link counts as its target.
 #[test]
 fn links_are_followed() {
     let program = used_program();
@@ -82,7 +83,7 @@ fn links_are_followed() {
     assert_refused(&program, "./data/pepper contains a secret, but every user can access it");
 }
 
-/// Needs a superuser, who alone can give a file away.
+/// L5. Only a superuser can give a file away.
 #[test]
 fn files_of_another_user_are_refused_in_production() {
     let program = used_program();
@@ -97,7 +98,7 @@ fn files_of_another_user_are_refused_in_production() {
     assert_warned(program, &expected);
 }
 
-/// Whatever the process that starts the server allows.
+/// L5: under any umask of the parent process.
 #[test]
 fn created_files_are_private_under_any_umask() {
     for umask in ["000", "022", "077"] {
@@ -123,6 +124,7 @@ fn created_files_are_private_under_any_umask() {
     }
 }
 
+/// L5.
 #[test]
 fn secret_file_that_others_can_read_is_refused_in_production() {
     let program = Program::in_production();

@@ -13,7 +13,7 @@ use super::values::Parsed;
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// The crates of the server that log.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 20] = [
     "goat_core",
     "goat_server",
     "goat_tower",
@@ -24,7 +24,11 @@ const CRATES: [&str; 16] = [
     "mio",
     "redis",
     "rustls",
+    "rustls_platform_verifier",
     "sqlx",
+    "sqlx_core",
+    "sqlx_postgres",
+    "sqlx_sqlite",
     "tokio",
     "tokio_util",
     "tower",

@@ -110,7 +110,7 @@ pub(super) fn gather(
     gathered
 }
 
-/// Whether every setting is given whose default would create data or secrets: a file that may hold these
+/// Whether no setting is missing that by default creates data or secrets: a file that may hold these
 /// settings must not be skipped, or the server would start on an empty database.
 fn is_complete(gathered: &Gathered) -> bool {
     let is_given = |setting: &&Setting| gathered.given.contains_key(setting.name);
