@@ -187,3 +187,6 @@ fn repeat_of(session: &Session, address: Option<IpAddr>) -> EventKind {
         EventKind::RefreshRepeated
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! Feature `testing`. It only adds: production code accepts nothing that is made here.
 
 mod clock;
+#[cfg(test)]
+pub(crate) mod explore;
 mod failpoints;
 mod fixture;
 mod hasher;

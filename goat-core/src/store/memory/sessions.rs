@@ -32,6 +32,14 @@ impl MemorySessions {
     }
 }
 
+/// Of the present state, to which a model returns.
+#[cfg(test)]
+impl Clone for MemorySessions {
+    fn clone(&self) -> Self {
+        Self { state: Mutex::new(State { users: self.lock().users.clone() }) }
+    }
+}
+
 impl fmt::Debug for MemorySessions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("MemorySessions")
