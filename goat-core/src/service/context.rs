@@ -60,7 +60,7 @@ impl Context {
     pub(super) fn note_limits<T>(
         &self,
         acquired: Result<T>,
-        actor: EventActor,
+        actor: &EventActor,
         address: Option<IpAddr>,
     ) -> Result<T> {
         if let Err(error) = &acquired {

@@ -87,11 +87,11 @@ impl Context {
             && account.user.id == device.user
         {
             let acquired = limits.acquire_device(device.id).await;
-            let decisions = self.note_limits(acquired, EventActor::Anonymous, address)?;
+            let decisions = self.note_limits(acquired, &EventActor::Anonymous, address)?;
             return Ok((decisions, Some(account)));
         }
         let acquired = limits.acquire_account(email).await;
-        self.note_limits(acquired, EventActor::Anonymous, address)?;
+        self.note_limits(acquired, &EventActor::Anonymous, address)?;
         Ok((Vec::new(), None))
     }
 

@@ -54,7 +54,7 @@ impl Users {
             let address = origin.address;
             let acquired = context.credential_limits.acquire_change_email(address).await;
             let actor = EventActor::User(account.user.id);
-            decisions.extend(context.note_limits(acquired, actor, address)?);
+            decisions.extend(context.note_limits(acquired, &actor, address)?);
             context.verify_current(principal, &account, current_password, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
@@ -248,7 +248,7 @@ impl Context {
         let session = principal.session();
         // TIMING: before the password is verified, so that the quota bounds parallel guesses too.
         let acquired = self.credential_limits.acquire_password_check(session).await;
-        decisions.push(self.note_limits(acquired, actor.clone(), None)?);
+        decisions.push(self.note_limits(acquired, &actor, None)?);
         let tried = TriedPassword::new(password);
         if self.verify_password(&tried, Some(account)).await?.matches() {
             self.credential_limits.reset_password_check(session).await;

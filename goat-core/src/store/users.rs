@@ -53,6 +53,10 @@ pub struct UserSnapshot {
 
 /// The change that a write makes to its target. `Nothing` and `Delete` need a target: without one the
 /// write is refused with [`ErrorKind::NotFound`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a write, and an account is moved only once"
+)]
 #[derive(Clone, Debug)]
 pub enum UserChange {
     /// No change.
@@ -87,6 +91,10 @@ impl fmt::Debug for UserWrite<'_> {
 }
 
 /// The outcome of a write.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a write, and an account is moved only once"
+)]
 #[derive(Clone, Debug)]
 pub enum UserWriteOutcome {
     /// The rule rejected the write; nothing changed.

@@ -38,7 +38,7 @@ pub fn query(data: &[u8]) {
         Ok(_) => {}
         Err(violations) => {
             assert!(!violations.is_empty());
-            for violation in violations {
+            for violation in violations.iter() {
                 let shown = format!("{}: {}", violation.field, violation.message);
                 assert!(!shown.contains(char::is_control), "L2: {shown:?}");
             }

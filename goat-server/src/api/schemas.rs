@@ -45,7 +45,7 @@ fn constrain_body(name: &str, schema: &mut RefOr<Schema>) {
         REVOKE => (body.min_properties, body.max_properties) = (Some(1), Some(1)),
         _ => {}
     }
-    for (member, schema) in body.properties.iter_mut() {
+    for (member, schema) in &mut body.properties {
         match schema {
             RefOr::T(Schema::Object(schema)) => constrain(name, member, schema),
             RefOr::T(Schema::Array(list)) if member == "session_ids" => pattern_of_items(list, ID),

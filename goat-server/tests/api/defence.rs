@@ -119,7 +119,7 @@ on_every_backend!(current_passwords_count_against_the_session);
 /// D2: by every route that takes a `current_password`, before it is verified.
 async fn current_passwords_count_against_the_session(backend: Backend) {
     let app = TestApp::on_with(backend, |setup| {
-        setup.goat.password_check_quota = Some(Quota::per_minute(3))
+        setup.goat.password_check_quota = Some(Quota::per_minute(3));
     })
     .await;
     let client = app.client().await;

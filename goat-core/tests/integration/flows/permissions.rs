@@ -2,6 +2,7 @@
 //! the staleness on others.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use goat_core::access::Grant;
 use goat_core::auth::SignedIn;
@@ -133,7 +134,7 @@ async fn the_sign_up_role_never_has_full_access(backend: Backend) {
 
     // An administrator sees the grant and revokes it.
     let stored = roles.grants_of("client").await.expect("grants");
-    assert_eq!(stored, [grant.clone()]);
+    assert_eq!(stored, slice::from_ref(&grant));
     roles.revoke(harness.actor(&root.tokens).await, grant.id).await.expect("revoked");
     harness.second_node().prepare().await.expect("ready");
 

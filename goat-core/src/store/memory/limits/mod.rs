@@ -202,7 +202,8 @@ impl LimitStore for MemoryLimits {
 
     fn reset(&self, key: LimitKey, quota: Quota) -> StoreReply<()> {
         let id = CounterId::new(key, quota);
-        StoreReply::Ready(self.shard(id).reset(id, quota))
+        self.shard(id).reset(id, quota);
+        StoreReply::Ready(())
     }
 
     fn load(&self) -> Option<LimitLoad> {
