@@ -24,8 +24,9 @@ help: ## List the targets
 run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
-# The benches have no tests; `make lint` compiles them.
-WORKSPACE_TESTS = env -u DATABASE_URL -u REDIS_URL \
+# The benches have no tests; `make lint` compiles them. Most tests wait for engines and timeouts, so more
+# of them run at once than there are cores on a small machine.
+WORKSPACE_TESTS = env -u DATABASE_URL -u REDIS_URL RUST_TEST_THREADS=4 \
   $(CARGO) test --locked --workspace --exclude benches --all-features
 
 # The workspace's tests mostly wait for engines and timeouts, so the crates outside are compiled and

@@ -269,7 +269,7 @@
 //!   3: the principal and that map. A limit alone makes 7, and
 //!   [`ClientAddressLayer`](address::ClientAddressLayer) 1. (Maps of the crate `http` may grow in
 //!   addition.)
-//! - Rendering a rejection makes 18 allocations without a token, 29 for a missing permission, 32 for an
+//! - Rendering a rejection makes 18 allocations without a token, 28 for a missing permission, 32 for an
 //!   exceeded limit.
 //! - 401 (unauthenticated), 403 (forbidden) and 503 (cannot decide now) are never mixed up.
 //!

@@ -89,7 +89,7 @@ impl AdminPasswordFile {
         let Some(owner) = self.owner().clone() else { return Ok(()) };
         let account = started.users.by_id(owner.id).await?;
         match account {
-            Some(account) if account.password_hash.expose() == owner.hash.expose() => Ok(()),
+            Some(account) if account.password_hash.is_same_as(&owner.hash) => Ok(()),
             // A login may have rehashed the same password.
             _ => self.find_owner(started).await,
         }

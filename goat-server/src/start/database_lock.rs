@@ -1,8 +1,8 @@
 //! Lock file of a SQLite database: detects a second server on the same file.
 //!
-//! A server keeps valid sessions, role permissions and limits in its process, and hears of changes only
-//! from itself. A second one on the file would accept sessions that the first one ended, and double
-//! every limit. Commands that end by themselves take no lock.
+//! Without Redis a server keeps limits in its process and receives only its own invalidations. A second
+//! one on the file would accept sessions that the first one ended, and double every limit. Servers with
+//! Redis share both, and the lock. Commands that end by themselves take no lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -21,8 +21,8 @@ pub struct DatabaseLock {
 }
 
 impl DatabaseLock {
-    /// Takes the lock if the database is a file. PostgreSQL needs none: its servers send one another
-    /// invalidations.
+    /// Takes the lock if the database is a file; a shared one with Redis. PostgreSQL needs none: its
+    /// servers send one another invalidations.
     ///
     /// The lock is on a file beside the database, `goat.db.lock`: SQLite locks the database itself, and
     /// a process that closes any other handle of that file would lose these locks.
@@ -46,11 +46,16 @@ impl DatabaseLock {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&path).map_err(failed)?;
-        match file.try_lock() {
+        let locked = match &settings.redis {
+            Some(_) => file.try_lock_shared(),
+            None => file.try_lock(),
+        };
+        match locked {
             Ok(()) => Ok(Self { _file: Some(file) }),
             // A previous server may be shutting down.
             Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
-                "another server uses the database {}: stop it, or use PostgreSQL for several servers",
+                "another server uses the database {}: stop it, or give both the same Redis, or use \
+                 PostgreSQL for several servers",
                 database.display()
             ))),
             Err(TryLockError::Error(error)) => Err(failed(error)),

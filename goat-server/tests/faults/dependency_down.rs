@@ -128,9 +128,10 @@ fn assert_unavailable(response: &TestResponse, case: &str) {
     assert!(!shown.contains("users.") && !shown.contains("sessions."), "{case}: {shown}");
 }
 
-/// Calls after the commit that remove sessions which are already invalid: their failure is logged, and
-/// the response is a success.
-const AFTERWARDS: [&str; 1] = ["sessions.revoke_all"];
+/// Calls after the commit that apply it to sessions: those to remove are already invalid, and the
+/// session of the caller gets its new tokens at its next refresh. Their failure is logged, and the
+/// response is a success.
+const AFTERWARDS: [&str; 2] = ["sessions.replace_tokens", "sessions.revoke_all"];
 
 /// The failure of a call.
 #[derive(Clone, Copy, Debug)]

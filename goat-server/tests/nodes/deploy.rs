@@ -67,9 +67,11 @@ fn of_compose(service: &str) -> BTreeMap<String, String> {
     environment.as_mapping().expect("variables").iter().map(variable).collect()
 }
 
-/// A program with this environment, except for the addresses of the backends and listeners.
+/// A program with this environment, except for the addresses of the backends and listeners, and with
+/// fewer connections, since the limit on open files may be low here.
 fn program(environment: &BTreeMap<String, String>, database: &str, redis: &str) -> Program {
-    environment.iter().fold(Program::new(), |program, (name, value)| {
+    let fewer = Program::new().with("GOAT_MAX_CONNECTIONS", "100");
+    environment.iter().fold(fewer, |program, (name, value)| {
         let value = match name.as_str() {
             "DATABASE_URL" => database,
             "REDIS_URL" => redis,

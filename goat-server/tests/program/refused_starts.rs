@@ -69,7 +69,8 @@ fn port_in_use_is_a_temporary_failure() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for variable in ["GOAT_LISTEN", "GOAT_METRICS_LISTEN"] {
-        let program = Program::new().with(variable, &address);
+        // Fewer connections, since the limit on open files may be low here.
+        let program = Program::new().with(variable, &address).with("GOAT_MAX_CONNECTIONS", "100");
         let exit = program.run(&["serve"]);
         assert_eq!(exit.status, Some(1));
         let expected = format!("{variable}: the address {address} is already in use");

@@ -120,12 +120,14 @@ impl RedisContext {
         format!("{}:invalidations", self.prefix)
     }
 
-    /// Reads a key, since a cluster that is down and a server that is loading still reply to `PING`.
+    /// Reads a key, since a cluster that is down and a server that is loading still reply to `PING`. After
+    /// a success the calls of requests connect without a backoff, so that a ready node serves them.
     async fn ping(&self, operation: &'static str) -> Result<(), StoreError> {
         let key = format!("{}:ping", self.prefix);
         let mut command = redis::cmd("GET");
         command.arg(&key);
         self.check.command(operation, key.as_bytes(), &command, Retry::Yes).await?;
+        self.client.end_backoff();
         Ok(())
     }
 }

@@ -106,7 +106,8 @@ async fn connections_closed_while_idle_fail_no_call() {
     // As by the server's `timeout`, a restart of a middlebox, or an operator.
     let close = || {
         let closed = redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-        assert_eq!(closed, "1", "the one connection of the process");
+        // The readiness check has a connection of its own.
+        assert!(["1", "2"].contains(&closed.as_str()), "{closed} connections");
     };
     for _ in 0..10 {
         let (first, user) = (made(&sessions).await, crate::redis::support::session().user);

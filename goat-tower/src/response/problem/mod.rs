@@ -378,10 +378,15 @@ impl Problem {
 /// Maximum number of violations in a document.
 const SHOWN_VIOLATIONS: usize = 20;
 
-/// Keeps the characters that a quoted value of a challenge may contain: printable ASCII without `"` and `\`
-/// (RFC 6750 §3).
+/// Keeps the characters that a quoted value of a challenge may contain.
 fn quotable(text: &str) -> String {
-    text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+    text.chars().filter(is_quotable).collect()
+}
+
+/// Whether a quoted value of a challenge may contain a character: printable ASCII without `"` and `\`
+/// (RFC 6750 §3).
+fn is_quotable(character: &char) -> bool {
+    matches!(character, ' '..='~') && !matches!(character, '"' | '\\')
 }
 
 /// Maximum length of the scope in a challenge, in bytes.
@@ -390,11 +395,16 @@ const SCOPE_LIMIT: usize = 1024;
 /// Returns the scope of a challenge. Permissions that do not fit are left out whole: a part of one would be
 /// another permission.
 fn bounded_scope(permissions: &str) -> String {
-    let mut scope = String::new();
-    for permission in permissions.split(' ').map(quotable).filter(|text| !text.is_empty()) {
-        let separator = if scope.is_empty() { "" } else { " " };
-        if scope.len() + separator.len() + permission.len() <= SCOPE_LIMIT {
-            scope.extend([separator, &permission]);
+    let mut scope = String::with_capacity(permissions.len().min(SCOPE_LIMIT));
+    for permission in permissions.split(' ') {
+        let end = scope.len();
+        if end > 0 {
+            scope.push(' ');
+        }
+        let start = scope.len();
+        scope.extend(permission.chars().filter(is_quotable));
+        if scope.len() == start || scope.len() > SCOPE_LIMIT {
+            scope.truncate(end);
         }
     }
     scope

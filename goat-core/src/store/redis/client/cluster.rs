@@ -38,6 +38,13 @@ impl Cluster {
         Self { seeds, timeout, nodes: Mutex::default(), slots: Arc::default() }
     }
 
+    /// Lets the next call to each node connect at once.
+    pub(super) fn end_backoff(&self) {
+        self.slots.end_backoff();
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.values().for_each(|node| node.end_backoff());
+    }
+
     /// Sends a command to the owner of the slot and returns the reply, by the deadline.
     pub(super) async fn send(
         self: &Arc<Self>,

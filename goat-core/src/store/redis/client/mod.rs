@@ -92,6 +92,17 @@ impl Client {
         reply.map_err(|failure| failure.in_operation(operation))
     }
 
+    /// Ends all backoffs, when the deployment is known to respond again.
+    pub(super) fn end_backoff(&self) {
+        let topology = &self.0.topology;
+        topology.end_backoff();
+        match topology.opened() {
+            Some(Topology::Single(node)) => node.end_backoff(),
+            Some(Topology::Cluster(cluster)) => cluster.end_backoff(),
+            None => {}
+        }
+    }
+
     /// Runs a script on `key` and returns the reply.
     pub(super) async fn script(
         &self,

@@ -78,6 +78,11 @@ impl Node {
         reply
     }
 
+    /// Lets the next call connect at once.
+    pub(super) fn end_backoff(&self) {
+        self.connection.end_backoff();
+    }
+
     /// Returns the current address.
     pub(super) async fn endpoint(&self, deadline: Instant) -> Result<Endpoint, Failure> {
         let (_, (endpoint, _)) = self.connection(deadline).await?;

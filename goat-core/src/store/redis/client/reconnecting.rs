@@ -131,6 +131,22 @@ impl<T: Clone + Send + Sync + 'static> Reconnecting<T> {
         }
     }
 
+    /// Ends a backoff, when the server is known to respond again.
+    pub(super) fn end_backoff(&self) {
+        let mut state = self.lock();
+        if matches!(state.stage, Stage::Backoff { .. }) {
+            state.stage = Stage::Idle;
+        }
+    }
+
+    /// Returns the resource if it is open.
+    pub(super) fn opened(&self) -> Option<T> {
+        match &self.lock().stage {
+            Stage::Connected(value) => Some(value.clone()),
+            _ => None,
+        }
+    }
+
     /// Discards a resource that is no longer usable, unless it was already replaced.
     pub(super) fn discard(&self, generation: u64) {
         let mut state = self.lock();

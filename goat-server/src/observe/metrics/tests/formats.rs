@@ -60,6 +60,8 @@ async fn every_family_is_exposed() {
         types.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
     let expected = [
         ("goat_build_info", "gauge"),
+        ("goat_clock_ahead_seconds", "gauge"),
+        ("goat_clock_steps_back_total", "counter"),
         ("goat_events_total", "counter"),
         ("goat_limit_denials_total", "counter"),
         ("goat_limit_keys", "gauge"),

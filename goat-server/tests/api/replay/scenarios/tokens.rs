@@ -9,12 +9,12 @@ pub(crate) async fn refresh_and_reuse(run: &mut Run) {
     run.wait(60);
     let second = ann.refreshed(&run.refresh(&ann.refresh).await);
     // In the grace period the predecessor gets the same successor, until that is used.
-    run.wait(20);
+    run.wait(8);
     let again = ann.refreshed(&run.refresh(&ann.refresh).await);
     run.get("/api/v1/user", &again).await;
     let third = ann.refreshed(&run.refresh(&second.refresh).await);
     run.get("/api/v1/sessions", &third).await;
-    run.wait(31);
+    run.wait(11);
     run.get("/api/v1/user", &third).await;
     run.refresh(&second.refresh).await;
     for user in [&ann, &second, &third, &other] {
