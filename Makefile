@@ -25,18 +25,19 @@ run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
 # The benches have no tests; `make lint` compiles them. Most tests wait for engines and timeouts, so more
-# of them run at once than there are cores on a small machine.
-WORKSPACE_TESTS = env -u DATABASE_URL -u REDIS_URL RUST_TEST_THREADS=4 \
+# of them run at once than there are cores.
+WORKSPACE_TESTS = env -u DATABASE_URL -u REDIS_URL RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} \
   $(CARGO) test --locked --workspace --exclude benches --all-features
 
-# The workspace's tests mostly wait for engines and timeouts, so the crates outside are compiled and
-# tested meanwhile.
+# Two lanes, divided by the first letter of a test binary: `faults` and `nodes`, which mostly wait, with
+# the crates outside the workspace after them, and all others.
 define TEST_ALL
 	$(WORKSPACE_TESTS) --no-run || exit; \
-	$(MAKE) --no-print-directory test-outside >target/test-outside.txt 2>&1 & outside=$$!; \
-	$(WORKSPACE_TESTS); workspace=$$?; \
-	wait $$outside; outside=$$?; cat target/test-outside.txt; \
-	[ "$$workspace $$outside" = '0 0' ]
+	{ $(WORKSPACE_TESTS) --test '[fn]*' && $(MAKE) --no-print-directory test-outside; } \
+	  >target/test-lane.txt 2>&1 & lane=$$!; \
+	$(WORKSPACE_TESTS) --lib --bins --test '[!fn]*' && $(WORKSPACE_TESTS) --doc; status=$$?; \
+	wait $$lane; lane=$$?; cat target/test-lane.txt; \
+	[ "$$status $$lane" = '0 0' ]
 endef
 
 .PHONY: test

@@ -138,6 +138,7 @@ impl LimitKey {
     }
 
     /// The bytes that tell the keys of one group apart.
+    #[cfg(feature = "redis")]
     pub(crate) fn member(&self) -> &[u8] {
         &self.0[GROUP..]
     }

@@ -189,7 +189,7 @@ async fn first_call_after_a_restart_of_the_server_succeeds() {
 async fn idle_session_timeout_fails_no_call() {
     let server = Postgres::shared();
     let url = server.create_database();
-    let timeout = format!("ALTER DATABASE {} SET idle_session_timeout = '100ms'", name(&url));
+    let timeout = format!("ALTER DATABASE {} SET idle_session_timeout = '1s'", name(&url));
     server.psql("postgres", &timeout);
     let node = Node::new(&url).await;
     let users = node.database.users();
