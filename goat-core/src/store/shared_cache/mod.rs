@@ -12,7 +12,7 @@
 //!   as after a crash between commit and invalidation;
 //! - only reads fill the cache: a write does not know the revision of the roles that belongs to its
 //!   user's state. So each write costs one read of the store, and entries are consistent;
-//! - an entry whose MAC is wrong is absent ([`seal`]);
+//! - an entry whose MAC is wrong is absent;
 //! - the shared cache causes no failure. On a timeout or a malformed reply the store is read, and while
 //!   the breaker is open no caller waits for the cache.
 //!

@@ -79,10 +79,7 @@ pub async fn counts_bursts_of_one_key_separately(store: &dyn LimitStore, time: &
 }
 
 /// An interval that is not a whole number of nanoseconds accumulates no error: calls at each
-/// returned wait receive exactly the capacity that returned. Only if time is [manual], since the
-/// elapsed time must be exact.
-///
-/// [manual]: TestTime::is_manual
+/// returned wait receive exactly the capacity that returned.
 ///
 /// # Panics
 ///
