@@ -30,6 +30,7 @@ pub(super) enum FailureClass {
     /// The connection ended, and with it an open transaction.
     ConnectionLost,
     /// The database rolled the transaction back because of a concurrent one.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite has one writer"))]
     Conflict,
     /// The database accepts no writes: it is read-only or full, or denies the right.
     WriteRefused,
