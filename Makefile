@@ -24,20 +24,11 @@ help: ## List the targets
 run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
-# The benches have no tests; `make lint` compiles them. Most tests wait for engines and timeouts, so more
-# of them run at once than there are cores.
-WORKSPACE_TESTS = env -u DATABASE_URL -u REDIS_URL RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} \
-  $(CARGO) test --locked --workspace --exclude benches --all-features
-
-# Two lanes, divided by the first letter of a test binary: `faults` and `nodes`, which mostly wait, with
-# the crates outside the workspace after them, and all others.
+# The benches have no tests; `make lint` compiles them.
 define TEST_ALL
-	$(WORKSPACE_TESTS) --no-run || exit; \
-	{ $(WORKSPACE_TESTS) --test '[fn]*' && $(MAKE) --no-print-directory test-outside; } \
-	  >target/test-lane.txt 2>&1 & lane=$$!; \
-	$(WORKSPACE_TESTS) --lib --bins --test '[!fn]*' && $(WORKSPACE_TESTS) --doc; status=$$?; \
-	wait $$lane; lane=$$?; cat target/test-lane.txt; \
-	[ "$$status $$lane" = '0 0' ]
+	env -u DATABASE_URL -u REDIS_URL \
+	  $(CARGO) test --locked --workspace --exclude benches --all-features \
+	  && $(MAKE) --no-print-directory test-outside
 endef
 
 .PHONY: test

@@ -226,7 +226,7 @@ async fn forgotten_idle_connections_fail_no_call() {
     let relay = Relay::start(server.address()).await;
     let relayed = url.replace(&server.address().to_string(), &relay.address.to_string());
     let database =
-        open(&PostgresOptions { acquire_timeout: Duration::from_secs(6), ..options(&relayed) })
+        open(&PostgresOptions { acquire_timeout: Duration::from_secs(30), ..options(&relayed) })
             .await;
     let owner = account(&role("client"));
     put(&database.users(), None, &owner).await.expect("the store responds");
