@@ -63,6 +63,7 @@ pub(crate) fn place(path: &str, packages: &[String]) -> Option<(String, Vec<Stri
     let (kind, rest) = inside.strip_suffix(".rs")?.split_once('/')?;
     let mut module: Vec<String> = rest.split('/').map(str::to_owned).collect();
     let binary = match kind {
+        "src" if module.len() > 1 && module[0] == "bin" => module.drain(..2).next_back()?,
         "src" => package.rsplit('/').next()?.replace('-', "_"),
         "tests" => module.remove(0),
         _ => return None,
@@ -243,6 +244,8 @@ mod tests {
             ("goat-server/tests/api/user/list.rs", "api user list"),
             ("goat-server/tests/wire/main.rs", "wire"),
             ("goat-core/tests/architecture.rs", "architecture"),
+            ("goat-server/src/bin/own/tests.rs", "own tests"),
+            ("goat-server/src/bin/own.rs", "own"),
             ("goat-core/tests/engines/tests/redis.rs", "redis"),
         ] {
             let (binary, module) = place(path, &packages).expect(path);
