@@ -87,7 +87,7 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	$(call each,$(OUTSIDE) $(TOOLS),fmt --check)
-	$(call each,$(OUTSIDE) $(TOOLS),clippy --locked --all-targets -- -D warnings)
+	$(call each,$(OUTSIDE) $(TOOLS),clippy --locked --tests -- -D warnings)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --all-features --no-deps
 
 .PHONY: semver
