@@ -67,16 +67,18 @@ define MISSING_PACKAGES
 	done || echo postgresql
 endef
 
+# Installs the packages that a command prints.
+install = missing=$$($(1)); [ -z "$$missing" ] || { \
+	  [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
+	}; \
+	missing=$$($(1)); [ -z "$$missing" ] || { echo "please install:" $$missing >&2; exit 1; }
+
 # The tests start private engines on free ports and never use services started by packages. The
 # README's shell session is tested too and needs the programs that it names.
 .PHONY: test-tools
 test-tools:
-	@missing=$$($(MISSING_PACKAGES)); [ -z "$$missing" ] || { \
-	  [ "$$(id -u)" = 0 ] && apt-get update -qq \
-	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
-	}; \
-	missing=$$($(MISSING_PACKAGES)); [ -z "$$missing" ] \
-	  || { echo "please install:" $$missing >&2; exit 1; }
+	@$(call install,$(MISSING_PACKAGES))
 
 .PHONY: build
 build: ## Build the server for production: target/release/goat-server
@@ -104,8 +106,19 @@ outside-locks: ## Update the lock files outside the workspace from Cargo.lock
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	$(CARGO) bench --locked -p benches
+bench: ## Run the benchmarks in process; they end with one table
+	$(CARGO) bench --locked
+
+.PHONY: bench-tools
+bench-tools:
+	@$(call install,command -v wrk >/dev/null || echo wrk; command -v taskset >/dev/null || echo util-linux)
+
+# The server is built alone, without the features that the benches add to its crates.
+.PHONY: bench-http
+bench-http: bench-tools $(if $(ENGINES),test-tools) ## Measure over HTTP and write the results; ENGINES=1 adds PostgreSQL and Redis
+	$(CARGO) build --locked --release -p goat-server
+	$(CARGO) build --locked --release -p benches --bins
+	"$${CARGO_TARGET_DIR:-target}/release/bench-http" $(if $(ENGINES),--engines) $(BENCH_OPTIONS)
 
 .PHONY: migrate
 migrate: ## Migrate the configured database

@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use benches::summary::Summary;
 use goat_core::Quota;
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::store::memory::MemoryLimits;
@@ -93,7 +94,7 @@ fn medians(mut rounds: [Round; 2]) -> [f64; 2] {
     })
 }
 
-fn time() {
+fn time(summary: &mut Summary) {
     println!("time per call                                   log ns  burst ns  ratio");
     let minute = [Quota::per_minute(60), Quota::per_minute(60).burst(10)];
     let hour = [Quota::per_hour(10_000), Quota::per_hour(10_000).burst(100)];
@@ -114,6 +115,8 @@ fn time() {
     ] {
         let [log, burst] = medians(rounds);
         println!("{name:<45} {log:>8.0} {burst:>9.0} {:>6.2}", burst / log);
+        let baseline = format!("log, {log:.0} ns");
+        summary.row(&format!("burst, {name}"), burst / log, &format!("{burst:.0} ns"), &baseline);
     }
 }
 
@@ -154,12 +157,19 @@ fn bytes(kind: &str, calls: usize) -> usize {
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
 }
 
-fn memory() {
+fn memory(summary: &mut Summary) {
     println!("calls in the window     log: bytes/key     burst: bytes/key   ratio");
     let mut least = usize::MAX;
     for calls in [1, 3, 10, 60, 300] {
         let (log, burst) = (bytes("log", calls), bytes("burst", calls));
-        println!("{calls:>19} {log:>18} {burst:>20} {:>7.2}", burst as f64 / log as f64);
+        let ratio = burst as f64 / log as f64;
+        println!("{calls:>19} {log:>18} {burst:>20} {ratio:>7.2}");
+        summary.row(
+            &format!("burst, memory per key after {calls} calls"),
+            ratio,
+            &format!("{burst} B"),
+            &format!("log, {log} B"),
+        );
         assert!(burst <= log, "a burst takes {burst} bytes, and a log {log}");
         least = least.min(burst);
         assert!(burst - least <= 8, "a burst takes {burst} bytes after {calls} calls, and {least}");
@@ -173,7 +183,9 @@ fn main() {
     {
         return measure_memory(kind, calls.parse().expect("a number of calls"));
     }
-    time();
+    let mut summary = Summary::of("limits");
+    time(&mut summary);
     println!();
-    memory();
+    memory(&mut summary);
+    summary.write();
 }

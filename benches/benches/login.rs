@@ -3,13 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use benches::application::PASSWORD;
+use benches::summary::Summary;
 use goat_core::auth::Login;
 use goat_core::session::Origin;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Goat, Settings, Status, Stores, token::TokenKeys};
 
 const ROUNDS: usize = 60;
-const PASSWORD: &str = "a long walk on a short pier";
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,11 +49,17 @@ async fn measure() {
         }
     }
     let medians: Vec<_> = samples.into_iter().map(median).collect();
+    let mut summary = Summary::of("login");
+    let first = format!("{}, {}", cases[0].0, milliseconds(medians[0]));
     println!("failed logins, median of {ROUNDS} interleaved samples, ratio to the first:");
     for ((name, _, _), time) in cases.iter().zip(&medians) {
         let ratio = time.as_secs_f64() / medians[0].as_secs_f64();
         println!("  {name:<36} {:>8.2} ms  {ratio:.3}", time.as_secs_f64() * 1e3);
+        if *name != cases[0].0 {
+            summary.row(name, ratio, &milliseconds(*time), &first);
+        }
     }
+    summary.write();
 }
 
 fn attempt(email: &str, password: &str) -> Login {
@@ -67,4 +74,8 @@ fn attempt(email: &str, password: &str) -> Login {
 fn median(mut samples: Vec<Duration>) -> Duration {
     samples.sort_unstable();
     samples[samples.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

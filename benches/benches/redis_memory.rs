@@ -8,16 +8,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
-use goat_core::session::{RefreshToken, Session};
+use benches::redis_fill::{acquire, each, key, microseconds, session, used};
+use benches::summary::Summary;
 use goat_core::store::SessionStore;
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
-use goat_core::{Clock, Quota, SessionId, SystemClock, TokenId, UserId};
+use goat_core::{Clock, Quota, SessionId, SystemClock, UserId};
 use goat_engines::Redis;
-use tokio::task::JoinSet;
-
-/// Concurrent calls.
-const AT_ONCE: usize = 64;
 
 /// The common implementation of a sliding-window log: a sorted set with one member per request.
 const SORTED_SET: &str = "
@@ -31,49 +27,6 @@ redis.call('ZADD', KEYS[1], string.format('%.0f', now), string.format('%.0f', no
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
 ";
-
-fn info(redis: &Redis, section: &str, field: &str) -> String {
-    let text = redis.cli(&["INFO", section]);
-    let line = text.lines().find_map(|line| line.strip_prefix(field));
-    line.unwrap_or_default().trim_start_matches(':').trim().to_owned()
-}
-
-fn used(redis: &Redis) -> u64 {
-    info(redis, "memory", "used_memory").parse().expect("a number")
-}
-
-/// Returns the server's microseconds per script call since the last reset.
-fn microseconds(redis: &Redis) -> f64 {
-    let line = info(redis, "commandstats", "cmdstat_evalsha");
-    let field = line.split(',').find_map(|field| field.strip_prefix("usec_per_call="));
-    field.expect("scripts were called").parse().expect("a number")
-}
-
-fn key(number: usize) -> LimitKey {
-    LimitKey::text("measured", &number.to_string())
-}
-
-async fn acquire(limits: Arc<dyn LimitStore>, key: LimitKey, quota: Quota) {
-    // No key exceeds its quota, so every request is allowed.
-    let StoreAcquire::Pending(decision) = limits.acquire(key, quota, Duration::ZERO) else {
-        panic!("limited")
-    };
-    assert_eq!(decision.await.expect("a decision").retry_after, None);
-}
-
-async fn each<F>(count: usize, call: impl Fn(usize) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let mut set = JoinSet::new();
-    for number in 0..count {
-        if set.len() == AT_ONCE {
-            set.join_next().await.expect("some").expect("no panic");
-        }
-        set.spawn(call(number));
-    }
-    set.join_all().await;
-}
 
 struct Row {
     bytes: f64,
@@ -99,7 +52,7 @@ where
     }
 }
 
-async fn logs(redis: &Redis, url: &str) {
+async fn logs(redis: &Redis, url: &str, summary: &mut Summary) {
     let limits = RedisDatabase::open(&RedisOptions::new(url)).expect("a URL").limits();
     let client = redis::Client::open(url).expect("a URL");
     let connection = client.get_multiplexed_async_connection().await.expect("a connection");
@@ -144,6 +97,12 @@ async fn logs(redis: &Redis, url: &str) {
             sorted.server,
             sorted.per_second,
         );
+        summary.row(
+            &format!("bytes per request, {requests} in {window} s"),
+            packed.bytes / sorted.bytes,
+            &format!("{:.1} B", packed.bytes),
+            &format!("sorted set, {:.1} B", sorted.bytes),
+        );
         assert!(requests < 10 || packed.bytes < 119.0, "{} bytes a request", packed.bytes);
         assert!(packed.bytes < sorted.bytes, "the sorted set is smaller");
     }
@@ -166,29 +125,6 @@ async fn bursts(redis: &Redis, url: &str) {
             row.server,
             row.per_second,
         );
-    }
-}
-
-fn session(user: UserId) -> Session {
-    let now = SystemClock::start().now();
-    let current = RefreshToken {
-        id: TokenId::generate(now),
-        issued_at: now.floor_to_second(),
-        expires_at: now + Duration::from_secs(14 * 86_400),
-        key: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
-    };
-    Session {
-        id: SessionId::generate(now),
-        user,
-        epoch: 0,
-        device: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36".to_owned(),
-        address: Some("2001:db8::1".parse().expect("an address")),
-        created_at: now,
-        last_used_at: now,
-        idle_at: current.expires_at,
-        ends_at: now + Duration::from_secs(90 * 86_400),
-        current,
-        previous: None,
     }
 }
 
@@ -218,7 +154,9 @@ async fn sessions(redis: &Redis, url: &str) {
 async fn main() {
     let redis = Redis::start(goat_engines::RedisOptions::default());
     let url = redis.url();
-    logs(&redis, &url).await;
+    let mut summary = Summary::of("redis_memory");
+    logs(&redis, &url, &mut summary).await;
+    summary.write();
     println!();
     bursts(&redis, &url).await;
     println!();

@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use benches::client::Client;
+use benches::summary::Summary;
 use goat_engines::{Postgres, Redis};
 use serde_json::json;
 
-use super::client::Client;
 use super::node::{Node, Person};
 
 const ROUNDS: usize = 200;
 /// Clients that send requests continuously during the loaded measurement.
 const LOAD: usize = 4;
+/// How soon a change must be effective at the other node, at the 99th percentile.
+const BOUND: Duration = Duration::from_millis(20);
 /// Far longer than any delay: cache entries expire by their age before it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,7 +62,7 @@ struct Delay {
     after_request: Duration,
 }
 
-pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>) {
+pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>, summary: &mut Summary) {
     let (url, redis_url) = (postgres.create_database(), redis.map(Redis::url));
     let nodes = [(); 2].map(|()| Node::start(&url, redis_url.as_deref()));
     let admin = nodes[0].person("admin@example.org", "admin");
@@ -91,6 +94,13 @@ pub(crate) fn measure(postgres: &Postgres, redis: Option<&Redis>) {
                 show(after_response[ROUNDS - 1]),
                 show(after_request[ROUNDS / 2]),
                 show(after_request[ROUNDS * 99 / 100]),
+            );
+            let p99 = after_response[ROUNDS * 99 / 100];
+            summary.row(
+                &format!("{change:?} at another node by {channel}, p99, load: {load}"),
+                p99.as_secs_f64() / BOUND.as_secs_f64(),
+                &show(p99),
+                &format!("bound, {}", show(BOUND)),
             );
         }
     }

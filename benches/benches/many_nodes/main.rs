@@ -5,11 +5,11 @@
 //! password hashing is disabled, since it is the same everywhere. Run with `cargo bench -p benches
 //! --bench many_nodes`.
 
-mod client;
 mod delay;
 mod node;
 mod trips;
 
+use benches::summary::Summary;
 use goat_engines::{Postgres, PostgresOptions, Redis, RedisOptions};
 
 fn main() {
@@ -23,9 +23,11 @@ fn main() {
         "| invalidations by | change | load | after response: median | p99 | longest | after request: median | p99 |"
     );
     println!("|---|---|---|---|---|---|---|---|");
+    let mut summary = Summary::of("many_nodes");
     for redis in [Some(&redis), None] {
-        delay::measure(&postgres, redis);
+        delay::measure(&postgres, redis, &mut summary);
     }
+    summary.write();
     println!();
     println!(
         "Round trips per request to each engine; heartbeats and health checks of returned connections are not counted:"

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use benches::client::Client;
 use goat_engines::{Postgres, Proxy, Redis};
 use serde_json::json;
 
-use super::client::Client;
 use super::node::{Node, Person, password};
 
 /// Repetitions per request; the median is reported.

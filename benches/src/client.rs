@@ -7,12 +7,17 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// A persistent connection.
-pub(crate) struct Client {
+pub struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If the server does not accept.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
@@ -20,7 +25,10 @@ impl Client {
     }
 
     /// Sends a request; returns the response's status and body.
-    pub(crate) fn call(
+    ///
+    /// # Panics
+    /// If the response is not complete.
+    pub fn call(
         &mut self,
         method: &str,
         path: &str,
@@ -58,7 +66,10 @@ impl Client {
     }
 
     /// Sends a GET; returns the status.
-    pub(crate) fn get(&mut self, path: &str, token: &str) -> u16 {
+    ///
+    /// # Panics
+    /// Like [`Client::call`].
+    pub fn get(&mut self, path: &str, token: &str) -> u16 {
         self.call("GET", path, token, None).0
     }
 }
