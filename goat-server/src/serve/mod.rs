@@ -33,7 +33,6 @@
 mod accept;
 mod activity;
 mod addresses;
-pub mod catch_panic;
 mod connection;
 pub mod deadline;
 mod idle;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use goat_core::{Error, Goat};
 use goat_tower::Problem;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -15,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::AppState;
-use crate::api::view::{json, json_bytes};
+use crate::api::view::json;
 
 /// `Retry-After` of a failed probe.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -57,12 +56,7 @@ pub(crate) struct Health {
     responses((status = 200, description = "The process is running.", body = Health)),
 )]
 pub(crate) async fn health() -> Response {
-    static HEALTH: LazyLock<Bytes> = LazyLock::new(|| {
-        let health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
-        // Serializing two strings does not fail.
-        serde_json::to_vec(&health).unwrap_or_default().into()
-    });
-    json_bytes(StatusCode::OK, HEALTH.clone())
+    json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// The server is ready.
