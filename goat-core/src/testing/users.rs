@@ -22,7 +22,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
 mod cached;
-mod list;
+pub(crate) mod list;
 mod races;
 #[cfg(test)]
 mod tests;

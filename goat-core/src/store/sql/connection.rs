@@ -8,7 +8,7 @@ use sqlx::query::Query;
 
 use crate::store::sql::failure::Failure;
 
-use super::dialect::{Db, DriverConnection, Row};
+use super::dialect::{Db, Row};
 use super::pooled_connection::PooledConnection;
 
 type Statement<'q> = Query<'q, Db, <Db as Database>::Arguments>;
@@ -38,7 +38,10 @@ impl Connection {
 
     /// Fetches all rows.
     pub(super) async fn all(&mut self, query: Statement<'_>) -> Result<Vec<Row>, sqlx::Error> {
-        query.persistent(self.named_statements).fetch_all(self.connection()).await
+        let query = query.persistent(self.named_statements);
+        let rows = query.fetch_all(self.pooled.start()).await?;
+        self.pooled.finish();
+        Ok(rows)
     }
 
     /// Fetches at most one row.
@@ -46,27 +49,29 @@ impl Connection {
         &mut self,
         query: Statement<'_>,
     ) -> Result<Option<Row>, sqlx::Error> {
-        query.persistent(self.named_statements).fetch_optional(self.connection()).await
+        let query = query.persistent(self.named_statements);
+        let row = query.fetch_optional(self.pooled.start()).await?;
+        self.pooled.finish();
+        Ok(row)
     }
 
     /// Fetches exactly one row.
     pub(super) async fn one(&mut self, query: Statement<'_>) -> Result<Row, sqlx::Error> {
-        query.persistent(self.named_statements).fetch_one(self.connection()).await
+        self.optional(query).await?.ok_or(sqlx::Error::RowNotFound)
     }
 
     /// Executes a statement and returns the number of affected rows.
     pub(super) async fn execute(&mut self, query: Statement<'_>) -> Result<u64, sqlx::Error> {
-        let done = query.persistent(self.named_statements).execute(self.connection()).await?;
+        let query = query.persistent(self.named_statements);
+        let done = query.execute(self.pooled.start()).await?;
+        self.pooled.finish();
         Ok(done.rows_affected())
     }
 
     /// Executes several statements without parameters.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(sql).execute(self.connection()).await?;
+        sqlx::raw_sql(sql).execute(self.pooled.start()).await?;
+        self.pooled.finish();
         Ok(())
-    }
-
-    fn connection(&mut self) -> &mut DriverConnection {
-        self.pooled.connection()
     }
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::Pool;
-
 use crate::error::{Error, Result, StoreError};
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
@@ -12,7 +10,7 @@ use crate::store::{RoleStore, SessionStore, Stores, UserStore};
 
 use super::Database;
 use super::connection::Connection;
-use super::dialect::{self, Db, TransactionMode};
+use super::dialect::{self, Pool, TransactionMode};
 use super::roles::SqlRoles;
 use super::sessions::SqlSessions;
 use super::users::SqlUsers;
@@ -24,22 +22,17 @@ const REPEATS_AFTER_CONFLICT: u32 = 3;
 /// The connection pools for reads and for writes.
 #[derive(Clone, Debug)]
 pub(super) struct Pools {
-    pub(super) read: Pool<Db>,
-    pub(super) write: Pool<Db>,
+    pub(super) read: Pool,
+    pub(super) write: Pool,
     /// For readiness checks alone, which must not wait for the calls of requests.
-    pub(super) check: Pool<Db>,
+    pub(super) check: Pool,
     pub(super) mode: TransactionMode,
     /// Whether the database refused the last write.
     refuses_writes: Arc<AtomicBool>,
 }
 
 impl Pools {
-    pub(super) fn new(
-        read: Pool<Db>,
-        write: Pool<Db>,
-        check: Pool<Db>,
-        mode: TransactionMode,
-    ) -> Self {
+    pub(super) fn new(read: Pool, write: Pool, check: Pool, mode: TransactionMode) -> Self {
         Self { read, write, check, mode, refuses_writes: Arc::default() }
     }
 
@@ -82,7 +75,7 @@ impl Pools {
         self.mode.autocommit(&self.read).await
     }
 
-    /// Begins a read-only snapshot, in which each query is planned for its parameters.
+    /// Begins a read-only snapshot, in which queries use indexes.
     pub(super) async fn snapshot(&self) -> Result<Connection, Failure> {
         self.mode.snapshot(&self.read).await
     }

@@ -1,9 +1,9 @@
 //! SQL storage for PostgreSQL and SQLite, from one SQL text.
 //!
-//! The modules `database`, `connection`, `pooled_connection`, `migrate`, `rows`, `users`, `list`, `roles`
-//! and `sessions` are compiled once per database, as children of `postgres` and of `sqlite`. They refer to the database
-//! only through their sibling `dialect`, which contains every difference: how a transaction begins, the
-//! locks, the clock and the error codes.
+//! The modules `database`, `connection`, `pooled_connection`, `migrate`, `rows`, `users`, `list`,
+//! `list_query`, `roles` and `sessions` are compiled once per database, as children of `postgres` and of
+//! `sqlite`. They refer to the database only through their sibling `dialect`, which contains every
+//! difference: how a transaction begins, the locks, the clock and the error codes.
 //!
 //! Every query is a constant with bind parameters; only the user list is assembled, from constants. No
 //! input becomes part of a SQL text.

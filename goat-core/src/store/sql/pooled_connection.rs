@@ -14,12 +14,11 @@
 
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::{SqlSafeStr as _, SqlStr};
 use tokio::runtime::Handle;
 use tokio::time;
 
-use super::dialect::{Db, DriverConnection};
+use super::dialect::{self, Acquired, DriverConnection};
 
 /// The timeout of a rollback in statement timeouts; it waits for a running statement.
 const ROLLBACK: u32 = 2;
@@ -40,16 +39,18 @@ enum State {
 #[derive(Debug)]
 pub(super) struct PooledConnection {
     /// Present until the drop.
-    connection: Option<PoolConnection<Db>>,
+    connection: Option<Acquired>,
     state: State,
+    /// Whether a statement was sent, and did not succeed so far.
+    is_running: bool,
     /// The statement timeout of transactions.
     timeout: Duration,
 }
 
 impl PooledConnection {
     /// Wraps an acquired connection, which is in autocommit mode.
-    pub(super) fn new(connection: PoolConnection<Db>, timeout: Duration) -> Self {
-        Self { connection: Some(connection), state: State::Autocommit, timeout }
+    pub(super) fn new(connection: Acquired, timeout: Duration) -> Self {
+        Self { connection: Some(connection), state: State::Autocommit, is_running: false, timeout }
     }
 
     /// Begins a transaction with this statement.
@@ -84,15 +85,33 @@ impl PooledConnection {
         Ok(())
     }
 
+    /// Returns the connection for a statement.
+    pub(super) fn start(&mut self) -> &mut DriverConnection {
+        self.is_running = true;
+        self.connection()
+    }
+
+    /// Notes that the statement succeeded. One that failed or was abandoned is followed by a test of the
+    /// connection before its next use.
+    pub(super) fn finish(&mut self) {
+        self.is_running = false;
+    }
+
     #[expect(clippy::expect_used, reason = "only drop takes it")]
-    pub(super) fn connection(&mut self) -> &mut DriverConnection {
+    fn connection(&mut self) -> &mut DriverConnection {
         self.connection.as_mut().expect("a connection until the end")
     }
 }
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else { return };
+        let mut connection = if self.state == State::Autocommit && !self.is_running {
+            let Some(connection) = dialect::release(connection) else { return };
+            connection
+        } else {
+            connection
+        };
         let Ok(runtime) = Handle::try_current() else {
             // Without a runtime the process is shutting down, and the server closes the session.
             drop(connection.detach());

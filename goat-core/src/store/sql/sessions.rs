@@ -17,6 +17,14 @@ use super::database::Pools;
 use super::dialect::{self, Row, for_update, for_update_skip_locked, now};
 use super::rows::{self, session_columns, signed, state_columns};
 
+/// The live sessions of user `$1` at `$2` under the epoch `$3`, which keeps `$4`: the rule of
+/// `Session::is_live`.
+macro_rules! live_of_user {
+    () => {
+        concat!("user_id = $1 AND idle_at > ", now!("$2"), " AND (epoch = $3 OR id = $4)")
+    };
+}
+
 /// The sessions of a database.
 #[derive(Debug)]
 pub(super) struct SqlSessions {
@@ -168,20 +176,18 @@ impl SessionStore for SqlSessions {
         now: Timestamp,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        // The liveness rule of `Session::is_live`.
+        // The total is in every row, so that a page is one statement.
         const PAGE: &str = concat!(
             "SELECT ",
             session_columns!(),
-            " FROM goat_sessions WHERE user_id = $1 AND idle_at > ",
-            now!("$2"),
-            " AND (epoch = $3 OR id = $4) \
-             ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
+            ", (SELECT COUNT(*) FROM goat_sessions WHERE ",
+            live_of_user!(),
+            ") AS total FROM goat_sessions WHERE ",
+            live_of_user!(),
+            " ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
         );
-        const TOTAL: &str = concat!(
-            "SELECT COUNT(*) AS total FROM goat_sessions WHERE user_id = $1 AND idle_at > ",
-            now!("$2"),
-            " AND (epoch = $3 OR id = $4)"
-        );
+        const TOTAL: &str =
+            concat!("SELECT COUNT(*) AS total FROM goat_sessions WHERE ", live_of_user!());
         let (user, kept) = (user.to_string(), epoch.kept.map(|session| session.to_string()));
         let now = self.pools.mode.now(now);
         let of_user = |query: &'static str| {
@@ -197,10 +203,14 @@ impl SessionStore for SqlSessions {
                     of_user(PAGE).bind(i64::from(page.limit())).bind(signed(page.offset()));
                 let mut connection = self.pools.read().await?;
                 let rows = connection.all(listed).await?;
-                Ok(Page {
-                    items: rows.iter().map(rows::session).collect::<Result<_, _>>()?,
-                    total: rows::count(&connection.one(of_user(TOTAL)).await?, "total")?,
-                })
+                let total = match rows.first() {
+                    Some(row) => rows::count(row, "total")?,
+                    None if page.offset() == 0 => 0,
+                    // A page past the end.
+                    None => rows::count(&connection.one(of_user(TOTAL)).await?, "total")?,
+                };
+                let items = rows.iter().map(rows::session).collect::<Result<_, _>>()?;
+                Ok(Page { items, total })
             })
             .await
     }

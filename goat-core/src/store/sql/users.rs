@@ -15,7 +15,7 @@ use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
 use super::dialect::{self, for_update};
-use super::list;
+use super::list::Lists;
 use super::roles;
 use super::rows::{self, account_columns, state_columns, user_columns};
 
@@ -23,6 +23,7 @@ use super::rows::{self, account_columns, state_columns, user_columns};
 #[derive(Debug)]
 pub(super) struct SqlUsers {
     pools: Pools,
+    pub(super) lists: Lists,
 }
 
 /// The result of one attempt to write.
@@ -37,7 +38,7 @@ enum Attempt {
 
 impl SqlUsers {
     pub(super) fn new(pools: Pools) -> Self {
-        Self { pools }
+        Self { pools, lists: Lists::default() }
     }
 
     async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
@@ -95,7 +96,7 @@ impl UserStore for SqlUsers {
     }
 
     async fn list(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        self.pools.run(operation::LIST, || list::page(&self.pools, query)).await
+        self.pools.run(operation::LIST, || self.lists.page(&self.pools, query)).await
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Pool, Postgres, Row as _, SqlSafeStr as _, SqlStr};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
 use crate::clock::Timestamp;
 use crate::error::{Result, StoreError};
@@ -27,11 +27,21 @@ use super::session_defaults::{SessionDefaults, milliseconds};
 pub(super) type Db = Postgres;
 pub(super) type Row = sqlx::postgres::PgRow;
 pub(super) type DriverConnection = sqlx::PgConnection;
+pub(super) type Pool = sqlx::PgPool;
+pub(super) type Acquired = sqlx::pool::PoolConnection<Db>;
+
+/// Keeps a connection that its pool must test first, since the server may have closed it.
+pub(super) fn release(connection: Acquired) -> Option<Acquired> {
+    Some(connection)
+}
 
 /// Forces index scans: the planner prefers a sequential scan to ten thousand rows by an index, as for a
-/// slow disk. The cost of a list must not grow with the number of users.
+/// slow disk. The cost of a list must not grow with the number of users. The text of a query alone decides
+/// about its plan, so one plan serves all parameters; planning a list takes longer than running it.
 const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-    SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+    SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off; \
+    SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// The clock that decides about token use and expiry.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +128,7 @@ impl TransactionMode {
     /// Acquires a connection for single reads. In a transaction, if the session has other defaults than
     /// goat's; or if statements are unnamed, which take two messages that a pooler keeps on one
     /// connection only within a transaction.
-    pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection, Failure> {
         let pooled = self.acquire(pool).await?;
         if self.named_statements && !self.session.are_refused() {
             return Ok(Connection::new(pooled, true));
@@ -127,27 +137,26 @@ impl TransactionMode {
         Ok(Connection::new(pooled, self.named_statements))
     }
 
-    /// Begins a read-only snapshot. Its statements are unnamed, so that each is planned for its
-    /// parameters: a plan for a rare role is bad for a common one.
-    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
-        let pooled = self.acquire(pool).await?;
-        Ok(Connection::new(pooled.begin(self.statements().snapshot.clone()).await?, false))
+    /// Begins a read-only snapshot.
+    pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection, Failure> {
+        let pooled = self.acquire(pool).await?.begin(self.statements().snapshot.clone()).await?;
+        Ok(Connection::new(pooled, self.named_statements))
     }
 
     /// Begins a write transaction.
-    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().write.clone()).await?;
         Ok(Connection::new(pooled, self.named_statements))
     }
 
     /// Begins a migration step, without a statement timeout: building an index on a large table takes
     /// long, and so does waiting for another process that does.
-    pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn begin_migration(&self, pool: &Pool) -> Result<Connection, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().step.clone()).await?;
         Ok(Connection::new(pooled, self.named_statements))
     }
 
-    async fn acquire(&self, pool: &Pool<Db>) -> Result<PooledConnection, Failure> {
+    async fn acquire(&self, pool: &Pool) -> Result<PooledConnection, Failure> {
         Ok(PooledConnection::new(self.session.acquire(pool).await?, self.timeout))
     }
 
@@ -372,6 +381,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 7,
         name: "previous_used_from",
         sql: include_str!("../migrations/postgres/0007_previous_used_from.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "list_indexes",
+        sql: include_str!("../migrations/postgres/0008_list_indexes.sql"),
     },
 ];
 

@@ -19,6 +19,8 @@ mod connection;
 mod database;
 #[path = "../list.rs"]
 mod list;
+#[path = "../list_query.rs"]
+mod list_query;
 #[path = "../migrate.rs"]
 mod migrate;
 #[path = "../pooled_connection.rs"]

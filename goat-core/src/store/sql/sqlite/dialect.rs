@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Pool, SqlSafeStr as _, Sqlite};
+use sqlx::{SqlSafeStr as _, Sqlite};
 
 use crate::clock::Timestamp;
 use crate::error::{Result, StoreError};
@@ -16,14 +16,23 @@ use crate::store::sql::schema::Migration;
 
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
+use super::pool::{PooledSqlite, SqlitePool};
 use super::pooled_connection::PooledConnection;
 
 pub(super) type Db = Sqlite;
 pub(super) type Row = sqlx::sqlite::SqliteRow;
 pub(super) type DriverConnection = sqlx::SqliteConnection;
+pub(super) type Pool = SqlitePool;
+pub(super) type Acquired = PooledSqlite;
 
 /// Begins a write transaction.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Returns a connection without an open transaction or running statement to its pool.
+pub(super) fn release(connection: Acquired) -> Option<Acquired> {
+    drop(connection);
+    None
+}
 
 /// How transactions begin, by the options.
 #[derive(Clone, Debug)]
@@ -37,23 +46,23 @@ impl TransactionMode {
     }
 
     /// Acquires a connection for single statements.
-    pub(super) async fn autocommit(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection, Failure> {
         Ok(Connection::new(PooledConnection::new(pool.acquire().await?, self.timeout), true))
     }
 
     /// Acquires a connection for related reads.
-    pub(super) async fn snapshot(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection, Failure> {
         self.autocommit(pool).await
     }
 
     /// Begins a write transaction.
-    pub(super) async fn begin(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection, Failure> {
         let pooled = PooledConnection::new(pool.acquire().await?, self.timeout);
         Ok(Connection::new(pooled.begin(BEGIN.into_sql_str()).await?, true))
     }
 
     /// Begins a migration step.
-    pub(super) async fn begin_migration(&self, pool: &Pool<Db>) -> Result<Connection, Failure> {
+    pub(super) async fn begin_migration(&self, pool: &Pool) -> Result<Connection, Failure> {
         self.begin(pool).await
     }
 
@@ -230,6 +239,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 6,
         name: "previous_used_from",
         sql: include_str!("../migrations/sqlite/0006_previous_used_from.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "list_indexes",
+        sql: include_str!("../migrations/sqlite/0007_list_indexes.sql"),
     },
 ];
 

@@ -1,6 +1,7 @@
 //! SQLite storage: one file, one writer connection, several reader connections.
 
 mod dialect;
+mod pool;
 
 #[path = "../connection.rs"]
 mod connection;
@@ -8,6 +9,8 @@ mod connection;
 mod database;
 #[path = "../list.rs"]
 mod list;
+#[path = "../list_query.rs"]
+mod list_query;
 #[path = "../migrate.rs"]
 mod migrate;
 #[path = "../pooled_connection.rs"]
@@ -29,14 +32,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use crate::error::{Error, Result};
 
 use database::Pools;
 use dialect::TransactionMode;
+use pool::SqlitePool;
 
 use SqliteDatabase as Database;
 
@@ -104,21 +106,13 @@ impl SqliteDatabase {
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(busy_timeout);
-        let pool = |connections: u32| {
-            SqlitePoolOptions::new()
-                .max_connections(connections.max(1))
-                .acquire_timeout(busy_timeout)
-                .max_lifetime(None)
-                .idle_timeout(None)
-                .test_before_acquire(false)
-        };
         let with_wal = connect.clone().journal_mode(SqliteJournalMode::Wal);
-        let write = pool(1).connect_lazy_with(with_wal);
+        let write = SqlitePool::new(with_wal, 1, busy_timeout);
         enable_wal(&write, &path, busy_timeout).await?;
         check_encoding(&write, &path).await?;
         let read_only = connect.pragma("query_only", "ON");
-        let read = pool(readers).connect_lazy_with(read_only.clone());
-        let check = pool(1).connect_lazy_with(read_only);
+        let read = SqlitePool::new(read_only.clone(), readers, busy_timeout);
+        let check = SqlitePool::new(read_only, 1, busy_timeout);
         Ok(Self { pools: Pools::new(read, write, check, TransactionMode::new(busy_timeout)) })
     }
 }
@@ -156,7 +150,9 @@ async fn enable_wal(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result
     const BACKOFF: Duration = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     let mode: String = loop {
-        match sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await {
+        let query = sqlx::query_scalar("PRAGMA journal_mode");
+        let mode = async { query.fetch_one(&mut *pool.acquire().await?).await };
+        match mode.await {
             Ok(mode) => break mode,
             Err(error) if !dialect::is_busy(&error) => {
                 return Err(cannot_open(path, &error));
@@ -177,8 +173,10 @@ async fn enable_wal(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result
 
 /// Checks that texts are compared by the bytes of their UTF-8, which decides about the order of lists.
 async fn check_encoding(pool: &SqlitePool, path: &Path) -> Result<()> {
-    let encoding = sqlx::query_scalar("PRAGMA encoding").fetch_one(pool).await;
-    let encoding: String = encoding.map_err(|error| dialect::store_error("open")(error.into()))?;
+    let query = sqlx::query_scalar("PRAGMA encoding");
+    let encoding = async { query.fetch_one(&mut *pool.acquire().await?).await };
+    let encoding: String =
+        encoding.await.map_err(|error| dialect::store_error("open")(error.into()))?;
     if encoding == "UTF-8" {
         return Ok(());
     }

@@ -1,10 +1,13 @@
 //! SQLite specifics: the file, the schema, several processes, and malformed rows. The guarantees of the
 //! ports are in the conformance suites.
 
+mod lists;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::dialect::{BEGIN, CREATE_MIGRATIONS, MIGRATIONS};
@@ -38,11 +41,13 @@ async fn migrated() -> (TempDir, SqliteDatabase) {
 }
 
 async fn run(database: &SqliteDatabase, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(&database.pools.write).await.expect("valid SQL");
+    let mut writer = database.pools.write.acquire().await.expect("the writer");
+    sqlx::raw_sql(sql).execute(&mut *writer).await.expect("valid SQL");
 }
 
 async fn number(database: &SqliteDatabase, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(&database.pools.read).await.expect("a number")
+    let mut reader = database.pools.read.acquire().await.expect("a reader");
+    sqlx::query_scalar(sql).fetch_one(&mut *reader).await.expect("a number")
 }
 
 async fn state(database: &SqliteDatabase) -> SchemaState {
@@ -115,10 +120,12 @@ async fn interrupted_migration_is_rolled_back() {
     let (_folder, path) = file();
     let database = open(&path).await;
 
-    let mut transaction = database.pools.write.begin_with(BEGIN).await.expect("a transaction");
+    let mut writer = database.pools.write.acquire().await.expect("the writer");
+    let mut transaction = writer.begin_with(BEGIN).await.expect("a transaction");
     sqlx::raw_sql(CREATE_MIGRATIONS).execute(&mut *transaction).await.expect("a table");
     sqlx::raw_sql(MIGRATIONS[0].sql).execute(&mut *transaction).await.expect("tables");
     drop(transaction);
+    drop(writer);
     assert_eq!(state(&database).await, SchemaState::Empty);
 
     database.step(MigrateOptions::default(), BROKEN).await.expect_err("a broken step");
@@ -253,7 +260,8 @@ async fn file_locked_by_another_process_is_unavailable_until_released() {
     };
     let users = SqliteDatabase::open(options).await.expect("a database").users();
     let account = account(&role());
-    let held = other.pools.write.begin_with(BEGIN).await.expect("a transaction");
+    let mut writer = other.pools.write.acquire().await.expect("the writer");
+    let held = writer.begin_with(BEGIN).await.expect("a transaction");
     let error = put(&users, &account).await.expect_err("the file is held");
     assert!(error.is_unavailable(), "{error:?}");
     assert_eq!(error.operation(), "users.write");
@@ -334,8 +342,7 @@ async fn ping_fails_while_writes_are_refused() {
     let users = database.users();
     let set_read_only = async |is_on: &'static str| {
         // Also on connections that replace one that was refused.
-        let options = (*database.pools.write.connect_options()).clone();
-        database.pools.write.set_connect_options(options.pragma("query_only", is_on));
+        database.pools.write.change_options(|options| options.pragma("query_only", is_on));
         let mut writer = database.pools.write.acquire().await.expect("the writer");
         let pragma = sqlx::AssertSqlSafe(format!("PRAGMA query_only = {is_on}"));
         sqlx::raw_sql(pragma).execute(&mut *writer).await.expect("valid SQL");
@@ -436,7 +443,7 @@ async fn total_is_exact_up_to_ten_thousand() {
          session_epoch, kept_session, revision, token_replacement FROM numbers, goat_users",
     )
     .bind(i64::try_from(PAGE_REACH).expect("a small number") - 1)
-    .execute(&database.pools.write)
+    .execute(&mut *database.pools.write.acquire().await.expect("the writer"))
     .await
     .expect("valid SQL");
     let filter = UserFilter { roles: vec![role.clone()], ..UserFilter::default() };
