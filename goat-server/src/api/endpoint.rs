@@ -3,11 +3,14 @@
 //! Invariant: every endpoint has a rule, and the rule decides its limits and guards. A handler is
 //! reached only through them.
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::handler::Handler;
-use axum::routing::{MethodFilter, MethodRouter, on};
 use goat_core::Permission;
 use http::Method;
 
+use super::stack::routes::{BoxedResponse, Route};
 use crate::api::AppState;
 
 /// The credential and permission that an endpoint requires.
@@ -58,24 +61,30 @@ impl Rule {
 }
 
 /// An entry of the route table: method, path, rule and handler.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
     method: Method,
     path: &'static str,
     rule: Rule,
-    handler: MethodRouter<AppState>,
+    handler: Arc<WithState>,
 }
+
+/// Gives a handler its state.
+type WithState = dyn Fn(AppState) -> Route + Send + Sync;
 
 /// One constructor per HTTP method.
 macro_rules! makers {
     ($($name:ident, $method:ident;)*) => {$(
         pub(super) fn $name<H, T>(path: &'static str, rule: Rule, handler: H) -> Self
         where
-            H: Handler<T, AppState>,
+            H: Handler<T, AppState, Future = BoxedResponse>,
             T: 'static,
         {
-            let handler = on(MethodFilter::$method, handler);
-            Self { method: Method::$method, path, rule, handler }
+            let with_state = move |state: AppState| {
+                let handler = handler.clone();
+                Route::new(move |request| handler.clone().call(request, state.clone()))
+            };
+            Self { method: Method::$method, path, rule, handler: Arc::new(with_state) }
         }
     )*};
 }
@@ -112,7 +121,16 @@ impl Endpoint {
         Self { rule, ..self }
     }
 
-    pub(super) fn into_handler(self) -> MethodRouter<AppState> {
-        self.handler
+    /// Returns the handler, without its guards.
+    pub(super) fn handler(&self, state: &AppState) -> Route {
+        (self.handler)(state.clone())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Endpoint");
+        debug.field("method", &self.method).field("path", &self.path).field("rule", &self.rule);
+        debug.finish_non_exhaustive()
     }
 }

@@ -11,12 +11,9 @@
 //!   so the log mentions it once.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response as AxumResponse};
-use axum::routing::MethodRouter;
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use goat_core::Quota;
 use goat_tower::address::{self, ClientAddressLayer};
@@ -25,10 +22,12 @@ use goat_tower::{
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
+use tower::Layer as _;
 
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::AppState;
 use crate::api::stack::problems;
+use crate::api::stack::routes::{Path, Route};
 use crate::observe::logging::{RecordContextLayer, RequestContext};
 use crate::start::settings::{ForwardedHeader, HttpSettings};
 
@@ -53,49 +52,58 @@ pub(super) fn client_address_with_warning(http: &HttpSettings) -> ClientAddressL
     })
 }
 
-/// Returns the router of unmatched paths: 404, under the public limit.
-pub(super) fn unmatched(limits: &mut Limits<'_>) -> Router<AppState> {
-    let router = Router::new().fallback(problems::not_found);
+/// Returns the route of unmatched paths: 404, under the public limit.
+pub(super) fn unmatched(limits: &mut Limits<'_>) -> Route {
+    let route = Route::new(|_| Box::pin(problems::not_found()));
     match limits.of(&PUBLIC) {
-        Some(limit) => router.layer(limit),
-        None => router,
+        Some(limit) => Route::guarded(limit.layer(route)),
+        None => route,
     }
 }
 
-/// Returns the router of one path: each of its methods behind its guards, and 405 for the others.
-pub(super) fn path(endpoints: Vec<Endpoint>, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
-    let allow = allow(&endpoints);
-    let limit = limits.of_wrong_method(&endpoints);
-    let mut wrong_method =
-        MethodRouter::new().fallback(move || async { problems::method_not_allowed(allow) });
-    if let Some(limit) = limit {
-        wrong_method = wrong_method.layer(limit);
-    }
-    endpoints.into_iter().fold(wrong_method, |path, endpoint| path.merge(guard(endpoint, limits)))
+/// Returns the routes of one path: each of its methods behind its guards, and 405 for the others.
+pub(super) fn path(
+    template: &'static str,
+    endpoints: &[Endpoint],
+    limits: &mut Limits<'_>,
+) -> Path {
+    let allow = allow(endpoints);
+    let response = move || problems::method_not_allowed(allow.clone());
+    let wrong_method = Route::new(move |_| Box::pin(ready(response())));
+    let wrong_method = match limits.of_wrong_method(endpoints) {
+        Some(limit) => Route::guarded(limit.layer(wrong_method)),
+        None => wrong_method,
+    };
+    let guarded = |endpoint: &Endpoint| (endpoint.method().clone(), guard(endpoint, limits));
+    let methods = endpoints.iter().map(guarded).collect();
+    Path::new(template, methods, wrong_method)
 }
 
-/// Puts an endpoint behind its guards. Layers that are added later run earlier.
-fn guard(endpoint: Endpoint, limits: &mut Limits<'_>) -> MethodRouter<AppState> {
-    let rule = endpoint.rule().clone();
-    let changes = !endpoint.method().is_safe();
-    let mut guarded = endpoint.into_handler();
-    if let Rule::Permission(permission) | Rule::Scrape(permission) = &rule {
-        let required = limits.state.goat.require(permission.clone()).render_with(problem);
-        // An endpoint that changes data re-reads the principal from the stores; its handler takes a
-        // `FreshPrincipal`.
-        let required = if changes { required.fresh() } else { required };
-        guarded = guarded.route_layer(required);
+/// Puts an endpoint behind its guards, from the inside out.
+fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
+    let rule = endpoint.rule();
+    let handler = endpoint.handler(limits.state);
+    let limit = limits.of(rule);
+    if !rule.is_protected() {
+        let route = one_authorization(handler);
+        return match limit {
+            Some(limit) => Route::guarded(limit.layer(route)),
+            None => route,
+        };
     }
-    let limit = limits.of(&rule);
-    if rule.is_protected() {
-        // Records the user for the log, whether or not the permission check succeeds.
-        guarded.route_layer(RecordContextLayer).route_layer(limits.admission(&rule, limit))
-    } else {
-        let guarded = guarded.route_layer(from_fn(one_authorization));
-        match limit {
-            Some(limit) => guarded.route_layer(limit),
-            None => guarded,
+    let admission = limits.admission(rule, limit);
+    // Records the user for the log, whether or not the permission check succeeds.
+    let record = RecordContextLayer;
+    match rule {
+        Rule::Permission(permission) | Rule::Scrape(permission) => {
+            let required = limits.state.goat.require(permission.clone()).render_with(problem);
+            // An endpoint that changes data re-reads the principal from the stores; its handler takes a
+            // `FreshPrincipal`.
+            let changes = !endpoint.method().is_safe();
+            let required = if changes { required.fresh() } else { required };
+            Route::guarded(admission.layer(record.layer(required.layer(handler))))
         }
+        _ => Route::guarded(admission.layer(record.layer(handler))),
     }
 }
 
@@ -184,11 +192,11 @@ impl<'a> Limits<'a> {
 
 /// Rejects two `Authorization` headers on public routes, as authentication does on the others: two
 /// readers of such a request could see two different users (J8).
-async fn one_authorization(request: Request, next: Next) -> AxumResponse {
-    match bearer(request.headers()) {
-        Err(error @ BearerError::Repeated) => Denial::from(error).into_response(),
-        _ => next.run(request).await,
-    }
+fn one_authorization(handler: Route) -> Route {
+    Route::new(move |request| match bearer(request.headers()) {
+        Err(error @ BearerError::Repeated) => Box::pin(ready(Denial::from(error).into_response())),
+        _ => handler.respond(request),
+    })
 }
 
 const PUBLIC: Rule = Rule::Public(PublicLimit::Public);

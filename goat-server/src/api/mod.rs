@@ -17,6 +17,6 @@ pub mod view;
 
 pub use endpoint::{Endpoint, PublicLimit, Rule};
 pub use openapi::openapi;
-pub use stack::{metrics_router, router};
+pub use stack::{Api, metrics_service, router, service};
 pub use state::AppState;
 pub use table::table;

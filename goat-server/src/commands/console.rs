@@ -58,7 +58,7 @@ impl Console {
     fn write(&self, level: &str, mark: &str, sentence: &str) {
         let line = self.line(level, mark, sentence);
         match &self.queue {
-            Some(queue) => queue.push(LineKind::Server, line),
+            Some(queue) => queue.push(LineKind::Server, &line),
             // If the stream is closed, there is no place to report it.
             None => drop(io::stderr().lock().write_all(&line)),
         }

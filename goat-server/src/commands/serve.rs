@@ -103,7 +103,7 @@ async fn start_and_serve(
     );
     if console.is_for_people() && io::stdout().is_terminal() {
         // Through the queue: a terminal that is not read must not stop the server.
-        log.push(LineKind::Server, server.banner(settings).into_bytes());
+        log.push(LineKind::Server, server.banner(settings).as_bytes());
     }
     server.serve(settings, lifecycle).await
 }
@@ -226,12 +226,16 @@ impl Server {
             limits: Arc::new(settings.limits.clone()),
         };
         let limits = serve_settings(&settings.http);
-        let api =
-            serve(self.api.listener, api::router(state.clone()), limits.clone(), lifecycle.clone());
+        let api = serve(
+            self.api.listener,
+            api::service(state.clone()),
+            limits.clone(),
+            lifecycle.clone(),
+        );
         let metrics = async {
             match self.metrics {
                 Some(bound) => {
-                    let routes = api::metrics_router(state);
+                    let routes = api::metrics_service(state);
                     serve(bound.listener, routes, limits, lifecycle.clone()).await
                 }
                 None => Served { cut: 0 },

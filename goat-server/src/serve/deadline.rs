@@ -47,7 +47,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower::{Layer, Service};
 
 /// The side that was waited for at the deadline.
@@ -93,6 +93,7 @@ impl<S, F, A, B> Service<Request<A>> for Deadline<S, F>
 where
     S: Service<Request<AwaitedBody<A>>, Response = Response<B>>,
     F: Fn(Late) -> Response<B> + Clone,
+    A: Body,
 {
     type Response = Response<B>;
     type Error = S::Error;
@@ -103,12 +104,15 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let is_awaited = Arc::new(AtomicBool::new(false));
-        let awaited = Arc::clone(&is_awaited);
+        let is_awaited =
+            (!request.body().is_end_stream()).then(|| Arc::new(AtomicBool::new(false)));
+        let awaited = is_awaited.clone();
         let request = request.map(|body| AwaitedBody { body, is_awaited: awaited });
         DeadlineFuture {
             inner: Some(self.inner.call(request)),
-            timer: sleep(self.limit),
+            limit: self.limit,
+            started: Instant::now(),
+            timer: None,
             is_awaited,
             on_timeout: self.on_timeout.clone(),
         }
@@ -121,9 +125,13 @@ pin_project! {
     pub struct DeadlineFuture<T, F> {
         #[pin]
         inner: Option<T>,
+        limit: Duration,
+        started: Instant,
+        // None: the service has not been waited for.
         #[pin]
-        timer: Sleep,
-        is_awaited: Arc<AtomicBool>,
+        timer: Option<Sleep>,
+        // None: the request has no body.
+        is_awaited: Option<Arc<AtomicBool>>,
         on_timeout: F,
     }
 }
@@ -138,17 +146,26 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         // The service is polled first: a response that is ready at the deadline is sent, and one
-        // that is ready immediately never registers the timer.
+        // that is ready immediately needs no timer.
         if let Some(inner) = this.inner.as_mut().as_pin_mut()
             && let Poll::Ready(result) = inner.poll(cx)
         {
             return Poll::Ready(result);
         }
-        std::task::ready!(this.timer.poll(cx));
+        if this.timer.is_none() {
+            // Far in the future if the limit overflows.
+            let deadline = this.started.checked_add(*this.limit);
+            this.timer.set(Some(deadline.map_or_else(|| sleep(*this.limit), sleep_until)));
+        }
+        if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+            std::task::ready!(timer.poll(cx));
+        }
         // The handler's resources (a permit, a pooled connection, the request body) are released
         // before the response is sent.
         this.inner.set(None);
-        let late = if this.is_awaited.load(Ordering::Relaxed) { Late::Body } else { Late::Service };
+        let awaits_body =
+            this.is_awaited.as_ref().is_some_and(|is_awaited| is_awaited.load(Ordering::Relaxed));
+        let late = if awaits_body { Late::Body } else { Late::Service };
         Poll::Ready(Ok((this.on_timeout)(late)))
     }
 }
@@ -159,7 +176,8 @@ pin_project! {
     pub struct AwaitedBody<B> {
         #[pin]
         body: B,
-        is_awaited: Arc<AtomicBool>,
+        // None: the body is empty.
+        is_awaited: Option<Arc<AtomicBool>>,
     }
 }
 
@@ -173,7 +191,9 @@ impl<B: Body> Body for AwaitedBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let polled = this.body.poll_frame(cx);
-        this.is_awaited.store(polled.is_pending(), Ordering::Relaxed);
+        if let Some(is_awaited) = this.is_awaited {
+            is_awaited.store(polled.is_pending(), Ordering::Relaxed);
+        }
         polled
     }
 

@@ -33,6 +33,7 @@
 mod accept;
 mod activity;
 mod addresses;
+pub mod catch_panic;
 mod connection;
 pub mod deadline;
 mod idle;

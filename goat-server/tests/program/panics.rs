@@ -1,15 +1,14 @@
 //! The panic hook: a panicking handler is one line in the log.
 
-use std::any::Any;
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use goat_server::observe::logging::log_panics;
+use goat_server::serve::catch_panic::CatchPanicLayer;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::own_process::in_own_process;
 
@@ -49,8 +48,8 @@ async fn handler_panics() {
     let broken = service_fn(async |_: Request<()>| -> io::Result<Response<Full<Bytes>>> {
         panic!("the secret is {}", "hunter2")
     });
-    let caught = |_: Box<dyn Any + Send>| Response::new(Full::from("caught"));
-    let response = CatchPanicLayer::custom(caught).layer(broken);
+    let caught = || Response::new(Full::from("caught"));
+    let response = CatchPanicLayer::new(caught).layer(broken);
     let response = response.oneshot(Request::new(())).await.expect("a response");
     assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "caught");
 

@@ -50,20 +50,30 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(HeaderValue);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    /// The characters, and zeros after them. Kept inline: every request has an id, and clones of it.
+    characters: [u8; Self::LONGEST],
+    length: u8,
+}
 
 impl RequestId {
     /// The header that carries it in requests and responses.
     pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
+    const LONGEST: usize = 64;
+
     /// Creates an id; `None` if the value is not 1 to 64 characters of `[A-Za-z0-9_-]`.
     #[must_use]
-    pub fn new(value: HeaderValue) -> Option<Self> {
-        let bytes = value.as_bytes();
-        let fits = matches!(bytes.len(), 1..=64)
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        fits.then_some(Self(value))
+    pub fn new(value: impl AsRef<[u8]>) -> Option<Self> {
+        let value = value.as_ref();
+        let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if value.is_empty() || !value.iter().all(is_safe) {
+            return None;
+        }
+        let mut characters = [0; Self::LONGEST];
+        characters.get_mut(..value.len())?.copy_from_slice(value);
+        Some(Self { characters, length: u8::try_from(value.len()).ok()? })
     }
 
     /// Returns the id of a request or response, if it carries exactly one and that is well-formed.
@@ -71,22 +81,33 @@ impl RequestId {
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
         match (values.next(), values.next()) {
-            (Some(value), None) => Self::new(value.clone()),
+            (Some(value), None) => Self::new(value),
             _ => None,
         }
     }
 
-    /// Returns the id as a string.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Never the default, since the characters are ASCII.
-        self.0.to_str().unwrap_or_default()
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// Returns the id as a header value, without a copy.
+    /// Returns the id as a header's value.
     #[must_use]
     pub fn to_header(&self) -> HeaderValue {
-        self.0.clone()
+        // Never the default, for the same reason.
+        HeaderValue::from_bytes(self.as_bytes()).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.characters[..usize::from(self.length)]
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("RequestId").field(&self.as_str()).finish()
     }
 }
 

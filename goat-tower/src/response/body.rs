@@ -78,6 +78,26 @@ impl<B> ResponseBody<B> {
     }
 }
 
+impl<B> ResponseBody<B> {
+    /// Returns `passed` of the inner body, or `denied` of the bytes of a rejection: for an application
+    /// with a body type that holds both.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use goat_tower::ResponseBody;
+    /// use http_body_util::Full;
+    ///
+    /// let body = ResponseBody::passed(Full::from("a report"));
+    /// let _: Full<Bytes> = body.map_either(|inner| inner, Full::new);
+    /// ```
+    pub fn map_either<T>(self, passed: impl FnOnce(B) -> T, denied: impl FnOnce(Bytes) -> T) -> T {
+        match self.kind {
+            Kind::Passed { body } => passed(body),
+            Kind::Denied { bytes } => denied(bytes),
+        }
+    }
+}
+
 impl<B> Default for ResponseBody<B> {
     /// An empty body.
     fn default() -> Self {

@@ -6,8 +6,9 @@
 
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::extract::FromRequestParts;
 use goat_core::{InvalidId, Violation};
+use goat_tower::PathTemplate;
 use http::request::Parts;
 
 use super::rejection::Rejection;
@@ -83,7 +84,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 ///
 /// Both are counted from the end: a nested router sees a shorter path than the matched one.
 fn last_parameter(parts: &Parts) -> Option<(&str, &str)> {
-    let template = parts.extensions.get::<MatchedPath>()?.as_str();
+    let template = PathTemplate::of(&parts.extensions)?;
     template.rsplit('/').zip(parts.uri.path().rsplit('/')).find_map(|(name, text)| {
         let name = name.strip_prefix('{')?.strip_suffix('}')?;
         // `{*rest}` matches several segments.

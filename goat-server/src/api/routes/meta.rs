@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use goat_core::{Error, Goat};
 use goat_tower::Problem;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::AppState;
-use crate::api::view::json;
+use crate::api::view::{json, json_bytes};
 
 /// `Retry-After` of a failed probe.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -56,7 +57,12 @@ pub(crate) struct Health {
     responses((status = 200, description = "The process is running.", body = Health)),
 )]
 pub(crate) async fn health() -> Response {
-    json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+    static HEALTH: LazyLock<Bytes> = LazyLock::new(|| {
+        let health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
+        // Serializing two strings does not fail.
+        serde_json::to_vec(&health).unwrap_or_default().into()
+    });
+    json_bytes(StatusCode::OK, HEALTH.clone())
 }
 
 /// The server is ready.

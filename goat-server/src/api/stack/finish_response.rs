@@ -1,55 +1,141 @@
 //! Response completion: problem documents, rate limit headers, cache and security headers.
+//!
+//! Completes every response: the whole problem document, the headers of the limits, and the headers
+//! for caches and browsers. A response to HEAD loses its body here.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
 use axum::response::Response;
 use goat_core::Time;
 use goat_tower::{LimitDecisions, RequestId};
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body::Body as _;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
 
 use super::{problems, security_headers};
 use crate::start::settings::HttpSettings;
 
-/// The state of [`finish_response`].
+/// Layer that applies [`FinishResponse`].
 #[derive(Clone, Debug)]
-pub(super) struct Completion {
+pub(super) struct FinishResponseLayer(Arc<Completion>);
+
+#[derive(Debug)]
+struct Completion {
     time: Time,
     /// Whether clients reach the API by `https:`.
     is_https: bool,
 }
 
-impl Completion {
+impl FinishResponseLayer {
     pub(super) fn new(time: Time, http: &HttpSettings) -> Self {
         let url = http.public_url.as_ref();
-        Self { time, is_https: url.is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS)) }
+        let is_https = url.is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS));
+        Self(Arc::new(Completion { time, is_https }))
     }
 }
 
-/// Completes every response: the whole problem document, the headers of the limits, and the headers
-/// for caches and browsers.
-pub(super) async fn finish_response(
-    State(completion): State<Completion>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned();
-    let path = request.uri().path().to_owned();
-    let is_private = carries_credentials(&path, request.headers());
-    // Created here, so that all limits further in add to it and the headers are written once.
-    let decisions = LimitDecisions::collect(request.extensions_mut()).decisions().clone();
+impl<S> Layer<S> for FinishResponseLayer {
+    type Service = FinishResponse<S>;
 
-    let mut response = next.run(request).await;
-
-    problems::complete(&mut response, &path, id.as_ref());
-    decisions.write_headers(&mut response, completion.time.now());
-    let headers = response.headers_mut();
-    if is_private {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fn layer(&self, inner: S) -> FinishResponse<S> {
+        FinishResponse { inner, completion: Arc::clone(&self.0) }
     }
-    security_headers::set(headers, completion.is_https);
-    response
+}
+
+/// Service that completes responses. See the [module](self).
+#[derive(Clone, Debug)]
+pub(super) struct FinishResponse<S> {
+    inner: S,
+    completion: Arc<Completion>,
+}
+
+impl<S, A> Service<Request<A>> for FinishResponse<S>
+where
+    S: Service<Request<A>, Response = Response>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = FinishResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let asked = Asked {
+            id: request.extensions().get::<RequestId>().cloned(),
+            is_head: *request.method() == Method::HEAD,
+            is_private: carries_credentials(request.uri().path(), request.headers()),
+            uri: request.uri().clone(),
+            // Created here, so that all limits further in add to it and the headers are written once.
+            decisions: LimitDecisions::collect(request.extensions_mut()).decisions().clone(),
+            completion: Arc::clone(&self.completion),
+        };
+        FinishResponseFuture { inner: self.inner.call(request), asked }
+    }
+}
+
+pin_project! {
+    /// Response future of [`FinishResponse`].
+    pub(super) struct FinishResponseFuture<F> {
+        #[pin]
+        inner: F,
+        asked: Asked,
+    }
+}
+
+impl<F, E> Future for FinishResponseFuture<F>
+where
+    F: Future<Output = Result<Response, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        this.asked.finish(&mut response);
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// The facts of a request that its response depends on.
+struct Asked {
+    id: Option<RequestId>,
+    uri: Uri,
+    is_head: bool,
+    is_private: bool,
+    decisions: LimitDecisions,
+    completion: Arc<Completion>,
+}
+
+impl Asked {
+    fn finish(&self, response: &mut Response) {
+        problems::complete(response, self.uri.path(), self.id.as_ref());
+        self.decisions.write_headers(response, self.completion.time.now());
+        let headers = response.headers_mut();
+        if self.is_private {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        security_headers::set(headers, self.completion.is_https);
+        set_length(response, self.is_head);
+        if self.is_head {
+            *response.body_mut() = Body::empty();
+        }
+    }
+}
+
+/// Sets the length of a response that has no body to tell it.
+fn set_length(response: &mut Response, is_head: bool) {
+    let Some(length) = response.body().size_hint().exact() else { return };
+    if (is_head || length == 0) && !response.headers().contains_key(CONTENT_LENGTH) {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// Whether the response is private to the client (H1; RFC 9111 §5.2.2.5).

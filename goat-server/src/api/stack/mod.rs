@@ -4,31 +4,33 @@ mod cors;
 mod finish_response;
 pub(super) mod problems;
 mod request_id;
+pub(super) mod routes;
 mod security_headers;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::from_fn_with_state;
+use bytes::Bytes;
 use goat_tower::address::ClientAddressLayer;
-use http::Response;
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
-use tower_http::catch_panic::CatchPanicLayer;
+use http::{Request, Response};
+use tower::{Service, ServiceBuilder};
 
-use cors::Cors;
-use finish_response::{Completion, finish_response};
+use cors::CorsLayer;
+use finish_response::FinishResponseLayer;
 use request_id::RequestIdLayer;
+use routes::Routes;
 
 use super::table::{METRICS, METRICS_READ};
 use super::{AppState, Endpoint, Rule, guards, table};
-use crate::api::extract::path_is_canonical;
-use crate::observe::logging::RequestLogLayer;
+use crate::observe::logging::{LoggedBody, RequestLogLayer};
+use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
 
-/// Returns the API with all its middleware. Requires a
+/// Returns the API with all its middleware, to be mounted in another router. Requires a
 /// [`PeerAddress`](goat_tower::address::PeerAddress) in each request's extensions, as
 /// [`serve`](crate::serve::serve) adds it.
 ///
@@ -36,52 +38,60 @@ use crate::serve::deadline::DeadlineLayer;
 /// `metrics:read` unless the settings make them public: they would tell strangers whether a sign-in
 /// found an account (L6).
 pub fn router(state: AppState) -> Router {
+    Router::new().fallback_service(service::<Body>(state))
+}
+
+/// As [`router`], as a service for [`serve`](crate::serve::serve): without the allocations that axum's
+/// router makes for each request.
+pub fn service<B>(state: AppState) -> impl Api<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let (moved, public) = (state.http.metrics_listen.is_some(), state.http.public_metrics);
-    let endpoints = table().into_iter().filter_map(|endpoint| match endpoint.path() {
+    let endpoints = table().into_iter().filter_map(move |endpoint| match endpoint.path() {
         METRICS if moved => None,
         METRICS if !public => Some(endpoint.under(Rule::Scrape(METRICS_READ))),
         _ => Some(endpoint),
     });
     let address = guards::client_address_with_warning(&state.http);
-    assemble(endpoints, state, &address)
+    assemble(endpoints.collect(), &state, address)
 }
 
 /// Returns the metrics alone, for a listener of their own, which only scrapers can reach: public.
-pub fn metrics_router(state: AppState) -> Router {
+pub fn metrics_service<B>(state: AppState) -> impl Api<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
     let address = guards::client_address(&state.http);
-    assemble(endpoints, state, &address)
+    assemble(endpoints.collect(), &state, address)
 }
 
-/// Builds a router of endpoints, each behind its guards.
+/// A service of the API over requests with a body `B`.
+pub trait Api<B>:
+    Service<Request<B>, Response = Response<LoggedBody<Body>>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S, B> Api<B> for S where
+    S: Service<Request<B>, Response = Response<LoggedBody<Body>>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Builds the service of endpoints, each behind its guards, with the middleware around all of them.
 ///
-/// The path check runs before routing: a non-canonical path matches no route (A5) and gets the
-/// response of an unmatched path.
-fn assemble(
-    endpoints: impl Iterator<Item = Endpoint>,
-    state: AppState,
-    address: &ClientAddressLayer,
-) -> Router {
-    let mut paths = BTreeMap::<_, Vec<_>>::new();
-    for endpoint in endpoints {
-        paths.entry(endpoint.path()).or_default().push(endpoint);
-    }
-    let mut limits = guards::Limits::new(&state);
-    let unmatched = guards::unmatched(&mut limits);
-    let mut routes = unmatched.clone();
-    for (path, endpoints) in paths {
-        routes = routes.route(path, guards::path(endpoints, &mut limits));
-    }
-    let unmatched = surround(unmatched, &state, address).with_state(state.clone());
-    let routes = surround(routes, &state, address).with_state(state);
-    Router::new().fallback_service(service_fn(move |request: Request| {
-        let router = if path_is_canonical(request.uri().path()) { &routes } else { &unmatched };
-        router.clone().oneshot(request)
-    }))
-}
-
-/// The middleware around every route, from the outside in. A request passes down this list, its
-/// response back up.
+/// From the outside in; a request passes down this list, its response back up. No entry makes an
+/// allocation of its own per request: they are one value and one future.
 ///
 /// 1. The request id, so that everything below can name the request.
 /// 2. The client's address, for the log, the limits and the sessions.
@@ -91,24 +101,34 @@ fn assemble(
 /// 5. CORS, where origins are configured.
 /// 6. The deadline, which also covers waiting for limits and for authentication.
 /// 7. Panic catching, as close as possible to the code that may panic.
-///
-/// Then come the route's own [`guards`].
-fn surround(
-    routes: Router<AppState>,
+/// 8. The [`routes`], each with its own [`guards`].
+fn assemble<B>(
+    endpoints: Vec<Endpoint>,
     state: &AppState,
-    address: &ClientAddressLayer,
-) -> Router<AppState> {
+    address: ClientAddressLayer,
+) -> impl Api<B> + use<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let mut paths = BTreeMap::<_, Vec<_>>::new();
+    for endpoint in endpoints {
+        paths.entry(endpoint.path()).or_default().push(endpoint);
+    }
+    let mut limits = guards::Limits::new(state);
+    let unmatched = guards::unmatched(&mut limits);
+    let paths = paths.iter().map(|(path, endpoints)| guards::path(path, endpoints, &mut limits));
+    let routes = Arc::new(Routes::new(paths, unmatched));
+
     let time = state.goat.time().clone();
-    let cors = Cors::new(&state.http.cors_origins);
-    routes.layer(
-        ServiceBuilder::new()
-            .layer(RequestIdLayer::new(state.http.proxies(), time.clone()))
-            .layer(address.clone())
-            .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
-            .layer(from_fn_with_state(Completion::new(time, &state.http), finish_response))
-            .option_layer(cors.map(|state| from_fn_with_state(state, cors::cors)))
-            .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
-            .map_response(|response: Response<_>| response.map(Body::new))
-            .layer(CatchPanicLayer::custom(problems::panicked)),
-    )
+    let cors = CorsLayer::new(&state.http.cors_origins, &routes);
+    ServiceBuilder::new()
+        .layer(RequestIdLayer::new(state.http.proxies(), time.clone()))
+        .layer(address)
+        .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
+        .layer(FinishResponseLayer::new(time, &state.http))
+        .option_layer(cors)
+        .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
+        .layer(CatchPanicLayer::new(problems::panicked))
+        .service(routes.into_service())
 }

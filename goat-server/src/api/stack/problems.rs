@@ -1,6 +1,5 @@
 //! Problem documents of the server itself, and the completion of all others.
 
-use std::any::Any;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -35,7 +34,7 @@ pub(crate) fn method_not_allowed(allow: HeaderValue) -> Response {
 }
 
 /// A handler panicked (H5). The response holds nothing of the panic's message.
-pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
+pub(crate) fn panicked() -> Response {
     IntoResponse::into_response(Problem::from(ErrorKind::Internal))
 }
 

@@ -5,13 +5,15 @@
 //! request gets a new ULID. tower-http's `SetRequestIdLayer` is not used because it keeps any id that
 //! a client sends: such an id could forge a log line (L2), or repeat that of another request.
 
+use std::cell::RefCell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use goat_core::{Time, Timestamp};
 use goat_tower::RequestId;
 use goat_tower::address::{PeerAddress, TrustedProxies};
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use ulid::Ulid;
@@ -35,7 +37,7 @@ impl<S> Layer<S> for RequestIdLayer {
     type Service = RequestIdService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestIdService { inner, layer: self.clone() }
+        RequestIdService { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -43,7 +45,7 @@ impl<S> Layer<S> for RequestIdLayer {
 #[derive(Clone, Debug)]
 pub(crate) struct RequestIdService<S> {
     inner: S,
-    layer: RequestIdLayer,
+    layer: Arc<RequestIdLayer>,
 }
 
 impl RequestIdLayer {
@@ -75,16 +77,36 @@ where
     }
 }
 
-/// Generates an id. If no randomness is available, the id may not be unique, but the request
-/// continues.
+/// Generates an id.
 fn generate(now: Timestamp) -> Option<RequestId> {
-    let mut random = [0; 16];
-    let _ = getrandom::fill(&mut random);
     let milliseconds = u64::try_from(now.as_millis()).unwrap_or(0);
-    let id = Ulid::from_parts(milliseconds, u128::from_le_bytes(random));
+    let id = Ulid::from_parts(milliseconds, random());
     let mut text = [0; ulid::ULID_LEN];
-    RequestId::new(HeaderValue::from_str(id.array_to_str(&mut text)).ok()?)
+    RequestId::new(id.array_to_str(&mut text))
 }
+
+/// Returns random bits. An id is no secret, so the system is asked once for many of them. If it has no
+/// randomness, ids may not be unique, but requests continue.
+fn random() -> u128 {
+    thread_local! {
+        /// Random bytes, and how many of them are used.
+        static POOL: RefCell<([u8; POOL_SIZE], usize)> =
+            const { RefCell::new(([0; POOL_SIZE], POOL_SIZE)) };
+    }
+    POOL.with_borrow_mut(|(bytes, used)| {
+        if *used == POOL_SIZE {
+            let _ = getrandom::fill(bytes);
+            *used = 0;
+        }
+        let mut next = [0; 16];
+        next.copy_from_slice(&bytes[*used..*used + 16]);
+        *used += 16;
+        u128::from_le_bytes(next)
+    })
+}
+
+/// Randomness of 64 ids, in bytes.
+const POOL_SIZE: usize = 64 * 16;
 
 pin_project! {
     /// Response future of [`RequestIdService`].

@@ -11,6 +11,7 @@ mod user;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use goat_tower::Problem;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
@@ -131,12 +132,21 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
         let problem = Problem::from(goat_core::ErrorKind::Internal);
         return IntoResponse::into_response(problem);
     };
-    let mut response = Response::new(Body::from(bytes));
+    json_bytes(status, bytes.into())
+}
+
+/// Returns a response with JSON text as its body.
+pub(super) fn json_bytes(status: StatusCode, text: Bytes) -> Response {
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    let headers = response.headers_mut();
+    headers.reserve(RESPONSE_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+/// The usual number of headers of a response, for its map to be allocated once.
+pub(super) const RESPONSE_HEADERS: usize = 14;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn, ParseError
 use tracing_subscriber::layer::Filter;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::request::SPAN;
+use super::request::{READ_SPAN, SPAN, TARGET};
 
 /// The crates with log lines that hold no secrets at any level.
 const OWN: [&str; 3] = ["goat_core", "goat_tower", "goat_server"];
@@ -19,9 +19,11 @@ where
 {
     let asked = EnvFilter::try_new(directives)?;
     let harmless = FilterFn::new(is_harmless).with_max_level_hint(LevelFilter::TRACE);
-    // Without the span, lines under a quiet filter would lack the request id.
+    // Without the span, lines of detached tasks under a quiet filter would lack the request id.
     let request = FilterFn::new(is_request_span).with_max_level_hint(LevelFilter::ERROR);
-    Ok(asked.and(harmless).or(request))
+    let needed = FilterFn::new(|metadata| !is_span(metadata, READ_SPAN))
+        .with_max_level_hint(LevelFilter::TRACE);
+    Ok(asked.and(harmless).and(needed).or(request))
 }
 
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
@@ -30,5 +32,9 @@ fn is_harmless(metadata: &Metadata<'_>) -> bool {
 }
 
 fn is_request_span(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.name() == SPAN && metadata.target() == super::request::TARGET
+    is_span(metadata, SPAN)
+}
+
+fn is_span(metadata: &Metadata<'_>, name: &str) -> bool {
+    metadata.is_span() && metadata.name() == name && metadata.target() == TARGET
 }

@@ -1,5 +1,8 @@
 //! The layer that formats and writes log lines: one event, one line, one write.
+//!
+//! Lines of requests in JSON are most of a log and take a shorter way; see [`request_line`].
 
+use std::cell::Cell;
 use std::io::Write as _;
 
 use serde::Serializer as _;
@@ -11,7 +14,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::context::RequestContext;
 use super::fields::Fields;
+use super::request_line::{self, push_timestamp};
 use super::text::{SafeJson, push_escaped, push_value};
 
 /// The format of a line.
@@ -35,7 +40,8 @@ impl Look {
         message: &str,
         fields: &Fields,
     ) -> Vec<u8> {
-        let now = format!("{:.3}", jiff::Timestamp::now());
+        let mut now = String::with_capacity(24);
+        push_timestamp(&mut now, jiff::Timestamp::now());
         match self {
             Self::Json => json(&now, level, target, message, fields),
             Self::Pretty { colours } => {
@@ -85,11 +91,24 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        if self.look == Look::Json && metadata.target() == super::request::TARGET {
+            // Taken, since a value may log while it is formatted.
+            let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+            line.clear();
+            request_line::format(&mut line, event);
+            let _ = self.writer.make_writer_for(metadata).write_all(line.as_bytes());
+            let _ = LINE.try_with(|kept| kept.set(line));
+            return;
+        }
         let mut own = Fields::default();
         event.record(&mut own);
         let message = own.remove("message").unwrap_or_default();
         // From the outermost span inwards, the event last: inner fields take precedence.
         let mut fields = Fields::default();
+        if let Some(request) = RequestContext::current() {
+            request.add_fields(&mut fields);
+        }
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(known) = span.extensions().get::<Fields>() {
                 fields.extend(known);
@@ -97,12 +116,16 @@ where
         }
         fields.remove("message");
         fields.extend(&own);
-        let metadata = event.metadata();
         let message = message.as_str().unwrap_or_default();
         let line = self.look.line(*metadata.level(), metadata.target(), message, &fields);
         // A line that cannot be written is lost; there is no place to report it.
         let _ = self.writer.make_writer_for(metadata).write_all(&line);
     }
+}
+
+thread_local! {
+    /// The memory of the thread's last line of a request.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
 }
 
 fn json(now: &str, level: Level, target: &str, message: &str, fields: &Fields) -> Vec<u8> {

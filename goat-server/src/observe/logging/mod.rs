@@ -4,9 +4,9 @@
 //!   writing direction) can end its line, start another, or control a terminal (L2). Under `json`
 //!   every line is one object with `timestamp`, `level`, `target`, `message`, and the fields of the
 //!   event and its spans as members of the same object. No member appears twice.
-//! - **One id per request.** The [request log layer](RequestLogLayer) opens a span with
-//!   `request_id`, and `user` once it is known, so that both are on every line that is written
-//!   while the request is served. The filter cannot disable this span.
+//! - **One id per request.** The [request log layer](RequestLogLayer) makes `request_id`, and `user`
+//!   once it is known, fields of every line that is written while the request is served; a span that
+//!   the filter cannot disable carries them into tasks that a change starts.
 //! - **No secrets, at any level** (L1). goat's own code is written accordingly. Dependencies are
 //!   not: a library for HTTP, TLS or SQL may print headers or parameters at `debug` and `trace`,
 //!   and may change this in any release. Their lines are therefore limited to `info` and above,
@@ -24,6 +24,7 @@ mod lines;
 mod panics;
 mod queue;
 mod request;
+mod request_line;
 mod sampler;
 #[cfg(test)]
 mod tests;

@@ -9,13 +9,14 @@
 //!   at most [`SECURITY_WAIT`] before that, and only the first one while nothing is written, so that
 //!   a blocked output delays a thread once;
 //! - a line that cannot be written (the reader of the pipe has exited, the disk is full) counts as
-//!   dropped too. Once lines can be written again, a line reports how many are missing.
+//!   dropped too. Once lines can be written again, a line reports how many are missing;
+//! - many lines are one write, and lines of requests wait up to [`BATCH_DELAY`] for others: a wake-up of
+//!   the thread and a write per line would cost more than the rest of the line.
 //!
 //! `tracing-appender`'s `NonBlocking` is not used: it bounds lines and not bytes, and either drops or
 //! blocks for every line alike, so security events would be lost with the requests, or requests would
 //! wait with the security events. Two of it would not keep the order of lines.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,12 @@ const SECURITY_WAIT: Duration = Duration::from_millis(100);
 
 /// How long [`LineQueue::flush`] waits without progress: the output is blocked then.
 const STALLED: Duration = Duration::from_millis(500);
+
+/// How long lines of requests wait for others, to be written with them.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
+
+/// Maximum size of the lines of one write, unless one line alone is larger.
+const BATCH: usize = 64 * 1024;
 
 /// Backoff of a stream in non-blocking mode that accepts no bytes.
 const WOULD_BLOCK_BACKOFF: Duration = Duration::from_millis(10);
@@ -126,12 +133,16 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    lines: VecDeque<(LineKind, Vec<u8>)>,
-    /// Size of the queued lines, and of the line that is being written.
+    lines: Lines,
+    /// Size of the queued lines, and of those that are being written.
     bytes: usize,
-    /// Whether the writer thread is at work on a line or a report.
+    /// Whether the writer thread waits for a line.
+    is_idle: bool,
+    /// Whether the lines must be written without a delay.
+    is_urgent: bool,
+    /// Whether the writer thread is at work on lines or a report.
     is_writing: bool,
-    /// How many lines have left the queue.
+    /// How often lines have left the queue.
     progress: u64,
     /// Whether a security event waited in vain, and no line has left the queue since.
     is_stalled: bool,
@@ -141,6 +152,33 @@ impl State {
     fn has_place(&self, kind: LineKind, cost: usize) -> bool {
         // A line over the capacity is accepted by the empty queue.
         self.bytes == 0 || self.bytes + cost <= kind.capacity()
+    }
+}
+
+/// Lines in order, with their line breaks.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    /// Kind and length of each.
+    each: Vec<(LineKind, usize)>,
+}
+
+impl Lines {
+    fn push(&mut self, kind: LineKind, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.each.push((kind, line.len()));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.each.is_empty()
+    }
+
+    /// Removes all lines, and keeps the memory of a usual number of them.
+    fn clear(&mut self) {
+        self.text.clear();
+        self.each.clear();
+        self.text.shrink_to(BATCH);
+        self.each.shrink_to(BATCH / OVERHEAD);
     }
 }
 
@@ -163,7 +201,7 @@ impl LineQueue {
     }
 
     /// Queues a line, or drops and counts it if there is no place.
-    pub(crate) fn push(&self, kind: LineKind, line: Vec<u8>) {
+    pub(crate) fn push(&self, kind: LineKind, line: &[u8]) {
         let cost = line.len() + OVERHEAD;
         let mut state = self.shared.lock();
         if kind == LineKind::Security && !state.has_place(kind, cost) && !state.is_stalled {
@@ -178,9 +216,15 @@ impl LineQueue {
             return;
         }
         state.bytes += cost;
-        state.lines.push_back((kind, line));
+        state.lines.push(kind, line);
+        // The thread needs no signal for a line that it will find anyway.
+        let is_first = std::mem::take(&mut state.is_idle);
+        let ends_delay = !state.is_urgent && (kind != LineKind::Request || state.bytes >= BATCH);
+        state.is_urgent |= ends_delay;
         drop(state);
-        self.shared.filled.notify_one();
+        if is_first || ends_delay {
+            self.shared.filled.notify_one();
+        }
     }
 
     /// Returns how many lines of a kind were dropped.
@@ -194,6 +238,8 @@ impl LineQueue {
     pub fn flush(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let mut state = self.shared.lock();
+        state.is_urgent = true;
+        self.shared.filled.notify_one();
         loop {
             if state.lines.is_empty() && !state.is_writing {
                 return true;
@@ -232,19 +278,23 @@ impl Shared {
         LineCounts([0, 1, 2].map(|kind: usize| self.dropped[kind].load(Ordering::Relaxed)))
     }
 
-    /// Waits for the next line, and marks the writer as busy.
-    fn next(&self) -> (LineKind, Vec<u8>) {
+    /// Waits for lines, takes them in exchange for an empty buffer, and marks the writer as busy.
+    fn take(&self, lines: &mut Lines) {
         let mut state = self.lock();
-        loop {
-            if let Some(line) = state.lines.pop_front() {
-                state.is_writing = true;
-                return line;
-            }
+        while state.lines.is_empty() {
+            state.is_idle = true;
+            state.is_urgent = false;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        let waited = self.filled.wait_timeout_while(state, BATCH_DELAY, |state| !state.is_urgent);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_idle = false;
+        state.is_urgent = false;
+        state.is_writing = true;
+        std::mem::swap(&mut state.lines, lines);
     }
 
-    /// Frees the place of a line.
+    /// Frees the place of lines.
     fn done(&self, cost: usize) {
         let mut state = self.lock();
         state.bytes -= cost;
@@ -280,13 +330,11 @@ impl<W: Write> Writer<W> {
         let mut reported = LineCounts::default();
         // Since when lines can be written again after some were dropped.
         let mut flowing: Option<Instant> = None;
+        let mut lines = Lines::default();
         loop {
-            let (kind, line) = self.shared.next();
-            let is_written = self.write(&line).is_ok();
-            if !is_written {
-                self.shared.count_dropped(kind);
-            }
-            self.shared.done(line.len() + OVERHEAD);
+            self.shared.take(&mut lines);
+            let is_written = self.write_lines(&lines);
+            lines.clear();
             let dropped = self.shared.dropped();
             if is_written && dropped != reported {
                 let since = *flowing.get_or_insert_with(Instant::now);
@@ -301,55 +349,115 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.is_broken {
-            self.write_all(b"\n")?;
+    /// Writes lines, and frees and counts them. Returns whether the last one is written.
+    fn write_lines(&mut self, lines: &Lines) -> bool {
+        let (mut text, mut each) = (lines.text.as_slice(), lines.each.as_slice());
+        let mut is_written = false;
+        while !each.is_empty() {
+            let (count, size) = batch(each);
+            let (batch, rest) = each.split_at(count);
+            let (batch_text, rest_text) = text.split_at(size);
+            is_written = self.write_batch(batch_text, batch);
+            self.shared.done(size + count * OVERHEAD);
+            (text, each) = (rest_text, rest);
         }
-        self.write_all(line)
+        is_written
+    }
+
+    /// Writes lines at once; those after one that cannot be written, again. Returns whether the last one
+    /// is written.
+    fn write_batch(&mut self, mut text: &[u8], mut each: &[(LineKind, usize)]) -> bool {
+        loop {
+            let before = text.len();
+            let Err(left) = self.write(text) else { return true };
+            let mut done = before - left;
+            // Skips the lines that are written, and the one that is not.
+            while let [(kind, length), rest @ ..] = each {
+                (each, text) = (rest, &text[*length..]);
+                if done < *length {
+                    self.shared.count_dropped(*kind);
+                    break;
+                }
+                done -= length;
+            }
+            if each.is_empty() {
+                return false;
+            }
+        }
+    }
+
+    /// Writes text, after a line break if the line before it is broken.
+    ///
+    /// # Errors
+    ///
+    /// The number of bytes that are not written.
+    fn write(&mut self, text: &[u8]) -> Result<(), usize> {
+        if self.is_broken {
+            self.write_all(b"\n").map_err(|_| text.len())?;
+            self.is_broken = false;
+        }
+        let result = self.write_all(text);
+        if let Err(left) = result {
+            let written = &text[..text.len() - left];
+            self.is_broken = written.last().is_some_and(|last| *last != b'\n');
+        }
+        result
     }
 
     /// Writes all bytes, also to a stream in non-blocking mode.
-    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The number of bytes that are not written.
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), usize> {
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    bytes = &bytes[count..];
-                    self.is_broken = !bytes.is_empty();
-                }
+                Ok(0) => return Err(bytes.len()),
+                Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     thread::sleep(WOULD_BLOCK_BACKOFF);
                 }
-                Err(error) => return Err(error),
+                Err(_) => return Err(bytes.len()),
             }
         }
         Ok(())
     }
 }
 
-impl<'w> MakeWriter<'w> for LineQueue {
-    type Writer = QueueWriter;
+/// Returns how many lines are written at once, and their size.
+fn batch(each: &[(LineKind, usize)]) -> (usize, usize) {
+    let mut size = 0;
+    let more = each.iter().skip(1).take_while(|(_, length)| {
+        size += length;
+        size + each[0].1 <= BATCH
+    });
+    let count = 1 + more.count();
+    (count, each[..count].iter().map(|(_, length)| length).sum())
+}
 
-    fn make_writer(&'w self) -> QueueWriter {
-        QueueWriter { queue: self.clone(), kind: LineKind::Server }
+impl<'w> MakeWriter<'w> for LineQueue {
+    type Writer = QueueWriter<'w>;
+
+    fn make_writer(&'w self) -> QueueWriter<'w> {
+        QueueWriter { queue: self, kind: LineKind::Server }
     }
 
-    fn make_writer_for(&'w self, metadata: &Metadata<'_>) -> QueueWriter {
-        QueueWriter { queue: self.clone(), kind: LineKind::of(metadata) }
+    fn make_writer_for(&'w self, metadata: &Metadata<'_>) -> QueueWriter<'w> {
+        QueueWriter { queue: self, kind: LineKind::of(metadata) }
     }
 }
 
 /// Queues lines of one kind; each write is one line.
-#[derive(Clone, Debug)]
-pub struct QueueWriter {
-    queue: LineQueue,
+#[derive(Clone, Copy, Debug)]
+pub struct QueueWriter<'a> {
+    queue: &'a LineQueue,
     kind: LineKind,
 }
 
-impl Write for QueueWriter {
+impl Write for QueueWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.queue.push(self.kind, line.to_vec());
+        self.queue.push(self.kind, line);
         Ok(line.len())
     }
 

@@ -30,8 +30,11 @@ use super::context::RequestContext;
 use super::sampler::Sampler;
 use crate::observe::metrics::{InFlight, Metrics, UNMATCHED, method_name};
 
-/// The span of a request, which the filter never disables.
+/// The span of a request that may start tasks, which the filter never disables.
 pub(super) const SPAN: &str = "request";
+/// The span of a request that only reads, which goat's own log never enables. It is for the
+/// subscribers of other programs.
+pub(super) const READ_SPAN: &str = "read_request";
 pub(super) const TARGET: &str = "goat_server::request";
 
 /// The routes of the probes, which no limit bounds.
@@ -100,7 +103,7 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let exchange = Exchange::begin(&self.metrics, &self.sampler, &request);
         request.extensions_mut().insert(exchange.context.clone());
-        let inner = exchange.span.in_scope(|| self.inner.call(request));
+        let inner = exchange.context.scope(|| self.inner.call(request));
         RequestLogFuture { inner, exchange: Some(exchange) }
     }
 }
@@ -124,10 +127,10 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = {
-            let _entered = this.exchange.as_ref().map(|exchange| exchange.span.enter());
-            ready!(this.inner.poll(context))
-        };
+        let answer = ready!(match this.exchange {
+            Some(exchange) => exchange.context.scope(|| this.inner.poll(context)),
+            None => this.inner.poll(context),
+        });
         let mut exchange = this.exchange.take();
         match answer {
             Ok(response) => {
@@ -187,10 +190,10 @@ impl<B: Body> Body for LoggedBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let frame = {
-            let _entered = this.exchange.as_ref().map(|exchange| exchange.span.enter());
-            ready!(this.body.as_mut().poll_frame(context))
-        };
+        let frame = ready!(match this.exchange {
+            Some(exchange) => exchange.context.scope(|| this.body.as_mut().poll_frame(context)),
+            None => this.body.as_mut().poll_frame(context),
+        });
         match &frame {
             Some(Ok(frame)) => {
                 let sent = frame.data_ref().map_or(0, Buf::remaining);
@@ -231,7 +234,6 @@ enum Outcome {
 /// A request that has not ended. Dropping it ends the request and writes the line.
 #[derive(Debug)]
 struct Exchange {
-    span: Span,
     context: RequestContext,
     in_flight: Option<InFlight>,
     sampler: Arc<Sampler>,
@@ -246,15 +248,23 @@ struct Exchange {
     outcome: Outcome,
 }
 
+/// Returns the span of a request.
+fn span(method: &Method, id: Option<&str>) -> Span {
+    macro_rules! span {
+        ($name:ident) => {
+            tracing::error_span!(target: TARGET, parent: None, $name, request_id = id, user = Empty)
+        };
+    }
+    if method.is_safe() { span!(READ_SPAN) } else { span!(SPAN) }
+}
+
 impl Exchange {
     fn begin<A>(metrics: &Arc<Metrics>, sampler: &Arc<Sampler>, request: &Request<A>) -> Self {
-        let id = request.extensions().get::<RequestId>().map(RequestId::as_str);
-        let span =
-            tracing::error_span!(target: TARGET, parent: None, SPAN, request_id = id, user = Empty);
-        let context = RequestContext::new(span.clone());
+        let id = request.extensions().get::<RequestId>().cloned();
+        let span = span(request.method(), id.as_ref().map(RequestId::as_str));
+        let context = RequestContext::new(id, span);
         context.record(request.extensions());
         Self {
-            span,
             context,
             in_flight: Some(metrics.request_started(request.method())),
             sampler: Arc::clone(sampler),
@@ -311,12 +321,14 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let known = self.context.known().clone();
+        let known = std::mem::take(&mut *self.context.known());
         if let Some(in_flight) = self.in_flight.take() {
-            in_flight.finish(known.route.as_deref(), self.status, took);
+            in_flight.finish(known.route.clone(), self.status, took);
         }
         let method = self.method;
         let route = known.route.as_deref().unwrap_or(UNMATCHED);
+        let request_id = self.context.id().map(RequestId::as_str);
+        let user = known.user.map(display);
         let status = self.status.map(|status| status.as_u16());
         let code = self.code;
         let (outcome, message) = match self.outcome {
@@ -335,8 +347,10 @@ impl Drop for Exchange {
             ($level:expr) => {
                 tracing::event!(
                     target: TARGET,
-                    parent: &self.span,
+                    parent: self.context.span(),
                     $level,
+                    request_id,
+                    user,
                     method,
                     route,
                     status,

@@ -1,6 +1,7 @@
 //! Escaping for log lines: characters that end a line, control a terminal or disguise the text are
 //! written as escapes.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde_json::ser::Formatter;
@@ -47,6 +48,32 @@ pub(super) fn push_value(line: &mut String, text: &str) {
     line.push('"');
 }
 
+/// Appends text to a JSON string, as a serializer with [`SafeJson`] does.
+pub(super) fn push_json(line: &mut String, text: &str) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        line.push_str(text);
+        return;
+    }
+    for character in text.chars() {
+        match character {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\u{8}' => line.push_str("\\b"),
+            '\t' => line.push_str("\\t"),
+            '\n' => line.push_str("\\n"),
+            '\u{c}' => line.push_str("\\f"),
+            '\r' => line.push_str("\\r"),
+            // All unsafe characters are below U+10000: one escape each. Writing to a `String` does not
+            // fail.
+            _ if is_unsafe(character) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(character));
+            }
+            _ => line.push(character),
+        }
+    }
+}
+
 /// JSON formatter that also escapes unsafe characters beyond ASCII.
 pub(crate) struct SafeJson;
 
@@ -63,5 +90,28 @@ impl Formatter for SafeJson {
             rest = &rest[index + character.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use serde::Serialize as _;
+
+    /// L2: both ways to a JSON string escape alike.
+    #[test]
+    fn json_escapes_are_those_of_the_serializer() {
+        let all: String =
+            (0..0x3000).filter_map(char::from_u32).chain(['\u{feff}', '\u{1f410}']).collect();
+        for text in ["", "plain text", "\"", "tail\\", &all] {
+            let mut serialized = Vec::new();
+            text.serialize(&mut serde_json::Serializer::with_formatter(&mut serialized, SafeJson))
+                .expect("a string");
+            let mut pushed = String::from("\"");
+            push_json(&mut pushed, text);
+            pushed.push('"');
+            assert_eq!(pushed.as_bytes(), serialized);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! HTTP request metrics: in flight, total, and duration.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::{MethodLabel, Metrics, RequestLabels, StatusLabel, UNMATCHED, method_name};
 
@@ -26,8 +28,9 @@ impl Metrics {
     /// Counts a request as in flight until the guard is finished or dropped.
     pub fn request_started(self: &Arc<Self>, method: &Method) -> InFlight {
         let method = method_name(method);
-        self.in_flight.get_or_create(&MethodLabel { method }).inc();
-        InFlight { metrics: Arc::clone(self), method }
+        let gauge = self.in_flight.get_or_create_owned(&MethodLabel { method });
+        gauge.inc();
+        InFlight { metrics: Arc::clone(self), gauge, method }
     }
 }
 
@@ -36,16 +39,22 @@ impl Metrics {
 #[must_use = "the request has ended when this is dropped"]
 pub struct InFlight {
     metrics: Arc<Metrics>,
+    gauge: Gauge,
     method: &'static str,
 }
 
 impl InFlight {
     /// Counts the request as ended: its route by path template, its status if one was sent, and its
     /// duration.
-    pub fn finish(self, route: Option<&str>, status: Option<StatusCode>, took: Duration) {
+    pub fn finish(
+        self,
+        route: Option<Cow<'static, str>>,
+        status: Option<StatusCode>,
+        took: Duration,
+    ) {
         let labels = RequestLabels {
             method: self.method,
-            route: route.unwrap_or(UNMATCHED).to_owned(),
+            route: route.unwrap_or(Cow::Borrowed(UNMATCHED)),
             status: StatusLabel(status.map(|status| status.as_u16())),
         };
         self.metrics.requests.get_or_create(&labels).inc();
@@ -61,6 +70,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.metrics.in_flight.get_or_create(&MethodLabel { method: self.method }).dec();
+        self.gauge.dec();
     }
 }

@@ -1,8 +1,6 @@
 //! Test harness: a server over in-memory pipes, and a service with one path per behaviour.
 
-use std::any::Any;
 use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,10 +18,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
-use tower_http::body::UnsyncBoxBody;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::serve::accept::{Accept, run};
+use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::{AwaitedBody, DeadlineLayer, Late};
 use crate::serve::{Lifecycle, ServeSettings, Served};
 
@@ -91,14 +88,11 @@ impl Asked {
     }
 }
 
-/// The response body behind tower-http's panic layer.
-type ServedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
-
 /// Returns the service with the middleware of a server.
 pub(super) fn service(
     asked: Asked,
     deadline: Duration,
-) -> impl Service<Request<Incoming>, Response = Response<ServedBody>, Error = Infallible, Future: Send>
+) -> impl Service<Request<Incoming>, Response = Response<TestBody>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
@@ -137,8 +131,8 @@ pub(super) fn service(
         Late::Service => answer(StatusCode::SERVICE_UNAVAILABLE, "late"),
     })
     .layer(routes);
-    let broken = |_: Box<dyn Any + Send>| answer(StatusCode::INTERNAL_SERVER_ERROR, "broken");
-    CatchPanicLayer::custom(broken).layer(routes)
+    let broken = || answer(StatusCode::INTERNAL_SERVER_ERROR, "broken");
+    CatchPanicLayer::new(broken).layer(routes)
 }
 
 /// A running server.

@@ -119,7 +119,7 @@ impl LimitDecisions {
         if let Some(decisions) = extensions.get::<Self>() {
             return Collector::Joined(decisions.clone());
         }
-        let decisions = Self(Arc::new(Mutex::new(Vec::with_capacity(USUAL))));
+        let decisions = Self::default();
         extensions.insert(decisions.clone());
         Collector::Opened(decisions)
     }
@@ -129,7 +129,12 @@ impl LimitDecisions {
         let mut list = self.lock();
         match list.iter_mut().find(|known| known.limit == decision.limit) {
             Some(known) => *known = decision,
-            None => list.push(decision),
+            None => {
+                if list.is_empty() {
+                    list.reserve_exact(USUAL);
+                }
+                list.push(decision);
+            }
         }
     }
 

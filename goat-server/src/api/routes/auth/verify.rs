@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa::IntoParams;
 
 use crate::api::extract::{FromQuery, Parameters, Query, Refused};
+use crate::api::view::RESPONSE_HEADERS;
 
 /// The permissions to check.
 #[derive(Debug, IntoParams)]
@@ -59,6 +60,7 @@ pub(crate) async fn verify(
         return Err(Problem::from(error).with_scope(missing.join(" ")));
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().reserve(RESPONSE_HEADERS);
     let who = [
         (HeaderName::from_static("x-goat-user"), me.user().to_string()),
         (HeaderName::from_static("x-goat-role"), me.role().to_string()),

@@ -60,8 +60,9 @@ impl Write for Stream {
         if let Some(Some(kind)) = state.failures.pop_front() {
             return Err(kind.into());
         }
-        // In two parts, so that a failure can hit the middle of a line.
-        let count = if bytes.len() > 8 { bytes.len() / 2 } else { bytes.len() };
+        // Line by line in two parts, so that a failure can hit the middle of each.
+        let line = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default().len();
+        let count = if line > 8 { line / 2 } else { line };
         state.written.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
@@ -80,7 +81,7 @@ fn queue(stream: &Stream) -> LineQueue {
 }
 
 fn push(queue: &LineQueue, kind: LineKind, text: &str) {
-    queue.push(kind, format!("{text}\n").into_bytes());
+    queue.push(kind, format!("{text}\n").as_bytes());
 }
 
 /// A line of one mebibyte.

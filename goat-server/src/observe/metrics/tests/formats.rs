@@ -22,7 +22,7 @@ async fn busy() -> (Arc<Metrics>, Goat) {
     goat.login(request).await.unwrap_err();
     metrics.denied("a \"quoted\" \\ name\nof two lines");
     metrics.request_started(&Method::GET).finish(
-        Some("/users/{id}"),
+        Some("/users/{id}".into()),
         Some(StatusCode::OK),
         Duration::from_millis(3),
     );
