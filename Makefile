@@ -6,10 +6,8 @@ IMAGE ?= goat-server
 
 .DEFAULT_GOAL := help
 
-# Crates outside the workspace: two applications as users would write them, a model check, and tools of the
-# checks. They have their own lock files, with the workspace's versions, and share its target
-# folder.
-OUTSIDE = goat-core/tests/interleavings goat-tower/tests/outside/hyper goat-tower/tests/outside/tonic
+# The tools of the checks are outside the workspace: they have their own lock files, with the workspace's
+# versions, and share its target folder.
 TOOLS = .ci/dependencies .ci/foreign-types .ci/prose .ci/security-tests
 each = for crate in $(1); do \
 	  CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} \
@@ -28,7 +26,7 @@ run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 define TEST_ALL
 	env -u DATABASE_URL -u REDIS_URL \
 	  $(CARGO) test --locked --workspace --exclude benches --all-features \
-	  && $(MAKE) --no-print-directory test-outside
+	  && $(MAKE) --no-print-directory test-checks
 endef
 
 .PHONY: test
@@ -37,9 +35,9 @@ test: test-tools ## Run all tests; installs missing test tools
 	@{ { $(TEST_ALL); } && touch target/test-passed; } 2>&1 | tee target/test-output.txt; \
 	  [ -e target/test-passed ]
 
-.PHONY: test-outside
-test-outside: ## Run only the tests of the crates outside the workspace
-	$(call each,$(OUTSIDE) $(TOOLS),test --locked)
+.PHONY: test-checks
+test-checks: ## Run only the tests of the tools of the checks
+	$(call each,$(TOOLS),test --locked)
 
 # The list is written from the output of the last `make test`, if there is one.
 .PHONY: security-tests
@@ -88,8 +86,8 @@ build: ## Build the server for production: target/release/goat-server
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
-	$(call each,$(OUTSIDE) $(TOOLS),fmt --check)
-	$(call each,$(OUTSIDE) $(TOOLS),clippy --locked --tests -- -D warnings)
+	$(call each,$(TOOLS),fmt --check)
+	$(call each,$(TOOLS),clippy --locked --all-targets -- -D warnings)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --all-features --no-deps
 
 .PHONY: semver
@@ -98,9 +96,9 @@ semver: ## Compare the public API with an earlier one: make semver BASELINE=v0.1
 	$(CARGO) semver-checks --version >/dev/null 2>&1 || $(CARGO) install cargo-semver-checks --locked
 	$(CARGO) semver-checks --baseline-rev "$(BASELINE)" -p goat-core -p goat-tower -p goat-server
 
-.PHONY: outside-locks
-outside-locks: ## Update the lock files outside the workspace from Cargo.lock
-	for crate in $(OUTSIDE) $(TOOLS); do \
+.PHONY: tool-locks
+tool-locks: ## Update the lock files of the tools of the checks from Cargo.lock
+	for crate in $(TOOLS); do \
 	  cp Cargo.lock $$crate/Cargo.lock \
 	    && $(CARGO) metadata --manifest-path $$crate/Cargo.toml --format-version 1 >/dev/null || exit; \
 	done

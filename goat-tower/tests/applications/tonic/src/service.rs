@@ -18,20 +18,20 @@ use tonic_prost::ProstCodec;
 type Codec = ProstCodec<String, String>;
 type Call = BoxFuture<HttpResponse<Body>, Infallible>;
 
-/// `outside.Account`: returns the caller's identity.
+/// `example.Account`: returns the caller's identity.
 #[derive(Clone, Copy, Debug)]
 pub struct Account;
 
-/// `outside.Reports`: reports in a bidirectional stream, or all in a server stream.
+/// `example.Reports`: reports in a bidirectional stream, or all in a server stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Reports;
 
 impl NamedService for Account {
-    const NAME: &'static str = "outside.Account";
+    const NAME: &'static str = "example.Account";
 }
 
 impl NamedService for Reports {
-    const NAME: &'static str = "outside.Reports";
+    const NAME: &'static str = "example.Reports";
 }
 
 fn unknown() -> HttpResponse<Body> {
@@ -51,7 +51,7 @@ impl Service<HttpRequest<Body>> for Account {
         Box::pin(async move {
             let mut grpc = Grpc::new(Codec::default());
             Ok(match request.uri().path() {
-                "/outside.Account/WhoAmI" => grpc.unary(WhoAmI, request).await,
+                "/example.Account/WhoAmI" => grpc.unary(WhoAmI, request).await,
                 _ => unknown(),
             })
         })
@@ -71,8 +71,8 @@ impl Service<HttpRequest<Body>> for Reports {
         Box::pin(async move {
             let mut grpc = Grpc::new(Codec::default());
             Ok(match request.uri().path() {
-                "/outside.Reports/List" => grpc.server_streaming(List, request).await,
-                "/outside.Reports/Read" => grpc.streaming(Read, request).await,
+                "/example.Reports/List" => grpc.server_streaming(List, request).await,
+                "/example.Reports/Read" => grpc.streaming(Read, request).await,
                 _ => unknown(),
             })
         })

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use application_tonic::{REPORTS, serve};
 use goat_core::testing::{Failpoints, Point, TestGoat, TestUser};
 use goat_core::{Error, ErrorKind, Stores};
 use goat_tower::goat_core;
-use outside_tonic::{REPORTS, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,9 +15,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-const WHO_AM_I: &str = "/outside.Account/WhoAmI";
-const LIST: &str = "/outside.Reports/List";
-const READ: &str = "/outside.Reports/Read";
+const WHO_AM_I: &str = "/example.Account/WhoAmI";
+const LIST: &str = "/example.Reports/List";
+const READ: &str = "/example.Reports/Read";
 
 /// A client with a user's token, or without a token.
 struct Client {

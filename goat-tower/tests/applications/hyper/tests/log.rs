@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
+use application_hyper::Reports;
 use goat_core::testing::TestGoat;
 use goat_tower::{GoatExt as _, goat_core};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
-use outside_hyper::Reports;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 use tracing::field::{Field, Visit};

@@ -1,4 +1,4 @@
-//! An application outside the workspace: a service over `Full<Bytes>` behind goat's layers, on
+//! An application as a user would write it: a service over `Full<Bytes>` behind goat's layers, on
 //! plain hyper.
 //!
 //! It shows that the types of layered services can be named and stored in a struct, that a function

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use application_hyper::{App, REPORTS, signed_in};
 use goat_core::Stores;
 use goat_core::testing::{Failpoints, Point, TestGoat};
 use goat_tower::goat_core;
@@ -13,7 +14,6 @@ use hyper::service::Service as _;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use outside_hyper::{App, REPORTS, signed_in};
 use tokio::net::{TcpListener, TcpStream};
 
 async fn start(test: &TestGoat) -> SocketAddr {

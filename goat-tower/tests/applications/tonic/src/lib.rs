@@ -1,4 +1,4 @@
-//! An application outside the workspace: gRPC services behind goat's layers, on tonic.
+//! An application as a user would write it: gRPC services behind goat's layers, on tonic.
 //!
 //! It shows that `Server::builder().layer(…)` accepts the layers unchanged, around all services or,
 //! by `named_layer`, around one; that the peer is found in tonic's extension; and that a handler
