@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
+use goat_core::user::Revisions;
 use goat_core::{SessionId, Timestamp, TokenId, UserId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,6 +68,7 @@ fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
         expires_at: issued_at + Duration::from_secs(300),
         client_id: "goat".into(),
         authenticated_at: issued_at,
+        revisions: Revisions::default(),
         permissions: Some(vec!["report:read".into()]),
     };
     Tokens::new(keys.clone(), TokenSettings::default()).sign_access(&claims).expect("a token")

@@ -51,12 +51,19 @@ impl<'a> FromIterator<&'a Permission> for Rights {
 #[derive(Debug)]
 pub(crate) struct RoleTable {
     pub(crate) revision: u64,
-    /// The grants in force.
-    pub(crate) grants: Vec<Grant>,
     /// Whether `full_access` of the role given at sign-up was stored, and left out (A8).
     pub(crate) has_open_full_access: bool,
-    rights: HashMap<Role, Arc<Rights>>,
-    nothing: Arc<Rights>,
+    roles: HashMap<Role, RolePermissions>,
+    /// Those of a role outside the set.
+    nothing: RolePermissions,
+}
+
+/// The permissions of one role.
+#[derive(Debug, Default)]
+struct RolePermissions {
+    rights: Arc<Rights>,
+    /// In alphabetical order.
+    list: Box<[Permission]>,
 }
 
 impl RoleTable {
@@ -69,27 +76,28 @@ impl RoleTable {
         let has_open_full_access = rows.grants.len() < stored;
         // Sorted, so that the lists of two roles are easy to compare.
         rows.grants.sort_by(|one, other| one.permission.cmp(&other.permission));
-        let mut rights = HashMap::new();
-        for role in roles.iter() {
-            let permissions = rows.grants.iter().filter(|grant| grant.role == *role);
-            let collected: Rights = permissions.map(|grant| &grant.permission).collect();
-            rights.insert(role.clone(), Arc::new(collected));
-        }
-        let RoleRows { revision, grants } = rows;
-        Self { revision, grants, has_open_full_access, rights, nothing: Arc::default() }
+        let permissions = |role: &Role| {
+            let granted = rows.grants.iter().filter(|grant| grant.role == *role);
+            let list: Box<[Permission]> = granted.map(|grant| grant.permission.clone()).collect();
+            RolePermissions { rights: Arc::new(list.iter().collect()), list }
+        };
+        let roles = roles.iter().map(|role| (role.clone(), permissions(role))).collect();
+        let nothing = RolePermissions::default();
+        Self { revision: rows.revision, has_open_full_access, roles, nothing }
+    }
+
+    fn role(&self, role: &Role) -> &RolePermissions {
+        self.roles.get(role).unwrap_or(&self.nothing)
     }
 
     /// Returns the rights of a role.
     pub(crate) fn rights(&self, role: &Role) -> Arc<Rights> {
-        Arc::clone(self.rights.get(role).unwrap_or(&self.nothing))
+        Arc::clone(&self.role(role).rights)
     }
 
     /// Returns the permissions of a role, in alphabetical order.
-    pub(crate) fn permissions(&self, role: &Role) -> Vec<Permission> {
-        let grants = self.grants.iter().filter(|grant| grant.role == *role);
-        let mut permissions: Vec<_> = grants.map(|grant| grant.permission.clone()).collect();
-        permissions.sort_unstable();
-        permissions
+    pub(crate) fn permissions(&self, role: &Role) -> &[Permission] {
+        &self.role(role).list
     }
 }
 

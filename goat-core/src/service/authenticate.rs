@@ -69,12 +69,13 @@ impl Context {
             Ok(claims) => claims,
             Err(error) => return Authentication::done(Err(error)),
         };
-        if let Some(principal) = self.validator.cached(claims.user, claims.session) {
+        let (user, session, revisions) = (claims.user, claims.session, claims.revisions);
+        if let Some(principal) = self.validator.cached(user, session, revisions) {
             return Authentication::done(Ok(principal));
         }
         let validator = Arc::clone(&self.validator);
         Authentication(State::Pending(Box::pin(async move {
-            validator.read(claims.user, claims.session).await
+            validator.read(user, session, revisions).await
         })))
     }
 

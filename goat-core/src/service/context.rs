@@ -131,7 +131,8 @@ impl Context {
         Account { user, password_hash, epoch, replacement: None, revision: 0 }
     }
 
-    /// Writes a user. `actor` is `None` for the system and for changes by the user itself.
+    /// Writes a user, and invalidates what the caches have of it. `actor` is `None` for the system and
+    /// for changes by the user itself.
     pub(super) async fn write_user(
         &self,
         actor: Option<UserId>,
@@ -139,11 +140,22 @@ impl Context {
         decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
         let top_role = self.policy.roles().top();
-        Ok(self.stores.users.write(UserWrite { actor, target, top_role, decide }).await?)
+        let outcome =
+            self.stores.users.write(UserWrite { actor, target, top_role, decide }).await?;
+        // ATOMIC: before the caller responds. A write without a change may repeat one whose response was
+        // lost, so it counts too.
+        match &outcome {
+            UserWriteOutcome::Refused(_)
+            | UserWriteOutcome::EmailTaken
+            | UserWriteOutcome::Changed { before: None, .. } => {}
+            UserWriteOutcome::Changed { .. }
+            | UserWriteOutcome::Unchanged(_)
+            | UserWriteOutcome::Deleted(_) => self.validator.user_changed(target).await,
+        }
+        Ok(outcome)
     }
 
-    /// Removes the sessions that a raised epoch has ended, and invalidates caches; returns how many
-    /// were live.
+    /// Removes the sessions that a raised epoch has ended; returns how many were live.
     ///
     /// The sessions are invalid already, so a failure to remove them is only logged; they are purged
     /// once they expire.
@@ -154,7 +166,6 @@ impl Context {
         kept: Option<SessionId>,
         actor: EventActor,
     ) -> u64 {
-        self.validator.user_changed(user).await;
         let revoked = self.stores.sessions.revoke_all(user, before, self.time.now(), kept).await;
         let count = revoked.unwrap_or_else(|error| {
             tracing::warn!(%error, %user, "ended sessions not removed from the store; they are invalid nevertheless");

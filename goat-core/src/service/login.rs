@@ -170,8 +170,9 @@ impl Context {
         let replacement = rehashed
             .as_ref()
             .map(|new| Rehashed { old: account.password_hash.expose(), new: new.expose() });
-        let user = self.stores.users.signed_in(id, now, replacement).await?;
-        let user = user.ok_or(ErrorKind::InvalidCredentials)?;
+        let state = self.stores.users.signed_in(id, now, replacement).await?;
+        let state = state.ok_or(ErrorKind::InvalidCredentials)?;
+        self.validator.signed_in(id);
         if rehashed.is_some() {
             self.emit(EventKind::PasswordRehashed, EventActor::User(id), id);
         }
@@ -193,7 +194,8 @@ impl Context {
             previous: None,
         };
         // Signed before the commit, so that nothing after it can fail.
-        let tokens = self.sign(&session, permissions, now)?;
+        let tokens = self.sign(&session, permissions, state.revisions(), now)?;
+        let user = state.user;
         let device_token = self.sign_device(id, now)?;
         let most = self.settings.sessions_per_user;
         let evicted = self.stores.sessions.create(&session, most).await?;

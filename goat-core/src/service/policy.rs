@@ -74,10 +74,10 @@ impl Policy {
             }
             None => Arc::clone(table),
         };
-        if !table.rights(&state.role).allow(needs) {
+        if !table.rights(&state.user.role).allow(needs) {
             return Err(ErrorKind::Forbidden);
         }
-        Ok(Standing::User { user: facts.user, role: state.role.clone(), table })
+        Ok(Standing::User { user: facts.user, role: state.user.role.clone(), table })
     }
 
     /// Checks that a principal may see a user: itself, and the users that it may act on.

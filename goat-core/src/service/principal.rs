@@ -11,11 +11,12 @@ use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
-use crate::user::Account;
+use crate::user::{Account, Revisions, User, UserState};
 
 use super::Standing;
 
-/// A live session of an active user, as of at most the cache's staleness. Cheap to clone.
+/// A live session of an active user, as of at most the cache's staleness, and never from before the
+/// access token was issued. Cheap to clone.
 ///
 /// Created only by [`Goat::authenticate_token`](crate::Goat::authenticate_token). The axum extractor is
 /// goat-tower's `Principal`, which wraps this type.
@@ -25,9 +26,10 @@ pub struct Principal(Arc<Inner>);
 struct Inner {
     /// The number of the goat that issued this principal.
     issuer: u64,
-    user: UserId,
+    user: User,
+    /// The revisions of the user and, where the user's store keeps both, of the role table.
+    revisions: Revisions,
     session: SessionId,
-    role: Role,
     rights: Arc<Rights>,
     /// The role table that the rights are from.
     table: Arc<RoleTable>,
@@ -40,19 +42,21 @@ struct Inner {
 impl Principal {
     pub(crate) fn new(
         issuer: u64,
-        user: UserId,
+        state: UserState,
         session: SessionId,
-        role: Role,
         table: Arc<RoleTable>,
         session_epoch: u64,
         expires_at: Timestamp,
     ) -> Self {
-        let rights = table.rights(&role);
+        let roles = state.roles_revision.map_or(0, |_| table.revision);
+        let revisions = Revisions { user: state.revision, roles };
+        let user = state.user;
+        let rights = table.rights(&user.role);
         Self(Arc::new(Inner {
             issuer,
             user,
+            revisions,
             session,
-            role,
             rights,
             table,
             session_epoch,
@@ -63,7 +67,14 @@ impl Principal {
     /// Returns the user.
     #[must_use]
     pub fn user(&self) -> UserId {
-        self.0.user
+        self.0.user.id
+    }
+
+    /// Returns the user's profile. Like the principal it is as of at most the cache's staleness, and not
+    /// from before a change that this goat has completed.
+    #[must_use]
+    pub fn profile(&self) -> &User {
+        &self.0.user
     }
 
     /// Returns the session.
@@ -75,7 +86,13 @@ impl Principal {
     /// Returns the user's role.
     #[must_use]
     pub fn role(&self) -> &Role {
-        &self.0.role
+        &self.0.user.role
+    }
+
+    /// Returns the permissions of the role, in alphabetical order.
+    #[must_use]
+    pub fn permissions(&self) -> &[Permission] {
+        self.0.table.permissions(self.role())
     }
 
     /// Whether the role has a permission.
@@ -93,6 +110,11 @@ impl Principal {
         &self.0.table
     }
 
+    /// Returns the revisions that the principal is from.
+    pub(crate) fn revisions(&self) -> Revisions {
+        self.0.revisions
+    }
+
     pub(crate) fn issuer(&self) -> u64 {
         self.0.issuer
     }
@@ -106,9 +128,9 @@ impl fmt::Debug for Principal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Principal")
-            .field("user", &self.0.user)
+            .field("user", &self.user())
             .field("session", &self.0.session)
-            .field("role", &self.0.role.as_str())
+            .field("role", &self.role().as_str())
             .finish_non_exhaustive()
     }
 }

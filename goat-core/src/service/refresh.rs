@@ -17,6 +17,7 @@ use crate::secret::Secret;
 use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{Rotated, Rotation};
 use crate::token::RefreshClaims;
+use crate::user::Revisions;
 
 use super::{Context, TokenPair};
 
@@ -34,6 +35,7 @@ pub struct Refreshed {
 /// A session that was found live.
 struct Live {
     role: Role,
+    revisions: Revisions,
     /// The absolute expiry, which no refresh extends.
     ends_at: Timestamp,
 }
@@ -72,10 +74,8 @@ impl Context {
         let permissions = self.token_permissions(&live.role).await?;
         let context = Arc::clone(self);
         // Detached, so that the event of a reuse is not lost if the client disconnects.
-        run_to_completion(async move {
-            context.rotate(&claims, live.ends_at, permissions, address).await
-        })
-        .await
+        run_to_completion(async move { context.rotate(&claims, &live, permissions, address).await })
+            .await
     }
 
     /// Checks that the token's session is live.
@@ -113,7 +113,8 @@ impl Context {
         if claims.epoch < epoch {
             return Err(gone());
         }
-        Ok(Live { role: state.role, ends_at: session.ends_at })
+        let revisions = state.revisions();
+        Ok(Live { role: state.user.role, revisions, ends_at: session.ends_at })
     }
 
     /// Applies the replacement of the session's tokens, if there is one that the session store lacks:
@@ -133,7 +134,7 @@ impl Context {
     async fn rotate(
         &self,
         claims: &RefreshClaims,
-        ends_at: Timestamp,
+        live: &Live,
         permissions: Option<Vec<String>>,
         address: Option<IpAddr>,
     ) -> Result<Refreshed> {
@@ -143,7 +144,7 @@ impl Context {
             user: claims.user,
             presented: claims.id,
             epoch: claims.epoch,
-            successor: self.next_refresh_token(now, ends_at),
+            successor: self.next_refresh_token(now, live.ends_at),
             address,
             now,
             leeway: self.settings.refresh_leeway,
@@ -162,7 +163,7 @@ impl Context {
             .in_session(session.id)
             .with_address(address);
         self.observer.observe(&event);
-        let tokens = self.sign(&session, permissions, now)?;
+        let tokens = self.sign(&session, permissions, live.revisions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
     }
 

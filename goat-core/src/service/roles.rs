@@ -53,7 +53,7 @@ impl Roles {
         let summary = |role: &Role| RoleSummary {
             role: role.clone(),
             rank: roles.rank(role),
-            permissions: table.permissions(role),
+            permissions: table.permissions(role).to_vec(),
         };
         Ok(roles.iter().map(summary).collect())
     }

@@ -4,6 +4,7 @@
 //! - an entry is inserted only if nothing of its shard was evicted since its read began (fill token),
 //!   so a slow read never overwrites an eviction;
 //! - an entry is never older than the staleness, even if invalidations are lost;
+//! - a lookup for a token returns no entry of earlier revisions than the token's;
 //! - lookups miss while the invalidation channel is disconnected;
 //! - the number of entries is bounded.
 
@@ -14,6 +15,7 @@ use crate::id::{SessionId, UserId};
 use crate::invalidation::Lease;
 use crate::session::CacheStats;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::user::Revisions;
 
 use super::Principal;
 
@@ -95,14 +97,15 @@ impl SessionCache {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the principal of a session, unless it is absent or stale.
+    /// Returns the principal of a session, unless it is absent, stale or from before these revisions.
     pub(super) fn get(
         &self,
         user: UserId,
         session: SessionId,
+        revisions: Revisions,
         elapsed: Duration,
     ) -> Option<Principal> {
-        let (found, mut shard) = self.lookup(user, session, elapsed);
+        let (found, mut shard) = self.lookup(user, session, revisions, elapsed);
         if found.is_some() {
             shard.stats.hits += 1;
         } else {
@@ -116,15 +119,17 @@ impl SessionCache {
         &self,
         user: UserId,
         session: SessionId,
+        revisions: Revisions,
         elapsed: Duration,
     ) -> Option<Principal> {
-        self.lookup(user, session, elapsed).0
+        self.lookup(user, session, revisions, elapsed).0
     }
 
     fn lookup(
         &self,
         user: UserId,
         session: SessionId,
+        revisions: Revisions,
         elapsed: Duration,
     ) -> (Option<Principal>, MutexGuard<'_, Shard>) {
         // ATOMIC: checked before the shard is read, since the cache is cleared before the lease is
@@ -136,6 +141,7 @@ impl SessionCache {
                 .iter()
                 .find(|entry| entry.principal.session() == session)
                 .filter(|entry| elapsed < entry.stale_at)
+                .filter(|entry| entry.principal.revisions().include(revisions))
                 .map(|entry| entry.principal.clone())
         });
         (found, shard)
@@ -152,8 +158,8 @@ impl SessionCache {
         }
     }
 
-    /// Inserts a principal, unless something was evicted since the token was taken. `age` is the age of
-    /// the oldest input when the token was taken.
+    /// Inserts a principal, unless something was evicted since the token was taken, or the present entry
+    /// is of a later revision. `age` is the age of the oldest input when the token was taken.
     pub(super) fn insert(
         &self,
         fill_token: FillToken,
@@ -169,12 +175,22 @@ impl SessionCache {
         if shard.evictions != fill_token.evictions {
             return;
         }
-        shard.remove(principal.user(), Some(principal.session()));
+        let (user, session) = (principal.user(), principal.session());
+        let is_newer = |entry: &Entry| {
+            entry.principal.session() == session
+                && elapsed < entry.stale_at
+                && entry.principal.revisions().user > principal.revisions().user
+        };
+        if shard.users.get(&user).is_some_and(|entries| entries.iter().any(is_newer)) {
+            return;
+        }
+        shard.remove(user, Some(session));
         if shard.entries >= self.most_per_shard {
             shard.make_room(elapsed);
         }
         let entry = Entry { principal: principal.clone(), stale_at };
-        shard.users.entry(principal.user()).or_default().push(entry);
+        // Most users have one entry.
+        shard.users.entry(user).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         shard.entries += 1;
     }
 
@@ -186,13 +202,18 @@ impl SessionCache {
         shard.stats.evictions += removed as u64;
     }
 
-    /// Evicts a user, and voids the fill tokens of the shard.
+    /// Evicts a user, and voids the fill tokens of the shard. Cached user states from before are no longer
+    /// accepted.
     pub(super) fn evict_user(&self, user: UserId, elapsed: Duration) {
         let mut shard = self.shard(user);
-        shard.evictions += 1;
         shard.users_evicted_at = Some(elapsed);
-        let removed = shard.remove(user, None);
-        shard.stats.evictions += removed as u64;
+        shard.evict(user);
+    }
+
+    /// Evicts the principals of a user, and voids the fill tokens of the shard. Cached user states remain
+    /// acceptable: this process has invalidated them itself.
+    pub(super) fn evict_principals(&self, user: UserId) {
+        self.shard(user).evict(user);
     }
 
     /// Clears the cache and voids all fill tokens. Cached user states remain acceptable.
@@ -231,6 +252,13 @@ impl Shard {
         self.stats.evictions += self.entries as u64;
         self.users.clear();
         self.entries = 0;
+    }
+
+    /// Removes a user's entries, and voids all fill tokens.
+    fn evict(&mut self, user: UserId) {
+        self.evictions += 1;
+        let removed = self.remove(user, None);
+        self.stats.evictions += removed as u64;
     }
 
     /// Removes a user's entries, or only that of one session; returns how many.
@@ -273,22 +301,36 @@ mod tests {
     use super::*;
     use crate::access::{Role, RoleRows, RoleSet, RoleTable};
     use crate::clock::Timestamp;
+    use crate::session::SessionEpoch;
+    use crate::testing::sample;
+    use crate::user::UserState;
     use std::sync::Arc;
 
     const STALENESS: Duration = Duration::from_secs(1);
     const START: Duration = Duration::from_secs(100);
 
     fn principal() -> Principal {
+        principal_at(0)
+    }
+
+    /// A principal of a new user, whose revision is this.
+    fn principal_at(revision: u64) -> Principal {
+        let account = sample::account(&Role::parse("client").expect("a role"));
+        let epoch = SessionEpoch::default();
+        let state = UserState { user: account.user, epoch, roles_revision: Some(0), revision };
+        of(&state, SessionId::generate(Timestamp::from_millis(0)))
+    }
+
+    fn state_of(principal: &Principal) -> UserState {
+        let user = principal.profile().clone();
+        let revision = principal.revisions().user;
+        UserState { user, epoch: SessionEpoch::default(), roles_revision: Some(0), revision }
+    }
+
+    fn of(state: &UserState, session: SessionId) -> Principal {
         let now = Timestamp::from_millis(0);
-        Principal::new(
-            0,
-            UserId::generate(now),
-            SessionId::generate(now),
-            Role::parse("client").expect("a role"),
-            Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default())),
-            0,
-            now,
-        )
+        let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
+        Principal::new(0, state.clone(), session, table, 0, now)
     }
 
     fn cache_of(staleness: Duration, most: usize) -> SessionCache {
@@ -303,7 +345,8 @@ mod tests {
     }
 
     fn contains(cache: &SessionCache, principal: &Principal, elapsed: Duration) -> bool {
-        cache.get(principal.user(), principal.session(), elapsed).is_some()
+        let revisions = Revisions::default();
+        cache.get(principal.user(), principal.session(), revisions, elapsed).is_some()
     }
 
     #[test]
@@ -327,9 +370,10 @@ mod tests {
     fn slow_read_does_not_overwrite_an_eviction() {
         let cache = cache_of(STALENESS, 1000);
         let principal = principal();
-        let evictions: [&dyn Fn(); 4] = [
+        let evictions: [&dyn Fn(); 5] = [
             &|| cache.evict_user(principal.user(), START),
             &|| cache.evict_session(principal.user(), principal.session()),
+            &|| cache.evict_principals(principal.user()),
             &|| cache.clear(),
             &|| cache.evict_all(START),
         ];
@@ -356,6 +400,43 @@ mod tests {
     }
 
     #[test]
+    fn entry_from_before_a_token_is_not_returned() {
+        let cache = cache_of(STALENESS, 1000);
+        let one = principal_at(7);
+        let returned = |user, roles| {
+            let revisions = Revisions { user, roles };
+            cache.get(one.user(), one.session(), revisions, START).is_some()
+        };
+        cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
+        assert!(returned(0, 0) && returned(7, 0));
+        assert!(!returned(8, 0) && !returned(7, 1));
+    }
+
+    #[test]
+    fn entry_is_not_replaced_by_an_earlier_one_until_it_is_stale() {
+        let cache = cache_of(STALENESS, 1000);
+        let (early, late) = (principal_at(7), principal_at(8));
+        let late =
+            of(&UserState { user: early.profile().clone(), ..state_of(&late) }, early.session());
+        let revision = |elapsed| {
+            let none = Revisions::default();
+            let found = cache.get(early.user(), early.session(), none, elapsed);
+            found.map(|principal| principal.revisions().user)
+        };
+        let insert = |principal: &Principal, elapsed| {
+            cache.insert(cache.begin(early.user(), elapsed), principal, Duration::ZERO, elapsed);
+        };
+        insert(&early, START);
+        insert(&late, START);
+        assert_eq!(revision(START), Some(8));
+        insert(&early, START);
+        assert_eq!(revision(START), Some(8));
+        // As after a restore of the database.
+        insert(&early, START + STALENESS);
+        assert_eq!(revision(START + STALENESS), Some(7));
+    }
+
+    #[test]
     fn entries_are_bounded() {
         let cache = cache_of(STALENESS, 640);
         for _ in 0..5000 {
@@ -363,6 +444,58 @@ mod tests {
             cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
         }
         assert!(cache.stats().entries <= 640);
+    }
+
+    /// Set in the process that is measured.
+    #[cfg(target_os = "linux")]
+    const MEASURED: &str = "GOAT_TEST_SESSION_CACHE";
+
+    /// B7: as the documentation of `Settings::cache_entries` states it, measured on a process of its own.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_of_the_default_number_of_entries_is_bounded() {
+        const ENTRIES: usize = 100_000;
+        let long = "x".repeat(64);
+        let longest = format!("{long}@{}", vec!["d".repeat(62); 3].join("."));
+        assert_eq!(longest.len(), 253);
+        for (email, role, most) in [("ann@example.org", "client", 60), (&*longest, &*long, 130)] {
+            if std::env::var_os(MEASURED).is_some_and(|measured| measured != role) {
+                continue;
+            }
+            if std::env::var_os(MEASURED).is_none() {
+                let name = "service::session_cache::tests::memory_of_the_default_number_of_entries_is_bounded";
+                let mut command =
+                    std::process::Command::new(std::env::current_exe().expect("this"));
+                let command = command.args(["--exact", name, "--nocapture"]).env(MEASURED, role);
+                let output = command.output().expect("it runs");
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                continue;
+            }
+            let cache = cache_of(STALENESS, ENTRIES);
+            let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
+            let now = Timestamp::from_millis(0);
+            let before = resident();
+            for _ in 0..ENTRIES + ENTRIES / 4 {
+                let account = sample::account_of(&Role::parse(role).expect("a role"), email);
+                let epoch = SessionEpoch::default();
+                let state =
+                    UserState { user: account.user, epoch, roles_revision: Some(0), revision: 1 };
+                let session = SessionId::generate(now);
+                let one = Principal::new(0, state, session, Arc::clone(&table), 0, now);
+                cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
+            }
+            assert!(cache.stats().entries > ENTRIES as u64 * 9 / 10);
+            let megabytes = (resident() - before) / 1_000_000;
+            assert!(megabytes <= most, "{megabytes} MB with {} bytes of address", email.len());
+        }
+    }
+
+    /// The resident memory of this process, in bytes.
+    #[cfg(target_os = "linux")]
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the size");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
     }
 
     #[test]
@@ -414,8 +547,9 @@ mod tests {
         assert!(accepts(START, Duration::ZERO) && accepts(START, half));
         assert!(!accepts(START, STALENESS));
         cache.evict_session(user, SessionId::generate(Timestamp::from_millis(0)));
+        cache.evict_principals(user);
         cache.clear();
-        assert!(accepts(START, half), "neither means that a user's state has changed");
+        assert!(accepts(START, half), "none means that a user's state has changed");
         cache.evict_user(user, START);
         assert!(accepts(START, Duration::ZERO));
         assert!(!accepts(START + half, half), "it may have been read just before the eviction");

@@ -11,7 +11,7 @@ use crate::invalidation::{Invalidation, InvalidationStats, Lease, Listener};
 use crate::session::{CacheStats, Session};
 use crate::single_flight::SingleFlight;
 use crate::store::{Aged, Stores};
-use crate::user::UserState;
+use crate::user::{Revisions, UserState};
 
 use super::{FillToken, Principal, RoleTableCache, SessionCache};
 
@@ -38,17 +38,18 @@ pub(crate) struct SessionValidator {
     misplaced_users: AtomicBool,
 }
 
-/// Concurrent reads of one session are shared within one window of fill tokens, so that a request after
-/// an eviction does not wait for a read from before it.
-type ReadKey = (UserId, SessionId, (u64, u128));
+/// Concurrent reads of one session for tokens of the same revisions are shared within one window of fill
+/// tokens, so that a request after an eviction does not wait for a read from before it.
+type ReadKey = (UserId, SessionId, Revisions, (u64, u128));
 
 /// The source of the user's state.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// The store itself.
     Store,
-    /// A cached state of an age that the fill token accepts, otherwise the store.
-    Cached(FillToken),
+    /// A cached state of an age that the fill token accepts, and not of earlier revisions than the
+    /// token's; otherwise the store.
+    Cached(FillToken, Revisions),
 }
 
 impl SessionValidator {
@@ -80,31 +81,42 @@ impl SessionValidator {
         principal.issuer() == self.issuer
     }
 
-    /// Returns the cached principal of a session, if it is valid.
-    pub(super) fn cached(&self, user: UserId, session: SessionId) -> Option<Principal> {
-        self.unexpired(self.cache.get(user, session, self.time.elapsed()))
+    /// Returns the cached principal of a session, if it is valid for a token of these revisions.
+    pub(super) fn cached(
+        &self,
+        user: UserId,
+        session: SessionId,
+        revisions: Revisions,
+    ) -> Option<Principal> {
+        self.unexpired(self.cache.get(user, session, revisions, self.time.elapsed()))
     }
 
     fn unexpired(&self, principal: Option<Principal>) -> Option<Principal> {
         principal.filter(|principal| self.time.now() < principal.expires_at())
     }
 
-    /// Validates a session by the stores and caches the result. Concurrent calls for one session share
-    /// one read, unless caching is disabled.
-    pub(super) async fn read(&self, user: UserId, session: SessionId) -> Result<Principal> {
+    /// Validates a session by the stores, for a token of these revisions, and caches the result.
+    /// Concurrent calls for one session share one read, unless caching is disabled.
+    pub(super) async fn read(
+        &self,
+        user: UserId,
+        session: SessionId,
+        revisions: Revisions,
+    ) -> Result<Principal> {
         let elapsed = self.time.elapsed();
         if !self.cache.is_enabled(elapsed) {
             return self.read_fresh(user, session).await;
         }
-        let key = (user, session, self.cache.begin(user, elapsed).window());
+        let key = (user, session, revisions, self.cache.begin(user, elapsed).window());
         let read = || async {
             // An earlier read may have filled the cache since the miss.
             let elapsed = self.time.elapsed();
-            match self.unexpired(self.cache.get_uncounted(user, session, elapsed)) {
+            match self.unexpired(self.cache.get_uncounted(user, session, revisions, elapsed)) {
                 Some(principal) => Ok(principal),
                 None => {
                     let fill_token = self.cache.begin(user, elapsed);
-                    self.fill(fill_token, user, session, Source::Cached(fill_token)).await
+                    let source = Source::Cached(fill_token, revisions);
+                    self.fill(fill_token, user, session, source).await
                 }
             }
         };
@@ -152,17 +164,22 @@ impl SessionValidator {
                 Aged::now(state.filter(is_live).ok_or_else(gone)?)
             }
         };
-        let table = self.role_table.table(state.roles_revision).await?;
+        let issued = match source {
+            Source::Cached(_, token) => token.roles,
+            Source::Store => 0,
+        };
+        let required = state.roles_revision.map(|revision| revision.max(issued));
+        let table = self.role_table.table(required).await?;
         let newest = self.roles_revision.fetch_max(table.revision, Ordering::SeqCst);
         if newest != 0 && newest != table.revision {
             // ATOMIC: evicts principals with the rights of an older table and voids the fill tokens of
             // reads that may hold one, this read included.
             self.cache.clear();
         }
-        self.role_table.warn_unknown_role(&state.role);
+        self.role_table.warn_unknown_role(&state.user.role);
         let (expires_at, epoch) = (found.expires_at(), found.epoch);
         let issuer = self.issuer;
-        Ok((Principal::new(issuer, user, session, state.role, table, epoch, expires_at), age))
+        Ok((Principal::new(issuer, state, session, table, epoch, expires_at), age))
     }
 
     /// Reads a session and its owner, concurrently where the session store does not keep users.
@@ -203,9 +220,10 @@ impl SessionValidator {
         user: UserId,
         source: Source,
     ) -> Result<Aged<Option<UserState>>, StoreError> {
-        if let Source::Cached(fill_token) = source {
+        if let Source::Cached(fill_token, token) = source {
             let cached = self.stores.users.cached_state(user).await?;
-            if fill_token.accepts(cached.age) {
+            let revision = cached.value.as_ref().map_or(token.user, |state| state.revision);
+            if cached.age.is_zero() || (fill_token.accepts(cached.age) && revision >= token.user) {
                 return Ok(cached);
             }
         }
@@ -225,6 +243,13 @@ impl SessionValidator {
     /// Invalidates a user after a change of its state, or the end of all its sessions.
     pub(super) async fn user_changed(&self, user: UserId) {
         self.publish(Invalidation::User(user)).await;
+    }
+
+    /// Evicts a user's principals from the cache of this process after a login, which changes the profile.
+    /// Other nodes receive no message, since logins are frequent: the tokens of the login carry the
+    /// revision below which no node serves them.
+    pub(super) fn signed_in(&self, user: UserId) {
+        self.cache.evict_principals(user);
     }
 
     /// Invalidates the role tables before `revision`.

@@ -9,6 +9,7 @@ use crate::id::TokenId;
 use crate::secret::Secret;
 use crate::session::{RefreshToken, Session};
 use crate::token::{AccessClaims, RefreshClaims};
+use crate::user::Revisions;
 
 use super::Context;
 
@@ -50,11 +51,13 @@ impl Context {
     }
 
     /// Signs both tokens of a session from its stored claims: a new access token, and the same refresh
-    /// token each time. No I/O: this follows the commit.
+    /// token each time. `revisions` are those that the flow has read or written: no node serves the access
+    /// token under earlier ones. No I/O: this follows the commit.
     pub(super) fn sign(
         &self,
         session: &Session,
         permissions: Option<Vec<String>>,
+        revisions: Revisions,
         now: Timestamp,
     ) -> Result<TokenPair> {
         let issued_at = now.floor_to_second();
@@ -67,6 +70,7 @@ impl Context {
             expires_at,
             client_id: self.tokens.settings().client_id().to_owned(),
             authenticated_at: session.created_at,
+            revisions,
             permissions,
         };
         let access_token = match self.tokens.sign_access(&access) {

@@ -7,7 +7,7 @@ use crate::access::permissions;
 use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
 use crate::id::UserId;
-use crate::user::{Email, Profile, User, UserFilter, UserPage, UserQuery, canonical_search};
+use crate::user::{Email, User, UserFilter, UserPage, UserQuery, canonical_search};
 
 use super::{Context, Principal};
 
@@ -20,19 +20,6 @@ pub struct Users {
 impl Users {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         Self { context }
-    }
-
-    /// Returns the principal's user and permissions.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::SessionRevoked`] if the user was deleted; or if a store is unavailable.
-    pub async fn profile(&self, principal: &Principal) -> Result<Profile> {
-        let account = self.context.own_account(principal).await?;
-        let table = self.context.role_table.table(None).await?;
-        let is_known = self.context.policy.roles().contains(&account.user.role);
-        let permissions = if is_known { table.permissions(&account.user.role) } else { Vec::new() };
-        Ok(Profile { user: account.user, permissions })
     }
 
     /// Returns a page of the users that the principal may see: itself, and those that it may act on,

@@ -155,7 +155,6 @@ impl Users {
                 context.write_as(&actor, id, &permissions::USER_CHANGE_ROLE, &rule).await?;
             let (before, after) = changed(written)?;
             if before.is_some() {
-                context.validator.user_changed(id).await;
                 context.emit(EventKind::RoleChanged, actor.event_actor(), id);
             }
             Ok(after.user)
@@ -200,8 +199,6 @@ impl Users {
             if let Some(before) = before {
                 if status == Status::Suspended {
                     context.end_sessions(id, before.epoch, None, actor.event_actor()).await;
-                } else {
-                    context.validator.user_changed(id).await;
                 }
                 context.emit(EventKind::StatusChanged, actor.event_actor(), id);
             }

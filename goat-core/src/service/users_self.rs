@@ -15,7 +15,7 @@ use crate::password::TriedPassword;
 use crate::secret::Secret;
 use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{UserChange, UserSnapshot};
-use crate::user::{Account, Email, User};
+use crate::user::{Account, Email, Revisions, User};
 
 use super::context::changed;
 use super::{ActorFacts, Context, Principal, TokenPair, Users};
@@ -47,6 +47,10 @@ impl Users {
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         if account.user.email.as_str() == email.as_str() {
+            // The change may have been made by an earlier call whose response was lost.
+            if account.revision > principal.revisions().user {
+                context.validator.user_changed(account.user.id).await;
+            }
             return Ok(WithDecisions { value: account.user, decisions: Vec::new() });
         }
         let mut decisions = Vec::new();
@@ -106,6 +110,7 @@ impl Users {
             }
             let hash = Secret::new(context.hasher.hash(new).await?);
             let facts = ActorFacts::of(principal);
+            let seen = principal.revisions();
             let now = context.time.now();
             let session = context.own_session(principal, now).await?;
             let permissions = context.token_permissions(&account.user.role).await?;
@@ -128,10 +133,11 @@ impl Users {
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
                 let actor = EventActor::User(id);
                 let revoked_sessions = context.end_sessions(id, epoch, kept, actor.clone()).await;
+                let revisions = Revisions { user: after.revision, ..seen };
                 let session = context.with_replaced_tokens(session, after, now).await;
                 context.emit(EventKind::PasswordChanged, actor, id);
                 Ok(PasswordChanged {
-                    tokens: context.sign(&session, permissions, now)?,
+                    tokens: context.sign(&session, permissions, revisions, now)?,
                     revoked_sessions,
                 })
             })

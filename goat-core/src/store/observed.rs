@@ -37,7 +37,7 @@ use crate::store::{
     Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
     SessionStore, SessionView, UserStore, UserWrite, UserWriteOutcome,
 };
-use crate::user::{Account, User, UserPage, UserQuery, UserState};
+use crate::user::{Account, UserPage, UserQuery, UserState};
 
 impl Stores {
     /// Adds a timeout to each call of every store, and reports each call to
@@ -164,7 +164,7 @@ impl UserStore for Observed<dyn UserStore> {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         let call = self.inner.signed_in(id, at, rehashed);
         self.policy.call(users::operation::SIGNED_IN, call).await
     }

@@ -8,7 +8,7 @@ use crate::access::{Grant, Role};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
-use crate::user::{Account, User, UserPage, UserQuery, UserState};
+use crate::user::{Account, UserPage, UserQuery, UserState};
 
 use super::Aged;
 
@@ -131,7 +131,7 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// Returns the account with an id. One read.
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// Returns the state that decides whether the user's sessions are live. One read.
+    /// Returns the user with the state that decides which sessions are live. One read.
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError>;
 
     /// Like [`UserStore::state`], from a cache where there is one; the result carries its age. It
@@ -161,13 +161,14 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError>;
 
     /// Records a login, and replaces the password hash by a newer one of the same password unless it
-    /// was changed in the meantime. Changes nothing else. Returns the present user, if it exists.
+    /// was changed in the meantime. Raises the revision, and changes nothing else. Returns the state after
+    /// it, if the user exists.
     async fn signed_in(
         &self,
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError>;
+    ) -> Result<Option<UserState>, StoreError>;
 
     /// Whether a user is active in this role.
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError>;

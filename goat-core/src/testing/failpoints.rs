@@ -17,7 +17,7 @@ use crate::store::{
     SessionStore, SessionView, Stores, UserStore, UserWrite, UserWriteOutcome, roles, sessions,
     users,
 };
-use crate::user::{Account, User, UserPage, UserQuery, UserState};
+use crate::user::{Account, UserPage, UserQuery, UserState};
 
 /// How long a test waits for an expected call.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -251,7 +251,7 @@ impl UserStore for FailpointUsers {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         self.failpoints
             .pass(users::operation::SIGNED_IN, self.inner.signed_in(id, at, rehashed))
             .await

@@ -241,8 +241,8 @@ pub async fn a_role_write_sees_its_actor(roles: &Arc<dyn RoleStore>, users: &Arc
     let rows = add(roles, &[grant(&account.user.role, "a:b"), grant(&role(), "a:c")]).await;
     let decide = |snapshot: &RoleSnapshot| {
         let actor = snapshot.actor.as_ref().expect("the actor");
-        assert_eq!(actor.role, account.user.role);
-        assert_eq!(actor.status, Status::Suspended);
+        assert_eq!(actor.user.role, account.user.role);
+        assert_eq!(actor.user.status, Status::Suspended);
         assert_eq!(actor.roles_revision, Some(rows.revision));
         assert_eq!(snapshot.rows, rows);
         Ok(RoleChange::Nothing)
@@ -304,7 +304,7 @@ pub async fn a_suspended_actor_grants_nothing(
                 }
                 let decide = |snapshot: &RoleSnapshot| {
                     let actor = snapshot.actor.as_ref().expect("the actor");
-                    let is_active = actor.status == Status::Active;
+                    let is_active = actor.user.status == Status::Active;
                     let change = RoleChange::Grant(vec![grant.clone()]);
                     if is_active { Ok(change) } else { Err(ErrorKind::SessionRevoked) }
                 };

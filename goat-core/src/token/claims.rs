@@ -5,6 +5,7 @@
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::user::Revisions;
 
 /// Claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,10 @@ pub struct AccessClaims {
     /// The time at which the user authenticated for the session: `auth_time`. A refresh does not change
     /// it.
     pub authenticated_at: Timestamp,
+    /// The revisions of the user and the role table at the time of issue: `rev`, omitted where the stores
+    /// do not count them. goat serves the token under these or later ones, so that a change that was
+    /// completed before the issue shows on every node.
+    pub revisions: Revisions,
     /// The user's permissions at the time of issue, for services that verify tokens offline; `None`
     /// omits the claim. goat itself never uses it for decisions.
     pub permissions: Option<Vec<String>>,

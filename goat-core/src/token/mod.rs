@@ -31,6 +31,7 @@
 //! ```
 //! use std::time::Duration;
 //! use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
+//! use goat_core::user::Revisions;
 //! use goat_core::{Clock, ErrorKind, SessionId, TokenId, UserId, testing::ManualClock};
 //!
 //! let now = ManualClock::default().now();
@@ -43,6 +44,7 @@
 //!     expires_at: now + Duration::from_secs(300),
 //!     client_id: "goat".to_owned(),
 //!     authenticated_at: now,
+//!     revisions: Revisions::default(),
 //!     permissions: None,
 //! };
 //! let token = tokens.sign_access(&claims)?;

@@ -106,6 +106,7 @@ mod tests {
     use super::super::claims::AccessClaims;
     use super::*;
     use crate::id::{SessionId, TokenId, UserId};
+    use crate::user::Revisions;
 
     fn entry(expires_at: Timestamp) -> Entry<AccessClaims> {
         let issued_at = Timestamp::default();
@@ -117,6 +118,7 @@ mod tests {
             expires_at,
             client_id: "goat".to_owned(),
             authenticated_at: issued_at,
+            revisions: Revisions::default(),
             permissions: None,
         };
         let validity = Validity { issued_at, not_before: issued_at, expires_at };

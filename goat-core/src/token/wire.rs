@@ -15,6 +15,7 @@ use super::{refused, strict};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, TokenId, UserId};
+use crate::user::Revisions;
 
 /// The last second of the year 9999, the end of RFC 3339 dates.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -62,6 +63,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rev: Option<(u64, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
@@ -87,6 +90,7 @@ pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> R
         exp: claims.expires_at.as_seconds(),
         client_id: Some(&claims.client_id),
         auth_time: Some(claims.authenticated_at.as_seconds()),
+        rev: Some((claims.revisions.user, claims.revisions.roles)).filter(|rev| *rev != (0, 0)),
         permissions: claims.permissions.as_deref(),
         epoch: None,
     }
@@ -107,6 +111,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
         exp: claims.expires_at.as_seconds(),
         client_id: None,
         auth_time: None,
+        rev: None,
         permissions: None,
         epoch: Some(claims.epoch),
     }
@@ -133,6 +138,8 @@ struct Read<'a> {
     client_id: Option<String>,
     #[serde(default, deserialize_with = "present_instant")]
     auth_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "present")]
+    rev: Option<(u64, u64)>,
     #[serde(default, deserialize_with = "present")]
     permissions: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
@@ -222,6 +229,9 @@ pub(super) fn read_access(
         expires_at: claims.exp,
         client_id: claims.client_id.filter(|id| !id.is_empty()).ok_or_else(malformed)?,
         authenticated_at: claims.auth_time.ok_or_else(malformed)?,
+        revisions: claims
+            .rev
+            .map_or_else(Revisions::default, |(user, roles)| Revisions { user, roles }),
         permissions: claims.permissions,
     };
     Ok((claims, validity))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::access::{Permission, Role};
+use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
@@ -76,15 +76,6 @@ impl fmt::Display for Status {
     }
 }
 
-/// A user, with the permissions of their role.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The user.
-    pub user: User,
-    /// The permissions of the user's role, in alphabetical order.
-    pub permissions: Vec<Permission>,
-}
-
 /// A user to be created by an administrator.
 #[derive(Clone, Debug)]
 pub struct NewUser {
@@ -107,13 +98,12 @@ pub struct UserUpdate {
     pub password: Option<Secret<String>>,
 }
 
-/// The part of an account that decides on every request whether a session is live and with which role.
+/// The part of an account that every request needs: the user, and the epoch that decides which of its
+/// sessions are live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserState {
-    /// The role.
-    pub role: Role,
-    /// Whether the user may log in.
-    pub status: Status,
+    /// The user, whose role and status decide on a request.
+    pub user: User,
     /// Decides which sessions of the user are live.
     pub epoch: SessionEpoch,
     /// The revision of the role table at the time of the read, where the store keeps both. It shows a
@@ -128,7 +118,31 @@ impl UserState {
     /// and the user's epoch covers the session. Expiry is the session's own matter.
     #[must_use]
     pub fn has_live_session(&self, session: SessionId, session_epoch: u64) -> bool {
-        is_live(self.status, self.epoch, session, session_epoch)
+        is_live(self.user.status, self.epoch, session, session_epoch)
+    }
+
+    /// Returns the revisions that the state is from.
+    #[must_use]
+    pub fn revisions(&self) -> Revisions {
+        Revisions { user: self.revision, roles: self.roles_revision.unwrap_or_default() }
+    }
+}
+
+/// The revisions of a user and of the role table. An access token carries those at its issue, and is
+/// served under these or later ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Revisions {
+    /// See [`Account::revision`].
+    pub user: u64,
+    /// The revision of the role table; zero if it is not known.
+    pub roles: u64,
+}
+
+impl Revisions {
+    /// Whether neither revision is earlier than the other's.
+    #[must_use]
+    pub const fn include(self, other: Self) -> bool {
+        self.user >= other.user && self.roles >= other.roles
     }
 }
 
@@ -143,9 +157,10 @@ pub struct Account {
     pub epoch: SessionEpoch,
     /// The last replacement of a session's tokens. It commits with the epoch, and remains until the next.
     pub replacement: Option<TokenReplacement>,
-    /// Rises with every write of the user, so that the newer of two states is known. The store counts
-    /// it from one up and ignores the value in a change; zero in a store that does not count;
-    /// its states must not be cached.
+    /// Rises with every write of the user and with every login, so that the newer of two states is
+    /// known. The store counts it from one up and ignores the value in a change. Zero in a store that
+    /// does not count: its states must not be cached, and a node that missed an invalidation may serve a
+    /// new token under an earlier state, within the staleness.
     pub revision: u64,
 }
 

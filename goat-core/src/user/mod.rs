@@ -4,7 +4,7 @@ pub(crate) mod account;
 pub(crate) mod email;
 mod list;
 
-pub use account::{Account, NewUser, Profile, UserState, UserUpdate};
+pub use account::{Account, NewUser, Revisions, UserState, UserUpdate};
 pub(crate) use account::{Status, User};
 pub(crate) use email::Email;
 pub use email::InvalidEmail;

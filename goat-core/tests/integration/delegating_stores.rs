@@ -13,7 +13,7 @@ use goat_core::store::{
 };
 use goat_core::testing::ManualClock;
 use goat_core::user::{Account, UserPage, UserQuery, UserState};
-use goat_core::{Clock as _, ErrorKind, Role, StoreError, Stores, Timestamp, User, UserId};
+use goat_core::{Clock as _, ErrorKind, Role, StoreError, Stores, Timestamp, UserId};
 
 #[derive(Debug)]
 struct DelegatingStores {
@@ -131,7 +131,7 @@ impl UserStore for DelegatingStores {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         self.next().users.signed_in(id, at, rehashed).await
     }
 

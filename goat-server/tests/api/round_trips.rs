@@ -133,6 +133,18 @@ async fn cached_session_costs_one_round_trip() {
     assert_eq!(failpoints.take_calls(), [""; 0]);
 }
 
+/// The profile is in the cache of the session's validation.
+#[tokio::test]
+async fn profile_of_a_cached_session_costs_one_round_trip() {
+    let (app, remote, failpoints, admin) = app().await;
+    let mut sent = pin!(app.get("/api/v1/user").bearer(&admin.token).send());
+    assert!(poll(sent.as_mut()).is_pending());
+    assert_eq!(remote.complete(), ["address", "user"]);
+    let response = ready(poll(sent));
+    assert_eq!(response.data()["email"], admin.email);
+    assert_eq!(failpoints.take_calls(), [""; 0]);
+}
+
 #[tokio::test]
 async fn uncached_session_costs_two_round_trips() {
     let (app, remote, failpoints, admin) = app().await;

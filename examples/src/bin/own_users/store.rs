@@ -154,8 +154,8 @@ fn account(row: &SqliteRow) -> sqlx::Result<Account> {
 }
 
 fn state(account: Account) -> UserState {
-    let Account { user: User { role, status, .. }, epoch, revision, .. } = account;
-    UserState { role, status, epoch, roles_revision: None, revision }
+    let Account { user, epoch, revision, .. } = account;
+    UserState { user, epoch, roles_revision: None, revision }
 }
 
 fn parsed<T>(
@@ -210,12 +210,13 @@ impl UserStore for People {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         // A single statement, so it needs no transaction. The revision stays unchanged, because a
         // login changes no cached data.
         const QUERY: &str = "UPDATE people SET \
             last_seen_at = max(coalesce(last_seen_at, 0), $2), \
-            pass_hash = CASE WHEN pass_hash = $3 THEN $4 ELSE pass_hash END \
+            pass_hash = CASE WHEN pass_hash = $3 THEN $4 ELSE pass_hash END, \
+            revision = revision + 1 \
             WHERE goat_id = $1";
         let noted = sqlx::query(QUERY)
             .bind(id.to_string())
@@ -224,7 +225,7 @@ impl UserStore for People {
             .bind(rehashed.map(|rehashed| rehashed.new))
             .execute(&self.pool);
         noted.await.map_err(store_error("people.signed_in"))?;
-        Ok(self.by_id(id).await?.map(|account| account.user))
+        self.state(id).await
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {

@@ -60,8 +60,7 @@ impl State {
     pub(super) fn state(&self, id: UserId) -> Option<UserState> {
         let Account { user, epoch, revision, .. } = self.accounts.get(&id)?;
         Some(UserState {
-            role: user.role.clone(),
-            status: user.status,
+            user: user.clone(),
             epoch: *epoch,
             roles_revision: Some(self.revision),
             revision: *revision,
@@ -194,7 +193,7 @@ impl UserStore for MemoryDirectory {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         let mut state = self.lock();
         let Some(account) = state.accounts.get_mut(&id) else { return Ok(None) };
         account.user.last_login_at = account.user.last_login_at.max(Some(at));
@@ -203,7 +202,8 @@ impl UserStore for MemoryDirectory {
         {
             account.password_hash = new.into();
         }
-        Ok(Some(account.user.clone()))
+        account.revision += 1;
+        Ok(state.state(id))
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {

@@ -76,7 +76,7 @@ impl UserStore for Broken {
         _: UserId,
         _: Timestamp,
         _: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         self.answer().await
     }
 

@@ -4,12 +4,14 @@
 
 use crate::access::{Grant, Permission, Role, RoleRows};
 use crate::clock::Timestamp;
-use crate::id::{GrantId, SessionId};
+use crate::id::{GrantId, SessionId, UserId};
 use crate::session::SessionEpoch;
-use crate::user::{Status, UserState};
+use crate::user::{Email, Status, User, UserState};
 
-/// The format version.
-const VERSION: &str = "1";
+/// The format version of user states. Version 1 had no profile.
+const STATE: &str = "2";
+/// The format version of role permissions.
+const ROWS: &str = "1";
 /// Encodes an absent value.
 const NONE: &str = "-";
 
@@ -31,18 +33,43 @@ impl CacheValue for UserState {
     }
 
     fn encode(&self) -> String {
-        let Self { role, status, epoch, roles_revision, revision: _ } = self;
-        let kept = epoch.kept.map_or(NONE.to_owned(), |session| session.to_string());
-        let roles = roles_revision.map_or(NONE.to_owned(), |revision| revision.to_string());
-        format!("{VERSION} {role} {status} {} {kept} {roles}", epoch.number)
+        let Self { user, epoch: SessionEpoch { number, kept }, roles_revision, revision: _ } = self;
+        let User { id, email, role, status, created_at, updated_at, last_login_at } = user;
+        let (created_at, updated_at) = (created_at.as_millis(), updated_at.as_millis());
+        let last_login_at = text(last_login_at.map(Timestamp::as_millis));
+        let (kept, roles) = (text(*kept), text(*roles_revision));
+        // Addresses come last and with their lengths, since a store may keep any text as one.
+        let (given, canonical) = (email.as_str(), email.canonical());
+        format!(
+            "{STATE} {id} {role} {status} {created_at} {updated_at} {last_login_at} {number} {kept} \
+             {roles} {} {} {given}{canonical}",
+            given.len(),
+            canonical.len()
+        )
     }
 
     fn decode(revision: u64, text: &str) -> Option<Self> {
-        let parts: Vec<&str> = text.split(' ').collect();
-        let [VERSION, role, status, number, kept, roles] = parts[..] else { return None };
+        let parts: Vec<&str> = text.splitn(13, ' ').collect();
+        let [STATE, id, role, status, created_at, updated_at, last_login_at, ref rest @ ..] =
+            parts[..]
+        else {
+            return None;
+        };
+        let &[number, kept, roles, given, canonical, emails] = rest else { return None };
+        let (given, canonical): (usize, usize) = (given.parse().ok()?, canonical.parse().ok()?);
+        let (given, rest) = emails.split_at_checked(given)?;
+        let canonical = Some(rest).filter(|rest| rest.len() == canonical)?;
+        let time = |text: &str| text.parse().ok().map(Timestamp::from_millis);
         Some(Self {
-            role: Role::parse(role).ok()?,
-            status: Status::parse(status)?,
+            user: User {
+                id: UserId::parse(id).ok()?,
+                email: Email::from_stored(given.to_owned(), canonical.to_owned()),
+                role: Role::parse(role).ok()?,
+                status: Status::parse(status)?,
+                created_at: time(created_at)?,
+                updated_at: time(updated_at)?,
+                last_login_at: optional(last_login_at, time)?,
+            },
             epoch: SessionEpoch {
                 number: number.parse().ok()?,
                 kept: optional(kept, |kept| SessionId::parse(kept).ok())?,
@@ -62,12 +89,12 @@ impl CacheValue for RoleRows {
         let lines = self.grants.iter().map(|Grant { id, role, permission, created_at }| {
             format!("\n{id} {role} {permission} {}", created_at.as_millis())
         });
-        std::iter::once(VERSION.to_owned()).chain(lines).collect()
+        std::iter::once(ROWS.to_owned()).chain(lines).collect()
     }
 
     fn decode(revision: u64, text: &str) -> Option<Self> {
         let mut lines = text.split('\n');
-        if lines.next()? != VERSION {
+        if lines.next()? != ROWS {
             return None;
         }
         Some(Self { revision, grants: lines.map(grant).collect::<Option<_>>()? })
@@ -85,6 +112,11 @@ fn grant(line: &str) -> Option<Grant> {
     })
 }
 
+/// Encodes an optional field.
+fn text(field: Option<impl ToString>) -> String {
+    field.map_or(NONE.to_owned(), |field| field.to_string())
+}
+
 /// Decodes an optional field.
 fn optional<'a, T>(text: &'a str, read: impl FnOnce(&'a str) -> Option<T>) -> Option<Option<T>> {
     if text == NONE { Some(None) } else { read(text).map(Some) }
@@ -100,15 +132,32 @@ mod tests {
 
     fn states() -> [UserState; 2] {
         let kept = SessionId::parse("01KE1Q0J0000000000000000ZZ").expect("an id");
-        let state = UserState {
+        let user = User {
+            id: UserId::parse("01KE1Q0J0000000000000000YY").expect("an id"),
+            email: Email::parse("Ann@Bücher.example").expect("an address"),
             role: role(),
             status: Status::Suspended,
+            created_at: Timestamp::from_millis(-5),
+            updated_at: Timestamp::from_millis(1_767_225_600_347),
+            last_login_at: Some(Timestamp::from_millis(9)),
+        };
+        let state = UserState {
+            user: user.clone(),
             epoch: SessionEpoch { number: u64::MAX, kept: Some(kept) },
             roles_revision: Some(u64::MAX),
             revision: 7,
         };
-        let epoch = SessionEpoch::default();
-        [UserState { epoch, status: Status::Active, roles_revision: None, ..state.clone() }, state]
+        let user = User {
+            // Not parsed: of a store that goat did not write.
+            email: Email::from_stored("a b".to_owned(), String::new()),
+            status: Status::Active,
+            last_login_at: None,
+            ..user
+        };
+        [
+            UserState { user, epoch: SessionEpoch::default(), roles_revision: None, revision: 7 },
+            state,
+        ]
     }
 
     fn rows() -> RoleRows {
@@ -124,7 +173,9 @@ mod tests {
     #[test]
     fn encoded_values_are_decoded() {
         for state in states() {
-            assert_eq!(UserState::decode(7, &state.encode()), Some(state));
+            let decoded = UserState::decode(7, &state.encode()).expect("a state");
+            assert_eq!(decoded, state);
+            assert_eq!(decoded.user.email.as_str(), state.user.email.as_str());
         }
         for rows in [rows(), RoleRows { revision: 9, grants: Vec::new() }] {
             assert_eq!(RoleRows::decode(9, &rows.encode()), Some(rows));
@@ -134,11 +185,15 @@ mod tests {
     #[test]
     fn format_of_this_version_is_stable() {
         let [plain, full] = states();
-        assert_eq!(plain.encode(), "1 operator active 0 - -");
+        assert_eq!(
+            plain.encode(),
+            "2 01KE1Q0J0000000000000000YY operator active -5 1767225600347 - 0 - - 3 0 a b"
+        );
         assert_eq!(
             full.encode(),
-            "1 operator suspended 18446744073709551615 01KE1Q0J0000000000000000ZZ \
-             18446744073709551615"
+            "2 01KE1Q0J0000000000000000YY operator suspended -5 1767225600347 9 \
+             18446744073709551615 01KE1Q0J0000000000000000ZZ 18446744073709551615 19 25 \
+             Ann@Bücher.exampleann@xn--bcher-kva.example"
         );
         assert_eq!(
             rows().encode(),
@@ -150,26 +205,33 @@ mod tests {
     #[test]
     fn truncated_malformed_or_foreign_text_is_not_decoded() {
         for text in states().map(|state| state.encode()) {
-            for end in 0..text.len() {
-                let read = UserState::decode(7, &text[..end]);
-                // A number without its last digits is still a number; anything else is detected.
-                let is_a_number =
-                    text[..end].split(' ').count() == 6 && !text[..end].ends_with(' ');
-                assert_eq!(read.is_some(), is_a_number, "{:?}", &text[..end]);
+            for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+                assert_eq!(UserState::decode(7, &text[..end]), None, "{:?}", &text[..end]);
             }
+            assert_eq!(UserState::decode(7, &format!("{text} ")), None);
         }
-        for text in [
-            "2 operator active 0 - -",
-            "1 operator active 0 - - ",
-            "1 Operator active 0 - -",
-            "1 operator Active 0 - -",
-            "1 operator active -1 - -",
-            "1 operator active 0 x -",
-            "1 operator active 0 - x",
-            "1  active 0 - -",
+        let [plain, full] = states().map(|state| state.encode());
+        for (old, new) in [
+            ("2 ", "1 "),
+            ("2 ", "2  "),
+            ("YY", "Y"),
+            ("operator", "Operator"),
+            ("active", "Active"),
+            (" -5 ", " x "),
+            ("347 -", "347 x"),
+            (" 0 -", " -1 -"),
+            (" - 3", " x 3"),
+            ("3 0", "4 0"),
+            ("3 0", "2 0"),
+            ("3 0", "3 1"),
         ] {
-            assert_eq!(UserState::decode(7, text), None, "{text:?}");
+            let text = plain.replacen(old, new, 1);
+            assert_ne!(text, plain, "{old}");
+            assert_eq!(UserState::decode(7, &text), None, "{text:?}");
         }
+        // Within a character.
+        assert_eq!(UserState::decode(7, &full.replace(" 19 25 ", " 6 38 ")), None);
+        assert_eq!(UserState::decode(7, "1 operator active 0 - -"), None, "the earlier version");
         let whole = rows().encode();
         for text in [
             String::new(),

@@ -11,7 +11,7 @@ use crate::id::UserId;
 use crate::store::{
     Aged, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
-use crate::user::{Account, User, UserPage, UserQuery, UserState};
+use crate::user::{Account, UserPage, UserQuery, UserState};
 
 use super::CacheKey;
 use super::read_through::{ReadThrough, SharedCacheCounts};
@@ -97,8 +97,14 @@ impl UserStore for CachedUsers {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
-        self.inner.signed_in(id, at, rehashed).await
+    ) -> Result<Option<UserState>, StoreError> {
+        let signed_in = self.inner.signed_in(id, at, rehashed).await;
+        // The revision is not known before the call, so a login of unknown outcome, which no client has
+        // seen to succeed, shows once the entry is stale.
+        if let Ok(Some(state)) = &signed_in {
+            self.states.pending_invalidation(CacheKey::User(id)).complete(state.revision).await;
+        }
+        signed_in
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {

@@ -32,10 +32,11 @@ macro_rules! account_columns {
 }
 pub(super) use account_columns;
 
-/// The columns that [`state`] reads.
+/// The columns that [`state`] reads, also beside those of the session.
 macro_rules! state_columns {
     () => {
-        "role, status, session_epoch, kept_session, revision, \
+        "email, email_canonical, role, status, goat_users.created_at AS user_created_at, updated_at, \
+         last_login_at, session_epoch, kept_session, revision, \
          (SELECT roles_revision FROM goat_guard) AS roles_revision"
     };
 }
@@ -53,13 +54,17 @@ pub(super) use session_columns;
 
 /// Decodes a user.
 pub(super) fn user(row: &Row) -> Result<User, Failure> {
+    user_created_at(row, parsed(row, "id", UserId::parse)?, "created_at")
+}
+
+fn user_created_at(row: &Row, id: UserId, created_at: &'static str) -> Result<User, Failure> {
     let last_login_at = time(row, "last_login_at")?;
     Ok(User {
-        id: parsed(row, "id", UserId::parse)?,
+        id,
         email: Email::from_stored(row.try_get("email")?, row.try_get("email_canonical")?),
         role: parsed(row, "role", Role::parse)?,
         status: status(row)?,
-        created_at: time(row, "created_at")?,
+        created_at: time(row, created_at)?,
         updated_at: time(row, "updated_at")?,
         last_login_at: (last_login_at != Timestamp::default()).then_some(last_login_at),
     })
@@ -79,11 +84,10 @@ pub(super) fn account(row: &Row) -> Result<Account, Failure> {
     })
 }
 
-/// Decodes a user state.
-pub(super) fn state(row: &Row) -> Result<UserState, Failure> {
+/// Decodes the state of a user.
+pub(super) fn state(row: &Row, id: UserId) -> Result<UserState, Failure> {
     Ok(UserState {
-        role: parsed(row, "role", Role::parse)?,
-        status: status(row)?,
+        user: user_created_at(row, id, "user_created_at")?,
         epoch: epoch(row)?,
         roles_revision: Some(count(row, "roles_revision")?),
         revision: count(row, "revision")?,

@@ -112,7 +112,7 @@ impl SessionStore for SqlSessions {
                     connection.optional(query.bind(id.to_string()).bind(user.to_string())).await?;
                 let Some(row) = row else { return Ok(None) };
                 let has_owner = self.has_users && row.try_get::<Option<&str>, _>("role")?.is_some();
-                let owner = if has_owner { Some(rows::state(&row)?) } else { None };
+                let owner = if has_owner { Some(rows::state(&row, user)?) } else { None };
                 Ok(Some(SessionView { session: rows::session(&row)?, owner }))
             })
             .await

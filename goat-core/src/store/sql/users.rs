@@ -10,14 +10,14 @@ use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::users::operation;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
-use crate::user::{Account, Status, User, UserPage, UserQuery, UserState};
+use crate::user::{Account, Status, UserPage, UserQuery, UserState};
 
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
 use super::dialect::{self, for_update};
 use super::list::Lists;
 use super::roles;
-use super::rows::{self, account_columns, state_columns, user_columns};
+use super::rows::{self, account_columns, state_columns};
 
 /// The users of a database.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl UserStore for SqlUsers {
             .run(operation::STATE, || async {
                 let mut connection = self.pools.read().await?;
                 let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-                row.as_ref().map(rows::state).transpose()
+                row.as_ref().map(|row| rows::state(row, id)).transpose()
             })
             .await
     }
@@ -121,13 +121,13 @@ impl UserStore for SqlUsers {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<UserState>, StoreError> {
         const QUERY: &str = concat!(
-            "UPDATE goat_users SET \
+            "UPDATE goat_users SET revision = revision + 1, \
              last_login_at = CASE WHEN last_login_at < $2 THEN $2 ELSE last_login_at END, \
              password_hash = CASE WHEN password_hash = $3 THEN $4 ELSE password_hash END \
              WHERE id = $1 RETURNING ",
-            user_columns!()
+            state_columns!()
         );
         self.pools
             .run(operation::SIGNED_IN, || async {
@@ -139,7 +139,7 @@ impl UserStore for SqlUsers {
                 let mut connection = self.pools.begin().await?;
                 let row = connection.optional(query).await?;
                 connection.commit().await?;
-                row.as_ref().map(rows::user).transpose()
+                row.as_ref().map(|row| rows::state(row, id)).transpose()
             })
             .await
     }
@@ -234,7 +234,7 @@ pub(super) async fn lock_actor(
     const QUERY: &str =
         concat!("SELECT ", state_columns!(), " FROM goat_users WHERE id = $1", for_update!());
     let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
-    row.as_ref().map(rows::state).transpose()
+    row.as_ref().map(|row| rows::state(row, id)).transpose()
 }
 
 async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<Account>, Failure> {

@@ -34,8 +34,8 @@ async fn assert_revision(store: &Arc<dyn UserStore>, id: UserId, expected: u64) 
     expected
 }
 
-/// The revision starts at one and rises by one with each stored write, independent of the revision in
-/// the write, and with nothing else.
+/// The revision starts at one and rises by one with each stored write and each sign-in, independent of the
+/// revision in the write, and with nothing else.
 pub async fn each_stored_write_raises_the_revision(store: &Arc<dyn UserStore>) {
     let (mut account, other) = (account(&role()), account(&role()));
     let (id, top) = (account.user.id, &role());
@@ -59,13 +59,14 @@ pub async fn each_stored_write_raises_the_revision(store: &Arc<dyn UserStore>) {
     let mut taken = account.clone();
     taken.user.email = other.user.email.clone();
     assert!(matches!(put(store, &taken).await, UserWriteOutcome::EmailTaken));
-    store.signed_in(id, later(9), None).await.expect("the store responds");
-    assert_revision(store, id, 3).await;
+    let state = store.signed_in(id, later(9), None).await.expect("the store responds");
+    assert_eq!(state.expect("the user").revision, 4);
+    assert_revision(store, id, 4).await;
 
     let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
     let written = write(store, None, id, top, &delete).await;
     let UserWriteOutcome::Deleted(before) = written else { panic!("{written:?}") };
-    assert_eq!(before.revision, 3);
+    assert_eq!(before.revision, 4);
 }
 
 /// Each concurrent write raises the revision.
@@ -107,7 +108,8 @@ pub async fn a_cached_state_equals_the_state(store: &Arc<dyn UserStore>) {
             assert!(cached.roles_revision <= fresh.roles_revision);
             cached.roles_revision = fresh.roles_revision;
             assert_eq!(cached, fresh);
-            assert_eq!((cached.role, cached.status), (account.user.role.clone(), status));
+            let seen = (cached.user.role, cached.user.status);
+            assert_eq!(seen, (account.user.role.clone(), status));
         }
     }
     let delete = |_: &UserSnapshot| Ok(UserChange::Delete);

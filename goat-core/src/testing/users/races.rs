@@ -175,7 +175,7 @@ pub async fn a_suspended_actor_writes_nothing(store: &Arc<dyn UserStore>) {
                 }
                 let decide = |snapshot: &UserSnapshot| {
                     let acting = snapshot.actor.as_ref().expect("the actor");
-                    if acting.status != Status::Active {
+                    if acting.user.status != Status::Active {
                         return Err(ErrorKind::SessionRevoked);
                     }
                     let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;

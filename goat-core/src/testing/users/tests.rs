@@ -52,6 +52,11 @@ impl FaultyStore {
         account
     }
 
+    fn state_of(&self, state: UserState) -> UserState {
+        let user = self.user(state.user, Fault::TruncatesTimes);
+        UserState { user, revision: self.counted(state.revision), ..state }
+    }
+
     fn user(&self, mut user: User, fault: Fault) -> User {
         if self.fault == fault {
             let cut = |time: Timestamp| Timestamp::from_seconds(time.as_millis().div_euclid(1000));
@@ -91,8 +96,7 @@ impl UserStore for FaultyStore {
     }
 
     async fn state(&self, id: UserId) -> Result<Option<UserState>, StoreError> {
-        let state = self.inner.state(id).await?;
-        Ok(state.map(|state| UserState { revision: self.counted(state.revision), ..state }))
+        Ok(self.inner.state(id).await?.map(|state| self.state_of(state)))
     }
 
     async fn cached_state(&self, id: UserId) -> Result<Aged<Option<UserState>>, StoreError> {
@@ -115,9 +119,9 @@ impl UserStore for FaultyStore {
         id: UserId,
         at: Timestamp,
         rehashed: Option<Rehashed<'_>>,
-    ) -> Result<Option<User>, StoreError> {
-        let user = self.inner.signed_in(id, at, rehashed).await?;
-        Ok(user.map(|user| self.user(user, Fault::TruncatesTimes)))
+    ) -> Result<Option<UserState>, StoreError> {
+        let state = self.inner.signed_in(id, at, rehashed).await?;
+        Ok(state.map(|state| self.state_of(state)))
     }
 
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError> {

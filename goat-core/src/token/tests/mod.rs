@@ -25,6 +25,7 @@ use crate::error::ErrorKind;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::secret::Secret;
 use crate::testing::ManualClock;
+use crate::user::Revisions;
 
 /// A secret that no check finds weak.
 const SECRET: &[u8; 32] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
@@ -76,6 +77,7 @@ fn access_claims() -> AccessClaims {
         expires_at: now() + Duration::from_secs(300),
         client_id: "goat".to_owned(),
         authenticated_at: now() - Duration::from_secs(60),
+        revisions: Revisions { user: 12, roles: 7 },
         permissions: None,
     }
 }
@@ -175,12 +177,13 @@ impl Forge {
             ("exp", "1767225900"),
             ("client_id", "\"goat\""),
             ("auth_time", "1767225540"),
+            ("rev", "[12,7]"),
         ])
     }
 
     /// The payload of a valid refresh token.
     fn refresh_payload() -> Members {
-        let payload = Self::payload().without("client_id").without("auth_time");
+        let payload = Self::payload().without("client_id").without("auth_time").without("rev");
         payload.with("aud", "\"goat\"").and("epoch", "3")
     }
 

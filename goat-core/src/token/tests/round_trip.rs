@@ -20,6 +20,7 @@ proptest! {
         issuer in "[^\\p{Cc}]{1,40}",
         client_id in "[^\\p{Cc}]{1,40}",
         authenticated in 0..4_000_000_000_i64,
+        (user, roles) in any::<(u64, u64)>(),
     ) {
         let issued = Timestamp::from_millis(millis);
         let claims = AccessClaims {
@@ -30,6 +31,7 @@ proptest! {
             expires_at: Timestamp::from_seconds(issued.as_seconds() + lifetime),
             client_id: client_id.clone(),
             authenticated_at: Timestamp::from_seconds(authenticated),
+            revisions: Revisions { user, roles },
             permissions,
         };
         let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO).unwrap();

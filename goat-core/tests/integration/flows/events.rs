@@ -109,7 +109,7 @@ async fn addresses_and_secrets_are_redacted(backend: Backend) {
     let me = harness.principal(&signed_in.tokens).await;
     note(&me);
     let users = harness.goat.users();
-    note(&users.profile(&me).await.expect("a profile"));
+    note(me.profile());
     note(&failed(
         users.change_email(&me, email("x"), "wrong", &Origin::default()).await.expect_err("wrong"),
     ));

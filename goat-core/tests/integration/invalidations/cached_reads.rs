@@ -83,7 +83,7 @@ async fn a_cached_value_alone_rejects_no_session() {
     let fixture = Fixture::new().await;
     let Fixture { clock, node, tokens, .. } = &fixture;
     let mut suspended = fixture.state().await.expect("a state");
-    suspended.status = Status::Suspended;
+    suspended.user.status = Status::Suspended;
     for cached in [None, Some(suspended)] {
         fixture.users.set(cached, MILLISECOND);
         node.principal(tokens).await;

@@ -6,6 +6,7 @@ mod cached_reads;
 #[cfg(all(feature = "postgres", feature = "redis"))]
 mod engines;
 mod nodes;
+mod profiles;
 mod single_flight;
 mod support;
 mod transport;

@@ -11,7 +11,7 @@ use goat_engines::{Redis, RedisCluster, RedisOptions as ServerOptions};
 use tokio::time::{Instant, sleep};
 
 use crate::shared_cache::support::{
-    Deployment, Node, STALENESS, account, cached, cached_patiently, keys, touch,
+    Deployment, Node, STALENESS, account, cached, cached_patiently, keys, state_text, touch,
 };
 
 /// How long a shared cache that is down may take to be used again.
@@ -54,10 +54,11 @@ async fn foreign_values_are_misses_and_do_not_open_the_breaker() {
     let node = node(&deployment.database, &redis, STALENESS * 30);
     let (ann, bob) = (deployment.user().await, deployment.user().await);
     let key = format!("{prefix}:{{{ann}}}:u");
+    let admin = state_text("admin", 0);
     let foreign: [(&[&str], bool); 6] = [
         (&["SET", &key, "text"], false),
-        (&["HSET", &key, "r", "many", "t", "1", "v", "1 admin active 0 - -"], true),
-        (&["HSET", &key, "r", "9", "t", "9999999999999", "v", "1 admin active 0 - -"], true),
+        (&["HSET", &key, "r", "many", "t", "1", "v", &admin], true),
+        (&["HSET", &key, "r", "9", "t", "9999999999999", "v", &admin], true),
         (&["HSET", &key, "r", "-1", "t", "-1", "v", "-1"], true),
         (&["HSET", &key, "t", "1"], true),
         (&["HSET", &key, "other", "field"], true),
@@ -68,7 +69,7 @@ async fn foreign_values_are_misses_and_do_not_open_the_breaker() {
         for turn in 0..2 {
             let hits = node.cache.users().hits;
             let state = node.cached_state(ann).await.value.expect("the user");
-            assert_eq!((state.role.as_str(), state.revision), ("client", 1), "{command:?}");
+            assert_eq!((state.user.role.as_str(), state.revision), ("client", 1), "{command:?}");
             let is_hit = node.cache.users().hits > hits;
             assert_eq!(is_hit, turn == 1 && is_replaced, "{command:?}");
         }
@@ -90,7 +91,7 @@ async fn keys_share_the_slot_of_the_users_sessions_and_expire() {
     let cache = open(&server.url(), &prefix).shared_cache();
     let user = account().user.id;
     let now = cache.get(CacheKey::User(user)).await.expect("a reply").now;
-    let entry = CacheEntry { revision: 3, read_at: now, value: "1 client active 0 - -".to_owned() };
+    let entry = CacheEntry { revision: 3, read_at: now, value: state_text("client", 0) };
     let ttl = Duration::from_secs(30);
     assert!(cache.put(CacheKey::User(user), &entry, ttl).await.expect("a reply"));
     cache.invalidate_below(CacheKey::Roles, 3, ttl).await.expect("a reply");

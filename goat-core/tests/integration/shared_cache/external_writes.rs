@@ -120,8 +120,9 @@ async fn a_slow_read_does_not_restore_an_invalidated_state() {
     put(&house.stores, &user).await;
     let id = user.user.id;
     let (slow, other) = (house.node(), house.node());
-    let role =
-        async |node: &Node| node.cached_state(id).await.value.expect("the user").role.to_string();
+    let role = async |node: &Node| {
+        node.cached_state(id).await.value.expect("the user").user.role.to_string()
+    };
     let held = slow.database.hold("users.state", Point::Return);
     let reading = slow.spawn_revision(id);
     held.reached().await;

@@ -11,7 +11,7 @@ use goat_engines::Redis;
 
 use crate::shared_cache::engines::open;
 use crate::shared_cache::support::{
-    Deployment, Node, account_of, cached_patiently, grant, keys, keys_of, put,
+    Deployment, Node, account_of, cached_patiently, grant, keys, keys_of, put, state_text,
 };
 
 /// Longer than any test.
@@ -80,7 +80,7 @@ fn node(database: &Stores, redis: &RedisDatabase, keys: &TokenKeys) -> Node {
 }
 
 async fn role(node: &Node, user: UserId) -> String {
-    node.cached_state(user).await.value.expect("the user").role.as_str().to_owned()
+    node.cached_state(user).await.value.expect("the user").user.role.as_str().to_owned()
 }
 
 /// S1
@@ -92,13 +92,14 @@ async fn a_forged_entry_gives_no_role_and_no_status() {
     honest.revision(user).await;
     let [_, _, genuine] = shared.entry(&key);
     let mac = genuine.split_once(' ').expect("a MAC").0;
+    let admin = state_text("admin", 0);
     for value in [
-        "1 admin active 0 - -".to_owned(),
-        format!("{mac} 1 admin active 0 - -"),
+        admin.clone(),
+        format!("{mac} {admin}"),
         genuine.replace("client", "admin"),
         genuine.replace("active", "suspended"),
-        format!("{} 1 admin active 0 - -", "A".repeat(43)),
-        " 1 admin active 0 - -".to_owned(),
+        format!("{} {admin}", "A".repeat(43)),
+        format!(" {admin}"),
     ] {
         for revision in ["1", "9"] {
             shared.write(&key, &[revision.to_owned(), shared.now(), value.clone()]);

@@ -80,6 +80,11 @@ pub(crate) fn cached(
     Node { stores, database, cache: stats.expect("a shared cache") }
 }
 
+/// The text of a cached state, with this role and session epoch.
+pub(crate) fn state_text(role: &str, epoch: u64) -> String {
+    format!("2 01KE1Q0J0000000000000000YY {role} active 0 0 - {epoch} - - 1 1 aa")
+}
+
 /// The token keys of all nodes.
 pub(crate) fn keys() -> TokenKeys {
     keys_of(&["a secret of more than thirty-two bytes"])

@@ -37,10 +37,25 @@ async fn writes_without_effect_keep_the_entry() {
     node.revision(user).await;
     refuse(&node.stores, user).await.expect("refused");
     leave(&node.stores, user).await.expect("left");
-    let at = goat_core::Timestamp::from_seconds(1);
-    node.stores.users.signed_in(user, at, None).await.expect("noted");
     let _calls = node.database.take_calls();
     assert_eq!((node.revision(user).await, node.state_reads()), (1, 0));
+}
+
+/// A login changes the profile.
+#[tokio::test(start_paused = true)]
+async fn a_login_is_seen_by_all_nodes_once_it_returned() {
+    let deployment = Deployment::new();
+    let user = deployment.user().await;
+    let (one, other) = (deployment.node(), deployment.node());
+    let at = goat_core::Timestamp::from_seconds(9_999_999_999);
+    let reader = slow_reader(&other, user).await;
+    assert_eq!(one.revision(user).await, 1);
+    one.stores.users.signed_in(user, at, None).await.expect("recorded").expect("the user");
+    assert_eq!(reader.resume().await, 1);
+    for node in [&one, &other] {
+        let state = node.cached_state(user).await.value.expect("the user");
+        assert_eq!((state.revision, state.user.last_login_at), (2, Some(at)));
+    }
 }
 
 /// The first attempt was committed, but the node crashed before the invalidation. A retry that

@@ -1,6 +1,6 @@
 //! Users in responses.
 
-use goat_core::user;
+use goat_core::Principal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,6 +32,12 @@ pub struct User {
 
 impl From<goat_core::User> for User {
     fn from(user: goat_core::User) -> Self {
+        Self::from(&user)
+    }
+}
+
+impl From<&goat_core::User> for User {
+    fn from(user: &goat_core::User) -> Self {
         Self {
             id: user.id.to_string(),
             email: user.email.as_str().to_owned(),
@@ -55,10 +61,10 @@ pub struct Profile {
     pub permissions: Vec<String>,
 }
 
-impl From<user::Profile> for Profile {
-    fn from(profile: user::Profile) -> Self {
-        let permissions = profile.permissions.iter().map(ToString::to_string).collect();
-        Self { user: profile.user.into(), permissions }
+impl From<&Principal> for Profile {
+    fn from(me: &Principal) -> Self {
+        let permissions = me.permissions().iter().map(ToString::to_string).collect();
+        Self { user: me.profile().into(), permissions }
     }
 }
 

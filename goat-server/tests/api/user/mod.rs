@@ -4,6 +4,7 @@ mod admin;
 mod email;
 mod list;
 mod me;
+mod profile;
 
 use serde_json::Value;
 

@@ -65,8 +65,8 @@ use crate::response::status::{Challenge, StatusEntry, status_entry};
 /// use goat_tower::{GoatExt, Principal, Problem};
 /// use tower::ServiceExt;
 ///
-/// async fn me(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
-///     Ok(goat.users().profile(&me).await?.user.email.as_str().to_owned())
+/// async fn me(me: Principal) -> String {
+///     me.profile().email.as_str().to_owned()
 /// }
 ///
 /// async fn other(State(goat): State<Goat>, me: Principal) -> Result<String, Problem> {
