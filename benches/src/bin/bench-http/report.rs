@@ -46,7 +46,9 @@ impl Report {
     /// If it cannot be written.
     pub(crate) fn chart(&self, name: &str, svg: &str) {
         if !self.dry_run {
-            let path = self.root.join(format!("benches/charts/{name}.svg"));
+            let folder = self.root.join("benches/charts");
+            let path = folder.join(format!("{name}.svg"));
+            fs::create_dir_all(folder).expect("the folder can be created");
             fs::write(path, svg).expect("the chart can be written");
         }
     }
