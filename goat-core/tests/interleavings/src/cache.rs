@@ -10,11 +10,16 @@ use crate::Principal;
 use crate::id::{SessionId, UserId};
 use crate::lease::Lease;
 use crate::session_cache::SessionCache;
+use crate::user::Revisions;
 
 const NOW: Duration = Duration::from_secs(100);
 const STALENESS: Duration = Duration::from_secs(1);
-const PRINCIPAL: Principal =
-    Principal { user: UserId::from_u128(1), session: SessionId::from_u128(2) };
+const REVISIONS: Revisions = Revisions { user: 1, roles: 1 };
+const PRINCIPAL: Principal = Principal {
+    user: UserId::from_u128(1),
+    session: SessionId::from_u128(2),
+    revisions: REVISIONS,
+};
 
 /// A cache, and the state of its one session in the store.
 struct Node {
@@ -44,7 +49,7 @@ impl Node {
     }
 
     fn cached(&self) -> bool {
-        self.cache.get(PRINCIPAL.user, PRINCIPAL.session, NOW).is_some()
+        self.cache.get(PRINCIPAL.user, PRINCIPAL.session, REVISIONS, NOW).is_some()
     }
 
     /// Ends the session, as a write does: first in the store, then in the cache.
@@ -74,6 +79,11 @@ pub fn fills_against_the_eviction_of_a_user() {
 /// The same for the eviction of one session.
 pub fn fills_against_the_eviction_of_a_session() {
     fills_against(|cache| cache.evict_session(PRINCIPAL.user, PRINCIPAL.session));
+}
+
+/// The same for the eviction of a user's principals, as at a login.
+pub fn fills_against_the_eviction_of_principals() {
+    fills_against(|cache| cache.evict_principals(PRINCIPAL.user));
 }
 
 fn fills_against(evict: fn(&SessionCache)) {

@@ -23,6 +23,9 @@ mod sync {
 mod id {
     pub(crate) use goat_core::{SessionId, UserId};
 }
+mod user {
+    pub(crate) use goat_core::user::Revisions;
+}
 mod session {
     pub(crate) use goat_core::session::CacheStats;
 }
@@ -30,11 +33,12 @@ mod invalidation {
     pub(crate) use crate::lease::Lease;
 }
 
-/// Stands in for a principal: the cache uses only its ids.
+/// Stands in for a principal: the cache uses only its ids and revisions.
 #[derive(Clone, Debug)]
 struct Principal {
     user: id::UserId,
     session: id::SessionId,
+    revisions: user::Revisions,
 }
 
 impl Principal {
@@ -44,5 +48,9 @@ impl Principal {
 
     fn session(&self) -> id::SessionId {
         self.session
+    }
+
+    fn revisions(&self) -> user::Revisions {
+        self.revisions
     }
 }

@@ -23,6 +23,12 @@ fn fill_does_not_overwrite_the_eviction_of_a_session() {
 
 /// R4, A7
 #[test]
+fn fill_does_not_overwrite_the_eviction_of_principals() {
+    check(cache::fills_against_the_eviction_of_principals);
+}
+
+/// R4, A7
+#[test]
 fn fill_does_not_overwrite_the_eviction_of_everything() {
     check(cache::a_fill_against_the_eviction_of_everything);
 }
