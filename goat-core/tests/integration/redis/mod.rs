@@ -1,5 +1,6 @@
 //! Redis as a store: one server, a cluster, and sentinels, with and without faults.
 
+mod batches;
 mod cached_rejections;
 mod clocks;
 mod cluster;

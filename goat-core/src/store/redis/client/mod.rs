@@ -115,7 +115,7 @@ impl Client {
         self.script_on(operation, script, &[key], arguments, retry).await
     }
 
-    /// Runs a script on several keys, which are in one slot, and returns the reply.
+    /// Runs a script on several keys, of one slot or on one server, and returns the reply.
     pub(super) async fn script_on(
         &self,
         operation: &'static str,
@@ -133,6 +133,14 @@ impl Client {
             reply = self.send_with_retry(key, &command, retry, deadline).await;
         }
         reply.map_err(|failure| failure.in_operation(operation))
+    }
+
+    /// Whether one server has all keys, so that one call may use any of them.
+    pub(super) async fn has_one_server(&self, operation: &'static str) -> Result<bool, StoreError> {
+        match self.topology(self.deadline()).await {
+            Ok(topology) => Ok(matches!(topology, Topology::Single(_))),
+            Err(failure) => Err(failure.in_operation(operation)),
+        }
     }
 
     /// Opens a dedicated Pub/Sub connection to the server that `channel` is published on.
