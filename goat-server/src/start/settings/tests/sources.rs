@@ -353,3 +353,18 @@ fn non_utf8_values_of_settings_are_rejected() {
     sources.environment.push(("GOAT_ISSUER".into(), OsString::from_vec(vec![0xff])));
     assert_eq!(sources.problem(), "GOAT_ISSUER: is not valid UTF-8");
 }
+
+#[test]
+fn flag_precedes_environment_precedes_file() {
+    let issuer = |sources: Sources| sources.settings().tokens.issuer;
+    let variables = [("GOAT_ISSUER", "environment")];
+    assert_eq!(issuer(sources()), "goat");
+    assert_eq!(issuer(sources().dotenv("GOAT_ISSUER=file")), "file");
+    assert_eq!(issuer(environment(&variables).dotenv("GOAT_ISSUER=file")), "environment");
+    for arguments in [["--goat-issuer", "flag"], ["serve", "--goat-issuer=flag"]] {
+        let sources = environment(&variables).dotenv("GOAT_ISSUER=file").arguments(&arguments);
+        assert_eq!(issuer(sources), "flag");
+    }
+    let inner = sources().arguments(&["--goat-issuer=outer", "check", "--goat-issuer=inner"]);
+    assert_eq!(issuer(inner), "inner");
+}
