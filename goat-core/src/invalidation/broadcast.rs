@@ -6,7 +6,6 @@
 //! - a subscription that ends disconnects the listeners before the next one begins;
 //! - the listeners of this process receive an invalidation before it is sent.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
+use super::heartbeats::Heartbeats;
 use super::message::{self, Message};
 use super::{
     Invalidation, InvalidationStats, Invalidations, Listener, LocalInvalidations, Subscription,
@@ -35,8 +35,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MIN_SILENCE: Duration = Duration::from_secs(2);
 /// Backoff between subscriptions: first and longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// Maximum number of heartbeats in flight; the oldest is dropped.
-const MAX_IN_FLIGHT: usize = 32;
 
 /// Broadcasts invalidations to every node on the same transport, and detects a lost connection.
 ///
@@ -74,9 +72,6 @@ enum State {
     Connected,
     Disconnected,
 }
-
-/// Heartbeats in flight of one subscription: number and time of sending.
-type Heartbeats = Mutex<VecDeque<(u64, Instant)>>;
 
 impl Broadcast {
     /// Creates a channel over a transport. It connects with the first listener or invalidation, which
@@ -204,7 +199,7 @@ impl Inner {
 
     /// Follows one subscription to its end; returns whether it was ever connected, and why it ended.
     async fn follow(&self, mut subscription: Box<dyn Subscription>) -> (bool, StoreError) {
-        let in_flight = Heartbeats::default();
+        let in_flight = Mutex::new(Heartbeats::new(self.lease()));
         if self.staleness.is_zero() {
             // Without caches the connection does not matter.
             self.connect(Duration::MAX);
@@ -218,7 +213,7 @@ impl Inner {
     async fn receive(
         &self,
         subscription: &mut dyn Subscription,
-        in_flight: &Heartbeats,
+        in_flight: &Mutex<Heartbeats>,
     ) -> (bool, StoreError) {
         let silence = (self.staleness * 2).max(MIN_SILENCE);
         let mut was_connected = false;
@@ -244,10 +239,9 @@ impl Inner {
                 Ok(text) => match message::read(&text, &self.node) {
                     Message::Nothing => {}
                     Message::OwnHeartbeat(number) => {
-                        let Some(sent_at) = take(in_flight, number) else { continue };
+                        let Some(until) = lock(in_flight).take(number) else { continue };
                         // Even a late heartbeat shows that the subscription works.
                         replace_at = Instant::now() + silence;
-                        let until = sent_at + self.lease();
                         let left = until.saturating_duration_since(Instant::now());
                         if !left.is_zero() {
                             was_connected = true;
@@ -268,7 +262,7 @@ impl Inner {
     }
 
     /// Sends heartbeats at the interval.
-    async fn send_heartbeats(&self, in_flight: &Heartbeats) -> Infallible {
+    async fn send_heartbeats(&self, in_flight: &Mutex<Heartbeats>) -> Infallible {
         if self.staleness.is_zero() {
             return std::future::pending().await;
         }
@@ -280,14 +274,7 @@ impl Inner {
                 () = self.heartbeat_requested.notified() => {}
             }
             let number = self.next_heartbeat.fetch_add(1, Ordering::Relaxed);
-            {
-                // Recorded before it is sent: its age counts from here.
-                let mut in_flight = lock(in_flight);
-                if in_flight.len() >= MAX_IN_FLIGHT {
-                    in_flight.pop_front();
-                }
-                in_flight.push_back((number, Instant::now()));
-            }
+            lock(in_flight).record(number, Instant::now());
             if let Err(error) = self.send(&message::heartbeat(&self.node, number)).await {
                 tracing::debug!(%error, "heartbeat not sent");
             }
@@ -338,13 +325,6 @@ impl Inner {
 fn no_heartbeat_returned() -> StoreError {
     StoreError::unavailable(super::operation::RECEIVE)
         .with_source("no heartbeat of this node returned in time")
-}
-
-/// Removes a heartbeat and all earlier ones; returns when it was sent.
-fn take(in_flight: &Heartbeats, number: u64) -> Option<Instant> {
-    let mut in_flight = lock(in_flight);
-    let index = in_flight.iter().position(|(one, _)| *one == number)?;
-    in_flight.drain(..=index).next_back().map(|(_, sent_at)| sent_at)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -35,6 +35,18 @@ impl Lease {
     }
 }
 
+/// For a model, which returns to earlier states.
+#[cfg(test)]
+impl Lease {
+    pub(crate) fn copied(&self) -> Self {
+        Self(AtomicU64::new(self.until()))
+    }
+
+    pub(crate) fn until(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

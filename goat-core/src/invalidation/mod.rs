@@ -5,12 +5,15 @@
 //! using their caches.
 
 mod broadcast;
+mod heartbeats;
 mod lease;
 mod local;
 mod message;
 mod transport;
 
 pub use broadcast::Broadcast;
+#[cfg(test)]
+pub(crate) use heartbeats::Heartbeats;
 pub(crate) use lease::Lease;
 pub use local::LocalInvalidations;
 pub use transport::{Subscription, Transport};

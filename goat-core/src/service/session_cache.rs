@@ -31,7 +31,7 @@ pub(crate) struct SessionCache {
     lease: Arc<Lease>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Shard {
     /// Grouped by user, so that the eviction of a user is one removal.
     users: HashMap<UserId, Vec<Entry>>,
@@ -43,7 +43,7 @@ struct Shard {
     stats: CacheStats,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     principal: Principal,
     /// Stopwatch reading at which the entry becomes stale: the staleness after its read began.
@@ -82,8 +82,12 @@ impl FillToken {
 impl SessionCache {
     /// Creates a cache of about `most` entries, valid for `staleness`. Zero disables the cache.
     pub(crate) fn new(staleness: Duration, most: usize, lease: Arc<Lease>) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, staleness, most_per_shard: most.div_ceil(SHARDS).max(1), lease }
+        Self::with_shards(SHARDS, staleness, most, lease)
+    }
+
+    fn with_shards(count: usize, staleness: Duration, most: usize, lease: Arc<Lease>) -> Self {
+        let shards = (0..count).map(|_| Mutex::default()).collect();
+        Self { shards, staleness, most_per_shard: most.div_ceil(count).max(1), lease }
     }
 
     /// Whether cached data may be used now.
@@ -91,9 +95,21 @@ impl SessionCache {
         !self.staleness.is_zero() && self.lease.holds(elapsed)
     }
 
+    /// Renews the lease of the invalidation channel. If it had ended, invalidations may have been lost:
+    /// `invalidate` is called and the cache cleared before.
+    pub(super) fn connected(&self, elapsed: Duration, lease: Duration, invalidate: impl FnOnce()) {
+        if !self.lease.holds(elapsed) {
+            // ATOMIC: cleared before the lease is renewed, so that no entry from the time without
+            // invalidations is used.
+            invalidate();
+            self.clear();
+        }
+        self.lease.renew(elapsed.saturating_add(lease));
+    }
+
     fn shard(&self, user: UserId) -> MutexGuard<'_, Shard> {
         // The low bits of a ULID are random.
-        let index = (user.as_u128() % SHARDS as u128) as usize;
+        let index = (user.as_u128() % self.shards.len() as u128) as usize;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -295,6 +311,11 @@ impl Shard {
         self.stats.evictions += (before - self.entries) as u64;
     }
 }
+
+// With its path, since the crate that runs this file under loom includes it from elsewhere.
+#[cfg(test)]
+#[path = "session_cache/protocol.rs"]
+mod protocol;
 
 #[cfg(test)]
 mod tests {

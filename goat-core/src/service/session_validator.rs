@@ -301,13 +301,6 @@ impl Listener for SessionValidator {
     }
 
     fn on_connected(&self, lease: Duration) {
-        let elapsed = self.time.elapsed();
-        if !self.lease.holds(elapsed) {
-            // ATOMIC: cleared before the lease is renewed, so that no entry from the time without
-            // invalidations is used.
-            self.role_table.mark_stale();
-            self.cache.clear();
-        }
-        self.lease.renew(elapsed.saturating_add(lease));
+        self.cache.connected(self.time.elapsed(), lease, || self.role_table.mark_stale());
     }
 }
