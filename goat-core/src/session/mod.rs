@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::limit::canonical_address;
 
 /// The origin of a request, as far as the application knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub struct RefreshToken {
     pub key: String,
 }
 
-/// The replacement of a session's tokens on purpose, as by a change of the password: its earlier refresh
+/// The replacement of a session's tokens on purpose, as by a change of the password: its earlier
 /// tokens no longer work, and presenting one ends nothing.
 ///
 /// It is part of the user's account and commits with the session epoch, whichever store keeps the
@@ -67,7 +68,7 @@ pub struct RefreshToken {
 pub struct TokenReplacement {
     /// The session.
     pub session: SessionId,
-    /// The user's session epoch since the replacement. Refresh tokens of an earlier one are replaced.
+    /// The user's session epoch since the replacement. Tokens of an earlier one are replaced.
     pub epoch: u64,
     /// The refresh token that replaces all earlier ones.
     pub token: RefreshToken,
@@ -116,8 +117,8 @@ impl Predecessor {
     /// Whether a client at this address is elsewhere than at the first use. An unknown address is not.
     #[must_use]
     pub fn is_elsewhere(&self, address: Option<IpAddr>) -> bool {
-        let first = self.used_from.map(|address| address.to_canonical());
-        let again = address.map(|address| address.to_canonical());
+        let first = self.used_from.map(canonical_address);
+        let again = address.map(canonical_address);
         first.is_some_and(|first| again.is_some_and(|again| first != again))
     }
 }
@@ -130,7 +131,7 @@ pub struct Session {
     /// The user.
     pub user: UserId,
     /// The user's session epoch at login, or at the last replacement of the session's tokens. Its
-    /// refresh tokens carry it.
+    /// tokens carry it.
     pub epoch: u64,
     /// The client software at login.
     pub device: String,
@@ -287,7 +288,7 @@ mod tests {
         }
     }
 
-    /// D6: an IPv4-mapped IPv6 address is the IPv4 address.
+    /// D6: an IPv4-mapped or NAT64 IPv6 address is the IPv4 address.
     #[test]
     fn use_is_elsewhere_if_both_addresses_are_known_and_differ() {
         let address = |text: &str| text.parse::<IpAddr>().ok();
@@ -299,6 +300,8 @@ mod tests {
         for (first, again, expected) in [
             ("192.0.2.7", "192.0.2.7", false),
             ("192.0.2.7", "::ffff:192.0.2.7", false),
+            ("64:ff9b::192.0.2.7", "192.0.2.7", false),
+            ("64:ff9b::192.0.2.7", "64:ff9b::192.0.2.8", true),
             ("192.0.2.7", "192.0.2.8", true),
             ("2001:db8::1", "2001:db8::2", true),
             ("192.0.2.7", "", false),

@@ -233,7 +233,7 @@ impl LimitLayer {
     pub(crate) fn acquire(&self, request: &Parts) -> Result<Option<PendingDecision>, Error> {
         if !self.uncounted.is_empty()
             && let Some(peer) = PeerAddress::of(&request.extensions)
-            && self.uncounted.contains(peer.0.ip().to_canonical())
+            && self.uncounted.contains(peer.0.ip())
         {
             return Ok(None);
         }
