@@ -16,6 +16,7 @@
 //! ```
 
 mod bursts;
+mod model;
 mod pairs;
 
 use std::pin::Pin;
@@ -36,6 +37,7 @@ pub use bursts::{
     counts_bursts_of_one_key_separately, returns_burst_capacity_evenly,
     returns_fractional_intervals_exactly,
 };
+pub use model::{LimitModel, decides_as_an_exact_model};
 pub use pairs::{
     acquires_both_or_neither, admits_at_most_the_smaller_quota_concurrently,
     counts_calls_alone_and_in_pairs_together, forgets_the_calls_of_a_reset_counter,
@@ -49,6 +51,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 ///
 /// If the store violates a guarantee.
 pub async fn conformance(store: &dyn LimitStore, time: &dyn TestTime) {
+    decides_as_an_exact_model(store, time).await;
     admits_exactly_the_quota(store, time).await;
     returns_capacity_as_the_window_slides(store, time).await;
     rejected_calls_are_not_counted(store, time).await;

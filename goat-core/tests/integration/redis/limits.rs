@@ -2,7 +2,6 @@
 //! burst, GCRA. Exactness against a reference model by the caller's clock; concurrent callers with
 //! different clocks by the server's.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 use goat_core::Quota;
 use goat_core::limit::{LimitStore, StoreDecision};
 use goat_core::store::redis::RedisOptions;
+use goat_core::testing::limits::LimitModel;
 use goat_engines::Redis;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -41,57 +41,9 @@ fn nodes_with(options: &RedisOptions, count: usize) -> Vec<Arc<dyn LimitStore>> 
     (0..count).map(|_| open(&options).limits()).collect()
 }
 
-/// Keeps the time of every allowed call and computes each decision from all of them.
-#[derive(Default)]
-struct Model(HashMap<(usize, Quota), Vec<Duration>>);
-
-impl Model {
-    fn acquire(&mut self, key: usize, quota: Quota, now: Duration) -> StoreDecision {
-        let allowed = self.0.entry((key, quota)).or_default();
-        let is_limited = available(quota, allowed, now).0 == 0;
-        if !is_limited {
-            allowed.push(now);
-        }
-        let (remaining, reset_after) = available(quota, allowed, now);
-        StoreDecision { remaining, reset_after, retry_after: is_limited.then_some(reset_after) }
-    }
-}
-
-/// How many calls `quota` allows now, and the time until it allows one more.
-fn available(quota: Quota, allowed: &[Duration], now: Duration) -> (u32, Duration) {
-    match quota.burst_size() {
-        None => available_in_window(quota, allowed, now),
-        Some(burst) => available_in_burst(quota, burst, allowed, now),
-    }
-}
-
-fn available_in_window(quota: Quota, allowed: &[Duration], now: Duration) -> (u32, Duration) {
-    let ends = allowed.iter().map(|at| *at + quota.window()).filter(|end| *end > now);
-    let reset_after = ends.clone().next().map_or(Duration::ZERO, |end| end - now);
-    let count = u32::try_from(ends.count()).expect("a few");
-    (quota.limit() - count, reset_after)
-}
-
-/// A span from an allowed call until now allows the burst and the calls replenished within the span.
-/// The span that allows the fewest decides.
-fn available_in_burst(
-    quota: Quota,
-    burst: u32,
-    allowed: &[Duration],
-    now: Duration,
-) -> (u32, Duration) {
-    let (limit, window) = (u128::from(quota.limit()), quota.window().as_nanos());
-    let burst = u128::from(burst);
-    let spans = || (1..).zip(allowed.iter().rev()).map(|(count, first)| (count, now - *first));
-    let remaining = spans()
-        .map(|(count, age)| burst + age.as_nanos() * limit / window - count)
-        .fold(burst, u128::min);
-    let wait = spans().map(|(count, age)| {
-        let replenished = (count + remaining + 1).saturating_sub(burst);
-        let nanoseconds = (replenished * window).div_ceil(limit);
-        micros(nanoseconds.saturating_sub(age.as_nanos()).div_ceil(1_000))
-    });
-    (u32::try_from(remaining).expect("the burst at most"), wait.max().unwrap_or_default())
+/// The model, rounded to the resolution of the clock of Redis.
+fn model() -> LimitModel {
+    LimitModel::with_resolution(Duration::from_micros(1))
 }
 
 /// Calls of `(key, node, time)` decide as the model does.
@@ -100,10 +52,11 @@ fn check_against_model(
     calls: impl IntoIterator<Item = (usize, usize, Duration)>,
 ) -> Result<(), TestCaseError> {
     in_runtime(async {
-        let (nodes, mut model) = (nodes(3), Model::default());
+        let (nodes, mut model) = (nodes(3), model());
         for (number, node, now) in calls {
-            let decision = acquire(&nodes[node], key(&number.to_string()), quota, now).await;
-            prop_assert_eq!(decision, model.acquire(number, quota, now), "{}", quota);
+            let key = key(&number.to_string());
+            let decision = acquire(&nodes[node], key, quota, now).await;
+            prop_assert_eq!(decision, model.acquire(key, quota, now), "{}", quota);
         }
         Ok(())
     })
@@ -252,7 +205,7 @@ async fn a_long_log_equals_the_model() {
         let prefix = Redis::prefix();
         let nodes = nodes_with(&shared().prefix(&*prefix), 3);
         let quota = Quota::new(limit, window);
-        let (mut model, mut now) = (Model::default(), at(1 << 40));
+        let (mut model, mut now) = (model(), at(1 << 40));
         let thousandth = u64::try_from(window.as_millis() / 1_000).expect("a year");
         for step in 0..u64::from(limit) * 4 {
             // Full after two thirds of a window, then sliding, with a few short and long gaps.
@@ -262,14 +215,18 @@ async fn a_long_log_equals_the_model() {
                 _ => thousandth * (step % 3) / 4,
             });
             let decision = acquire(&nodes[usize::from(step % 2 == 0)], key("0"), quota, now).await;
-            assert_eq!(decision, model.acquire(0, quota, now), "{limit} in {window:?}, {step}");
+            assert_eq!(
+                decision,
+                model.acquire(key("0"), quota, now),
+                "{limit} in {window:?}, {step}"
+            );
         }
         // Expired entries are at most half of the log.
         let log = redis.cli(&["KEYS", &format!("{prefix}:*")]);
         let length: u32 = redis.cli(&["STRLEN", &log]).parse().expect("a number");
         assert!(length <= 9 + 2 * (limit + 1) * width, "{length} bytes");
         // After a large step back the newest entry counts as new.
-        let log = &model.0[&(0, quota)];
+        let log = model.allowed(key("0"), quota);
         let last = log.last().expect("many");
         let live: Vec<_> = log.iter().filter(|entry| **entry + window > *last).collect();
         let decision = acquire(&nodes[2], key("0"), quota, now - window * 3).await;

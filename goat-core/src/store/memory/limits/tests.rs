@@ -1,7 +1,7 @@
 //! In-process limits against an exact model, concurrent threads, and floods of keys.
 
 mod gcra;
-mod model;
+mod sequences;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::model::{Model, Step, is_over, steps};
+use self::sequences::{Step, is_over, steps};
 use super::*;
 use crate::limit::StoreDecision;
+use crate::testing::limits::LimitModel;
 use crate::testing::{ManualClock, limits};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -67,11 +68,11 @@ proptest! {
     /// B4: decisions, remaining calls and waits equal those of an exact model, with and without bursts.
     #[test]
     fn decisions_equal_an_exact_model(steps in steps(4, QUOTAS.len(), 200)) {
-        let (store, mut model, mut now) = (MemoryLimits::new(100), Model::default(), Duration::ZERO);
+        let (store, mut model, mut now) = (MemoryLimits::new(100), LimitModel::default(), Duration::ZERO);
         for Step { key: number, quota, pause } in steps {
             now += pause;
             let (key, quota) = (key(number), QUOTAS[quota]);
-            prop_assert_eq!(store.ask(key, quota, now), model.ask(key, quota, now));
+            prop_assert_eq!(store.ask(key, quota, now), model.acquire(key, quota, now));
         }
         prop_assert_eq!(store.overflowed(), 0);
     }
@@ -79,7 +80,7 @@ proptest! {
     /// B4: a call of two counters counts by both or by neither, and then the model is unchanged.
     #[test]
     fn pairs_equal_an_exact_model(steps in steps(3, QUOTAS.len() - 1, 200)) {
-        let (store, mut model, mut now) = (MemoryLimits::new(100), Model::default(), Duration::ZERO);
+        let (store, mut model, mut now) = (MemoryLimits::new(100), LimitModel::default(), Duration::ZERO);
         for Step { key: number, quota, pause } in steps {
             now += pause;
             let first = (key(number), QUOTAS[quota]);
@@ -88,12 +89,12 @@ proptest! {
                 panic!("an in-memory store is synchronous")
             };
             // Another call of one counter shows its state.
-            let is_limited = |model: &Model, (key, quota)| model.clone().ask(key, quota, now).retry_after;
+            let is_limited = |model: &LimitModel, (key, quota)| model.clone().acquire(key, quota, now).retry_after;
             let waits = [is_limited(&model, first), is_limited(&model, second)];
             prop_assert_eq!(decisions.map(|decision| decision.retry_after), waits);
             if waits == [None, None] {
-                prop_assert_eq!(decisions[0], model.ask(first.0, first.1, now));
-                prop_assert_eq!(decisions[1], model.ask(second.0, second.1, now));
+                prop_assert_eq!(decisions[0], model.acquire(first.0, first.1, now));
+                prop_assert_eq!(decisions[1], model.acquire(second.0, second.1, now));
             }
         }
     }

@@ -40,7 +40,7 @@ proptest! {
         start in prop_oneof![Just(0_u64), 0..u64::MAX / 8],
         pauses in pauses(),
     ) {
-        let (store, mut model) = (MemoryLimits::new(10), Model::default());
+        let (store, mut model) = (MemoryLimits::new(10), LimitModel::default());
         let (mut now, mut allowed) = (Duration::from_nanos(start), Vec::new());
         for (intervals, nanoseconds) in pauses {
             let pause = interval(quota).saturating_mul(intervals).min(YEAR / 50);
@@ -50,7 +50,7 @@ proptest! {
             // A call of another key drops expired counters, and no others.
             store.ask(key(1), Quota::per_day(1), now);
             let decision = store.ask(key(0), quota, now);
-            prop_assert_eq!(decision, model.ask(key(0), quota, now));
+            prop_assert_eq!(decision, model.acquire(key(0), quota, now));
             if decision.retry_after.is_none() {
                 allowed.push(now);
             }
