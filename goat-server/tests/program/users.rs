@@ -59,9 +59,6 @@ fn failed_command_is_one_message() {
         ),
         (&["user", "set-role", "bo@example.org", "admin"], "", "no user has this"),
         (&["user", "set-role", "ann@example.org", "king"], "", "one of client, operator, admin"),
-        // A3
-        (&["user", "set-role", "ann@example.org", "client"], "", "no active administrator"),
-        (&["user", "set-status", "ann@example.org", "suspended"], "", "no active administrator"),
         (&["user", "set-status", "ann@example.org", "inactive"], "", "cannot change this way"),
         (&["user", "reset-password", "ann@example.org"], "ann@example.org\n", "the password must"),
         (&["user", "revoke-sessions", "bo@example.org"], "", "no user has this"),
@@ -73,6 +70,21 @@ fn failed_command_is_one_message() {
             "{output}"
         );
     }
+}
+
+/// A3
+#[test]
+fn last_administrator_is_neither_demoted_nor_suspended() {
+    let program = Program::new();
+    program.run_ok(&["user", "create", "ann@example.org", "--role", "admin"], PASSWORD);
+    let demote = &["user", "set-role", "ann@example.org", "client"];
+    for command in [demote, &["user", "set-status", "ann@example.org", "suspended"]] {
+        let output = refused(&program, command, "");
+        assert!(output.contains("no active administrator"), "{command:?}: {output}");
+    }
+    // With another administrator, the first one can be demoted.
+    program.run_ok(&["user", "create", "bo@example.org", "--role", "admin"], PASSWORD);
+    program.run_ok(demote, "");
 }
 
 /// Recovers a system without an accessible administrator.

@@ -115,8 +115,9 @@ fn burst_of_logins_is_shed() {
         );
         stream.write_all(request.as_bytes()).expect("sent");
     }
-    let mut times = Vec::new();
+    let (mut times, mut most) = (Vec::new(), before);
     for _ in 0..34 {
+        most = most.max(server.resident());
         for (path, token) in [("/api/health", ""), ("/api/ready", ""), ("/api/v1/user", &token)] {
             let start = Instant::now();
             // A check of the stores may time out on a busy machine.
@@ -126,7 +127,7 @@ fn burst_of_logins_is_shed() {
         }
     }
     assert!(p99(times.clone()) < PATIENCE, "{times:?}");
-    let grown = server.resident().saturating_sub(before);
+    let grown = most.max(server.resident()) - before;
     assert!(grown < MEMORY, "{grown} bytes");
     let (mut tried, mut shed) = (0, 0);
     for stream in streams {

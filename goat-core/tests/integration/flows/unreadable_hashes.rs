@@ -77,7 +77,6 @@ async fn an_unreadable_hash_matches_no_current_password(backend: Backend) {
     }
 }
 
-/// P8
 async fn an_administrator_can_reset_an_unreadable_password(backend: Backend) {
     let harness = Harness::on(backend);
     let id = harness.user("ann", "client").await.id;
