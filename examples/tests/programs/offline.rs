@@ -69,6 +69,7 @@ fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
         client_id: "goat".into(),
         authenticated_at: issued_at,
         revisions: Revisions::default(),
+        epoch: 0,
         permissions: Some(vec!["report:read".into()]),
     };
     Tokens::new(keys.clone(), TokenSettings::default()).sign_access(&claims).expect("a token")

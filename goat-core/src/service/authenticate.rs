@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::{Context, FreshPrincipal, Principal};
 
@@ -69,13 +69,14 @@ impl Context {
             Ok(claims) => claims,
             Err(error) => return Authentication::done(Err(error)),
         };
-        let (user, session, revisions) = (claims.user, claims.session, claims.revisions);
+        let (user, session, epoch) = (claims.user, claims.session, claims.epoch);
+        let revisions = claims.revisions;
         if let Some(principal) = self.validator.cached(user, session, revisions) {
-            return Authentication::done(Ok(principal));
+            return Authentication::done(principal.of_token(epoch).map_err(Error::from));
         }
         let validator = Arc::clone(&self.validator);
         Authentication(State::Pending(Box::pin(async move {
-            validator.read(user, session, revisions).await
+            Ok(validator.read(user, session, revisions).await?.of_token(epoch)?)
         })))
     }
 

@@ -33,7 +33,7 @@ struct Inner {
     rights: Arc<Rights>,
     /// The role table that the rights are from.
     table: Arc<RoleTable>,
-    /// The user's session epoch at login.
+    /// The user's session epoch at login, or at the last replacement of the session's tokens.
     session_epoch: u64,
     /// The session's expiry.
     expires_at: Timestamp,
@@ -62,6 +62,12 @@ impl Principal {
             session_epoch,
             expires_at,
         }))
+    }
+
+    /// Returns the principal for a token of a session epoch, which is not from before the last
+    /// replacement of the session's tokens.
+    pub(super) fn of_token(self, epoch: u64) -> Result<Self, ErrorKind> {
+        if epoch < self.0.session_epoch { Err(ErrorKind::SessionRevoked) } else { Ok(self) }
     }
 
     /// Returns the user.

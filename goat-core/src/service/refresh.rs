@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
-use crate::session::{Origin, Session, TokenReplacement};
+use crate::session::{Origin, Session};
 use crate::store::{Rotated, Rotation};
 use crate::token::RefreshClaims;
 use crate::user::Revisions;
@@ -106,8 +106,9 @@ impl Context {
             return Err(gone());
         }
         let mut epoch = session.epoch;
-        if session.may_lack_replacement(state.epoch) {
-            epoch = self.apply_replacement(&session).await?;
+        if let Some(replacement) = self.validator.lacked_replacement(&session, state.epoch).await? {
+            self.stores.sessions.replace_tokens(session.user, &replacement, now).await?;
+            epoch = replacement.epoch;
         }
         // Also decided by the rotation, for a replacement that commits meanwhile.
         if claims.epoch < epoch {
@@ -115,20 +116,6 @@ impl Context {
         }
         let revisions = state.revisions();
         Ok(Live { role: state.user.role, revisions, ends_at: session.ends_at })
-    }
-
-    /// Applies the replacement of the session's tokens, if there is one that the session store lacks:
-    /// the write after the commit failed, or the store lost it. Returns the session's epoch.
-    async fn apply_replacement(&self, session: &Session) -> Result<u64> {
-        let account = self.stores.users.by_id(session.user).await?;
-        let replacement = account.and_then(|account| account.replacement);
-        let lacks = |replacement: &TokenReplacement| {
-            replacement.session == session.id && session.epoch < replacement.epoch
-        };
-        let Some(replacement) = replacement.filter(lacks) else { return Ok(session.epoch) };
-        let now = self.time.now();
-        self.stores.sessions.replace_tokens(session.user, &replacement, now).await?;
-        Ok(replacement.epoch)
     }
 
     async fn rotate(

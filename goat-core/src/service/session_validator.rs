@@ -8,7 +8,7 @@ use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, StoreError};
 use crate::id::{SessionId, UserId};
 use crate::invalidation::{Invalidation, InvalidationStats, Lease, Listener};
-use crate::session::{CacheStats, Session};
+use crate::session::{CacheStats, Session, SessionEpoch, TokenReplacement};
 use crate::single_flight::SingleFlight;
 use crate::store::{Aged, Stores};
 use crate::user::{Revisions, UserState};
@@ -177,9 +177,28 @@ impl SessionValidator {
             self.cache.clear();
         }
         self.role_table.warn_unknown_role(&state.user.role);
-        let (expires_at, epoch) = (found.expires_at(), found.epoch);
+        let replacement = self.lacked_replacement(&found, state.epoch).await?;
+        let epoch = replacement.map_or(found.epoch, |replacement| replacement.epoch);
+        let expires_at = found.expires_at();
         let issuer = self.issuer;
         Ok((Principal::new(issuer, state, session, table, epoch, expires_at), age))
+    }
+
+    /// Returns the replacement of a session's tokens that its store lacks, if there is one: the write
+    /// after the commit is on its way or failed, or the store lost it.
+    pub(super) async fn lacked_replacement(
+        &self,
+        session: &Session,
+        epoch: SessionEpoch,
+    ) -> Result<Option<TokenReplacement>, StoreError> {
+        if !session.may_lack_replacement(epoch) {
+            return Ok(None);
+        }
+        let account = self.stores.users.by_id(session.user).await?;
+        let replacement = account.and_then(|account| account.replacement);
+        Ok(replacement.filter(|replacement| {
+            replacement.session == session.id && session.epoch < replacement.epoch
+        }))
     }
 
     /// Reads a session and its owner, concurrently where the session store does not keep users.

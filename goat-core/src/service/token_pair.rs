@@ -71,6 +71,7 @@ impl Context {
             client_id: self.tokens.settings().client_id().to_owned(),
             authenticated_at: session.created_at,
             revisions,
+            epoch: session.epoch,
             permissions,
         };
         let access_token = match self.tokens.sign_access(&access) {

@@ -4,7 +4,7 @@
 //! Attempts do not count per account: anonymous logins exhaust that limit, and would keep a user from
 //! defending the account.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
 use crate::detached::run_to_completion;
@@ -23,7 +23,7 @@ use super::{ActorFacts, Context, Principal, TokenPair, Users};
 /// The result of a changed password.
 #[derive(Clone, Debug)]
 pub struct PasswordChanged {
-    /// The new tokens of the current session, which replace its earlier refresh tokens.
+    /// The new tokens of the current session, which replace its earlier ones.
     pub tokens: TokenPair,
     /// How many other sessions ended.
     pub revoked_sessions: u64,
@@ -81,8 +81,7 @@ impl Users {
     }
 
     /// Changes the principal's own password. Ends every session but the current one, which continues
-    /// under the returned tokens: its earlier refresh tokens no longer work, and its access tokens expire
-    /// in their time.
+    /// under the returned tokens only: its earlier ones no longer work, and presenting one ends nothing.
     ///
     /// # Errors
     ///
@@ -117,29 +116,41 @@ impl Users {
             run_to_completion(async move {
                 let (id, kept) = (account.user.id, Some(session.id));
                 let token = context.next_refresh_token(now, session.ends_at);
+                let signed = Mutex::new(None);
                 let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, facts, &account)?;
                     account.password_hash = hash.clone();
                     account.epoch = account.epoch.next(kept);
-                    account.replacement = Some(TokenReplacement {
+                    let replacement = TokenReplacement {
                         session: session.id,
                         epoch: account.epoch.number,
                         token: token.clone(),
-                    });
+                    };
+                    let mut session = session.clone();
+                    session.replace_tokens(&replacement, now);
+                    // Signed before the commit, for the epoch and the revision that commit, so that
+                    // nothing after it can fail.
+                    let revisions = Revisions { user: account.revision + 1, ..seen };
+                    let tokens = context.sign(&session, permissions.clone(), revisions, now);
+                    let failure = tokens.as_ref().err().map(Error::kind);
+                    *signed.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokens);
+                    if let Some(kind) = failure {
+                        return Err(kind);
+                    }
+                    account.replacement = Some(replacement);
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let (before, after) = changed(context.write_user(None, id, &rule).await?)?;
+                let outcome = context.write_user(None, id, &rule).await?;
+                let tokens =
+                    signed.into_inner().unwrap_or_else(PoisonError::into_inner).transpose()?;
+                let (before, after) = changed(outcome)?;
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
                 let actor = EventActor::User(id);
                 let revoked_sessions = context.end_sessions(id, epoch, kept, actor.clone()).await;
-                let revisions = Revisions { user: after.revision, ..seen };
-                let session = context.with_replaced_tokens(session, after, now).await;
+                context.store_replacement(after, now).await;
                 context.emit(EventKind::PasswordChanged, actor, id);
-                Ok(PasswordChanged {
-                    tokens: context.sign(&session, permissions, revisions, now)?,
-                    revoked_sessions,
-                })
+                Ok(PasswordChanged { tokens: tokens.ok_or(ErrorKind::Internal)?, revoked_sessions })
             })
             .await
         }
@@ -225,21 +236,13 @@ impl Context {
         Ok(live.ok_or(ErrorKind::SessionRevoked)?)
     }
 
-    /// Returns the session after the replacement of its tokens that committed with the account, and stores
-    /// it. A failure to store it is only logged, since the next refresh stores it.
-    async fn with_replaced_tokens(
-        &self,
-        mut session: Session,
-        account: Account,
-        now: Timestamp,
-    ) -> Session {
-        let Some(replacement) = account.replacement else { return session };
-        let stored = self.stores.sessions.replace_tokens(session.user, &replacement, now).await;
-        if let Err(error) = stored {
-            tracing::warn!(%error, user = %session.user, "replaced tokens not stored in the session; the next refresh stores them");
+    /// Stores the replacement of a session's tokens that committed with the account. A failure is only
+    /// logged: validations see that the session lacks it, and the next refresh stores it.
+    async fn store_replacement(&self, account: Account, now: Timestamp) {
+        let (user, Some(replacement)) = (account.user.id, account.replacement) else { return };
+        if let Err(error) = self.stores.sessions.replace_tokens(user, &replacement, now).await {
+            tracing::warn!(%error, %user, "replaced tokens not stored in the session; the next refresh stores them");
         }
-        session.replace_tokens(&replacement, now);
-        session
     }
 
     /// Verifies the current password of an account, counted against the limit of the session.
@@ -264,3 +267,6 @@ impl Context {
         Err(ErrorKind::WrongPassword.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

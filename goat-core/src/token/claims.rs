@@ -30,6 +30,9 @@ pub struct AccessClaims {
     /// do not count them. goat serves the token under these or later ones, so that a change that was
     /// completed before the issue shows on every node.
     pub revisions: Revisions,
+    /// The session epoch in which the token was issued: `epoch`. Tokens of an earlier epoch than the
+    /// session's were replaced on purpose.
+    pub epoch: u64,
     /// The user's permissions at the time of issue, for services that verify tokens offline; `None`
     /// omits the claim. goat itself never uses it for decisions.
     pub permissions: Option<Vec<String>>,

@@ -152,6 +152,17 @@ impl TokenKeys {
         Arc::clone(&self.0)
     }
 
+    /// The same keys without the private ones: they verify and cannot sign.
+    #[cfg(test)]
+    pub(crate) fn public_only(&self) -> Self {
+        let keys = self.0.iter().map(|key| {
+            let public = key.public.as_deref().and_then(|x| URL_SAFE_NO_PAD.decode(x).ok());
+            let bytes = public.and_then(|bytes| bytes.try_into().ok());
+            Key::public(&bytes.ok_or_else(|| Error::configuration("not an Ed25519 key"))?)
+        });
+        Self::assemble(Algorithm::EdDSA, keys).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// The keys for MACs that are derived from these keys.
     pub(crate) fn macs(&self) -> MacKeys {
         self.0.macs()

@@ -14,7 +14,7 @@
 //! | `client_id` | the client that the token was issued to | |
 //! | `auth_time` | when the user authenticated for the session; a refresh keeps it | |
 //! | `permissions` | the permissions of the role, if the settings ask for it | |
-//! | `epoch` | | the session epoch of issue, by which replaced tokens are known |
+//! | `epoch` | the session epoch of issue, by which replaced tokens are known | the same |
 //!
 //! Invariants, after RFC 8725:
 //!
@@ -45,6 +45,7 @@
 //!     client_id: "goat".to_owned(),
 //!     authenticated_at: now,
 //!     revisions: Revisions::default(),
+//!     epoch: 0,
 //!     permissions: None,
 //! };
 //! let token = tokens.sign_access(&claims)?;

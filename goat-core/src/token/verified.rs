@@ -119,6 +119,7 @@ mod tests {
             client_id: "goat".to_owned(),
             authenticated_at: issued_at,
             revisions: Revisions::default(),
+            epoch: 0,
             permissions: None,
         };
         let validity = Validity { issued_at, not_before: issued_at, expires_at };

@@ -66,8 +66,7 @@ struct Written<'a> {
     rev: Option<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epoch: Option<u64>,
+    epoch: u64,
 }
 
 impl Written<'_> {
@@ -92,7 +91,7 @@ pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> R
         auth_time: Some(claims.authenticated_at.as_seconds()),
         rev: Some((claims.revisions.user, claims.revisions.roles)).filter(|rev| *rev != (0, 0)),
         permissions: claims.permissions.as_deref(),
-        epoch: None,
+        epoch: claims.epoch,
     }
     .json()
 }
@@ -113,7 +112,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
         auth_time: None,
         rev: None,
         permissions: None,
-        epoch: Some(claims.epoch),
+        epoch: claims.epoch,
     }
     .json()
 }
@@ -232,6 +231,8 @@ pub(super) fn read_access(
         revisions: claims
             .rev
             .map_or_else(Revisions::default, |(user, roles)| Revisions { user, roles }),
+        // A token without the claim is older than any replacement.
+        epoch: claims.epoch.unwrap_or_default(),
         permissions: claims.permissions,
     };
     Ok((claims, validity))

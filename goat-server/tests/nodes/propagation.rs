@@ -47,10 +47,10 @@ fn swap([one, other]: [Node; 2]) -> [Node; 2] {
 fn nothing_else_has_changed(operation: Operation, node: Node, fixture: &Fixture) {
     let (first, second) = match operation {
         Operation::Logout => (401, 200),
-        Operation::RevokeSession | Operation::RevokeOthers | Operation::ChangePassword => {
-            (200, 401)
-        }
-        Operation::RevokeAll
+        Operation::RevokeSession | Operation::RevokeOthers => (200, 401),
+        // Which replaces the tokens of the first session.
+        Operation::ChangePassword
+        | Operation::RevokeAll
         | Operation::RevokeByAdministrator
         | Operation::Suspend
         | Operation::Delete => (401, 401),

@@ -17,7 +17,10 @@ use super::*;
 use crate::access::{Role, RoleRows, RoleSet, RoleTable};
 use crate::clock::Timestamp;
 use crate::invalidation::Heartbeats;
+use crate::session::SessionEpoch;
 use crate::testing::explore::{Model, explore};
+use crate::testing::sample;
+use crate::user::{Revisions, User, UserState};
 
 const TICK: Duration = Duration::from_secs(1);
 /// In ticks. The lease is half of it.
@@ -28,6 +31,8 @@ const MAX_HEARTBEATS: usize = 2;
 
 const USER: UserId = UserId::from_u128(1);
 const SESSION: SessionId = SessionId::from_u128(2);
+/// The user's revision before the change.
+const OLD_REVISION: u64 = 1;
 /// The node that makes the change, and the other one.
 const WRITER: usize = 0;
 const READER: usize = 1;
@@ -211,16 +216,24 @@ fn instant(tick: u64) -> Instant {
     *START + elapsed(tick)
 }
 
+/// A change of the user raises the revision.
 fn principal(right: Right) -> Principal {
-    static TABLE: LazyLock<Arc<RoleTable>> =
-        LazyLock::new(|| Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default())));
-    let role = Role::parse(if right == Right::Old { "old" } else { "new" }).expect("a role");
-    let expires_at = Timestamp::from_seconds(i64::from(u32::MAX));
-    Principal::new(0, USER, SESSION, role, Arc::clone(&TABLE), 0, expires_at)
+    static PRINCIPALS: LazyLock<[Principal; 2]> = LazyLock::new(|| {
+        let account = sample::account(&Role::parse("client").expect("a role"));
+        let user = User { id: USER, ..account.user };
+        let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
+        let expires_at = Timestamp::from_seconds(i64::from(u32::MAX));
+        [OLD_REVISION, OLD_REVISION + 1].map(|revision| {
+            let (user, epoch) = (user.clone(), SessionEpoch::default());
+            let state = UserState { user, epoch, roles_revision: Some(0), revision };
+            Principal::new(0, state, SESSION, Arc::clone(&table), 0, expires_at)
+        })
+    });
+    PRINCIPALS[usize::from(right == Right::New)].clone()
 }
 
 fn right(principal: &Principal) -> Right {
-    if principal.role().as_str() == "old" { Right::Old } else { Right::New }
+    if principal.revisions().user == OLD_REVISION { Right::Old } else { Right::New }
 }
 
 impl Nodes {
@@ -253,7 +266,8 @@ impl Nodes {
         let served = if self.mutation == Some(Mutation::LeaseIgnored) {
             node.cache.entry().filter(|(_, stale_at)| elapsed(now) < *stale_at).map(|(old, _)| old)
         } else {
-            node.cache.get_uncounted(USER, SESSION, elapsed(now)).as_ref().map(right)
+            let revisions = Revisions::default();
+            node.cache.get_uncounted(USER, SESSION, revisions, elapsed(now)).as_ref().map(right)
         };
         served == Some(Right::Old)
     }

@@ -78,13 +78,14 @@ fn access_claims() -> AccessClaims {
         client_id: "goat".to_owned(),
         authenticated_at: now() - Duration::from_secs(60),
         revisions: Revisions { user: 12, roles: 7 },
+        epoch: 3,
         permissions: None,
     }
 }
 
 fn refresh_claims() -> RefreshClaims {
-    let AccessClaims { user, session, id, issued_at, expires_at, .. } = access_claims();
-    RefreshClaims { user, session, id, epoch: 3, issued_at, expires_at }
+    let AccessClaims { user, session, id, issued_at, expires_at, epoch, .. } = access_claims();
+    RefreshClaims { user, session, id, epoch, issued_at, expires_at }
 }
 
 /// The outcome of a verification.
@@ -178,13 +179,14 @@ impl Forge {
             ("client_id", "\"goat\""),
             ("auth_time", "1767225540"),
             ("rev", "[12,7]"),
+            ("epoch", "3"),
         ])
     }
 
     /// The payload of a valid refresh token.
     fn refresh_payload() -> Members {
         let payload = Self::payload().without("client_id").without("auth_time").without("rev");
-        payload.with("aud", "\"goat\"").and("epoch", "3")
+        payload.with("aud", "\"goat\"")
     }
 
     /// Encodes and signs header and payload.

@@ -32,6 +32,7 @@ proptest! {
             client_id: client_id.clone(),
             authenticated_at: Timestamp::from_seconds(authenticated),
             revisions: Revisions { user, roles },
+            epoch: millis.unsigned_abs(),
             permissions,
         };
         let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO).unwrap();

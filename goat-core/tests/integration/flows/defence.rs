@@ -69,8 +69,8 @@ async fn current_passwords_do_not_count_per_account(backend: Backend) {
     assert_eq!(decisions.iter().map(|one| &*one.limit).collect::<Vec<_>>(), ["password-check"]);
     users.change_email(&me, email("ann"), PASSWORD, &origin).await.expect("changed");
     exhaust(&harness, "ann").await;
-    users.change_password(&me, PASSWORD, &OTHER_PASSWORD.into()).await.expect("changed");
-    let me = harness.goat.authenticate_token(tokens.access_token.expose()).await.expect("live");
+    let changed = users.change_password(&me, PASSWORD, &OTHER_PASSWORD.into()).await;
+    let me = harness.principal(&changed.expect("changed").value.tokens).await;
     users.delete_self(&me, OTHER_PASSWORD).await.expect("deleted");
 }
 

@@ -97,9 +97,9 @@ impl FromFields for ChangePasswordBody {
 
 /// Change the current user's password
 ///
-/// Ends every other session of the user. The current session continues with the returned tokens: its
-/// earlier refresh tokens no longer work, and presenting one ends nothing. Its earlier access tokens
-/// expire in their time.
+/// Ends every other session of the user. The current session continues with the returned tokens only: its
+/// earlier access and refresh tokens no longer work (401 `session-revoked`), and presenting one ends
+/// nothing.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-password",

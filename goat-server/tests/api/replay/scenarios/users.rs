@@ -145,20 +145,23 @@ pub(crate) async fn own_account(run: &mut Run) {
         json!({"current_password": "wrong", "new_password": OTHER_PASSWORD}),
         json!({"current_password": PASSWORD, "new_password": "short"}),
         json!({"current_password": PASSWORD, "new_password": PASSWORD}),
-        json!({"current_password": PASSWORD, "new_password": OTHER_PASSWORD}),
     ] {
         run.send(&password, &ann, body).await;
     }
+    let body = json!({"current_password": PASSWORD, "new_password": OTHER_PASSWORD});
+    let changed = ann.refreshed(&run.send(&password, &ann, body).await);
     run.get(USER, &tablet).await;
     run.refresh(&tablet.refresh).await;
     run.get(USER, &ann).await;
+    run.get(USER, &changed).await;
     run.try_login("ann2@example.org", PASSWORD).await;
     run.try_login("ann2@example.org", OTHER_PASSWORD).await;
     let delete = format!("DELETE {USER}");
-    run.send(&delete, &ann, json!({"current_password": PASSWORD})).await;
-    run.send(&delete, &ann, json!({"current_password": OTHER_PASSWORD})).await;
-    run.get(USER, &ann).await;
+    run.send(&delete, &changed, json!({"current_password": PASSWORD})).await;
+    run.send(&delete, &changed, json!({"current_password": OTHER_PASSWORD})).await;
+    run.get(USER, &changed).await;
     run.refresh(&ann.refresh).await;
+    run.refresh(&changed.refresh).await;
     run.try_login("ann2@example.org", OTHER_PASSWORD).await;
     let boss = run.member("boss", "admin").await;
     run.send(&delete, &boss, json!({"current_password": PASSWORD})).await;
