@@ -65,7 +65,8 @@
 //! - [`Problem`]: problem documents (RFC 9457), for rejections and for the errors of handlers.
 //! - [`Denial`] and [`RenderDenial`]: the reason of a rejection in the response's extensions, and its
 //!   form, [`ProblemDetails`] by default.
-//! - [`LimitDecisions`]: the decisions of all limits of a request, and the `RateLimit` headers.
+//! - [`LimitDecisions`], [`RateLimitHeaders`]: the decisions of all limits of a request, and the choice of
+//!   their headers.
 //! - [`PathTemplate`], [`RequestId`], [`Origin`], [`bearer()`]: parts of a request.
 //! - [`guide`]: for users of axum-login, tower_governor or casbin.
 //! - The module `testing` (feature of that name): for the tests of applications.
@@ -267,9 +268,9 @@
 //!   extensions, 3 for the collected decisions, 2 for the values of their headers, and 2 for the response's
 //!   header map, which a response with headers has anyway. A second limit adds none. Without limits it is
 //!   3: the principal and that map. A limit alone makes 7, and
-//!   [`ClientAddressLayer`](address::ClientAddressLayer) 1. (Maps of the crate `http` may grow in
-//!   addition.)
-//! - Rendering a rejection makes 18 allocations without a token, 28 for a missing permission, 32 for an
+//!   [`ClientAddressLayer`](address::ClientAddressLayer) 1 for a client behind a proxy. (Maps of the crate
+//!   `http` may grow in addition.)
+//! - Rendering a rejection makes 18 allocations without a token, 28 for a missing permission, 30 for an
 //!   exceeded limit.
 //! - 401 (unauthenticated), 403 (forbidden) and 503 (cannot decide now) are never mixed up.
 //!
@@ -313,4 +314,4 @@ pub use response::body::ResponseBody;
 pub use response::decisions::{Collector, LimitDecisions};
 pub use response::denial::{Denial, ProblemDetails, RenderDenial};
 pub use response::problem::Problem;
-pub use response::rate_limit_headers::write_rate_limit_headers;
+pub use response::rate_limit_headers::{RateLimitHeaders, write_rate_limit_headers};

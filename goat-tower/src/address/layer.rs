@@ -173,7 +173,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        if let Some(client) = self.rules.client(&request) {
+        // The peer's own address needs no entry; see `ClientAddress::of`.
+        if let Some(client) = self.rules.client(&request)
+            && ClientAddress::of(request.extensions()) != Some(client)
+        {
             request.extensions_mut().insert(client);
         }
         self.inner.call(request)

@@ -7,12 +7,13 @@ use http::{HeaderValue, Response};
 
 use crate::cookie::Cookies;
 use crate::response::decisions::{Collector, LimitDecisions};
+use crate::response::rate_limit_headers::RateLimitHeaders;
 
 /// The headers that a layer sets on the response.
 #[derive(Debug, Default)]
 pub struct ResponseHeaders {
     no_store: bool,
-    rate_limits: Option<(LimitDecisions, Time)>,
+    rate_limits: Option<(LimitDecisions, RateLimitHeaders, Time)>,
 }
 
 impl ResponseHeaders {
@@ -24,11 +25,16 @@ impl ResponseHeaders {
 
     /// Joins the request's collector of limit decisions. The layer that opens the collector writes the
     /// headers of all decisions.
-    pub(crate) fn collect(&mut self, request: &mut Parts, time: &Time) -> LimitDecisions {
+    pub(crate) fn collect(
+        &mut self,
+        request: &mut Parts,
+        which: RateLimitHeaders,
+        time: &Time,
+    ) -> LimitDecisions {
         match LimitDecisions::collect(&mut request.extensions) {
             Collector::Joined(decisions) => decisions,
             Collector::Opened(decisions) => {
-                self.rate_limits = Some((decisions.clone(), time.clone()));
+                self.rate_limits = Some((decisions.clone(), which, time.clone()));
                 decisions
             }
         }
@@ -38,8 +44,8 @@ impl ResponseHeaders {
         if self.no_store {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if let Some((decisions, time)) = self.rate_limits {
-            decisions.write_headers(response, time.now());
+        if let Some((decisions, which, time)) = self.rate_limits {
+            decisions.write_headers(response, which, || time.now());
         }
     }
 }

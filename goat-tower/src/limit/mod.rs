@@ -16,6 +16,7 @@ use tower_layer::Layer;
 use crate::address::{PeerAddress, TrustedProxies};
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
+use crate::response::rate_limit_headers::RateLimitHeaders;
 
 use key::{By, Counted};
 
@@ -109,6 +110,7 @@ pub struct LimitLayer {
     by: By,
     /// The peers whose requests are not counted.
     uncounted: TrustedProxies,
+    headers: RateLimitHeaders,
     renderer: Arc<dyn RenderDenial>,
     /// Whether the log has shown this limit. Shared by clones, reset by changes.
     is_announced: Arc<AtomicBool>,
@@ -126,6 +128,7 @@ impl LimitLayer {
             counter: None,
             by: By::default(),
             uncounted: TrustedProxies::none(),
+            headers: RateLimitHeaders::default(),
             renderer: Arc::new(ProblemDetails),
             is_announced: Arc::default(),
         }
@@ -165,6 +168,14 @@ impl LimitLayer {
     pub fn except_from(mut self, proxies: TrustedProxies) -> Self {
         self.uncounted = proxies;
         self.changed()
+    }
+
+    /// Chooses the rate-limit headers of responses; without this, those of the IETF. The outermost limit
+    /// that a request passes decides for all.
+    #[must_use]
+    pub fn headers(mut self, headers: RateLimitHeaders) -> Self {
+        self.headers = headers;
+        self
     }
 
     /// Renders rejections with `renderer` instead of [`ProblemDetails`]. The layer adds the rate-limit
@@ -273,7 +284,7 @@ impl Guard for LimitLayer {
         answer: Result<Decision, Error>,
     ) -> Result<Check<PendingDecision>, Rejection<'_>> {
         let decision = answer.map_err(|error| self.reject(error))?;
-        headers.collect(request, self.limits.time()).record(decision.clone());
+        headers.collect(request, self.headers, self.limits.time()).record(decision.clone());
         if decision.is_limited() {
             return Err(self.reject(Error::rate_limited(vec![decision])));
         }

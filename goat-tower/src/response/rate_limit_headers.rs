@@ -3,6 +3,7 @@
 //! Invariant: the name of a limit cannot end the quoted string that contains it.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,55 @@ const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-rese
 /// like, and its share of the plain numbers. The buffer grows if necessary.
 const USUAL_NUMBERS: usize = 80;
 
-/// Sets the rate-limit headers of a response, replacing previous ones.
+/// The rate-limit headers that a response gets.
+///
+/// ```
+/// use goat_core::Quota;
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::address::PeerAddress;
+/// use goat_tower::{GoatExt, RateLimitHeaders};
+/// use http::{Request, Response};
+/// use http_body_util::Empty;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limit = TestGoat::new().goat.limit(Quota::per_minute(300)).by_address();
+/// let service = limit.headers(RateLimitHeaders::Legacy).layer(service_fn(async |_: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+/// let peer = PeerAddress(([192, 0, 2, 7], 4711).into());
+/// let response = service.oneshot(Request::builder().extension(peer).body(())?).await?;
+/// assert_eq!(response.headers()["x-ratelimit-remaining"], "299");
+/// assert!(!response.headers().contains_key("ratelimit"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RateLimitHeaders {
+    /// `RateLimit-Policy` and `RateLimit` (IETF draft-ietf-httpapi-ratelimit-headers).
+    #[default]
+    Ietf,
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+    Legacy,
+    /// Both of these.
+    Both,
+    /// None of these. A 429 has `Retry-After` in any case.
+    None,
+}
+
+impl RateLimitHeaders {
+    const fn has_ietf(self) -> bool {
+        matches!(self, Self::Ietf | Self::Both)
+    }
+
+    const fn has_legacy(self) -> bool {
+        matches!(self, Self::Legacy | Self::Both)
+    }
+}
+
+/// Sets the rate-limit headers of a response, replacing previous ones. `now` is called only if a header
+/// needs the time.
 ///
 /// `RateLimit-Policy` and `RateLimit` list all limits (IETF draft-ietf-httpapi-ratelimit-headers):
 /// `"auth";q=5;w=60` is five in sixty seconds, `"auth";r=4;t=60` four remaining and the next one restored
@@ -37,7 +86,7 @@ const USUAL_NUMBERS: usize = 80;
 /// ```
 /// use std::time::Duration;
 /// use goat_core::{Quota, Timestamp, limit::Decision};
-/// use goat_tower::write_rate_limit_headers;
+/// use goat_tower::{RateLimitHeaders, write_rate_limit_headers};
 ///
 /// let decision = Decision {
 ///     limit: "search".into(),
@@ -47,7 +96,8 @@ const USUAL_NUMBERS: usize = 80;
 ///     retry_after: None,
 /// };
 /// let mut headers = http::HeaderMap::new();
-/// write_rate_limit_headers(&mut headers, &[decision], Timestamp::from_seconds(1_767_225_600));
+/// let now = || Timestamp::from_seconds(1_767_225_600);
+/// write_rate_limit_headers(&mut headers, RateLimitHeaders::Both, &[decision], now);
 /// assert_eq!(headers["ratelimit-policy"], "\"search\";q=60;w=60;goat-burst=10");
 /// assert_eq!(headers["ratelimit"], "\"search\";r=9;t=1");
 /// assert_eq!(headers["x-ratelimit-limit"], "10");
@@ -59,7 +109,7 @@ const USUAL_NUMBERS: usize = 80;
 /// use goat_core::Quota;
 /// use goat_core::limit::LimitKey;
 /// use goat_core::testing::TestGoat;
-/// use goat_tower::write_rate_limit_headers;
+/// use goat_tower::{RateLimitHeaders, write_rate_limit_headers};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> goat_core::Result<()> {
@@ -68,43 +118,72 @@ const USUAL_NUMBERS: usize = 80;
 /// let mut headers = http::HeaderMap::new();
 ///
 /// let allowed = acquire().await?;
-/// write_rate_limit_headers(&mut headers, &[allowed], goat.time().now());
-/// assert_eq!(headers["x-ratelimit-remaining"], "0");
+/// let which = RateLimitHeaders::default();
+/// write_rate_limit_headers(&mut headers, which, &[allowed], || goat.time().now());
+/// assert_eq!(headers["ratelimit"], r#""mail";r=0;t=60"#);
 ///
 /// let refused = acquire().await?;
 /// assert!(refused.is_limited());
 /// # Ok(())
 /// # }
 /// ```
-pub fn write_rate_limit_headers(headers: &mut HeaderMap, decisions: &[Decision], now: Timestamp) {
-    // Among equals, the one that limits, then the one that takes longest to reset.
-    let Some(least) = decisions.iter().min_by_key(|decision| {
-        (decision.remaining, !decision.is_limited(), Reverse(decision.reset_after))
-    }) else {
+pub fn write_rate_limit_headers(
+    headers: &mut HeaderMap,
+    which: RateLimitHeaders,
+    decisions: &[Decision],
+    now: impl FnOnce() -> Timestamp,
+) {
+    if decisions.is_empty() || which == RateLimitHeaders::None {
         return;
-    };
-    let reset_at = (now + least.reset_after + Duration::from_millis(999)).as_seconds();
-    let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
-    let reset_at = u64::try_from(reset_at).unwrap_or_default();
+    }
     // All values share one buffer: two allocations in total instead of two per value.
     let names: usize = decisions.iter().map(|decision| decision.limit.len()).sum();
     let mut text = Vec::with_capacity(2 * names + decisions.len() * USUAL_NUMBERS);
-    let all: [(HeaderName, Push<'_>); _] = [
+    let ietf: [(HeaderName, Push<'_>); _] = [
         (RATE_LIMIT_POLICY, &|text| push_list(text, decisions, push_policy)),
         (RATE_LIMIT, &|text| push_list(text, decisions, push_state)),
-        (X_RATE_LIMIT_LIMIT, &|text| push_number(text, at_once.into())),
-        (X_RATE_LIMIT_REMAINING, &|text| push_number(text, least.remaining.into())),
-        (X_RATE_LIMIT_RESET, &|text| push_number(text, reset_at)),
     ];
-    let values = all.map(|(header, push)| {
-        let start = text.len();
-        push(&mut text);
-        (header, start..text.len())
+    let mut values = Values::default();
+    if which.has_ietf() {
+        values.push(&mut text, ietf);
+    }
+    // Among equals, the one that limits, then the one that takes longest to reset.
+    let least = decisions.iter().min_by_key(|decision| {
+        (decision.remaining, !decision.is_limited(), Reverse(decision.reset_after))
     });
+    if let Some(least) = least.filter(|_| which.has_legacy()) {
+        let at_once = least.quota.burst_size().unwrap_or(least.quota.limit());
+        let reset_at = (now() + least.reset_after + Duration::from_millis(999)).as_seconds();
+        let reset_at = u64::try_from(reset_at).unwrap_or_default();
+        let legacy: [(HeaderName, Push<'_>); _] = [
+            (X_RATE_LIMIT_LIMIT, &|text| push_number(text, at_once.into())),
+            (X_RATE_LIMIT_REMAINING, &|text| push_number(text, least.remaining.into())),
+            (X_RATE_LIMIT_RESET, &|text| push_number(text, reset_at)),
+        ];
+        values.push(&mut text, legacy);
+    }
     let text = Bytes::from(text);
-    for (header, range) in values {
+    for (header, range) in values.headers.into_iter().flatten() {
         if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
             headers.insert(header, value);
+        }
+    }
+}
+
+/// Headers, and the places of their values in the text.
+#[derive(Default)]
+struct Values {
+    headers: [Option<(HeaderName, Range<usize>)>; 5],
+    count: usize,
+}
+
+impl Values {
+    fn push<const N: usize>(&mut self, text: &mut Vec<u8>, headers: [(HeaderName, Push<'_>); N]) {
+        for (header, push) in headers {
+            let start = text.len();
+            push(text);
+            self.headers[self.count] = Some((header, start..text.len()));
+            self.count += 1;
         }
     }
 }

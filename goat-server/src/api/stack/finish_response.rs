@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use axum::response::Response;
 use goat_core::Time;
-use goat_tower::{LimitDecisions, RequestId};
+use goat_tower::{LimitDecisions, RateLimitHeaders, RequestId};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
@@ -117,7 +117,8 @@ struct Asked {
 impl Asked {
     fn finish(&self, response: &mut Response) {
         problems::complete(response, self.uri.path(), self.id.as_ref());
-        self.decisions.write_headers(response, self.completion.time.now());
+        let now = || self.completion.time.now();
+        self.decisions.write_headers(response, RateLimitHeaders::Both, now);
         let headers = response.headers_mut();
         if self.is_private {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

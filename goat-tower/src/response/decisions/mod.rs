@@ -14,7 +14,9 @@ use goat_core::limit::Decision;
 use http::header::RETRY_AFTER;
 use http::{Extensions, HeaderValue, Response, StatusCode};
 
-use crate::response::rate_limit_headers::{ceil_seconds, write_rate_limit_headers};
+use crate::response::rate_limit_headers::{
+    RateLimitHeaders, ceil_seconds, write_rate_limit_headers,
+};
 
 /// The usual number of limits of a request: address, user, and one of the handler.
 const USUAL: usize = 3;
@@ -24,7 +26,7 @@ const USUAL: usize = 3;
 /// ```
 /// use std::time::Duration;
 /// use goat_core::{Quota, Timestamp, limit::Decision};
-/// use goat_tower::{LimitDecisions, Collector};
+/// use goat_tower::{Collector, LimitDecisions, RateLimitHeaders};
 ///
 /// let mut request = http::Request::new(());
 /// let Collector::Opened(decisions) = LimitDecisions::collect(request.extensions_mut()) else {
@@ -39,7 +41,8 @@ const USUAL: usize = 3;
 /// });
 ///
 /// let mut response = http::Response::new(());
-/// decisions.write_headers(&mut response, Timestamp::from_seconds(1_767_225_600));
+/// let now = || Timestamp::from_seconds(1_767_225_600);
+/// decisions.write_headers(&mut response, RateLimitHeaders::Both, now);
 /// assert_eq!(response.headers()["ratelimit-policy"], "\"auth\";q=5;w=60");
 /// assert_eq!(response.headers()["ratelimit"], "\"auth\";r=4;t=60");
 /// assert_eq!(response.headers()["x-ratelimit-reset"], "1767225660");
@@ -146,7 +149,12 @@ impl LimitDecisions {
     /// Sets the headers of all decisions (see [`write_rate_limit_headers`]), including those in the
     /// response's extensions. A 429 without `Retry-After` gets the longest wait of the limits that
     /// rejected.
-    pub fn write_headers<B>(&self, response: &mut Response<B>, now: Timestamp) {
+    pub fn write_headers<B>(
+        &self,
+        response: &mut Response<B>,
+        which: RateLimitHeaders,
+        now: impl FnOnce() -> Timestamp,
+    ) {
         if let Some(theirs) = response.extensions_mut().remove::<Self>()
             && !Arc::ptr_eq(&self.0, &theirs.0)
         {
@@ -154,7 +162,7 @@ impl LimitDecisions {
             self.record_all(theirs);
         }
         let list = self.lock();
-        write_rate_limit_headers(response.headers_mut(), &list, now);
+        write_rate_limit_headers(response.headers_mut(), which, &list, now);
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && !response.headers().contains_key(RETRY_AFTER)
             && let Some(wait) = list.iter().filter_map(|decision| decision.retry_after).max()

@@ -28,7 +28,7 @@ fn refusal(limit: &'static str, wait_ms: u64) -> Decision {
 
 fn headers_of(decisions: &[Decision]) -> Vec<String> {
     let mut headers = HeaderMap::new();
-    write_rate_limit_headers(&mut headers, decisions, NOW);
+    write_rate_limit_headers(&mut headers, RateLimitHeaders::Both, decisions, || NOW);
     let mut lines: Vec<_> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
@@ -124,7 +124,7 @@ fn first_layer_opens_the_collector_and_others_join() {
     assert!(matches!(inner, Collector::Joined(_)));
     inner.decisions().record(decision("user", 60, 7, 1));
     let mut response = Response::new(());
-    outer.decisions().write_headers(&mut response, NOW);
+    outer.decisions().write_headers(&mut response, RateLimitHeaders::Both, || NOW);
     assert_eq!(response.headers()["ratelimit"], "\"user\";r=7;t=1");
 }
 
@@ -133,7 +133,7 @@ fn later_decision_of_a_limit_replaces_the_earlier() {
     let decisions = LimitDecisions::default();
     decisions.record_all([decision("a", 9, 8, 1), decision("b", 9, 8, 1), decision("a", 9, 7, 1)]);
     let mut response = Response::new(());
-    decisions.write_headers(&mut response, NOW);
+    decisions.write_headers(&mut response, RateLimitHeaders::Both, || NOW);
     assert_eq!(response.headers()["ratelimit"], "\"a\";r=7;t=1, \"b\";r=8;t=1");
 }
 
@@ -144,7 +144,7 @@ fn decisions_of_an_error_are_shown_too() {
     decisions.record(decision("address", 300, 299, 1));
     let error = Error::rate_limited(vec![refusal("auth", 1200), refusal("account", 2001)]);
     let mut response = Problem::from(error).into_response();
-    decisions.write_headers(&mut response, NOW);
+    decisions.write_headers(&mut response, RateLimitHeaders::Both, || NOW);
     let headers = response.headers();
     assert_eq!(
         headers["ratelimit"],
@@ -161,10 +161,10 @@ fn every_429_gets_retry_after() {
     let decisions = LimitDecisions::default();
     decisions.record(refusal("auth", 1));
     let mut response = Response::new(());
-    decisions.write_headers(&mut response, NOW);
+    decisions.write_headers(&mut response, RateLimitHeaders::Both, || NOW);
     assert!(!response.headers().contains_key(RETRY_AFTER), "it was served all the same");
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    decisions.write_headers(&mut response, NOW);
+    decisions.write_headers(&mut response, RateLimitHeaders::Both, || NOW);
     assert_eq!(response.headers()[RETRY_AFTER], "1");
 }
 
@@ -174,6 +174,25 @@ fn collector_in_the_response_does_not_deadlock() {
     decisions.record(decision("a", 9, 8, 1));
     let mut response = Response::new(());
     response.extensions_mut().insert(decisions.clone());
-    decisions.write_headers(&mut response, NOW);
+    decisions.write_headers(&mut response, RateLimitHeaders::Both, || NOW);
     assert_eq!(response.headers()["ratelimit"], "\"a\";r=8;t=1");
+}
+
+#[test]
+fn chosen_headers_are_written_and_a_refusal_always_has_retry_after() {
+    let names = |which| {
+        let decisions = LimitDecisions::from(vec![refusal("auth", 9_000)]);
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        decisions.write_headers(&mut response, which, || NOW);
+        let mut names: Vec<_> = response.headers().keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    let ietf = ["ratelimit", "ratelimit-policy", "retry-after"];
+    let legacy = ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    assert_eq!(names(RateLimitHeaders::default()), ietf);
+    assert_eq!(names(RateLimitHeaders::Legacy), legacy);
+    assert_eq!(names(RateLimitHeaders::Both), [&ietf[..], &legacy[1..]].concat());
+    assert_eq!(names(RateLimitHeaders::None), ["retry-after"]);
 }

@@ -13,7 +13,7 @@ use goat_core::store::memory::MemoryLimits;
 use goat_core::store::{SessionStore, UserStore};
 use goat_core::testing::{Failpoints, Point, TestGoat, TestUser};
 use goat_core::{Actor, Permission, Quota, Stores};
-use goat_tower::{GoatExt, ResponseBody};
+use goat_tower::{GoatExt, RateLimitHeaders, ResponseBody};
 use http::{Request, Response};
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt};
@@ -143,7 +143,7 @@ async fn world(kind: Kind, client: Client) -> World {
 
 fn service(kind: Kind, test: &TestGoat, probe: Probe) -> Service {
     let goat = &test.goat;
-    let limit = goat.limit(Quota::per_minute(9));
+    let limit = goat.limit(Quota::per_minute(9)).headers(RateLimitHeaders::Legacy);
     let with_limits =
         || goat.authenticate().limited(limit.clone().by_address(), limit.clone().by_user());
     match kind {

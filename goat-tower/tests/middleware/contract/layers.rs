@@ -15,22 +15,9 @@ use crate::support::stores::{Switch, switched};
 use crate::support::{EXPORTS, REPORTS, Sent, request, send, whoami, with_header};
 
 /// Headers that limits add.
-const LIMIT_HEADERS: &[&str] = &[
-    "ratelimit-policy",
-    "ratelimit",
-    "x-ratelimit-limit",
-    "x-ratelimit-remaining",
-    "x-ratelimit-reset",
-];
+const LIMIT_HEADERS: &[&str] = &["ratelimit-policy", "ratelimit"];
 /// The same, and the header of responses to credentials.
-pub(super) const WITH_LIMITS_HEADERS: &[&str] = &[
-    "cache-control",
-    "ratelimit-policy",
-    "ratelimit",
-    "x-ratelimit-limit",
-    "x-ratelimit-remaining",
-    "x-ratelimit-reset",
-];
+pub(super) const WITH_LIMITS_HEADERS: &[&str] = &["cache-control", "ratelimit-policy", "ratelimit"];
 
 /// A goat with a manual clock, which can expire the cache.
 pub(super) struct World {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use goat_core::testing::TestGoat;
 use goat_core::{Principal, Quota};
 use goat_tower::address::{ClientAddress, ClientAddressLayer, PeerAddress, TrustedProxies};
-use goat_tower::{Denial, GoatExt};
+use goat_tower::{Denial, GoatExt, RateLimitHeaders};
 use http::request::Parts;
 use tower::{Layer, ServiceBuilder};
 
@@ -36,7 +36,7 @@ async fn an_address_is_limited_until_its_window_has_room() {
     assert_eq!(response.outcome(), (200, ""));
     assert_eq!(response.header("ratelimit-policy"), r#""address";q=2;w=60"#);
     assert_eq!(response.header("ratelimit"), r#""address";r=1;t=60"#);
-    assert_eq!(response.header("x-ratelimit-remaining"), "1");
+    assert_eq!(response.header("x-ratelimit-remaining"), "", "by default only those of the IETF");
     assert_eq!(response.header("retry-after"), "");
     test.clock.advance(Duration::from_secs(10));
     assert_eq!(send(&service, from(same_64)).await.outcome(), (200, ""));
@@ -180,7 +180,7 @@ async fn several_limits_share_the_headers_and_a_rejecting_limit_is_not_charged()
     let test = TestGoat::new();
     let alice = test.sign_in("alice", []).await;
     let service = ServiceBuilder::new()
-        .layer(test.goat.limit(Quota::per_minute(9)).by_address())
+        .layer(test.goat.limit(Quota::per_minute(9)).by_address().headers(RateLimitHeaders::Both))
         .layer(test.goat.authenticate())
         .layer(test.goat.limit(Quota::per_minute(1)).by_user())
         .layer(test.goat.limit(Quota::per_hour(5)).by_user().named("exports"))
