@@ -14,6 +14,7 @@ mod user;
 mod wording;
 
 mod access_token;
+mod allocations;
 mod backends;
 mod client_address;
 mod cors;
