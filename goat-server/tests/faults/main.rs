@@ -9,6 +9,7 @@ mod support;
 mod dependency_down;
 mod flows;
 mod kills;
+mod messages;
 mod outages;
 mod read_only;
 mod responses;

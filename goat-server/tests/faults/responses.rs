@@ -12,8 +12,11 @@ const REQUEST: (&str, &str) = ("GOAT_REQUEST_TIMEOUT", "8s");
 /// The request timeout, and a tolerance for a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// The bound of the recovery.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
+/// The bound of the recovery, which only ends a test that hangs.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(120);
+
+/// The grace period of refresh tokens, the longest.
+pub(crate) const GRACE: Duration = Duration::from_secs(60);
 
 /// Sets short timeouts, beside [`with_limits`].
 pub(crate) fn with_short_timeouts(program: Program) -> Program {

@@ -1,15 +1,20 @@
-//! Fault sweep: a proxy before the backend cuts the connection or stops forwarding at the first, second,
-//! third … message of a flow, until the flow needs fewer messages. Every response is a success or a 503
-//! in time, acknowledged operations are in effect on both nodes after the recovery, and the others can
-//! be retried.
+//! Fault sweep: a proxy before the backend cuts the connection at the first, second, third … message of a
+//! flow, until the flow needs fewer messages, and stops forwarding at each message of another kind. Every
+//! response is a success or a 503 in time, acknowledged operations are in effect on both nodes after the
+//! recovery, and the others can be retried.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use goat_engines::{Cut, Postgres, Proxy, Redis, RedisOptions};
 
 use super::flows::Flow;
-use super::responses::{in_time, is_success, wait_until_ready, with_limits, with_short_timeouts};
+use super::messages::{Message, Place};
+use super::responses::{
+    GRACE, in_time, is_success, wait_until_ready, with_limits, with_short_timeouts,
+};
 use crate::support::node::{Node, Tokens, node, node_with};
 use crate::support::process::Program;
 use crate::support::two_nodes::{Fixture, NodePair, is_heartbeat};
@@ -33,8 +38,10 @@ enum Fault {
     BlackHole,
 }
 
-const FAULTS: [Fault; 3] =
-    [Fault::Cut(Cut::BeforeForwarding), Fault::Cut(Cut::BeforeAnswer), Fault::BlackHole];
+const CUTS: [Cut; 2] = [Cut::BeforeForwarding, Cut::BeforeAnswer];
+
+/// The machine is too busy for a result.
+struct Busy;
 
 /// The counts of a sweep.
 #[derive(Default)]
@@ -49,39 +56,53 @@ struct Stage {
     /// Dropped after the nodes.
     _redis: Option<Redis>,
     proxy: Proxy,
+    /// The messages since the fault was set.
+    messages: Arc<Mutex<Vec<Message>>>,
     pair: NodePair,
     admin: Tokens,
 }
 
 impl Stage {
     fn new(proxy: Proxy, behind: Program, direct: Program, redis: Option<Redis>) -> Self {
-        proxy.count_only(|message| !is_heartbeat(message));
+        let messages = Arc::<Mutex<Vec<Message>>>::default();
+        let seen = Arc::clone(&messages);
+        proxy.count_only(move |bytes| {
+            let counts = !is_heartbeat(bytes);
+            if counts {
+                seen.lock().expect("no panic").push(Message::of(bytes));
+            }
+            counts
+        });
         // The second node has no faults, and waits for a busy server.
         let direct = with_limits(direct).with("GOAT_STORE_TIMEOUT", "8s");
         let programs = [with_short_timeouts(behind), direct];
         let programs = programs.map(|program| program.with(CONNECTIONS.0, CONNECTIONS.1));
         let pair = NodePair::start_connected(programs);
         let admin = pair.second.admin();
-        Self { _redis: redis, proxy, pair, admin }
+        Self { _redis: redis, proxy, messages, pair, admin }
     }
 
-    /// Runs a flow with a fault at message `n`. Returns whether the flow reached it, or `None` if the
-    /// node was unavailable for another reason, such as a busy machine.
+    /// Runs a flow with a fault at message `n`. Returns its place if the flow reached it, or an error if
+    /// the machine is too busy: the node was unavailable without a fault, or its recovery took longer than
+    /// the grace period allows.
     fn strike(
         &self,
         (flow, fault, n): (Flow, Fault, u64),
         fixture: &mut Fixture,
         counts: &Counts,
-    ) -> Option<bool> {
+    ) -> Result<Option<Place>, Busy> {
         let case = format!("{flow:?}: {fault:?} at message {n}");
         let [at, sound] = self.nodes();
         flow.prepare(at, sound, fixture);
+        self.messages.lock().expect("no panic").clear();
+        let begun = Instant::now();
         match fault {
             Fault::Cut(cut) => self.proxy.cut_at(n, cut),
             Fault::BlackHole => self.proxy.black_hole_at(n),
         }
         let response = in_time(&case, || flow.send(at, fixture));
         let struck = self.proxy.has_triggered();
+        let place = struck.then(|| Place::of(n, &self.messages.lock().expect("no panic")));
         self.proxy.heal();
         assert_ne!(response.status, 500, "{case}: {:?}", self.pair.warnings());
         let done = is_success(&case, &response);
@@ -89,8 +110,11 @@ impl Stage {
         let count = if done { &counts.successes } else { &counts.refusals };
         count.fetch_add(u64::from(struck), Ordering::Relaxed);
         wait_until_ready(&case, at);
+        if begun.elapsed() > GRACE / 2 {
+            return Err(Busy);
+        }
         flow.check(&case, [at, sound], fixture, done.then_some(&response));
-        (struck || done).then_some(struck)
+        if struck || done { Ok(place) } else { Err(Busy) }
     }
 
     fn nodes(&self) -> [Node; 2] {
@@ -98,26 +122,40 @@ impl Stage {
     }
 
     fn sweep(&self, flow: Flow, counts: &Counts) {
-        for fault in FAULTS {
+        let mut kept = None;
+        let mut strike = |fault, n| {
+            let tried = (0..TRIES).find_map(|_| {
+                let mut fixture =
+                    kept.take().unwrap_or_else(|| Fixture::new(self.pair.second, &self.admin));
+                let place = self.strike((flow, fault, n), &mut fixture, counts);
+                kept = (place.is_ok() && flow.keeps_sessions()).then_some(fixture);
+                place.ok()
+            });
+            tried.unwrap_or_else(|| panic!("{flow:?}: unavailable without a fault"))
+        };
+        let mut places: Vec<(u64, Place)> = Vec::new();
+        for cut in CUTS {
             // Messages of a reconnection may come first: the flow ends at two misses in a row.
             let mut missed = 0;
-            let mut kept = None;
             for n in 1..MOST {
-                let struck = (0..TRIES).find_map(|_| {
-                    let mut fixture =
-                        kept.take().unwrap_or_else(|| Fixture::new(self.pair.second, &self.admin));
-                    let struck = self.strike((flow, fault, n), &mut fixture, counts);
-                    kept = flow.keeps_sessions().then_some(fixture);
-                    struck
-                });
-                let struck =
-                    struck.unwrap_or_else(|| panic!("{flow:?}: unavailable without a fault"));
-                missed = if struck { 0 } else { missed + 1 };
+                match strike(Fault::Cut(cut), n) {
+                    Some(place) => {
+                        missed = 0;
+                        if places.iter().all(|(_, known)| *known != place) {
+                            places.push((n, place));
+                        }
+                    }
+                    None => missed += 1,
+                }
                 if missed == 2 {
                     break;
                 }
             }
             assert_eq!(missed, 2, "{flow:?} has no end");
+        }
+        // A call without a response takes as long as its timeout.
+        for (n, _) in places {
+            strike(Fault::BlackHole, n);
         }
     }
 }
