@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
+use crate::session::SessionEpoch;
 use crate::user::{Account, Revisions, User, UserState};
 
 use super::Standing;
@@ -35,6 +36,8 @@ struct Inner {
     table: Arc<RoleTable>,
     /// The user's session epoch at login, or at the last replacement of the session's tokens.
     session_epoch: u64,
+    /// The user's present session epoch.
+    epoch: SessionEpoch,
     /// The session's expiry.
     expires_at: Timestamp,
 }
@@ -50,6 +53,7 @@ impl Principal {
     ) -> Self {
         let roles = state.roles_revision.map_or(0, |_| table.revision);
         let revisions = Revisions { user: state.revision, roles };
+        let epoch = state.epoch;
         let user = state.user;
         let rights = table.rights(&user.role);
         Self(Arc::new(Inner {
@@ -60,6 +64,7 @@ impl Principal {
             rights,
             table,
             session_epoch,
+            epoch,
             expires_at,
         }))
     }
@@ -119,6 +124,11 @@ impl Principal {
     /// Returns the revisions that the principal is from.
     pub(crate) fn revisions(&self) -> Revisions {
         self.0.revisions
+    }
+
+    /// Returns the user's session epoch, as of the principal.
+    pub(super) fn epoch(&self) -> SessionEpoch {
+        self.0.epoch
     }
 
     pub(crate) fn issuer(&self) -> u64 {

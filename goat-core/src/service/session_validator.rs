@@ -91,6 +91,15 @@ impl SessionValidator {
         self.unexpired(self.cache.get(user, session, revisions, self.time.elapsed()))
     }
 
+    /// Returns the cached session epoch of a principal's user, as current as the validation of a request
+    /// that begins now.
+    pub(super) fn cached_epoch(&self, principal: &Principal) -> Option<SessionEpoch> {
+        let (user, session) = (principal.user(), principal.session());
+        let elapsed = self.time.elapsed();
+        let cached = self.cache.get_uncounted(user, session, principal.revisions(), elapsed);
+        self.unexpired(cached).map(|principal| principal.epoch())
+    }
+
     fn unexpired(&self, principal: Option<Principal>) -> Option<Principal> {
         principal.filter(|principal| self.time.now() < principal.expires_at())
     }

@@ -33,7 +33,10 @@ impl Sessions {
     ///
     /// [`ErrorKind::SessionRevoked`] if the user was deleted; or if a store is unavailable.
     pub async fn list(&self, principal: &Principal, page: PageRequest) -> Result<Page<Session>> {
-        let epoch = self.context.epoch(principal.user()).await?;
+        let epoch = match self.context.validator.cached_epoch(principal) {
+            Some(epoch) => epoch,
+            None => self.context.epoch(principal.user()).await?,
+        };
         let now = self.context.time.now();
         Ok(self.context.stores.sessions.list(principal.user(), epoch, now, page).await?)
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use goat_core::access::RoleRows;
 use goat_core::auth::TokenPair;
 use goat_core::invalidation::LocalInvalidations;
-use goat_core::session::Origin;
+use goat_core::session::{Origin, OtherSessions};
 use goat_core::testing::ManualClock;
 use goat_core::user::UserState;
-use goat_core::{ErrorKind, Status, Stores, UserId};
+use goat_core::{ErrorKind, PageRequest, Status, Stores, UserId};
 
 use crate::delegating_stores::{StubCache, with_stub_caches};
 use crate::flows::support::system;
@@ -103,6 +103,27 @@ async fn a_cached_value_from_before_an_eviction_is_not_used() {
     let operator = node.goat.roles().get("operator").expect("a role");
     node.goat.users().change_role(system(), *user, operator).await.expect("changed");
     assert_eq!(node.principal(tokens).await.role().as_str(), "operator");
+}
+
+/// A list of the own sessions asks for the user's session epoch only what a validation would.
+#[tokio::test]
+async fn own_sessions_are_listed_under_the_epoch_of_a_current_validation() {
+    let fixture = Fixture::new().await;
+    let Fixture { clock, node, tokens, .. } = &fixture;
+    let me = node.principal(tokens).await;
+    let list = async || {
+        drop(node.failpoints.take_calls());
+        let page = node.goat.sessions().list(&me, PageRequest::default()).await.expect("a list");
+        (page.total, node.failpoints.take_calls())
+    };
+    assert_eq!(list().await, (1, vec!["sessions.list"]));
+    clock.advance(STALENESS);
+    assert_eq!(list().await, (1, vec!["users.state", "sessions.list"]));
+    // The raised epoch evicts the validation.
+    node.principal(tokens).await;
+    let ended = node.goat.sessions().revoke_all(&me, OtherSessions::EndCurrentToo).await;
+    assert_eq!(ended.expect("revoked"), 1);
+    assert_eq!(list().await, (0, vec!["users.state", "sessions.list"]));
 }
 
 /// F1: checks that require fresh state read the store.
