@@ -1,20 +1,21 @@
 //! The file with the generated password of the first administrator: removed once the password is no
 //! longer that of an administrator (L7).
 //!
-//! The owner is found by its password, since the administrator may have another address by now. Then
-//! events of this process tell of a change at once, and a comparison of the stored hash tells of a change
+//! The owner is the administrator who was created with the file and is unchanged since, else it is found by
+//! its password, since the administrator may have another address by now. A hash at each start would take
+//! longer than the rest of the start, and keep its memory. Then events of this process tell of a change at once, and a comparison of the stored hash tells of a change
 //! by another process.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use goat_core::event::{Event, EventKind, Observer};
 use goat_core::password::PasswordHasher as _;
 use goat_core::user::{Sort, SortKey, UserFilter, UserQuery};
-use goat_core::{Secret, UserId};
+use goat_core::{Secret, User, UserId};
 
 use crate::failure::Failure;
 
@@ -22,6 +23,9 @@ use super::{DataDir, SecretFile, Started};
 
 /// How often the stored hash is compared, for changes by other processes.
 pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The longest time from the file to the administrator that is created with it.
+const CREATED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The administrator with the password in the file.
 #[derive(Clone, Debug)]
@@ -61,6 +65,10 @@ impl AdminPasswordFile {
         let page = started.users.list(&query).await?;
         for user in &page.users {
             let Some(account) = started.users.by_id(user.id).await? else { continue };
+            if self.was_created_for(&account.user) {
+                *self.owner() = Some(Owner { id: user.id, hash: account.password_hash });
+                return Ok(());
+            }
             let (hasher, password) = (Arc::clone(&started.hashing.hasher), password.clone());
             let hash = account.password_hash.clone();
             let verify = move || hasher.verify(password.expose().as_bytes(), hash.expose());
@@ -93,6 +101,15 @@ impl AdminPasswordFile {
             // A login may have rehashed the same password.
             _ => self.find_owner(started).await,
         }
+    }
+
+    /// Whether the user is unchanged since its creation, right after the file was written.
+    fn was_created_for(&self, user: &User) -> bool {
+        let written_at = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
+        let written_at = written_at.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let created_at = Duration::from_millis(user.created_at.as_millis().unsigned_abs());
+        let delay = written_at.and_then(|written_at| created_at.checked_sub(written_at));
+        user.updated_at == user.created_at && delay.is_some_and(|delay| delay <= CREATED_WITHIN)
     }
 
     fn remove(&self) {

@@ -5,6 +5,7 @@
 mod support;
 
 mod admin_password;
+mod at_rest;
 mod blocked_log;
 mod check;
 mod deploy;
