@@ -79,8 +79,11 @@ test-tools:
 	@$(call install,$(MISSING_PACKAGES))
 
 .PHONY: build
-build: ## Build the server for production: target/release/goat-server
+build: ## Build the server for production: target/goat-server, its debug symbols beside it
 	$(CARGO) build --locked --release -p goat-server
+	cd $${CARGO_TARGET_DIR:-target} \
+	  && objcopy --only-keep-debug release/goat-server goat-server.debug \
+	  && objcopy --strip-all --add-gnu-debuglink=goat-server.debug release/goat-server goat-server
 
 .PHONY: lint
 lint: ## Check formatting, lints and documentation
