@@ -155,7 +155,7 @@ impl Head {
     }
 }
 
-/// Whether the list is restricted to roles that are hidden from the caller, who has none of them.
+/// Whether the list is restricted to roles that are hidden from the caller, without the caller's own.
 fn is_hidden(query: &UserQuery) -> bool {
     let wanted = &query.filter.roles;
     let are_hidden = wanted.iter().all(|role| query.hidden_roles.contains(role));
@@ -167,7 +167,7 @@ fn has_user(row: &Row) -> Result<Option<&Row>, Failure> {
     Ok(row.try_get::<Option<&str>, _>("id")?.map(|_| row))
 }
 
-/// Returns the time and id of the cursor. A user who was deleted, or is hidden from the caller, has the
+/// Returns the time and id of the cursor. A deleted user, or one that is hidden from the caller, has the
 /// position of the time in the id.
 async fn cursor(connection: &mut Connection, query: &UserQuery) -> Result<Option<Cursor>, Failure> {
     let Some(after) = query.filter.after else { return Ok(None) };

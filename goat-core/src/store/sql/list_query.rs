@@ -168,7 +168,7 @@ impl<'a> List<'a> {
     }
 
     /// Builds the query of a page of the collected matches by address, and of the matches by domain. A
-    /// user who matches by both is one row.
+    /// user that matches by both is one row.
     fn union(&self, push_domains: impl Fn(&mut QueryBuilder<Db>)) -> QueryBuilder<Db> {
         let push_end = |sql: &mut QueryBuilder<Db>| {
             sql.push(" LIMIT ").push_bind(signed(self.limit + self.offset));
@@ -246,7 +246,7 @@ impl<'a> List<'a> {
         sql
     }
 
-    /// Appends the query of the users whose ids are listed.
+    /// Appends the query of the users with the listed ids.
     fn push_page(&self, sql: &mut QueryBuilder<Db>, push_listed: impl Fn(&mut QueryBuilder<Db>)) {
         sql.push(concat!("SELECT ", user_columns!(), " FROM (SELECT id AS listed_id FROM ("));
         push_listed(sql);
@@ -361,7 +361,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Appends a prefix match as an index range, without a pattern whose wildcards would need escaping.
+    /// Appends a prefix match as an index range: a pattern would need its wildcards escaped.
     fn push_prefix(&self, sql: &mut QueryBuilder<Db>, column: &'static str) {
         let prefix = self.query.filter.search.clone().unwrap_or_default();
         sql.push("(").push(column).push(" >= ").push_bind(prefix);
