@@ -324,7 +324,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::session::SessionEpoch;
     use crate::testing::sample;
-    use crate::user::UserState;
+    use crate::user::{User, UserState};
     use std::sync::Arc;
 
     const STALENESS: Duration = Duration::from_secs(1);
@@ -494,14 +494,15 @@ mod tests {
             }
             let cache = cache_of(STALENESS, ENTRIES);
             let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
-            let now = Timestamp::from_millis(0);
+            let sample = sample::account_of(&Role::parse(role).expect("a role"), email).user;
             let before = resident();
-            for _ in 0..ENTRIES + ENTRIES / 4 {
-                let account = sample::account_of(&Role::parse(role).expect("a role"), email);
+            for number in 0..(ENTRIES + ENTRIES / 4) as u128 {
+                // Each entry has allocations of its own.
+                let (id, role) = (UserId::from_u128(number), Role::parse(role).expect("a role"));
+                let user = User { id, role, ..sample.clone() };
                 let epoch = SessionEpoch::default();
-                let state =
-                    UserState { user: account.user, epoch, roles_revision: Some(0), revision: 1 };
-                let session = SessionId::generate(now);
+                let state = UserState { user, epoch, roles_revision: Some(0), revision: 1 };
+                let (session, now) = (SessionId::from_u128(number), sample.created_at);
                 let one = Principal::new(0, state, session, Arc::clone(&table), 0, now);
                 cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
             }
