@@ -142,8 +142,8 @@ impl Context {
         let top_role = self.policy.roles().top();
         let outcome =
             self.stores.users.write(UserWrite { actor, target, top_role, decide }).await?;
-        // ATOMIC: before the caller responds. A write without a change may repeat one whose response was
-        // lost, so it counts too.
+        // ATOMIC: before the caller responds. A write without a change may repeat an earlier one that
+        // got no response, so it counts too.
         match &outcome {
             UserWriteOutcome::Refused(_)
             | UserWriteOutcome::EmailTaken

@@ -334,7 +334,7 @@ mod tests {
         principal_at(0)
     }
 
-    /// A principal of a new user, whose revision is this.
+    /// A principal of a new user with this revision.
     fn principal_at(revision: u64) -> Principal {
         let account = sample::account(&Role::parse("client").expect("a role"));
         let epoch = SessionEpoch::default();

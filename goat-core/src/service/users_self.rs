@@ -47,7 +47,7 @@ impl Users {
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         if account.user.email.as_str() == email.as_str() {
-            // The change may have been made by an earlier call whose response was lost.
+            // An earlier call that got no response may have made the change.
             if account.revision > principal.revisions().user {
                 context.validator.user_changed(account.user.id).await;
             }

@@ -102,7 +102,7 @@ pub struct UserUpdate {
 /// sessions are live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserState {
-    /// The user, whose role and status decide on a request.
+    /// The user. Role and status decide on a request.
     pub user: User,
     /// Decides which sessions of the user are live.
     pub epoch: SessionEpoch,

@@ -69,7 +69,7 @@ impl Change {
     }
 }
 
-/// Two nodes, and a user whose session both have cached.
+/// Two nodes, and the session of a user, which both have cached.
 struct Fixture {
     clock: ManualClock,
     users: StubCache<Option<UserState>>,
@@ -131,7 +131,7 @@ async fn a_change_shows_on_another_node_within_the_staleness() {
     }
 }
 
-/// Whatever the caches have from before: those of the node, and the one that the nodes share.
+/// Also if the caches have an earlier state: those of the node, and the one that the nodes share.
 #[tokio::test]
 async fn a_token_issued_after_a_change_shows_it_on_every_node() {
     for change in Change::ALL {
