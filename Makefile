@@ -112,7 +112,7 @@ bench: ## Run the benchmarks in process; they end with one table
 
 .PHONY: bench-tools
 bench-tools:
-	@$(call install,command -v wrk >/dev/null || echo wrk; command -v taskset >/dev/null || echo util-linux)
+	@$(call install,command -v wrk >/dev/null || echo wrk; { command -v setpriv && command -v taskset; } >/dev/null || echo util-linux)
 
 # The server is built alone, without the features that the benches add to its crates.
 .PHONY: bench-http

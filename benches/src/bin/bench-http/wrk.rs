@@ -69,11 +69,14 @@ impl Load {
     }
 }
 
-/// A command that runs on one core, or on all.
+/// A command that runs on one core, or on all, and is killed when this program ends in any way.
 pub(crate) fn pinned(program: impl AsRef<std::ffi::OsStr>, core: Option<usize>) -> Command {
-    let Some(core) = core else { return Command::new(program) };
-    let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string()]).arg(program);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(core) = core {
+        command.args(["taskset", "-c", &core.to_string()]);
+    }
+    command.arg(program);
     command
 }
 

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use goat_engines::Postgres;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
@@ -20,12 +21,15 @@ pub(crate) enum Database<'a> {
     Postgres(&'a Postgres, &'a str),
 }
 
-/// Columns with values of their own; `n.i` is the number of the row, and `{pad}` stands for its
-/// digits.
+/// How long filling one size may take.
+const TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Columns with values of their own; `n.i` is the number of the row, `{pad}` stands for its 23 digits
+/// and `{digits}` for seven.
 const USER: [(&str, &str); 8] = [
     ("id", "'01J' || {pad}"),
-    ("email", "'user' || n.i || '@' || {domain}"),
-    ("email_canonical", "'user' || n.i || '@' || {domain}"),
+    ("email", "'user' || {digits} || '@' || {domain}"),
+    ("email_canonical", "'user' || {digits} || '@' || {domain}"),
     ("email_domain", "{domain}"),
     ("role", "'client'"),
     ("status", "'active'"),
@@ -44,9 +48,11 @@ const DOMAIN: &str = "CASE n.i % 3 WHEN 0 THEN 'corp.example' ELSE 'example.org'
 /// Adds users and a session each.
 ///
 /// # Panics
-/// If the database refuses.
+/// If the database refuses, or takes too long.
 pub(crate) fn fill(database: &Database<'_>, rows: Range<usize>) {
+    let started = Instant::now();
     for begin in rows.clone().step_by(CHUNK) {
+        assert!(started.elapsed() < TIMEOUT, "filling takes too long, at row {begin}");
         let chunk = begin..rows.end.min(begin + CHUNK);
         let one = "SELECT id FROM goat_users WHERE email_canonical = '{admin}'";
         let base = format!("base.email_canonical = '{ADMIN}'");
@@ -61,9 +67,9 @@ pub(crate) fn fill(database: &Database<'_>, rows: Range<usize>) {
 impl Database<'_> {
     fn insert(&self, table: &str, own: &[(&str, &str)], base: &str, rows: &Range<usize>) {
         let (pad, columns) = match self {
-            Self::Sqlite(_) => ("printf('%023d', n.i)", "SELECT name FROM pragma_table_info('{}')"),
+            Self::Sqlite(_) => ("printf('%0{}d', n.i)", "SELECT name FROM pragma_table_info('{}')"),
             Self::Postgres(..) => (
-                "lpad(CAST(n.i AS TEXT), 23, '0')",
+                "lpad(CAST(n.i AS TEXT), {}, '0')",
                 "SELECT column_name FROM information_schema.columns WHERE table_name = '{}'
                  AND is_generated = 'NEVER'",
             ),
@@ -72,7 +78,10 @@ impl Database<'_> {
         let values: Vec<String> = columns
             .iter()
             .map(|column| match own.iter().find(|(name, _)| name == column) {
-                Some((_, value)) => value.replace("{pad}", pad).replace("{domain}", DOMAIN),
+                Some((_, value)) => value
+                    .replace("{pad}", &pad.replace("{}", "23"))
+                    .replace("{digits}", &pad.replace("{}", "7"))
+                    .replace("{domain}", DOMAIN),
                 None => format!("base.{column}"),
             })
             .collect();
@@ -97,8 +106,9 @@ impl Database<'_> {
                 let runtime = tokio::runtime::Runtime::new().expect("a runtime");
                 runtime.block_on(async {
                     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                    // Filling needs no durability.
-                    let options = options.pragma("synchronous", "OFF");
+                    // Filling needs no durability, but a cache for the indexes.
+                    let options =
+                        options.pragma("synchronous", "OFF").pragma("cache_size", "-262144");
                     let mut connection: SqliteConnection =
                         options.connect().await.expect("a database");
                     let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()));
