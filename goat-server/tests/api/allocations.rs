@@ -27,7 +27,7 @@ fn request(method: &Method, path: &str, token: Option<&str>) -> Request<Body> {
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    request.header("host", "localhost").body(Body::empty()).unwrap()
+    request.header("host", "localhost").body(Body::empty()).expect("a request")
 }
 
 /// Counts the allocations of one request, which completes at the first poll.
@@ -41,7 +41,7 @@ where
     let mut request = Some(request);
     let mut status = 0;
     let counted = allocation_counter::measure(|| {
-        let request = request.take().unwrap();
+        let request = request.take().expect("one call");
         if let Poll::Ready(Ok(response)) = pin!(api.call(request)).poll(&mut context) {
             status = response.status().as_u16();
             let mut body = pin!(response.into_body());
@@ -57,21 +57,21 @@ where
 async fn requests_stay_within_their_budget_of_allocations() {
     let app = TestApp::new().await;
     let user = app.client().await;
-    app.goat.authenticate_token(&user.token).await.unwrap();
+    app.goat.authenticate_token(&user.token).await.expect("a principal");
     let mut api = service::<Body>(app.state.clone());
-    let budget = std::fs::read_to_string(BUDGET).unwrap();
+    let budget = std::fs::read_to_string(BUDGET).expect("the budget");
     let mut deviations = Vec::new();
     for line in budget.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let columns: Vec<_> = line.split_whitespace().collect();
         let [method, path, credentials, ..] = columns[..] else { panic!("{line}") };
-        let method = method.parse().unwrap();
+        let method = method.parse().expect("a method");
         let token = (credentials == "token").then_some(user.token.as_str());
         for _ in 0..WARM_UP {
             count(&mut api, request(&method, path, token));
         }
         // The least, since a table may still grow for a request now and then.
         let counts = (0..20).map(|_| count(&mut api, request(&method, path, token)));
-        let (status, least) = counts.min_by_key(|(_, allocations)| *allocations).unwrap();
+        let (status, least) = counts.min_by_key(|(_, allocations)| *allocations).expect("a count");
         let found = format!("{method} {path} {credentials} {status} {least}");
         if found != line {
             deviations.push(found);

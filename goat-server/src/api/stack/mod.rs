@@ -55,7 +55,7 @@ where
         _ => Some(endpoint),
     });
     let address = guards::client_address_with_warning(&state.http);
-    assemble(endpoints.collect(), &state, address)
+    assemble(endpoints.collect(), state, address)
 }
 
 /// Returns the metrics alone, for a listener of their own, which only scrapers can reach: public.
@@ -66,7 +66,7 @@ where
 {
     let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
     let address = guards::client_address(&state.http);
-    assemble(endpoints.collect(), &state, address)
+    assemble(endpoints.collect(), state, address)
 }
 
 /// A service of the API over requests with a body `B`.
@@ -104,7 +104,7 @@ impl<S, B> Api<B> for S where
 /// 8. The [`routes`], each with its own [`guards`].
 fn assemble<B>(
     endpoints: Vec<Endpoint>,
-    state: &AppState,
+    state: AppState,
     address: ClientAddressLayer,
 ) -> impl Api<B> + use<B>
 where
@@ -115,20 +115,21 @@ where
     for endpoint in endpoints {
         paths.entry(endpoint.path()).or_default().push(endpoint);
     }
-    let mut limits = guards::Limits::new(state);
+    let mut limits = guards::Limits::new(&state);
     let unmatched = guards::unmatched(&mut limits);
     let paths = paths.iter().map(|(path, endpoints)| guards::path(path, endpoints, &mut limits));
     let routes = Arc::new(Routes::new(paths, unmatched));
 
-    let time = state.goat.time().clone();
-    let cors = CorsLayer::new(&state.http.cors_origins, &routes);
+    let AppState { goat, metrics, http, .. } = state;
+    let time = goat.time().clone();
+    let cors = CorsLayer::new(&http.cors_origins, &routes);
     ServiceBuilder::new()
-        .layer(RequestIdLayer::new(state.http.proxies(), time.clone()))
+        .layer(RequestIdLayer::new(http.proxies(), time.clone()))
         .layer(address)
-        .layer(RequestLogLayer::new(Arc::clone(&state.metrics)))
-        .layer(FinishResponseLayer::new(time, &state.http))
+        .layer(RequestLogLayer::new(metrics))
+        .layer(FinishResponseLayer::new(time, &http))
         .option_layer(cors)
-        .layer(DeadlineLayer::new(state.http.request_timeout, problems::too_late))
+        .layer(DeadlineLayer::new(http.request_timeout, problems::too_late))
         .layer(CatchPanicLayer::new(problems::panicked))
         .service(routes.into_service())
 }
