@@ -1,5 +1,5 @@
 //! goat-core's session cache, lease and single-flight, compiled with the locks and atomics of loom, and
-//! scenarios of a few threads for [`loom::model`], which runs every interleaving of them.
+//! scenarios of a few threads for [`loom::model()`], which runs every interleaving of them.
 
 // Compiled for tests, the included files would bring their unit tests, which don't run under loom.
 #![cfg(not(test))]
