@@ -245,8 +245,11 @@ async fn write_cut_at_any_message_takes_effect_at_most_once() {
     let proxy = Proxy::start(server.address());
     let relayed = url.replace(&server.address().to_string(), &proxy.address().to_string());
     for place in [Cut::BeforeForwarding, Cut::BeforeAnswer] {
-        let mut failures = 0;
-        for message in 1.. {
+        let (mut failures, mut message, mut rounds) = (0, 1, 0);
+        // The number of messages varies by one, as the driver fills its buffers: the commit may be missed.
+        loop {
+            rounds += 1;
+            assert!(rounds < 100, "the commit was cut: {place:?}");
             let mut node = Node::new(&relayed).await;
             let users = node.database.users();
             let decided = AtomicUsize::new(0);
@@ -274,11 +277,11 @@ async fn write_cut_at_any_message_takes_effect_at_most_once() {
                     failures += 1;
                 }
             }
-            if is_over {
+            if is_over && failures > 0 {
                 break;
             }
+            message = if is_over { message.saturating_sub(3).max(1) } else { message + 1 };
         }
-        assert!(failures > 0, "the commit was cut: {place:?}");
     }
 }
 
