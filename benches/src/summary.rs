@@ -26,7 +26,7 @@ impl Summary {
         rows.push(format!("| {ratio:.2} | {measured} | {baseline} | {benchmark}: {name} |"));
     }
 
-    /// Writes the record for [`print`].
+    /// Writes the record for [`print()`].
     ///
     /// # Panics
     /// If the folder of the build cannot be written.

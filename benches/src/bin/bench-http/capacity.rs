@@ -82,7 +82,7 @@ fn requests(options: &Options, node: &Node, groups: &[Vec<u32>; 3]) -> [Cost; 2]
 
 fn logins(options: &Options, node: &Node, groups: &[Vec<u32>]) -> Cost {
     let folder = tempfile::tempdir().expect("a folder");
-    let script = script(folder.path());
+    let script = script(folder.path(), ADMIN);
     let seconds = options.seconds * 2;
     let load = Load { seconds, core: None, ..login(&node.server, &script) };
     cost(&[drive(&load, &node.server, groups)])

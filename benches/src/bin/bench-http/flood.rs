@@ -14,6 +14,8 @@ use crate::wrk::{Load, Outcome};
 
 /// Concurrent logins; far more than the hashes that may run and wait.
 const LOGINS: u32 = 500;
+/// Signs in during the flood. The administrator's own session would end, as the oldest of too many.
+const VISITOR: &str = "visitor@example.com";
 /// How long the flood lasts before and after the measurement.
 const MARGIN: u32 = 1;
 
@@ -36,7 +38,8 @@ pub(crate) fn measure(options: &Options, report: &Report) {
         };
         let at_rest = resident(server.id()).0;
         let quiet = get.run();
-        let script = script(folder.path());
+        server.add_user(VISITOR);
+        let script = script(folder.path(), VISITOR);
         let seconds = get.seconds + 2 * MARGIN;
         let flood = Load { connections: LOGINS, seconds, core: None, ..login(&server, &script) };
         let mut flood = flood.command().stdout(Stdio::null()).spawn().expect("wrk can be run");

@@ -26,7 +26,7 @@ pub(crate) fn measure(options: &Options, report: &Report) {
         .zip(&folders)
         .map(|(program, folder)| Server::goat(program, Some(SERVER_CORE), folder.path(), &[]))
         .collect();
-    let script = script(folders[0].path());
+    let script = script(folders[0].path(), ADMIN);
     let (mut ceilings, mut turns) = (Vec::new(), vec![Vec::new(); servers.len()]);
     for _ in 0..options.rounds.min(3) {
         ceilings.push(ceiling(options));
@@ -65,12 +65,12 @@ fn ceiling(options: &Options) -> f64 {
     text.trim().parse().expect("a number of microseconds")
 }
 
-/// Writes a script for wrk that signs the administrator in.
+/// Writes a script for wrk that signs a user in.
 ///
 /// # Panics
 /// If the folder cannot be written.
-pub(crate) fn script(folder: &Path) -> PathBuf {
-    let body = json!({"email": ADMIN, "password": PASSWORD}).to_string();
+pub(crate) fn script(folder: &Path, email: &str) -> PathBuf {
+    let body = json!({"email": email, "password": PASSWORD}).to_string();
     let text = format!(
         "wrk.method = \"POST\"\nwrk.body = {body:?}\n\
          wrk.headers[\"Content-Type\"] = \"application/json\"\n"

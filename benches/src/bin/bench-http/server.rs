@@ -142,6 +142,18 @@ impl Server {
         Tokens { access: token("access_token"), refresh: token("refresh_token") }
     }
 
+    /// Creates an active user, in the name of the administrator that is signed in.
+    ///
+    /// # Panics
+    /// If the user is refused.
+    pub(crate) fn add_user(&self, email: &str) {
+        let body = json!({"email": email, "password": PASSWORD, "status": "active"});
+        let mut client = Client::new(self.address);
+        let token = self.header.strip_prefix("Authorization: Bearer ").unwrap_or_default();
+        let (status, response) = client.call("POST", "/api/v1/user", token, Some(&body));
+        assert_eq!(status, 201, "{response}");
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
