@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::error::{Error, Result, StoreError};
 use crate::invalidation::LocalInvalidations;
@@ -18,6 +19,9 @@ use crate::store::sql::failure::{Failure, FailureClass};
 
 /// How often a call is repeated after a conflict with a concurrent transaction.
 const REPEATS_AFTER_CONFLICT: u32 = 3;
+
+/// The pause before the first repetition, which grows with each: the other transaction goes on meanwhile.
+const PAUSE_AFTER_CONFLICT: Duration = Duration::from_millis(20);
 
 /// The connection pools for reads and for writes.
 #[derive(Clone, Debug)]
@@ -61,6 +65,7 @@ impl Pools {
                 }
                 FailureClass::Conflict if conflicts < REPEATS_AFTER_CONFLICT => {
                     conflicts += 1;
+                    tokio::time::sleep(PAUSE_AFTER_CONFLICT * conflicts).await;
                     continue;
                 }
                 FailureClass::WriteRefused => self.refuses_writes.store(true, Ordering::Relaxed),
