@@ -230,9 +230,10 @@ async fn forgotten_idle_connections_fail_no_call() {
             .await;
     let owner = account(&role("client"));
     put(&database.users(), None, &owner).await.expect("the store responds");
-    relay.strand();
-    // The idle time of a connection is by the driver's clock.
+    // The idle time of a connection is by the driver's clock, and starts once the driver has tested the
+    // returned connection.
     tokio::time::sleep(Duration::from_millis(1100)).await;
+    relay.strand();
     put(&database.users(), None, &owner).await.expect("a fresh connection");
 }
 
