@@ -314,7 +314,7 @@ impl Shard {
 
 // With its path, since the crate that runs this file under loom includes it from elsewhere.
 #[cfg(test)]
-#[path = "session_cache/tests/protocol.rs"]
+#[path = "session_cache/protocol.rs"]
 mod protocol;
 
 #[cfg(test)]

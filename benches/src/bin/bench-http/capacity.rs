@@ -19,6 +19,7 @@ use crate::login::{login, script};
 use crate::options::Options;
 use crate::plan::{Bytes, Cost, Measured, write};
 use crate::report::Report;
+use crate::server::ADMIN;
 use crate::statistics::microseconds;
 use crate::turns::{Shape, Subject, Turn, drive, take_turns, typical};
 use crate::wrk::Load;
