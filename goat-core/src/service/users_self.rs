@@ -130,7 +130,7 @@ impl Users {
                     session.replace_tokens(&replacement, now);
                     // Signed before the commit, for the epoch and the revision that commit, so that
                     // nothing after it can fail.
-                    let revisions = Revisions { user: account.revision + 1, ..seen };
+                    let revisions = Revisions { user: next_revision(account.revision), ..seen };
                     let tokens = context.sign(&session, permissions.clone(), revisions, now);
                     let failure = tokens.as_ref().err().map(Error::kind);
                     *signed.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokens);
@@ -266,6 +266,11 @@ impl Context {
         self.emit(EventKind::WrongPassword, actor, id);
         Err(ErrorKind::WrongPassword.into())
     }
+}
+
+/// Returns the revision that a write commits; 0 stays, since the store does not count them.
+fn next_revision(revision: u64) -> u64 {
+    if revision == 0 { 0 } else { revision + 1 }
 }
 
 #[cfg(test)]

@@ -43,3 +43,10 @@ async fn a_failure_to_sign_the_new_tokens_changes_nothing() {
     sound.authenticate_token(tokens.access_token.expose()).await.expect("the session is live");
     sound.refresh(&tokens.refresh_token, &Origin::default()).await.expect("its token is current");
 }
+
+/// The new tokens must not require a revision that no state of such a store has.
+#[test]
+fn a_store_without_revisions_keeps_zero() {
+    assert_eq!(super::next_revision(0), 0);
+    assert_eq!(super::next_revision(7), 8);
+}
