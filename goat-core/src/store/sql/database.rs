@@ -31,13 +31,20 @@ pub(super) struct Pools {
     /// For readiness checks alone, which must not wait for the calls of requests.
     pub(super) check: Pool,
     pub(super) mode: TransactionMode,
+    /// Whether `read` and `write` are the application's.
+    are_application: bool,
     /// Whether the database refused the last write.
     refuses_writes: Arc<AtomicBool>,
 }
 
 impl Pools {
     pub(super) fn new(read: Pool, write: Pool, check: Pool, mode: TransactionMode) -> Self {
-        Self { read, write, check, mode, refuses_writes: Arc::default() }
+        Self { read, write, check, mode, are_application: false, refuses_writes: Arc::default() }
+    }
+
+    /// Marks the pools for reads and writes as the application's, which closes them.
+    pub(super) fn of_application(self) -> Self {
+        Self { are_application: true, ..self }
     }
 
     /// Runs one store operation, and attaches its name to a failure.
@@ -230,10 +237,12 @@ impl Database {
     }
 
     /// Closes every connection after the calls in progress. Later calls return
-    /// [`StoreError::unavailable`].
+    /// [`StoreError::unavailable`]. The application's own pool stays open.
     pub async fn close(&self) {
-        self.pools.read.close().await;
-        self.pools.write.close().await;
+        if !self.pools.are_application {
+            self.pools.read.close().await;
+            self.pools.write.close().await;
+        }
         self.pools.check.close().await;
     }
 }

@@ -20,7 +20,7 @@ mod schema;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use postgres::{OnUnknownKey, PostgresDatabase, PostgresOptions};
+pub use postgres::{OnUnknownKey, PostgresDatabase, PostgresOptions, PostgresPoolOptions};
 pub use schema::{MigrateOptions, SchemaState};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteDatabase, SqliteOptions};

@@ -6,6 +6,7 @@
 //! window functions (8.4), `DELETE … RETURNING` (8.2). `EXTRACT` returns a float before 14 and an
 //! exact number since; both are precise to the microsecond in this century.
 
+mod application;
 mod dialect;
 mod invalidations;
 mod liveness;
@@ -47,6 +48,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
+pub use application::PostgresPoolOptions;
 pub use signing_keys::OnUnknownKey;
 
 use database::Pools;

@@ -2,7 +2,8 @@
 //! role do not apply.
 //!
 //! PostgreSQL takes them at the start of a connection. A pooler refuses or ignores them, since its
-//! clients share sessions: behind it every call is a transaction, which sets them for itself alone.
+//! clients share sessions: behind it every call is a transaction, which sets them for itself alone. So it is
+//! on the application's pool, whose connections keep the application's settings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +20,19 @@ use super::dialect::Db;
 pub(super) struct SessionDefaults {
     /// Connect options without session defaults.
     plain: Arc<PgConnectOptions>,
-    /// Whether a pooler refused them.
+    /// Whether a pooler refused them, or the connections are the application's.
     is_refused: Arc<AtomicBool>,
+    are_application: bool,
 }
 
 impl SessionDefaults {
     pub(super) fn new(plain: PgConnectOptions) -> Self {
-        Self { plain: Arc::new(plain), is_refused: Arc::default() }
+        Self { plain: Arc::new(plain), is_refused: Arc::default(), are_application: false }
+    }
+
+    /// For connections of the application, which keep its settings.
+    pub(super) fn of_application(plain: Arc<PgConnectOptions>) -> Self {
+        Self { plain, is_refused: Arc::new(AtomicBool::new(true)), are_application: true }
     }
 
     /// Returns the connect options with session defaults.
@@ -46,7 +53,7 @@ impl SessionDefaults {
         (*self.plain).clone()
     }
 
-    /// Whether a pooler refused session defaults, so that every call must be a transaction.
+    /// Whether connections have no session defaults, so that every call must be a transaction.
     pub(super) fn are_refused(&self) -> bool {
         self.is_refused.load(Ordering::Relaxed)
     }
@@ -54,7 +61,7 @@ impl SessionDefaults {
     /// Acquires a connection, without session defaults if a pooler refuses them.
     pub(super) async fn acquire(&self, pool: &Pool<Db>) -> Result<PoolConnection<Db>, sqlx::Error> {
         match pool.acquire().await {
-            Err(error) if is_refusal(&error) => {
+            Err(error) if !self.are_application && is_refusal(&error) => {
                 self.is_refused.store(true, Ordering::Relaxed);
                 pool.set_connect_options(self.plain());
                 pool.acquire().await

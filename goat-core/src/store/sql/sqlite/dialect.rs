@@ -28,10 +28,10 @@ pub(super) type Acquired = PooledSqlite;
 /// Begins a write transaction.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Returns a connection without an open transaction or running statement to its pool.
+/// Returns a connection without an open transaction or running statement to goat's own pool; keeps one of
+/// the application's, which its pool must test first.
 pub(super) fn release(connection: Acquired) -> Option<Acquired> {
-    drop(connection);
-    None
+    (!connection.is_own()).then_some(connection)
 }
 
 /// How transactions begin, by the options.

@@ -1,5 +1,6 @@
 //! SQLite storage: one file, one writer connection, several reader connections.
 
+mod application;
 mod dialect;
 mod pool;
 
