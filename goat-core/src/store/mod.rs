@@ -11,12 +11,14 @@ pub mod shared_cache;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 pub(crate) mod stores;
+mod transaction;
 pub(crate) mod users;
 
 pub use aged::Aged;
 pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 pub use sessions::{Revoked, Rotated, Rotation, SessionStore, SessionView};
 pub(crate) use stores::Stores;
+pub use transaction::StoreTransaction;
 pub use users::{
     Rehashed, SAMPLED_HASHES, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
     sampled_hashes,

@@ -35,7 +35,7 @@ use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
     Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
-    SessionStore, SessionView, UserStore, UserWrite, UserWriteOutcome,
+    SessionStore, SessionView, StoreTransaction, UserStore, UserWrite, UserWriteOutcome,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -157,6 +157,15 @@ impl UserStore for Observed<dyn UserStore> {
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.policy.call(users::operation::WRITE, self.inner.write(write)).await
+    }
+
+    async fn write_in(
+        &self,
+        transaction: &mut StoreTransaction<'_>,
+        write: UserWrite<'_>,
+    ) -> Result<UserWriteOutcome, StoreError> {
+        let call = self.inner.write_in(transaction, write);
+        self.policy.call(users::operation::WRITE_IN, call).await
     }
 
     async fn signed_in(

@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
-use super::Aged;
+use super::{Aged, StoreTransaction};
 
 /// How many stored hashes are sampled at start to check that they can be verified, with the right
 /// pepper for one: see [`UserStore::sample_hashes`].
@@ -160,6 +160,19 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// Reads, decides and writes in one transaction.
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError>;
 
+    /// Like [`UserStore::write`], within a transaction of the application: the change commits with it. The
+    /// snapshot that `decide` saw holds until then; a write that changes nothing leaves the transaction
+    /// usable. The default cannot join one.
+    async fn write_in(
+        &self,
+        transaction: &mut StoreTransaction<'_>,
+        write: UserWrite<'_>,
+    ) -> Result<UserWriteOutcome, StoreError> {
+        let _ = (transaction, write);
+        let cause = "the user store cannot join a transaction of the application";
+        Err(StoreError::broken(operation::WRITE_IN).with_source(cause))
+    }
+
     /// Records a login, and replaces the password hash by a newer one of the same password unless it
     /// was changed in the meantime. Raises the revision, and changes nothing else. Returns the state after
     /// it, if the user exists.
@@ -206,6 +219,7 @@ pub(crate) mod operation {
     pub(crate) const INVALIDATE: &str = "users.invalidate";
     pub(crate) const LIST: &str = "users.list";
     pub(crate) const WRITE: &str = "users.write";
+    pub(crate) const WRITE_IN: &str = "users.write_in";
     pub(crate) const SIGNED_IN: &str = "users.signed_in";
     pub(crate) const HAS_ACTIVE_USER_IN: &str = "users.has_active_user_in";
     pub(crate) const SAMPLE_HASHES: &str = "users.sample_hashes";

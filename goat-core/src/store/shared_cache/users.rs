@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::UserId;
 use crate::store::{
-    Aged, Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+    Aged, Rehashed, StoreTransaction, UserChange, UserSnapshot, UserStore, UserWrite,
+    UserWriteOutcome,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -90,6 +91,15 @@ impl UserStore for CachedUsers {
             Err(_) => invalidation.assume_written().await,
         }
         written
+    }
+
+    /// The caller invalidates once the transaction has committed.
+    async fn write_in(
+        &self,
+        transaction: &mut StoreTransaction<'_>,
+        write: UserWrite<'_>,
+    ) -> Result<UserWriteOutcome, StoreError> {
+        self.inner.write_in(transaction, write).await
     }
 
     async fn signed_in(

@@ -1,46 +1,89 @@
-//! Database connection of one call, with or without a transaction.
+//! Database connection of one call, with or without a transaction: a pooled one, or that of a transaction
+//! of the application.
 //!
 //! Invariants: a transaction that is dropped before [`Connection::commit`] is rolled back; every query
 //! runs through this type, which decides whether its prepared statement is named.
 
-use sqlx::Database;
 use sqlx::query::Query;
+use sqlx::{Connection as _, Database, Transaction};
 
 use crate::store::sql::failure::Failure;
 
-use super::dialect::{Db, Row};
+use super::dialect::{Db, DriverConnection, Row};
 use super::pooled_connection::PooledConnection;
 
 type Statement<'q> = Query<'q, Db, <Db as Database>::Arguments>;
 
 /// The connection of one call.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pooled: PooledConnection,
+pub(super) struct Connection<'c> {
+    link: Link<'c>,
     /// Whether prepared statements are named, and so cached per connection.
     named_statements: bool,
 }
 
-impl Connection {
-    pub(super) fn new(pooled: PooledConnection, named_statements: bool) -> Self {
-        Self { pooled, named_statements }
+#[derive(Debug)]
+enum Link<'c> {
+    Pooled(PooledConnection),
+    /// A savepoint in a transaction of the application, which decides on its end. So goat's part takes
+    /// effect as a whole or not at all, and a rejected write leaves the application's transaction usable:
+    /// PostgreSQL aborts one at the first error.
+    Joined(Transaction<'c, Db>),
+}
+
+impl Link<'_> {
+    /// Returns the connection for a statement.
+    fn start(&mut self) -> &mut DriverConnection {
+        match self {
+            Self::Pooled(pooled) => pooled.start(),
+            Self::Joined(savepoint) => savepoint,
+        }
     }
 
-    /// Commits the transaction, if there is one.
+    /// Notes that the statement succeeded.
+    fn finish(&mut self) {
+        match self {
+            Self::Pooled(pooled) => pooled.finish(),
+            Self::Joined(_) => {}
+        }
+    }
+}
+
+impl<'c> Connection<'c> {
+    pub(super) fn new(pooled: PooledConnection, named_statements: bool) -> Self {
+        Self { link: Link::Pooled(pooled), named_statements }
+    }
+
+    /// Joins a transaction of the application, by a savepoint.
+    pub(super) async fn join(
+        transaction: &'c mut DriverConnection,
+        named_statements: bool,
+    ) -> Result<Self, sqlx::Error> {
+        Ok(Self { link: Link::Joined(transaction.begin().await?), named_statements })
+    }
+
+    /// Commits the transaction, if there is one. In a transaction of the application, its commit decides.
     pub(super) async fn commit(self) -> Result<(), Failure> {
-        self.pooled.commit().await.map_err(Failure::Commit)
+        let committed = match self.link {
+            Link::Pooled(pooled) => pooled.commit().await,
+            Link::Joined(savepoint) => savepoint.commit().await,
+        };
+        committed.map_err(Failure::Commit)
     }
 
     /// Rolls the transaction back, if there is one, and releases its locks.
     pub(super) async fn rollback(self) -> Result<(), Failure> {
-        Ok(self.pooled.rollback().await?)
+        match self.link {
+            Link::Pooled(pooled) => Ok(pooled.rollback().await?),
+            Link::Joined(savepoint) => Ok(savepoint.rollback().await?),
+        }
     }
 
     /// Fetches all rows.
     pub(super) async fn all(&mut self, query: Statement<'_>) -> Result<Vec<Row>, sqlx::Error> {
         let query = query.persistent(self.named_statements);
-        let rows = query.fetch_all(self.pooled.start()).await?;
-        self.pooled.finish();
+        let rows = query.fetch_all(self.link.start()).await?;
+        self.link.finish();
         Ok(rows)
     }
 
@@ -50,8 +93,8 @@ impl Connection {
         query: Statement<'_>,
     ) -> Result<Option<Row>, sqlx::Error> {
         let query = query.persistent(self.named_statements);
-        let row = query.fetch_optional(self.pooled.start()).await?;
-        self.pooled.finish();
+        let row = query.fetch_optional(self.link.start()).await?;
+        self.link.finish();
         Ok(row)
     }
 
@@ -63,15 +106,15 @@ impl Connection {
     /// Executes a statement and returns the number of affected rows.
     pub(super) async fn execute(&mut self, query: Statement<'_>) -> Result<u64, sqlx::Error> {
         let query = query.persistent(self.named_statements);
-        let done = query.execute(self.pooled.start()).await?;
-        self.pooled.finish();
+        let done = query.execute(self.link.start()).await?;
+        self.link.finish();
         Ok(done.rows_affected())
     }
 
     /// Executes several statements without parameters.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(sql).execute(self.pooled.start()).await?;
-        self.pooled.finish();
+        sqlx::raw_sql(sql).execute(self.link.start()).await?;
+        self.link.finish();
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::store::{RoleStore, SessionStore, Stores, UserStore};
 
 use super::Database;
 use super::connection::Connection;
-use super::dialect::{self, Pool, TransactionMode};
+use super::dialect::{self, DriverConnection, Pool, TransactionMode};
 use super::roles::SqlRoles;
 use super::sessions::SqlSessions;
 use super::users::SqlUsers;
@@ -83,22 +83,30 @@ impl Pools {
     }
 
     /// Acquires a connection for independent reads.
-    pub(super) async fn read(&self) -> Result<Connection, Failure> {
+    pub(super) async fn read(&self) -> Result<Connection<'static>, Failure> {
         self.mode.autocommit(&self.read).await
     }
 
     /// Begins a read-only snapshot, in which queries use indexes.
-    pub(super) async fn snapshot(&self) -> Result<Connection, Failure> {
+    pub(super) async fn snapshot(&self) -> Result<Connection<'static>, Failure> {
         self.mode.snapshot(&self.read).await
     }
 
     /// Begins a write transaction, which is rolled back if it is dropped before the commit.
-    pub(super) async fn begin(&self) -> Result<Connection, Failure> {
+    pub(super) async fn begin(&self) -> Result<Connection<'static>, Failure> {
         self.mode.begin(&self.write).await
     }
 
+    /// Joins a transaction of the application.
+    pub(super) async fn join<'c>(
+        &self,
+        transaction: &'c mut DriverConnection,
+    ) -> Result<Connection<'c>, Failure> {
+        Ok(Connection::join(transaction, self.mode.named_statements()).await?)
+    }
+
     /// Begins a migration step, which has no timeout.
-    pub(super) async fn begin_migration(&self) -> Result<Connection, Failure> {
+    pub(super) async fn begin_migration(&self) -> Result<Connection<'static>, Failure> {
         self.mode.begin_migration(&self.write).await
     }
 

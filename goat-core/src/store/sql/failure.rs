@@ -16,6 +16,12 @@ pub(super) enum Failure {
     Commit(sqlx::Error),
     /// The column has a value that goat never writes.
     Row(&'static str),
+    /// The transaction of the application cannot be joined, for this reason.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "SQLite has one isolation level")
+    )]
+    Unsuitable(&'static str),
 }
 
 impl From<sqlx::Error> for Failure {
@@ -97,6 +103,7 @@ impl Failure {
             Self::Row(column) => {
                 return format!("column {column} has a value that goat does not write");
             }
+            Self::Unsuitable(reason) => return reason.to_owned(),
             Self::Driver(error) | Self::Commit(error) => error,
         };
         match error {

@@ -9,12 +9,14 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
 use crate::store::sql::failure::Failure;
 use crate::store::users::operation;
-use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
+use crate::store::{
+    Rehashed, StoreTransaction, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
+};
 use crate::user::{Account, Status, UserPage, UserQuery, UserState};
 
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
-use super::dialect::{self, for_update};
+use super::dialect::{self, DriverConnection, for_update};
 use super::list::Lists;
 use super::roles;
 use super::rows::{self, account_columns, state_columns};
@@ -41,17 +43,39 @@ impl SqlUsers {
         Self { pools, lists: Lists::default() }
     }
 
-    async fn attempt(&self, write: &UserWrite<'_>, is_guarded: bool) -> Result<Attempt, Failure> {
-        let mut connection = self.pools.begin().await?;
-        let attempt = decide_and_save(&mut connection, write, is_guarded).await?;
-        match attempt {
-            Attempt::Done(UserWriteOutcome::Changed { .. } | UserWriteOutcome::Deleted(_)) => {
-                connection.commit().await?;
+    /// Writes within a transaction of the application, up to its commit.
+    async fn write_joined(
+        &self,
+        transaction: &mut DriverConnection,
+        write: &UserWrite<'_>,
+    ) -> Result<UserWriteOutcome, Failure> {
+        let mut is_guarded = write.actor.is_some();
+        loop {
+            let mut connection = self.pools.join(transaction).await?;
+            dialect::enter(&self.pools, &mut connection).await?;
+            match attempt(connection, write, is_guarded).await? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::NeedsGuard => is_guarded = true,
+                Attempt::Conflict => {}
             }
-            _ => connection.rollback().await?,
         }
-        Ok(attempt)
     }
+}
+
+/// Decides and saves, and ends the transaction.
+async fn attempt(
+    mut connection: Connection<'_>,
+    write: &UserWrite<'_>,
+    is_guarded: bool,
+) -> Result<Attempt, Failure> {
+    let attempt = decide_and_save(&mut connection, write, is_guarded).await?;
+    match attempt {
+        Attempt::Done(UserWriteOutcome::Changed { .. } | UserWriteOutcome::Deleted(_)) => {
+            connection.commit().await?;
+        }
+        _ => connection.rollback().await?,
+    }
+    Ok(attempt)
 }
 
 #[async_trait]
@@ -106,7 +130,7 @@ impl UserStore for SqlUsers {
                 // changes to their own accounts, are frequent and run concurrently.
                 let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
                 loop {
-                    match self.attempt(&write, is_guarded).await? {
+                    match attempt(self.pools.begin().await?, &write, is_guarded).await? {
                         Attempt::Done(outcome) => return Ok(outcome),
                         Attempt::NeedsGuard => is_guarded = true,
                         Attempt::Conflict => {}
@@ -114,6 +138,19 @@ impl UserStore for SqlUsers {
                 }
             })
             .await
+    }
+
+    async fn write_in(
+        &self,
+        transaction: &mut StoreTransaction<'_>,
+        write: UserWrite<'_>,
+    ) -> Result<UserWriteOutcome, StoreError> {
+        let Some(connection) = transaction.connection::<DriverConnection>() else {
+            let cause = "the transaction is of another database than the user store";
+            return Err(StoreError::broken(operation::WRITE_IN).with_source(cause));
+        };
+        let written = self.write_joined(connection, &write).await;
+        written.map_err(dialect::store_error(operation::WRITE_IN))
     }
 
     async fn signed_in(

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::{Error, Result};
+use crate::store::StoreTransaction;
 use crate::store::sql::failure::{Failure, FailureClass};
 
 use super::database::Pools;
@@ -93,14 +94,18 @@ impl PostgresDatabase {
     }
 }
 
+impl<'a> From<&'a mut Transaction<'_, Postgres>> for StoreTransaction<'a> {
+    fn from(transaction: &'a mut Transaction<'_, Postgres>) -> Self {
+        Self::new::<PgConnection>(&mut *transaction)
+    }
+}
+
 /// Checks that a prepared statement is not met by another client: a pooler in transaction mode without
 /// support for them assigns the server connection of one client to the next, with its statements.
 async fn check_prepared_statements(connect: &PgConnectOptions) -> Result<()> {
     let failed = |error: sqlx::Error| Error::from(store_error("from_pool")(error.into()));
-    let mut clients = [
-        connect.connect().await.map_err(failed)?,
-        connect.connect().await.map_err(failed)?,
-    ];
+    let mut clients =
+        [connect.connect().await.map_err(failed)?, connect.connect().await.map_err(failed)?];
     for client in &mut clients {
         if let Err(error) = prepare(client).await {
             let failure = Failure::from(error);

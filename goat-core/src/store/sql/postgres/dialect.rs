@@ -63,11 +63,14 @@ struct Statements {
     step: SqlStr,
     read: SqlStr,
     snapshot: SqlStr,
+    /// The quoted name of the schema, once it is known.
+    schema: Option<String>,
 }
 
 impl Statements {
     fn new(timeout: Duration, schema: Option<&str>) -> Self {
         let timeout = milliseconds(timeout);
+        let name = schema.map(str::to_owned);
         let schema = schema
             .map(|schema| format!("; SET LOCAL search_path = {schema}, pg_temp"))
             .unwrap_or_default();
@@ -84,6 +87,7 @@ impl Statements {
             step: begin("READ COMMITTED READ WRITE", ["0", "60000"], ""),
             read: begin("READ COMMITTED READ ONLY", [&timeout; 2], ""),
             snapshot: begin("REPEATABLE READ READ ONLY", [&timeout; 2], BY_INDEX),
+            schema: name,
         }
     }
 }
@@ -128,7 +132,7 @@ impl TransactionMode {
     /// Acquires a connection for single reads. In a transaction, if the session has other defaults than
     /// goat's; or if statements are unnamed, which take two messages that a pooler keeps on one
     /// connection only within a transaction.
-    pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?;
         if self.named_statements && !self.session.are_refused() {
             return Ok(Connection::new(pooled, true));
@@ -138,20 +142,23 @@ impl TransactionMode {
     }
 
     /// Begins a read-only snapshot.
-    pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().snapshot.clone()).await?;
         Ok(Connection::new(pooled, self.named_statements))
     }
 
     /// Begins a write transaction.
-    pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().write.clone()).await?;
         Ok(Connection::new(pooled, self.named_statements))
     }
 
     /// Begins a migration step, without a statement timeout: building an index on a large table takes
     /// long, and so does waiting for another process that does.
-    pub(super) async fn begin_migration(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn begin_migration(
+        &self,
+        pool: &Pool,
+    ) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().step.clone()).await?;
         Ok(Connection::new(pooled, self.named_statements))
     }
@@ -231,6 +238,24 @@ const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 pub(super) async fn lock_guard(connection: &mut Connection) -> Result<(), Failure> {
     connection.one(sqlx::query("SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE")).await?;
     Ok(())
+}
+
+/// Checks that a transaction of the application suits a write: rows that were locked are read as they are
+/// now, and goat's tables are in its schema.
+pub(super) async fn enter(pools: &Pools, connection: &mut Connection<'_>) -> Result<(), Failure> {
+    const QUERY: &str = "SELECT current_setting('transaction_isolation') AS isolation, \
+        quote_ident(current_schema()) AS schema";
+    let row = connection.one(sqlx::query(QUERY)).await?;
+    if row.try_get::<&str, _>("isolation")? != "read committed" {
+        return Err(Failure::Unsuitable("the transaction must be READ COMMITTED"));
+    }
+    let schema: Option<&str> = row.try_get("schema")?;
+    match &pools.mode.statements().schema {
+        Some(own) if schema != Some(own) => {
+            Err(Failure::Unsuitable("the transaction has another schema in its search_path"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Locks the set of a user's sessions.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{Row as _, SqlitePool as DriverPool};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool as DriverPool, Transaction};
 
 use crate::error::{Error, Result};
+use crate::store::StoreTransaction;
 
 use super::SqliteDatabase;
 use super::database::Pools;
@@ -74,6 +75,12 @@ impl SqliteDatabase {
     }
 }
 
+impl<'a> From<&'a mut Transaction<'_, Sqlite>> for StoreTransaction<'a> {
+    fn from(transaction: &'a mut Transaction<'_, Sqlite>) -> Self {
+        Self::new::<SqliteConnection>(&mut *transaction)
+    }
+}
+
 /// Checks the settings of a connection; returns the timeout of waiting for the write lock.
 async fn check(pool: &DriverPool) -> Result<Duration> {
     const FULL: i64 = 2;
@@ -85,7 +92,8 @@ async fn check(pool: &DriverPool) -> Result<Duration> {
         let switches = (number("foreign_keys")?, number("synchronous")?, number("query_only")?);
         Ok::<_, sqlx::Error>((texts, switches, number("busy_timeout")?))
     };
-    let settings = read.await.map_err(|error| Error::from(store_error("from_pool")(error.into())))?;
+    let settings =
+        read.await.map_err(|error| Error::from(store_error("from_pool")(error.into())))?;
     let ((journal, encoding), (foreign_keys, synchronous, query_only), busy_timeout) = settings;
     if !journal.eq_ignore_ascii_case("wal") {
         return Err(lacking(&format!("a file with journal_mode WAL, not {journal}")));

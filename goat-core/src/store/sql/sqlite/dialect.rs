@@ -46,24 +46,32 @@ impl TransactionMode {
     }
 
     /// Acquires a connection for single statements.
-    pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         Ok(Connection::new(PooledConnection::new(pool.acquire().await?, self.timeout), true))
     }
 
     /// Acquires a connection for related reads.
-    pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         self.autocommit(pool).await
     }
 
     /// Begins a write transaction.
-    pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = PooledConnection::new(pool.acquire().await?, self.timeout);
         Ok(Connection::new(pooled.begin(BEGIN.into_sql_str()).await?, true))
     }
 
     /// Begins a migration step.
-    pub(super) async fn begin_migration(&self, pool: &Pool) -> Result<Connection, Failure> {
+    pub(super) async fn begin_migration(
+        &self,
+        pool: &Pool,
+    ) -> Result<Connection<'static>, Failure> {
         self.begin(pool).await
+    }
+
+    /// Whether prepared statements are named.
+    pub(super) fn named_statements(&self) -> bool {
+        true
     }
 
     /// Notes that a connection was lost; a file has none to lose.
@@ -101,6 +109,15 @@ macro_rules! for_update_skip_locked {
     };
 }
 pub(super) use for_update_skip_locked;
+
+/// Prepares a transaction of the application for a write: takes the write lock, which a deferred one does
+/// not have before its first write, so that the rows that are read stay as they are. A transaction that
+/// has read before another one committed is rejected by SQLite.
+pub(super) async fn enter(_: &Pools, connection: &mut Connection<'_>) -> Result<(), Failure> {
+    // No row has this id; a statement that may write takes the lock in any case.
+    connection.execute(sqlx::query("DELETE FROM goat_guard WHERE id = 0")).await?;
+    Ok(())
+}
 
 /// Locks the guard row; covered by the write lock.
 pub(super) async fn lock_guard(_: &mut Connection) -> Result<(), Failure> {
