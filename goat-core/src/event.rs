@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
+use crate::user::{Email, User};
 
 /// The kind of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,16 +119,35 @@ pub struct Event {
     pub session: Option<SessionId>,
     /// The client's address, if known.
     pub address: Option<IpAddr>,
+    /// The affected user's e-mail address at that time, for a message to the user: in events about an
+    /// account, its password, its role or a login. `Debug` redacts it; an observer must not log it.
+    pub email: Option<Email>,
+    /// The e-mail address before [`EventKind::EmailChanged`], where the owner reads a warning.
+    pub previous_email: Option<Email>,
 }
 
 impl Event {
     pub(crate) fn new(kind: EventKind, at: Timestamp, actor: EventActor) -> Self {
-        Self { kind, at, actor, user: None, session: None, address: None }
+        Self {
+            kind,
+            at,
+            actor,
+            user: None,
+            session: None,
+            address: None,
+            email: None,
+            previous_email: None,
+        }
     }
 
     pub(crate) fn on(mut self, user: UserId) -> Self {
         self.user = Some(user);
         self
+    }
+
+    pub(crate) fn about(mut self, user: &User) -> Self {
+        self.email = Some(user.email.clone());
+        self.on(user.id)
     }
 
     pub(crate) fn in_session(mut self, session: SessionId) -> Self {

@@ -17,12 +17,12 @@ use crate::password::{BulkheadLoad, HashError};
 use crate::secret::Secret;
 use crate::service::{
     Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Roles, Sessions, SignUp,
-    SignedIn, Users,
+    SignedIn, Uncommitted, Users,
 };
 use crate::session::Origin;
 use crate::settings::Settings;
 use crate::store::shared_cache::SharedCacheStats;
-use crate::store::{Stores, sampled_hashes};
+use crate::store::{StoreTransaction, Stores, sampled_hashes};
 use crate::token::TokenKeys;
 use crate::user::{User, UserFilter};
 
@@ -173,6 +173,54 @@ impl Goat {
     /// the password hasher is full.
     pub async fn sign_up(&self, request: SignUp) -> Result<User> {
         self.inner.context.sign_up(request).await
+    }
+
+    /// Creates an account for a new user within a transaction of the application, so that goat's row and
+    /// the application's commit together or not at all.
+    ///
+    /// The stores keep users in the transaction's database:
+    /// [`SqliteDatabase`](crate::store::sql::SqliteDatabase) and
+    /// [`PostgresDatabase`](crate::store::sql::PostgresDatabase), best of all
+    /// [`from_pool`](crate::store::sql::SqliteDatabase::from_pool). A rejected sign-up leaves the
+    /// transaction usable.
+    ///
+    /// The password is hashed first, which takes tens of milliseconds: make this the first call of the
+    /// transaction, so that it holds no lock meanwhile. In SQLite, begin with `pool.begin()`; the call
+    /// then takes the write lock after the hash. In PostgreSQL, the transaction is READ COMMITTED, the
+    /// default.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "sqlite")] {
+    /// use goat_core::auth::SignUp;
+    /// use goat_core::{Goat, User};
+    ///
+    /// async fn register(
+    ///     goat: &Goat,
+    ///     pool: &sqlx::SqlitePool,
+    ///     request: SignUp,
+    ///     name: &str,
+    /// ) -> Result<User, Box<dyn std::error::Error>> {
+    ///     let mut transaction = pool.begin().await?;
+    ///     let user = goat.sign_up_in(&mut transaction, request).await?;
+    ///     let insert = sqlx::query("INSERT INTO profiles (user_id, name) VALUES ($1, $2)");
+    ///     insert.bind(user.id.to_string()).bind(name).execute(&mut *transaction).await?;
+    ///     transaction.commit().await?;
+    ///     Ok(user.committed().await)
+    /// }
+    /// # let _ = register;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Goat::sign_up`]; [`ErrorKind::Internal`] if the user store cannot join the transaction:
+    /// another database, or another isolation level.
+    pub async fn sign_up_in<'a>(
+        &self,
+        transaction: impl Into<StoreTransaction<'a>> + Send,
+        request: SignUp,
+    ) -> Result<Uncommitted<User>> {
+        self.inner.context.sign_up_in(transaction.into(), request).await
     }
 
     /// Exchanges an e-mail address and a password for a session.

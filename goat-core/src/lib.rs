@@ -140,7 +140,7 @@
 //!
 //! # Guarantees
 //!
-//! - One [`Error`], with an [`ErrorKind`] that names the party at fault. No error, event or `Debug`
+//! - One [`Error`], with an [`ErrorKind`] that names the party at fault. No error, log record or `Debug`
 //!   output contains a password, a token or an e-mail address.
 //! - Changes of users and permissions require an [`Actor`], which only a [`FreshPrincipal`] (read from the
 //!   stores in this request) or [`Actor::system`] provides. The write's own transaction checks its
@@ -176,10 +176,11 @@ pub mod testing;
 pub mod token;
 pub mod user;
 
-/// Requests and results of sign-up, login, authentication, refresh and a changed password.
+/// Requests and results of sign-up, login, authentication, refresh, a changed password, and of writes
+/// within a transaction of the application.
 pub mod auth {
     pub use crate::service::{
-        Authentication, Login, PasswordChanged, Refreshed, SignUp, SignedIn, TokenPair,
+        Authentication, Login, PasswordChanged, Refreshed, SignUp, SignedIn, TokenPair, Uncommitted,
     };
 }
 

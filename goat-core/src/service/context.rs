@@ -13,7 +13,9 @@ use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::SessionEpoch;
 use crate::settings::Settings;
-use crate::store::{Stores, UserChange, UserSnapshot, UserWrite, UserWriteOutcome};
+use crate::store::{
+    StoreTransaction, Stores, UserChange, UserSnapshot, UserWrite, UserWriteOutcome,
+};
 use crate::token::Tokens;
 use crate::user::{Account, Email, Status, User};
 
@@ -50,10 +52,25 @@ pub(super) fn changed(outcome: UserWriteOutcome) -> Result<(Option<Account>, Acc
     }
 }
 
+/// Returns the account that a write deleted.
+pub(super) fn deleted(outcome: UserWriteOutcome) -> Result<Account> {
+    match outcome {
+        UserWriteOutcome::Deleted(account) => Ok(account),
+        other => Err(changed(other).err().unwrap_or_else(|| ErrorKind::Internal.into())),
+    }
+}
+
 impl Context {
     /// Emits an event about a user.
-    pub(super) fn emit(&self, kind: EventKind, actor: EventActor, user: UserId) {
-        self.observer.observe(&Event::new(kind, self.time.now(), actor).on(user));
+    pub(super) fn emit(&self, kind: EventKind, actor: EventActor, user: &User) {
+        self.observer.observe(&Event::new(kind, self.time.now(), actor).about(user));
+    }
+
+    /// Emits the event of a changed e-mail address.
+    pub(super) fn emit_email_changed(&self, actor: EventActor, before: Email, after: &User) {
+        let mut event = Event::new(EventKind::EmailChanged, self.time.now(), actor).about(after);
+        event.previous_email = Some(before);
+        self.observer.observe(&event);
     }
 
     /// Emits an event for each limit that refused an attempt.
@@ -139,9 +156,24 @@ impl Context {
         target: UserId,
         decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
+        self.write_user_within(None, actor, target, decide).await
+    }
+
+    /// Like [`Context::write_user`]. Within a transaction of the application, the caller invalidates after
+    /// the commit.
+    pub(super) async fn write_user_within(
+        &self,
+        within: Option<&mut StoreTransaction<'_>>,
+        actor: Option<UserId>,
+        target: UserId,
+        decide: Decide<'_>,
+    ) -> Result<UserWriteOutcome> {
         let top_role = self.policy.roles().top();
-        let outcome =
-            self.stores.users.write(UserWrite { actor, target, top_role, decide }).await?;
+        let write = UserWrite { actor, target, top_role, decide };
+        if let Some(transaction) = within {
+            return Ok(self.stores.users.write_in(transaction, write).await?);
+        }
+        let outcome = self.stores.users.write(write).await?;
         // ATOMIC: before the caller responds. A write without a change may repeat an earlier one that
         // got no response, so it counts too.
         match &outcome {
@@ -155,35 +187,40 @@ impl Context {
         Ok(outcome)
     }
 
+    /// Invalidates what the caches have of a user that was written without the port, or within a
+    /// transaction of the application.
+    pub(super) async fn invalidate_user(&self, id: UserId) {
+        // ATOMIC: the shared cache first, so that evicted entries are not refilled from it.
+        if let Err(error) = self.stores.users.invalidate(id).await {
+            tracing::warn!(%error, "cached state of a user not invalidated; the change may take effect late");
+        }
+        self.validator.user_changed(id).await;
+    }
+
     /// Removes the sessions that a raised epoch has ended; returns how many were live.
     ///
     /// The sessions are invalid already, so a failure to remove them is only logged; they are purged
     /// once they expire.
     pub(super) async fn end_sessions(
         &self,
-        user: UserId,
+        user: &User,
         before: SessionEpoch,
         kept: Option<SessionId>,
         actor: EventActor,
     ) -> u64 {
-        let revoked = self.stores.sessions.revoke_all(user, before, self.time.now(), kept).await;
+        let now = self.time.now();
+        let revoked = self.stores.sessions.revoke_all(user.id, before, now, kept).await;
         let count = revoked.unwrap_or_else(|error| {
-            tracing::warn!(%error, %user, "ended sessions not removed from the store; they are invalid nevertheless");
+            tracing::warn!(%error, user = %user.id, "ended sessions not removed from the store; they are invalid nevertheless");
             0
         });
         self.emit(EventKind::SessionsRevoked(count), actor, user);
         count
     }
 
-    /// Completes the deletion of a user.
-    pub(super) async fn deleted(&self, outcome: UserWriteOutcome, actor: EventActor) -> Result<()> {
-        let account = match outcome {
-            UserWriteOutcome::Deleted(account) => account,
-            other => return changed(other).map(drop),
-        };
-        let id = account.user.id;
-        self.end_sessions(id, account.epoch, None, actor.clone()).await;
-        self.emit(EventKind::UserDeleted, actor, id);
-        Ok(())
+    /// Completes the deletion of a user: ends the sessions, and emits the event.
+    pub(super) async fn deleted(&self, account: &Account, actor: EventActor) {
+        self.end_sessions(&account.user, account.epoch, None, actor.clone()).await;
+        self.emit(EventKind::UserDeleted, actor, &account.user);
     }
 }

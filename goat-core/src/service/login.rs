@@ -174,7 +174,7 @@ impl Context {
         let state = state.ok_or(ErrorKind::InvalidCredentials)?;
         self.validator.signed_in(id);
         if rehashed.is_some() {
-            self.emit(EventKind::PasswordRehashed, EventActor::User(id), id);
+            self.emit(EventKind::PasswordRehashed, EventActor::User(id), &state.user);
         }
         let ends_at = (now + self.settings.session_ttl).floor_to_second();
         let current = self.next_refresh_token(now, ends_at);
@@ -202,7 +202,7 @@ impl Context {
         // ATOMIC: evicted sessions are invalid in this process before the login returns.
         self.validator.sessions_ended(id, &evicted).await;
         self.credential_limits.reset_account(user.email.canonical()).await;
-        let event = |kind| Event::new(kind, now, EventActor::User(id)).on(id);
+        let event = |kind| Event::new(kind, now, EventActor::User(id)).about(&user);
         let signed_in = event(EventKind::SignedIn).in_session(session.id);
         self.observer.observe(&signed_in.with_address(session.address));
         if !evicted.is_empty() {

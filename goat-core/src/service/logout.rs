@@ -16,14 +16,15 @@ impl Context {
         origin: &Origin,
     ) -> Result<()> {
         let context = Arc::clone(self);
-        let (user, session) = (principal.user(), principal.session());
+        let (profile, session) = (principal.profile().clone(), principal.session());
         let address = origin.address;
         run_to_completion(async move {
+            let user = profile.id;
             context.stores.sessions.end(user, session).await?;
             context.validator.sessions_ended(user, &[session]).await;
             let event =
                 Event::new(EventKind::SignedOut, context.time.now(), EventActor::User(user))
-                    .on(user)
+                    .about(&profile)
                     .in_session(session)
                     .with_address(address);
             context.observer.observe(&event);

@@ -7,7 +7,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +16,7 @@ use crate::secret::Secret;
 use crate::session::{Origin, Session};
 use crate::store::{Rotated, Rotation};
 use crate::token::RefreshClaims;
-use crate::user::Revisions;
+use crate::user::{Revisions, User};
 
 use super::{Context, TokenPair};
 
@@ -34,7 +33,7 @@ pub struct Refreshed {
 
 /// A session that was found live.
 struct Live {
-    role: Role,
+    user: User,
     revisions: Revisions,
     /// The absolute expiry, which no refresh extends.
     ends_at: Timestamp,
@@ -71,7 +70,7 @@ impl Context {
         let claims = self.tokens.verify_refresh(token.expose(), self.time.now())?;
         *verified = Some((claims.user, claims.session));
         let live = self.check_session(&claims).await?;
-        let permissions = self.token_permissions(&live.role).await?;
+        let permissions = self.token_permissions(&live.user.role).await?;
         let context = Arc::clone(self);
         // Detached, so that the event of a reuse is not lost if the client disconnects.
         run_to_completion(async move { context.rotate(&claims, &live, permissions, address).await })
@@ -115,7 +114,7 @@ impl Context {
             return Err(gone());
         }
         let revisions = state.revisions();
-        Ok(Live { role: state.user.role, revisions, ends_at: session.ends_at })
+        Ok(Live { user: state.user, revisions, ends_at: session.ends_at })
     }
 
     async fn rotate(
@@ -143,10 +142,12 @@ impl Context {
                 (session, kind)
             }
             Rotated::Unknown | Rotated::Replaced => return Err(ErrorKind::SessionRevoked.into()),
-            Rotated::Reused(session) => return Err(self.reused(&session, address).await),
+            Rotated::Reused(session) => {
+                return Err(self.reused(&session, &live.user, address).await);
+            }
         };
         let event = Event::new(kind, now, EventActor::User(session.user))
-            .on(session.user)
+            .about(&live.user)
             .in_session(session.id)
             .with_address(address);
         self.observer.observe(&event);
@@ -155,10 +156,10 @@ impl Context {
     }
 
     /// Handles refresh-token reuse: the store has ended the session; its access tokens become invalid.
-    async fn reused(&self, session: &Session, address: Option<IpAddr>) -> Error {
+    async fn reused(&self, session: &Session, user: &User, address: Option<IpAddr>) -> Error {
         self.validator.sessions_ended(session.user, &[session.id]).await;
         let event = Event::new(EventKind::TokenReused, self.time.now(), EventActor::Anonymous)
-            .on(session.user)
+            .about(user)
             .in_session(session.id)
             .with_address(address);
         self.observer.observe(&event);

@@ -75,7 +75,8 @@ impl Sessions {
         if sessions.is_empty() {
             return Ok(0);
         }
-        let user = principal.user();
+        let profile = principal.profile().clone();
+        let user = profile.id;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let epoch = context.epoch(user).await?;
@@ -85,7 +86,7 @@ impl Sessions {
                 Revoked::All(count) => {
                     context.validator.sessions_ended(user, &sessions).await;
                     let kind = EventKind::SessionsRevoked(count);
-                    let event = Event::new(kind, now, EventActor::User(user)).on(user);
+                    let event = Event::new(kind, now, EventActor::User(user)).about(&profile);
                     context.observer.observe(&event);
                     Ok(count)
                 }
@@ -202,6 +203,6 @@ impl Context {
             UserWriteOutcome::Changed { before: Some(before), .. } => before,
             _ => return Err(ErrorKind::NotFound.into()),
         };
-        Ok(self.end_sessions(user, before.epoch, kept, actor).await)
+        Ok(self.end_sessions(&before.user, before.epoch, kept, actor).await)
     }
 }

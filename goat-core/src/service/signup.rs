@@ -1,16 +1,18 @@
 //! Sign-up: a new user creates an account.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
+use crate::password::NewPassword;
 use crate::secret::Secret;
 use crate::session::Origin;
-use crate::store::{UserChange, UserSnapshot, UserWriteOutcome};
-use crate::user::{Email, User};
+use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
+use crate::user::{Account, Email, Status, User};
 
-use super::Context;
+use super::{Context, Uncommitted};
 
 /// A sign-up request.
 #[derive(Clone, Debug)]
@@ -25,39 +27,78 @@ pub struct SignUp {
 
 impl Context {
     pub(crate) async fn sign_up(self: &Arc<Self>, request: SignUp) -> Result<User> {
-        let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
         let context = Arc::clone(self);
-        let mut violations = Vec::new();
-        let email = Some(&request.email);
-        let password =
-            context.check_password("password", &request.password, email, &mut violations);
-        let Some(password) = password else { return Err(Error::invalid(violations)) };
+        let (status, password) = context.check_sign_up(&request)?;
         // A taken address costs no hash; the response reveals it in any case.
         if context.stores.users.by_email(request.email.canonical()).await?.is_some() {
             return Err(ErrorKind::EmailTaken.into());
         }
-        let hash = Secret::new(context.hasher.hash(password).await?);
-        let role = context.policy.roles().bottom().clone();
-        let account = context.new_account(request.email, hash, role, status);
+        let address = request.origin.address;
+        let account = context.signed_up(request.email, status, password).await?;
         run_to_completion(async move {
-            let rule = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
-            match context.write_user(None, account.user.id, &rule).await? {
-                UserWriteOutcome::Changed { after, .. } => {
-                    let (id, now) = (after.user.id, context.time.now());
-                    let event = Event::new(EventKind::SignedUp, now, EventActor::User(id))
-                        .on(id)
-                        .with_address(request.origin.address);
-                    context.observer.observe(&event);
-                    Ok(after.user)
-                }
-                UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
-                UserWriteOutcome::Refused(kind) => Err(kind.into()),
-                UserWriteOutcome::Unchanged(_) | UserWriteOutcome::Deleted(_) => Err(Error::new(
-                    ErrorKind::Internal,
-                    "the user store did not create the account",
-                )),
-            }
+            let user = context.create_signed_up(None, &account).await?;
+            context.emit_signed_up(&user, address);
+            Ok(user)
         })
         .await
+    }
+
+    pub(crate) async fn sign_up_in(
+        self: &Arc<Self>,
+        mut transaction: StoreTransaction<'_>,
+        request: SignUp,
+    ) -> Result<Uncommitted<User>> {
+        let (status, password) = self.check_sign_up(&request)?;
+        // Without a read of the address: on the application's pool, callers that hold a connection each
+        // and wait for a second one would exhaust it.
+        let address = request.origin.address;
+        let account = self.signed_up(request.email, status, password).await?;
+        let user = self.create_signed_up(Some(&mut transaction), &account).await?;
+        let (context, signed_up) = (Arc::clone(self), user.clone());
+        Ok(Uncommitted::new(user, async move { context.emit_signed_up(&signed_up, address) }))
+    }
+
+    /// Checks that sign-up is open and the password within the policy; returns the status of the new user.
+    fn check_sign_up(&self, request: &SignUp) -> Result<(Status, NewPassword)> {
+        let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
+        let mut violations = Vec::new();
+        let email = Some(&request.email);
+        let password = self.check_password("password", &request.password, email, &mut violations);
+        Ok((status, password.ok_or_else(|| Error::invalid(violations))?))
+    }
+
+    /// Returns the account of a sign-up, with the hash of its password.
+    async fn signed_up(
+        &self,
+        email: Email,
+        status: Status,
+        password: NewPassword,
+    ) -> Result<Account> {
+        let hash = Secret::new(self.hasher.hash(password).await?);
+        let role = self.policy.roles().bottom().clone();
+        Ok(self.new_account(email, hash, role, status))
+    }
+
+    async fn create_signed_up(
+        &self,
+        within: Option<&mut StoreTransaction<'_>>,
+        account: &Account,
+    ) -> Result<User> {
+        let rule = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
+        match self.write_user_within(within, None, account.user.id, &rule).await? {
+            UserWriteOutcome::Changed { after, .. } => Ok(after.user),
+            UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
+            UserWriteOutcome::Refused(kind) => Err(kind.into()),
+            UserWriteOutcome::Unchanged(_) | UserWriteOutcome::Deleted(_) => {
+                Err(Error::new(ErrorKind::Internal, "the user store did not create the account"))
+            }
+        }
+    }
+
+    fn emit_signed_up(&self, user: &User, address: Option<IpAddr>) {
+        let event = Event::new(EventKind::SignedUp, self.time.now(), EventActor::User(user.id))
+            .about(user)
+            .with_address(address);
+        self.observer.observe(&event);
     }
 }

@@ -49,6 +49,15 @@ impl Users {
         Ok(account.user)
     }
 
+    /// Returns the user with an id, without an access check: for the command line, jobs and messages.
+    ///
+    /// # Errors
+    ///
+    /// If the store is unavailable.
+    pub async fn find_by_id(&self, id: UserId) -> Result<Option<User>> {
+        Ok(self.context.stores.users.by_id(id).await?.map(|account| account.user))
+    }
+
     /// Returns the user with an e-mail address, without an access check: for the command line and jobs.
     ///
     /// # Errors
@@ -86,14 +95,7 @@ impl Users {
     /// ```
     pub async fn invalidate(&self, id: UserId) {
         let context = Arc::clone(&self.context);
-        run_to_completion(async move {
-            // ATOMIC: the shared cache first, so that evicted entries are not refilled from it.
-            if let Err(error) = context.stores.users.invalidate(id).await {
-                tracing::warn!(%error, "cached state of a user not invalidated; the change may take effect late");
-            }
-            context.validator.user_changed(id).await;
-        })
-        .await;
+        run_to_completion(async move { context.invalidate_user(id).await }).await;
     }
 
     /// Whether an administrator exists: an active user in the highest role.

@@ -8,11 +8,11 @@ use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::EventKind;
 use crate::id::UserId;
 use crate::secret::Secret;
-use crate::store::{UserChange, UserSnapshot, UserWriteOutcome};
+use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, Email, NewUser, Status, User, UserUpdate};
 
-use super::context::changed;
-use super::{Actor, ActorView, Context, Standing, Users};
+use super::context::{changed, deleted};
+use super::{Actor, ActorView, Context, Standing, Uncommitted, Users};
 
 impl Users {
     /// Creates a user.
@@ -23,33 +23,36 @@ impl Users {
     /// the policy, for status suspended and for a role that is not configured,
     /// [`ErrorKind::RoleNotAssignable`], [`ErrorKind::EmailTaken`]; or if a store is unavailable.
     pub async fn create(&self, actor: Actor, new: NewUser) -> Result<User> {
-        actor.check(&permissions::USER_WRITE)?;
         let context = Arc::clone(&self.context);
-        let mut violations = Vec::new();
-        if new.status == Status::Suspended {
-            violations.push(Violation::new("status", "must be inactive or active for a new user"));
-        }
-        context.check_role(&new.role, &mut violations);
-        let password =
-            context.check_password("password", &new.password, Some(&new.email), &mut violations);
-        let (Some(password), true) = (password, violations.is_empty()) else {
-            return Err(Error::invalid(violations));
-        };
-        let hash = Secret::new(context.hasher.hash(password).await?);
+        let account = context.created(&actor, new).await?;
         run_to_completion(async move {
-            let account = context.new_account(new.email, hash, new.role, new.status);
-            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
-                context.policy.check_assignable(standing, &account.user.role)?;
-                debug_assert!(snapshot.target.is_none(), "a new id is unused");
-                Ok(UserChange::Put(account.clone()))
-            };
-            let id = account.user.id;
-            let written = context.write_as(&actor, id, &permissions::USER_WRITE, &rule).await?;
-            let user = changed(written)?.1.user;
-            context.emit(EventKind::UserCreated, actor.event_actor(), user.id);
+            let user = context.create(None, &actor, &account).await?;
+            context.emit(EventKind::UserCreated, actor.event_actor(), &user);
             Ok(user)
         })
         .await
+    }
+
+    /// Creates a user within a transaction of the application: see
+    /// [`Goat::sign_up_in`](crate::Goat::sign_up_in). Other changes by actors wait for its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::create`]; [`ErrorKind::Internal`] if the user store cannot join the transaction.
+    pub async fn create_in<'a>(
+        &self,
+        transaction: impl Into<StoreTransaction<'a>> + Send,
+        actor: Actor,
+        new: NewUser,
+    ) -> Result<Uncommitted<User>> {
+        let mut transaction = transaction.into();
+        let context = Arc::clone(&self.context);
+        let account = context.created(&actor, new).await?;
+        let user = context.create(Some(&mut transaction), &actor, &account).await?;
+        let created = user.clone();
+        Ok(Uncommitted::new(user, async move {
+            context.emit(EventKind::UserCreated, actor.event_actor(), &created);
+        }))
     }
 
     /// Changes a user's e-mail address, password or both.
@@ -91,13 +94,16 @@ impl Users {
             };
             let written = context.write_as(&actor, id, &permissions::USER_UPDATE, &rule).await?;
             let (before, after) = changed(written)?;
-            if let Some(before) = &before {
+            if let Some(before) = before {
                 if hash.is_some() {
-                    context.end_sessions(id, before.epoch, None, actor.event_actor()).await;
-                    context.emit(EventKind::PasswordChanged, actor.event_actor(), id);
+                    context
+                        .end_sessions(&before.user, before.epoch, None, actor.event_actor())
+                        .await;
+                    context.emit(EventKind::PasswordChanged, actor.event_actor(), &after.user);
                 }
                 if before.user.email.as_str() != after.user.email.as_str() {
-                    context.emit(EventKind::EmailChanged, actor.event_actor(), id);
+                    let before = before.user.email;
+                    context.emit_email_changed(actor.event_actor(), before, &after.user);
                 }
             }
             Ok(after.user)
@@ -155,7 +161,7 @@ impl Users {
                 context.write_as(&actor, id, &permissions::USER_CHANGE_ROLE, &rule).await?;
             let (before, after) = changed(written)?;
             if before.is_some() {
-                context.emit(EventKind::RoleChanged, actor.event_actor(), id);
+                context.emit(EventKind::RoleChanged, actor.event_actor(), &after.user);
             }
             Ok(after.user)
         })
@@ -198,9 +204,11 @@ impl Users {
             let (before, after) = changed(written)?;
             if let Some(before) = before {
                 if status == Status::Suspended {
-                    context.end_sessions(id, before.epoch, None, actor.event_actor()).await;
+                    context
+                        .end_sessions(&after.user, before.epoch, None, actor.event_actor())
+                        .await;
                 }
-                context.emit(EventKind::StatusChanged, actor.event_actor(), id);
+                context.emit(EventKind::StatusChanged, actor.event_actor(), &after.user);
             }
             Ok(after.user)
         })
@@ -215,19 +223,35 @@ impl Users {
     /// [`ErrorKind::Outranked`] also for the actor itself, [`ErrorKind::LastAdministrator`]; or if a store
     /// is unavailable.
     pub async fn delete(&self, actor: Actor, id: UserId) -> Result<()> {
-        actor.check(&permissions::USER_DELETE)?;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
-            let rule = |standing: &Standing, snapshot: &UserSnapshot| {
-                let account = context.target(standing, snapshot)?;
-                let others = snapshot.others_administer;
-                context.policy.check_administrators(&account.user, None, others)?;
-                Ok(UserChange::Delete)
-            };
-            let written = context.write_as(&actor, id, &permissions::USER_DELETE, &rule).await?;
-            context.deleted(written, actor.event_actor()).await
+            let account = context.delete(None, &actor, id).await?;
+            context.deleted(&account, actor.event_actor()).await;
+            Ok(())
         })
         .await
+    }
+
+    /// Deletes another user within a transaction of the application, and returns the user as it was: see
+    /// [`Goat::sign_up_in`](crate::Goat::sign_up_in). Other changes by actors wait for its end. The user's
+    /// sessions are invalid from the commit; [`Uncommitted::committed`] evicts them from the caches.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::delete`]; [`ErrorKind::Internal`] if the user store cannot join the transaction.
+    pub async fn delete_in<'a>(
+        &self,
+        transaction: impl Into<StoreTransaction<'a>> + Send,
+        actor: Actor,
+        id: UserId,
+    ) -> Result<Uncommitted<User>> {
+        let mut transaction = transaction.into();
+        let context = Arc::clone(&self.context);
+        let account = context.delete(Some(&mut transaction), &actor, id).await?;
+        Ok(Uncommitted::new(account.user.clone(), async move {
+            context.invalidate_user(id).await;
+            context.deleted(&account, actor.event_actor()).await;
+        }))
     }
 }
 
@@ -236,9 +260,70 @@ type Rule<'a> =
     &'a (dyn Fn(&Standing, &UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
 
 impl Context {
+    /// Returns the account of a new user, with the hash of its password.
+    async fn created(&self, actor: &Actor, new: NewUser) -> Result<Account> {
+        actor.check(&permissions::USER_WRITE)?;
+        let mut violations = Vec::new();
+        if new.status == Status::Suspended {
+            violations.push(Violation::new("status", "must be inactive or active for a new user"));
+        }
+        self.check_role(&new.role, &mut violations);
+        let email = Some(&new.email);
+        let password = self.check_password("password", &new.password, email, &mut violations);
+        let (Some(password), true) = (password, violations.is_empty()) else {
+            return Err(Error::invalid(violations));
+        };
+        let hash = Secret::new(self.hasher.hash(password).await?);
+        Ok(self.new_account(new.email, hash, new.role, new.status))
+    }
+
+    async fn create(
+        &self,
+        within: Option<&mut StoreTransaction<'_>>,
+        actor: &Actor,
+        account: &Account,
+    ) -> Result<User> {
+        let rule = |standing: &Standing, snapshot: &UserSnapshot| {
+            self.policy.check_assignable(standing, &account.user.role)?;
+            debug_assert!(snapshot.target.is_none(), "a new id is unused");
+            Ok(UserChange::Put(account.clone()))
+        };
+        let (id, needs) = (account.user.id, &permissions::USER_WRITE);
+        let written = self.write_within(within, actor, id, needs, &rule).await?;
+        Ok(changed(written)?.1.user)
+    }
+
+    async fn delete(
+        &self,
+        within: Option<&mut StoreTransaction<'_>>,
+        actor: &Actor,
+        id: UserId,
+    ) -> Result<Account> {
+        actor.check(&permissions::USER_DELETE)?;
+        let rule = |standing: &Standing, snapshot: &UserSnapshot| {
+            let account = self.target(standing, snapshot)?;
+            let others = snapshot.others_administer;
+            self.policy.check_administrators(&account.user, None, others)?;
+            Ok(UserChange::Delete)
+        };
+        deleted(self.write_within(within, actor, id, &permissions::USER_DELETE, &rule).await?)
+    }
+
     /// Writes for an actor. The transaction checks its authorization again.
     async fn write_as(
         &self,
+        actor: &Actor,
+        target: UserId,
+        needs: &Permission,
+        rule: Rule<'_>,
+    ) -> Result<UserWriteOutcome> {
+        self.write_within(None, actor, target, needs, rule).await
+    }
+
+    /// Like [`Context::write_as`], also within a transaction of the application.
+    async fn write_within(
+        &self,
+        within: Option<&mut StoreTransaction<'_>>,
         actor: &Actor,
         target: UserId,
         needs: &Permission,
@@ -252,7 +337,8 @@ impl Context {
             let standing = self.policy.authorize(facts.as_ref(), view, needs, &table)?;
             rule(&standing, snapshot)
         };
-        self.write_user(facts.as_ref().map(|facts| facts.user), target, &decide).await
+        let acting = facts.as_ref().map(|facts| facts.user);
+        self.write_user_within(within, acting, target, &decide).await
     }
 
     /// Returns the target of a write, if it exists and the actor may act on it.

@@ -17,7 +17,7 @@ use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{UserChange, UserSnapshot};
 use crate::user::{Account, Email, Revisions, User};
 
-use super::context::changed;
+use super::context::{changed, deleted};
 use super::{ActorFacts, Context, Principal, TokenPair, Users};
 
 /// The result of a changed password.
@@ -70,9 +70,10 @@ impl Users {
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let user = changed(context.write_user(None, id, &rule).await?)?.1.user;
-                context.emit(EventKind::EmailChanged, EventActor::User(id), id);
-                Ok(user)
+                let (before, after) = changed(context.write_user(None, id, &rule).await?)?;
+                let before = before.map_or(account.user.email, |before| before.user.email);
+                context.emit_email_changed(EventActor::User(id), before, &after.user);
+                Ok(after.user)
             })
             .await
         }
@@ -147,9 +148,11 @@ impl Users {
                 let (before, after) = changed(outcome)?;
                 let epoch = before.map_or(account.epoch, |before| before.epoch);
                 let actor = EventActor::User(id);
-                let revoked_sessions = context.end_sessions(id, epoch, kept, actor.clone()).await;
+                let user = after.user.clone();
+                let revoked_sessions =
+                    context.end_sessions(&user, epoch, kept, actor.clone()).await;
                 context.store_replacement(after, now).await;
-                context.emit(EventKind::PasswordChanged, actor, id);
+                context.emit(EventKind::PasswordChanged, actor, &user);
                 Ok(PasswordChanged { tokens: tokens.ok_or(ErrorKind::Internal)?, revoked_sessions })
             })
             .await
@@ -184,8 +187,9 @@ impl Users {
                     context.policy.check_administrators(&account.user, None, others)?;
                     Ok(UserChange::Delete)
                 };
-                let outcome = context.write_user(None, id, &rule).await?;
-                context.deleted(outcome, EventActor::User(id)).await
+                let account = deleted(context.write_user(None, id, &rule).await?)?;
+                context.deleted(&account, EventActor::User(id)).await;
+                Ok(())
             })
             .await
         }
@@ -253,7 +257,7 @@ impl Context {
         password: &str,
         decisions: &mut Vec<Decision>,
     ) -> Result<()> {
-        let (id, actor) = (account.user.id, EventActor::User(account.user.id));
+        let actor = EventActor::User(account.user.id);
         let session = principal.session();
         // TIMING: before the password is verified, so that the quota bounds parallel guesses too.
         let acquired = self.credential_limits.acquire_password_check(session).await;
@@ -263,7 +267,7 @@ impl Context {
             self.credential_limits.reset_password_check(session).await;
             return Ok(());
         }
-        self.emit(EventKind::WrongPassword, actor, id);
+        self.emit(EventKind::WrongPassword, actor, &account.user);
         Err(ErrorKind::WrongPassword.into())
     }
 }

@@ -14,8 +14,8 @@ use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
     Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
-    SessionStore, SessionView, Stores, UserStore, UserWrite, UserWriteOutcome, roles, sessions,
-    users,
+    SessionStore, SessionView, StoreTransaction, Stores, UserStore, UserWrite, UserWriteOutcome,
+    roles, sessions, users,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -244,6 +244,15 @@ impl UserStore for FailpointUsers {
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
         self.failpoints.pass(users::operation::WRITE, self.inner.write(write)).await
+    }
+
+    async fn write_in(
+        &self,
+        transaction: &mut StoreTransaction<'_>,
+        write: UserWrite<'_>,
+    ) -> Result<UserWriteOutcome, StoreError> {
+        let call = self.inner.write_in(transaction, write);
+        self.failpoints.pass(users::operation::WRITE_IN, call).await
     }
 
     async fn signed_in(

@@ -1,6 +1,8 @@
 //! Integration tests: whole goats on every backend, the stores, caches and invalidations. Those with
 //! real engines start private servers.
 
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod application;
 mod conformance;
 mod delegating_stores;
 mod flows;

@@ -9,7 +9,7 @@ use crate::postgres::reconnects::Node;
 use crate::postgres::support::{account, name, open, put, role};
 
 /// A database with this encoding.
-fn encoded(server: &Postgres, encoding: &str) -> String {
+pub(crate) fn encoded(server: &Postgres, encoding: &str) -> String {
     let name = format!("encoded_{}", encoding.to_lowercase());
     server.psql(
         "postgres",
@@ -74,7 +74,7 @@ const HOSTILE: [(&str, &str); 7] = [
     ("search_path", "pg_catalog"),
 ];
 
-fn set_hostile_defaults(server: &Postgres, database: &str) {
+pub(crate) fn set_hostile_defaults(server: &Postgres, database: &str) {
     for (setting, value) in HOSTILE {
         server.psql("postgres", &format!("ALTER DATABASE {database} SET {setting} = {value}"));
     }

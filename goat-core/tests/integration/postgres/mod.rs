@@ -2,13 +2,13 @@
 //! cover the guarantees of all stores.
 
 mod clock;
-mod defaults;
+pub(crate) mod defaults;
 mod dropped;
 mod failures;
 mod migrations;
 mod plans;
-mod pooler;
+pub(crate) mod pooler;
 mod reconnects;
 mod stranded;
-mod support;
+pub(crate) mod support;
 mod tls;

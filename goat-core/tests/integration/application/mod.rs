@@ -1,0 +1,5 @@
+//! goat on the database of an application: its connection pool, its transactions, and its table of users.
+
+mod pools;
+mod support;
+mod transactions;
