@@ -93,6 +93,11 @@
 //! all nodes share.
 //! [`Goat::maintain`] removes expired sessions; spawn it once per process.
 //!
+//! An application with a database of its own keeps goat's tables there: `SqliteDatabase::from_pool` and
+//! `PostgresDatabase::from_pool` work on its connection pool. [`Goat::sign_up_in`],
+//! [`Users::create_in`] and [`Users::delete_in`] join a transaction of the application, so that goat's
+//! row and the application's commit together or not at all.
+//!
 //! # Testing
 //!
 //! With the feature `testing`, `testing::TestGoat` is an in-memory goat on which a test signs in a user

@@ -118,7 +118,7 @@ impl Lists {
     /// Reads the page of a search with many matches.
     async fn matches(
         &self,
-        connection: &mut Connection,
+        connection: &mut Connection<'_>,
         list: &List<'_>,
         head: &Head,
     ) -> Result<Vec<Row>, Failure> {
@@ -169,7 +169,10 @@ fn has_user(row: &Row) -> Result<Option<&Row>, Failure> {
 
 /// Returns the time and id of the cursor. A deleted user, or one that is hidden from the caller, has the
 /// position of the time in the id.
-async fn cursor(connection: &mut Connection, query: &UserQuery) -> Result<Option<Cursor>, Failure> {
+async fn cursor(
+    connection: &mut Connection<'_>,
+    query: &UserQuery,
+) -> Result<Option<Cursor>, Failure> {
     let Some(after) = query.filter.after else { return Ok(None) };
     let place = "SELECT role, created_at FROM goat_users WHERE id = $1";
     let row = connection.optional(sqlx::query(place).bind(after.to_string())).await?;

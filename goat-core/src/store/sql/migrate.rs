@@ -101,7 +101,7 @@ impl Database {
     }
 }
 
-async fn inspect(pools: &Pools, connection: &mut Connection) -> Result<Found, Failure> {
+async fn inspect(pools: &Pools, connection: &mut Connection<'_>) -> Result<Found, Failure> {
     dialect::pin_schema(pools, connection).await?;
     let tables = connection.all(sqlx::query(TABLES)).await?;
     let tables =

@@ -78,7 +78,7 @@ impl RoleStore for SqlRoles {
 }
 
 /// Reads the grants and their revision in one query, so that they are consistent.
-pub(super) async fn all(connection: &mut Connection) -> Result<RoleRows, Failure> {
+pub(super) async fn all(connection: &mut Connection<'_>) -> Result<RoleRows, Failure> {
     let query = "SELECT goat_guard.roles_revision, granted.id, role, permission, created_at \
                  FROM goat_guard LEFT JOIN goat_permissions AS granted ON 1 = 1 \
                  ORDER BY granted.id";
@@ -91,7 +91,7 @@ pub(super) async fn all(connection: &mut Connection) -> Result<RoleRows, Failure
     Ok(RoleRows { revision, grants })
 }
 
-async fn insert(connection: &mut Connection, grant: &Grant) -> Result<(), Failure> {
+async fn insert(connection: &mut Connection<'_>, grant: &Grant) -> Result<(), Failure> {
     let query = "INSERT INTO goat_permissions (id, role, permission, created_at) \
                  VALUES ($1, $2, $3, $4)";
     let query = sqlx::query(query)
@@ -103,7 +103,7 @@ async fn insert(connection: &mut Connection, grant: &Grant) -> Result<(), Failur
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, id: GrantId) -> Result<bool, Failure> {
+async fn delete(connection: &mut Connection<'_>, id: GrantId) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_permissions WHERE id = $1";
     Ok(connection.execute(sqlx::query(query).bind(id.to_string())).await? > 0)
 }

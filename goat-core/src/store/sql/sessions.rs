@@ -45,7 +45,7 @@ impl SqlSessions {
     /// Locks a session until the end of the transaction; returns it and the time of the decision on it.
     async fn lock(
         &self,
-        connection: &mut Connection,
+        connection: &mut Connection<'_>,
         user: UserId,
         id: SessionId,
         now: Timestamp,
@@ -320,7 +320,7 @@ impl SessionStore for SqlSessions {
     }
 }
 
-async fn insert(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
+async fn insert(connection: &mut Connection<'_>, session: &Session) -> Result<(), Failure> {
     let query = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, \
                  last_used_at, idle_at, ends_at, current_id, current_issued_at, \
                  current_expires_at, current_key, previous_id, previous_used_at, \
@@ -354,7 +354,7 @@ fn used_from(session: &Session) -> Option<String> {
 
 /// Evicts sessions above the limit: expired ones first, then the oldest.
 async fn evict(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     kept: &Session,
     most: u32,
 ) -> Result<Vec<SessionId>, Failure> {
@@ -373,7 +373,7 @@ async fn evict(
     rows.iter().map(id).collect()
 }
 
-async fn update_tokens(connection: &mut Connection, session: &Session) -> Result<(), Failure> {
+async fn update_tokens(connection: &mut Connection<'_>, session: &Session) -> Result<(), Failure> {
     let query = "UPDATE goat_sessions SET last_used_at = $2, idle_at = $3, current_id = $4, \
                  current_issued_at = $5, current_expires_at = $6, current_key = $7, \
                  previous_id = $8, previous_used_at = $9, previous_used_from = $10, epoch = $11 \
@@ -394,7 +394,11 @@ async fn update_tokens(connection: &mut Connection, session: &Session) -> Result
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, user: UserId, id: SessionId) -> Result<bool, Failure> {
+async fn delete(
+    connection: &mut Connection<'_>,
+    user: UserId,
+    id: SessionId,
+) -> Result<bool, Failure> {
     let query = "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2";
     let query = sqlx::query(query).bind(id.to_string()).bind(user.to_string());
     Ok(connection.execute(query).await? > 0)

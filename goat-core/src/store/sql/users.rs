@@ -207,7 +207,7 @@ impl UserStore for SqlUsers {
 
 /// Performs a write within its transaction, up to the commit.
 async fn decide_and_save(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     write: &UserWrite<'_>,
     is_guarded: bool,
 ) -> Result<Attempt, Failure> {
@@ -265,7 +265,7 @@ async fn decide_and_save(
 
 /// Reads and locks the actor until the end of the transaction.
 pub(super) async fn lock_actor(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     id: UserId,
 ) -> Result<Option<UserState>, Failure> {
     const QUERY: &str =
@@ -274,7 +274,10 @@ pub(super) async fn lock_actor(
     row.as_ref().map(|row| rows::state(row, id)).transpose()
 }
 
-async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<Account>, Failure> {
+async fn lock_account(
+    connection: &mut Connection<'_>,
+    id: UserId,
+) -> Result<Option<Account>, Failure> {
     const QUERY: &str =
         concat!("SELECT ", account_columns!(), " FROM goat_users WHERE id = $1", for_update!());
     let row = connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?;
@@ -282,7 +285,7 @@ async fn lock_account(connection: &mut Connection, id: UserId) -> Result<Option<
 }
 
 async fn is_any_active(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     role: &Role,
     except: Option<UserId>,
 ) -> Result<bool, Failure> {
@@ -297,7 +300,7 @@ async fn is_any_active(
     Ok(connection.optional(query).await?.is_some())
 }
 
-async fn insert(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut Connection<'_>, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
                  password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
                  revision, token_replacement) \
@@ -305,7 +308,7 @@ async fn insert(connection: &mut Connection, account: &Account) -> Result<(), sq
     save(connection, query, account).await
 }
 
-async fn update(connection: &mut Connection, account: &Account) -> Result<(), sqlx::Error> {
+async fn update(connection: &mut Connection<'_>, account: &Account) -> Result<(), sqlx::Error> {
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
                  last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13, \
@@ -314,7 +317,7 @@ async fn update(connection: &mut Connection, account: &Account) -> Result<(), sq
 }
 
 async fn save(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     query: &'static str,
     account: &Account,
 ) -> Result<(), sqlx::Error> {
@@ -338,7 +341,7 @@ async fn save(
     Ok(())
 }
 
-async fn delete(connection: &mut Connection, id: UserId) -> Result<(), sqlx::Error> {
+async fn delete(connection: &mut Connection<'_>, id: UserId) -> Result<(), sqlx::Error> {
     let query = "DELETE FROM goat_users WHERE id = $1";
     connection.execute(sqlx::query(query).bind(id.to_string())).await?;
     Ok(())

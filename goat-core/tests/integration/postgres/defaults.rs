@@ -74,7 +74,7 @@ const HOSTILE: [(&str, &str); 7] = [
     ("search_path", "pg_catalog"),
 ];
 
-pub(crate) fn set_hostile_defaults(server: &Postgres, database: &str) {
+fn set_hostile_defaults(server: &Postgres, database: &str) {
     for (setting, value) in HOSTILE {
         server.psql("postgres", &format!("ALTER DATABASE {database} SET {setting} = {value}"));
     }

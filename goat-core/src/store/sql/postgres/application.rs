@@ -131,7 +131,10 @@ async fn check_prepared_statements(connect: &PgConnectOptions) -> Result<()> {
 
 /// Executes a prepared statement, as the first one of its connection, in a transaction.
 async fn prepare(client: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::raw_sql("BEGIN").execute(&mut *client).await?;
+    // The settings of the database might end it between two statements.
+    const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '5s'; \
+        SET LOCAL idle_in_transaction_session_timeout = '5s'";
+    sqlx::raw_sql(BEGIN).execute(&mut *client).await?;
     sqlx::query("SELECT 1").execute(&mut *client).await?;
     sqlx::raw_sql("COMMIT").execute(client).await?;
     Ok(())

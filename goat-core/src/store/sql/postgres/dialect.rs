@@ -235,7 +235,7 @@ const SESSIONS_LOCK: i32 = 0x676f_6174;
 const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 
 /// Locks the guard row.
-pub(super) async fn lock_guard(connection: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn lock_guard(connection: &mut Connection<'_>) -> Result<(), Failure> {
     connection.one(sqlx::query("SELECT id FROM goat_guard WHERE id = 1 FOR UPDATE")).await?;
     Ok(())
 }
@@ -260,7 +260,7 @@ pub(super) async fn enter(pools: &Pools, connection: &mut Connection<'_>) -> Res
 
 /// Locks the set of a user's sessions.
 pub(super) async fn lock_sessions(
-    connection: &mut Connection,
+    connection: &mut Connection<'_>,
     user: UserId,
 ) -> Result<(), Failure> {
     // The low bits of a ULID are random.
@@ -271,7 +271,7 @@ pub(super) async fn lock_sessions(
 }
 
 /// Locks migrations.
-pub(super) async fn lock_migrations(connection: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn lock_migrations(connection: &mut Connection<'_>) -> Result<(), Failure> {
     connection
         .execute(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS_LOCK))
         .await?;
@@ -293,13 +293,16 @@ pub(super) fn store_error(operation: &'static str) -> impl Fn(Failure) -> StoreE
 }
 
 /// Checks the properties that goat relies on.
-pub(super) async fn check_database(connection: &mut Connection) -> Result<()> {
+pub(super) async fn check_database(connection: &mut Connection<'_>) -> Result<()> {
     let properties = Properties::read(connection).await.map_err(store_error("check_database"))?;
     properties.check().map(drop)
 }
 
 /// Keeps later calls in the schema of this connection, whatever the search path of other sessions is.
-pub(super) async fn pin_schema(pools: &Pools, connection: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn pin_schema(
+    pools: &Pools,
+    connection: &mut Connection<'_>,
+) -> Result<(), Failure> {
     const QUERY: &str = "SELECT quote_ident(current_schema()) AS name";
     let mode = &pools.mode;
     if mode.with_schema.get().is_some() {

@@ -71,7 +71,7 @@ pub(super) struct Properties {
 
 impl Properties {
     /// Reads the properties.
-    pub(super) async fn read(connection: &mut Connection) -> Result<Self, Failure> {
+    pub(super) async fn read(connection: &mut Connection<'_>) -> Result<Self, Failure> {
         let row = connection.one(sqlx::query(PROPERTIES)).await?;
         Ok(Self {
             version: row.try_get("version")?,

@@ -120,17 +120,17 @@ pub(super) async fn enter(_: &Pools, connection: &mut Connection<'_>) -> Result<
 }
 
 /// Locks the guard row; covered by the write lock.
-pub(super) async fn lock_guard(_: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn lock_guard(_: &mut Connection<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Locks the set of a user's sessions; covered by the write lock.
-pub(super) async fn lock_sessions(_: &mut Connection, _: UserId) -> Result<(), Failure> {
+pub(super) async fn lock_sessions(_: &mut Connection<'_>, _: UserId) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Locks migrations; covered by the write lock.
-pub(super) async fn lock_migrations(_: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn lock_migrations(_: &mut Connection<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
@@ -158,12 +158,12 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 /// Checks the properties that goat relies on; opening the file has.
-pub(super) async fn check_database(_: &mut Connection) -> Result<()> {
+pub(super) async fn check_database(_: &mut Connection<'_>) -> Result<()> {
     Ok(())
 }
 
 /// Keeps later calls in the schema of this connection; SQLite has one schema.
-pub(super) async fn pin_schema(_: &Pools, _: &mut Connection) -> Result<(), Failure> {
+pub(super) async fn pin_schema(_: &Pools, _: &mut Connection<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
