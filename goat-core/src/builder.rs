@@ -15,7 +15,8 @@ use crate::password::{
     Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
 };
 use crate::service::{
-    Context, CredentialLimits, Policy, Readiness, RoleTableCache, SessionCache, SessionValidator,
+    Context, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionCache,
+    SessionValidator,
 };
 use crate::settings::Settings;
 use crate::store::Stores;
@@ -155,6 +156,7 @@ impl Builder {
             hasher: HashBulkhead::new(hasher, hashing),
             observer,
             readiness: Readiness::default(),
+            renewals: Renewals::default(),
             time,
             stores,
             settings,

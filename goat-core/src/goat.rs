@@ -16,8 +16,8 @@ use crate::limit::{Limits, WithDecisions};
 use crate::password::{BulkheadLoad, HashError};
 use crate::secret::Secret;
 use crate::service::{
-    Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Roles, Sessions, SignUp,
-    SignedIn, Uncommitted, Users,
+    Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Renewed, Roles, Sessions,
+    SignUp, SignedIn, Uncommitted, Users,
 };
 use crate::session::Origin;
 use crate::settings::Settings;
@@ -296,6 +296,39 @@ impl Goat {
         origin: &Origin,
     ) -> Result<Refreshed> {
         self.inner.context.refresh(refresh_token, origin).await
+    }
+
+    /// Refreshes a session within a request, and returns the principal along with the next token pair:
+    /// for clients that keep the refresh token where every request carries it, such as a cookie.
+    ///
+    /// Concurrent renewals with one refresh token share one rotation in this process. Across processes
+    /// the [grace period](crate::Settings::refresh_leeway) gives each of them the same successor.
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", []).await;
+    /// let origin = Default::default();
+    /// let token = &alice.tokens.refresh_token;
+    /// let (one, other) = tokio::join!(
+    ///     test.goat.renew(token, &origin),
+    ///     test.goat.renew(token, &origin),
+    /// );
+    /// let (one, other) = (one?, other?);
+    /// assert_eq!(one.principal.user(), alice.user.id);
+    /// assert_eq!(one.tokens.refresh_token.expose(), other.tokens.refresh_token.expose());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`refresh`](Self::refresh) and of [`authenticate_token`](Self::authenticate_token).
+    pub async fn renew(&self, refresh_token: &Secret<String>, origin: &Origin) -> Result<Renewed> {
+        self.inner.context.renew(refresh_token, origin).await
     }
 
     /// Ends the principal's session. Its tokens are invalid when this returns.

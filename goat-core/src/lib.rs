@@ -185,7 +185,8 @@ pub mod user;
 /// within a transaction of the application.
 pub mod auth {
     pub use crate::service::{
-        Authentication, Login, PasswordChanged, Refreshed, SignUp, SignedIn, TokenPair, Uncommitted,
+        Authentication, Login, PasswordChanged, Refreshed, Renewed, SignUp, SignedIn, TokenPair,
+        Uncommitted,
     };
 }
 

@@ -19,7 +19,7 @@ use crate::store::{
 use crate::token::Tokens;
 use crate::user::{Account, Email, Status, User};
 
-use super::{CredentialLimits, Policy, Readiness, RoleTableCache, SessionValidator};
+use super::{CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionValidator};
 
 /// The collaborators of the services.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) credential_limits: CredentialLimits,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) readiness: Readiness,
+    pub(crate) renewals: Renewals,
     pub(crate) time: Time,
 }
 

@@ -45,30 +45,52 @@ impl Context {
         token: &Secret<String>,
         origin: &Origin,
     ) -> Result<Refreshed> {
-        let address = origin.address;
-        let mut verified = None;
-        let result = self.exchange(token, address, &mut verified).await;
-        if let Err(error) = &result
-            && error.kind() != ErrorKind::TokenReused
-        {
-            let kind = EventKind::RefreshFailed(error.kind());
-            let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
-            (event.user, event.session) = verified.unzip();
-            self.observer.observe(&event.with_address(address));
-        }
-        result
+        let claims = self.verify_refresh(token, origin.address)?;
+        self.exchange(claims, origin.address).await
     }
 
-    /// Sets `verified` to the user and session of a token with a valid signature: for the event, not
-    /// for the response.
-    async fn exchange(
-        self: &Arc<Self>,
+    /// Verifies a refresh token, without reading a store. A failure is an event.
+    pub(super) fn verify_refresh(
+        &self,
         token: &Secret<String>,
         address: Option<IpAddr>,
-        verified: &mut Option<(UserId, SessionId)>,
+    ) -> Result<RefreshClaims> {
+        let verified = self.tokens.verify_refresh(token.expose(), self.time.now());
+        verified.inspect_err(|error| self.refresh_failed(error, None, address))
+    }
+
+    /// Exchanges a verified refresh token for the next token pair.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        claims: RefreshClaims,
+        address: Option<IpAddr>,
     ) -> Result<Refreshed> {
-        let claims = self.tokens.verify_refresh(token.expose(), self.time.now())?;
-        *verified = Some((claims.user, claims.session));
+        let of = Some((claims.user, claims.session));
+        let result = self.check_and_rotate(claims, address).await;
+        result.inspect_err(|error| self.refresh_failed(error, of, address))
+    }
+
+    /// Emits the event of a failed refresh. A reuse has an event of its own.
+    fn refresh_failed(
+        &self,
+        error: &Error,
+        of: Option<(UserId, SessionId)>,
+        address: Option<IpAddr>,
+    ) {
+        if error.kind() == ErrorKind::TokenReused {
+            return;
+        }
+        let kind = EventKind::RefreshFailed(error.kind());
+        let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
+        (event.user, event.session) = of.unzip();
+        self.observer.observe(&event.with_address(address));
+    }
+
+    async fn check_and_rotate(
+        self: &Arc<Self>,
+        claims: RefreshClaims,
+        address: Option<IpAddr>,
+    ) -> Result<Refreshed> {
         let live = self.check_session(&claims).await?;
         let permissions = self.token_permissions(&live.user.role).await?;
         let context = Arc::clone(self);

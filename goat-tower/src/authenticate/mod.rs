@@ -1,22 +1,27 @@
 //! Authentication middleware: verifies the access token of a request and stores its principal.
 
 mod source;
+mod waiting;
 pub(crate) mod with_limits;
 
 use std::fmt;
 use std::sync::Arc;
 
-use goat_core::{Error, ErrorKind, Goat};
+use goat_core::{ErrorKind, Goat};
+use http::StatusCode;
 use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::cookie::Cookies;
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::limit::LimitLayer;
+use crate::request::bearer::bearer;
+use crate::request::origin::Origin;
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 use with_limits::AuthenticateWithLimitsLayer;
 
 pub(crate) use source::{Identity, Source, identify};
+pub(crate) use waiting::{Authenticated, Waiting};
 
 /// Authenticates requests: against live sessions over a [`Goat`], by the token alone over an offline
 /// [`Verifier`](goat_core::token::Verifier) (see [`offline`](crate::offline)).
@@ -28,6 +33,7 @@ pub(crate) use source::{Identity, Source, identify};
 /// - A request without credentials is rejected with 401 `unauthenticated`, unless authentication is
 ///   [`optional`]. An invalid token is always a 401, two `Authorization` headers are a 400, and a
 ///   store that does not respond is a 503.
+/// - With [`Cookies::renew`], the session of an expired access cookie is renewed within the request.
 /// - Every response to a request that carries an `Authorization` header, or the cookie, gets
 ///   `Cache-Control: no-store` in place of its own.
 /// - A session in the cache is validated without waiting. A `Verifier` never waits.
@@ -116,15 +122,63 @@ impl<S: Source> AuthenticateLayer<S> {
     }
 
     /// Authenticates the request, and stores its identity if that needs no store.
-    pub(crate) fn identify(&self, request: &mut Parts) -> Result<Check<S::Pending>, Denial> {
-        let principal = match identify(&self.source, request, self.cookies.as_ref())? {
-            Identity::Pending(pending) => return Ok(Check::Wait(pending)),
+    pub(crate) fn identify(&self, request: &mut Parts) -> Result<Check<Waiting<S>>, Denial> {
+        let identity = identify(&self.source, request, self.cookies.as_ref());
+        let is_renewable = match &identity {
+            Ok(identity) => matches!(identity, Identity::Anonymous),
+            Err(denial) => denial.error().is_some_and(|e| e.kind() == ErrorKind::TokenExpired),
+        };
+        if is_renewable && let Some(renewal) = self.renewal(request)? {
+            return Ok(Check::Wait(Waiting::Renew(renewal)));
+        }
+        let principal = match identity? {
+            Identity::Pending(pending) => return Ok(Check::Wait(Waiting::Validate(pending))),
             Identity::Known(principal) => Some(principal),
             Identity::Anonymous if self.optional => None,
             Identity::Anonymous => return Err(Denial::new(ErrorKind::Unauthenticated.into())),
         };
         self.source.insert(&mut request.extensions, principal);
         Ok(Check::Allow)
+    }
+
+    /// Starts the renewal of a session by the request's refresh cookie, for a request without a bearer
+    /// token.
+    fn renewal(&self, request: &Parts) -> Result<Option<S::Renewal>, Denial> {
+        let Some(cookies) = &self.cookies else { return Ok(None) };
+        if bearer(&request.headers)?.is_some() {
+            return Ok(None);
+        }
+        let token = cookies.renewal_token(request)?;
+        Ok(token.and_then(|token| self.source.renew(token, Origin::of(request))))
+    }
+
+    /// Returns the principal of an authentication. The response to a renewal sets the cookies, or
+    /// clears them if the session cannot continue.
+    fn principal(
+        &self,
+        headers: &mut ResponseHeaders,
+        outcome: Authenticated<S>,
+    ) -> Result<S::Principal, Denial> {
+        let (outcome, cookies) = match (outcome, &self.cookies) {
+            (Authenticated::Validated(outcome), _) => return outcome.map_err(Denial::new),
+            (Authenticated::Renewed(outcome), None) => {
+                return outcome.map(|(principal, _)| principal).map_err(Denial::new);
+            }
+            (Authenticated::Renewed(outcome), Some(cookies)) => (outcome, cookies),
+        };
+        match outcome {
+            Ok((principal, tokens)) => {
+                headers.set_cookies(cookies.of(&tokens).map_err(Denial::new)?);
+                Ok(principal)
+            }
+            Err(error) => {
+                let denial = Denial::new(error);
+                if denial.problem().status() == StatusCode::UNAUTHORIZED {
+                    headers.set_cookies(cookies.expired());
+                }
+                Err(denial)
+            }
+        }
     }
 
     /// Sets `Cache-Control: no-store` on the response if the request carries credentials.
@@ -154,13 +208,13 @@ impl<T, S: Source> Layer<T> for AuthenticateLayer<S> {
 }
 
 impl<S: Source> Guard for AuthenticateLayer<S> {
-    type Pending = S::Pending;
+    type Pending = Waiting<S>;
 
     fn check(
         &self,
         request: &mut Parts,
         headers: &mut ResponseHeaders,
-    ) -> Result<Check<S::Pending>, Rejection<'_>> {
+    ) -> Result<Check<Waiting<S>>, Rejection<'_>> {
         self.forbid_caching(request, headers);
         self.identify(request).map_err(|denial| self.reject(denial))
     }
@@ -168,10 +222,10 @@ impl<S: Source> Guard for AuthenticateLayer<S> {
     fn decide(
         &self,
         request: &mut Parts,
-        _: &mut ResponseHeaders,
-        outcome: Result<S::Principal, Error>,
-    ) -> Result<Check<S::Pending>, Rejection<'_>> {
-        let principal = outcome.map_err(|error| self.reject(Denial::new(error)))?;
+        headers: &mut ResponseHeaders,
+        outcome: Authenticated<S>,
+    ) -> Result<Check<Waiting<S>>, Rejection<'_>> {
+        let principal = self.principal(headers, outcome).map_err(|denial| self.reject(denial))?;
         self.source.insert(&mut request.extensions, Some(principal));
         Ok(Check::Allow)
     }

@@ -5,15 +5,17 @@
 //! source is a configuration error, never an anonymous request.
 
 use std::future::{self, Future};
+use std::pin::Pin;
 
-use goat_core::auth::Authentication;
+use goat_core::auth::{Authentication, TokenPair};
 use goat_core::token::{TokenPrincipal, Verifier};
-use goat_core::{Error, Goat, Principal};
+use goat_core::{Error, Goat, Principal, Secret};
 use http::Extensions;
 use http::request::Parts;
 
 use crate::cookie::Cookies;
 use crate::request::credentials::access_token;
+use crate::request::origin::Origin;
 use crate::request::principal::Anonymous;
 use crate::request::token_principal::OfflineIdentity;
 use crate::response::denial::Denial;
@@ -27,8 +29,14 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// An authentication that waits for a store.
     type Pending: Future<Output = Result<Self::Principal, Error>> + Send + Unpin;
 
+    /// A renewal of a session by its refresh token.
+    type Renewal: Future<Output = Result<(Self::Principal, TokenPair), Error>> + Send + Unpin;
+
     /// Authenticates an access token. `Err` means that a store must be read first.
     fn authenticate(&self, token: &str) -> Result<Result<Self::Principal, Error>, Self::Pending>;
+
+    /// Starts a renewal; `None` if the source has no sessions.
+    fn renew(&self, refresh_token: Secret<String>, origin: Origin) -> Option<Self::Renewal>;
 
     /// Stores an identity in a request's extensions; `None` is an anonymous request.
     fn insert(&self, extensions: &mut Extensions, principal: Option<Self::Principal>);
@@ -74,9 +82,18 @@ pub(crate) fn identify<S: Source>(
 impl Source for Goat {
     type Principal = Principal;
     type Pending = Authentication;
+    type Renewal = Pin<Box<dyn Future<Output = Result<(Principal, TokenPair), Error>> + Send>>;
 
     fn authenticate(&self, token: &str) -> Result<Result<Principal, Error>, Authentication> {
         self.authenticate_token(token).ready()
+    }
+
+    fn renew(&self, refresh_token: Secret<String>, origin: Origin) -> Option<Self::Renewal> {
+        let goat = self.clone();
+        Some(Box::pin(async move {
+            let renewed = Self::renew(&goat, &refresh_token, &origin).await?;
+            Ok((renewed.principal, renewed.tokens))
+        }))
     }
 
     fn insert(&self, extensions: &mut Extensions, principal: Option<Principal>) {
@@ -107,9 +124,14 @@ impl Source for Goat {
 impl Source for Verifier {
     type Principal = TokenPrincipal;
     type Pending = future::Pending<Result<TokenPrincipal, Error>>;
+    type Renewal = future::Pending<Result<(TokenPrincipal, TokenPair), Error>>;
 
     fn authenticate(&self, token: &str) -> Result<Result<TokenPrincipal, Error>, Self::Pending> {
         Ok(self.verify(token))
+    }
+
+    fn renew(&self, _: Secret<String>, _: Origin) -> Option<Self::Renewal> {
+        None
     }
 
     fn insert(&self, extensions: &mut Extensions, principal: Option<TokenPrincipal>) {

@@ -80,7 +80,8 @@
 //!
 //! # Login, refresh and logout
 //!
-//! These are the application's own handlers, with four calls of [`Cookies`]:
+//! With the feature `axum`, `cookie::routes` has all three, for scripts and for HTML forms. Handlers of
+//! the application's own need four calls of [`Cookies`]:
 //!
 //! - [`check`](Cookies::check) before a login, so that another site's page cannot log its visitors
 //!   in to a foreign account (login CSRF);
@@ -93,9 +94,9 @@
 //! cookies too, and the layer rejects an invalid one with a 401 even where authentication is
 //! optional.
 //!
-//! A layer never sets or clears a cookie. On a 401 for an expired access token the client
-//! refreshes. Only a 401 from the refresh ends the session; clear both cookies there. A 503 does
-//! not end the session.
+//! Without [`renew`](Cookies::renew) a layer never sets or clears a cookie. On a 401 for an expired
+//! access token the client refreshes. Only a 401 from the refresh ends the session; clear both
+//! cookies there. A 503 does not end the session.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -131,6 +132,27 @@
 //! # }
 //! ```
 //!
+//! # Renewal
+//!
+//! A browser that follows a link cannot refresh first. With [`Cookies::renew`] the layer of a
+//! [`Goat`](goat_core::Goat) refreshes within the request:
+//!
+//! - **Which requests.** The access cookie is missing or expired, the refresh cookie is present, and
+//!   the request is a navigation (`Sec-Fetch-Mode: navigate` with a safe method and without an
+//!   upgrade), or comes from an accepted origin as defined above, with any method. Other requests are
+//!   treated as without `renew`; an unsafe one of another origin is a 403.
+//! - **Success.** The request is served, and the response sets both cookies, unless the application
+//!   sets a cookie of the same name itself, as a logout does.
+//! - **Failure.** A refresh token that is no longer valid is a 401 that clears both cookies, also
+//!   where authentication is optional: the next request is anonymous. A 503 clears neither.
+//! - **Concurrency.** Parallel requests with one refresh token share one rotation
+//!   ([`Goat::renew`](goat_core::Goat::renew)); on several nodes, and for requests that a browser sent
+//!   before it received the new cookies, the grace period applies, so it must not be zero.
+//! - **`SameSite`.** The refresh cookie gets the attribute of the access cookie. With
+//!   [`SameSite::Lax`] a link in a mail works after the access token has expired. That is safe: other
+//!   sites can cause nothing but a navigation with a safe method, whose response they cannot read; for
+//!   every other use the refresh token is accepted only after the origin check.
+//!
 //! # Deployment
 //!
 //! - **Serve over https.** Browsers store `__Host-` cookies only from secure origins. Exceptions on
@@ -150,30 +172,35 @@
 //!
 //! # Caches
 //!
-//! Every response to a request that presents the access token's cookie carries `Cache-Control:
-//! no-store`, so no cache stores personal content. `Vary` is unchanged: a cacheable page that
+//! Every response to a request that presents the access token's cookie (with `renew`, either cookie)
+//! carries `Cache-Control: no-store`, so no cache stores personal content. `Vary` is unchanged: a cacheable page that
 //! anonymous clients also receive must set `Vary: Cookie` itself if signed-in users see another
 //! version.
 
 mod error;
 mod origin;
 mod read;
+mod return_to;
+#[cfg(feature = "axum")]
+mod routes;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::time::Duration;
-
 use goat_core::auth::TokenPair;
 use goat_core::{Error, Secret};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 pub use error::CookieError;
 pub use origin::InvalidOrigin;
 use origin::PageOrigin;
 #[cfg(feature = "testing")]
 pub(crate) use origin::SEC_FETCH_SITE;
+pub use return_to::ReturnTo;
+#[cfg(feature = "axum")]
+pub use routes::routes;
+pub(crate) use write::append_missing;
 
 /// Configuration of the session cookies; see [the module](self) for the rules. A plain value.
 ///
@@ -193,11 +220,13 @@ pub struct Cookies {
     access: &'static str,
     refresh: &'static str,
     same_site: SameSite,
+    renew: bool,
     allowed: Vec<PageOrigin<'static>>,
 }
 
 /// When browsers send the access token's cookie with requests caused by another site's page. The
-/// refresh token's cookie is always `Strict`, since only the application's own pages refresh.
+/// refresh token's cookie is `Strict`, since only the application's own pages refresh; with
+/// [`renew`](Cookies::renew) it is like the access token's.
 ///
 /// There is no `None`: a cookie sent with every cross-site request enables cross-site leaks
 /// (XS-Leaks), and some browsers block it as a third-party cookie anyway.
@@ -231,6 +260,7 @@ impl Cookies {
             access: "__Host-goat-access",
             refresh: "__Host-goat-refresh",
             same_site: SameSite::Lax,
+            renew: false,
             allowed: Vec::new(),
         }
     }
@@ -269,6 +299,49 @@ impl Cookies {
         self
     }
 
+    /// Makes the [`AuthenticateLayer`](crate::AuthenticateLayer) of a [`Goat`](goat_core::Goat) renew
+    /// the session within a request whose access token has expired; see [the
+    /// module](self#renewal). A layer of an offline `Verifier` cannot renew.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    /// use goat_tower::cookie::Cookies;
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Empty;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// const COOKIES: Cookies = Cookies::new().renew();
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", []).await;
+    /// let layer = test.goat.authenticate().cookies(COOKIES);
+    /// let service = layer.layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+    /// }));
+    ///
+    /// // A link in a mail, an hour later: the browser has dropped the expired access cookie.
+    /// test.clock.advance(Duration::from_secs(3600));
+    /// let refresh = alice.tokens.refresh_token.expose();
+    /// let link = Request::get("/reports")
+    ///     .header("cookie", format!("__Host-goat-refresh={refresh}"))
+    ///     .header("sec-fetch-site", "cross-site")
+    ///     .header("sec-fetch-mode", "navigate");
+    /// let response = service.oneshot(link.body(())?).await?;
+    /// assert_eq!(response.status(), StatusCode::OK);
+    /// assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn renew(mut self) -> Self {
+        self.renew = true;
+        self
+    }
+
     /// Allows one more origin to use the cookies: another host or port of the same site, or the
     /// application's own origin where a proxy rewrites `Host`. Pages of an allowed origin can act
     /// with all of the user's rights.
@@ -294,6 +367,12 @@ impl Cookies {
     /// hundreds of permissions in the access token (`access_token_permissions`); the error text
     /// says so, for the log. No header is added then.
     pub fn put(&self, tokens: &TokenPair, headers: &mut HeaderMap) -> Result<(), Error> {
+        write::append(self.of(tokens)?, headers);
+        Ok(())
+    }
+
+    /// Returns the cookies of a token pair.
+    pub(crate) fn of(&self, tokens: &TokenPair) -> Result<[HeaderValue; 2], Error> {
         let now = tokens.access_token_expires_at - tokens.expires_in;
         let access = write::token(
             self.access,
@@ -303,12 +382,15 @@ impl Cookies {
         )?;
         let refresh = write::token(
             self.refresh,
-            SameSite::Strict,
+            self.refresh_same_site(),
             tokens.refresh_token.expose(),
             tokens.refresh_token_expires_at.since(now),
         )?;
-        write::append([access, refresh], headers);
-        Ok(())
+        Ok([access, refresh])
+    }
+
+    const fn refresh_same_site(&self) -> SameSite {
+        if self.renew { self.same_site } else { SameSite::Strict }
     }
 
     /// Expires both cookies: after a logout, and after a refresh that failed with 401.
@@ -324,10 +406,13 @@ impl Cookies {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn clear(&self, headers: &mut HeaderMap) {
-        let cookies = [(self.access, self.same_site), (self.refresh, SameSite::Strict)];
-        let cleared =
-            cookies.map(|(name, same_site)| write::cookie(name, same_site, "", Duration::ZERO));
-        write::append(cleared.into_iter().flatten(), headers);
+        write::append(self.expired(), headers);
+    }
+
+    /// Returns the cookies that expire both.
+    pub(crate) fn expired(&self) -> [HeaderValue; 2] {
+        [(self.access, self.same_site), (self.refresh, self.refresh_same_site())]
+            .map(|(name, same_site)| write::expired(name, same_site))
     }
 
     /// Returns the request's refresh token, for the handler that rotates it. The origin is checked
@@ -385,9 +470,44 @@ impl Cookies {
         self.access
     }
 
-    /// Returns whether a request presents the access token's cookie, valid or not.
-    pub(crate) fn are_present(&self, headers: &HeaderMap) -> bool {
+    /// Returns the refresh token of a request for which the layer may renew the session.
+    ///
+    /// # Errors
+    ///
+    /// [`CookieError::CrossSite`], or [`CookieError::Repeated`].
+    pub(crate) fn renewal_token(
+        &self,
+        request: &Parts,
+    ) -> Result<Option<Secret<String>>, CookieError> {
+        let found = if self.renew { read::find(&request.headers, self.refresh) } else { None };
+        let Some(found) = found else { return Ok(None) };
+        self.check(request)?;
+        if !origin::is_navigation(request) && !origin::is_accepted(request, &self.allowed) {
+            return Ok(None);
+        }
+        match found.token() {
+            Err(CookieError::Repeated) => Err(CookieError::Repeated),
+            // An empty token is as invalid as this one; its renewal fails, which clears the cookie.
+            token => Ok(Some(token.unwrap_or_default().into())),
+        }
+    }
+
+    /// Returns whether a request presents a cookie that the layer reads, valid or not: the access token's,
+    /// or with [`renew`](Self::renew) either. The response to such a request is not for shared caches.
+    ///
+    /// ```
+    /// use goat_tower::cookie::Cookies;
+    /// use http::{HeaderMap, HeaderValue};
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("cookie", HeaderValue::from_static("theme=dark; __Host-goat-access=a.b.c"));
+    /// assert!(Cookies::new().are_present(&headers));
+    /// assert!(!Cookies::new().names("__Host-a", "__Host-b").are_present(&headers));
+    /// ```
+    #[must_use]
+    pub fn are_present(&self, headers: &HeaderMap) -> bool {
         read::find(headers, self.access).is_some()
+            || self.renew && read::find(headers, self.refresh).is_some()
     }
 
     fn check_origin(&self, request: &Parts) -> Result<(), CookieError> {

@@ -13,11 +13,18 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Returns whether a request is exempt from the check: its method is safe and it opens no
 /// WebSocket.
 pub(super) fn is_harmless(request: &Parts) -> bool {
     request.method.is_safe() && !request.headers.contains_key(UPGRADE)
+}
+
+/// Returns whether a request is a navigation that may come from any site, such as a followed link.
+pub(super) fn is_navigation(request: &Parts) -> bool {
+    let mode = single(&request.headers, &SEC_FETCH_MODE);
+    is_harmless(request) && matches!(mode, Ok(Some("navigate")))
 }
 
 /// Returns whether a request comes from its own origin, from an allowed origin, or from the user

@@ -31,26 +31,28 @@ pub(super) fn token(
              of access tokens, with Settings { access_token_permissions: false, .. }",
         ));
     }
-    cookie(name, same_site, token, ttl)
-        .filter(|_| is_b64token(token.as_bytes()))
-        .ok_or_else(|| layer_order_error("the value for the cookie is not a token"))
+    if !is_b64token(token.as_bytes()) {
+        return Err(layer_order_error("the value for the cookie is not a token"));
+    }
+    Ok(cookie(name, same_site, token, ttl))
+}
+
+/// Formats an empty cookie, which removes the browser's.
+pub(super) fn expired(name: &'static str, same_site: SameSite) -> HeaderValue {
+    cookie(name, same_site, "", Duration::ZERO)
 }
 
 /// Formats a cookie with the attributes that the `__Host-` prefix requires, and those that hide it
-/// from scripts and other sites.
-pub(super) fn cookie(
-    name: &str,
-    same_site: SameSite,
-    value: &str,
-    ttl: Duration,
-) -> Option<HeaderValue> {
+/// from scripts and other sites. Name and value consist of visible ASCII characters.
+#[expect(clippy::expect_used, reason = "visible ASCII characters are a header's value")]
+fn cookie(name: &'static str, same_site: SameSite, value: &str, ttl: Duration) -> HeaderValue {
     let (seconds, same_site) = (ttl.as_secs(), same_site.as_str());
     let text = format!(
         "{name}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite={same_site}"
     );
-    let mut value = HeaderValue::try_from(text).ok()?;
+    let mut value = HeaderValue::try_from(text).expect("a header's value");
     value.set_sensitive(true);
-    Some(value)
+    value
 }
 
 /// Adds cookies to a response and forbids caches to store it.
@@ -59,4 +61,16 @@ pub(super) fn append(cookies: impl IntoIterator<Item = HeaderValue>, headers: &m
         headers.append(SET_COOKIE, cookie);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// As [`append`], except for the cookies that the response sets already: those of a logout in the same
+/// request are newer.
+pub(crate) fn append_missing(mut cookies: Vec<HeaderValue>, headers: &mut HeaderMap) {
+    let name = |cookie: &HeaderValue| {
+        let cookie = cookie.as_bytes();
+        cookie.iter().take_while(|byte| **byte != b'=').copied().collect::<Vec<_>>()
+    };
+    let set: Vec<_> = headers.get_all(SET_COOKIE).iter().map(name).collect();
+    cookies.retain(|cookie| !set.contains(&name(cookie)));
+    append(cookies, headers);
 }

@@ -9,11 +9,15 @@ mod composition;
 mod contract;
 mod cookie;
 #[cfg(feature = "axum")]
+mod cookie_routes;
+#[cfg(feature = "axum")]
 mod extractors;
 mod layer_order;
 mod limit;
 mod offline;
+mod renewal;
 mod require;
+mod return_to;
 mod stacks;
 mod support;
 mod testing;

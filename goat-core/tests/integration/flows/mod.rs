@@ -8,6 +8,7 @@ mod mixed_stores;
 mod permissions;
 mod policy;
 mod races;
+mod renewal;
 mod replaced_tokens;
 mod rotation;
 mod self_service;

@@ -13,7 +13,7 @@ use goat_core::limit::PendingDecision;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::{AuthenticateLayer, Source};
+use super::{AuthenticateLayer, Source, Waiting};
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
 use crate::limit::LimitLayer;
 
@@ -30,7 +30,8 @@ use pending::{Operation, Outcome, Outcomes, Pending};
 /// | a valid token of another session | first limit, session | second limit | 2 |
 /// | no token, or an invalid one | first limit | | 1 |
 ///
-/// Limits kept in memory cost no round trip. A [fresh](crate::RequireLayer::fresh) requirement further in
+/// A [renewal](crate::cookie::Cookies::renew) begins after the first limit. Limits kept in memory cost no
+/// round trip. A [fresh](crate::RequireLayer::fresh) requirement further in
 /// costs one more, since it must not rely on an earlier read.
 ///
 /// - Responses are those of the stack: the first limit takes precedence, then 400, 401 or 503 by
@@ -105,6 +106,10 @@ impl<S: Source> AuthenticateWithLimitsLayer<S> {
         let pending = Pending::first(first);
         match self.authenticate.identify(request) {
             Err(denial) => pending.and_then(Outcome::Rejected(denial)),
+            // A renewal is a write: it begins once the first limit allows the request.
+            Ok(Check::Wait(renewal @ Waiting::Renew(_))) => {
+                pending.and_then(Outcome::Renewable(renewal))
+            }
             Ok(Check::Wait(identity)) => pending.and(Operation::Authenticate(identity)),
             Ok(Check::Allow) => match &self.after {
                 None => pending,
@@ -188,6 +193,9 @@ impl<S: Source> Guard for AuthenticateWithLimitsLayer<S> {
         match rest {
             Outcome::None => Ok(Check::Allow),
             Outcome::Rejected(denial) => Err(self.authenticate.reject(denial)),
+            Outcome::Renewable(renewal) => {
+                Ok(Check::Wait(Pending::only(Operation::Authenticate(renewal))))
+            }
             Outcome::Authenticated(outcome) => {
                 self.authenticate.decide(request, headers, outcome)?;
                 self.check_after(request, headers)

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use goat_core::Error;
 use goat_core::limit::{Decision, PendingDecision};
 
-use crate::authenticate::Source;
+use crate::authenticate::{Authenticated, Source, Waiting};
 use crate::response::denial::Denial;
 
 /// One operation, or two at a time.
@@ -23,7 +23,7 @@ pub struct Pending<S: Source> {
 
 /// The operation beside the first limit.
 pub(super) enum Operation<S: Source> {
-    Authenticate(S::Pending),
+    Authenticate(Waiting<S>),
     SecondLimit(PendingDecision),
 }
 
@@ -40,7 +40,9 @@ pub(super) enum Outcome<S: Source> {
     None,
     /// Authentication rejected the request without reading a store.
     Rejected(Denial),
-    Authenticated(Result<S::Principal, Error>),
+    /// A renewal that has not begun.
+    Renewable(Waiting<S>),
+    Authenticated(Authenticated<S>),
     SecondLimit(Result<Decision, Error>),
 }
 
