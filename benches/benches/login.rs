@@ -1,12 +1,16 @@
-//! Timing of failed logins: whether the response time reveals if an account exists. Samples are
-//! interleaved, so that other load affects all cases equally.
+//! Timing of failed logins: whether the response time reveals if an account exists, with goat's own
+//! hashes alone and while bcrypt hashes are in use. Samples are interleaved, so that other load affects
+//! all cases equally.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benches::application::PASSWORD;
 use benches::summary::Summary;
 use goat_core::auth::Login;
+use goat_core::password::ForeignHashes;
 use goat_core::session::Origin;
+use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Goat, Settings, Status, Stores, token::TokenKeys};
 
@@ -20,25 +24,69 @@ fn main() {
     runtime.block_on(measure());
 }
 
+/// A case: its name, an address, and a password.
+type Case = (&'static str, &'static str, &'static str);
+
+const WRONG: &str = "not the password at all";
+
+/// bcrypt at its usual cost of 12.
+const BCRYPT: &str = "$2b$12$DBkVNWrqgqwNstFCElzCSu4TwOgMEPAK/.Ux7CS2Yhv6Od40IKn16";
+
 async fn measure() {
-    let settings = Settings { account_quota: None, account_day_quota: None, ..Settings::default() };
-    let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
-        .settings(settings)
-        .build()
-        .expect("the settings are in bounds");
-    let role = goat.roles().get("client").expect("a shipped role");
-    for (name, status) in [("active", Status::Active), ("inactive", Status::Inactive)] {
+    let mut summary = Summary::of("login");
+    let stores = Stores::memory();
+    let goat = goat(stores.clone(), ForeignHashes::default());
+    for (name, status) in
+        [("active", Status::Active), ("inactive", Status::Inactive), ("adopted", Status::Active)]
+    {
         let email = Email::parse(&format!("{name}@example.org")).expect("an address");
-        let new = NewUser { email, password: PASSWORD.into(), role: role.clone(), status };
+        let role = goat.roles().get("client").expect("a shipped role");
+        let new = NewUser { email, password: PASSWORD.into(), role, status };
         goat.users().create(Actor::system("bench"), new).await.expect("a new user");
     }
     let cases = [
-        ("known address, wrong password", "active@example.org", "not the password at all"),
-        ("unknown address", "nobody@example.org", "not the password at all"),
-        ("inactive account, wrong password", "inactive@example.org", "not the password at all"),
-        ("malformed address", "nobody", "not the password at all"),
+        ("known address, wrong password", "active@example.org", WRONG),
+        ("unknown address", "nobody@example.org", WRONG),
+        ("inactive account, wrong password", "inactive@example.org", WRONG),
+        ("malformed address", "nobody", WRONG),
         ("known address, empty password", "active@example.org", ""),
     ];
+    compare("failed logins", &goat, &cases, &mut summary).await;
+
+    store_hash(&stores, &goat, "adopted@example.org", BCRYPT).await;
+    goat.prepare().await.expect("the hash can be verified");
+    let cases = [
+        ("known address with bcrypt", "adopted@example.org", WRONG),
+        ("unknown address, bcrypt in use", "nobody@example.org", WRONG),
+        ("known address with Argon2id, bcrypt in use", "active@example.org", WRONG),
+    ];
+    compare("failed logins while bcrypt hashes are in use", &goat, &cases, &mut summary).await;
+    summary.write();
+}
+
+fn goat(stores: Stores, hasher: ForeignHashes) -> Goat {
+    let settings = Settings { account_quota: None, account_day_quota: None, ..Settings::default() };
+    Goat::builder(stores, TokenKeys::generate())
+        .settings(settings)
+        .hasher(Arc::new(hasher))
+        .build()
+        .expect("the settings are in bounds")
+}
+
+/// Stores a text as a user's password hash.
+async fn store_hash(stores: &Stores, goat: &Goat, address: &str, hash: &str) {
+    let email = Email::parse(address).expect("an address");
+    let found = stores.users.by_email(email.canonical()).await.expect("a store in memory");
+    let mut account = found.expect("the user");
+    account.password_hash = hash.into();
+    let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
+    let top_role = &goat.roles().get("admin").expect("a shipped role");
+    let write = UserWrite { actor: None, target: account.user.id, top_role, decide: &decide };
+    stores.users.write(write).await.expect("a store in memory");
+}
+
+/// Compares the cases with the first one.
+async fn compare(title: &str, goat: &Goat, cases: &[Case], summary: &mut Summary) {
     let mut samples = vec![Vec::with_capacity(ROUNDS); cases.len()];
     for _ in 0..ROUNDS {
         for ((_, email, password), samples) in cases.iter().zip(&mut samples) {
@@ -49,17 +97,15 @@ async fn measure() {
         }
     }
     let medians: Vec<_> = samples.into_iter().map(median).collect();
-    let mut summary = Summary::of("login");
     let first = format!("{}, {}", cases[0].0, milliseconds(medians[0]));
-    println!("failed logins, median of {ROUNDS} interleaved samples, ratio to the first:");
+    println!("{title}, median of {ROUNDS} interleaved samples, ratio to the first:");
     for ((name, _, _), time) in cases.iter().zip(&medians) {
         let ratio = time.as_secs_f64() / medians[0].as_secs_f64();
-        println!("  {name:<36} {:>8.2} ms  {ratio:.3}", time.as_secs_f64() * 1e3);
+        println!("  {name:<44} {:>8.2} ms  {ratio:.3}", time.as_secs_f64() * 1e3);
         if *name != cases[0].0 {
             summary.row(name, ratio, &milliseconds(*time), &first);
         }
     }
-    summary.write();
 }
 
 fn attempt(email: &str, password: &str) -> Login {

@@ -11,9 +11,9 @@ use crate::builder::Builder;
 use crate::clock::Time;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limit::{Limits, WithDecisions};
-use crate::password::{BulkheadLoad, HashError};
+use crate::password::{BulkheadLoad, HashError, is_no_password};
 use crate::secret::Secret;
 use crate::service::{
     Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Renewed, Roles, Sessions,
@@ -362,9 +362,10 @@ impl Goat {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] if the role given at sign-up has `full_access` in the store, if the
-    /// pepper of a stored password is missing, and for a role store that looks up users where they are not kept; [`ErrorKind::Internal`] if a hash costs more than
-    /// the hasher accepts; or if a store is unavailable. Stored texts that are not hashes are logged:
-    /// their users can log in once a password is set for them.
+    /// hasher cannot verify a stored password or lacks its pepper, and for a role store that looks up
+    /// users where they are not kept; [`ErrorKind::Internal`] if a hash costs more than the hasher
+    /// accepts; or if a store is unavailable. A user without a password has an empty stored hash, or one
+    /// that begins with `!` or `*`.
     pub async fn prepare(&self) -> Result<()> {
         self.inner.context.role_table.check().await?;
         self.check_hashes().await?;
@@ -408,20 +409,25 @@ impl Goat {
 
     async fn check_hashes(&self) -> Result<()> {
         let context = &self.inner.context;
-        let is_unreadable =
-            |checked: &Result<(), HashError>| checked.as_ref().is_err_and(HashError::is_unreadable);
-        let is_readable = |hash: &str| !is_unreadable(&context.hasher.check(hash));
-        let mut unreadable = 0_usize;
-        for hash in sampled_hashes(context.stores.users.as_ref(), is_readable).await? {
-            match context.hasher.check(&hash) {
-                refused if is_unreadable(&refused) => unreadable += 1,
+        let is_readable =
+            |hash: &str| !context.hasher.check(hash).as_ref().is_err_and(HashError::is_unreadable);
+        let hashes = sampled_hashes(context.stores.users.as_ref(), is_readable).await?;
+        let mut unreadable = Vec::new();
+        for hash in hashes.iter().filter(|hash| !is_no_password(hash)) {
+            match context.hasher.check(hash) {
+                Err(error) if error.is_unreadable() => unreadable.push(error),
                 checked => checked?,
             }
         }
-        if unreadable > 0 {
-            tracing::warn!(unreadable, "stored password hashes cannot be verified");
+        let count = unreadable.len();
+        match unreadable.into_iter().next() {
+            None => Ok(()),
+            Some(first) => Err(Error::configuration(format!(
+                "{count} of {} sampled password hashes cannot be verified ({first}); the stored hash \
+                 of a user without a password is empty or begins with ! or *",
+                hashes.len()
+            ))),
         }
-        Ok(())
     }
 
     /// Checks that the stores respond, within a second. Concurrent calls share one check, and its

@@ -60,7 +60,11 @@ impl Argon2id {
 
     /// Parses a stored text and checks that it may be verified.
     fn read(&self, text: &str) -> Result<Stored<'_>, HashError> {
-        let unreadable = |_| HashError::unreadable("it is not an Argon2id hash in PHC form");
+        let unreadable = |_| {
+            HashError::unreadable(
+                "it is not an Argon2id hash in PHC form; ForeignHashes verifies those of other schemes",
+            )
+        };
         let hash = PasswordHash::new(text).map_err(unreadable)?;
         let params = Params::try_from(&hash.params)
             .map_err(|_| HashError::unreadable("its parameters are not Argon2's"))?;

@@ -49,6 +49,12 @@ pub trait PasswordHasher: fmt::Debug + Send + Sync {
     fn dummy_hash(&self) -> &str;
 }
 
+/// Whether a stored text stands for no password: empty, or beginning with `!` or `*`, as in shadow(5)
+/// and in Django. Its user can log in once a password is set.
+pub(crate) fn is_no_password(stored: &str) -> bool {
+    stored.is_empty() || stored.starts_with(['!', '*'])
+}
+
 /// The result of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

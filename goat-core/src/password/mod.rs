@@ -8,6 +8,8 @@
 //! - Argon2id at or above OWASP's parameters, keyed with a pepper if one is configured.
 //! - A login attempt costs exactly one verification, whether or not the user exists and for any
 //!   input: [`HashBulkhead::verify`] is the only entry point.
+//! - Hashes of other systems (bcrypt, scrypt, PBKDF2, Argon2i and Argon2d) are verified by
+//!   `ForeignHashes`, behind the feature `foreign-hashes`, and replaced at the next login.
 //! - Concurrent hashes and their queue are bounded: [`HashBulkhead`].
 //!
 //! ```
@@ -39,6 +41,8 @@ mod argon2id;
 mod buffers;
 mod bulkhead;
 mod common;
+#[cfg(feature = "foreign-hashes")]
+mod foreign;
 mod hasher;
 mod pepper;
 mod policy;
@@ -47,6 +51,9 @@ mod text;
 
 pub use argon2id::Argon2id;
 pub use bulkhead::{BulkheadLimits, BulkheadLoad, HashBulkhead};
+#[cfg(feature = "foreign-hashes")]
+pub use foreign::ForeignHashes;
+pub(crate) use hasher::is_no_password;
 pub use hasher::{HashError, PasswordHasher, Verification};
 pub use pepper::{PepperId, Peppers};
 pub use policy::{PasswordFault, PasswordPolicy};

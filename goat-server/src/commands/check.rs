@@ -192,7 +192,7 @@ async fn pepper(
         },
     };
     let hasher = start::hasher(&settings.passwords, peppers, source, data)?;
-    Ok(match start::check_hashes(&hasher, source, data, &hashes)? {
+    Ok(match start::check_hashes(&*hasher, source, data, &hashes)? {
         0 => place,
         count => format!("{place}, matches {count} sampled password hashes"),
     })

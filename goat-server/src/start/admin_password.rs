@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use goat_core::event::{Event, EventKind, Observer};
-use goat_core::password::PasswordHasher as _;
 use goat_core::user::{Sort, SortKey, UserFilter, UserQuery};
 use goat_core::{Secret, User, UserId};
 

@@ -67,7 +67,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let goat = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
-        .hasher(Arc::clone(&hashing.hasher) as _)
+        .hasher(Arc::clone(&hashing.hasher))
         .hashing(bulkhead_limits(settings))
         .clock(clock)
         .observer(observer)
@@ -75,7 +75,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     if let Err(error) = goat.prepare().await {
         // Another first start may have stored hashes of its own pepper meanwhile: name the files then.
         let hashes = stored_hashes(users.as_ref()).await?;
-        check_hashes(&hashing.hasher, hashing.pepper, &data, &hashes)?;
+        check_hashes(&*hashing.hasher, hashing.pepper, &data, &hashes)?;
         return Err(error.into());
     }
     Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
@@ -91,7 +91,7 @@ impl Started {
     /// If a stored password needs another pepper, or the database is unavailable.
     pub async fn check_pepper(&self) -> Result<(), Failure> {
         let hashes = stored_hashes(self.users.as_ref()).await?;
-        check_hashes(&self.hashing.hasher, self.hashing.pepper, &self.data, &hashes).map(drop)
+        check_hashes(&*self.hashing.hasher, self.hashing.pepper, &self.data, &hashes).map(drop)
     }
 
     /// Registers this node's signing key, and returns the ids of keys that other nodes sign with and

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use goat_core::password::{Argon2Settings, Argon2id, PasswordHasher as _, PepperId, Peppers};
+use goat_core::password::{
+    Argon2Settings, Argon2id, ForeignHashes, PasswordHasher, PepperId, Peppers,
+};
 use goat_core::store::{UserStore, sampled_hashes};
 use goat_core::token::TokenKeys;
 use goat_core::{Secret, StoreError};
@@ -32,8 +34,8 @@ impl From<&StoredSecret> for KeySource {
 /// The password hasher, and the source of its pepper.
 #[derive(Clone, Debug)]
 pub struct Hashing {
-    /// The hasher.
-    pub hasher: Arc<Argon2id>,
+    /// The hasher: Argon2id, and the hashes of other systems until their users sign in.
+    pub hasher: Arc<dyn PasswordHasher>,
     /// The source of its pepper.
     pub pepper: KeySource,
 }
@@ -95,8 +97,8 @@ pub fn password_hasher(
         }
     };
     let hasher = hasher(settings, peppers, source, data)?;
-    check_hashes(&hasher, source, data, hashes)?;
-    Ok(Hashing { hasher: Arc::new(hasher), pepper: source })
+    check_hashes(&*hasher, source, data, hashes)?;
+    Ok(Hashing { hasher, pepper: source })
 }
 
 /// Returns a hasher with the configured cost and these peppers. It verifies hashes of any cost that
@@ -106,10 +108,11 @@ pub(crate) fn hasher(
     peppers: Vec<Secret<Vec<u8>>>,
     source: KeySource,
     data: &DataDir,
-) -> Result<Argon2id, Failure> {
+) -> Result<Arc<dyn PasswordHasher>, Failure> {
     let peppers = Peppers::new(peppers)
         .map_err(|error| prefixed(&pepper_location(source, data), &Failure::from(error)))?;
-    Ok(Argon2id::new(cost(settings)?, peppers))
+    let own = Argon2id::new(cost(settings)?, peppers);
+    Ok(Arc::new(ForeignHashes::new(Arc::new(own))))
 }
 
 /// Returns the cost of new hashes, and the maximum cost of stored ones.
@@ -150,7 +153,7 @@ pub(crate) async fn stored_hashes(users: &dyn UserStore) -> Result<Vec<String>, 
 /// Fails if a stored hash was made with a pepper that is not configured; returns how many hashes
 /// match. A stored value that is not a hash needs no pepper and affects no other user's sign-in.
 pub(crate) fn check_hashes(
-    hasher: &Argon2id,
+    hasher: &dyn PasswordHasher,
     source: KeySource,
     data: &DataDir,
     hashes: &[String],

@@ -14,10 +14,8 @@
 //!   revision), a view that maps the table to goat's users, and triggers for programs that write
 //!   the table without goat. `adopt.rs` runs it and assigns ids.
 //! - `store.rs`: the `UserStore`, tested by goat's conformance suite. `list.rs`: its list query.
-//! - Argon2 hashes are verified with any parameters, and rehashed at login if the parameters are
-//!   outdated. For another algorithm, give `Builder::hasher` a `PasswordHasher` that supports both.
-//!   People without a valid hash (`!`, or an empty one) can sign in after an administrator has set
-//!   a password.
+//! - Hashes are verified as they are, Argon2 with any parameters and bcrypt, and rehashed at login.
+//!   People without a password (`!`, or an empty hash) can sign in after an administrator has set one.
 
 mod adopt;
 mod list;
@@ -36,6 +34,7 @@ use axum::routing::{get, post};
 use axum::{Router, serve};
 use goat_core::access::permissions::USER_CHANGE_STATUS;
 use goat_core::auth::{Login, SignUp};
+use goat_core::password::ForeignHashes;
 use goat_core::store::sql::{MigrateOptions, SqliteDatabase, SqliteOptions};
 use goat_core::token::TokenKeys;
 use goat_core::{
@@ -214,8 +213,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // commit instead, with `goat.users().invalidate(id).await`, and keep the default.
     let settings = Settings { cache_staleness: Duration::ZERO, ..Settings::default() };
     // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
-    let goat = Goat::builder(stores, TokenKeys::generate()).roles(roles).settings(settings);
-    let goat = goat.build()?;
+    let goat = Goat::builder(stores, TokenKeys::generate())
+        .roles(roles)
+        .settings(settings)
+        .hasher(Arc::new(ForeignHashes::default()))
+        .build()?;
     // Fails at startup, not at a login, if stored hashes cannot be verified.
     goat.prepare().await?;
     tokio::spawn(goat.clone().maintain()); // removes expired sessions

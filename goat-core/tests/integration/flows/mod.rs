@@ -3,6 +3,8 @@
 pub(crate) mod captured_log;
 mod defence;
 mod events;
+#[cfg(feature = "foreign-hashes")]
+mod foreign_hashes;
 mod login;
 mod mixed_stores;
 mod permissions;

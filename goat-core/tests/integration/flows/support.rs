@@ -7,13 +7,16 @@ use std::time::Duration;
 use goat_core::auth::{Login, Refreshed, SignedIn, TokenPair};
 use goat_core::event::{Event, EventKind, Observer};
 use goat_core::invalidation::LocalInvalidations;
+#[cfg(feature = "foreign-hashes")]
+use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
+use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::{Failpoints, ManualClock, PlainHasher};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{
     Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret, Settings,
-    Status, Stores, User,
+    Status, Stores, User, UserId,
 };
 
 /// Initial password of every test user.
@@ -251,6 +254,17 @@ impl Harness {
             .expect("good settings")
     }
 
+    /// A second node with another hasher.
+    #[cfg(feature = "foreign-hashes")]
+    pub(crate) fn node_with_hasher(&self, hasher: Arc<dyn PasswordHasher>) -> Goat {
+        Goat::builder(self.stores.clone(), self.keys.clone())
+            .settings(self.settings.clone())
+            .clock(Arc::new(self.clock.clone()))
+            .hasher(hasher)
+            .build()
+            .expect("good settings")
+    }
+
     /// A second node that receives the first node's invalidations.
     pub(crate) fn second_node(&self) -> Goat {
         self.node(self.stores.clone())
@@ -275,6 +289,18 @@ impl Harness {
             status: Status::Active,
         };
         self.goat.users().create(system(), new).await.expect("a user")
+    }
+
+    /// Stores a text as a user's password hash, bypassing goat.
+    pub(crate) async fn store_hash(&self, id: UserId, hash: &str) {
+        let decide = |snapshot: &UserSnapshot| {
+            let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+            account.password_hash = hash.into();
+            Ok(UserChange::Put(account))
+        };
+        let top_role = &self.role("admin");
+        let write = UserWrite { actor: None, target: id, top_role, decide: &decide };
+        self.stores.users.write(write).await.expect("the store responds");
     }
 
     pub(crate) async fn try_sign_in(&self, name: &str) -> Result<SignedIn> {
