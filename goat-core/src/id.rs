@@ -32,6 +32,14 @@ fn parse(text: &str) -> Result<Ulid, InvalidId> {
     if ulid.array_to_str(&mut buffer) == text { Ok(ulid) } else { Err(InvalidId) }
 }
 
+/// Sets the version and the variant of a UUID, for validators that check them: both formats begin with 48
+/// bits of milliseconds.
+const fn uuid_v7(ulid: Ulid) -> Ulid {
+    const VERSION: u128 = 0xf << 76;
+    const VARIANT: u128 = 0x3 << 62;
+    Ulid(ulid.0 & !VERSION & !VARIANT | 0x7 << 76 | 0x2 << 62)
+}
+
 macro_rules! identifiers {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -39,7 +47,8 @@ macro_rules! identifiers {
         pub struct $name(Ulid);
 
         impl $name {
-            /// Generates a new identifier that sorts by `now`.
+            /// Generates a new identifier that sorts by `now`. As a number it is a UUID of version 7
+            /// (RFC 9562 §5.7).
             ///
             /// # Panics
             ///
@@ -47,7 +56,7 @@ macro_rules! identifiers {
             #[must_use]
             pub fn generate(now: Timestamp) -> Self {
                 let milliseconds = u64::try_from(now.as_millis()).unwrap_or(0);
-                Self(Ulid::from_parts(milliseconds, crate::secret::random::<u128>()))
+                Self(uuid_v7(Ulid::from_parts(milliseconds, crate::secret::random::<u128>())))
             }
 
             /// Parses the canonical form: 26 characters, upper case, the first of them 0 to 7.
@@ -141,6 +150,16 @@ mod tests {
         assert_eq!(UserId::parse("0OZZZZZZZZZZZZZZZZZZZZZZZZ"), Err(InvalidId));
         assert_eq!(UserId::parse(""), Err(InvalidId));
         assert_eq!(UserId::parse(&format!("{text} ")), Err(InvalidId));
+    }
+
+    #[test]
+    fn generated_ids_are_uuids_of_version_7() {
+        for _ in 0..100 {
+            let id = UserId::generate(Timestamp::from_millis(1_700_000_000_000));
+            let number = id.as_u128();
+            assert_eq!((number >> 76 & 0xf, number >> 62 & 0x3), (7, 2), "{number:x}");
+            assert_eq!(id.made_at(), Timestamp::from_millis(1_700_000_000_000));
+        }
     }
 
     #[test]

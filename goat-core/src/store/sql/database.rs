@@ -102,7 +102,12 @@ impl Pools {
         &self,
         transaction: &'c mut DriverConnection,
     ) -> Result<Connection<'c>, Failure> {
-        Ok(Connection::join(transaction, self.mode.named_statements()).await?)
+        Ok(Connection::join(
+            transaction,
+            self.mode.named_statements(),
+            self.mode.mapped_users.clone(),
+        )
+        .await?)
     }
 
     /// Begins a migration step, which has no timeout.
@@ -128,8 +133,9 @@ impl Pools {
             status, password_hash, created_at, updated_at) VALUES ('', '', '', '', '', '', '', 0, 0)";
         let pool = if dialect::SINGLE_WRITER { &self.write } else { &self.check };
         let mut connection = self.mode.begin(pool).await?;
-        connection.execute(sqlx::query(INSERT)).await?;
-        connection.execute(sqlx::query("DELETE FROM goat_users WHERE id = ''")).await?;
+        // In goat's own table, also if users are in one of the application.
+        connection.run(INSERT).await?;
+        connection.run("DELETE FROM goat_users WHERE id = ''").await?;
         connection.commit().await
     }
 }

@@ -1,6 +1,6 @@
 //! SQL storage for PostgreSQL and SQLite, from one SQL text.
 //!
-//! The modules `database`, `connection`, `pooled_connection`, `migrate`, `rows`, `users`, `list`,
+//! The modules `adoption`, `database`, `connection`, `pooled_connection`, `migrate`, `rows`, `users`, `list`,
 //! `list_query`, `roles` and `sessions` are compiled once per database, as children of `postgres` and of
 //! `sqlite`. They refer to the database only through their sibling `dialect`, which contains every
 //! difference: how a transaction begins, the locks, the clock and the error codes.
@@ -18,9 +18,13 @@ mod schema;
     expect(clippy::duplicate_mod, reason = "one SQL text for two databases")
 )]
 mod sqlite;
+mod user_table;
 
 #[cfg(feature = "postgres")]
-pub use postgres::{OnUnknownKey, PostgresDatabase, PostgresOptions, PostgresPoolOptions};
+pub use postgres::{
+    OnUnknownKey, PostgresAdoption, PostgresDatabase, PostgresOptions, PostgresPoolOptions,
+};
 pub use schema::{MigrateOptions, SchemaState};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteDatabase, SqliteOptions};
+pub use sqlite::{SqliteAdoption, SqliteDatabase, SqliteOptions};
+pub use user_table::UserTable;

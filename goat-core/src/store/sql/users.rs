@@ -174,6 +174,10 @@ impl UserStore for SqlUsers {
                     .bind(rehashed.map(|rehashed| rehashed.old))
                     .bind(rehashed.map(|rehashed| rehashed.new));
                 let mut connection = self.pools.begin().await?;
+                if connection.has_mapped_users() {
+                    // ATOMIC: a view writes every column as it was read, so that the row is locked before.
+                    lock_account(&mut connection, id).await?;
+                }
                 let row = connection.optional(query).await?;
                 connection.commit().await?;
                 row.as_ref().map(|row| rows::state(row, id)).transpose()
@@ -255,7 +259,7 @@ async fn decide_and_save(
         (Some(_), Some(after)) => update(connection, after).await,
         (_, None) => delete(connection, write.target).await,
     };
-    match saved.as_ref().err().and_then(dialect::unique_violation) {
+    match saved.as_ref().err().and_then(|error| connection.unique_violation(error)) {
         Some(UniqueViolation::Email) => return Ok(Attempt::Done(UserWriteOutcome::EmailTaken)),
         Some(UniqueViolation::Id) => return Ok(Attempt::Conflict),
         None => saved?,

@@ -2,4 +2,5 @@
 
 mod pools;
 mod support;
+mod tables;
 mod transactions;

@@ -17,6 +17,7 @@ use crate::id::UserId;
 use crate::store::sql::failure::{Failure, FailureClass};
 use crate::store::sql::schema::Migration;
 
+use super::adoption::MappedUsers;
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
 use super::liveness::Liveness;
@@ -103,6 +104,8 @@ pub(super) struct TransactionMode {
     named_statements: bool,
     clock: ClockSource,
     liveness: Liveness,
+    /// The application's table of users, if they are there.
+    pub(super) mapped_users: Option<Arc<MappedUsers>>,
 }
 
 impl TransactionMode {
@@ -121,6 +124,7 @@ impl TransactionMode {
             named_statements,
             clock,
             liveness,
+            mapped_users: None,
         }
     }
 
@@ -135,22 +139,22 @@ impl TransactionMode {
     pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?;
         if self.named_statements && !self.session.are_refused() {
-            return Ok(Connection::new(pooled, true));
+            return Ok(self.connection(pooled, true));
         }
         let pooled = pooled.begin(self.statements().read.clone()).await?;
-        Ok(Connection::new(pooled, self.named_statements))
+        Ok(self.connection(pooled, self.named_statements))
     }
 
     /// Begins a read-only snapshot.
     pub(super) async fn snapshot(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().snapshot.clone()).await?;
-        Ok(Connection::new(pooled, self.named_statements))
+        Ok(self.connection(pooled, self.named_statements))
     }
 
     /// Begins a write transaction.
     pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().write.clone()).await?;
-        Ok(Connection::new(pooled, self.named_statements))
+        Ok(self.connection(pooled, self.named_statements))
     }
 
     /// Begins a migration step, without a statement timeout: building an index on a large table takes
@@ -160,7 +164,11 @@ impl TransactionMode {
         pool: &Pool,
     ) -> Result<Connection<'static>, Failure> {
         let pooled = self.acquire(pool).await?.begin(self.statements().step.clone()).await?;
-        Ok(Connection::new(pooled, self.named_statements))
+        Ok(self.connection(pooled, self.named_statements))
+    }
+
+    fn connection(&self, pooled: PooledConnection, named_statements: bool) -> Connection<'static> {
+        Connection::new(pooled, named_statements, self.mapped_users.clone())
     }
 
     async fn acquire(&self, pool: &Pool) -> Result<PooledConnection, Failure> {
@@ -279,11 +287,20 @@ pub(super) async fn lock_migrations(connection: &mut Connection<'_>) -> Result<(
 }
 
 /// Returns the unique constraint that a write of a user violated.
-pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
+/// `application` has those of the application.
+pub(super) fn unique_violation(
+    error: &sqlx::Error,
+    application: &[(String, UniqueViolation)],
+) -> Option<UniqueViolation> {
     match error.as_database_error()?.constraint()? {
-        "goat_users_email" => Some(UniqueViolation::Email),
-        "goat_users_id" => Some(UniqueViolation::Id),
-        _ => None,
+        "goat_users_id" | "goat_application_users_id" => Some(UniqueViolation::Id),
+        "goat_users_email" | "goat_application_users_email_canonical" => {
+            Some(UniqueViolation::Email)
+        }
+        constraint => {
+            let found = application.iter().find(|(name, _)| name == constraint);
+            found.map(|(_, violation)| *violation)
+        }
     }
 }
 

@@ -14,6 +14,8 @@ mod server;
 mod session_defaults;
 mod signing_keys;
 
+#[path = "../adoption.rs"]
+mod adoption;
 #[path = "../connection.rs"]
 mod connection;
 #[path = "../database.rs"]
@@ -35,6 +37,8 @@ mod sessions;
 #[path = "../users.rs"]
 mod users;
 
+mod user_view;
+
 mod url;
 
 #[cfg(test)]
@@ -55,6 +59,8 @@ use database::Pools;
 use dialect::{ClockSource, TransactionMode};
 use liveness::Liveness;
 use session_defaults::SessionDefaults;
+
+pub use adoption::Adoption as PostgresAdoption;
 
 use PostgresDatabase as Database;
 

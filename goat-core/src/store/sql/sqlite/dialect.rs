@@ -4,6 +4,7 @@
 //! the rows that a write reads do not change until it commits, no other locks are needed, and no
 //! transaction upgrades from reading to writing, which SQLite may reject.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{SqlSafeStr as _, Sqlite};
@@ -14,6 +15,7 @@ use crate::id::UserId;
 use crate::store::sql::failure::{Failure, FailureClass};
 use crate::store::sql::schema::Migration;
 
+use super::adoption::MappedUsers;
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
 use super::pool::{PooledSqlite, SqlitePool};
@@ -38,16 +40,22 @@ pub(super) fn release(connection: Acquired) -> Option<Acquired> {
 #[derive(Clone, Debug)]
 pub(super) struct TransactionMode {
     timeout: Duration,
+    /// The application's table of users, if they are there.
+    pub(super) mapped_users: Option<Arc<MappedUsers>>,
 }
 
 impl TransactionMode {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout: timeout.max(Duration::from_millis(1)) }
+        Self { timeout: timeout.max(Duration::from_millis(1)), mapped_users: None }
+    }
+
+    fn connection(&self, pooled: PooledConnection, named_statements: bool) -> Connection<'static> {
+        Connection::new(pooled, named_statements, self.mapped_users.clone())
     }
 
     /// Acquires a connection for single statements.
     pub(super) async fn autocommit(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
-        Ok(Connection::new(PooledConnection::new(pool.acquire().await?, self.timeout), true))
+        Ok(self.connection(PooledConnection::new(pool.acquire().await?, self.timeout), true))
     }
 
     /// Acquires a connection for related reads.
@@ -58,7 +66,7 @@ impl TransactionMode {
     /// Begins a write transaction.
     pub(super) async fn begin(&self, pool: &Pool) -> Result<Connection<'static>, Failure> {
         let pooled = PooledConnection::new(pool.acquire().await?, self.timeout);
-        Ok(Connection::new(pooled.begin(BEGIN.into_sql_str()).await?, true))
+        Ok(self.connection(pooled.begin(BEGIN.into_sql_str()).await?, true))
     }
 
     /// Begins a migration step.
@@ -135,13 +143,23 @@ pub(super) async fn lock_migrations(_: &mut Connection<'_>) -> Result<(), Failur
 }
 
 /// Returns the unique constraint that a write of a user violated.
-pub(super) fn unique_violation(error: &sqlx::Error) -> Option<UniqueViolation> {
+/// `application` has those of the application.
+pub(super) fn unique_violation(
+    error: &sqlx::Error,
+    application: &[(String, UniqueViolation)],
+) -> Option<UniqueViolation> {
     let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
     // SQLite does not report the constraint's name, but its columns.
     let (_, columns) = error.message().rsplit_once(": ")?;
-    match columns {
-        "goat_users.email_canonical" => Some(UniqueViolation::Email),
-        "goat_users.id" => Some(UniqueViolation::Id),
+    let mut columns_of = columns.split(", ").flat_map(|column| {
+        application.iter().filter(move |(name, _)| name == column).map(|(_, violation)| *violation)
+    });
+    if let Some(violation) = columns_of.next() {
+        return Some(violation);
+    }
+    match columns.rsplit_once('.')?.1 {
+        "email_canonical" | "goat_email_canonical" => Some(UniqueViolation::Email),
+        "id" | "goat_id" => Some(UniqueViolation::Id),
         _ => None,
     }
 }

@@ -4,6 +4,8 @@ mod application;
 mod dialect;
 mod pool;
 
+#[path = "../adoption.rs"]
+mod adoption;
 #[path = "../connection.rs"]
 mod connection;
 #[path = "../database.rs"]
@@ -25,6 +27,8 @@ mod sessions;
 #[path = "../users.rs"]
 mod users;
 
+mod user_view;
+
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +44,8 @@ use crate::error::{Error, Result};
 use database::Pools;
 use dialect::TransactionMode;
 use pool::SqlitePool;
+
+pub use adoption::Adoption as SqliteAdoption;
 
 use SqliteDatabase as Database;
 
