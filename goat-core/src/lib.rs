@@ -96,7 +96,8 @@
 //! An application with a database of its own keeps goat's tables there: `SqliteDatabase::from_pool` and
 //! `PostgresDatabase::from_pool` work on its connection pool. [`Goat::sign_up_in`],
 //! [`Users::create_in`] and [`Users::delete_in`] join a transaction of the application, so that goat's
-//! row and the application's commit together or not at all.
+//! row and the application's commit together or not at all. `adopt` keeps users in an existing table of the
+//! application.
 //!
 //! # Testing
 //!

@@ -1,4 +1,4 @@
-//! Example `own_users`: an existing table of people that other programs write too.
+//! Example `own_users`: an existing table of people, with UUIDs and the hashes of two libraries.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +13,7 @@ const PASSWORD: &str = "a long walk on a short pier";
 const GRACE: &str = "grace@example.org";
 /// A different spelling of the table's `ann@bücher.example`.
 const ANN: &str = "Ann@xn--bcher-kva.example";
+const ANN_ID: &str = "5b1d3f7e-8c55-4d02-b1b9-7a3f9e2c4d22";
 
 /// The application's older programs, which write the database without goat.
 struct OlderProgram {
@@ -62,7 +63,7 @@ fn library() -> (tempfile::TempDir, OlderProgram, Program) {
 #[test]
 fn existing_people_sign_in_and_keep_their_data() {
     let (_folder, older, library) = library();
-    let hash = "SELECT pass_hash FROM people WHERE person_id = 2";
+    let hash = "SELECT pass_hash FROM people WHERE full_name LIKE 'Ann%'";
     assert!(older.one::<String>(hash).starts_with("$2b$12$"));
     let wrong = json!({ "mail": ANN, "password": "another" });
     assert_eq!(library.post("/login", "", wrong).outcome(), (401, "invalid-credentials"));
@@ -71,72 +72,49 @@ fn existing_people_sign_in_and_keep_their_data() {
     // P6: the login has rehashed the password with goat's parameters.
     assert!(older.one::<String>(hash).starts_with("$argon2id$v=19$m=19456,"));
     let me = library.get("/me", &ann);
-    assert_eq!(me.json, json!({ "person": 2, "name": "Ann O'Hara", "books_lent": 3 }));
+    assert_eq!(me.json, json!({ "person": ANN_ID, "name": "Ann O'Hara", "books_lent": 3 }));
     assert_eq!(library.post("/loans", &ann, Value::Null).status, 204);
     assert_eq!(library.get("/me", &ann).json["books_lent"], 4);
     assert_eq!(library.get("/people", &ann).outcome(), (403, "forbidden"));
     assert_eq!(library.get("/people", "").outcome(), (401, "unauthenticated"));
-
-    let sign_up = |mail| json!({ "mail": mail, "full_name": "Zoe", "password": PASSWORD });
-    assert_eq!(library.post("/signup", "", sign_up(ANN)).outcome(), (409, "email-taken"));
-    assert_eq!(library.post("/signup", "", sign_up("zoe@example.org")).status, 201);
-    let zoe = token(&library, "zoe@example.org");
-    let me = library.get("/me", &zoe);
-    assert_eq!(me.json, json!({ "person": 3, "name": "Zoe", "books_lent": 0 }));
 }
 
+/// A person exists with a library card, or not at all.
 #[test]
-fn external_writes_take_effect_on_the_next_request() {
+fn a_sign_up_creates_the_person_and_the_card() {
     let (_folder, older, library) = library();
-    let ann = token(&library, ANN);
-    assert_eq!(library.get("/me", &ann).status, 200);
-
-    older.run("UPDATE people SET position = 'librarian' WHERE person_id = 2");
-    assert_eq!(library.get("/people", &ann).json[1]["name"], "Ann O'Hara");
-    older.run("UPDATE people SET blocked = 1 WHERE person_id = 2");
-    assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
-    assert_eq!(sign_in(&library, ANN).outcome(), (403, "account-suspended"));
-
-    // Blocking ended Ann's sessions; after unblocking she signs in again.
-    older.run("UPDATE people SET blocked = 0 WHERE person_id = 2");
-    assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
-    let ann = token(&library, ANN);
-    assert_eq!(library.get("/me", &ann).status, 200);
-    older.run("DELETE FROM people WHERE person_id = 2");
-    assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
-    assert_eq!(sign_in(&library, ANN).outcome(), (401, "invalid-credentials"));
+    let sign_up = |mail, name| {
+        let form = json!({ "mail": mail, "full_name": name, "password": PASSWORD });
+        library.post("/signup", "", form)
+    };
+    assert_eq!(sign_up(ANN, "Ann").outcome(), (409, "email-taken"));
+    // The card is rejected without a name.
+    assert_eq!(sign_up("zoe@example.org", "").status, 500);
+    assert_eq!(sign_in(&library, "zoe@example.org").outcome(), (401, "invalid-credentials"));
+    assert_eq!(sign_up("zoe@example.org", "Zoe").status, 201);
+    let me = library.get("/me", &token(&library, "zoe@example.org"));
+    let id: String = older.one("SELECT person FROM cards WHERE name = 'Zoe'");
+    assert_eq!(me.json, json!({ "person": id, "name": "Zoe", "books_lent": 0 }));
+    assert_eq!(older.one::<i64>("SELECT count(*) FROM cards"), 1);
 }
 
 #[test]
 fn blocking_follows_the_rank_rules() {
     let (_folder, older, library) = library();
     let (ann, grace) = (token(&library, ANN), token(&library, GRACE));
-    let block =
-        |token: &str, person| library.post(&format!("/people/{person}/block"), token, Value::Null);
-    assert_eq!(block(&ann, 1).outcome(), (403, "forbidden"));
-    older.run("UPDATE people SET position = 'librarian' WHERE person_id = 2");
-    assert_eq!(block(&ann, 1).outcome(), (403, "outranked"));
-    assert_eq!(block(&grace, 1).outcome(), (403, "outranked"));
-    assert_eq!(block(&grace, 9).outcome(), (404, "not-found"));
-
-    assert_eq!(block(&grace, 2).status, 204);
+    let people = library.get("/people", &grace);
+    let user = |index: usize| people.json[index]["user"].as_str().expect("an id").to_owned();
+    let (ann_id, grace_id) = (user(0), user(1));
+    let block = |token: &str, user: &str| {
+        library.post(&format!("/people/{user}/block"), token, Value::Null)
+    };
+    assert_eq!(block(&ann, &grace_id).outcome(), (403, "forbidden"));
+    assert_eq!(block(&grace, &grace_id).outcome(), (403, "outranked"));
+    assert_eq!(block(&grace, &ann_id).status, 204);
     assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
-    assert!(older.one::<bool>("SELECT blocked FROM people WHERE person_id = 2"));
-    assert_eq!(library.get("/people", &grace).json[1]["blocked"], true);
-}
-
-/// Administrators are in the library's table, and goat's own user table is empty.
-#[test]
-fn an_administrator_can_grant_permissions() {
-    let (_folder, _older, library) = library();
-    let (ann, grace) = (token(&library, ANN), token(&library, GRACE));
-    assert_eq!(library.get("/people", &ann).outcome(), (403, "forbidden"));
-    let path = "/roles/reader/permissions/people:read";
-    let allow = |token: &str| library.post(path, token, Value::Null);
-    assert_eq!(allow(&ann).outcome(), (403, "forbidden"));
-    assert_eq!(allow(&grace).status, 204);
-    assert_eq!(library.get("/people", &ann).status, 200);
-    assert_eq!(allow(&grace).outcome(), (409, "permission-exists"));
+    assert_eq!(sign_in(&library, ANN).outcome(), (403, "account-suspended"));
+    let status = "SELECT goat_status FROM people WHERE full_name LIKE 'Ann%'";
+    assert_eq!(older.one::<String>(status), "suspended");
 }
 
 #[test]
@@ -145,9 +123,14 @@ fn people_without_a_valid_hash_cannot_sign_in_and_do_not_block_startup() {
     let path = folder.path().join("library.db");
     let older = OlderProgram::open(&path);
     older.run(include_str!("../../src/bin/own_users/people.sql"));
-    older.run("UPDATE people SET pass_hash = '!' WHERE person_id = 2");
-    let library = Program::run(Command::new(env!("CARGO_BIN_EXE_own_users")).arg(&path));
-    assert_eq!(sign_in(&library, ANN).outcome(), (401, "invalid-credentials"));
-    assert_eq!(sign_in(&library, "nobody@example.org").outcome(), (401, "invalid-credentials"));
-    token(&library, GRACE);
+    for statement in [
+        "UPDATE people SET pass_hash = '!' WHERE full_name LIKE 'Ann%'",
+        "UPDATE people SET pass_hash = NULL WHERE full_name LIKE 'Ann%'",
+    ] {
+        older.run(statement);
+        let library = Program::run(Command::new(env!("CARGO_BIN_EXE_own_users")).arg(&path));
+        assert_eq!(sign_in(&library, ANN).outcome(), (401, "invalid-credentials"));
+        assert_eq!(sign_in(&library, "nobody@example.org").outcome(), (401, "invalid-credentials"));
+        token(&library, GRACE);
+    }
 }
