@@ -36,6 +36,35 @@ enum Attempt {
     NeedsGuard,
     /// A concurrent write created the target.
     Conflict,
+    /// Another user has the e-mail address; or a concurrent write created the target, of which the
+    /// constraints of an application's table may report the address first.
+    Taken,
+}
+
+/// What the attempts of one write have shown.
+#[derive(Clone, Copy, Debug)]
+struct Attempts {
+    /// Whether the next one holds the guard.
+    are_guarded: bool,
+    was_taken: bool,
+}
+
+impl Attempts {
+    fn new(are_guarded: bool) -> Self {
+        Self { are_guarded, was_taken: false }
+    }
+
+    /// Returns the outcome, unless the write is to be attempted again.
+    fn outcome(&mut self, attempt: Attempt) -> Option<UserWriteOutcome> {
+        match attempt {
+            Attempt::Done(outcome) => return Some(outcome),
+            Attempt::NeedsGuard => self.are_guarded = true,
+            Attempt::Conflict => {}
+            Attempt::Taken if self.was_taken => return Some(UserWriteOutcome::EmailTaken),
+            Attempt::Taken => self.was_taken = true,
+        }
+        None
+    }
 }
 
 impl SqlUsers {
@@ -49,14 +78,13 @@ impl SqlUsers {
         transaction: &mut DriverConnection,
         write: &UserWrite<'_>,
     ) -> Result<UserWriteOutcome, Failure> {
-        let mut is_guarded = write.actor.is_some();
+        let mut attempts = Attempts::new(write.actor.is_some());
         loop {
             let mut connection = self.pools.join(transaction).await?;
             dialect::enter(&self.pools, &mut connection).await?;
-            match attempt(connection, write, is_guarded).await? {
-                Attempt::Done(outcome) => return Ok(outcome),
-                Attempt::NeedsGuard => is_guarded = true,
-                Attempt::Conflict => {}
+            let attempt = attempt(connection, write, attempts.are_guarded).await?;
+            if let Some(outcome) = attempts.outcome(attempt) {
+                return Ok(outcome);
             }
         }
     }
@@ -128,12 +156,12 @@ impl UserStore for SqlUsers {
             .run(operation::WRITE, || async {
                 // Writes by an actor are rare and hold the guard from the start. Sign-ups, and users'
                 // changes to their own accounts, are frequent and run concurrently.
-                let mut is_guarded = dialect::SINGLE_WRITER || write.actor.is_some();
+                let mut attempts = Attempts::new(dialect::SINGLE_WRITER || write.actor.is_some());
                 loop {
-                    match attempt(self.pools.begin().await?, &write, is_guarded).await? {
-                        Attempt::Done(outcome) => return Ok(outcome),
-                        Attempt::NeedsGuard => is_guarded = true,
-                        Attempt::Conflict => {}
+                    let connection = self.pools.begin().await?;
+                    let attempt = attempt(connection, &write, attempts.are_guarded).await?;
+                    if let Some(outcome) = attempts.outcome(attempt) {
+                        return Ok(outcome);
                     }
                 }
             })
@@ -260,6 +288,9 @@ async fn decide_and_save(
         (_, None) => delete(connection, write.target).await,
     };
     match saved.as_ref().err().and_then(|error| connection.unique_violation(error)) {
+        Some(UniqueViolation::Email) if before.is_none() && connection.has_mapped_users() => {
+            return Ok(Attempt::Taken);
+        }
         Some(UniqueViolation::Email) => return Ok(Attempt::Done(UserWriteOutcome::EmailTaken)),
         Some(UniqueViolation::Id) => return Ok(Attempt::Conflict),
         None => saved?,
