@@ -11,9 +11,9 @@ use crate::builder::Builder;
 use crate::clock::Time;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limit::{Limits, WithDecisions};
-use crate::password::{BulkheadLoad, HashError, is_no_password};
+use crate::password::{BulkheadLoad, HashError, check_sample};
 use crate::secret::Secret;
 use crate::service::{
     Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Renewed, Roles, Sessions,
@@ -412,22 +412,7 @@ impl Goat {
         let is_readable =
             |hash: &str| !context.hasher.check(hash).as_ref().is_err_and(HashError::is_unreadable);
         let hashes = sampled_hashes(context.stores.users.as_ref(), is_readable).await?;
-        let mut unreadable = Vec::new();
-        for hash in hashes.iter().filter(|hash| !is_no_password(hash)) {
-            match context.hasher.check(hash) {
-                Err(error) if error.is_unreadable() => unreadable.push(error),
-                checked => checked?,
-            }
-        }
-        let count = unreadable.len();
-        match unreadable.into_iter().next() {
-            None => Ok(()),
-            Some(first) => Err(Error::configuration(format!(
-                "{count} of {} sampled password hashes cannot be verified ({first}); the stored hash \
-                 of a user without a password is empty or begins with ! or *",
-                hashes.len()
-            ))),
-        }
+        check_sample(&hashes, |hash| context.hasher.check(hash))
     }
 
     /// Checks that the stores respond, within a second. Concurrent calls share one check, and its

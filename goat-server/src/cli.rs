@@ -5,10 +5,11 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::start::settings::{Flags, help, table};
+use crate::start::settings::{Flags, UsedSecrets, help, table};
 
 /// A command of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +22,31 @@ pub enum Command {
         adopt: bool,
     },
     /// Checks the settings and stores, and reports whether `serve` would start.
-    Check,
+    Check {
+        /// Fail on warnings too.
+        strict: bool,
+    },
+    /// Copies an SQLite database and the secrets of the data folder into a new file.
+    Backup(PathBuf),
+    /// Brings a backup back, and ends all sessions.
+    Restore(PathBuf),
+    /// Asks the running server whether it lives.
+    Health,
     /// Prints the OpenAPI document.
     OpenApi,
     /// Manages users.
     User(UserCommand),
+}
+
+impl Command {
+    /// Returns the secrets that the command uses.
+    pub(crate) fn secrets(&self) -> UsedSecrets {
+        match self {
+            Self::Serve | Self::Check { .. } => UsedSecrets::ALL,
+            Self::User(command) if command.hashes_passwords() => UsedSecrets::PEPPER,
+            _ => UsedSecrets::NONE,
+        }
+    }
 }
 
 /// A user command. Passwords are read from the terminal or standard input, never from arguments.
@@ -64,6 +85,13 @@ pub enum UserCommand {
     /// Revokes the sessions of one user or of all users, as after restoring the database from a
     /// backup.
     RevokeSessions(RevokeTarget),
+}
+
+impl UserCommand {
+    /// Whether the command hashes a password, for which it uses the pepper.
+    pub(crate) fn hashes_passwords(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::ResetPassword { .. })
+    }
 }
 
 /// The users to revoke the sessions of.
@@ -190,14 +218,44 @@ fn definition() -> clap::Command {
         "Create goat's tables in a database that contains only tables of another application",
     );
 
+    let file = |help| {
+        Arg::new("file")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .required(true)
+            .help(help)
+    };
+    let strict = Arg::new("strict")
+        .long("strict")
+        .action(ArgAction::SetTrue)
+        .help("Fail with status 78 on warnings too");
+
     described("goat-server", env!("CARGO_PKG_DESCRIPTION"))
         .version(env!("CARGO_PKG_VERSION"))
         .after_help("Use --help to list all settings.")
         .subcommand(described("serve", "Serve the API (the default command)"))
         .subcommand(described("migrate", "Migrate the database schema to this version").arg(adopt))
+        .subcommand(
+            described("check", "Check the settings, keys and stores without starting the server")
+                .arg(strict),
+        )
+        .subcommand(
+            described(
+                "backup",
+                "Copy the SQLite database and the secrets of the data folder into a new file, also while the server runs",
+            )
+            .arg(file("File to create, readable by its owner only")),
+        )
+        .subcommand(
+            described(
+                "restore",
+                "Bring a backup back into an empty data folder, and end all sessions",
+            )
+            .arg(file("File that backup has created")),
+        )
         .subcommand(described(
-            "check",
-            "Check the settings, keys and stores without starting the server",
+            "health",
+            "Ask the server of these settings whether it runs, for the health check of a container",
         ))
         .subcommand(described("openapi", "Print the OpenAPI document"))
         .subcommand(user)
@@ -223,11 +281,19 @@ fn described(name: &'static str, about: &'static str) -> clap::Command {
 fn command(matches: &ArgMatches) -> Command {
     match matches.subcommand() {
         Some(("migrate", matches)) => Command::Migrate { adopt: matches.get_flag("adopt") },
-        Some(("check", _)) => Command::Check,
+        Some(("check", matches)) => Command::Check { strict: matches.get_flag("strict") },
+        Some(("backup", matches)) => Command::Backup(file(matches)),
+        Some(("restore", matches)) => Command::Restore(file(matches)),
+        Some(("health", _)) => Command::Health,
         Some(("openapi", _)) => Command::OpenApi,
         Some(("user", matches)) => Command::User(user_command(matches)),
         _ => Command::Serve,
     }
+}
+
+/// Returns the required file.
+fn file(matches: &ArgMatches) -> PathBuf {
+    matches.get_one("file").cloned().unwrap_or_default()
 }
 
 fn user_command(matches: &ArgMatches) -> UserCommand {
@@ -298,7 +364,11 @@ mod tests {
             ("serve", Command::Serve),
             ("migrate", Command::Migrate { adopt: false }),
             ("migrate --adopt", Command::Migrate { adopt: true }),
-            ("check", Command::Check),
+            ("check", Command::Check { strict: false }),
+            ("check --strict", Command::Check { strict: true }),
+            ("backup goat.backup", Command::Backup("goat.backup".into())),
+            ("restore goat.backup", Command::Restore("goat.backup".into())),
+            ("health", Command::Health),
             ("openapi", Command::OpenApi),
             ("user list", user(UserCommand::List)),
             (
@@ -347,6 +417,8 @@ mod tests {
     fn wrong_arguments_are_a_usage_error() {
         for line in [
             "dance",
+            "backup",
+            "restore",
             "user",
             "user create",
             "user set-role a@b.example",
@@ -355,6 +427,7 @@ mod tests {
             "user revoke-sessions --all a@b.example",
             "user create a@b.example --status suspended",
             "serve --adopt",
+            "serve --strict",
             "--goat-listen",
             "--goat-litsen 127.0.0.1:80",
             "--goat-listen 127.0.0.1:80 --goat-listen 127.0.0.1:81",
@@ -397,6 +470,9 @@ mod tests {
             "serve",
             "migrate",
             "check",
+            "backup",
+            "restore",
+            "health",
             "openapi",
             "user",
             "user create",

@@ -71,7 +71,7 @@ impl Node {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::new(folder.path());
         let storage = Storage::open(&settings.storage, &data).await.expect("a URL");
-        storage.ensure_schema(true).await.expect("a database");
+        storage.ensure_schema(true, &data).await.expect("a database");
         let metrics = Metrics::new();
         let observer: Arc<dyn goat_core::event::Observer> =
             ServerObserver::new(Arc::clone(&metrics));

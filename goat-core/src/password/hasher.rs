@@ -49,10 +49,33 @@ pub trait PasswordHasher: fmt::Debug + Send + Sync {
     fn dummy_hash(&self) -> &str;
 }
 
-/// Whether a stored text stands for no password: empty, or beginning with `!` or `*`, as in shadow(5)
-/// and in Django. Its user can log in once a password is set.
-pub(crate) fn is_no_password(stored: &str) -> bool {
-    stored.is_empty() || stored.starts_with(['!', '*'])
+/// Checks a sample of stored hashes. The text of a user without a password is empty, or begins with `!` or
+/// `*`, as in shadow(5) and in Django; such a user can log in once a password is set.
+///
+/// # Errors
+///
+/// A configuration error if a hash is unreadable or needs a missing pepper; an internal error if one is
+/// above the accepted cost.
+pub fn check_sample(
+    hashes: &[String],
+    check: impl Fn(&str) -> Result<(), HashError>,
+) -> crate::error::Result<()> {
+    let mut unreadable = Vec::new();
+    for hash in hashes.iter().filter(|hash| !hash.is_empty() && !hash.starts_with(['!', '*'])) {
+        match check(hash) {
+            Err(error) if error.is_unreadable() => unreadable.push(error),
+            checked => checked?,
+        }
+    }
+    match unreadable.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::configuration(format!(
+            "{} of {} sampled password hashes cannot be verified ({first}); the stored hash of a user \
+             without a password is empty or begins with ! or *",
+            unreadable.len(),
+            hashes.len()
+        ))),
+    }
 }
 
 /// The result of a verification.

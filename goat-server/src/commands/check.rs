@@ -1,12 +1,12 @@
 //! `goat-server check`: reports whether `serve` would start, without changing anything.
 //!
 //! One line per check: successes on standard output, failures on standard error. No line shows a
-//! secret. In production, each limit that is off is a warning.
+//! secret. In production, each limit that is off is a warning. `--strict` fails on warnings.
 
 use std::sync::Arc;
 
 use goat_core::event::{NoObserver, Observer};
-use goat_core::password::NewPassword;
+use goat_core::password::{NewPassword, check_sample};
 use goat_core::store::sql::SchemaState;
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, Email, Goat, Stores, SystemClock};
@@ -41,19 +41,40 @@ impl Findings {
     }
 }
 
-pub(super) async fn run(settings: &Settings, console: &Console) -> Result<(), Failure> {
+/// Whether warnings fail the check, and how many the settings gave already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strictness {
+    pub(super) strict: bool,
+    pub(super) warnings: usize,
+}
+
+pub(super) async fn run(
+    settings: &Settings,
+    console: &Console,
+    strictness: Strictness,
+) -> Result<(), Failure> {
+    let mut warnings = strictness.warnings;
+    let mut warn = |sentence: &str| {
+        warnings += 1;
+        console.warn(sentence);
+    };
     if settings.environment == Environment::Production {
         for name in settings.limits.off() {
-            console.warn(&format!("{name} is off: requests of this kind are not limited"));
+            warn(&format!("{name} is off: requests of this kind are not limited"));
         }
     }
     let data = DataDir::new(&settings.storage.data_dir);
     let mut findings = Findings::default();
     findings.note("settings", rules(settings));
-    findings.note_some("files", file_access(settings, &data));
+    match start::check_file_access(settings, &data) {
+        Ok(faults) => faults
+            .iter()
+            .for_each(|fault| warn(&format!("{fault}; production would refuse to start"))),
+        Err(failure) => findings.wrong.push(failure),
+    }
     findings.note("token keys", token_keys(settings, &data));
     let opened = open(settings, &data).await;
-    let redis = redis(settings).await;
+    let redis = redis(settings, &mut warn).await;
     match opened {
         Ok(Some(Opened { storage, database, schema })) => {
             let (observer, clock): (Arc<dyn Observer>, Arc<dyn Clock>) =
@@ -78,6 +99,10 @@ pub(super) async fn run(settings: &Settings, console: &Console) -> Result<(), Fa
         }
     }
     answer(&findings.well)?;
+    if strictness.strict && warnings > 0 {
+        let plural = if warnings == 1 { "warning" } else { "warnings" };
+        findings.wrong.push(Failure::configuration(format!("{warnings} {plural}, and --strict")));
+    }
     Failure::all(findings.wrong)
 }
 
@@ -91,13 +116,6 @@ fn rules(settings: &Settings) -> Result<String, Failure> {
         Environment::Development => "valid for development".to_owned(),
         Environment::Production => "valid for production".to_owned(),
     })
-}
-
-/// Checks the permissions of the files that a start uses; silent if they are right.
-fn file_access(settings: &Settings, data: &DataDir) -> Result<Option<String>, Failure> {
-    let warnings = start::check_file_access(settings, data)?;
-    let are_wrong = !warnings.is_empty();
-    Ok(are_wrong.then(|| format!("production would refuse to start: {}", warnings.join("; "))))
 }
 
 fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
@@ -146,6 +164,7 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
     if let Some(refusal) = storage.refusal(&state, AdoptForeign::Refuse) {
         return Err(refusal);
     }
+    storage.refuse_lone_copy(data).await?;
     match state {
         SchemaState::Current => Ok(Some(Opened { storage, database, schema: "schema up to date" })),
         SchemaState::Empty if migrates => Ok(None),
@@ -158,11 +177,14 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
 }
 
 /// Checks Redis, if configured.
-async fn redis(settings: &Settings) -> Result<Option<String>, Failure> {
+async fn redis(
+    settings: &Settings,
+    warn: &mut impl FnMut(&str),
+) -> Result<Option<String>, Failure> {
     let found = start::probe_redis(&settings.storage).await?;
-    Ok(found.map(|(shown, warning)| match warning {
-        Some(warning) => format!("{shown}, but {warning}"),
-        None => shown,
+    Ok(found.map(|(shown, warning)| {
+        warning.iter().for_each(|warning| warn(warning));
+        shown
     }))
 }
 
@@ -192,7 +214,9 @@ async fn pepper(
         },
     };
     let hasher = start::hasher(&settings.passwords, peppers, source, data)?;
-    Ok(match start::check_hashes(&*hasher, source, data, &hashes)? {
+    let matching = start::check_hashes(&*hasher, source, data, &hashes)?;
+    check_sample(&hashes, |hash| hasher.check(hash))?;
+    Ok(match matching {
         0 => place,
         count => format!("{place}, matches {count} sampled password hashes"),
     })
@@ -211,6 +235,9 @@ async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<St
         Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
     })?;
     let Some(password) = &accounts.admin_password else {
+        if !accounts.generates_admin_password {
+            return Err(Failure::configuration(start::NO_ADMIN_PASSWORD));
+        }
         return Ok("created on start, with a generated password".to_owned());
     };
     let policy = start::rules(settings)?.passwords;

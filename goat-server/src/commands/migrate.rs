@@ -13,6 +13,7 @@ pub(super) async fn run(settings: &Settings, adopt: bool) -> Result<(), Failure>
     let adopt = if adopt { AdoptForeign::Allow } else { AdoptForeign::Refuse };
     let migrated = async {
         storage.probe_database().await?;
+        storage.refuse_lone_copy(&data).await?;
         storage.migrate(adopt).await
     };
     let migrated = migrated.await;

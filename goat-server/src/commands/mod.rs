@@ -3,9 +3,12 @@
 //! Invariant: every failure is reported in messages for the operator, the exit status tells whether
 //! a retry may help, and `serve` under `json` writes only JSON.
 
+mod backup;
 mod check;
 mod console;
+mod health;
 mod migrate;
+mod observer;
 mod openapi;
 mod password;
 mod serve;
@@ -14,12 +17,18 @@ mod user;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use check::Strictness;
 use console::Console;
 
 use crate::cli::{Command, Invocation};
 use crate::failure::Failure;
+use crate::observe::logging;
 use crate::start::settings::{DOTENV, Settings};
+
+/// Timeout for writing the last lines of the log.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the command of the arguments with the settings of the flags, the environment and `.env`,
 /// and returns the exit status.
@@ -43,7 +52,8 @@ where
     }
     let is_serve = command == Command::Serve;
     let console = |format| if is_serve { Console::of_serve(format) } else { Console::plain() };
-    let (settings, warnings) = match Settings::load(environment, &flags, Path::new(DOTENV)) {
+    let loaded = Settings::load_for(command.secrets(), environment, &flags, Path::new(DOTENV));
+    let (settings, warnings) = match loaded {
         Ok(loaded) => loaded,
         Err(invalid) => {
             let console = console(invalid.log_format);
@@ -61,13 +71,31 @@ where
             // length limit.
             Command::Serve => Box::pin(serve::run(&settings, &warnings, &console)).await,
             Command::Migrate { adopt } => migrate::run(&settings, adopt).await,
-            Command::Check => check::run(&settings, &console).await,
-            Command::User(command) => user::run(&settings, command).await,
+            Command::Check { strict } => {
+                check::run(&settings, &console, Strictness { strict, warnings: warnings.len() })
+                    .await
+            }
+            Command::Backup(file) => backup::back_up(&settings, &file).await,
+            Command::Restore(file) => logged(&settings, backup::restore(&settings, &file)).await,
+            Command::Health => health::run(&settings),
+            Command::User(command) => logged(&settings, user::run(&settings, command)).await,
             // Handled before the settings are read.
             Command::OpenApi => Ok(()),
         }
     };
     end(&console, block_on(done))
+}
+
+/// Runs a command with its log on standard error, where its changes are audit events.
+async fn logged(
+    settings: &Settings,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let log = logging::init_for_command(&settings.log)
+        .map_err(|error| Failure::new(format!("failed to initialize logging ({error})")))?;
+    let done = command.await;
+    log.flush(FLUSH_WITHIN);
+    done
 }
 
 /// Runs a command to its end, without waiting for background work such as an abandoned hash.

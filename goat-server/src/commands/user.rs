@@ -15,14 +15,17 @@ use goat_core::{
 use crate::cli::{RevokeTarget, UserCommand};
 use crate::failure::Failure;
 use crate::start::settings::Settings;
-use crate::start::{self, AdminPasswordFile, DataDir, Started};
+use crate::start::{self, AdminPasswordFile, DataDir, Started, UsesPasswords};
 
 use super::console::answer;
+use super::observer::CommandObserver;
 use super::password;
 
 pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
     let password_file = AdminPasswordFile::new(&DataDir::new(&settings.storage.data_dir));
-    let started = start::build(settings, Arc::new(password_file.clone())).await?;
+    let passwords = if command.hashes_passwords() { UsesPasswords::Yes } else { UsesPasswords::No };
+    let observer = CommandObserver { password_file: password_file.clone() };
+    let started = start::build_existing(settings, passwords, Arc::new(observer)).await?;
     if matches!(command, UserCommand::ResetPassword { .. }) {
         password_file.find_owner(&started).await?;
     }

@@ -11,6 +11,12 @@ use tracing::field::display;
 /// The target of audit lines, for a filter that separates them.
 pub(super) const TARGET: &str = "goat_server::audit";
 
+/// Writes that a command has brought back a backup, which ended this many sessions.
+pub(crate) fn restored(count: u64) {
+    const NAME: &str = "backup-restored";
+    tracing::info!(target: TARGET, event = NAME, by = "system: command line", count, "{NAME}");
+}
+
 /// Writes an event: a possible attack as a warning, any other event as information.
 pub(crate) fn audit(event: &Event) {
     let name = event.kind.name();

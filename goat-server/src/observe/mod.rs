@@ -1,7 +1,7 @@
 //! Observability: logging, metrics and the audit log, and the observer that feeds them with goat's
 //! events and store calls.
 
-mod audit;
+pub(crate) mod audit;
 pub mod logging;
 pub mod metrics;
 

@@ -22,6 +22,10 @@ const GROUP: usize = 5;
 /// Number of groups: 125 bits in total.
 const GROUPS: usize = 5;
 
+/// The message of a start in production that finds no administrator and no password for one.
+pub(crate) const NO_ADMIN_PASSWORD: &str = "GOAT_ADMIN_PASSWORD: is not set, but production requires it \
+    while there is no administrator";
+
 /// How a start found or created the administrator.
 #[derive(Clone, Debug)]
 pub enum Administrator {
@@ -39,7 +43,7 @@ pub enum Administrator {
 /// # Errors
 ///
 /// If the address is malformed, or belongs to another user than an administrator; if the password
-/// violates the policy; if the data directory is not writable; or if a store is unavailable.
+/// violates the policy, or is missing in production; if the data directory is not writable; or if a store is unavailable.
 pub async fn first_administrator(
     goat: &Goat,
     accounts: &AccountSettings,
@@ -59,6 +63,9 @@ pub async fn first_administrator(
     let (password, source, made) = match &accounts.admin_password {
         Some(password) => {
             (password.clone(), "GOAT_ADMIN_PASSWORD".to_owned(), Administrator::Created)
+        }
+        None if !accounts.generates_admin_password => {
+            return Err(Failure::configuration(NO_ADMIN_PASSWORD));
         }
         None => {
             // ATOMIC: the file before the user; see the invariant above.

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use goat_core::event::Observer;
-use goat_core::password::{BulkheadLimits, PasswordPolicy};
+use goat_core::password::{Argon2id, BulkheadLimits, PasswordPolicy, Peppers};
 use goat_core::store::UserStore;
 use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::{Clock, Goat, SystemClock};
@@ -17,8 +17,8 @@ use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
-    Connectivity, DataDir, Hashing, KeySource, Storage, check_file_access, check_hashes,
-    password_hasher, stored_hashes, token_keys,
+    Connectivity, DataDir, Hashing, KeySource, Storage, check_file_access, check_hashes, cost,
+    existing_hasher, password_hasher, stored_hashes, token_keys,
 };
 
 /// A goat, with the stores and keys that it was built from.
@@ -53,7 +53,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let mut connectivity = storage.check_connectivity().await?;
     warnings.append(&mut connectivity.warnings);
     connectivity.warnings = warnings;
-    storage.ensure_schema(settings.storage.migrate_on_start).await?;
+    storage.ensure_schema(settings.storage.migrate_on_start, &data).await?;
     storage.check_writable().await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let stores = storage.stores(settings, &observer, &clock).await?;
@@ -78,6 +78,56 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         check_hashes(&*hashing.hasher, hashing.pepper, &data, &hashes)?;
         return Err(error.into());
     }
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
+}
+
+/// Whether a command hashes passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsesPasswords {
+    Yes,
+    No,
+}
+
+/// Builds the goat of a command on the database of a server: creates no database, key or pepper, and
+/// migrates nothing. Of the secrets it reads only the pepper, and this only if the command hashes
+/// passwords. Its token keys are of this process alone, since commands sign no tokens.
+///
+/// # Errors
+///
+/// As [`build`]; and if there is no database, its schema is not current, or its pepper is missing.
+pub(crate) async fn build_existing(
+    settings: &Settings,
+    passwords: UsesPasswords,
+    observer: Arc<dyn Observer>,
+) -> Result<Started, Failure> {
+    let data = DataDir::new(&settings.storage.data_dir);
+    let warnings = check_file_access(settings, &data)?;
+    let storage = Storage::open_existing(&settings.storage, &data).await?;
+    let mut connectivity = storage.check_connectivity().await?;
+    connectivity.warnings.extend(warnings);
+    storage.require_schema().await?;
+    storage.check_writable().await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let stores = storage.invalidating_stores(settings, &observer, &clock).await?;
+    let users = Arc::clone(&stores.users);
+    let hashing = match passwords {
+        UsesPasswords::Yes => {
+            let hashes = stored_hashes(users.as_ref()).await?;
+            existing_hasher(&settings.passwords, &data, &hashes)?
+        }
+        UsesPasswords::No => Hashing {
+            hasher: Arc::new(Argon2id::new(cost(&settings.passwords)?, Peppers::none())),
+            pepper: KeySource::Configured,
+        },
+    };
+    let keys = (TokenKeys::generate(), KeySource::Configured);
+    let goat = Goat::builder(stores, keys.0.clone())
+        .settings(rules(settings)?)
+        .hasher(Arc::clone(&hashing.hasher))
+        .hashing(bulkhead_limits(settings))
+        .clock(clock)
+        .observer(observer)
+        .build()?;
     Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
 }
 

@@ -22,8 +22,8 @@ const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
 /// An open SQLite file, or a PostgreSQL pool that connects on first use.
 #[derive(Clone, Debug)]
 pub(super) enum Database {
-    /// A file.
-    Sqlite { path: PathBuf, database: SqliteDatabase },
+    /// A file, and whether it existed before it was opened.
+    Sqlite { path: PathBuf, database: SqliteDatabase, existed: bool },
     /// A server, and the timeout of a call to it.
     Postgres { database: PostgresDatabase, timeout: Duration },
 }
@@ -33,10 +33,11 @@ impl Database {
     pub(super) async fn open(settings: &StorageSettings) -> Result<Self, Failure> {
         match &settings.database {
             settings::Database::Sqlite(path) => {
+                let existed = path.exists();
                 let opened = SqliteDatabase::open(sqlite_options(settings, path)).await;
                 let database =
                     opened.map_err(|error| Failure::from(error).after("DATABASE_URL"))?;
-                Ok(Self::Sqlite { path: path.clone(), database })
+                Ok(Self::Sqlite { path: path.clone(), database, existed })
             }
             settings::Database::Postgres(url) => {
                 let options = postgres_options(settings, url);
@@ -61,7 +62,7 @@ impl Database {
     /// Checks that the database accepts writes.
     pub(super) async fn check_writable(&self) -> Result<(), Failure> {
         match self {
-            Self::Sqlite { path, database } => {
+            Self::Sqlite { path, database, .. } => {
                 database.check_writable().await.map_err(in_file(path))
             }
             Self::Postgres { database, timeout } => {
@@ -84,7 +85,7 @@ impl Database {
         options: MigrateOptions,
     ) -> Result<Vec<&'static str>, Failure> {
         match self {
-            Self::Sqlite { path, database } => {
+            Self::Sqlite { path, database, .. } => {
                 database.migrate(options).await.map_err(in_file(path))
             }
             Self::Postgres { database, .. } => {

@@ -103,7 +103,7 @@ fn files(settings: &Settings, data: &DataDir) -> Vec<(PathBuf, Content)> {
 fn generates_secrets(settings: &Settings) -> bool {
     matches!(settings.tokens.keys, SigningKeys::Generated)
         || settings.passwords.peppers.is_none()
-        || settings.accounts.admin_password.is_none()
+        || settings.accounts.generates_admin_password && settings.accounts.admin_password.is_none()
 }
 
 /// Returns the fault of a file or folder for a server of this user, and its remedy.

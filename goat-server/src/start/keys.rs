@@ -101,6 +101,28 @@ pub fn password_hasher(
     Ok(Hashing { hasher, pepper: source })
 }
 
+/// Returns the password hasher of a command, which generates no pepper.
+///
+/// # Errors
+///
+/// As [`password_hasher`]; and if there is no pepper.
+pub(crate) fn existing_hasher(
+    settings: &PasswordSettings,
+    data: &DataDir,
+    hashes: &[String],
+) -> Result<Hashing, Failure> {
+    if settings.peppers.is_none() && data.read(SecretFile::Pepper)?.is_none() {
+        refuse_without_pepper(data, hashes)?;
+        let path = data.path_of(SecretFile::Pepper);
+        return Err(Failure::configuration(format!(
+            "{} is missing: start the server once, which generates the pepper, or set \
+             GOAT_PASSWORD_PEPPER",
+            path.display()
+        )));
+    }
+    password_hasher(settings, data, hashes)
+}
+
 /// Returns a hasher with the configured cost and these peppers. It verifies hashes of any cost that
 /// the settings allow, so that the cost can be lowered again (P6).
 pub(crate) fn hasher(
@@ -116,7 +138,7 @@ pub(crate) fn hasher(
 }
 
 /// Returns the cost of new hashes, and the maximum cost of stored ones.
-pub(super) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failure> {
+pub(crate) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failure> {
     let (memory, passes, lanes) = ARGON2_MOST;
     let cost = Argon2Settings::new(
         settings.argon2_memory,

@@ -20,19 +20,21 @@ mod storage;
 pub(crate) mod text;
 
 pub(crate) use admin_password::{AdminPasswordFile, COMPARE_INTERVAL};
+pub(crate) use administrator::NO_ADMIN_PASSWORD;
 pub use administrator::{Administrator, first_administrator};
 pub use build::{Started, build};
-pub(crate) use build::{rules, token_settings};
+pub(crate) use build::{UsesPasswords, build_existing, rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
 pub use database_lock::DatabaseLock;
 pub(crate) use file_access::check_file_access;
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{
-    check_hashes, hasher, pepper_bytes, refuse_without_pepper, stored_hashes, stored_token_key,
+    check_hashes, cost, existing_hasher, hasher, pepper_bytes, refuse_without_pepper,
+    stored_hashes, stored_token_key,
 };
 pub(crate) use redis::probe_redis;
-pub(crate) use storage::REGISTER_KEY_INTERVAL;
 pub use storage::{AdoptForeign, Connectivity, Storage};
+pub(crate) use storage::{REGISTER_KEY_INTERVAL, no_database};
 
 use goat_core::Secret;
 

@@ -12,20 +12,22 @@ use std::path::{Path, absolute};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use goat_core::event::Observer;
 use goat_core::limit::LimitStore;
 use goat_core::store::memory::MemoryLimits;
+use goat_core::store::shared_cache::{CacheEntry, CacheKey, Lookup, SharedCache};
 use goat_core::store::sql::{MigrateOptions, OnUnknownKey, SchemaState};
 use goat_core::token::TokenKeys;
-use goat_core::{Clock, Stores};
+use goat_core::{Clock, StoreError, Stores};
 
 use crate::failure::Failure;
 use crate::start::DataDir;
 use crate::start::settings::{self, Settings, StorageSettings};
 
-use super::KeySource;
 use super::database::Database;
 use super::redis::{Redis, RedisStatus};
+use super::{KeySource, SecretFile};
 
 /// Whether goat may create its tables in a database that holds other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,23 @@ impl Storage {
         }
         let redis = settings.redis.as_ref().map(|urls| Redis::open(settings, urls)).transpose()?;
         Ok(Self { database: Database::open(settings).await?, redis })
+    }
+
+    /// Opens a database that exists, for a command: an SQLite file is not created.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::open`]; and if there is no file.
+    pub(crate) async fn open_existing(
+        settings: &StorageSettings,
+        data: &DataDir,
+    ) -> Result<Self, Failure> {
+        if let settings::Database::Sqlite(path) = &settings.database
+            && !path.exists()
+        {
+            return Err(no_database(path));
+        }
+        Self::open(settings, data).await
     }
 
     /// Checks that the database and Redis are usable.
@@ -142,9 +161,11 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// As [`Storage::migrate`]; or if a migration is needed and not allowed.
-    pub async fn ensure_schema(&self, migrate: bool) -> Result<(), Failure> {
+    /// As [`Storage::migrate`]; if a migration is needed and not allowed; or for an empty SQLite file
+    /// beside the secrets of an earlier start, which is a copy without its write-ahead log.
+    pub async fn ensure_schema(&self, migrate: bool, data: &DataDir) -> Result<(), Failure> {
         if migrate {
+            self.refuse_lone_copy(data).await?;
             let steps = self.migrate(AdoptForeign::Refuse).await?;
             if !steps.is_empty() {
                 tracing::info!(steps = steps.join(", "), "database schema migrated");
@@ -158,6 +179,51 @@ impl Storage {
             None => Err(Failure::configuration(
                 "the database schema is older than this version: run goat-server migrate, \
                  or set GOAT_MIGRATE_ON_START",
+            )),
+        }
+    }
+
+    /// Refuses an SQLite file without tables if the data directory has secrets: the server creates these
+    /// after the tables, so that the file lost its tables since.
+    pub(crate) async fn refuse_lone_copy(&self, data: &DataDir) -> Result<(), Failure> {
+        let Database::Sqlite { path, existed, .. } = &self.database else { return Ok(()) };
+        let has_secrets = SecretFile::ALL.iter().any(|file| data.path_of(*file).exists());
+        if !*existed || !has_secrets || self.schema_state().await? != SchemaState::Empty {
+            return Ok(());
+        }
+        Err(Failure::configuration(format!(
+            "the database {} is empty, but {} has the secrets of an earlier one: {WAL_ADVICE}; for a new \
+             system, remove the file",
+            shown(path),
+            data.path().display()
+        )))
+    }
+
+    /// Checks that the schema is current, for a command that migrates nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it is not, or the database is unavailable.
+    pub(crate) async fn require_schema(&self) -> Result<(), Failure> {
+        let state = self.schema_state().await?;
+        if let Some(refusal) = self.refusal(&state, AdoptForeign::Refuse) {
+            return Err(refusal);
+        }
+        match (state, &self.database) {
+            (SchemaState::Current, _) => Ok(()),
+            (SchemaState::Empty, Database::Sqlite { path, .. }) => {
+                Err(Failure::configuration(format!(
+                    "the database {} is empty: {WAL_ADVICE}; for a new system, start the server or run \
+                     goat-server migrate",
+                    shown(path)
+                )))
+            }
+            (SchemaState::Empty, Database::Postgres { .. }) => Err(Failure::configuration(
+                "the database is empty: run goat-server migrate, or check DATABASE_URL",
+            )),
+            _ => Err(Failure::configuration(
+                "the database schema is older than this version: run goat-server migrate, or start \
+                 the server",
             )),
         }
     }
@@ -242,6 +308,25 @@ impl Storage {
         Ok(stores.observed(timeout, Arc::clone(observer), Arc::clone(clock)))
     }
 
+    /// Builds the stores of a command, which has no token keys: it invalidates entries of the shared
+    /// cache, and neither reads nor fills it, since the token keys seal its entries.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::stores`].
+    pub(crate) async fn invalidating_stores(
+        &self,
+        settings: &Settings,
+        observer: &Arc<dyn Observer>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Stores, Failure> {
+        let mut stores = self.stores(settings, observer, clock).await?;
+        stores.shared_cache = stores
+            .shared_cache
+            .map(|cache| Arc::new(InvalidateOnly(cache)) as Arc<dyn SharedCache>);
+        Ok(stores)
+    }
+
     /// Returns the stores of the database alone, for read-only commands; works with an outdated
     /// schema too.
     pub(crate) fn read_only_stores(
@@ -294,6 +379,54 @@ pub(crate) const REGISTER_KEY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a registered key counts: it expires a few intervals after its node stopped.
 const SIGNING_KEY_TTL: Duration = Duration::from_secs(180);
+
+/// A shared cache whose entries are neither read nor put.
+#[derive(Debug)]
+struct InvalidateOnly(Arc<dyn SharedCache>);
+
+#[async_trait]
+impl SharedCache for InvalidateOnly {
+    fn name(&self, key: CacheKey) -> String {
+        self.0.name(key)
+    }
+
+    async fn get(&self, key: CacheKey) -> Result<Lookup, StoreError> {
+        Ok(Lookup { entry: None, ..self.0.get(key).await? })
+    }
+
+    async fn put(&self, _: CacheKey, _: &CacheEntry, _: Duration) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn invalidate_below(
+        &self,
+        key: CacheKey,
+        revision: u64,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.0.invalidate_below(key, revision, ttl).await
+    }
+}
+
+/// The likely cause of an SQLite file without goat's tables.
+const WAL_ADVICE: &str = "if it was copied from a running server, the file ending in -wal is missing beside \
+    it (use goat-server backup for a copy)";
+
+/// Returns the failure of a command that finds no SQLite file.
+pub(crate) fn no_database(path: &Path) -> Failure {
+    let here = std::env::current_dir().unwrap_or_default();
+    Failure::configuration(format!(
+        "there is no database at {}: run the command in the folder of the server (this one is {}), or set \
+         GOAT_DATA_DIR or DATABASE_URL; goat-server serve and goat-server migrate create a database",
+        shown(path),
+        here.display()
+    ))
+}
+
+/// Returns the whole path of a file.
+fn shown(path: &Path) -> String {
+    absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
 
 /// Whether a file is in a directory, however the two paths are written.
 pub(super) fn is_in(file: &Path, directory: &Path) -> bool {

@@ -85,8 +85,10 @@ fn check_reports_the_backends_without_passwords() {
 
     // Both warn about an eviction policy that loses sessions.
     redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let output = program.run_ok(&["check"], "");
-    assert!(output.contains("maxmemory-policy allkeys-lru"), "{output}");
+    let checked = program.run(&["check"]);
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+    assert!(checked.err.contains("maxmemory-policy allkeys-lru"), "{checked:?}");
+    assert_eq!(program.run(&["check", "--strict"]).status, Some(78));
     let (server, _) = program.serve();
     let lines = server.stop();
     let warned = |line: &&String| line.contains("WARN") && line.contains("allkeys-lru");

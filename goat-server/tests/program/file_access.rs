@@ -36,8 +36,10 @@ fn assert_warned(program: Program, expected: &str) {
     let log = server.stop();
     let mut warnings = log.iter().filter(|line| line.contains("WARN"));
     assert!(warnings.any(|line| line.contains(expected)), "{log:?}");
-    let checked = program.run_ok(&["check"], "");
-    assert!(checked.contains("files: production would refuse to start: "), "{checked}");
+    let checked = program.run(&["check"]);
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+    assert!(checked.err.contains("; production would refuse to start\n"), "{checked:?}");
+    assert_eq!(program.run(&["check", "--strict"]).status, Some(78));
 }
 
 /// L5.

@@ -6,8 +6,10 @@ mod support;
 
 mod admin_password;
 mod at_rest;
+mod backup;
 mod blocked_log;
 mod check;
+mod commands;
 mod deploy;
 mod file_access;
 mod first_start;

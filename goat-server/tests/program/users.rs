@@ -5,6 +5,13 @@ use crate::support::process::Program;
 const PASSWORD: &str = "seven lamps over the quay\n";
 const OTHER_PASSWORD: &str = "a long walk on a short pier\n";
 
+/// A program with a database and a pepper, which commands do not create.
+fn migrated() -> Program {
+    let program = Program::new().with("GOAT_PASSWORD_PEPPER", "p4Wz1uYc7nQe9sKd2mXf6tBh8vRj3gLa");
+    program.run_ok(&["migrate"], "");
+    program
+}
+
 fn refused(program: &Program, arguments: &[&str], input: &str) -> String {
     let exit = program.run_with_input(arguments, input);
     assert_eq!(exit.status, Some(1), "{exit:?}");
@@ -15,7 +22,7 @@ fn refused(program: &Program, arguments: &[&str], input: &str) -> String {
 
 #[test]
 fn users_are_created_listed_and_changed() {
-    let program = Program::new();
+    let program = migrated();
     let output = program.run_ok(&["user", "create", "ann@example.org"], PASSWORD);
     assert_eq!(output, "created ann@example.org with the role client and the status active\n");
     let create = ["user", "create", "bo@example.org", "--role", "admin", "--status", "inactive"];
@@ -45,7 +52,7 @@ fn users_are_created_listed_and_changed() {
 
 #[test]
 fn failed_command_is_one_message() {
-    let program = Program::new();
+    let program = migrated();
     program.run_ok(&["user", "create", "ann@example.org", "--role", "admin"], PASSWORD);
     for (arguments, input, expected) in [
         (&["user", "create", "ann@example.org"][..], PASSWORD, "another user has this"),
@@ -75,7 +82,7 @@ fn failed_command_is_one_message() {
 /// A3
 #[test]
 fn last_administrator_is_neither_demoted_nor_suspended() {
-    let program = Program::new();
+    let program = migrated();
     program.run_ok(&["user", "create", "ann@example.org", "--role", "admin"], PASSWORD);
     let demote = &["user", "set-role", "ann@example.org", "client"];
     for command in [demote, &["user", "set-status", "ann@example.org", "suspended"]] {

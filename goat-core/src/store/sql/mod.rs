@@ -26,5 +26,5 @@ pub use postgres::{
 };
 pub use schema::{MigrateOptions, SchemaState};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteAdoption, SqliteDatabase, SqliteOptions};
+pub use sqlite::{Attachment, Restore, SqliteAdoption, SqliteDatabase, SqliteOptions};
 pub use user_table::UserTable;

@@ -32,7 +32,7 @@ mod text;
 
 use std::error::Error as StdError;
 use std::fs::File;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use serde_json::Value;
@@ -60,7 +60,25 @@ pub(crate) use self::text::{SafeJson, push_escaped};
 /// If the filter is malformed, which [`Settings`](crate::start::settings::Settings) has checked, if
 /// the process already has a logger, or if the writer thread cannot be started.
 pub fn init(settings: &LogSettings) -> Result<LineQueue, Box<dyn StdError + Send + Sync>> {
-    let terminal = io::stdout().is_terminal();
+    init_on(&io::stdout(), settings)
+}
+
+/// Initializes logging for a command, whose standard output is its answer: the log is on standard error.
+///
+/// # Errors
+///
+/// As [`init`].
+pub(crate) fn init_for_command(
+    settings: &LogSettings,
+) -> Result<LineQueue, Box<dyn StdError + Send + Sync>> {
+    init_on(&io::stderr(), settings)
+}
+
+fn init_on(
+    stream: &(impl AsFd + IsTerminal),
+    settings: &LogSettings,
+) -> Result<LineQueue, Box<dyn StdError + Send + Sync>> {
+    let terminal = stream.is_terminal();
     let look = match settings.format {
         Some(LogFormat::Json) => Look::Json,
         None if !terminal => Look::Json,
@@ -69,7 +87,7 @@ pub fn init(settings: &LogSettings) -> Result<LineQueue, Box<dyn StdError + Send
             colours: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         },
     };
-    let queue = queue_of(&io::stdout(), look)?;
+    let queue = queue_of(stream, look)?;
     subscriber(&settings.filter, look, queue.clone())?.try_init()?;
     log_panics();
     Ok(queue)

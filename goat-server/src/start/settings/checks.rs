@@ -12,17 +12,19 @@ use super::reader::Reader;
 use super::table::{self, Setting};
 use super::types::Algorithm;
 use super::values::show;
-use super::{Environment, Settings, SigningKeys};
+use super::{Environment, Settings, SigningKeys, UsedSecrets};
 
 /// Maximum of `GOAT_REFRESH_LEEWAY`.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
 
 /// Rejects settings that contradict each other.
-pub(super) fn contradictions(settings: &Settings, reader: &mut Reader) {
+pub(super) fn contradictions(settings: &Settings, used: UsedSecrets, reader: &mut Reader) {
     listeners(settings, reader);
     loopback(settings, reader);
     times(settings, reader);
-    algorithm(reader);
+    if used.token_keys {
+        algorithm(reader);
+    }
     audience(settings, reader);
     passwords(settings, reader);
 }
@@ -172,8 +174,9 @@ fn passwords(settings: &Settings, reader: &mut Reader) {
 }
 
 /// Rejects generated and weak secrets, and files of secrets that others can read, in production (J6, L5);
-/// in development, weak secrets and open files are warnings.
-pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
+/// in development, weak secrets and open files are warnings. The start requires an administrator's
+/// password once it finds no administrator.
+pub(super) fn strength(settings: &Settings, used: UsedSecrets, reader: &mut Reader) {
     if !reader.are_sound(&[&table::ENV]) {
         return;
     }
@@ -181,15 +184,16 @@ pub(super) fn strength(settings: &Settings, reader: &mut Reader) {
     files(production, reader);
     if production {
         let keys = [&table::TOKEN_ALGORITHM, &table::JWT_SECRET, &table::JWT_PRIVATE_KEY];
-        if reader.are_sound(&keys) && matches!(settings.tokens.keys, SigningKeys::Generated) {
+        if used.token_keys
+            && reader.are_sound(&keys)
+            && matches!(settings.tokens.keys, SigningKeys::Generated)
+        {
             let complaint =
                 "is not set, nor is GOAT_JWT_SECRET, but production requires one of them";
             reader.refuse(&table::JWT_PRIVATE_KEY, complaint);
         }
-        for setting in [&table::PASSWORD_PEPPER, &table::ADMIN_PASSWORD] {
-            if !reader.is_given(setting) {
-                reader.refuse(setting, "is not set, but production requires it");
-            }
+        if used.pepper && !reader.is_given(&table::PASSWORD_PEPPER) {
+            reader.refuse(&table::PASSWORD_PEPPER, "is not set, but production requires it");
         }
     }
     for (setting, complaint) in weaknesses(settings) {

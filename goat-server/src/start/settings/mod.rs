@@ -38,6 +38,34 @@ use reader::Reader;
 /// The settings file in the working directory.
 pub const DOTENV: &str = ".env";
 
+/// The secrets that a command uses. The others are not read, and production does not require them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedSecrets {
+    /// The keys that sign tokens: `GOAT_JWT_SECRET` and `GOAT_JWT_PRIVATE_KEY`.
+    pub token_keys: bool,
+    /// `GOAT_PASSWORD_PEPPER`.
+    pub pepper: bool,
+    /// `GOAT_ADMIN_PASSWORD`, which is required while there is no administrator.
+    pub admin_password: bool,
+}
+
+impl UsedSecrets {
+    /// Those of a server.
+    pub const ALL: Self = Self { token_keys: true, pepper: true, admin_password: true };
+    /// None.
+    pub const NONE: Self = Self { token_keys: false, pepper: false, admin_password: false };
+    /// Those of a command that hashes passwords.
+    pub const PEPPER: Self = Self { pepper: true, ..Self::NONE };
+
+    /// Whether the command uses a setting.
+    fn include(self, setting: &table::Setting) -> bool {
+        let is = |other: &table::Setting| setting.name == other.name;
+        (self.token_keys || !is(&table::JWT_SECRET) && !is(&table::JWT_PRIVATE_KEY))
+            && (self.pepper || !is(&table::PASSWORD_PEPPER))
+            && (self.admin_password || !is(&table::ADMIN_PASSWORD))
+    }
+}
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -88,7 +116,21 @@ impl Settings {
         flags: &Flags,
         dotenv: &Path,
     ) -> Result<(Self, Vec<Warning>), Invalid> {
-        let mut reader = Reader::new(sources::gather(environment, flags, dotenv));
+        Self::load_for(UsedSecrets::ALL, environment, flags, dotenv)
+    }
+
+    /// Reads the settings like [`Settings::load`], for a command that uses these secrets.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::load`].
+    pub fn load_for(
+        used: UsedSecrets,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        flags: &Flags,
+        dotenv: &Path,
+    ) -> Result<(Self, Vec<Warning>), Invalid> {
+        let mut reader = Reader::new(sources::gather(used, environment, flags, dotenv));
         let environment = Environment::read(&mut reader);
         let settings = Self {
             environment,
@@ -97,12 +139,12 @@ impl Settings {
             tokens: TokenSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             passwords: PasswordSettings::read(&mut reader),
-            accounts: AccountSettings::read(&mut reader),
+            accounts: AccountSettings::read(&mut reader, environment),
             limits: LimitSettings::read(&mut reader),
             log: LogSettings::read(&mut reader),
         };
-        checks::contradictions(&settings, &mut reader);
-        checks::strength(&settings, &mut reader);
+        checks::contradictions(&settings, used, &mut reader);
+        checks::strength(&settings, used, &mut reader);
         reader.finish(settings)
     }
 }

@@ -16,7 +16,7 @@ use crate::start::text::decode;
 
 use super::problem::{Problem, Warning};
 use super::table::{Setting, TABLE};
-use super::{dotenv, table, values};
+use super::{UsedSecrets, dotenv, table, values};
 
 /// The settings given on the command line.
 ///
@@ -57,8 +57,10 @@ pub(super) struct Gathered {
 /// One source: the raw value and the origin by variable name.
 type Source = BTreeMap<String, (OsString, String)>;
 
-/// Looks up every setting in its sources, and every `GOAT_*` name of the sources in the table.
+/// Looks up every setting in its sources, except secrets that are not used, and every name of the sources
+/// in the table.
 pub(super) fn gather(
+    used: UsedSecrets,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
     file: &Path,
@@ -87,7 +89,7 @@ pub(super) fn gather(
     warn_of_unknown(from_environment.keys().chain(from_file.keys()), &mut gathered.warnings);
 
     let sources = [from_flags, from_environment, from_file];
-    for setting in TABLE.iter().copied() {
+    for setting in TABLE.iter().copied().filter(|setting| used.include(setting)) {
         match sources.iter().find_map(|source| look_up(setting, source)) {
             Some(Ok(given)) => {
                 gathered.given.insert(setting.name, Some(given));
@@ -100,7 +102,7 @@ pub(super) fn gather(
         }
     }
     match unreadable {
-        Some(problem) if is_complete(&gathered) => {
+        Some(problem) if is_complete(&gathered, used) => {
             let complete = "the settings come from elsewhere";
             gathered.warnings.push(Warning::new(format!("{problem}; {complete}")));
         }
@@ -112,8 +114,9 @@ pub(super) fn gather(
 
 /// Whether no setting is missing that by default creates data or secrets: a file that may hold these
 /// settings must not be skipped, or the server would start on an empty database.
-fn is_complete(gathered: &Gathered) -> bool {
-    let is_given = |setting: &&Setting| gathered.given.contains_key(setting.name);
+fn is_complete(gathered: &Gathered, used: UsedSecrets) -> bool {
+    let is_given =
+        |setting: &&Setting| gathered.given.contains_key(setting.name) || !used.include(setting);
     [
         &[&table::DATABASE_URL, &table::DATA_DIR][..],
         &[&table::JWT_SECRET, &table::JWT_PRIVATE_KEY],
@@ -209,12 +212,25 @@ fn read_secret(path: &OsStr) -> Result<(String, Option<u32>), String> {
     Ok((text, (mode & OTHERS_READ_OR_WRITE != 0).then_some(mode)))
 }
 
-/// Warns about each name that starts like a setting and is none.
+/// Edits by which a name without goat's prefix may differ from a setting to count as misspelt: one, or two
+/// in a long name. Other programs have variables such as `GO_ENV`.
+const EDITS: usize = 2;
+
+/// The shortest name that may have two edits.
+const LONG_NAME: usize = 9;
+
+/// Warns about each name that is like a setting and is none: it has goat's prefix, or it is a setting but
+/// for its case and a few letters, such as `DATABASE_URI`.
 fn warn_of_unknown<'a>(names: impl Iterator<Item = &'a String>, warnings: &mut Vec<Warning>) {
-    let unknown: BTreeSet<&String> =
-        names.filter(|name| name.starts_with("GOAT_") && !is_known(name)).collect();
+    let unknown: BTreeSet<&String> = names.filter(|name| !is_known(name)).collect();
     for name in unknown {
-        let nearest = known().min_by_key(|known| distance(name, known)).unwrap_or_default();
+        let upper = name.to_uppercase();
+        let nearest = known().map(|known| (distance(&upper, &known), known)).min();
+        let Some((edits, nearest)) = nearest else { continue };
+        let most = if nearest.len() < LONG_NAME { EDITS - 1 } else { EDITS };
+        if !name.starts_with("GOAT_") && edits > most {
+            continue;
+        }
         warnings.push(Warning::new(format!(
             "{} is not a known setting; did you mean {nearest}?",
             name.escape_debug()

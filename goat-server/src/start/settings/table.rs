@@ -352,7 +352,7 @@ table! {
         ADMIN_PASSWORD = Setting::new("GOAT_ADMIN_PASSWORD",
             Words("generated into <GOAT_DATA_DIR>/admin-password (mode 0600) and shown on a terminal, except in production"),
             Kind::Words("GOAT_PASSWORD_MIN_LENGTH to GOAT_PASSWORD_MAX_LENGTH characters"),
-            "Initial password of that administrator.")
+            "Initial password of that administrator. Production requires it while there is none.")
             .secret();
     }
     Limits {

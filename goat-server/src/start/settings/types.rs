@@ -305,8 +305,10 @@ pub struct AccountSettings {
     pub signup: Signup,
     /// `GOAT_ADMIN_EMAIL`: checked roughly here; the account rules decide.
     pub admin_email: String,
-    /// `GOAT_ADMIN_PASSWORD`: of an allowed length; `None`: generated.
+    /// `GOAT_ADMIN_PASSWORD`: of an allowed length; `None`: generated, if that is allowed.
     pub admin_password: Option<Secret<String>>,
+    /// Whether the first administrator may have a generated password, as in development.
+    pub generates_admin_password: bool,
 }
 
 /// `GOAT_SIGNUP`: the status of a new account.
@@ -321,7 +323,7 @@ pub enum Signup {
 }
 
 impl AccountSettings {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+    pub(super) fn read(reader: &mut Reader, environment: Environment) -> Self {
         let words = [
             ("active", Signup::Active),
             ("inactive", Signup::Inactive),
@@ -331,6 +333,7 @@ impl AccountSettings {
             signup: reader.choice(&table::SIGNUP, &words),
             admin_email: reader.required(&table::ADMIN_EMAIL, values::email),
             admin_password: reader.optional(&table::ADMIN_PASSWORD, |text| Ok(Secret::from(text))),
+            generates_admin_password: environment == Environment::Development,
         }
     }
 }

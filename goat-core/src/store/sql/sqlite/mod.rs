@@ -1,6 +1,7 @@
 //! SQLite storage: one file, one writer connection, several reader connections.
 
 mod application;
+mod backup;
 mod dialect;
 mod pool;
 
@@ -46,6 +47,7 @@ use dialect::TransactionMode;
 use pool::SqlitePool;
 
 pub use adoption::Adoption as SqliteAdoption;
+pub use backup::{Attachment, Restore};
 
 use SqliteDatabase as Database;
 

@@ -68,6 +68,28 @@ fn unknown_goat_variable_warns_with_a_suggestion() {
             "GOAT_JWT_SECRETS_FILE is not a known setting; did you mean GOAT_JWT_SECRET_FILE?",
             "GOAT_LISTN is not a known setting; did you mean GOAT_LISTEN?",
             "GOAT_SIGN_UP is not a known setting; did you mean GOAT_SIGNUP?",
+            "goat_listen is not a known setting; did you mean GOAT_LISTEN?",
         ]
     );
+}
+
+#[test]
+fn misspelt_name_without_the_prefix_is_recognised() {
+    for (name, nearest) in [
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("DATABASE_URL_FIL", "DATABASE_URL_FILE"),
+        ("REDIS_UR", "REDIS_URL"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("redis_url", "REDIS_URL"),
+        ("GOTA_JWT_SECRET", "GOAT_JWT_SECRET"),
+    ] {
+        let expected = format!("{name} is not a known setting; did you mean {nearest}?");
+        assert_eq!(environment(&[(name, "canary")]).warnings(), [expected]);
+    }
+    // Other programs' variables.
+    for name in
+        ["GO_ENV", "NODE_ENV", "DATABASE_NAME", "REDIS_HOST", "REDIS_PASSWORD", "LOG", "URL"]
+    {
+        assert_eq!(environment(&[(name, "x")]).warnings(), [""; 0], "{name}");
+    }
 }

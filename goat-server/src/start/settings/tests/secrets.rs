@@ -73,7 +73,7 @@ fn production_accepts_strong_configured_secrets() {
 fn production_rejects_generated_secrets() {
     let problems = environment(&[("GOAT_ENV", "production")]).problems();
     let names: Vec<&str> = problems.iter().filter_map(|line| line.split(':').next()).collect();
-    assert_eq!(names, ["GOAT_JWT_PRIVATE_KEY", "GOAT_PASSWORD_PEPPER", "GOAT_ADMIN_PASSWORD"]);
+    assert_eq!(names, ["GOAT_JWT_PRIVATE_KEY", "GOAT_PASSWORD_PEPPER"]);
     assert!(problems.iter().all(|problem| problem.contains("is not set")), "{problems:?}");
 }
 
