@@ -49,9 +49,22 @@ fn of_kubernetes(kind: &str) -> BTreeMap<String, String> {
     container["env"].as_vec().expect("variables").iter().map(variable).collect()
 }
 
+/// The lines of `.env` that the header of the compose file writes, and the settings over them.
 fn of_compose(service: &str) -> BTreeMap<String, String> {
+    const LINES: [&str; 7] = [
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+        "GOAT_JWT_SECRET",
+        "GOAT_PASSWORD_PEPPER",
+        "GOAT_ADMIN_PASSWORD",
+        "GOAT_ADMIN_EMAIL",
+        "GOAT_TRUSTED_PROXIES",
+    ];
+    assert!(LINES.iter().all(|name| COMPOSE.lines().take(10).any(|line| line.contains(name))));
     let documents = Yaml::load_from_str(COMPOSE).expect("YAML");
-    let environment = &documents[0]["services"][service]["environment"];
+    let shared = &documents[0]["services"][service]["<<"];
+    assert_eq!(shared["env_file"][0].as_str(), Some(".env"));
+    let environment = &shared["environment"];
     let variable = |(name, value): (&Yaml<'_>, &Yaml<'_>)| {
         let value = value.as_str().expect("a text");
         let value = match value.split_once("${") {
@@ -64,7 +77,9 @@ fn of_compose(service: &str) -> BTreeMap<String, String> {
         };
         (name.as_str().expect("a name").to_owned(), value)
     };
-    environment.as_mapping().expect("variables").iter().map(variable).collect()
+    let lines = LINES.map(|name| (name.to_owned(), secret(name)));
+    let given = environment.as_mapping().expect("variables").iter().map(variable);
+    lines.into_iter().chain(given).collect()
 }
 
 /// A program with this environment, except for the addresses of the backends and listeners, and with

@@ -2,7 +2,6 @@
 //! container backend is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
@@ -22,7 +21,20 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 fn parse(text: &str) -> Vec<Value> {
     let documents = Yaml::load_from_str(text).expect("it is YAML");
-    documents.iter().map(to_json).collect()
+    documents.iter().map(to_json).map(merged).collect()
+}
+
+/// Applies the merge keys (`<<`) of the services of a compose file.
+fn merged(mut document: Value) -> Value {
+    let services = document.get_mut("services").and_then(Value::as_object_mut);
+    for service in services.into_iter().flat_map(Map::values_mut) {
+        let service = service.as_object_mut().expect("a service");
+        let Some(Value::Object(shared)) = service.remove("<<") else { continue };
+        for (name, value) in shared {
+            service.entry(name).or_insert(value);
+        }
+    }
+    document
 }
 
 fn to_json(yaml: &Yaml<'_>) -> Value {
@@ -143,18 +155,82 @@ fn deployments_require_trusted_proxies() {
     assert!(KUBERNETES.contains("kubectl create configmap goat --from-literal=trusted-proxies="));
 }
 
-/// The image has bash and grep, but no HTTP client.
+/// The image carries the stripped program, and nothing is run in it but the program.
+#[test]
+fn image_carries_the_stripped_program() {
+    assert_eq!(
+        instruction("COPY"),
+        "--from=build /goat/target/goat-server /usr/local/bin/goat-server"
+    );
+    assert!(DOCKERFILE.contains("\nRUN make build\n"));
+    let makefile = include_str!("../../../Makefile");
+    let (_, build) = makefile.split_once("\nbuild: ").expect("a target");
+    let (build, _) = build.split_once("\n\n").expect("its end");
+    let stripped =
+        "objcopy --strip-all --add-gnu-debuglink=goat-server.debug release/goat-server goat-server";
+    assert!(build.contains(stripped), "{build}");
+    assert!(!DOCKERFILE.contains("bash"), "the image needs no shell");
+}
+
+/// The lines of `.env` in a container, and the variables that the compose file sets over them.
+fn container_environment(
+    service: &Value,
+    dotenv: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    assert_eq!(service["env_file"], json!([".env"]), "every line is passed on");
+    let mut environment = dotenv.clone();
+    for (name, value) in service["environment"].as_object().expect("variables") {
+        let mut value = value.as_str().expect("a text").to_owned();
+        while let Some((before, rest)) = value.split_once("${") {
+            let (variable, after) = rest.split_once('}').expect("its end");
+            let variable = variable.split_once(":?").map_or(variable, |(name, _)| name);
+            let given = dotenv.get(variable).map(String::as_str).unwrap_or_default();
+            value = format!("{before}{given}{after}");
+        }
+        environment.insert(name.clone(), value);
+    }
+    environment
+}
+
+#[test]
+fn compose_passes_every_setting_on() {
+    // The addresses of the other containers, and of this one.
+    const FIXED: [&str; 4] = ["GOAT_ENV", "GOAT_LISTEN", "DATABASE_URL", "REDIS_URL"];
+    let compose = parse(COMPOSE).remove(0);
+    let known = settings();
+    let given = |name: &str| (name.to_owned(), format!("value-of-{name}"));
+    let dotenv: BTreeMap<String, String> =
+        known.keys().copied().chain(["POSTGRES_PASSWORD", "REDIS_PASSWORD"]).map(given).collect();
+    for service in ["migrate", "server"] {
+        let environment = container_environment(&compose["services"][service], &dotenv);
+        for name in known.keys().filter(|name| !FIXED.contains(name)) {
+            assert_eq!(environment[*name], dotenv[*name], "{service}: {name}");
+        }
+        assert_eq!(environment["GOAT_ENV"], "production");
+        assert!(environment["DATABASE_URL"].contains(&dotenv["POSTGRES_PASSWORD"]));
+        assert!(environment["REDIS_URL"].contains(&dotenv["REDIS_PASSWORD"]));
+    }
+    for service in ["postgres", "redis"] {
+        assert!(compose["services"][service]["env_file"].is_null(), "{service} needs no keys");
+    }
+}
+
 #[test]
 fn health_check_of_the_image_follows_the_listener() {
     let check = instruction("HEALTHCHECK");
     let (options, command) = check.split_once("CMD ").expect("a command");
     let period = options.split(' ').find_map(|one| one.strip_prefix("--start-period="));
     assert!(seconds(period.expect("a start period")) > seconds(settings()["GOAT_START_TIMEOUT"]));
-    let words: Vec<String> = serde_json::from_str(command).expect("a list of words");
+    assert_eq!(command, r#"["goat-server", "health"]"#);
     let run = |listen: String| {
-        let mut command = Command::new(&words[0]);
-        let output = command.args(&words[1..]).env("GOAT_LISTEN", listen).stdin(Stdio::null());
-        output.output().expect("bash runs").status.success()
+        let program = Program::new().with("GOAT_ENV", "production").with("GOAT_LISTEN", &listen);
+        let exit = program.run(&["health"]);
+        assert_eq!(exit.out, "");
+        match exit.status {
+            Some(0) => true,
+            Some(1) => false,
+            _ => panic!("{exit:?}"),
+        }
     };
     for listen in ["127.0.0.1", "0.0.0.0", "[::1]", "[::]"] {
         let (server, address) =
@@ -305,9 +381,11 @@ fn files_contain_no_secrets() {
         "GOAT_ADMIN_PASSWORD",
     ];
     let documents = parse(KUBERNETES);
-    for (kind, wanted) in [("Job", &["REDIS_URL"][..]), ("Deployment", &[])] {
+    // The job has no secret that a migration does not use.
+    for (kind, unused) in [("Job", &secret[1..]), ("Deployment", &[])] {
         let (_, container) = pod(one(&documents, kind));
-        for name in secret.iter().filter(|name| !wanted.contains(name)) {
+        assert!(unused.iter().all(|name| variable(container, name).is_none()), "{kind}");
+        for name in secret.iter().filter(|name| !unused.contains(name)) {
             let given = variable(container, name).unwrap_or_else(|| panic!("{kind}: {name}"));
             assert!(given["valueFrom"]["secretKeyRef"]["key"].is_string(), "{kind}: {name}");
             assert!(given["value"].is_null(), "{kind}: {name}");
