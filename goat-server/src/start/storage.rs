@@ -380,7 +380,7 @@ pub(crate) const REGISTER_KEY_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a registered key counts: it expires a few intervals after its node stopped.
 const SIGNING_KEY_TTL: Duration = Duration::from_secs(180);
 
-/// A shared cache whose entries are neither read nor put.
+/// A shared cache that reads and puts no entries.
 #[derive(Debug)]
 struct InvalidateOnly(Arc<dyn SharedCache>);
 

@@ -6,7 +6,7 @@ use crate::support::process::{ADMIN_PASSWORD, Program, json};
 
 const PASSWORD: &str = "seven lamps over the quay\n";
 
-/// A program whose server has run once.
+/// A program after one run of its server.
 fn used_program() -> Program {
     let program = Program::new();
     program.serve().0.stop();

@@ -5,6 +5,7 @@
 mod support;
 
 mod admin_password;
+mod adopted_hashes;
 mod at_rest;
 mod backup;
 mod blocked_log;

@@ -27,7 +27,7 @@ const SCRYPT_SHAPE: (u32, u32) = (32, 16);
 /// bcrypt ignores the rest of a password.
 const BCRYPT_BYTES: usize = 72;
 
-/// Tag of bcrypt, whose last byte is not stored.
+/// Length of a stored tag of bcrypt: without its last byte.
 pub(super) const BCRYPT_TAG_BYTES: usize = 23;
 
 /// Salt of derivations that pad an attempt.
@@ -68,7 +68,7 @@ impl Digest {
     }
 }
 
-/// A scheme: the functions whose units of work are comparable.
+/// A scheme: functions with comparable units of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     Argon2,
@@ -125,7 +125,7 @@ impl Kdf {
         }
     }
 
-    /// The scheme, whose units of work are comparable.
+    /// The scheme, within which units of work are comparable.
     pub(super) fn scheme(self) -> Scheme {
         match self {
             Self::Argon2 { .. } => Scheme::Argon2,

@@ -217,7 +217,7 @@ fn a_failed_attempt_costs_the_dearest_hash_of_each_scheme_in_use() {
     assert_eq!(own_work, (vec![HasherCall::Verify { generation: Some(0) }], scheme_work));
 }
 
-/// E4: scrypt and Argon2 have parameters whose rest is no power of two.
+/// E4: for parameters of scrypt and Argon2 with a rest that is no power of two.
 #[test]
 fn padding_of_other_schemes_is_exact_to_the_smallest_piece() {
     let hashers = over_plain();

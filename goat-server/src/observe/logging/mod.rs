@@ -63,7 +63,7 @@ pub fn init(settings: &LogSettings) -> Result<LineQueue, Box<dyn StdError + Send
     init_on(&io::stdout(), settings)
 }
 
-/// Initializes logging for a command, whose standard output is its answer: the log is on standard error.
+/// Initializes logging for a command: on standard error, since standard output has its answer.
 ///
 /// # Errors
 ///
