@@ -15,12 +15,13 @@ use crate::password::{
     Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
 };
 use crate::service::{
-    Context, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionCache,
-    SessionValidator,
+    ClaimSource, Context, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache,
+    SessionCache, SessionValidator,
 };
 use crate::settings::Settings;
 use crate::store::Stores;
 use crate::token::{TokenKeys, TokenSettings, Tokens};
+use crate::user::User;
 
 /// Builds a [`Goat`].
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Builder {
     keys: TokenKeys,
     tokens: TokenSettings,
     settings: Settings,
+    claims: Option<ClaimSource>,
     roles: RoleSet,
     hasher: Option<Arc<dyn PasswordHasher>>,
     hashing: BulkheadLimits,
@@ -46,6 +48,7 @@ impl Builder {
             keys,
             tokens: TokenSettings::default(),
             settings: Settings::default(),
+            claims: None,
             roles: RoleSet::default(),
             hasher: None,
             hashing: BulkheadLimits::default(),
@@ -65,6 +68,33 @@ impl Builder {
     /// Sets issuer, audience and leeway of tokens.
     pub fn tokens(mut self, tokens: TokenSettings) -> Self {
         self.tokens = tokens;
+        self
+    }
+
+    /// Adds claims of the application to access tokens, for services that verify tokens offline: an object,
+    /// made from the user at each login and refresh. goat itself never uses them for decisions.
+    ///
+    /// Claims that goat writes and those that decide on a token's rights (`sub`, `scope`, `cnf`, names
+    /// with the prefix `goat_`) cannot be replaced, and together they have at most 1 KiB of JSON. A token
+    /// is signed without any if one of them is rejected, which is logged as an error.
+    ///
+    /// ```
+    /// use goat_core::{Goat, Stores, token::TokenKeys};
+    /// use serde_json::json;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
+    ///     .claims(|user| json!({ "domain": user.email.domain() }))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn claims(
+        mut self,
+        claims: impl Fn(&User) -> serde_json::Value + Send + Sync + 'static,
+    ) -> Self {
+        self.claims = Some(ClaimSource::new(claims));
         self
     }
 
@@ -117,6 +147,7 @@ impl Builder {
             keys,
             tokens,
             settings,
+            claims,
             roles,
             hasher,
             hashing,
@@ -153,6 +184,7 @@ impl Builder {
             role_table,
             validator,
             tokens: Tokens::new(keys, tokens),
+            claims,
             hasher: HashBulkhead::new(hasher, hashing),
             observer,
             readiness: Readiness::default(),

@@ -19,7 +19,9 @@ use crate::store::{
 use crate::token::Tokens;
 use crate::user::{Account, Email, Status, User};
 
-use super::{CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionValidator};
+use super::{
+    ClaimSource, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionValidator,
+};
 
 /// The collaborators of the services.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) role_table: Arc<RoleTableCache>,
     pub(crate) validator: Arc<SessionValidator>,
     pub(crate) tokens: Tokens,
+    pub(crate) claims: Option<ClaimSource>,
     pub(crate) hasher: HashBulkhead,
     pub(crate) credential_limits: CredentialLimits,
     pub(crate) observer: Arc<dyn Observer>,

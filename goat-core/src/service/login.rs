@@ -194,7 +194,7 @@ impl Context {
             previous: None,
         };
         // Signed before the commit, so that nothing after it can fail.
-        let tokens = self.sign(&session, permissions, state.revisions(), now)?;
+        let tokens = self.sign(&session, &state.user, permissions, state.revisions(), now)?;
         let user = state.user;
         let device_token = self.sign_device(id, now)?;
         let most = self.settings.sessions_per_user;

@@ -39,6 +39,7 @@ pub(crate) use session_cache::{FillToken, SessionCache};
 pub(crate) use session_validator::SessionValidator;
 pub use sessions::Sessions;
 pub use signup::SignUp;
+pub(crate) use token_pair::ClaimSource;
 pub use token_pair::TokenPair;
 pub use uncommitted::Uncommitted;
 pub use users::Users;

@@ -173,7 +173,7 @@ impl Context {
             .in_session(session.id)
             .with_address(address);
         self.observer.observe(&event);
-        let tokens = self.sign(&session, permissions, live.revisions, now)?;
+        let tokens = self.sign(&session, &live.user, permissions, live.revisions, now)?;
         Ok(Refreshed { user: session.user, session: session.id, tokens })
     }
 

@@ -1,6 +1,9 @@
 //! Token pairs: the access and the refresh token of a session.
 
+use std::fmt;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::access::Role;
 use crate::clock::Timestamp;
@@ -8,10 +11,29 @@ use crate::error::Result;
 use crate::id::TokenId;
 use crate::secret::Secret;
 use crate::session::{RefreshToken, Session};
-use crate::token::{AccessClaims, RefreshClaims};
-use crate::user::Revisions;
+use crate::token::{AccessClaims, AddedClaims, RefreshClaims};
+use crate::user::{Revisions, User};
 
 use super::Context;
+
+/// The application's claims of access tokens, by user.
+pub(crate) struct ClaimSource(Box<dyn Fn(&User) -> Value + Send + Sync>);
+
+impl ClaimSource {
+    pub(crate) fn new(claims: impl Fn(&User) -> Value + Send + Sync + 'static) -> Self {
+        Self(Box::new(claims))
+    }
+
+    fn of(&self, user: &User) -> Value {
+        (self.0)(user)
+    }
+}
+
+impl fmt::Debug for ClaimSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ClaimSource")
+    }
+}
 
 /// The tokens of a session.
 #[derive(Clone, Debug)]
@@ -50,12 +72,25 @@ impl Context {
         Ok(Some(table.permissions(role).iter().map(ToString::to_string).collect()))
     }
 
+    /// Returns the application's claims. Invalid ones are omitted, so that they lock out no user.
+    fn added_claims(&self, user: &User) -> Option<AddedClaims> {
+        let claims = self.claims.as_ref()?;
+        match AddedClaims::parse(claims.of(user)) {
+            Ok(added) => Some(added),
+            Err(reason) => {
+                tracing::error!(reason, user = %user.id, "access token signed without the application's claims");
+                None
+            }
+        }
+    }
+
     /// Signs both tokens of a session from its stored claims: a new access token, and the same refresh
     /// token each time. `revisions` are those that the flow has read or written: no node serves the access
     /// token under earlier ones. No I/O: this follows the commit.
     pub(super) fn sign(
         &self,
         session: &Session,
+        user: &User,
         permissions: Option<Vec<String>>,
         revisions: Revisions,
         now: Timestamp,
@@ -74,11 +109,13 @@ impl Context {
             epoch: session.epoch,
             permissions,
         };
-        let access_token = match self.tokens.sign_access(&access) {
+        let added = self.added_claims(user);
+        let access_token = match self.tokens.sign_access_with(&access, added.as_ref()) {
             // Permissions that exceed the token size are omitted, so that a grant locks out no user.
             Err(error) if access.permissions.is_some() => {
                 tracing::warn!(%error, "access token signed without its permissions");
-                self.tokens.sign_access(&AccessClaims { permissions: None, ..access })
+                let access = AccessClaims { permissions: None, ..access };
+                self.tokens.sign_access_with(&access, added.as_ref())
             }
             signed => signed,
         };

@@ -132,7 +132,8 @@ impl Users {
                     // Signed before the commit, for the epoch and the revision that commit, so that
                     // nothing after it can fail.
                     let revisions = Revisions { user: next_revision(account.revision), ..seen };
-                    let tokens = context.sign(&session, permissions.clone(), revisions, now);
+                    let permissions = permissions.clone();
+                    let tokens = context.sign(&session, &account.user, permissions, revisions, now);
                     let failure = tokens.as_ref().err().map(Error::kind);
                     *signed.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokens);
                     if let Some(kind) = failure {

@@ -57,6 +57,7 @@
 //! # Ok::<(), goat_core::Error>(())
 //! ```
 
+mod added;
 mod checks;
 mod claims;
 mod device;
@@ -79,6 +80,7 @@ mod verifier;
 mod weak;
 mod wire;
 
+pub(crate) use added::AddedClaims;
 pub use claims::{AccessClaims, DeviceClaims, RefreshClaims};
 pub use keys::TokenKeys;
 pub(crate) use mac::MacKeys;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::added::AddedClaims;
 use super::checks::Checks;
 use super::claims::{AccessClaims, DeviceClaims, RefreshClaims};
 use super::keys::TokenKeys;
@@ -37,8 +38,17 @@ impl Tokens {
     /// than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES), which takes hundreds of permissions.
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the cryptography fails.
     pub fn sign_access(&self, claims: &AccessClaims) -> Result<String> {
+        self.sign_access_with(claims, None)
+    }
+
+    /// Like [`Tokens::sign_access`], with claims of the application.
+    pub(crate) fn sign_access_with(
+        &self,
+        claims: &AccessClaims,
+        added: Option<&AddedClaims>,
+    ) -> Result<String> {
         let Inner { keys, checks } = &*self.0;
-        let payload = wire::write_access(claims, &checks.settings)?;
+        let payload = wire::write_access(claims, added, &checks.settings)?;
         let token = keys.sign(keys.signing_key(), Kind::Access, &payload)?;
         strict::check_size(&token).map_err(|_| {
             Error::configuration("an access token with so many permissions is longer than 8 KiB")

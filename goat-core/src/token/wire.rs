@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::added::AddedClaims;
 use super::claims::{AccessClaims, RefreshClaims};
 use super::settings::TokenSettings;
 use super::{refused, strict};
@@ -67,6 +68,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [String]>,
     epoch: u64,
+    #[serde(flatten)]
+    added: Option<&'a AddedClaims>,
 }
 
 impl Written<'_> {
@@ -77,7 +80,11 @@ impl Written<'_> {
 }
 
 /// Encodes the payload of an access token.
-pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> Result<Vec<u8>> {
+pub(super) fn write_access(
+    claims: &AccessClaims,
+    added: Option<&AddedClaims>,
+    settings: &TokenSettings,
+) -> Result<Vec<u8>> {
     Written {
         iss: settings.issuer(),
         aud: settings.audience(),
@@ -92,6 +99,7 @@ pub(super) fn write_access(claims: &AccessClaims, settings: &TokenSettings) -> R
         rev: Some((claims.revisions.user, claims.revisions.roles)).filter(|rev| *rev != (0, 0)),
         permissions: claims.permissions.as_deref(),
         epoch: claims.epoch,
+        added,
     }
     .json()
 }
@@ -113,6 +121,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
         rev: None,
         permissions: None,
         epoch: claims.epoch,
+        added: None,
     }
     .json()
 }

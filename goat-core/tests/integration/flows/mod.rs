@@ -1,6 +1,7 @@
 //! Behaviour of a whole goat, the same on every backend.
 
 pub(crate) mod captured_log;
+mod claims;
 mod defence;
 mod events;
 #[cfg(feature = "foreign-hashes")]
