@@ -16,8 +16,8 @@ use crate::limit::{Limits, WithDecisions};
 use crate::password::{BulkheadLoad, HashError, check_sample};
 use crate::secret::Secret;
 use crate::service::{
-    Authentication, Context, FreshPrincipal, Login, Principal, Refreshed, Renewed, Roles, Sessions,
-    SignUp, SignedIn, Uncommitted, Users,
+    Authentication, Context, FreshPrincipal, Login, PreparedSignUp, Principal, Refreshed, Renewed,
+    Roles, Sessions, SignUp, SignedIn, Uncommitted, Users,
 };
 use crate::session::Origin;
 use crate::settings::Settings;
@@ -184,10 +184,11 @@ impl Goat {
     /// [`from_pool`](crate::store::sql::SqliteDatabase::from_pool). A rejected sign-up leaves the
     /// transaction usable.
     ///
-    /// The password is hashed first, which takes tens of milliseconds: make this the first call of the
-    /// transaction, so that it holds no lock meanwhile. In SQLite, begin with `pool.begin()`; the call
-    /// then takes the write lock after the hash. In PostgreSQL, the transaction is READ COMMITTED, the
-    /// default.
+    /// The password is hashed first, which takes tens of milliseconds, or longer while other hashes are
+    /// queued; meanwhile the transaction occupies a connection. [`Goat::prepare_sign_up`] hashes before
+    /// the transaction begins, which is better where many users sign up. Make either call the first of the
+    /// transaction: in SQLite it takes the write lock, and `pool.begin()` takes none. In PostgreSQL, the
+    /// transaction is READ COMMITTED, the default.
     ///
     /// ```no_run
     /// # #[cfg(feature = "sqlite")] {
@@ -221,6 +222,37 @@ impl Goat {
         request: SignUp,
     ) -> Result<Uncommitted<User>> {
         self.inner.context.sign_up_in(transaction.into(), request).await
+    }
+
+    /// Checks a sign-up and hashes its password, before the transaction of the application that creates
+    /// the account.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "sqlite")] {
+    /// # use goat_core::{Goat, auth::SignUp};
+    /// # async fn register(
+    /// #     goat: Goat,
+    /// #     pool: sqlx::SqlitePool,
+    /// #     request: SignUp,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// let prepared = goat.prepare_sign_up(request).await?;
+    /// let mut transaction = pool.begin().await?;
+    /// let user = prepared.create_in(&mut transaction).await?;
+    /// // The application's own rows.
+    /// transaction.commit().await?;
+    /// let user = user.committed().await;
+    /// # let _ = user;
+    /// # Ok(())
+    /// # }
+    /// # let _ = register;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Goat::sign_up`].
+    pub async fn prepare_sign_up(&self, request: SignUp) -> Result<PreparedSignUp> {
+        self.inner.context.prepare_sign_up(request).await
     }
 
     /// Exchanges an e-mail address and a password for a session.

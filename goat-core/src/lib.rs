@@ -94,7 +94,7 @@
 //! [`Goat::maintain`] removes expired sessions; spawn it once per process.
 //!
 //! An application with a database of its own keeps goat's tables there: `SqliteDatabase::from_pool` and
-//! `PostgresDatabase::from_pool` work on its connection pool. [`Goat::sign_up_in`],
+//! `PostgresDatabase::from_pool` work on its connection pool. [`Goat::prepare_sign_up`], [`Goat::sign_up_in`],
 //! [`Users::create_in`] and [`Users::delete_in`] join a transaction of the application, so that goat's
 //! row and the application's commit together or not at all. `adopt` keeps users in an existing table of the
 //! application.
@@ -186,8 +186,8 @@ pub mod user;
 /// within a transaction of the application.
 pub mod auth {
     pub use crate::service::{
-        Authentication, Login, PasswordChanged, Refreshed, Renewed, SignUp, SignedIn, TokenPair,
-        Uncommitted,
+        Authentication, Login, PasswordChanged, PreparedSignUp, Refreshed, Renewed, SignUp,
+        SignedIn, TokenPair, Uncommitted,
     };
 }
 

@@ -38,7 +38,7 @@ pub use roles::Roles;
 pub(crate) use session_cache::{FillToken, SessionCache};
 pub(crate) use session_validator::SessionValidator;
 pub use sessions::Sessions;
-pub use signup::SignUp;
+pub use signup::{PreparedSignUp, SignUp};
 pub(crate) use token_pair::ClaimSource;
 pub use token_pair::TokenPair;
 pub use uncommitted::Uncommitted;

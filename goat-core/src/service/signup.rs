@@ -25,16 +25,39 @@ pub struct SignUp {
     pub origin: Origin,
 }
 
+/// A sign-up with a checked and hashed password, to be created within a transaction of the application:
+/// see [`Goat::prepare_sign_up`](crate::Goat::prepare_sign_up).
+#[derive(Debug)]
+#[must_use = "no user is created before `create_in`"]
+pub struct PreparedSignUp {
+    context: Arc<Context>,
+    account: Account,
+    address: Option<IpAddr>,
+}
+
+impl PreparedSignUp {
+    /// Creates the account within a transaction of the application: see
+    /// [`Goat::sign_up_in`](crate::Goat::sign_up_in).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::EmailTaken`]; [`ErrorKind::Internal`] if the user store cannot join the transaction;
+    /// or if the store is unavailable.
+    pub async fn create_in<'a>(
+        self,
+        transaction: impl Into<StoreTransaction<'a>> + Send,
+    ) -> Result<Uncommitted<User>> {
+        let Self { context, account, address } = self;
+        let mut transaction = transaction.into();
+        let user = context.create_signed_up(Some(&mut transaction), &account).await?;
+        let signed_up = user.clone();
+        Ok(Uncommitted::new(user, async move { context.emit_signed_up(&signed_up, address) }))
+    }
+}
+
 impl Context {
     pub(crate) async fn sign_up(self: &Arc<Self>, request: SignUp) -> Result<User> {
-        let context = Arc::clone(self);
-        let (status, password) = context.check_sign_up(&request)?;
-        // A taken address costs no hash; the response reveals it in any case.
-        if context.stores.users.by_email(request.email.canonical()).await?.is_some() {
-            return Err(ErrorKind::EmailTaken.into());
-        }
-        let address = request.origin.address;
-        let account = context.signed_up(request.email, status, password).await?;
+        let PreparedSignUp { context, account, address } = self.prepare_sign_up(request).await?;
         run_to_completion(async move {
             let user = context.create_signed_up(None, &account).await?;
             context.emit_signed_up(&user, address);
@@ -43,19 +66,28 @@ impl Context {
         .await
     }
 
+    pub(crate) async fn prepare_sign_up(
+        self: &Arc<Self>,
+        request: SignUp,
+    ) -> Result<PreparedSignUp> {
+        let (status, password) = self.check_sign_up(&request)?;
+        // A taken address costs no hash; the response reveals it in any case.
+        if self.stores.users.by_email(request.email.canonical()).await?.is_some() {
+            return Err(ErrorKind::EmailTaken.into());
+        }
+        self.hash_sign_up(request, status, password).await
+    }
+
     pub(crate) async fn sign_up_in(
         self: &Arc<Self>,
-        mut transaction: StoreTransaction<'_>,
+        transaction: StoreTransaction<'_>,
         request: SignUp,
     ) -> Result<Uncommitted<User>> {
         let (status, password) = self.check_sign_up(&request)?;
         // Without a read of the address: on the application's pool, callers that hold a connection each
         // and wait for a second one would exhaust it.
-        let address = request.origin.address;
-        let account = self.signed_up(request.email, status, password).await?;
-        let user = self.create_signed_up(Some(&mut transaction), &account).await?;
-        let (context, signed_up) = (Arc::clone(self), user.clone());
-        Ok(Uncommitted::new(user, async move { context.emit_signed_up(&signed_up, address) }))
+        let prepared = self.hash_sign_up(request, status, password).await?;
+        prepared.create_in(transaction).await
     }
 
     /// Checks that sign-up is open and the password within the policy; returns the status of the new user.
@@ -67,16 +99,17 @@ impl Context {
         Ok((status, password.ok_or_else(|| Error::invalid(violations))?))
     }
 
-    /// Returns the account of a sign-up, with the hash of its password.
-    async fn signed_up(
-        &self,
-        email: Email,
+    async fn hash_sign_up(
+        self: &Arc<Self>,
+        request: SignUp,
         status: Status,
         password: NewPassword,
-    ) -> Result<Account> {
+    ) -> Result<PreparedSignUp> {
         let hash = Secret::new(self.hasher.hash(password).await?);
         let role = self.policy.roles().bottom().clone();
-        Ok(self.new_account(email, hash, role, status))
+        let account = self.new_account(request.email, hash, role, status);
+        let address = request.origin.address;
+        Ok(PreparedSignUp { context: Arc::clone(self), account, address })
     }
 
     async fn create_signed_up(

@@ -93,8 +93,10 @@ async fn sign_up(
 ) -> Result<StatusCode, Problem> {
     let email = Email::parse(&form.mail)?;
     let request = SignUp { email, password: form.password.into(), origin: origin.into() };
+    // Hashes the password before the transaction begins.
+    let prepared = goat.prepare_sign_up(request).await?;
     let mut transaction = pool.begin().await.map_err(internal_error)?;
-    let person = goat.sign_up_in(&mut transaction, request).await?;
+    let person = prepared.create_in(&mut transaction).await?;
     for query in [
         "UPDATE people SET full_name = $2 WHERE goat_id = $1",
         "INSERT INTO cards (person, name) VALUES ((SELECT id FROM people WHERE goat_id = $1), $2)",

@@ -104,6 +104,29 @@ macro_rules! on_every_database {
                 harness.user("ann", "client").await;
             }
 
+            /// More sign-ups at once than the pool has connections. A taken address costs no hash.
+            #[tokio::test(flavor = "multi_thread")]
+            async fn prepared_sign_ups_hold_no_connection() {
+                let (_guard, pool, database) = support::$database().await;
+                let harness = harness(database.users(), database.roles());
+                let mut prepared = Vec::new();
+                for name in ["ann", "bob", "cai", "dan", "eve", "fay"] {
+                    let sign_up = harness.goat.prepare_sign_up(request(name)).await;
+                    prepared.push((name, sign_up.expect("prepared")));
+                }
+                for (name, sign_up) in prepared {
+                    let mut transaction = pool.begin().await.expect("begun");
+                    let user = sign_up.create_in(&mut transaction).await.expect("created");
+                    transaction.commit().await.expect("committed");
+                    assert_eq!(user.committed().await.email.as_str(), address(name));
+                }
+                assert_eq!(harness.events.take_kinds(), vec![EventKind::SignedUp; 6]);
+                let hashes = harness.hasher.hashes();
+                let taken = harness.goat.prepare_sign_up(request("ann")).await.expect_err("taken");
+                assert_eq!(taken.kind(), ErrorKind::EmailTaken);
+                assert_eq!(harness.hasher.hashes(), hashes);
+            }
+
             #[tokio::test(flavor = "multi_thread")]
             async fn an_abandoned_call_leaves_no_half() {
                 let (_guard, pool, database) = support::$database().await;
