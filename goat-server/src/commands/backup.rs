@@ -65,7 +65,8 @@ pub(super) async fn restore(settings: &Settings, file: &Path) -> Result<(), Fail
         name.push(suffix);
         PathBuf::from(name)
     });
-    for present in std::iter::once(path).chain(&companions).filter(|path| path.exists()) {
+    let mut paths = std::iter::once(path).chain(&companions);
+    if let Some(present) = paths.find(|path| path.exists()) {
         return Err(Failure::configuration(format!(
             "{} exists: move the database away before a restore, with the files beside it",
             present.display()

@@ -3,9 +3,10 @@
 use goat_engines::{Redis, RedisOptions};
 
 use crate::support::node::{
-    LONG_STALENESS, Node, data, database, node, node_with, shows_redis_version, soon,
+    LONG_STALENESS, Node, PEPPER, data, database, node, node_with, shows_redis_version, soon,
     unconfigured_node,
 };
+use crate::support::process::Program;
 
 /// Running servers apply changes by the command line immediately.
 #[test]
@@ -107,4 +108,42 @@ fn check_reports_every_unreachable_backend() {
     assert!(lines[0].starts_with("DATABASE_URL: PostgreSQL is unavailable: "), "{exit:?}");
     assert!(lines[1].starts_with("REDIS_URL: Redis is unavailable: "), "{exit:?}");
     assert!(!exit.text().contains("canary"), "{exit:?}");
+}
+
+/// PostgreSQL has its own tools, which the message names.
+#[test]
+fn backup_and_restore_are_for_sqlite() {
+    let database = database();
+    let program = node(&database);
+    for command in ["backup", "restore"] {
+        let exit = program.run(&[command, "copy"]);
+        assert_eq!(exit.status, Some(78), "{exit:?}");
+        assert!(exit.err.contains("pg_dump"), "{exit:?}");
+    }
+    assert!(!program.path("copy").exists());
+}
+
+/// On PostgreSQL and Redis too, a command reads no secret that it does not use, creates nothing, and asks for
+/// a migration.
+#[test]
+fn command_needs_no_keys_and_migrates_nothing() {
+    let redis = Redis::start(RedisOptions::default());
+    let database = database();
+    let program = Program::new().with("GOAT_ENV", "production").with("DATABASE_URL", &database);
+    let program = program.with("REDIS_URL", &redis.url());
+    let exit = program.run(&["user", "list"]);
+    assert_eq!(exit.status, Some(78), "{exit:?}");
+    assert!(exit.err.contains("run goat-server migrate"), "{exit:?}");
+    program.run_ok(&["migrate"], "");
+    assert_eq!(program.run_ok(&["user", "list"], "").lines().count(), 1);
+    let create = ["user", "create", "ann@example.org"];
+    let exit = program.run_with_input(&create, "seven lamps over the quay\n");
+    assert!(exit.err.starts_with("GOAT_PASSWORD_PEPPER: is not set"), "{exit:?}");
+    let program = program.with("GOAT_PASSWORD_PEPPER", PEPPER);
+    program.run_ok(&create, "seven lamps over the quay\n");
+    let exit = program.run(&["user", "set-role", "ann@example.org", "admin"]);
+    assert_eq!(exit.status, Some(0), "{exit:?}");
+    assert!(exit.err.contains(r#""event":"role-changed""#), "{exit:?}");
+    assert!(!exit.err.contains("MAC"), "sealed entries are not read: {exit:?}");
+    assert!(!program.path("data").exists());
 }
