@@ -24,7 +24,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use tower::Layer as _;
 
-use super::{Endpoint, PublicLimit, Rule};
+use super::{Endpoint, PublicLimit, Rule, forward};
 use crate::api::AppState;
 use crate::api::stack::problems;
 use crate::api::stack::routes::{Path, Route};
@@ -103,6 +103,10 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
             let required = if changes { required.fresh() } else { required };
             Route::guarded(admission.layer(record.layer(required.layer(handler))))
         }
+        Rule::Verify => {
+            let guarded = Route::guarded(admission.layer(record.layer(handler)));
+            forward::verification(guarded, &limits.state.http)
+        }
         _ => Route::guarded(admission.layer(record.layer(handler))),
     }
 }
@@ -144,7 +148,11 @@ impl<'a> Limits<'a> {
         rule: &Rule,
         by_address: Option<LimitLayer>,
     ) -> AuthenticateWithLimitsLayer {
-        let authenticate = self.state.goat.authenticate().render_with(problem);
+        let mut authenticate = self.state.goat.authenticate().render_with(problem);
+        // Without renewal: a client whose access token has expired refreshes.
+        if let Some(cookies) = &self.state.http.session_cookies {
+            authenticate = authenticate.cookies(cookies.clone());
+        }
         let after = match rule {
             Rule::SessionControl => &self.session_control,
             Rule::Verify => &self.verify,

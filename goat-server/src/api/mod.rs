@@ -6,6 +6,7 @@
 
 mod endpoint;
 pub mod extract;
+mod forward;
 mod guards;
 mod openapi;
 mod routes;

@@ -10,7 +10,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, OpenApi as Document, PathItem, Ref, RefOr, Required, Response,
     ResponseBuilder, Schema, SecurityRequirement,
@@ -111,8 +111,12 @@ pub fn openapi() -> String {
     document().to_pretty_json().unwrap_or_default()
 }
 
-/// The name of the security scheme.
+/// The names of the security schemes.
 const BEARER: &str = "bearer";
+const COOKIE: &str = "cookie";
+
+/// The cookie of the access token.
+const ACCESS_COOKIE: &str = "__Host-goat-access";
 
 /// Returns the document.
 pub(crate) fn document() -> Document {
@@ -123,6 +127,10 @@ pub(crate) fn document() -> Document {
     scheme.description = Some("The access token returned by `POST /api/v1/auth/login`.".to_owned());
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    let cookie = "The access token in the cookie that a sign-in with `\"session\": \"cookie\"` sets. Only on \
+                  servers configured for session cookies.";
+    let cookie = ApiKeyValue::with_description(ACCESS_COOKIE, cookie);
+    components.add_security_scheme(COOKIE, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     schemas::constrain_components(&mut document);
     for endpoint in table() {
         let item = document.paths.paths.get_mut(endpoint.path());
@@ -174,8 +182,11 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
         failures.push((429, "`rate-limited`: retry after the time in `Retry-After`."));
     }
     if rule.is_protected() {
-        let scheme = SecurityRequirement::new(BEARER, Vec::<String>::new());
-        operation.security = Some(vec![scheme]);
+        let scheme = |name| SecurityRequirement::new(name, Vec::<String>::new());
+        operation.security = Some(vec![scheme(BEARER), scheme(COOKIE)]);
+        if !endpoint.method().is_safe() {
+            failures.push((403, "`cross-site-request`: the access token is in the cookie, and the request does not come from an allowed origin."));
+        }
         failures.push((
             401,
             "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`.",

@@ -60,7 +60,8 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
     };
     match (body, member) {
         // Any two texts are credentials, though perhaps wrong ones.
-        ("LoginBody", _) | (_, "current_password") => {}
+        ("LoginBody", "email" | "password" | "device_token") | (_, "current_password") => {}
+        ("LoginBody", "session") => schema.enum_values = Some(vec![json!("cookie")]),
         (_, "email") => {
             schema.pattern = Some(EMAIL.to_owned());
             schema.max_length = Some(254);

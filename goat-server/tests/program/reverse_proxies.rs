@@ -1,4 +1,4 @@
-//! The guide to reverse proxies: its nginx configuration, run by nginx itself.
+//! Forward authentication: the recipe for nginx, run by nginx itself.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, Program, TIMEOUT};
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, Program, Response, TIMEOUT};
 
-const GUIDE: &str = include_str!("../../guide/reverse-proxies.md");
+const RECIPE: &str = include_str!("../../deploy/nginx.conf");
 
 /// A running nginx, stopped when it is dropped.
 struct Nginx(Child);
@@ -57,11 +57,22 @@ impl Drop for Nginx {
     }
 }
 
-/// The code block of a language in the guide.
-fn example(language: &str) -> &'static str {
-    let start = format!("```{language}\n");
-    let (_, rest) = GUIDE.split_once(&start).expect("an example");
-    rest.split_once("```").expect("its end").0
+/// The recipe, with the addresses of a test, and an application that shows the user that it is told.
+fn site(front: SocketAddr, goat: SocketAddr, application: SocketAddr) -> String {
+    let mut site = RECIPE.to_owned();
+    for (of_recipe, here) in [
+        ("127.0.0.1:8080", goat.to_string()),
+        ("127.0.0.1:3000", application.to_string()),
+        ("listen 80", format!("listen {front}")),
+    ] {
+        assert!(site.contains(of_recipe), "{of_recipe}: {RECIPE}");
+        site = site.replace(of_recipe, &here);
+    }
+    let told = "$http_x_goat_user $http_x_goat_role [$http_x_goat_email$http_x_goat_key] $uri";
+    format!(
+        "{site}\nserver {{ listen {application}; location / {{ default_type text/plain; \
+         return 200 \"{told}\"; }} }}"
+    )
 }
 
 /// An address that is free now.
@@ -69,6 +80,10 @@ fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")
 }
+
+/// Headers by which a client would name another user.
+const FORGED: &str = "x-goat-user: forged\r\nx-goat-role: forged\r\nx-goat-session: forged\r\n\
+                      x-goat-email: forged\r\nx-goat-key: forged\r\n";
 
 /// One page with two hundred assets behind `auth_request`, under the default limits.
 #[test]
@@ -83,34 +98,19 @@ fn page_with_two_hundred_assets_behind_nginx_is_not_refused() {
     let data = &signed_in.body["data"];
     let token = data["access_token"].as_str().expect("a token");
 
-    let (front, app) = (free_address(), free_address());
-    let guide = example("nginx");
-    let mut site = guide.to_owned();
-    for (of_guide, here) in [
-        ("127.0.0.1:8080", goat.to_string()),
-        ("127.0.0.1:3000", app.to_string()),
-        ("listen 80", format!("listen {front}")),
-    ] {
-        assert!(site.contains(of_guide), "{of_guide}: {guide}");
-        site = site.replace(of_guide, &here);
-    }
-    // The application shows the user that it is told.
-    let application = format!(
-        "server {{ listen {app}; location / {{ default_type text/plain; \
-         return 200 \"$http_x_goat_user $http_x_goat_role $uri\"; }} }}"
-    );
+    let (front, application) = (free_address(), free_address());
     let folder = tempfile::tempdir().expect("a folder");
-    let _nginx = Nginx::start(folder.path(), &format!("{site}\n{application}"), front);
+    let _nginx = Nginx::start(folder.path(), &site(front, goat, application), front);
 
     let proxy = Client::new(front);
     let user = data["user"]["id"].as_str().expect("an id");
     // A client cannot name another user.
     let headers =
-        format!("authorization: Bearer {token}\r\nx-goat-user: forged\r\nx-goat-role: forged\r\n");
+        format!("authorization: Bearer {token}\r\n{FORGED}");
     for number in 0..=200 {
         let path = if number == 0 { "/".to_owned() } else { format!("/asset-{number}.js") };
         let response = proxy.send("GET", &path, &headers, b"").expect("a response");
-        let seen = format!("{user} admin {path}");
+        let seen = format!("{user} admin [] {path}");
         assert_eq!((response.status, &response.text), (200, &seen), "{path}");
     }
     // The limits of the user's own calls are not charged: one call of each.
@@ -122,5 +122,105 @@ fn page_with_two_hundred_assets_behind_nginx_is_not_refused() {
         let refused = proxy.call("GET", "/", bearer, None).expect("a response");
         assert_eq!(refused.status, 401);
     }
+    server.stop();
+}
+
+/// A browser in front of nginx, on `localhost`, where cookies need no https.
+struct Browser {
+    client: Client,
+    cookies: Vec<(String, String)>,
+}
+
+impl Browser {
+    fn new(front: SocketAddr) -> Self {
+        Self { client: Client::new(front), cookies: Vec::new() }
+    }
+
+    /// Sends a request of a page of this site: `same-origin`, `cross-site`, or `none` for the user.
+    fn send(&mut self, request: &str, site: &str, headers: &str, body: &str) -> Response {
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let bytes = format!(
+            "{request} HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\ncookie: {}\r\n\
+             sec-fetch-site: {site}\r\n{headers}content-length: {}\r\n\r\n{body}",
+            self.client.address.port(),
+            pairs.join("; "),
+            body.len(),
+        );
+        let responses = self.client.raw(bytes.as_bytes());
+        let response = responses.expect("a response").pop().expect("a response");
+        let set = response.head.lines().filter_map(|line| line.split_once(": "));
+        let set = set.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        for (name, value) in set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('=')) {
+            self.cookies.retain(|(other, _)| other != name);
+            if !value.is_empty() {
+                self.cookies.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        response
+    }
+
+    /// A navigation to a page of the application.
+    fn navigate(&mut self, site: &str, path: &str) -> Response {
+        self.send(&format!("GET {path}"), site, "sec-fetch-mode: navigate\r\n", "")
+    }
+}
+
+/// One signed-in browser: two hundred assets, no header of its own, no POST of another site, and no page
+/// after the sign-out.
+#[test]
+fn a_browser_with_a_session_uses_the_application_behind_nginx() {
+    let (front, application) = (free_address(), free_address());
+    let origin = format!("http://localhost:{}", front.port());
+    let program = Program::new()
+        .with("GOAT_TRUSTED_PROXIES", "127.0.0.1")
+        .with("GOAT_SESSION_COOKIES", "lax")
+        .with("GOAT_PUBLIC_URL", &origin)
+        .with("GOAT_FORWARD_ORIGINS", &origin)
+        .with("GOAT_LOGIN_URL", "/login")
+        .with("GOAT_VERIFY_HEADERS", "email")
+        .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
+    let (server, goat) = program.serve();
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nginx = Nginx::start(folder.path(), &site(front, goat, application), front);
+    let mut browser = Browser::new(front);
+
+    // A navigation is sent to the sign-in page, and a script receives the 401.
+    let sent = browser.navigate("cross-site", "/reports?page=2&all");
+    let back = format!("http%3A//localhost%3A{}/reports%3Fpage%3D2%26all", front.port());
+    let location = sent.header("location");
+    assert_eq!(sent.status, 303, "{}", sent.head);
+    assert!(location.ends_with(&format!("/login?return_to={back}")), "{location}");
+    let script = browser.send("GET /data", "same-origin", "sec-fetch-mode: cors\r\n", "");
+    assert_eq!(script.status, 401, "{}", script.head);
+
+    let json = "content-type: application/json\r\n";
+    let credentials =
+        json!({"email": ADMIN, "password": ADMIN_PASSWORD, "session": "cookie"}).to_string();
+    let signed_in = browser.send("POST /api/v1/auth/login", "same-origin", json, &credentials);
+    assert_eq!((signed_in.status, browser.cookies.len()), (200, 2), "{}", signed_in.text);
+    let user = signed_in.body["data"]["user"]["id"].as_str().expect("an id").to_owned();
+
+    let page = browser.navigate("cross-site", "/");
+    assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] /")));
+    for number in 1..=200 {
+        let path = format!("/asset-{number}.js");
+        let asset = browser.send(&format!("GET {path}"), "same-origin", FORGED, "");
+        assert_eq!((asset.status, asset.text), (200, format!("{user} admin [{ADMIN}] {path}")));
+    }
+    let own = browser.send("POST /form", "same-origin", "", "a=1");
+    assert_eq!(own.status, 200, "{}", own.text);
+    for site in ["cross-site", "same-site"] {
+        let forged = browser.send("POST /form", site, "", "a=1");
+        assert_eq!(forged.status, 403, "{}", forged.head);
+        // The client cannot tell another method, nor be a proxy.
+        let headers = "x-forwarded-method: GET\r\nx-original-method: GET\r\n";
+        assert_eq!(browser.send("POST /form", site, headers, "a=1").status, 403);
+        let socket = "upgrade: websocket\r\n";
+        assert_eq!(browser.send("GET /socket", site, socket, "").status, 403);
+    }
+
+    let signed_out = browser.send("POST /api/v1/auth/logout", "same-origin", "", "");
+    assert_eq!((signed_out.status, browser.cookies.len()), (204, 0));
+    assert_eq!(browser.navigate("none", "/").status, 303);
     server.stop();
 }

@@ -34,6 +34,7 @@
 //! ```
 
 mod body;
+mod cookies;
 mod fields;
 mod findings;
 mod json;
@@ -42,6 +43,7 @@ mod query;
 mod rejection;
 
 pub use body::{BODY_LIMIT, Json};
+pub(crate) use cookies::SessionCookies;
 pub use fields::{Fields, FromFields, FromFieldsWith};
 pub use findings::{Refused, Violations};
 pub use json::{MAX_DEPTH, Malformed, Object, Value};

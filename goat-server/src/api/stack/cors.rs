@@ -1,8 +1,8 @@
 //! CORS (Fetch standard): pages of the configured origins may use the API, by tower-http's
 //! [`CorsLayer`].
 //!
-//! - Credentials are never allowed: a page authenticates with an `Authorization` header that its own
-//!   code sets, and nothing here reads a cookie (H4).
+//! - Credentials are allowed only if the server uses session cookies, and then for the configured origins
+//!   alone (H4). Otherwise a page authenticates with an `Authorization` header that its own code sets.
 //! - `CorsLayer` answers every OPTIONS request. Only a preflight of an allowed origin for an existing
 //!   path is handed to it; the route rejects any other with 404 or 405.
 
@@ -51,12 +51,14 @@ struct Rules {
 }
 
 impl CorsLayer {
-    /// Takes origins as browsers send them; `None` if there are none.
-    pub(super) fn new(origins: &[String], routes: &Arc<Routes>) -> Option<Self> {
+    /// Takes origins as browsers send them, and whether their pages may send cookies; `None` if there
+    /// are none.
+    pub(super) fn new(origins: &[String], credentials: bool, routes: &Arc<Routes>) -> Option<Self> {
         let origins: Vec<_> =
             origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
         let layer = tower_http::cors::CorsLayer::new()
             .allow_origin(origins.clone())
+            .allow_credentials(credentials)
             .allow_methods(METHODS)
             .allow_headers([AUTHORIZATION, CONTENT_TYPE, RequestId::HEADER])
             .expose_headers(EXPOSED.map(HeaderName::from_static))

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use axum::response::Response;
 use goat_core::Time;
+use goat_tower::cookie::Cookies;
 use goat_tower::{LimitDecisions, RateLimitHeaders, RequestId};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH};
 use http::uri::Scheme;
@@ -30,13 +31,24 @@ struct Completion {
     time: Time,
     /// Whether clients reach the API by `https:`.
     is_https: bool,
+    /// The session cookies that a request may carry.
+    cookies: Option<Cookies>,
+}
+
+impl Completion {
+    /// Whether the response is private to the client (H1; RFC 9111 §5.2.2.5).
+    fn is_private(&self, path: &str, headers: &HeaderMap) -> bool {
+        path.starts_with("/api/v1/auth/")
+            || headers.contains_key(AUTHORIZATION)
+            || self.cookies.as_ref().is_some_and(|cookies| cookies.are_present(headers))
+    }
 }
 
 impl FinishResponseLayer {
     pub(super) fn new(time: Time, http: &HttpSettings) -> Self {
         let url = http.public_url.as_ref();
         let is_https = url.is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS));
-        Self(Arc::new(Completion { time, is_https }))
+        Self(Arc::new(Completion { time, is_https, cookies: http.renewing_cookies() }))
     }
 }
 
@@ -71,7 +83,7 @@ where
         let asked = Asked {
             id: request.extensions().get::<RequestId>().cloned(),
             is_head: *request.method() == Method::HEAD,
-            is_private: carries_credentials(request.uri().path(), request.headers()),
+            is_private: self.completion.is_private(request.uri().path(), request.headers()),
             uri: request.uri().clone(),
             // Created here, so that all limits further in add to it and the headers are written once.
             decisions: LimitDecisions::collect(request.extensions_mut()).decisions().clone(),
@@ -137,9 +149,4 @@ fn set_length(response: &mut Response, is_head: bool) {
     if (is_head || length == 0) && !response.headers().contains_key(CONTENT_LENGTH) {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-}
-
-/// Whether the response is private to the client (H1; RFC 9111 §5.2.2.5).
-fn carries_credentials(path: &str, headers: &HeaderMap) -> bool {
-    path.starts_with("/api/v1/auth/") || headers.contains_key(AUTHORIZATION)
 }

@@ -122,7 +122,7 @@ where
 
     let AppState { goat, metrics, http, .. } = state;
     let time = goat.time().clone();
-    let cors = CorsLayer::new(&http.cors_origins, &routes);
+    let cors = CorsLayer::new(&http.cors_origins, http.session_cookies.is_some(), &routes);
     ServiceBuilder::new()
         .layer(RequestIdLayer::new(http.proxies(), time.clone()))
         .layer(address)

@@ -23,7 +23,10 @@ use crate::api::extract;
 pub use permission::{Permission, Role};
 pub use session::Session;
 pub use time::Time;
-pub use tokens::{PasswordChanged, SignedIn, Tokens};
+pub use tokens::{
+    BodyOrCookies, PasswordChanged, PasswordChangedByCookie, SignedIn, SignedInByCookie,
+    TokenExpiries, Tokens,
+};
 pub use user::{Profile, User};
 
 /// A successful response: one resource or a complete list.

@@ -40,6 +40,37 @@ impl From<TokenPair> for Tokens {
     }
 }
 
+/// The expiries of a session's tokens, which are in cookies.
+#[derive(Serialize, ToSchema)]
+pub struct TokenExpiries {
+    /// The time at which the access token expires.
+    pub access_token_expires_at: Time,
+    /// The time at which the refresh token expires.
+    pub refresh_token_expires_at: Time,
+    /// Seconds until the access token expires, rounded down.
+    pub expires_in: u64,
+}
+
+impl From<&TokenPair> for TokenExpiries {
+    fn from(tokens: &TokenPair) -> Self {
+        Self {
+            access_token_expires_at: tokens.access_token_expires_at.into(),
+            refresh_token_expires_at: tokens.refresh_token_expires_at.into(),
+            expires_in: tokens.expires_in.as_secs(),
+        }
+    }
+}
+
+/// A response with tokens in its body, or with tokens in cookies and none in its body.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum BodyOrCookies<B, C> {
+    /// The tokens are in the body.
+    Body(B),
+    /// The tokens are in cookies.
+    Cookies(C),
+}
+
 /// The tokens of a new session, and its user.
 #[derive(Serialize, ToSchema)]
 pub struct SignedIn {
@@ -51,6 +82,16 @@ pub struct SignedIn {
     /// Proves to later sign-ins that this user signed in on this device. Valid for 180 days; grants
     /// nothing.
     pub device_token: String,
+}
+
+/// A new session with its tokens in cookies, and its user.
+#[derive(Serialize, ToSchema)]
+pub struct SignedInByCookie {
+    /// When the cookies expire.
+    #[serde(flatten)]
+    pub expiries: TokenExpiries,
+    /// The user who signed in.
+    pub user: User,
 }
 
 impl From<auth::SignedIn> for SignedIn {
@@ -69,6 +110,16 @@ pub struct PasswordChanged {
     /// The tokens.
     #[serde(flatten)]
     pub tokens: Tokens,
+    /// The number of other sessions that the change ended.
+    pub revoked_sessions: u64,
+}
+
+/// The expiries of the new tokens of the current session after a changed password.
+#[derive(Serialize, ToSchema)]
+pub struct PasswordChangedByCookie {
+    /// When the cookies expire.
+    #[serde(flatten)]
+    pub expiries: TokenExpiries,
     /// The number of other sessions that the change ended.
     pub revoked_sessions: u64,
 }

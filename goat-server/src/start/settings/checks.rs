@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use goat_core::Secret;
 use goat_core::token::weak_secret;
+use goat_tower::cookie::Cookies;
 
 use super::reader::Reader;
 use super::table::{self, Setting};
 use super::types::Algorithm;
-use super::values::show;
+use super::values::{origin_of, show};
 use super::{Environment, Settings, SigningKeys, UsedSecrets};
 
 /// Maximum of `GOAT_REFRESH_LEEWAY`.
@@ -27,6 +28,20 @@ pub(super) fn contradictions(settings: &Settings, used: UsedSecrets, reader: &mu
     }
     audience(settings, reader);
     passwords(settings, reader);
+    cookies(settings, reader);
+}
+
+/// Rejects session cookies that no browser would store: they require https, except on loopback.
+fn cookies(settings: &Settings, reader: &mut Reader) {
+    let Some(url) = &settings.http.public_url else { return };
+    if !reader.are_sound(&[&table::SESSION_COOKIES, &table::PUBLIC_URL]) {
+        return;
+    }
+    let origin = origin_of(url).unwrap_or_default();
+    if settings.http.session_cookies.is_some() && Cookies::new().allow_origin(&origin).is_err() {
+        let complaint = "cannot be used with GOAT_PUBLIC_URL, which browsers reach without https";
+        reader.refuse_and_ask(&table::SESSION_COOKIES, complaint, &"off");
+    }
 }
 
 fn listeners(settings: &Settings, reader: &mut Reader) {

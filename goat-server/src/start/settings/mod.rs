@@ -27,8 +27,9 @@ pub use limits::LimitSettings;
 pub use problem::{EXIT_STATUS, Invalid, Problem, Warning};
 pub use sources::Flags;
 pub use types::{
-    AccountSettings, Database, Environment, ForwardedHeader, HttpSettings, LogFormat, LogSettings,
-    PasswordSettings, SessionSettings, SigningKeys, Signup, StorageSettings, TokenSettings,
+    AccountSettings, Database, Environment, ForwardSettings, ForwardedHeader, HttpSettings,
+    LogFormat, LogSettings, PasswordSettings, SessionSettings, SigningKeys, Signup,
+    StorageSettings, TokenSettings, VerifyHeader,
 };
 
 pub(crate) use values::show as show_duration;

@@ -145,6 +145,7 @@ impl fmt::Display for Kind {
 pub(crate) enum Section {
     Process,
     Http,
+    Forward,
     Storage,
     Tokens,
     Sessions,
@@ -160,6 +161,7 @@ impl Section {
         match self {
             Self::Process => "Process",
             Self::Http => "HTTP",
+            Self::Forward => "Forward authentication",
             Self::Storage => "Storage",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
@@ -255,6 +257,17 @@ table! {
             Kind::Duration(millis(100), minutes(10)),
             "Time on shutdown for accepted requests to finish, after GOAT_DRAIN_DELAY. At least GOAT_REQUEST_TIMEOUT.");
     }
+    Forward {
+        LOGIN_URL = Setting::new("GOAT_LOGIN_URL", Unset,
+            Kind::Words("a path such as /login, or a URL that begins with https:// or http://, without a fragment"),
+            "Page to which GET /api/v1/auth/verify?redirect=true sends a navigation without a valid access token, with the forwarded URL in return_to.");
+        FORWARD_ORIGINS = Setting::new("GOAT_FORWARD_ORIGINS", Text("none"),
+            Kind::Words("none, or a comma-separated list of origins: https://host or https://host:port (http: on loopback only)"),
+            "Origins of the applications behind a reverse proxy that asks GET /api/v1/auth/verify. Only their URLs become return_to.");
+        VERIFY_HEADERS = Setting::new("GOAT_VERIFY_HEADERS", Text("none"),
+            Kind::Words("none, or a comma-separated list of: email"),
+            "Further headers of GET /api/v1/auth/verify for the application: `email` is X-Goat-Email. A reverse proxy must replace those of the client.");
+    }
     Storage {
         DATA_DIR = Setting::new("GOAT_DATA_DIR", Text("./data"), Kind::Words("the path of a directory"),
             "Directory of the SQLite file and of generated secrets (mode 0600). Unused with PostgreSQL if every secret is set. It and the files in it must belong to the server's user or root, and not be writable by others: otherwise a warning in development, and a refused start in production.");
@@ -321,6 +334,8 @@ table! {
         SESSION_CACHE_STALENESS = Setting::new("GOAT_SESSION_CACHE_STALENESS", Text("1s"),
             Kind::Duration(Duration::ZERO, minutes(1)),
             "Longest time for which a change made on another node may stay unseen if invalidations are lost. 0 reads the session store for every request.");
+        SESSION_COOKIES = Setting::new("GOAT_SESSION_COOKIES", Text("off"), Kind::Choice(&["off", "lax", "strict"]),
+            "Whether browsers can sign in with \"session\": \"cookie\", and the SameSite attribute of the two cookies. With `lax`, a user who follows a link from another site is signed in; with `strict`, only a user who comes from a page of the same site. Accepted are requests of the same origin, and those of GOAT_PUBLIC_URL and GOAT_CORS_ORIGINS, whose pages may then send credentials. Browsers require https: except on loopback.");
     }
     Passwords {
         PASSWORD_PEPPER = Setting::new("GOAT_PASSWORD_PEPPER",

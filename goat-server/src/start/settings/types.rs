@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use goat_core::Secret;
 use goat_tower::address::TrustedProxies;
+use goat_tower::cookie::{Cookies, ReturnTo, SameSite};
 use http::Uri;
 use ipnet::IpNet;
 
@@ -65,6 +66,11 @@ pub struct HttpSettings {
     pub forwarded_header: ForwardedHeader,
     /// `GOAT_CORS_ORIGINS`: in lower case, as browsers send them; empty: CORS is off.
     pub cors_origins: Vec<String>,
+    /// `GOAT_SESSION_COOKIES`, with `GOAT_PUBLIC_URL` and `GOAT_CORS_ORIGINS` as allowed origins;
+    /// `None`: cookies are neither set nor read.
+    pub session_cookies: Option<Cookies>,
+    /// Token verification for reverse proxies.
+    pub forward: ForwardSettings,
 }
 
 /// `GOAT_FORWARDED_HEADER`: the header with the client's address.
@@ -85,10 +91,23 @@ impl HttpSettings {
         TrustedProxies::parse(ranges).unwrap_or_default()
     }
 
+    /// Returns the session cookies as sign-ins and refreshes set them.
+    pub(crate) fn renewing_cookies(&self) -> Option<Cookies> {
+        self.session_cookies.clone().map(Cookies::renew)
+    }
+
     pub(super) fn read(reader: &mut Reader, environment: Environment) -> Self {
+        let public_url = reader.optional(&table::PUBLIC_URL, values::public_url);
+        let cors_origins = reader.required(&table::CORS_ORIGINS, values::origins);
+        let words =
+            [("off", None), ("lax", Some(SameSite::Lax)), ("strict", Some(SameSite::Strict))];
+        let same_site = reader.choice(&table::SESSION_COOKIES, &words);
         Self {
             listen: reader.required(&table::LISTEN, values::socket),
-            public_url: reader.optional(&table::PUBLIC_URL, values::public_url),
+            session_cookies: same_site
+                .map(|same_site| session_cookies(same_site, public_url.as_ref(), &cors_origins)),
+            public_url,
+            forward: ForwardSettings::read(reader),
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
             public_metrics: environment == Environment::Development,
             max_connections: reader.count(&table::MAX_CONNECTIONS),
@@ -106,9 +125,54 @@ impl HttpSettings {
                     ("forwarded", ForwardedHeader::Forwarded),
                 ],
             ),
-            cors_origins: reader.required(&table::CORS_ORIGINS, values::origins),
+            cors_origins,
         }
     }
+}
+
+/// Forward authentication: token verification for reverse proxies.
+#[derive(Clone, Debug)]
+pub struct ForwardSettings {
+    /// `GOAT_LOGIN_URL`: the page to which a navigation without a session is sent.
+    pub login_url: Option<String>,
+    /// `GOAT_FORWARD_ORIGINS`: the applications behind the proxy.
+    pub origins: Vec<String>,
+    /// `GOAT_VERIFY_HEADERS`.
+    pub headers: Vec<VerifyHeader>,
+}
+
+/// `GOAT_VERIFY_HEADERS`: a header of token verification, besides the user's id, role and session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyHeader {
+    /// `email`: the user's address in `X-Goat-Email`.
+    Email,
+}
+
+impl ForwardSettings {
+    /// Returns the targets to which a sign-in may lead back.
+    pub(crate) fn return_to(&self) -> ReturnTo {
+        self.origins.iter().fold(ReturnTo::new(), |pages, origin| {
+            pages.clone().allow_origin(origin).unwrap_or(pages)
+        })
+    }
+
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            login_url: reader.optional(&table::LOGIN_URL, values::page_url),
+            origins: reader.required(&table::FORWARD_ORIGINS, values::secure_origins),
+            headers: reader.required(&table::VERIFY_HEADERS, values::verify_headers),
+        }
+    }
+}
+
+/// Returns the session cookies of a server.
+fn session_cookies(same_site: SameSite, public_url: Option<&Uri>, origins: &[String]) -> Cookies {
+    let public = public_url.and_then(values::origin_of);
+    // Browsers send no cookies for the pages of any other scheme, so they need not be allowed.
+    public.iter().chain(origins).fold(Cookies::new().same_site(same_site), |cookies, origin| {
+        cookies.clone().allow_origin(origin).unwrap_or(cookies)
+    })
 }
 
 /// Database, Redis and data directory.

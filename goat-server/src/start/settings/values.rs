@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use goat_core::limit::canonical_address;
 use goat_core::{Quota, Secret};
+use goat_tower::cookie::ReturnTo;
 use http::Uri;
 use http::uri::Authority;
 use ipnet::{IpNet, Ipv4Net};
 
-use super::Database;
 use super::problem::quote;
 use super::table::{LONGEST, QUOTA_MOST};
+use super::{Database, VerifyHeader};
 
 /// Why a value is rejected, to be read after it.
 pub(super) type Complaint = Cow<'static, str>;
@@ -165,6 +166,38 @@ fn origin(text: &str) -> Parsed<String> {
     Ok(text)
 }
 
+/// Parses origins whose pages may use session cookies.
+pub(super) fn secure_origins(text: &str) -> Parsed<Vec<String>> {
+    list(text, |item| {
+        let origin = origin(item)?;
+        let parsed = ReturnTo::new().allow_origin(&origin);
+        parsed.map(|_| origin).map_err(|_| "is not https:, nor http: on loopback".into())
+    })
+}
+
+/// Parses the headers that token verification adds.
+pub(super) fn verify_headers(text: &str) -> Parsed<Vec<VerifyHeader>> {
+    list(text, |item| match item {
+        "email" => Ok(VerifyHeader::Email),
+        _ => Err("is not a header that verification can add".into()),
+    })
+}
+
+/// Parses the path or URL of the sign-in page.
+pub(super) fn page_url(text: &str) -> Parsed<String> {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if !is_visible || text.contains('#') {
+        return Err(
+            "contains a fragment, a backslash, or characters that a URL does not have".into()
+        );
+    }
+    if text.starts_with('/') && !text.starts_with("//") {
+        return Ok(text.to_owned());
+    }
+    let (url, _) = text.split_once('?').unwrap_or((text, ""));
+    public_url(url).map(|_| text.to_owned())
+}
+
 /// Parses the URL under which clients reach the API.
 pub(super) fn public_url(text: &str) -> Parsed<Uri> {
     let (scheme, rest) = text.split_once("://").ok_or("is not a URL (scheme://host)")?;
@@ -182,6 +215,16 @@ pub(super) fn public_url(text: &str) -> Parsed<Uri> {
         return Err("contains an invalid port".into());
     }
     Ok(url)
+}
+
+/// Returns the origin of a URL as browsers send it.
+pub(crate) fn origin_of(url: &Uri) -> Option<String> {
+    let (scheme, authority) = (url.scheme_str()?, url.authority()?);
+    let port = match (scheme, authority.port_u16()) {
+        (_, None) | ("http", Some(80)) | ("https", Some(443)) => String::new(),
+        (_, Some(port)) => format!(":{port}"),
+    };
+    Some(format!("{scheme}://{}{port}", authority.host().to_ascii_lowercase()))
 }
 
 /// Parses an issuer, an audience or a client id.

@@ -1,5 +1,6 @@
 //! `/api/v1/auth`.
 
+mod cookies;
 mod login;
 mod logout;
 mod refresh;

@@ -1,11 +1,13 @@
 //! `GET /api/v1/auth/verify`.
 
+use goat_server::start::settings::{ForwardSettings, VerifyHeader};
+use goat_tower::cookie::Cookies;
 use http::Method;
 use serde_json::json;
 
 use super::VERIFY;
 use crate::backends::on_every_backend;
-use crate::support::app::TestApp;
+use crate::support::app::{CLIENT, TestApp, TestRequest};
 use crate::support::backend::Backend;
 
 #[tokio::test]
@@ -59,4 +61,164 @@ async fn verify_names_every_missing_permission_and_accepts_wildcards(backend: Ba
     assert_eq!((head.status, head.header("x-goat-user")), (204, client.id.to_string().as_str()));
     assert_eq!(app.get(VERIFY).send().await.failure(), (401, "unauthenticated"));
     assert_eq!(verify(&client.token, "?permissions=a:b").await.fields(), ["permissions"]);
+}
+
+/// The origin check applies to the forwarded request: a trusted proxy tells its method, and without a
+/// method the request counts as unsafe.
+#[tokio::test]
+async fn a_cookie_is_accepted_by_the_forwarded_method_and_origin() {
+    const PROXY: &str = "10.0.0.1";
+    let app = TestApp::with(|setup| {
+        setup.http.session_cookies = Some(Cookies::new());
+        setup.http.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a range")];
+    })
+    .await;
+    let user = app.client().await;
+    let verify = async |from: &str, site: &str, methods: &[(&str, &str)]| {
+        let request = app.get(VERIFY).from(from).header("sec-fetch-site", site);
+        let request = request.header("cookie", &format!("__Host-goat-access={}", user.token));
+        let send =
+            methods.iter().fold(request, |request, (name, value)| request.header(name, value));
+        send.send().await
+    };
+    const FORWARDED: &str = "x-forwarded-method";
+    const ORIGINAL: &str = "x-original-method";
+    for (accepted, from, site, methods) in [
+        (true, PROXY, "cross-site", &[(FORWARDED, "GET")][..]),
+        (true, PROXY, "cross-site", &[(ORIGINAL, "HEAD")]),
+        (true, PROXY, "cross-site", &[(ORIGINAL, "GET"), (FORWARDED, "GET")]),
+        (true, PROXY, "same-origin", &[(FORWARDED, "POST")]),
+        (true, PROXY, "same-origin", &[]),
+        (true, CLIENT, "same-origin", &[]),
+        (false, PROXY, "cross-site", &[(FORWARDED, "POST")]),
+        (false, PROXY, "same-site", &[(ORIGINAL, "DELETE")]),
+        (false, PROXY, "cross-site", &[(FORWARDED, "get")]),
+        (false, PROXY, "cross-site", &[]),
+        (false, PROXY, "cross-site", &[(FORWARDED, "")]),
+        (false, PROXY, "cross-site", &[(ORIGINAL, "GET"), (FORWARDED, "POST")]),
+        (false, PROXY, "cross-site", &[(FORWARDED, "GET"), (FORWARDED, "POST")]),
+        // Only a proxy describes a forwarded request.
+        (false, CLIENT, "cross-site", &[(FORWARDED, "GET")]),
+    ] {
+        let response = verify(from, site, methods).await;
+        let expected = if accepted { (204, "") } else { (403, "cross-site-request") };
+        assert_eq!(response.failure(), expected, "{from} {site} {methods:?}");
+        assert!(!response.headers.contains_key("set-cookie"), "verification renews nothing");
+    }
+    // A bearer token needs no origin check.
+    let response = app.get(VERIFY).bearer(&user.token).header("sec-fetch-site", "cross-site");
+    assert_eq!(response.send().await.status, 204);
+}
+
+/// A proxy, and the applications behind it.
+async fn behind_a_proxy() -> TestApp {
+    TestApp::with(|setup| {
+        setup.http.session_cookies = Some(Cookies::new());
+        setup.http.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a range")];
+        setup.http.forward = ForwardSettings {
+            login_url: Some("/login".to_owned()),
+            origins: vec!["https://app.example.org".to_owned()],
+            headers: vec![VerifyHeader::Email],
+        };
+    })
+    .await
+}
+
+/// The request of a proxy for a navigation to an application, without a session.
+fn navigation<'a>(
+    app: &'a TestApp,
+    query: &str,
+    changes: &[(&str, Option<&str>)],
+) -> TestRequest<'a> {
+    let mut headers = vec![
+        ("x-forwarded-method", Some("GET")),
+        ("x-forwarded-proto", Some("https")),
+        ("x-forwarded-host", Some("app.example.org")),
+        ("x-forwarded-uri", Some("/reports?page=2&x=a")),
+        ("sec-fetch-mode", Some("navigate")),
+    ];
+    headers.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    headers.extend_from_slice(changes);
+    let request = app.get(&format!("{VERIFY}{query}")).from("10.0.0.1");
+    headers.iter().fold(request, |request, (name, value)| match value {
+        Some(value) => request.header(name, value),
+        None => request,
+    })
+}
+
+#[tokio::test]
+async fn a_navigation_without_a_session_is_sent_to_the_sign_in_page() {
+    let app = behind_a_proxy().await;
+    let response = navigation(&app, "?permission=a:b&redirect=true", &[]).send().await;
+    assert_eq!((response.status, response.body.len()), (303, 0));
+    let target = "/login?return_to=https%3A//app.example.org/reports%3Fpage%3D2%26x%3Da";
+    assert_eq!(response.header("location"), target);
+    assert_eq!(response.header("www-authenticate"), "");
+    assert_eq!(response.header("cache-control"), "no-store");
+    // Also for an invalid cookie.
+    let cookie = [("cookie", Some("__Host-goat-access=nonsense"))];
+    let response = navigation(&app, "?redirect=true", &cookie).send().await;
+    assert_eq!(response.status, 303);
+    for (query, changes) in [
+        ("", &[][..]),
+        ("?redirect=false", &[]),
+        ("?redirect=true", &[("sec-fetch-mode", Some("cors"))]),
+        ("?redirect=true", &[("sec-fetch-mode", None)]),
+        ("?redirect=true", &[("x-forwarded-method", Some("POST"))]),
+        ("?redirect=true", &[("x-forwarded-method", None)]),
+    ] {
+        let response = navigation(&app, query, changes).send().await;
+        assert_eq!(response.failure(), (401, "unauthenticated"), "{query} {changes:?}");
+    }
+    let client = navigation(&app, "?redirect=true", &[]).from(CLIENT).send().await;
+    assert_eq!(client.failure(), (401, "unauthenticated"), "only a proxy is redirected");
+    let user = app.client().await;
+    let response = navigation(&app, "?redirect=true&permission=a:b", &[]).bearer(&user.token);
+    assert_eq!(response.send().await.failure(), (403, "forbidden"));
+    let response = navigation(&app, "?redirect=1", &[]).bearer(&user.token).send().await;
+    assert_eq!(response.fields(), ["redirect"]);
+}
+
+/// B22
+#[tokio::test]
+async fn only_urls_of_the_applications_become_return_to() {
+    let app = behind_a_proxy().await;
+    for changes in [
+        &[("x-forwarded-host", Some("evil.example"))][..],
+        &[("x-forwarded-host", Some("app.example.org.evil.example"))],
+        &[("x-forwarded-host", Some("app.example.org@evil.example"))],
+        &[
+            ("x-forwarded-host", Some("app.example.org")),
+            ("x-forwarded-uri", Some("@evil.example/")),
+        ],
+        &[("x-forwarded-uri", Some("//evil.example"))],
+        &[("x-forwarded-uri", Some("/\\evil.example"))],
+        &[("x-forwarded-uri", Some(""))],
+        &[("x-forwarded-proto", Some("http"))],
+        &[("x-forwarded-proto", Some("javascript"))],
+        &[("x-forwarded-proto", None)],
+        &[("x-forwarded-host", None)],
+        &[("x-forwarded-uri", None)],
+        &[
+            ("x-forwarded-host", Some("app.example.org")),
+            ("x-forwarded-host", Some("evil.example")),
+        ],
+    ] {
+        let response = navigation(&app, "?redirect=true", changes).send().await;
+        let location = response.header("location");
+        let is_home = location == "/login?return_to=https%3A//app.example.org";
+        assert!(location == "/login" || is_home, "{changes:?}: {location}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_is_a_header_only_if_configured() {
+    let app = behind_a_proxy().await;
+    let user = app.client().await;
+    let response = app.get(VERIFY).bearer(&user.token).send().await;
+    assert_eq!(response.header("x-goat-email"), user.email);
+    let app = TestApp::new().await;
+    let user = app.client().await;
+    let response = app.get(VERIFY).bearer(&user.token).send().await;
+    assert_eq!((response.status, response.header("x-goat-email")), (204, ""));
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Status, Stores};
+use goat_tower::cookie::Cookies;
 use serde_json::{Value, json};
 
 use super::{PanickingHasher, silent_body};
 use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
 
 /// The codes of the contract with their statuses.
-const CODES: [(&str, u16); 28] = [
+const CODES: [(&str, u16); 29] = [
     ("validation", 400),
     ("malformed-json", 400),
     ("bad-request", 400),
@@ -22,6 +23,7 @@ const CODES: [(&str, u16); 28] = [
     ("session-revoked", 401),
     ("token-reused", 401),
     ("invalid-credentials", 401),
+    ("cross-site-request", 403),
     ("forbidden", 403),
     ("outranked", 403),
     ("role-not-assignable", 403),
@@ -68,6 +70,8 @@ async fn authentication_failures(app: &TestApp) -> Failures {
     ];
     let twice = app.get("/api/v1/user").bearer("a").bearer("b").send().await;
     failures.push((twice, "/api/v1/user".to_owned()));
+    let cookies = TestApp::with(|setup| setup.http.session_cookies = Some(Cookies::new())).await;
+    failures.push(send(&cookies, None, refresh, json!({})).await);
     let expiring = app.client().await;
     // Beyond the leeway for clock skew.
     app.clock.advance(app.goat.settings().access_ttl * 2);

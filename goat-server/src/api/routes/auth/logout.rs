@@ -1,15 +1,17 @@
 //! `POST /api/v1/auth/logout`
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use goat_core::Goat;
 use goat_tower::{Origin, Principal, Problem};
 use http::StatusCode;
 
-use crate::api::extract::NoQuery;
+use crate::api::extract::{NoQuery, SessionCookies};
 
 /// Sign out
 ///
-/// Ends the current session. Its access token and refresh token stop working immediately.
+/// Ends the current session. Its access token and refresh token stop working immediately. If the access
+/// token is in a cookie, both cookies are cleared.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
@@ -22,7 +24,12 @@ pub(crate) async fn logout(
     me: Principal,
     _: NoQuery,
     origin: Origin,
-) -> Result<StatusCode, Problem> {
+    cookies: SessionCookies,
+) -> Result<Response, Problem> {
     goat.logout(&me, &origin).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if let Some(cookies) = cookies.of_principal() {
+        cookies.clear(response.headers_mut());
+    }
+    Ok(response)
 }

@@ -1,14 +1,17 @@
 //! `GET /api/v1/auth/verify`: token verification for other services and reverse proxies (forward
 //! auth).
 
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use goat_core::{Error, ErrorKind, Permission};
 use goat_tower::{Principal, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa::IntoParams;
 
+use crate::api::AppState;
 use crate::api::extract::{FromQuery, Parameters, Query, Refused};
 use crate::api::view::RESPONSE_HEADERS;
+use crate::start::settings::VerifyHeader;
 
 /// The permissions to check.
 #[derive(Debug, IntoParams)]
@@ -17,11 +20,18 @@ pub(crate) struct VerifyQuery {
     /// A permission that the user must have. Repeat the parameter to require several.
     #[param(value_type = Vec<String>, required = false, example = json!(["report:read"]))]
     permission: Vec<Permission>,
+    /// `true` sends a navigation without a valid access token to the sign-in page in place of the 401, if
+    /// the server is configured with one. For proxies that pass a redirect on to the client.
+    #[param(value_type = bool, required = false)]
+    #[expect(dead_code, reason = "read by the route itself, before authentication")]
+    redirect: Option<bool>,
 }
 
 impl FromQuery for VerifyQuery {
     fn from_query(parameters: &mut Parameters) -> Result<Self, Refused> {
-        Ok(Self { permission: parameters.repeated_parse("permission", Permission::parse)? })
+        let permission = parameters.repeated_parse("permission", Permission::parse);
+        let redirect = parameters.one_of("redirect", &[("true", true), ("false", false)]);
+        Ok(Self { permission: permission?, redirect: redirect? })
     }
 }
 
@@ -29,6 +39,10 @@ impl FromQuery for VerifyQuery {
 ///
 /// For other services and for reverse proxies (`auth_request`, `forwardAuth`). Checks the access token
 /// and the requested permissions, and returns the user's id, role and session in response headers.
+///
+/// With session cookies, the access token may be in its cookie. Then the origin check applies to the
+/// forwarded request: a trusted proxy sends its method in `X-Forwarded-Method` or `X-Original-Method`, and
+/// without one the request counts as unsafe.
 #[utoipa::path(
     get,
     path = "/api/v1/auth/verify",
@@ -41,13 +55,17 @@ impl FromQuery for VerifyQuery {
                 ("X-Goat-User" = String, description = "The user's id."),
                 ("X-Goat-Role" = String, description = "The user's role."),
                 ("X-Goat-Session" = String, description = "The session's id."),
+                ("X-Goat-Email" = String, description = "The user's e-mail address, if the server is configured to send it."),
             )),
+        (status = 303, description = "`redirect` is `true`, the forwarded request is a navigation, and it has no valid access token: the sign-in page.",
+            headers(("Location" = String, description = "The sign-in page, with the forwarded URL in `return_to`."))),
         (status = 403, description = "`forbidden`: the user lacks a requested permission. `WWW-Authenticate` names it."),
     ),
 )]
 pub(crate) async fn verify(
+    State(state): State<AppState>,
     me: Principal,
-    Query(VerifyQuery { permission }): Query<VerifyQuery>,
+    Query(VerifyQuery { permission, .. }): Query<VerifyQuery>,
 ) -> Result<Response, Problem> {
     let missing = permission.iter().filter(|permission| !me.may(permission));
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
@@ -71,5 +89,18 @@ pub(crate) async fn verify(
         let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
         response.headers_mut().insert(name, value);
     }
+    for header in &state.http.forward.headers {
+        let (name, value) = match header {
+            VerifyHeader::Email => ("x-goat-email", email(&me)?),
+        };
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
     Ok(response)
+}
+
+/// Returns the user's address as given, or in its canonical form if the domain is not ASCII.
+fn email(me: &Principal) -> Result<HeaderValue, ErrorKind> {
+    let email = &me.profile().email;
+    let value = HeaderValue::from_str(email.as_str());
+    value.or_else(|_| HeaderValue::from_str(email.canonical())).map_err(|_| ErrorKind::Internal)
 }

@@ -1,15 +1,17 @@
 //! The current user's own account.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use goat_core::{Email, Goat, Secret};
 use goat_tower::{Origin, Principal, Problem};
 use http::StatusCode;
 use utoipa::ToSchema;
 
-use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused};
+use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused, SessionCookies};
 use crate::api::routes::split_decisions;
-use crate::api::view::{Data, PasswordChanged, Profile, User};
+use crate::api::view::{
+    BodyOrCookies, Data, PasswordChanged, PasswordChangedByCookie, Profile, User,
+};
 
 /// Get the current user
 ///
@@ -99,14 +101,15 @@ impl FromFields for ChangePasswordBody {
 ///
 /// Ends every other session of the user. The current session continues with the returned tokens only: its
 /// earlier access and refresh tokens no longer work (401 `session-revoked`), and presenting one ends
-/// nothing.
+/// nothing. If the access token is in a cookie, the new tokens are in the two cookies, and the body has the
+/// expiries only.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-password",
     operation_id = "changePassword",
     tag = "Account",
     responses(
-        (status = 200, description = "The new tokens of the current session, and the number of other sessions that ended.", body = Data<PasswordChanged>),
+        (status = 200, description = "The new tokens of the current session, and the number of other sessions that ended.", body = Data<BodyOrCookies<PasswordChanged, PasswordChangedByCookie>>),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
         (status = 409, description = "`password-unchanged`: the new password is the current one."),
     ),
@@ -115,12 +118,20 @@ pub(crate) async fn change_password(
     State(goat): State<Goat>,
     me: Principal,
     _: NoQuery,
+    cookies: SessionCookies,
     Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let users = goat.users();
     let changed = users.change_password(&me, current_password.expose(), &new_password).await?;
     let (changed, decisions) = split_decisions(changed);
-    Ok((decisions, Data::new(PasswordChanged::from(changed))))
+    let Some(cookies) = cookies.of_principal() else {
+        return Ok((decisions, Data::new(PasswordChanged::from(changed))).into_response());
+    };
+    let (expiries, revoked_sessions) = ((&changed.tokens).into(), changed.revoked_sessions);
+    let data = PasswordChangedByCookie { expiries, revoked_sessions };
+    let mut response = (decisions, Data::new(data)).into_response();
+    cookies.put(&changed.tokens, response.headers_mut())?;
+    Ok(response)
 }
 
 /// Confirmation by password.

@@ -1,5 +1,7 @@
 //! Settings that contradict one another.
 
+use goat_tower::cookie::{Cookies, SameSite};
+
 use super::{PRIVATE_KEY, TOKEN_SECRET, environment, production};
 
 /// C1, in both forms of an IPv4 address.
@@ -31,6 +33,35 @@ fn audience_that_equals_the_issuer_is_a_warning() {
     assert_eq!(warnings, [expected]);
     let differ = [("GOAT_AUDIENCE", "goat"), ("GOAT_ISSUER", "https://id.example")];
     assert_eq!(environment(&differ).warnings(), [""; 0]);
+}
+
+/// Browsers store such cookies over https only, except from loopback.
+#[test]
+fn session_cookies_require_a_public_url_that_browsers_trust() {
+    let on = |url| environment(&[("GOAT_SESSION_COOKIES", "lax"), ("GOAT_PUBLIC_URL", url)]);
+    let expected = "GOAT_SESSION_COOKIES: \"lax\" cannot be used with GOAT_PUBLIC_URL, which browsers \
+                    reach without https; expected off";
+    assert_eq!(on("http://id.example.org").problem(), expected);
+    for url in ["https://id.example.org/api", "http://localhost:8080", "http://127.0.0.1:8080"] {
+        on(url).settings();
+    }
+    environment(&[("GOAT_SESSION_COOKIES", "strict")]).settings();
+}
+
+#[test]
+fn allowed_origins_of_session_cookies_are_the_public_url_and_the_cors_origins() {
+    let settings = environment(&[
+        ("GOAT_SESSION_COOKIES", "strict"),
+        ("GOAT_PUBLIC_URL", "https://ID.example.org:443/api"),
+        ("GOAT_CORS_ORIGINS", "https://app.example.org,http://app.example.org,app://x"),
+    ])
+    .settings();
+    let expected = Cookies::new()
+        .same_site(SameSite::Strict)
+        .allow_origin("https://id.example.org")
+        .and_then(|cookies| cookies.allow_origin("https://app.example.org"));
+    assert_eq!(settings.http.session_cookies, expected.ok());
+    assert_eq!(environment(&[]).settings().http.session_cookies, None);
 }
 
 #[test]
