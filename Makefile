@@ -55,6 +55,7 @@ define MISSING_PACKAGES
 	for program in bash curl openssl; do command -v $$program >/dev/null || echo $$program; done; \
 	PATH=$$PATH:/usr/sbin; command -v pgbouncer >/dev/null || echo pgbouncer; \
 	command -v nginx >/dev/null || echo nginx-light; \
+	command -v chromium >/dev/null || echo chromium; \
 	{ command -v redis-server || command -v valkey-server; } >/dev/null \
 	  && { command -v redis-cli || command -v valkey-cli; } >/dev/null || echo redis-server; \
 	for server in $$(command -v postgres) /usr/lib/postgresql/*/bin/postgres; do \

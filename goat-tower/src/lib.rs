@@ -45,7 +45,7 @@
 //! Sign-up, login, refresh and logout are handlers of your own, of a few lines each, over the methods of
 //! [`Goat`](goat_core::Goat). A [`Problem`] renders their errors as the layers do, and an [`Origin`] is the
 //! client address and user agent that a login stores with the session. The example `axum` in goat's
-//! repository has all four; [`cookie`] covers sessions for browsers.
+//! repository has all four. [`cookie`] covers sessions for browsers, with ready routes for axum.
 //!
 //! # Layers
 //!

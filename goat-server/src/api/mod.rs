@@ -9,6 +9,7 @@ pub mod extract;
 mod forward;
 mod guards;
 mod openapi;
+mod pages;
 mod routes;
 mod schemas;
 mod stack;

@@ -24,6 +24,12 @@ pub struct AppState {
     pub limits: Arc<LimitSettings>,
 }
 
+impl FromRef<AppState> for Arc<HttpSettings> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.http)
+    }
+}
+
 impl FromRef<AppState> for Goat {
     fn from_ref(state: &AppState) -> Self {
         state.goat.clone()

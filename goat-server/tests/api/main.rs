@@ -22,5 +22,6 @@ mod defence;
 mod embedded;
 mod fuzz_seeds;
 mod limits;
+mod login_page;
 mod replay;
 mod round_trips;

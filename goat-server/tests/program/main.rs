@@ -9,6 +9,7 @@ mod adopted_hashes;
 mod at_rest;
 mod backup;
 mod blocked_log;
+mod browser;
 mod check;
 mod commands;
 mod deploy;

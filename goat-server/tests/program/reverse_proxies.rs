@@ -1,85 +1,16 @@
 //! Forward authentication: the recipe for nginx, run by nginx itself.
 
-use std::fs;
-use std::io::Read as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, Program, Response, TIMEOUT};
+use crate::support::process::{
+    ADMIN, ADMIN_PASSWORD, Client, Nginx, Program, Response, free_address,
+};
 
-const RECIPE: &str = include_str!("../../deploy/nginx.conf");
-
-/// A running nginx, stopped when it is dropped.
-struct Nginx(Child);
-
-impl Nginx {
-    /// Starts nginx in a folder with this configuration of its HTTP module, and waits for the port.
-    fn start(folder: &Path, http: &str, address: SocketAddr) -> Self {
-        let path = folder.display();
-        // All of its files are in the folder, and it does not become another user.
-        let configuration = format!(
-            "daemon off; master_process off; pid {path}/nginx.pid; error_log stderr;\n\
-             events {{}}\n\
-             http {{\n\
-             access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
-             fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi;\n\
-             scgi_temp_path {path}/scgi;\n\
-             {http}\n}}\n"
-        );
-        fs::write(folder.join("nginx.conf"), configuration).expect("a file");
-        let mut command = Command::new("nginx");
-        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
-        command.args(["-e", "stderr"]).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("nginx, which make test-tools installs");
-        let deadline = Instant::now() + TIMEOUT;
-        while TcpStream::connect(address).is_err() {
-            if child.try_wait().expect("a child").is_some() || Instant::now() > deadline {
-                let mut output = String::new();
-                let _ = child.kill();
-                let _ = child.stderr.take().expect("a pipe").read_to_string(&mut output);
-                panic!("nginx does not listen: {output}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self(child)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The recipe, with the addresses of a test, and an application that shows the user that it is told.
-fn site(front: SocketAddr, goat: SocketAddr, application: SocketAddr) -> String {
-    let mut site = RECIPE.to_owned();
-    for (of_recipe, here) in [
-        ("127.0.0.1:8080", goat.to_string()),
-        ("127.0.0.1:3000", application.to_string()),
-        ("listen 80", format!("listen {front}")),
-    ] {
-        assert!(site.contains(of_recipe), "{of_recipe}: {RECIPE}");
-        site = site.replace(of_recipe, &here);
-    }
-    let told = "$http_x_goat_user $http_x_goat_role [$http_x_goat_email$http_x_goat_key] $uri";
-    format!(
-        "{site}\nserver {{ listen {application}; location / {{ default_type text/plain; \
-         return 200 \"{told}\"; }} }}"
-    )
-}
-
-/// An address that is free now.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
-}
+/// What the application behind nginx is told, and shows.
+const TOLD: &str = "default_type text/plain; return 200 \"$http_x_goat_user $http_x_goat_role \
+                    [$http_x_goat_email$http_x_goat_key] $uri\";";
 
 /// Headers by which a client would name another user.
 const FORGED: &str = "x-goat-user: forged\r\nx-goat-role: forged\r\nx-goat-session: forged\r\n\
@@ -99,14 +30,12 @@ fn page_with_two_hundred_assets_behind_nginx_is_not_refused() {
     let token = data["access_token"].as_str().expect("a token");
 
     let (front, application) = (free_address(), free_address());
-    let folder = tempfile::tempdir().expect("a folder");
-    let _nginx = Nginx::start(folder.path(), &site(front, goat, application), front);
+    let _nginx = Nginx::before(front, goat, application, TOLD);
 
     let proxy = Client::new(front);
     let user = data["user"]["id"].as_str().expect("an id");
     // A client cannot name another user.
-    let headers =
-        format!("authorization: Bearer {token}\r\n{FORGED}");
+    let headers = format!("authorization: Bearer {token}\r\n{FORGED}");
     for number in 0..=200 {
         let path = if number == 0 { "/".to_owned() } else { format!("/asset-{number}.js") };
         let response = proxy.send("GET", &path, &headers, b"").expect("a response");
@@ -138,7 +67,8 @@ impl Browser {
 
     /// Sends a request of a page of this site: `same-origin`, `cross-site`, or `none` for the user.
     fn send(&mut self, request: &str, site: &str, headers: &str, body: &str) -> Response {
-        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<_> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let bytes = format!(
             "{request} HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\ncookie: {}\r\n\
              sec-fetch-site: {site}\r\n{headers}content-length: {}\r\n\r\n{body}",
@@ -150,7 +80,8 @@ impl Browser {
         let response = responses.expect("a response").pop().expect("a response");
         let set = response.head.lines().filter_map(|line| line.split_once(": "));
         let set = set.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-        for (name, value) in set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('=')) {
+        for (name, value) in set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('='))
+        {
             self.cookies.retain(|(other, _)| other != name);
             if !value.is_empty() {
                 self.cookies.push((name.to_owned(), value.to_owned()));
@@ -176,12 +107,11 @@ fn a_browser_with_a_session_uses_the_application_behind_nginx() {
         .with("GOAT_SESSION_COOKIES", "lax")
         .with("GOAT_PUBLIC_URL", &origin)
         .with("GOAT_FORWARD_ORIGINS", &origin)
-        .with("GOAT_LOGIN_URL", "/login")
+        .with("GOAT_LOGIN_PAGE", "on")
         .with("GOAT_VERIFY_HEADERS", "email")
         .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let (server, goat) = program.serve();
-    let folder = tempfile::tempdir().expect("a folder");
-    let _nginx = Nginx::start(folder.path(), &site(front, goat, application), front);
+    let _nginx = Nginx::before(front, goat, application, TOLD);
     let mut browser = Browser::new(front);
 
     // A navigation is sent to the sign-in page, and a script receives the 401.
@@ -193,12 +123,22 @@ fn a_browser_with_a_session_uses_the_application_behind_nginx() {
     let script = browser.send("GET /data", "same-origin", "sec-fetch-mode: cors\r\n", "");
     assert_eq!(script.status, 401, "{}", script.head);
 
-    let json = "content-type: application/json\r\n";
-    let credentials =
-        json!({"email": ADMIN, "password": ADMIN_PASSWORD, "session": "cookie"}).to_string();
-    let signed_in = browser.send("POST /api/v1/auth/login", "same-origin", json, &credentials);
-    assert_eq!((signed_in.status, browser.cookies.len()), (200, 2), "{}", signed_in.text);
-    let user = signed_in.body["data"]["user"]["id"].as_str().expect("an id").to_owned();
+    let path = location
+        .split_once("/login")
+        .map_or("/login".to_owned(), |(_, rest)| format!("/login{rest}"));
+    let page = browser.navigate("cross-site", &path);
+    assert!(page.text.contains("<form method=\"post\" action=\"login\">"), "{}", page.text);
+    let form = "content-type: application/x-www-form-urlencoded\r\nsec-fetch-mode: navigate\r\n";
+    let body = format!(
+        "email={}&password={}&return_to={origin}/reports%3Fpage=2%26all",
+        ADMIN.replace('@', "%40"),
+        ADMIN_PASSWORD.replace(' ', "+"),
+    );
+    let signed_in = browser.send("POST /login", "same-origin", form, &body);
+    assert_eq!((signed_in.status, browser.cookies.len()), (303, 2), "{}", signed_in.text);
+    assert_eq!(signed_in.header("location"), format!("{origin}/reports?page=2&all"));
+    let user = browser.send("GET /api/v1/auth/verify", "same-origin", "", "");
+    let user = user.header("x-goat-user").to_owned();
 
     let page = browser.navigate("cross-site", "/");
     assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] /")));
@@ -219,8 +159,8 @@ fn a_browser_with_a_session_uses_the_application_behind_nginx() {
         assert_eq!(browser.send("GET /socket", site, socket, "").status, 403);
     }
 
-    let signed_out = browser.send("POST /api/v1/auth/logout", "same-origin", "", "");
-    assert_eq!((signed_out.status, browser.cookies.len()), (204, 0));
+    let signed_out = browser.send("POST /logout", "same-origin", form, "");
+    assert_eq!((signed_out.status, browser.cookies.len()), (303, 0));
     assert_eq!(browser.navigate("none", "/").status, 303);
     server.stop();
 }

@@ -88,7 +88,8 @@
 //! - [`put`](Cookies::put) after a login and after a refresh;
 //! - [`refresh_token`](Cookies::refresh_token), which checks the origin and reads the token, before
 //!   a refresh;
-//! - [`clear`](Cookies::clear) after a logout.
+//! - [`clear`](Cookies::clear) after a logout; [`end_session`](Cookies::end_session) is one that also ends a
+//!   session whose access token has expired.
 //!
 //! Mount the login and refresh handlers outside the authenticate layer: browsers send stale access
 //! cookies too, and the layer rejects an invalid one with a 401 even where authentication is
@@ -177,6 +178,7 @@
 //! anonymous clients also receive must set `Vary: Cookie` itself if signed-in users see another
 //! version.
 
+mod end_session;
 mod error;
 mod origin;
 mod read;

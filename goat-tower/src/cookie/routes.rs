@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::post;
 use goat_core::auth::{Login, TokenPair};
-use goat_core::{Error, Goat, Principal, Secret, UserId, Violation};
+use goat_core::{Error, Goat, Secret, UserId, Violation};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -167,27 +167,9 @@ impl Sessions {
     }
 
     async fn sign_out(&self, request: &Parts) -> Result<Success, Problem> {
-        if let Some(principal) = self.principal(request).await? {
-            self.goat.logout(&principal, &Origin::of(request)).await?;
-        }
+        self.cookies.end_session(&self.goat, request).await?;
         let decisions = LimitDecisions::default();
         Ok(Success { members: None, cookies: self.cookies.expired(), decisions })
-    }
-
-    /// Returns the principal of either cookie; `None` if the session has ended.
-    async fn principal(&self, request: &Parts) -> Result<Option<Principal>, Problem> {
-        let access = self.cookies.access_token(request);
-        if let Some(token) = valid(access.map_err(Problem::from))?.flatten() {
-            let authenticated = self.goat.authenticate_token(token).await;
-            let principal = valid(authenticated.map_err(Problem::from))?;
-            if principal.is_some() {
-                return Ok(principal);
-            }
-        }
-        let refresh = self.cookies.refresh_token(request);
-        let Some(token) = valid(refresh.map_err(Problem::from))? else { return Ok(None) };
-        let renewed = self.goat.renew(&token, &Origin::of(request)).await;
-        Ok(valid(renewed.map_err(Problem::from))?.map(|renewed| renewed.principal))
     }
 
     fn success(&self, user: UserId, tokens: &TokenPair) -> Result<Success, Error> {
@@ -205,15 +187,6 @@ impl Sessions {
     fn ended(&self, problem: Problem) -> Failure {
         let is_ended = problem.status() == StatusCode::UNAUTHORIZED;
         Failure { problem, cookies: is_ended.then(|| self.cookies.expired()) }
-    }
-}
-
-/// Returns a value, or `None` for credentials that are not valid.
-fn valid<T>(outcome: Result<T, Problem>) -> Result<Option<T>, Problem> {
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Ok(None),
-        Err(problem) => Err(problem),
     }
 }
 

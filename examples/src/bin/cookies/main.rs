@@ -7,8 +7,8 @@
 //! cargo run -p examples --bin cookies      # then open http://localhost:3000
 //! ```
 //!
-//! - Access tokens expire after one minute here, to show the refresh: open the browser's network
-//!   panel, wait, and read the reports again.
+//! - Access tokens expire after one minute here, to show the renewal: open the browser's network
+//!   panel, wait, and read the reports again. The response sets both cookies anew.
 //! - Cross-site requests are rejected: a form on another port's page that posts to `/exports` gets
 //!   a 403, as does `curl` with only a cookie.
 //! - Chromium and Firefox store such cookies on `http://localhost`, Chromium on `http://127.0.0.1`
@@ -18,17 +18,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::extract::{Json, State};
+use axum::http::StatusCode;
 use axum::http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{StatusCode, request::Parts};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, serve};
-use goat_core::auth::{Login, SignUp};
+use goat_core::auth::SignUp;
 use goat_core::token::TokenKeys;
 use goat_core::{Actor, Email, ErrorKind, Goat, Permission, Quota, Settings, Stores};
-use goat_tower::cookie::Cookies;
+use goat_tower::cookie::{self, Cookies};
 use goat_tower::{GoatExt as _, Origin, Principal, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ use serde_json::{Value, json};
 const REPORTS: Permission = Permission::new("report:read");
 const AUDIT: Permission = Permission::new("report:audit");
 
-const COOKIES: Cookies = Cookies::new();
+const COOKIES: Cookies = Cookies::new().renew();
 
 #[derive(Deserialize)]
 struct Credentials {
@@ -53,57 +52,6 @@ async fn sign_up(
     let request = SignUp { email, password: form.password.into(), origin: origin.into() };
     goat.sign_up(request).await?;
     Ok(StatusCode::CREATED)
-}
-
-async fn sign_in(
-    State(goat): State<Goat>,
-    origin: Origin,
-    request: Parts,
-    Json(form): Json<Credentials>,
-) -> Result<Response, Problem> {
-    // Prevents login CSRF.
-    COOKIES.check(&request)?;
-    let (email, password) = (form.email.into(), form.password.into());
-    let signed_in = goat
-        .login(Login { email, password, device_token: None, origin: origin.into() })
-        .await?
-        .value;
-    let mut response = Json(json!({ "email": signed_in.user.email.as_str() })).into_response();
-    COOKIES.put(&signed_in.tokens, response.headers_mut())?;
-    Ok(response)
-}
-
-async fn refresh(
-    State(goat): State<Goat>,
-    origin: Origin,
-    request: Parts,
-) -> Result<Response, Problem> {
-    let token = COOKIES.refresh_token(&request)?;
-    match goat.refresh(&token, &origin).await.map_err(Problem::from) {
-        Ok(next) => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            COOKIES.put(&next.tokens, response.headers_mut())?;
-            Ok(response)
-        }
-        // The session has ended. Other errors may be temporary and keep the cookies.
-        Err(ended) if ended.status() == StatusCode::UNAUTHORIZED => {
-            let mut response = IntoResponse::into_response(ended);
-            COOKIES.clear(response.headers_mut());
-            Ok(response)
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-async fn sign_out(
-    State(goat): State<Goat>,
-    origin: Origin,
-    me: Principal,
-) -> Result<Response, Problem> {
-    goat.logout(&me, &origin).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    COOKIES.clear(response.headers_mut());
-    Ok(response)
 }
 
 async fn current_user(me: Principal) -> Json<Value> {
@@ -138,23 +86,21 @@ fn page(content_type: &'static str, text: &'static str) -> axum::routing::Method
 
 fn app(goat: &Goat) -> Router {
     let protected = Router::new()
-        .route("/logout", post(sign_out))
         .route("/me", get(current_user))
         .route("/reports", get(list).route_layer(goat.require(REPORTS)))
         .route("/exports", post(export).route_layer(goat.require(REPORTS)))
         .route("/audit", get(list).route_layer(goat.require(AUDIT)))
         .layer(goat.authenticate().cookies(COOKIES));
-    // Outside the authenticate layer, which would reject requests with an expired access cookie.
     let open = Router::new()
         .route("/", page("text/html; charset=utf-8", include_str!("page.html")))
         .route("/page.css", page("text/css; charset=utf-8", include_str!("page.css")))
         .route("/page.js", page("text/javascript; charset=utf-8", include_str!("page.js")))
-        .route("/signup", post(sign_up))
-        .route("/login", post(sign_in))
-        .route("/refresh", post(refresh));
+        .route("/signup", post(sign_up));
     open.merge(protected)
-        .layer(goat.limit(Quota::per_minute(300)).by_address())
         .with_state(goat.clone())
+        // `/login`, `/refresh` and `/logout`, outside the authenticate layer.
+        .merge(cookie::routes(goat, COOKIES))
+        .layer(goat.limit(Quota::per_minute(300)).by_address())
 }
 
 #[tokio::main]

@@ -13,30 +13,15 @@ async function send(method, path, body) {
   return { ok: response.ok, status: response.status, json: text ? JSON.parse(text) : {} };
 }
 
-// Single-flight: concurrent calls share one refresh. Tabs share the cookies, and goat accepts
-// concurrent refreshes of one token within the grace period.
-let refreshing = null;
-
-function refresh() {
-  refreshing ??= send("POST", "/refresh").finally(() => {
-    refreshing = null;
-  });
-  return refreshing;
-}
-
-// Sends an authenticated request. The access token's cookie expires with the token; on a 401 the
-// request is retried after a refresh.
+// Sends an authenticated request. The server renews the session of an expired access cookie by itself, so
+// a 401 means that the session has ended.
 async function call(method, path) {
   const response = await send(method, path);
-  if (response.status !== 401) {
-    return response;
-  }
-  const refreshed = await refresh();
-  if (refreshed.status === 401) {
+  if (response.status === 401) {
     show(null);
-    return { ...refreshed, json: { detail: "Your session has ended. Sign in again." } };
+    return { ...response, json: { detail: "Your session has ended. Sign in again." } };
   }
-  return refreshed.ok ? send(method, path) : refreshed;
+  return response;
 }
 
 function show(email) {
@@ -94,7 +79,7 @@ async function enter(isNew) {
     return showProblem(signedIn);
   }
   element("password").value = "";
-  show(signedIn.json.email);
+  show(form.email);
   showMessage(isNew ? "Welcome! Your account is ready." : "Welcome back.");
 }
 
@@ -121,9 +106,8 @@ onClick("audit", async () => {
 });
 
 onClick("sign-out", async () => {
-  const response = await call("POST", "/logout");
-  // On a 401 the session had already ended.
-  if (response.ok || response.status === 401) {
+  const response = await send("POST", "/logout");
+  if (response.ok) {
     show(null);
     showMessage("You are signed out.");
   } else {

@@ -86,13 +86,14 @@ impl Findings {
         parsed: Result<T, Refused>,
         unknown: impl Iterator<Item = String>,
     ) -> Result<T, Violations> {
-        let known = match self.known.as_slice() {
-            [] => "remove it".to_owned(),
-            [only] => format!("expected {only}"),
-            several => format!("expected one of {}", several.join(", ")),
-        };
+        let mut expected = None;
         for name in unknown {
-            self.violations.add(|| Violation::new(shown(&name), format!("is unknown; {known}")));
+            let expected = expected.get_or_insert_with(|| match self.known.as_slice() {
+                [] => "remove it".to_owned(),
+                [only] => format!("expected {only}"),
+                several => format!("expected one of {}", several.join(", ")),
+            });
+            self.violations.add(|| Violation::new(shown(&name), format!("is unknown; {expected}")));
         }
         match parsed {
             Ok(value) if self.violations.is_empty() => Ok(value),

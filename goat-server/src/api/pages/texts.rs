@@ -59,7 +59,10 @@ const GERMAN: Texts = Texts {
         ("account-suspended", "Das Konto ist gesperrt."),
         ("cross-site-request", "Das Formular kam von einer anderen Website. Hier anmelden."),
         ("validation", "E-Mail-Adresse und Passwort eingeben."),
-        ("unavailable", "Die Anmeldung ist gerade nicht möglich. Bitte gleich noch einmal versuchen."),
+        (
+            "unavailable",
+            "Die Anmeldung ist gerade nicht möglich. Bitte gleich noch einmal versuchen.",
+        ),
         ("session-revoked", "Die Sitzung ist beendet. Bitte neu anmelden."),
         ("token-expired", "Die Sitzung ist beendet. Bitte neu anmelden."),
         ("token-reused", "Die Sitzung ist beendet. Bitte neu anmelden."),
@@ -74,7 +77,7 @@ impl Texts {
         let value = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let [german, english] =
             ["de", "en"].map(|language| weight(value.unwrap_or_default(), language));
-        if german > english { &GERMAN } else { &ENGLISH }
+        if german.0 > 0 && german > english { &GERMAN } else { &ENGLISH }
     }
 
     /// Returns the sentence of a problem.
@@ -88,7 +91,7 @@ impl Texts {
     }
 }
 
-/// The weight of a language in thousandths, and before that of one that comes later in the header.
+/// Returns the weight of a language in thousandths, and a number that falls with its place in the header.
 fn weight(header: &str, language: &str) -> (u32, i32) {
     let ranges = header.split(',').zip(0..);
     let weights = ranges.filter_map(|(range, place)| {
@@ -99,13 +102,17 @@ fn weight(header: &str, language: &str) -> (u32, i32) {
             return None;
         }
         let quality = parts.find_map(|part| part.strip_prefix("q="));
-        let quality: f32 = quality.map_or(Some(1.0), |text| text.parse().ok())?;
-        // RFC 9110 §12.4.2: three digits.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
-        let thousandths = (quality.clamp(0.0, 1.0) * 1000.0) as u32;
-        Some((thousandths, -place))
+        Some((quality.map_or(Some(1000), thousandths)?, -place))
     });
     weights.max().unwrap_or((0, i32::MIN))
+}
+
+/// Parses a weight (RFC 9110 §12.4.2): at most one, with up to three digits after the point.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
+    let digits = digits.get(..3).unwrap_or(digits);
+    let thousandths = format!("{digits:0<3}").parse::<u32>().ok()?;
+    Some((whole.parse::<u32>().ok()?.min(1) * 1000 + thousandths).min(1000))
 }
 
 #[cfg(test)]
@@ -123,6 +130,8 @@ mod tests {
             ("de;q=0", "en"),
             ("DE, en", "de"),
             ("de;q=x, en;q=0.1", "en"),
+            ("de;q=0.25, en;q=0.3", "en"),
+            ("de;q=1.000, en;q=0.999", "de"),
             ("*", "en"),
         ] {
             let mut headers = HeaderMap::new();
@@ -133,7 +142,8 @@ mod tests {
 
     #[test]
     fn every_problem_has_a_sentence_in_every_language() {
-        let codes = |texts: &Texts| texts.problems.iter().map(|(code, _)| *code).collect::<Vec<_>>();
+        let codes =
+            |texts: &Texts| texts.problems.iter().map(|(code, _)| *code).collect::<Vec<_>>();
         assert_eq!(codes(&ENGLISH), codes(&GERMAN));
     }
 }

@@ -25,7 +25,7 @@ use request_id::RequestIdLayer;
 use routes::Routes;
 
 use super::table::{METRICS, METRICS_READ};
-use super::{AppState, Endpoint, Rule, guards, table};
+use super::{AppState, Endpoint, Rule, guards, pages, table};
 use crate::observe::logging::{LoggedBody, RequestLogLayer};
 use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
@@ -55,7 +55,8 @@ where
         _ => Some(endpoint),
     });
     let address = guards::client_address_with_warning(&state.http);
-    assemble(endpoints.collect(), state, address)
+    let pages = pages::paths(&state);
+    assemble(endpoints.collect(), pages, state, address)
 }
 
 /// Returns the metrics alone, for a listener of their own, which only scrapers can reach: public.
@@ -66,7 +67,7 @@ where
 {
     let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
     let address = guards::client_address(&state.http);
-    assemble(endpoints.collect(), state, address)
+    assemble(endpoints.collect(), Vec::new(), state, address)
 }
 
 /// A service of the API over requests with a body `B`.
@@ -104,6 +105,7 @@ impl<S, B> Api<B> for S where
 /// 8. The [`routes`], each with its own [`guards`].
 fn assemble<B>(
     endpoints: Vec<Endpoint>,
+    pages: Vec<routes::Path>,
     state: AppState,
     address: ClientAddressLayer,
 ) -> impl Api<B> + use<B>
@@ -118,7 +120,7 @@ where
     let mut limits = guards::Limits::new(&state);
     let unmatched = guards::unmatched(&mut limits);
     let paths = paths.iter().map(|(path, endpoints)| guards::path(path, endpoints, &mut limits));
-    let routes = Arc::new(Routes::new(paths, unmatched));
+    let routes = Arc::new(Routes::new(paths.chain(pages), unmatched));
 
     let AppState { goat, metrics, http, .. } = state;
     let time = goat.time().clone();

@@ -29,6 +29,15 @@ pub(super) fn contradictions(settings: &Settings, used: UsedSecrets, reader: &mu
     audience(settings, reader);
     passwords(settings, reader);
     cookies(settings, reader);
+    login_page(settings, reader);
+}
+
+fn login_page(settings: &Settings, reader: &mut Reader) {
+    let sound = reader.are_sound(&[&table::LOGIN_PAGE, &table::SESSION_COOKIES]);
+    if sound && settings.http.login_page.is_some() && settings.http.session_cookies.is_none() {
+        let complaint = "requires GOAT_SESSION_COOKIES, which is off";
+        reader.refuse_and_ask(&table::LOGIN_PAGE, complaint, &"off, or GOAT_SESSION_COOKIES=lax");
+    }
 }
 
 /// Rejects session cookies that no browser would store: they require https, except on loopback.

@@ -28,8 +28,8 @@ pub use problem::{EXIT_STATUS, Invalid, Problem, Warning};
 pub use sources::Flags;
 pub use types::{
     AccountSettings, Database, Environment, ForwardSettings, ForwardedHeader, HttpSettings,
-    LogFormat, LogSettings, PasswordSettings, SessionSettings, SigningKeys, Signup,
-    StorageSettings, TokenSettings, VerifyHeader,
+    LogFormat, LogSettings, LoginPageSettings, Logo, PasswordSettings, SessionSettings,
+    SigningKeys, Signup, StorageSettings, TokenSettings, VerifyHeader,
 };
 
 pub(crate) use values::show as show_duration;

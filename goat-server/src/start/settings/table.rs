@@ -146,6 +146,7 @@ pub(crate) enum Section {
     Process,
     Http,
     Forward,
+    LoginPage,
     Storage,
     Tokens,
     Sessions,
@@ -162,6 +163,7 @@ impl Section {
             Self::Process => "Process",
             Self::Http => "HTTP",
             Self::Forward => "Forward authentication",
+            Self::LoginPage => "Sign-in page",
             Self::Storage => "Storage",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
@@ -258,7 +260,7 @@ table! {
             "Time on shutdown for accepted requests to finish, after GOAT_DRAIN_DELAY. At least GOAT_REQUEST_TIMEOUT.");
     }
     Forward {
-        LOGIN_URL = Setting::new("GOAT_LOGIN_URL", Unset,
+        LOGIN_URL = Setting::new("GOAT_LOGIN_URL", Words("/login where GOAT_LOGIN_PAGE is on, else unset"),
             Kind::Words("a path such as /login, or a URL that begins with https:// or http://, without a fragment"),
             "Page to which GET /api/v1/auth/verify?redirect=true sends a navigation without a valid access token, with the forwarded URL in return_to.");
         FORWARD_ORIGINS = Setting::new("GOAT_FORWARD_ORIGINS", Text("none"),
@@ -267,6 +269,19 @@ table! {
         VERIFY_HEADERS = Setting::new("GOAT_VERIFY_HEADERS", Text("none"),
             Kind::Words("none, or a comma-separated list of: email"),
             "Further headers of GET /api/v1/auth/verify for the application: `email` is X-Goat-Email. A reverse proxy must replace those of the client.");
+    }
+    LoginPage {
+        LOGIN_PAGE = Setting::new("GOAT_LOGIN_PAGE", Text("off"), Kind::Choice(&["off", "on"]),
+            "Whether the server has a sign-in page at /login, for browsers, in English and German. Requires GOAT_SESSION_COOKIES. It leads back to paths of its own host and to GOAT_FORWARD_ORIGINS.");
+        LOGIN_NAME = Setting::new("GOAT_LOGIN_NAME", Text("goat"),
+            Kind::Words("1 to 64 characters"),
+            "Name on the sign-in page.");
+        LOGIN_LOGO = Setting::new("GOAT_LOGIN_LOGO", Unset,
+            Kind::Words("the path of an SVG, PNG, JPEG or WebP file (.svg, .png, .jpg, .webp) of at most 64 KiB"),
+            "Logo on the sign-in page.");
+        LOGIN_COLOR = Setting::new("GOAT_LOGIN_COLOR", Text("0b57b0"),
+            Kind::Words("a colour as rrggbb, hexadecimal"),
+            "Colour of the sign-in page.");
     }
     Storage {
         DATA_DIR = Setting::new("GOAT_DATA_DIR", Text("./data"), Kind::Words("the path of a directory"),

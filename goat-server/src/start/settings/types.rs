@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use goat_core::Secret;
 use goat_tower::address::TrustedProxies;
 use goat_tower::cookie::{Cookies, ReturnTo, SameSite};
@@ -71,6 +72,8 @@ pub struct HttpSettings {
     pub session_cookies: Option<Cookies>,
     /// Token verification for reverse proxies.
     pub forward: ForwardSettings,
+    /// `GOAT_LOGIN_PAGE`, with its look; `None`: there is no such page.
+    pub login_page: Option<LoginPageSettings>,
 }
 
 /// `GOAT_FORWARDED_HEADER`: the header with the client's address.
@@ -101,13 +104,15 @@ impl HttpSettings {
         let cors_origins = reader.required(&table::CORS_ORIGINS, values::origins);
         let words =
             [("off", None), ("lax", Some(SameSite::Lax)), ("strict", Some(SameSite::Strict))];
+        let login_page = LoginPageSettings::read(reader);
         let same_site = reader.choice(&table::SESSION_COOKIES, &words);
         Self {
             listen: reader.required(&table::LISTEN, values::socket),
             session_cookies: same_site
                 .map(|same_site| session_cookies(same_site, public_url.as_ref(), &cors_origins)),
             public_url,
-            forward: ForwardSettings::read(reader),
+            forward: ForwardSettings::read(reader, login_page.is_some()),
+            login_page,
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
             public_metrics: environment == Environment::Development,
             max_connections: reader.count(&table::MAX_CONNECTIONS),
@@ -149,6 +154,37 @@ pub enum VerifyHeader {
     Email,
 }
 
+/// The sign-in page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginPageSettings {
+    /// `GOAT_LOGIN_NAME`.
+    pub name: String,
+    /// `GOAT_LOGIN_LOGO`.
+    pub logo: Option<Logo>,
+    /// `GOAT_LOGIN_COLOR`: red, green and blue.
+    pub color: [u8; 3],
+}
+
+/// `GOAT_LOGIN_LOGO`: the content of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logo {
+    /// The media type of the file.
+    pub content_type: &'static str,
+    /// The bytes of the file.
+    pub content: Bytes,
+}
+
+impl LoginPageSettings {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let settings = Self {
+            name: reader.required(&table::LOGIN_NAME, values::name),
+            logo: reader.optional(&table::LOGIN_LOGO, values::logo),
+            color: reader.required(&table::LOGIN_COLOR, values::color),
+        };
+        reader.choice(&table::LOGIN_PAGE, &[("off", false), ("on", true)]).then_some(settings)
+    }
+}
+
 impl ForwardSettings {
     /// Returns the targets to which a sign-in may lead back.
     pub(crate) fn return_to(&self) -> ReturnTo {
@@ -157,9 +193,10 @@ impl ForwardSettings {
         })
     }
 
-    fn read(reader: &mut Reader) -> Self {
+    fn read(reader: &mut Reader, has_page: bool) -> Self {
+        let login_url = reader.optional(&table::LOGIN_URL, values::page_url);
         Self {
-            login_url: reader.optional(&table::LOGIN_URL, values::page_url),
+            login_url: login_url.or_else(|| has_page.then(|| "/login".to_owned())),
             origins: reader.required(&table::FORWARD_ORIGINS, values::secure_origins),
             headers: reader.required(&table::VERIFY_HEADERS, values::verify_headers),
         }

@@ -17,7 +17,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::problem::quote;
 use super::table::{LONGEST, QUOTA_MOST};
-use super::{Database, VerifyHeader};
+use super::{Database, Logo, VerifyHeader};
 
 /// Why a value is rejected, to be read after it.
 pub(super) type Complaint = Cow<'static, str>;
@@ -181,6 +181,50 @@ pub(super) fn verify_headers(text: &str) -> Parsed<Vec<VerifyHeader>> {
         "email" => Ok(VerifyHeader::Email),
         _ => Err("is not a header that verification can add".into()),
     })
+}
+
+/// Parses a name to show.
+pub(super) fn name(text: &str) -> Parsed<String> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err("is empty".into()),
+        1..=64 if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        1..=64 => Err("contains control characters".into()),
+        _ => Err("is longer than 64 characters".into()),
+    }
+}
+
+/// Parses a colour: `rrggbb`, or as in CSS with a `#`, which begins a comment in a `.env` file.
+pub(super) fn color(text: &str) -> Parsed<[u8; 3]> {
+    let digits = Some(text.strip_prefix('#').unwrap_or(text)).filter(|digits| digits.len() == 6);
+    let part = |digits: &str, at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();
+    digits
+        .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        .and_then(|digits| Some([part(digits, 0)?, part(digits, 2)?, part(digits, 4)?]))
+        .ok_or("is not a colour".into())
+}
+
+/// The largest logo, in bytes: every client may request it.
+const MOST_LOGO: u64 = 64 * 1024;
+
+/// Reads the file of a logo.
+pub(super) fn logo(text: &str) -> Parsed<Logo> {
+    let path = path(text)?;
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let content_type = match extension.to_ascii_lowercase().as_str() {
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        _ => return Err("does not end with .svg, .png, .jpg or .webp".into()),
+    };
+    let unreadable = |error: std::io::Error| Complaint::from(format!("cannot be read ({error})"));
+    let length = std::fs::metadata(&path).map_err(unreadable)?.len();
+    if length > MOST_LOGO {
+        return Err("names a file of more than 64 KiB".into());
+    }
+    let content = std::fs::read(&path).map_err(unreadable)?.into();
+    Ok(Logo { content_type, content })
 }
 
 /// Parses the path or URL of the sign-in page.

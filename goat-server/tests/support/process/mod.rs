@@ -1,12 +1,16 @@
 //! The program as an operator runs it, and an HTTP client for it.
 
+mod chromium;
 mod client;
+mod nginx;
 mod program;
 mod server;
 
 use std::time::Duration;
 
+pub(crate) use chromium::Chromium;
 pub(crate) use client::{Client, Response, read_all, status};
+pub(crate) use nginx::{Nginx, free_address};
 pub(crate) use program::{Program, mode, prepare, sql};
 pub(crate) use server::{Server, json, message};
 

@@ -1,6 +1,8 @@
 //! `GET /api/v1/auth/verify`: token verification for other services and reverse proxies (forward
 //! auth).
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use goat_core::{Error, ErrorKind, Permission};
@@ -8,10 +10,9 @@ use goat_tower::{Principal, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa::IntoParams;
 
-use crate::api::AppState;
 use crate::api::extract::{FromQuery, Parameters, Query, Refused};
 use crate::api::view::RESPONSE_HEADERS;
-use crate::start::settings::VerifyHeader;
+use crate::start::settings::{HttpSettings, VerifyHeader};
 
 /// The permissions to check.
 #[derive(Debug, IntoParams)]
@@ -63,7 +64,7 @@ impl FromQuery for VerifyQuery {
     ),
 )]
 pub(crate) async fn verify(
-    State(state): State<AppState>,
+    State(http): State<Arc<HttpSettings>>,
     me: Principal,
     Query(VerifyQuery { permission, .. }): Query<VerifyQuery>,
 ) -> Result<Response, Problem> {
@@ -89,7 +90,7 @@ pub(crate) async fn verify(
         let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
         response.headers_mut().insert(name, value);
     }
-    for header in &state.http.forward.headers {
+    for header in &http.forward.headers {
         let (name, value) = match header {
             VerifyHeader::Email => ("x-goat-email", email(&me)?),
         };

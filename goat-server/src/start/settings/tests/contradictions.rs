@@ -49,6 +49,17 @@ fn session_cookies_require_a_public_url_that_browsers_trust() {
 }
 
 #[test]
+fn the_sign_in_page_requires_session_cookies() {
+    let problem = environment(&[("GOAT_LOGIN_PAGE", "on")]).problem();
+    let expected = "GOAT_LOGIN_PAGE: \"on\" requires GOAT_SESSION_COOKIES, which is off; expected off, or \
+                    GOAT_SESSION_COOKIES=lax";
+    assert_eq!(problem, expected);
+    let on = environment(&[("GOAT_LOGIN_PAGE", "on"), ("GOAT_SESSION_COOKIES", "lax")]).settings();
+    assert_eq!(on.http.forward.login_url.as_deref(), Some("/login"));
+    assert_eq!(on.http.login_page.map(|page| page.color), Some([0x0b, 0x57, 0xb0]));
+}
+
+#[test]
 fn allowed_origins_of_session_cookies_are_the_public_url_and_the_cors_origins() {
     let settings = environment(&[
         ("GOAT_SESSION_COOKIES", "strict"),
