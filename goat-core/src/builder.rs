@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::access::RoleSet;
+use crate::access::{Role, RoleSet, RoleSource};
 use crate::clock::{Clock, SystemClock, Time};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{NoObserver, Observer};
 use crate::goat::Goat;
 #[cfg(any(test, feature = "testing"))]
@@ -33,6 +33,7 @@ pub struct Builder {
     settings: Settings,
     claims: Option<ClaimSource>,
     roles: RoleSet,
+    has_stored_roles: bool,
     hasher: Option<Arc<dyn PasswordHasher>>,
     hashing: BulkheadLimits,
     clock: Arc<dyn Clock>,
@@ -50,6 +51,7 @@ impl Builder {
             settings: Settings::default(),
             claims: None,
             roles: RoleSet::default(),
+            has_stored_roles: false,
             hasher: None,
             hashing: BulkheadLimits::default(),
             clock: Arc::new(SystemClock::start()),
@@ -104,6 +106,32 @@ impl Builder {
         self
     }
 
+    /// Takes the roles from the role store, where [`Roles`](crate::Roles) creates, ranks and deletes them,
+    /// in place of the set that is fixed in code. A store without roles is seeded with that set; a migrated
+    /// database has client, operator and admin.
+    ///
+    /// ```
+    /// use goat_core::access::{NewRole, Rank};
+    /// use goat_core::{Actor, Goat, Permission, Role, Stores, token::TokenKeys};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).stored_roles().build()?;
+    /// let support = NewRole {
+    ///     name: Role::parse_new("support").expect("a name"),
+    ///     rank: Rank(300),
+    ///     permissions: vec![Permission::new("ticket:*")],
+    /// };
+    /// goat.roles().create(Actor::system("setup"), support).await?;
+    /// assert_eq!(goat.roles().names().len(), 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stored_roles(mut self) -> Self {
+        self.has_stored_roles = true;
+        self
+    }
+
     /// Sets the password hasher, in place of Argon2id with OWASP's parameters and no pepper.
     pub fn hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
         self.hasher = Some(hasher);
@@ -139,7 +167,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds, and for a
+    /// role given at sign-up that the set does not contain or that has `full_access`.
     pub fn build(self) -> Result<Goat> {
         self.settings.check()?;
         let Self {
@@ -149,6 +178,7 @@ impl Builder {
             settings,
             claims,
             roles,
+            has_stored_roles,
             hasher,
             hashing,
             clock,
@@ -156,6 +186,11 @@ impl Builder {
             #[cfg(any(test, feature = "testing"))]
             spare,
         } = self;
+        let signup = settings.signup_role.clone();
+        if let (Some(role), false) = (&signup, has_stored_roles) {
+            check_signup_role(role, &roles)?;
+        }
+        let source = RoleSource { set: roles, is_stored: has_stored_roles, signup };
         let (stores, shared_cache) =
             stores.read_through(&keys, settings.cache_staleness, Arc::clone(&clock));
         let time = Time::new(clock);
@@ -166,7 +201,7 @@ impl Builder {
         let lease = Arc::new(Lease::default());
         let role_table = Arc::new(RoleTableCache::new(
             Arc::clone(&stores.roles),
-            roles.clone(),
+            source.clone(),
             staleness,
             Arc::clone(&lease),
             time.clone(),
@@ -180,7 +215,7 @@ impl Builder {
         );
         let context = Context {
             credential_limits: CredentialLimits::new(limits.clone(), &settings),
-            policy: Policy::new(roles),
+            policy: Policy::new(source),
             role_table,
             validator,
             tokens: Tokens::new(keys, tokens),
@@ -201,4 +236,19 @@ impl Builder {
             spare,
         ))
     }
+}
+
+/// Checks the role given at sign-up against a fixed set (A8).
+fn check_signup_role(role: &Role, roles: &RoleSet) -> Result<()> {
+    if !roles.contains(role) {
+        return Err(Error::configuration(format!(
+            "the role given at sign-up, {role}, is not in the set"
+        )));
+    }
+    if role == roles.top() {
+        return Err(Error::configuration(format!(
+            "the role given at sign-up, {role}, must not have full_access"
+        )));
+    }
+    Ok(())
 }

@@ -68,6 +68,14 @@ pub enum ErrorKind {
     InvalidTransition,
     /// The role already has this permission.
     PermissionExists,
+    /// There is a role of this name.
+    RoleExists,
+    /// Users have the role; see [`Error::users`].
+    RoleInUse,
+    /// The role is the highest one, or the one given at sign-up.
+    RoleProtected,
+    /// There are as many as there may be.
+    TooMany,
 
     // Retry later (429, 503)
     /// A rate limit is exceeded; see [`Error::retry_after`] and [`Error::decisions`].
@@ -106,6 +114,10 @@ impl ErrorKind {
             Self::LastAdministrator => "last-administrator",
             Self::InvalidTransition => "invalid-transition",
             Self::PermissionExists => "permission-exists",
+            Self::RoleExists => "role-exists",
+            Self::RoleInUse => "role-in-use",
+            Self::RoleProtected => "role-protected",
+            Self::TooMany => "too-many",
             Self::RateLimited => "rate-limited",
             Self::Unavailable => "unavailable",
             Self::Configuration => "configuration",
@@ -157,6 +169,12 @@ impl ErrorKind {
                 "The status cannot change this way. Activate an inactive or suspended user, or suspend an active one."
             }
             Self::PermissionExists => "The role already has this permission.",
+            Self::RoleExists => "A role of this name exists. Choose a different name.",
+            Self::RoleInUse => "Users have this role. Give them another role first.",
+            Self::RoleProtected => {
+                "The highest role and the role given at sign-up cannot be changed this way."
+            }
+            Self::TooMany => "There are too many already. Delete one first.",
             Self::RateLimited => "Too many requests. Try again after the time in `Retry-After`.",
             Self::Unavailable => "The service is temporarily unavailable. Try again shortly.",
             Self::Configuration => "The service is misconfigured. Contact its operator.",
@@ -194,6 +212,7 @@ struct Inner {
     client_message: Option<Cow<'static, str>>,
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
+    users: Option<u64>,
     decisions: Vec<Decision>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -211,6 +230,13 @@ impl Error {
     pub fn invalid(violations: Vec<Violation>) -> Self {
         let mut error = Self::from(ErrorKind::Invalid);
         error.0.violations = violations;
+        error
+    }
+
+    /// A role that this many users have.
+    pub(crate) fn role_in_use(users: u64) -> Self {
+        let mut error = Self::from(ErrorKind::RoleInUse);
+        error.0.users = Some(users);
         error
     }
 
@@ -237,14 +263,23 @@ impl Error {
 
     /// A copy for another caller of a shared operation, with the original as its source.
     pub(crate) fn shared(original: &Arc<Self>) -> Self {
-        let Inner { kind, context, client_message, violations, retry_after, decisions, source: _ } =
-            original.0.as_ref();
+        let Inner {
+            kind,
+            context,
+            client_message,
+            violations,
+            retry_after,
+            users,
+            decisions,
+            source: _,
+        } = original.0.as_ref();
         Self(Box::new(Inner {
             kind: *kind,
             context: context.clone(),
             client_message: client_message.clone(),
             violations: violations.clone(),
             retry_after: *retry_after,
+            users: *users,
             decisions: decisions.clone(),
             source: Some(Box::new(Arc::clone(original))),
         }))
@@ -295,6 +330,13 @@ impl Error {
         self.0.retry_after
     }
 
+    /// The number of users in the role, exact up to [`PAGE_REACH`](crate::PAGE_REACH); `None` except
+    /// for [`ErrorKind::RoleInUse`].
+    #[must_use]
+    pub fn users(&self) -> Option<u64> {
+        self.0.users
+    }
+
     /// The rate-limit decisions made for this request, limited or not.
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
@@ -316,6 +358,7 @@ impl From<ErrorKind> for Error {
             client_message: None,
             violations: Vec::new(),
             retry_after: None,
+            users: None,
             decisions: Vec::new(),
             source: None,
         }))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
@@ -53,6 +54,12 @@ pub enum EventKind {
     StatusChanged,
     /// A user was deleted.
     UserDeleted,
+    /// A role was created.
+    RoleCreated,
+    /// A role was given another rank.
+    RoleRanked,
+    /// A role was deleted, with its permissions.
+    RoleDeleted,
     /// A permission was granted to a role.
     PermissionGranted,
     /// A permission was revoked from a role.
@@ -85,6 +92,9 @@ impl EventKind {
             Self::RoleChanged => "role-changed",
             Self::StatusChanged => "status-changed",
             Self::UserDeleted => "user-deleted",
+            Self::RoleCreated => "role-created",
+            Self::RoleRanked => "role-ranked",
+            Self::RoleDeleted => "role-deleted",
             Self::PermissionGranted => "permission-granted",
             Self::PermissionRevoked => "permission-revoked",
             Self::Limited(_) => "limited",
@@ -117,6 +127,8 @@ pub struct Event {
     pub user: Option<UserId>,
     /// The affected session.
     pub session: Option<SessionId>,
+    /// The affected role, of a change of roles or permissions.
+    pub role: Option<Role>,
     /// The client's address, if known.
     pub address: Option<IpAddr>,
     /// The affected user's e-mail address at that time, for a message to the user: in events about an
@@ -134,6 +146,7 @@ impl Event {
             actor,
             user: None,
             session: None,
+            role: None,
             address: None,
             email: None,
             previous_email: None,
@@ -152,6 +165,11 @@ impl Event {
 
     pub(crate) fn in_session(mut self, session: SessionId) -> Self {
         self.session = Some(session);
+        self
+    }
+
+    pub(crate) fn of_role(mut self, role: Role) -> Self {
+        self.role = Some(role);
         self
     }
 

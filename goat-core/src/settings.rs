@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::access::Role;
 use crate::error::{Error, Result};
 use crate::password::PasswordPolicy;
 use crate::quota::Quota;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub access_token_permissions: bool,
     /// The result of a sign-up.
     pub signup: Signup,
+    /// The role given at sign-up. It must not have `full_access`. Default: the lowest role.
+    pub signup_role: Option<Role>,
     /// Quota of logins per account, from all addresses. Default 50 per minute: far too few for guessing,
     /// and enough that locking out a user takes effort. Logins with a device token of the account have
     /// quotas of their own, unless neither this nor [`account_day_quota`](Self::account_day_quota) is
@@ -75,6 +78,7 @@ impl Default for Settings {
             cache_entries: 100_000,
             access_token_permissions: false,
             signup: Signup::Active,
+            signup_role: None,
             account_quota: Some(Quota::per_minute(50)),
             account_day_quota: Some(Quota::per_day(100)),
             password_check_quota: Some(Quota::per_minute(10)),

@@ -152,15 +152,27 @@ impl Context {
         Account { user, password_hash, epoch, replacement: None, revision: 0 }
     }
 
+    /// Checks that an administrator remains after a change of a user.
+    pub(super) fn check_administrators(
+        &self,
+        before: &User,
+        after: Option<&User>,
+        snapshot: &UserSnapshot,
+    ) -> Result<(), ErrorKind> {
+        let table = self.role_table.known();
+        Policy::check_administrators(table.top(), before, after, snapshot.others_administer)
+    }
+
     /// Writes a user, and invalidates what the caches have of it. `actor` is `None` for the system and
-    /// for changes by the user itself.
+    /// for changes by the user itself; `assigns` is the role that the write gives to the user.
     pub(super) async fn write_user(
         &self,
         actor: Option<UserId>,
         target: UserId,
+        assigns: Option<&Role>,
         decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
-        self.write_user_within(None, actor, target, decide).await
+        self.write_user_within(None, actor, target, assigns, decide).await
     }
 
     /// Like [`Context::write_user`]. Within a transaction of the application, the caller invalidates after
@@ -170,10 +182,12 @@ impl Context {
         within: Option<&mut StoreTransaction<'_>>,
         actor: Option<UserId>,
         target: UserId,
+        assigns: Option<&Role>,
         decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
-        let top_role = self.policy.roles().top();
-        let write = UserWrite { actor, target, top_role, decide };
+        let top_role = &self.role_table.top().await?;
+        let assigns = assigns.and_then(|role| self.policy.assigned(role));
+        let write = UserWrite { actor, target, top_role, assigns, decide };
         if let Some(transaction) = within {
             return Ok(self.stores.users.write_in(transaction, write).await?);
         }

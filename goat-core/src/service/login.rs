@@ -137,7 +137,8 @@ impl Context {
             Verification::MatchesOutdated => self.rehash(&tried).await,
             Verification::Matches | Verification::Differs => None,
         };
-        let permissions = self.token_permissions(&account.user.role).await?;
+        let user = &account.user;
+        let permissions = self.token_permissions(user.id, &user.role).await?;
         let context = Arc::clone(self);
         // Evicted sessions are invalidated and the events emitted even if the client disconnects.
         run_to_completion(async move {

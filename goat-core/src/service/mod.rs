@@ -16,6 +16,7 @@ mod session_cache;
 mod session_validator;
 mod sessions;
 mod signup;
+mod stored_roles;
 mod token_pair;
 mod uncommitted;
 mod users;

@@ -1,12 +1,14 @@
 //! Access policy: rank and permissions over other users, assignable roles, and the last administrator.
+//! The role table in force decides about ranks and permissions.
 //!
 //! Rules over a change are evaluated with the state that the write reads inside its own transaction.
 
 use std::sync::Arc;
 
-use crate::access::{Grant, Permission, Role, RoleRows, RoleSet, RoleTable};
+use crate::access::{Permission, Role, RoleRows, RoleSource, RoleTable};
 use crate::error::ErrorKind;
 use crate::id::UserId;
+use crate::store::UserSnapshot;
 use crate::user::{Status, User, UserState};
 
 use super::{ActorFacts, Principal};
@@ -23,33 +25,63 @@ pub(crate) enum Standing {
         user: UserId,
         /// The user's role.
         role: Role,
-        /// The permissions of all roles.
+        /// The ranks and permissions of all roles.
         table: Arc<RoleTable>,
     },
 }
 
-/// An actor and the grants of all roles, as a write's own transaction read them.
+/// An actor and all roles, as a write's own transaction read them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActorView<'a> {
     /// The actor, if it still exists.
     pub(crate) state: Option<&'a UserState>,
-    /// The grants, where the store keeps them.
-    pub(crate) grants: Option<&'a [Grant]>,
+    /// The roles and grants, where the store keeps them.
+    pub(crate) roles: Option<&'a RoleRows>,
 }
 
-/// The rules over one set of roles.
+impl<'a> From<&'a UserSnapshot> for ActorView<'a> {
+    fn from(snapshot: &'a UserSnapshot) -> Self {
+        Self { state: snapshot.actor.as_ref(), roles: snapshot.roles.as_ref() }
+    }
+}
+
+/// The rules over the roles of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    roles: RoleSet,
+    source: RoleSource,
 }
 
 impl Policy {
-    pub(crate) fn new(roles: RoleSet) -> Self {
-        Self { roles }
+    pub(crate) fn new(source: RoleSource) -> Self {
+        Self { source }
     }
 
-    pub(crate) fn roles(&self) -> &RoleSet {
-        &self.roles
+    /// Whether the roles are those of the store.
+    pub(crate) fn has_stored_roles(&self) -> bool {
+        self.source.is_stored
+    }
+
+    /// Returns the role table of rows that a transaction read.
+    pub(crate) fn table(&self, rows: &RoleRows) -> RoleTable {
+        RoleTable::new(rows.clone(), &self.source)
+    }
+
+    /// Returns the role that the store checks in a write that assigns it: none where the roles are
+    /// fixed in code.
+    pub(crate) fn assigned<'a>(&self, role: &'a Role) -> Option<&'a Role> {
+        self.source.is_stored.then_some(role)
+    }
+
+    /// Checks that a role exists, and still will when the write that assigns it commits. `table` decides
+    /// where the store does not keep roles.
+    pub(crate) fn check_exists(
+        &self,
+        role: &Role,
+        snapshot: &UserSnapshot,
+        table: &RoleTable,
+    ) -> Result<(), ErrorKind> {
+        let exists = snapshot.has_assigned_role.unwrap_or_else(|| table.contains(role));
+        if exists { Ok(()) } else { Err(ErrorKind::Invalid) }
     }
 
     /// Authorizes an actor by the state that the write's transaction read: the user exists, the session
@@ -67,11 +99,8 @@ impl Policy {
         if !state.has_live_session(facts.session, facts.session_epoch) {
             return Err(ErrorKind::SessionRevoked);
         }
-        let table = match view.grants {
-            Some(grants) => {
-                let rows = RoleRows { revision: table.revision, grants: grants.to_vec() };
-                Arc::new(RoleTable::new(rows, &self.roles))
-            }
+        let table = match view.roles {
+            Some(rows) => Arc::new(self.table(rows)),
             None => Arc::clone(table),
         };
         if !table.rights(&state.user.role).allow(needs) {
@@ -81,62 +110,58 @@ impl Policy {
     }
 
     /// Checks that a principal may see a user: itself, and the users that it may act on.
-    pub(crate) fn check_visible(&self, viewer: &Principal, user: &User) -> Result<(), ErrorKind> {
+    pub(crate) fn check_visible(viewer: &Principal, user: &User) -> Result<(), ErrorKind> {
         let is_visible =
-            viewer.user() == user.id || self.may_act_on(viewer.role(), &user.role, viewer.table());
+            viewer.user() == user.id || may_act_on(viewer.role(), &user.role, viewer.table());
         if is_visible { Ok(()) } else { Err(ErrorKind::Outranked) }
     }
 
     /// Returns the roles whose users a principal may not see.
-    pub(crate) fn hidden_roles(&self, viewer: &Principal) -> Vec<Role> {
-        let is_hidden = |role: &&Role| !self.may_act_on(viewer.role(), role, viewer.table());
-        self.roles.iter().filter(is_hidden).cloned().collect()
+    pub(crate) fn hidden_roles(viewer: &Principal) -> Vec<Role> {
+        let table = viewer.table();
+        let is_hidden = |role: &&Role| !may_act_on(viewer.role(), role, table);
+        table.ranked().iter().filter(is_hidden).cloned().collect()
     }
 
     /// Checks that an actor may change a user: another user, of a role that the actor may act on.
-    pub(crate) fn check_target(&self, standing: &Standing, target: &User) -> Result<(), ErrorKind> {
+    pub(crate) fn check_target(standing: &Standing, target: &User) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
             Standing::User { user, role, table } => {
-                *user != target.id && self.may_act_on(role, &target.role, table)
+                *user != target.id && may_act_on(role, &target.role, table)
             }
         };
         if allowed { Ok(()) } else { Err(ErrorKind::Outranked) }
     }
 
     /// Checks that an actor may assign a role: the actor may act on users of that role.
-    pub(crate) fn check_assignable(
-        &self,
-        standing: &Standing,
-        role: &Role,
-    ) -> Result<(), ErrorKind> {
+    pub(crate) fn check_assignable(standing: &Standing, role: &Role) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
-            Standing::User { role: own, table, .. } => self.may_act_on(own, role, table),
+            Standing::User { role: own, table, .. } => may_act_on(own, role, table),
         };
         if allowed { Ok(()) } else { Err(ErrorKind::RoleNotAssignable) }
     }
 
-    /// Whether users of one role may act on users of another: the first ranks higher and has every
-    /// permission of the other. The top role may act on all users.
-    fn may_act_on(&self, role: &Role, other: &Role, table: &RoleTable) -> bool {
-        role == self.roles.top()
-            || (self.roles.rank(role) > self.roles.rank(other)
-                && table.rights(role).include(&table.rights(other)))
-    }
-
-    /// Checks that an administrator remains: an active user in the top role.
+    /// Checks that an administrator remains: an active user in the top role, which no write changes.
     pub(crate) fn check_administrators(
-        &self,
+        top: &Role,
         before: &User,
         after: Option<&User>,
         others_administer: bool,
     ) -> Result<(), ErrorKind> {
-        let administers =
-            |user: &User| user.status == Status::Active && user.role == *self.roles.top();
+        let administers = |user: &User| user.status == Status::Active && user.role == *top;
         if administers(before) && !after.is_some_and(administers) && !others_administer {
             return Err(ErrorKind::LastAdministrator);
         }
         Ok(())
     }
+}
+
+/// Whether users of one role may act on users of another: the first ranks higher and has every permission
+/// of the other. The top role may act on all users.
+fn may_act_on(role: &Role, other: &Role, table: &RoleTable) -> bool {
+    role == table.top()
+        || (table.rank(role) > table.rank(other)
+            && table.rights(role).include(&table.rights(other)))
 }

@@ -92,7 +92,8 @@ impl Context {
         address: Option<IpAddr>,
     ) -> Result<Refreshed> {
         let live = self.check_session(&claims).await?;
-        let permissions = self.token_permissions(&live.user.role).await?;
+        let user = &live.user;
+        let permissions = self.token_permissions(user.id, &user.role).await?;
         let context = Arc::clone(self);
         // Detached, so that the event of a reuse is not lost if the client disconnects.
         run_to_completion(async move { context.rotate(&claims, &live, permissions, address).await })

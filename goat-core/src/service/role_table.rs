@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::access::{Grant, Permission, Role, RoleRows, RoleSet, RoleTable};
+use crate::access::{Grant, Permission, Role, RoleRows, RoleSource, RoleTable, StoredRole};
 use crate::clock::Time;
 use crate::error::{Error, Result, StoreError};
-use crate::id::GrantId;
 use crate::invalidation::Lease;
 use crate::single_flight::SingleFlight;
 use crate::store::{Aged, RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
@@ -19,7 +18,9 @@ use crate::store::{Aged, RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWri
 #[derive(Debug)]
 pub(crate) struct RoleTableCache {
     store: Arc<dyn RoleStore>,
-    roles: RoleSet,
+    source: RoleSource,
+    /// The table of a store without rows.
+    initial: Arc<RoleTable>,
     /// `None` before the first load.
     current: ArcSwapOption<RoleTable>,
     /// Rises when the table in force may be outdated.
@@ -51,14 +52,16 @@ fn milliseconds(duration: Duration) -> u64 {
 impl RoleTableCache {
     pub(crate) fn new(
         store: Arc<dyn RoleStore>,
-        roles: RoleSet,
+        source: RoleSource,
         staleness: Duration,
         lease: Arc<Lease>,
         time: Time,
     ) -> Self {
+        let initial = Arc::new(RoleTable::new(RoleRows::default(), &source));
         Self {
             store,
-            roles,
+            source,
+            initial,
             current: ArcSwapOption::empty(),
             stale_generation: AtomicU64::new(0),
             fresh_generation: AtomicU64::new(0),
@@ -87,6 +90,53 @@ impl RoleTableCache {
         self.loads.run(required, load).await.map_err(|error| Error::shared(&error))
     }
 
+    /// Returns the newest table that this node has loaded, however old; before the first load, the table
+    /// of the seed.
+    pub(crate) fn known(&self) -> Arc<RoleTable> {
+        self.current().unwrap_or_else(|| Arc::clone(&self.initial))
+    }
+
+    /// Returns a table with the roles in force; its permissions may be outdated. Reads no store for roles
+    /// that are fixed in code.
+    pub(crate) async fn roles(&self) -> Result<Arc<RoleTable>> {
+        if self.source.is_stored { self.table(None).await } else { Ok(self.known()) }
+    }
+
+    /// Returns the newest table that this node has loaded, however old, or loads the first one.
+    pub(crate) async fn known_or_loaded(&self) -> Result<Arc<RoleTable>> {
+        match self.current() {
+            Some(table) => Ok(table),
+            None if !self.source.is_stored => Ok(Arc::clone(&self.initial)),
+            None => self.table(None).await,
+        }
+    }
+
+    /// Whether the roles are those of the store.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.source.is_stored
+    }
+
+    /// Returns the highest role, which never changes. Writes nothing.
+    pub(crate) async fn top(&self) -> Result<Role> {
+        let table = match self.current() {
+            Some(table) => table,
+            // The set's is the highest, without a read of the store.
+            None if !self.source.is_stored => Arc::clone(&self.initial),
+            None => Arc::new(RoleTable::new(self.store.load().await?, &self.source)),
+        };
+        Ok(table.top().clone())
+    }
+
+    /// Returns the stored rows as they are once the store is seeded. Writes nothing.
+    pub(crate) async fn rows_with_seed(&self) -> Result<RoleRows> {
+        let mut rows = self.store.load().await?;
+        if let Some((roles, grants)) = self.missing(&rows) {
+            rows.roles.extend(roles);
+            rows.grants.extend(grants);
+        }
+        Ok(rows)
+    }
+
     async fn load(&self, required: Option<u64>) -> Result<Arc<RoleTable>> {
         // ATOMIC: a completed load covers only the generations from before it began, so neither an
         // invalidation during the load nor a dropped caller leaves an outdated table in force.
@@ -95,8 +145,9 @@ impl RoleTableCache {
         let Aged { value: rows, age } = self.rows(required, generation, began).await?;
         let rows = self.seeded(rows).await?;
         let loaded = self.replace(rows);
-        if loaded.has_open_full_access && !self.has_warned_of_open.swap(true, Ordering::Relaxed) {
-            let role = self.roles.bottom();
+        if let Some(role) = &loaded.open_full_access
+            && !self.has_warned_of_open.swap(true, Ordering::Relaxed)
+        {
             tracing::error!(%role, "role given at sign-up has full_access in the database; ignored");
         }
         self.fresh_generation.fetch_max(generation, Ordering::SeqCst);
@@ -105,14 +156,20 @@ impl RoleTableCache {
         Ok(newer.unwrap_or(loaded))
     }
 
-    /// Checks that the stored grants fit the role set: that the role given at sign-up has no
+    /// Checks that the stored rows fit the settings: that the role given at sign-up exists, and has no
     /// `full_access` (A8).
     pub(crate) async fn check(&self) -> Result<()> {
-        if self.table(None).await?.has_open_full_access {
-            let role = self.roles.bottom();
+        let table = self.table(None).await?;
+        if let (None, Some(role)) = (table.signup(), &self.source.signup) {
+            let requirement = table.requirement();
+            return Err(Error::configuration(format!(
+                "the role given at sign-up {requirement}; {role} does not exist"
+            )));
+        }
+        if let Some(role) = &table.open_full_access {
             return Err(Error::configuration(format!(
                 "role {role} is given at sign-up and has full_access in the database: revoke it, or \
-                 add a lower role"
+                 have another role given at sign-up"
             )));
         }
         Ok(())
@@ -167,7 +224,7 @@ impl RoleTableCache {
 
     /// Puts a table in force, unless the present one is as new; returns the built table.
     pub(crate) fn replace(&self, rows: RoleRows) -> Arc<RoleTable> {
-        let new = Arc::new(RoleTable::new(rows, &self.roles));
+        let new = Arc::new(RoleTable::new(rows, &self.source));
         self.current.rcu(|old| match old {
             Some(old) if old.revision >= new.revision => Some(Arc::clone(old)),
             _ => Some(Arc::clone(&new)),
@@ -187,54 +244,56 @@ impl RoleTableCache {
         self.stale_generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Seeds a new database with the grants of the role set, and grants `full_access` to the top role
-    /// if a custom set has a new one.
+    /// Seeds a new database with the roles and grants of the role set, and grants `full_access` to the top
+    /// role if a custom set has a new one.
     async fn seeded(&self, rows: RoleRows) -> Result<RoleRows> {
-        let now = self.time.now();
-        let missing = |rows: &RoleRows| -> Vec<Grant> {
-            let has = |role: &Role, permission: &Permission| {
-                rows.grants
-                    .iter()
-                    .any(|grant| grant.role == *role && grant.permission == *permission)
-            };
-            let seed = self.roles.seed().filter(|(role, permission)| {
-                (rows.revision == 0 || permission.is_full_access()) && !has(role, permission)
-            });
-            let mut grants: Vec<_> = seed
-                .map(|(role, permission)| Grant {
-                    id: GrantId::generate(now),
-                    role: role.clone(),
-                    permission: permission.clone(),
-                    created_at: now,
-                })
-                .collect();
-            // Grants of one time are listed by id: sorted ids keep the order of the set.
-            let mut ids: Vec<_> = grants.iter().map(|grant| grant.id).collect();
-            ids.sort_unstable();
-            grants.iter_mut().zip(ids).for_each(|(grant, id)| grant.id = id);
-            grants
-        };
-        if missing(&rows).is_empty() {
+        if self.missing(&rows).is_none() {
             return Ok(rows);
         }
         let decide = |snapshot: &RoleSnapshot| {
-            let grants = missing(&snapshot.rows);
-            Ok(if grants.is_empty() { RoleChange::Nothing } else { RoleChange::Grant(grants) })
+            let missing = self.missing(&snapshot.rows);
+            Ok(missing.map_or(RoleChange::Nothing, |(roles, grants)| RoleChange::Put {
+                roles,
+                grants,
+                revoked: Vec::new(),
+            }))
         };
-        match self.store.write(RoleWrite { actor: None, decide: &decide }).await? {
+        let write = RoleWrite { actor: None, deletes: None, decide: &decide };
+        match self.store.write(write).await? {
             RoleWriteOutcome::Written(rows) => Ok(rows),
             RoleWriteOutcome::Refused(kind) => Err(kind.into()),
         }
     }
 
-    /// Logs a role outside the set, once.
-    pub(crate) fn warn_unknown_role(&self, role: &Role) {
-        if self.roles.contains(role) {
+    /// Returns the roles and grants of the seed that the rows lack, if any.
+    fn missing(&self, rows: &RoleRows) -> Option<(Vec<StoredRole>, Vec<Grant>)> {
+        let (now, set) = (self.time.now(), &self.source.set);
+        let lacks_roles = self.source.is_stored && rows.roles.is_empty();
+        let stored =
+            |(role, rank): (&Role, _)| StoredRole { role: role.clone(), rank, created_at: now };
+        let roles: Vec<_> = set.ranked().filter(|_| lacks_roles).map(stored).collect();
+
+        let table = RoleTable::new(rows.clone(), &self.source);
+        let has = |role: &Role, permission: &Permission| {
+            rows.grants.iter().any(|grant| grant.role == *role && grant.permission == *permission)
+        };
+        let is_new = rows.revision == 0;
+        let seed = set.seed().filter(|(role, permission)| {
+            is_new && table.contains(role) && !permission.is_full_access()
+        });
+        let seed = seed.chain([(table.top(), &Permission::FULL_ACCESS)]);
+        let grants = Grant::all(seed.filter(|(role, permission)| !has(role, permission)), now);
+        (!roles.is_empty() || !grants.is_empty()).then_some((roles, grants))
+    }
+
+    /// Logs a role outside the table, once.
+    pub(crate) fn warn_unknown_role(&self, role: &Role, table: &RoleTable) {
+        if table.contains(role) {
             return;
         }
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         if unknown.len() < MAX_UNKNOWN_LOGGED && unknown.insert(role.clone()) {
-            tracing::warn!(%role, "user has a role outside the configured set; it has no permissions and the lowest rank");
+            tracing::warn!(%role, "user has a role that does not exist; it has no permissions and the lowest rank");
         }
     }
 }
@@ -242,17 +301,38 @@ impl RoleTableCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Rank, RoleSet};
     use crate::store::memory::MemoryRoles;
     use crate::testing::ManualClock;
 
     fn cache() -> RoleTableCache {
+        of(RoleSource::default())
+    }
+
+    fn of(source: RoleSource) -> RoleTableCache {
         let time = Time::new(Arc::new(ManualClock::default()));
-        let (store, roles) = (Arc::new(MemoryRoles::default()), RoleSet::default());
-        RoleTableCache::new(store, roles, Duration::from_secs(1), Arc::default(), time)
+        let store = Arc::new(MemoryRoles::default());
+        RoleTableCache::new(store, source, Duration::from_secs(1), Arc::default(), time)
     }
 
     fn rows(revision: u64) -> RoleRows {
-        RoleRows { revision, grants: Vec::new() }
+        RoleRows { revision, ..RoleRows::default() }
+    }
+
+    #[tokio::test]
+    async fn store_without_roles_is_seeded_once() {
+        let set = RoleSet::new([("reader", vec!["book:read"]), ("chief", vec!["full_access"])]);
+        let source = RoleSource { set: set.expect("a set"), is_stored: true, signup: None };
+        let cache = of(source);
+        assert_eq!(cache.known().top().as_str(), "chief");
+        let table = cache.table(None).await.expect("the store responds");
+        assert_eq!(table.revision, 1, "one write");
+        let stored = cache.store.load().await.expect("the store responds");
+        let ranks = stored.roles.iter().map(|stored| (stored.role.as_str(), stored.rank));
+        assert_eq!(ranks.collect::<Vec<_>>(), [("chief", Rank(1000)), ("reader", Rank(500))]);
+        assert_eq!(stored.grants.len(), 2);
+        cache.mark_stale();
+        assert_eq!(cache.table(None).await.expect("the store responds").revision, 1);
     }
 
     #[test]

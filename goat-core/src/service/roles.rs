@@ -1,9 +1,10 @@
-//! Role service: lists roles, and grants and revokes their permissions.
+//! Role service: lists roles, and grants and revokes their permissions. Changes of the roles themselves are
+//! in `stored_roles`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::access::{Grant, Permission, Role, RoleSummary};
+use crate::access::{Grant, Permission, Role, RoleSummary, RoleTable};
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventKind};
@@ -13,10 +14,13 @@ use crate::store::{RoleChange, RoleSnapshot, RoleWrite, RoleWriteOutcome};
 
 use super::{Actor, ActorView, Context};
 
-/// Lists roles, and grants and revokes their permissions.
+/// Lists and changes roles, and grants and revokes their permissions.
+///
+/// Where the roles are stored, [`Roles::get`] and the methods beside it read the newest roles that this
+/// goat has loaded; before the first load, the seed of a store without roles.
 #[derive(Clone, Debug)]
 pub struct Roles {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
 }
 
 impl Roles {
@@ -24,22 +28,36 @@ impl Roles {
         Self { context }
     }
 
-    /// Returns the role of this name, if it is configured.
+    /// Returns the role of this name, if it exists.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Role> {
-        self.context.policy.roles().get(name).cloned()
+        self.context.role_table.known().get(name).cloned()
     }
 
     /// Returns all roles, in ascending rank.
     #[must_use]
     pub fn names(&self) -> Vec<Role> {
-        self.context.policy.roles().iter().cloned().collect()
+        self.context.role_table.known().ranked().to_vec()
     }
 
-    /// Returns the lowest role, the default for new users.
+    /// Returns the lowest role.
     #[must_use]
     pub fn lowest(&self) -> Role {
-        self.context.policy.roles().bottom().clone()
+        let table = self.context.role_table.known();
+        table.ranked().first().unwrap_or(table.top()).clone()
+    }
+
+    /// Returns the highest role. Its active users are administrators.
+    #[must_use]
+    pub fn highest(&self) -> Role {
+        self.context.role_table.known().top().clone()
+    }
+
+    /// Returns the role given at sign-up, the default for new users; `None` if the settings name a role that
+    /// does not exist.
+    #[must_use]
+    pub fn at_signup(&self) -> Option<Role> {
+        self.context.role_table.known().signup().cloned()
     }
 
     /// Returns all roles with their permissions, in ascending rank.
@@ -49,13 +67,7 @@ impl Roles {
     /// If the store is unavailable.
     pub async fn list(&self) -> Result<Vec<RoleSummary>> {
         let table = self.context.role_table.table(None).await?;
-        let roles = self.context.policy.roles();
-        let summary = |role: &Role| RoleSummary {
-            role: role.clone(),
-            rank: roles.rank(role),
-            permissions: table.permissions(role).to_vec(),
-        };
-        Ok(roles.iter().map(summary).collect())
+        Ok(table.ranked().iter().map(|role| summary(role, &table)).collect())
     }
 
     /// Returns a page of all grants, oldest first.
@@ -73,10 +85,11 @@ impl Roles {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for a role that is not configured; or if the store is unavailable.
+    /// [`ErrorKind::NotFound`] for a role that does not exist; or if the store is unavailable.
     pub async fn grants_of(&self, role: &str) -> Result<Vec<Grant>> {
-        let role = self.get(role).ok_or(ErrorKind::NotFound)?;
         let mut rows = self.context.stores.roles.load().await?;
+        let table = self.context.policy.table(&rows);
+        let role = table.get(role).ok_or(ErrorKind::NotFound)?.clone();
         rows.grants.retain(|grant| grant.role == role);
         rows.grants.sort_by_key(|grant| grant.id);
         Ok(rows.grants)
@@ -86,27 +99,28 @@ impl Roles {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `full_access`, [`ErrorKind::Invalid`] for a role that is not
-    /// configured and for `full_access` to a role other than the highest,
+    /// [`ErrorKind::Forbidden`] without `full_access`, [`ErrorKind::Invalid`] for a role that does not
+    /// exist and for `full_access` to a role other than the highest,
     /// [`ErrorKind::PermissionExists`]; or if the store is unavailable.
     pub async fn grant(&self, actor: Actor, role: &str, permission: Permission) -> Result<Grant> {
         actor.check(&Permission::FULL_ACCESS)?;
-        let context = Arc::clone(&self.context);
-        let roles = context.policy.roles();
-        let role = self
-            .get(role)
-            .ok_or_else(|| Error::invalid(vec![Violation::new("role", roles.requirement())]))?;
-        if permission.is_full_access() && role != *roles.top() {
+        let table = self.context.role_table.table(None).await?;
+        let unknown = || Error::invalid(vec![Violation::new("role", table.requirement())]);
+        let role = table.get(role).ok_or_else(unknown)?.clone();
+        if permission.is_full_access() && role != *table.top() {
             return Err(Error::invalid(vec![Violation::new(
                 "action",
-                format!("can be full_access only for the role {}", roles.top()),
+                format!("can be full_access only for the role {}", table.top()),
             )]));
         }
+        let context = Arc::clone(&self.context);
         let now = context.time.now();
         let grant = Grant { id: GrantId::generate(now), role, permission, created_at: now };
         run_to_completion(async move {
-            let added = grant.clone();
-            let rule = move |snapshot: &RoleSnapshot| {
+            let rule = |snapshot: &RoleSnapshot| {
+                if !context.policy.table(&snapshot.rows).contains(&grant.role) {
+                    return Err(ErrorKind::Invalid);
+                }
                 let same =
                     |held: &Grant| held.role == grant.role && held.permission == grant.permission;
                 if snapshot.rows.grants.iter().any(same) {
@@ -114,8 +128,16 @@ impl Roles {
                 }
                 Ok(RoleChange::Grant(vec![grant.clone()]))
             };
-            context.write_roles(actor, EventKind::PermissionGranted, rule).await?;
-            Ok(added)
+            match context.write_roles(&actor, None, &rule).await {
+                // The role was deleted meanwhile.
+                Err(error) if error.kind() == ErrorKind::Invalid => Err(unknown_role()),
+                Err(error) => Err(error),
+                Ok(_) => {
+                    let role = grant.role.clone();
+                    context.emit_role(EventKind::PermissionGranted, &actor, role);
+                    Ok(grant)
+                }
+            }
         })
         .await
     }
@@ -131,16 +153,23 @@ impl Roles {
         actor.check(&Permission::FULL_ACCESS)?;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
-            let top = context.policy.roles().top().clone();
-            let rule = move |snapshot: &RoleSnapshot| {
+            let revoked = Mutex::new(None);
+            let rule = |snapshot: &RoleSnapshot| {
                 let held = snapshot.rows.grants.iter().find(|held| held.id == grant);
                 let held = held.ok_or(ErrorKind::NotFound)?;
-                if held.role == top && held.permission.is_full_access() {
+                let is_top = || held.role == *context.policy.table(&snapshot.rows).top();
+                if held.permission.is_full_access() && is_top() {
                     return Err(ErrorKind::LastAdministrator);
                 }
+                *revoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(held.role.clone());
                 Ok(RoleChange::Revoke(grant))
             };
-            context.write_roles(actor, EventKind::PermissionRevoked, rule).await
+            context.write_roles(&actor, None, &rule).await?;
+            let role = revoked.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if let Some(role) = role {
+                context.emit_role(EventKind::PermissionRevoked, &actor, role);
+            }
+            Ok(())
         })
         .await
     }
@@ -152,7 +181,7 @@ impl Roles {
             is_missing.store(misses_actor(snapshot), Ordering::Relaxed);
             Err(ErrorKind::NotFound)
         };
-        let write = RoleWrite { actor: Some(user), decide: &decide };
+        let write = RoleWrite { actor: Some(user), deletes: None, decide: &decide };
         self.context.stores.roles.write(write).await?;
         if is_missing.into_inner() { self.context.check_misplaced(user).await } else { Ok(()) }
     }
@@ -160,35 +189,70 @@ impl Roles {
     /// Returns the requirement on a role's name, worded to follow the field's name.
     #[must_use]
     pub fn must_be_a_role(&self) -> String {
-        self.context.policy.roles().requirement()
+        self.context.role_table.known().requirement()
     }
 }
 
+/// Returns a role of the table with its rank and permissions.
+pub(super) fn summary(role: &Role, table: &RoleTable) -> RoleSummary {
+    RoleSummary {
+        role: role.clone(),
+        rank: table.rank(role),
+        permissions: table.permissions(role).to_vec(),
+    }
+}
+
+fn unknown_role() -> Error {
+    Error::invalid(vec![Violation::new("role", "must be the name of a role")])
+}
+
+/// A rule over a change of roles and permissions.
+pub(super) type RoleRule<'a> =
+    &'a (dyn Fn(&RoleSnapshot) -> Result<RoleChange, ErrorKind> + Send + Sync);
+
+/// The roles after a write.
+pub(super) struct WrittenRoles {
+    pub(super) table: Arc<RoleTable>,
+    /// Whether the write changed anything.
+    pub(super) is_changed: bool,
+}
+
 impl Context {
-    async fn write_roles(
+    /// Emits an event about a role.
+    pub(super) fn emit_role(&self, kind: EventKind, actor: &Actor, role: Role) {
+        let event = Event::new(kind, self.time.now(), actor.event_actor());
+        self.observer.observe(&event.of_role(role));
+    }
+
+    /// Writes roles and permissions for an actor, and replaces the role tables of all nodes. The
+    /// transaction checks the actor's authorization again.
+    pub(super) async fn write_roles(
         &self,
-        actor: Actor,
-        event: EventKind,
-        rule: impl Fn(&RoleSnapshot) -> Result<RoleChange, ErrorKind> + Send + Sync,
-    ) -> Result<()> {
+        actor: &Actor,
+        deletes: Option<&Role>,
+        rule: RoleRule<'_>,
+    ) -> Result<WrittenRoles> {
         let facts = actor.facts();
         let table = self.role_table.table(None).await?;
         let is_missing = AtomicBool::new(false);
+        let before = AtomicU64::new(0);
         let decide = |snapshot: &RoleSnapshot| {
+            before.store(snapshot.rows.revision, Ordering::Relaxed);
             if let Some(facts) = &facts {
                 is_missing.store(misses_actor(snapshot), Ordering::Relaxed);
                 // A store without users cannot read the actor; the fresh read that created the actor
                 // is the only proof then.
                 if snapshot.keeps_users {
                     let needs = Permission::FULL_ACCESS;
-                    let (state, grants) = (snapshot.actor.as_ref(), &snapshot.rows.grants);
-                    let view = ActorView { state, grants: Some(grants) };
+                    let (state, rows) = (snapshot.actor.as_ref(), &snapshot.rows);
+                    let view = ActorView { state, roles: Some(rows) };
                     self.policy.authorize(Some(facts), view, &needs, &table)?;
                 }
             }
             rule(snapshot)
         };
-        let write = RoleWrite { actor: facts.as_ref().map(|facts| facts.user), decide: &decide };
+        let acting = facts.as_ref().map(|facts| facts.user);
+        let write = RoleWrite { actor: acting, deletes, decide: &decide };
         match self.stores.roles.write(write).await? {
             RoleWriteOutcome::Refused(kind) => {
                 // A mix of stores that do not fit is not reported as an ended session.
@@ -198,10 +262,10 @@ impl Context {
                 Err(kind.into())
             }
             RoleWriteOutcome::Written(rows) => {
-                let revision = self.role_table.replace(rows).revision;
-                self.validator.roles_changed(revision).await;
-                self.observer.observe(&Event::new(event, self.time.now(), actor.event_actor()));
-                Ok(())
+                let is_changed = rows.revision != before.into_inner();
+                let table = self.role_table.replace(rows);
+                self.validator.roles_changed(table.revision).await;
+                Ok(WrittenRoles { table, is_changed })
             }
         }
     }

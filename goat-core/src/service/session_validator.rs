@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::access::RoleTable;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, StoreError};
 use crate::id::{SessionId, UserId};
@@ -14,6 +15,9 @@ use crate::store::{Aged, Stores};
 use crate::user::{Revisions, UserState};
 
 use super::{FillToken, Principal, RoleTableCache, SessionCache};
+
+/// How often the state of a user is read again because its role was deleted since.
+const MAX_DELETED_ROLES: usize = 3;
 
 /// The number of the next goat in this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -164,7 +168,7 @@ impl SessionValidator {
             return Err(gone());
         }
         let is_live = |state: &UserState| state.has_live_session(found.id, found.epoch);
-        let Aged { value: state, age } = match owner {
+        let Aged { value: mut state, mut age } = match owner {
             Aged { value: Some(state), age } if is_live(&state) => Aged { value: state, age },
             Aged { age: Duration::ZERO, .. } => return Err(gone()),
             // A cached state alone never rejects a session.
@@ -178,19 +182,36 @@ impl SessionValidator {
             Source::Store => 0,
         };
         let required = state.roles_revision.map(|revision| revision.max(issued));
-        let table = self.role_table.table(required).await?;
+        let mut table = self.role_table.table(required).await?;
+        for _ in 0..MAX_DELETED_ROLES {
+            if !self.may_be_deleted(&state, &table) {
+                break;
+            }
+            // A10: a role is deleted only once no user has it, so the user has another one by now.
+            let read = self.stores.users.state(user).await?;
+            (state, age) = (read.filter(is_live).ok_or_else(gone)?, Duration::ZERO);
+            table = self.role_table.table(state.roles_revision).await?;
+        }
         let newest = self.roles_revision.fetch_max(table.revision, Ordering::SeqCst);
         if newest != 0 && newest != table.revision {
             // ATOMIC: evicts principals with the rights of an older table and voids the fill tokens of
             // reads that may hold one, this read included.
             self.cache.clear();
         }
-        self.role_table.warn_unknown_role(&state.user.role);
+        self.role_table.warn_unknown_role(&state.user.role, &table);
         let replacement = self.lacked_replacement(&found, state.epoch).await?;
         let epoch = replacement.map_or(found.epoch, |replacement| replacement.epoch);
         let expires_at = found.expires_at();
         let issuer = self.issuer;
         Ok((Principal::new(issuer, state, session, table, epoch, expires_at), age))
+    }
+
+    /// Whether the user's role may have been deleted since the state was read: the table lacks it, and is
+    /// from another revision.
+    fn may_be_deleted(&self, state: &UserState, table: &RoleTable) -> bool {
+        self.role_table.is_stored()
+            && !table.contains(&state.user.role)
+            && state.roles_revision != Some(table.revision)
     }
 
     /// Returns the replacement of a session's tokens that its store lacks, if there is one: the write

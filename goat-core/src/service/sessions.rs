@@ -14,7 +14,7 @@ use crate::store::{Revoked, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::Account;
 
 use super::context::Decide;
-use super::{Actor, ActorFacts, ActorView, Context, Principal};
+use super::{Actor, ActorFacts, ActorView, Context, Policy, Principal};
 
 /// Lists and ends sessions.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Sessions {
         principal.require(&permissions::USER_READ)?;
         let context = &self.context;
         let account = context.stores.users.by_id(user).await?.ok_or(ErrorKind::NotFound)?;
-        context.policy.check_visible(principal, &account.user)?;
+        Policy::check_visible(principal, &account.user)?;
         let now = context.time.now();
         Ok(context.stores.sessions.list(user, account.epoch, now, page).await?)
     }
@@ -133,13 +133,10 @@ impl Sessions {
             let table = context.role_table.table(None).await?;
             let decide = |snapshot: &UserSnapshot| {
                 let (policy, needs) = (&context.policy, permissions::USER_UPDATE);
-                let view = ActorView {
-                    state: snapshot.actor.as_ref(),
-                    grants: snapshot.grants.as_deref(),
-                };
+                let view = ActorView::from(snapshot);
                 let standing = policy.authorize(facts.as_ref(), view, &needs, &table)?;
                 let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
-                policy.check_target(&standing, &account.user)?;
+                Policy::check_target(&standing, &account.user)?;
                 Ok(next_epoch(account, None))
             };
             let acting = facts.as_ref().map(|facts| facts.user);
@@ -198,7 +195,7 @@ impl Context {
         actor: EventActor,
         decide: Decide<'_>,
     ) -> Result<u64> {
-        let before = match self.write_user(acting, user, decide).await? {
+        let before = match self.write_user(acting, user, None, decide).await? {
             UserWriteOutcome::Refused(kind) => return Err(kind.into()),
             UserWriteOutcome::Changed { before: Some(before), .. } => before,
             _ => return Err(ErrorKind::NotFound.into()),

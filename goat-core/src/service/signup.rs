@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::access::{Role, RoleTable};
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
@@ -49,7 +50,7 @@ impl PreparedSignUp {
     ) -> Result<Uncommitted<User>> {
         let Self { context, account, address } = self;
         let mut transaction = transaction.into();
-        let user = context.create_signed_up(Some(&mut transaction), &account).await?;
+        let user = context.create_signed_up(Some(&mut transaction), account).await?;
         let signed_up = user.clone();
         Ok(Uncommitted::new(user, async move { context.emit_signed_up(&signed_up, address) }))
     }
@@ -59,7 +60,7 @@ impl Context {
     pub(crate) async fn sign_up(self: &Arc<Self>, request: SignUp) -> Result<User> {
         let PreparedSignUp { context, account, address } = self.prepare_sign_up(request).await?;
         run_to_completion(async move {
-            let user = context.create_signed_up(None, &account).await?;
+            let user = context.create_signed_up(None, account).await?;
             context.emit_signed_up(&user, address);
             Ok(user)
         })
@@ -75,7 +76,8 @@ impl Context {
         if self.stores.users.by_email(request.email.canonical()).await?.is_some() {
             return Err(ErrorKind::EmailTaken.into());
         }
-        self.hash_sign_up(request, status, password).await
+        let role = signup_role(&self.role_table.roles().await?)?;
+        self.hash_sign_up(request, role, status, password).await
     }
 
     pub(crate) async fn sign_up_in(
@@ -84,9 +86,10 @@ impl Context {
         request: SignUp,
     ) -> Result<Uncommitted<User>> {
         let (status, password) = self.check_sign_up(&request)?;
-        // Without a read of the address: on the application's pool, callers that hold a connection each
-        // and wait for a second one would exhaust it.
-        let prepared = self.hash_sign_up(request, status, password).await?;
+        // Without a read of the address, and of roles that are known: on the application's pool, callers that
+        // hold a connection each and wait for a second one would exhaust it.
+        let role = signup_role(&self.role_table.known_or_loaded().await?)?;
+        let prepared = self.hash_sign_up(request, role, status, password).await?;
         prepared.create_in(transaction).await
     }
 
@@ -102,11 +105,11 @@ impl Context {
     async fn hash_sign_up(
         self: &Arc<Self>,
         request: SignUp,
+        role: Role,
         status: Status,
         password: NewPassword,
     ) -> Result<PreparedSignUp> {
         let hash = Secret::new(self.hasher.hash(password).await?);
-        let role = self.policy.roles().bottom().clone();
         let account = self.new_account(request.email, hash, role, status);
         let address = request.origin.address;
         Ok(PreparedSignUp { context: Arc::clone(self), account, address })
@@ -114,11 +117,17 @@ impl Context {
 
     async fn create_signed_up(
         &self,
-        within: Option<&mut StoreTransaction<'_>>,
-        account: &Account,
+        mut within: Option<&mut StoreTransaction<'_>>,
+        mut account: Account,
     ) -> Result<User> {
-        let rule = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
-        match self.write_user_within(within, None, account.user.id, &rule).await? {
+        let mut written = self.write_new(within.as_deref_mut(), &account).await?;
+        if let UserWriteOutcome::Refused(ErrorKind::Invalid) = written {
+            // The role was deleted meanwhile, once another one was given at sign-up.
+            self.role_table.mark_stale();
+            account.user.role = signup_role(&self.role_table.table(None).await?)?;
+            written = self.write_new(within, &account).await?;
+        }
+        match written {
             UserWriteOutcome::Changed { after, .. } => Ok(after.user),
             UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
             UserWriteOutcome::Refused(kind) => Err(kind.into()),
@@ -128,10 +137,29 @@ impl Context {
         }
     }
 
+    async fn write_new(
+        &self,
+        within: Option<&mut StoreTransaction<'_>>,
+        account: &Account,
+    ) -> Result<UserWriteOutcome> {
+        let (id, role) = (account.user.id, &account.user.role);
+        let table = self.role_table.known();
+        let rule = |snapshot: &UserSnapshot| {
+            self.policy.check_exists(role, snapshot, &table)?;
+            Ok(UserChange::Put(account.clone()))
+        };
+        self.write_user_within(within, None, id, Some(role), &rule).await
+    }
+
     fn emit_signed_up(&self, user: &User, address: Option<IpAddr>) {
         let event = Event::new(EventKind::SignedUp, self.time.now(), EventActor::User(user.id))
             .about(user)
             .with_address(address);
         self.observer.observe(&event);
     }
+}
+
+fn signup_role(table: &Arc<RoleTable>) -> Result<Role> {
+    let missing = || Error::configuration("the role given at sign-up does not exist");
+    table.signup().cloned().ok_or_else(missing)
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::access::Role;
+use crate::access::{Role, RoleTable};
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::id::TokenId;
+use crate::id::{TokenId, UserId};
 use crate::secret::Secret;
 use crate::session::{RefreshToken, Session};
 use crate::token::{AccessClaims, AddedClaims, RefreshClaims};
@@ -64,12 +64,27 @@ impl Context {
     }
 
     /// Returns the permissions to include in access tokens, if the settings ask for it.
-    pub(super) async fn token_permissions(&self, role: &Role) -> Result<Option<Vec<String>>> {
+    pub(super) async fn token_permissions(
+        &self,
+        user: UserId,
+        role: &Role,
+    ) -> Result<Option<Vec<String>>> {
         if !self.settings.access_token_permissions {
             return Ok(None);
         }
+        let permissions = |table: &RoleTable, role: &Role| {
+            Some(table.permissions(role).iter().map(ToString::to_string).collect())
+        };
         let table = self.role_table.table(None).await?;
-        Ok(Some(table.permissions(role).iter().map(ToString::to_string).collect()))
+        // A role is deleted only once no user has it, so the user has another one by now.
+        if self.policy.has_stored_roles()
+            && !table.contains(role)
+            && let Some(state) = self.stores.users.state(user).await?
+        {
+            let table = self.role_table.table(state.roles_revision).await?;
+            return Ok(permissions(&table, &state.user.role));
+        }
+        Ok(permissions(&table, role))
     }
 
     /// Returns the application's claims. Invalid ones are omitted, so that they lock out no user.

@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::id::UserId;
 use crate::user::{Email, User, UserFilter, UserPage, UserQuery, canonical_search};
 
-use super::{Context, Principal};
+use super::{Context, Policy, Principal};
 
 /// Reads, creates, changes and deletes users.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Users {
     /// [`ErrorKind::Forbidden`] without `user:read`; or if the store is unavailable.
     pub async fn list(&self, principal: &Principal, mut filter: UserFilter) -> Result<UserPage> {
         principal.require(&permissions::USER_READ)?;
-        let hidden_roles = self.context.policy.hidden_roles(principal);
+        let hidden_roles = Policy::hidden_roles(principal);
         filter.search = filter.search.as_deref().map(canonical_search);
         let query = UserQuery { filter, hidden_roles, except: Some(principal.user()) };
         Ok(self.context.stores.users.list(&query).await?)
@@ -45,7 +45,7 @@ impl Users {
     pub async fn find(&self, principal: &Principal, id: UserId) -> Result<User> {
         principal.require(&permissions::USER_READ)?;
         let account = self.context.stores.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?;
-        self.context.policy.check_visible(principal, &account.user)?;
+        Policy::check_visible(principal, &account.user)?;
         Ok(account.user)
     }
 
@@ -104,7 +104,7 @@ impl Users {
     ///
     /// If the store is unavailable.
     pub async fn has_administrator(&self) -> Result<bool> {
-        let top = self.context.policy.roles().top();
-        Ok(self.context.stores.users.has_active_user_in(top).await?)
+        let top = self.context.role_table.top().await?;
+        Ok(self.context.stores.users.has_active_user_in(&top).await?)
     }
 }

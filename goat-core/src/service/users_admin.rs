@@ -12,7 +12,7 @@ use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome}
 use crate::user::{Account, Email, NewUser, Status, User, UserUpdate};
 
 use super::context::{changed, deleted};
-use super::{Actor, ActorView, Context, Standing, Uncommitted, Users};
+use super::{Actor, ActorView, Context, Policy, Standing, Uncommitted, Users};
 
 impl Users {
     /// Creates a user.
@@ -92,7 +92,8 @@ impl Users {
                 account.user.updated_at = now;
                 Ok(UserChange::Put(account))
             };
-            let written = context.write_as(&actor, id, &permissions::USER_UPDATE, &rule).await?;
+            let written =
+                context.write_as(&actor, id, &permissions::USER_UPDATE, None, &rule).await?;
             let (before, after) = changed(written)?;
             if let Some(before) = before {
                 if hash.is_some() {
@@ -143,23 +144,21 @@ impl Users {
         }
         run_to_completion(async move {
             let now = context.time.now();
-            let policy = &context.policy;
             let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let mut account = context.target(standing, snapshot)?;
-                policy.check_assignable(standing, &role)?;
+                Policy::check_assignable(standing, &role)?;
                 if account.user.role == role {
                     return Ok(UserChange::Nothing);
                 }
                 let before = account.user.clone();
                 account.user.role = role.clone();
                 account.user.updated_at = now;
-                let after = Some(&account.user);
-                policy.check_administrators(&before, after, snapshot.others_administer)?;
+                context.check_administrators(&before, Some(&account.user), snapshot)?;
                 Ok(UserChange::Put(account))
             };
-            let written =
-                context.write_as(&actor, id, &permissions::USER_CHANGE_ROLE, &rule).await?;
-            let (before, after) = changed(written)?;
+            let needs = &permissions::USER_CHANGE_ROLE;
+            let written = context.write_as(&actor, id, needs, Some(&role), &rule).await?;
+            let (before, after) = context.assigned(written)?;
             if before.is_some() {
                 context.emit(EventKind::RoleChanged, actor.event_actor(), &after.user);
             }
@@ -180,7 +179,6 @@ impl Users {
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let now = context.time.now();
-            let policy = &context.policy;
             let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let mut account = context.target(standing, snapshot)?;
                 if account.user.status == status {
@@ -195,12 +193,11 @@ impl Users {
                 if status == Status::Suspended {
                     account.epoch = account.epoch.next(None);
                 }
-                let after = Some(&account.user);
-                policy.check_administrators(&before, after, snapshot.others_administer)?;
+                context.check_administrators(&before, Some(&account.user), snapshot)?;
                 Ok(UserChange::Put(account))
             };
-            let written =
-                context.write_as(&actor, id, &permissions::USER_CHANGE_STATUS, &rule).await?;
+            let needs = &permissions::USER_CHANGE_STATUS;
+            let written = context.write_as(&actor, id, needs, None, &rule).await?;
             let (before, after) = changed(written)?;
             if let Some(before) = before {
                 if status == Status::Suspended {
@@ -284,13 +281,13 @@ impl Context {
         account: &Account,
     ) -> Result<User> {
         let rule = |standing: &Standing, snapshot: &UserSnapshot| {
-            self.policy.check_assignable(standing, &account.user.role)?;
+            Policy::check_assignable(standing, &account.user.role)?;
             debug_assert!(snapshot.target.is_none(), "a new id is unused");
             Ok(UserChange::Put(account.clone()))
         };
-        let (id, needs) = (account.user.id, &permissions::USER_WRITE);
-        let written = self.write_within(within, actor, id, needs, &rule).await?;
-        Ok(changed(written)?.1.user)
+        let (id, role, needs) = (account.user.id, &account.user.role, &permissions::USER_WRITE);
+        let written = self.write_within(within, actor, id, needs, Some(role), &rule).await?;
+        Ok(self.assigned(written)?.1.user)
     }
 
     async fn delete(
@@ -302,22 +299,24 @@ impl Context {
         actor.check(&permissions::USER_DELETE)?;
         let rule = |standing: &Standing, snapshot: &UserSnapshot| {
             let account = self.target(standing, snapshot)?;
-            let others = snapshot.others_administer;
-            self.policy.check_administrators(&account.user, None, others)?;
+            self.check_administrators(&account.user, None, snapshot)?;
             Ok(UserChange::Delete)
         };
-        deleted(self.write_within(within, actor, id, &permissions::USER_DELETE, &rule).await?)
+        let needs = &permissions::USER_DELETE;
+        deleted(self.write_within(within, actor, id, needs, None, &rule).await?)
     }
 
-    /// Writes for an actor. The transaction checks its authorization again.
+    /// Writes for an actor; `assigns` is the role that the write gives to the target. The transaction
+    /// checks the actor's authorization and the role again.
     async fn write_as(
         &self,
         actor: &Actor,
         target: UserId,
         needs: &Permission,
+        assigns: Option<&Role>,
         rule: Rule<'_>,
     ) -> Result<UserWriteOutcome> {
-        self.write_within(None, actor, target, needs, rule).await
+        self.write_within(None, actor, target, needs, assigns, rule).await
     }
 
     /// Like [`Context::write_as`], also within a transaction of the application.
@@ -327,24 +326,39 @@ impl Context {
         actor: &Actor,
         target: UserId,
         needs: &Permission,
+        assigns: Option<&Role>,
         rule: Rule<'_>,
     ) -> Result<UserWriteOutcome> {
         let facts = actor.facts();
         let table = self.role_table.table(None).await?;
         let decide = |snapshot: &UserSnapshot| {
-            let view =
-                ActorView { state: snapshot.actor.as_ref(), grants: snapshot.grants.as_deref() };
+            let view = ActorView::from(snapshot);
             let standing = self.policy.authorize(facts.as_ref(), view, needs, &table)?;
+            if let Some(role) = assigns {
+                self.policy.check_exists(role, snapshot, &table)?;
+            }
             rule(&standing, snapshot)
         };
         let acting = facts.as_ref().map(|facts| facts.user);
-        self.write_user_within(within, acting, target, &decide).await
+        self.write_user_within(within, acting, target, assigns, &decide).await
+    }
+
+    /// Returns the accounts of a write that assigned a role, or the violation if the role does not exist.
+    fn assigned(&self, outcome: UserWriteOutcome) -> Result<(Option<Account>, Account)> {
+        match outcome {
+            UserWriteOutcome::Refused(ErrorKind::Invalid) => {
+                // Deleted after this node last read the roles.
+                self.role_table.mark_stale();
+                Err(Error::invalid(vec![Violation::new("role", "must be the name of a role")]))
+            }
+            outcome => changed(outcome),
+        }
     }
 
     /// Returns the target of a write, if it exists and the actor may act on it.
     fn target(&self, standing: &Standing, snapshot: &UserSnapshot) -> Result<Account, ErrorKind> {
         let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
-        self.policy.check_target(standing, &account.user)?;
+        Policy::check_target(standing, &account.user)?;
         Ok(account.clone())
     }
 
@@ -365,15 +379,15 @@ impl Context {
         // The user is read only now: a violation that depends on the e-mail address must not reveal the
         // address of a user that the actor may not act on, and no hash is computed for one.
         let target = self.stores.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?.user;
-        self.policy.check_target(&actor.standing(), &target)?;
+        Policy::check_target(&actor.standing(), &target)?;
         let password = check(new_email.or(Some(&target.email)))?;
         Ok(Secret::new(self.hasher.hash(password).await?))
     }
 
     fn check_role(&self, role: &Role, violations: &mut Vec<Violation>) {
-        let roles = self.policy.roles();
-        if !roles.contains(role) {
-            violations.push(Violation::new("role", roles.requirement()));
+        let table = self.role_table.known();
+        if !table.contains(role) {
+            violations.push(Violation::new("role", table.requirement()));
         }
     }
 }

@@ -70,7 +70,7 @@ impl Users {
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let (before, after) = changed(context.write_user(None, id, &rule).await?)?;
+                let (before, after) = changed(context.write_user(None, id, None, &rule).await?)?;
                 let before = before.map_or(account.user.email, |before| before.user.email);
                 context.emit_email_changed(EventActor::User(id), before, &after.user);
                 Ok(after.user)
@@ -113,7 +113,8 @@ impl Users {
             let seen = principal.revisions();
             let now = context.time.now();
             let session = context.own_session(principal, now).await?;
-            let permissions = context.token_permissions(&account.user.role).await?;
+            let permissions =
+                context.token_permissions(account.user.id, &account.user.role).await?;
             run_to_completion(async move {
                 let (id, kept) = (account.user.id, Some(session.id));
                 let token = context.next_refresh_token(now, session.ends_at);
@@ -143,7 +144,7 @@ impl Users {
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let outcome = context.write_user(None, id, &rule).await?;
+                let outcome = context.write_user(None, id, None, &rule).await?;
                 let tokens =
                     signed.into_inner().unwrap_or_else(PoisonError::into_inner).transpose()?;
                 let (before, after) = changed(outcome)?;
@@ -184,11 +185,10 @@ impl Users {
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
                     let account = own(snapshot, facts, &account)?;
-                    let others = snapshot.others_administer;
-                    context.policy.check_administrators(&account.user, None, others)?;
+                    context.check_administrators(&account.user, None, snapshot)?;
                     Ok(UserChange::Delete)
                 };
-                let account = deleted(context.write_user(None, id, &rule).await?)?;
+                let account = deleted(context.write_user(None, id, None, &rule).await?)?;
                 context.deleted(&account, EventActor::User(id)).await;
                 Ok(())
             })

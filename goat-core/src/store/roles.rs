@@ -1,10 +1,10 @@
-//! Role store port: the permissions of roles.
+//! Role store port: roles and their permissions.
 
 use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::access::{Grant, RoleRows};
+use crate::access::{Grant, Role, RoleRows, StoredRole};
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
 use crate::user::UserState;
@@ -18,7 +18,11 @@ pub struct RoleSnapshot {
     pub actor: Option<UserState>,
     /// Whether the store keeps users too, so that an absent actor does not exist.
     pub keeps_users: bool,
-    /// The present grants.
+    /// The number of users in the role that the write may delete, exact up to
+    /// [`PAGE_REACH`](crate::PAGE_REACH). No user gets the role before the write commits. `None` of a
+    /// write that deletes none, and where the store does not keep users.
+    pub users: Option<u64>,
+    /// The present roles and grants.
     pub rows: RoleRows,
 }
 
@@ -31,12 +35,25 @@ pub enum RoleChange {
     Grant(Vec<Grant>),
     /// Removes a grant.
     Revoke(GrantId),
+    /// Adds roles or replaces their ranks, adds grants, and removes others.
+    Put {
+        /// The roles. One that exists keeps the time of its creation.
+        roles: Vec<StoredRole>,
+        /// The grants to add. No role has one of these permissions yet.
+        grants: Vec<Grant>,
+        /// The grants to remove.
+        revoked: Vec<GrantId>,
+    },
+    /// Deletes the role that [`RoleWrite::deletes`] names, with its grants.
+    Delete,
 }
 
 /// A write: its actor, and the rule that decides on the change.
 pub struct RoleWrite<'a> {
     /// The acting user; `None` for the system.
     pub actor: Option<UserId>,
+    /// The role that the write may delete.
+    pub deletes: Option<&'a Role>,
     /// Decides on the change from the state that the transaction read. Pure and fast; may be called
     /// more than once.
     pub decide: &'a (dyn Fn(&RoleSnapshot) -> Result<RoleChange, ErrorKind> + Send + Sync),
@@ -53,17 +70,18 @@ impl fmt::Debug for RoleWrite<'_> {
 pub enum RoleWriteOutcome {
     /// The rule rejected the write; nothing changed.
     Refused(ErrorKind),
-    /// The grants after the write.
+    /// The roles and grants after the write.
     Written(RoleRows),
 }
 
-/// The port to the permissions of roles.
+/// The port to roles and their permissions.
 ///
-/// An implementer guarantees that a write and the snapshot it decides on are one transaction, that row
-/// and revision commit together, and that no role has a permission twice.
+/// An implementer guarantees that a write and the snapshot it decides on are one transaction, that rows
+/// and revision commit together, that no role has a permission twice, and where it keeps the users too, that no role is deleted that a user has: neither
+/// one of the snapshot nor one of a concurrent [`UserWrite`](super::UserWrite) that assigns the role.
 #[async_trait]
 pub trait RoleStore: fmt::Debug + Send + Sync {
-    /// Returns all grants with their revision. One read.
+    /// Returns all roles and grants with their revision. One read.
     async fn load(&self) -> Result<RoleRows, StoreError>;
 
     /// Like [`RoleStore::load`], from a cache where there is one; the result carries its age.

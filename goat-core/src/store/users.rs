@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::access::{Grant, Role};
+use crate::access::{Role, RoleRows};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
@@ -42,9 +42,12 @@ pub async fn sampled_hashes(
 pub struct UserSnapshot {
     /// The actor, if the write has one and the user still exists.
     pub actor: Option<UserState>,
-    /// The grants of all roles, in a write by an actor where the store keeps them too; otherwise the
-    /// role table decides.
-    pub grants: Option<Vec<Grant>>,
+    /// The roles and grants, in a write by an actor where the store keeps them too; otherwise the role
+    /// table decides.
+    pub roles: Option<RoleRows>,
+    /// Whether the role that the write assigns is stored, which then no other write deletes before this
+    /// one commits. `None` of a write that assigns none, and where the store does not keep roles.
+    pub has_assigned_role: Option<bool>,
     /// The target, if it exists.
     pub target: Option<Account>,
     /// Whether a user other than the target is active in the top role.
@@ -75,6 +78,9 @@ pub struct UserWrite<'a> {
     pub target: UserId,
     /// The role of administrators.
     pub top_role: &'a Role,
+    /// The role that the change gives to the target, where roles are stored and the target may not have
+    /// it yet.
+    pub assigns: Option<&'a Role>,
     /// Decides on the change from the state that the transaction read. Pure and fast; may be called
     /// more than once.
     pub decide: &'a (dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
@@ -120,8 +126,8 @@ pub enum UserWriteOutcome {
 /// - reads see everything that was committed before they began;
 /// - no two accounts share a canonical e-mail address;
 /// - [`UserStore::write`] is one transaction: the snapshot that `decide` saw still holds when the
-///   change commits, also against concurrent writes to the actor, to its grants and to the set of
-///   administrators, and the change commits as a whole or not at all;
+///   change commits, also against concurrent writes to the actor, to its grants, to the assigned role and
+///   to the set of administrators, and the change commits as a whole or not at all;
 /// - a completed write survives a crash, and a dropped call took effect completely or not at all.
 #[async_trait]
 pub trait UserStore: fmt::Debug + Send + Sync {

@@ -8,6 +8,8 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
+pub mod stored;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +30,9 @@ pub async fn conformance(store: &Arc<dyn RoleStore>) {
     a_revoked_grant_raises_the_revision(store).await;
     a_write_without_effect_keeps_the_revision(store).await;
     a_refused_write_has_no_effect(store).await;
+    stored::a_role_is_stored_with_its_rank(store).await;
+    stored::roles_and_grants_change_in_one_write(store).await;
+    stored::a_deleted_role_takes_its_grants_with_it(store).await;
     a_missing_actor_is_none(store).await;
     concurrent_grants_are_all_stored(store).await;
     concurrent_grants_of_one_permission_store_one(store).await;
@@ -41,6 +46,9 @@ pub async fn conformance_with_users(roles: &Arc<dyn RoleStore>, users: &Arc<dyn 
     a_role_write_sees_its_actor(roles, users).await;
     a_user_write_sees_the_permissions_of_all_roles(roles, users).await;
     a_suspended_actor_grants_nothing(roles, users).await;
+    stored::a_deletion_sees_the_number_of_users(roles, users).await;
+    stored::a_user_write_sees_whether_the_assigned_role_exists(roles, users).await;
+    stored::no_user_has_a_role_that_was_deleted_concurrently(roles, users).await;
 }
 
 type Decision<'a> = dyn Fn(&RoleSnapshot) -> Result<RoleChange, ErrorKind> + Send + Sync + 'a;
@@ -59,7 +67,16 @@ async fn write(
     actor: Option<UserId>,
     decide: &Decision<'_>,
 ) -> Result<RoleRows, ErrorKind> {
-    match store.write(RoleWrite { actor, decide }).await.expect("the store responds") {
+    write_deleting(store, actor, None, decide).await
+}
+
+async fn write_deleting(
+    store: &Arc<dyn RoleStore>,
+    actor: Option<UserId>,
+    deletes: Option<&Role>,
+    decide: &Decision<'_>,
+) -> Result<RoleRows, ErrorKind> {
+    match store.write(RoleWrite { actor, deletes, decide }).await.expect("the store responds") {
         RoleWriteOutcome::Written(rows) => Ok(rows),
         RoleWriteOutcome::Refused(kind) => Err(kind),
     }
@@ -217,7 +234,7 @@ async fn put(users: &Arc<dyn UserStore>, account: &Account) {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     // A fresh top role: no administrator is affected.
     let (target, top_role) = (account.user.id, &role());
-    let write = UserWrite { actor: None, target, top_role, decide: &decide };
+    let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &decide };
     let written = users.write(write).await.expect("the store responds");
     assert!(matches!(written, UserWriteOutcome::Changed { .. }), "{written:?}");
 }
@@ -261,7 +278,7 @@ pub async fn a_user_write_sees_the_permissions_of_all_roles(
     let granted = [grant(&account.user.role, "a:b"), grant(&other, "a:c")];
     let expect = async |expected: &[Grant]| {
         let decide = |snapshot: &UserSnapshot| {
-            let mut seen = snapshot.grants.clone().expect("grants, in a write by an actor");
+            let mut seen = snapshot.roles.clone().expect("roles, in a write by an actor").grants;
             seen.retain(|one| one.role == account.user.role || one.role == other);
             seen.sort_by_key(|one| one.permission.clone());
             assert_eq!(seen, expected);
@@ -272,6 +289,7 @@ pub async fn a_user_write_sees_the_permissions_of_all_roles(
             actor: Some(id),
             target: id,
             top_role: &account.user.role,
+            assigns: None,
             decide: &decide,
         };
         users.write(write).await.expect("the store responds");

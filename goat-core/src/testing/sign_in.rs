@@ -180,6 +180,8 @@ async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, Str
     let email = Email::parse(&format!("{name}@example.org"))
         .map_err(|_| "the name must be the local part of an e-mail address".to_owned())?;
     let roles = goat.roles();
+    // Stored roles are known once they are loaded.
+    roles.list().await.map_err(because("cannot read the roles"))?;
     let wanted = roles.get(role);
     let role = wanted.ok_or_else(|| format!("the role {role:?} {}", roles.must_be_a_role()))?;
     let password = password(&goat.settings().passwords);

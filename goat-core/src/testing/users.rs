@@ -35,7 +35,7 @@ pub use cached::{
 };
 pub use list::{
     a_list_applies_filter_order_and_page, a_list_continues_after_a_user,
-    hidden_users_are_not_listed, ids_match_creation_times,
+    a_list_covers_users_of_many_roles, hidden_users_are_not_listed, ids_match_creation_times,
 };
 pub use races::{
     a_suspended_actor_writes_nothing, at_most_one_first_administrator_is_created,
@@ -78,6 +78,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     a_list_applies_filter_order_and_page(store).await;
     hidden_users_are_not_listed(store).await;
     a_list_continues_after_a_user(store).await;
+    a_list_covers_users_of_many_roles(store).await;
     each_stored_write_raises_the_revision(store).await;
     concurrent_writes_each_raise_the_revision(store).await;
     a_cached_state_equals_the_state(store).await;
@@ -94,7 +95,7 @@ async fn write(
     top_role: &Role,
     decide: &Decision<'_>,
 ) -> UserWriteOutcome {
-    let write = UserWrite { actor, target, top_role, decide };
+    let write = UserWrite { actor, target, top_role, assigns: None, decide };
     store.write(write).await.expect("the store responds")
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::access::{Grant, Role};
+use crate::access::{Grant, Role, StoredRole};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
@@ -39,6 +39,7 @@ pub struct MemoryDirectory {
 pub(super) struct State {
     accounts: HashMap<UserId, Account>,
     emails: HashMap<String, UserId>,
+    pub(super) roles: BTreeMap<Role, StoredRole>,
     pub(super) grants: BTreeMap<GrantId, Grant>,
     pub(super) revision: u64,
 }
@@ -73,10 +74,16 @@ impl State {
         })
     }
 
+    pub(super) fn users_in(&self, role: &Role) -> u64 {
+        let users = self.accounts.values().filter(|account| account.user.role == *role);
+        (users.count() as u64).min(PAGE_REACH)
+    }
+
     fn write(&mut self, write: &UserWrite<'_>) -> UserWriteOutcome {
         let snapshot = UserSnapshot {
             actor: write.actor.and_then(|id| self.state(id)),
-            grants: write.actor.map(|_| self.grants.values().cloned().collect()),
+            roles: write.actor.map(|_| self.rows()),
+            has_assigned_role: write.assigns.map(|role| self.roles.contains_key(role)),
             target: self.accounts.get(&write.target).cloned(),
             others_administer: self.has_active_user_in(write.top_role, Some(write.target)),
         };

@@ -315,6 +315,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
         actor: None,
         target: user,
         top_role: &role,
+        assigns: None,
         decide: &|_| Err(ErrorKind::Internal),
     };
     check("users.write", call(users.write(write))).await;
@@ -325,7 +326,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
 
     check("roles.load", call(stores.roles.load())).await;
     check("roles.cached", call(stores.roles.cached())).await;
-    let write = RoleWrite { actor: None, decide: &|_| Err(ErrorKind::Internal) };
+    let write = RoleWrite { actor: None, deletes: None, decide: &|_| Err(ErrorKind::Internal) };
     check("roles.write", call(stores.roles.write(write))).await;
 
     let sessions = &stores.sessions;

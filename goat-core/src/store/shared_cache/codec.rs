@@ -2,7 +2,7 @@
 //!
 //! Invariant: text that deviates from the format decodes to `None`, never to a partial or default value.
 
-use crate::access::{Grant, Permission, Role, RoleRows};
+use crate::access::{Grant, Permission, Rank, Role, RoleRows, StoredRole};
 use crate::clock::Timestamp;
 use crate::id::{GrantId, SessionId, UserId};
 use crate::session::SessionEpoch;
@@ -10,8 +10,8 @@ use crate::user::{Email, Status, User, UserState};
 
 /// The format version of user states. Version 1 had no profile.
 const STATE: &str = "2";
-/// The format version of role permissions.
-const ROWS: &str = "1";
+/// The format version of roles and permissions. Version 1 had no roles.
+const ROWS: &str = "2";
 /// Encodes an absent value.
 const NONE: &str = "-";
 
@@ -86,10 +86,13 @@ impl CacheValue for RoleRows {
     }
 
     fn encode(&self) -> String {
-        let lines = self.grants.iter().map(|Grant { id, role, permission, created_at }| {
+        let roles = self.roles.iter().map(|StoredRole { role, rank, created_at }| {
+            format!("\n{role} {} {}", rank.0, created_at.as_millis())
+        });
+        let grants = self.grants.iter().map(|Grant { id, role, permission, created_at }| {
             format!("\n{id} {role} {permission} {}", created_at.as_millis())
         });
-        std::iter::once(ROWS.to_owned()).chain(lines).collect()
+        std::iter::once(ROWS.to_owned()).chain(roles).chain(grants).collect()
     }
 
     fn decode(revision: u64, text: &str) -> Option<Self> {
@@ -97,19 +100,27 @@ impl CacheValue for RoleRows {
         if lines.next()? != ROWS {
             return None;
         }
-        Some(Self { revision, grants: lines.map(grant).collect::<Option<_>>()? })
+        let mut rows = Self { revision, ..Self::default() };
+        for line in lines {
+            let parts: Vec<&str> = line.split(' ').collect();
+            let time = |text: &str| text.parse().ok().map(Timestamp::from_millis);
+            match parts[..] {
+                [role, rank, created_at] => rows.roles.push(StoredRole {
+                    role: Role::parse(role).ok()?,
+                    rank: Rank(rank.parse().ok()?),
+                    created_at: time(created_at)?,
+                }),
+                [id, role, permission, created_at] => rows.grants.push(Grant {
+                    id: GrantId::parse(id).ok()?,
+                    role: Role::parse(role).ok()?,
+                    permission: Permission::parse(permission).ok()?,
+                    created_at: time(created_at)?,
+                }),
+                _ => return None,
+            }
+        }
+        Some(rows)
     }
-}
-
-fn grant(line: &str) -> Option<Grant> {
-    let parts: Vec<&str> = line.split(' ').collect();
-    let [id, role, permission, created_at] = parts[..] else { return None };
-    Some(Grant {
-        id: GrantId::parse(id).ok()?,
-        role: Role::parse(role).ok()?,
-        permission: Permission::parse(permission).ok()?,
-        created_at: Timestamp::from_millis(created_at.parse().ok()?),
-    })
 }
 
 /// Encodes an optional field.
@@ -167,7 +178,13 @@ mod tests {
             permission: Permission::parse(permission).expect("a permission"),
             created_at: Timestamp::from_millis(-5),
         };
-        RoleRows { revision: 9, grants: vec![grant("AA", "full_access"), grant("BB", "user:*")] }
+        let stored =
+            StoredRole { role: role(), rank: Rank(500), created_at: Timestamp::from_millis(-5) };
+        RoleRows {
+            revision: 9,
+            roles: vec![stored],
+            grants: vec![grant("AA", "full_access"), grant("BB", "user:*")],
+        }
     }
 
     #[test]
@@ -177,7 +194,7 @@ mod tests {
             assert_eq!(decoded, state);
             assert_eq!(decoded.user.email.as_str(), state.user.email.as_str());
         }
-        for rows in [rows(), RoleRows { revision: 9, grants: Vec::new() }] {
+        for rows in [rows(), RoleRows { revision: 9, ..RoleRows::default() }] {
             assert_eq!(RoleRows::decode(9, &rows.encode()), Some(rows));
         }
     }
@@ -197,7 +214,7 @@ mod tests {
         );
         assert_eq!(
             rows().encode(),
-            "1\n01KE1Q0J0000000000000000AA operator full_access -5\
+            "2\noperator 500 -5\n01KE1Q0J0000000000000000AA operator full_access -5\
              \n01KE1Q0J0000000000000000BB operator user:* -5"
         );
     }
@@ -235,7 +252,11 @@ mod tests {
         let whole = rows().encode();
         for text in [
             String::new(),
-            whole.replacen('1', "2", 1),
+            // The earlier version, which has no roles.
+            "1\n01KE1Q0J0000000000000000AA operator full_access -5".to_owned(),
+            whole.replacen("2\n", "3\n", 1),
+            whole.replacen(" 500 ", " x ", 1),
+            whole.replacen(" 500", "", 1),
             format!("{whole}\n"),
             whole.replace("user:*", "user"),
             whole.replace("-5", ""),

@@ -44,7 +44,13 @@ impl RoleStore for CachedRoles {
         let invalidation = self.rows.pending_invalidation(CacheKey::Roles);
         let decide = |snapshot: &RoleSnapshot| {
             let change = (write.decide)(snapshot);
-            if let Ok(RoleChange::Grant(_) | RoleChange::Revoke(_)) = change {
+            if let Ok(
+                RoleChange::Grant(_)
+                | RoleChange::Revoke(_)
+                | RoleChange::Put { .. }
+                | RoleChange::Delete,
+            ) = change
+            {
                 invalidation.may_write(snapshot.rows.revision + 1);
             }
             change

@@ -14,6 +14,10 @@ use super::rows::{signed, user_columns};
 /// The count at which a total exceeds the reach of a list.
 const MAX_COUNT: u64 = PAGE_REACH + 1;
 
+/// The most ranges that a query merges: SQLite has at most 500 terms in a union, and planning takes time.
+/// A list over more is one range, which the database sorts.
+const MAX_RANGES: usize = 100;
+
 /// The time and id after which a list continues.
 pub(super) type Cursor = (i64, String);
 
@@ -96,7 +100,12 @@ impl<'a> List<'a> {
 
     /// Returns the number of ranges, the caller's own row included.
     pub(super) fn ranges(&self) -> usize {
-        self.ranges.len() + usize::from(!self.own.is_empty())
+        let ranges = if self.is_one_range() { 1 } else { self.ranges.len() };
+        ranges + usize::from(!self.own.is_empty())
+    }
+
+    fn is_one_range(&self) -> bool {
+        self.ranges.len() > MAX_RANGES
     }
 
     /// Whether the list is ordered by the time of creation.
@@ -321,7 +330,22 @@ impl<'a> List<'a> {
             sql.push(close);
         };
         let mut union = "";
-        for (role, status) in &self.ranges {
+        let (merged, sorted) = match self.is_one_range() {
+            true => (&[][..], &self.ranges[..]),
+            false => (&self.ranges[..], &[][..]),
+        };
+        if !sorted.is_empty() {
+            let mut roles: Vec<_> = sorted.iter().map(|(role, _)| *role).collect();
+            roles.dedup();
+            sql.push(open).push(columns).push(" FROM goat_users WHERE role IN (");
+            push_list(sql, roles.into_iter());
+            sql.push(") AND status IN (");
+            push_list(sql, statuses(self.query).map(Status::as_str));
+            sql.push(")");
+            push_end(sql);
+            union = " UNION ALL ";
+        }
+        for (role, status) in merged {
             sql.push(union).push(open).push(columns).push(" FROM goat_users WHERE role = ");
             sql.push_bind((*role).to_owned()).push(" AND status = ").push_bind(status.as_str());
             push_end(sql);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use sqlx::Row as _;
 
-use crate::access::{Grant, Permission, Role};
+use crate::access::{Grant, Permission, Rank, Role, StoredRole};
 use crate::clock::Timestamp;
 use crate::id::{GrantId, SessionId, TokenId, UserId};
 use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch, TokenReplacement};
@@ -130,6 +130,15 @@ pub(super) fn grant(row: &Row) -> Result<Grant, Failure> {
         id: parsed(row, "id", GrantId::parse)?,
         role: parsed(row, "role", Role::parse)?,
         permission: parsed(row, "permission", Permission::parse)?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+/// Decodes a role.
+pub(super) fn role(row: &Row) -> Result<StoredRole, Failure> {
+    Ok(StoredRole {
+        role: parsed(row, "role", Role::parse)?,
+        rank: Rank(u32::try_from(count(row, "rank")?).map_err(|_| Failure::Row("rank"))?),
         created_at: time(row, "created_at")?,
     })
 }

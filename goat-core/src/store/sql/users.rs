@@ -243,18 +243,23 @@ async fn decide_and_save(
     write: &UserWrite<'_>,
     is_guarded: bool,
 ) -> Result<Attempt, Failure> {
-    // ATOMIC: locked rows stay as read until the commit. The guard is always locked first.
+    // ATOMIC: locked rows stay as read until the commit. The guard is always locked first, then the
+    // assigned role, then users.
     if is_guarded {
         dialect::lock_guard(connection).await?;
     }
+    let has_assigned_role = match write.assigns {
+        Some(role) => Some(roles::exists(connection, role).await?),
+        None => None,
+    };
     let target = lock_account(connection, write.target).await?;
-    let (actor, grants) = match write.actor {
-        // A write by an actor holds the guard, which locks the grants too.
-        Some(id) => (lock_actor(connection, id).await?, Some(roles::all(connection).await?.grants)),
+    let (actor, roles) = match write.actor {
+        // A write by an actor holds the guard, which locks the roles and grants too.
+        Some(id) => (lock_actor(connection, id).await?, Some(roles::all(connection).await?)),
         None => (None, None),
     };
     let others_administer = is_any_active(connection, write.top_role, Some(write.target)).await?;
-    let snapshot = UserSnapshot { actor, grants, target, others_administer };
+    let snapshot = UserSnapshot { actor, roles, has_assigned_role, target, others_administer };
     let mut change = (write.decide)(&snapshot);
     if let Ok(UserChange::Put(after)) = &mut change {
         after.revision = snapshot.target.as_ref().map_or(0, |before| before.revision) + 1;

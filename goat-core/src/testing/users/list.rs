@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::access::Role;
 use crate::id::UserId;
 use crate::page::PageRequest;
-use crate::store::{UserChange, UserSnapshot, UserStore, UserWriteOutcome};
+use crate::store::{UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::testing::sample::{START, account, account_of, role, word};
 use crate::user::{Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery};
 
@@ -244,5 +244,32 @@ pub async fn ids_match_creation_times(store: &Arc<dyn UserStore>) {
             assert!(!met.contains(user), "{} is listed twice", user.id);
         }
         met = page;
+    }
+}
+
+/// A list covers the users of more roles than a database merges queries of.
+pub async fn a_list_covers_users_of_many_roles(store: &Arc<dyn UserStore>) {
+    let domain = word();
+    let mut made = Vec::new();
+    for number in 0..170 {
+        let account = account_of(&role(), &format!("u{number}@{domain}.example"));
+        put(store, &account).await;
+        made.push(account);
+    }
+    let page = PageRequest::new(1, 100).expect("a page");
+    let hidden_roles = vec![made[0].user.role.clone()];
+    let filter = UserFilter { search: Some(domain), page, ..UserFilter::default() };
+    let query = UserQuery { filter, hidden_roles, except: None };
+    let listed = store.list(&query).await.expect("the store responds");
+    assert_eq!((listed.users.len(), listed.total), (100, 169));
+    let filter = UserFilter { search: None, page, ..query.filter.clone() };
+    let all = UserQuery { filter, hidden_roles: Vec::new(), except: None };
+    let listed = store.list(&all).await.expect("the store responds");
+    assert!(listed.total >= 170, "{}", listed.total);
+    for account in made {
+        let (target, top_role) = (account.user.id, &role());
+        let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
+        let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &delete };
+        store.write(write).await.expect("the store responds");
     }
 }

@@ -15,5 +15,6 @@ mod renewal;
 mod replaced_tokens;
 mod rotation;
 mod self_service;
+mod stored_roles;
 pub(crate) mod support;
 mod unreadable_hashes;

@@ -114,7 +114,7 @@ async fn the_sign_up_role_never_has_full_access(backend: Backend) {
         created_at: now,
     };
     let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(vec![grant.clone()]));
-    let write = RoleWrite { actor: None, decide: &decide };
+    let write = RoleWrite { actor: None, deletes: None, decide: &decide };
     harness.stores.roles.write(write).await.expect("written past goat");
     harness.advance(1);
     let restarted = harness.second_node();

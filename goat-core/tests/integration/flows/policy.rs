@@ -1,10 +1,11 @@
 //! Authorization policy: random histories compared with a naive model of the rules, and races of
 //! administrative actions.
 
+use goat_core::access::{NewRole, Rank};
 use goat_core::auth::SignedIn;
 use goat_core::testing::Point;
 use goat_core::user::{NewUser, UserFilter, UserUpdate};
-use goat_core::{Actor, ErrorKind, GrantId, PageRequest, Permission, Result, Status, UserId};
+use goat_core::{Actor, ErrorKind, GrantId, PageRequest, Permission, Result, Role, Status, UserId};
 
 use crate::flows::support::{
     Backend, Harness, OTHER_PASSWORD, Outcome, PASSWORD, email, login, on_every_store, system,
@@ -26,6 +27,10 @@ impl Random {
 const START: goat_core::Timestamp = goat_core::Timestamp::from_millis(0);
 const ROLES: [&str; 3] = ["client", "operator", "admin"];
 const TOP: usize = 2;
+/// The ranks that a history gives to stored roles; two roles may get the same.
+const RANKS: [u32; 7] = [0, 50, 100, 300, 500, 700, 999];
+/// How many roles a history over stored roles knows, the shipped ones included.
+const STORED: usize = 6;
 const PERMISSIONS: [&str; 12] = [
     "user:write",
     "user:update",
@@ -62,6 +67,18 @@ enum Action {
     EndSessions,
     Grant(usize, &'static str),
     Revoke(usize, &'static str),
+    CreateRole(usize, u32),
+    SetRank(usize, u32),
+    DeleteRole(usize),
+}
+
+/// Returns the name of a role. Those beyond the shipped ones exist once a history has created them.
+fn name_of(role: usize) -> String {
+    ROLES.get(role).map_or_else(|| format!("team-{role}"), |name| (*name).to_owned())
+}
+
+fn role_of(role: usize) -> Role {
+    Role::parse(&name_of(role)).expect("a name")
 }
 
 impl Action {
@@ -79,6 +96,10 @@ impl Action {
 /// The rules, written naively.
 struct Model {
     people: Vec<Person>,
+    /// The rank of each role that exists.
+    ranks: [Option<u32>; STORED],
+    /// The role given at sign-up: of equal ranks, the store's clock decides which is the lowest.
+    signup: usize,
     granted: Vec<(usize, &'static str)>,
 }
 
@@ -99,7 +120,33 @@ impl Model {
 
     fn may_act_on(&self, role: usize, other: usize) -> bool {
         let permissions = self.granted.iter().filter(|(holder, _)| *holder == other);
-        role == TOP || (other < role && permissions.into_iter().all(|(_, one)| self.has(role, one)))
+        role == TOP
+            || (self.ranks[other] < self.ranks[role]
+                && permissions.into_iter().all(|(_, one)| self.has(role, one)))
+    }
+
+    fn exists(&self, role: usize) -> bool {
+        self.ranks[role].is_some()
+    }
+
+    /// The expected outcome of a change of the roles themselves.
+    fn expect_role(&self, actor: Option<usize>, action: Action) -> Option<ErrorKind> {
+        if actor.is_some_and(|actor| !self.has(self.people[actor].role, "full_access")) {
+            return Some(ErrorKind::Forbidden);
+        }
+        match action {
+            Action::CreateRole(role, _) => self.exists(role).then_some(ErrorKind::RoleExists),
+            Action::SetRank(role, _) | Action::DeleteRole(role) if !self.exists(role) => {
+                Some(ErrorKind::NotFound)
+            }
+            Action::SetRank(TOP, _) | Action::DeleteRole(TOP) => Some(ErrorKind::RoleProtected),
+            Action::DeleteRole(role) if role == self.signup => Some(ErrorKind::RoleProtected),
+            Action::DeleteRole(role) => {
+                let is_used = self.people.iter().any(|person| person.role == role);
+                is_used.then_some(ErrorKind::RoleInUse)
+            }
+            _ => None,
+        }
     }
 
     /// The expected outcome of a change of permissions.
@@ -110,6 +157,7 @@ impl Model {
             return Some(ErrorKind::Forbidden);
         }
         match action {
+            Action::Grant(..) if !self.exists(role) => Some(ErrorKind::Invalid),
             Action::Grant(..) if permission == "full_access" && role != TOP => {
                 Some(ErrorKind::Invalid)
             }
@@ -134,6 +182,9 @@ impl Model {
             Action::Delete => "user:delete",
             Action::SetPassword | Action::ChangeEmail | Action::EndSessions => "user:update",
             Action::Grant(..) | Action::Revoke(..) => return self.expect_grant(actor, action),
+            Action::CreateRole(..) | Action::SetRank(..) | Action::DeleteRole(_) => {
+                return self.expect_role(actor, action);
+            }
         };
         let own = actor.map(|actor| self.people[actor].role);
         if own.is_some_and(|own| !self.has(own, needs)) {
@@ -141,13 +192,16 @@ impl Model {
         }
         let may_give = |role| own.is_none_or(|own| self.may_act_on(own, role));
         if let Action::Create { role, status } = action {
-            return if status == Status::Suspended {
+            return if status == Status::Suspended || !self.exists(role) {
                 Some(ErrorKind::Invalid)
             } else if may_give(role) {
                 None
             } else {
                 Some(ErrorKind::RoleNotAssignable)
             };
+        }
+        if matches!(action, Action::ChangeRole(role) if !self.exists(role)) {
+            return Some(ErrorKind::Invalid);
         }
         let Some(place) = target else { return Some(ErrorKind::NotFound) };
         let target = &self.people[place];
@@ -186,13 +240,13 @@ async fn perform(
             let new = NewUser {
                 email: email(fresh),
                 password: PASSWORD.into(),
-                role: harness.role(ROLES[role]),
+                role: role_of(role),
                 status,
             };
             return users.create(actor, new).await.map(|user| Some(user.id));
         }
         Action::ChangeRole(role) => {
-            drop(users.change_role(actor, target, harness.role(ROLES[role])).await?);
+            drop(users.change_role(actor, target, role_of(role)).await?);
         }
         Action::ChangeStatus(status) => drop(users.change_status(actor, target, status).await?),
         Action::Delete => users.delete(actor, target).await?,
@@ -209,21 +263,31 @@ async fn perform(
         }
         Action::Grant(role, permission) => {
             let permission = Permission::parse(permission).expect("a permission");
-            drop(harness.goat.roles().grant(actor, ROLES[role], permission).await?);
+            drop(harness.goat.roles().grant(actor, &name_of(role), permission).await?);
         }
         Action::Revoke(role, permission) => {
-            let grants = harness.goat.roles().grants_of(ROLES[role]).await?;
+            let grants = harness.goat.roles().grants_of(&name_of(role)).await.unwrap_or_default();
             let held = grants.iter().find(|grant| grant.permission.as_str() == permission);
             let unknown = || GrantId::generate(START);
             let id = held.map_or_else(unknown, |grant| grant.id);
             harness.goat.roles().revoke(actor, id).await?;
         }
+        Action::CreateRole(role, rank) => {
+            let (name, rank) = (role_of(role), Rank(rank));
+            let new = NewRole { name, rank, permissions: Vec::new() };
+            drop(harness.goat.roles().create(actor, new).await?);
+        }
+        Action::SetRank(role, rank) => {
+            drop(harness.goat.roles().set_rank(actor, &name_of(role), Rank(rank)).await?);
+        }
+        Action::DeleteRole(role) => harness.goat.roles().delete(actor, &name_of(role)).await?,
     }
     Ok(None)
 }
 
-/// A2, A3: performs random actions and compares with the model after each.
-async fn history(harness: &Harness, seed: u64, steps: usize) {
+/// A2, A3, A9: performs random actions and compares with the model after each. With stored roles, these
+/// are created, ranked and deleted too.
+async fn history(harness: &Harness, seed: u64, steps: usize, has_stored_roles: bool) {
     let mut random = Random(seed);
     let mut granted: Vec<(usize, &'static str)> =
         vec![(1, "user:read"), (1, "user:update"), (1, "user:change_status"), (TOP, "full_access")];
@@ -240,7 +304,10 @@ async fn history(harness: &Harness, seed: u64, steps: usize) {
             }
         }
     }
-    let mut model = Model { people: Vec::new(), granted };
+    let mut ranks = [None; STORED];
+    ranks[..3].copy_from_slice(&[Some(100), Some(500), Some(1000)]);
+    let roles = if has_stored_roles { STORED } else { 3 };
+    let mut model = Model { people: Vec::new(), ranks, signup: 0, granted };
     for (name, role) in [("root", TOP), ("vice", TOP), ("olga", 1), ("otto", 1), ("carl", 0)] {
         let id = harness.user(name, ROLES[role]).await.id;
         let (name, password) = (name.to_owned(), PASSWORD);
@@ -255,19 +322,22 @@ async fn history(harness: &Harness, seed: u64, steps: usize) {
             Some(random.below(model.people.len() + 1)).filter(|at| *at < model.people.len());
         let target =
             Some(random.below(model.people.len() + 1)).filter(|at| *at < model.people.len());
-        let action = match random.below(13) {
+        let action = match random.below(if has_stored_roles { 19 } else { 13 }) {
             0 if model.people.len() < 9 => {
-                Action::Create { role: random.below(3), status: Status::ALL[random.below(3)] }
+                Action::Create { role: random.below(roles), status: Status::ALL[random.below(3)] }
             }
-            1..=3 => Action::ChangeRole(random.below(3)),
+            1..=3 => Action::ChangeRole(random.below(roles)),
             4..=6 => Action::ChangeStatus(Status::ALL[random.below(3)]),
             7 if model.people.len() > 3 => Action::Delete,
             8 => Action::SetPassword,
             9 => Action::ChangeEmail,
-            10 => Action::Grant(random.below(3), PERMISSIONS[random.below(PERMISSIONS.len())]),
+            10 => Action::Grant(random.below(roles), PERMISSIONS[random.below(PERMISSIONS.len())]),
             11..=12 => {
-                Action::Revoke(random.below(3), PERMISSIONS[random.below(PERMISSIONS.len())])
+                Action::Revoke(random.below(roles), PERMISSIONS[random.below(PERMISSIONS.len())])
             }
+            13..=14 => Action::CreateRole(random.below(roles), RANKS[random.below(RANKS.len())]),
+            15..=16 => Action::SetRank(random.below(roles), RANKS[random.below(RANKS.len())]),
+            17..=18 => Action::DeleteRole(random.below(roles)),
             _ => Action::EndSessions,
         };
         let acting = match actor {
@@ -297,6 +367,13 @@ async fn history(harness: &Harness, seed: u64, steps: usize) {
                 (Action::Grant(role, permission), _) => model.granted.push((role, permission)),
                 (Action::Revoke(role, permission), _) => {
                     model.granted.retain(|granted| *granted != (role, permission));
+                }
+                (Action::CreateRole(role, rank) | Action::SetRank(role, rank), _) => {
+                    model.ranks[role] = Some(rank);
+                }
+                (Action::DeleteRole(role), _) => {
+                    model.ranks[role] = None;
+                    model.granted.retain(|(holder, _)| *holder != role);
                 }
                 (Action::Create { role, status }, _) => model.people.push(Person {
                     id: created.expect("an id"),
@@ -329,6 +406,7 @@ async fn history(harness: &Harness, seed: u64, steps: usize) {
                 (_, None) => unreachable!("an action needs a target"),
             }
         }
+        compare_roles(harness, &mut model, &case).await;
         compare(harness, &model, &case).await;
         let viewed = random.below(model.people.len());
         compare_views(harness, &model, viewed, &case).await;
@@ -344,6 +422,34 @@ async fn ended(harness: &Harness, person: &mut Person, case: &str) {
     }
 }
 
+/// Asserts that the roles are those of the model, in its ranks, and that the one given at sign-up is the
+/// lowest.
+async fn compare_roles(harness: &Harness, model: &mut Model, case: &str) {
+    let listed = harness.goat.roles().list().await.expect("the roles");
+    let mut real: Vec<_> =
+        listed.iter().map(|one| (one.role.as_str().to_owned(), one.rank.0)).collect();
+    assert!(real.is_sorted_by_key(|(_, rank)| *rank), "{case}: {real:?}");
+    let lowest = real[0].0.clone();
+    real.sort();
+    let ranks = model.ranks.iter().enumerate();
+    let mut expected: Vec<_> =
+        ranks.filter_map(|(role, rank)| Some((name_of(role), (*rank)?))).collect();
+    expected.sort();
+    assert_eq!(real, expected, "{case}");
+    for one in &listed {
+        let role = (0..STORED).find(|role| name_of(*role) == one.role.as_str()).expect("known");
+        let mut held: Vec<_> = one.permissions.iter().map(Permission::as_str).collect();
+        let granted = model.granted.iter().filter(|(holder, _)| *holder == role);
+        let mut granted: Vec<_> = granted.map(|(_, permission)| *permission).collect();
+        held.sort_unstable();
+        granted.sort_unstable();
+        assert_eq!(held, granted, "{case}: {}", one.role);
+    }
+    let signup = harness.goat.roles().at_signup().expect("a role");
+    assert_eq!(signup.as_str(), lowest, "{case}");
+    model.signup = (0..STORED).find(|role| name_of(*role) == lowest).expect("a known role");
+}
+
 async fn compare(harness: &Harness, model: &Model, case: &str) {
     assert!(harness.goat.users().has_administrator().await.expect("an answer"), "{case}");
     let page = PageRequest::new(1, 100).expect("a page");
@@ -354,10 +460,11 @@ async fn compare(harness: &Harness, model: &Model, case: &str) {
         let user = listed.iter().find(|user| user.id == person.id).expect("it is listed");
         let real = (user.role.as_str(), user.status, user.email.as_str().to_owned());
         let address = crate::flows::support::address(&person.name);
-        assert_eq!(real, (ROLES[person.role], person.status, address), "{case}");
+        let role = name_of(person.role);
+        assert_eq!(real, (role.as_str(), person.status, address), "{case}");
         if let Some(signed_in) = &person.signed_in {
             let principal = harness.principal(&signed_in.tokens).await;
-            assert_eq!(principal.role().as_str(), ROLES[person.role], "{case}");
+            assert_eq!(principal.role().as_str(), role, "{case}");
         }
     }
 }
@@ -396,14 +503,27 @@ async fn compare_views(harness: &Harness, model: &Model, viewed: usize, case: &s
 
 /// A2, A3
 async fn a_random_history_agrees_with_the_rules(backend: Backend) {
-    history(&Harness::on(backend), 100, 150).await;
+    history(&Harness::on(backend), 100, 150, false).await;
+}
+
+/// A9: the history of A2 also creates, ranks and deletes roles.
+async fn a_random_history_with_stored_roles_agrees_with_the_rules(backend: Backend) {
+    history(&Harness::with_stored_roles(backend), 300, 200, true).await;
 }
 
 /// A2, A3: more histories on the fastest backend.
 #[tokio::test]
 async fn many_random_histories_agree_with_the_rules() {
     for seed in 100..140 {
-        history(&Harness::on(Backend::memory()), seed, 80).await;
+        history(&Harness::on(Backend::memory()), seed, 80, false).await;
+    }
+}
+
+/// A9: more histories on the fastest backend.
+#[tokio::test]
+async fn many_random_histories_with_stored_roles_agree_with_the_rules() {
+    for seed in 300..340 {
+        history(&Harness::with_stored_roles(Backend::memory()), seed, 120, true).await;
     }
 }
 
@@ -685,6 +805,7 @@ async fn lists_contain_manageable_users_and_the_caller(backend: Backend) {
 
 on_every_store![
     a_random_history_agrees_with_the_rules,
+    a_random_history_with_stored_roles_agrees_with_the_rules,
     administrators_who_remove_each_other_concurrently_leave_one,
     administrators_who_delete_themselves_concurrently_leave_one,
     an_actor_who_lost_rights_after_the_fresh_read_is_refused_inside_the_write,

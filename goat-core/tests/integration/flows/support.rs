@@ -199,6 +199,7 @@ pub(crate) struct Harness {
     pub(crate) stores: Stores,
     keys: TokenKeys,
     settings: Settings,
+    has_stored_roles: bool,
     _backend: Backend,
 }
 
@@ -207,8 +208,22 @@ impl Harness {
         Self::with(backend, |_| {})
     }
 
+    /// With roles that are stored, in place of a fixed set.
+    pub(crate) fn with_stored_roles(backend: Backend) -> Self {
+        Self::build(backend, true, |_| {})
+    }
+
     /// With changed settings. Limits of passwords are off unless they set one.
     pub(crate) fn with(backend: Backend, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::build(backend, false, change)
+    }
+
+    /// With stored roles or a fixed set, and with changed settings.
+    pub(crate) fn build(
+        backend: Backend,
+        has_stored_roles: bool,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut settings = Settings {
             account_quota: None,
             account_day_quota: None,
@@ -222,25 +237,36 @@ impl Harness {
         let events = Events::default();
         let keys = TokenKeys::generate();
         let (stores, failpoints) = Failpoints::over(backend.stores.clone());
-        let goat = Goat::builder(stores, keys.clone())
+        let builder = Goat::builder(stores, keys.clone())
             .settings(settings.clone())
             .clock(Arc::new(clock.clone()))
             .hasher(Arc::new(hasher.clone()))
-            .observer(Arc::new(events.clone()))
-            .build()
-            .expect("good settings");
+            .observer(Arc::new(events.clone()));
+        let builder = if has_stored_roles { builder.stored_roles() } else { builder };
+        let goat = builder.build().expect("good settings");
         let stores = backend.stores.clone();
-        Self { goat, clock, hasher, events, failpoints, stores, keys, settings, _backend: backend }
+        Self {
+            goat,
+            clock,
+            hasher,
+            events,
+            failpoints,
+            stores,
+            keys,
+            settings,
+            has_stored_roles,
+            _backend: backend,
+        }
     }
 
     /// A second node over these stores, with the same keys and clock.
     pub(crate) fn node(&self, stores: Stores) -> Goat {
-        Goat::builder(stores, self.keys.clone())
+        let builder = Goat::builder(stores, self.keys.clone())
             .settings(self.settings.clone())
             .clock(Arc::new(self.clock.clone()))
-            .hasher(Arc::new(self.hasher.clone()))
-            .build()
-            .expect("good settings")
+            .hasher(Arc::new(self.hasher.clone()));
+        let builder = if self.has_stored_roles { builder.stored_roles() } else { builder };
+        builder.build().expect("good settings")
     }
 
     /// A second node with other roles.
@@ -299,7 +325,7 @@ impl Harness {
             Ok(UserChange::Put(account))
         };
         let top_role = &self.role("admin");
-        let write = UserWrite { actor: None, target: id, top_role, decide: &decide };
+        let write = UserWrite { actor: None, target: id, top_role, assigns: None, decide: &decide };
         self.stores.users.write(write).await.expect("the store responds");
     }
 

@@ -1,7 +1,7 @@
 mod protocol;
 
 use super::*;
-use crate::access::{Role, RoleRows, RoleSet, RoleTable};
+use crate::access::{Role, RoleRows, RoleSource, RoleTable};
 use crate::clock::Timestamp;
 use crate::session::SessionEpoch;
 use crate::testing::sample;
@@ -31,7 +31,7 @@ fn state_of(principal: &Principal) -> UserState {
 
 fn of(state: &UserState, session: SessionId) -> Principal {
     let now = Timestamp::from_millis(0);
-    let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
+    let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSource::default()));
     Principal::new(0, state.clone(), session, table, 0, now)
 }
 
@@ -173,7 +173,7 @@ fn memory_of_the_default_number_of_entries_is_bounded() {
             continue;
         }
         let cache = cache_of(STALENESS, ENTRIES);
-        let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
+        let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSource::default()));
         let sample = sample::account_of(&Role::parse(role).expect("a role"), email).user;
         let before = resident();
         for number in 0..(ENTRIES + ENTRIES / 4) as u128 {

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use tokio::time::Instant;
 
 use super::*;
-use crate::access::{Role, RoleRows, RoleSet, RoleTable};
+use crate::access::{Role, RoleRows, RoleSource, RoleTable};
 use crate::clock::Timestamp;
 use crate::invalidation::Heartbeats;
 use crate::session::SessionEpoch;
@@ -221,7 +221,7 @@ fn principal(right: Right) -> Principal {
     static PRINCIPALS: LazyLock<[Principal; 2]> = LazyLock::new(|| {
         let account = sample::account(&Role::parse("client").expect("a role"));
         let user = User { id: USER, ..account.user };
-        let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSet::default()));
+        let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSource::default()));
         let expires_at = Timestamp::from_seconds(i64::from(u32::MAX));
         [OLD_REVISION, OLD_REVISION + 1].map(|revision| {
             let (user, epoch) = (user.clone(), SessionEpoch::default());

@@ -1,8 +1,8 @@
 //! PostgreSQL dialect: transactions, locks, clock and error codes.
 //!
 //! Writes run concurrently, so a write locks the rows that it reads until it commits. To prevent
-//! deadlocks, locks are taken in one order: the guard, then user rows. A write without the guard locks
-//! one user row only. A call that adds sessions, or ends several, first takes the user's advisory lock;
+//! deadlocks, locks are taken in one order: the guard, then one role, then user rows. A write without the
+//! guard locks the role that it assigns and one user row only. A call that adds sessions, or ends several, first takes the user's advisory lock;
 //! rotation and logout lock one session only; the purge skips locked rows.
 
 use std::sync::{Arc, OnceLock};
@@ -227,6 +227,14 @@ macro_rules! for_update {
 }
 pub(super) use for_update;
 
+/// Locks the rows of a query against deletion until the end of the transaction, as a foreign key does.
+macro_rules! for_key_share {
+    () => {
+        " FOR KEY SHARE"
+    };
+}
+pub(super) use for_key_share;
+
 /// Locks the rows of a query and skips rows that are already locked.
 macro_rules! for_update_skip_locked {
     () => {
@@ -342,7 +350,7 @@ pub(super) async fn pin_schema(
 pub(super) async fn missing_right(pools: &Pools) -> Result<Option<String>, Failure> {
     const QUERY: &str = "SELECT needed.privilege || ' ' || needed.name AS lacking FROM (\
         SELECT name, privilege FROM (VALUES ('goat_users'), ('goat_sessions'), ('goat_permissions'), \
-        ('goat_signing_keys')) AS tables (name), \
+        ('goat_roles'), ('goat_signing_keys')) AS tables (name), \
         (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS rights (privilege) \
         UNION ALL VALUES ('goat_guard', 'SELECT'), ('goat_guard', 'UPDATE')) AS needed \
         WHERE NOT has_table_privilege(needed.name, needed.privilege) ORDER BY 1 LIMIT 1";
@@ -431,6 +439,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 8,
         name: "list_indexes",
         sql: include_str!("../migrations/postgres/0008_list_indexes.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "roles",
+        sql: include_str!("../migrations/postgres/0009_roles.sql"),
     },
 ];
 

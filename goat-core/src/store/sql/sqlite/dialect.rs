@@ -110,6 +110,14 @@ macro_rules! for_update {
 }
 pub(super) use for_update;
 
+/// Locks against deletion, which SQLite does not need.
+macro_rules! for_key_share {
+    () => {
+        ""
+    };
+}
+pub(super) use for_key_share;
+
 /// Row locks that skip locked rows, which SQLite does not need.
 macro_rules! for_update_skip_locked {
     () => {
@@ -279,6 +287,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 7,
         name: "list_indexes",
         sql: include_str!("../migrations/sqlite/0007_list_indexes.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "roles",
+        sql: include_str!("../migrations/sqlite/0008_roles.sql"),
     },
 ];
 
