@@ -45,7 +45,8 @@ use goat_core::user::Sort;
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, admin::sessions, admin::revoke_sessions,
         sessions::list, sessions::revoke, sessions::revoke_one,
-        roles::list, permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
+        roles::list, roles::create, roles::set_rank, roles::delete,
+        permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
         meta::jwks, meta::health, meta::ready, meta::metrics, meta::openapi, meta::docs,
     ),
     components(schemas(Problem)),
@@ -83,6 +84,10 @@ struct Problem {
     code: String,
     /// The id of the request, as in the `X-Request-Id` header and in the server's log.
     request_id: String,
+    /// For `role-in-use`: the number of users in the role, exact up to 10,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10_000)]
+    users: Option<u32>,
     /// For `validation`: the invalid fields of the request, at most 20.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 20)]
@@ -273,7 +278,7 @@ impl IntoParams for ListQuery {
         let statuses = Status::ALL.map(Status::as_str);
         let mut parameters = Page::into_params(provider);
         parameters.extend([
-            query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text().enum_values(Some(schemas::shipped_roles())))),
+            query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text().pattern(Some(schemas::ROLE)))),
             query("status", "Returns only users with this status. Repeat the parameter to match any of several.", list(one_of(&statuses))),
             query(
                 "search",

@@ -4,13 +4,16 @@
 //! A schema may be stricter than the server. It leaves out addresses whose domain is international, since
 //! their validity depends on tables.
 
+use goat_core::Status;
+use goat_core::access::Rank;
 use goat_core::password::PasswordPolicy;
-use goat_core::{RoleSet, Status};
 use http::Method;
 use serde_json::json;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{Array, ArrayItems, Object, Schema};
 use utoipa::openapi::{OpenApi as Document, RefOr};
+
+use crate::api::routes::roles::MAX_PERMISSIONS;
 
 /// An id: a ULID in its canonical form.
 pub(super) const ID: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
@@ -21,7 +24,9 @@ const REVOKE: &str = "RevokeSchema";
 /// A text without control characters.
 pub(super) const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
-const ROLE: &str = "^[a-z0-9_]{1,64}$";
+/// The name of a role. That the role exists is beyond a schema.
+pub(super) const ROLE: &str = "^[a-z0-9_-]{1,64}$";
+const NEW_ROLE: &str = "^[a-z][a-z0-9_-]{0,31}$";
 const PERMISSION: &str = r"^(full_access|[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*))$";
 /// Only the highest role can have `full_access`, so it is left out.
 const GRANTABLE: &str = r"^[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*)$";
@@ -49,6 +54,10 @@ fn constrain_body(name: &str, schema: &mut RefOr<Schema>) {
         match schema {
             RefOr::T(Schema::Object(schema)) => constrain(name, member, schema),
             RefOr::T(Schema::Array(list)) if member == "session_ids" => pattern_of_items(list, ID),
+            RefOr::T(Schema::Array(list)) if member == "permissions" => {
+                list.max_items = Some(MAX_PERMISSIONS);
+                pattern_of_items(list, GRANTABLE);
+            }
             _ => {}
         }
     }
@@ -71,7 +80,12 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
             (schema.min_length, schema.max_length) =
                 (Some(policy.minimum()), Some(policy.maximum()));
         }
-        (_, "role") => schema.enum_values = Some(shipped_roles()),
+        (_, "role") => schema.pattern = Some(ROLE.to_owned()),
+        (_, "name") => schema.pattern = Some(NEW_ROLE.to_owned()),
+        (_, "rank") => {
+            let Rank(highest) = Rank::HIGHEST_ASSIGNABLE;
+            (schema.minimum, schema.maximum) = (Some(0_u32.into()), Some(highest.into()));
+        }
         ("CreateBody", "status") => schema.enum_values = names(&[Status::Inactive, Status::Active]),
         (_, "status") => schema.enum_values = names(&Status::ALL),
         (_, "action") => schema.pattern = Some(GRANTABLE.to_owned()),
@@ -80,17 +94,12 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
     }
 }
 
-/// The roles as shipped; an application may define others.
-pub(super) fn shipped_roles() -> Vec<serde_json::Value> {
-    RoleSet::default().iter().map(|role| json!(role.as_str())).collect()
-}
-
 /// Adds the constraints of an operation's parameters, and of the one body that is part of its operation.
 pub(super) fn constrain_operation(operation: &mut Operation, method: &Method) {
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
         let pattern = match (parameter.name.as_str(), method) {
-            ("key", &Method::GET) => ROLE,
+            ("key", &Method::GET) | ("name", _) => ROLE,
             ("permission", _) => PERMISSION,
             _ if parameter.parameter_in == ParameterIn::Path => ID,
             _ => continue,

@@ -60,6 +60,9 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::delete("/api/v1/sessions/{id}", SESSION_CONTROL, sessions::revoke_one),
 
         Endpoint::get("/api/v1/role", FULL_ACCESS, roles::list),
+        Endpoint::post("/api/v1/role", FULL_ACCESS, roles::create),
+        Endpoint::patch("/api/v1/role/{name}", FULL_ACCESS, roles::set_rank),
+        Endpoint::delete("/api/v1/role/{name}", FULL_ACCESS, roles::delete),
         Endpoint::get("/api/v1/permission", FULL_ACCESS, permissions::list),
         Endpoint::post("/api/v1/permission", FULL_ACCESS, permissions::grant),
         Endpoint::get("/api/v1/permission/{key}", FULL_ACCESS, permissions::of_role),

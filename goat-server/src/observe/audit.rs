@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use goat_core::event::{Event, EventActor, EventKind};
+use goat_core::event::{Event, EventActor, EventKind, Observer};
 use tracing::Level;
 use tracing::field::display;
 
@@ -15,6 +15,16 @@ pub(super) const TARGET: &str = "goat_server::audit";
 pub(crate) fn restored(count: u64) {
     const NAME: &str = "backup-restored";
     tracing::info!(target: TARGET, event = NAME, by = "system: command line", count, "{NAME}");
+}
+
+/// Observer that writes the audit log alone, for commands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditObserver;
+
+impl Observer for AuditObserver {
+    fn observe(&self, event: &Event) {
+        audit(event);
+    }
 }
 
 /// Writes an event: a possible attack as a warning, any other event as information.
@@ -38,7 +48,7 @@ pub(crate) fn audit(event: &Event) {
     // `user` is the actor on every line of a request; `subject` is the user that the event
     // concerns.
     let (subject, session) = (event.user.map(display), event.session.map(display));
-    let address = event.address.map(display);
+    let (role, address) = (event.role.as_ref().map(display), event.address.map(display));
     macro_rules! write_at {
         ($level:expr) => {
             tracing::event!(
@@ -48,6 +58,7 @@ pub(crate) fn audit(event: &Event) {
                 by = &*by,
                 subject,
                 session,
+                role,
                 address,
                 reason,
                 count,

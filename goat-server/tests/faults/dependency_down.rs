@@ -55,6 +55,7 @@ impl Fixture {
         };
         let key = if method == "DELETE" { &self.grant } else { "operator" };
         let path = template.replace("{id}", &id).replace("{key}", key);
+        let path = path.replace("{name}", "operator");
         let mut request = self.app.request(endpoint.method().clone(), &path);
         if endpoint.rule().is_protected() {
             request = request.bearer(&self.caller.token);
@@ -82,6 +83,8 @@ impl Fixture {
             ("PATCH", "/api/v1/user/{id}/change-status") => json!({"status": "suspended"}),
             ("DELETE", "/api/v1/user") => json!({"current_password": PASSWORD}),
             ("DELETE", "/api/v1/sessions") => json!({"others": true}),
+            ("POST", "/api/v1/role") => json!({"name": "team", "rank": 300}),
+            ("PATCH", "/api/v1/role/{name}") => json!({"rank": 300}),
             ("POST", "/api/v1/permission") => json!({"role": "client", "action": "report:read"}),
             ("POST", "/api/v1/auth/logout") | ("GET", _) | ("DELETE", _) => return request,
             _ => panic!("no body for {method} {template}"),

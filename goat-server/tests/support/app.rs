@@ -161,6 +161,7 @@ impl TestApp {
             stores.observed(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
         let goat = Goat::builder(stores, keys)
             .settings(goat)
+            .stored_roles()
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))
             .clock(Arc::new(clock.clone()))
             .observer(observer)

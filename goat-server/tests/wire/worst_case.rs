@@ -28,7 +28,10 @@ fn targets() -> Vec<(String, String)> {
         .iter()
         .map(|endpoint| {
             let path = endpoint.path().replace("{id}", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
-            (endpoint.method().to_string(), path.replace("{key}", "client"))
+            (
+                endpoint.method().to_string(),
+                path.replace("{key}", "client").replace("{name}", "client"),
+            )
         })
         .collect();
     targets.extend(["GET", "POST", "OPTIONS", "BREW"].map(|method| (method.into(), "/a".into())));

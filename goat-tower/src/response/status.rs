@@ -54,6 +54,10 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         Kind::LastAdministrator => (StatusCode::CONFLICT, "Last administrator", None),
         Kind::InvalidTransition => (StatusCode::CONFLICT, "Invalid status transition", None),
         Kind::PermissionExists => (StatusCode::CONFLICT, "Permission exists", None),
+        Kind::RoleExists => (StatusCode::CONFLICT, "Role exists", None),
+        Kind::RoleInUse => (StatusCode::CONFLICT, "Role in use", None),
+        Kind::RoleProtected => (StatusCode::CONFLICT, "Role protected", None),
+        Kind::TooMany => (StatusCode::CONFLICT, "Too many", None),
 
         Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", None),
         Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", None),

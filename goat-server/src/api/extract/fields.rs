@@ -160,6 +160,28 @@ impl Fields {
         })
     }
 
+    /// Returns a required whole number within `range`.
+    ///
+    /// # Errors
+    ///
+    /// It is absent, not a whole number, or outside the range.
+    pub fn integer(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u32>,
+    ) -> Result<u32, Refused> {
+        let found = self.member(name, "must be a whole number", |value| match value {
+            Value::Number(number) => number.as_u64(),
+            _ => None,
+        });
+        let number = self.require(name, found)?;
+        let fits = u32::try_from(number).ok().filter(|number| range.contains(number));
+        fits.ok_or_else(|| {
+            let (least, most) = range.into_inner();
+            self.refuse(name, format!("must be from {least} to {most}"))
+        })
+    }
+
     /// Returns a required string, parsed by `parse`.
     ///
     /// The error of `parse` is shown to the client after the member's name: "must be …".

@@ -41,7 +41,7 @@ pub struct Role {
     pub name: String,
     /// The rank of the role. Users may manage only users whose role has a lower rank and no permission
     /// that their own lacks.
-    #[schema(example = 2)]
+    #[schema(example = 500)]
     pub rank: u32,
     /// The permissions of the role.
     #[schema(example = json!(["user:read", "user:update"]))]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use goat_core::access::{NewRole, Rank};
 use goat_core::testing::{Failpoints, Point};
-use goat_core::{Quota, Status, Stores};
+use goat_core::{Actor, Quota, Role, Status, Stores};
 use goat_tower::cookie::Cookies;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::{PanickingHasher, silent_body};
 use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
 
 /// The codes of the contract with their statuses.
-const CODES: [(&str, u16); 29] = [
+const CODES: [(&str, u16); 33] = [
     ("validation", 400),
     ("malformed-json", 400),
     ("bad-request", 400),
@@ -38,6 +39,10 @@ const CODES: [(&str, u16); 29] = [
     ("last-administrator", 409),
     ("invalid-transition", 409),
     ("permission-exists", 409),
+    ("role-exists", 409),
+    ("role-in-use", 409),
+    ("role-protected", 409),
+    ("too-many", 409),
     ("payload-too-large", 413),
     ("unsupported-media-type", 415),
     ("rate-limited", 429),
@@ -137,8 +142,22 @@ async fn conflicts(app: &TestApp) -> Failures {
     assert_eq!(send(app, Some(&admin.token), line, write.clone()).await.0.status, 201);
     let (admin, operator, client) =
         (admin.token.as_str(), (operator.token.as_str(), operator.path()), client.token.as_str());
+    let full = TestApp::new().await;
+    let full_admin = full.admin().await;
+    let many = (0..997).map(|number| NewRole {
+        name: Role::parse_new(&format!("r{number}")).expect("a name"),
+        rank: Rank(7),
+        permissions: Vec::new(),
+    });
+    let applied = full.goat.roles().apply(Actor::system("a test"), many.collect()).await;
+    applied.expect("as many roles as there may be");
+    let role = json!({"name": "team", "rank": 1});
     vec![
         send(app, Some(admin), line, write).await,
+        send(&full, Some(&full_admin.token), "POST /api/v1/role", role).await,
+        send(app, Some(admin), "POST /api/v1/role", json!({"name": "admin", "rank": 1})).await,
+        send(app, Some(admin), "DELETE /api/v1/role/operator", Value::Null).await,
+        send(app, Some(admin), "DELETE /api/v1/role/admin", Value::Null).await,
         send(app, Some(operator.0), &format!("DELETE {}/sessions", operator.1), Value::Null).await,
         send(app, Some(operator.0), "POST /api/v1/user", admin_user).await,
         send(app, Some(admin), "POST /api/v1/user", user).await,
@@ -183,6 +202,9 @@ async fn server_failures() -> Failures {
 fn assert_form(response: &TestResponse, path: &str) {
     let (code, case) = (response.code().to_owned(), &response.json);
     let mut members = vec!["code", "detail", "instance", "request_id", "status", "title", "type"];
+    if code == "role-in-use" {
+        members.push("users");
+    }
     if code == "validation" {
         members.insert(2, "errors");
         let errors = response.json["errors"].as_array().expect("a list");

@@ -25,7 +25,7 @@ fn paths() -> BTreeMap<&'static str, BTreeSet<String>> {
 
 /// A path that matches a template.
 fn concrete(template: &str) -> String {
-    template.replace("{id}", UNKNOWN_ID).replace("{key}", "client")
+    template.replace("{id}", UNKNOWN_ID).replace("{key}", "client").replace("{name}", "ghost")
 }
 
 /// An app that takes request ids from [`CLIENT`].

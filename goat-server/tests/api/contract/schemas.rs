@@ -64,13 +64,19 @@ impl Generator {
             let mut object = Map::new();
             for (name, member) in schema["properties"].as_object().expect("members") {
                 if required.contains(&json!(name)) || self.pick(any::<bool>()) {
-                    object.insert(name.clone(), self.value(member));
+                    let value = if name == "role" { self.role() } else { self.value(member) };
+                    object.insert(name.clone(), value);
                 }
             }
             if (least..=most).contains(&(object.len() as u64)) {
                 return object;
             }
         }
+    }
+
+    /// A role that exists, which a schema cannot express.
+    fn role(&mut self) -> Value {
+        self.pick(prop::sample::select(vec![json!("client"), json!("admin")]))
     }
 
     fn text(&mut self, schema: &Value) -> String {
@@ -112,7 +118,11 @@ impl Generator {
         for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
             if self.pick(any::<bool>()) {
                 let name = parameter["name"].as_str().expect("a name").to_owned();
-                query.push((name, self.value(&parameter["schema"])));
+                let value = match name.as_str() {
+                    "role" => json!([self.role()]),
+                    _ => self.value(&parameter["schema"]),
+                };
+                query.push((name, value));
             }
         }
         let number = |name: &str| {

@@ -151,9 +151,9 @@ async fn roles_and_permissions_have_the_documented_members(backend: Backend) {
     let get = async |path: &str| app.get(path).bearer(&admin.token).send().await;
     let of_operator = json!(["user:change_status", "user:read", "user:update"]);
     let expected = json!({"data": [
-        {"name": "client", "rank": 1, "permissions": []},
-        {"name": "operator", "rank": 2, "permissions": of_operator},
-        {"name": "admin", "rank": 3, "permissions": ["full_access"]},
+        {"name": "client", "rank": 100, "permissions": []},
+        {"name": "operator", "rank": 500, "permissions": of_operator},
+        {"name": "admin", "rank": 1000, "permissions": ["full_access"]},
     ]});
     assert_shape(&get("/api/v1/role").await, 200, &expected, "roles");
     let permission = |role: &str, action: &str| json!({"id": "<id>", "role": role, "action": action, "created_at": "<time>"});

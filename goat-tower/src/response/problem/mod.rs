@@ -313,6 +313,9 @@ impl Problem {
         if let Some(id) = &inner.request_id {
             object.string("request_id", id.as_str());
         }
+        if let Some(users) = inner.error.as_ref().and_then(|error| error.users()) {
+            object.number("users", users);
+        }
         if !inner.violations.is_empty() {
             let shown = inner.violations.len().min(SHOWN_VIOLATIONS);
             object.objects("errors", &inner.violations[..shown], |object, violation| {

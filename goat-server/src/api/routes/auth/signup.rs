@@ -53,7 +53,7 @@ impl FromFieldsWith<AppState> for SignUpBody {
 
 /// Sign up
 ///
-/// Creates an account with the lowest role. Depending on the server's configuration, the account is
+/// Creates an account with the role that the server gives at sign-up, by default the lowest. Depending on the server's configuration, the account is
 /// active immediately or must first be activated by an administrator.
 #[utoipa::path(
     post,

@@ -35,7 +35,7 @@ pub(crate) struct CreateBody {
     /// e-mail address are rejected.
     #[schema(value_type = String, format = Password)]
     password: Secret<String>,
-    /// The role, which the current user must be allowed to assign. Default: the lowest role.
+    /// The role, which the current user must be allowed to assign. Default: the role given at sign-up.
     #[schema(value_type = Option<String>, nullable = false, example = "client")]
     role: Role,
     /// `inactive` or `active`.
@@ -53,11 +53,12 @@ impl FromFieldsWith<AppState> for CreateBody {
         let status = fields.optional_parse("status", first_status);
         let (email, password, role, status) = (email?, password?, role?, status?);
         let password = password.ok_or_else(|| fields.refuse("password", "is required"))?;
-        let lowest = || state.goat.roles().lowest();
+        let roles = state.goat.roles();
+        let default = || roles.at_signup().unwrap_or_else(|| roles.lowest());
         Ok(Self {
             email,
             password,
-            role: role.unwrap_or_else(lowest),
+            role: role.unwrap_or_else(default),
             status: status.unwrap_or(Status::Active),
         })
     }

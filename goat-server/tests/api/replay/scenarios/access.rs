@@ -72,6 +72,24 @@ pub(crate) async fn role_changes(run: &mut Run) {
     let renewed = oli.refreshed(&run.refresh(&oli.refresh).await);
     run.get(USER, &renewed).await;
     run.get(USER, &boss).await;
+    // Meanwhile oli is the administrator.
+    let role = json!({"name": "team-a", "rank": 300, "permissions": ["user:read", "book:*"]});
+    for by in [&oli, &oli, &boss] {
+        run.send("POST /api/v1/role", by, role.clone()).await;
+    }
+    run.send(&change, &oli, json!({"role": "team-a"})).await;
+    run.get(USER, &ann).await;
+    run.get(&format!("{USER}/list"), &ann).await;
+    for rank in [50, 400, 400, 1000] {
+        run.send("PATCH /api/v1/role/team-a", &oli, json!({"rank": rank})).await;
+        run.get("/api/v1/role", &oli).await;
+    }
+    run.call("DELETE /api/v1/role/team-a").by(&oli).send().await;
+    run.send(&change, &oli, json!({"role": "client"})).await;
+    for name in ["team-a", "team-a", "client", "admin"] {
+        run.call(&format!("DELETE /api/v1/role/{name}")).by(&oli).send().await;
+        run.get(USER, &ann).await;
+    }
 }
 
 pub(crate) async fn permissions(run: &mut Run) {
