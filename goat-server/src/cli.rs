@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
+use goat_core::access::Rank;
 
 use crate::start::settings::{Flags, UsedSecrets, help, table};
 
@@ -36,6 +37,62 @@ pub enum Command {
     OpenApi,
     /// Manages users.
     User(UserCommand),
+    /// Manages roles.
+    Role(RoleCommand),
+    /// Manages the permissions of roles.
+    Permission(PermissionCommand),
+}
+
+/// A role command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleCommand {
+    /// Lists the roles.
+    List,
+    /// Creates a role.
+    Create {
+        /// The name.
+        name: String,
+        /// The rank.
+        rank: u32,
+        /// The permissions.
+        permissions: Vec<String>,
+    },
+    /// Changes a role's rank.
+    SetRank {
+        /// The name.
+        name: String,
+        /// The rank.
+        rank: u32,
+    },
+    /// Deletes a role that no user has.
+    Delete {
+        /// The name.
+        name: String,
+    },
+}
+
+/// A command about the permissions of roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PermissionCommand {
+    /// Lists the permissions of one role, or of all.
+    List {
+        /// The role.
+        role: Option<String>,
+    },
+    /// Grants a permission to a role.
+    Grant {
+        /// The role.
+        role: String,
+        /// The permission.
+        permission: String,
+    },
+    /// Revokes a permission from a role.
+    Revoke {
+        /// The role.
+        role: String,
+        /// The permission.
+        permission: String,
+    },
 }
 
 impl Command {
@@ -69,6 +126,13 @@ pub enum UserCommand {
         email: String,
         /// The role.
         role: String,
+    },
+    /// Gives every user of one role another role.
+    SetRoleOfAll {
+        /// The present role.
+        from: String,
+        /// The role.
+        to: String,
     },
     /// Changes a user's status.
     SetStatus {
@@ -185,9 +249,17 @@ fn definition() -> clap::Command {
         )
         .subcommand(described("list", "List the users"))
         .subcommand(
-            described("set-role", "Change the role of a user")
-                .arg(email())
-                .arg(role().required(true)),
+            described("set-role", "Change the role of a user, or of all users of a role")
+                .arg(email().value_name("EMAIL|FROM").help(
+                    "E-mail address of the user; with --all-of, the present role of the users",
+                ))
+                .arg(role().required(true))
+                .arg(
+                    Arg::new("all-of")
+                        .long("all-of")
+                        .action(ArgAction::SetTrue)
+                        .help("Change all users of the role FROM, some at a time"),
+                ),
         )
         .subcommand(
             described("set-status", "Change the status of a user")
@@ -259,6 +331,8 @@ fn definition() -> clap::Command {
         ))
         .subcommand(described("openapi", "Print the OpenAPI document"))
         .subcommand(user)
+        .subcommand(roles())
+        .subcommand(permissions())
         .args(table::TABLE.iter().filter_map(|setting| {
             // Hidden, since `help::settings` writes the help of all settings in one form, secrets
             // included.
@@ -270,6 +344,60 @@ fn definition() -> clap::Command {
                     .hide(true),
             )
         }))
+}
+
+fn roles() -> clap::Command {
+    let name = || Arg::new("name").value_name("NAME").required(true).help("Name of the role");
+    let rank = || {
+        let highest = i64::from(Rank::HIGHEST_ASSIGNABLE.0);
+        let range = clap::value_parser!(u32).range(0..=highest);
+        Arg::new("rank")
+            .value_name("RANK")
+            .required(true)
+            .value_parser(range)
+            .help("Rank of the role")
+    };
+    let permissions = Arg::new("permission")
+        .long("permission")
+        .value_name("PERMISSION")
+        .action(ArgAction::Append)
+        .help("Permission of the role, such as report:read; may be repeated");
+    described("role", "Manage roles")
+        .subcommand_required(true)
+        .subcommand(described("list", "List the roles, lowest rank first"))
+        .subcommand(
+            described("create", "Create a role")
+                .arg(name())
+                .arg(rank().long("rank"))
+                .arg(permissions),
+        )
+        .subcommand(described("set-rank", "Change the rank of a role").arg(name()).arg(rank()))
+        .subcommand(described("delete", "Delete a role that no user has").arg(name()))
+}
+
+fn permissions() -> clap::Command {
+    let role = || Arg::new("role").value_name("ROLE").help("Name of the role");
+    let permission = || {
+        Arg::new("permission")
+            .value_name("PERMISSION")
+            .required(true)
+            .help("Permission, such as report:read or report:*")
+    };
+    described("permission", "Manage the permissions of roles")
+        .subcommand_required(true)
+        .subcommand(
+            described("list", "List the permissions of a role, or of all roles").arg(role()),
+        )
+        .subcommand(
+            described("grant", "Grant a permission to a role")
+                .arg(role().required(true))
+                .arg(permission()),
+        )
+        .subcommand(
+            described("revoke", "Revoke a permission from a role")
+                .arg(role().required(true))
+                .arg(permission()),
+        )
 }
 
 /// Returns a command with the settings in its help.
@@ -287,6 +415,8 @@ fn command(matches: &ArgMatches) -> Command {
         Some(("health", _)) => Command::Health,
         Some(("openapi", _)) => Command::OpenApi,
         Some(("user", matches)) => Command::User(user_command(matches)),
+        Some(("role", matches)) => Command::Role(role_command(matches)),
+        Some(("permission", matches)) => Command::Permission(permission_command(matches)),
         _ => Command::Serve,
     }
 }
@@ -296,16 +426,55 @@ fn file(matches: &ArgMatches) -> PathBuf {
     matches.get_one("file").cloned().unwrap_or_default()
 }
 
+/// Returns the text of an argument that is required or has a default.
+fn text(matches: &ArgMatches, id: &str) -> String {
+    matches.get_one::<String>(id).cloned().unwrap_or_default()
+}
+
+fn role_command(matches: &ArgMatches) -> RoleCommand {
+    let rank = |matches: &ArgMatches| matches.get_one::<u32>("rank").copied().unwrap_or_default();
+    match matches.subcommand() {
+        Some(("create", matches)) => RoleCommand::Create {
+            name: text(matches, "name"),
+            rank: rank(matches),
+            permissions: matches.get_many("permission").into_iter().flatten().cloned().collect(),
+        },
+        Some(("set-rank", matches)) => {
+            RoleCommand::SetRank { name: text(matches, "name"), rank: rank(matches) }
+        }
+        Some(("delete", matches)) => RoleCommand::Delete { name: text(matches, "name") },
+        _ => RoleCommand::List,
+    }
+}
+
+fn permission_command(matches: &ArgMatches) -> PermissionCommand {
+    let both = |matches: &ArgMatches| (text(matches, "role"), text(matches, "permission"));
+    match matches.subcommand() {
+        Some(("grant", matches)) => {
+            let (role, permission) = both(matches);
+            PermissionCommand::Grant { role, permission }
+        }
+        Some(("revoke", matches)) => {
+            let (role, permission) = both(matches);
+            PermissionCommand::Revoke { role, permission }
+        }
+        Some((_, matches)) => {
+            PermissionCommand::List { role: matches.get_one::<String>("role").cloned() }
+        }
+        None => PermissionCommand::List { role: None },
+    }
+}
+
 fn user_command(matches: &ArgMatches) -> UserCommand {
-    // Every argument below is required or has a default.
-    let text =
-        |matches: &ArgMatches, id| matches.get_one::<String>(id).cloned().unwrap_or_default();
     match matches.subcommand() {
         Some(("create", matches)) => UserCommand::Create {
             email: text(matches, "email"),
             role: text(matches, "role"),
             status: text(matches, "status"),
         },
+        Some(("set-role", matches)) if matches.get_flag("all-of") => {
+            UserCommand::SetRoleOfAll { from: text(matches, "email"), to: text(matches, "role") }
+        }
         Some(("set-role", matches)) => {
             UserCommand::SetRole { email: text(matches, "email"), role: text(matches, "role") }
         }
@@ -392,6 +561,43 @@ mod tests {
                 user(UserCommand::SetRole { email: email(), role: "operator".into() }),
             ),
             (
+                "user set-role --all-of team-a client",
+                user(UserCommand::SetRoleOfAll { from: "team-a".into(), to: "client".into() }),
+            ),
+            ("role list", Command::Role(RoleCommand::List)),
+            (
+                "role create support --rank 300 --permission a:b --permission a:c",
+                Command::Role(RoleCommand::Create {
+                    name: "support".into(),
+                    rank: 300,
+                    permissions: vec!["a:b".into(), "a:c".into()],
+                }),
+            ),
+            (
+                "role set-rank support 0",
+                Command::Role(RoleCommand::SetRank { name: "support".into(), rank: 0 }),
+            ),
+            ("role delete support", Command::Role(RoleCommand::Delete { name: "support".into() })),
+            ("permission list", Command::Permission(PermissionCommand::List { role: None })),
+            (
+                "permission list support",
+                Command::Permission(PermissionCommand::List { role: Some("support".into()) }),
+            ),
+            (
+                "permission grant support a:b",
+                Command::Permission(PermissionCommand::Grant {
+                    role: "support".into(),
+                    permission: "a:b".into(),
+                }),
+            ),
+            (
+                "permission revoke support a:b",
+                Command::Permission(PermissionCommand::Revoke {
+                    role: "support".into(),
+                    permission: "a:b".into(),
+                }),
+            ),
+            (
                 "user set-status a@b.example suspended",
                 user(UserCommand::SetStatus { email: email(), status: "suspended".into() }),
             ),
@@ -426,6 +632,13 @@ mod tests {
             "user revoke-sessions",
             "user revoke-sessions --all a@b.example",
             "user create a@b.example --status suspended",
+            "user set-role --all-of client",
+            "role",
+            "role create support",
+            "role create support --rank 1000",
+            "role set-rank support -1",
+            "permission",
+            "permission grant support",
             "serve --adopt",
             "serve --strict",
             "--goat-listen",
@@ -481,6 +694,14 @@ mod tests {
             "user set-status",
             "user reset-password",
             "user revoke-sessions",
+            "role",
+            "role create",
+            "role set-rank",
+            "role delete",
+            "permission",
+            "permission list",
+            "permission grant",
+            "permission revoke",
         ] {
             for option in ["--help", "-h"] {
                 let mut arguments: Vec<&str> = command.split_whitespace().collect();

@@ -76,13 +76,15 @@ pub(super) async fn run(
     let opened = open(settings, &data).await;
     let redis = redis(settings, &mut warn).await;
     match opened {
-        Ok(Some(Opened { storage, database, schema })) => {
+        Ok(Some(Opened { storage, database, schema, is_current })) => {
             let (observer, clock): (Arc<dyn Observer>, Arc<dyn Clock>) =
                 (Arc::new(NoObserver), Arc::new(SystemClock::start()));
             let stores = storage.read_only_stores(settings, observer, clock);
             findings.note("database", Ok(format!("{database}, {schema}")));
             findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, Some(&stores)).await);
+            let stored = if is_current { stores.clone() } else { Stores::memory() };
+            findings.note_some("roles", roles(settings, stored).await);
             findings.note("administrator", administrator(settings, Some(stores)).await);
             storage.close().await;
         }
@@ -90,6 +92,7 @@ pub(super) async fn run(
             findings.note("database", Ok("does not exist yet; created on start".to_owned()));
             findings.note_some("redis", redis);
             findings.note("pepper", pepper(settings, &data, None).await);
+            findings.note_some("roles", roles(settings, Stores::memory()).await);
             findings.note("administrator", administrator(settings, None).await);
         }
         Err(failure) => {
@@ -111,6 +114,7 @@ fn rules(settings: &Settings) -> Result<String, Failure> {
     Goat::builder(Stores::memory(), TokenKeys::generate())
         .tokens(start::token_settings(settings)?)
         .settings(start::rules(settings)?)
+        .stored_roles()
         .build()?;
     Ok(match settings.environment {
         Environment::Development => "valid for development".to_owned(),
@@ -142,6 +146,7 @@ struct Opened {
     database: String,
     /// The state of its schema.
     schema: &'static str,
+    is_current: bool,
 }
 
 /// Opens the database if it exists, and reports the state of its schema; an empty schema counts as
@@ -166,11 +171,14 @@ async fn open(settings: &Settings, data: &DataDir) -> Result<Option<Opened>, Fai
     }
     storage.refuse_lone_copy(data).await?;
     match state {
-        SchemaState::Current => Ok(Some(Opened { storage, database, schema: "schema up to date" })),
+        SchemaState::Current => {
+            let schema = "schema up to date";
+            Ok(Some(Opened { storage, database, schema, is_current: true }))
+        }
         SchemaState::Empty if migrates => Ok(None),
         _ if migrates => {
             let schema = "schema migrated on start";
-            Ok(Some(Opened { storage, database, schema }))
+            Ok(Some(Opened { storage, database, schema, is_current: false }))
         }
         _ => Err(behind()),
     }
@@ -222,8 +230,22 @@ async fn pepper(
     })
 }
 
+/// Compares the stored roles with the roles file, one line per difference; silent without a file.
+async fn roles(settings: &Settings, stores: Stores) -> Result<Option<String>, Failure> {
+    let Some(path) = &settings.accounts.roles_file else { return Ok(None) };
+    let goat = Goat::builder(stores, TokenKeys::generate()).stored_roles().build()?;
+    let differences = start::compare_roles(&goat, path).await?;
+    if differences.is_empty() {
+        return Ok(Some("as in the roles file".to_owned()));
+    }
+    let lines = differences.iter().map(|difference| format!("\n  {difference}"));
+    let count = differences.len();
+    Ok(Some(format!("{count} differences from the roles file{}", lines.collect::<String>())))
+}
+
 async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<String, Failure> {
     if let Some(stores) = stores {
+        // The highest role is that of the shipped set; the schema may be too old to have stored ones.
         let goat =
             Goat::builder(stores, TokenKeys::generate()).observer(Arc::new(NoObserver)).build()?;
         if goat.users().has_administrator().await? {

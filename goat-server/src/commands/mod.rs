@@ -11,7 +11,10 @@ mod migrate;
 mod observer;
 mod openapi;
 mod password;
+mod permission;
+mod role;
 mod serve;
+mod table;
 mod user;
 
 use std::ffi::OsString;
@@ -70,6 +73,9 @@ where
             // Boxed: the future of the whole server is nested too deeply for the compiler's type
             // length limit.
             Command::Serve => Box::pin(serve::run(&settings, &warnings, &console)).await,
+            Command::Migrate { adopt } if settings.accounts.roles_file.is_some() => {
+                logged(&settings, migrate::run(&settings, adopt)).await
+            }
             Command::Migrate { adopt } => migrate::run(&settings, adopt).await,
             Command::Check { strict } => {
                 check::run(&settings, &console, Strictness { strict, warnings: warnings.len() })
@@ -79,6 +85,10 @@ where
             Command::Restore(file) => logged(&settings, backup::restore(&settings, &file)).await,
             Command::Health => health::run(&settings),
             Command::User(command) => logged(&settings, user::run(&settings, command)).await,
+            Command::Role(command) => logged(&settings, role::run(&settings, command)).await,
+            Command::Permission(command) => {
+                logged(&settings, permission::run(&settings, command)).await
+            }
             // Handled before the settings are read.
             Command::OpenApi => Ok(()),
         }

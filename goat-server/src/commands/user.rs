@@ -4,7 +4,6 @@
 //! the last administrator) apply. Running servers are notified through PostgreSQL or Redis; a
 //! server on SQLite alone sees the change within `GOAT_SESSION_CACHE_STALENESS`.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use goat_core::user::{NewUser, UserFilter};
@@ -20,6 +19,7 @@ use crate::start::{self, AdminPasswordFile, DataDir, Started, UsesPasswords};
 use super::console::answer;
 use super::observer::CommandObserver;
 use super::password;
+use super::table::Table;
 
 pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
     let password_file = AdminPasswordFile::new(&DataDir::new(&settings.storage.data_dir));
@@ -34,6 +34,7 @@ pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(),
         UserCommand::Create { email, role, status } => create(&goat, &email, &role, &status).await,
         UserCommand::List => list(&goat).await,
         UserCommand::SetRole { email, role } => set_role(&goat, &email, &role).await,
+        UserCommand::SetRoleOfAll { from, to } => set_role_of_all(&goat, &from, &to).await,
         UserCommand::SetStatus { email, status } => set_status(&goat, &email, &status).await,
         UserCommand::ResetPassword { email } => reset_password(&goat, &email).await,
         UserCommand::RevokeSessions(whose) => revoke_sessions(&goat, whose).await,
@@ -49,7 +50,7 @@ fn system() -> Actor {
 async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<(), Failure> {
     // Everything else is checked before the operator types a password.
     let email = parse_email(email)?;
-    let role = find_role(goat, role)?;
+    let role = find_role(goat, role).await?;
     let status = parse_status(status)?;
     if goat.users().find_by_email(&email).await.map_err(explain)?.is_some() {
         return Err(explain(ErrorKind::EmailTaken.into()));
@@ -82,9 +83,40 @@ async fn list(goat: &Goat) -> Result<(), Failure> {
 
 async fn set_role(goat: &Goat, email: &str, role: &str) -> Result<(), Failure> {
     let user = find_user(goat, email).await?;
-    let role = find_role(goat, role)?;
+    let role = find_role(goat, role).await?;
     let user = goat.users().change_role(system(), user.id, role).await.map_err(explain)?;
     answer(&format!("{} now has the role {}\n", user.email.as_str(), user.role))
+}
+
+/// Gives every user of one role another one, a page of users at a time; reports the progress.
+async fn set_role_of_all(goat: &Goat, from: &str, to: &str) -> Result<(), Failure> {
+    let from = Role::parse(from).map_err(|error| Failure::new(format!("the role {error}")))?;
+    let to = find_role(goat, to).await?;
+    if from == to {
+        return Err(Failure::new("the users have this role already"));
+    }
+    let page = PageRequest::new(1, PAGE_MAXIMUM).unwrap_or_default();
+    let filter = UserFilter { roles: vec![from.clone()], page, ..UserFilter::default() };
+    let mut changed = 0_u64;
+    loop {
+        let users = goat.users().list_all(filter.clone()).await.map_err(explain)?.users;
+        if users.is_empty() {
+            return answer(&format!("{changed} users now have the role {to}\n"));
+        }
+        for user in users {
+            match goat.users().change_role(system(), user.id, to.clone()).await {
+                Ok(_) => changed += 1,
+                // Deleted in the meantime.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(
+                        explain(error).with_advice(&format!("{changed} users were changed"))
+                    );
+                }
+            }
+        }
+        answer(&format!("{changed} users changed\n"))?;
+    }
 }
 
 async fn set_status(goat: &Goat, email: &str, status: &str) -> Result<(), Failure> {
@@ -168,11 +200,11 @@ fn parse_email(text: &str) -> Result<Email, Failure> {
     Email::parse(text).map_err(|error| Failure::new(format!("the e-mail address {error}")))
 }
 
-fn find_role(goat: &Goat, name: &str) -> Result<Role, Failure> {
-    goat.roles().get(name).ok_or_else(|| {
-        let names: Vec<String> = goat.roles().names().iter().map(ToString::to_string).collect();
-        Failure::new(format!("the role must be one of {}", names.join(", ")))
-    })
+async fn find_role(goat: &Goat, name: &str) -> Result<Role, Failure> {
+    // The stored roles are known once they are loaded.
+    goat.roles().list().await.map_err(explain)?;
+    let unknown = || Failure::new(format!("the role {}", goat.roles().must_be_a_role()));
+    goat.roles().get(name).ok_or_else(unknown)
 }
 
 fn parse_status(text: &str) -> Result<Status, Failure> {
@@ -206,41 +238,6 @@ fn show_time(time: Timestamp) -> String {
         .map_or_else(|_| "unknown".to_owned(), |time| time.to_string())
 }
 
-/// A table with columns as wide as their content.
-struct Table<const N: usize> {
-    rows: Vec<[String; N]>,
-}
-
-impl<const N: usize> Table<N> {
-    fn new(heading: [&str; N]) -> Self {
-        Self { rows: vec![heading.map(str::to_owned)] }
-    }
-
-    fn push(&mut self, row: [String; N]) {
-        self.rows.push(row);
-    }
-
-    fn text(&self) -> String {
-        let mut widths = [0; N];
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(widths) {
-                // Writing to a `String` does not fail.
-                let _ = write!(line, "{cell:width$}  ");
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use goat_core::Stores;
@@ -250,13 +247,6 @@ mod tests {
     use goat_core::token::TokenKeys;
 
     use super::*;
-
-    #[test]
-    fn columns_fit_their_content() {
-        let mut table = Table::new(["A", "LONG"]);
-        table.push(["wider".to_owned(), "x".to_owned()]);
-        assert_eq!(table.text(), "A      LONG\nwider  x\n");
-    }
 
     /// R9.
     #[tokio::test]

@@ -56,7 +56,7 @@ impl AdminPasswordFile {
         let Some(password) = started.data.read(SecretFile::AdminPassword)? else { return Ok(()) };
         // Oldest first: the file is from the first start.
         let filter = UserFilter {
-            roles: started.goat.roles().names().pop().into_iter().collect(),
+            roles: vec![started.goat.roles().highest()],
             sort: Sort { key: SortKey::CreatedAt, descending: false },
             ..UserFilter::default()
         };

@@ -53,7 +53,7 @@ pub async fn first_administrator(
     if goat.users().has_administrator().await? {
         return Ok(Administrator::Existing);
     }
-    let top = goat.roles().names().pop().ok_or_else(|| Failure::new("the role set is empty"))?;
+    let top = goat.roles().highest();
     let email = Email::parse(&accounts.admin_email).map_err(|error| {
         Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
     })?;

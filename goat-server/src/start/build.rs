@@ -17,8 +17,8 @@ use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
-    Connectivity, DataDir, Hashing, KeySource, Storage, check_file_access, check_hashes, cost,
-    existing_hasher, password_hasher, stored_hashes, token_keys,
+    Connectivity, DataDir, Hashing, KeySource, Storage, apply_roles, check_file_access,
+    check_hashes, cost, existing_hasher, password_hasher, stored_hashes, token_keys,
 };
 
 /// A goat, with the stores and keys that it was built from.
@@ -71,7 +71,13 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         .hashing(bulkhead_limits(settings))
         .clock(clock)
         .observer(observer)
+        .stored_roles()
         .build()?;
+    // Without users it is a first start. Before the checks, since the file may create the role given at
+    // sign-up.
+    if let (true, Some(path)) = (hashes.is_empty(), &settings.accounts.roles_file) {
+        apply_roles(&goat, path).await?;
+    }
     if let Err(error) = goat.prepare().await {
         // Another first start may have stored hashes of its own pepper meanwhile: name the files then.
         let hashes = stored_hashes(users.as_ref()).await?;
@@ -127,6 +133,7 @@ pub(crate) async fn build_existing(
         .hashing(bulkhead_limits(settings))
         .clock(clock)
         .observer(observer)
+        .stored_roles()
         .build()?;
     Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
 }
@@ -182,6 +189,7 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
         account_quota: settings.limits.account,
         account_day_quota: settings.limits.account_day,
         password_check_quota: settings.limits.password_check,
+        signup_role: settings.accounts.signup_role.clone(),
         change_email_quota: settings.limits.auth,
         passwords: PasswordPolicy::new(passwords.min_length, passwords.max_length)?,
         ..goat_core::Settings::default()

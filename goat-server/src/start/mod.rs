@@ -15,6 +15,7 @@ mod database_lock;
 mod file_access;
 mod keys;
 mod redis;
+mod roles_file;
 pub mod settings;
 mod storage;
 pub(crate) mod text;
@@ -33,6 +34,7 @@ pub(crate) use keys::{
     stored_hashes, stored_token_key,
 };
 pub(crate) use redis::probe_redis;
+pub(crate) use roles_file::{apply_roles, compare_roles};
 pub use storage::{AdoptForeign, Connectivity, Storage};
 pub(crate) use storage::{REGISTER_KEY_INTERVAL, no_database};
 

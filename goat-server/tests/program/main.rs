@@ -24,6 +24,7 @@ mod panics;
 mod readme;
 mod refused_starts;
 mod reverse_proxies;
+mod roles;
 mod shutdown;
 mod signals;
 mod users;

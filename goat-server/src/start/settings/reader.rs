@@ -167,8 +167,9 @@ impl Reader {
             return Ok((settings, warnings));
         }
         problems.sort_by_key(|problem| {
-            let stem = problem.variable().trim_end_matches("_FILE");
-            TABLE.iter().position(|setting| setting.name == stem)
+            let variable = problem.variable();
+            let place = |name: &str| TABLE.iter().position(|setting| setting.name == name);
+            place(variable).or_else(|| place(variable.trim_end_matches("_FILE")))
         });
         Err(Invalid { problems, warnings, log_format: settings.log.format })
     }

@@ -376,6 +376,12 @@ table! {
     Accounts {
         SIGNUP = Setting::new("GOAT_SIGNUP", Text("active"), Kind::Choice(&["active", "inactive", "closed"]),
             "Status of accounts created by sign-up. With `closed`, sign-up is disabled and responds with 404.");
+        SIGNUP_ROLE = Setting::new("GOAT_SIGNUP_ROLE", Words("the role of the lowest rank"),
+            Kind::Words("the name of a role without full_access"),
+            "Role of accounts created by sign-up, and of users created without a role. It must exist on start, and cannot be deleted.");
+        ROLES_FILE = Setting::new("GOAT_ROLES_FILE", Unset,
+            Kind::Words("a path to a JSON list of {\"name\", \"rank\", \"permissions\"}"),
+            "Roles with their ranks and permissions. `migrate` and a first start create them, or give them this rank and exactly these permissions; other roles stay. `check` prints the differences.");
         ADMIN_EMAIL = Setting::new("GOAT_ADMIN_EMAIL", Text("admin@goat.local"),
             Kind::Words("an e-mail address of at most 254 bytes"),
             "E-mail address of the administrator that is created on a start that finds none. If the address belongs to a user who is not an administrator, the server refuses to start.");

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use goat_core::Secret;
+use goat_core::{Role, Secret};
 use goat_tower::address::TrustedProxies;
 use goat_tower::cookie::{Cookies, ReturnTo, SameSite};
 use http::Uri;
@@ -404,6 +404,10 @@ impl PasswordSettings {
 pub struct AccountSettings {
     /// `GOAT_SIGNUP`.
     pub signup: Signup,
+    /// `GOAT_SIGNUP_ROLE`; `None`: the role of the lowest rank.
+    pub signup_role: Option<Role>,
+    /// `GOAT_ROLES_FILE`.
+    pub roles_file: Option<PathBuf>,
     /// `GOAT_ADMIN_EMAIL`: checked roughly here; the account rules decide.
     pub admin_email: String,
     /// `GOAT_ADMIN_PASSWORD`: of an allowed length; `None`: generated, if that is allowed.
@@ -432,6 +436,8 @@ impl AccountSettings {
         ];
         Self {
             signup: reader.choice(&table::SIGNUP, &words),
+            signup_role: reader.optional(&table::SIGNUP_ROLE, values::role),
+            roles_file: reader.optional(&table::ROLES_FILE, values::path),
             admin_email: reader.required(&table::ADMIN_EMAIL, values::email),
             admin_password: reader.optional(&table::ADMIN_PASSWORD, |text| Ok(Secret::from(text))),
             generates_admin_password: environment == Environment::Development,

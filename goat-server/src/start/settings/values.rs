@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use goat_core::limit::canonical_address;
-use goat_core::{Quota, Secret};
+use goat_core::{Quota, Role, Secret};
 use goat_tower::cookie::ReturnTo;
 use http::Uri;
 use http::uri::Authority;
@@ -280,6 +280,11 @@ pub(super) fn identifier(text: &str) -> Parsed<String> {
         return Err("is longer than 256 characters".into());
     }
     Ok(text.to_owned())
+}
+
+/// Parses the name of a role; whether it exists is checked on start.
+pub(super) fn role(text: &str) -> Parsed<Role> {
+    Role::parse(text).map_err(|_| "is not the name of a role".into())
 }
 
 /// Checks an e-mail address roughly; the account rules are applied when it is used.
