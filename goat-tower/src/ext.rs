@@ -4,8 +4,12 @@ use goat_core::token::Verifier;
 use goat_core::{Goat, Quota};
 
 use crate::authenticate::AuthenticateLayer;
+#[cfg(feature = "tonic")]
+use crate::guard::Guarded;
 use crate::limit::LimitLayer;
 use crate::require::{IntoRequirement, RequireLayer, TokenRequirement};
+#[cfg(feature = "tonic")]
+use crate::tonic::{InvalidMethods, RequireByMethod};
 
 mod sealed {
     pub trait Sealed {}
@@ -66,6 +70,36 @@ pub trait GoatExt: sealed::Sealed {
     /// Limits the rate of requests, per client address by default.
     #[must_use]
     fn limit(&self, quota: Quota) -> LimitLayer;
+
+    /// Puts a gRPC service of tonic behind a requirement for each of its methods.
+    ///
+    /// `description` is the file descriptor set that the build script writes beside the generated code
+    /// (`file_descriptor_set_path` of tonic-prost-build). Each of its methods needs a requirement, for
+    /// which [`Requirement::signed_in`](crate::Requirement::signed_in) is the weakest. A method that is
+    /// called and not described is `NOT_FOUND`.
+    ///
+    /// ```rust,ignore
+    /// let reports = goat.require_by_method(
+    ///     ReportsServer::new(reports),
+    ///     tonic::include_file_descriptor_set!("reports"),
+    ///     [("List", REPORTS), ("Follow", REPORTS), ("Audit", AUDIT)],
+    /// )?;
+    /// Server::builder().add_service(reports).serve(address).await?;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the methods are not those of the description: one is misspelt, missing or repeated.
+    #[cfg(feature = "tonic")]
+    fn require_by_method<S, R>(
+        &self,
+        service: S,
+        description: &[u8],
+        methods: impl IntoIterator<Item = (&'static str, R)>,
+    ) -> Result<Guarded<S, RequireByMethod>, InvalidMethods>
+    where
+        S: ::tonic::server::NamedService,
+        R: IntoRequirement;
 }
 
 impl GoatExt for Goat {
@@ -79,6 +113,23 @@ impl GoatExt for Goat {
 
     fn limit(&self, quota: Quota) -> LimitLayer {
         LimitLayer::new(self.limits().clone(), quota)
+    }
+
+    #[cfg(feature = "tonic")]
+    fn require_by_method<S, R>(
+        &self,
+        service: S,
+        description: &[u8],
+        methods: impl IntoIterator<Item = (&'static str, R)>,
+    ) -> Result<Guarded<S, RequireByMethod>, InvalidMethods>
+    where
+        S: ::tonic::server::NamedService,
+        R: IntoRequirement,
+    {
+        let methods = methods.into_iter();
+        let methods =
+            methods.map(|(method, rule)| (method.to_owned(), rule.into_requirement())).collect();
+        RequireByMethod::guard(service, self, description, methods)
     }
 }
 

@@ -76,8 +76,8 @@
 //! From the outside in, as a request passes them:
 //!
 //! 1. [`ClientAddressLayer`](address::ClientAddressLayer) determines the client's address. It is necessary
-//!    behind a proxy, and with servers that expose the peer in a type of their own, such as tonic;
-//!    otherwise the client is the peer of the connection.
+//!    behind a proxy, and with servers that expose the peer in a type of their own; otherwise the client
+//!    is the peer of the connection.
 //! 2. [`limit`]`.by_address()` bounds floods before any other work. A request with an invalid token
 //!    counts here only.
 //! 3. [`authenticate`] validates the access token, or responds with 401.
@@ -130,23 +130,23 @@
 //! Public and protected routes are two routers here, so that no route is public because of the line that
 //! it is on.
 //!
-//! With tonic (its `Server` takes layers from the outside in):
+//! With tonic (its `Server` takes layers from the outside in) and the feature `tonic`:
 //!
 //! ```rust,ignore
-//! use tonic::service::LayerExt as _; // for named_layer, which keeps the service's name
-//!
-//! let client = ClientAddressLayer::new()
-//!     .peer_from(|extensions| extensions.get::<TcpConnectInfo>()?.remote_addr());
+//! let reports = goat.require_by_method(
+//!     ReportsServer::new(reports),
+//!     tonic::include_file_descriptor_set!("reports"),
+//!     [("List", REPORTS), ("Follow", REPORTS), ("Audit", AUDIT)],
+//! )?;
 //! Server::builder()
-//!     .layer(client)                                              // 1st
 //!     .layer(goat.limit(Quota::per_minute(300)).by_address())     // 2nd
 //!     .add_service(AccountsServer::new(accounts))                 // public: login is a call too
-//!     .add_service(goat.require(REPORTS).named_layer(ReportsServer::new(reports)))
+//!     .add_service(reports)                                       // 3rd and 5th
 //!     .serve(address)
 //!     .await?;
 //! ```
 //!
-//! The example `tonic` is the whole program, with a requirement for each method.
+//! The example `tonic` is the whole program; the module `tonic` (feature of that name) has the details.
 //!
 //! ## Common mistakes
 //!
@@ -157,7 +157,7 @@
 //! | `.route_layer(goat.authenticate())` instead of `.layer` | An unknown path is a 404 without credentials instead of a 401, which reveals the known paths. |
 //! | `limit.by_user()` outside of `authenticate()` | 500 for every request; the log says how to correct it. |
 //! | `limit.by_address()` inside of `authenticate()` | Invalid tokens are not counted: each costs a signature check. |
-//! | unknown peer: axum without `into_make_service_with_connect_info`, hyper or tonic without a `PeerAddress` | `by_address()` responds to every request with 500, in gRPC with 13 (`INTERNAL`); the log says how to correct it. |
+//! | unknown peer: axum without `into_make_service_with_connect_info`, tonic without the feature `tonic`, hyper without a `PeerAddress` | `by_address()` responds to every request with 500, in gRPC with 13 (`INTERNAL`); the log says how to correct it. |
 //! | `ClientAddressLayer` inside of `by_address()` | All clients of a proxy share one counter, and soon get 429. |
 //! | `require(…)` outside of `authenticate()`, or without one | As inside: it authenticates the request itself. With [`cookies`](AuthenticateLayer::cookies) that is a 401 for every browser, since it reads the `Authorization` header only. |
 //! | `require(…)` of one `Goat` inside of `authenticate()` of another | 500 for every request: a principal counts only for the goat that issued it. The log says how to correct it. |
@@ -295,6 +295,8 @@ mod require;
 mod response;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 
 pub use authenticate::AuthenticateLayer;
 pub use authenticate::with_limits::AuthenticateWithLimitsLayer;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 
 /// The layers from the lowest: parts of requests and responses, errors and rejections, credentials,
-/// the guard, the middleware, and the extension trait. A module may use those of its own layer and
-/// of the layers before it.
-const LAYERS: [&[&str]; 8] = [
+/// the guard, the middleware, its form for tonic, and the extension trait. A module may use those of
+/// its own layer and of the layers before it.
+const LAYERS: [&[&str]; 9] = [
     &[
         "address",
         "bearer",
@@ -27,6 +27,7 @@ const LAYERS: [&[&str]; 8] = [
     &["limit"],
     &["authenticate"],
     &["require"],
+    &["tonic"],
     &["ext"],
 ];
 

@@ -7,6 +7,7 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
 
 use crate::program::{Program, TIMEOUT};
 use api::accounts_client::AccountsClient;
@@ -70,7 +71,10 @@ async fn calls_are_authenticated_and_authorized() {
 
     let mut anonymous = accounts(&channel, None);
     let outcome = anonymous.sign_up(form("no address")).await;
-    assert_eq!(code(outcome), Code::InvalidArgument);
+    let error = outcome.expect_err("no address");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let details = error.get_details_bad_request().expect("the invalid fields");
+    assert_eq!(details.field_violations[0].field, "email");
     assert_eq!(code(anonymous.sign_up(form("ann@example.org")).await), Code::FailedPrecondition);
     assert_eq!(code(anonymous.sign_in(form("bob@example.org")).await), Code::Unauthenticated);
     assert_eq!(code(anonymous.sign_out(Empty {}).await), Code::Unauthenticated);

@@ -92,8 +92,8 @@ impl fmt::Display for ClientAddress {
 }
 
 /// The other end of the connection. The server inserts it into the extensions of each request. With
-/// the feature `axum`, `ConnectInfo` of axum's server is read too;
-/// [`ClientAddressLayer::peer_from`] reads other types.
+/// the feature `axum`, `ConnectInfo` of axum's server is read too, and with the feature `tonic` the peer of
+/// tonic's server; [`ClientAddressLayer::peer_from`] reads other types.
 ///
 /// Without a peer, limits by address reject every request instead of counting all clients as one:
 ///
@@ -134,6 +134,11 @@ impl PeerAddress {
         let inserted = inserted.or_else(|| {
             use ::axum::extract::ConnectInfo;
             extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| Self(peer.0))
+        });
+        #[cfg(feature = "tonic")]
+        let inserted = inserted.or_else(|| {
+            use ::tonic::transport::server::TcpConnectInfo;
+            extensions.get::<TcpConnectInfo>()?.remote_addr().map(Self)
         });
         inserted
     }

@@ -72,9 +72,10 @@ const MAX_BODY: usize = 16 * 1024;
 /// # }
 /// ```
 pub fn routes(goat: &Goat, cookies: Cookies) -> Router {
+    let sessions = Sessions { goat: goat.clone(), cookies };
     let route = |action| {
-        let (goat, cookies) = (goat.clone(), cookies.clone());
-        post(move |request: Request| respond(Sessions { goat, cookies }, action, request))
+        let sessions = sessions.clone();
+        post(move |request: Request| respond(sessions, action, request))
     };
     Router::new()
         .route("/login", route(Action::SignIn))
@@ -100,6 +101,7 @@ async fn respond(sessions: Sessions, action: Action, request: Request) -> Respon
     }
 }
 
+#[derive(Clone)]
 struct Sessions {
     goat: Goat,
     cookies: Cookies,

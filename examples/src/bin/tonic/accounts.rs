@@ -3,12 +3,13 @@
 use goat_core::auth::{Login, SignUp};
 use goat_core::session::Origin;
 use goat_core::{Email, Goat};
+use goat_tower::Problem;
 use goat_tower::address::ClientAddress;
 use tonic::{Request, Response, Status};
 
 use crate::api::accounts_server::Accounts;
 use crate::api::{Credentials, Empty, Tokens};
-use crate::{principal, to_status};
+use crate::principal;
 
 pub(crate) struct AccountsService {
     goat: Goat,
@@ -34,9 +35,9 @@ impl Accounts for AccountsService {
     async fn sign_up(&self, request: Request<Credentials>) -> Result<Response<Empty>, Status> {
         let origin = origin(&request);
         let Credentials { email, password } = request.into_inner();
-        let email = Email::parse(&email).map_err(to_status)?;
+        let email = Email::parse(&email).map_err(Problem::from)?;
         let request = SignUp { email, password: password.into(), origin };
-        self.goat.sign_up(request).await.map_err(to_status)?;
+        self.goat.sign_up(request).await.map_err(Problem::from)?;
         Ok(Response::new(Empty {}))
     }
 
@@ -45,7 +46,7 @@ impl Accounts for AccountsService {
         let Credentials { email, password } = request.into_inner();
         let login =
             Login { email: email.into(), password: password.into(), device_token: None, origin };
-        let tokens = self.goat.login(login).await.map_err(to_status)?.value.tokens;
+        let tokens = self.goat.login(login).await.map_err(Problem::from)?.value.tokens;
         Ok(Response::new(Tokens {
             access_token: tokens.access_token.expose().to_owned(),
             refresh_token: tokens.refresh_token.expose().to_owned(),
@@ -54,7 +55,7 @@ impl Accounts for AccountsService {
 
     async fn sign_out(&self, request: Request<Empty>) -> Result<Response<Empty>, Status> {
         let me = principal(&request)?;
-        self.goat.logout(&me, &origin(&request)).await.map_err(to_status)?;
+        self.goat.logout(&me, &origin(&request)).await.map_err(Problem::from)?;
         Ok(Response::new(Empty {}))
     }
 }

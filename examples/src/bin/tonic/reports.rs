@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 
-use goat_core::{ErrorKind, Goat, Principal};
+use goat_core::limit::LimitKey;
+use goat_core::{Error, ErrorKind, Goat, Principal, Quota};
 use goat_tower::Problem;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
@@ -10,8 +11,8 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use crate::api::reports_server::Reports as ReportsApi;
-use crate::api::{Empty, Report, Reports};
-use crate::{REPORTS, principal, to_status};
+use crate::api::{Empty, Report, ReportList};
+use crate::{REPORTS, principal};
 
 /// Number of reports that a follower may lag behind before the stream fails.
 const BACKLOG: usize = 16;
@@ -40,16 +41,23 @@ async fn check_permission(goat: &Goat, me: &Principal) -> Result<(), Problem> {
 
 #[tonic::async_trait]
 impl ReportsApi for ReportsService {
-    async fn list(&self, request: Request<Empty>) -> Result<Response<Reports>, Status> {
+    async fn list(&self, request: Request<Empty>) -> Result<Response<ReportList>, Status> {
         let title = format!("january, for {}", principal(&request)?.user());
-        Ok(Response::new(Reports { reports: vec![Report { title }] }))
+        Ok(Response::new(ReportList { reports: vec![Report { title }] }))
     }
 
-    async fn audit(&self, request: Request<Empty>) -> Result<Response<Reports>, Status> {
+    async fn audit(&self, request: Request<Empty>) -> Result<Response<ReportList>, Status> {
         self.list(request).await
     }
 
     async fn publish(&self, request: Request<Report>) -> Result<Response<Empty>, Status> {
+        // A limit of this method alone.
+        let key = LimitKey::user("publish", principal(&request)?.user());
+        let decision = self.goat.limits().acquire("publish", key, Quota::per_minute(5)).await;
+        let decision = decision.map_err(Problem::from)?;
+        if decision.is_limited() {
+            return Err(Problem::from(Error::rate_limited(vec![decision])).into());
+        }
         // An error means that there are no followers.
         let _ = self.published.send(request.into_inner());
         Ok(Response::new(Empty {}))
@@ -68,7 +76,7 @@ impl ReportsApi for ReportsService {
             async move {
                 let report = report
                     .map_err(|_| Status::data_loss("the stream lagged behind; follow again"))?;
-                check_permission(&goat, &me).await.map_err(to_status)?;
+                check_permission(&goat, &me).await?;
                 Ok(report)
             }
         });
