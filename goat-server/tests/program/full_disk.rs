@@ -74,3 +74,25 @@ fn full_disk_is_a_503_and_the_server_recovers() {
     }
     server.stop();
 }
+
+/// O5: a migration without space ends with a message about it, at any step, and the next one completes
+/// it.
+#[test]
+fn migration_without_space_is_completed_by_the_next_one() {
+    let mut failed = 0;
+    for limit in (0..).map(|step| 1024 << step) {
+        let program = Program::new();
+        let exit = program.run_with_file_limit(limit, &["migrate"]);
+        if exit.status == Some(0) {
+            break;
+        }
+        failed += 1;
+        assert_eq!(exit.status, Some(75), "{limit}: {exit:?}");
+        assert!(exit.err.contains("no space"), "{limit}: {exit:?}");
+        assert!(!exit.err.contains("panicked"), "{limit}: {exit:?}");
+        program.run_ok(&["migrate"], "");
+        assert_eq!(program.run_ok(&["migrate"], ""), "the schema is already up to date\n");
+        program.run_ok(&["user", "list"], "");
+    }
+    assert!(failed > 3, "only {failed} limits were too low");
+}

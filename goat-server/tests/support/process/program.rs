@@ -114,6 +114,14 @@ impl Program {
         Exit::from(output.expect("the program starts"))
     }
 
+    /// Runs a command that must not write files larger than `limit` bytes.
+    pub(crate) fn run_with_file_limit(&self, limit: u32, arguments: &[&str]) -> Exit {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--fsize={limit}:unlimited")).arg(env!("CARGO_BIN_EXE_goat-server"));
+        prepare(&mut command, self.folder.path()).args(arguments).envs(&self.variables);
+        Exit::from(command.output().expect("install util-linux"))
+    }
+
     /// Runs a command that must succeed, and returns its standard output.
     pub(crate) fn run_ok(&self, arguments: &[&str], input: &str) -> String {
         let ended = self.run_with_input(arguments, input);
