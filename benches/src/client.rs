@@ -6,6 +6,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// A response.
+pub struct Received {
+    /// The status.
+    pub status: u16,
+    /// The lines of the headers.
+    pub headers: Vec<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// A persistent connection.
 pub struct Client {
     stream: BufReader<TcpStream>,
@@ -35,6 +45,21 @@ impl Client {
         token: &str,
         body: Option<&Value>,
     ) -> (u16, Value) {
+        let Received { status, body, .. } = self.receive(method, path, token, body);
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Sends a request; returns the response.
+    ///
+    /// # Panics
+    /// If the response is not complete.
+    pub fn receive(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+    ) -> Received {
         let body = body.map(Value::to_string).unwrap_or_default();
         let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
         let bearer = match token {
@@ -46,7 +71,7 @@ impl Client {
             body.len()
         );
         self.stream.get_mut().write_all(text.as_bytes()).expect("a sent request");
-        let (mut status, mut length) = (0, 0);
+        let (mut status, mut length, mut headers) = (0, 0, Vec::new());
         for number in 0.. {
             let mut line = String::new();
             self.stream.read_line(&mut line).expect("a response");
@@ -56,13 +81,16 @@ impl Client {
                     line.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
             } else if line.is_empty() {
                 break;
-            } else if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().expect("a length");
+            } else {
+                if let Some(value) = line.strip_prefix("content-length: ") {
+                    length = value.parse().expect("a length");
+                }
+                headers.push(line.to_owned());
             }
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("a complete body");
-        (status, serde_json::from_slice(&body).unwrap_or_default())
+        Received { status, headers, body }
     }
 
     /// Sends a GET; returns the status.

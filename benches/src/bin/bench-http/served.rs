@@ -25,6 +25,8 @@ struct Row {
     baseline: usize,
     now: usize,
     before: Option<usize>,
+    /// A server that sends the same response to the same request, and does nothing else.
+    floor: Option<usize>,
     goal: Option<f64>,
 }
 
@@ -45,6 +47,9 @@ pub(crate) fn measure(options: &Options, report: &Report) {
     };
     let server = goat(&options.goat_server(), 0);
     let before_server = options.before.as_deref().map(|program| goat(program, 1));
+    let hyper_floor = on_hyper.floor(&now, "fixed", "/reports");
+    let axum_floor = on_axum.floor(&now, "fixed-axum", "/reports");
+    let floors = REQUESTS.map(|(_, path, _)| server.floor(&now, "fixed", path));
 
     let mut subjects = Vec::new();
     let mut add = |server, path| {
@@ -54,46 +59,50 @@ pub(crate) fn measure(options: &Options, report: &Report) {
     let bare = add(&hyper, "/reports");
     let router = add(&axum, "/reports");
     let mut rows = vec![
-        row("bare hyper", bare, bare, None, None),
-        row(
-            "goat-tower on hyper: authenticate, require, limits by address and by user",
-            bare,
-            add(&on_hyper, "/reports"),
-            before_hyper.as_ref().map(|server| add(server, "/reports")),
-            Some(0.90),
-        ),
-        row("bare axum router", bare, router, None, None),
-        row(
-            "goat-tower, the same as four layers of an axum router; ratio to that router",
-            router,
-            add(&on_axum, "/reports"),
-            before_axum.as_ref().map(|server| add(server, "/reports")),
-            Some(0.85),
-        ),
-        row(
+        Row::new("bare hyper", bare, bare),
+        Row {
+            before: before_hyper.as_ref().map(|server| add(server, "/reports")),
+            floor: Some(add(&hyper_floor, "/reports")),
+            goal: Some(0.90),
+            ..Row::new(
+                "goat-tower on hyper: authenticate, require, limits by address and by user",
+                bare,
+                add(&on_hyper, "/reports"),
+            )
+        },
+        Row::new("bare axum router", bare, router),
+        Row {
+            before: before_axum.as_ref().map(|server| add(server, "/reports")),
+            floor: Some(add(&axum_floor, "/reports")),
+            goal: Some(0.85),
+            ..Row::new(
+                "goat-tower, the same as four layers of an axum router; ratio to that router",
+                router,
+                add(&on_axum, "/reports"),
+            )
+        },
+        Row::new(
             "axum-login and tower_governor with headers; ratio to that router",
             router,
             add(&peers, "/reports"),
-            None,
-            None,
         ),
     ];
-    for (name, path, goal) in REQUESTS {
-        let before = before_server.as_ref().map(|server| add(server, path));
-        rows.push(row(name, bare, add(&server, path), before, Some(goal)));
+    for ((name, path, goal), floor) in REQUESTS.into_iter().zip(&floors) {
+        rows.push(Row {
+            before: before_server.as_ref().map(|server| add(server, path)),
+            floor: Some(add(floor, path)),
+            goal: Some(goal),
+            ..Row::new(name, bare, add(&server, path))
+        });
     }
     let turns = take_turns(options, Shape::Pinned, &subjects);
     write(options, report, &rows, &turns);
 }
 
-fn row(
-    name: &'static str,
-    baseline: usize,
-    now: usize,
-    before: Option<usize>,
-    goal: Option<f64>,
-) -> Row {
-    Row { name, baseline, now, before, goal }
+impl Row {
+    fn new(name: &'static str, baseline: usize, now: usize) -> Self {
+        Self { name, baseline, now, before: None, floor: None, goal: None }
+    }
 }
 
 fn write(options: &Options, report: &Report, rows: &[Row], turns: &[Vec<Turn>]) {
@@ -109,23 +118,34 @@ fn write(options: &Options, report: &Report, rows: &[Row], turns: &[Vec<Turn>]) 
     report.chart("served", &bars(title, &bars_of.collect::<Vec<_>>()));
 
     let lines = rows.iter().map(|row| {
-        let before = |figure: &dyn Fn(usize) -> f64| match row.before {
-            Some(place) => number(figure(place)),
-            None => String::new(),
+        let figure_of = |place: Option<usize>, figure: &dyn Fn(usize) -> f64| {
+            place.map(|place| number(figure(place))).unwrap_or_default()
         };
         let spent = |place: usize| typical(&turns[place], cpu);
         let rate = typical(&turns[row.now], |turn| turn.outcome.per_second);
         vec![
-            before(&|place| ratio_of(row, place)),
+            figure_of(row.before, &|place| ratio_of(row, place)),
             format!("**{:.2}**", ratio_of(row, row.now)),
             row.goal.map_or(String::new(), |goal| format!("{goal:.2}")),
-            before(&spent),
+            figure_of(row.floor, &|place| ratio_of(row, place)),
+            figure_of(row.before, &spent),
             number(spent(row.now)),
+            figure_of(row.floor, &spent),
             number(rate),
             row.name.to_owned(),
         ]
     });
-    let head = ["ratio before", "ratio", "goal", "CPU µs before", "CPU µs", "requests/s", "work"];
+    let head = [
+        "ratio before",
+        "ratio",
+        "goal",
+        "floor",
+        "CPU µs before",
+        "CPU µs",
+        "floor, µs",
+        "requests/s",
+        "work",
+    ];
     let table = table(&head, &lines.collect::<Vec<_>>());
     report.section("served", &format!("{table}\n{}", report::turns(options)));
 }

@@ -1,7 +1,7 @@
 //! The measured servers, each a process that is killed when dropped.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -11,6 +11,7 @@ use benches::application::PASSWORD;
 use benches::client::Client;
 use serde_json::json;
 
+use crate::options::SERVER_CORE;
 use crate::wrk::pinned;
 
 /// The administrator of every server.
@@ -55,10 +56,42 @@ impl Server {
     /// # Panics
     /// If it does not start.
     pub(crate) fn reference(program: &Path, name: &str, core: Option<usize>) -> Self {
+        Self::reference_with_input(program, name, core, "")
+    }
+
+    /// Starts a server of bench-reference that sends this server's response to the same request, and
+    /// does nothing else for it.
+    ///
+    /// # Panics
+    /// If it does not start, or if this server does not respond with success.
+    pub(crate) fn floor(&self, program: &Path, name: &str, path: &str) -> Self {
+        let credentials = self.header.split_once(": ").map_or("", |(_, value)| value);
+        let token = credentials.strip_prefix("Bearer ").unwrap_or_default();
+        let received = Client::new(self.address).receive("GET", path, token, None);
+        assert!((200..300).contains(&received.status), "{path}: {}", received.status);
+        // The server itself adds the other two.
+        let is_own =
+            |line: &&String| !line.starts_with("date: ") && !line.starts_with("content-length: ");
+        let mut input = format!("{}\n", received.status);
+        for line in received.headers.iter().filter(is_own) {
+            input.push_str(line);
+            input.push('\n');
+        }
+        input.push('\n');
+        input.push_str(&String::from_utf8_lossy(&received.body));
+        let mut floor = Self::reference_with_input(program, name, Some(SERVER_CORE), &input);
+        floor.header = self.header.clone();
+        floor
+    }
+
+    fn reference_with_input(program: &Path, name: &str, core: Option<usize>, input: &str) -> Self {
         let mut command = pinned(program, core);
-        command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(name).stdin(Stdio::piped()).stdout(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().expect("bench-reference can be run");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input.as_bytes()).expect("bench-reference reads its input");
+        drop(stdin);
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut line = |start: &str| {
             let line = lines.next().expect("a line").expect("a line");

@@ -4,15 +4,18 @@
 //! A server prints its address and the header of an allowed request, then serves until it is killed.
 
 mod ceiling;
+mod fixed;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::routing::get;
 use axum::serve::ListenerExt as _;
-use benches::application::{REPORTS, WIDE, bare, layered, respond, signed_in};
+use benches::application::{REPORTS, WIDE, bare, layered, respond, routed, signed_in};
 use benches::peers;
 use bytes::Bytes;
+use fixed::Fixed;
 use goat_core::Goat;
 use goat_tower::GoatExt as _;
 use goat_tower::address::PeerAddress;
@@ -37,6 +40,20 @@ async fn main() {
         "hyper" => {
             announce("");
             serve(listener, |_| service_fn(respond::<Incoming>)).await;
+        }
+        "fixed" => {
+            let fixed = Fixed::read();
+            announce("");
+            serve(listener, |_| {
+                let fixed = fixed.clone();
+                service_fn(move |request: Request<Incoming>| fixed.clone().respond(request))
+            })
+            .await;
+        }
+        "fixed-axum" => {
+            let fixed = Fixed::read();
+            announce("");
+            serve_axum(listener, routed(get(async move || fixed.response()))).await;
         }
         "goat-hyper" => {
             let (goat, bearer) = signed_in().await;
