@@ -78,12 +78,12 @@ pub(super) fn decode(user: UserId, id: SessionId, bytes: &[u8]) -> Option<Sessio
     let ends_at = rest.time()?;
     let (token, issued_at, expires_at) = (rest.token()?, rest.time()?, rest.time()?);
     let (before, used_at) = (rest.token()?, rest.time()?);
-    // One value for one session: without a previous token there is no time of its use.
-    if before.as_u128() == 0 && used_at.as_millis() != 0 {
-        return None;
-    }
     let key = rest.text()?;
     let (used_from, address) = (rest.address()?, rest.address()?);
+    // One value for one session: without a previous token there is no time and no address of its use.
+    if before.as_u128() == 0 && (used_at.as_millis() != 0 || used_from.is_some()) {
+        return None;
+    }
     let device = String::from_utf8(rest.0.to_vec()).ok()?;
     let previous =
         (before.as_u128() != 0).then_some(Predecessor { id: before, used_at, used_from });
@@ -181,11 +181,15 @@ mod tests {
         fn decoding_is_lossless(
             mut bytes in prop::collection::vec(any::<u8>(), 0..160),
             key in 0_u8..8,
+            has_previous: bool,
             used_from in prop::sample::select(vec![0_u8, 4, 16, 5]),
             address in prop::sample::select(vec![0_u8, 4, 16, 5]),
         ) {
             if let Some(first) = bytes.first_mut() {
                 *first = VERSION;
+            }
+            if !has_previous && bytes.len() > 83 {
+                bytes[61..83].fill(0);
             }
             if let Some(length) = bytes.get_mut(83) {
                 *length = key;
@@ -202,7 +206,10 @@ mod tests {
             let (user, id) = (id(UserId::generate), id(SessionId::generate));
             let read = decode(user, id, &bytes);
             let is_whole = bytes.len() >= place;
-            prop_assert_eq!(read.is_some(), is_whole && used_from != 5 && address != 5);
+            let is_unused = || bytes[77..83].iter().all(|byte| *byte == 0) && used_from == 0;
+            let is_sound = is_whole && used_from != 5 && address != 5;
+            let is_consistent = is_sound && (bytes[61..77].iter().any(|byte| *byte != 0) || is_unused());
+            prop_assert_eq!(read.is_some(), is_consistent);
             if let Some(session) = read {
                 prop_assert_eq!(encode(&session), Some(bytes));
             }
@@ -223,9 +230,13 @@ mod tests {
         for length in 0..86 {
             assert_eq!(decode(good.user, good.id, &bytes[..length]), None);
         }
-        // The time of use of no token.
+        // The time of use of no token, and the address.
         let mut bytes = encode(&good).expect("it fits");
         bytes[82] = 1;
+        assert_eq!(decode(good.user, good.id, &bytes), None);
+        let mut bytes = encode(&good).expect("it fits");
+        let place = 84 + good.current.key.len();
+        assert_eq!(bytes.splice(place..=place, [4, 192, 0, 2, 7]).collect::<Vec<_>>(), [0]);
         assert_eq!(decode(good.user, good.id, &bytes), None);
     }
 }
