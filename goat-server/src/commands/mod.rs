@@ -28,6 +28,7 @@ use console::Console;
 use crate::cli::{Command, Invocation};
 use crate::failure::Failure;
 use crate::observe::logging;
+use crate::serve::fail_writes_over_the_file_limit;
 use crate::start::settings::{DOTENV, Settings};
 
 /// Timeout for writing the last lines of the log.
@@ -69,6 +70,8 @@ where
         warnings.iter().for_each(|warning| console.warn(&warning.to_string()));
     }
     let done = async {
+        fail_writes_over_the_file_limit()
+            .map_err(|error| Failure::new(format!("cannot install signal handlers ({error})")))?;
         match command {
             // Boxed: the future of the whole server is nested too deeply for the compiler's type
             // length limit.

@@ -60,6 +60,7 @@ use tower::Service;
 pub use lifecycle::{Lifecycle, Stage};
 pub use open_files::raise_open_files_limit;
 pub use signals::drain_on_signals;
+pub(crate) use signals::fail_writes_over_the_file_limit;
 
 /// The limits of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,9 +21,6 @@ const FILE_TOO_LARGE: i32 = 25;
 pub fn drain_on_signals(lifecycle: Lifecycle) -> io::Result<impl Future<Output = ()> + Send> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // A handled signal no longer ends the process: the write that would exceed the limit of a file's
-    // size fails instead, as on a full disk.
-    drop(signal(SignalKind::from_raw(FILE_TOO_LARGE))?);
     Ok(async move {
         let name = next(&mut terminate, &mut interrupt).await;
         tracing::info!(signal = name, "draining: shutdown signal received");
@@ -31,6 +28,16 @@ pub fn drain_on_signals(lifecycle: Lifecycle) -> io::Result<impl Future<Output =
         let name = next(&mut terminate, &mut interrupt).await;
         tracing::warn!(signal = name, "exiting: second shutdown signal received");
     })
+}
+
+/// Handles SIGXFSZ, which would end the process: a write that would exceed the limit of a file's size
+/// fails instead, as on a full disk.
+///
+/// # Errors
+///
+/// If the handler cannot be installed.
+pub(crate) fn fail_writes_over_the_file_limit() -> io::Result<()> {
+    signal(SignalKind::from_raw(FILE_TOO_LARGE)).map(drop)
 }
 
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

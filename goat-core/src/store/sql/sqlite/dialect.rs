@@ -183,6 +183,12 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code.as_deref().and_then(primary), Some(code::BUSY | code::LOCKED))
 }
 
+/// Whether the disk is full or fails.
+pub(super) fn is_disk_fault(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref().and_then(primary), Some(code::FULL | code::INPUT_OUTPUT))
+}
+
 /// Checks the properties that goat relies on; opening the file has.
 pub(super) async fn check_database(_: &mut Connection<'_>) -> Result<()> {
     Ok(())

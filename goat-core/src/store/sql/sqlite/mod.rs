@@ -106,7 +106,8 @@ impl SqliteDatabase {
     ///
     /// [`Configuration`](crate::ErrorKind::Configuration) if the file cannot be created or opened, is
     /// not a database, or is on a file system without support for a write-ahead log;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process keeps it locked.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if another process keeps it locked, or if the disk
+    /// is full or fails.
     pub async fn open(options: SqliteOptions) -> Result<Self> {
         let SqliteOptions { path, readers, busy_timeout } = options;
         create_file(&path)?;
@@ -152,6 +153,9 @@ fn create_file(path: &Path) -> Result<()> {
     }
 }
 
+/// How long a caller should wait before it opens a file on a full or failing disk again.
+const DISK_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Connects, and enables the write-ahead log.
 async fn enable_wal(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result<()> {
     // If two processes enable it on a new file at once, SQLite fails one of them without waiting; a
@@ -163,6 +167,13 @@ async fn enable_wal(pool: &SqlitePool, path: &Path, timeout: Duration) -> Result
         let mode = async { query.fetch_one(&mut *pool.acquire().await?).await };
         match mode.await {
             Ok(mode) => break mode,
+            Err(error) if dialect::is_disk_fault(&error) => {
+                let context = format!(
+                    "cannot open the database {}: {error}; check the disk and its free space",
+                    path.display()
+                );
+                return Err(Error::unavailable(context, DISK_RETRY_AFTER));
+            }
             Err(error) if !dialect::is_busy(&error) => {
                 return Err(cannot_open(path, &error));
             }
