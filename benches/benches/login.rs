@@ -81,7 +81,8 @@ async fn store_hash(stores: &Stores, goat: &Goat, address: &str, hash: &str) {
     account.password_hash = hash.into();
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let top_role = &goat.roles().get("admin").expect("a shipped role");
-    let write = UserWrite { actor: None, target: account.user.id, top_role, decide: &decide };
+    let (target, assigns) = (account.user.id, None);
+    let write = UserWrite { actor: None, target, top_role, assigns, decide: &decide };
     stores.users.write(write).await.expect("a store in memory");
 }
 

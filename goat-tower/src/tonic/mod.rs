@@ -1,4 +1,4 @@
-//! gRPC services on [tonic](::tonic): requirements per method, statuses, and the peer's address.
+//! gRPC services on tonic: requirements per method, statuses, and the peer's address.
 //!
 //! The layers need no feature to work with tonic: their rejections are trailers-only responses. This feature
 //! adds
@@ -9,7 +9,7 @@
 //!   `.map_err(Problem::from)`; fields that are not valid are a `google.rpc.BadRequest`;
 //! - the peer of tonic's server as [`PeerAddress`](crate::address::PeerAddress). Where tonic itself does TLS,
 //!   [`peer_from`](crate::address::ClientAddressLayer::peer_from) reads its `TlsConnectInfo`;
-//! - [`NamedService`](::tonic::server::NamedService) for services behind layers, so that
+//! - [`NamedService`] for services behind layers, so that
 //!   `add_service` takes `goat.require(…).layer(service)`.
 //!
 //! ```

@@ -50,7 +50,7 @@ pub(super) fn paths(state: &AppState) -> Vec<Path> {
         limit.map(|limit| {
             limit.by_address().named(name).counted_as(counter).render_with(
                 move |denial: &Denial, request: &Parts| {
-                    renderer.failure(denial.problem().clone(), &request.headers, None)
+                    renderer.failure(denial.problem(), &request.headers, None)
                 },
             )
         })
@@ -108,18 +108,18 @@ impl Page {
     fn form(page: &Arc<Self>) -> Route {
         let (shown, renderer) = (Arc::clone(page), Arc::clone(page));
         let form = Route::new(move |request| {
-            let response = shown.show(request);
+            let response = shown.show(&request);
             Box::pin(std::future::ready(response))
         });
         let failed = move |denial: &Denial, request: &Parts| {
             let return_to = renderer.return_to(request.uri.query().unwrap_or_default().as_bytes());
-            renderer.failure(denial.problem().clone(), &request.headers, return_to.as_deref())
+            renderer.failure(denial.problem(), &request.headers, return_to.as_deref())
         };
         let authenticate = page.goat.authenticate().optional().cookies(page.cookies.clone());
         Route::guarded(authenticate.render_with(failed).layer(form))
     }
 
-    fn show(&self, request: Request) -> Response {
+    fn show(&self, request: &Request) -> Response {
         let return_to = self.return_to(request.uri().query().unwrap_or_default().as_bytes());
         let me = Principal::of(request.extensions());
         let view = match (&me, &return_to) {
@@ -155,7 +155,7 @@ impl Page {
                 response
             }
             Err(problem) => {
-                self.failure(problem, &request.headers, return_to.as_deref()).map(Body::from)
+                self.failure(&problem, &request.headers, return_to.as_deref()).map(Body::from)
             }
         }
     }
@@ -185,20 +185,20 @@ impl Page {
                 self.cookies.clear(response.headers_mut());
                 response
             }
-            Err(problem) => self.failure(problem, &request.headers, None).map(Body::from),
+            Err(problem) => self.failure(&problem, &request.headers, None).map(Body::from),
         }
     }
 
     /// Returns the form with the sentence of a problem, and with its status and headers.
     fn failure(
         &self,
-        problem: Problem,
+        problem: &Problem,
         headers: &HeaderMap,
         return_to: Option<&str>,
     ) -> http::Response<Bytes> {
         let response = problem.clone().into_response();
         let mut response =
-            self.look.show(response, headers, &View::SignIn(Some(&problem)), return_to);
+            self.look.show(response, headers, &View::SignIn(Some(problem)), return_to);
         // The page is the whole response: no problem document is made of it.
         response.extensions_mut().remove::<Problem>();
         response
