@@ -2,9 +2,8 @@
 //!
 //! - The address limit runs first, also before 404 and 405.
 //! - Then path, method, authentication, user limit (or that of session control or of `verify`) and
-//!   permission, in this order. Only then does a
-//!   handler read path, query and body. Public routes too reject a request with two `Authorization`
-//!   headers.
+//!   permission, in this order. Only then does a handler read path, query and body. Public routes too
+//!   reject a request with two `Authorization` headers.
 //! - If limits are kept in Redis, both limits of a protected route are acquired at the same time; if
 //!   both reject a request, the response is that of the address limit.
 //! - A quota that is off has no layer. Each other quota has one layer, however many routes use it,

@@ -42,6 +42,8 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("PATCH", "/api/v1/user/{id}/change-role") => json!({ "role": "operator" }),
         ("PATCH", "/api/v1/user/{id}/change-status") => json!({ "status": "suspended" }),
         ("DELETE", "/api/v1/sessions") => json!({ "all": true }),
+        ("POST", "/api/v1/role") => json!({ "name": "auditor", "rank": 150 }),
+        ("PATCH", "/api/v1/role/{name}") => json!({ "rank": 160 }),
         ("POST", "/api/v1/permission") => json!({ "role": "client", "action": "report:read" }),
         ("POST", "/api/v1/auth/logout") => Value::Null,
         ("POST" | "PUT" | "PATCH", _) => panic!("{method} {path} wants a body here"),
@@ -195,6 +197,7 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
             secrets.token(token);
         }
         let path = template.replace("{id}", &id).replace("{key}", "client");
+        let path = path.replace("{name}", "auditor");
         let right = body(method, template, &name, &user.refresh);
         // The user calls the routes about the own account, the administrator the others.
         let tokens = match endpoint.rule() {

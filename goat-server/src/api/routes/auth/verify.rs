@@ -86,7 +86,7 @@ pub(crate) async fn verify(
         (HeaderName::from_static("x-goat-session"), me.session().to_string()),
     ];
     for (name, value) in who {
-        // Ids and role names consist of ASCII letters, digits and `_`.
+        // Ids and role names consist of ASCII letters, digits, `_` and `-`.
         let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
         response.headers_mut().insert(name, value);
     }
