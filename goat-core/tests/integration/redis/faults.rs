@@ -99,7 +99,9 @@ async fn a_connection_cut_at_any_message_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_closed_while_idle_fail_no_call() {
     let redis = Redis::start(goat_engines::RedisOptions::default());
-    let database = open(&RedisOptions::new(redis.url()).prefix(Redis::prefix()));
+    // A busy machine may delay a reply by seconds.
+    let options = RedisOptions::new(redis.url()).prefix(Redis::prefix());
+    let database = open(&options.timeout(Duration::from_secs(30)));
     let (sessions, limits) = (database.sessions(), database.limits());
     let (epoch, page) = (SessionEpoch::default(), goat_core::PageRequest::default());
     works(&database).await;
