@@ -23,27 +23,17 @@ run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
 # The benches have no tests; `make lint` compiles them.
-TEST = env -u DATABASE_URL -u REDIS_URL -u MAKEFLAGS $(CARGO) test --locked --workspace --exclude benches --all-features
-# The test binaries whose tests mostly wait, for timeouts and for processes. They run beside all others.
-WAITING = faults nodes
-LEAVE_OUT = --config 'target."cfg(all())".runner = ["$(CURDIR)/.ci/all-but", $(foreach name,$(WAITING),"$(name)",) "--"]'
-# Runs a command and keeps its output.
-keep = @set -o pipefail; mkdir -p target/test-output; { $(2); } 2>&1 | tee target/test-output/$(1).txt
+define TEST_ALL
+	env -u DATABASE_URL -u REDIS_URL \
+	  $(CARGO) test --locked --workspace --exclude benches --all-features \
+	  && $(MAKE) --no-print-directory test-checks
+endef
 
 .PHONY: test
 test: test-tools ## Run all tests; installs missing test tools
-	@rm -rf target/test-output
-	$(TEST) --no-run
-	@$(MAKE) --no-print-directory -j2 test-waiting test-others
-	@$(MAKE) --no-print-directory test-checks
-
-.PHONY: test-waiting
-test-waiting:
-	$(call keep,waiting,$(TEST) $(addprefix --test ,$(WAITING)))
-
-.PHONY: test-others
-test-others:
-	$(call keep,others,$(TEST) $(LEAVE_OUT))
+	@mkdir -p target; rm -f target/test-passed
+	@{ { $(TEST_ALL); } && touch target/test-passed; } 2>&1 | tee target/test-output.txt; \
+	  [ -e target/test-passed ]
 
 .PHONY: test-checks
 test-checks: ## Run only the tests of the tools of the checks
@@ -53,7 +43,7 @@ test-checks: ## Run only the tests of the tools of the checks
 .PHONY: security-tests
 security-tests: ## Write the list of security requirements and their tests
 	git ls-files | $(CARGO) run --quiet --locked --manifest-path .ci/security-tests/Cargo.toml -- \
-	  goat-server/guide/security-tests.md $(wildcard target/test-output/*.txt)
+	  goat-server/guide/security-tests.md $(wildcard target/test-output.txt)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a minute; needs a nightly toolchain and cargo-fuzz
