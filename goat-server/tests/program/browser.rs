@@ -1,7 +1,7 @@
-//! A real browser before nginx, the sign-in page and an application: its cookies, its navigations, and the
+//! A real browser before a proxy, the sign-in page and an application: its cookies, its navigations, and the
 //! pages of another site.
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Chromium, Nginx, Program, free_address};
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Chromium, Program, Proxy, free_address};
 
 const ACCESS: &str = "__Host-goat-access";
 
@@ -30,7 +30,7 @@ fn a_browser_signs_in_follows_links_with_an_expired_access_cookie_and_signs_out(
         .with("GOAT_VERIFY_HEADERS", "email")
         .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let (server, goat) = program.serve();
-    let _nginx = Nginx::before(front, goat, application, APPLICATION);
+    let _proxy = Proxy::before(front, goat, application, APPLICATION);
     let mut browser = Chromium::start();
     let is_form = "document.querySelector('form[action=login]') !== null";
     let is_user = |path: &str| {

@@ -1,24 +1,25 @@
-//! Forward authentication: the recipe for nginx, run by nginx itself.
+//! Forward authentication: a proxy with its recipe before goat and an application, nginx by default.
 
 use std::net::SocketAddr;
 
 use serde_json::json;
 
 use crate::support::process::{
-    ADMIN, ADMIN_PASSWORD, Client, Nginx, Program, Response, free_address,
+    ADMIN, ADMIN_PASSWORD, Client, Program, Proxy, Response, free_address,
 };
 
-/// What the application behind nginx is told, and shows.
+/// What the application is told, and shows.
 const TOLD: &str = "default_type text/plain; return 200 \"$http_x_goat_user $http_x_goat_role \
                     [$http_x_goat_email$http_x_goat_key] $uri\";";
 
 /// Headers by which a client would name another user.
 const FORGED: &str = "x-goat-user: forged\r\nx-goat-role: forged\r\nx-goat-session: forged\r\n\
-                      x-goat-email: forged\r\nx-goat-key: forged\r\n";
+                      x-goat-email: forged\r\nx-goat-key: forged\r\n\
+                      x_goat_user: forged\r\nx-goat_role: forged\r\n";
 
-/// One page with two hundred assets behind `auth_request`, under the default limits.
+/// One page with two hundred assets, under the default limits.
 #[test]
-fn page_with_two_hundred_assets_behind_nginx_is_not_refused() {
+fn page_with_two_hundred_assets_behind_a_proxy_is_not_refused() {
     let program = Program::new()
         .with("GOAT_TRUSTED_PROXIES", "127.0.0.1")
         .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
@@ -30,7 +31,7 @@ fn page_with_two_hundred_assets_behind_nginx_is_not_refused() {
     let token = data["access_token"].as_str().expect("a token");
 
     let (front, application) = (free_address(), free_address());
-    let _nginx = Nginx::before(front, goat, application, TOLD);
+    let _proxy = Proxy::before(front, goat, application, TOLD);
 
     let proxy = Client::new(front);
     let user = data["user"]["id"].as_str().expect("an id");
@@ -54,7 +55,7 @@ fn page_with_two_hundred_assets_behind_nginx_is_not_refused() {
     server.stop();
 }
 
-/// A browser in front of nginx, on `localhost`, where cookies need no https.
+/// A browser in front of the proxy, on `localhost`, where cookies need no https.
 struct Browser {
     client: Client,
     cookies: Vec<(String, String)>,
@@ -99,7 +100,7 @@ impl Browser {
 /// One signed-in browser: two hundred assets, no header of its own, no POST of another site, and no page
 /// after the sign-out.
 #[test]
-fn a_browser_with_a_session_uses_the_application_behind_nginx() {
+fn a_browser_with_a_session_uses_the_application_behind_a_proxy() {
     let (front, application) = (free_address(), free_address());
     let origin = format!("http://localhost:{}", front.port());
     let program = Program::new()
@@ -111,7 +112,7 @@ fn a_browser_with_a_session_uses_the_application_behind_nginx() {
         .with("GOAT_VERIFY_HEADERS", "email")
         .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let (server, goat) = program.serve();
-    let _nginx = Nginx::before(front, goat, application, TOLD);
+    let _proxy = Proxy::before(front, goat, application, TOLD);
     let mut browser = Browser::new(front);
 
     // A navigation is sent to the sign-in page, and a script receives the 401.
@@ -155,7 +156,7 @@ fn a_browser_with_a_session_uses_the_application_behind_nginx() {
         // The client cannot tell another method, nor be a proxy.
         let headers = "x-forwarded-method: GET\r\nx-original-method: GET\r\n";
         assert_eq!(browser.send("POST /form", site, headers, "a=1").status, 403);
-        let socket = "upgrade: websocket\r\n";
+        let socket = "connection: upgrade\r\nupgrade: websocket\r\n";
         assert_eq!(browser.send("GET /socket", site, socket, "").status, 403);
     }
 

@@ -2,16 +2,16 @@
 
 mod chromium;
 mod client;
-mod nginx;
 mod program;
+mod proxy;
 mod server;
 
 use std::time::Duration;
 
 pub(crate) use chromium::Chromium;
 pub(crate) use client::{Client, Response, read_all, status};
-pub(crate) use nginx::{Nginx, free_address};
 pub(crate) use program::{Program, mode, prepare, sql};
+pub(crate) use proxy::{Proxy, free_address};
 pub(crate) use server::{Server, json, message};
 
 /// A bound for hanging calls, far above what anything takes.
