@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 use axum::{Router, serve};
 use goat_core::auth::{Login, SignUp, TokenPair};
 use goat_core::token::TokenKeys;
-use goat_core::{Actor, Email, ErrorKind, Goat, PageRequest, Permission, Quota, Settings, Stores};
+use goat_core::{Email, Goat, PageRequest, Permission, Quota, RoleSet, Settings, Stores};
 use goat_tower::{GoatExt as _, Origin, Principal, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,8 +44,7 @@ async fn sign_up(
     origin: Origin,
     Json(form): Json<Credentials>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let email = Email::parse(&form.email)?;
-    let request = SignUp { email, password: form.password.into(), origin: origin.into() };
+    let request = SignUp::new(Email::parse(&form.email)?, form.password, origin);
     let user = goat.sign_up(request).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": user.id }))))
 }
@@ -55,12 +54,8 @@ async fn sign_in(
     origin: Origin,
     Json(form): Json<Credentials>,
 ) -> Result<Json<Value>, Problem> {
-    let (email, password) = (form.email.into(), form.password.into());
-    let signed_in = goat
-        .login(Login { email, password, device_token: None, origin: origin.into() })
-        .await?
-        .value;
-    Ok(tokens_json(&signed_in.tokens))
+    let login = Login::new(form.email, form.password, origin);
+    Ok(tokens_json(&goat.login(login).await?.value.tokens))
 }
 
 async fn refresh(
@@ -158,13 +153,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Access tokens include the permissions, for services that verify them offline.
     let settings = Settings { access_token_permissions: true, ..Settings::default() };
     let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
+        .roles(RoleSet::new([("reader", vec!["report:read"]), ("admin", vec!["full_access"])])?)
         .settings(settings)
         .build()?;
-    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
-    match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
-        Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
-        _ => {}
-    }
     tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let listener = tokio::net::TcpListener::bind(address).await?;

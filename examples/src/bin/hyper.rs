@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use goat_core::auth::{Login, SignUp};
 use goat_core::token::TokenKeys;
-use goat_core::{Actor, Email, ErrorKind, Goat, Permission, Quota, Stores};
+use goat_core::{Email, ErrorKind, Goat, Permission, Quota, RoleSet, Stores};
 use goat_tower::address::PeerAddress;
 use goat_tower::{GoatExt as _, Origin, Principal, Problem};
 use http::{Method, Request, Response, StatusCode};
@@ -51,19 +51,16 @@ async fn public(goat: Goat, request: Request<Incoming>) -> Result<Response<Full<
     if method != Method::POST || !["/signup", "/login"].contains(&path) {
         return Err(ErrorKind::NotFound.into());
     }
-    let origin = Origin::of(&parts).into();
+    let origin = Origin::of(&parts);
     let unreadable = || Problem::from(ErrorKind::Invalid);
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| unreadable())?;
     let form: Credentials = serde_json::from_slice(&body.to_bytes()).map_err(|_| unreadable())?;
     if path == "/signup" {
-        let email = Email::parse(&form.email)?;
-        let request = SignUp { email, password: form.password.into(), origin };
+        let request = SignUp::new(Email::parse(&form.email)?, form.password, origin);
         let user = goat.sign_up(request).await?;
         return Ok(json_response(StatusCode::CREATED, &json!({ "id": user.id })));
     }
-    let (email, password) = (form.email.into(), form.password.into());
-    let tokens =
-        goat.login(Login { email, password, device_token: None, origin }).await?.value.tokens;
+    let tokens = goat.login(Login::new(form.email, form.password, origin)).await?.value.tokens;
     let tokens = json!({
         "access_token": tokens.access_token.expose(),
         "refresh_token": tokens.refresh_token.expose(),
@@ -92,12 +89,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
     // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
-    let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate()).build()?;
-    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
-    match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
-        Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
-        _ => {}
-    }
+    let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
+        .roles(RoleSet::new([("reader", vec!["report:read"]), ("admin", vec!["full_access"])])?)
+        .build()?;
     tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let protected = |permission| {

@@ -91,9 +91,7 @@ async fn sign_up(
     origin: Origin,
     Json(form): Json<Credentials>,
 ) -> Result<StatusCode, Problem> {
-    let email = Email::parse(&form.email)?;
-    let request = SignUp { email, password: form.password.into(), origin: origin.into() };
-    goat.sign_up(request).await?;
+    goat.sign_up(SignUp::new(Email::parse(&form.email)?, form.password, origin)).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -102,12 +100,7 @@ async fn sign_in(
     origin: Origin,
     Json(form): Json<Credentials>,
 ) -> Result<Json<Value>, Problem> {
-    let (email, password) = (form.email.into(), form.password.into());
-    let tokens = goat
-        .login(Login { email, password, device_token: None, origin: origin.into() })
-        .await?
-        .value
-        .tokens;
+    let tokens = goat.login(Login::new(form.email, form.password, origin)).await?.value.tokens;
     Ok(Json(json!({ "access_token": tokens.access_token.expose() })))
 }
 

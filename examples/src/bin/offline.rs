@@ -10,7 +10,7 @@
 //! curl -s localhost:4000/figures -H "authorization: Bearer <the access token>"
 //! ```
 //!
-//! Offline verification cannot know about revocations: a user me was signed out, suspended or
+//! Offline verification cannot know about revocations: a user that was signed out, suspended or
 //! given another role stays authorized until the token expires, five minutes at most. Where that is
 //! too long, ask the issuer.
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::runtime::Runtime;
 
@@ -63,7 +63,7 @@ fn library() -> (tempfile::TempDir, OlderProgram, Program) {
 #[test]
 fn existing_people_sign_in_and_keep_their_data() {
     let (_folder, older, library) = library();
-    let hash = "SELECT pass_hash FROM people WHERE full_name LIKE 'Ann%'";
+    let hash = "SELECT pass_hash FROM people WHERE mail LIKE 'ann%'";
     assert!(older.one::<String>(hash).starts_with("$2b$12$"));
     let wrong = json!({ "mail": ANN, "password": "another" });
     assert_eq!(library.post("/login", "", wrong).outcome(), (401, "invalid-credentials"));
@@ -72,49 +72,29 @@ fn existing_people_sign_in_and_keep_their_data() {
     // P6: the login has rehashed the password with goat's parameters.
     assert!(older.one::<String>(hash).starts_with("$argon2id$v=19$m=19456,"));
     let me = library.get("/me", &ann);
-    assert_eq!(me.json, json!({ "person": ANN_ID, "name": "Ann O'Hara", "books_lent": 3 }));
-    assert_eq!(library.post("/loans", &ann, Value::Null).status, 204);
-    assert_eq!(library.get("/me", &ann).json["books_lent"], 4);
-    assert_eq!(library.get("/people", &ann).outcome(), (403, "forbidden"));
-    assert_eq!(library.get("/people", "").outcome(), (401, "unauthenticated"));
+    assert_eq!(me.json, json!({ "person": ANN_ID, "name": "Ann O'Hara", "books": 3 }));
+    assert_eq!(library.get("/me", "").outcome(), (401, "unauthenticated"));
+    // A role that the library does not know has no permissions.
+    older.run("UPDATE people SET position = 'guest' WHERE mail LIKE 'grace%'");
+    assert_eq!(library.get("/me", &token(&library, GRACE)).outcome(), (403, "forbidden"));
 }
 
-/// A person exists with a library card, or not at all.
+/// A person exists with the library's own row, or not at all.
 #[test]
-fn a_sign_up_creates_the_person_and_the_card() {
+fn a_sign_up_creates_both_rows() {
     let (_folder, older, library) = library();
-    let sign_up = |mail, name| {
-        let form = json!({ "mail": mail, "full_name": name, "password": PASSWORD });
-        library.post("/signup", "", form)
+    let sign_up = |mail, name: Option<&str>| {
+        library.post("/signup", "", json!({ "mail": mail, "name": name, "password": PASSWORD }))
     };
-    assert_eq!(sign_up(ANN, "Ann").outcome(), (409, "email-taken"));
-    // The card is rejected without a name.
-    assert_eq!(sign_up("zoe@example.org", "").status, 500);
+    assert_eq!(sign_up(ANN, Some("Ann")).outcome(), (409, "email-taken"));
+    // The library's row needs a name.
+    assert_eq!(sign_up("zoe@example.org", None).outcome(), (500, "internal"));
     assert_eq!(sign_in(&library, "zoe@example.org").outcome(), (401, "invalid-credentials"));
-    assert_eq!(sign_up("zoe@example.org", "Zoe").status, 201);
+    assert_eq!(sign_up("zoe@example.org", Some("Zoe")).status, 201);
     let me = library.get("/me", &token(&library, "zoe@example.org"));
-    let id: String = older.one("SELECT person FROM cards WHERE name = 'Zoe'");
-    assert_eq!(me.json, json!({ "person": id, "name": "Zoe", "books_lent": 0 }));
-    assert_eq!(older.one::<i64>("SELECT count(*) FROM cards"), 1);
-}
-
-#[test]
-fn blocking_follows_the_rank_rules() {
-    let (_folder, older, library) = library();
-    let (ann, grace) = (token(&library, ANN), token(&library, GRACE));
-    let people = library.get("/people", &grace);
-    let user = |index: usize| people.json[index]["user"].as_str().expect("an id").to_owned();
-    let (ann_id, grace_id) = (user(0), user(1));
-    let block = |token: &str, user: &str| {
-        library.post(&format!("/people/{user}/block"), token, Value::Null)
-    };
-    assert_eq!(block(&ann, &grace_id).outcome(), (403, "forbidden"));
-    assert_eq!(block(&grace, &grace_id).outcome(), (403, "outranked"));
-    assert_eq!(block(&grace, &ann_id).status, 204);
-    assert_eq!(library.get("/me", &ann).outcome(), (401, "session-revoked"));
-    assert_eq!(sign_in(&library, ANN).outcome(), (403, "account-suspended"));
-    let status = "SELECT goat_status FROM people WHERE full_name LIKE 'Ann%'";
-    assert_eq!(older.one::<String>(status), "suspended");
+    let id: String = older.one("SELECT person FROM readers WHERE name = 'Zoe'");
+    assert_eq!(me.json, json!({ "person": id, "name": "Zoe", "books": 0 }));
+    assert_eq!(older.one::<i64>("SELECT count(*) FROM readers"), 3);
 }
 
 #[test]
@@ -124,8 +104,8 @@ fn people_without_a_valid_hash_cannot_sign_in_and_do_not_block_startup() {
     let older = OlderProgram::open(&path);
     older.run(include_str!("../../src/bin/own_users/people.sql"));
     for statement in [
-        "UPDATE people SET pass_hash = '!' WHERE full_name LIKE 'Ann%'",
-        "UPDATE people SET pass_hash = NULL WHERE full_name LIKE 'Ann%'",
+        "UPDATE people SET pass_hash = '!' WHERE mail LIKE 'ann%'",
+        "UPDATE people SET pass_hash = NULL WHERE mail LIKE 'ann%'",
     ] {
         older.run(statement);
         let library = Program::run(Command::new(env!("CARGO_BIN_EXE_own_users")).arg(&path));

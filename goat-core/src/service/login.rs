@@ -44,6 +44,26 @@ pub struct Login {
     pub origin: Origin,
 }
 
+impl Login {
+    /// Creates a request without a device token.
+    ///
+    /// ```
+    /// use goat_core::auth::Login;
+    /// use goat_core::session::Origin;
+    ///
+    /// let request = Login::new("ann@example.org", "a long walk on a short pier", Origin::default());
+    /// assert!(request.device_token.is_none());
+    /// ```
+    pub fn new(
+        email: impl Into<Secret<String>>,
+        password: impl Into<Secret<String>>,
+        origin: impl Into<Origin>,
+    ) -> Self {
+        let (email, password) = (email.into(), password.into());
+        Self { email, password, device_token: None, origin: origin.into() }
+    }
+}
+
 /// The result of a login.
 #[derive(Clone, Debug)]
 pub struct SignedIn {

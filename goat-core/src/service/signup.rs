@@ -26,6 +26,27 @@ pub struct SignUp {
     pub origin: Origin,
 }
 
+impl SignUp {
+    /// Creates a request.
+    ///
+    /// ```
+    /// use goat_core::session::Origin;
+    /// use goat_core::{Email, auth::SignUp};
+    ///
+    /// let email = Email::parse("ann@example.org")?;
+    /// let request = SignUp::new(email, "a long walk on a short pier", Origin::default());
+    /// # let _ = request;
+    /// # Ok::<(), goat_core::user::InvalidEmail>(())
+    /// ```
+    pub fn new(
+        email: Email,
+        password: impl Into<Secret<String>>,
+        origin: impl Into<Origin>,
+    ) -> Self {
+        Self { email, password: password.into(), origin: origin.into() }
+    }
+}
+
 /// A sign-up with a checked and hashed password, to be created within a transaction of the application:
 /// see [`Goat::prepare_sign_up`](crate::Goat::prepare_sign_up).
 #[derive(Debug)]

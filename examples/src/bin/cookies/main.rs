@@ -26,7 +26,7 @@ use axum::routing::{get, post};
 use axum::{Router, serve};
 use goat_core::auth::SignUp;
 use goat_core::token::TokenKeys;
-use goat_core::{Actor, Email, ErrorKind, Goat, Permission, Quota, Settings, Stores};
+use goat_core::{Email, Goat, Permission, Quota, RoleSet, Settings, Stores};
 use goat_tower::cookie::{self, Cookies};
 use goat_tower::{GoatExt as _, Origin, Principal, Problem};
 use serde::Deserialize;
@@ -48,9 +48,7 @@ async fn sign_up(
     origin: Origin,
     Json(form): Json<Credentials>,
 ) -> Result<StatusCode, Problem> {
-    let email = Email::parse(&form.email)?;
-    let request = SignUp { email, password: form.password.into(), origin: origin.into() };
-    goat.sign_up(request).await?;
+    goat.sign_up(SignUp::new(Email::parse(&form.email)?, form.password, origin)).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -112,13 +110,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings { access_ttl: Duration::from_secs(60), ..Settings::default() };
     // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
     let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
+        .roles(RoleSet::new([("reader", vec!["report:read"]), ("admin", vec!["full_access"])])?)
         .settings(settings)
         .build()?;
-    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
-    match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
-        Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
-        _ => {}
-    }
     tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let listener = tokio::net::TcpListener::bind(address).await?;

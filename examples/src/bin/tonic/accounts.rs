@@ -36,7 +36,7 @@ impl Accounts for AccountsService {
         let origin = origin(&request);
         let Credentials { email, password } = request.into_inner();
         let email = Email::parse(&email).map_err(Problem::from)?;
-        let request = SignUp { email, password: password.into(), origin };
+        let request = SignUp::new(email, password, origin);
         self.goat.sign_up(request).await.map_err(Problem::from)?;
         Ok(Response::new(Empty {}))
     }
@@ -44,8 +44,7 @@ impl Accounts for AccountsService {
     async fn sign_in(&self, request: Request<Credentials>) -> Result<Response<Tokens>, Status> {
         let origin = origin(&request);
         let Credentials { email, password } = request.into_inner();
-        let login =
-            Login { email: email.into(), password: password.into(), device_token: None, origin };
+        let login = Login::new(email, password, origin);
         let tokens = self.goat.login(login).await.map_err(Problem::from)?.value.tokens;
         Ok(Response::new(Tokens {
             access_token: tokens.access_token.expose().to_owned(),

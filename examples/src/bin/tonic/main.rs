@@ -24,7 +24,7 @@ mod api;
 mod reports;
 
 use goat_core::token::TokenKeys;
-use goat_core::{Actor, ErrorKind, Goat, Permission, Quota, Stores};
+use goat_core::{ErrorKind, Goat, Permission, Quota, RoleSet, Stores};
 use goat_tower::{GoatExt as _, Principal, Problem};
 use tokio::net::TcpListener;
 use tonic::Request;
@@ -67,12 +67,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
 
     // Generated keys are lost on restart, and all tokens with them; load stored keys in production.
-    let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate()).build()?;
-    // New users get the role `client`. Grant it the permission to read reports, but not to audit.
-    match goat.roles().grant(Actor::system("start"), "client", REPORTS).await {
-        Err(error) if error.kind() != ErrorKind::PermissionExists => return Err(error.into()),
-        _ => {}
-    }
+    let goat = Goat::builder(Stores::sqlite(database).await?, TokenKeys::generate())
+        .roles(RoleSet::new([("reader", vec!["report:read"]), ("admin", vec!["full_access"])])?)
+        .build()?;
     tokio::spawn(goat.clone().maintain()); // removes expired sessions
 
     let listener = TcpListener::bind(address).await?;

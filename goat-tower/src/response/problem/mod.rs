@@ -138,6 +138,20 @@ impl Problem {
         Self::from_entry(StatusEntry { status, code, title, challenge }, detail.into())
     }
 
+    /// Creates a 500 for an error of the application, such as one of its database. The error is for the log;
+    /// the client reads nothing of it.
+    ///
+    /// ```
+    /// use goat_tower::Problem;
+    ///
+    /// let problem = Problem::internal(std::io::Error::other("the disk is full"));
+    /// assert_eq!((problem.status().as_u16(), problem.code()), (500, "internal"));
+    /// ```
+    #[must_use]
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::from(ErrorKind::Internal).with_source(source).into()
+    }
+
     fn from_entry(entry: StatusEntry, detail: Cow<'static, str>) -> Self {
         Self(Box::new(Inner {
             entry,
