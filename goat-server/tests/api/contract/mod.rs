@@ -5,6 +5,7 @@ mod bodies;
 mod codes;
 mod conventions;
 mod every_route;
+mod examples;
 mod precedence;
 mod schemas;
 mod shapes;
