@@ -43,6 +43,21 @@ fn is_document((method, path): &(String, String)) -> bool {
     method == "GET" && DOCUMENTS.contains(&path.as_str())
 }
 
+/// W2: `guide/bounded-work.md` has the measured sizes of every route.
+#[test]
+fn measured_table_lists_every_route() {
+    let page = include_str!("../../guide/bounded-work.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let rows = rows.filter_map(|row| row.rsplit_once(' '));
+    let listed: Vec<_> = rows
+        .flat_map(|(methods, path)| methods.split(", ").map(move |method| (method, path)))
+        .collect();
+    for endpoint in table() {
+        let route = (endpoint.method().as_str(), endpoint.path());
+        assert!(listed.contains(&route), "{route:?} is missing in guide/bounded-work.md");
+    }
+}
+
 /// Suffixes of a path that make a response large.
 fn suffixes() -> Vec<String> {
     let names = |count: usize, length: usize| {
