@@ -94,14 +94,14 @@ fn command(folder: &Path, front: SocketAddr, goat: SocketAddr, application: Sock
     let proxy = env::var(VARIABLE).unwrap_or_else(|_| "nginx".to_owned());
     let file = folder.join(format!("{proxy}.yaml"));
     let mut command = Command::new(&proxy);
-    // Caddy keeps its state there.
-    command.env("XDG_CONFIG_HOME", folder).env("XDG_DATA_HOME", folder);
     let text = match proxy.as_str() {
         "nginx" => {
             let listen = ("listen 80", &*format!("listen {front}"));
             return nginx(folder, &with(include_str!("../../../deploy/nginx.conf"), listen));
         }
         "caddy" => {
+            // Its state.
+            command.env("XDG_CONFIG_HOME", folder).env("XDG_DATA_HOME", folder);
             command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
             let site = format!("{{\nadmin off\n}}\n:{} {{\nbind 127.0.0.1\n", front.port());
             with(include_str!("../../../deploy/Caddyfile"), (":80 {\n", &site))
