@@ -6,23 +6,18 @@
 //!
 //! # Mounting the API in an application
 //!
-//! [`router`](api::router) returns an axum [`Router`](axum::Router) with all middleware: problem
-//! documents, request ids, rate limits, CORS, request log, metrics. Its paths begin with `/api`. The
-//! application can share the router's [`Goat`](goat_core::Goat): an access token that the API issues
-//! then authenticates on the application's own routes too.
+//! [`Api`] builds an axum [`Router`](axum::Router) from a [`Goat`](goat_core::Goat) of the application, with
+//! all middleware: problem documents, request ids, rate limits, CORS, request log, metrics. The router goes
+//! beside the routes and the fallback of the application, under a prefix if wanted, and an access token
+//! that the API issues authenticates on the application's own routes too.
 //!
 //! ```no_run
-//! use std::path::Path;
-//! use std::sync::Arc;
-//!
 //! use axum::{Router, routing::get};
 //! use goat_core::{Goat, Stores, token::TokenKeys};
-//! use goat_server::observe::metrics::Metrics;
-//! use goat_server::observe::ServerObserver;
-//! use goat_server::api::router;
+//! use goat_server::observe::{ServerObserver, metrics::Metrics};
 //! use goat_server::serve::{Lifecycle, ServeSettings, drain_on_signals, serve};
-//! use goat_server::start::settings::{Flags, Settings};
-//! use goat_server::api::AppState;
+//! use goat_server::start::settings::MountSettings;
+//! use goat_server::{Api, first_administrator};
 //! use goat_tower::{GoatExt as _, Principal};
 //!
 //! async fn hello(me: Principal) -> String {
@@ -35,23 +30,28 @@
 //! let goat = Goat::builder(Stores::sqlite("app.db").await?, TokenKeys::generate())
 //!     .observer(ServerObserver::new(metrics.clone()))
 //!     .build()?;
+//! first_administrator(&goat, "ann@example.org", "a long walk on a short pier").await?;
 //!
-//! // As the program does; the router needs proxies, origins and rate limits.
-//! let (settings, _) =
-//!     Settings::load(std::env::vars_os(), &Flags::default(), Path::new(".env"))?;
+//! let (settings, warnings) = MountSettings::load(std::env::vars_os())?;
+//! for warning in warnings {
+//!     eprintln!("{warning}");
+//! }
 //! let lifecycle = Lifecycle::new();
-//! let api = router(AppState {
-//!     goat: goat.clone(),
-//!     metrics,
-//!     lifecycle: lifecycle.clone(),
-//!     http: Arc::new(settings.http),
-//!     limits: Arc::new(settings.limits),
-//! });
-//! let app = Router::new().route("/hello", get(hello)).layer(goat.authenticate()).merge(api);
+//! let auth = Api::new(goat.clone())
+//!     .prefix("/auth")
+//!     .http(settings.http)
+//!     .limits(settings.limits)
+//!     .metrics(metrics)
+//!     .lifecycle(lifecycle.clone());
+//! let app = Router::new()
+//!     .route("/hello", get(hello))
+//!     .layer(goat.authenticate())
+//!     .merge(auth.into_router())
+//!     .fallback(async || "no such page");
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! let _second_signal = drain_on_signals(lifecycle.clone())?;
-//! lifecycle.ready(); // `/api/ready` succeeds from now on
+//! lifecycle.ready(); // `/auth/api/ready` succeeds from now on
 //! serve(listener, app, ServeSettings::default(), lifecycle).await;
 //! # Ok(())
 //! # }
@@ -75,7 +75,7 @@
 //!
 //! | task | module |
 //! |---|---|
-//! | mount the API | [`api`]: routes, guards, middleware, OpenAPI |
+//! | mount the API | [`Api`]; [`api`]: routes, guards, middleware, OpenAPI |
 //! | parse requests and write responses like its handlers | [`api::extract`], [`api::view`] |
 //! | configure it | [`start::settings`]: flags, environment and `.env` |
 //! | build a goat from settings | [`start`] |
@@ -90,3 +90,6 @@ pub mod failure;
 pub mod observe;
 pub mod serve;
 pub mod start;
+
+pub use api::{Api, Group};
+pub use start::{FirstAdministrator, FirstAdministratorError, first_administrator};

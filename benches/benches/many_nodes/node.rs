@@ -12,8 +12,7 @@ use goat_core::testing::PlainHasher;
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Clock, Email, Goat, Quota, Secret, Status, SystemClock, UserId};
-use goat_server::api::AppState;
-use goat_server::api::router;
+use goat_server::Api;
 use goat_server::observe::ServerObserver;
 use goat_server::observe::metrics::Metrics;
 use goat_server::serve::{Lifecycle, ServeSettings, serve};
@@ -95,14 +94,12 @@ impl Node {
         let address = listener.local_addr().expect("an address");
         let lifecycle = Lifecycle::new();
         lifecycle.ready();
-        let state = AppState {
-            goat: goat.clone(),
-            metrics,
-            lifecycle: lifecycle.clone(),
-            http: Arc::new(settings.http.clone()),
-            limits: Arc::new(settings.limits.clone()),
-        };
-        tokio::spawn(serve(listener, router(state), ServeSettings::default(), lifecycle));
+        let api = Api::new(goat.clone())
+            .http(settings.http.clone())
+            .limits(settings.limits.clone())
+            .metrics(metrics)
+            .lifecycle(lifecycle.clone());
+        tokio::spawn(serve(listener, api.into_service(), ServeSettings::default(), lifecycle));
         (goat, address)
     }
 

@@ -11,7 +11,7 @@ use goat_core::Permission;
 use http::Method;
 
 use super::stack::routes::{BoxedResponse, Route};
-use crate::api::AppState;
+use crate::api::{AppState, Group};
 
 /// The credential and permission that an endpoint requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +60,11 @@ impl Rule {
     }
 }
 
-/// An entry of the route table: method, path, rule and handler.
+/// An entry of the route table: method, group, path, rule and handler.
 #[derive(Clone)]
 pub struct Endpoint {
     method: Method,
+    group: Group,
     path: &'static str,
     rule: Rule,
     handler: Arc<WithState>,
@@ -75,7 +76,7 @@ type WithState = dyn Fn(AppState) -> Route + Send + Sync;
 /// One constructor per HTTP method.
 macro_rules! makers {
     ($($name:ident, $method:ident;)*) => {$(
-        pub(super) fn $name<H, T>(path: &'static str, rule: Rule, handler: H) -> Self
+        pub(super) fn $name<H, T>(group: Group, path: &'static str, rule: Rule, handler: H) -> Self
         where
             H: Handler<T, AppState, Future = BoxedResponse>,
             T: 'static,
@@ -84,7 +85,7 @@ macro_rules! makers {
                 let handler = handler.clone();
                 Route::new(move |request| handler.clone().call(request, state.clone()))
             };
-            Self { method: Method::$method, path, rule, handler: Arc::new(with_state) }
+            Self { method: Method::$method, group, path, rule, handler: Arc::new(with_state) }
         }
     )*};
 }
@@ -104,7 +105,13 @@ impl Endpoint {
         &self.method
     }
 
-    /// Returns the path template, such as `/api/v1/user/{id}`.
+    /// Returns the group.
+    #[must_use]
+    pub const fn group(&self) -> Group {
+        self.group
+    }
+
+    /// Returns the path template without the prefix of a mount, such as `/api/v1/user/{id}`.
     #[must_use]
     pub const fn path(&self) -> &'static str {
         self.path
@@ -130,7 +137,8 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = formatter.debug_struct("Endpoint");
-        debug.field("method", &self.method).field("path", &self.path).field("rule", &self.rule);
+        debug.field("method", &self.method).field("group", &self.group);
+        debug.field("path", &self.path).field("rule", &self.rule);
         debug.finish_non_exhaustive()
     }
 }

@@ -13,8 +13,9 @@ use goat_tower::cookie::ReturnTo;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::pages;
 use super::stack::routes::Route;
-use crate::start::settings::HttpSettings;
+use crate::api::AppState;
 
 /// The original method, as Traefik and Caddy send it, and as the recipes for nginx and Envoy do.
 const METHODS: [HeaderName; 2] =
@@ -27,10 +28,11 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Returns the route of token verification: the origin check of a cookie sees the method of the forwarded
 /// request, and a navigation without a session is redirected if the query asks for it.
-pub(super) fn verification(guarded: Route, http: &HttpSettings) -> Route {
+pub(super) fn verification(guarded: Route, state: &AppState) -> Route {
+    let http = &state.http;
     let rules = Arc::new(Rules {
         proxies: http.proxies(),
-        login_url: http.forward.login_url.clone(),
+        login_url: http.forward.login_url.clone().or_else(|| pages::login_path(state)),
         pages: http.forward.return_to(),
     });
     Route::new(move |mut request| {

@@ -104,7 +104,7 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
         }
         Rule::Verify => {
             let guarded = Route::guarded(admission.layer(record.layer(handler)));
-            forward::verification(guarded, &limits.state.http)
+            forward::verification(guarded, limits.state)
         }
         _ => Route::guarded(admission.layer(record.layer(handler))),
     }

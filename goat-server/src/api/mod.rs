@@ -7,9 +7,12 @@
 mod endpoint;
 pub mod extract;
 mod forward;
+mod group;
 mod guards;
+mod mount;
 mod openapi;
 mod pages;
+mod router;
 mod routes;
 mod schemas;
 mod stack;
@@ -18,7 +21,11 @@ mod table;
 pub mod view;
 
 pub use endpoint::{Endpoint, PublicLimit, Rule};
+pub use group::Group;
 pub use openapi::openapi;
-pub use stack::{Api, metrics_service, router, service};
-pub use state::AppState;
+pub use router::Api;
+pub use stack::ApiService;
 pub use table::table;
+
+pub(crate) use mount::Mount;
+pub(crate) use state::AppState;

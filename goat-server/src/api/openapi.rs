@@ -4,6 +4,8 @@
 //! Invariant: security requirements and guard errors of an operation come from the route table, so
 //! the document cannot differ from the guards.
 
+mod parts;
+
 use goat_tower::RequestId;
 use http::Method;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -22,7 +24,7 @@ use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, list, me};
 use crate::api::routes::{meta, permissions, roles, sessions};
-use crate::api::{Endpoint, PublicLimit, Rule, schemas, table};
+use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
 use goat_core::user::Sort;
 
@@ -109,11 +111,16 @@ struct FieldProblem {
     message: String,
 }
 
-/// Returns the document, as indented JSON.
+/// Returns the document of the whole API without a prefix, as indented JSON.
 #[must_use]
 pub fn openapi() -> String {
+    text(&Mount::whole())
+}
+
+/// Returns the document of a mount, as indented JSON.
+pub(super) fn text(mount: &Mount) -> String {
     // Serializing strings, maps and lists does not fail.
-    document().to_pretty_json().unwrap_or_default()
+    document(mount).to_pretty_json().unwrap_or_default()
 }
 
 /// The names of the security schemes.
@@ -123,8 +130,8 @@ const COOKIE: &str = "cookie";
 /// The cookie of the access token.
 const ACCESS_COOKIE: &str = "__Host-goat-access";
 
-/// Returns the document.
-pub(crate) fn document() -> Document {
+/// Returns the document of a mount.
+fn document(mount: &Mount) -> Document {
     let mut document = Handlers::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
@@ -139,23 +146,33 @@ pub(crate) fn document() -> Document {
     schemas::constrain_components(&mut document);
     for endpoint in table() {
         let item = document.paths.paths.get_mut(endpoint.path());
-        let operation = item.and_then(|item| operation_mut(item, endpoint.method()));
-        if let Some(operation) = operation {
+        let Some(place) = item.and_then(|item| operation_mut(item, endpoint.method())) else {
+            continue;
+        };
+        *place = place.take().filter(|_| mount.includes(&endpoint));
+        if let Some(operation) = place {
             schemas::constrain_operation(operation, endpoint.method());
             complete(operation, &endpoint);
         }
     }
+    if let Some(servers) = document.servers.as_mut().filter(|_| !mount.prefix().as_str().is_empty())
+    {
+        servers.iter_mut().for_each(|server| server.url = mount.prefix().to_string());
+    }
+    if !mount.is_whole() {
+        parts::keep_mounted(&mut document, mount);
+    }
     document
 }
 
-/// Returns the operation of a method.
-fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
+/// Returns the place of a method's operation.
+fn operation_mut<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Option<Operation>> {
     match *method {
-        Method::GET => item.get.as_mut(),
-        Method::POST => item.post.as_mut(),
-        Method::PUT => item.put.as_mut(),
-        Method::PATCH => item.patch.as_mut(),
-        Method::DELETE => item.delete.as_mut(),
+        Method::GET => Some(&mut item.get),
+        Method::POST => Some(&mut item.post),
+        Method::PUT => Some(&mut item.put),
+        Method::PATCH => Some(&mut item.patch),
+        Method::DELETE => Some(&mut item.delete),
         _ => None,
     }
 }

@@ -18,8 +18,7 @@ use goat_core::event::Observer;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api;
-use crate::api::AppState;
+use crate::api::Api;
 use crate::failure::Failure;
 use crate::observe::logging::{LineKind, LineQueue};
 use crate::observe::metrics::Metrics;
@@ -30,7 +29,7 @@ use crate::serve::{
 use crate::start::settings::{HttpSettings, Settings, Warning, show_duration};
 use crate::start::{
     self, AdminPasswordFile, Administrator, COMPARE_INTERVAL, DataDir, DatabaseLock, SecretFile,
-    Started, first_administrator,
+    Started, ensure_administrator,
 };
 
 use super::console::Console;
@@ -167,7 +166,7 @@ impl Server {
         if started.storage.is_shared() {
             counters.follow(started.goat.shared_cache_stats().cloned());
         }
-        let administrator = first_administrator(
+        let administrator = ensure_administrator(
             &started.goat,
             &settings.accounts,
             &settings.passwords,
@@ -218,25 +217,18 @@ impl Server {
     async fn serve(self, settings: &Settings, lifecycle: &Lifecycle) -> Result<(), Failure> {
         let started = self.started;
         let goat = &started.goat;
-        let state = AppState {
-            goat: goat.clone(),
-            metrics: self.counters,
-            lifecycle: lifecycle.clone(),
-            http: Arc::new(settings.http.clone()),
-            limits: Arc::new(settings.limits.clone()),
-        };
+        let api = Api::new(goat.clone())
+            .http(settings.http.clone())
+            .limits(settings.limits.clone())
+            .metrics(self.counters)
+            .lifecycle(lifecycle.clone());
         let limits = serve_settings(&settings.http);
-        let api = serve(
-            self.api.listener,
-            api::service(state.clone()),
-            limits.clone(),
-            lifecycle.clone(),
-        );
+        let metrics_service = api.clone().into_metrics_service();
+        let api = serve(self.api.listener, api.into_service(), limits.clone(), lifecycle.clone());
         let metrics = async {
             match self.metrics {
                 Some(bound) => {
-                    let routes = api::metrics_service(state);
-                    serve(bound.listener, routes, limits, lifecycle.clone()).await
+                    serve(bound.listener, metrics_service, limits, lifecycle.clone()).await
                 }
                 None => Served { cut: 0 },
             }

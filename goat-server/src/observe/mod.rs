@@ -21,7 +21,7 @@ pub struct ServerObserver {
 }
 
 impl ServerObserver {
-    /// Counts in `metrics`, which the [router](crate::api::router) must share.
+    /// Counts in `metrics`, which the [`Api`](crate::Api) must share.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { metrics })

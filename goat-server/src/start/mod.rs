@@ -13,6 +13,7 @@ mod data_dir;
 mod database;
 mod database_lock;
 mod file_access;
+mod first_administrator;
 mod keys;
 mod redis;
 mod roles_file;
@@ -21,13 +22,13 @@ mod storage;
 pub(crate) mod text;
 
 pub(crate) use admin_password::{AdminPasswordFile, COMPARE_INTERVAL};
-pub(crate) use administrator::NO_ADMIN_PASSWORD;
-pub use administrator::{Administrator, first_administrator};
+pub(crate) use administrator::{Administrator, NO_ADMIN_PASSWORD, ensure_administrator};
 pub use build::{Started, build};
 pub(crate) use build::{UsesPasswords, build_existing, rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
 pub use database_lock::DatabaseLock;
 pub(crate) use file_access::check_file_access;
+pub use first_administrator::{FirstAdministrator, FirstAdministratorError, first_administrator};
 pub use keys::{Hashing, KeySource, password_hasher, token_keys};
 pub(crate) use keys::{
     check_hashes, cost, existing_hasher, hasher, pepper_bytes, refuse_without_pepper,

@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
-use goat_server::api::service;
 use goat_tower::address::PeerAddress;
 use http::{Method, Request, Response};
 use http_body::Body as _;
@@ -58,7 +57,7 @@ async fn requests_stay_within_their_budget_of_allocations() {
     let app = TestApp::new().await;
     let user = app.client().await;
     app.goat.authenticate_token(&user.token).await.expect("a principal");
-    let mut api = service::<Body>(app.state.clone());
+    let mut api = app.api.clone().into_service::<Body>();
     let budget = std::fs::read_to_string(BUDGET).expect("the budget");
     let mut deviations = Vec::new();
     for line in budget.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
 use goat_core::{Quota, Status};
 use serde_json::json;
 use tracing::Dispatch;
@@ -380,15 +381,14 @@ async fn each_limit_is_logged_once_at_the_start() {
         .with_ansi(false)
         .with_writer(move || Lines(Arc::clone(&writer)))
         .finish();
-    let _ = tracing::subscriber::with_default(subscriber, || {
-        goat_server::api::router(app.state.clone())
-    });
+    let _ =
+        tracing::subscriber::with_default(subscriber, || app.api.clone().into_service::<Body>());
     let text = String::from_utf8(log.lock().expect("no panic").clone());
     let text = text.expect("UTF-8");
     let lines = text.lines().map(|line| line.split_once("goat_tower::limit: ").expect(line).1);
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
-    let limits = &app.state.limits;
+    let limits = &app.limits;
     let says = |name, quota: Option<Quota>, by| {
         format!("limit \"{name}\": {}, counted by {by}", quota.expect("a default limit"))
     };

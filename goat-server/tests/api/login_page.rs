@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Status, Stores};
-use goat_server::start::settings::{ForwardSettings, LoginPageSettings, Logo};
+use goat_server::start::settings::{LoginPageSettings, Logo};
 use goat_tower::cookie::Cookies;
 
 use crate::backends::on_every_backend;
@@ -18,16 +18,13 @@ const APPLICATION: &str = "https://app.example.org";
 
 fn with_page(setup: &mut Setup) {
     setup.http.session_cookies = Some(Cookies::new());
-    setup.http.forward = ForwardSettings {
-        login_url: Some("/login".to_owned()),
-        origins: vec![APPLICATION.to_owned()],
-        headers: Vec::new(),
-    };
-    setup.http.login_page = Some(LoginPageSettings {
-        name: "Anna's <shop>".to_owned(),
-        logo: Some(Logo { content_type: "image/svg+xml", content: Bytes::from_static(b"<svg/>") }),
-        color: [0xff, 0xcc, 0x00],
-    });
+    setup.http.forward.origins = vec![APPLICATION.to_owned()];
+    let mut page = LoginPageSettings::default();
+    page.name = "Anna's <shop>".to_owned();
+    page.logo =
+        Some(Logo { content_type: "image/svg+xml", content: Bytes::from_static(b"<svg/>") });
+    page.color = [0xff, 0xcc, 0x00];
+    setup.http.login_page = Some(page);
 }
 
 /// A browser at the page.

@@ -26,7 +26,7 @@ use goat_core::testing::{ManualClock, PlainHasher};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Goat, Quota, SessionId, Status, Stores, UserId};
-use goat_server::api::AppState;
+use goat_server::Api;
 use goat_server::observe::ServerObserver;
 use goat_server::observe::metrics::Metrics;
 use goat_server::serve::Lifecycle;
@@ -56,7 +56,8 @@ pub(crate) struct TestApp {
     /// The hasher, unless [`Setup::hasher`] replaced it.
     pub(crate) hasher: PlainHasher,
     pub(crate) lifecycle: Lifecycle,
-    pub(crate) state: AppState,
+    pub(crate) api: Api,
+    pub(crate) limits: LimitSettings,
     router: Router,
     users: AtomicUsize,
     /// Dropped last: the node uses them.
@@ -178,16 +179,22 @@ impl TestApp {
         if ready {
             lifecycle.ready();
         }
-        let state = AppState {
-            goat: goat.clone(),
-            metrics,
-            lifecycle: lifecycle.clone(),
-            http: Arc::new(http),
-            limits: Arc::new(limits),
-        };
-        let router = goat_server::api::router(state.clone());
+        let api = Api::new(goat.clone())
+            .metrics(metrics)
+            .lifecycle(lifecycle.clone())
+            .http(http)
+            .limits(limits.clone());
+        // As the server: also for paths outside of the API.
+        let router = Router::new().fallback_service(api.clone().into_service::<Body>());
         let users = AtomicUsize::new(0);
-        Self { goat, clock, hasher: plain, lifecycle, state, router, users, stores: test_stores }
+        let hasher = plain;
+        Self { goat, clock, hasher, lifecycle, api, limits, router, users, stores: test_stores }
+    }
+
+    /// Sends the requests to an application from now on.
+    pub(crate) fn within(mut self, application: Router) -> Self {
+        self.router = application;
+        self
     }
 
     /// Creates and signs in an active administrator.

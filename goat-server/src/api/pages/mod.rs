@@ -25,12 +25,21 @@ use tower::Layer as _;
 
 use render::{Look, View};
 
-use super::AppState;
 use super::stack::problems;
 use super::stack::routes::{Path, Route};
+use super::{AppState, Group};
+
+/// The path of the page, without a prefix.
+const LOGIN: &str = "/login";
 
 /// The largest form, in bytes.
 const MAX_BODY: usize = 16 * 1024;
+
+/// Returns the path of the page, if it is mounted.
+pub(super) fn login_path(state: &AppState) -> Option<String> {
+    let is_mounted = state.http.login_page.is_some() && state.mount.has(Group::Accounts);
+    is_mounted.then(|| format!("{}{LOGIN}", state.mount.prefix()))
+}
 
 /// Returns the paths of the page, if the settings enable it.
 pub(super) fn paths(state: &AppState) -> Vec<Path> {
@@ -41,6 +50,7 @@ pub(super) fn paths(state: &AppState) -> Vec<Path> {
     let page = Arc::new(Page {
         goat: state.goat.clone(),
         cookies,
+        login: format!("{}{LOGIN}", state.mount.prefix()),
         look: Look::new(settings, &http.forward.origins),
         pages: http.forward.return_to(),
     });
@@ -77,7 +87,7 @@ pub(super) fn paths(state: &AppState) -> Vec<Path> {
     let style = Route::new(move |_| Box::pin(std::future::ready(style.look.style())));
     let mut paths = vec![
         path(
-            "/login",
+            LOGIN,
             "GET, HEAD, POST",
             vec![route(Method::GET, &public, form), route(Method::POST, &auth, sign_in)],
         ),
@@ -98,6 +108,8 @@ pub(super) fn paths(state: &AppState) -> Vec<Path> {
 struct Page {
     goat: Goat,
     cookies: Cookies,
+    /// The path of the page.
+    login: String,
     look: Look,
     pages: ReturnTo,
 }
@@ -147,7 +159,7 @@ impl Page {
         let return_to = form.return_to.filter(|target| self.pages.accepts(target));
         match outcome {
             Ok((set, decisions)) => {
-                let mut response = see_other(return_to.as_deref().unwrap_or("/login"));
+                let mut response = see_other(return_to.as_deref().unwrap_or(&self.login));
                 for (name, value) in &set {
                     response.headers_mut().append(name, value.clone());
                 }
@@ -181,7 +193,7 @@ impl Page {
         let (request, _) = request.into_parts();
         match self.cookies.end_session(&self.goat, &request).await {
             Ok(()) => {
-                let mut response = see_other("/login");
+                let mut response = see_other(&self.login);
                 self.cookies.clear(response.headers_mut());
                 response
             }

@@ -1,7 +1,7 @@
 //! Routes of the server itself: public keys, health, readiness, metrics, and the documentation of
 //! the API. These routes ignore the query, which probes, scrapers and caches may add (W1).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::AppState;
 use crate::api::view::{json, json_bytes};
+use crate::api::{AppState, Mount};
 
 /// `Retry-After` of a failed probe.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -139,9 +139,8 @@ pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     tag = "Server",
     responses((status = 200, description = "The OpenAPI document.", body = Object)),
 )]
-pub(crate) async fn openapi() -> Response {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(crate::api::openapi);
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+pub(crate) async fn openapi(State(mount): State<Arc<Mount>>) -> Response {
+    json_bytes(StatusCode::OK, mount.document())
 }
 
 /// Get the documentation page

@@ -1,5 +1,7 @@
 //! `/api/v1/role`: the roles, with their ranks.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use goat_core::access::{InvalidPermission, NewRole, Rank};
 use goat_core::{Goat, Permission};
@@ -7,6 +9,7 @@ use goat_tower::{FreshPrincipal, Problem};
 use http::StatusCode;
 use utoipa::ToSchema;
 
+use crate::api::Mount;
 use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused, Segment};
 use crate::api::view::{Created, Data, Role};
 
@@ -80,13 +83,14 @@ fn grantable(text: &str) -> Result<Permission, InvalidPermission> {
 )]
 pub(crate) async fn create(
     State(goat): State<Goat>,
+    State(mount): State<Arc<Mount>>,
     me: FreshPrincipal,
     _: NoQuery,
     Json(CreateRoleBody { name, rank, permissions }): Json<CreateRoleBody>,
 ) -> Result<Created<Role>, Problem> {
     let role = goat.roles().create(me.into(), NewRole { name, rank, permissions }).await?;
-    let location = format!("/api/v1/role/{}", role.role);
-    Ok(Created { data: role.into(), location: Some(location) })
+    let location = mount.location(format_args!("/api/v1/role/{}", role.role));
+    Ok(Created { data: role.into(), location })
 }
 
 /// The new rank.

@@ -20,6 +20,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::{problems, security_headers};
+use crate::api::Mount;
 use crate::start::settings::HttpSettings;
 
 /// Layer that applies [`FinishResponse`].
@@ -31,6 +32,7 @@ struct Completion {
     time: Time,
     /// Whether clients reach the API by `https:`.
     is_https: bool,
+    mount: Arc<Mount>,
     /// The session cookies that a request may carry.
     cookies: Option<Cookies>,
 }
@@ -38,17 +40,18 @@ struct Completion {
 impl Completion {
     /// Whether the response is private to the client (H1; RFC 9111 §5.2.2.5).
     fn is_private(&self, path: &str, headers: &HeaderMap) -> bool {
-        path.starts_with("/api/v1/auth/")
+        let path = self.mount.prefix().strip(path);
+        path.is_some_and(|path| path.starts_with("/api/v1/auth/"))
             || headers.contains_key(AUTHORIZATION)
             || self.cookies.as_ref().is_some_and(|cookies| cookies.are_present(headers))
     }
 }
 
 impl FinishResponseLayer {
-    pub(super) fn new(time: Time, http: &HttpSettings) -> Self {
+    pub(super) fn new(time: Time, http: &HttpSettings, mount: Arc<Mount>) -> Self {
         let url = http.public_url.as_ref();
         let is_https = url.is_some_and(|url| url.scheme() == Some(&Scheme::HTTPS));
-        Self(Arc::new(Completion { time, is_https, cookies: http.renewing_cookies() }))
+        Self(Arc::new(Completion { time, is_https, mount, cookies: http.renewing_cookies() }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The router: route guards, and the middleware around every route, in one order.
+//! The service of the API: route guards, and the middleware around every route, in one order.
 
 mod cors;
 mod finish_response;
@@ -12,7 +12,6 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use goat_tower::address::ClientAddressLayer;
@@ -24,54 +23,13 @@ use finish_response::FinishResponseLayer;
 use request_id::RequestIdLayer;
 use routes::Routes;
 
-use super::table::{METRICS, METRICS_READ};
-use super::{AppState, Endpoint, Rule, guards, pages, table};
+use super::{AppState, Endpoint, guards};
 use crate::observe::logging::{LoggedBody, RequestLogLayer};
 use crate::serve::catch_panic::CatchPanicLayer;
 use crate::serve::deadline::DeadlineLayer;
 
-/// Returns the API with all its middleware, to be mounted in another router. Requires a
-/// [`PeerAddress`](goat_tower::address::PeerAddress) in each request's extensions, as
-/// [`serve`](crate::serve::serve) adds it.
-///
-/// Includes the metrics, unless they have a listener of their own. They require the permission
-/// `metrics:read` unless the settings make them public: they would tell strangers whether a sign-in
-/// found an account (L6).
-pub fn router(state: AppState) -> Router {
-    Router::new().fallback_service(service::<Body>(state))
-}
-
-/// As [`router`], as a service for [`serve`](crate::serve::serve): without the allocations that axum's
-/// router makes for each request.
-pub fn service<B>(state: AppState) -> impl Api<B>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let (moved, public) = (state.http.metrics_listen.is_some(), state.http.public_metrics);
-    let endpoints = table().into_iter().filter_map(move |endpoint| match endpoint.path() {
-        METRICS if moved => None,
-        METRICS if !public => Some(endpoint.under(Rule::Scrape(METRICS_READ))),
-        _ => Some(endpoint),
-    });
-    let address = guards::client_address_with_warning(&state.http);
-    let pages = pages::paths(&state);
-    assemble(endpoints.collect(), pages, state, address)
-}
-
-/// Returns the metrics alone, for a listener of their own, which only scrapers can reach: public.
-pub fn metrics_service<B>(state: AppState) -> impl Api<B>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let endpoints = table().into_iter().filter(|endpoint| endpoint.path() == METRICS);
-    let address = guards::client_address(&state.http);
-    assemble(endpoints.collect(), Vec::new(), state, address)
-}
-
 /// A service of the API over requests with a body `B`.
-pub trait Api<B>:
+pub trait ApiService<B>:
     Service<Request<B>, Response = Response<LoggedBody<Body>>, Error = Infallible, Future: Send>
     + Clone
     + Send
@@ -80,7 +38,7 @@ pub trait Api<B>:
 {
 }
 
-impl<S, B> Api<B> for S where
+impl<S, B> ApiService<B> for S where
     S: Service<Request<B>, Response = Response<LoggedBody<Body>>, Error = Infallible, Future: Send>
         + Clone
         + Send
@@ -103,12 +61,12 @@ impl<S, B> Api<B> for S where
 /// 6. The deadline, which also covers waiting for limits and for authentication.
 /// 7. Panic catching, as close as possible to the code that may panic.
 /// 8. The [`routes`], each with its own [`guards`].
-fn assemble<B>(
+pub(super) fn assemble<B>(
     endpoints: Vec<Endpoint>,
     pages: Vec<routes::Path>,
     state: AppState,
     address: ClientAddressLayer,
-) -> impl Api<B> + use<B>
+) -> impl ApiService<B> + use<B>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -120,16 +78,17 @@ where
     let mut limits = guards::Limits::new(&state);
     let unmatched = guards::unmatched(&mut limits);
     let paths = paths.iter().map(|(path, endpoints)| guards::path(path, endpoints, &mut limits));
-    let routes = Arc::new(Routes::new(paths.chain(pages), unmatched));
+    let prefix = state.mount.prefix().clone();
+    let routes = Arc::new(Routes::new(prefix, paths.chain(pages), unmatched));
 
-    let AppState { goat, metrics, http, .. } = state;
+    let AppState { goat, mount, metrics, http, .. } = state;
     let time = goat.time().clone();
     let cors = CorsLayer::new(&http.cors_origins, http.session_cookies.is_some(), &routes);
     ServiceBuilder::new()
         .layer(RequestIdLayer::new(http.proxies(), time.clone()))
         .layer(address)
         .layer(RequestLogLayer::new(metrics))
-        .layer(FinishResponseLayer::new(time, &http))
+        .layer(FinishResponseLayer::new(time, &http, mount))
         .option_layer(cors)
         .layer(DeadlineLayer::new(http.request_timeout, problems::too_late))
         .layer(CatchPanicLayer::new(problems::panicked))

@@ -1,6 +1,7 @@
 //! Routing: from the path and the method of a request to a guarded handler.
 //!
-//! - A non-canonical path matches no route (A5) and gets the response of an unmatched path.
+//! - Paths are compared behind the prefix of the mount. A path without it, or one that is not canonical
+//!   (A5), matches no route and gets the response of an unmatched path.
 //! - GET also serves HEAD; [`finish_response`](super::finish_response) removes the body.
 //!
 //! axum's router is not used here: it boxes each layer of each route, and clones those boxes for every
@@ -22,6 +23,7 @@ use http::Method;
 use tower::{Service, ServiceExt as _};
 
 use crate::api::extract::path_is_canonical;
+use crate::api::mount::Prefix;
 use crate::observe::logging::RequestContext;
 
 /// The response of a route or a handler.
@@ -122,6 +124,11 @@ impl Path {
         Self { template, methods, wrong_method }
     }
 
+    /// Returns the path template.
+    pub(in crate::api) const fn template(&self) -> &'static str {
+        self.template
+    }
+
     fn route(&self, method: &Method) -> &Route {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let found = self.methods.iter().find(|(known, _)| known == method);
@@ -135,18 +142,19 @@ impl Path {
 
 /// The routes of an API.
 pub(super) struct Routes {
+    prefix: Prefix,
     paths: matchit::Router<Path>,
     unmatched: Route,
 }
 
 impl Routes {
-    /// Takes the paths, and the route of all other paths.
+    /// Takes the paths behind a prefix, and the route of all other paths.
     ///
     /// # Panics
     ///
     /// If two paths conflict.
-    pub(super) fn new(paths: impl Iterator<Item = Path>, unmatched: Route) -> Self {
-        let mut routes = Self { paths: matchit::Router::new(), unmatched };
+    pub(super) fn new(prefix: Prefix, paths: impl Iterator<Item = Path>, unmatched: Route) -> Self {
+        let mut routes = Self { prefix, paths: matchit::Router::new(), unmatched };
         for path in paths {
             let inserted = routes.paths.insert(path.template, path);
             #[expect(clippy::expect_used, reason = "the paths are constants, and tests use them")]
@@ -156,9 +164,7 @@ impl Routes {
     }
 
     fn find(&self, path: &str) -> Option<&Path> {
-        if !path_is_canonical(path) {
-            return None;
-        }
+        let path = self.prefix.strip(path).filter(|path| path_is_canonical(path))?;
         Some(self.paths.at(path).ok()?.value)
     }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Created, Time};
+use crate::api::Mount;
 
 /// A user.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -70,9 +71,8 @@ impl From<&Principal> for Profile {
 
 impl User {
     /// Returns the response for a new user.
-    #[must_use]
-    pub fn created(self) -> Created<Self> {
-        let location = format!("/api/v1/user/{}", self.id);
-        Created { data: self, location: Some(location) }
+    pub(crate) fn created(self, mount: &Mount) -> Created<Self> {
+        let location = mount.location(format_args!("/api/v1/user/{}", self.id));
+        Created { data: self, location }
     }
 }

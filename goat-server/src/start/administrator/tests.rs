@@ -8,8 +8,8 @@ use goat_core::auth::Login;
 use goat_core::session::Origin;
 use goat_core::testing::PlainHasher;
 use goat_core::token::TokenKeys;
-use goat_core::user::UserFilter;
-use goat_core::{Settings as Rules, Stores};
+use goat_core::user::{NewUser, UserFilter};
+use goat_core::{Actor, Email, Settings as Rules, Status, Stores};
 
 use super::*;
 
@@ -50,7 +50,7 @@ impl Start {
     }
 
     async fn run(&self) -> Result<Administrator, Failure> {
-        first_administrator(&self.goat, &self.accounts, &self.passwords, &self.data).await
+        ensure_administrator(&self.goat, &self.accounts, &self.passwords, &self.data).await
     }
 
     async fn add(&self, role: &str, status: Status) {

@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::table::{self, Setting};
 use super::types::Algorithm;
 use super::values::{origin_of, show};
-use super::{Environment, Settings, SigningKeys, UsedSecrets};
+use super::{Environment, HttpSettings, Settings, SigningKeys, UsedSecrets};
 
 /// Maximum of `GOAT_REFRESH_LEEWAY`.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
@@ -28,26 +28,31 @@ pub(super) fn contradictions(settings: &Settings, used: UsedSecrets, reader: &mu
     }
     audience(settings, reader);
     passwords(settings, reader);
-    cookies(settings, reader);
-    login_page(settings, reader);
+    browsers(&settings.http, reader);
 }
 
-fn login_page(settings: &Settings, reader: &mut Reader) {
+/// Rejects cookies that no browser would store, and a sign-in page without cookies.
+pub(super) fn browsers(http: &HttpSettings, reader: &mut Reader) {
+    cookies(http, reader);
+    login_page(http, reader);
+}
+
+fn login_page(http: &HttpSettings, reader: &mut Reader) {
     let sound = reader.are_sound(&[&table::LOGIN_PAGE, &table::SESSION_COOKIES]);
-    if sound && settings.http.login_page.is_some() && settings.http.session_cookies.is_none() {
+    if sound && http.login_page.is_some() && http.session_cookies.is_none() {
         let complaint = "requires GOAT_SESSION_COOKIES, which is off";
         reader.refuse_and_ask(&table::LOGIN_PAGE, complaint, &"off, or GOAT_SESSION_COOKIES=lax");
     }
 }
 
-/// Rejects session cookies that no browser would store: they require https, except on loopback.
-fn cookies(settings: &Settings, reader: &mut Reader) {
-    let Some(url) = &settings.http.public_url else { return };
+/// Cookies require https, except on loopback.
+fn cookies(http: &HttpSettings, reader: &mut Reader) {
+    let Some(url) = &http.public_url else { return };
     if !reader.are_sound(&[&table::SESSION_COOKIES, &table::PUBLIC_URL]) {
         return;
     }
     let origin = origin_of(url).unwrap_or_default();
-    if settings.http.session_cookies.is_some() && Cookies::new().allow_origin(&origin).is_err() {
+    if http.session_cookies.is_some() && Cookies::new().allow_origin(&origin).is_err() {
         let complaint = "cannot be used with GOAT_PUBLIC_URL, which browsers reach without https";
         reader.refuse_and_ask(&table::SESSION_COOKIES, complaint, &"off");
     }

@@ -9,8 +9,9 @@ use super::{table, values};
 /// guessing, and high enough that locking a user out takes many addresses.
 const ACCOUNT_FACTOR: u32 = 10;
 
-/// Rate limits; `None` is off.
+/// Rate limits; `None` is off. The default is that of each setting.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LimitSettings {
     /// `GOAT_RATE_LIMIT_AUTH`: login and sign-up by address, and change-email with sign-up.
     pub auth: Option<Quota>,
@@ -34,6 +35,12 @@ pub struct LimitSettings {
     pub password_check: Option<Quota>,
     /// `GOAT_RATE_LIMIT_KEYS`: maximum number of keys in process memory.
     pub keys: usize,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self::read(&mut Reader::default())
+    }
 }
 
 impl LimitSettings {

@@ -146,6 +146,51 @@ impl Settings {
         };
         checks::contradictions(&settings, used, &mut reader);
         checks::strength(&settings, used, &mut reader);
-        reader.finish(settings)
+        let log_format = settings.log.format;
+        reader.finish(settings, log_format)
+    }
+}
+
+/// The settings of an API in an application: those of [`Api::http`](crate::Api::http) and
+/// [`Api::limits`](crate::Api::limits).
+///
+/// The default is that of each setting.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct MountSettings {
+    /// Proxies, cookies, CORS, the sign-in page. The metrics are not public.
+    pub http: HttpSettings,
+    /// Rate limits.
+    pub limits: LimitSettings,
+}
+
+impl MountSettings {
+    /// Reads the settings from environment variables, as [`Settings::load`] does. Those of databases,
+    /// secrets and accounts are not read: they belong to the goat, which the application builds.
+    ///
+    /// ```
+    /// use goat_server::start::settings::MountSettings;
+    ///
+    /// let environment = [("GOAT_TRUSTED_PROXIES".into(), "10.0.0.0/8".into())];
+    /// let (settings, warnings) = MountSettings::load(environment)?;
+    /// assert_eq!(settings.http.trusted_proxies.len(), 1);
+    /// assert!(warnings.is_empty());
+    /// # Ok::<(), goat_server::start::settings::Invalid>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Lists every variable of these settings that is malformed, empty, out of bounds or in contradiction
+    /// to another.
+    pub fn load(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(Self, Vec<Warning>), Invalid> {
+        let mut reader = Reader::new(sources::gather_public(environment));
+        let settings = Self {
+            http: HttpSettings::read(&mut reader, Environment::Production),
+            limits: LimitSettings::read(&mut reader),
+        };
+        checks::browsers(&settings.http, &mut reader);
+        reader.finish(settings, None)
     }
 }

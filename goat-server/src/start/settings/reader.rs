@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use goat_core::Quota;
 
-use super::Settings;
+use super::LogFormat;
 use super::problem::{Invalid, Problem, Warning, quote};
 use super::sources::Gathered;
 use super::table::{Exposure, Fallback, Kind, Setting, TABLE};
 use super::values::{self, Complaint, Parsed};
 
+/// The default has no sources: every setting has its default.
+#[derive(Default)]
 pub(super) struct Reader {
     gathered: Gathered,
     /// The invalid settings, about which nothing more is reported.
@@ -161,7 +163,11 @@ impl Reader {
     }
 
     /// Returns the settings if there was no error.
-    pub(super) fn finish(self, settings: Settings) -> Result<(Settings, Vec<Warning>), Invalid> {
+    pub(super) fn finish<T>(
+        self,
+        settings: T,
+        log_format: Option<LogFormat>,
+    ) -> Result<(T, Vec<Warning>), Invalid> {
         let Gathered { mut problems, warnings, .. } = self.gathered;
         if problems.is_empty() {
             return Ok((settings, warnings));
@@ -171,7 +177,7 @@ impl Reader {
             let place = |name: &str| TABLE.iter().position(|setting| setting.name == name);
             place(variable).or_else(|| place(variable.trim_end_matches("_FILE")))
         });
-        Err(Invalid { problems, warnings, log_format: settings.log.format })
+        Err(Invalid { problems, warnings, log_format })
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::start::text::decode;
 
 use super::problem::{Problem, Warning};
-use super::table::{Setting, TABLE};
+use super::table::{Exposure, Setting, TABLE};
 use super::{UsedSecrets, dotenv, table, values};
 
 /// The settings given on the command line.
@@ -74,10 +74,7 @@ pub(super) fn gather(
             Some((setting.name.to_owned(), (value.into(), origin)))
         })
         .collect();
-    let from_environment: Source = environment
-        .into_iter()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), (value, String::new())))
-        .collect();
+    let from_environment = by_name(environment);
     let mut unreadable = None;
     let from_file = match dotenv::read(file) {
         Ok(dotenv) => read_dotenv(file, dotenv, &from_environment, &mut gathered),
@@ -89,18 +86,7 @@ pub(super) fn gather(
     warn_of_unknown(from_environment.keys().chain(from_file.keys()), &mut gathered.warnings);
 
     let sources = [from_flags, from_environment, from_file];
-    for setting in TABLE.iter().copied().filter(|setting| used.include(setting)) {
-        match sources.iter().find_map(|source| look_up(setting, source)) {
-            Some(Ok(given)) => {
-                gathered.given.insert(setting.name, Some(given));
-            }
-            Some(Err(problem)) => {
-                gathered.given.insert(setting.name, None);
-                gathered.problems.push(problem);
-            }
-            None => {}
-        }
-    }
+    gathered.look_up(&sources, |setting| used.include(setting));
     match unreadable {
         Some(problem) if is_complete(&gathered, used) => {
             let complete = "the settings come from elsewhere";
@@ -110,6 +96,42 @@ pub(super) fn gather(
         None => {}
     }
     gathered
+}
+
+/// Looks up the settings without secrets in the environment alone.
+pub(super) fn gather_public(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Gathered {
+    let mut gathered = Gathered::default();
+    let environment = by_name(environment);
+    warn_of_unknown(environment.keys(), &mut gathered.warnings);
+    gathered.look_up(&[environment], |setting| setting.exposure == Exposure::Public);
+    gathered
+}
+
+fn by_name(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Source {
+    let named = |(name, value): (OsString, OsString)| {
+        (name.to_string_lossy().into_owned(), (value, String::new()))
+    };
+    environment.into_iter().map(named).collect()
+}
+
+impl Gathered {
+    /// Adds the value of each setting from the first source that has it.
+    fn look_up(&mut self, sources: &[Source], includes: impl Fn(&Setting) -> bool) {
+        for setting in TABLE.iter().copied().filter(|setting| includes(setting)) {
+            match sources.iter().find_map(|source| look_up(setting, source)) {
+                Some(Ok(given)) => {
+                    self.given.insert(setting.name, Some(given));
+                }
+                Some(Err(problem)) => {
+                    self.given.insert(setting.name, None);
+                    self.problems.push(problem);
+                }
+                None => {}
+            }
+        }
+    }
 }
 
 /// Whether no setting is missing that by default creates data or secrets: a file that may hold these

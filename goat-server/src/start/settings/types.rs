@@ -34,8 +34,11 @@ impl Environment {
     }
 }
 
-/// Listeners and connection limits.
+/// Listeners, connection limits, and what HTTP clients see of the server.
+///
+/// The default is that of each setting, with metrics that are not public, as in production.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct HttpSettings {
     /// `GOAT_LISTEN`: address of the API.
     pub listen: SocketAddr,
@@ -85,6 +88,12 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self::read(&mut Reader::default(), Environment::Production)
+    }
+}
+
 impl HttpSettings {
     /// Returns the trusted proxies as the middleware takes them.
     pub(crate) fn proxies(&self) -> TrustedProxies {
@@ -104,15 +113,14 @@ impl HttpSettings {
         let cors_origins = reader.required(&table::CORS_ORIGINS, values::origins);
         let words =
             [("off", None), ("lax", Some(SameSite::Lax)), ("strict", Some(SameSite::Strict))];
-        let login_page = LoginPageSettings::read(reader);
         let same_site = reader.choice(&table::SESSION_COOKIES, &words);
         Self {
             listen: reader.required(&table::LISTEN, values::socket),
             session_cookies: same_site
                 .map(|same_site| session_cookies(same_site, public_url.as_ref(), &cors_origins)),
             public_url,
-            forward: ForwardSettings::read(reader, login_page.is_some()),
-            login_page,
+            forward: ForwardSettings::read(reader),
+            login_page: LoginPageSettings::read(reader),
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
             public_metrics: environment == Environment::Development,
             max_connections: reader.count(&table::MAX_CONNECTIONS),
@@ -135,10 +143,12 @@ impl HttpSettings {
     }
 }
 
-/// Forward authentication: token verification for reverse proxies.
+/// Forward authentication: token verification for reverse proxies. The default is that of each setting.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ForwardSettings {
-    /// `GOAT_LOGIN_URL`: the page to which a navigation without a session is sent.
+    /// `GOAT_LOGIN_URL`: the page to which a navigation without a session is sent; `None`: the sign-in
+    /// page, where it is on.
     pub login_url: Option<String>,
     /// `GOAT_FORWARD_ORIGINS`: the applications behind the proxy.
     pub origins: Vec<String>,
@@ -154,8 +164,9 @@ pub enum VerifyHeader {
     Email,
 }
 
-/// The sign-in page.
+/// The sign-in page. The default is that of each setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoginPageSettings {
     /// `GOAT_LOGIN_NAME`.
     pub name: String,
@@ -174,14 +185,30 @@ pub struct Logo {
     pub content: Bytes,
 }
 
+impl Default for LoginPageSettings {
+    fn default() -> Self {
+        Self::look(&mut Reader::default())
+    }
+}
+
 impl LoginPageSettings {
-    fn read(reader: &mut Reader) -> Option<Self> {
-        let settings = Self {
+    fn look(reader: &mut Reader) -> Self {
+        Self {
             name: reader.required(&table::LOGIN_NAME, values::name),
             logo: reader.optional(&table::LOGIN_LOGO, values::logo),
             color: reader.required(&table::LOGIN_COLOR, values::color),
-        };
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let settings = Self::look(reader);
         reader.choice(&table::LOGIN_PAGE, &[("off", false), ("on", true)]).then_some(settings)
+    }
+}
+
+impl Default for ForwardSettings {
+    fn default() -> Self {
+        Self::read(&mut Reader::default())
     }
 }
 
@@ -193,10 +220,9 @@ impl ForwardSettings {
         })
     }
 
-    fn read(reader: &mut Reader, has_page: bool) -> Self {
-        let login_url = reader.optional(&table::LOGIN_URL, values::page_url);
+    fn read(reader: &mut Reader) -> Self {
         Self {
-            login_url: login_url.or_else(|| has_page.then(|| "/login".to_owned())),
+            login_url: reader.optional(&table::LOGIN_URL, values::page_url),
             origins: reader.required(&table::FORWARD_ORIGINS, values::secure_origins),
             headers: reader.required(&table::VERIFY_HEADERS, values::verify_headers),
         }

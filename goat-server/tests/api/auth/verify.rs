@@ -1,6 +1,6 @@
 //! `GET /api/v1/auth/verify`.
 
-use goat_server::start::settings::{ForwardSettings, VerifyHeader};
+use goat_server::start::settings::VerifyHeader;
 use goat_tower::cookie::Cookies;
 use http::Method;
 use serde_json::json;
@@ -115,11 +115,10 @@ async fn behind_a_proxy() -> TestApp {
     TestApp::with(|setup| {
         setup.http.session_cookies = Some(Cookies::new());
         setup.http.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a range")];
-        setup.http.forward = ForwardSettings {
-            login_url: Some("/login".to_owned()),
-            origins: vec!["https://app.example.org".to_owned()],
-            headers: vec![VerifyHeader::Email],
-        };
+        let forward = &mut setup.http.forward;
+        forward.login_url = Some("/login".to_owned());
+        forward.origins = vec!["https://app.example.org".to_owned()];
+        forward.headers = vec![VerifyHeader::Email];
     })
     .await
 }

@@ -1,5 +1,7 @@
 //! `POST /api/v1/auth/signup`
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, State};
 use goat_core::auth::SignUp;
 use goat_core::{Email, ErrorKind, Goat, Secret, Signup};
@@ -7,10 +9,10 @@ use goat_tower::{Origin, Problem};
 use http::request::Parts;
 use utoipa::ToSchema;
 
-use crate::api::AppState;
 use crate::api::extract::{Fields, FromFieldsWith, Json, NoQuery, Refused};
 use crate::api::routes::new_password;
 use crate::api::view::{Created, Data, User};
+use crate::api::{AppState, Mount};
 
 /// Rejects every request with 404 while sign-up is closed, before the request is read.
 pub(crate) struct OpenSignup;
@@ -69,11 +71,12 @@ impl FromFieldsWith<AppState> for SignUpBody {
 )]
 pub(crate) async fn sign_up(
     State(goat): State<Goat>,
+    State(mount): State<Arc<Mount>>,
     _: OpenSignup,
     _: NoQuery,
     origin: Origin,
     Json(SignUpBody { email, password }): Json<SignUpBody>,
 ) -> Result<Created<User>, Problem> {
     let user = goat.sign_up(SignUp { email, password, origin: origin.into() }).await?;
-    Ok(User::from(user).created())
+    Ok(User::from(user).created(&mount))
 }

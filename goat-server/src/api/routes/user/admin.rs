@@ -1,5 +1,8 @@
 //! Administration of other users.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use axum::extract::State;
 use goat_core::user::{NewUser, UserUpdate};
 use goat_core::{Email, Error, ErrorKind, Goat, Role, Secret, Status, UserId};
@@ -7,19 +10,26 @@ use goat_tower::{FreshPrincipal, Principal, Problem};
 use http::StatusCode;
 use utoipa::ToSchema;
 
-use crate::api::AppState;
 use crate::api::extract::{
     Fields, FromFields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused,
 };
 use crate::api::routes::sessions::Revoked;
 use crate::api::routes::{known_role, new_password};
 use crate::api::view::{self, Created, Data, Session, User};
+use crate::api::{AppState, Mount};
 
 /// Names the route for the current user's own account when an administrator acts on their own
 /// account.
-fn redirect_self(me: UserId, id: UserId, instead: &'static str) -> impl FnOnce(Error) -> Error {
+fn redirect_self<T: Into<Cow<'static, str>>>(
+    me: UserId,
+    id: UserId,
+    instead: impl FnOnce() -> Option<T>,
+) -> impl FnOnce(Error) -> Error {
     move |error| match error.kind() {
-        ErrorKind::Outranked if me == id => error.with_client_message(instead),
+        ErrorKind::Outranked if me == id => match instead() {
+            Some(instead) => error.with_client_message(instead),
+            None => error,
+        },
         _ => error,
     }
 }
@@ -85,12 +95,13 @@ fn first_status(name: &str) -> Result<Status, &'static str> {
 )]
 pub(crate) async fn create(
     State(goat): State<Goat>,
+    State(mount): State<Arc<Mount>>,
     me: FreshPrincipal,
     _: NoQuery,
     Json(CreateBody { email, password, role, status }): Json<CreateBody>,
 ) -> Result<Created<User>, Problem> {
     let user = goat.users().create(me.into(), NewUser { email, password, role, status }).await?;
-    Ok(User::from(user).created())
+    Ok(User::from(user).created(&mount))
 }
 
 /// The changes: at least one of the two members.
@@ -140,16 +151,19 @@ impl FromFieldsWith<AppState> for UpdateBody {
 )]
 pub(crate) async fn update(
     State(goat): State<Goat>,
+    State(mount): State<Arc<Mount>>,
     me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
     Json(UpdateBody { email, password }): Json<UpdateBody>,
 ) -> Result<Data<User>, Problem> {
-    let explain = redirect_self(
-        me.user(),
-        id,
-        "To change your own account, use PATCH /api/v1/user/change-email or PATCH /api/v1/user/change-password.",
-    );
+    let instead = || {
+        let own = format!("{}/api/v1/user", mount.accounts()?);
+        Some(format!(
+            "To change your own account, use PATCH {own}/change-email or PATCH {own}/change-password."
+        ))
+    };
+    let explain = redirect_self(me.user(), id, instead);
     let user = goat
         .users()
         .update(me.into(), id, UserUpdate { email, password })
@@ -197,8 +211,8 @@ pub(crate) async fn change_role(
     _: NoQuery,
     Json(ChangeRoleBody { role }): Json<ChangeRoleBody>,
 ) -> Result<Data<User>, Problem> {
-    let explain =
-        redirect_self(me.user(), id, "You cannot change your own role. Ask another administrator.");
+    let instead = || Some("You cannot change your own role. Ask another administrator.");
+    let explain = redirect_self(me.user(), id, instead);
     let user = goat.users().change_role(me.into(), id, role).await.map_err(explain)?;
     Ok(Data::new(user.into()))
 }
@@ -245,11 +259,8 @@ pub(crate) async fn change_status(
     _: NoQuery,
     Json(ChangeStatusBody { status }): Json<ChangeStatusBody>,
 ) -> Result<Data<User>, Problem> {
-    let explain = redirect_self(
-        me.user(),
-        id,
-        "You cannot change your own status. Ask another administrator.",
-    );
+    let instead = || Some("You cannot change your own status. Ask another administrator.");
+    let explain = redirect_self(me.user(), id, instead);
     let user = goat.users().change_status(me.into(), id, status).await.map_err(explain)?;
     Ok(Data::new(user.into()))
 }
@@ -273,12 +284,16 @@ pub(crate) async fn change_status(
 )]
 pub(crate) async fn delete(
     State(goat): State<Goat>,
+    State(mount): State<Arc<Mount>>,
     me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
 ) -> Result<StatusCode, Problem> {
-    let explain =
-        redirect_self(me.user(), id, "To delete your own account, use DELETE /api/v1/user.");
+    let instead = || {
+        let prefix = mount.accounts()?;
+        Some(format!("To delete your own account, use DELETE {prefix}/api/v1/user."))
+    };
+    let explain = redirect_self(me.user(), id, instead);
     goat.users().delete(me.into(), id).await.map_err(explain)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -327,12 +342,16 @@ pub(crate) async fn sessions(
 )]
 pub(crate) async fn revoke_sessions(
     State(goat): State<Goat>,
+    State(mount): State<Arc<Mount>>,
     me: FreshPrincipal,
     Id(id): Id<UserId>,
     _: NoQuery,
 ) -> Result<Data<Revoked>, Problem> {
-    let explain =
-        redirect_self(me.user(), id, "To revoke your own sessions, use DELETE /api/v1/sessions.");
+    let instead = || {
+        let prefix = mount.accounts()?;
+        Some(format!("To revoke your own sessions, use DELETE {prefix}/api/v1/sessions."))
+    };
+    let explain = redirect_self(me.user(), id, instead);
     let revoked = goat.sessions().revoke_all_of(me.into(), id).await.map_err(explain)?;
     Ok(Data::new(Revoked { revoked }))
 }
