@@ -15,6 +15,7 @@ mod extractors;
 mod layer_order;
 mod limit;
 mod offline;
+mod problem;
 mod renewal;
 mod require;
 mod return_to;

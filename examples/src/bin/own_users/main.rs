@@ -68,9 +68,9 @@ async fn me(State((_, pool)): App, me: Principal) -> Reply<Json<Value>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().unwrap_or_else(|| "library.db".into());
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // shows the causes of a 500
+    let path = std::env::args().nth(1).unwrap_or_else(|| "library.db".into());
+    let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:3000".into());
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let pool = SqlitePool::connect_with(options.journal_mode(SqliteJournalMode::Wal)).await?;
     sqlx::raw_sql(include_str!("people.sql")).execute(&pool).await?;

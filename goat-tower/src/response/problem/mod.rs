@@ -138,8 +138,8 @@ impl Problem {
         Self::from_entry(StatusEntry { status, code, title, challenge }, detail.into())
     }
 
-    /// Creates a 500 for an error of the application, such as one of its database. The error is for the log;
-    /// the client reads nothing of it.
+    /// Creates a 500 for an error of the application, such as one of its database, and logs the error with
+    /// its causes (feature `tracing`). The client reads nothing of it.
     ///
     /// ```
     /// use goat_tower::Problem;
@@ -149,6 +149,14 @@ impl Problem {
     /// ```
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        #[cfg(feature = "tracing")]
+        {
+            let error: &dyn std::error::Error = &*source;
+            let causes = std::iter::successors(Some(error), |error| error.source());
+            let causes: Vec<_> = causes.map(ToString::to_string).collect();
+            tracing::error!("internal error of the application: {}", causes.join(": "));
+        }
         Error::from(ErrorKind::Internal).with_source(source).into()
     }
 

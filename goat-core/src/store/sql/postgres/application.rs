@@ -43,8 +43,8 @@ impl Default for PostgresPoolOptions {
 }
 
 impl PostgresDatabase {
-    /// Works on the application's pool, so that one transaction can span the application's tables and
-    /// goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch the tables; see
+    /// Works on the application's pool, of sqlx 0.9 as goat's own, so that one transaction can span the
+    /// application's tables and goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch the tables; see
     /// [`PostgresDatabase::migrate`].
     ///
     /// The pool leads to PostgreSQL 12 or later, a database with the encoding UTF-8 and a schema for

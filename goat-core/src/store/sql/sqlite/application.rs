@@ -25,8 +25,8 @@ const SETTINGS: &str = "SELECT \
     (SELECT timeout FROM pragma_busy_timeout) AS busy_timeout";
 
 impl SqliteDatabase {
-    /// Works on the application's pool, so that one transaction can span the application's tables and
-    /// goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch the tables; see
+    /// Works on the application's pool, of sqlx 0.9 as goat's own, so that one transaction can span the
+    /// application's tables and goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch the tables; see
     /// [`SqliteDatabase::migrate`].
     ///
     /// The pool opens its connections with:
