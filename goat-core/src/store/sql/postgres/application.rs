@@ -44,8 +44,8 @@ impl Default for PostgresPoolOptions {
 
 impl PostgresDatabase {
     /// Works on the application's pool, of sqlx 0.9 as goat's own, so that one transaction can span the
-    /// application's tables and goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch the tables; see
-    /// [`PostgresDatabase::migrate`].
+    /// application's tables and goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch
+    /// the tables; see [`PostgresDatabase::migrate`].
     ///
     /// The pool leads to PostgreSQL 12 or later, a database with the encoding UTF-8 and a schema for
     /// goat's tables. It has at least two connections, so that goat reads while the application is in a

@@ -26,8 +26,8 @@ const SETTINGS: &str = "SELECT \
 
 impl SqliteDatabase {
     /// Works on the application's pool, of sqlx 0.9 as goat's own, so that one transaction can span the
-    /// application's tables and goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch the tables; see
-    /// [`SqliteDatabase::migrate`].
+    /// application's tables and goat's: see [`Goat::sign_up_in`](crate::Goat::sign_up_in). Does not touch
+    /// the tables; see [`SqliteDatabase::migrate`].
     ///
     /// The pool opens its connections with:
     /// - a file, in WAL mode: `journal_mode(SqliteJournalMode::Wal)`. Not `:memory:`;
