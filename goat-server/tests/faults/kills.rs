@@ -16,7 +16,7 @@ use crate::support::process::{Program, Response, TIMEOUT};
 use crate::support::two_nodes::NodePair;
 
 const CLIENTS: usize = 4;
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 3;
 
 /// Whether sessions survive a kill of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,21 +54,23 @@ macro_rules! on_every_database {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn stores_over_the_table_conform() {
-                for id in [$uuid, $bytes, $serial] {
-                    let (_guard, pool, database) = support::$database().await;
-                    people(&pool, id).await;
-                    let database = database.adopt(PEOPLE).await.expect("a plan");
-                    let database = database.apply().await.expect("adopted");
-                    testing::users::conformance(&database.users()).await;
-                    testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
-                    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM people")
-                        .fetch_one(&pool).await.expect("a number");
-                    assert!(rows > 10, "the users are rows of the table: {rows}");
-                    let own: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM goat_users")
-                        .fetch_one(&pool).await.expect("a number");
-                    assert_eq!(own, 0);
-                    database.check_writable().await.expect("writes");
-                }
+                tokio::join!(conforms($uuid), conforms($bytes), conforms($serial));
+            }
+
+            async fn conforms(id: &str) {
+                let (_guard, pool, database) = support::$database().await;
+                people(&pool, id).await;
+                let database = database.adopt(PEOPLE).await.expect("a plan");
+                let database = database.apply().await.expect("adopted");
+                testing::users::conformance(&database.users()).await;
+                testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
+                let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM people")
+                    .fetch_one(&pool).await.expect("a number");
+                assert!(rows > 10, "the users are rows of the table: {rows}");
+                let own: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM goat_users")
+                    .fetch_one(&pool).await.expect("a number");
+                assert_eq!(own, 0);
+                database.check_writable().await.expect("writes");
             }
 
             /// UUIDs are goat's ids, and those of new rows are of version 7 (RFC 9562).
