@@ -77,8 +77,9 @@ impl Builder {
     /// made from the user at each login and refresh. goat itself never uses them for decisions.
     ///
     /// Claims that goat writes and those that decide on a token's rights (`sub`, `scope`, `cnf`, names
-    /// with the prefix `goat_`) cannot be replaced, and together they have at most 1 KiB of JSON. A token
-    /// is signed without any if one of them is rejected, which is logged as an error.
+    /// with the prefix `goat_`) cannot be replaced, and together they have at most 1 KiB of JSON, beside the
+    /// 1 KiB of [`Settings::token_attributes`]. A token is signed without any if one of them is rejected,
+    /// which is logged as an error.
     ///
     /// ```
     /// use goat_core::{Goat, Stores, token::TokenKeys};

@@ -44,6 +44,8 @@ pub enum EventKind {
     PasswordRehashed,
     /// An e-mail address was changed.
     EmailChanged,
+    /// The attributes of these keys were changed.
+    AttributesChanged(Vec<String>),
     /// A wrong current password was presented.
     WrongPassword,
     /// A user was created.
@@ -87,6 +89,7 @@ impl EventKind {
             Self::PasswordChanged => "password-changed",
             Self::PasswordRehashed => "password-rehashed",
             Self::EmailChanged => "email-changed",
+            Self::AttributesChanged(_) => "attributes-changed",
             Self::WrongPassword => "wrong-password",
             Self::UserCreated => "user-created",
             Self::RoleChanged => "role-changed",

@@ -6,7 +6,7 @@ use crate::access::Role;
 use crate::error::{Error, Result};
 use crate::password::PasswordPolicy;
 use crate::quota::Quota;
-use crate::user::Status;
+use crate::user::{Attributes, Status};
 
 /// The settings of a goat. Every field has a safe default:
 ///
@@ -36,14 +36,22 @@ pub struct Settings {
     /// one second.
     pub cache_staleness: Duration,
     /// Maximum number of entries in the session cache, each with the profile of its user. Default 100,000:
-    /// about 50 MB, and at most 130 MB with the longest e-mail addresses and role names.
+    /// about 50 MB, at most 130 MB with the longest e-mail addresses and role names, and 4 KiB more for each
+    /// user with as many attributes as are allowed.
     pub cache_entries: usize,
     /// Whether access tokens carry the permissions, for services that verify offline.
     pub access_token_permissions: bool,
+    /// The keys of the [attributes](crate::user::Attributes) that access tokens carry in the claim
+    /// `goat_attributes`, for services that verify offline: as many of them, in this order, as fit into
+    /// 1 KiB of JSON. Default: none.
+    pub token_attributes: Vec<String>,
     /// The result of a sign-up.
     pub signup: Signup,
     /// The role given at sign-up. It must not have `full_access`. Default: the lowest role.
     pub signup_role: Option<Role>,
+    /// The keys of the [attributes](crate::user::Attributes) that users may change themselves. Default:
+    /// none.
+    pub self_attributes: Vec<String>,
     /// Quota of logins per account, from all addresses. Default 50 per minute: far too few for guessing,
     /// and enough that locking out a user takes effort. Logins with a device token of the account have
     /// quotas of their own, unless neither this nor [`account_day_quota`](Self::account_day_quota) is
@@ -77,8 +85,10 @@ impl Default for Settings {
             cache_staleness: Duration::from_secs(1),
             cache_entries: 100_000,
             access_token_permissions: false,
+            token_attributes: Vec::new(),
             signup: Signup::Active,
             signup_role: None,
+            self_attributes: Vec::new(),
             account_quota: Some(Quota::per_minute(50)),
             account_day_quota: Some(Quota::per_day(100)),
             password_check_quota: Some(Quota::per_minute(10)),
@@ -133,6 +143,10 @@ impl Settings {
         }
         if self.access_ttl.subsec_nanos() != 0 {
             return Err(Error::configuration("access_ttl must be whole seconds"));
+        }
+        let mut keys = self.self_attributes.iter().chain(&self.token_attributes);
+        if let Some(key) = keys.find(|key| !Attributes::is_key(key)) {
+            return Err(Error::configuration(format!("{key:?} is not the key of an attribute")));
         }
         if self.sessions_per_user == 0 {
             return Err(Error::configuration("sessions_per_user must be at least 1"));

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
-use goat_core::user::Revisions;
+use goat_core::user::{Attributes, Revisions};
 use goat_core::{SessionId, Timestamp, TokenId, UserId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -71,6 +71,7 @@ fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
         revisions: Revisions::default(),
         epoch: 0,
         permissions: Some(vec!["report:read".into()]),
+        attributes: Attributes::default(),
     };
     Tokens::new(keys.clone(), TokenSettings::default()).sign_access(&claims).expect("a token")
 }

@@ -17,7 +17,7 @@ use crate::store::{
     StoreTransaction, Stores, UserChange, UserSnapshot, UserWrite, UserWriteOutcome,
 };
 use crate::token::Tokens;
-use crate::user::{Account, Email, Status, User};
+use crate::user::{Account, Attributes, Email, Status, User};
 
 use super::{
     ClaimSource, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionValidator,
@@ -147,6 +147,7 @@ impl Context {
             created_at: now,
             updated_at: now,
             last_login_at: None,
+            attributes: Attributes::default(),
         };
         let epoch = SessionEpoch::default();
         Account { user, password_hash, epoch, replacement: None, revision: 0 }

@@ -21,6 +21,7 @@ mod token_pair;
 mod uncommitted;
 mod users;
 mod users_admin;
+mod users_attributes;
 mod users_self;
 
 pub use authenticate::Authentication;

@@ -11,7 +11,7 @@ use crate::password::NewPassword;
 use crate::secret::Secret;
 use crate::session::Origin;
 use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
-use crate::user::{Account, Email, Status, User};
+use crate::user::{Account, Attributes, Email, Status, User};
 
 use super::{Context, Uncommitted};
 
@@ -47,10 +47,10 @@ impl SignUp {
     }
 }
 
-/// A sign-up with a checked and hashed password, to be created within a transaction of the application:
-/// see [`Goat::prepare_sign_up`](crate::Goat::prepare_sign_up).
+/// A sign-up with a checked and hashed password, to be created alone or within a transaction of the
+/// application: see [`Goat::prepare_sign_up`](crate::Goat::prepare_sign_up).
 #[derive(Debug)]
-#[must_use = "no user is created before `create_in`"]
+#[must_use = "no user is created before `create` or `create_in`"]
 pub struct PreparedSignUp {
     context: Arc<Context>,
     account: Account,
@@ -58,6 +58,27 @@ pub struct PreparedSignUp {
 }
 
 impl PreparedSignUp {
+    /// Sets the attributes of the new user. The application decides which of them a client may choose.
+    pub fn with_attributes(mut self, attributes: Attributes) -> Self {
+        self.account.user.attributes = attributes;
+        self
+    }
+
+    /// Creates the account.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::EmailTaken`]; or if the store is unavailable.
+    pub async fn create(self) -> Result<User> {
+        let Self { context, account, address } = self;
+        run_to_completion(async move {
+            let user = context.create_signed_up(None, account).await?;
+            context.emit_signed_up(&user, address);
+            Ok(user)
+        })
+        .await
+    }
+
     /// Creates the account within a transaction of the application: see
     /// [`Goat::sign_up_in`](crate::Goat::sign_up_in).
     ///
@@ -79,13 +100,7 @@ impl PreparedSignUp {
 
 impl Context {
     pub(crate) async fn sign_up(self: &Arc<Self>, request: SignUp) -> Result<User> {
-        let PreparedSignUp { context, account, address } = self.prepare_sign_up(request).await?;
-        run_to_completion(async move {
-            let user = context.create_signed_up(None, account).await?;
-            context.emit_signed_up(&user, address);
-            Ok(user)
-        })
-        .await
+        self.prepare_sign_up(request).await?.create().await
     }
 
     pub(crate) async fn prepare_sign_up(

@@ -12,7 +12,7 @@ use crate::id::{TokenId, UserId};
 use crate::secret::Secret;
 use crate::session::{RefreshToken, Session};
 use crate::token::{AccessClaims, AddedClaims, RefreshClaims};
-use crate::user::{Revisions, User};
+use crate::user::{Attributes, Revisions, User};
 
 use super::Context;
 
@@ -99,6 +99,12 @@ impl Context {
         }
     }
 
+    /// Returns the attributes to include in access tokens. Those that do not fit are omitted.
+    fn token_attributes(&self, user: &User) -> Attributes {
+        const MOST_BYTES: usize = 1024;
+        user.attributes.selected(&self.settings.token_attributes, MOST_BYTES)
+    }
+
     /// Signs both tokens of a session from its stored claims: a new access token, and the same refresh
     /// token each time. `revisions` are those that the flow has read or written: no node serves the access
     /// token under earlier ones. No I/O: this follows the commit.
@@ -123,6 +129,7 @@ impl Context {
             revisions,
             epoch: session.epoch,
             permissions,
+            attributes: self.token_attributes(user),
         };
         let added = self.added_claims(user);
         let access_token = match self.tokens.sign_access_with(&access, added.as_ref()) {

@@ -1,5 +1,6 @@
 //! User service: reads, and invalidation after external changes. Changes by an administrator are in
-//! `users_admin`, changes by the users themselves in `users_self`.
+//! `users_admin`, changes by the users themselves in `users_self`, and both changes of attributes in
+//! `users_attributes`.
 
 use std::sync::Arc;
 

@@ -253,7 +253,7 @@ impl Users {
 }
 
 /// A rule over the change of a user by an actor.
-type Rule<'a> =
+pub(super) type Rule<'a> =
     &'a (dyn Fn(&Standing, &UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
 
 impl Context {
@@ -308,7 +308,7 @@ impl Context {
 
     /// Writes for an actor; `assigns` is the role that the write gives to the target. The transaction
     /// checks the actor's authorization and the role again.
-    async fn write_as(
+    pub(super) async fn write_as(
         &self,
         actor: &Actor,
         target: UserId,
@@ -356,7 +356,11 @@ impl Context {
     }
 
     /// Returns the target of a write, if it exists and the actor may act on it.
-    fn target(&self, standing: &Standing, snapshot: &UserSnapshot) -> Result<Account, ErrorKind> {
+    pub(super) fn target(
+        &self,
+        standing: &Standing,
+        snapshot: &UserSnapshot,
+    ) -> Result<Account, ErrorKind> {
         let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
         Policy::check_target(standing, &account.user)?;
         Ok(account.clone())

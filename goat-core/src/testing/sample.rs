@@ -13,7 +13,7 @@ use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::session::{RefreshToken, Session, SessionEpoch};
-use crate::user::{Account, Email, Status, User};
+use crate::user::{Account, Attributes, Email, Status, User};
 
 /// The start of a suite's time: some milliseconds after 2026-01-01T00:00:00Z, to detect a store
 /// that truncates them.
@@ -50,6 +50,7 @@ pub(crate) fn account_of(role: &Role, email: &str) -> Account {
             created_at: START,
             updated_at: START,
             last_login_at: None,
+            attributes: Attributes::default(),
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),

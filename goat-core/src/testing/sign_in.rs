@@ -10,14 +10,16 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::panic::Location;
 
+use serde_json::Value;
+
 use crate::access::{Permission, Role, RoleSummary};
 use crate::error::ErrorKind;
 use crate::goat::Goat;
-use crate::id::SessionId;
+use crate::id::{SessionId, UserId};
 use crate::password::PasswordPolicy;
 use crate::service::{Actor, Login, SignedIn, TokenPair};
 use crate::session::Origin;
-use crate::user::{Email, NewUser, Status, User, UserFilter};
+use crate::user::{AttributePatch, Email, NewUser, Status, User, UserFilter};
 
 const PASSWORD: &str = "a long walk on a short pier";
 
@@ -145,6 +147,48 @@ impl Testing {
         let (goat, name, caller) = (self.goat.clone(), name.to_owned(), Location::caller());
         let role = role.to_owned();
         async move { signed_in(&name, caller, sign_in_as(&goat, &name, &role).await) }
+    }
+
+    /// Changes a user's attributes by a merge patch: `null` removes a key. The next request of each session
+    /// has them in [`Principal::profile`](crate::Principal::profile).
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    /// use serde_json::json;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", []).await;
+    /// test.goat.testing().set_attributes(alice.user.id, json!({ "plan": "pro" })).await;
+    /// let me = test.goat.authenticate_token(alice.access_token()).await?;
+    /// assert_eq!(me.profile().attributes.text("plan").as_deref(), Some("pro"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the attributes are against the bounds, if there is no such user, or if a store fails.
+    #[track_caller]
+    pub fn set_attributes(
+        &self,
+        user: UserId,
+        attributes: Value,
+    ) -> impl Future<Output = User> + Send + use<> {
+        let (goat, caller) = (self.goat.clone(), Location::caller());
+        async move {
+            let actor = Actor::system("a test sets attributes");
+            let changed = async {
+                let patch = AttributePatch::parse(attributes)?;
+                goat.users().change_attributes(actor, user, patch).await
+            };
+            let changed = changed.await;
+            changed.unwrap_or_else(|error| {
+                let violations = error.violations();
+                panic!("cannot set the attributes of {user} at {caller}: {error} {violations:?}")
+            })
+        }
     }
 }
 

@@ -29,6 +29,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 pub use cached::{
     a_cached_state_equals_the_state, a_cached_state_includes_every_completed_write,
     concurrent_writes_each_raise_the_revision, each_stored_write_raises_the_revision,
@@ -39,8 +41,8 @@ pub use list::{
 };
 pub use races::{
     a_suspended_actor_writes_nothing, at_most_one_first_administrator_is_created,
-    concurrent_deletions_leave_one_administrator, concurrent_demotions_leave_one_administrator,
-    concurrent_sign_ins_and_writes_are_both_stored,
+    concurrent_attribute_patches_are_all_stored, concurrent_deletions_leave_one_administrator,
+    concurrent_demotions_leave_one_administrator, concurrent_sign_ins_and_writes_are_both_stored,
     concurrent_sign_ups_with_one_address_create_one_user, concurrent_writes_create_a_user_once,
     no_concurrent_write_is_lost,
 };
@@ -50,7 +52,7 @@ use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
 use crate::session::TokenReplacement;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
-use crate::user::{Account, Email, Status, User};
+use crate::user::{Account, Attributes, Email, Status, User};
 
 use super::sample::{START, account, account_of, later, role, token, word};
 
@@ -69,6 +71,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     concurrent_deletions_leave_one_administrator(store).await;
     at_most_one_first_administrator_is_created(store).await;
     no_concurrent_write_is_lost(store).await;
+    concurrent_attribute_patches_are_all_stored(store).await;
     a_suspended_actor_writes_nothing(store).await;
     a_sign_in_changes_only_the_last_login(store).await;
     a_hash_is_replaced_only_if_unchanged(store).await;
@@ -103,6 +106,10 @@ async fn write(
 async fn put(store: &Arc<dyn UserStore>, account: &Account) -> UserWriteOutcome {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     write(store, None, account.user.id, &account.user.role, &decide).await
+}
+
+fn attributes(value: Value) -> Attributes {
+    Attributes::parse(value).expect("attributes")
 }
 
 async fn read(store: &Arc<dyn UserStore>, id: UserId) -> Account {
@@ -143,6 +150,8 @@ pub async fn an_account_is_read_back_as_written(store: &Arc<dyn UserStore>) {
         account.user.status = Status::Suspended;
         account.user.updated_at = later(5);
         account.user.last_login_at = Some(later(4));
+        account.user.attributes =
+            attributes(json!({ "plan": "ü\u{0}'", "teams": ["a b"], "n": 1.5 }));
         account.password_hash = "another".into();
         let session = SessionId::generate(START);
         account.epoch = account.epoch.next(Some(session));
@@ -273,7 +282,8 @@ pub async fn only_active_users_in_the_top_role_administer(store: &Arc<dyn UserSt
 
 /// A sign-in advances the time of the last sign-in, never back, raises the revision, and creates no user.
 pub async fn a_sign_in_changes_only_the_last_login(store: &Arc<dyn UserStore>) {
-    let account = account(&role());
+    let mut account = account(&role());
+    account.user.attributes = attributes(json!({ "plan": "pro" }));
     let id = account.user.id;
     put(store, &account).await;
     for (at, expected) in [(later(9), later(9)), (later(5), later(9)), (later(10), later(10))] {

@@ -5,7 +5,7 @@
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
-use crate::user::Revisions;
+use crate::user::{Attributes, Revisions};
 
 /// Claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub struct AccessClaims {
     /// The user's permissions at the time of issue, for services that verify tokens offline; `None`
     /// omits the claim. goat itself never uses it for decisions.
     pub permissions: Option<Vec<String>>,
+    /// Attributes of the user at the time of issue, for services that verify tokens offline:
+    /// `goat_attributes`, omitted if there are none. goat itself never uses it for decisions.
+    pub attributes: Attributes,
 }
 
 /// Claims of a refresh token, which can be used once.

@@ -31,7 +31,7 @@
 //! ```
 //! use std::time::Duration;
 //! use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
-//! use goat_core::user::Revisions;
+//! use goat_core::user::{Attributes, Revisions};
 //! use goat_core::{Clock, ErrorKind, SessionId, TokenId, UserId, testing::ManualClock};
 //!
 //! let now = ManualClock::default().now();
@@ -47,6 +47,7 @@
 //!     revisions: Revisions::default(),
 //!     epoch: 0,
 //!     permissions: None,
+//!     attributes: Attributes::default(),
 //! };
 //! let token = tokens.sign_access(&claims)?;
 //! assert_eq!(*tokens.verify_access(&token, now)?, claims);

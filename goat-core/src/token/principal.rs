@@ -9,6 +9,7 @@ use super::claims::AccessClaims;
 use crate::access::{Permission, Rights};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+use crate::user::Attributes;
 
 /// The principal of a valid access token, **as of when the token was signed**. Cheap to clone.
 ///
@@ -48,6 +49,7 @@ pub(super) struct Facts {
     client_id: String,
     authenticated_at: Timestamp,
     rights: Option<Rights>,
+    attributes: Attributes,
 }
 
 impl From<AccessClaims> for Facts {
@@ -65,6 +67,7 @@ impl From<AccessClaims> for Facts {
             client_id: claims.client_id,
             authenticated_at: claims.authenticated_at,
             rights,
+            attributes: claims.attributes,
         }
     }
 }
@@ -117,6 +120,14 @@ impl TokenPrincipal {
     #[must_use]
     pub fn may(&self, permission: &Permission) -> bool {
         self.0.rights.as_ref().is_some_and(|rights| rights.allow(permission))
+    }
+
+    /// Attributes of the user when the token was signed: those that
+    /// [`token_attributes`](crate::Settings::token_attributes) of its issuer lists
+    /// (`GOAT_TOKEN_ATTRIBUTES` of goat-server) and that fit into a token.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        &self.0.attributes
     }
 
     /// The user's rights when the token was signed. `None` if the token has no permissions claim:

@@ -35,7 +35,7 @@ impl Tokens {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if the token would be longer
-    /// than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES), which takes hundreds of permissions.
+    /// than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES), which takes hundreds of permissions or large attributes.
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the cryptography fails.
     pub fn sign_access(&self, claims: &AccessClaims) -> Result<String> {
         self.sign_access_with(claims, None)

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 /// Shards with a lock each, against contention.
 const SHARDS: usize = 16;
 
-/// Maximum entries per shard: 8192 in all, one or two megabytes.
+/// Maximum entries per shard: 8192 in all, one or two megabytes, and up to eight more with attributes.
 const SHARD_CAPACITY: usize = 512;
 
 /// The SHA-256 of a token's bytes.
@@ -106,7 +106,7 @@ mod tests {
     use super::super::claims::AccessClaims;
     use super::*;
     use crate::id::{SessionId, TokenId, UserId};
-    use crate::user::Revisions;
+    use crate::user::{Attributes, Revisions};
 
     fn entry(expires_at: Timestamp) -> Entry<AccessClaims> {
         let issued_at = Timestamp::default();
@@ -121,6 +121,7 @@ mod tests {
             revisions: Revisions::default(),
             epoch: 0,
             permissions: None,
+            attributes: Attributes::default(),
         };
         let validity = Validity { issued_at, not_before: issued_at, expires_at };
         Entry { claims: Arc::new(claims), validity }

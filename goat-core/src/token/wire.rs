@@ -16,7 +16,7 @@ use super::{refused, strict};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, TokenId, UserId};
-use crate::user::Revisions;
+use crate::user::{Attributes, Revisions};
 
 /// The last second of the year 9999, the end of RFC 3339 dates.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -67,6 +67,8 @@ struct Written<'a> {
     rev: Option<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goat_attributes: Option<&'a Attributes>,
     epoch: u64,
     #[serde(flatten)]
     added: Option<&'a AddedClaims>,
@@ -98,6 +100,7 @@ pub(super) fn write_access(
         auth_time: Some(claims.authenticated_at.as_seconds()),
         rev: Some((claims.revisions.user, claims.revisions.roles)).filter(|rev| *rev != (0, 0)),
         permissions: claims.permissions.as_deref(),
+        goat_attributes: Some(&claims.attributes).filter(|attributes| !attributes.is_empty()),
         epoch: claims.epoch,
         added,
     }
@@ -120,6 +123,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
         auth_time: None,
         rev: None,
         permissions: None,
+        goat_attributes: None,
         epoch: claims.epoch,
         added: None,
     }
@@ -150,6 +154,8 @@ struct Read<'a> {
     rev: Option<(u64, u64)>,
     #[serde(default, deserialize_with = "present")]
     permissions: Option<Vec<String>>,
+    #[serde(default)]
+    goat_attributes: Attributes,
     #[serde(default, deserialize_with = "present")]
     epoch: Option<u64>,
 }
@@ -243,6 +249,7 @@ pub(super) fn read_access(
         // A token without the claim is older than any replacement.
         epoch: claims.epoch.unwrap_or_default(),
         permissions: claims.permissions,
+        attributes: claims.goat_attributes,
     };
     Ok((claims, validity))
 }

@@ -8,7 +8,7 @@ use crate::id::{SessionId, UserId};
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, TokenReplacement};
 
-use super::Email;
+use super::{Attributes, Email};
 
 /// A user, as an application sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,12 @@ pub struct User {
     pub status: Status,
     /// The time of creation.
     pub created_at: Timestamp,
-    /// The time of the last change of e-mail, password, role or status. A login does not count.
+    /// The time of the last change of e-mail, password, role, status or attributes. A login does not count.
     pub updated_at: Timestamp,
     /// The time of the last login, if any.
     pub last_login_at: Option<Timestamp>,
+    /// The fields of the application.
+    pub attributes: Attributes,
 }
 
 /// Whether a user may log in.

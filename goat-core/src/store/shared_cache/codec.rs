@@ -6,10 +6,10 @@ use crate::access::{Grant, Permission, Rank, Role, RoleRows, StoredRole};
 use crate::clock::Timestamp;
 use crate::id::{GrantId, SessionId, UserId};
 use crate::session::SessionEpoch;
-use crate::user::{Email, Status, User, UserState};
+use crate::user::{Attributes, Email, Status, User, UserState};
 
-/// The format version of user states. Version 1 had no profile.
-const STATE: &str = "2";
+/// The format version of user states. Version 1 had no profile, version 2 no attributes.
+const STATE: &str = "3";
 /// The format version of roles and permissions. Version 1 had no roles.
 const ROWS: &str = "2";
 /// Encodes an absent value.
@@ -34,31 +34,41 @@ impl CacheValue for UserState {
 
     fn encode(&self) -> String {
         let Self { user, epoch: SessionEpoch { number, kept }, roles_revision, revision: _ } = self;
-        let User { id, email, role, status, created_at, updated_at, last_login_at } = user;
+        let User { id, email, role, status, created_at, updated_at, last_login_at, attributes } =
+            user;
         let (created_at, updated_at) = (created_at.as_millis(), updated_at.as_millis());
         let last_login_at = text(last_login_at.map(Timestamp::as_millis));
         let (kept, roles) = (text(*kept), text(*roles_revision));
-        // Addresses come last and with their lengths, since a store may keep any text as one.
+        // These come last and with their lengths, since a store may keep any text as an address.
         let (given, canonical) = (email.as_str(), email.canonical());
+        let attributes = attributes.stored().unwrap_or_default();
         format!(
             "{STATE} {id} {role} {status} {created_at} {updated_at} {last_login_at} {number} {kept} \
-             {roles} {} {} {given}{canonical}",
+             {roles} {} {} {} {given}{canonical}{attributes}",
             given.len(),
-            canonical.len()
+            canonical.len(),
+            attributes.len()
         )
     }
 
     fn decode(revision: u64, text: &str) -> Option<Self> {
-        let parts: Vec<&str> = text.splitn(13, ' ').collect();
+        let parts: Vec<&str> = text.splitn(14, ' ').collect();
         let [STATE, id, role, status, created_at, updated_at, last_login_at, ref rest @ ..] =
             parts[..]
         else {
             return None;
         };
-        let &[number, kept, roles, given, canonical, emails] = rest else { return None };
-        let (given, canonical): (usize, usize) = (given.parse().ok()?, canonical.parse().ok()?);
-        let (given, rest) = emails.split_at_checked(given)?;
-        let canonical = Some(rest).filter(|rest| rest.len() == canonical)?;
+        let &[number, kept, roles, given, canonical, attributes, texts] = rest else {
+            return None;
+        };
+        let (given, texts) = texts.split_at_checked(given.parse().ok()?)?;
+        let (canonical, texts) = texts.split_at_checked(canonical.parse().ok()?)?;
+        let length: usize = attributes.parse().ok()?;
+        let attributes = match texts {
+            _ if texts.len() != length => return None,
+            "" => Attributes::default(),
+            text => Attributes::from_stored(text)?,
+        };
         let time = |text: &str| text.parse().ok().map(Timestamp::from_millis);
         Some(Self {
             user: User {
@@ -69,6 +79,7 @@ impl CacheValue for UserState {
                 created_at: time(created_at)?,
                 updated_at: time(updated_at)?,
                 last_login_at: optional(last_login_at, time)?,
+                attributes,
             },
             epoch: SessionEpoch {
                 number: number.parse().ok()?,
@@ -151,6 +162,7 @@ mod tests {
             created_at: Timestamp::from_millis(-5),
             updated_at: Timestamp::from_millis(1_767_225_600_347),
             last_login_at: Some(Timestamp::from_millis(9)),
+            attributes: Attributes::from_stored(r#"{"a":"b c","d":["ü"]}"#).expect("attributes"),
         };
         let state = UserState {
             user: user.clone(),
@@ -163,6 +175,7 @@ mod tests {
             email: Email::from_stored("a b".to_owned(), String::new()),
             status: Status::Active,
             last_login_at: None,
+            attributes: Attributes::default(),
             ..user
         };
         [
@@ -204,13 +217,13 @@ mod tests {
         let [plain, full] = states();
         assert_eq!(
             plain.encode(),
-            "2 01KE1Q0J0000000000000000YY operator active -5 1767225600347 - 0 - - 3 0 a b"
+            "3 01KE1Q0J0000000000000000YY operator active -5 1767225600347 - 0 - - 3 0 0 a b"
         );
         assert_eq!(
             full.encode(),
-            "2 01KE1Q0J0000000000000000YY operator suspended -5 1767225600347 9 \
-             18446744073709551615 01KE1Q0J0000000000000000ZZ 18446744073709551615 19 25 \
-             Ann@Bücher.exampleann@xn--bcher-kva.example"
+            "3 01KE1Q0J0000000000000000YY operator suspended -5 1767225600347 9 \
+             18446744073709551615 01KE1Q0J0000000000000000ZZ 18446744073709551615 19 25 22 \
+             Ann@Bücher.exampleann@xn--bcher-kva.example{\"a\":\"b c\",\"d\":[\"ü\"]}"
         );
         assert_eq!(
             rows().encode(),
@@ -229,8 +242,8 @@ mod tests {
         }
         let [plain, full] = states().map(|state| state.encode());
         for (old, new) in [
-            ("2 ", "1 "),
-            ("2 ", "2  "),
+            ("3 ", "2 "),
+            ("3 ", "3  "),
             ("YY", "Y"),
             ("operator", "Operator"),
             ("active", "Active"),
@@ -238,17 +251,22 @@ mod tests {
             ("347 -", "347 x"),
             (" 0 -", " -1 -"),
             (" - 3", " x 3"),
-            ("3 0", "4 0"),
-            ("3 0", "2 0"),
-            ("3 0", "3 1"),
+            ("3 0 0", "4 0 0"),
+            ("3 0 0", "2 0 0"),
+            ("3 0 0", "3 1 0"),
+            ("3 0 0", "3 0 1"),
         ] {
             let text = plain.replacen(old, new, 1);
             assert_ne!(text, plain, "{old}");
             assert_eq!(UserState::decode(7, &text), None, "{text:?}");
         }
         // Within a character.
-        assert_eq!(UserState::decode(7, &full.replace(" 19 25 ", " 6 38 ")), None);
-        assert_eq!(UserState::decode(7, "1 operator active 0 - -"), None, "the earlier version");
+        assert_eq!(UserState::decode(7, &full.replace(" 19 25 22 ", " 6 38 22 ")), None);
+        // Earlier versions, in which a user with attributes has none.
+        assert_eq!(UserState::decode(7, "1 operator active 0 - -"), None);
+        let second = plain.replacen("3 ", "2 ", 1).replace(" 3 0 0 ", " 3 0 ");
+        assert_eq!(UserState::decode(7, &second), None);
+        assert_eq!(UserState::decode(7, &full.replace("\"d\"", "\"D\"")), None);
         let whole = rows().encode();
         for text in [
             String::new(),

@@ -11,14 +11,14 @@ use crate::clock::Timestamp;
 use crate::id::{GrantId, SessionId, TokenId, UserId};
 use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::store::sql::failure::Failure;
-use crate::user::{Account, Email, Status, User, UserState};
+use crate::user::{Account, Attributes, Email, Status, User, UserState};
 
 use super::dialect::Row;
 
 /// The columns that [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, email_canonical, role, status, created_at, updated_at, last_login_at"
+        "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, attributes"
     };
 }
 pub(super) use user_columns;
@@ -27,7 +27,7 @@ pub(super) use user_columns;
 macro_rules! account_columns {
     () => {
         "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, \
-         password_hash, session_epoch, kept_session, token_replacement, revision"
+         attributes, password_hash, session_epoch, kept_session, token_replacement, revision"
     };
 }
 pub(super) use account_columns;
@@ -36,7 +36,7 @@ pub(super) use account_columns;
 macro_rules! state_columns {
     () => {
         "email, email_canonical, role, status, goat_users.created_at AS user_created_at, updated_at, \
-         last_login_at, session_epoch, kept_session, revision, \
+         last_login_at, attributes, session_epoch, kept_session, revision, \
          (SELECT roles_revision FROM goat_guard) AS roles_revision"
     };
 }
@@ -67,6 +67,10 @@ fn user_created_at(row: &Row, id: UserId, created_at: &'static str) -> Result<Us
         created_at: time(row, created_at)?,
         updated_at: time(row, "updated_at")?,
         last_login_at: (last_login_at != Timestamp::default()).then_some(last_login_at),
+        attributes: parsed_optional(row, "attributes", |text| {
+            Attributes::from_stored(text).ok_or(())
+        })?
+        .unwrap_or_default(),
     })
 }
 

@@ -343,8 +343,8 @@ async fn is_any_active(
 async fn insert(connection: &mut Connection<'_>, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
                  password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
-                 revision, token_replacement) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+                 revision, token_replacement, attributes) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     save(connection, query, account).await
 }
 
@@ -352,7 +352,7 @@ async fn update(connection: &mut Connection<'_>, account: &Account) -> Result<()
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
                  last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13, \
-                 token_replacement = $14 WHERE id = $1";
+                 token_replacement = $14, attributes = $15 WHERE id = $1";
     save(connection, query, account).await
 }
 
@@ -376,7 +376,8 @@ async fn save(
         .bind(rows::signed(epoch.number))
         .bind(epoch.kept.map(|session| session.to_string()))
         .bind(rows::signed(*revision))
-        .bind(replacement.as_ref().map(ToString::to_string));
+        .bind(replacement.as_ref().map(ToString::to_string))
+        .bind(user.attributes.stored());
     connection.execute(query).await?;
     Ok(())
 }

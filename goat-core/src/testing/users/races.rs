@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::access::Role;
 use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::session::SessionEpoch;
 use crate::store::{UserChange, UserSnapshot, UserStore, UserWriteOutcome};
 use crate::testing::sample::{account, account_of, later, race, role, word};
-use crate::user::Status;
+use crate::user::{AttributePatch, Status};
 
 use super::{put, read, write};
 
@@ -155,6 +157,30 @@ pub async fn no_concurrent_write_is_lost(store: &Arc<dyn UserStore>) {
     })
     .await;
     assert_eq!(read(store, target).await.epoch, SessionEpoch { number: 24, kept: None });
+}
+
+/// Patches of different keys all take effect.
+pub async fn concurrent_attribute_patches_are_all_stored(store: &Arc<dyn UserStore>) {
+    let account = account(&role());
+    let id = account.user.id;
+    put(store, &account).await;
+    race(8, |number| {
+        let (store, top) = (Arc::clone(store), account.user.role.clone());
+        async move {
+            let patch = AttributePatch::parse(json!({ format!("k{number}"): number }));
+            let patch = patch.expect("a patch");
+            let decide = |snapshot: &UserSnapshot| {
+                let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+                let merged = account.user.attributes.merged(&patch);
+                account.user.attributes = merged.map_err(|_| ErrorKind::Invalid)?;
+                Ok(UserChange::Put(account))
+            };
+            write(&store, None, id, &top, &decide).await
+        }
+    })
+    .await;
+    let all = "{\"k0\":0,\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7}";
+    assert_eq!(read(store, id).await.user.attributes.as_str(), all);
 }
 
 /// A2: once a suspension has returned, no write by the suspended user follows.

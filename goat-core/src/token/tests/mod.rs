@@ -25,7 +25,7 @@ use crate::error::ErrorKind;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::secret::Secret;
 use crate::testing::ManualClock;
-use crate::user::Revisions;
+use crate::user::{Attributes, Revisions};
 
 /// A secret that no check finds weak.
 const SECRET: &[u8; 32] = b"yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe";
@@ -80,6 +80,7 @@ fn access_claims() -> AccessClaims {
         revisions: Revisions { user: 12, roles: 7 },
         epoch: 3,
         permissions: None,
+        attributes: Attributes::default(),
     }
 }
 

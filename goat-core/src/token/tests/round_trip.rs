@@ -20,6 +20,7 @@ proptest! {
         issuer in "[^\\p{Cc}]{1,40}",
         client_id in "[^\\p{Cc}]{1,40}",
         authenticated in 0..4_000_000_000_i64,
+        attribute in ".{0,20}",
         (user, roles) in any::<(u64, u64)>(),
     ) {
         let issued = Timestamp::from_millis(millis);
@@ -34,6 +35,7 @@ proptest! {
             revisions: Revisions { user, roles },
             epoch: millis.unsigned_abs(),
             permissions,
+            attributes: Attributes::parse(serde_json::json!({ "a": attribute })).unwrap(),
         };
         let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO).unwrap();
         let tokens = Tokens::new(if ed { eddsa() } else { hs256() }, settings);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use goat_core::auth::SignUp;
 use goat_core::session::Origin;
 use goat_core::store::sql::UserTable;
+use goat_core::user::AttributePatch;
 use goat_core::{Actor, Email, ErrorKind, Role, Stores, UserId, testing};
+use serde_json::json;
 
 use super::support;
 use crate::flows::support::{Backend, Harness, PASSWORD, address};
@@ -131,6 +133,38 @@ macro_rules! on_every_database {
                 let database = plan.apply().await.expect("adopted");
                 let ann = database.users().by_email("ann@example.org").await.expect("a result");
                 assert_eq!(ann.expect("Ann").password_hash.expose().as_str(), "");
+            }
+
+            /// An application that adopted its table with the version before has no column of attributes, and
+            /// its running processes write users without it.
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_later_column_is_shown_added_and_not_required() {
+                let (_guard, pool, database) = support::$database().await;
+                people(&pool, $uuid).await;
+                let database = database.adopt(PEOPLE).await.expect("a plan").apply().await.expect("adopted");
+                let old = "DROP VIEW goat_application_users; \
+                    ALTER TABLE people DROP COLUMN goat_attributes; \
+                    UPDATE goat_application SET definition = 'old'";
+                run(&pool, old).await.expect("the version before");
+                let plan = database.adopt(PEOPLE).await.expect("a plan");
+                let shown = plan.to_string();
+                let added: Vec<_> =
+                    shown.lines().filter(|line| line.starts_with("ALTER")).collect();
+                assert_eq!(added.len(), 1, "{shown}");
+                assert!(added[0].starts_with("ALTER TABLE \"people\" ADD COLUMN \"goat_attributes\""));
+                let database = plan.apply().await.expect("adopted");
+                let insert = "INSERT INTO goat_application_users (id, email, email_canonical, \
+                    email_domain, role, status, password_hash, created_at, updated_at, last_login_at, \
+                    session_epoch, kept_session, revision, token_replacement) VALUES \
+                    ('01KE1Q0J0000000000000000YY', 'a@b.example', 'a@b.example', 'b.example', 'client', 'active', '', 1, 1, 0, 0, NULL, 1, NULL)";
+                run(&pool, insert).await.expect("written without the column");
+                let stores = Stores { users: database.users(), roles: database.roles(), ..Stores::memory() };
+                let goat = Harness::on(Backend::over(stores)).goat;
+                let ann = goat.users().find_by_email(&Email::parse("a@b.example").expect("an address")).await;
+                let ann = ann.expect("a result").expect("the user");
+                let patch = AttributePatch::parse(json!({ "plan": "pro" })).expect("a patch");
+                goat.users().change_attributes(Actor::system("test"), ann.id, patch).await.expect("changed");
+                assert_eq!(text(&pool, "SELECT goat_attributes FROM people").await, "{\"plan\":\"pro\"}");
             }
 
             /// L1: an error names a row, and no address.

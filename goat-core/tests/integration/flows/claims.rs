@@ -1,14 +1,19 @@
-//! Claims of the application in access tokens (J4).
+//! Claims of the application and attributes in access tokens (J4).
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use goat_core::auth::{SignUp, TokenPair};
 use goat_core::session::Origin;
-use goat_core::token::TokenKeys;
+use goat_core::token::{TokenKeys, TokenSettings, Verifier};
+use goat_core::user::AttributePatch;
 use goat_core::{Goat, Stores, User};
 use serde_json::{Value, json};
 
-use crate::flows::support::{OTHER_PASSWORD, PASSWORD, address, email, login, refresh};
+use crate::flows::support::{
+    Backend, Harness, OTHER_PASSWORD, PASSWORD, address, email, login, refresh, system,
+};
 
 async fn goat_with(claims: impl Fn(&User) -> Value + Send + Sync + 'static) -> Goat {
     let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).claims(claims);
@@ -61,4 +66,29 @@ async fn reserved_names_and_long_claims_are_omitted() {
         let token = signed_in.tokens.access_token.expose();
         goat.authenticate_token(token).await.expect("a valid token");
     }
+}
+
+/// As many attributes as fit, in the order of the setting; a service reads them offline.
+#[tokio::test]
+async fn tokens_carry_the_attributes_of_the_setting() {
+    let harness = Harness::with(Backend::memory(), |settings| {
+        settings.token_attributes = ["plan", "note", "teams"].map(str::to_owned).to_vec();
+    });
+    let ann = harness.member("ann", "client").await;
+    assert!(payload(&ann.tokens).get("goat_attributes").is_none());
+    let users = harness.goat.users();
+    let note = "n".repeat(2000);
+    let change = json!({ "plan": "pro", "note": note, "teams": ["a", "ü"], "secret": "canary" });
+    let change = AttributePatch::parse(change).expect("a patch");
+    users.change_attributes(system(), ann.user.id, change).await.expect("changed");
+    let tokens = harness.refresh(&ann.tokens).await.expect("rotated").tokens;
+    let carried = json!({ "plan": "pro", "teams": ["a", "ü"] });
+    assert_eq!(payload(&tokens)["goat_attributes"], carried);
+    let settings = TokenSettings::default();
+    let keys = harness.goat.jwks().to_string();
+    let verifier = Verifier::with_clock(keys, settings, Arc::new(harness.clock.clone()));
+    let seen = verifier.expect("a verifier").verify(tokens.access_token.expose());
+    let seen = seen.expect("a valid token").attributes().clone();
+    assert_eq!(serde_json::to_value(&seen).expect("JSON"), carried);
+    harness.principal(&tokens).await;
 }

@@ -1,5 +1,6 @@
 //! Behaviour of a whole goat, the same on every backend.
 
+mod attributes;
 pub(crate) mod captured_log;
 mod claims;
 mod defence;

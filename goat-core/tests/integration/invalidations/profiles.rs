@@ -12,8 +12,9 @@ use goat_core::auth::TokenPair;
 use goat_core::invalidation::LocalInvalidations;
 use goat_core::session::Origin;
 use goat_core::testing::{ManualClock, Point};
-use goat_core::user::{UserState, UserUpdate};
+use goat_core::user::{AttributePatch, UserState, UserUpdate};
 use goat_core::{Email, Principal, Stores, UserId};
+use serde_json::json;
 
 use crate::delegating_stores::{StubCache, with_stub_caches};
 use crate::flows::support::{PASSWORD, system};
@@ -30,10 +31,20 @@ enum Change {
     Role,
     Permission,
     Login,
+    OwnAttributes,
+    Attributes,
 }
 
 impl Change {
-    const ALL: [Self; 5] = [Self::OwnEmail, Self::Email, Self::Role, Self::Permission, Self::Login];
+    const ALL: [Self; 7] = [
+        Self::OwnEmail,
+        Self::Email,
+        Self::Role,
+        Self::Permission,
+        Self::Login,
+        Self::OwnAttributes,
+        Self::Attributes,
+    ];
 
     async fn apply(self, node: &Node, me: &Principal) {
         let users = node.goat.users();
@@ -55,6 +66,12 @@ impl Change {
                 node.goat.roles().grant(system(), "client", REPORTS).await.expect("granted");
             }
             Self::Login => drop(node.sign_in("ann").await),
+            Self::OwnAttributes => {
+                users.change_own_attributes(me, plan()).await.expect("changed");
+            }
+            Self::Attributes => {
+                users.change_attributes(system(), me.user(), plan()).await.expect("changed");
+            }
         }
     }
 
@@ -65,8 +82,15 @@ impl Change {
             Self::Role => new.role.as_str() == "operator" && after.role() == &new.role,
             Self::Permission => after.permissions() == [REPORTS] && after.may(&REPORTS),
             Self::Login => new.last_login_at > old.last_login_at,
+            Self::OwnAttributes | Self::Attributes => {
+                new.attributes.text("plan").as_deref() == Some("pro")
+            }
         }
     }
+}
+
+fn plan() -> AttributePatch {
+    AttributePatch::parse(json!({ "plan": "pro" })).expect("a patch")
 }
 
 /// Two nodes, and the session of a user, which both have cached.
@@ -205,7 +229,9 @@ async fn a_read_from_before_a_change_is_not_cached() {
 /// nothing, and shows.
 #[tokio::test]
 async fn a_repeated_change_shows_in_the_next_profile() {
-    for change in [Change::OwnEmail, Change::Email, Change::Role] {
+    for change in
+        [Change::OwnEmail, Change::Email, Change::Role, Change::OwnAttributes, Change::Attributes]
+    {
         let Fixture { one, other, tokens, me, .. } = Fixture::new().await;
         // By a node that ended before it invalidated anything.
         change.apply(&other, &me).await;

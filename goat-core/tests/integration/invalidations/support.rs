@@ -47,6 +47,7 @@ impl Deployment {
         let settings = Settings {
             account_quota: None,
             cache_staleness: self.staleness,
+            self_attributes: vec!["plan".to_owned()],
             ..Settings::default()
         };
         let goat = Goat::builder(stores, self.keys.clone())

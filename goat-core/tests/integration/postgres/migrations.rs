@@ -5,9 +5,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use goat_core::ErrorKind;
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions, SchemaState};
+use goat_core::user::Attributes;
+use goat_core::{ErrorKind, UserId};
 use goat_engines::Postgres;
+use serde_json::json;
 
 use crate::postgres::support::{account, name, put, role};
 
@@ -80,6 +82,33 @@ async fn an_interrupted_migration_is_resumed() {
     for seen in [SchemaState::Empty, SchemaState::Behind, SchemaState::Current] {
         assert!(states.contains(&seen), "{seen:?} is missing from {states:?}");
     }
+}
+
+/// A node of the version before writes users without the column of attributes, and leaves those that
+/// are stored.
+#[tokio::test]
+async fn users_are_written_without_the_column_of_attributes() {
+    let server = Postgres::shared();
+    let url = server.create_database();
+    let database = open(&url);
+    migrate(&database).await.expect("a schema");
+    server.psql(
+        name(&url),
+        "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
+         password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
+         revision, token_replacement) VALUES ('01KE1Q0J0000000000000000YY', 'a@b', 'a@b', \
+         'b', 'client', 'active', '', 1, 1, 0, 0, NULL, 1, NULL)",
+    );
+    let id = UserId::parse("01KE1Q0J0000000000000000YY").expect("an id");
+    let users = database.users();
+    let mut account = users.by_id(id).await.expect("the store responds").expect("the user");
+    assert!(account.user.attributes.is_empty());
+    let attributes = Attributes::parse(json!({ "plan": "pro" })).expect("attributes");
+    account.user.attributes = attributes.clone();
+    put(&users, None, &account).await.expect("the store responds");
+    server.psql(name(&url), "UPDATE goat_users SET email = 'c@b', revision = 3");
+    let read = users.by_id(id).await.expect("the store responds").expect("the user");
+    assert_eq!((read.user.attributes, read.revision), (attributes, 3));
 }
 
 /// O5

@@ -8,7 +8,7 @@ use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::store::{
     Rotation, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome,
 };
-use goat_core::user::Account;
+use goat_core::user::{Account, Attributes};
 use goat_core::{
     Clock as _, Email, Role, SessionId, Status, StoreError, SystemClock, Timestamp, TokenId, User,
     UserId,
@@ -72,6 +72,7 @@ pub(crate) fn account(role: &Role) -> Account {
             created_at: now(),
             updated_at: now(),
             last_login_at: None,
+            attributes: Attributes::default(),
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),

@@ -14,7 +14,7 @@ use goat_core::store::{
 };
 use goat_core::testing::{Failpoints, ManualClock};
 use goat_core::token::TokenKeys;
-use goat_core::user::{Account, UserState};
+use goat_core::user::{Account, Attributes, UserState};
 use goat_core::{
     Clock, Email, ErrorKind, Role, Secret, Status, StoreError, Stores, Timestamp, User, UserId,
 };
@@ -82,7 +82,7 @@ pub(crate) fn cached(
 
 /// The text of a cached state, with this role and session epoch.
 pub(crate) fn state_text(role: &str, epoch: u64) -> String {
-    format!("2 01KE1Q0J0000000000000000YY {role} active 0 0 - {epoch} - - 1 1 aa")
+    format!("3 01KE1Q0J0000000000000000YY {role} active 0 0 - {epoch} - - 1 1 0 aa")
 }
 
 /// The token keys of all nodes.
@@ -168,6 +168,7 @@ pub(crate) fn account_of(role: &str) -> Account {
             created_at: now,
             updated_at: now,
             last_login_at: None,
+            attributes: Attributes::default(),
         },
         password_hash: "hash".into(),
         epoch: SessionEpoch::default(),

@@ -445,6 +445,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "roles",
         sql: include_str!("../migrations/postgres/0009_roles.sql"),
     },
+    Migration {
+        version: 10,
+        name: "attributes",
+        sql: include_str!("../migrations/postgres/0010_attributes.sql"),
+    },
 ];
 
 #[cfg(test)]

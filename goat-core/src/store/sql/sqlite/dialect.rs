@@ -299,6 +299,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "roles",
         sql: include_str!("../migrations/sqlite/0008_roles.sql"),
     },
+    Migration {
+        version: 9,
+        name: "attributes",
+        sql: include_str!("../migrations/sqlite/0009_attributes.sql"),
+    },
 ];
 
 #[cfg(test)]

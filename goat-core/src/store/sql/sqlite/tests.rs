@@ -21,7 +21,7 @@ use crate::store::sql::schema::Migration;
 use crate::store::sql::{MigrateOptions, SchemaState};
 use crate::store::{UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::testing::sample::{START, account, account_of, race, role, session, word};
-use crate::user::{Account, UserFilter, UserQuery};
+use crate::user::{Account, Attributes, UserFilter, UserQuery};
 
 fn file() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -108,6 +108,30 @@ async fn readiness_check_has_a_connection_that_no_call_exhausts() {
     assert!(error.is_unavailable(), "{error:?}");
     database.users().ping().await.expect("the database responds");
     database.sessions().ping().await.expect("the database responds");
+}
+
+/// A process of the version before writes users without the column of attributes, and leaves those that
+/// are stored.
+#[tokio::test]
+async fn users_are_written_without_the_column_of_attributes() {
+    let (_folder, database) = migrated().await;
+    run(
+        &database,
+        "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
+         password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
+         revision, token_replacement) VALUES ('01KE1Q0J0000000000000000YY', 'a@b', 'a@b', \
+         'b', 'client', 'active', '', 1, 1, 0, 0, NULL, 1, NULL)",
+    )
+    .await;
+    let id = UserId::parse("01KE1Q0J0000000000000000YY").expect("an id");
+    let users = database.users();
+    let mut account = users.by_id(id).await.expect("the store responds").expect("the user");
+    assert!(account.user.attributes.is_empty());
+    account.user.attributes = Attributes::from_stored(r#"{"plan":"pro"}"#).expect("attributes");
+    put(&users, &account).await.expect("the store responds");
+    run(&database, "UPDATE goat_users SET email = 'c@b', revision = 3").await;
+    let read = users.by_id(id).await.expect("the store responds").expect("the user");
+    assert_eq!((read.user.attributes, read.revision), (account.user.attributes, 3));
 }
 
 /// O5.
@@ -442,7 +466,7 @@ async fn total_is_exact_up_to_ten_thousand() {
         "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers LIMIT $1) \
          INSERT INTO goat_users SELECT printf('%026d', n), email, n || email_canonical, \
          email_domain, role, status, password_hash, created_at, updated_at, last_login_at, \
-         session_epoch, kept_session, revision, token_replacement FROM numbers, goat_users",
+         session_epoch, kept_session, revision, token_replacement, attributes FROM numbers, goat_users",
     )
     .bind(i64::try_from(PAGE_REACH).expect("a small number") - 1)
     .execute(&mut *database.pools.write.acquire().await.expect("the writer"))

@@ -1,0 +1,3 @@
+-- The fields of the application, a JSON object in canonical form. NULL: none. Processes of the version
+-- before write users without this column.
+ALTER TABLE goat_users ADD COLUMN attributes TEXT;
