@@ -22,7 +22,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::api::extract::Page;
 use crate::api::routes::auth::{login, logout, refresh, signup, verify};
 use crate::api::routes::user::list::ListQuery;
-use crate::api::routes::user::{admin, list, me};
+use crate::api::routes::user::{admin, attributes, list, me};
 use crate::api::routes::{meta, permissions, roles, sessions};
 use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
@@ -43,9 +43,9 @@ use goat_core::user::Sort;
     servers((url = "/", description = "This server")),
     paths(
         signup::sign_up, login::login, refresh::refresh, logout::logout, verify::verify,
-        me::profile, me::change_email, me::change_password, me::delete_self,
+        me::profile, attributes::change_own, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
-        admin::change_role, admin::change_status, admin::sessions, admin::revoke_sessions,
+        admin::change_role, admin::change_status, attributes::change, admin::sessions, admin::revoke_sessions,
         sessions::list, sessions::revoke, sessions::revoke_one,
         roles::list, roles::create, roles::set_rank, roles::delete,
         permissions::list, permissions::of_role, permissions::grant, permissions::revoke,

@@ -7,10 +7,13 @@
 use goat_core::Status;
 use goat_core::access::Rank;
 use goat_core::password::PasswordPolicy;
+use goat_core::user::Attributes;
 use http::Method;
 use serde_json::json;
 use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::schema::{Array, ArrayItems, Object, Schema};
+use utoipa::openapi::schema::{
+    Array, ArrayBuilder, ArrayItems, Object, ObjectBuilder, Schema, SchemaType, Type,
+};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 
 use crate::api::routes::roles::MAX_PERMISSIONS;
@@ -33,6 +36,26 @@ const GRANTABLE: &str = r"^[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*)$";
 
 /// At most 64 characters before the `@`, and labels of at most 63.
 const EMAIL: &str = r"^(?=[^@]{1,64}@)(?!.*@.*[^.]{64})[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9]+(-[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-[A-Za-z0-9]+)*)*$";
+
+/// A key of an attribute.
+const ATTRIBUTE: &str = "^[a-z0-9_]{1,64}$";
+
+/// Returns the schema of attributes, and of a patch of them.
+pub(super) fn attributes() -> RefOr<Schema> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let value = [Type::String, Type::Number, Type::Boolean, Type::Null, Type::Array];
+    let value = ArrayBuilder::new().schema_type(SchemaType::from_iter(value)).items(text());
+    let schema = ObjectBuilder::new()
+        .description(Some(
+            "Fields of the application, together at most 4096 bytes of JSON: strings, numbers, Booleans, \
+             `null`, and lists of strings.",
+        ))
+        .property_names(Some(text().pattern(Some(ATTRIBUTE))))
+        .additional_properties(Some(value))
+        .max_properties(Some(Attributes::MOST_KEYS))
+        .examples([json!({"locale": "de-AT", "seats": 5, "teams": ["sales"]})]);
+    schema.into()
+}
 
 /// Adds the constraints of the request bodies that operations share.
 pub(super) fn constrain_components(document: &mut Document) {

@@ -9,7 +9,7 @@ use super::Group::{Accounts, Administration, Operations};
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::routes::auth::{login, logout, refresh, signup, verify};
-use crate::api::routes::user::{admin, list, me};
+use crate::api::routes::user::{admin, attributes, list, me};
 use crate::api::routes::{meta, permissions, roles, sessions};
 
 /// The path of the metrics, which can have a listener of their own.
@@ -45,6 +45,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::get(Accounts, "/api/v1/user", SIGNED_IN, me::profile),
         Endpoint::post(Administration, "/api/v1/user", requires(USER_WRITE), admin::create),
         Endpoint::delete(Accounts, "/api/v1/user", SIGNED_IN, me::delete_self),
+        Endpoint::patch(Accounts, "/api/v1/user/attributes", SIGNED_IN, attributes::change_own),
         Endpoint::patch(Accounts, "/api/v1/user/change-email", SIGNED_IN, me::change_email),
         Endpoint::patch(Accounts, "/api/v1/user/change-password", SESSION_CONTROL, me::change_password),
         Endpoint::get(Administration, "/api/v1/user/list", requires(USER_READ), list::list),
@@ -53,6 +54,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::delete(Administration, "/api/v1/user/{id}", requires(USER_DELETE), admin::delete),
         Endpoint::patch(Administration, "/api/v1/user/{id}/change-role", requires(USER_CHANGE_ROLE), admin::change_role),
         Endpoint::patch(Administration, "/api/v1/user/{id}/change-status", requires(USER_CHANGE_STATUS), admin::change_status),
+        Endpoint::patch(Administration, "/api/v1/user/{id}/attributes", requires(USER_UPDATE), attributes::change),
         Endpoint::get(Administration, "/api/v1/user/{id}/sessions", requires(USER_READ), admin::sessions),
         Endpoint::delete(Administration, "/api/v1/user/{id}/sessions", requires(USER_UPDATE), admin::revoke_sessions),
 

@@ -30,6 +30,10 @@ impl Observer for AuditObserver {
 /// Writes an event: a possible attack as a warning, any other event as information.
 pub(crate) fn audit(event: &Event) {
     let name = event.kind.name();
+    let keys = match &event.kind {
+        EventKind::AttributesChanged(keys) => Some(keys.join(",")),
+        _ => None,
+    };
     let (reason, count, limit) = match &event.kind {
         EventKind::SignInFailed(kind) | EventKind::RefreshFailed(kind) => {
             (Some(kind.code()), None, None)
@@ -63,6 +67,7 @@ pub(crate) fn audit(event: &Event) {
                 reason,
                 count,
                 limit,
+                keys,
                 "{name}"
             )
         };

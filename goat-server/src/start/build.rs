@@ -181,6 +181,7 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
         sessions_per_user: settings.sessions.per_user,
         cache_staleness: settings.sessions.cache_staleness,
         access_token_permissions: settings.tokens.access_permissions,
+        token_attributes: settings.tokens.attributes.clone(),
         signup: match settings.accounts.signup {
             Signup::Active => goat_core::Signup::Active,
             Signup::Inactive => goat_core::Signup::Inactive,
@@ -190,6 +191,7 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
         account_day_quota: settings.limits.account_day,
         password_check_quota: settings.limits.password_check,
         signup_role: settings.accounts.signup_role.clone(),
+        self_attributes: settings.accounts.self_attributes.clone(),
         change_email_quota: settings.limits.auth,
         passwords: PasswordPolicy::new(passwords.min_length, passwords.max_length)?,
         ..goat_core::Settings::default()

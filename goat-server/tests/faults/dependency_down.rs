@@ -35,7 +35,11 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let (stores, failpoints) = Failpoints::over(Stores::memory());
-        let app = TestApp::with(|setup| setup.stores = stores).await;
+        let app = TestApp::with(|setup| {
+            setup.stores = stores;
+            setup.goat.self_attributes = vec!["locale".to_owned()];
+        })
+        .await;
         let (caller, _) = (app.admin().await, app.admin().await);
         let other = app.sign_in(&caller.email, PASSWORD).await;
         let target = app.client().await;
@@ -79,6 +83,8 @@ impl Fixture {
             ("PATCH", "/api/v1/user/change-password") => {
                 json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD})
             }
+            ("PATCH", "/api/v1/user/attributes") => json!({"locale": "de"}),
+            ("PATCH", "/api/v1/user/{id}/attributes") => json!({"plan": "pro"}),
             ("PATCH", "/api/v1/user/{id}/change-role") => json!({"role": "operator"}),
             ("PATCH", "/api/v1/user/{id}/change-status") => json!({"status": "suspended"}),
             ("DELETE", "/api/v1/user") => json!({"current_password": PASSWORD}),

@@ -10,12 +10,13 @@ use crate::support::process::{
 
 /// What the application is told, and shows.
 const TOLD: &str = "default_type text/plain; return 200 \"$http_x_goat_user $http_x_goat_role \
-                    [$http_x_goat_email$http_x_goat_key] $uri\";";
+                    [$http_x_goat_email$http_x_goat_key$http_x_goat_attribute_plan] $uri\";";
 
 /// Headers by which a client would name another user.
 const FORGED: &str = "x-goat-user: forged\r\nx-goat-role: forged\r\nx-goat-session: forged\r\n\
                       x-goat-email: forged\r\nx-goat-key: forged\r\n\
-                      x_goat_user: forged\r\nx-goat_role: forged\r\n";
+                      x_goat_user: forged\r\nx-goat_role: forged\r\nx-goat-attribute-plan: forged\r\n\
+                      x_goat_attribute_plan: forged\r\n";
 
 /// One page with two hundred assets, under the default limits.
 #[test]
@@ -109,7 +110,8 @@ fn a_browser_with_a_session_uses_the_application_behind_a_proxy() {
         .with("GOAT_PUBLIC_URL", &origin)
         .with("GOAT_FORWARD_ORIGINS", &origin)
         .with("GOAT_LOGIN_PAGE", "on")
-        .with("GOAT_VERIFY_HEADERS", "email")
+        .with("GOAT_VERIFY_HEADERS", "email,attributes.plan")
+        .with("GOAT_ATTRIBUTES_SELF", "plan")
         .with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let (server, goat) = program.serve();
     let _proxy = Proxy::before(front, goat, application, TOLD);
@@ -143,10 +145,21 @@ fn a_browser_with_a_session_uses_the_application_behind_a_proxy() {
 
     let page = browser.navigate("cross-site", "/");
     assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] /")));
+    // Without a value, the client's header is replaced too.
+    let forged = browser.send("GET /forged", "same-origin", FORGED, "");
+    assert_eq!((forged.status, forged.text), (200, format!("{user} admin [{ADMIN}] /forged")));
+    let direct = Client::new(goat);
+    let credentials = json!({"email": ADMIN, "password": ADMIN_PASSWORD});
+    let session = direct.post("/api/v1/auth/login", None, &credentials).expect("a response");
+    let token = session.body["data"]["access_token"].as_str().expect("a token");
+    let plan = json!({"plan": "pro, ü\r\nx-goat-role: root"});
+    let changed = direct.call("PATCH", "/api/v1/user/attributes", Some(token), Some(&plan));
+    assert_eq!(changed.expect("a response").status, 200);
+    let told = format!("{user} admin [{ADMIN}pro%2C%20%C3%BC%0D%0Ax-goat-role:%20root]");
     for number in 1..=200 {
         let path = format!("/asset-{number}.js");
         let asset = browser.send(&format!("GET {path}"), "same-origin", FORGED, "");
-        assert_eq!((asset.status, asset.text), (200, format!("{user} admin [{ADMIN}] {path}")));
+        assert_eq!((asset.status, asset.text), (200, format!("{told} {path}")));
     }
     let own = browser.send("POST /form", "same-origin", "", "a=1");
     assert_eq!(own.status, 200, "{}", own.text);

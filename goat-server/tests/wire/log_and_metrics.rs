@@ -39,6 +39,8 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("PUT", "/api/v1/user/{id}") => {
             json!({ "email": email, "password": format!("{PASSWORD} as well") })
         }
+        ("PATCH", "/api/v1/user/attributes") => json!({ "locale": CANARY }),
+        ("PATCH", "/api/v1/user/{id}/attributes") => json!({ "plan": [CANARY] }),
         ("PATCH", "/api/v1/user/{id}/change-role") => json!({ "role": "operator" }),
         ("PATCH", "/api/v1/user/{id}/change-status") => json!({ "status": "suspended" }),
         ("DELETE", "/api/v1/sessions") => json!({ "all": true }),
@@ -171,6 +173,7 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
         ("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD),
         ("GOAT_LOG", "trace,hyper=trace,h2=trace,sqlx=trace,tower=trace,axum=trace"),
         ("GOAT_REFRESH_LEEWAY", "0"),
+        ("GOAT_ATTRIBUTES_SELF", "locale"),
     ]);
     let server = Server::start(folder.path(), &settings);
     let mut secrets = Secrets(Vec::new());
@@ -231,6 +234,11 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
     assert!(lines.iter().any(|line| line.contains("\"TRACE\"")));
     assert!(lines.iter().any(|line| line.contains("\"sign-in-failed\"")));
     assert!(lines.iter().any(|line| line.contains("\"token-reused\"")));
+    let is_change = |line: &&String| line.contains("\"attributes-changed\"");
+    let changes: Vec<_> = lines.iter().filter(is_change).collect();
+    for keys in ["\"keys\":\"locale\"", "\"keys\":\"plan\""] {
+        assert!(changes.iter().any(|line| line.contains(keys)), "{keys} in {changes:?}");
+    }
     secrets.check("the log", &lines.join("\n"));
 }
 

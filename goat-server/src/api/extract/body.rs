@@ -1,6 +1,6 @@
 //! JSON request bodies.
 //!
-//! - The head is checked first: a media type other than JSON, or any content coding, is 415, and a
+//! - The head is checked first: a media type that the body does not have, or any content coding, is 415, and a
 //!   declared length over the limit is 413, before a byte of the body is read.
 //! - The body is counted while it streams, regardless of the declared length (H2).
 //! - Then the grammar is checked, then the members: 415, 413, 400, in this order.
@@ -36,7 +36,7 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
         let (head, body) = request.into_parts();
-        let declared = check(&head.headers)?;
+        let declared = check(&head.headers, T::MEDIA_TYPES)?;
         let bytes = collect(body, declared).await?;
         let object = Object::parse(bytes.expose())?;
         Ok(Self(Fields::read_with(object, state)?))
@@ -44,10 +44,10 @@ where
 }
 
 /// Checks the head, and returns the declared length.
-fn check(headers: &HeaderMap) -> Result<Option<usize>, Rejection> {
+fn check(headers: &HeaderMap, media_types: &[&str]) -> Result<Option<usize>, Rejection> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
-        (Some(value), None) if is_json(value) => {}
+        (Some(value), None) if is_one_of(media_types, value) => {}
         _ => return Err(Rejection::MediaType),
     }
     if headers.contains_key(CONTENT_ENCODING) {
@@ -63,9 +63,9 @@ fn check(headers: &HeaderMap) -> Result<Option<usize>, Rejection> {
     }
 }
 
-/// Whether a value is `application/json`, alone or with `charset=utf-8` (RFC 9110 §8.3.1: names,
+/// Whether a value is one of the media types, alone or with `charset=utf-8` (RFC 9110 §8.3.1: names,
 /// and this value, in any case; the value as a token or quoted).
-fn is_json(value: &HeaderValue) -> bool {
+fn is_one_of(media_types: &[&str], value: &HeaderValue) -> bool {
     let Ok(value) = value.to_str() else { return false };
     let (essence, parameter) = match value.split_once(';') {
         Some((essence, parameter)) => (essence, Some(parameter)),
@@ -76,7 +76,8 @@ fn is_json(value: &HeaderValue) -> bool {
         let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         name.eq_ignore_ascii_case("charset") && bare.unwrap_or(value).eq_ignore_ascii_case("utf-8")
     };
-    trim(essence).eq_ignore_ascii_case("application/json") && parameter.is_none_or(is_utf8)
+    media_types.iter().any(|allowed| trim(essence).eq_ignore_ascii_case(allowed))
+        && parameter.is_none_or(is_utf8)
 }
 
 /// Trims the optional white space of HTTP (RFC 9110 §5.6.3), not that of Unicode.

@@ -26,6 +26,9 @@ pub trait FromFields: Sized {
 ///
 /// Every [`FromFields`] implements this for any state.
 pub trait FromFieldsWith<S>: Sized {
+    /// The media types of the body.
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+
     /// Requests each member, then builds the value.
     ///
     /// # Errors
@@ -268,6 +271,23 @@ impl Fields {
             })
             .collect();
         entries.into_iter().collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Returns an optional object.
+    ///
+    /// # Errors
+    ///
+    /// It is not an object.
+    pub fn optional_object(&mut self, name: &'static str) -> Result<Option<Object>, Refused> {
+        self.member(name, "must be an object", |value| match value {
+            Value::Object(object) => Some(object),
+            _ => None,
+        })
+    }
+
+    /// Removes the members that were not requested, for a body whose keys are data.
+    pub fn take_rest(&mut self) -> Object {
+        std::mem::take(&mut self.object)
     }
 
     /// Records a violation that concerns several members, such as "one of the two is required".

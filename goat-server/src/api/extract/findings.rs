@@ -108,7 +108,7 @@ const SHOWN: usize = 64;
 /// Sanitizes a client's name for a message: letters, digits and ASCII punctuation are kept, any
 /// other character (spaces, control characters, bidirectional marks) becomes U+FFFD, so that it
 /// cannot forge output in a log or terminal; at most 64 characters.
-pub(super) fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     let mut characters = name.chars();
     let mut text: String = characters
         .by_ref()

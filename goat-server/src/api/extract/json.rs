@@ -87,9 +87,27 @@ impl Object {
         self.0.contains_key(name)
     }
 
+    /// Returns the members as plain JSON, which nothing redacts.
+    pub(crate) fn into_json(self) -> serde_json::Map<String, serde_json::Value> {
+        self.0.into_iter().map(|(name, value)| (name, value.into_json())).collect()
+    }
+
     /// Returns the names of the remaining members, in bytewise order.
     pub(super) fn into_names(self) -> impl Iterator<Item = String> {
         self.0.into_keys()
+    }
+}
+
+impl Value {
+    fn into_json(self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => value.into(),
+            Self::Number(number) => number.into(),
+            Self::String(text) => text.expose().as_str().into(),
+            Self::List(values) => values.into_iter().map(Self::into_json).collect(),
+            Self::Object(object) => object.into_json().into(),
+        }
     }
 }
 

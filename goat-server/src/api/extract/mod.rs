@@ -45,6 +45,7 @@ mod rejection;
 pub use body::{BODY_LIMIT, Json};
 pub(crate) use cookies::SessionCookies;
 pub use fields::{Fields, FromFields, FromFieldsWith};
+pub(crate) use findings::shown;
 pub use findings::{Refused, Violations};
 pub use json::{MAX_DEPTH, Malformed, Object, Value};
 pub use path::{Id, Segment, path_is_canonical};

@@ -27,7 +27,7 @@ pub use tokens::{
     BodyOrCookies, PasswordChanged, PasswordChangedByCookie, SignedIn, SignedInByCookie,
     TokenExpiries, Tokens,
 };
-pub use user::{Profile, User};
+pub use user::{Attributes, Profile, User};
 
 /// A successful response: one resource or a complete list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -130,12 +130,13 @@ impl<T: Serialize> IntoResponse for Page<T> {
 
 /// Returns a response with `value` as its JSON body.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    let mut text = Vec::with_capacity(USUAL_LENGTH);
     // Serializing these types does not fail: all keys are strings, all numbers finite.
-    let Ok(bytes) = serde_json::to_vec(value) else {
+    if serde_json::to_writer(&mut text, value).is_err() {
         let problem = Problem::from(goat_core::ErrorKind::Internal);
         return IntoResponse::into_response(problem);
-    };
-    json_bytes(status, bytes.into())
+    }
+    json_bytes(status, text.into())
 }
 
 /// Returns a response with JSON text as its body.
@@ -147,6 +148,9 @@ pub(super) fn json_bytes(status: StatusCode, text: Bytes) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+/// The length of a response with a user, for its text to be allocated once.
+const USUAL_LENGTH: usize = 512;
 
 /// The usual number of headers of a response, for its map to be allocated once.
 pub(super) const RESPONSE_HEADERS: usize = 14;

@@ -2,10 +2,11 @@
 
 use goat_core::Principal;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Created, Time};
-use crate::api::Mount;
+use crate::api::{Mount, schemas};
 
 /// A user.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -24,12 +25,27 @@ pub struct User {
     pub status: &'static str,
     /// The time at which the user was created.
     pub created_at: Time,
-    /// The time of the last change of e-mail address, password, role or status.
+    /// The time of the last change of e-mail address, password, role, status or attributes.
     pub updated_at: Time,
     /// The time of the last sign-in; `null` if there was none.
     #[schema(required = true)]
     pub last_login_at: Option<Time>,
+    /// The fields of the application.
+    pub attributes: Attributes,
 }
+
+/// The attributes of a user.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Attributes(goat_core::user::Attributes);
+
+impl PartialSchema for Attributes {
+    fn schema() -> RefOr<Schema> {
+        schemas::attributes()
+    }
+}
+
+impl ToSchema for Attributes {}
 
 impl From<goat_core::User> for User {
     fn from(user: goat_core::User) -> Self {
@@ -47,6 +63,7 @@ impl From<&goat_core::User> for User {
             created_at: user.created_at.into(),
             updated_at: user.updated_at.into(),
             last_login_at: user.last_login_at.map(Time),
+            attributes: Attributes(user.attributes.clone()),
         }
     }
 }

@@ -200,6 +200,8 @@ const ORIGINS: Kind = Kind::Words(
 );
 const PUBLIC: Kind =
     Kind::Words("a URL such as https://auth.example.com, without user, query or fragment");
+const ATTRIBUTE_KEYS: Kind =
+    Kind::Words("none, or a comma-separated list of keys of 1 to 64 characters of a-z, 0-9 and _");
 const IDENTIFIER: Kind = Kind::Words("1 to 256 characters without white space");
 const SOCKET: Kind = Kind::Words("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080");
 const BYTES: Kind = Kind::Words(
@@ -267,8 +269,8 @@ table! {
             Kind::Words("none, or a comma-separated list of origins: https://host or https://host:port (http: on loopback only)"),
             "Origins of the applications behind a reverse proxy that asks GET /api/v1/auth/verify. Only their URLs become return_to.");
         VERIFY_HEADERS = Setting::new("GOAT_VERIFY_HEADERS", Text("none"),
-            Kind::Words("none, or a comma-separated list of: email"),
-            "Further headers of GET /api/v1/auth/verify for the application: `email` is X-Goat-Email. A reverse proxy must replace those of the client.");
+            Kind::Words("none, or a comma-separated list of: email, and attributes.KEY for the attribute of a key"),
+            "Further headers of GET /api/v1/auth/verify for the application: `email` is X-Goat-Email, and `attributes.cost_center` is X-Goat-Attribute-Cost-Center. A reverse proxy must replace those of the client.");
     }
     LoginPage {
         LOGIN_PAGE = Setting::new("GOAT_LOGIN_PAGE", Text("off"), Kind::Choice(&["off", "on"]),
@@ -330,6 +332,8 @@ table! {
             "Lifetime of an access token. At most GOAT_REFRESH_TOKEN_TTL and GOAT_SESSION_TTL.");
         ACCESS_TOKEN_PERMISSIONS = Setting::new("GOAT_ACCESS_TOKEN_PERMISSIONS", Text("false"), BOOLEAN,
             "Whether access tokens contain the permissions, for services that verify tokens offline.");
+        TOKEN_ATTRIBUTES = Setting::new("GOAT_TOKEN_ATTRIBUTES", Text("none"), ATTRIBUTE_KEYS,
+            "Attributes that access tokens contain in the claim goat_attributes, for services that verify tokens offline: as many, in this order, as fit into 1 KiB.");
         REFRESH_TOKEN_TTL = Setting::new("GOAT_REFRESH_TOKEN_TTL", Text("168h"),
             Kind::Duration(minutes(5), LONGEST),
             "Lifetime of a refresh token, which is the idle limit of a session. If set, at most GOAT_SESSION_TTL.");
@@ -382,6 +386,8 @@ table! {
         ROLES_FILE = Setting::new("GOAT_ROLES_FILE", Unset,
             Kind::Words("a path to a JSON list of {\"name\", \"rank\", \"permissions\"}"),
             "Roles with their ranks and permissions. `migrate` and a first start create them, or give them this rank and exactly these permissions; other roles stay. `check` prints the differences.");
+        ATTRIBUTES_SELF = Setting::new("GOAT_ATTRIBUTES_SELF", Text("none"), ATTRIBUTE_KEYS,
+            "Attributes that users may set when they sign up, and change themselves. Others are changed with the permission user:update.");
         ADMIN_EMAIL = Setting::new("GOAT_ADMIN_EMAIL", Text("admin@goat.local"),
             Kind::Words("an e-mail address of at most 254 bytes"),
             "E-mail address of the administrator that is created on a start that finds none. If the address belongs to a user who is not an administrator, the server refuses to start.");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use goat_core::{Role, Secret};
 use goat_tower::address::TrustedProxies;
 use goat_tower::cookie::{Cookies, ReturnTo, SameSite};
-use http::Uri;
+use http::{HeaderName, Uri};
 use ipnet::IpNet;
 
 use super::reader::Reader;
@@ -157,11 +157,18 @@ pub struct ForwardSettings {
 }
 
 /// `GOAT_VERIFY_HEADERS`: a header of token verification, besides the user's id, role and session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyHeader {
     /// `email`: the user's address in `X-Goat-Email`.
     Email,
+    /// `attributes.KEY`: an attribute in `X-Goat-Attribute-KEY`, with `-` for each `_`.
+    Attribute {
+        /// The key of the attribute.
+        key: String,
+        /// The name of the header.
+        name: HeaderName,
+    },
 }
 
 /// The sign-in page. The default is that of each setting.
@@ -302,6 +309,8 @@ pub struct TokenSettings {
     pub access_ttl: Duration,
     /// `GOAT_ACCESS_TOKEN_PERMISSIONS`: whether access tokens carry the permissions.
     pub access_permissions: bool,
+    /// `GOAT_TOKEN_ATTRIBUTES`: the keys of the attributes that access tokens carry.
+    pub attributes: Vec<String>,
     /// `GOAT_REFRESH_TOKEN_TTL`: idle limit of a session, at most `session_ttl`.
     pub refresh_ttl: Duration,
     /// `GOAT_SESSION_TTL`: absolute limit of a session.
@@ -359,6 +368,7 @@ impl TokenSettings {
             client_id: reader.required(&table::CLIENT_ID, values::identifier),
             access_ttl: reader.duration(&table::ACCESS_TOKEN_TTL),
             access_permissions: reader.choice(&table::ACCESS_TOKEN_PERMISSIONS, &BOOLEAN),
+            attributes: reader.required(&table::TOKEN_ATTRIBUTES, values::attribute_keys),
             refresh_ttl,
             session_ttl,
             refresh_leeway: reader.duration(&table::REFRESH_LEEWAY),
@@ -432,6 +442,8 @@ pub struct AccountSettings {
     pub signup: Signup,
     /// `GOAT_SIGNUP_ROLE`; `None`: the role of the lowest rank.
     pub signup_role: Option<Role>,
+    /// `GOAT_ATTRIBUTES_SELF`: the keys that users may change themselves.
+    pub self_attributes: Vec<String>,
     /// `GOAT_ROLES_FILE`.
     pub roles_file: Option<PathBuf>,
     /// `GOAT_ADMIN_EMAIL`: checked roughly here; the account rules decide.
@@ -463,6 +475,7 @@ impl AccountSettings {
         Self {
             signup: reader.choice(&table::SIGNUP, &words),
             signup_role: reader.optional(&table::SIGNUP_ROLE, values::role),
+            self_attributes: reader.required(&table::ATTRIBUTES_SELF, values::attribute_keys),
             roles_file: reader.optional(&table::ROLES_FILE, values::path),
             admin_email: reader.required(&table::ADMIN_EMAIL, values::email),
             admin_password: reader.optional(&table::ADMIN_PASSWORD, |text| Ok(Secret::from(text))),

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use goat_core::limit::canonical_address;
+use goat_core::user::Attributes;
 use goat_core::{Quota, Role, Secret};
 use goat_tower::cookie::ReturnTo;
-use http::Uri;
 use http::uri::Authority;
+use http::{HeaderName, Uri};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::problem::quote;
@@ -177,10 +178,33 @@ pub(super) fn secure_origins(text: &str) -> Parsed<Vec<String>> {
 
 /// Parses the headers that token verification adds.
 pub(super) fn verify_headers(text: &str) -> Parsed<Vec<VerifyHeader>> {
-    list(text, |item| match item {
-        "email" => Ok(VerifyHeader::Email),
-        _ => Err("is not a header that verification can add".into()),
+    list(text, |item| {
+        let unknown = "is not a header that verification can add";
+        match item.split_once('.') {
+            None if item == "email" => Ok(VerifyHeader::Email),
+            Some(("attributes", key)) => {
+                let key = attribute_key(key).map_err(|_| unknown)?;
+                // Many servers drop header names with `_`, or take it for `-`.
+                let name = format!("x-goat-attribute-{}", key.replace('_', "-"));
+                let name = HeaderName::try_from(name).map_err(|_| unknown)?;
+                Ok(VerifyHeader::Attribute { key, name })
+            }
+            _ => Err(unknown.into()),
+        }
     })
+}
+
+/// Parses the keys of attributes.
+pub(super) fn attribute_keys(text: &str) -> Parsed<Vec<String>> {
+    list(text, attribute_key)
+}
+
+fn attribute_key(text: &str) -> Parsed<String> {
+    if Attributes::is_key(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not the key of an attribute".into())
+    }
 }
 
 /// Parses a name to show.

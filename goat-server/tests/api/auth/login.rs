@@ -129,6 +129,7 @@ async fn login_returns_tokens_and_the_user(backend: Backend) {
         "created_at": "2026-01-01T00:00:01.250Z",
         "updated_at": "2026-01-01T00:00:01.250Z",
         "last_login_at": "2026-01-01T00:00:03.750Z",
+        "attributes": {},
     });
     assert_eq!(data["user"], user, "a login is no update");
 }

@@ -19,7 +19,16 @@ async fn new_accounts_are_inactive_if_configured(backend: Backend) {
     assert_eq!(created.status, 201);
     assert_eq!(
         members(created.data()),
-        ["created_at", "email", "id", "last_login_at", "role", "status", "updated_at"]
+        [
+            "attributes",
+            "created_at",
+            "email",
+            "id",
+            "last_login_at",
+            "role",
+            "status",
+            "updated_at"
+        ]
     );
     assert_eq!(created.data()["status"], "inactive");
     assert_eq!(created.data()["role"], "client");

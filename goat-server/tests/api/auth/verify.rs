@@ -221,3 +221,52 @@ async fn the_address_is_a_header_only_if_configured() {
     let response = app.get(VERIFY).bearer(&user.token).send().await;
     assert_eq!((response.status, response.header("x-goat-email")), (204, ""));
 }
+
+on_every_backend!(attributes_are_headers_only_if_configured);
+
+/// No value can end a header, and a user without a value has an empty one.
+async fn attributes_are_headers_only_if_configured(backend: Backend) {
+    let app = TestApp::on_with(backend, |setup| {
+        setup.http.forward.headers = ["plan", "cost_center"]
+            .map(|key| VerifyHeader::Attribute {
+                key: key.to_owned(),
+                name: format!("x-goat-attribute-{}", key.replace('_', "-"))
+                    .parse()
+                    .expect("a name"),
+            })
+            .to_vec();
+    })
+    .await;
+    let (admin, user) = (app.admin().await, app.client().await);
+    let verify = async || app.get(VERIFY).bearer(&user.token).send().await;
+    let response = verify().await;
+    assert_eq!(response.headers["x-goat-attribute-plan"], "");
+    for (value, shown) in [
+        (json!("pro"), "pro"),
+        (json!("a\r\nx-goat-role: admin"), "a%0D%0Ax-goat-role:%20admin"),
+        (json!("Grüße, 100%\u{0}\u{7f}"), "Gr%C3%BC%C3%9Fe%2C%20100%25%00%7F"),
+        (json!(["a", "b,c", "", "ü"]), "a,b%2Cc,,%C3%BC"),
+        (json!(-1.5), "-1.5"),
+        (json!(true), "true"),
+        (json!([]), ""),
+        (json!("x".repeat(1024)), &*"x".repeat(1024)),
+        (json!("x".repeat(1025)), ""),
+        (json!(null), ""),
+    ] {
+        let path = format!("{}/attributes", user.path());
+        let body = json!({"plan": value, "cost_center": value, "other": "canary"});
+        let changed = app.patch(&path).bearer(&admin.token).json(&body).send().await;
+        assert_eq!(changed.status, 200, "{}", changed.json);
+        let response = verify().await;
+        for name in ["x-goat-attribute-plan", "x-goat-attribute-cost-center"] {
+            assert_eq!(
+                response.headers.get_all(name).iter().collect::<Vec<_>>(),
+                [shown],
+                "{value}"
+            );
+        }
+        assert_eq!(response.header("x-goat-role"), "client");
+        let has_other = response.headers.values().any(|header| header == "canary");
+        assert!(!has_other, "{:?}", response.headers);
+    }
+}

@@ -14,6 +14,9 @@ use crate::support::app::TestApp;
 /// Requests for each operation.
 const REQUESTS: usize = 40;
 
+/// The attributes that users may change themselves.
+const OWN_ATTRIBUTES: [&str; 3] = ["locale", "teams", "theme_2"];
+
 /// Generates values from schemas, the same in every run.
 struct Generator {
     document: Value,
@@ -40,6 +43,10 @@ impl Generator {
         }
         match schema["type"].as_str() {
             Some("string") => self.text(schema).into(),
+            Some("null") => Value::Null,
+            Some("number") => {
+                self.pick(any::<f64>().prop_filter("finite", |n| n.is_finite())).into()
+            }
             Some("boolean") => self.pick(any::<bool>()).into(),
             Some("integer") => {
                 let bound = |name: &str| schema[name].as_u64().expect("a bound");
@@ -56,6 +63,9 @@ impl Generator {
     }
 
     fn object(&mut self, schema: &Value) -> Map<String, Value> {
+        if schema["additionalProperties"].is_object() {
+            return self.attributes(&schema["additionalProperties"]);
+        }
         assert_eq!(schema["additionalProperties"], false, "{schema}");
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let least = schema["minProperties"].as_u64().unwrap_or(0);
@@ -72,6 +82,21 @@ impl Generator {
                 return object;
             }
         }
+    }
+
+    /// Attributes of keys that users may change themselves, which a schema cannot express.
+    fn attributes(&mut self, value: &Value) -> Map<String, Value> {
+        let mut attributes = Map::new();
+        for key in OWN_ATTRIBUTES {
+            if self.pick(any::<bool>()) {
+                continue;
+            }
+            let types = value["type"].as_array().expect("types").clone();
+            let mut schema = value.clone();
+            schema["type"] = self.pick(prop::sample::select(types));
+            attributes.insert(key.to_owned(), self.value(&schema));
+        }
+        attributes
     }
 
     /// A role that exists, which a schema cannot express.
@@ -150,7 +175,11 @@ impl Generator {
 #[tokio::test]
 async fn h9_requests_generated_from_the_schemas_are_never_refused_as_invalid() {
     // With session cookies, on which the members `session` and `refresh_token` depend.
-    let app = TestApp::with(|setup| setup.http.session_cookies = Some(Cookies::new())).await;
+    let app = TestApp::with(|setup| {
+        setup.http.session_cookies = Some(Cookies::new());
+        setup.goat.self_attributes = OWN_ATTRIBUTES.map(str::to_owned).to_vec();
+    })
+    .await;
     let mut generator = Generator::new();
     let mut refused = Vec::new();
     let mut succeeded = 0;

@@ -48,7 +48,7 @@ fn form(text: &str) -> &str {
 fn user(email: &str, fields: &Value) -> Value {
     let mut user = json!({
         "id": "<id>", "email": email, "role": "client", "status": "active",
-        "created_at": "<time>", "updated_at": "<time>", "last_login_at": null,
+        "created_at": "<time>", "updated_at": "<time>", "last_login_at": null, "attributes": {},
     });
     for (name, value) in fields.as_object().expect("an object") {
         user[name] = value.clone();
@@ -100,6 +100,7 @@ async fn users_have_the_documented_members_on_every_route(backend: Backend) {
         ("PUT ", json!({"email": "bea@example.org"}), json!({"email": "bea@example.org"})),
         ("PATCH /change-role", json!({"role": "operator"}), json!({"role": "operator"})),
         ("PATCH /change-status", json!({"status": "suspended"}), json!({"status": "suspended"})),
+        ("PATCH /attributes", json!({"plan": "pro"}), json!({"attributes": {"plan": "pro"}})),
     ] {
         let (method, action) = line.split_once(' ').expect("a method");
         let response = send(&format!("{method} {path}{action}"), body).await;

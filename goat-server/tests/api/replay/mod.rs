@@ -111,7 +111,9 @@ replayed![
     sessions::session_limit(|setup| setup.goat.sessions_per_user = 3),
     users::user_administration(AS_IS),
     users::user_list(AS_IS),
-    users::own_account(AS_IS),
+    users::own_account(|setup| {
+        setup.goat.self_attributes = ["locale", "theme"].map(str::to_owned).to_vec();
+    }),
     access::status_changes(AS_IS),
     access::role_changes(AS_IS),
     access::permissions(AS_IS),

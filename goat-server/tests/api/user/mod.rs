@@ -1,6 +1,7 @@
 //! `/api/v1/user`.
 
 mod admin;
+mod attributes;
 mod email;
 mod list;
 mod me;

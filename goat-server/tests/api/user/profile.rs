@@ -39,7 +39,10 @@ async fn assert_cached(app: &TestApp, calls: &Failpoints, token: &str) {
 
 async fn app(backend: Backend) -> (TestApp, Failpoints, TestUser) {
     let (stores, calls) = backend.open().await.with_failpoints();
-    let app = TestApp::over(stores, |_| {}).await;
+    let app = TestApp::over(stores, |setup| {
+        setup.goat.self_attributes = vec!["plan".to_owned()];
+    })
+    .await;
     let admin = app.admin().await;
     profile(&app, &admin.token).await;
     (app, calls, admin)
@@ -69,8 +72,13 @@ async fn change_shows_in_the_next_profile(backend: Backend) {
     let grant = json!({"role": "operator", "action": "report:read"});
     let permissions = json!(["report:read", "user:change_status", "user:read", "user:update"]);
     let change_email = format!("{PATH}/change-email");
+    let (own_attributes, attributes) = (format!("{PATH}/attributes"), format!("{user}/attributes"));
+    let plan = json!({"plan": "pro"});
+    let both = json!({"plan": "pro", "seats": 5});
     for (request, body, member, shown) in [
         (app.patch(&change_email).bearer(&client.token), own, "email", json!("own@example.org")),
+        (app.patch(&own_attributes).bearer(&client.token), plan.clone(), "attributes", plan),
+        (app.patch(&attributes).bearer(&admin.token), json!({"seats": 5}), "attributes", both),
         (
             app.put(&user).bearer(&admin.token),
             json!({"email": "set@example.org"}),
@@ -84,7 +92,7 @@ async fn change_shows_in_the_next_profile(backend: Backend) {
             json!("operator"),
         ),
         (app.post("/api/v1/permission").bearer(&admin.token), grant, "permissions", permissions),
-        (app.post("/api/v1/auth/login"), login, "last_login_at", json!("2026-01-01T00:00:00.005Z")),
+        (app.post("/api/v1/auth/login"), login, "last_login_at", json!("2026-01-01T00:00:00.007Z")),
     ] {
         app.clock.advance(Duration::from_millis(1));
         let response = request.json(&body).send().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use goat_core::auth::SignUp;
+use goat_core::user::Attributes;
 use goat_core::{Email, ErrorKind, Goat, Secret, Signup};
 use goat_tower::{Origin, Problem};
 use http::request::Parts;
@@ -11,6 +12,8 @@ use utoipa::ToSchema;
 
 use crate::api::extract::{Fields, FromFieldsWith, Json, NoQuery, Refused};
 use crate::api::routes::new_password;
+use crate::api::routes::user::attributes::read_attributes;
+use crate::api::schemas;
 use crate::api::view::{Created, Data, User};
 use crate::api::{AppState, Mount};
 
@@ -39,6 +42,9 @@ pub(crate) struct SignUpBody {
     /// e-mail address are rejected.
     #[schema(value_type = String, format = Password)]
     password: Secret<String>,
+    /// Attributes, of the keys that the server is configured to leave to users.
+    #[schema(schema_with = schemas::attributes, required = false)]
+    attributes: Attributes,
 }
 
 impl FromFieldsWith<AppState> for SignUpBody {
@@ -47,10 +53,19 @@ impl FromFieldsWith<AppState> for SignUpBody {
         let password = fields.secret("password").map(Some);
         let known = email.as_ref().ok();
         let password = new_password(fields, "password", password, known, &state.goat);
-        let (email, password) = (email?, password?);
+        let attributes = attributes(fields, state);
+        let (email, password, attributes) = (email?, password?, attributes?);
         let password = password.ok_or_else(|| fields.refuse("password", "is required"))?;
-        Ok(Self { email, password })
+        Ok(Self { email, password, attributes })
     }
+}
+
+fn attributes(fields: &mut Fields, state: &AppState) -> Result<Attributes, Refused> {
+    let Some(object) = fields.optional_object("attributes")? else {
+        return Ok(Attributes::default());
+    };
+    let own = Some(state.goat.settings().self_attributes.as_slice());
+    read_attributes(fields, "attributes.", object.into_json(), own, Attributes::parse)
 }
 
 /// Sign up
@@ -75,8 +90,9 @@ pub(crate) async fn sign_up(
     _: OpenSignup,
     _: NoQuery,
     origin: Origin,
-    Json(SignUpBody { email, password }): Json<SignUpBody>,
+    Json(SignUpBody { email, password, attributes }): Json<SignUpBody>,
 ) -> Result<Created<User>, Problem> {
-    let user = goat.sign_up(SignUp { email, password, origin: origin.into() }).await?;
+    let prepared = goat.prepare_sign_up(SignUp { email, password, origin: origin.into() }).await?;
+    let user = prepared.with_attributes(attributes).create().await?;
     Ok(User::from(user).created(&mount))
 }

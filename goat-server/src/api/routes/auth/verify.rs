@@ -1,6 +1,7 @@
 //! `GET /api/v1/auth/verify`: token verification for other services and reverse proxies (forward
 //! auth).
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use goat_core::{Error, ErrorKind, Permission};
 use goat_tower::{Principal, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use crate::api::extract::{FromQuery, Parameters, Query, Refused};
@@ -57,6 +59,7 @@ impl FromQuery for VerifyQuery {
                 ("X-Goat-Role" = String, description = "The user's role."),
                 ("X-Goat-Session" = String, description = "The session's id."),
                 ("X-Goat-Email" = String, description = "The user's e-mail address, if the server is configured to send it."),
+                ("X-Goat-Attribute-KEY" = String, description = "An attribute of the user, if the server is configured to send it: empty without a value, and with more than 1 KiB. The texts of a list are separated by commas. Within a text, `%`, commas, white space and bytes that are not ASCII are escaped as `%XX`."),
             )),
         (status = 303, description = "`redirect` is `true`, the forwarded request is a navigation, and it has no valid access token: the sign-in page.",
             headers(("Location" = String, description = "The sign-in page, with the forwarded URL in `return_to`."))),
@@ -92,11 +95,44 @@ pub(crate) async fn verify(
     }
     for header in &http.forward.headers {
         let (name, value) = match header {
-            VerifyHeader::Email => ("x-goat-email", email(&me)?),
+            VerifyHeader::Email => (HeaderName::from_static("x-goat-email"), email(&me)?),
+            VerifyHeader::Attribute { key, name } => (name.clone(), attribute(&me, key)?),
         };
-        response.headers_mut().insert(HeaderName::from_static(name), value);
+        response.headers_mut().insert(name, value);
     }
     Ok(response)
+}
+
+/// The longest value of a header, so that a proxy does not refuse the response.
+const LONGEST_VALUE: usize = 1024;
+
+/// Returns the value of an attribute. A user without it, and one whose value is too long, have an empty
+/// header: a proxy that copies only the headers that it receives would pass on that of the client.
+fn attribute(me: &Principal, key: &str) -> Result<HeaderValue, ErrorKind> {
+    let text = match me.profile().attributes.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => Escaped(&text).to_string(),
+        Some(Value::Array(list)) => {
+            let texts = list.iter().filter_map(Value::as_str);
+            texts.map(|text| Escaped(text).to_string()).collect::<Vec<_>>().join(",")
+        }
+        Some(value) => value.to_string(),
+    };
+    let fitting = if text.len() <= LONGEST_VALUE { text } else { String::new() };
+    HeaderValue::try_from(fitting).map_err(|_| ErrorKind::Internal)
+}
+
+/// A text in visible ASCII without `,`: any other byte, and `%`, as `%XX`.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.bytes().try_for_each(|byte| match byte {
+            b'%' | b',' => write!(formatter, "%{byte:02X}"),
+            byte if byte.is_ascii_graphic() => formatter.write_char(char::from(byte)),
+            byte => write!(formatter, "%{byte:02X}"),
+        })
+    }
 }
 
 /// Returns the user's address as given, or in its canonical form if the domain is not ASCII.

@@ -20,7 +20,7 @@ use crate::api::{AppState, Mount};
 
 /// Names the route for the current user's own account when an administrator acts on their own
 /// account.
-fn redirect_self<T: Into<Cow<'static, str>>>(
+pub(super) fn redirect_self<T: Into<Cow<'static, str>>>(
     me: UserId,
     id: UserId,
     instead: impl FnOnce() -> Option<T>,

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use goat_core::Quota;
+use http::HeaderName;
 
 use super::super::table::TABLE;
-use super::super::{Database, values};
+use super::super::{Database, VerifyHeader, values};
 use super::{environment, sources};
 
 #[test]
@@ -39,6 +40,20 @@ fn malformed_values_are_rejected_with_value_and_format() {
             "GOAT_TRUSTED_PROXIES",
             &["proxy.example", "10.0.0.0/33", "10.0.0.1,", "10.0.0.1,,10.0.0.2"],
         ),
+        (
+            "GOAT_VERIFY_HEADERS",
+            &[
+                "mail",
+                "attributes",
+                "attributes.",
+                "attributes.Plan",
+                "attributes.a.b",
+                "email,",
+                "Email",
+            ],
+        ),
+        ("GOAT_ATTRIBUTES_SELF", &["Plan", "a-b", "a b", "plan,", ",plan"]),
+        ("GOAT_TOKEN_ATTRIBUTES", &["Plan", "plan,,teams"]),
         (
             "GOAT_PUBLIC_URL",
             &[
@@ -218,4 +233,16 @@ fn rejected_urls_are_not_shown() {
         let problem = environment(&[("REDIS_URL", url)]).problem();
         assert!(!problem.contains("canary"), "{problem}");
     }
+}
+
+/// The name of a header has no `_`, which many servers drop or take for `-`.
+#[test]
+fn headers_of_attributes_have_their_key_in_the_name() {
+    let settings =
+        environment(&[("GOAT_VERIFY_HEADERS", "email, attributes.cost_center")]).settings();
+    let attribute = VerifyHeader::Attribute {
+        key: "cost_center".to_owned(),
+        name: HeaderName::from_static("x-goat-attribute-cost-center"),
+    };
+    assert_eq!(settings.http.forward.headers, [VerifyHeader::Email, attribute]);
 }

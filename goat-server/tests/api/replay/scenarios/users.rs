@@ -139,6 +139,17 @@ pub(crate) async fn own_account(run: &mut Run) {
         run.wait(1);
         run.send(&email, &ann, body).await;
     }
+    let attributes = format!("PATCH {USER}/attributes");
+    for body in [
+        json!({"locale": "de", "theme": ["dark", "ü"]}),
+        json!({"locale": null, "plan": "pro"}),
+        json!({"locale": {}, "theme": "x".repeat(5000)}),
+        json!({"locale": null}),
+        json!({}),
+    ] {
+        run.send(&attributes, &ann, body).await;
+        run.get(USER, &ann).await;
+    }
     run.try_login("ann@example.org", PASSWORD).await;
     let password = format!("PATCH {USER}/change-password");
     for body in [
@@ -164,6 +175,11 @@ pub(crate) async fn own_account(run: &mut Run) {
     run.refresh(&changed.refresh).await;
     run.try_login("ann2@example.org", OTHER_PASSWORD).await;
     let boss = run.member("boss", "admin").await;
+    let attributes = format!("PATCH {USER}/{}/attributes", bob.id);
+    run.send(&attributes, &bob, json!({"plan": "pro"})).await;
+    run.send(&attributes, &boss, json!({"plan": "pro", "Plan": 1})).await;
+    run.send(&attributes, &boss, json!({"plan": "pro", "seats": 5})).await;
+    run.get(USER, &bob).await;
     run.send(&delete, &boss, json!({"current_password": PASSWORD})).await;
     run.get(USER, &bob).await;
 }
