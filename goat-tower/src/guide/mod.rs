@@ -16,7 +16,8 @@
 //! goat does not provide:
 //!
 //! - **Session data.** A session only authenticates a user. Keep a shopping cart in tower-sessions,
-//!   or in a table keyed by [user](goat_core::Principal::user).
+//!   or in a table keyed by [user](goat_core::Principal::user). A few small fields of a user fit into the
+//!   [attributes](goat_core::user::Attributes) of `me.profile()`.
 //! - **Federated login.** Users log in by e-mail address and password. There is no OAuth and no
 //!   passkey support, and no way to start a session for a user authenticated elsewhere. If you need
 //!   these, keep your authentication; rate limits and problem documents work without goat's.

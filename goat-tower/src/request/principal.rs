@@ -65,7 +65,9 @@ use http::Extensions;
 /// use tower::ServiceExt;
 ///
 /// async fn mine(me: Principal) -> String {
-///     format!("items of {}", me.user())
+///     // The address and the attributes are from the cache entry that answered the request.
+///     let theme = me.profile().attributes.text("theme").unwrap_or_else(|| "light".to_owned());
+///     format!("items of {} in {theme}", me.profile().email.as_str())
 /// }
 ///
 /// async fn welcome(me: Option<Principal>) -> &'static str {

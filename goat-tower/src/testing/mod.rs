@@ -78,6 +78,9 @@
 //! let alice = test.sign_in("alice", []).await;
 //! assert_denied(&send(&router, "GET", &alice).await, "forbidden").lacking(READ);
 //!
+//! // Attributes that a handler reads from `me.profile()`.
+//! test.goat.testing().set_attributes(alice.user.id, serde_json::json!({ "plan": "pro" })).await;
+//!
 //! // Time passes until her access token has expired.
 //! test.clock.advance(Duration::from_secs(5 * 60 + 10));
 //! assert_denied(&send(&router, "GET", &alice).await, "token-expired");
