@@ -97,11 +97,16 @@ impl Attributes {
 
     /// Parses the text of stored attributes.
     pub(crate) fn from_stored(text: &str) -> Option<Self> {
-        let members: Members = serde_json::from_str(text).ok()?;
-        let is_member = |(key, raw): (&String, &Box<RawValue>)| {
-            serde_json::from_str(raw.get()).is_ok_and(|value| Self::check(key, &value).is_ok())
-        };
-        if members.iter().all(is_member) { Self::of(&members).ok() } else { None }
+        Self::checked(&serde_json::from_str(text).ok()?).ok()
+    }
+
+    /// Checks members that were read as texts.
+    fn checked(members: &Members) -> Result<Self, InvalidAttribute> {
+        for (key, raw) in members {
+            let value: Value = serde_json::from_str(raw.get()).map_err(|_| NOT_A_VALUE)?;
+            Self::check(key, &value)?;
+        }
+        Self::of(members)
     }
 
     fn of(members: &Members) -> Result<Self, InvalidAttribute> {
@@ -244,22 +249,23 @@ impl fmt::Debug for Attributes {
     }
 }
 
-/// An object.
+/// A JSON object.
 impl Serialize for Attributes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let members = self.raw_members();
         let mut map = serializer.serialize_map(Some(members.len()))?;
         for (key, raw) in members {
-            let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
-            map.serialize_entry(key, &value)?;
+            map.serialize_entry(key, raw)?;
         }
         map.end()
     }
 }
 
+/// A JSON object.
 impl<'de> Deserialize<'de> for Attributes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        let members = Members::deserialize(deserializer)?;
+        Self::checked(&members).map_err(serde::de::Error::custom)
     }
 }
 

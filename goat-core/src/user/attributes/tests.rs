@@ -98,6 +98,10 @@ fn numbers_keep_their_text_when_another_key_changes() {
         r#"{"a":1,"big":123456789012345678901,"n":9007199254740993.25e-3}"#
     );
     assert_eq!(stored.changed_keys(&merged), ["a"]);
+    let text = serde_json::to_string(&merged).expect("JSON");
+    assert_eq!(text, merged.as_str());
+    assert_eq!(serde_json::from_str::<Attributes>(&text).expect("attributes"), merged);
+    serde_json::from_str::<Attributes>(r#"{"a":{}}"#).expect_err("an object as a value");
 }
 
 #[test]
