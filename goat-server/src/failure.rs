@@ -94,6 +94,7 @@ impl Failure {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 impl Failure {
     /// Prefixes each message with its subject.
     #[must_use]
@@ -153,6 +154,7 @@ fn chain(sentence: &str, mut source: Option<&(dyn StdError + 'static)>) -> Strin
 }
 
 /// Returns the root cause of an error: the message of the system or server.
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) fn deepest(error: &(dyn StdError + 'static)) -> String {
     let mut deepest = error;
     while let Some(cause) = deepest.source() {

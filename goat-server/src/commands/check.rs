@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use goat_core::event::{NoObserver, Observer};
 use goat_core::password::{NewPassword, check_sample};
-use goat_core::store::sql::SchemaState;
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
 use crate::failure::Failure;
 use crate::start::settings::{Database, Environment, Settings, SigningKeys};
-use crate::start::{self, AdoptForeign, DataDir, KeySource, SecretFile, Storage};
+use crate::start::{self, AdoptForeign, DataDir, KeySource, SchemaState, SecretFile, Storage};
 
 use super::console::{Console, answer};
 

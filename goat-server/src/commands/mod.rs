@@ -3,6 +3,7 @@
 //! Invariant: every failure is reported in messages for the operator, the exit status tells whether
 //! a retry may help, and `serve` under `json` writes only JSON.
 
+#[cfg(feature = "sqlite")]
 mod backup;
 mod check;
 mod console;
@@ -29,6 +30,8 @@ use crate::cli::{Command, Invocation};
 use crate::failure::Failure;
 use crate::observe::logging;
 use crate::serve::fail_writes_over_the_file_limit;
+#[cfg(not(feature = "sqlite"))]
+use crate::start::settings::Engine;
 use crate::start::settings::{DOTENV, Settings};
 
 /// Timeout for writing the last lines of the log.
@@ -84,8 +87,15 @@ where
                 check::run(&settings, &console, Strictness { strict, warnings: warnings.len() })
                     .await
             }
+            #[cfg(feature = "sqlite")]
             Command::Backup(file) => backup::back_up(&settings, &file).await,
+            #[cfg(feature = "sqlite")]
             Command::Restore(file) => logged(&settings, backup::restore(&settings, &file)).await,
+            #[cfg(not(feature = "sqlite"))]
+            Command::Backup(_) | Command::Restore(_) => {
+                let absence = Engine::Sqlite.absence();
+                Err(Failure::configuration(format!("backup and restore: {absence}")))
+            }
             Command::Health => health::run(&settings),
             Command::User(command) => logged(&settings, user::run(&settings, command)).await,
             Command::Role(command) => logged(&settings, role::run(&settings, command)).await,

@@ -12,6 +12,7 @@ use tracing::field::display;
 pub(super) const TARGET: &str = "goat_server::audit";
 
 /// Writes that a command has brought back a backup, which ended this many sessions.
+#[cfg(feature = "sqlite")]
 pub(crate) fn restored(count: u64) {
     const NAME: &str = "backup-restored";
     tracing::info!(target: TARGET, event = NAME, by = "system: command line", count, "{NAME}");

@@ -1,190 +1,119 @@
-//! The configured database, SQLite or PostgreSQL, and the differences between the two at startup.
+//! The configured database at startup. Each engine is behind the cargo feature of its name.
 
-use std::path::{Path, PathBuf};
+#[cfg(feature = "postgres")]
+pub(super) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(super) mod sqlite;
+
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use goat_core::Stores;
+use goat_core::invalidation::Invalidations;
 use goat_core::limit::LimitStore;
-use goat_core::store::sql::{
-    MigrateOptions, OnUnknownKey, PostgresDatabase, PostgresOptions, SchemaState, SqliteDatabase,
-    SqliteOptions,
-};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use goat_core::store::sql;
 use goat_core::token::TokenKeys;
-use goat_core::{Secret, Stores};
-use tokio::time;
 
-use crate::failure::{Failure, deepest};
-use crate::start::settings::{self, StorageSettings, show_duration};
-
-/// Timeout of a migration: rewriting a large table takes longer than a store call.
-const MIGRATE_WITHIN: Duration = Duration::from_secs(600);
+use super::{AdoptForeign, KeySource};
+use crate::failure::Failure;
+use crate::start::settings::StorageSettings;
 
 /// An open SQLite file, or a PostgreSQL pool that connects on first use.
-#[derive(Clone, Debug)]
-pub(super) enum Database {
-    /// A file, and whether it existed before it was opened.
-    Sqlite { path: PathBuf, database: SqliteDatabase, existed: bool },
-    /// A server, and the timeout of a call to it.
-    Postgres { database: PostgresDatabase, timeout: Duration },
-}
-
-impl Database {
-    /// Opens the file, or creates the pool.
-    pub(super) async fn open(settings: &StorageSettings) -> Result<Self, Failure> {
-        match &settings.database {
-            settings::Database::Sqlite(path) => {
-                let existed = path.exists();
-                let opened = SqliteDatabase::open(sqlite_options(settings, path)).await;
-                let database =
-                    opened.map_err(|error| Failure::from(error).after("DATABASE_URL"))?;
-                Ok(Self::Sqlite { path: path.clone(), database, existed })
-            }
-            settings::Database::Postgres(url) => {
-                let options = postgres_options(settings, url);
-                let database = PostgresDatabase::open(&options).map_err(named)?;
-                Ok(Self::Postgres { database, timeout: settings.store_timeout })
-            }
-        }
-    }
-
+#[async_trait]
+pub(super) trait Database: fmt::Debug + Send + Sync {
     /// Checks that the database is usable, and returns its name and version for the operator.
-    pub(super) async fn probe(&self) -> Result<String, Failure> {
-        match self {
-            // `open` has checked it.
-            Self::Sqlite { path, .. } => Ok(format!("SQLite in {}", path.display())),
-            Self::Postgres { database, timeout, .. } => {
-                let version = within(*timeout, database.version()).await?;
-                Ok(format!("PostgreSQL {version}"))
-            }
-        }
-    }
+    async fn probe(&self) -> Result<String, Failure>;
 
     /// Checks that the database accepts writes.
-    pub(super) async fn check_writable(&self) -> Result<(), Failure> {
-        match self {
-            Self::Sqlite { path, database, .. } => {
-                database.check_writable().await.map_err(in_file(path))
-            }
-            Self::Postgres { database, timeout } => {
-                within(*timeout, database.check_writable()).await
-            }
-        }
-    }
+    async fn check_writable(&self) -> Result<(), Failure>;
 
-    pub(super) async fn schema_state(&self) -> Result<SchemaState, Failure> {
-        match self {
-            Self::Sqlite { database, .. } => Ok(database.schema_state().await?),
-            Self::Postgres { database, timeout, .. } => {
-                within(*timeout, database.schema_state()).await
-            }
-        }
-    }
+    async fn schema_state(&self) -> Result<SchemaState, Failure>;
 
-    pub(super) async fn migrate(
-        &self,
-        options: MigrateOptions,
-    ) -> Result<Vec<&'static str>, Failure> {
-        match self {
-            Self::Sqlite { path, database, .. } => {
-                database.migrate(options).await.map_err(in_file(path))
-            }
-            Self::Postgres { database, .. } => {
-                within(MIGRATE_WITHIN, database.migrate(options)).await
-            }
-        }
-    }
+    async fn migrate(&self, adopt: AdoptForeign) -> Result<Vec<&'static str>, Failure>;
 
-    pub(super) fn stores(&self, limits: Arc<dyn LimitStore>) -> Stores {
-        match self {
-            Self::Sqlite { database, .. } => database.stores(limits),
-            Self::Postgres { database, .. } => database.stores(limits),
-        }
-    }
+    fn stores(&self, limits: Arc<dyn LimitStore>) -> Stores;
+
+    /// Returns the database's own invalidation channel. Without one, only this process uses the database.
+    fn invalidations(&self, staleness: Duration) -> Option<Arc<dyn Invalidations>>;
 
     /// Returns an identifier that differs from every other database's.
-    pub(super) async fn identity(&self) -> Result<String, Failure> {
-        match self {
-            Self::Sqlite { database, .. } => Ok(database.identity().await?),
-            Self::Postgres { database, timeout, .. } => within(*timeout, database.identity()).await,
-        }
-    }
+    async fn identity(&self) -> Result<String, Failure>;
 
-    /// Registers this node's signing key where other nodes may use the same database, and returns the
-    /// ids of their keys that are not among `keys`.
-    pub(super) async fn register_signing_key(
+    /// Registers this node's signing key for a time where other nodes may use the same database, and
+    /// returns the ids of their keys that are not among `keys`; does not register it if there are any, unless
+    /// the key is configured.
+    async fn register_signing_key(
         &self,
         keys: &TokenKeys,
-        lately: Duration,
-        strange: OnUnknownKey,
-    ) -> Result<Vec<String>, Failure> {
-        match self {
-            // Every reader of the file also reads the key next to it.
-            Self::Sqlite { .. } => Ok(Vec::new()),
-            Self::Postgres { database, timeout, .. } => {
-                within(*timeout, database.register_signing_key(keys, lately, strange)).await
-            }
+        ttl: Duration,
+        source: KeySource,
+    ) -> Result<Vec<String>, Failure>;
+
+    /// Returns the database's file, if it is one.
+    fn file(&self) -> Option<File<'_>>;
+
+    async fn close(&self);
+}
+
+/// The state of a database's schema relative to this version, of any engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// The database has no tables.
+    Empty,
+    /// The database has these tables, and none of goat's.
+    Foreign(Vec<String>),
+    /// The schema is older than this version and can be migrated.
+    Behind,
+    /// The schema is current.
+    Current,
+    /// The schema is newer than this version, which must not use it.
+    Ahead,
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl From<sql::SchemaState> for SchemaState {
+    fn from(state: sql::SchemaState) -> Self {
+        match state {
+            sql::SchemaState::Empty => Self::Empty,
+            sql::SchemaState::Foreign(tables) => Self::Foreign(tables),
+            sql::SchemaState::Behind => Self::Behind,
+            sql::SchemaState::Current => Self::Current,
+            sql::SchemaState::Ahead => Self::Ahead,
         }
     }
+}
 
-    pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite { database, .. } => database.close().await,
-            Self::Postgres { database, .. } => database.close().await,
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl From<AdoptForeign> for sql::MigrateOptions {
+    fn from(adopt: AdoptForeign) -> Self {
+        Self { adopt_foreign: adopt == AdoptForeign::Allow }
+    }
+}
+
+/// The file of a database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct File<'a> {
+    pub(super) path: &'a Path,
+    /// Whether it existed before it was opened.
+    pub(super) existed: bool,
+}
+
+/// Opens the file, or creates the pool.
+pub(super) async fn open(settings: &StorageSettings) -> Result<Arc<dyn Database>, Failure> {
+    match &settings.database {
+        #[cfg(feature = "sqlite")]
+        super::settings::Database::Sqlite(path) => {
+            Ok(Arc::new(sqlite::Sqlite::open(settings, path).await?))
         }
-    }
-}
-
-/// Names the file in an error of SQLite.
-fn in_file(path: &Path) -> impl Fn(goat_core::Error) -> Failure {
-    move |error| Failure::from(error).after(&format!("the database {}", path.display()))
-}
-
-/// Bounds a call to a server that may have died before it responds.
-async fn within<T>(
-    limit: Duration,
-    call: impl Future<Output = goat_core::Result<T>>,
-) -> Result<T, Failure> {
-    match time::timeout(limit, call).await {
-        Ok(answer) => answer.map_err(named),
-        Err(_) => Err(Failure::unavailable(format!(
-            "DATABASE_URL: PostgreSQL is unavailable: no response within {}",
-            show_duration(limit)
-        ))),
-    }
-}
-
-/// Names the setting in an error of the server.
-fn named(error: goat_core::Error) -> Failure {
-    if error.is_unavailable() {
-        return Failure::unavailable(format!(
-            "DATABASE_URL: PostgreSQL is unavailable: {}",
-            deepest(&error)
-        ));
-    }
-    Failure::from(error).after("DATABASE_URL")
-}
-
-/// Returns the options of an SQLite file.
-pub(super) fn sqlite_options(settings: &StorageSettings, path: &Path) -> SqliteOptions {
-    SqliteOptions {
-        // One connection is the writer.
-        readers: settings.max_connections.saturating_sub(1).max(1),
-        busy_timeout: settings.store_timeout,
-        ..SqliteOptions::new(path)
-    }
-}
-
-/// Returns the options of PostgreSQL. The server works on no statement for longer than the call's
-/// timeout; waiting for a pooled connection ends before that, so that the error names the exhausted
-/// pool.
-pub(super) fn postgres_options(
-    settings: &StorageSettings,
-    url: &Secret<String>,
-) -> PostgresOptions {
-    PostgresOptions {
-        connections: settings.max_connections,
-        acquire_timeout: settings.store_timeout * 9 / 10,
-        statement_timeout: settings.store_timeout,
-        ..PostgresOptions::new(url.clone())
+        #[cfg(feature = "postgres")]
+        super::settings::Database::Postgres(url) => {
+            Ok(Arc::new(postgres::Postgres::open(settings, url)?))
+        }
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        other => Err(Failure::configuration(format!("DATABASE_URL: {}", other.engine().absence()))),
     }
 }

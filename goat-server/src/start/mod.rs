@@ -26,6 +26,7 @@ pub(crate) use administrator::{Administrator, NO_ADMIN_PASSWORD, ensure_administ
 pub use build::{Started, build};
 pub(crate) use build::{UsesPasswords, build_existing, rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
+pub use database::SchemaState;
 pub use database_lock::DatabaseLock;
 pub(crate) use file_access::check_file_access;
 pub use first_administrator::{FirstAdministrator, FirstAdministratorError, first_administrator};
@@ -36,8 +37,10 @@ pub(crate) use keys::{
 };
 pub(crate) use redis::probe_redis;
 pub(crate) use roles_file::{apply_roles, compare_roles};
+pub(crate) use storage::REGISTER_KEY_INTERVAL;
+#[cfg(feature = "sqlite")]
+pub(crate) use storage::no_database;
 pub use storage::{AdoptForeign, Connectivity, Storage};
-pub(crate) use storage::{REGISTER_KEY_INTERVAL, no_database};
 
 use goat_core::Secret;
 

@@ -1,18 +1,29 @@
-//! The configured Redis.
+//! The configured Redis at startup, behind the cargo feature `redis`.
 
-use goat_core::Secret;
-use goat_core::store::redis::{RedisDatabase, RedisOptions};
+#[cfg(feature = "redis")]
+pub(super) mod client;
 
-use crate::failure::{Failure, deepest};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use goat_core::invalidation::Invalidations;
+use goat_core::limit::LimitStore;
+use goat_core::store::SessionStore;
+use goat_core::store::shared_cache::SharedCache;
+
+use crate::failure::Failure;
 use crate::start::settings::StorageSettings;
 
-/// The eviction policy that preserves sessions and limits when memory is full.
-const NO_EVICTION: &str = "noeviction";
-
 /// A Redis client that connects on first use.
-#[derive(Clone, Debug)]
-pub(super) struct Redis {
-    pub(super) database: RedisDatabase,
+#[async_trait]
+pub(super) trait Redis: fmt::Debug + Send + Sync {
+    /// Checks that Redis is usable. The client has its own timeout.
+    async fn probe(&self) -> Result<RedisStatus, Failure>;
+
+    /// Returns its stores, with a prefix of all their keys.
+    fn stores(&self, prefix: &str, staleness: Duration) -> RedisStores;
 }
 
 /// The status of a reachable Redis.
@@ -23,32 +34,25 @@ pub(super) struct RedisStatus {
     pub(super) warning: Option<String>,
 }
 
-impl Redis {
-    pub(super) fn open(settings: &StorageSettings, urls: &Secret<String>) -> Result<Self, Failure> {
-        let options = redis_options(settings, urls);
-        let database = RedisDatabase::open(&options)
-            .map_err(|error| Failure::from(error).after("REDIS_URL"))?;
-        Ok(Self { database })
-    }
+/// What Redis keeps.
+pub(super) struct RedisStores {
+    pub(super) sessions: Arc<dyn SessionStore>,
+    pub(super) limits: Arc<dyn LimitStore>,
+    pub(super) invalidations: Arc<dyn Invalidations>,
+    pub(super) shared_cache: Arc<dyn SharedCache>,
+}
 
-    /// Checks that Redis is usable. The client has its own timeout.
-    pub(super) async fn probe(&self) -> Result<RedisStatus, Failure> {
-        let server = self.database.server().await.map_err(|error| {
-            if error.is_unavailable() {
-                let cause = deepest(&error);
-                return Failure::unavailable(format!("REDIS_URL: Redis is unavailable: {cause}"));
-            }
-            Failure::from(error).after("REDIS_URL")
-        })?;
-        let kind = if server.is_cluster { " (cluster)" } else { "" };
-        let evicts = server.eviction.as_deref().filter(|policy| *policy != NO_EVICTION);
-        let warning = evicts.map(|policy| {
-            format!(
-                "REDIS_URL: Redis runs with maxmemory-policy {policy} and may evict sessions and \
-                 rate limits when its memory is full; set it to {NO_EVICTION}"
-            )
-        });
-        Ok(RedisStatus { shown: format!("{}{kind}", server.version), warning })
+/// Creates the client of the settings, if there is one.
+pub(super) fn open(settings: &StorageSettings) -> Result<Option<Arc<dyn Redis>>, Failure> {
+    match &settings.redis {
+        None => Ok(None),
+        #[cfg(feature = "redis")]
+        Some(urls) => Ok(Some(Arc::new(client::Client::open(settings, urls)?))),
+        #[cfg(not(feature = "redis"))]
+        Some(_) => {
+            let absence = crate::start::settings::Engine::Redis.absence();
+            Err(Failure::configuration(format!("REDIS_URL: {absence}")))
+        }
     }
 }
 
@@ -57,13 +61,7 @@ impl Redis {
 pub(crate) async fn probe_redis(
     settings: &StorageSettings,
 ) -> Result<Option<(String, Option<String>)>, Failure> {
-    let Some(urls) = &settings.redis else { return Ok(None) };
-    let RedisStatus { shown, warning } = Redis::open(settings, urls)?.probe().await?;
+    let Some(redis) = open(settings)? else { return Ok(None) };
+    let RedisStatus { shown, warning } = redis.probe().await?;
     Ok(Some((shown, warning)))
-}
-
-/// Returns the options of Redis. Its timeout is slightly shorter than that of a store call, so that
-/// the error names the operation that timed out.
-pub(super) fn redis_options(settings: &StorageSettings, urls: &Secret<String>) -> RedisOptions {
-    RedisOptions::new(urls.clone()).timeout(settings.store_timeout * 9 / 10)
 }

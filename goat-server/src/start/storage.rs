@@ -17,7 +17,6 @@ use goat_core::event::Observer;
 use goat_core::limit::LimitStore;
 use goat_core::store::memory::MemoryLimits;
 use goat_core::store::shared_cache::{CacheEntry, CacheKey, Lookup, SharedCache};
-use goat_core::store::sql::{MigrateOptions, OnUnknownKey, SchemaState};
 use goat_core::token::TokenKeys;
 use goat_core::{Clock, StoreError, Stores};
 
@@ -25,8 +24,8 @@ use crate::failure::Failure;
 use crate::start::DataDir;
 use crate::start::settings::{self, Settings, StorageSettings};
 
-use super::database::Database;
-use super::redis::{Redis, RedisStatus};
+use super::database::{self, Database, File, SchemaState};
+use super::redis::{self, Redis, RedisStatus};
 use super::{KeySource, SecretFile};
 
 /// Whether goat may create its tables in a database that holds other tables.
@@ -52,8 +51,8 @@ pub struct Connectivity {
 /// An open database, and a Redis client if configured.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    database: Database,
-    redis: Option<Redis>,
+    database: Arc<dyn Database>,
+    redis: Option<Arc<dyn Redis>>,
 }
 
 impl Storage {
@@ -69,8 +68,8 @@ impl Storage {
         {
             data.create()?;
         }
-        let redis = settings.redis.as_ref().map(|urls| Redis::open(settings, urls)).transpose()?;
-        Ok(Self { database: Database::open(settings).await?, redis })
+        let redis = redis::open(settings)?;
+        Ok(Self { database: database::open(settings).await?, redis })
     }
 
     /// Opens a database that exists, for a command: an SQLite file is not created.
@@ -129,7 +128,7 @@ impl Storage {
     /// Whether other nodes may use the same stores.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.redis.is_some() || matches!(self.database, Database::Postgres { .. })
+        self.redis.is_some() || self.database.file().is_none()
     }
 
     /// Compares the schema with the one of this version.
@@ -153,8 +152,7 @@ impl Storage {
         if let Some(refusal) = self.refusal(&state, adopt) {
             return Err(refusal);
         }
-        let options = MigrateOptions { adopt_foreign: adopt == AdoptForeign::Allow };
-        self.database.migrate(options).await
+        self.database.migrate(adopt).await
     }
 
     /// Migrates the schema at startup, or fails if it is not current.
@@ -186,9 +184,9 @@ impl Storage {
     /// Refuses an SQLite file without tables if the data directory has secrets: the server creates these
     /// after the tables, so that the file lost its tables since.
     pub(crate) async fn refuse_lone_copy(&self, data: &DataDir) -> Result<(), Failure> {
-        let Database::Sqlite { path, existed, .. } = &self.database else { return Ok(()) };
+        let Some(File { path, existed }) = self.database.file() else { return Ok(()) };
         let has_secrets = SecretFile::ALL.iter().any(|file| data.path_of(*file).exists());
-        if !*existed || !has_secrets || self.schema_state().await? != SchemaState::Empty {
+        if !existed || !has_secrets || self.schema_state().await? != SchemaState::Empty {
             return Ok(());
         }
         Err(Failure::configuration(format!(
@@ -209,16 +207,14 @@ impl Storage {
         if let Some(refusal) = self.refusal(&state, AdoptForeign::Refuse) {
             return Err(refusal);
         }
-        match (state, &self.database) {
+        match (state, self.database.file()) {
             (SchemaState::Current, _) => Ok(()),
-            (SchemaState::Empty, Database::Sqlite { path, .. }) => {
-                Err(Failure::configuration(format!(
-                    "the database {} is empty: {WAL_ADVICE}; for a new system, start the server or run \
+            (SchemaState::Empty, Some(File { path, .. })) => Err(Failure::configuration(format!(
+                "the database {} is empty: {WAL_ADVICE}; for a new system, start the server or run \
                      goat-server migrate",
-                    shown(path)
-                )))
-            }
-            (SchemaState::Empty, Database::Postgres { .. }) => Err(Failure::configuration(
+                shown(path)
+            ))),
+            (SchemaState::Empty, None) => Err(Failure::configuration(
                 "the database is empty: run goat-server migrate, or check DATABASE_URL",
             )),
             _ => Err(Failure::configuration(
@@ -281,29 +277,22 @@ impl Storage {
         let redis = match &self.redis {
             Some(redis) => {
                 let prefix = format!("goat:{}", self.database.identity().await?);
-                Some(redis.database.prefixed(&prefix))
+                Some(redis.stores(&prefix, staleness))
             }
             None => None,
         };
         let limits: Arc<dyn LimitStore> = match &redis {
-            Some(redis) => redis.limits(),
+            Some(redis) => Arc::clone(&redis.limits),
             None => Arc::new(MemoryLimits::new(settings.limits.keys)),
         };
         let mut stores = self.database.stores(limits);
-        match (&redis, &self.database) {
-            (Some(redis), _) => {
-                stores.sessions = redis.sessions();
-                stores.invalidations = redis.invalidations(staleness);
-            }
-            (None, Database::Postgres { database, .. }) => {
-                stores.invalidations = database.invalidations(staleness);
-            }
-            // Only this process uses the file.
-            (None, Database::Sqlite { .. }) => {}
-        }
-        // Without one for SQLite, since a local file is faster than Redis.
-        if let (Some(redis), Database::Postgres { .. }) = (&redis, &self.database) {
-            stores.shared_cache = Some(redis.shared_cache());
+        if let Some(redis) = redis {
+            stores.sessions = redis.sessions;
+            stores.invalidations = redis.invalidations;
+            // A local file is faster than Redis.
+            stores.shared_cache = self.database.file().is_none().then_some(redis.shared_cache);
+        } else if let Some(invalidations) = self.database.invalidations(staleness) {
+            stores.invalidations = invalidations;
         }
         Ok(stores.observed(timeout, Arc::clone(observer), Arc::clone(clock)))
     }
@@ -351,13 +340,8 @@ impl Storage {
         keys: &TokenKeys,
         source: KeySource,
     ) -> Result<Vec<String>, Failure> {
-        let on_unknown_key = match source {
-            KeySource::Configured => OnUnknownKey::Allow,
-            KeySource::Stored | KeySource::Generated => OnUnknownKey::Refuse,
-        };
-        let unknown =
-            self.database.register_signing_key(keys, SIGNING_KEY_TTL, on_unknown_key).await?;
-        if on_unknown_key == OnUnknownKey::Refuse && !unknown.is_empty() {
+        let unknown = self.database.register_signing_key(keys, SIGNING_KEY_TTL, source).await?;
+        if source != KeySource::Configured && !unknown.is_empty() {
             return Err(Failure::configuration(
                 "GOAT_JWT_PRIVATE_KEY: another node on this database signs tokens with a different \
                  key, so each would reject the other's tokens; set the same GOAT_JWT_PRIVATE_KEY or \

@@ -57,10 +57,10 @@ fn each_setting_reaches_its_component() {
         let settings = settings(folder.path(), variables);
         let (rules, tokens) = (rules(&settings), token_settings(&settings));
         let (gate, cost) = (bulkhead_limits(&settings), keys::cost(&settings.passwords));
-        let sqlite = database::sqlite_options(&settings.storage, Path::new("goat.db"));
+        let sqlite = database::sqlite::options(&settings.storage, Path::new("goat.db"));
         let url = "postgres://goat@db/goat".into();
-        let postgres = database::postgres_options(&settings.storage, &url);
-        let redis = redis::redis_options(&settings.storage, &"redis://sessions".into());
+        let postgres = database::postgres::options(&settings.storage, &url);
+        let redis = redis::client::options(&settings.storage, &"redis://sessions".into());
         format!("{rules:?} {tokens:?} {gate:?} {cost:?} {sqlite:?} {postgres:?} {redis:?}")
     };
     let shipped = handed_on(&[]);

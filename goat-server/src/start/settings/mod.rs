@@ -7,6 +7,7 @@
 
 mod checks;
 mod dotenv;
+mod engines;
 pub(crate) mod help;
 mod limits;
 mod log_filter;
@@ -32,6 +33,7 @@ pub use types::{
     SigningKeys, Signup, StorageSettings, TokenSettings, VerifyHeader,
 };
 
+pub(crate) use engines::Engine;
 pub(crate) use values::show as show_duration;
 
 use reader::Reader;
@@ -131,12 +133,20 @@ impl Settings {
         flags: &Flags,
         dotenv: &Path,
     ) -> Result<(Self, Vec<Warning>), Invalid> {
-        let mut reader = Reader::new(sources::gather(used, environment, flags, dotenv));
+        let gathered = sources::gather(used, environment, flags, dotenv);
+        Self::read(used, Engine::is_built, Reader::new(gathered))
+    }
+
+    fn read(
+        used: UsedSecrets,
+        is_built: impl Fn(Engine) -> bool,
+        mut reader: Reader,
+    ) -> Result<(Self, Vec<Warning>), Invalid> {
         let environment = Environment::read(&mut reader);
         let settings = Self {
             environment,
             http: HttpSettings::read(&mut reader, environment),
-            storage: StorageSettings::read(&mut reader),
+            storage: StorageSettings::read(&mut reader, is_built),
             tokens: TokenSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             passwords: PasswordSettings::read(&mut reader),

@@ -11,6 +11,7 @@ use crate::cli::Invocation;
 
 mod contradictions;
 mod defaults;
+mod engines;
 mod problems;
 mod secrets;
 mod sources;

@@ -12,6 +12,7 @@ use goat_tower::cookie::{Cookies, ReturnTo, SameSite};
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
 
+use super::engines::{self, Engine};
 use super::reader::Reader;
 use super::{log_filter, secrets, table, values};
 
@@ -274,18 +275,20 @@ pub enum Database {
 }
 
 impl StorageSettings {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+    pub(super) fn read(reader: &mut Reader, is_built: impl Fn(Engine) -> bool) -> Self {
         let data_dir = reader.required(&table::DATA_DIR, values::path);
         let database = reader
             .optional(&table::DATABASE_URL, values::database)
             .unwrap_or_else(|| Database::Sqlite(data_dir.join("goat.db")));
+        let redis = reader.optional(&table::REDIS_URL, values::redis);
+        engines::require(&database, redis.is_some(), is_built, reader);
         let migrate_on_start = reader
             .optional_choice(&table::MIGRATE_ON_START, &BOOLEAN)
             .unwrap_or(matches!(database, Database::Sqlite(_)));
         Self {
             data_dir,
             database,
-            redis: reader.optional(&table::REDIS_URL, values::redis),
+            redis,
             max_connections: reader.count(&table::DATABASE_MAX_CONNECTIONS),
             store_timeout: reader.duration(&table::STORE_TIMEOUT),
             start_timeout: reader.duration(&table::START_TIMEOUT),
