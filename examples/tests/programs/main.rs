@@ -2,6 +2,7 @@
 
 mod cookies;
 mod many_nodes;
+mod mounted;
 mod offline;
 mod one_node;
 mod own_users;
