@@ -1,4 +1,4 @@
-//! The first administrator of a goat, so that someone can manage its users.
+//! The first administrator of a goat, created at a start.
 
 use std::error::Error as StdError;
 use std::fmt;
