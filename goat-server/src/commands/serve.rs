@@ -223,16 +223,17 @@ impl Server {
             .metrics(self.counters)
             .lifecycle(lifecycle.clone());
         let limits = serve_settings(&settings.http);
-        let metrics_service = api.clone().into_metrics_service();
-        let api = serve(self.api.listener, api.into_service(), limits.clone(), lifecycle.clone());
+        let metrics = self.metrics.map(|bound| {
+            let service = api.clone().into_metrics_service();
+            serve(bound.listener, service, limits.clone(), lifecycle.clone())
+        });
         let metrics = async {
-            match self.metrics {
-                Some(bound) => {
-                    serve(bound.listener, metrics_service, limits, lifecycle.clone()).await
-                }
+            match metrics {
+                Some(metrics) => metrics.await,
                 None => Served { cut: 0 },
             }
         };
+        let api = serve(self.api.listener, api.into_service(), limits, lifecycle.clone());
         let (api, metrics, (), (), ()) = tokio::join!(
             api,
             metrics,
