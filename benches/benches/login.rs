@@ -41,7 +41,7 @@ async fn measure() {
     {
         let email = Email::parse(&format!("{name}@example.org")).expect("an address");
         let role = goat.roles().get("client").expect("a shipped role");
-        let new = NewUser { email, password: PASSWORD.into(), role, status };
+        let new = NewUser { email, password: Some(PASSWORD.into()), role, status };
         goat.users().create(Actor::system("bench"), new).await.expect("a new user");
     }
     let cases = [

@@ -41,7 +41,7 @@ pub async fn signed_in() -> (Goat, String) {
         .expect("the settings are in bounds");
     let new = NewUser {
         email: Email::parse("ann@example.org").expect("an address"),
-        password: PASSWORD.into(),
+        password: Some(PASSWORD.into()),
         role: goat.roles().get("admin").expect("a shipped role"),
         status: Status::Active,
     };

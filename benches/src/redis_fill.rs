@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use goat_core::auth::{Method, Methods};
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire};
 use goat_core::session::{RefreshToken, Session};
 use goat_core::{Clock, Quota, SessionId, SystemClock, TokenId, UserId};
@@ -96,5 +97,9 @@ pub fn session(user: UserId) -> Session {
         ends_at: now + Duration::from_secs(90 * 86_400),
         current,
         previous: None,
+        methods: Methods::of(Method::Password),
+        authenticated_at: now,
+        multi_at: None,
+        actor: None,
     }
 }

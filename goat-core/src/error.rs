@@ -31,6 +31,9 @@ pub enum ErrorKind {
     SessionRevoked,
     /// A refresh token was reused; its session has been ended.
     TokenReused,
+    /// The session was not proven recently enough, or not by several factors; see
+    /// [`Error::required_proof`].
+    StepUpRequired,
     /// E-mail address and password do not match.
     InvalidCredentials,
 
@@ -100,6 +103,7 @@ impl ErrorKind {
             Self::TokenExpired => "token-expired",
             Self::SessionRevoked => "session-revoked",
             Self::TokenReused => "token-reused",
+            Self::StepUpRequired => "step-up-required",
             Self::InvalidCredentials => "invalid-credentials",
             Self::Forbidden => "forbidden",
             Self::Outranked => "outranked",
@@ -137,6 +141,9 @@ impl ErrorKind {
             Self::SessionRevoked => "The session has ended. Sign in again.",
             Self::TokenReused => {
                 "This refresh token was already used, so the session has been ended. Sign in again."
+            }
+            Self::StepUpRequired => {
+                "This needs a recent authentication, or one by several factors. Authenticate again and retry."
             }
             Self::InvalidCredentials => {
                 "The e-mail address or the password is wrong. Check both and try again."
@@ -185,6 +192,15 @@ impl ErrorKind {
     }
 }
 
+/// The proof that a session lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequiredProof {
+    /// The greatest age of the last proof, if it matters.
+    pub max_age: Option<Duration>,
+    /// Whether the proof must be of several factors.
+    pub multi: bool,
+}
+
 /// One field of the input that violates a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -213,6 +229,7 @@ struct Inner {
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
     users: Option<u64>,
+    required_proof: Option<RequiredProof>,
     decisions: Vec<Decision>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -237,6 +254,14 @@ impl Error {
     pub(crate) fn role_in_use(users: u64) -> Self {
         let mut error = Self::from(ErrorKind::RoleInUse);
         error.0.users = Some(users);
+        error
+    }
+
+    /// A session that lacks a proof.
+    #[must_use]
+    pub fn step_up_required(proof: RequiredProof) -> Self {
+        let mut error = Self::from(ErrorKind::StepUpRequired);
+        error.0.required_proof = Some(proof);
         error
     }
 
@@ -270,6 +295,7 @@ impl Error {
             violations,
             retry_after,
             users,
+            required_proof,
             decisions,
             source: _,
         } = original.0.as_ref();
@@ -280,6 +306,7 @@ impl Error {
             violations: violations.clone(),
             retry_after: *retry_after,
             users: *users,
+            required_proof: *required_proof,
             decisions: decisions.clone(),
             source: Some(Box::new(Arc::clone(original))),
         }))
@@ -337,6 +364,12 @@ impl Error {
         self.0.users
     }
 
+    /// The proof that the session lacks; `None` except for [`ErrorKind::StepUpRequired`].
+    #[must_use]
+    pub fn required_proof(&self) -> Option<RequiredProof> {
+        self.0.required_proof
+    }
+
     /// The rate-limit decisions made for this request, limited or not.
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
@@ -359,6 +392,7 @@ impl From<ErrorKind> for Error {
             violations: Vec::new(),
             retry_after: None,
             users: None,
+            required_proof: None,
             decisions: Vec::new(),
             source: None,
         }))

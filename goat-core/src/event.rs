@@ -8,6 +8,7 @@ use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
+use crate::proof::MethodName;
 use crate::user::{Email, User};
 
 /// The kind of an event.
@@ -32,6 +33,8 @@ pub enum EventKind {
     /// Refresh-token reuse: an old refresh token was presented, and the session was ended because the
     /// token may have been stolen.
     TokenReused,
+    /// A user showed a proof again, and the session was replaced by this one.
+    SteppedUp,
     /// A user logged out.
     SignedOut,
     /// This many sessions were ended.
@@ -83,6 +86,7 @@ impl EventKind {
             Self::RefreshRepeatedElsewhere => "refresh-repeated-elsewhere",
             Self::RefreshFailed(_) => "refresh-failed",
             Self::TokenReused => "token-reused",
+            Self::SteppedUp => "stepped-up",
             Self::SignedOut => "signed-out",
             Self::SessionsRevoked(_) => "sessions-revoked",
             Self::SessionsEvicted(_) => "sessions-evicted",
@@ -130,6 +134,8 @@ pub struct Event {
     pub user: Option<UserId>,
     /// The affected session.
     pub session: Option<SessionId>,
+    /// The method behind the proof, of a sign-in or a step-up: `password`, or the application's name for its own.
+    pub method: Option<MethodName>,
     /// The affected role, of a change of roles or permissions.
     pub role: Option<Role>,
     /// The client's address, if known.
@@ -149,6 +155,7 @@ impl Event {
             actor,
             user: None,
             session: None,
+            method: None,
             role: None,
             address: None,
             email: None,

@@ -12,12 +12,14 @@ use crate::clock::Time;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::id::UserId;
 use crate::limit::{Limits, WithDecisions};
 use crate::password::{BulkheadLoad, HashError, check_sample};
+use crate::proof::{Proof, Vouch};
 use crate::secret::Secret;
 use crate::service::{
-    Authentication, Context, FreshPrincipal, Login, PreparedSignUp, Principal, Refreshed, Renewed,
-    Roles, Sessions, SignUp, SignedIn, Uncommitted, Users,
+    Authentication, Context, FreshPrincipal, Login, PreparedSignUp, Principal, RecentPrincipal,
+    Refreshed, Renewed, Roles, Sessions, SignUp, SignedIn, StepUp, SteppedUp, Uncommitted, Users,
 };
 use crate::session::Origin;
 use crate::settings::Settings;
@@ -45,7 +47,7 @@ const PURGE_BATCH: u32 = 1000;
 ///
 /// goat.sign_up(SignUp {
 ///     email: Email::parse("ann@example.org").expect("an address"),
-///     password: "a long walk on a short pier".into(),
+///     password: Some("a long walk on a short pier".into()),
 ///     origin: Origin::default(),
 /// })
 /// .await?;
@@ -270,6 +272,48 @@ impl Goat {
         self.inner.context.login(request).await
     }
 
+    /// Returns the proof that a user authenticated by the application's own means: LDAP, a wallet, an
+    /// external identity provider.
+    ///
+    /// goat takes the application's word. It asks for no password and counts no attempt, so the application
+    /// verifies the user and limits the attempts itself. Only a method that verifies several factors is
+    /// [`Vouch::multi`].
+    ///
+    /// ```
+    /// use goat_core::auth::Vouch;
+    /// use goat_core::testing::TestGoat;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// # let test = TestGoat::new();
+    /// # let (goat, user) = (test.goat.clone(), test.sign_in("ann", []).await.user.id);
+    /// // After the application's own check:
+    /// let proof = goat.vouch(user, Vouch::single("ldap")).await?;
+    /// let signed_in = goat.open_session(proof, Default::default()).await?;
+    /// assert_eq!(signed_in.user.id, user);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the user does not exist; or if a store is unavailable.
+    pub async fn vouch(&self, user: UserId, vouch: Vouch) -> Result<Proof> {
+        self.inner.context.vouch(user, vouch).await
+    }
+
+    /// Opens a session for a proof: the last step of every sign-in. The session's lifetime counts from the
+    /// proof, which opens a session for ten minutes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCredentials`] for a proof that is too old, or from before a suspension, a new
+    /// password, the deletion of the user or the end of all its sessions; [`ErrorKind::AccountInactive`],
+    /// [`ErrorKind::AccountSuspended`]; [`ErrorKind::Unavailable`] if a store is unavailable.
+    pub async fn open_session(&self, proof: Proof, origin: Origin) -> Result<SignedIn> {
+        self.inner.context.open_session(proof, origin).await
+    }
+
     /// Authenticates an access token and returns its principal: a live session of an active user.
     ///
     /// The token is verified locally first, then the session is looked up in the cache, and only then in
@@ -313,6 +357,57 @@ impl Goat {
     /// [`ErrorKind::Unavailable`] if a store is unavailable.
     pub async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
         self.inner.context.reauthenticate(principal).await
+    }
+
+    /// Re-reads a principal, and checks that its session was proven a short time ago: at most
+    /// [`Settings::recent`](crate::Settings::recent) ago, and by several factors in a session that has had
+    /// such a proof. Changes of the user's own credentials require the result.
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    /// use goat_core::{ErrorKind, RequiredProof};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", []).await;
+    /// let me = test.goat.authenticate_token(alice.access_token()).await?;
+    /// let recent = test.goat.require_recent(&me).await?;
+    /// assert_eq!(recent.principal().user(), alice.user.id);
+    ///
+    /// test.clock.advance(Duration::from_secs(301));
+    /// let error = test.goat.require_recent(&me).await.expect_err("five minutes have passed");
+    /// assert_eq!(error.kind(), ErrorKind::StepUpRequired);
+    /// let max_age = Some(Duration::from_secs(300));
+    /// assert_eq!(error.required_proof(), Some(RequiredProof { max_age, multi: false }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::StepUpRequired`], after which the client calls [`Goat::step_up`]; those of
+    /// [`Goat::reauthenticate`].
+    pub async fn require_recent(&self, principal: &Principal) -> Result<RecentPrincipal> {
+        self.inner.context.require_recent(principal).await
+    }
+
+    /// Verifies a proof of the principal's user again. A new session replaces the principal's: on the same
+    /// device and with the same end, under new tokens. The earlier tokens no longer work, so that a copy of
+    /// them gains nothing, and presenting one ends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::RateLimited`] for too many passwords in the session, [`ErrorKind::WrongPassword`],
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    pub async fn step_up(
+        &self,
+        principal: &Principal,
+        proof: StepUp,
+        origin: &Origin,
+    ) -> Result<WithDecisions<SteppedUp>> {
+        self.inner.context.step_up(principal, proof, origin).await
     }
 
     /// Rotates a refresh token and returns the next token pair.

@@ -29,7 +29,7 @@
 //! let origin = Origin::default();
 //! let sign_up = SignUp {
 //!     email: Email::parse(email)?,
-//!     password: password.into(),
+//!     password: Some(password.into()),
 //!     origin: origin.clone(),
 //! };
 //! let ann = goat.sign_up(sign_up).await?;
@@ -136,7 +136,7 @@
 //! | list and revoke sessions | [`Sessions`], [`session`] |
 //! | manage permissions and roles | [`Roles`], [`access`], [`RoleSet`] |
 //! | rate limiting | [`Goat::limits`], [`limit`] |
-//! | authorize an operation | [`Principal`], [`FreshPrincipal`], [`Actor`] |
+//! | authorize an operation | [`Principal`], [`FreshPrincipal`], [`RecentPrincipal`], [`Actor`] |
 //! | password policy and hashing | [`password`] |
 //! | sign and verify tokens; verify them offline with public keys | [`token`], [`token::Verifier`] |
 //! | choose or implement a storage backend | [`Stores`], [`store`] |
@@ -169,6 +169,7 @@ pub mod invalidation;
 pub mod limit;
 mod page;
 pub mod password;
+mod proof;
 mod quota;
 mod secret;
 mod service;
@@ -182,12 +183,13 @@ pub mod testing;
 pub mod token;
 pub mod user;
 
-/// Requests and results of sign-up, login, authentication, refresh, a changed password, and of writes
-/// within a transaction of the application.
+/// Proofs, and requests and results of sign-up, login, authentication, refresh, a changed password, and of
+/// writes within a transaction of the application.
 pub mod auth {
+    pub use crate::proof::{Assurance, Method, MethodName, Methods, Proof, Vouch};
     pub use crate::service::{
-        Authentication, Login, PasswordChanged, PreparedSignUp, Refreshed, Renewed, SignUp,
-        SignedIn, TokenPair, Uncommitted,
+        Authentication, Confirmation, Login, PasswordChanged, PreparedSignUp, Refreshed, Renewed,
+        SignUp, SignedIn, StepUp, SteppedUp, TokenPair, Uncommitted,
     };
 }
 
@@ -195,13 +197,13 @@ pub use access::permission::Permission;
 pub use access::role::{Role, RoleSet};
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock, Time, Timestamp};
-pub use error::{Error, ErrorKind, Result, StoreError, Violation};
+pub use error::{Error, ErrorKind, RequiredProof, Result, StoreError, Violation};
 pub use goat::Goat;
 pub use id::{GrantId, InvalidId, SessionId, TokenId, UserId};
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;
-pub use service::{Actor, FreshPrincipal, Principal, Roles, Sessions, Users};
+pub use service::{Actor, FreshPrincipal, Principal, RecentPrincipal, Roles, Sessions, Users};
 pub use settings::{Settings, Signup};
 pub use store::stores::Stores;
 pub use user::account::{Status, User};

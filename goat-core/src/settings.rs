@@ -30,6 +30,9 @@ pub struct Settings {
     /// seconds; zero disables it. Default ten seconds, so that neither two tabs nor a lost response ends
     /// the session. It should not be shorter than the time in which a client gives up a request.
     pub refresh_leeway: Duration,
+    /// How long a proof counts as recent, from one minute to one hour: changes of the user's own credentials
+    /// require a recent one. Default five minutes.
+    pub recent: Duration,
     /// Maximum number of sessions per user; a further login evicts the oldest. Default 50.
     pub sessions_per_user: u32,
     /// Maximum age of cached session state if invalidations are lost. Zero disables the cache. Default
@@ -81,6 +84,7 @@ impl Default for Settings {
             refresh_ttl: Duration::from_secs(168 * 3600),
             session_ttl: Duration::from_secs(720 * 3600),
             refresh_leeway: Duration::from_secs(10),
+            recent: Duration::from_secs(5 * 60),
             sessions_per_user: 50,
             cache_staleness: Duration::from_secs(1),
             cache_entries: 100_000,
@@ -132,6 +136,7 @@ impl Settings {
             ("refresh_ttl", self.refresh_ttl, self.access_ttl, TEN_YEARS),
             ("session_ttl", self.session_ttl, self.access_ttl, TEN_YEARS),
             ("refresh_leeway", self.refresh_leeway, Duration::ZERO, MINUTE),
+            ("recent", self.recent, MINUTE, HOUR),
             ("cache_staleness", self.cache_staleness, Duration::ZERO, MINUTE),
         ];
         for (name, value, least, most) in bounds {

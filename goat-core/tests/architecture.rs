@@ -15,6 +15,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
         "values",
         &[
             "access",
+            "proof",
             "session",
             "user",
             "limit",
@@ -269,4 +270,30 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// G1: every way to sign in ends in the one flow that takes a proof. Only it creates sessions.
+#[test]
+fn sessions_are_created_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut places = Vec::new();
+    for crate_name in ["goat-core", "goat-tower", "goat-server"] {
+        let source = root.join(crate_name).join("src");
+        let mut found = Vec::new();
+        collect(&source, &source, &mut found);
+        for source in found {
+            // A store's wrappers pass a call on, and the suites call the store that they test.
+            if ["store", "testing"].contains(&source.module.as_str()) {
+                continue;
+            }
+            let text = fs::read_to_string(&source.path).expect("a source file");
+            let code: String = text.split_whitespace().collect();
+            for call in ["sessions.create(", "SessionStore::create(", "SessionStore>::create("] {
+                places
+                    .extend(code.matches(call).map(|call| (source.path.clone(), call.to_owned())));
+            }
+        }
+    }
+    let expected = root.join("goat-core/src/service/open_session.rs");
+    assert_eq!(places, [(expected, "sessions.create(".to_owned())]);
 }

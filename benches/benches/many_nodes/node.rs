@@ -107,7 +107,7 @@ impl Node {
     pub(crate) fn person(&self, email: &str, role: &str) -> Person {
         let role = self.goat.roles().get(role).expect("a shipped role");
         let (email, password) = (Email::parse(email).expect("an address"), PASSWORD.into());
-        let new = NewUser { email, password, role, status: Status::Active };
+        let new = NewUser { email, password: Some(password), role, status: Status::Active };
         let user = self.runtime.block_on(self.goat.users().create(Actor::system("a bench"), new));
         let user = user.expect("a new user");
         self.sign_in(user.email.as_str(), user.id)

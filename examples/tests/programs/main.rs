@@ -8,3 +8,4 @@ mod one_node;
 mod own_users;
 mod program;
 mod tonic;
+mod vouch;

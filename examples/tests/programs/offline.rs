@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use goat_core::auth::Assurance;
 use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
 use goat_core::user::{Attributes, Revisions};
 use goat_core::{SessionId, Timestamp, TokenId, UserId};
@@ -68,6 +69,8 @@ fn token(keys: &TokenKeys, seconds_ago: i64) -> String {
         expires_at: issued_at + Duration::from_secs(300),
         client_id: "goat".into(),
         authenticated_at: issued_at,
+        amr: vec!["pwd".to_owned()],
+        acr: Some(Assurance::Single),
         revisions: Revisions::default(),
         epoch: 0,
         permissions: Some(vec!["report:read".into()]),

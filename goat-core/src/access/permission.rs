@@ -110,6 +110,8 @@ pub mod permissions {
     pub const USER_CHANGE_STATUS: Permission = Permission::new("user:change_status");
     /// Allows deleting other users.
     pub const USER_DELETE: Permission = Permission::new("user:delete");
+    /// Allows opening sessions of users that the operator's own system authenticated.
+    pub const SESSION_CREATE: Permission = Permission::new("session:create");
 }
 
 /// Whether the bytes are `full_access`, `resource:verb` or `resource:*`.

@@ -49,6 +49,11 @@ pub trait PasswordHasher: fmt::Debug + Send + Sync {
     fn dummy_hash(&self) -> &str;
 }
 
+/// Whether a stored text is the hash of a password: not empty, and not marked by `!` or `*`.
+pub(crate) fn is_password(stored: &str) -> bool {
+    !stored.is_empty() && !stored.starts_with(['!', '*'])
+}
+
 /// Checks a sample of stored hashes. The text of a user without a password is empty, or begins with `!` or
 /// `*`, as in shadow(5) and in Django; such a user can log in once a password is set.
 ///
@@ -61,7 +66,7 @@ pub fn check_sample(
     check: impl Fn(&str) -> Result<(), HashError>,
 ) -> crate::error::Result<()> {
     let mut unreadable = Vec::new();
-    for hash in hashes.iter().filter(|hash| !hash.is_empty() && !hash.starts_with(['!', '*'])) {
+    for hash in hashes.iter().filter(|hash| is_password(hash)) {
         match check(hash) {
             Err(error) if error.is_unreadable() => unreadable.push(error),
             checked => checked?,

@@ -53,6 +53,7 @@ pub use argon2id::Argon2id;
 pub use bulkhead::{BulkheadLimits, BulkheadLoad, HashBulkhead};
 #[cfg(feature = "foreign-hashes")]
 pub use foreign::ForeignHashes;
+pub(crate) use hasher::is_password;
 pub use hasher::{HashError, PasswordHasher, Verification, check_sample};
 pub use pepper::{PepperId, Peppers};
 pub use policy::{PasswordFault, PasswordPolicy};

@@ -104,7 +104,9 @@ impl Context {
     ) -> Result<Verification> {
         let stored = account.map(|account| account.password_hash.expose().as_str());
         let (verified, unreadable) = self.hasher.verify_stored(tried, stored).await?;
-        if let (Some(error), Some(account)) = (unreadable, account) {
+        if let (Some(error), Some(account)) = (unreadable, account)
+            && account.has_password()
+        {
             tracing::warn!(%error, user = %account.user.id, "stored password hash cannot be verified");
         }
         Ok(verified)
@@ -127,6 +129,17 @@ impl Context {
                 );
                 None
             }
+        }
+    }
+
+    /// Returns the stored hash of a new user, with or without a password.
+    pub(super) async fn initial_hash(
+        &self,
+        password: Option<NewPassword>,
+    ) -> Result<Secret<String>> {
+        match password {
+            Some(password) => Ok(Secret::new(self.hasher.hash(password).await?)),
+            None => Ok(Secret::new(Account::NO_PASSWORD.to_owned())),
         }
     }
 

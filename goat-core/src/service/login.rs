@@ -1,35 +1,26 @@
-//! Login: exchanges an e-mail address and a password for a session.
+//! Login: an e-mail address and a password are a proof, which opens a session.
 //!
 //! Invariants:
 //! - an admitted attempt costs exactly one password verification, whether or not the account exists;
 //! - an attempt counts per account, or per device token if a valid one for the account is presented:
 //!   attackers that exhaust the account's limit do not lock out the owner's devices;
-//! - the account's status is revealed only after a correct password;
-//! - nothing after the commit of the session can fail the login.
+//! - the account's status is revealed only after a correct password.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::detached::run_to_completion;
 use crate::error::{ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
-use crate::id::{SessionId, TokenId, UserId};
+use crate::id::UserId;
 use crate::limit::{Decision, WithDecisions};
 use crate::password::{TriedPassword, Verification};
+use crate::proof::{Method, Proof};
 use crate::secret::Secret;
-use crate::session::{Origin, Session};
-use crate::store::Rehashed;
+use crate::session::Origin;
 use crate::token::DeviceClaims;
-use crate::user::{Account, Email, Status, User};
+use crate::user::{Account, Email};
 
-use super::{Context, TokenPair};
-
-/// Stored length of a `User-Agent`, in characters.
-const DEVICE_LENGTH: usize = 256;
-
-/// Lifetime of a device token. A lost one expires; a login returns a new one.
-const DEVICE_TOKEN_TTL: Duration = Duration::from_secs(180 * 86_400);
+use super::open_session::SignIn;
+use super::{Context, SignedIn};
 
 /// A login request. Both texts are taken as typed; any pair that does not match is the same error.
 #[derive(Clone, Debug)]
@@ -64,19 +55,6 @@ impl Login {
     }
 }
 
-/// The result of a login.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// The user.
-    pub user: User,
-    /// The new session.
-    pub session: SessionId,
-    /// The session's tokens.
-    pub tokens: TokenPair,
-    /// A new device token, for the next login from this device. It grants nothing.
-    pub device_token: Secret<String>,
-}
-
 impl Context {
     pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<WithDecisions<SignedIn>> {
         let address = request.origin.address;
@@ -88,6 +66,7 @@ impl Context {
                 let kind = EventKind::SignInFailed(error.kind());
                 let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
                 event.user = known;
+                event.method = Some(Method::Password.into());
                 self.observer.observe(&event.with_address(address));
                 Err(error.with_decisions(decisions))
             }
@@ -147,99 +126,10 @@ impl Context {
         let Some(account) = account.filter(|_| verified.matches()) else {
             return Err(ErrorKind::InvalidCredentials.into());
         };
-        // TIMING: the status is checked last, so that only a correct password reveals it.
-        match account.user.status {
-            Status::Active => {}
-            Status::Inactive => return Err(ErrorKind::AccountInactive.into()),
-            Status::Suspended => return Err(ErrorKind::AccountSuspended.into()),
-        }
-        let rehashed = match verified {
-            Verification::MatchesOutdated => self.rehash(&tried).await,
-            Verification::Matches | Verification::Differs => None,
-        };
-        let user = &account.user;
-        let permissions = self.token_permissions(user.id, &user.role).await?;
-        let context = Arc::clone(self);
-        // Evicted sessions are invalidated and the events emitted even if the client disconnects.
-        run_to_completion(async move {
-            context.open_session(account, rehashed, permissions, request.origin).await
-        })
-        .await
-    }
-
-    /// Returns a hash of the same password at the current parameters. A failure leaves the rehash to a
-    /// later login.
-    async fn rehash(&self, verified: &TriedPassword) -> Option<Secret<String>> {
-        match self.hasher.rehash(verified).await {
-            Ok(hash) => Some(Secret::new(hash)),
-            Err(error) => {
-                tracing::debug!(%error, "password not rehashed at login");
-                None
-            }
-        }
-    }
-
-    async fn open_session(
-        &self,
-        account: Account,
-        rehashed: Option<Secret<String>>,
-        permissions: Option<Vec<String>>,
-        origin: Origin,
-    ) -> Result<SignedIn> {
-        let id = account.user.id;
-        let now = self.time.now();
-        let replacement = rehashed
-            .as_ref()
-            .map(|new| Rehashed { old: account.password_hash.expose(), new: new.expose() });
-        let state = self.stores.users.signed_in(id, now, replacement).await?;
-        let state = state.ok_or(ErrorKind::InvalidCredentials)?;
-        self.validator.signed_in(id);
-        if rehashed.is_some() {
-            self.emit(EventKind::PasswordRehashed, EventActor::User(id), &state.user);
-        }
-        let ends_at = (now + self.settings.session_ttl).floor_to_second();
-        let current = self.next_refresh_token(now, ends_at);
-        let device = origin.device.as_deref().unwrap_or_default();
-        let session = Session {
-            id: SessionId::generate(now),
-            user: id,
-            // The epoch that was read with the password: a later epoch ends this session.
-            epoch: account.epoch.number,
-            device: device.chars().take(DEVICE_LENGTH).collect(),
-            address: origin.address,
-            created_at: now,
-            last_used_at: now,
-            idle_at: current.expires_at,
-            ends_at,
-            current,
-            previous: None,
-        };
-        // Signed before the commit, so that nothing after it can fail.
-        let tokens = self.sign(&session, &state.user, permissions, state.revisions(), now)?;
-        let user = state.user;
-        let device_token = self.sign_device(id, now)?;
-        let most = self.settings.sessions_per_user;
-        let evicted = self.stores.sessions.create(&session, most).await?;
-        // ATOMIC: evicted sessions are invalid in this process before the login returns.
-        self.validator.sessions_ended(id, &evicted).await;
-        self.credential_limits.reset_account(user.email.canonical()).await;
-        let event = |kind| Event::new(kind, now, EventActor::User(id)).about(&user);
-        let signed_in = event(EventKind::SignedIn).in_session(session.id);
-        self.observer.observe(&signed_in.with_address(session.address));
-        if !evicted.is_empty() {
-            let kind = EventKind::SessionsEvicted(evicted.len() as u64);
-            self.observer.observe(&event(kind).with_address(session.address));
-        }
-        Ok(SignedIn { user, session: session.id, tokens, device_token })
-    }
-
-    fn sign_device(&self, user: UserId, now: Timestamp) -> Result<Secret<String>> {
-        let claims = DeviceClaims {
-            user,
-            id: TokenId::generate(now),
-            issued_at: now,
-            expires_at: now + DEVICE_TOKEN_TTL,
-        };
-        Ok(Secret::new(self.tokens.sign_device(&claims)?))
+        let at = self.time.now();
+        let proof = Proof::by_password(account.user.id, account.epoch.number, at);
+        let outdated = (verified == Verification::MatchesOutdated).then_some(tried);
+        let origin = request.origin;
+        self.open_session_of(SignIn { account, proof, outdated, origin, actor: None }).await
     }
 }

@@ -5,13 +5,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::access::{Permission, Rights, Role, RoleTable};
 use crate::clock::Timestamp;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, RequiredProof};
 use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
-use crate::session::SessionEpoch;
+use crate::proof::{Assurance, ProofTimes};
+use crate::session::{Session, SessionEpoch};
 use crate::user::{Account, Revisions, User, UserState};
 
 use super::Standing;
@@ -40,16 +42,19 @@ struct Inner {
     epoch: SessionEpoch,
     /// The session's expiry.
     expires_at: Timestamp,
+    /// The times of the session's proofs.
+    proven: ProofTimes,
 }
 
 impl Principal {
+    /// Returns the principal of a session. `session_epoch` is that of its tokens, which may be later than
+    /// the stored one.
     pub(crate) fn new(
         issuer: u64,
         state: UserState,
-        session: SessionId,
+        session: &Session,
         table: Arc<RoleTable>,
         session_epoch: u64,
-        expires_at: Timestamp,
     ) -> Self {
         let roles = state.roles_revision.map_or(0, |_| table.revision);
         let revisions = Revisions { user: state.revision, roles };
@@ -60,12 +65,13 @@ impl Principal {
             issuer,
             user,
             revisions,
-            session,
+            session: session.id,
             rights,
             table,
             session_epoch,
             epoch,
-            expires_at,
+            expires_at: session.expires_at(),
+            proven: session.proof_times(),
         }))
     }
 
@@ -92,6 +98,33 @@ impl Principal {
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.0.session
+    }
+
+    /// Returns the time of the session's last proof: of the login, or of the step-up that began the session.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Timestamp {
+        self.0.proven.authenticated_at
+    }
+
+    /// Returns the assurance of the session.
+    #[must_use]
+    pub fn assurance(&self) -> Assurance {
+        self.0.proven.assurance()
+    }
+
+    /// Whether the session's last proof is at most `within` old at `now`. In a session with a proof of
+    /// several factors only such proofs count.
+    ///
+    /// It does not ask whether the user has a factor; [`Goat::require_recent`](crate::Goat::require_recent)
+    /// does.
+    #[must_use]
+    pub fn is_recent(&self, within: Duration, now: Timestamp) -> bool {
+        self.0.proven.are_recent(within, now)
+    }
+
+    /// Returns the proof that makes the session recent.
+    pub(super) fn required_proof(&self, within: Duration) -> RequiredProof {
+        RequiredProof { max_age: Some(within), multi: self.assurance() == Assurance::Multi }
     }
 
     /// Returns the user's role.
@@ -178,6 +211,40 @@ impl FreshPrincipal {
     #[must_use]
     pub fn principal(&self) -> &Principal {
         &self.0
+    }
+}
+
+/// A fresh principal whose session was proven a short time ago, as [`Settings::recent`] says: changes of the
+/// user's own credentials require it.
+///
+/// Created only by [`Goat::require_recent`](crate::Goat::require_recent), so that a handler without the
+/// check does not compile. Not `Clone`.
+///
+/// [`Settings::recent`]: crate::Settings::recent
+#[derive(Debug)]
+pub struct RecentPrincipal(FreshPrincipal);
+
+impl RecentPrincipal {
+    pub(super) fn new(fresh: FreshPrincipal) -> Self {
+        Self(fresh)
+    }
+
+    /// Returns the principal.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        self.0.principal()
+    }
+}
+
+impl From<RecentPrincipal> for FreshPrincipal {
+    fn from(recent: RecentPrincipal) -> Self {
+        recent.0
+    }
+}
+
+impl From<RecentPrincipal> for Actor {
+    fn from(recent: RecentPrincipal) -> Self {
+        recent.0.into()
     }
 }
 

@@ -201,9 +201,7 @@ impl SessionValidator {
         self.role_table.warn_unknown_role(&state.user.role, &table);
         let replacement = self.lacked_replacement(&found, state.epoch).await?;
         let epoch = replacement.map_or(found.epoch, |replacement| replacement.epoch);
-        let expires_at = found.expires_at();
-        let issuer = self.issuer;
-        Ok((Principal::new(issuer, state, session, table, epoch, expires_at), age))
+        Ok((Principal::new(self.issuer, state, &found, table, epoch), age))
     }
 
     /// Whether the user's role may have been deleted since the state was read: the table lacks it, and is

@@ -19,7 +19,7 @@ use super::{Actor, ActorFacts, ActorView, Context, Policy, Principal};
 /// Lists and ends sessions.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
 }
 
 impl Sessions {

@@ -20,14 +20,15 @@ use super::{Context, Uncommitted};
 pub struct SignUp {
     /// The e-mail address.
     pub email: Email,
-    /// The password.
-    pub password: Secret<String>,
+    /// The password; `None` for a user that signs in by other means, such as
+    /// [`Goat::vouch`](crate::Goat::vouch).
+    pub password: Option<Secret<String>>,
     /// The origin of the request.
     pub origin: Origin,
 }
 
 impl SignUp {
-    /// Creates a request.
+    /// Creates a request with a password.
     ///
     /// ```
     /// use goat_core::session::Origin;
@@ -43,7 +44,7 @@ impl SignUp {
         password: impl Into<Secret<String>>,
         origin: impl Into<Origin>,
     ) -> Self {
-        Self { email, password: password.into(), origin: origin.into() }
+        Self { email, password: Some(password.into()), origin: origin.into() }
     }
 }
 
@@ -130,12 +131,13 @@ impl Context {
     }
 
     /// Checks that sign-up is open and the password within the policy; returns the status of the new user.
-    fn check_sign_up(&self, request: &SignUp) -> Result<(Status, NewPassword)> {
+    fn check_sign_up(&self, request: &SignUp) -> Result<(Status, Option<NewPassword>)> {
         let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
         let mut violations = Vec::new();
-        let email = Some(&request.email);
-        let password = self.check_password("password", &request.password, email, &mut violations);
-        Ok((status, password.ok_or_else(|| Error::invalid(violations))?))
+        let (email, password) = (Some(&request.email), request.password.as_ref());
+        let password = password
+            .and_then(|password| self.check_password("password", password, email, &mut violations));
+        if violations.is_empty() { Ok((status, password)) } else { Err(Error::invalid(violations)) }
     }
 
     async fn hash_sign_up(
@@ -143,9 +145,9 @@ impl Context {
         request: SignUp,
         role: Role,
         status: Status,
-        password: NewPassword,
+        password: Option<NewPassword>,
     ) -> Result<PreparedSignUp> {
-        let hash = Secret::new(self.hasher.hash(password).await?);
+        let hash = self.initial_hash(password).await?;
         let account = self.new_account(request.email, hash, role, status);
         let address = request.origin.address;
         Ok(PreparedSignUp { context: Arc::clone(self), account, address })

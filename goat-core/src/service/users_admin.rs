@@ -265,12 +265,13 @@ impl Context {
             violations.push(Violation::new("status", "must be inactive or active for a new user"));
         }
         self.check_role(&new.role, &mut violations);
-        let email = Some(&new.email);
-        let password = self.check_password("password", &new.password, email, &mut violations);
-        let (Some(password), true) = (password, violations.is_empty()) else {
+        let (email, password) = (Some(&new.email), new.password.as_ref());
+        let password = password
+            .and_then(|password| self.check_password("password", password, email, &mut violations));
+        if !violations.is_empty() {
             return Err(Error::invalid(violations));
-        };
-        let hash = Secret::new(self.hasher.hash(password).await?);
+        }
+        let hash = self.initial_hash(password).await?;
         Ok(self.new_account(new.email, hash, new.role, new.status))
     }
 

@@ -1,5 +1,5 @@
-//! Changes of users by themselves. Each requires the current password, and counts against the session's
-//! limit before the password is verified.
+//! Changes of users by themselves. Each requires the current password or a recent proof; a password counts
+//! against the session's limit before it is verified.
 //!
 //! Attempts do not count per account: anonymous logins exhaust that limit, and would keep a user from
 //! defending the account.
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
 use crate::detached::run_to_completion;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{EventActor, EventKind};
 use crate::limit::{Decision, WithDecisions};
 use crate::password::TriedPassword;
@@ -19,6 +19,35 @@ use crate::user::{Account, Email, Revisions, User};
 
 use super::context::{changed, deleted};
 use super::{ActorFacts, Context, Principal, TokenPair, Users};
+
+/// The confirmation of a change of the own account. The service checks it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Confirmation<'a> {
+    /// The current password.
+    Password(&'a str),
+    /// A recent proof of the session, as [`Goat::require_recent`](crate::Goat::require_recent) asks for.
+    RecentProof,
+}
+
+impl<'a> From<&'a str> for Confirmation<'a> {
+    fn from(current_password: &'a str) -> Self {
+        Self::Password(current_password)
+    }
+}
+
+impl<'a> From<&'a String> for Confirmation<'a> {
+    fn from(current_password: &'a String) -> Self {
+        Self::Password(current_password)
+    }
+}
+
+/// The current password, or else a recent proof.
+impl<'a> From<Option<&'a Secret<String>>> for Confirmation<'a> {
+    fn from(current_password: Option<&'a Secret<String>>) -> Self {
+        current_password.map_or(Self::RecentProof, |password| password.expose().into())
+    }
+}
 
 /// The result of a changed password.
 #[derive(Clone, Debug)]
@@ -35,15 +64,16 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::RateLimited`] for too many changes from the client's address or too many passwords
-    /// in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::EmailTaken`],
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
+    /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn change_email(
         &self,
         principal: &Principal,
         email: Email,
-        current_password: &str,
+        confirmation: impl Into<Confirmation<'_>> + Send,
         origin: &Origin,
     ) -> Result<WithDecisions<User>> {
+        let confirmation = confirmation.into();
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         if account.user.email.as_str() == email.as_str() {
@@ -59,7 +89,7 @@ impl Users {
             let acquired = context.credential_limits.acquire_change_email(address).await;
             let actor = EventActor::User(account.user.id);
             decisions.extend(context.note_limits(acquired, &actor, address)?);
-            context.verify_current(principal, &account, current_password, &mut decisions).await?;
+            context.confirm(principal, &account, confirmation, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let now = context.time.now();
@@ -86,26 +116,35 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a new password against the policy, [`ErrorKind::RateLimited`] for
-    /// too many passwords in the session, [`ErrorKind::WrongPassword`],
+    /// [`ErrorKind::Invalid`] for a new password against the policy, and for a recent proof in place of the
+    /// current password of a user who has one; [`ErrorKind::RateLimited`] for too many passwords in the
+    /// session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
     /// [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the session has ended
     /// meanwhile; or if a store is unavailable.
     pub async fn change_password(
         &self,
         principal: &Principal,
-        current_password: &str,
+        confirmation: impl Into<Confirmation<'_>> + Send,
         new_password: &Secret<String>,
     ) -> Result<WithDecisions<PasswordChanged>> {
+        let confirmation = confirmation.into();
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         let mut violations = Vec::new();
+        if matches!(confirmation, Confirmation::RecentProof) && account.has_password() {
+            violations.push(Violation::new("current_password", "is required"));
+        }
         let email = Some(&account.user.email);
         let new = context.check_password("new_password", new_password, email, &mut violations);
-        let Some(new) = new else { return Err(Error::invalid(violations)) };
+        let (Some(new), true) = (new, violations.is_empty()) else {
+            return Err(Error::invalid(violations));
+        };
         let mut decisions = Vec::new();
         let result = async {
-            context.verify_current(principal, &account, current_password, &mut decisions).await?;
-            if new.is_same_as(&TriedPassword::new(current_password)) {
+            context.confirm(principal, &account, confirmation, &mut decisions).await?;
+            if let Confirmation::Password(current) = confirmation
+                && new.is_same_as(&TriedPassword::new(current))
+            {
                 return Err(ErrorKind::PasswordUnchanged.into());
             }
             let hash = Secret::new(context.hasher.hash(new).await?);
@@ -168,18 +207,19 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::RateLimited`] for too many passwords in the session,
-    /// [`ErrorKind::WrongPassword`], [`ErrorKind::LastAdministrator`],
+    /// [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`], [`ErrorKind::LastAdministrator`],
     /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn delete_self(
         &self,
         principal: &Principal,
-        current_password: &str,
+        confirmation: impl Into<Confirmation<'_>> + Send,
     ) -> Result<WithDecisions<()>> {
+        let confirmation = confirmation.into();
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         let mut decisions = Vec::new();
         let result = async {
-            context.verify_current(principal, &account, current_password, &mut decisions).await?;
+            context.confirm(principal, &account, confirmation, &mut decisions).await?;
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let id = account.user.id;
@@ -200,7 +240,10 @@ impl Users {
 }
 
 /// Attaches the rate-limit decisions to a result, success or failure.
-fn with_decisions<T>(result: Result<T>, decisions: Vec<Decision>) -> Result<WithDecisions<T>> {
+pub(super) fn with_decisions<T>(
+    result: Result<T>,
+    decisions: Vec<Decision>,
+) -> Result<WithDecisions<T>> {
     match result {
         Ok(value) => Ok(WithDecisions { value, decisions }),
         Err(error) => Err(error.with_decisions(decisions)),
@@ -235,7 +278,11 @@ impl Context {
     }
 
     /// Reads the principal's session, which must not have ended.
-    async fn own_session(&self, principal: &Principal, now: Timestamp) -> Result<Session> {
+    pub(super) async fn own_session(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<Session> {
         let view = self.stores.sessions.find(principal.user(), principal.session()).await?;
         let live = view.map(|view| view.session).filter(|session| !session.is_expired(now));
         Ok(live.ok_or(ErrorKind::SessionRevoked)?)
@@ -250,8 +297,24 @@ impl Context {
         }
     }
 
+    /// Checks the confirmation of a change of the own account.
+    async fn confirm(
+        &self,
+        principal: &Principal,
+        account: &Account,
+        confirmation: Confirmation<'_>,
+        decisions: &mut Vec<Decision>,
+    ) -> Result<()> {
+        match confirmation {
+            Confirmation::Password(password) => {
+                self.verify_current(principal, account, password, decisions).await
+            }
+            Confirmation::RecentProof => self.require_recent(principal).await.map(drop),
+        }
+    }
+
     /// Verifies the current password of an account, counted against the limit of the session.
-    async fn verify_current(
+    pub(super) async fn verify_current(
         &self,
         principal: &Principal,
         account: &Account,

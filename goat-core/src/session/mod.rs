@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::limit::canonical_address;
+use crate::proof::{Assurance, Method, Methods, ProofTimes};
 
 /// The origin of a request, as far as the application knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,7 +138,7 @@ pub struct Session {
     pub device: String,
     /// The client's address at login.
     pub address: Option<IpAddr>,
-    /// The time of the login, which access tokens carry as `auth_time`.
+    /// The time of the login.
     pub created_at: Timestamp,
     /// The time of the login or the last refresh.
     pub last_used_at: Timestamp,
@@ -150,13 +151,55 @@ pub struct Session {
     pub current: RefreshToken,
     /// Its direct predecessor.
     pub previous: Option<Predecessor>,
+    /// The methods of its proofs. A refresh changes neither them nor the times of the proofs.
+    pub methods: Methods,
+    /// The time of the last proof, which access tokens carry as `auth_time`; at login, the time of the
+    /// login.
+    pub authenticated_at: Timestamp,
+    /// The time of the last proof of several factors, if there was one.
+    pub multi_at: Option<Timestamp>,
+    /// Reserved for a user that acts as this one; `None`.
+    pub actor: Option<UserId>,
 }
 
 impl Session {
+    /// Returns the assurance: that of the best proof of the session.
+    #[must_use]
+    pub fn assurance(&self) -> Assurance {
+        self.proof_times().assurance()
+    }
+
+    pub(crate) fn proof_times(&self) -> ProofTimes {
+        let Self { authenticated_at, multi_at, .. } = *self;
+        ProofTimes { authenticated_at, multi_at }
+    }
+
     /// Returns the time at which the session expires unless it is refreshed.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.idle_at.min(self.ends_at)
+    }
+
+    /// Returns the session that replaces this one once the user has shown a password again: under another
+    /// id and token, with the device, the beginning and the end of this one.
+    pub(crate) fn stepped_up(
+        &self,
+        id: SessionId,
+        epoch: u64,
+        token: RefreshToken,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            epoch,
+            last_used_at: now,
+            idle_at: token.expires_at.min(self.ends_at),
+            current: token,
+            previous: None,
+            methods: self.methods.with(Method::Password),
+            authenticated_at: now,
+            ..self.clone()
+        }
     }
 
     /// Whether the session has expired.

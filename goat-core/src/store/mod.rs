@@ -16,7 +16,7 @@ pub(crate) mod users;
 
 pub use aged::Aged;
 pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
-pub use sessions::{Revoked, Rotated, Rotation, SessionStore, SessionView};
+pub use sessions::{Replaced, Revoked, Rotated, Rotation, SessionStore, SessionView};
 pub(crate) use stores::Stores;
 pub use transaction::StoreTransaction;
 pub use users::{

@@ -34,7 +34,7 @@ use crate::limit::{
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
+    Aged, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
     SessionStore, SessionView, StoreTransaction, UserStore, UserWrite, UserWriteOutcome,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
@@ -215,6 +215,10 @@ impl SessionStore for Observed<dyn SessionStore> {
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         self.policy.call(sessions::operation::CREATE, self.inner.create(session, most)).await
+    }
+
+    async fn replace(&self, old: SessionId, new: &Session) -> Result<Replaced, StoreError> {
+        self.policy.call(sessions::operation::REPLACE, self.inner.replace(old, new)).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {

@@ -58,6 +58,15 @@ pub enum Rotated {
     Unknown,
 }
 
+/// The outcome of a replacement of a session by another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// The new session is in the place of the old one.
+    Replaced,
+    /// The old session does not exist or has expired; nothing changed.
+    Missing,
+}
+
 /// The outcome of a revocation of named sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoked {
@@ -73,7 +82,8 @@ pub enum Revoked {
 /// - [`SessionStore::rotate`] is one atomic compare-and-set by the rule of
 ///   [`Session::rotation_decision`], and [`SessionStore::replace_tokens`] one by that of
 ///   [`Session::replace_tokens`];
-/// - only [`SessionStore::create`] creates a session: a late rotation never restores an ended one;
+/// - only [`SessionStore::create`] and [`SessionStore::replace`] create a session: a late rotation never
+///   restores an ended one;
 /// - a completed write survives a crash as far as the store's medium does; a store that loses sessions
 ///   only logs users out;
 /// - a dropped call took effect completely or not at all.
@@ -86,6 +96,25 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Creates a session. If the user then has more than `most`, ends the expired and then the oldest
     /// other sessions; returns the evicted ones.
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError>;
+
+    /// Replaces a session of the user of `new` by `new`, in one atomic step, as a step-up does. The old one
+    /// must exist and not have expired at `new.last_used_at`. Evicts no session.
+    ///
+    /// By default creates the new session and then ends the old one: of concurrent replacements one
+    /// succeeds, but a call that is dropped in between leaves both sessions, and no client has the tokens of
+    /// the new one. A store that can do it in one step implements it.
+    async fn replace(&self, old: SessionId, new: &Session) -> Result<Replaced, StoreError> {
+        let found = self.find(new.user, old).await?;
+        if found.is_none_or(|found| found.session.is_expired(new.last_used_at)) {
+            return Ok(Replaced::Missing);
+        }
+        self.create(new, u32::MAX).await?;
+        if self.end(new.user, old).await? {
+            return Ok(Replaced::Replaced);
+        }
+        self.end(new.user, new.id).await?;
+        Ok(Replaced::Missing)
+    }
 
     /// Whether [`SessionStore::find`] returns the owner's state too, which saves a separate read of the
     /// user.
@@ -153,6 +182,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
 /// Operation names of [`SessionStore`], as errors and metrics report them.
 pub(crate) mod operation {
     pub(crate) const CREATE: &str = "sessions.create";
+    pub(crate) const REPLACE: &str = "sessions.replace";
     pub(crate) const FIND: &str = "sessions.find";
     pub(crate) const ROTATE: &str = "sessions.rotate";
     pub(crate) const REPLACE_TOKENS: &str = "sessions.replace_tokens";

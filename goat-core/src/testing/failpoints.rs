@@ -13,7 +13,7 @@ use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, Rehashed, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
+    Aged, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
     SessionStore, SessionView, StoreTransaction, Stores, UserStore, UserWrite, UserWriteOutcome,
     roles, sessions, users,
 };
@@ -304,6 +304,10 @@ impl SessionStore for FailpointSessions {
 
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         self.failpoints.pass(sessions::operation::CREATE, self.inner.create(session, most)).await
+    }
+
+    async fn replace(&self, old: SessionId, new: &Session) -> Result<Replaced, StoreError> {
+        self.failpoints.pass(sessions::operation::REPLACE, self.inner.replace(old, new)).await
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {

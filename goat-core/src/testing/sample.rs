@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::proof::{Method, Methods};
 use crate::session::{RefreshToken, Session, SessionEpoch};
 use crate::user::{Account, Attributes, Email, Status, User};
 
@@ -84,6 +85,10 @@ pub(crate) fn session(user: UserId, created_at: Timestamp) -> Session {
         ends_at: created_at + Duration::from_secs(24 * 3600),
         current,
         previous: None,
+        methods: Methods::of(Method::Password),
+        authenticated_at: created_at,
+        multi_at: None,
+        actor: None,
     }
 }
 

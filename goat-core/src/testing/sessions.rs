@@ -10,8 +10,15 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
 mod clock;
+mod proofs;
 mod replacement;
 mod rotation;
+mod step_up;
+pub use step_up::{
+    a_dropped_replacement_has_its_full_effect_or_none, a_missing_session_is_not_replaced,
+    a_replacement_does_not_revive_an_ended_session, a_session_is_replaced_by_another_one,
+    concurrent_replacements_leave_one_session,
+};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +28,7 @@ pub use clock::{
     a_clock_set_back_extends_no_grace_period, a_rotation_extends_the_session, a_session_expires,
     conformance_in, sessions_expired_by_the_stores_clock_are_evicted_first, the_grace_period_ends,
 };
+pub use proofs::the_proofs_of_a_session_outlive_its_tokens;
 pub use replacement::{
     a_replacement_is_applied_once, a_replacement_needs_a_live_session_of_the_user,
     a_replacement_supersedes_the_tokens_of_the_session,
@@ -52,6 +60,7 @@ pub async fn conformance(store: &Arc<dyn SessionStore>) {
 /// Runs every case for a store that expires sessions by itself, so that a purge removes nothing.
 pub async fn conformance_of_expiring(store: &Arc<dyn SessionStore>) {
     a_session_is_read_back_as_created(store).await;
+    the_proofs_of_a_session_outlive_its_tokens(store).await;
     a_rotation_replaces_the_current_token(store).await;
     the_address_of_the_first_use_is_kept(store).await;
     a_successor_does_not_outlive_the_session(store).await;
@@ -66,6 +75,10 @@ pub async fn conformance_of_expiring(store: &Arc<dyn SessionStore>) {
     a_replacement_is_applied_once(store).await;
     a_replacement_needs_a_live_session_of_the_user(store).await;
     a_replacement_wins_over_concurrent_rotations(store).await;
+    a_session_is_replaced_by_another_one(store).await;
+    a_missing_session_is_not_replaced(store).await;
+    concurrent_replacements_leave_one_session(store).await;
+    a_replacement_does_not_revive_an_ended_session(store).await;
     the_oldest_sessions_are_evicted(store).await;
     expired_sessions_are_evicted_first(store).await;
     the_session_cap_holds_under_concurrency(store).await;

@@ -270,7 +270,7 @@ async fn found_or_made(
     }
     let new = NewUser {
         email: email.clone(),
-        password: password.into(),
+        password: Some(password.into()),
         role: role.clone(),
         status: Status::Active,
     };

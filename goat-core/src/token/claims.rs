@@ -5,6 +5,7 @@
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::proof::Assurance;
 use crate::user::{Attributes, Revisions};
 
 /// Claims of an access token.
@@ -23,9 +24,14 @@ pub struct AccessClaims {
     pub expires_at: Timestamp,
     /// The client that the token was issued to: `client_id` (RFC 9068 §2.2).
     pub client_id: String,
-    /// The time at which the user authenticated for the session: `auth_time`. A refresh does not change
-    /// it.
+    /// The time at which the user last authenticated for the session: `auth_time`. A refresh does not
+    /// change it.
     pub authenticated_at: Timestamp,
+    /// The methods of the session's proofs: `amr`, of RFC 8176's registry. Omitted if it is empty.
+    pub amr: Vec<String>,
+    /// The assurance of the session: `acr`, `single` or `multi`. Tokens of earlier versions of goat have
+    /// none, and a name of another kind counts as none.
+    pub acr: Option<Assurance>,
     /// The revisions of the user and the role table at the time of issue: `rev`, omitted where the stores
     /// do not count them. goat serves the token under these or later ones, so that a change that was
     /// completed before the issue shows on every node.

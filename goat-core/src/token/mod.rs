@@ -30,6 +30,7 @@
 //!
 //! ```
 //! use std::time::Duration;
+//! use goat_core::auth::Assurance;
 //! use goat_core::token::{AccessClaims, TokenKeys, TokenSettings, Tokens};
 //! use goat_core::user::{Attributes, Revisions};
 //! use goat_core::{Clock, ErrorKind, SessionId, TokenId, UserId, testing::ManualClock};
@@ -44,6 +45,8 @@
 //!     expires_at: now + Duration::from_secs(300),
 //!     client_id: "goat".to_owned(),
 //!     authenticated_at: now,
+//!     amr: vec!["pwd".to_owned()],
+//!     acr: Some(Assurance::Single),
 //!     revisions: Revisions::default(),
 //!     epoch: 0,
 //!     permissions: None,

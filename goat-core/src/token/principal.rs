@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claims::AccessClaims;
 use crate::access::{Permission, Rights};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+use crate::proof::Assurance;
 use crate::user::Attributes;
 
 /// The principal of a valid access token, **as of when the token was signed**. Cheap to clone.
@@ -48,6 +50,8 @@ pub(super) struct Facts {
     expires_at: Timestamp,
     client_id: String,
     authenticated_at: Timestamp,
+    amr: Vec<String>,
+    acr: Option<Assurance>,
     rights: Option<Rights>,
     attributes: Attributes,
 }
@@ -66,6 +70,8 @@ impl From<AccessClaims> for Facts {
             expires_at: claims.expires_at,
             client_id: claims.client_id,
             authenticated_at: claims.authenticated_at,
+            amr: claims.amr,
+            acr: claims.acr,
             rights,
             attributes: claims.attributes,
         }
@@ -107,11 +113,33 @@ impl TokenPrincipal {
         &self.0.client_id
     }
 
-    /// The time at which the user authenticated for the session: `auth_time`. A refresh does not change
-    /// it, so it shows how long ago the password was entered.
+    /// The time at which the user last authenticated for the session: `auth_time`. A refresh does not
+    /// change it, so it shows how long ago the password was entered.
     #[must_use]
     pub fn authenticated_at(&self) -> Timestamp {
         self.0.authenticated_at
+    }
+
+    /// Whether the user last authenticated at most `within` before `now`, by `auth_time`.
+    ///
+    /// Unlike that of a live principal, it does not tell a proof of several factors from one of one:
+    /// combine it with [`acr`](Self::acr).
+    #[must_use]
+    pub fn is_recent(&self, within: Duration, now: Timestamp) -> bool {
+        let at = self.0.authenticated_at;
+        now <= at + within && at <= now + within
+    }
+
+    /// The methods of the session's proofs: `amr` (RFC 8176).
+    #[must_use]
+    pub fn amr(&self) -> &[String] {
+        &self.0.amr
+    }
+
+    /// The assurance of the session: `acr`. `None` for a token of a version of goat before this claim.
+    #[must_use]
+    pub fn acr(&self) -> Option<Assurance> {
+        self.0.acr
     }
 
     /// Whether the user had a permission when the token was signed: directly, by its resource's

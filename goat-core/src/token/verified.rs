@@ -118,6 +118,8 @@ mod tests {
             expires_at,
             client_id: "goat".to_owned(),
             authenticated_at: issued_at,
+            amr: Vec::new(),
+            acr: None,
             revisions: Revisions::default(),
             epoch: 0,
             permissions: None,

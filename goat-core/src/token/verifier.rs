@@ -138,6 +138,12 @@ impl Verifier {
         Ok(Self(Arc::new(Inner { settings, time, checks, unknown })))
     }
 
+    /// Returns the clock that this verifier uses.
+    #[must_use]
+    pub fn time(&self) -> &Time {
+        &self.0.time
+    }
+
     /// Verifies an access token. The session is not looked up.
     ///
     /// For a token that was verified before, only the times are checked.

@@ -16,6 +16,7 @@ use super::{refused, strict};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, TokenId, UserId};
+use crate::proof::Assurance;
 use crate::user::{Attributes, Revisions};
 
 /// The last second of the year 9999, the end of RFC 3339 dates.
@@ -63,6 +64,10 @@ struct Written<'a> {
     client_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rev: Option<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +103,8 @@ pub(super) fn write_access(
         exp: claims.expires_at.as_seconds(),
         client_id: Some(&claims.client_id),
         auth_time: Some(claims.authenticated_at.as_seconds()),
+        amr: &claims.amr,
+        acr: claims.acr.map(Assurance::as_str),
         rev: Some((claims.revisions.user, claims.revisions.roles)).filter(|rev| *rev != (0, 0)),
         permissions: claims.permissions.as_deref(),
         goat_attributes: Some(&claims.attributes).filter(|attributes| !attributes.is_empty()),
@@ -121,6 +128,8 @@ pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) ->
         exp: claims.expires_at.as_seconds(),
         client_id: None,
         auth_time: None,
+        amr: &[],
+        acr: None,
         rev: None,
         permissions: None,
         goat_attributes: None,
@@ -150,6 +159,10 @@ struct Read<'a> {
     client_id: Option<String>,
     #[serde(default, deserialize_with = "present_instant")]
     auth_time: Option<Timestamp>,
+    #[serde(default)]
+    amr: Vec<String>,
+    #[serde(default, deserialize_with = "present")]
+    acr: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "present")]
     rev: Option<(u64, u64)>,
     #[serde(default, deserialize_with = "present")]
@@ -243,6 +256,8 @@ pub(super) fn read_access(
         expires_at: claims.exp,
         client_id: claims.client_id.filter(|id| !id.is_empty()).ok_or_else(malformed)?,
         authenticated_at: claims.auth_time.ok_or_else(malformed)?,
+        amr: claims.amr,
+        acr: claims.acr.as_deref().and_then(Assurance::parse),
         revisions: claims
             .rev
             .map_or_else(Revisions::default, |(user, roles)| Revisions { user, roles }),

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+use crate::password::is_password;
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, TokenReplacement};
 
@@ -83,8 +84,8 @@ impl fmt::Display for Status {
 pub struct NewUser {
     /// The e-mail address.
     pub email: Email,
-    /// The initial password.
-    pub password: Secret<String>,
+    /// The initial password; `None` for a user that signs in by other means.
+    pub password: Option<Secret<String>>,
     /// The role.
     pub role: Role,
     /// Active, or inactive until activated.
@@ -153,7 +154,7 @@ impl Revisions {
 pub struct Account {
     /// The part that is visible to an application.
     pub user: User,
-    /// The password hash, in the hasher's format.
+    /// The password hash, in the hasher's format; [`Account::NO_PASSWORD`] for a user without a password.
     pub password_hash: Secret<String>,
     /// Decides which sessions of the user are live.
     pub epoch: SessionEpoch,
@@ -167,6 +168,16 @@ pub struct Account {
 }
 
 impl Account {
+    /// The stored hash of a user without a password. Of an adopted table, any text that is empty or begins
+    /// with `!` or `*` means the same.
+    pub const NO_PASSWORD: &str = "!";
+
+    /// Whether the user has a password: the stored hash is neither empty nor marked by `!` or `*`.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        is_password(self.password_hash.expose())
+    }
+
     /// Like [`UserState::has_live_session`].
     #[must_use]
     pub fn has_live_session(&self, session: SessionId, session_epoch: u64) -> bool {

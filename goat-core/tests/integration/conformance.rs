@@ -30,6 +30,7 @@ mod memory {
     async fn sessions_conform() {
         let store: Arc<dyn SessionStore> = Arc::new(MemorySessions::default());
         testing::sessions::conformance(&store).await;
+        testing::sessions::a_dropped_replacement_has_its_full_effect_or_none(&store).await;
         testing::sessions::conformance_in(&store, &testing::ManualClock::default()).await;
     }
 }
@@ -66,6 +67,8 @@ mod sqlite {
     async fn sessions_conform() {
         let (_folder, database) = database().await;
         testing::sessions::conformance(&database.sessions()).await;
+        let sessions = database.sessions();
+        testing::sessions::a_dropped_replacement_has_its_full_effect_or_none(&sessions).await;
         testing::sessions::conformance(&database.sessions_without_users()).await;
         let clock = testing::ManualClock::default();
         testing::sessions::conformance_in(&database.sessions(), &clock).await;
@@ -103,6 +106,8 @@ mod postgres {
     async fn sessions_conform() {
         let database = database().await;
         testing::sessions::conformance(&database.sessions()).await;
+        let sessions = database.sessions();
+        testing::sessions::a_dropped_replacement_has_its_full_effect_or_none(&sessions).await;
         testing::sessions::conformance(&database.sessions_without_users()).await;
         let clock = testing::ManualClock::default();
         testing::sessions::conformance_in(&database.sessions(), &clock).await;
@@ -172,7 +177,7 @@ mod observed {
             let email = format!("user-{attempt}@example.org");
             let sign_up = || SignUp {
                 email: Email::parse(&email).expect("an address"),
-                password: "a long walk on a short pier".into(),
+                password: Some("a long walk on a short pier".into()),
                 origin: Origin::default(),
             };
             if let Err(error) = hasty.sign_up(sign_up()).await {

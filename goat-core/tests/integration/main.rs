@@ -4,6 +4,7 @@
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod application;
 mod conformance;
+mod default_replace;
 mod delegating_stores;
 mod flows;
 mod invalidations;

@@ -55,7 +55,7 @@ async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<()
     if goat.users().find_by_email(&email).await.map_err(explain)?.is_some() {
         return Err(explain(ErrorKind::EmailTaken.into()));
     }
-    let new = NewUser { email, password: password::ask()?, role, status };
+    let new = NewUser { email, password: Some(password::ask()?), role, status };
     let user = goat.users().create(system(), new).await.map_err(explain)?;
     answer(&format!(
         "created {} with the role {} and the status {}\n",
@@ -261,7 +261,7 @@ mod tests {
             let (email, password) = (format!("user{number}@example.org"), "a walk on a short pier");
             let sign_up = SignUp {
                 email: Email::parse(&email).expect("an address"),
-                password: password.into(),
+                password: Some(password.into()),
                 origin: Origin::default(),
             };
             goat.sign_up(sign_up).await.expect("a user");

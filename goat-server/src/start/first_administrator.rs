@@ -118,8 +118,12 @@ pub(super) async fn first_administrator_with<E: From<FirstAdministratorError>>(
         return Ok(existing(&owner, &role)?);
     }
     let password = password()?;
-    let new =
-        NewUser { email: email.clone(), password, role: role.clone(), status: Status::Active };
+    let new = NewUser {
+        email: email.clone(),
+        password: Some(password),
+        role: role.clone(),
+        status: Status::Active,
+    };
     match goat.users().create(Actor::system("first start"), new).await {
         Ok(_) => Ok(FirstAdministrator::Created),
         // Another start was faster, or a user just signed up under the address.

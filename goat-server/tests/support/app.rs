@@ -224,7 +224,7 @@ impl TestApp {
     pub(crate) async fn add(&self, email: &str, role: &str, status: Status) -> UserId {
         let new = NewUser {
             email: Email::parse(email).unwrap(),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             role: self.goat.roles().get(role).unwrap(),
             status,
         };

@@ -56,7 +56,7 @@ const MAX_BODY: usize = 16 * 1024;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let goat = TestGoat::new().goat;
 /// # let (email, password) = (Email::parse("ann@example.org")?, "a long walk on a short pier".into());
-/// # goat.sign_up(SignUp { email, password, origin: Default::default() }).await?;
+/// # goat.sign_up(SignUp { email, password: Some(password), origin: Default::default() }).await?;
 /// let app: Router = Router::new().nest("/session", cookie::routes(&goat, COOKIES));
 ///
 /// let form = "email=ann%40example.org&password=a+long+walk+on+a+short+pier";

@@ -19,9 +19,50 @@
 //!   or in a table keyed by [user](goat_core::Principal::user). A few small fields of a user fit into the
 //!   [attributes](goat_core::user::Attributes) of `me.profile()`.
 //! - **Federated login.** Users log in by e-mail address and password. There is no OAuth and no
-//!   passkey support, and no way to start a session for a user authenticated elsewhere. If you need
-//!   these, keep your authentication; rate limits and problem documents work without goat's.
+//!   passkey support. An application that authenticates its users by these or other means
+//!   [vouches](goat_core::Goat::vouch) for them, and goat opens the session; see below.
 //! - **A policy language.** A role has permissions, and a route requires them.
+//!
+//! # Sign-in by other means
+//!
+//! A session opens by a [`Proof`](goat_core::auth::Proof). A password of goat's is one; an application's
+//! statement about a user that it authenticated itself (LDAP, a wallet, an identity provider) is another.
+//! Status, session limit, required second factors and the end of all sessions apply to both alike.
+//!
+//! ```
+//! use goat_core::auth::{TokenPair, Vouch};
+//! use goat_core::testing::TestGoat;
+//! use goat_core::{Email, ErrorKind, Goat, Result};
+//! use goat_tower::Origin;
+//!
+//! # fn bind(name: &str, password: &str) -> Option<Email> {
+//! #     let email = Email::parse(&format!("{name}@example.org")).ok();
+//! #     email.filter(|_| password == "right")
+//! # }
+//! async fn sign_in(goat: &Goat, origin: Origin, name: &str, password: &str) -> Result<TokenPair> {
+//!     // The application's own check, with its own limit of attempts.
+//!     let email = bind(name, password).ok_or(ErrorKind::InvalidCredentials)?;
+//!     let user = goat.users().find_by_email(&email).await?;
+//!     let user = user.ok_or(ErrorKind::InvalidCredentials)?;
+//!     let proof = goat.vouch(user.id, Vouch::single("ldap")).await?;
+//!     Ok(goat.open_session(proof, origin.into()).await?.tokens)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let test = TestGoat::new();
+//! let alice = test.sign_in("alice", []).await.user.id;
+//! let origin = Origin::of(&http::Request::new(()).into_parts().0);
+//! let tokens = sign_in(&test.goat, origin.clone(), "alice", "right").await?;
+//! let principal = test.goat.authenticate_token(tokens.access_token.expose()).await?;
+//! assert_eq!(principal.user(), alice);
+//! sign_in(&test.goat, origin, "alice", "wrong").await.expect_err("rejected");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The example `vouch` is a complete application, which creates a user without a password at the first
+//! sign-in.
 
 /// Migrating from axum-login and tower-sessions.
 #[doc = include_str!("axum_login.md")]

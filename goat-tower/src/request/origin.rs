@@ -39,7 +39,7 @@ use crate::address::ClientAddress;
 /// # let (email, password) = ("ann@example.org".to_owned(), "a long walk on a short pier".to_owned());
 /// # let account = (Email::parse(&email)?, password.as_str().into(), Default::default());
 /// # let (account, secret, origin) = account;
-/// # goat.sign_up(SignUp { email: account, password: secret, origin }).await?;
+/// # goat.sign_up(SignUp { email: account, password: Some(secret), origin }).await?;
 /// let request = http::Request::post("/login")
 ///     .header("user-agent", "a telephone")
 ///     .extension(PeerAddress(([192, 0, 2, 7], 4711).into()));

@@ -38,6 +38,9 @@ pub use token::TokenRequirement;
 /// - No [`authenticate`](crate::GoatExt::authenticate) layer is necessary: if no layer has authenticated
 ///   the request, this one does. It reads the `Authorization` header only; [cookies](crate::cookie)
 ///   need that layer, and a request with nothing else is a 401 `unauthenticated` here.
+/// - A principal that only lacks a [recent proof](Requirement::recent), or one of
+///   [several factors](Requirement::multi_factor), is rejected with 401 `step-up-required` and a challenge
+///   (RFC 9470).
 /// - A [`fresh`](RequireLayer::fresh) requirement reads session, role and permissions from the stores,
 ///   past every cache, and leaves a [`FreshPrincipal`](crate::FreshPrincipal) for the handler.
 ///
@@ -97,6 +100,7 @@ pub trait Authorize: Source {
     ///
     /// The reason of the rejection.
     fn authorize(
+        &self,
         requirement: &Self::Requirement,
         principal: &Self::Principal,
     ) -> Result<(), Denial>;
@@ -105,8 +109,8 @@ pub trait Authorize: Source {
 impl Authorize for Goat {
     type Requirement = Requirement;
 
-    fn authorize(requirement: &Requirement, principal: &Principal) -> Result<(), Denial> {
-        requirement.check(principal)
+    fn authorize(&self, requirement: &Requirement, principal: &Principal) -> Result<(), Denial> {
+        requirement.check(principal, self.time().now())
     }
 }
 
@@ -114,10 +118,11 @@ impl Authorize for Verifier {
     type Requirement = token::LayerRequirement;
 
     fn authorize(
+        &self,
         requirement: &token::LayerRequirement,
         principal: &TokenPrincipal,
     ) -> Result<(), Denial> {
-        requirement.check(principal)
+        requirement.check(principal, self.time().now())
     }
 }
 
@@ -151,6 +156,32 @@ impl RequireLayer {
         self.refresh = Some(reauthenticate);
         self
     }
+
+    /// As [`fresh`](Self::fresh), and requires that the session was proven a short time ago, as
+    /// [`Settings::recent`](goat_core::Settings::recent) says: otherwise a 401 `step-up-required`, once the
+    /// requirement is met.
+    ///
+    /// ```
+    /// use goat_core::access::permissions::USER_DELETE;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    ///
+    /// let layer = TestGoat::new().goat.require(USER_DELETE).recent();
+    /// ```
+    #[must_use]
+    pub fn recent(mut self) -> Self {
+        self.refresh = Some(require_recent);
+        self
+    }
+}
+
+/// Reads a principal from the stores again, and requires a recent proof of its session.
+fn require_recent(goat: &Goat, principal: &Principal) -> Refresh<Goat> {
+    let (goat, principal) = (goat.clone(), principal.clone());
+    Box::pin(async move {
+        let recent = goat.require_recent(&principal).await?;
+        Ok((recent.principal().clone(), FreshSlot::holding(recent.into())))
+    })
 }
 
 /// Reads a principal from the stores again.
@@ -210,7 +241,7 @@ impl<S: Authorize> RequireLayer<S> {
 
     /// Authorizes a principal, and starts the fresh read if the layer requires one.
     fn authorize(&self, principal: &S::Principal) -> Result<Check<Pending<S>>, Denial> {
-        S::authorize(&self.requirement, principal)?;
+        self.source.authorize(&self.requirement, principal)?;
         Ok(match self.refresh {
             None => Check::Allow,
             Some(refresh) => Check::Wait(Pending::Refresh(refresh(&self.source, principal))),
@@ -230,7 +261,7 @@ impl<S: Authorize> RequireLayer<S> {
             }
             Outcome::Refreshed(outcome) => {
                 let (principal, slot) = outcome.map_err(Denial::new)?;
-                S::authorize(&self.requirement, &principal)?;
+                self.source.authorize(&self.requirement, &principal)?;
                 self.source.insert(&mut request.extensions, Some(principal));
                 request.extensions.insert(slot);
                 Ok(Check::Allow)

@@ -1,16 +1,19 @@
-//! Requirements on a live principal: permissions, roles and predicates.
+//! Requirements on a live principal: permissions, roles, proofs and predicates.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use goat_core::{Permission, Principal, Role, Roles};
+use goat_core::auth::Assurance;
+use goat_core::{Error, Permission, Principal, Role, Roles, Timestamp};
 
 use super::TokenRequirement;
-use super::rule::{Condition, Rule};
+use super::rule::{Condition, ProofCondition, Rule};
+use super::token::TokenCondition;
 use crate::response::denial::Denial;
 
-/// A rule about the principal of a request: permissions, roles, predicates, and any combination of
+/// A rule about the principal of a request: permissions, roles, proofs, predicates, and any combination of
 /// these. Cheap to clone; its `Debug` and `Display` say it in words.
 ///
 /// A permission or a role converts into a requirement, and an array requires all of its elements.
@@ -53,6 +56,7 @@ pub(super) enum LiveCondition {
     /// A role that the goat does not have: no user has it, even according to the database.
     UnknownRole(Role),
     Predicate(Predicate),
+    Proof(ProofCondition),
 }
 
 /// A function of the principal, with a name for the log.
@@ -63,12 +67,14 @@ pub(super) struct Predicate {
 }
 
 impl LiveCondition {
-    fn holds(&self, principal: &Principal) -> bool {
+    fn holds(&self, principal: &Principal, now: Timestamp) -> bool {
         match self {
             Self::Permission(permission) => principal.may(permission),
             Self::Role(role) => principal.role() == role,
             Self::UnknownRole(_) => false,
             Self::Predicate(predicate) => (predicate.function)(principal),
+            Self::Proof(ProofCondition::Recent(within)) => principal.is_recent(*within, now),
+            Self::Proof(ProofCondition::MultiFactor) => principal.assurance() == Assurance::Multi,
         }
     }
 }
@@ -77,6 +83,13 @@ impl Condition for LiveCondition {
     fn permission(&self) -> Option<&Permission> {
         match self {
             Self::Permission(permission) => Some(permission),
+            _ => None,
+        }
+    }
+
+    fn proof(&self) -> Option<ProofCondition> {
+        match self {
+            Self::Proof(proof) => Some(*proof),
             _ => None,
         }
     }
@@ -96,6 +109,7 @@ impl fmt::Display for LiveCondition {
             Self::Role(role) => write!(formatter, "role {role}"),
             Self::UnknownRole(role) => write!(formatter, "unknown role {role}"),
             Self::Predicate(predicate) => formatter.write_str(&predicate.name),
+            Self::Proof(proof) => proof.fmt(formatter),
         }
     }
 }
@@ -184,6 +198,63 @@ impl Requirement {
         Self(Rule::all([]))
     }
 
+    /// Requires that the user authenticated at most `within` ago: at sign-in, or by a
+    /// [step-up](goat_core::Goat::step_up). In a session that has had a proof of several factors, only such
+    /// proofs count. Whole seconds.
+    ///
+    /// If nothing else is missing, the rejection is a 401 `step-up-required` with the challenge of RFC 9470,
+    /// which names the age and, where several factors are required, the assurance `multi`.
+    ///
+    /// It is decided by the cached principal, without a store. A route that changes the user's credentials
+    /// asks the stores: [`RequireLayer::recent`](crate::RequireLayer::recent).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use goat_core::Permission;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::{GoatExt, Requirement};
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Empty;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// const PAYOUTS: Permission = Permission::new("payout:write");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", [PAYOUTS]).await;
+    /// let recent = Requirement::recent(Duration::from_secs(120));
+    /// let layer = test.goat.require(Requirement::from(PAYOUTS).and(recent));
+    /// let service = layer.layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+    /// }));
+    /// let request = || Request::builder().header("authorization", alice.bearer()).body(());
+    /// assert_eq!(service.clone().oneshot(request()?).await?.status(), StatusCode::OK);
+    ///
+    /// test.clock.advance(Duration::from_secs(121));
+    /// let rejected = service.oneshot(request()?).await?;
+    /// assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+    /// assert_eq!(
+    ///     rejected.headers()["www-authenticate"],
+    ///     r#"Bearer realm="goat", error="insufficient_user_authentication", max_age="120""#
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn recent(within: Duration) -> Self {
+        Self(Rule::Condition(LiveCondition::Proof(ProofCondition::Recent(within))))
+    }
+
+    /// Requires that the session has had a proof of several factors: a second factor at sign-in or step-up,
+    /// or a method that verifies several by itself. Combine it with [`recent`](Self::recent) to ask for such
+    /// a proof of a short time ago.
+    #[must_use]
+    pub fn multi_factor() -> Self {
+        Self(Rule::Condition(LiveCondition::Proof(ProofCondition::MultiFactor)))
+    }
+
     /// Requires both.
     #[must_use]
     pub fn and(self, other: impl Into<Self>) -> Self {
@@ -197,9 +268,22 @@ impl Requirement {
     }
 
     /// Rejects a principal that does not satisfy the requirement.
-    pub(super) fn check(&self, principal: &Principal) -> Result<(), Denial> {
-        let holds = |condition: &LiveCondition| condition.holds(principal);
-        if self.0.is_met(&holds) { Ok(()) } else { Err(self.0.denial(&holds)) }
+    pub(super) fn check(&self, principal: &Principal, now: Timestamp) -> Result<(), Denial> {
+        let holds = |condition: &LiveCondition| condition.holds(principal, now);
+        if self.0.is_met(&holds) {
+            return Ok(());
+        }
+        match self.0.required_proof(&holds) {
+            // The permissions come first: the challenge names them as if the proofs were met.
+            None => {
+                Err(self.0.denial(&|condition| condition.proof().is_some() || holds(condition)))
+            }
+            Some(mut proof) => {
+                // Only such proofs count in this session.
+                proof.multi |= principal.assurance() == Assurance::Multi;
+                Err(Denial::new(Error::step_up_required(proof)))
+            }
+        }
     }
 
     /// The same requirement for a goat with these roles only; see [`LiveCondition::UnknownRole`].
@@ -237,10 +321,13 @@ impl From<&Role> for Requirement {
     }
 }
 
-/// A requirement on a token holds for a live principal's permissions too.
+/// A requirement on a token holds for a live principal's permissions and proofs too.
 impl From<TokenRequirement> for Requirement {
     fn from(requirement: TokenRequirement) -> Self {
-        Self(requirement.0.map(&|permission| LiveCondition::Permission(permission.clone())))
+        Self(requirement.0.map(&|condition| match condition {
+            TokenCondition::Permission(permission) => LiveCondition::Permission(permission.clone()),
+            TokenCondition::Proof(proof) => LiveCondition::Proof(*proof),
+        }))
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! Invariants: a single permission is evaluated without an allocation or a dynamic call. The scope of a
 //! rejection names permissions that would satisfy the rule, or none: where a role or a function is not
-//! satisfied, no permission helps.
+//! satisfied, no permission helps. A step-up is asked for only if nothing else is missing.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use goat_core::{Error, ErrorKind, Permission};
+use goat_core::{Error, ErrorKind, Permission, RequiredProof};
 
 use crate::response::denial::Denial;
 
@@ -26,11 +27,26 @@ pub(super) trait Condition:
 {
     /// The permission that satisfies it; `None` if no permission does.
     fn permission(&self) -> Option<&Permission>;
+
+    /// The condition on the proofs of the session; `None` if a proof does not satisfy it.
+    fn proof(&self) -> Option<ProofCondition>;
 }
 
-impl Condition for Permission {
-    fn permission(&self) -> Option<&Permission> {
-        Some(self)
+/// A condition on the proofs of a session, which a step-up satisfies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProofCondition {
+    /// The last proof is at most this old.
+    Recent(Duration),
+    /// The session has had a proof of several factors.
+    MultiFactor,
+}
+
+impl fmt::Display for ProofCondition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recent(within) => write!(formatter, "recent within {} s", within.as_secs()),
+            Self::MultiFactor => formatter.write_str("multi-factor"),
+        }
     }
 }
 
@@ -84,6 +100,48 @@ impl<C: Condition> Rule<C> {
             Self::Condition(condition) => holds(condition),
             Self::All(parts) => parts.iter().all(|part| part.is_met(holds)),
             Self::Any(parts) => parts.iter().any(|part| part.is_met(holds)),
+        }
+    }
+
+    /// The proof that would satisfy the rule, together with those that the session has; `None` if the
+    /// principal would not satisfy it with any proof.
+    pub(super) fn required_proof(&self, holds: &impl Fn(&C) -> bool) -> Option<RequiredProof> {
+        let with_proofs = |condition: &C| condition.proof().is_some() || holds(condition);
+        if !self.is_met(&with_proofs) {
+            return None;
+        }
+        let mut required = RequiredProof::default();
+        self.collect_proofs(holds, &with_proofs, &mut required);
+        Some(required)
+    }
+
+    /// Adds the unmet conditions on proofs; of alternatives, those of the first that proofs satisfy.
+    fn collect_proofs(
+        &self,
+        holds: &impl Fn(&C) -> bool,
+        with_proofs: &impl Fn(&C) -> bool,
+        required: &mut RequiredProof,
+    ) {
+        match self {
+            Self::Condition(condition) => match condition.proof().filter(|_| !holds(condition)) {
+                Some(ProofCondition::Recent(within)) => {
+                    let age = required.max_age.map_or(within, |age| age.min(within));
+                    required.max_age = Some(age);
+                }
+                Some(ProofCondition::MultiFactor) => required.multi = true,
+                None => {}
+            },
+            Self::All(parts) => {
+                for part in parts.iter() {
+                    part.collect_proofs(holds, with_proofs, required);
+                }
+            }
+            Self::Any(parts) if parts.iter().any(|part| part.is_met(holds)) => {}
+            Self::Any(parts) => {
+                if let Some(part) = parts.iter().find(|part| part.is_met(with_proofs)) {
+                    part.collect_proofs(holds, with_proofs, required);
+                }
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! The algebra of requirements, against a straightforward evaluator.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use goat_core::{Permission, Role};
+use goat_core::{Permission, RequiredProof, Role};
 use proptest::prelude::*;
 
 use super::requirement::{LiveCondition, Requirement};
+use super::rule::ProofCondition;
 
 static PERMISSIONS: [Permission; 3] =
     [Permission::new("a:read"), Permission::new("b:read"), Permission::new("c:read")];
@@ -22,6 +24,8 @@ enum Tree {
     Permission(usize),
     Role(usize),
     When(usize),
+    Recent(u64),
+    MultiFactor,
     SignedIn,
     All(Vec<Tree>),
     Any(Vec<Tree>),
@@ -35,6 +39,8 @@ struct Facts {
     permissions: [bool; 3],
     role: usize,
     predicates: [bool; 3],
+    /// Recent, and of several factors.
+    proofs: [bool; 2],
 }
 
 impl Tree {
@@ -43,6 +49,8 @@ impl Tree {
             Self::Permission(index) => (&PERMISSIONS[*index]).into(),
             Self::Role(index) => (&ROLES[*index]).into(),
             Self::When(index) => Requirement::when(PREDICATES[*index], |_| false),
+            Self::Recent(seconds) => Requirement::recent(Duration::from_secs(*seconds)),
+            Self::MultiFactor => Requirement::multi_factor(),
             Self::SignedIn => Requirement::signed_in(),
             Self::All(trees) => Requirement::all(trees.iter().map(Self::build)),
             Self::Any(trees) => Requirement::any(trees.iter().map(Self::build)),
@@ -57,6 +65,8 @@ impl Tree {
             Self::Role(2) => false,
             Self::Role(index) => facts.role == *index,
             Self::When(index) => facts.predicates[*index],
+            Self::Recent(_) => facts.proofs[0],
+            Self::MultiFactor => facts.proofs[1],
             Self::SignedIn => true,
             Self::All(trees) => !trees.iter().any(|tree| !tree.is_true(facts)),
             Self::Any(trees) => trees.iter().any(|tree| tree.is_true(facts)),
@@ -77,6 +87,8 @@ impl Facts {
             LiveCondition::Predicate(asked) => {
                 PREDICATES.iter().zip(self.predicates).any(|(name, is)| *name == asked.name && is)
             }
+            LiveCondition::Proof(ProofCondition::Recent(_)) => self.proofs[0],
+            LiveCondition::Proof(ProofCondition::MultiFactor) => self.proofs[1],
         }
     }
 
@@ -94,6 +106,8 @@ fn trees() -> impl Strategy<Value = Tree> {
         4 => (0..3_usize).prop_map(Tree::Permission),
         2 => (0..3_usize).prop_map(Tree::Role),
         2 => (0..3_usize).prop_map(Tree::When),
+        1 => (60..63_u64).prop_map(Tree::Recent),
+        1 => Just(Tree::MultiFactor),
         1 => Just(Tree::SignedIn),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
@@ -109,8 +123,9 @@ fn trees() -> impl Strategy<Value = Tree> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    (any::<[bool; 3]>(), 0..3_usize, any::<[bool; 3]>())
-        .prop_map(|(permissions, role, predicates)| Facts { permissions, role, predicates })
+    (any::<[bool; 3]>(), 0..3_usize, any::<[bool; 3]>(), any::<[bool; 2]>()).prop_map(
+        |(permissions, role, predicates, proofs)| Facts { permissions, role, predicates, proofs },
+    )
 }
 
 proptest! {
@@ -121,6 +136,27 @@ proptest! {
     fn requirement_is_met_if_and_only_if_its_tree_is_true(tree in trees(), facts in facts()) {
         let requirement = tree.build().among(&|role| *role != ROLES[2]);
         prop_assert_eq!(requirement.0.is_met(&|condition| facts.holds(condition)), tree.is_true(&facts));
+    }
+
+    /// A step-up is asked for if and only if the proof that it names satisfies the tree.
+    #[test]
+    fn required_proof_satisfies_the_requirement_or_no_proof_does(
+        tree in trees(),
+        facts in facts(),
+    ) {
+        let requirement = tree.build().among(&|role| *role != ROLES[2]);
+        let with = |recent, multi| {
+            let [is_recent, is_multi] = facts.proofs;
+            Facts { proofs: [is_recent || recent, is_multi || multi], ..facts.clone() }
+        };
+        match requirement.0.required_proof(&|condition| facts.holds(condition)) {
+            Some(RequiredProof { max_age, multi }) => {
+                prop_assert!(tree.is_true(&with(max_age.is_some(), multi)));
+                let is_named = max_age.is_some() || multi;
+                prop_assert_eq!(is_named, !tree.is_true(&facts));
+            }
+            None => prop_assert!(!tree.is_true(&with(true, true))),
+        }
     }
 
     #[test]
@@ -156,6 +192,12 @@ fn requirement_displays_in_words() {
         (Requirement::from(&auditor), "role auditor"),
         (own(), "own tenant"),
         (Requirement::signed_in(), "signed in"),
+        (
+            Requirement::from(&read)
+                .and(Requirement::recent(Duration::from_secs(300)))
+                .and(Requirement::multi_factor()),
+            "a:read and recent within 300 s and multi-factor",
+        ),
         (Requirement::any::<Role>([]), "nobody"),
         ([read.clone(), write.clone()].into(), "a:read and b:read"),
         ([[&read, &write], [&audit, &read]].into(), "a:read and b:read and c:read and a:read"),

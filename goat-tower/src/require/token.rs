@@ -1,16 +1,18 @@
-//! Requirements on a token: rules about its permissions.
+//! Requirements on a token: rules about its permissions and the proofs of its session.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use goat_core::auth::Assurance;
 use goat_core::token::TokenPrincipal;
-use goat_core::{Error, ErrorKind, Permission};
+use goat_core::{Error, ErrorKind, Permission, Timestamp};
 
-use super::rule::Rule;
+use super::rule::{Condition, ProofCondition, Rule};
 use crate::response::denial::Denial;
 
-/// A rule about the permissions that a token carries, and any combination of these. Cheap to clone; its
+/// A rule about the permissions and the times that a token carries, and any combination of these. Cheap to clone; its
 /// `Display` says it in words.
 ///
 /// It is the part of a [`Requirement`](crate::Requirement) that can be decided offline, and becomes one
@@ -49,7 +51,49 @@ use crate::response::denial::Denial;
 /// }
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct TokenRequirement(pub(super) Rule<Permission>);
+pub struct TokenRequirement(pub(super) Rule<TokenCondition>);
+
+/// A condition on a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TokenCondition {
+    Permission(Permission),
+    Proof(ProofCondition),
+}
+
+impl TokenCondition {
+    fn holds(&self, principal: &TokenPrincipal, now: Timestamp) -> bool {
+        match self {
+            Self::Permission(permission) => principal.may(permission),
+            Self::Proof(ProofCondition::Recent(within)) => principal.is_recent(*within, now),
+            Self::Proof(ProofCondition::MultiFactor) => principal.acr() == Some(Assurance::Multi),
+        }
+    }
+}
+
+impl Condition for TokenCondition {
+    fn permission(&self) -> Option<&Permission> {
+        match self {
+            Self::Permission(permission) => Some(permission),
+            Self::Proof(_) => None,
+        }
+    }
+
+    fn proof(&self) -> Option<ProofCondition> {
+        match self {
+            Self::Permission(_) => None,
+            Self::Proof(proof) => Some(*proof),
+        }
+    }
+}
+
+impl fmt::Display for TokenCondition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Permission(permission) => permission.fmt(formatter),
+            Self::Proof(proof) => proof.fmt(formatter),
+        }
+    }
+}
 
 impl TokenRequirement {
     /// Requires all of them. Without any, a valid token satisfies it.
@@ -70,6 +114,21 @@ impl TokenRequirement {
         Self(Rule::all([]))
     }
 
+    /// Requires that the user authenticated at most `within` ago, by `auth_time`: see
+    /// [`Requirement::recent`](crate::Requirement::recent). A token shows the time of the last proof, whether
+    /// of one factor or of several.
+    #[must_use]
+    pub fn recent(within: Duration) -> Self {
+        Self(Rule::Condition(TokenCondition::Proof(ProofCondition::Recent(within))))
+    }
+
+    /// Requires that the session has had a proof of several factors, by `acr`. A token without `acr`, such as
+    /// one of an earlier version of goat, is rejected.
+    #[must_use]
+    pub fn multi_factor() -> Self {
+        Self(Rule::Condition(TokenCondition::Proof(ProofCondition::MultiFactor)))
+    }
+
     /// Requires both.
     #[must_use]
     pub fn and(self, other: impl Into<Self>) -> Self {
@@ -85,7 +144,7 @@ impl TokenRequirement {
 
 impl From<Permission> for TokenRequirement {
     fn from(permission: Permission) -> Self {
-        Self(Rule::Condition(permission))
+        Self(Rule::Condition(TokenCondition::Permission(permission)))
     }
 }
 
@@ -130,12 +189,17 @@ impl LayerRequirement {
     }
 
     /// Rejects a token that does not satisfy the requirement.
-    pub(super) fn check(&self, principal: &TokenPrincipal) -> Result<(), Denial> {
+    pub(super) fn check(&self, principal: &TokenPrincipal, now: Timestamp) -> Result<(), Denial> {
         let TokenRequirement(rule) = &self.requirement;
-        let holds = |permission: &Permission| principal.may(permission);
+        let holds = |condition: &TokenCondition| condition.holds(principal, now);
         if rule.is_met(&holds) {
             return Ok(());
         }
+        if let Some(proof) = rule.required_proof(&holds) {
+            return Err(Denial::new(Error::step_up_required(proof)));
+        }
+        // The permissions come first: the challenge names them as if the proofs were met.
+        let holds = |condition: &TokenCondition| condition.proof().is_some() || holds(condition);
         if principal.rights().is_some() {
             return Err(rule.denial(&holds));
         }

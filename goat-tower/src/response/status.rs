@@ -16,6 +16,8 @@ pub(super) enum Challenge {
     InvalidToken,
     /// The token is valid, its permissions do not suffice.
     InsufficientScope,
+    /// The token is valid, its session lacks a proof (RFC 9470 §3).
+    InsufficientAuthentication,
 }
 
 /// One row of the table.
@@ -29,7 +31,7 @@ pub(super) struct StatusEntry {
 
 /// Returns the row of an error kind. An unlisted kind is a defect of goat: 500.
 pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
-    use Challenge::{InsufficientScope, InvalidToken, None, SignIn};
+    use Challenge::{InsufficientAuthentication, InsufficientScope, InvalidToken, None, SignIn};
     use ErrorKind as Kind;
 
     let (status, title, challenge) = match kind {
@@ -39,6 +41,10 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         Kind::TokenExpired => (StatusCode::UNAUTHORIZED, "Token expired", InvalidToken),
         Kind::SessionRevoked => (StatusCode::UNAUTHORIZED, "Session ended", InvalidToken),
         Kind::TokenReused => (StatusCode::UNAUTHORIZED, "Refresh token reused", InvalidToken),
+
+        Kind::StepUpRequired => {
+            (StatusCode::UNAUTHORIZED, "Step-up required", InsufficientAuthentication)
+        }
 
         Kind::Forbidden => (StatusCode::FORBIDDEN, "Missing permission", InsufficientScope),
         Kind::Outranked => (StatusCode::FORBIDDEN, "Not allowed for this user", None),

@@ -37,7 +37,10 @@ impl Browser {
             builder.settings(Settings { account_quota: None, ..Settings::default() })
         });
         let (email, password) = (Email::parse(EMAIL).unwrap(), PASSWORD.into());
-        test.goat.sign_up(SignUp { email, password, origin: Origin::default() }).await.unwrap();
+        test.goat
+            .sign_up(SignUp { email, password: Some(password), origin: Origin::default() })
+            .await
+            .unwrap();
         let app = axum::Router::new().nest("/me", cookie::routes(&test.goat, Cookies::new()));
         Self { goat: test.goat, clock: test.clock, failpoints, app, cookies: String::new() }
     }

@@ -27,7 +27,7 @@ async fn a_failure_to_sign_the_new_tokens_changes_nothing() {
     let (stores, keys) = (Stores::memory(), TokenKeys::generate());
     let (sound, failing) = (goat(&stores, keys.clone()), goat(&stores, keys.public_only()));
     let email = Email::parse(ADDRESS).expect("an address");
-    let request = SignUp { email, password: PASSWORD.into(), origin: Origin::default() };
+    let request = SignUp { email, password: Some(PASSWORD.into()), origin: Origin::default() };
     sound.sign_up(request).await.expect("a user");
     let login = || {
         let (email, password) = (ADDRESS.into(), PASSWORD.into());

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{RotationDecision, Session, SessionEpoch, TokenReplacement};
-use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
+use crate::store::{Replaced, Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 /// In-memory sessions. Not persistent: all sessions end with the process.
 #[derive(Default)]
@@ -110,6 +110,17 @@ impl SessionStore for MemorySessions {
         let mut state = self.lock();
         state.insert(session);
         Ok(state.evict(session, most))
+    }
+
+    async fn replace(&self, old: SessionId, new: &Session) -> Result<Replaced, StoreError> {
+        let mut state = self.lock();
+        let found = state.get_mut(new.user, old);
+        if found.is_none_or(|session| session.is_expired(new.last_used_at)) {
+            return Ok(Replaced::Missing);
+        }
+        state.remove(new.user, old);
+        state.insert(new);
+        Ok(Replaced::Replaced)
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {

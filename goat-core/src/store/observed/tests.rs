@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::*;
 use crate::error::ErrorKind;
 use crate::event::Event;
+use crate::proof::{Method, Methods};
 use crate::service::{Login, SignUp};
 use crate::session::{Origin, RefreshToken, TokenReplacement};
 use crate::testing::{ManualClock, PlainHasher, limits};
@@ -289,6 +290,10 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
         ends_at: now,
         current: token.clone(),
         previous: None,
+        methods: Methods::of(Method::Password),
+        authenticated_at: now,
+        multi_at: None,
+        actor: None,
     };
     let rotation = Rotation {
         session: id,
@@ -437,7 +442,7 @@ fn login() -> Login {
 fn sign_up() -> SignUp {
     SignUp {
         email: Email::parse("ann@example.org").unwrap(),
-        password: "a long walk on a short pier".into(),
+        password: Some("a long walk on a short pier".into()),
         origin: Origin::default(),
     }
 }

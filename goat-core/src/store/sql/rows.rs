@@ -9,6 +9,7 @@ use sqlx::Row as _;
 use crate::access::{Grant, Permission, Rank, Role, StoredRole};
 use crate::clock::Timestamp;
 use crate::id::{GrantId, SessionId, TokenId, UserId};
+use crate::proof::Methods;
 use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::store::sql::failure::Failure;
 use crate::user::{Account, Attributes, Email, Status, User, UserState};
@@ -47,7 +48,8 @@ macro_rules! session_columns {
     () => {
         "goat_sessions.id, user_id, epoch, device, address, goat_sessions.created_at, \
          last_used_at, idle_at, ends_at, current_id, current_issued_at, current_expires_at, \
-         current_key, previous_id, previous_used_at, previous_used_from"
+         current_key, previous_id, previous_used_at, previous_used_from, methods, authenticated_at, \
+         multi_at, actor_id"
     };
 }
 pub(super) use session_columns;
@@ -108,13 +110,17 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
             used_from: parsed_optional(row, "previous_used_from", str::parse)?,
         }),
     };
+    let created_at = time(row, "created_at")?;
+    let methods = u16::try_from(count(row, "methods")?).map_err(|_| Failure::Row("methods"))?;
+    let authenticated_at = time(row, "authenticated_at")?;
+    let multi_at: Option<i64> = row.try_get("multi_at")?;
     Ok(Session {
         id: parsed(row, "id", SessionId::parse)?,
         user: parsed(row, "user_id", UserId::parse)?,
         epoch: count(row, "epoch")?,
         device: row.try_get("device")?,
         address: parsed_optional(row, "address", str::parse::<IpAddr>)?,
-        created_at: time(row, "created_at")?,
+        created_at,
         last_used_at: time(row, "last_used_at")?,
         idle_at: time(row, "idle_at")?,
         ends_at: time(row, "ends_at")?,
@@ -125,6 +131,15 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
             key: row.try_get("current_key")?,
         },
         previous,
+        methods: Methods::from_bits(methods),
+        // A node of an earlier version writes no time: it knows the password only.
+        authenticated_at: if authenticated_at == Timestamp::default() {
+            created_at
+        } else {
+            authenticated_at
+        },
+        multi_at: multi_at.map(Timestamp::from_millis),
+        actor: parsed_optional(row, "actor_id", UserId::parse)?,
     })
 }
 

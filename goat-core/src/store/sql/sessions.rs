@@ -10,7 +10,7 @@ use crate::page::{Page, PageRequest};
 use crate::session::{RotationDecision, Session, SessionEpoch, TokenReplacement};
 use crate::store::sessions::operation;
 use crate::store::sql::failure::Failure;
-use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
+use crate::store::{Replaced, Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 use super::connection::Connection;
 use super::database::Pools;
@@ -86,6 +86,30 @@ impl SessionStore for SqlSessions {
                 let evicted = evict(&mut connection, session, most).await?;
                 connection.commit().await?;
                 Ok(evicted)
+            })
+            .await
+    }
+
+    async fn replace(&self, old: SessionId, new: &Session) -> Result<Replaced, StoreError> {
+        const END: &str = concat!(
+            "DELETE FROM goat_sessions WHERE id = $1 AND user_id = $2 AND idle_at > ",
+            now!("$3")
+        );
+        self.pools
+            .run(operation::REPLACE, || async {
+                // ATOMIC: the deletion decides; without a commit, both statements are rolled back.
+                let mut connection = self.pools.begin().await?;
+                dialect::lock_sessions(&mut connection, new.user).await?;
+                let query = sqlx::query(END)
+                    .bind(old.to_string())
+                    .bind(new.user.to_string())
+                    .bind(self.pools.mode.now(new.last_used_at));
+                if connection.execute(query).await? == 0 {
+                    return Ok(Replaced::Missing);
+                }
+                insert(&mut connection, new).await?;
+                connection.commit().await?;
+                Ok(Replaced::Replaced)
             })
             .await
     }
@@ -324,8 +348,9 @@ async fn insert(connection: &mut Connection<'_>, session: &Session) -> Result<()
     let query = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, \
                  last_used_at, idle_at, ends_at, current_id, current_issued_at, \
                  current_expires_at, current_key, previous_id, previous_used_at, \
-                 previous_used_from) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+                 previous_used_from, methods, authenticated_at, multi_at, actor_id) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+                 $17, $18, $19, $20)";
     let query = sqlx::query(query)
         .bind(session.id.to_string())
         .bind(session.user.to_string())
@@ -343,7 +368,11 @@ async fn insert(connection: &mut Connection<'_>, session: &Session) -> Result<()
         .bind(&session.current.key)
         .bind(session.previous.map(|previous| previous.id.to_string()))
         .bind(session.previous.map(|previous| previous.used_at.as_millis()))
-        .bind(used_from(session));
+        .bind(used_from(session))
+        .bind(i64::from(session.methods.bits()))
+        .bind(session.authenticated_at.as_millis())
+        .bind(session.multi_at.map(Timestamp::as_millis))
+        .bind(session.actor.map(|actor| actor.to_string()));
     connection.execute(query).await?;
     Ok(())
 }

@@ -197,7 +197,7 @@ async fn a_failed_sign_in_reports_the_remedy() {
 
     let carol = NewUser {
         email: Email::parse("carol@example.org").expect("an address"),
-        password: "another pass phrase, not the test's".into(),
+        password: Some("another pass phrase, not the test's".into()),
         role: goat.roles().lowest(),
         status: Status::Active,
     };

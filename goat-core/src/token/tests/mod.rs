@@ -23,6 +23,7 @@ use super::{AccessClaims, RefreshClaims, TokenKeys, TokenSettings, Tokens, Verif
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::proof::Assurance;
 use crate::secret::Secret;
 use crate::testing::ManualClock;
 use crate::user::{Attributes, Revisions};
@@ -77,6 +78,8 @@ fn access_claims() -> AccessClaims {
         expires_at: now() + Duration::from_secs(300),
         client_id: "goat".to_owned(),
         authenticated_at: now() - Duration::from_secs(60),
+        amr: vec!["pwd".to_owned()],
+        acr: Some(Assurance::Single),
         revisions: Revisions { user: 12, roles: 7 },
         epoch: 3,
         permissions: None,

@@ -22,6 +22,8 @@ proptest! {
         authenticated in 0..4_000_000_000_i64,
         attribute in ".{0,20}",
         (user, roles) in any::<(u64, u64)>(),
+        amr in proptest::collection::vec("[a-z]{1,8}", 0..4),
+        acr in proptest::sample::select(vec![None, Some(Assurance::Single), Some(Assurance::Multi)]),
     ) {
         let issued = Timestamp::from_millis(millis);
         let claims = AccessClaims {
@@ -32,6 +34,8 @@ proptest! {
             expires_at: Timestamp::from_seconds(issued.as_seconds() + lifetime),
             client_id: client_id.clone(),
             authenticated_at: Timestamp::from_seconds(authenticated),
+            amr,
+            acr,
             revisions: Revisions { user, roles },
             epoch: millis.unsigned_abs(),
             permissions,

@@ -26,7 +26,7 @@ const HASH: &str = "plain$0$YSBsb25nIHdhbGsgb24gYSBzaG9ydCBwaWVy";
 fn request(name: &str) -> SignUp {
     SignUp {
         email: Email::parse(&address(name)).expect("an address"),
-        password: PASSWORD.into(),
+        password: Some(PASSWORD.into()),
         origin: Origin::default(),
     }
 }

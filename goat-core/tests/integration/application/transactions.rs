@@ -22,7 +22,7 @@ const MISSING_TEAM: i64 = 404;
 fn request(name: &str) -> SignUp {
     SignUp {
         email: Email::parse(&address(name)).expect("an address"),
-        password: PASSWORD.into(),
+        password: Some(PASSWORD.into()),
         origin: Origin::default(),
     }
 }
@@ -30,7 +30,7 @@ fn request(name: &str) -> SignUp {
 fn new_user(harness: &Harness, name: &str, role: &str) -> NewUser {
     NewUser {
         email: Email::parse(&address(name)).expect("an address"),
-        password: PASSWORD.into(),
+        password: Some(PASSWORD.into()),
         role: harness.role(role),
         status: Status::Active,
     }

@@ -166,7 +166,7 @@ async fn concurrent_changes_of_different_keys_survive(backend: Backend) {
 async fn a_prepared_sign_up_takes_attributes(backend: Backend) {
     let harness = harness(backend);
     let request =
-        SignUp { email: email("ann"), password: PASSWORD.into(), origin: Origin::default() };
+        SignUp { email: email("ann"), password: Some(PASSWORD.into()), origin: Origin::default() };
     let attributes =
         Attributes::parse(json!({ "tenant": "acme", "note": null })).expect("attributes");
     let prepared = harness.goat.prepare_sign_up(request).await.expect("prepared");

@@ -19,7 +19,7 @@ async fn goat_with(claims: impl Fn(&User) -> Value + Send + Sync + 'static) -> G
     let goat = Goat::builder(Stores::memory(), TokenKeys::generate()).claims(claims);
     let goat = goat.build().expect("good settings");
     let (email, password) = (email("ann"), PASSWORD.into());
-    let request = SignUp { email, password, origin: Origin::default() };
+    let request = SignUp { email, password: Some(password), origin: Origin::default() };
     goat.sign_up(request).await.expect("signed up");
     goat
 }

@@ -25,7 +25,7 @@ fn canary_login(password: &str) -> Login {
 
 async fn events_of_a_session_have_actor_kind_and_origin(backend: Backend) {
     let harness = Harness::on(backend);
-    let sign_up = SignUp { email: email("ann"), password: PASSWORD.into(), origin: origin() };
+    let sign_up = SignUp { email: email("ann"), password: Some(PASSWORD.into()), origin: origin() };
     let ann = harness.goat.sign_up(sign_up).await.expect("an account").id;
     let login = |password: &str| Login {
         email: crate::flows::support::address("ann").into(),
@@ -95,13 +95,13 @@ async fn addresses_and_secrets_are_redacted(backend: Backend) {
     let canary = Email::parse(&format!("{CANARY}@example.org")).expect("an address");
     let secret = format!("a password of {CANARY} and more");
     let sign_up =
-        SignUp { email: canary.clone(), password: secret.as_str().into(), origin: origin() };
+        SignUp { email: canary.clone(), password: Some(secret.as_str().into()), origin: origin() };
     note(&sign_up);
     note(&canary_login(&secret));
     let user = harness.goat.sign_up(sign_up.clone()).await.expect("an account");
     note(&user);
     note(&failed(harness.goat.sign_up(sign_up.clone()).await.expect_err("taken")));
-    let own_address = SignUp { password: canary.as_str().into(), ..sign_up };
+    let own_address = SignUp { password: Some(canary.as_str().into()), ..sign_up };
     note(&failed(harness.goat.sign_up(own_address).await.expect_err("against the policy")));
     note(&failed(harness.goat.login(canary_login("wrong")).await.expect_err("wrong")));
     let signed_in = harness.goat.login(canary_login(&secret)).await.expect("a session").value;
@@ -118,7 +118,7 @@ async fn addresses_and_secrets_are_redacted(backend: Backend) {
     note(&failed(users.delete_self(&me, &format!("{CANARY} no")).await.expect_err("wrong")));
     let new = NewUser {
         email: canary.clone(),
-        password: secret.as_str().into(),
+        password: Some(secret.as_str().into()),
         role: harness.role("client"),
         status: Status::Active,
     };
@@ -153,19 +153,19 @@ async fn addresses_and_secrets_are_redacted(backend: Backend) {
 
 async fn sign_up_follows_its_setting(backend: Backend) {
     let harness = Harness::with(backend, |settings| settings.signup = Signup::Inactive);
-    let sign_up = SignUp { email: email("ann"), password: PASSWORD.into(), origin: origin() };
+    let sign_up = SignUp { email: email("ann"), password: Some(PASSWORD.into()), origin: origin() };
     let user = harness.goat.sign_up(sign_up.clone()).await.expect("an account");
     assert_eq!((user.status, user.role.as_str()), (Status::Inactive, "client"));
     assert_eq!(harness.try_sign_in("ann").await.kind(), Some(ErrorKind::AccountInactive));
     let taken = harness.goat.sign_up(sign_up.clone()).await.kind();
     assert_eq!(taken, Some(ErrorKind::EmailTaken));
-    let short = SignUp { password: "short".into(), ..sign_up };
+    let short = SignUp { password: Some("short".into()), ..sign_up };
     assert_eq!(harness.goat.sign_up(short).await.kind(), Some(ErrorKind::Invalid));
 }
 
 async fn closed_sign_up_creates_no_account(backend: Backend) {
     let harness = Harness::with(backend, |settings| settings.signup = Signup::Closed);
-    let sign_up = SignUp { email: email("ann"), password: PASSWORD.into(), origin: origin() };
+    let sign_up = SignUp { email: email("ann"), password: Some(PASSWORD.into()), origin: origin() };
     assert_eq!(harness.goat.sign_up(sign_up).await.kind(), Some(ErrorKind::SignupClosed));
     assert!(harness.hasher.take_calls().is_empty());
 }
@@ -178,7 +178,7 @@ async fn concurrent_sign_ups_with_one_address_create_one_account(backend: Backen
             let goat = harness.goat.clone();
             let text = if number % 2 == 0 { "ann@example.org" } else { "ANN@example.org" };
             let email = Email::parse(text).expect("an address");
-            let request = SignUp { email, password: PASSWORD.into(), origin: origin() };
+            let request = SignUp { email, password: Some(PASSWORD.into()), origin: origin() };
             tokio::spawn(async move { goat.sign_up(request).await })
         })
         .collect();

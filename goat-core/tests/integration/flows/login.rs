@@ -21,7 +21,7 @@ async fn an_admitted_attempt_costs_exactly_one_verification(backend: Backend) {
     sus.expect("suspended");
     let new = NewUser {
         email: email("ida"),
-        password: PASSWORD.into(),
+        password: Some(PASSWORD.into()),
         role: harness.role("client"),
         status: Status::Inactive,
     };

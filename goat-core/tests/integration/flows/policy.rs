@@ -239,7 +239,7 @@ async fn perform(
         Action::Create { role, status } => {
             let new = NewUser {
                 email: email(fresh),
-                password: PASSWORD.into(),
+                password: Some(PASSWORD.into()),
                 role: role_of(role),
                 status,
             };
@@ -748,7 +748,7 @@ async fn a_refused_actor_costs_no_hash_and_learns_nothing(backend: Backend) {
     for tokens in [&operator, &client] {
         let new = NewUser {
             email: email(victim),
-            password: "short".into(),
+            password: Some("short".into()),
             role: harness.role("admin"),
             status: Status::Suspended,
         };

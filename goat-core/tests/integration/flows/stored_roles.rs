@@ -29,7 +29,7 @@ async fn create(harness: &Harness, name: &str, rank: u32, permissions: &[Permiss
 
 async fn sign_up(goat: &Goat, name: &str) -> Result<User> {
     let (email, password) = (email(name), PASSWORD.into());
-    goat.sign_up(SignUp { email, password, origin: Origin::default() }).await
+    goat.sign_up(SignUp { email, password: Some(password), origin: Origin::default() }).await
 }
 
 fn names(roles: &[RoleSummary]) -> Vec<(&str, u32)> {
@@ -114,7 +114,7 @@ async fn invalid_and_protected_changes_are_refused(backend: Backend) {
         system(),
         NewUser {
             email: email("bob"),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             role: Role::parse("client").expect("a name"),
             status: Status::Active,
         },
@@ -279,7 +279,7 @@ async fn deleted_role_is_not_assigned(backend: Backend) {
         let team = create(&harness, "team", 300, &[]).await;
         let new = NewUser {
             email: email("new"),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             role: team,
             status: Status::Active,
         };

@@ -12,7 +12,7 @@ use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::{Failpoints, ManualClock, PlainHasher};
-use goat_core::token::TokenKeys;
+use goat_core::token::{TokenKeys, TokenSettings, Verifier};
 use goat_core::user::NewUser;
 use goat_core::{
     Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret, Settings,
@@ -291,6 +291,12 @@ impl Harness {
             .expect("good settings")
     }
 
+    /// An offline verifier with the public keys.
+    pub(crate) fn verifier(&self) -> Verifier {
+        let (keys, clock) = (self.keys.jwks().to_string(), Arc::new(self.clock.clone()));
+        Verifier::with_clock(keys, TokenSettings::default(), clock).expect("public keys")
+    }
+
     /// A second node that receives the first node's invalidations.
     pub(crate) fn second_node(&self) -> Goat {
         self.node(self.stores.clone())
@@ -310,7 +316,7 @@ impl Harness {
     pub(crate) async fn user(&self, name: &str, role: &str) -> User {
         let new = NewUser {
             email: email(name),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             role: self.role(role),
             status: Status::Active,
         };

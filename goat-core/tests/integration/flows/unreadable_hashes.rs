@@ -129,6 +129,13 @@ async fn the_log_names_only_the_user_of_an_unreadable_hash() {
     login(&harness.goat, address("ann"), "typed").await.expect_err("wrong");
     assert_eq!(lines.take_warnings(), [""; 0], "a wrong password is not a warning");
 
+    for hash in NO_PASSWORD {
+        harness.store_hash(signed_in.user.id, hash).await;
+        login(&harness.goat, address("ann"), "typed").await.expect_err("no password");
+        harness.goat.prepare().await.expect("ready");
+    }
+    assert_eq!(lines.take_warnings(), [""; 0], "nor is a user without a password");
+
     harness.store_hash(signed_in.user.id, "stored-canary").await;
     let _ = login(&harness.goat, address("ann"), "typed-canary").await.expect_err("refused");
     let _ = harness.goat.users().delete_self(&me, "typed-canary").await.expect_err("refused");

@@ -64,7 +64,7 @@ impl Node {
     pub(crate) async fn user(&self, name: &str) -> User {
         let new = NewUser {
             email: Email::parse(&format!("{name}@example.org")).expect("an address"),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             role: self.goat.roles().get("client").expect("a role"),
             status: Status::Active,
         };

@@ -11,7 +11,7 @@ use goat_core::{ErrorKind, UserId};
 use goat_engines::Postgres;
 use serde_json::json;
 
-use crate::postgres::support::{account, name, put, role};
+use crate::postgres::support::{account, name, now, put, role, session};
 
 fn open(url: &str) -> PostgresDatabase {
     PostgresDatabase::open(&PostgresOptions::new(url)).expect("a URL")
@@ -202,4 +202,25 @@ async fn a_migration_is_not_subject_to_the_statement_timeout() {
     migrate(&database).await.expect("no timeout");
     holder.join().expect("the lock was held");
     assert_eq!(state(&database).await, SchemaState::Current);
+}
+
+/// The only proof of a session that a node of an earlier version inserts is its password.
+#[tokio::test(flavor = "multi_thread")]
+async fn session_of_an_earlier_version_has_the_proof_of_its_login() {
+    const INSERT: &str = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, last_used_at, idle_at, ends_at, current_id, \
+    current_issued_at, current_expires_at, current_key, previous_id, previous_used_at, \
+    previous_used_from) \
+    SELECT '01KDVDNXVVEKN867AEX50T9TYB', user_id, epoch, device, address, created_at, last_used_at, idle_at, ends_at, current_id, \
+    current_issued_at, current_expires_at, current_key, previous_id, previous_used_at, \
+    previous_used_from FROM goat_sessions";
+    let url = Postgres::shared().create_database();
+    let database = open(&url);
+    migrate(&database).await.expect("a schema");
+    let sessions = database.sessions();
+    let mut session = session(goat_core::UserId::generate(now()));
+    sessions.create(&session, 9).await.expect("the store responds");
+    Postgres::shared().psql(name(&url), INSERT);
+    session.id = "01KDVDNXVVEKN867AEX50T9TYB".parse().expect("an id");
+    let found = sessions.find(session.user, session.id).await.expect("the store responds");
+    assert_eq!(found.map(|view| view.session), Some(session));
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use goat_core::auth::{Method, Methods};
 use goat_core::session::{RefreshToken, Session, SessionEpoch};
 use goat_core::store::sql::{MigrateOptions, PostgresDatabase, PostgresOptions};
 use goat_core::store::{
@@ -117,6 +118,10 @@ pub(crate) fn session(user: UserId) -> Session {
         ends_at: created_at + Duration::from_secs(24 * 3600),
         current,
         previous: None,
+        methods: Methods::of(Method::Password),
+        authenticated_at: created_at,
+        multi_at: None,
+        actor: None,
     }
 }
 

@@ -13,6 +13,7 @@ fn a_cluster() -> RedisOptions {
 async fn sessions_conform(options: RedisOptions) {
     let store = open(&options.with_caller_clock()).sessions();
     sessions::conformance_of_expiring(&store).await;
+    sessions::a_dropped_replacement_has_its_full_effect_or_none(&store).await;
     sessions::conformance_in(&store, &ManualClock::default()).await;
 }
 

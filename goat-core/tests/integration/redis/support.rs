@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use goat_core::auth::{Method, Methods};
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision};
 use goat_core::session::{RefreshToken, Session};
 use goat_core::store::redis::{RedisDatabase, RedisOptions};
@@ -67,6 +68,10 @@ pub(crate) fn session_of(user: UserId) -> Session {
         ends_at: now + Duration::from_secs(86_400),
         current,
         previous: None,
+        methods: Methods::of(Method::Password),
+        authenticated_at: now,
+        multi_at: None,
+        actor: None,
     }
 }
 

@@ -112,7 +112,7 @@ async fn requests_on_a_cold_goat_read_each_user_once() {
         let origin = Origin::default();
         let sign_up = SignUp {
             email: Email::parse(&email).expect("an address"),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             origin: origin.clone(),
         };
         first.sign_up(sign_up).await.expect("signed up");

@@ -59,7 +59,7 @@ async fn ann(goat: &Goat) -> (UserId, String) {
     let (email, password) = ("ann@example.org", "a long walk on a short pier");
     let sign_up = SignUp {
         email: Email::parse(email).expect("an address"),
-        password: password.into(),
+        password: Some(password.into()),
         origin: Origin::default(),
     };
     goat.sign_up(sign_up).await.expect("signed up");

@@ -24,7 +24,7 @@ async fn goat_with_an_expired_session() -> Goat {
     let (email, password) = ("ann@example.org", "a walk on a short pier");
     let sign_up = SignUp {
         email: Email::parse(email).expect("an address"),
-        password: password.into(),
+        password: Some(password.into()),
         origin: Origin::default(),
     };
     goat.sign_up(sign_up).await.expect("a user");

@@ -56,7 +56,7 @@ impl Start {
     async fn add(&self, role: &str, status: Status) {
         let new = NewUser {
             email: Email::parse(&self.accounts.admin_email).expect("an address"),
-            password: PASSWORD.into(),
+            password: Some(PASSWORD.into()),
             role: self.goat.roles().get(role).expect("a role"),
             status,
         };

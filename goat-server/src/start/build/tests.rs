@@ -41,7 +41,7 @@ async fn in_use(variables: &[(&str, &str)]) -> tempfile::TempDir {
     let started = wire(folder.path(), variables).await.expect("a goat");
     let new = NewUser {
         email: Email::parse("ann@example.org").expect("an address"),
-        password: "seven lamps over the quay".into(),
+        password: Some("seven lamps over the quay".into()),
         role: started.goat.roles().get("client").expect("a role"),
         status: Status::Active,
     };

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use goat_core::auth::Assurance;
 use goat_core::limit::Decision;
 use goat_core::user::InvalidEmail;
-use goat_core::{Error, ErrorKind, Violation};
+use goat_core::{Error, ErrorKind, RequiredProof, Violation};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -111,6 +112,7 @@ struct Inner {
     violations: Vec<Violation>,
     omitted_violations: usize,
     scope: Option<Cow<'static, str>>,
+    required_proof: RequiredProof,
     error: Option<Arc<Error>>,
     retry_after: Option<Duration>,
     decisions: Vec<Decision>,
@@ -169,6 +171,7 @@ impl Problem {
             violations: Vec::new(),
             omitted_violations: 0,
             scope: None,
+            required_proof: RequiredProof::default(),
             error: None,
             retry_after: None,
             decisions: Vec::new(),
@@ -367,7 +370,7 @@ impl Problem {
         response
     }
 
-    /// `WWW-Authenticate` of RFC 6750 §3.
+    /// `WWW-Authenticate` of RFC 6750 §3 and RFC 9470 §3.
     fn challenge(&self) -> Option<HeaderValue> {
         let text = match self.0.entry.challenge {
             Challenge::None => return None,
@@ -381,6 +384,18 @@ impl Problem {
                 let scope = bounded_scope(self.0.scope.as_deref().unwrap_or_default());
                 if !scope.is_empty() {
                     text.extend([r#", scope=""#, &scope, "\""]);
+                }
+                text
+            }
+            Challenge::InsufficientAuthentication => {
+                let error = "insufficient_user_authentication";
+                let mut text = format!(r#"Bearer realm="goat", error="{error}""#);
+                let RequiredProof { max_age, multi } = self.0.required_proof;
+                if let Some(age) = max_age {
+                    text.extend([r#", max_age=""#, &age.as_secs().to_string(), "\""]);
+                }
+                if multi {
+                    text.extend([r#", acr_values=""#, Assurance::Multi.as_str(), "\""]);
                 }
                 text
             }
@@ -429,6 +444,7 @@ impl From<&Error> for Problem {
         let entry = status_entry(error.kind());
         let mut problem = Self::from_entry(entry, error.client_message().to_owned().into());
         problem.0.violations = error.violations().to_vec();
+        problem.0.required_proof = error.required_proof().unwrap_or_default();
         problem.0.retry_after = error.retry_after();
         problem.0.decisions = error.decisions().to_vec();
         problem

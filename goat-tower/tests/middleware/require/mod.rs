@@ -1,5 +1,6 @@
 //! The require layer.
 
+mod proofs;
 mod requirement;
 
 use std::sync::{Arc, Mutex};

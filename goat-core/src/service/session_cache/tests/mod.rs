@@ -3,7 +3,7 @@ mod protocol;
 use super::*;
 use crate::access::{Role, RoleRows, RoleSource, RoleTable};
 use crate::clock::Timestamp;
-use crate::session::SessionEpoch;
+use crate::session::{Session, SessionEpoch};
 use crate::testing::sample;
 use crate::user::{User, UserState};
 use std::sync::Arc;
@@ -32,7 +32,8 @@ fn state_of(principal: &Principal) -> UserState {
 fn of(state: &UserState, session: SessionId) -> Principal {
     let now = Timestamp::from_millis(0);
     let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSource::default()));
-    Principal::new(0, state.clone(), session, table, 0, now)
+    let session = Session { id: session, ..sample::session(state.user.id, now) };
+    Principal::new(0, state.clone(), &session, table, 0)
 }
 
 fn cache_of(staleness: Duration, most: usize) -> SessionCache {
@@ -183,7 +184,8 @@ fn memory_of_the_default_number_of_entries_is_bounded() {
             let epoch = SessionEpoch::default();
             let state = UserState { user, epoch, roles_revision: Some(0), revision: 1 };
             let (session, now) = (SessionId::from_u128(number), sample.created_at);
-            let one = Principal::new(0, state, session, Arc::clone(&table), 0, now);
+            let session = Session { id: session, ..sample::session(id, now) };
+            let one = Principal::new(0, state, &session, Arc::clone(&table), 0);
             cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
         }
         assert!(cache.stats().entries > ENTRIES as u64 * 9 / 10);

@@ -17,7 +17,7 @@ use super::*;
 use crate::access::{Role, RoleRows, RoleSource, RoleTable};
 use crate::clock::Timestamp;
 use crate::invalidation::Heartbeats;
-use crate::session::SessionEpoch;
+use crate::session::{Session, SessionEpoch};
 use crate::testing::explore::{Model, explore};
 use crate::testing::sample;
 use crate::user::{Revisions, User, UserState};
@@ -222,11 +222,13 @@ fn principal(right: Right) -> Principal {
         let account = sample::account(&Role::parse("client").expect("a role"));
         let user = User { id: USER, ..account.user };
         let table = Arc::new(RoleTable::new(RoleRows::default(), &RoleSource::default()));
-        let expires_at = Timestamp::from_seconds(i64::from(u32::MAX));
+        let ends_at = Timestamp::from_seconds(i64::from(u32::MAX));
+        let session = sample::session(USER, sample::START);
+        let session = Session { id: SESSION, idle_at: ends_at, ends_at, ..session };
         [OLD_REVISION, OLD_REVISION + 1].map(|revision| {
             let (user, epoch) = (user.clone(), SessionEpoch::default());
             let state = UserState { user, epoch, roles_revision: Some(0), revision };
-            Principal::new(0, state, SESSION, Arc::clone(&table), 0, expires_at)
+            Principal::new(0, state, &session, Arc::clone(&table), 0)
         })
     });
     PRINCIPALS[usize::from(right == Right::New)].clone()

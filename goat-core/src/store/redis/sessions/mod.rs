@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - each call is one command or one script on one key, and so atomic;
-//! - only [`SessionStore::create`] adds a session; a rotation writes only a session that it has read;
+//! - only [`SessionStore::create`] and [`SessionStore::replace`] add a session; a rotation writes only a session that it has read;
 //! - an idempotent call is repeated after a lost connection; at worst its count of ended sessions is
 //!   too low;
 //! - a user's key expires when the last session of the user expires, not before.
@@ -24,7 +24,7 @@ use crate::id::{SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::store::sessions::operation;
-use crate::store::{Revoked, Rotated, Rotation, SessionStore, SessionView};
+use crate::store::{Replaced, Revoked, Rotated, Rotation, SessionStore, SessionView};
 
 macro_rules! script {
     ($file:literal) => {
@@ -36,6 +36,7 @@ macro_rules! script {
 }
 
 static CREATE: LazyLock<Script> = script!("create.lua");
+static REPLACE: LazyLock<Script> = script!("replace.lua");
 static ROTATE: LazyLock<Script> = script!("rotate.lua");
 static REPLACE_TOKENS: LazyLock<Script> = script!("replace_tokens.lua");
 static LIST: LazyLock<Script> = script!("list.lua");
@@ -119,6 +120,13 @@ fn encoded(operation: &'static str, token: &RefreshToken) -> Result<[Vec<u8>; 4]
     ])
 }
 
+fn packed(operation: &'static str, session: &Session) -> Result<Vec<u8>, StoreError> {
+    codec::encode(session).ok_or_else(|| {
+        Failure::malformed("a time or text of the session does not fit the encoding")
+            .in_operation(operation)
+    })
+}
+
 /// Stored data or a reply that goat did not write.
 fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
     move || Failure::malformed("malformed session data").in_operation(operation)
@@ -128,10 +136,7 @@ fn unreadable(operation: &'static str) -> impl Fn() -> StoreError {
 impl SessionStore for RedisSessions {
     async fn create(&self, session: &Session, most: u32) -> Result<Vec<SessionId>, StoreError> {
         const OPERATION: &str = operation::CREATE;
-        let packed = codec::encode(session).ok_or_else(|| {
-            Failure::malformed("a time or text of the session does not fit the encoding")
-                .in_operation(OPERATION)
-        })?;
+        let packed = packed(OPERATION, session)?;
         let (id, most) = (bytes_of(session.id), most.to_string());
         let arguments: [&[u8]; 3] = [&id, &packed, most.as_bytes()];
         let (user, now) = (session.user, session.created_at);
@@ -143,6 +148,20 @@ impl SessionStore for RedisSessions {
         };
         let evicted: Option<Vec<_>> = evicted.into_iter().map(read).collect();
         evicted.ok_or_else(unreadable(OPERATION))
+    }
+
+    async fn replace(&self, old: SessionId, new: &Session) -> Result<Replaced, StoreError> {
+        const OPERATION: &str = operation::REPLACE;
+        let packed = packed(OPERATION, new)?;
+        let (old, id) = (bytes_of(old), bytes_of(new.id));
+        let arguments: [&[u8]; 3] = [&old, &id, &packed];
+        // Idempotent: the script recognizes a session that it already stored.
+        let (user, now) = (new.user, new.last_used_at);
+        match self.run(OPERATION, &REPLACE, user, now, &arguments, Retry::Yes).await? {
+            Value::Int(1) => Ok(Replaced::Replaced),
+            Value::Int(0) => Ok(Replaced::Missing),
+            _ => Err(unreadable(OPERATION)()),
+        }
     }
 
     async fn find(&self, user: UserId, id: SessionId) -> Result<Option<SessionView>, StoreError> {

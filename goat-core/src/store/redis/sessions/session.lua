@@ -6,8 +6,8 @@ local function created_at(value) return time_at(value, 10) end
 local function idle_at(value) return time_at(value, 22) end
 local function ends_at(value) return time_at(value, 28) end
 local function epoch(value) return string.sub(value, 2, 9) end
--- Address and device of the login, which never change: they follow the key id and the address of the
--- previous token's use.
+-- The proofs, in the version that has them, and the address and device of the login, which never change:
+-- they follow the key id and the address of the previous token's use.
 local function origin(value)
   local place = 85 + string.byte(value, 84)
   return string.sub(value, place + 1 + string.byte(value, place))

@@ -450,6 +450,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "attributes",
         sql: include_str!("../migrations/postgres/0010_attributes.sql"),
     },
+    Migration {
+        version: 11,
+        name: "proofs",
+        sql: include_str!("../migrations/postgres/0011_proofs.sql"),
+    },
 ];
 
 #[cfg(test)]

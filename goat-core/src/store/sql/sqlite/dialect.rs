@@ -304,6 +304,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "attributes",
         sql: include_str!("../migrations/sqlite/0009_attributes.sql"),
     },
+    Migration {
+        version: 10,
+        name: "proofs",
+        sql: include_str!("../migrations/sqlite/0010_proofs.sql"),
+    },
 ];
 
 #[cfg(test)]

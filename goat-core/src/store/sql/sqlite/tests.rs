@@ -483,3 +483,24 @@ async fn total_is_exact_up_to_ten_thousand() {
     put(&users, &one_more).await.expect("the store responds");
     assert_eq!(total().await, (20, PAGE_REACH, true));
 }
+
+/// A session as a node of an earlier version inserts it.
+const INSERT_OF_BEFORE: &str = "INSERT INTO goat_sessions (id, user_id, epoch, device, address, created_at, last_used_at, idle_at, ends_at, current_id, \
+    current_issued_at, current_expires_at, current_key, previous_id, previous_used_at, \
+    previous_used_from) \
+    SELECT '01KDVDNXVVEKN867AEX50T9TYB', user_id, epoch, device, address, created_at, last_used_at, idle_at, ends_at, current_id, \
+    current_issued_at, current_expires_at, current_key, previous_id, previous_used_at, \
+    previous_used_from FROM goat_sessions";
+
+/// The only proof of such a session is its password.
+#[tokio::test]
+async fn session_of_an_earlier_version_has_the_proof_of_its_login() {
+    let (_folder, database) = migrated().await;
+    let mut session = session(UserId::generate(START), START);
+    let sessions = database.sessions();
+    sessions.create(&session, 9).await.expect("the store responds");
+    run(&database, INSERT_OF_BEFORE).await;
+    session.id = SessionId::parse("01KDVDNXVVEKN867AEX50T9TYB").expect("an id");
+    let found = sessions.find(session.user, session.id).await.expect("the store responds");
+    assert_eq!(found.map(|view| view.session), Some(session));
+}

@@ -100,7 +100,10 @@ pub(crate) async fn create(
     _: NoQuery,
     Json(CreateBody { email, password, role, status }): Json<CreateBody>,
 ) -> Result<Created<User>, Problem> {
-    let user = goat.users().create(me.into(), NewUser { email, password, role, status }).await?;
+    let user = goat
+        .users()
+        .create(me.into(), NewUser { email, password: Some(password), role, status })
+        .await?;
     Ok(User::from(user).created(&mount))
 }
 

@@ -37,7 +37,7 @@ async fn principal(goat: &Goat) -> Principal {
     let (email, password) = ("ann@example.org", "a long walk on a short pier");
     let request = SignUp {
         email: Email::parse(email).unwrap(),
-        password: password.into(),
+        password: Some(password.into()),
         origin: Origin::default(),
     };
     goat.sign_up(request).await.unwrap();

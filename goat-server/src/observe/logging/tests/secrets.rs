@@ -104,7 +104,7 @@ async fn audit_lines_hold_ids_and_no_email() {
     };
     let request = SignUp {
         email: goat_core::Email::parse("canary-5eed@example.org").unwrap(),
-        password: "a long canary-5eed on a pier".into(),
+        password: Some("a long canary-5eed on a pier".into()),
         origin: origin.clone(),
     };
     let user = goat.sign_up(request).await.unwrap().id.to_string();

@@ -24,7 +24,7 @@ const PASSWORD: &str = "a long walk on a short pier";
 async fn sign_up(goat: &Goat) {
     goat.sign_up(SignUp {
         email: Email::parse("ann@example.org").unwrap(),
-        password: PASSWORD.into(),
+        password: Some(PASSWORD.into()),
         origin: Origin::default(),
     })
     .await

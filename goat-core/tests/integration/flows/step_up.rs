@@ -1,0 +1,404 @@
+//! Step-up: recent proofs, and the session that replaces another one.
+
+use std::time::Duration;
+
+use goat_core::auth::{
+    Assurance, Confirmation, Method, Methods, StepUp, SteppedUp, TokenPair, Vouch,
+};
+use goat_core::event::EventKind;
+use goat_core::session::{Origin, Session};
+use goat_core::testing::Point;
+use goat_core::user::NewUser;
+use goat_core::{
+    ErrorKind, PageRequest, Principal, Quota, RequiredProof, Result, Status, Timestamp, UserId,
+};
+use proptest::prelude::*;
+
+use crate::flows::support::{
+    Backend, Harness, OTHER_PASSWORD, Outcome, PASSWORD, address, email, login, on_every_store,
+    system,
+};
+
+const FIVE_MINUTES: u64 = 300;
+
+async fn step_up(harness: &Harness, me: &Principal, password: &str) -> Result<SteppedUp> {
+    let proof = StepUp::Password(password.into());
+    Ok(harness.goat.step_up(me, proof, &Origin::default()).await?.value)
+}
+
+async fn current(harness: &Harness, me: &Principal) -> Session {
+    let page = harness.goat.sessions().list(me, PageRequest::default()).await;
+    let sessions = page.expect("the store responds").items;
+    sessions.into_iter().find(|session| session.id == me.session()).expect("it is live")
+}
+
+/// G4: a new session with new tokens is in the place of the old one; the old tokens are dead when it
+/// answers, and end nothing; device, beginning and end stay.
+async fn a_step_up_replaces_the_session(backend: Backend) {
+    let harness = Harness::on(backend);
+    let first = harness.member("ann", "client").await;
+    let other = harness.sign_in("ann").await;
+    let me = harness.principal(&first.tokens).await;
+    let before = current(&harness, &me).await;
+    harness.advance(200);
+    drop(harness.events.take());
+    let next = step_up(&harness, &me, PASSWORD).await.expect("the password is right");
+    let at = harness.goat.time().now();
+    assert_ne!(next.session, first.session);
+    for _ in 0..2 {
+        let revoked = Some(ErrorKind::SessionRevoked);
+        assert_eq!(harness.authenticate(&first.tokens).await.kind(), revoked);
+        assert_eq!(harness.refresh(&first.tokens).await.kind(), revoked);
+    }
+    let now = harness.principal(&next.tokens).await;
+    let after = current(&harness, &now).await;
+    let expected = Session {
+        id: next.session,
+        last_used_at: at,
+        authenticated_at: at,
+        current: after.current.clone(),
+        idle_at: after.idle_at,
+        ..before
+    };
+    assert_eq!(after, expected);
+    assert_eq!(after.methods, Methods::of(Method::Password));
+    let verifier = harness.verifier();
+    let claims = verifier.verify(next.tokens.access_token.expose()).expect("a valid token");
+    assert_eq!(claims.authenticated_at(), at.floor_to_second());
+    harness.refresh(&next.tokens).await.expect("it is live");
+    harness.principal(&other.tokens).await;
+    let events = harness.events.take();
+    let event = events.iter().find(|event| event.kind == EventKind::SteppedUp).expect("one");
+    assert_eq!((event.session, event.user), (Some(next.session), Some(first.user.id)));
+    assert!(!events.iter().any(|event| event.kind == EventKind::TokenReused));
+}
+
+/// G4: a thief's copy of the tokens gains nothing by the step-up of the owner.
+async fn a_copied_token_does_not_rise_with_its_session(backend: Backend) {
+    let harness = Harness::on(backend);
+    let owner = harness.member("ann", "client").await;
+    harness.advance(FIVE_MINUTES + 1);
+    let tokens = harness.refresh(&owner.tokens).await.expect("live").tokens;
+    let (me, thief) = (harness.principal(&tokens).await, tokens.clone());
+    step_up(&harness, &me, PASSWORD).await.expect("the password is right");
+    assert_eq!(harness.authenticate(&thief).await.kind(), Some(ErrorKind::SessionRevoked));
+    let stale = harness.goat.require_recent(&me).await;
+    assert_eq!(stale.kind(), Some(ErrorKind::SessionRevoked));
+    let again = step_up(&harness, &me, PASSWORD).await;
+    assert_eq!(again.kind(), Some(ErrorKind::SessionRevoked));
+}
+
+/// G5: the window counts from the proof to the second, and a refresh does not move it.
+async fn only_a_proof_makes_a_session_recent(backend: Backend) {
+    let harness = Harness::on(backend);
+    let mut tokens = harness.member("ann", "client").await.tokens;
+    for seconds in [0, 299, 1] {
+        harness.advance(seconds);
+        let me = harness.principal(&tokens).await;
+        harness.goat.require_recent(&me).await.expect("at most five minutes");
+        tokens = harness.refresh(&tokens).await.expect("live").tokens;
+    }
+    harness.advance(1);
+    tokens = harness.refresh(&tokens).await.expect("live").tokens;
+    let me = harness.principal(&tokens).await;
+    let error = harness.goat.require_recent(&me).await.expect_err("too old");
+    assert_eq!(error.kind(), ErrorKind::StepUpRequired);
+    let max_age = Some(Duration::from_secs(FIVE_MINUTES));
+    assert_eq!(error.required_proof(), Some(RequiredProof { max_age, multi: false }));
+    assert_eq!(step_up(&harness, &me, "wrong").await.kind(), Some(ErrorKind::WrongPassword));
+    assert_eq!(harness.goat.require_recent(&me).await.kind(), Some(ErrorKind::StepUpRequired));
+    let next = step_up(&harness, &me, PASSWORD).await.expect("right").tokens;
+    let me = harness.principal(&next).await;
+    harness.goat.require_recent(&me).await.expect("just proven");
+}
+
+/// G5: in a session with a proof of several factors a password makes nothing recent.
+async fn a_password_does_not_renew_a_proof_of_several_factors(backend: Backend) {
+    let harness = Harness::on(backend);
+    let user = harness.user("ann", "client").await.id;
+    let proof = harness.goat.vouch(user, Vouch::multi("smartcard")).await.expect("a user");
+    let opened = harness.goat.open_session(proof, Origin::default()).await.expect("a session");
+    let me = harness.principal(&opened.tokens).await;
+    assert_eq!(me.assurance(), Assurance::Multi);
+    harness.goat.require_recent(&me).await.expect("just proven");
+    harness.advance(FIVE_MINUTES + 1);
+    let tokens = harness.refresh(&opened.tokens).await.expect("live").tokens;
+    let me = harness.principal(&tokens).await;
+    let next = step_up(&harness, &me, PASSWORD).await.expect("right").tokens;
+    let me = harness.principal(&next).await;
+    assert_eq!(
+        (me.assurance(), me.authenticated_at()),
+        (Assurance::Multi, harness.goat.time().now())
+    );
+    let error = harness.goat.require_recent(&me).await.expect_err("no proof of several factors");
+    assert!(error.required_proof().expect("one").multi);
+    let methods = current(&harness, &me).await.methods;
+    assert_eq!(methods, Methods::of(Method::Vouched).with(Method::Password));
+}
+
+/// D2: wrong passwords of step-ups count per session, with those of other changes.
+async fn passwords_of_step_ups_are_limited(backend: Backend) {
+    let harness = Harness::with(backend, |settings| {
+        settings.password_check_quota = Some(Quota::per_minute(3));
+    });
+    let tokens = harness.member("ann", "client").await.tokens;
+    let me = harness.principal(&tokens).await;
+    for _ in 0..3 {
+        assert_eq!(step_up(&harness, &me, "wrong").await.kind(), Some(ErrorKind::WrongPassword));
+    }
+    let error = step_up(&harness, &me, PASSWORD).await.expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.decisions()[0].limit, "password-check");
+}
+
+/// G6: changes of the own account need the current password or a recent proof.
+async fn own_changes_need_a_password_or_a_recent_proof(backend: Backend) {
+    let harness = Harness::on(backend);
+    let users = harness.goat.users();
+    let tokens = harness.member("ann", "client").await.tokens;
+    let me = harness.principal(&tokens).await;
+    let (origin, recent) = (Origin::default(), Confirmation::RecentProof);
+    users.change_email(&me, email("ben"), recent, &origin).await.expect("just signed in");
+    // A user with a password shows it for another one.
+    let changed = users.change_password(&me, recent, &OTHER_PASSWORD.into()).await;
+    let error = changed.expect_err("without the password");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.violations()[0].field, "current_password");
+
+    harness.advance(FIVE_MINUTES + 1);
+    let tokens = harness.refresh(&tokens).await.expect("live").tokens;
+    let me = harness.principal(&tokens).await;
+    let required = Some(ErrorKind::StepUpRequired);
+    assert_eq!(users.change_email(&me, email("eve"), recent, &origin).await.kind(), required);
+    assert_eq!(users.delete_self(&me, recent).await.kind(), required);
+    // The present address is no change.
+    users.change_email(&me, email("ben"), recent, &origin).await.expect("nothing to do");
+    users.change_email(&me, email("eve"), PASSWORD, &origin).await.expect("the password");
+    let next = step_up(&harness, &me, PASSWORD).await.expect("right").tokens;
+    let me = harness.principal(&next).await;
+    users.delete_self(&me, recent).await.expect("just proven");
+}
+
+/// G6: a user without a password sets one by a recent proof.
+async fn a_user_without_a_password_sets_one_by_a_recent_proof(backend: Backend) {
+    let harness = Harness::on(backend);
+    let users = harness.goat.users();
+    let (email, role) = (email("ann"), harness.role("client"));
+    let new = NewUser { email, password: None, role, status: Status::Active };
+    let ann = users.create(system(), new).await.expect("a user").id;
+    let open = async || {
+        let proof = harness.goat.vouch(ann, Vouch::single("ldap")).await.expect("a user");
+        let opened = harness.goat.open_session(proof, Origin::default()).await;
+        opened.expect("a session").tokens
+    };
+    let tokens = open().await;
+    let me = harness.principal(&tokens).await;
+    let wrong = Some(ErrorKind::WrongPassword);
+    assert_eq!(users.change_password(&me, "", &PASSWORD.into()).await.kind(), wrong);
+    assert_eq!(step_up(&harness, &me, "!").await.kind(), wrong);
+    harness.advance(FIVE_MINUTES + 1);
+    let stale = harness.refresh(&tokens).await.expect("live").tokens;
+    let me = harness.principal(&stale).await;
+    let set = users.change_password(&me, Confirmation::RecentProof, &PASSWORD.into()).await;
+    assert_eq!(set.kind(), Some(ErrorKind::StepUpRequired));
+    let me = harness.principal(&open().await).await;
+    let set = users.change_password(&me, Confirmation::RecentProof, &PASSWORD.into()).await;
+    assert_eq!(set.expect("just proven").value.revoked_sessions, 1);
+    login(&harness.goat, address("ann"), PASSWORD).await.expect("the new password");
+}
+
+/// G4, R7: a suspension at every store call of a step-up, before and after it, ends both sessions.
+async fn a_step_up_that_lost_a_race_is_invalid(backend: Backend) {
+    let harness = Harness::on(backend);
+    let rehearsal = harness.member("rehearsal", "client").await.tokens;
+    let me = harness.principal(&rehearsal).await;
+    drop(harness.failpoints.take_calls());
+    step_up(&harness, &me, PASSWORD).await.expect("success without a race");
+    let calls = harness.failpoints.take_calls();
+    assert!(calls.contains(&"sessions.replace"), "{calls:?}");
+    for (number, call) in calls.into_iter().enumerate() {
+        for point in Point::ALL {
+            let name = format!("user{number}{point:?}").to_lowercase();
+            let user = harness.user(&name, "client").await.id;
+            let tokens = harness.sign_in(&name).await.tokens;
+            let me = harness.principal(&tokens).await;
+            let held = harness.failpoints.hold(call, point);
+            let (goat, proof) = (harness.goat.clone(), StepUp::Password(PASSWORD.into()));
+            let stepping =
+                tokio::spawn(async move { goat.step_up(&me, proof, &Origin::default()).await });
+            held.reached().await;
+            for status in [Status::Suspended, Status::Active] {
+                let changed = harness.goat.users().change_status(system(), user, status).await;
+                changed.expect("changed");
+            }
+            held.release();
+            let next = stepping.await.expect("no panic").ok().map(|next| next.value.tokens);
+            for tokens in next.iter().chain([&tokens]) {
+                let refused = Some(ErrorKind::SessionRevoked);
+                assert_eq!(harness.authenticate(tokens).await.kind(), refused, "{call} {point:?}");
+                assert_eq!(harness.refresh(tokens).await.kind(), refused, "{call} {point:?}");
+            }
+        }
+    }
+}
+
+on_every_store![
+    a_step_up_replaces_the_session,
+    a_copied_token_does_not_rise_with_its_session,
+    only_a_proof_makes_a_session_recent,
+    a_password_does_not_renew_a_proof_of_several_factors,
+    passwords_of_step_ups_are_limited,
+    own_changes_need_a_password_or_a_recent_proof,
+    a_user_without_a_password_sets_one_by_a_recent_proof,
+    a_step_up_that_lost_a_race_is_invalid,
+];
+
+/// A step of the model. Sessions are chosen by number, among all that were ever opened.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Login,
+    Vouch { multi: bool },
+    StepUp(usize),
+    Refresh(usize),
+    Logout(usize),
+    SuspendAndReactivate,
+    Wait(u64),
+}
+
+/// The model of a session.
+#[derive(Clone, Debug)]
+struct Modelled {
+    tokens: TokenPair,
+    is_live: bool,
+    authenticated_at: Timestamp,
+    multi_at: Option<Timestamp>,
+    ends_at: Timestamp,
+}
+
+struct Model {
+    harness: Harness,
+    user: UserId,
+    sessions: Vec<Modelled>,
+}
+
+impl Model {
+    async fn new() -> Self {
+        let harness = Harness::on(Backend::memory());
+        let user = harness.user("ann", "client").await.id;
+        Self { harness, user, sessions: Vec::new() }
+    }
+
+    fn opened(&mut self, tokens: TokenPair, multi: bool) {
+        let at = self.harness.goat.time().now();
+        let ttl = self.harness.goat.settings().session_ttl;
+        self.sessions.push(Modelled {
+            tokens,
+            is_live: true,
+            authenticated_at: at,
+            multi_at: multi.then_some(at),
+            ends_at: (at + ttl).floor_to_second(),
+        });
+    }
+
+    async fn perform(&mut self, step: Step) {
+        let choose =
+            |number: usize| (!self.sessions.is_empty()).then(|| number % self.sessions.len());
+        match step {
+            Step::Login => {
+                let tokens = self.harness.sign_in("ann").await.tokens;
+                self.opened(tokens, false);
+            }
+            Step::Vouch { multi } => {
+                let vouch = if multi { Vouch::multi("card") } else { Vouch::single("ldap") };
+                let proof = self.harness.goat.vouch(self.user, vouch).await.expect("a user");
+                let opened = self.harness.goat.open_session(proof, Origin::default()).await;
+                self.opened(opened.expect("a session").tokens, multi);
+            }
+            Step::StepUp(number) => {
+                let Some(number) = choose(number) else { return };
+                let old = self.sessions[number].clone();
+                let Ok(me) = self.harness.authenticate(&old.tokens).await else {
+                    return;
+                };
+                let next = step_up(&self.harness, &me, PASSWORD).await.expect("right");
+                self.sessions[number].is_live = false;
+                let at = self.harness.goat.time().now();
+                let new = Modelled { tokens: next.tokens, authenticated_at: at, ..old };
+                self.sessions.push(new);
+            }
+            Step::Refresh(number) => {
+                let Some(number) = choose(number) else { return };
+                let refreshed = self.harness.refresh(&self.sessions[number].tokens).await;
+                assert_eq!(refreshed.is_ok(), self.sessions[number].is_live);
+                if let Ok(refreshed) = refreshed {
+                    self.sessions[number].tokens = refreshed.tokens;
+                }
+            }
+            Step::Logout(number) => {
+                let Some(number) = choose(number) else { return };
+                if self.sessions[number].is_live {
+                    let refreshed = self.harness.refresh(&self.sessions[number].tokens).await;
+                    self.harness.logout(&refreshed.expect("live").tokens).await;
+                    self.sessions[number].is_live = false;
+                }
+            }
+            Step::SuspendAndReactivate => {
+                for status in [Status::Suspended, Status::Active] {
+                    let users = self.harness.goat.users();
+                    users.change_status(system(), self.user, status).await.expect("changed");
+                }
+                self.sessions.iter_mut().for_each(|session| session.is_live = false);
+            }
+            Step::Wait(seconds) => self.harness.advance(seconds),
+        }
+    }
+
+    /// Compares every session with the model.
+    async fn check(&mut self) {
+        let now = self.harness.goat.time().now();
+        let within = Duration::from_secs(FIVE_MINUTES);
+        for session in &mut self.sessions {
+            let refreshed = self.harness.refresh(&session.tokens).await;
+            assert_eq!(refreshed.is_ok(), session.is_live, "{session:?}");
+            let Ok(refreshed) = refreshed else { continue };
+            session.tokens = refreshed.tokens;
+            let me = self.harness.principal(&session.tokens).await;
+            assert_eq!(me.authenticated_at(), session.authenticated_at);
+            assert_eq!(me.assurance() == Assurance::Multi, session.multi_at.is_some());
+            let counts_from = session.multi_at.unwrap_or(session.authenticated_at);
+            let is_recent = now <= counts_from + within;
+            assert_eq!(self.harness.goat.require_recent(&me).await.is_ok(), is_recent);
+            assert_eq!(current(&self.harness, &me).await.ends_at, session.ends_at);
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => Just(Step::Login),
+        1 => any::<bool>().prop_map(|multi| Step::Vouch { multi }),
+        4 => (0..8_usize).prop_map(Step::StepUp),
+        3 => (0..8_usize).prop_map(Step::Refresh),
+        1 => (0..8_usize).prop_map(Step::Logout),
+        1 => Just(Step::SuspendAndReactivate),
+        3 => (1..400_u64).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// G4, G5: random sign-ins, step-ups, refreshes, logouts and suspensions against a model.
+    #[test]
+    fn sessions_are_as_recent_and_assured_as_their_proofs(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut model = Model::new().await;
+            for step in steps {
+                model.perform(step).await;
+                model.check().await;
+            }
+        });
+    }
+}
