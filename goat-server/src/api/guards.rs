@@ -99,7 +99,11 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
             // An endpoint that changes data re-reads the principal from the stores; its handler takes a
             // `FreshPrincipal`.
             let changes = !endpoint.method().is_safe();
-            let required = if changes { required.fresh() } else { required };
+            let required = match (changes, limits.state.http.step_up_admin) {
+                (false, _) => required,
+                (true, false) => required.fresh(),
+                (true, true) => required.recent(),
+            };
             Route::guarded(admission.layer(record.layer(required.layer(handler))))
         }
         Rule::Verify => {

@@ -20,9 +20,9 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::api::extract::Page;
-use crate::api::routes::auth::{login, logout, refresh, signup, verify};
+use crate::api::routes::auth::{login, logout, refresh, signup, step_up, verify};
 use crate::api::routes::user::list::ListQuery;
-use crate::api::routes::user::{admin, attributes, list, me};
+use crate::api::routes::user::{admin, attributes, list, me, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
 use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
@@ -42,10 +42,12 @@ use goat_core::user::Sort;
     ),
     servers((url = "/", description = "This server")),
     paths(
-        signup::sign_up, login::login, refresh::refresh, logout::logout, verify::verify,
+        signup::sign_up, login::login, refresh::refresh, logout::logout,
+        step_up::step_up, verify::verify,
         me::profile, attributes::change_own, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, attributes::change, admin::sessions, admin::revoke_sessions,
+        session::open,
         sessions::list, sessions::revoke, sessions::revoke_one,
         roles::list, roles::create, roles::set_rank, roles::delete,
         permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
@@ -220,6 +222,12 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
         operation.description =
             Some(description.map_or_else(|| needs.clone(), |text| format!("{text}\n\n{needs}")));
         failures.push((403, "`forbidden`: your role lacks the required permission."));
+        if !endpoint.method().is_safe() {
+            failures.push((
+                401,
+                "`step-up-required`: this server asks for a recent authentication here.",
+            ));
+        }
     }
     for (status, description) in failures {
         add_failure(operation, status, description);
@@ -248,8 +256,10 @@ fn show_failures(operation: &mut Operation) {
             let content = ContentBuilder::new().schema(Some(schema)).build();
             response.content.insert("application/problem+json".to_owned(), content.into());
         }
-        let (challenge, wait) =
-            ("The reason for the rejection (RFC 6750).", "Seconds to wait before retrying.");
+        let (challenge, wait) = (
+            "The reason for the rejection (RFC 6750, RFC 9470).",
+            "Seconds to wait before retrying.",
+        );
         match status.as_str() {
             "401" => add_header(response, WWW_AUTHENTICATE.as_str(), challenge),
             "429" | "503" => add_header(response, RETRY_AFTER.as_str(), wait),

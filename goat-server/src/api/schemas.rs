@@ -6,6 +6,7 @@
 
 use goat_core::Status;
 use goat_core::access::Rank;
+use goat_core::auth::Assurance;
 use goat_core::password::PasswordPolicy;
 use goat_core::user::Attributes;
 use http::Method;
@@ -92,7 +93,9 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
     };
     match (body, member) {
         // Any two texts are credentials, though perhaps wrong ones.
-        ("LoginBody", "email" | "password" | "device_token") | (_, "current_password") => {}
+        ("LoginBody", "email" | "password" | "device_token")
+        | ("StepUpBody", "password")
+        | (_, "current_password") => {}
         ("LoginBody", "session") => schema.enum_values = Some(vec![json!("cookie")]),
         (_, "email") => {
             schema.pattern = Some(EMAIL.to_owned());
@@ -111,6 +114,10 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
         }
         ("CreateBody", "status") => schema.enum_values = names(&[Status::Inactive, Status::Active]),
         (_, "status") => schema.enum_values = names(&Status::ALL),
+        ("OpenSessionBody", "assurance") => {
+            let names = Assurance::ALL.map(|assurance| json!(assurance.as_str()));
+            schema.enum_values = Some(names.to_vec());
+        }
         (_, "action") => schema.pattern = Some(GRANTABLE.to_owned()),
         (_, "others" | "all") => schema.enum_values = Some(vec![json!(true)]),
         _ => {}
@@ -124,6 +131,7 @@ pub(super) fn constrain_operation(operation: &mut Operation, method: &Method) {
         let pattern = match (parameter.name.as_str(), method) {
             ("key", &Method::GET) | ("name", _) => ROLE,
             ("permission", _) => PERMISSION,
+            ("assurance", _) => "^multi$",
             _ if parameter.parameter_in == ParameterIn::Path => ID,
             _ => continue,
         };

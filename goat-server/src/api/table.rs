@@ -2,14 +2,15 @@
 
 use goat_core::Permission;
 use goat_core::access::permissions::{
-    USER_CHANGE_ROLE, USER_CHANGE_STATUS, USER_DELETE, USER_READ, USER_UPDATE, USER_WRITE,
+    SESSION_CREATE, USER_CHANGE_ROLE, USER_CHANGE_STATUS, USER_DELETE, USER_READ, USER_UPDATE,
+    USER_WRITE,
 };
 
 use super::Group::{Accounts, Administration, Operations};
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
-use crate::api::routes::auth::{login, logout, refresh, signup, verify};
-use crate::api::routes::user::{admin, attributes, list, me};
+use crate::api::routes::auth::{login, logout, refresh, signup, step_up, verify};
+use crate::api::routes::user::{admin, attributes, list, me, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
 
 /// The path of the metrics, which can have a listener of their own.
@@ -40,6 +41,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::post(Accounts, "/api/v1/auth/login", public(Auth("login")), login::login),
         Endpoint::post(Accounts, "/api/v1/auth/refresh", Rule::RefreshToken, refresh::refresh),
         Endpoint::post(Accounts, "/api/v1/auth/logout", SESSION_CONTROL, logout::logout),
+        Endpoint::post(Accounts, "/api/v1/auth/step-up", SESSION_CONTROL, step_up::step_up),
         Endpoint::get(Accounts, "/api/v1/auth/verify", Rule::Verify, verify::verify),
 
         Endpoint::get(Accounts, "/api/v1/user", SIGNED_IN, me::profile),
@@ -57,6 +59,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::patch(Administration, "/api/v1/user/{id}/attributes", requires(USER_UPDATE), attributes::change),
         Endpoint::get(Administration, "/api/v1/user/{id}/sessions", requires(USER_READ), admin::sessions),
         Endpoint::delete(Administration, "/api/v1/user/{id}/sessions", requires(USER_UPDATE), admin::revoke_sessions),
+        Endpoint::post(Administration, "/api/v1/user/{id}/session", requires(SESSION_CREATE), session::open),
 
         Endpoint::get(Accounts, "/api/v1/sessions", SIGNED_IN, sessions::list),
         Endpoint::delete(Accounts, "/api/v1/sessions", SESSION_CONTROL, sessions::revoke),

@@ -61,6 +61,11 @@ pub(super) async fn run(
         for name in settings.limits.off() {
             warn(&format!("{name} is off: requests of this kind are not limited"));
         }
+        if !settings.http.step_up_admin {
+            warn(
+                "GOAT_STEP_UP_ADMIN is off: a stolen session of an administrator can change other users",
+            );
+        }
     }
     let data = DataDir::new(&settings.storage.data_dir);
     let mut findings = Findings::default();

@@ -54,6 +54,7 @@ pub(crate) fn audit(event: &Event) {
     // concerns.
     let (subject, session) = (event.user.map(display), event.session.map(display));
     let (role, address) = (event.role.as_ref().map(display), event.address.map(display));
+    let method = event.method.as_ref().map(display);
     macro_rules! write_at {
         ($level:expr) => {
             tracing::event!(
@@ -64,6 +65,7 @@ pub(crate) fn audit(event: &Event) {
                 subject,
                 session,
                 role,
+                method,
                 address,
                 reason,
                 count,

@@ -178,6 +178,7 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
         refresh_ttl: settings.tokens.refresh_ttl,
         session_ttl: settings.tokens.session_ttl,
         refresh_leeway: settings.tokens.refresh_leeway,
+        recent: settings.sessions.recent,
         sessions_per_user: settings.sessions.per_user,
         cache_staleness: settings.sessions.cache_staleness,
         access_token_permissions: settings.tokens.access_permissions,

@@ -63,6 +63,9 @@ async fn session_shows_its_device_address_and_times(backend: Backend) {
             "last_used_at": "2026-01-01T00:01:40.750Z",
             "expires_at": "2026-01-08T00:01:40.000Z",
             "current": true,
+            "methods": ["password"],
+            "assurance": "single",
+            "authenticated_at": "2026-01-01T00:01:30.250Z",
         })
     );
     SessionId::parse(session["id"].as_str().expect("an id")).expect("a canonical ULID");

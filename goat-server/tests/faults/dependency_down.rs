@@ -71,6 +71,7 @@ impl Fixture {
             ("POST", "/api/v1/auth/login") => {
                 json!({"email": self.target.email, "password": PASSWORD})
             }
+            ("POST", "/api/v1/auth/step-up") => json!({"password": PASSWORD}),
             ("POST", "/api/v1/auth/refresh") => {
                 json!({"refresh_token": self.target.refresh_token})
             }
@@ -87,6 +88,7 @@ impl Fixture {
             ("PATCH", "/api/v1/user/{id}/attributes") => json!({"plan": "pro"}),
             ("PATCH", "/api/v1/user/{id}/change-role") => json!({"role": "operator"}),
             ("PATCH", "/api/v1/user/{id}/change-status") => json!({"status": "suspended"}),
+            ("POST", "/api/v1/user/{id}/session") => json!({"method": "ldap"}),
             ("DELETE", "/api/v1/user") => json!({"current_password": PASSWORD}),
             ("DELETE", "/api/v1/sessions") => json!({"others": true}),
             ("POST", "/api/v1/role") => json!({"name": "team", "rank": 300}),
@@ -101,7 +103,7 @@ impl Fixture {
     /// Asserts that the sessions that an endpoint ends are invalid, although their removal failed.
     async fn assert_in_force(&self, endpoint: &Endpoint, case: &str) {
         let ended = match endpoint.path() {
-            "/api/v1/auth/login" => return,
+            "/api/v1/auth/login" | "/api/v1/user/{id}/session" => return,
             path if path.contains("{id}") => &self.target,
             _ => &self.other,
         };

@@ -27,6 +27,7 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("POST", "/api/v1/auth/login") => {
             json!({ "email": format!("{user}@{MAIL}.example"), "password": PASSWORD })
         }
+        ("POST", "/api/v1/auth/step-up") => json!({ "password": PASSWORD }),
         ("POST", "/api/v1/auth/refresh") => json!({ "refresh_token": refresh }),
         ("POST", "/api/v1/user") => json!({ "email": email, "password": PASSWORD }),
         ("DELETE", "/api/v1/user") => json!({ "current_password": PASSWORD }),
@@ -43,6 +44,7 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("PATCH", "/api/v1/user/{id}/attributes") => json!({ "plan": [CANARY] }),
         ("PATCH", "/api/v1/user/{id}/change-role") => json!({ "role": "operator" }),
         ("PATCH", "/api/v1/user/{id}/change-status") => json!({ "status": "suspended" }),
+        ("POST", "/api/v1/user/{id}/session") => json!({ "method": "ldap" }),
         ("DELETE", "/api/v1/sessions") => json!({ "all": true }),
         ("POST", "/api/v1/role") => json!({ "name": "auditor", "rank": 150 }),
         ("PATCH", "/api/v1/role/{name}") => json!({ "rank": 160 }),

@@ -1,5 +1,6 @@
 //! Sessions in responses.
 
+use goat_core::auth::Method;
 use goat_core::{Principal, session};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,6 +26,15 @@ pub struct Session {
     pub expires_at: Time,
     /// Whether this request was made in this session.
     pub current: bool,
+    /// The methods by which the user has authenticated in this session: `password`, `email_code`, `totp`,
+    /// `recovery_code`, `security_key`, `passkey`, `federated`, `vouched`.
+    #[schema(example = json!(["password"]))]
+    pub methods: Vec<&'static str>,
+    /// `multi` if one of these proofs was of several factors; otherwise `single`.
+    #[schema(example = "single")]
+    pub assurance: &'static str,
+    /// The time at which the user last authenticated in this session. A refresh does not change it.
+    pub authenticated_at: Time,
 }
 
 impl Session {
@@ -39,6 +49,9 @@ impl Session {
             last_used_at: session.last_used_at.into(),
             expires_at: session.expires_at().into(),
             current: session.id == to.session(),
+            methods: session.methods.iter().map(Method::as_str).collect(),
+            assurance: session.assurance().as_str(),
+            authenticated_at: session.authenticated_at.into(),
         }
     }
 }

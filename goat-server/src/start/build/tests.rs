@@ -82,6 +82,7 @@ fn each_setting_reaches_its_component() {
         ("GOAT_SESSION_TTL", "200h", "session_ttl: 720000s"),
         ("GOAT_REFRESH_LEEWAY", "20s", "refresh_leeway: 20s"),
         ("GOAT_CLOCK_LEEWAY", "9s", "clock_leeway: 9s"),
+        ("GOAT_RECENT", "7m", "recent: 420s"),
         ("GOAT_SESSIONS_PER_USER", "3", "sessions_per_user: 3,"),
         ("GOAT_SESSION_CACHE_STALENESS", "0", "cache_staleness: 0ns"),
         ("GOAT_PASSWORD_MIN_LENGTH", "20", "minimum: 20,"),

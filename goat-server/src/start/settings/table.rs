@@ -350,6 +350,10 @@ table! {
     Sessions {
         SESSIONS_PER_USER = Setting::new("GOAT_SESSIONS_PER_USER", Text("50"), Kind::Count(1, 1000),
             "Maximum number of sessions of a user. One more sign-in evicts the oldest session.");
+        RECENT = Setting::new("GOAT_RECENT", Text("5m"), Kind::Duration(minutes(1), minutes(60)),
+            "How long an authentication counts as recent: a change of the user's own password, e-mail address or account without the current password needs a recent one.");
+        STEP_UP_ADMIN = Setting::new("GOAT_STEP_UP_ADMIN", Text("off"), Kind::Choice(&["off", "on"]),
+            "Whether changes of other users, roles and permissions need a recent authentication.");
         SESSION_CACHE_STALENESS = Setting::new("GOAT_SESSION_CACHE_STALENESS", Text("1s"),
             Kind::Duration(Duration::ZERO, minutes(1)),
             "Longest time for which a change made on another node may stay unseen if invalidations are lost. 0 reads the session store for every request.");

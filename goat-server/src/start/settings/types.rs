@@ -50,6 +50,8 @@ pub struct HttpSettings {
     /// Whether the metrics are public on the API's address, as in development. Otherwise they require
     /// the permission `metrics:read` there.
     pub public_metrics: bool,
+    /// `GOAT_STEP_UP_ADMIN`: whether changes of other users, roles and permissions need a recent proof.
+    pub step_up_admin: bool,
     /// `GOAT_MAX_CONNECTIONS`: maximum number of open connections.
     pub max_connections: usize,
     /// `GOAT_MAX_CONNECTIONS_PER_ADDRESS`: maximum number of open connections of one address.
@@ -124,6 +126,7 @@ impl HttpSettings {
             login_page: LoginPageSettings::read(reader),
             metrics_listen: reader.optional(&table::METRICS_LISTEN, values::socket),
             public_metrics: environment == Environment::Development,
+            step_up_admin: reader.choice(&table::STEP_UP_ADMIN, &[("off", false), ("on", true)]),
             max_connections: reader.count(&table::MAX_CONNECTIONS),
             max_connections_per_address: reader.count(&table::MAX_CONNECTIONS_PER_ADDRESS),
             header_timeout: reader.duration(&table::HEADER_TIMEOUT),
@@ -386,6 +389,8 @@ pub struct SessionSettings {
     /// `GOAT_SESSIONS_PER_USER`: when a user exceeds it by signing in, the oldest session is
     /// evicted.
     pub per_user: u32,
+    /// `GOAT_RECENT`: how long a proof counts as recent.
+    pub recent: Duration,
     /// `GOAT_SESSION_CACHE_STALENESS`: zero disables the cache.
     pub cache_staleness: Duration,
 }
@@ -394,6 +399,7 @@ impl SessionSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
             per_user: reader.count(&table::SESSIONS_PER_USER),
+            recent: reader.duration(&table::RECENT),
             cache_staleness: reader.duration(&table::SESSION_CACHE_STALENESS),
         }
     }

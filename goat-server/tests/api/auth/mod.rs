@@ -5,6 +5,7 @@ mod login;
 mod logout;
 mod refresh;
 mod signup;
+mod step_up;
 mod verify;
 
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@ use super::{PanickingHasher, silent_body};
 use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
 
 /// The codes of the contract with their statuses.
-const CODES: [(&str, u16); 33] = [
+const CODES: [(&str, u16); 34] = [
     ("validation", 400),
     ("malformed-json", 400),
     ("bad-request", 400),
@@ -24,6 +24,7 @@ const CODES: [(&str, u16); 33] = [
     ("session-revoked", 401),
     ("token-reused", 401),
     ("invalid-credentials", 401),
+    ("step-up-required", 401),
     ("cross-site-request", 403),
     ("forbidden", 403),
     ("outranked", 403),
@@ -81,6 +82,11 @@ async fn authentication_failures(app: &TestApp) -> Failures {
     // Beyond the leeway for clock skew.
     app.clock.advance(app.goat.settings().access_ttl * 2);
     failures.push(send(app, Some(&expiring.token), profile, Value::Null).await);
+
+    let single = app.client().await;
+    let verify = "GET /api/v1/auth/verify?assurance=multi";
+    let (response, _) = send(app, Some(&single.token), verify, Value::Null).await;
+    failures.push((response, "/api/v1/auth/verify".to_owned()));
 
     let ended = app.client().await;
     send(app, Some(&ended.token), "POST /api/v1/auth/logout", Value::Null).await;

@@ -111,8 +111,17 @@ async fn users_have_the_documented_members_on_every_route(backend: Backend) {
         let names = |value: &Value| Vec::from_iter(value.as_object().expect("one").keys().cloned());
         assert_eq!(names(response.data()), names(&plain["data"]), "{line}");
     }
+    let response = send(&format!("PATCH {path}/change-status"), json!({"status": "active"})).await;
+    assert_eq!(response.status, 200);
+    let response = send(&format!("POST {path}/session"), json!({"method": "ldap"})).await;
+    let tokens = json!({"data": {
+        "access_token": "<token>", "access_token_expires_at": "<time>",
+        "refresh_token": "<token>", "refresh_token_expires_at": "<time>",
+        "token_type": "Bearer", "expires_in": 300,
+    }});
+    assert_shape(&response, 201, &tokens, "an opened session");
     let response = send(&format!("DELETE {path}/sessions"), Value::Null).await;
-    assert_shape(&response, 200, &json!({"data": {"revoked": 0}}), "revoked sessions");
+    assert_shape(&response, 200, &json!({"data": {"revoked": 1}}), "revoked sessions");
     let response = send(&format!("GET {path}/sessions"), Value::Null).await;
     let none = json!({"data": [], "meta": {"page": 1, "limit": 20, "total": 0, "total_pages": 0}});
     assert_shape(&response, 200, &none, "no sessions");

@@ -6,6 +6,7 @@ mod email;
 mod list;
 mod me;
 mod profile;
+mod session;
 
 use serde_json::Value;
 

@@ -3,10 +3,12 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use goat_core::{Error, ErrorKind, Permission};
+use goat_core::auth::Assurance;
+use goat_core::{Error, ErrorKind, Goat, Permission, RequiredProof, Timestamp};
 use goat_tower::{Principal, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
@@ -23,6 +25,12 @@ pub(crate) struct VerifyQuery {
     /// A permission that the user must have. Repeat the parameter to require several.
     #[param(value_type = Vec<String>, required = false, example = json!(["report:read"]))]
     permission: Vec<Permission>,
+    /// The greatest age of the user's last authentication, in seconds.
+    #[param(value_type = u32, required = false, minimum = 0, maximum = 31_536_000, example = 300)]
+    max_age: Option<u32>,
+    /// `multi` if the session must have been authenticated by several factors.
+    #[param(value_type = String, required = false, example = "multi")]
+    assurance: Option<Assurance>,
     /// `true` sends a navigation without a valid access token to the sign-in page in place of the 401, if
     /// the server is configured with one. For proxies that pass a redirect on to the client.
     #[param(value_type = bool, required = false)]
@@ -33,15 +41,22 @@ pub(crate) struct VerifyQuery {
 impl FromQuery for VerifyQuery {
     fn from_query(parameters: &mut Parameters) -> Result<Self, Refused> {
         let permission = parameters.repeated_parse("permission", Permission::parse);
+        let max_age = parameters.number("max_age", 0..=LONGEST_AGE);
+        let assurance = parameters.one_of("assurance", &[("multi", Assurance::Multi)]);
         let redirect = parameters.one_of("redirect", &[("true", true), ("false", false)]);
-        Ok(Self { permission: permission?, redirect: redirect? })
+        let (permission, max_age) = (permission?, max_age?);
+        Ok(Self { permission, max_age, assurance: assurance?, redirect: redirect? })
     }
 }
+
+/// Maximum of `max_age`: one year, longer than most sessions.
+const LONGEST_AGE: u32 = 31_536_000;
 
 /// Verify an access token
 ///
 /// For other services and for reverse proxies (`auth_request`, `forwardAuth`). Checks the access token
-/// and the requested permissions, and returns the user's id, role and session in response headers.
+/// and the requested permissions, and returns the user's id, role and session in response headers. With
+/// `max_age` and `assurance`, the session must have been authenticated recently, or by several factors.
 ///
 /// With session cookies, the access token may be in its cookie. Then the origin check applies to the
 /// forwarded request: a trusted proxy sends its method in `X-Forwarded-Method` or `X-Original-Method`, and
@@ -58,18 +73,21 @@ impl FromQuery for VerifyQuery {
                 ("X-Goat-User" = String, description = "The user's id."),
                 ("X-Goat-Role" = String, description = "The user's role."),
                 ("X-Goat-Session" = String, description = "The session's id."),
+                ("X-Goat-Assurance" = String, description = "`single`, or `multi` if the session was authenticated by several factors."),
                 ("X-Goat-Email" = String, description = "The user's e-mail address, if the server is configured to send it."),
                 ("X-Goat-Attribute-KEY" = String, description = "An attribute of the user, if the server is configured to send it: empty without a value, and with more than 1 KiB. The texts of a list are separated by commas. Within a text, `%`, commas, white space and bytes that are not ASCII are escaped as `%XX`."),
             )),
         (status = 303, description = "`redirect` is `true`, the forwarded request is a navigation, and it has no valid access token: the sign-in page.",
             headers(("Location" = String, description = "The sign-in page, with the forwarded URL in `return_to`."))),
+        (status = 401, description = "`step-up-required`: the session was not authenticated recently enough, or not by several factors. `WWW-Authenticate` says which."),
         (status = 403, description = "`forbidden`: the user lacks a requested permission. `WWW-Authenticate` names it."),
     ),
 )]
 pub(crate) async fn verify(
     State(http): State<Arc<HttpSettings>>,
+    State(goat): State<Goat>,
     me: Principal,
-    Query(VerifyQuery { permission, .. }): Query<VerifyQuery>,
+    Query(VerifyQuery { permission, max_age, assurance, .. }): Query<VerifyQuery>,
 ) -> Result<Response, Problem> {
     let missing = permission.iter().filter(|permission| !me.may(permission));
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
@@ -81,6 +99,7 @@ pub(crate) async fn verify(
         let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
         return Err(Problem::from(error).with_scope(missing.join(" ")));
     }
+    check_proofs(&me, max_age, assurance, goat.time().now())?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().reserve(RESPONSE_HEADERS);
     let who = [
@@ -93,6 +112,8 @@ pub(crate) async fn verify(
         let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
         response.headers_mut().insert(name, value);
     }
+    let assurance = HeaderValue::from_static(me.assurance().as_str());
+    response.headers_mut().insert(HeaderName::from_static("x-goat-assurance"), assurance);
     for header in &http.forward.headers {
         let (name, value) = match header {
             VerifyHeader::Email => (HeaderName::from_static("x-goat-email"), email(&me)?),
@@ -133,6 +154,24 @@ impl fmt::Display for Escaped<'_> {
             byte => write!(formatter, "%{byte:02X}"),
         })
     }
+}
+
+/// Rejects a session that was not authenticated as the query asks.
+fn check_proofs(
+    me: &Principal,
+    max_age: Option<u32>,
+    assurance: Option<Assurance>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let max_age = max_age.map(|seconds| Duration::from_secs(seconds.into()));
+    let is_multi = me.assurance() == Assurance::Multi;
+    let is_recent = max_age.is_none_or(|within| me.is_recent(within, now));
+    let is_assured = assurance.is_none_or(|least| me.assurance() >= least);
+    if is_recent && is_assured {
+        return Ok(());
+    }
+    let multi = assurance == Some(Assurance::Multi) || is_multi;
+    Err(Error::step_up_required(RequiredProof { max_age, multi }))
 }
 
 /// Returns the user's address as given, or in its canonical form if the domain is not ASCII.

@@ -34,15 +34,15 @@ pub(crate) struct ChangeEmailBody {
     /// The new e-mail address, at most 254 bytes. Surrounding white space is removed.
     #[schema(value_type = String, format = Email, example = "ann@example.org")]
     email: Email,
-    /// The current password.
-    #[schema(value_type = String, format = Password)]
-    current_password: Secret<String>,
+    /// The current password. May be absent if the user has authenticated recently.
+    #[schema(value_type = Option<String>, nullable = false, format = Password)]
+    current_password: Option<Secret<String>>,
 }
 
 impl FromFields for ChangeEmailBody {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
         let email = fields.parse("email", Email::parse);
-        let current_password = fields.secret("current_password");
+        let current_password = fields.optional_secret("current_password");
         Ok(Self { email: email?, current_password: current_password? })
     }
 }
@@ -50,8 +50,8 @@ impl FromFields for ChangeEmailBody {
 /// Change the current user's e-mail address
 ///
 /// Sending the present address again succeeds and changes nothing; its upper and lower case may be
-/// changed. A change counts against the rate limit of sign-up for the client's address, and the password
-/// against one of the session.
+/// changed. Needs the current password, or a recent authentication without it. A change counts against the
+/// rate limit of sign-up for the client's address, and the password against one of the session.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-email",
@@ -59,6 +59,7 @@ impl FromFields for ChangeEmailBody {
     tag = "Account",
     responses(
         (status = 200, description = "The current user, with the new address.", body = Data<User>),
+        (status = 401, description = "`step-up-required`: without `current_password`, authenticate again first."),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
         (status = 409, description = "`email-taken`: another account has this e-mail address."),
     ),
@@ -71,7 +72,7 @@ pub(crate) async fn change_email(
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let (users, origin) = (goat.users(), origin.into());
-    let changed = users.change_email(&me, email, current_password.expose(), &origin).await?;
+    let changed = users.change_email(&me, email, current_password.as_ref(), &origin).await?;
     let (user, decisions) = split_decisions(changed);
     Ok((decisions, Data::new(User::from(user))))
 }
@@ -80,9 +81,10 @@ pub(crate) async fn change_email(
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangePasswordBody {
-    /// The current password.
-    #[schema(value_type = String, format = Password)]
-    current_password: Secret<String>,
+    /// The current password. Required if the account has one; otherwise the user must have authenticated
+    /// recently.
+    #[schema(value_type = Option<String>, nullable = false, format = Password)]
+    current_password: Option<Secret<String>>,
     /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
     /// e-mail address are rejected.
     #[schema(value_type = String, format = Password)]
@@ -91,7 +93,7 @@ pub(crate) struct ChangePasswordBody {
 
 impl FromFields for ChangePasswordBody {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
-        let current_password = fields.secret("current_password");
+        let current_password = fields.optional_secret("current_password");
         let new_password = fields.secret("new_password");
         Ok(Self { current_password: current_password?, new_password: new_password? })
     }
@@ -110,6 +112,7 @@ impl FromFields for ChangePasswordBody {
     tag = "Account",
     responses(
         (status = 200, description = "The new tokens of the current session, and the number of other sessions that ended.", body = Data<BodyOrCookies<PasswordChanged, PasswordChangedByCookie>>),
+        (status = 401, description = "`step-up-required`: without `current_password`, authenticate again first."),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
         (status = 409, description = "`password-unchanged`: the new password is the current one."),
     ),
@@ -121,8 +124,8 @@ pub(crate) async fn change_password(
     cookies: SessionCookies,
     Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
 ) -> Result<Response, Problem> {
-    let users = goat.users();
-    let changed = users.change_password(&me, current_password.expose(), &new_password).await?;
+    let changed =
+        goat.users().change_password(&me, current_password.as_ref(), &new_password).await?;
     let (changed, decisions) = split_decisions(changed);
     let Some(cookies) = cookies.of_principal() else {
         return Ok((decisions, Data::new(PasswordChanged::from(changed))).into_response());
@@ -138,20 +141,21 @@ pub(crate) async fn change_password(
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteSelfBody {
-    /// The current password.
-    #[schema(value_type = String, format = Password)]
-    current_password: Secret<String>,
+    /// The current password. May be absent if the user has authenticated recently.
+    #[schema(value_type = Option<String>, nullable = false, format = Password)]
+    current_password: Option<Secret<String>>,
 }
 
 impl FromFields for DeleteSelfBody {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
-        Ok(Self { current_password: fields.secret("current_password")? })
+        Ok(Self { current_password: fields.optional_secret("current_password")? })
     }
 }
 
 /// Delete the current user
 ///
-/// Deletes the account permanently and ends all its sessions.
+/// Deletes the account permanently and ends all its sessions. Needs the current password, or a recent
+/// authentication without it.
 #[utoipa::path(
     delete,
     path = "/api/v1/user",
@@ -159,6 +163,7 @@ impl FromFields for DeleteSelfBody {
     tag = "Account",
     responses(
         (status = 204, description = "The account is deleted."),
+        (status = 401, description = "`step-up-required`: without `current_password`, authenticate again first."),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
         (status = 409, description = "`last-administrator`: no active administrator would be left."),
     ),
@@ -169,7 +174,7 @@ pub(crate) async fn delete_self(
     _: NoQuery,
     Json(DeleteSelfBody { current_password }): Json<DeleteSelfBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let deleted = goat.users().delete_self(&me, current_password.expose()).await?;
+    let deleted = goat.users().delete_self(&me, current_password.as_ref()).await?;
     let ((), decisions) = split_decisions(deleted);
     Ok((decisions, StatusCode::NO_CONTENT))
 }

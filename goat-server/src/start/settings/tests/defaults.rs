@@ -45,6 +45,8 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.tokens.refresh_leeway, Duration::from_secs(10));
     assert_eq!(settings.tokens.clock_leeway, Duration::from_secs(5));
     assert_eq!(settings.sessions.per_user, 50);
+    assert_eq!(settings.sessions.recent, Duration::from_secs(300));
+    assert!(!settings.http.step_up_admin);
     assert_eq!(settings.sessions.cache_staleness, Duration::from_secs(1));
     assert!(settings.passwords.peppers.is_none());
     assert_eq!((settings.passwords.min_length, settings.passwords.max_length), (15, 256));

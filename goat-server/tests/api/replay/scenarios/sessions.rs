@@ -50,6 +50,14 @@ pub(crate) async fn list_and_revoke_sessions(run: &mut Run) {
     }
     let path = format!("/api/v1/user/{}/sessions", bob.id);
     run.get(&path, &boss).await;
+    let open = format!("POST /api/v1/user/{}/session", bob.id);
+    let by_smart_card = json!({"method": "smartcard", "assurance": "multi"});
+    for (by, body) in
+        [(&boss, by_smart_card.clone()), (&boss, json!({"method": "LDAP"})), (&bob, by_smart_card)]
+    {
+        run.send(&open, by, body).await;
+    }
+    run.get(&path, &boss).await;
     run.get(&format!("/api/v1/user/{}/sessions?limit=1&page=2", ann[0].id), &boss).await;
     run.get(&path, &ann[4]).await;
     run.send(&format!("DELETE {SESSIONS}"), &ann[4], json!({"others": true})).await;

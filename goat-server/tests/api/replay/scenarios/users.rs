@@ -151,6 +151,17 @@ pub(crate) async fn own_account(run: &mut Run) {
         run.get(USER, &ann).await;
     }
     run.try_login("ann@example.org", PASSWORD).await;
+    let step_up = "POST /api/v1/auth/step-up";
+    run.send(step_up, &ann, json!({"password": "wrong"})).await;
+    let stepped_up = run.send(step_up, &ann, json!({"password": PASSWORD})).await;
+    run.get(USER, &ann).await;
+    run.refresh(&ann.refresh).await;
+    let ann = ann.refreshed(&stepped_up);
+    run.get("/api/v1/sessions", &ann).await;
+    run.get("/api/v1/auth/verify?max_age=0", &ann).await;
+    run.wait(1);
+    run.get("/api/v1/auth/verify?max_age=0", &ann).await;
+    run.get("/api/v1/auth/verify?assurance=multi", &ann).await;
     let password = format!("PATCH {USER}/change-password");
     for body in [
         json!({"current_password": "wrong", "new_password": OTHER_PASSWORD}),
