@@ -205,12 +205,36 @@ fn a_refresh_token_is_for_the_issuer() {
 #[test]
 fn every_claim_is_required() {
     for forge in Forge::both() {
-        for (name, _) in Forge::payload().without("rev").without("epoch").0 {
+        let optional = ["amr", "acr", "rev", "epoch"];
+        for (name, _) in optional.into_iter().fold(Forge::payload(), Members::without).0 {
             let name = name.as_str();
             forge.assert_refused(&forge.with_payload(&Forge::payload().without(name)), name);
             let null = Forge::payload().with(name, "null");
             forge.assert_refused(&forge.with_payload(&null), name);
         }
+    }
+}
+
+/// J4, G8: a token of an earlier version has neither claim, and an unknown assurance counts as none.
+#[test]
+fn methods_and_assurance_are_optional_and_typed() {
+    let forge = Forge::hs256();
+    for (name, value) in [
+        ("amr", "null"),
+        ("amr", "\"pwd\""),
+        ("amr", "[1]"),
+        ("acr", "null"),
+        ("acr", "1"),
+        ("acr", "[\"multi\"]"),
+    ] {
+        let payload = Forge::payload().with(name, value);
+        forge.assert_refused(&forge.with_payload(&payload), &format!("{name}: {value}"));
+    }
+    let before = Forge::payload().without("amr").without("acr");
+    let unknown = Forge::payload().with("amr", "[]").with("acr", "\"gold\"");
+    for payload in [before, unknown] {
+        let claims = forge.tokens.verify_access(&forge.with_payload(&payload), now()).unwrap();
+        assert_eq!((&claims.amr, claims.acr), (&Vec::new(), None));
     }
 }
 

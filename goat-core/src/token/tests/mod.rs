@@ -182,6 +182,8 @@ impl Forge {
             ("exp", "1767225900"),
             ("client_id", "\"goat\""),
             ("auth_time", "1767225540"),
+            ("amr", "[\"pwd\"]"),
+            ("acr", "\"single\""),
             ("rev", "[12,7]"),
             ("epoch", "3"),
         ])
@@ -189,7 +191,8 @@ impl Forge {
 
     /// The payload of a valid refresh token.
     fn refresh_payload() -> Members {
-        let payload = Self::payload().without("client_id").without("auth_time").without("rev");
+        let names = ["client_id", "auth_time", "amr", "acr", "rev"];
+        let payload = names.into_iter().fold(Self::payload(), Members::without);
         payload.with("aud", "\"goat\"")
     }
 
