@@ -24,6 +24,7 @@ const NOT_A_KEY: InvalidAttribute =
     InvalidAttribute("must be a key of 1 to 64 characters of a to z, 0 to 9 and _");
 const NOT_A_VALUE: InvalidAttribute =
     InvalidAttribute("must be a string, a number, true, false, null or a list of strings");
+const NULL_CHARACTER: InvalidAttribute = InvalidAttribute("must not contain the character U+0000");
 const NOT_AN_OBJECT: InvalidAttribute = InvalidAttribute("must be an object");
 
 /// A value keeps its text, so that a number is never rounded by a change of another key.
@@ -61,7 +62,8 @@ impl From<InvalidAttribute> for Error {
 ///
 /// A JSON object of at most [`MOST_KEYS`](Self::MOST_KEYS) keys `[a-z0-9_]{1,64}` and
 /// [`MOST_BYTES`](Self::MOST_BYTES) of JSON. A value is a string, a number, a Boolean, `null` or a list of
-/// strings.
+/// strings, without the character U+0000. A number has the range and precision of a 64-bit integer or of an
+/// IEEE 754 double (RFC 8259, section 6).
 ///
 /// ```
 /// use goat_core::user::Attributes;
@@ -139,6 +141,7 @@ impl Attributes {
         match value {
             _ if !Self::is_key(key) => Err(NOT_A_KEY),
             value if !is_value(value) => Err(NOT_A_VALUE),
+            value if has_null_character(value) => Err(NULL_CHARACTER),
             _ => Ok(()),
         }
     }
@@ -320,6 +323,15 @@ fn is_value(value: &Value) -> bool {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
         Value::Array(list) => list.iter().all(Value::is_string),
         Value::Object(_) => false,
+    }
+}
+
+/// PostgreSQL fails a whole query that reads such a text as JSON.
+fn has_null_character(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_null_character),
+        _ => false,
     }
 }
 

@@ -72,6 +72,9 @@ impl From<Error> for FirstAdministratorError {
 /// address, one of them creates the user. The server does the same with `GOAT_ADMIN_EMAIL` and
 /// `GOAT_ADMIN_PASSWORD`.
 ///
+/// With [`stored_roles`](goat_core::Builder::stored_roles), call
+/// [`Goat::prepare`](goat_core::Goat::prepare) first: before it, the highest role is that of the code.
+///
 /// The address and the password are used only if there is no administrator, so that a later call neither changes
 /// nor restores an account.
 ///

@@ -148,6 +148,10 @@ fn a_browser_with_a_session_uses_the_application_behind_a_proxy() {
     // Without a value, the client's header is replaced too.
     let forged = browser.send("GET /forged", "same-origin", FORGED, "");
     assert_eq!((forged.status, forged.text), (200, format!("{user} admin [{ADMIN}] /forged")));
+    // A proxy may remove the headers that `Connection` names: only those of the client.
+    let named = "connection: x-goat-user, x-goat-role, x-goat-email\r\n";
+    let page = browser.send("GET /named", "same-origin", named, "");
+    assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] /named")));
     let direct = Client::new(goat);
     let credentials = json!({"email": ADMIN, "password": ADMIN_PASSWORD});
     let session = direct.post("/api/v1/auth/login", None, &credentials).expect("a response");

@@ -105,7 +105,7 @@ pub async fn a_replacement_does_not_revive_an_ended_session(store: &Arc<dyn Sess
             }
         })
         .await;
-        let found = |number| outcomes.iter().any(|outcome| *outcome == (number, true));
+        let found = |number| outcomes.contains(&(number, true));
         let (replaced, ended) = (found(0), found(1));
         assert!(replaced != ended, "one of them found it");
         let expected = if replaced { vec![new.id] } else { vec![] };

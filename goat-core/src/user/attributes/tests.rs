@@ -22,7 +22,7 @@ fn fields(error: &Error) -> Vec<&str> {
 #[test]
 fn each_type_of_value_is_kept() {
     let all =
-        json!({ "a": "ü\u{0}\"", "b": -1.5e300, "c": true, "d": null, "e": ["x", ""], "f": [] });
+        json!({ "a": "ü\u{1}\"", "b": -1.5e300, "c": true, "d": null, "e": ["x", ""], "f": [] });
     let kept = attributes(all.clone());
     assert_eq!(serde_json::to_value(&kept).expect("JSON"), all);
     assert_eq!(Attributes::from_stored(kept.as_str()), Some(kept.clone()));
@@ -33,13 +33,15 @@ fn each_type_of_value_is_kept() {
 
 #[test]
 fn faulty_keys_are_named() {
-    let object =
-        json!({ "ok": 1, "": 1, "A": 1, "a-b": 1, "ä": 1, "o": {}, "l": [1], "n": [null] });
+    let object = json!({
+        "ok": 1, "": 1, "A": 1, "a-b": 1, "ä": 1, "o": {}, "l": [1], "n": [null],
+        "z": "a\0b", "zz": ["ok", "\0"],
+    });
     for error in [
         Attributes::parse(object.clone()).expect_err("attributes"),
         AttributePatch::parse(object).expect_err("a patch"),
     ] {
-        assert_eq!(fields(&error), ["", "A", "a-b", "l", "n", "o", "ä"]);
+        assert_eq!(fields(&error), ["", "A", "a-b", "l", "n", "o", "z", "zz", "ä"]);
     }
     let long = |length: usize| json!({ "k".repeat(length): 1 });
     attributes(long(64));
@@ -135,8 +137,10 @@ fn objects() -> impl Strategy<Value = BTreeMap<String, Value>> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from),
-        proptest::collection::vec(".{0,4}", 0..3).prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        proptest::num::f64::NORMAL.prop_map(Value::from),
+        "[^\\x00]{0,8}".prop_map(Value::from),
+        proptest::collection::vec("[^\\x00]{0,4}", 0..3).prop_map(Value::from),
     ];
     proptest::collection::btree_map("[a-f]", value, 0..6)
 }

@@ -258,7 +258,7 @@ on_every_store![
 enum Step {
     Login,
     Vouch { multi: bool },
-    StepUp(usize),
+    Confirm(usize),
     Refresh(usize),
     Logout(usize),
     SuspendAndReactivate,
@@ -314,7 +314,7 @@ impl Model {
                 let opened = self.harness.goat.open_session(proof, Origin::default()).await;
                 self.opened(opened.expect("a session").tokens, multi);
             }
-            Step::StepUp(number) => {
+            Step::Confirm(number) => {
                 let Some(number) = choose(number) else { return };
                 let old = self.sessions[number].clone();
                 let Ok(me) = self.harness.authenticate(&old.tokens).await else {
@@ -377,7 +377,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => Just(Step::Login),
         1 => any::<bool>().prop_map(|multi| Step::Vouch { multi }),
-        4 => (0..8_usize).prop_map(Step::StepUp),
+        4 => (0..8_usize).prop_map(Step::Confirm),
         3 => (0..8_usize).prop_map(Step::Refresh),
         1 => (0..8_usize).prop_map(Step::Logout),
         1 => Just(Step::SuspendAndReactivate),
