@@ -56,6 +56,7 @@ fn check_in_production_warns_of_limits_that_are_off() {
             .with("GOAT_JWT_SECRET", "yJ2kq0vR8sXw3nTz6bHc1mLf9dGp5aQe")
             .with("GOAT_PASSWORD_PEPPER", "p4Wz1uYc7nQe9sKd2mXf6tBh8vRj3gLa")
             .with("GOAT_ADMIN_PASSWORD", "seven lamps over the quay")
+            .with("GOAT_STEP_UP_ADMIN", "on")
     };
     let off = |program: Program| {
         program.with("GOAT_RATE_LIMIT_AUTH", "off").with("GOAT_RATE_LIMIT_VERIFY", "off")
@@ -71,6 +72,9 @@ fn check_in_production_warns_of_limits_that_are_off() {
     }
     assert!(!production(Program::new()).run(&["check"]).err.contains(" is off"));
     assert!(!off(Program::new()).run(&["check"]).err.contains(" is off"), "in development");
+    let exit = production(Program::new()).with("GOAT_STEP_UP_ADMIN", "off").run(&["check"]);
+    assert_eq!(exit.status, Some(0), "{exit:?}");
+    assert!(exit.err.starts_with("warning: GOAT_STEP_UP_ADMIN is off: "), "{exit:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn used_program() -> Program {
     let program = Program::new();
     program.serve().0.stop();
-    program.into_production()
+    program.into_production().with("GOAT_STEP_UP_ADMIN", "on")
 }
 
 /// Runs every command in production: each is refused with this message alone.
@@ -129,7 +129,7 @@ fn created_files_are_private_under_any_umask() {
 /// L5.
 #[test]
 fn secret_file_that_others_can_read_is_refused_in_production() {
-    let program = Program::in_production();
+    let program = Program::in_production().with("GOAT_STEP_UP_ADMIN", "on");
     let path = program.path("password");
     fs::write(&path, "seven lamps over the quay\n").expect("it is ours");
     set_mode(&path, 0o644);
