@@ -272,7 +272,8 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// G1: every way to sign in ends in the one flow that takes a proof. Only it creates sessions.
+/// G1: every way to sign in ends in the one flow that takes a proof. Only it creates sessions, and only a
+/// step-up replaces one.
 #[test]
 fn sessions_are_created_in_one_place() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
@@ -288,12 +289,24 @@ fn sessions_are_created_in_one_place() {
             }
             let text = fs::read_to_string(&source.path).expect("a source file");
             let code: String = text.split_whitespace().collect();
-            for call in ["sessions.create(", "SessionStore::create(", "SessionStore>::create("] {
+            for call in [
+                "sessions.create(",
+                "SessionStore::create(",
+                "SessionStore>::create(",
+                "sessions.replace(",
+                "SessionStore::replace(",
+                "SessionStore>::replace(",
+            ] {
                 places
                     .extend(code.matches(call).map(|call| (source.path.clone(), call.to_owned())));
             }
         }
     }
-    let expected = root.join("goat-core/src/service/open_session.rs");
-    assert_eq!(places, [(expected, "sessions.create(".to_owned())]);
+    places.sort();
+    let service = root.join("goat-core/src/service");
+    let expected = [
+        (service.join("open_session.rs"), "sessions.create(".to_owned()),
+        (service.join("step_up.rs"), "sessions.replace(".to_owned()),
+    ];
+    assert_eq!(places, expected);
 }

@@ -80,9 +80,10 @@ impl Context {
         })))
     }
 
-    /// Re-reads a principal's session and user from the stores.
+    /// Re-reads a principal's session and user from the stores. The principal is not from before a
+    /// replacement of the session's tokens (D5).
     pub(crate) async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
         let read = self.validator.read_fresh(principal.user(), principal.session()).await?;
-        Ok(FreshPrincipal::new(read))
+        Ok(FreshPrincipal::new(read.of_token(principal.session_epoch())?))
     }
 }

@@ -21,11 +21,12 @@ use crate::password::TriedPassword;
 use crate::proof::{Assurance, Proof, Vouch};
 use crate::secret::Secret;
 use crate::session::{Origin, Session};
-use crate::store::Rehashed;
+use crate::store::{Rehashed, UserChange, UserSnapshot};
 use crate::token::DeviceClaims;
 use crate::user::{Account, Status, User};
 
-use super::{Actor, Context, Policy, Sessions, TokenPair};
+use super::context::changed;
+use super::{Actor, ActorView, Context, Policy, Sessions, TokenPair};
 
 /// Stored length of a `User-Agent`, in characters.
 const DEVICE_LENGTH: usize = 256;
@@ -107,10 +108,26 @@ impl Context {
         origin: Origin,
     ) -> Result<SignedIn> {
         actor.check(&permissions::SESSION_CREATE)?;
-        let account = self.stores.users.by_id(user).await?.ok_or(ErrorKind::NotFound)?;
-        Policy::check_target(&actor.standing(), &account.user)?;
+        let account = self.account_to_sign_in(&actor, user).await?;
         let proof = Proof::vouched(user, account.epoch.number, vouch, self.time.now());
         self.open_found(Some(account), proof, origin, Some(actor.event_actor())).await
+    }
+
+    /// Reads a user together with the actor, which must still be allowed to sign it in: the actor was read
+    /// before the body of its request.
+    async fn account_to_sign_in(&self, actor: &Actor, user: UserId) -> Result<Account> {
+        let facts = actor.facts();
+        let table = self.role_table.table(None).await?;
+        let rule = |snapshot: &UserSnapshot| {
+            let (needs, view) = (&permissions::SESSION_CREATE, ActorView::from(snapshot));
+            let standing = self.policy.authorize(facts.as_ref(), view, needs, &table)?;
+            let account = snapshot.target.as_ref().ok_or(ErrorKind::NotFound)?;
+            Policy::check_target(&standing, &account.user)?;
+            Ok(UserChange::Nothing)
+        };
+        let acting = facts.as_ref().map(|facts| facts.user);
+        let (_, account) = changed(self.write_user(acting, user, None, &rule).await?)?;
+        Ok(account)
     }
 
     async fn open_found(

@@ -75,6 +75,11 @@ impl Principal {
         }))
     }
 
+    /// Returns the session epoch, as of the last replacement of the session's tokens.
+    pub(super) fn session_epoch(&self) -> u64 {
+        self.0.session_epoch
+    }
+
     /// Returns the principal for a token of a session epoch, which is not from before the last
     /// replacement of the session's tokens.
     pub(super) fn of_token(self, epoch: u64) -> Result<Self, ErrorKind> {

@@ -19,7 +19,7 @@ use crate::proof::Method;
 use crate::secret::Secret;
 use crate::session::Origin;
 use crate::store::Replaced;
-use crate::user::Account;
+use crate::user::{Account, Revisions};
 
 use super::users_self::with_decisions;
 use super::{Context, FreshPrincipal, Principal, RecentPrincipal, TokenPair};
@@ -93,7 +93,9 @@ impl Context {
         let new = session.stepped_up(SessionId::generate(now), account.epoch.number, token, now);
         // Signed before the commit, so that nothing after it can fail.
         let user = &account.user;
-        let tokens = self.sign(&new, user, permissions, principal.revisions(), now)?;
+        let seen = principal.revisions();
+        let revisions = Revisions { user: seen.user.max(account.revision), ..seen };
+        let tokens = self.sign(&new, user, permissions, revisions, now)?;
         if self.stores.sessions.replace(old, &new).await? == Replaced::Missing {
             return Err(ErrorKind::SessionRevoked.into());
         }

@@ -151,7 +151,7 @@ pub async fn an_account_is_read_back_as_written(store: &Arc<dyn UserStore>) {
         account.user.updated_at = later(5);
         account.user.last_login_at = Some(later(4));
         account.user.attributes =
-            attributes(json!({ "plan": "ü\u{0}'", "teams": ["a b"], "n": 1.5 }));
+            attributes(json!({ "plan": "ü\u{1}'", "teams": ["a b"], "n": 1.5 }));
         account.password_hash = "another".into();
         let session = SessionId::generate(START);
         account.epoch = account.epoch.next(Some(session));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use goat_tower::Problem;
 use goat_tower::address::{PeerAddress, TrustedProxies};
 use goat_tower::cookie::ReturnTo;
 use http::header::LOCATION;
@@ -47,9 +48,12 @@ pub(super) fn verification(guarded: Route, state: &AppState) -> Route {
     })
 }
 
-/// Replaces a 401, also in its headers, which concern programs.
+/// Replaces a 401, also in its headers, which concern programs. One that asks for a recent proof stays: the
+/// page would send a signed-in user back at once.
 fn redirected(response: Response, login: HeaderValue) -> Response {
-    if response.status() != StatusCode::UNAUTHORIZED {
+    let problem = response.extensions().get::<Problem>();
+    let asks_for_proof = problem.is_some_and(|problem| problem.code() == "step-up-required");
+    if response.status() != StatusCode::UNAUTHORIZED || asks_for_proof {
         return response;
     }
     (StatusCode::SEE_OTHER, [(LOCATION, login)]).into_response()

@@ -10,11 +10,12 @@ use crate::support::process::{
 
 /// What the application is told, and shows.
 const TOLD: &str = "default_type text/plain; return 200 \"$http_x_goat_user $http_x_goat_role \
-                    [$http_x_goat_email$http_x_goat_key$http_x_goat_attribute_plan] $uri\";";
+                    [$http_x_goat_email$http_x_goat_key$http_x_goat_attribute_plan] \
+                    $http_x_goat_assurance $uri\";";
 
 /// Headers by which a client would name another user.
 const FORGED: &str = "x-goat-user: forged\r\nx-goat-role: forged\r\nx-goat-session: forged\r\n\
-                      x-goat-email: forged\r\nx-goat-key: forged\r\n\
+                      x-goat-email: forged\r\nx-goat-key: forged\r\nx-goat-assurance: forged\r\n\
                       x_goat_user: forged\r\nx-goat_role: forged\r\nx-goat-attribute-plan: forged\r\n\
                       x_goat_attribute_plan: forged\r\n";
 
@@ -41,7 +42,7 @@ fn page_with_two_hundred_assets_behind_a_proxy_is_not_refused() {
     for number in 0..=200 {
         let path = if number == 0 { "/".to_owned() } else { format!("/asset-{number}.js") };
         let response = proxy.send("GET", &path, &headers, b"").expect("a response");
-        let seen = format!("{user} admin [] {path}");
+        let seen = format!("{user} admin [] single {path}");
         assert_eq!((response.status, &response.text), (200, &seen), "{path}");
     }
     // The limits of the user's own calls are not charged: one call of each.
@@ -144,14 +145,17 @@ fn a_browser_with_a_session_uses_the_application_behind_a_proxy() {
     let user = user.header("x-goat-user").to_owned();
 
     let page = browser.navigate("cross-site", "/");
-    assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] /")));
+    assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] single /")));
     // Without a value, the client's header is replaced too.
     let forged = browser.send("GET /forged", "same-origin", FORGED, "");
-    assert_eq!((forged.status, forged.text), (200, format!("{user} admin [{ADMIN}] /forged")));
+    assert_eq!(
+        (forged.status, forged.text),
+        (200, format!("{user} admin [{ADMIN}] single /forged"))
+    );
     // A proxy may remove the headers that `Connection` names: only those of the client.
     let named = "connection: x-goat-user, x-goat-role, x-goat-email\r\n";
     let page = browser.send("GET /named", "same-origin", named, "");
-    assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] /named")));
+    assert_eq!((page.status, page.text), (200, format!("{user} admin [{ADMIN}] single /named")));
     let direct = Client::new(goat);
     let credentials = json!({"email": ADMIN, "password": ADMIN_PASSWORD});
     let session = direct.post("/api/v1/auth/login", None, &credentials).expect("a response");

@@ -20,7 +20,7 @@ proptest! {
         issuer in "[^\\p{Cc}]{1,40}",
         client_id in "[^\\p{Cc}]{1,40}",
         authenticated in 0..4_000_000_000_i64,
-        attribute in ".{0,20}",
+        attribute in "[^\\x00]{0,20}",
         (user, roles) in any::<(u64, u64)>(),
         amr in proptest::collection::vec("[a-z]{1,8}", 0..4),
         acr in proptest::sample::select(vec![None, Some(Assurance::Single), Some(Assurance::Multi)]),

@@ -268,6 +268,19 @@ async fn an_actor_signs_in_users_that_it_outranks(backend: Backend) {
         let outranked = open(harness.actor(&operator.tokens).await, user).await.kind();
         assert_eq!(outranked, Some(ErrorKind::Outranked));
     }
+    // The actor and the user may have changed since the actor was read.
+    let [late, later, last] = [&admin, &operator, &operator].map(|by| harness.actor(&by.tokens));
+    let (late, later, last) = (late.await, later.await, last.await);
+    harness.goat.sessions().revoke_all_of(system(), admin.user.id).await.expect("ended");
+    assert_eq!(open(late, ann).await.kind(), Some(ErrorKind::SessionRevoked));
+    let role = |name| goat_core::Role::parse(name).expect("a role");
+    let users = harness.goat.users();
+    users.change_role(system(), ann, role("operator")).await.expect("changed");
+    assert_eq!(open(later, ann).await.kind(), Some(ErrorKind::Outranked));
+    users.change_role(system(), ann, role("client")).await.expect("changed");
+    users.change_role(system(), operator.user.id, role("client")).await.expect("changed");
+    assert_eq!(open(last, ann).await.kind(), Some(ErrorKind::Forbidden));
+    users.change_role(system(), operator.user.id, role("operator")).await.expect("changed");
     harness.goat.users().delete(system(), ann).await.expect("deleted");
     let missing = open(harness.actor(&operator.tokens).await, ann).await.kind();
     assert_eq!(missing, Some(ErrorKind::NotFound));

@@ -207,6 +207,21 @@ async fn a_user_without_a_password_sets_one_by_a_recent_proof(backend: Backend) 
     login(&harness.goat, address("ann"), PASSWORD).await.expect("the new password");
 }
 
+/// D5, G6: a request that began before a new password confirms nothing by the recent proof of its session.
+async fn a_principal_from_before_a_new_password_confirms_nothing(backend: Backend) {
+    let harness = Harness::on(backend);
+    let tokens = harness.member("ann", "client").await.tokens;
+    let old = harness.principal(&tokens).await;
+    let users = harness.goat.users();
+    users.change_password(&old, PASSWORD, &OTHER_PASSWORD.into()).await.expect("the password");
+    let (recent, revoked) = (Confirmation::RecentProof, Some(ErrorKind::SessionRevoked));
+    assert_eq!(harness.goat.require_recent(&old).await.kind(), revoked);
+    let changed = users.change_email(&old, email("eve"), recent, &Origin::default()).await;
+    assert_eq!(changed.kind(), revoked);
+    assert_eq!(users.delete_self(&old, recent).await.kind(), revoked);
+    login(&harness.goat, address("ann"), OTHER_PASSWORD).await.expect("nothing changed");
+}
+
 /// G4, R7: a suspension at every store call of a step-up, before and after it, ends both sessions.
 async fn a_step_up_that_lost_a_race_is_invalid(backend: Backend) {
     let harness = Harness::on(backend);
@@ -245,6 +260,7 @@ async fn a_step_up_that_lost_a_race_is_invalid(backend: Backend) {
 on_every_store![
     a_step_up_replaces_the_session,
     a_copied_token_does_not_rise_with_its_session,
+    a_principal_from_before_a_new_password_confirms_nothing,
     only_a_proof_makes_a_session_recent,
     a_password_does_not_renew_a_proof_of_several_factors,
     passwords_of_step_ups_are_limited,

@@ -174,6 +174,9 @@ async fn a_navigation_without_a_session_is_sent_to_the_sign_in_page() {
     let user = app.client().await;
     let response = navigation(&app, "?redirect=true&permission=a:b", &[]).bearer(&user.token);
     assert_eq!(response.send().await.failure(), (403, "forbidden"));
+    // The page would send a user who is signed in back at once.
+    let response = navigation(&app, "?redirect=true&assurance=multi", &[]).bearer(&user.token);
+    assert_eq!(response.send().await.failure(), (401, "step-up-required"));
     let response = navigation(&app, "?redirect=1", &[]).bearer(&user.token).send().await;
     assert_eq!(response.fields(), ["redirect"]);
 }
