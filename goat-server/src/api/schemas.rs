@@ -13,7 +13,7 @@ use http::Method;
 use serde_json::json;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{
-    Array, ArrayBuilder, ArrayItems, Object, ObjectBuilder, Schema, SchemaType, Type,
+    AnyOfBuilder, Array, ArrayBuilder, ArrayItems, Object, ObjectBuilder, Schema, SchemaType, Type,
 };
 use utoipa::openapi::{OpenApi as Document, RefOr};
 
@@ -41,11 +41,16 @@ const EMAIL: &str = r"^(?=[^@]{1,64}@)(?!.*@.*[^.]{64})[A-Za-z0-9!#$%&'*+/=?^_`{
 /// A key of an attribute.
 const ATTRIBUTE: &str = "^[a-z0-9_]{1,64}$";
 
+/// A text in an attribute.
+const ATTRIBUTE_TEXT: &str = r"^[^\u0000]*$";
+
 /// Returns the schema of attributes, and of a patch of them.
 pub(super) fn attributes() -> RefOr<Schema> {
     let text = || ObjectBuilder::new().schema_type(Type::String);
-    let value = [Type::String, Type::Number, Type::Boolean, Type::Null, Type::Array];
-    let value = ArrayBuilder::new().schema_type(SchemaType::from_iter(value)).items(text());
+    let single = SchemaType::from_iter([Type::String, Type::Number, Type::Boolean, Type::Null]);
+    let single = ObjectBuilder::new().schema_type(single).pattern(Some(ATTRIBUTE_TEXT));
+    let list = ArrayBuilder::new().items(text().pattern(Some(ATTRIBUTE_TEXT)));
+    let value = Schema::from(AnyOfBuilder::new().item(single).item(list));
     let schema = ObjectBuilder::new()
         .description(Some(
             "Fields of the application, together at most 4096 bytes of JSON: strings, numbers, Booleans, \

@@ -163,7 +163,7 @@ fn a_browser_with_a_session_uses_the_application_behind_a_proxy() {
     let plan = json!({"plan": "pro, ü\r\nx-goat-role: root"});
     let changed = direct.call("PATCH", "/api/v1/user/attributes", Some(token), Some(&plan));
     assert_eq!(changed.expect("a response").status, 200);
-    let told = format!("{user} admin [{ADMIN}pro%2C%20%C3%BC%0D%0Ax-goat-role:%20root]");
+    let told = format!("{user} admin [{ADMIN}pro%2C%20%C3%BC%0D%0Ax-goat-role:%20root] single");
     for number in 1..=200 {
         let path = format!("/asset-{number}.js");
         let asset = browser.send(&format!("GET {path}"), "same-origin", FORGED, "");

@@ -91,9 +91,12 @@ impl Generator {
             if self.pick(any::<bool>()) {
                 continue;
             }
-            let types = value["type"].as_array().expect("types").clone();
-            let mut schema = value.clone();
-            schema["type"] = self.pick(prop::sample::select(types));
+            let one_of =
+                |list: &Value| prop::sample::select(list.as_array().expect("a list").clone());
+            let mut schema = self.pick(one_of(&value["anyOf"]));
+            if schema["type"].is_array() {
+                schema["type"] = self.pick(one_of(&schema["type"]));
+            }
             attributes.insert(key.to_owned(), self.value(&schema));
         }
         attributes
