@@ -92,9 +92,7 @@ pub(crate) async fn sign_up(
     origin: Origin,
     Json(SignUpBody { email, password, attributes }): Json<SignUpBody>,
 ) -> Result<Created<User>, Problem> {
-    let prepared = goat
-        .prepare_sign_up(SignUp { email, password: Some(password), origin: origin.into() })
-        .await?;
+    let prepared = goat.prepare_sign_up(SignUp::new(email, password, origin)).await?;
     let user = prepared.with_attributes(attributes).create().await?;
     Ok(User::from(user).created(&mount))
 }
