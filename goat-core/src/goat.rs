@@ -308,8 +308,9 @@ impl Goat {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidCredentials`] for a proof that is too old, or from before a suspension, a new
-    /// password, the deletion of the user or the end of all its sessions; [`ErrorKind::AccountInactive`],
-    /// [`ErrorKind::AccountSuspended`]; [`ErrorKind::Unavailable`] if a store is unavailable.
+    /// password, the deletion of the user or the end of all its sessions; [`ErrorKind::InvalidTransition`]
+    /// for a service account; [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
+    /// [`ErrorKind::Unavailable`] if a store is unavailable.
     pub async fn open_session(&self, proof: Proof, origin: Origin) -> Result<SignedIn> {
         self.inner.context.open_session(proof, origin).await
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::access::Role;
 use crate::clock::Time;
-use crate::error::{ErrorKind, Result, Violation};
+use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::id::{SessionId, UserId};
 use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
@@ -255,4 +255,20 @@ impl Context {
         self.end_sessions(&account.user, account.epoch, None, actor.clone()).await;
         self.emit(EventKind::UserDeleted, actor, &account.user);
     }
+}
+
+/// Explains the rejection of a change that would let a service account sign in.
+pub(super) fn explain_service(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidTransition => error.with_client_message(
+            "A service account cannot sign in: it has no password and no sessions, and it keeps its address.",
+        ),
+        _ => error,
+    }
+}
+
+/// Returns the violation of an address that no person may have.
+pub(super) fn check_person(email: &Email) -> Vec<Violation> {
+    let refused = email.clone().of_person().err();
+    refused.map(|refused| Violation::new("email", refused.message())).into_iter().collect()
 }

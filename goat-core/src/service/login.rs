@@ -17,7 +17,7 @@ use crate::proof::{Method, Proof};
 use crate::secret::Secret;
 use crate::session::Origin;
 use crate::token::DeviceClaims;
-use crate::user::{Account, Email};
+use crate::user::{Account, Email, UserKind};
 
 use super::open_session::SignIn;
 use super::{Context, SignedIn};
@@ -123,7 +123,9 @@ impl Context {
         // TIMING: exactly one verification, against a dummy hash if the account does not exist.
         let tried = TriedPassword::new(request.password.expose());
         let verified = self.verify_password(&tried, account.as_ref()).await?;
-        let Some(account) = account.filter(|_| verified.matches()) else {
+        // A service account has no password; one that the database has for it opens nothing.
+        let is_person = |account: &Account| account.user.kind() == UserKind::Person;
+        let Some(account) = account.filter(is_person).filter(|_| verified.matches()) else {
             return Err(ErrorKind::InvalidCredentials.into());
         };
         let at = self.time.now();

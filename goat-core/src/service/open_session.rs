@@ -6,6 +6,7 @@
 //! - a proof from before a suspension, a new password or the end of all sessions opens nothing: the
 //!   session epoch of the user decides, before the write and after it;
 //! - the account's status is revealed only to a proof;
+//! - a service account has no session;
 //! - nothing after the commit of the session can fail the sign-in.
 
 use std::sync::Arc;
@@ -23,9 +24,9 @@ use crate::secret::Secret;
 use crate::session::{Origin, Session};
 use crate::store::{Rehashed, UserChange, UserSnapshot};
 use crate::token::DeviceClaims;
-use crate::user::{Account, Status, User};
+use crate::user::{Account, Status, User, UserKind};
 
-use super::context::changed;
+use super::context::{changed, explain_service};
 use super::{Actor, ActorView, Context, Policy, Sessions, TokenPair};
 
 /// Stored length of a `User-Agent`, in characters.
@@ -69,7 +70,8 @@ impl Sessions {
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `session:create`, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Outranked`] also for the actor itself, and those of
+    /// [`ErrorKind::Outranked`] also for the actor itself, [`ErrorKind::InvalidTransition`] for a service
+    /// account, and those of
     /// [`Goat::open_session`](crate::Goat::open_session).
     pub async fn open(
         &self,
@@ -157,6 +159,9 @@ impl Context {
     pub(super) async fn open_session_of(self: &Arc<Self>, sign_in: SignIn) -> Result<SignedIn> {
         let SignIn { account, proof, outdated, origin, actor } = sign_in;
         check_epoch(&proof, account.epoch.number)?;
+        if account.user.kind() == UserKind::Service {
+            return Err(explain_service(ErrorKind::InvalidTransition.into()));
+        }
         if proof.user() != account.user.id || self.time.now() > proof.at() + PROOF_TTL {
             return Err(ErrorKind::InvalidCredentials.into());
         }

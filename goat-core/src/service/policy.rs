@@ -9,7 +9,7 @@ use crate::access::{Permission, Role, RoleRows, RoleSource, RoleTable};
 use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::store::UserSnapshot;
-use crate::user::{Status, User, UserState};
+use crate::user::{User, UserState};
 
 use super::{ActorFacts, Principal};
 
@@ -143,14 +143,14 @@ impl Policy {
         if allowed { Ok(()) } else { Err(ErrorKind::RoleNotAssignable) }
     }
 
-    /// Checks that an administrator remains: an active user in the top role, which no write changes.
+    /// Checks that an administrator remains: an active person in the top role, which no write changes.
     pub(crate) fn check_administrators(
         top: &Role,
         before: &User,
         after: Option<&User>,
         others_administer: bool,
     ) -> Result<(), ErrorKind> {
-        let administers = |user: &User| user.status == Status::Active && user.role == *top;
+        let administers = |user: &User| user.administers(top);
         if administers(before) && !after.is_some_and(administers) && !others_administer {
             return Err(ErrorKind::LastAdministrator);
         }

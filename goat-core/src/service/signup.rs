@@ -13,6 +13,7 @@ use crate::session::Origin;
 use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, Attributes, Email, Status, User};
 
+use super::context::check_person;
 use super::{Context, Uncommitted};
 
 /// A sign-up request.
@@ -133,7 +134,7 @@ impl Context {
     /// Checks that sign-up is open and the password within the policy; returns the status of the new user.
     fn check_sign_up(&self, request: &SignUp) -> Result<(Status, Option<NewPassword>)> {
         let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
-        let mut violations = Vec::new();
+        let mut violations = check_person(&request.email);
         let (email, password) = (Some(&request.email), request.password.as_ref());
         let password = password
             .and_then(|password| self.check_password("password", password, email, &mut violations));

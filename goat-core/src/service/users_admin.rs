@@ -9,9 +9,9 @@ use crate::event::EventKind;
 use crate::id::UserId;
 use crate::secret::Secret;
 use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
-use crate::user::{Account, Email, NewUser, Status, User, UserUpdate};
+use crate::user::{Account, Email, NewService, NewUser, Status, User, UserKind, UserUpdate};
 
-use super::context::{changed, deleted};
+use super::context::{changed, check_person, deleted, explain_service};
 use super::{Actor, ActorView, Context, Policy, Standing, Uncommitted, Users};
 
 impl Users {
@@ -20,8 +20,8 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `user:write`, [`ErrorKind::Invalid`] for a password against
-    /// the policy, for status suspended and for a role that is not configured,
-    /// [`ErrorKind::RoleNotAssignable`], [`ErrorKind::EmailTaken`]; or if a store is unavailable.
+    /// the policy, for the address of a service account, for status suspended and for a role that is not
+    /// configured, [`ErrorKind::RoleNotAssignable`], [`ErrorKind::EmailTaken`]; or if a store is unavailable.
     pub async fn create(&self, actor: Actor, new: NewUser) -> Result<User> {
         let context = Arc::clone(&self.context);
         let account = context.created(&actor, new).await?;
@@ -55,15 +55,47 @@ impl Users {
         }))
     }
 
+    /// Creates a service account: an active user for a program, with an address that receives no mail. It
+    /// has a role and a rank as any user, and no way to sign in.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `user:write`, [`ErrorKind::Invalid`] for a role that is not
+    /// configured, [`ErrorKind::RoleNotAssignable`], [`ErrorKind::EmailTaken`]; or if a store is unavailable.
+    pub async fn create_service(&self, actor: Actor, new: NewService) -> Result<User> {
+        actor.check(&permissions::USER_WRITE)?;
+        let context = Arc::clone(&self.context);
+        let mut violations = Vec::new();
+        context.check_role(&new.role, &mut violations);
+        if !violations.is_empty() {
+            return Err(Error::invalid(violations));
+        }
+        let email = new.name.email().clone();
+        let hash = context.initial_hash(None).await?;
+        let account = context.new_account(email, hash, new.role, Status::Active);
+        run_to_completion(async move {
+            let user = context.create(None, &actor, &account).await?;
+            context.emit(EventKind::UserCreated, actor.event_actor(), &user);
+            Ok(user)
+        })
+        .await
+    }
+
     /// Changes a user's e-mail address, password or both.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::Invalid`] for a password against
-    /// the policy, [`ErrorKind::NotFound`], [`ErrorKind::Outranked`] also for the actor itself,
-    /// [`ErrorKind::EmailTaken`]; or if a store is unavailable.
+    /// the policy and for the address of a service account, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::Outranked`] also for the actor itself, [`ErrorKind::InvalidTransition`] for a service
+    /// account, which has no password and keeps its address, [`ErrorKind::EmailTaken`]; or if a store is
+    /// unavailable.
     pub async fn update(&self, actor: Actor, id: UserId, update: UserUpdate) -> Result<User> {
         actor.check(&permissions::USER_UPDATE)?;
+        let violations = update.email.as_ref().map(check_person).unwrap_or_default();
+        if !violations.is_empty() {
+            return Err(Error::invalid(violations));
+        }
         let context = Arc::clone(&self.context);
         let hash = match &update.password {
             None => None,
@@ -75,6 +107,9 @@ impl Users {
             let now = context.time.now();
             let rule = |standing: &Standing, snapshot: &UserSnapshot| {
                 let mut account = context.target(standing, snapshot)?;
+                if account.user.kind() == UserKind::Service {
+                    return Err(ErrorKind::InvalidTransition);
+                }
                 let new_email = update
                     .email
                     .as_ref()
@@ -94,7 +129,7 @@ impl Users {
             };
             let written =
                 context.write_as(&actor, id, &permissions::USER_UPDATE, None, &rule).await?;
-            let (before, after) = changed(written)?;
+            let (before, after) = changed(written).map_err(explain_service)?;
             if let Some(before) = before {
                 if hash.is_some() {
                     context
@@ -260,7 +295,7 @@ impl Context {
     /// Returns the account of a new user, with the hash of its password.
     async fn created(&self, actor: &Actor, new: NewUser) -> Result<Account> {
         actor.check(&permissions::USER_WRITE)?;
-        let mut violations = Vec::new();
+        let mut violations = check_person(&new.email);
         if new.status == Status::Suspended {
             violations.push(Violation::new("status", "must be inactive or active for a new user"));
         }
@@ -385,6 +420,9 @@ impl Context {
         // address of a user that the actor may not act on, and no hash is computed for one.
         let target = self.stores.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?.user;
         Policy::check_target(&actor.standing(), &target)?;
+        if target.kind() == UserKind::Service {
+            return Err(explain_service(ErrorKind::InvalidTransition.into()));
+        }
         let password = check(new_email.or(Some(&target.email)))?;
         Ok(Secret::new(self.hasher.hash(password).await?))
     }

@@ -17,7 +17,7 @@ use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{UserChange, UserSnapshot};
 use crate::user::{Account, Email, Revisions, User};
 
-use super::context::{changed, deleted};
+use super::context::{changed, check_person, deleted};
 use super::{ActorFacts, Context, Principal, TokenPair, Users};
 
 /// The confirmation of a change of the own account. The service checks it.
@@ -63,8 +63,8 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RateLimited`] for too many changes from the client's address or too many passwords
-    /// in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
+    /// [`ErrorKind::Invalid`] for the address of a service account, [`ErrorKind::RateLimited`] for too many
+    /// changes from the client's address or too many passwords in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
     /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn change_email(
         &self,
@@ -74,6 +74,10 @@ impl Users {
         origin: &Origin,
     ) -> Result<WithDecisions<User>> {
         let confirmation = confirmation.into();
+        let violations = check_person(&email);
+        if !violations.is_empty() {
+            return Err(Error::invalid(violations));
+        }
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
         if account.user.email.as_str() == email.as_str() {

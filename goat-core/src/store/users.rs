@@ -8,6 +8,8 @@ use crate::access::{Role, RoleRows};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
 use crate::id::UserId;
+#[cfg(doc)]
+use crate::user::User;
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
 use super::{Aged, StoreTransaction};
@@ -50,7 +52,7 @@ pub struct UserSnapshot {
     pub has_assigned_role: Option<bool>,
     /// The target, if it exists.
     pub target: Option<Account>,
-    /// Whether a user other than the target is active in the top role.
+    /// Whether a user other than the target [administers](User::administers).
     pub others_administer: bool,
 }
 
@@ -189,7 +191,7 @@ pub trait UserStore: fmt::Debug + Send + Sync {
         rehashed: Option<Rehashed<'_>>,
     ) -> Result<Option<UserState>, StoreError>;
 
-    /// Whether a user is active in this role.
+    /// Whether a person is active in this role; service accounts do not count.
     async fn has_active_user_in(&self, role: &Role) -> Result<bool, StoreError>;
 
     /// Returns some stored password hashes, so that a start can check that they can be verified; it

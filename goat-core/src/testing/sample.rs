@@ -40,6 +40,11 @@ pub(crate) fn account(role: &Role) -> Account {
     account_of(role, &format!("{}@example.org", word()))
 }
 
+/// An active service account.
+pub(crate) fn service_account(role: &Role) -> Account {
+    account_of(role, &format!("{}@service.invalid", word()))
+}
+
 /// An active user with an address.
 pub(crate) fn account_of(role: &Role, email: &str) -> Account {
     Account {

@@ -54,7 +54,7 @@ use crate::session::TokenReplacement;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::user::{Account, Attributes, Email, Status, User};
 
-use super::sample::{START, account, account_of, later, role, token, word};
+use super::sample::{START, account, account_of, later, role, service_account, token, word};
 
 /// Runs every case.
 pub async fn conformance(store: &Arc<dyn UserStore>) {
@@ -66,7 +66,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     a_refused_write_has_no_effect(store).await;
     a_write_without_change_returns_the_target(store).await;
     a_write_sees_its_actor(store).await;
-    only_active_users_in_the_top_role_administer(store).await;
+    only_active_persons_in_the_top_role_administer(store).await;
     concurrent_demotions_leave_one_administrator(store).await;
     concurrent_deletions_leave_one_administrator(store).await;
     at_most_one_first_administrator_is_created(store).await;
@@ -76,7 +76,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     a_sign_in_changes_only_the_last_login(store).await;
     a_hash_is_replaced_only_if_unchanged(store).await;
     concurrent_sign_ins_and_writes_are_both_stored(store).await;
-    only_active_users_count_in_a_role(store).await;
+    only_active_persons_count_in_a_role(store).await;
     sampled_hashes_are_limited(store).await;
     a_list_applies_filter_order_and_page(store).await;
     hidden_users_are_not_listed(store).await;
@@ -255,8 +255,8 @@ pub async fn a_write_sees_its_actor(store: &Arc<dyn UserStore>) {
     }
 }
 
-/// Another administrator is an active user in the top role other than the target.
-pub async fn only_active_users_in_the_top_role_administer(store: &Arc<dyn UserStore>) {
+/// A3: another administrator is an active person in the top role other than the target.
+pub async fn only_active_persons_in_the_top_role_administer(store: &Arc<dyn UserStore>) {
     let top = role();
     let target = account(&top);
     put(store, &target).await;
@@ -267,6 +267,7 @@ pub async fn only_active_users_in_the_top_role_administer(store: &Arc<dyn UserSt
     let mut inactive = account(&top);
     inactive.user.status = Status::Inactive;
     put(store, &inactive).await;
+    put(store, &service_account(&top)).await;
     let expect = |expected: bool| {
         move |snapshot: &UserSnapshot| {
             assert_eq!(snapshot.others_administer, expected);
@@ -311,9 +312,10 @@ pub async fn a_hash_is_replaced_only_if_unchanged(store: &Arc<dyn UserStore>) {
     }
 }
 
-/// Only active users count.
-pub async fn only_active_users_count_in_a_role(store: &Arc<dyn UserStore>) {
+/// Only active users count, and no service account.
+pub async fn only_active_persons_count_in_a_role(store: &Arc<dyn UserStore>) {
     let mut account = account(&role());
+    put(store, &service_account(&account.user.role)).await;
     for status in Status::ALL {
         account.user.status = status;
         put(store, &account).await;

@@ -9,7 +9,7 @@ use crate::password::is_password;
 use crate::secret::Secret;
 use crate::session::{SessionEpoch, TokenReplacement};
 
-use super::{Attributes, Email};
+use super::{Attributes, Email, UserKind};
 
 /// A user, as an application sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,20 @@ pub struct User {
     pub last_login_at: Option<Timestamp>,
     /// The fields of the application.
     pub attributes: Attributes,
+}
+
+impl User {
+    /// Returns the kind: a service account has no way to sign in.
+    #[must_use]
+    pub fn kind(&self) -> UserKind {
+        if self.email.is_of_service() { UserKind::Service } else { UserKind::Person }
+    }
+
+    /// Whether the user is an administrator, where `top` is the highest role: an active person in that role.
+    #[must_use]
+    pub fn administers(&self, top: &Role) -> bool {
+        self.status == Status::Active && self.role == *top && self.kind() == UserKind::Person
+    }
 }
 
 /// Whether a user may log in.

@@ -16,6 +16,9 @@ const MAXIMUM_LOCAL_OCTETS: usize = 64;
 /// Longest label of a domain, in octets (RFC 1035 §2.3.4).
 const MAXIMUM_LABEL_OCTETS: usize = 63;
 
+/// The domain of the addresses of service accounts; reserved never to receive mail (RFC 2606 §2).
+pub(crate) const SERVICE_DOMAIN: &str = "service.invalid";
+
 /// The error for a text that is not an e-mail address; `Display` names the unmet requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidEmail(&'static str);
@@ -86,6 +89,32 @@ impl Email {
             return Err(InvalidEmail("must be at most 254 bytes long"));
         }
         Ok(Self { given: given.into(), canonical: canonical.into() })
+    }
+
+    /// Returns the address if a person may have it: its domain is not that of service accounts.
+    ///
+    /// ```
+    /// use goat_core::Email;
+    ///
+    /// assert!(Email::parse("backup@service.invalid").and_then(Email::of_person).is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The domain is that of service accounts.
+    pub fn of_person(self) -> Result<Self, InvalidEmail> {
+        if self.is_of_service() {
+            return Err(InvalidEmail(
+                "must not be in service.invalid, the domain of service accounts",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// Whether the address is that of a service account.
+    #[must_use]
+    pub fn is_of_service(&self) -> bool {
+        self.domain() == SERVICE_DOMAIN
     }
 
     /// Restores an address that was parsed before it was stored.

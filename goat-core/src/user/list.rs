@@ -4,7 +4,7 @@ use crate::access::Role;
 use crate::id::UserId;
 use crate::page::PageRequest;
 
-use super::{Status, User};
+use super::{Status, User, UserKind};
 
 /// The sort key of a list; ties are sorted by id in the same direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct UserFilter {
     pub roles: Vec<Role>,
     /// Only users with one of these statuses; empty for all.
     pub statuses: Vec<Status>,
+    /// Only users of this kind; `None` for all.
+    pub kind: Option<UserKind>,
     /// Only users with an e-mail address or domain that starts with this text, ignoring case.
     pub search: Option<String>,
     /// The sort order.

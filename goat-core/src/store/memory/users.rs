@@ -13,9 +13,7 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::{GrantId, UserId};
 use crate::page::PAGE_REACH;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
-use crate::user::{
-    Account, Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery, UserState,
-};
+use crate::user::{Account, Sort, SortKey, User, UserFilter, UserPage, UserQuery, UserState};
 
 /// In-memory users and role permissions. Not persistent.
 ///
@@ -69,9 +67,8 @@ impl State {
     }
 
     fn has_active_user_in(&self, role: &Role, except: Option<UserId>) -> bool {
-        self.accounts.values().any(|Account { user, .. }| {
-            user.role == *role && user.status == Status::Active && Some(user.id) != except
-        })
+        let mut users = self.accounts.values().map(|account| &account.user);
+        users.any(|user| user.administers(role) && Some(user.id) != except)
     }
 
     pub(super) fn users_in(&self, role: &Role) -> u64 {
@@ -153,10 +150,11 @@ fn is_visible(user: &User, query: &UserQuery) -> bool {
 }
 
 fn is_listed(user: &User, query: &UserQuery) -> bool {
-    let UserFilter { roles, statuses, search, .. } = &query.filter;
+    let UserFilter { roles, statuses, kind, search, .. } = &query.filter;
     is_visible(user, query)
         && (roles.is_empty() || roles.contains(&user.role))
         && (statuses.is_empty() || statuses.contains(&user.status))
+        && kind.is_none_or(|kind| user.kind() == kind)
         && search.as_deref().is_none_or(|search| {
             user.email.canonical().starts_with(search) || user.email.domain().starts_with(search)
         })

@@ -6,7 +6,7 @@
 use sqlx::QueryBuilder;
 
 use crate::page::PAGE_REACH;
-use crate::user::{Sort, SortKey, Status, UserQuery};
+use crate::user::{Sort, SortKey, Status, UserKind, UserQuery};
 
 use super::dialect::Db;
 use super::rows::{signed, user_columns};
@@ -45,6 +45,8 @@ pub(super) struct List<'a> {
     /// The hidden roles in which only the caller is listed.
     own: Vec<&'a str>,
     column: &'static str,
+    /// The expression by which ranges are merged in list order.
+    place: &'static str,
     /// The value of the column, in a form that no index orders.
     unordered: &'static str,
     direction: &'static str,
@@ -85,12 +87,16 @@ impl<'a> List<'a> {
             SortKey::Email => ("email_canonical", "email_canonical || ''"),
             SortKey::LastLoginAt => ("last_login_at", "last_login_at + 0"),
         };
+        // No index orders the users of one domain by another column, and the index of that column may be
+        // long: service accounts are sorted.
+        let is_sorted = filter.kind == Some(UserKind::Service) && column != "created_at";
         Self {
             query,
             cursor,
             ranges,
             own,
             column,
+            place: if is_sorted { unordered } else { column },
             unordered,
             direction: if order.descending { " DESC" } else { " ASC" },
             limit: u64::from(filter.page.limit()),
@@ -144,7 +150,7 @@ impl<'a> List<'a> {
         sql.push(" AS by_both, page.* FROM counted LEFT JOIN (");
         self.push_page(&mut sql, |sql| {
             if self.query.filter.search.is_none() {
-                self.push_merged(sql, "id, place", self.column, &[Match::All]);
+                self.push_merged(sql, "id, place", self.place, &[Match::All]);
                 self.push_slice(sql);
                 return;
             }
@@ -206,7 +212,7 @@ impl<'a> List<'a> {
         self.whole_page(|sql| {
             sql.push("SELECT id, place FROM (");
             let columns = "id, place, email_canonical, email_domain";
-            self.push_merged(sql, columns, self.column, &[Match::All]);
+            self.push_merged(sql, columns, self.place, &[Match::All]);
             sql.push(" LIMIT ").push_bind(signed(self.front(more)));
             // Without an order of its own, so that the scan ends once the page is full: both databases
             // return a sorted subquery in its order.
@@ -221,7 +227,7 @@ impl<'a> List<'a> {
     /// Builds the query of the first row that the scan did not read.
     pub(super) fn beyond_scanned(&self, more: u64) -> QueryBuilder<Db> {
         let mut sql = QueryBuilder::new("");
-        self.push_merged(&mut sql, "id, place", self.column, &[Match::All]);
+        self.push_merged(&mut sql, "id, place", self.place, &[Match::All]);
         sql.push(" LIMIT 1 OFFSET ").push_bind(signed(self.front(more)));
         sql
     }
@@ -241,6 +247,7 @@ impl<'a> List<'a> {
         self.push_ranges(&mut sql, FIRST, None, |sql| {
             sql.push(" AND email_domain > found.domain AND email_domain < ");
             sql.push_bind(self.prefix_end());
+            self.push_kind(sql);
         });
         sql.push(") AS nexts) FROM found WHERE found.domain IS NOT NULL) ");
         sql.push("SELECT domain FROM found WHERE domain IS NOT NULL LIMIT ");
@@ -382,6 +389,21 @@ impl<'a> List<'a> {
         }
         if let Match::InDomain(domain) = kind {
             sql.push(" AND email_domain = ").push_bind(domain.to_owned());
+        }
+        self.push_kind(sql);
+    }
+
+    /// Appends the condition on the kind of a user: its domain. As a constant, so that a plan in advance
+    /// expects few service accounts, and reads them from the index of domains.
+    fn push_kind(&self, sql: &mut QueryBuilder<Db>) {
+        match self.query.filter.kind {
+            None => {}
+            Some(UserKind::Person) => {
+                sql.push(" AND email_domain <> 'service.invalid'");
+            }
+            Some(UserKind::Service) => {
+                sql.push(" AND email_domain = 'service.invalid'");
+            }
         }
     }
 

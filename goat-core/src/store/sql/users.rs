@@ -280,9 +280,7 @@ async fn decide_and_save(
         _ => return Ok(Attempt::Done(outcome)),
     };
     let administers = |account: Option<&Account>| {
-        account.is_some_and(|Account { user, .. }| {
-            user.role == *write.top_role && user.status == Status::Active
-        })
+        account.is_some_and(|account| account.user.administers(write.top_role))
     };
     if !is_guarded && administers(before) != administers(after) {
         return Ok(Attempt::NeedsGuard);
@@ -330,9 +328,9 @@ async fn is_any_active(
     except: Option<UserId>,
 ) -> Result<bool, Failure> {
     // In index order, so that no plan scans all users to find one: a generic plan assumes that every
-    // role is common.
+    // role is common. The index contains the domain too.
     let query = "SELECT id FROM goat_users WHERE role = $1 AND status = $2 AND id <> $3 \
-                 ORDER BY created_at, id LIMIT 1";
+                 AND email_domain <> 'service.invalid' ORDER BY created_at, id LIMIT 1";
     let query = sqlx::query(query)
         .bind(role.as_str())
         .bind(Status::Active.as_str())

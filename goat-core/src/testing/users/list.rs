@@ -8,7 +8,7 @@ use crate::id::UserId;
 use crate::page::PageRequest;
 use crate::store::{UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::testing::sample::{START, account, account_of, role, word};
-use crate::user::{Sort, SortKey, Status, User, UserFilter, UserPage, UserQuery};
+use crate::user::{Sort, SortKey, Status, User, UserFilter, UserKind, UserPage, UserQuery};
 
 use super::{put, write};
 
@@ -47,6 +47,7 @@ pub async fn a_list_applies_filter_order_and_page(store: &Arc<dyn UserStore>) {
         format!("{mark}-two.Example"),
         format!("{mark}.bücher.example"),
         format!("an.{mark}.example"),
+        "service.invalid".to_owned(),
     ];
     let roles = [role(), role(), role()];
     let mut numbers = Numbers(7);
@@ -72,7 +73,7 @@ pub async fn a_list_applies_filter_order_and_page(store: &Arc<dyn UserStore>) {
     }
     let searches = [
         "a", "an", "ann", "a_", "a%", "%", "_", "\\", "A", "ann@", "o'", "'", "~", "z", "", "$1",
-        "ü", "a\0", "\u{7f}", "x", "xn--", "an.", "zoe2", "a_n_3@",
+        "ü", "a\0", "\u{7f}", "x", "xn--", "an.", "zoe2", "a_n_3@", "service",
     ];
     for _ in 0..300 {
         let query = query(&mut numbers, &users, &roles, &searches, &mark);
@@ -99,6 +100,7 @@ fn query(
         chosen = roles.to_vec();
     }
     let statuses = if numbers.below(2) == 0 { Vec::new() } else { numbers.some(&Status::ALL) };
+    let kind = numbers.pick(&[None, Some(UserKind::Person), Some(UserKind::Service)]).to_owned();
     let sort = Sort { key: *numbers.pick(&SORTS), descending: numbers.below(2) == 0 };
     let page = u32::try_from(1 + numbers.below(4)).expect("a small number");
     let limit = *numbers.pick(&[1, 3, 20, 100]);
@@ -107,6 +109,7 @@ fn query(
         filter: UserFilter {
             roles: chosen,
             statuses,
+            kind,
             search,
             sort,
             page: PageRequest::new(page, limit).expect("a page"),
@@ -125,6 +128,9 @@ fn expected(users: &[User], query: &UserQuery) -> (Vec<User>, u64) {
     let is_wanted = |user: &User| {
         (filter.roles.is_empty() || filter.roles.contains(&user.role))
             && (filter.statuses.is_empty() || filter.statuses.contains(&user.status))
+            && filter.kind.is_none_or(|kind| {
+                (kind == UserKind::Service) == user.email.canonical().ends_with("@service.invalid")
+            })
             && filter.search.as_ref().is_none_or(|search| {
                 let address = user.email.canonical();
                 let (_, domain) = address.split_once('@').expect("an address");

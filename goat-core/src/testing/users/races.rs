@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::session::SessionEpoch;
 use crate::store::{UserChange, UserSnapshot, UserStore, UserWriteOutcome};
-use crate::testing::sample::{account, account_of, later, race, role, word};
+use crate::testing::sample::{account, account_of, later, race, role, service_account, word};
 use crate::user::{AttributePatch, Status};
 
 use super::{put, read, write};
@@ -71,7 +71,7 @@ pub async fn concurrent_demotions_leave_one_administrator(store: &Arc<dyn UserSt
     for _ in 0..10 {
         let (top, low) = (role(), role());
         let pair = [account(&top), account(&top)];
-        for account in &pair {
+        for account in pair.iter().chain([&service_account(&top)]) {
             put(store, account).await;
         }
         let outcomes = race(2, |number| {
@@ -89,7 +89,7 @@ pub async fn concurrent_deletions_leave_one_administrator(store: &Arc<dyn UserSt
     for _ in 0..10 {
         let top = role();
         let pair = [account(&top), account(&top)];
-        for account in &pair {
+        for account in pair.iter().chain([&service_account(&top)]) {
             put(store, account).await;
         }
         let outcomes = race(2, |number| {

@@ -17,6 +17,7 @@ mod renewal;
 mod replaced_tokens;
 mod rotation;
 mod self_service;
+mod service_accounts;
 mod step_up;
 mod stored_roles;
 pub(crate) mod support;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use goat_core::session::SessionEpoch;
 use goat_core::store::sql::{PostgresDatabase, PostgresOptions};
 use goat_core::store::{RoleChange, RoleSnapshot, RoleWrite, UserChange, UserSnapshot, UserWrite};
-use goat_core::user::{Sort, SortKey, UserFilter, UserQuery};
+use goat_core::user::{Sort, SortKey, UserFilter, UserKind, UserQuery};
 use goat_core::{PAGE_REACH, PageRequest, Role, SessionId, Status, TokenId, UserId};
 use goat_engines::Postgres;
 use serde_json::Value;
@@ -343,7 +343,7 @@ fn roles(names: &[&str]) -> Vec<Role> {
 
 /// The expected list, by a straightforward query.
 fn naive(query: &UserQuery) -> String {
-    let UserFilter { roles, statuses, search, sort, page, after } = &query.filter;
+    let UserFilter { roles, statuses, kind, search, sort, page, after } = &query.filter;
     let list = |texts: Vec<&str>| format!("('{}')", texts.join("', '"));
     let names = |roles: &[Role]| list(roles.iter().map(Role::as_str).collect());
     let hidden = names(&query.hidden_roles);
@@ -356,6 +356,10 @@ fn naive(query: &UserQuery) -> String {
     if !statuses.is_empty() {
         let statuses = statuses.iter().copied().map(Status::as_str).collect();
         sql.push_str(&format!(" AND status IN {}", list(statuses)));
+    }
+    if let Some(kind) = kind {
+        let operator = if *kind == UserKind::Service { "=" } else { "<>" };
+        sql.push_str(&format!(" AND email_domain {operator} 'service.invalid'"));
     }
     if let Some(search) = search {
         let begins = |column| format!("starts_with({column}, '{search}')");
@@ -394,6 +398,7 @@ async fn check_lists(million: &mut Million) {
         vec![Status::Inactive],
         vec![Status::Suspended, Status::Active],
     ];
+    let kinds = [None, None, Some(UserKind::Person), Some(UserKind::Service)];
     let searches = [
         None,
         Some("user"),
@@ -417,6 +422,7 @@ async fn check_lists(million: &mut Million) {
                     let filter = UserFilter {
                         roles: roles.clone(),
                         statuses: statuses[turn / 2 % statuses.len()].clone(),
+                        kind: kinds[turn / 3 % kinds.len()],
                         search: search.map(str::to_owned),
                         sort: Sort::parse(sort).expect("an order"),
                         page,
