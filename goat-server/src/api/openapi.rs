@@ -22,11 +22,11 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::api::extract::Page;
 use crate::api::routes::auth::{login, logout, refresh, signup, step_up, verify};
 use crate::api::routes::user::list::ListQuery;
-use crate::api::routes::user::{admin, attributes, list, me, session};
+use crate::api::routes::user::{admin, attributes, list, me, service, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
 use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
-use goat_core::user::Sort;
+use goat_core::user::{Sort, UserKind};
 
 /// The document, as generated from the handlers.
 #[derive(OpenApi)]
@@ -47,7 +47,7 @@ use goat_core::user::Sort;
         me::profile, attributes::change_own, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, attributes::change, admin::sessions, admin::revoke_sessions,
-        session::open,
+        session::open, service::create,
         sessions::list, sessions::revoke, sessions::revoke_one,
         roles::list, roles::create, roles::set_rank, roles::delete,
         permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
@@ -307,6 +307,7 @@ impl IntoParams for ListQuery {
         parameters.extend([
             query("role", "Returns only users with this role. Repeat the parameter to match any of several.", list(text().pattern(Some(schemas::ROLE)))),
             query("status", "Returns only users with this status. Repeat the parameter to match any of several.", list(one_of(&statuses))),
+            query("kind", "Returns only persons, or only service accounts.", one_of(&UserKind::ALL.map(UserKind::as_str)).into()),
             query(
                 "search",
                 "Returns only users whose e-mail address, or its domain, begins with this text. Case is ignored.",

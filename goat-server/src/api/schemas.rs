@@ -35,8 +35,11 @@ const PERMISSION: &str = r"^(full_access|[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*))$"
 /// Only the highest role can have `full_access`, so it is left out.
 const GRANTABLE: &str = r"^[a-z0-9_]{1,64}:([a-z0-9_]{1,64}|\*)$";
 
-/// At most 64 characters before the `@`, and labels of at most 63.
-const EMAIL: &str = r"^(?=[^@]{1,64}@)(?!.*@.*[^.]{64})[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9]+(-[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-[A-Za-z0-9]+)*)*$";
+/// At most 64 characters before the `@`, and labels of at most 63; not in the domain of service accounts.
+const EMAIL: &str = r"^(?=[^@]{1,64}@)(?!.*@.*[^.]{64})(?!.*@[Ss][Ee][Rr][Vv][Ii][Cc][Ee]\.[Ii][Nn][Vv][Aa][Ll][Ii][Dd]$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9]+(-[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-[A-Za-z0-9]+)*)*$";
+
+/// The name of a service account.
+const SERVICE_NAME: &str = "^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$";
 
 /// A key of an attribute.
 const ATTRIBUTE: &str = "^[a-z0-9_]{1,64}$";
@@ -112,6 +115,7 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
                 (Some(policy.minimum()), Some(policy.maximum()));
         }
         (_, "role") => schema.pattern = Some(ROLE.to_owned()),
+        ("CreateServiceBody", "name") => schema.pattern = Some(SERVICE_NAME.to_owned()),
         (_, "name") => schema.pattern = Some(NEW_ROLE.to_owned()),
         (_, "rank") => {
             let Rank(highest) = Rank::HIGHEST_ASSIGNABLE;

@@ -10,7 +10,7 @@ use super::Group::{Accounts, Administration, Operations};
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::routes::auth::{login, logout, refresh, signup, step_up, verify};
-use crate::api::routes::user::{admin, attributes, list, me, session};
+use crate::api::routes::user::{admin, attributes, list, me, service, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
 
 /// The path of the metrics, which can have a listener of their own.
@@ -50,6 +50,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::patch(Accounts, "/api/v1/user/attributes", SIGNED_IN, attributes::change_own),
         Endpoint::patch(Accounts, "/api/v1/user/change-email", SIGNED_IN, me::change_email),
         Endpoint::patch(Accounts, "/api/v1/user/change-password", SESSION_CONTROL, me::change_password),
+        Endpoint::post(Administration, "/api/v1/user/service", requires(USER_WRITE), service::create),
         Endpoint::get(Administration, "/api/v1/user/list", requires(USER_READ), list::list),
         Endpoint::get(Administration, "/api/v1/user/{id}", requires(USER_READ), list::find),
         Endpoint::put(Administration, "/api/v1/user/{id}", requires(USER_UPDATE), admin::update),

@@ -44,6 +44,10 @@ fn each_command_is_parsed() {
             }),
         ),
         (
+            "user create --service backup --role operator",
+            user(UserCommand::CreateService { name: "backup".into(), role: "operator".into() }),
+        ),
+        (
             "user set-role a@b.example operator",
             user(UserCommand::SetRole { email: email(), role: "operator".into() }),
         ),

@@ -16,6 +16,13 @@ pub enum UserCommand {
         /// `active` or `inactive`.
         status: String,
     },
+    /// Creates a service account.
+    CreateService {
+        /// The name.
+        name: String,
+        /// The role.
+        role: String,
+    },
     /// Lists the users.
     List,
     /// Changes a user's role.
@@ -78,13 +85,22 @@ pub(super) fn definition() -> clap::Command {
                 "create",
                 "Create a user; reads the password from the terminal or standard input",
             )
-            .arg(email())
+            .arg(email().value_name("EMAIL|NAME").help(
+                "E-mail address of the user; with --service, the name of the service account",
+            ))
             .arg(role().long("role").default_value("client"))
             .arg(
                 status()
                     .long("status")
                     .default_value("active")
                     .value_parser(["active", "inactive"]),
+            )
+            .arg(
+                Arg::new("service")
+                    .long("service")
+                    .action(ArgAction::SetTrue)
+                    .conflicts_with("status")
+                    .help("Create a service account, which has no password and cannot sign in"),
             ),
         )
         .subcommand(described("list", "List the users"))
@@ -131,6 +147,9 @@ pub(super) fn definition() -> clap::Command {
 /// Returns the command of the matches.
 pub(super) fn command(matches: &ArgMatches) -> UserCommand {
     match matches.subcommand() {
+        Some(("create", matches)) if matches.get_flag("service") => {
+            UserCommand::CreateService { name: text(matches, "email"), role: text(matches, "role") }
+        }
         Some(("create", matches)) => UserCommand::Create {
             email: text(matches, "email"),
             role: text(matches, "role"),

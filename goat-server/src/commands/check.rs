@@ -257,9 +257,10 @@ async fn administrator(settings: &Settings, stores: Option<Stores>) -> Result<St
         }
     }
     let accounts = &settings.accounts;
-    let email = Email::parse(&accounts.admin_email).map_err(|error| {
-        Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
-    })?;
+    let email =
+        Email::parse(&accounts.admin_email).and_then(Email::of_person).map_err(|error| {
+            Failure::configuration(format!("GOAT_ADMIN_EMAIL: the address {error}"))
+        })?;
     let Some(password) = &accounts.admin_password else {
         if !accounts.generates_admin_password {
             return Err(Failure::configuration(start::NO_ADMIN_PASSWORD));

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use goat_core::user::{NewUser, UserFilter};
+use goat_core::user::{InvalidEmail, NewService, NewUser, ServiceName, UserFilter};
 use goat_core::{
     Actor, Email, Error, ErrorKind, Goat, PAGE_MAXIMUM, PageRequest, Role, Status, Timestamp, User,
 };
@@ -32,6 +32,7 @@ pub(super) async fn run(settings: &Settings, command: UserCommand) -> Result<(),
     let Started { goat, storage, .. } = started;
     let done = match command {
         UserCommand::Create { email, role, status } => create(&goat, &email, &role, &status).await,
+        UserCommand::CreateService { name, role } => create_service(&goat, &name, &role).await,
         UserCommand::List => list(&goat).await,
         UserCommand::SetRole { email, role } => set_role(&goat, &email, &role).await,
         UserCommand::SetRoleOfAll { from, to } => set_role_of_all(&goat, &from, &to).await,
@@ -49,7 +50,7 @@ fn system() -> Actor {
 
 async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<(), Failure> {
     // Everything else is checked before the operator types a password.
-    let email = parse_email(email)?;
+    let email = parse_email(email)?.of_person().map_err(not_an_address)?;
     let role = find_role(goat, role).await?;
     let status = parse_status(status)?;
     if goat.users().find_by_email(&email).await.map_err(explain)?.is_some() {
@@ -63,6 +64,15 @@ async fn create(goat: &Goat, email: &str, role: &str, status: &str) -> Result<()
         user.role,
         user.status
     ))
+}
+
+async fn create_service(goat: &Goat, name: &str, role: &str) -> Result<(), Failure> {
+    let name = ServiceName::parse(name)
+        .map_err(|error| Failure::new(format!("the name of a service account {error}")))?;
+    let role = find_role(goat, role).await?;
+    let user = goat.users().create_service(system(), NewService { name, role }).await;
+    let user = user.map_err(explain)?;
+    answer(&format!("created {} with the role {}\n", user.email.as_str(), user.role))
 }
 
 async fn list(goat: &Goat) -> Result<(), Failure> {
@@ -197,7 +207,11 @@ async fn find_user(goat: &Goat, email: &str) -> Result<User, Failure> {
 }
 
 fn parse_email(text: &str) -> Result<Email, Failure> {
-    Email::parse(text).map_err(|error| Failure::new(format!("the e-mail address {error}")))
+    Email::parse(text).map_err(not_an_address)
+}
+
+fn not_an_address(error: InvalidEmail) -> Failure {
+    Failure::new(format!("the e-mail address {error}"))
 }
 
 async fn find_role(goat: &Goat, name: &str) -> Result<Role, Failure> {

@@ -116,7 +116,9 @@ pub(super) async fn first_administrator_with<E: From<FirstAdministratorError>>(
         return Ok(FirstAdministrator::Existing);
     }
     let role = goat.roles().highest();
-    let email = Email::parse(email).map_err(FirstAdministratorError::InvalidEmail)?;
+    let email = Email::parse(email)
+        .and_then(Email::of_person)
+        .map_err(FirstAdministratorError::InvalidEmail)?;
     if let Some(owner) = goat.users().find_by_email(&email).await.map_err(failed)? {
         return Ok(existing(&owner, &role)?);
     }

@@ -79,6 +79,25 @@ fn failed_command_is_one_message() {
     }
 }
 
+#[test]
+fn service_account_is_created_without_a_password() {
+    let program = migrated();
+    let output =
+        program.run_ok(&["user", "create", "--service", "backup", "--role", "operator"], "");
+    assert_eq!(output, "created backup@service.invalid with the role operator\n");
+    let listed = program.run_ok(&["user", "list"], "");
+    assert!(listed.contains("backup@service.invalid"), "{listed}");
+    for (arguments, input, expected) in [
+        (&["user", "create", "--service", "backup"][..], "", "another user has this"),
+        (&["user", "create", "--service", "a b"], "", "the name of a service account must be"),
+        (&["user", "create", "bo@service.invalid"], PASSWORD, "must not be in service.invalid"),
+        (&["user", "reset-password", "backup@service.invalid"], PASSWORD, "cannot sign in"),
+    ] {
+        let output = refused(&program, arguments, input);
+        assert!(output.contains(expected), "{arguments:?}: {output}");
+    }
+}
+
 /// A3
 #[test]
 fn last_administrator_is_neither_demoted_nor_suspended() {

@@ -13,6 +13,7 @@ pub(crate) mod user;
 
 use goat_core::limit::WithDecisions;
 use goat_core::password::NewPassword;
+use goat_core::user::InvalidEmail;
 use goat_core::{Email, Goat, Role, Secret};
 use goat_tower::LimitDecisions;
 
@@ -26,6 +27,11 @@ fn split_decisions<T>(result: WithDecisions<T>) -> (T, LimitDecisions) {
 /// Returns the role of this name.
 fn known_role(goat: &Goat, name: &str) -> Result<Role, String> {
     goat.roles().get(name).ok_or_else(|| goat.roles().must_be_a_role())
+}
+
+/// Returns the address of a person: any but those of service accounts.
+fn person_email(text: &str) -> Result<Email, InvalidEmail> {
+    Email::parse(text).and_then(Email::of_person)
 }
 
 /// Checks a new password, and reports its violations with those of the other members. The service

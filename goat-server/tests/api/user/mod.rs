@@ -6,6 +6,7 @@ mod email;
 mod list;
 mod me;
 mod profile;
+mod service;
 mod session;
 
 use serde_json::Value;

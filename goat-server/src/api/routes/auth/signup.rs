@@ -11,8 +11,8 @@ use http::request::Parts;
 use utoipa::ToSchema;
 
 use crate::api::extract::{Fields, FromFieldsWith, Json, NoQuery, Refused};
-use crate::api::routes::new_password;
 use crate::api::routes::user::attributes::read_attributes;
+use crate::api::routes::{new_password, person_email};
 use crate::api::schemas;
 use crate::api::view::{Created, Data, User};
 use crate::api::{AppState, Mount};
@@ -49,7 +49,7 @@ pub(crate) struct SignUpBody {
 
 impl FromFieldsWith<AppState> for SignUpBody {
     fn from_fields_with(fields: &mut Fields, state: &AppState) -> Result<Self, Refused> {
-        let email = fields.parse("email", Email::parse);
+        let email = fields.parse("email", person_email);
         let password = fields.secret("password").map(Some);
         let known = email.as_ref().ok();
         let password = new_password(fields, "password", password, known, &state.goat);

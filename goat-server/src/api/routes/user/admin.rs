@@ -14,7 +14,7 @@ use crate::api::extract::{
     Fields, FromFields, FromFieldsWith, Id, Json, NoQuery, Page, Query, Refused,
 };
 use crate::api::routes::sessions::Revoked;
-use crate::api::routes::{known_role, new_password};
+use crate::api::routes::{known_role, new_password, person_email};
 use crate::api::view::{self, Created, Data, Session, User};
 use crate::api::{AppState, Mount};
 
@@ -55,7 +55,7 @@ pub(crate) struct CreateBody {
 
 impl FromFieldsWith<AppState> for CreateBody {
     fn from_fields_with(fields: &mut Fields, state: &AppState) -> Result<Self, Refused> {
-        let email = fields.parse("email", Email::parse);
+        let email = fields.parse("email", person_email);
         let password = fields.secret("password").map(Some);
         let known = email.as_ref().ok();
         let password = new_password(fields, "password", password, known, &state.goat);
@@ -122,7 +122,7 @@ pub(crate) struct UpdateBody {
 
 impl FromFieldsWith<AppState> for UpdateBody {
     fn from_fields_with(fields: &mut Fields, state: &AppState) -> Result<Self, Refused> {
-        let email = fields.optional_parse("email", Email::parse);
+        let email = fields.optional_parse("email", person_email);
         let password = fields.optional_secret("password");
         let known = email.as_ref().ok().and_then(Option::as_ref);
         let password = new_password(fields, "password", password, known, &state.goat);
@@ -149,7 +149,7 @@ impl FromFieldsWith<AppState> for UpdateBody {
         (status = 200, description = "The updated user.", body = Data<User>),
         (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks."),
         (status = 404, description = "`not-found`: no such user exists."),
-        (status = 409, description = "`email-taken`: another account has this e-mail address."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address. `invalid-transition`: the user is a service account, which has no password and keeps its address."),
     ),
 )]
 pub(crate) async fn update(

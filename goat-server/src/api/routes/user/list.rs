@@ -1,7 +1,7 @@
 //! Lists of users, and one user of them.
 
 use axum::extract::State;
-use goat_core::user::{Sort, UserFilter};
+use goat_core::user::{Sort, UserFilter, UserKind};
 use goat_core::{Goat, PageRequest, Status, UserId};
 use goat_tower::{Principal, Problem};
 
@@ -29,6 +29,7 @@ impl FromQueryWith<AppState> for ListQuery {
         let page = parameters.page();
         let roles = parameters.repeated_parse("role", |name| known_role(&state.goat, name));
         let statuses = parameters.repeated_parse("status", status);
+        let kind = parameters.optional_parse("kind", kind);
         let search = parameters.optional_parse("search", search);
         let sort = parameters.one_of("sort", &Sort::NAMES.map(sort));
         let after = parameters.optional_parse("after", UserId::parse);
@@ -40,15 +41,19 @@ impl FromQueryWith<AppState> for ListQuery {
             return Err(parameters.refuse("sort", NOT_WITH_AFTER));
         }
         let (page, roles, statuses) = (page?, roles?, statuses?);
-        let (search, after) = (search?, after?);
-        let filter =
-            UserFilter { roles, statuses, search, sort, page: PageRequest::from(page), after };
+        let (kind, search, after) = (kind?, search?, after?);
+        let request = PageRequest::from(page);
+        let filter = UserFilter { roles, statuses, kind, search, sort, page: request, after };
         Ok(Self { filter, page })
     }
 }
 
 fn status(name: &str) -> Result<Status, &'static str> {
     Status::parse(name).ok_or("must be one of inactive, active, suspended")
+}
+
+fn kind(name: &str) -> Result<UserKind, &'static str> {
+    UserKind::parse(name).ok_or("must be one of person, service")
 }
 
 fn search(text: &str) -> Result<String, &'static str> {

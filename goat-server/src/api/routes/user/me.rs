@@ -8,7 +8,7 @@ use http::StatusCode;
 use utoipa::ToSchema;
 
 use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused, SessionCookies};
-use crate::api::routes::split_decisions;
+use crate::api::routes::{person_email, split_decisions};
 use crate::api::view::{
     BodyOrCookies, Data, PasswordChanged, PasswordChangedByCookie, Profile, User,
 };
@@ -41,7 +41,7 @@ pub(crate) struct ChangeEmailBody {
 
 impl FromFields for ChangeEmailBody {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
-        let email = fields.parse("email", Email::parse);
+        let email = fields.parse("email", person_email);
         let current_password = fields.optional_secret("current_password");
         Ok(Self { email: email?, current_password: current_password? })
     }

@@ -1,7 +1,9 @@
-//! `/api/v1/user`: the current user, administration of users, the list of users, and their sign-in by an operator.
+//! `/api/v1/user`: the current user, administration of users, the list of users, service accounts, and
+//! sign-in of users by an operator.
 
 pub(crate) mod admin;
 pub(crate) mod attributes;
 pub(crate) mod list;
 pub(crate) mod me;
+pub(crate) mod service;
 pub(crate) mod session;

@@ -47,6 +47,7 @@ impl FromFields for OpenSessionBody {
         (status = 201, description = "The tokens of the new session.", body = Data<Tokens>),
         (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks. `account-inactive` or `account-suspended`: the account cannot be used."),
         (status = 404, description = "`not-found`: no such user exists."),
+        (status = 409, description = "`invalid-transition`: the user is a service account, which has no sessions."),
     ),
 )]
 pub(crate) async fn open(
