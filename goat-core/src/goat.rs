@@ -500,7 +500,7 @@ impl Goat {
         self.check_users().await
     }
 
-    /// Runs maintenance until it is dropped: removes expired sessions every minute. Spawn it once per
+    /// Runs maintenance until it is dropped: removes expired sessions and challenges every minute. Spawn it once per
     /// process that uses a database or memory; Redis expires sessions by itself.
     ///
     /// ```
@@ -521,6 +521,11 @@ impl Goat {
                 Ok(0) => {}
                 Ok(count) => tracing::debug!(count, "expired sessions purged"),
                 Err(error) => tracing::warn!(%error, "failed to purge expired sessions"),
+            }
+            match self.inner.context.purge_challenges(PURGE_BATCH).await {
+                Ok(0) => {}
+                Ok(count) => tracing::debug!(count, "expired challenges purged"),
+                Err(error) => tracing::warn!(%error, "failed to purge expired challenges"),
             }
         }
     }

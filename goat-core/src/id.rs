@@ -133,6 +133,8 @@ identifiers! {
     TokenId;
     /// Identifies a permission granted to a role.
     GrantId;
+    /// Identifies a challenge.
+    ChallengeId;
 }
 
 #[cfg(test)]

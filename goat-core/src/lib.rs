@@ -91,7 +91,7 @@
 //! All nodes need the same token keys and the same pepper. [`Stores::observed`] adds a timeout and a
 //! report to each call, and [`Stores::shared_cache`] is an optional cache in front of the database that
 //! all nodes share.
-//! [`Goat::maintain`] removes expired sessions; spawn it once per process.
+//! [`Goat::maintain`] removes expired sessions and challenges; spawn it once per process.
 //!
 //! An application with a database of its own keeps goat's tables there: `SqliteDatabase::from_pool` and
 //! `PostgresDatabase::from_pool` work on its connection pool. [`Goat::prepare_sign_up`], [`Goat::sign_up_in`],
@@ -140,6 +140,7 @@
 //! | password policy and hashing | [`password`] |
 //! | sign and verify tokens; verify them offline with public keys | [`token`], [`token::Verifier`] |
 //! | choose or implement a storage backend | [`Stores`], [`store`] |
+//! | one-time secrets that await an answer | [`challenge`] |
 //! | observe events | [`event`] |
 //! | invalidate the caches of other nodes | [`invalidation`] |
 //! | test | the `testing` module, behind the feature of that name |
@@ -159,6 +160,7 @@
 
 pub mod access;
 mod builder;
+pub mod challenge;
 mod clock;
 mod detached;
 mod error;
@@ -199,7 +201,7 @@ pub use builder::Builder;
 pub use clock::{Clock, SystemClock, Time, Timestamp};
 pub use error::{Error, ErrorKind, RequiredProof, Result, StoreError, Violation};
 pub use goat::Goat;
-pub use id::{GrantId, InvalidId, SessionId, TokenId, UserId};
+pub use id::{ChallengeId, GrantId, InvalidId, SessionId, TokenId, UserId};
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;

@@ -15,6 +15,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
         "values",
         &[
             "access",
+            "challenge",
             "proof",
             "session",
             "user",

@@ -250,9 +250,23 @@ impl Context {
         count
     }
 
+    /// Removes the challenges of a deleted user that another store than that of the users keeps, or that a
+    /// concurrent request added. None of them opens anything, so a failure is only logged.
+    async fn remove_challenges(&self, user: UserId) {
+        if let Err(error) = self.stores.challenges.remove_all(user, None).await {
+            tracing::warn!(%error, %user, "challenges of a deleted user not removed; they expire");
+        }
+    }
+
+    /// Removes at most `most` expired challenges; returns how many.
+    pub(crate) async fn purge_challenges(&self, most: u32) -> Result<u64> {
+        Ok(self.stores.challenges.purge(self.time.now(), most).await?)
+    }
+
     /// Completes the deletion of a user: ends the sessions, and emits the event.
     pub(super) async fn deleted(&self, account: &Account, actor: EventActor) {
         self.end_sessions(&account.user, account.epoch, None, actor.clone()).await;
+        self.remove_challenges(account.user.id).await;
         self.emit(EventKind::UserDeleted, actor, &account.user);
     }
 }

@@ -1,6 +1,7 @@
-//! Storage: the ports to users, roles and sessions, and the backends that implement them.
+//! Storage: the ports to users, roles, sessions and challenges, and the backends that implement them.
 
 mod aged;
+pub(crate) mod challenges;
 pub mod memory;
 mod observed;
 #[cfg(feature = "redis")]
@@ -15,6 +16,7 @@ mod transaction;
 pub(crate) mod users;
 
 pub use aged::Aged;
+pub use challenges::{ChallengeStore, NoChallenges};
 pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 pub use sessions::{Replaced, Revoked, Rotated, Rotation, SessionStore, SessionView};
 pub(crate) use stores::Stores;

@@ -21,12 +21,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::shared_cache::{self, CacheEntry, CacheKey, Lookup, SharedCache};
-use super::{Stores, roles, sessions, users};
+use super::{Stores, challenges, roles, sessions, users};
 use crate::access::{Role, RoleRows};
+use crate::challenge::{Challenge, Purpose, Subject};
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::event::Observer;
-use crate::id::{SessionId, UserId};
+use crate::id::{ChallengeId, SessionId, UserId};
 use crate::invalidation::{self, Invalidation, InvalidationStats, Invalidations, Listener};
 use crate::limit::{
     self, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire, StoreDecision, StoreReply,
@@ -34,8 +35,9 @@ use crate::limit::{
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
-    SessionStore, SessionView, StoreTransaction, UserStore, UserWrite, UserWriteOutcome,
+    Aged, ChallengeStore, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome,
+    Rotated, Rotation, SessionStore, SessionView, StoreTransaction, UserStore, UserWrite,
+    UserWriteOutcome,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -69,6 +71,7 @@ impl Stores {
             users: Arc::new(policy.over(self.users)),
             roles: Arc::new(policy.over(self.roles)),
             sessions: Arc::new(policy.over(self.sessions)),
+            challenges: Arc::new(policy.over(self.challenges)),
             limits: Arc::new(policy.over(self.limits)),
             invalidations: Arc::new(policy.over(self.invalidations)),
             shared_cache: self.shared_cache.map(|cache| Arc::new(policy.over(cache)) as _),
@@ -282,6 +285,63 @@ impl SessionStore for Observed<dyn SessionStore> {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.policy.call(sessions::operation::PING, self.inner.ping()).await
+    }
+}
+
+#[async_trait]
+impl ChallengeStore for Observed<dyn ChallengeStore> {
+    async fn put(
+        &self,
+        challenge: &Challenge,
+        subject: &Subject,
+        live: u32,
+    ) -> Result<(), StoreError> {
+        let call = self.inner.put(challenge, subject, live);
+        self.policy.call(challenges::operation::PUT, call).await
+    }
+
+    async fn find(
+        &self,
+        id: ChallengeId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<Option<Challenge>, StoreError> {
+        self.policy.call(challenges::operation::FIND, self.inner.find(id, purpose, now)).await
+    }
+
+    async fn is_pending(
+        &self,
+        purpose: Purpose,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let call = self.inner.is_pending(purpose, subject, now);
+        self.policy.call(challenges::operation::IS_PENDING, call).await
+    }
+
+    async fn attempt(
+        &self,
+        id: ChallengeId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.policy.call(challenges::operation::ATTEMPT, self.inner.attempt(id, purpose, now)).await
+    }
+
+    async fn take(&self, id: ChallengeId) -> Result<bool, StoreError> {
+        self.policy.call(challenges::operation::TAKE, self.inner.take(id)).await
+    }
+
+    async fn remove_all(
+        &self,
+        user: UserId,
+        keep: Option<(Purpose, Timestamp)>,
+    ) -> Result<u64, StoreError> {
+        self.policy.call(challenges::operation::REMOVE_ALL, self.inner.remove_all(user, keep)).await
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.policy.call(challenges::operation::PURGE, self.inner.purge(now, most)).await
     }
 }
 

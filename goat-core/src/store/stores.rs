@@ -8,7 +8,7 @@ use crate::limit::LimitStore;
 use super::shared_cache::SharedCache;
 #[cfg(feature = "sqlite")]
 use super::sql;
-use super::{RoleStore, SessionStore, UserStore, memory};
+use super::{ChallengeStore, RoleStore, SessionStore, UserStore, memory};
 
 /// The storage: one port per concern, so that backends can be mixed.
 ///
@@ -31,6 +31,8 @@ pub struct Stores {
     pub roles: Arc<dyn RoleStore>,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
+    /// Challenges, kept in the database of the users where there is one.
+    pub challenges: Arc<dyn ChallengeStore>,
     /// Counters of rate limits.
     pub limits: Arc<dyn LimitStore>,
     /// The invalidation channel between nodes.
@@ -48,13 +50,14 @@ impl Stores {
             users: Arc::clone(&directory) as _,
             roles: directory,
             sessions: Arc::new(memory::MemorySessions::default()),
+            challenges: Arc::new(memory::MemoryChallenges::default()),
             limits: Arc::new(memory::MemoryLimits::default()),
             invalidations: Arc::new(LocalInvalidations::default()),
             shared_cache: None,
         }
     }
 
-    /// Stores users, permissions and sessions in a SQLite file, which is created and migrated as
+    /// Stores users, permissions, sessions and challenges in a SQLite file, which is created and migrated as
     /// needed, and limits in the process. The file may contain tables of the application's own.
     ///
     /// # Errors

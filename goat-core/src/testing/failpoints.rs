@@ -7,15 +7,16 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::access::{Role, RoleRows};
+use crate::challenge::{Challenge, Purpose, Subject};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
-use crate::id::{SessionId, UserId};
+use crate::id::{ChallengeId, SessionId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation,
-    SessionStore, SessionView, StoreTransaction, Stores, UserStore, UserWrite, UserWriteOutcome,
-    roles, sessions, users,
+    Aged, ChallengeStore, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome,
+    Rotated, Rotation, SessionStore, SessionView, StoreTransaction, Stores, UserStore, UserWrite,
+    UserWriteOutcome, challenges, roles, sessions, users,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -133,6 +134,10 @@ impl Failpoints {
                 inner: stores.sessions,
                 failpoints: failpoints.clone(),
             }),
+            challenges: Arc::new(FailpointChallenges {
+                inner: stores.challenges,
+                failpoints: failpoints.clone(),
+            }),
             ..stores
         };
         (wrapped, failpoints)
@@ -212,6 +217,12 @@ struct FailpointRoles {
 #[derive(Debug)]
 struct FailpointSessions {
     inner: Arc<dyn SessionStore>,
+    failpoints: Failpoints,
+}
+
+#[derive(Debug)]
+struct FailpointChallenges {
+    inner: Arc<dyn ChallengeStore>,
     failpoints: Failpoints,
 }
 
@@ -374,5 +385,66 @@ impl SessionStore for FailpointSessions {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.failpoints.pass(sessions::operation::PING, self.inner.ping()).await
+    }
+}
+
+#[async_trait]
+impl ChallengeStore for FailpointChallenges {
+    async fn put(
+        &self,
+        challenge: &Challenge,
+        subject: &Subject,
+        live: u32,
+    ) -> Result<(), StoreError> {
+        let call = self.inner.put(challenge, subject, live);
+        self.failpoints.pass(challenges::operation::PUT, call).await
+    }
+
+    async fn find(
+        &self,
+        id: ChallengeId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<Option<Challenge>, StoreError> {
+        self.failpoints.pass(challenges::operation::FIND, self.inner.find(id, purpose, now)).await
+    }
+
+    async fn is_pending(
+        &self,
+        purpose: Purpose,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let call = self.inner.is_pending(purpose, subject, now);
+        self.failpoints.pass(challenges::operation::IS_PENDING, call).await
+    }
+
+    async fn attempt(
+        &self,
+        id: ChallengeId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.failpoints
+            .pass(challenges::operation::ATTEMPT, self.inner.attempt(id, purpose, now))
+            .await
+    }
+
+    async fn take(&self, id: ChallengeId) -> Result<bool, StoreError> {
+        self.failpoints.pass(challenges::operation::TAKE, self.inner.take(id)).await
+    }
+
+    async fn remove_all(
+        &self,
+        user: UserId,
+        keep: Option<(Purpose, Timestamp)>,
+    ) -> Result<u64, StoreError> {
+        self.failpoints
+            .pass(challenges::operation::REMOVE_ALL, self.inner.remove_all(user, keep))
+            .await
+    }
+
+    async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.failpoints.pass(challenges::operation::PURGE, self.inner.purge(now, most)).await
     }
 }

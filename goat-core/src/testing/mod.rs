@@ -2,6 +2,7 @@
 //!
 //! Feature `testing`. It only adds: production code accepts nothing that is made here.
 
+pub mod challenges;
 mod clock;
 #[cfg(test)]
 pub(crate) mod explore;

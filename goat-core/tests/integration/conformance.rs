@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use goat_core::store::{RoleStore, SessionStore, UserStore};
+use goat_core::store::{ChallengeStore, RoleStore, SessionStore, UserStore};
 use goat_core::testing;
 
 mod memory {
     use super::*;
-    use goat_core::store::memory::{MemoryDirectory, MemoryRoles, MemorySessions};
+    use goat_core::store::memory::{
+        MemoryChallenges, MemoryDirectory, MemoryRoles, MemorySessions,
+    };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn users_conform() {
@@ -32,6 +34,13 @@ mod memory {
         testing::sessions::conformance(&store).await;
         testing::sessions::a_dropped_replacement_has_its_full_effect_or_none(&store).await;
         testing::sessions::conformance_in(&store, &testing::ManualClock::default()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn challenges_conform() {
+        let store: Arc<dyn ChallengeStore> = Arc::new(MemoryChallenges::default());
+        testing::challenges::conformance(&store).await;
+        testing::challenges::a_dropped_put_has_its_full_effect_or_none(&store).await;
     }
 }
 
@@ -73,6 +82,16 @@ mod sqlite {
         let clock = testing::ManualClock::default();
         testing::sessions::conformance_in(&database.sessions(), &clock).await;
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn challenges_conform() {
+        let (_folder, database) = database().await;
+        testing::challenges::conformance(&database.challenges()).await;
+        let challenges = database.challenges();
+        testing::challenges::a_dropped_put_has_its_full_effect_or_none(&challenges).await;
+        let users = database.users();
+        testing::challenges::conformance_with_users(&challenges, &users).await;
+    }
 }
 
 #[cfg(feature = "postgres")]
@@ -112,6 +131,16 @@ mod postgres {
         let clock = testing::ManualClock::default();
         testing::sessions::conformance_in(&database.sessions(), &clock).await;
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn challenges_conform() {
+        let database = database().await;
+        testing::challenges::conformance(&database.challenges()).await;
+        let challenges = database.challenges();
+        testing::challenges::a_dropped_put_has_its_full_effect_or_none(&challenges).await;
+        let users = database.users();
+        testing::challenges::conformance_with_users(&challenges, &users).await;
+    }
 }
 
 /// Observed stores keep the guarantees of the inner stores.
@@ -143,6 +172,11 @@ mod observed {
     #[tokio::test(flavor = "multi_thread")]
     async fn sessions_conform() {
         testing::sessions::conformance(&stores().sessions).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn challenges_conform() {
+        testing::challenges::conformance(&stores().challenges).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

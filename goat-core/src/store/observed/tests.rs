@@ -12,7 +12,7 @@ use crate::session::{Origin, RefreshToken, TokenReplacement};
 use crate::testing::{ManualClock, PlainHasher, limits};
 use crate::token::TokenKeys;
 use crate::user::UserFilter;
-use crate::{Email, Goat, TokenId};
+use crate::{Email, Goat, Secret, TokenId};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -39,6 +39,7 @@ impl Broken {
             users: Arc::clone(&store) as _,
             roles: Arc::clone(&store) as _,
             sessions: Arc::clone(&store) as _,
+            challenges: Arc::clone(&store) as _,
             limits: Arc::clone(&store) as _,
             invalidations: Arc::clone(&store) as _,
             shared_cache: Some(store),
@@ -101,6 +102,46 @@ impl RoleStore for Broken {
     }
 
     async fn write(&self, _: RoleWrite<'_>) -> Result<RoleWriteOutcome, StoreError> {
+        self.answer().await
+    }
+}
+
+#[async_trait]
+impl ChallengeStore for Broken {
+    async fn put(&self, _: &Challenge, _: &Subject, _: u32) -> Result<(), StoreError> {
+        self.answer().await
+    }
+
+    async fn find(
+        &self,
+        _: ChallengeId,
+        _: Purpose,
+        _: Timestamp,
+    ) -> Result<Option<Challenge>, StoreError> {
+        self.answer().await
+    }
+
+    async fn is_pending(&self, _: Purpose, _: &Subject, _: Timestamp) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn attempt(&self, _: ChallengeId, _: Purpose, _: Timestamp) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn take(&self, _: ChallengeId) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn remove_all(
+        &self,
+        _: UserId,
+        _: Option<(Purpose, Timestamp)>,
+    ) -> Result<u64, StoreError> {
+        self.answer().await
+    }
+
+    async fn purge(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
         self.answer().await
     }
 }
@@ -346,6 +387,28 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("sessions.end", call(sessions.end(user, id))).await;
     check("sessions.purge", call(sessions.purge(now, 1))).await;
     check("sessions.ping", call(sessions.ping())).await;
+
+    let (challenges, purpose) = (&stores.challenges, Purpose::PendingSignIn);
+    let (id, subject) = (ChallengeId::generate(now), Subject::user(user));
+    let challenge = Challenge {
+        id,
+        purpose,
+        user: Some(user),
+        epoch: 0,
+        link: None,
+        code: None,
+        attempts_left: 1,
+        made_at: now,
+        expires_at: now,
+        payload: Secret::new(Vec::new()),
+    };
+    check("challenges.put", call(challenges.put(&challenge, &subject, 1))).await;
+    check("challenges.find", call(challenges.find(id, purpose, now))).await;
+    check("challenges.is_pending", call(challenges.is_pending(purpose, &subject, now))).await;
+    check("challenges.attempt", call(challenges.attempt(id, purpose, now))).await;
+    check("challenges.take", call(challenges.take(id))).await;
+    check("challenges.remove_all", call(challenges.remove_all(user, None))).await;
+    check("challenges.purge", call(challenges.purge(now, 1))).await;
 
     let key = LimitKey::text("login", "ann");
     let spending = stores.limits.acquire(key, Quota::per_minute(5), Duration::ZERO);

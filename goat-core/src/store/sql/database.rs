@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::error::{Error, Result, StoreError};
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
-use crate::store::{RoleStore, SessionStore, Stores, UserStore};
+use crate::store::{ChallengeStore, RoleStore, SessionStore, Stores, UserStore};
 
 use super::Database;
+use super::challenges::SqlChallenges;
 use super::connection::Connection;
 use super::dialect::{self, DriverConnection, Pool, TransactionMode};
 use super::roles::SqlRoles;
@@ -191,6 +192,13 @@ impl Database {
         Arc::new(SqlSessions::without_users(self.pools.clone()))
     }
 
+    /// Returns the challenge store. Deleting a user of this database deletes its challenges in the same
+    /// transaction.
+    #[must_use]
+    pub fn challenges(&self) -> Arc<dyn ChallengeStore> {
+        Arc::new(SqlChallenges::new(self.pools.clone()))
+    }
+
     /// Returns all stores of this database, with the given limits and with invalidations within this
     /// process. Replace a store to keep it elsewhere:
     ///
@@ -218,6 +226,7 @@ impl Database {
             users: self.users(),
             roles: self.roles(),
             sessions: self.sessions(),
+            challenges: self.challenges(),
             limits,
             invalidations: Arc::new(LocalInvalidations::default()),
             shared_cache: None,

@@ -381,7 +381,10 @@ async fn save(
 }
 
 async fn delete(connection: &mut Connection<'_>, id: UserId) -> Result<(), sqlx::Error> {
-    let query = "DELETE FROM goat_users WHERE id = $1";
-    connection.execute(sqlx::query(query).bind(id.to_string())).await?;
+    for query in
+        ["DELETE FROM goat_challenges WHERE user_id = $1", "DELETE FROM goat_users WHERE id = $1"]
+    {
+        connection.execute(sqlx::query(query).bind(id.to_string())).await?;
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod attributes;
 pub(crate) mod captured_log;
+mod challenges;
 mod claims;
 mod defence;
 mod events;

@@ -92,6 +92,7 @@ impl Backend {
             users: database.users(),
             roles: database.roles(),
             sessions: database.sessions(),
+            challenges: database.challenges(),
             ..Stores::memory()
         };
         Self { stores, _folder: Some(folder) }
@@ -116,6 +117,7 @@ mod postgres {
                 users: database.users(),
                 roles: database.roles(),
                 sessions: database.sessions(),
+                challenges: database.challenges(),
                 ..Stores::memory()
             };
             Self { stores, _folder: None }

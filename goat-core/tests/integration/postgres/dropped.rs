@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use goat_core::Secret;
+use goat_core::challenge::{ATTEMPTS, Challenge, Purpose, Subject};
 use goat_core::session::SessionEpoch;
 use goat_core::store::sql::PostgresOptions;
 use goat_core::store::{Rotated, UserStore};
 use goat_core::user::UserQuery;
-use goat_core::{PageRequest, Timestamp, UserId};
+use goat_core::{ChallengeId, PageRequest, Timestamp, UserId};
 use goat_engines::Postgres;
 
 use crate::postgres::support::{Deadline, account, name, now, open, put, role, rotation, session};
@@ -54,6 +56,21 @@ impl Watched {
     }
 }
 
+fn challenge(user: UserId) -> Challenge {
+    Challenge {
+        id: ChallengeId::generate(now()),
+        purpose: Purpose::PendingSignIn,
+        user: Some(user),
+        epoch: 0,
+        link: Some([1; 32]),
+        code: None,
+        attempts_left: ATTEMPTS,
+        made_at: now(),
+        expires_at: now() + Duration::from_secs(600),
+        payload: Secret::new(Vec::new()),
+    }
+}
+
 /// O1: all or nothing, and the next call gets the only connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_calls_leave_no_open_transaction() {
@@ -73,6 +90,8 @@ async fn dropped_calls_leave_no_open_transaction() {
         let id = owner.user.id;
         let query =
             UserQuery { filter: Default::default(), hidden_roles: Vec::new(), except: Some(id) };
+        let challenges = database.challenges();
+        let subject = Subject::user(id);
         let (epoch, page, leeway) =
             (SessionEpoch::default(), PageRequest::default(), Duration::from_secs(60));
 
@@ -97,6 +116,14 @@ async fn dropped_calls_leave_no_open_transaction() {
             watched.drops(sessions.list(id, epoch, now(), page), times).await;
             watched.drops(sessions.purge(Timestamp::default(), 9), times).await;
             watched.drops(roles.load(), times).await;
+            let (challenge, purpose) = (challenge(id), Purpose::PendingSignIn);
+            watched.drops(challenges.put(&challenge, &subject, 1), times).await;
+            challenges.put(&challenge, &subject, 1).await.ok();
+            watched.drops(challenges.find(challenge.id, purpose, now()), times).await;
+            watched.drops(challenges.attempt(challenge.id, purpose, now()), times).await;
+            watched.drops(challenges.purge(now(), 9), times).await;
+            watched.drops(challenges.take(challenge.id), times).await;
+            watched.drops(challenges.remove_all(id, None), times).await;
             // Rotated or not, a client that lost the response is not logged out.
             let again = sessions.rotate(&used).await.expect("the connection is free");
             assert!(matches!(again, Rotated::Rotated(_) | Rotated::Repeated(_)), "{again:?}");
@@ -107,7 +134,7 @@ async fn dropped_calls_leave_no_open_transaction() {
             assert!(found.is_none(), "a dropped call took effect later");
         }
         // The last rounds ran to completion: every await of the longest call was tried.
-        assert!(watched.done > 10 * 11, "{} calls completed", watched.done);
+        assert!(watched.done > 10 * 17, "{} calls completed", watched.done);
 
         let deadline = Deadline::after(20);
         let idle = format!(

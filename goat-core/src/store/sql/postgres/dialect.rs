@@ -3,14 +3,17 @@
 //! Writes run concurrently, so a write locks the rows that it reads until it commits. To prevent
 //! deadlocks, locks are taken in one order: the guard, then one role, then user rows. A write without the
 //! guard locks the role that it assigns and one user row only. A call that adds sessions, or ends several, first takes the user's advisory lock;
-//! rotation and logout lock one session only; the purge skips locked rows.
+//! rotation and logout lock one session only; a call that adds a challenge takes the subject's advisory lock
+//! alone; a purge skips locked rows.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
+use crate::challenge::Subject;
 use crate::clock::Timestamp;
 use crate::error::{Result, StoreError};
 use crate::id::UserId;
@@ -247,6 +250,10 @@ pub(super) use for_update_skip_locked;
 /// the user's id; a collision of two users only makes them wait for each other.
 const SESSIONS_LOCK: i32 = 0x676f_6174;
 
+/// The first half of the key of the advisory lock on a subject's challenges: "chal". The second half is from
+/// a hash of the subject; a collision of two subjects only makes them wait for each other.
+const CHALLENGES_LOCK: i32 = 0x6368_616c;
+
 /// The key of the advisory lock for migrations: "goatmigr".
 const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 
@@ -283,6 +290,18 @@ pub(super) async fn lock_sessions(
     let low_bits = (user.as_u128() & u128::from(u32::MAX)).try_into().unwrap_or(u32::MAX);
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)");
     connection.execute(lock.bind(SESSIONS_LOCK).bind(low_bits.cast_signed())).await?;
+    Ok(())
+}
+
+/// Locks the set of a subject's challenges.
+pub(super) async fn lock_challenges(
+    connection: &mut Connection<'_>,
+    subject: &Subject,
+) -> Result<(), Failure> {
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(subject.as_str()));
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)");
+    let lock = lock.bind(CHALLENGES_LOCK).bind(i32::from_be_bytes([a, b, c, d]));
+    connection.execute(lock).await?;
     Ok(())
 }
 
@@ -350,7 +369,7 @@ pub(super) async fn pin_schema(
 pub(super) async fn missing_right(pools: &Pools) -> Result<Option<String>, Failure> {
     const QUERY: &str = "SELECT needed.privilege || ' ' || needed.name AS lacking FROM (\
         SELECT name, privilege FROM (VALUES ('goat_users'), ('goat_sessions'), ('goat_permissions'), \
-        ('goat_roles'), ('goat_signing_keys')) AS tables (name), \
+        ('goat_roles'), ('goat_challenges'), ('goat_signing_keys')) AS tables (name), \
         (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS rights (privilege) \
         UNION ALL VALUES ('goat_guard', 'SELECT'), ('goat_guard', 'UPDATE')) AS needed \
         WHERE NOT has_table_privilege(needed.name, needed.privilege) ORDER BY 1 LIMIT 1";
@@ -454,6 +473,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 11,
         name: "proofs",
         sql: include_str!("../migrations/postgres/0011_proofs.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "challenges",
+        sql: include_str!("../migrations/postgres/0012_challenges.sql"),
     },
 ];
 

@@ -16,6 +16,8 @@ mod signing_keys;
 
 #[path = "../adoption.rs"]
 mod adoption;
+#[path = "../challenges.rs"]
+mod challenges;
 #[path = "../connection.rs"]
 mod connection;
 #[path = "../database.rs"]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sqlx::{SqlSafeStr as _, Sqlite};
 
+use crate::challenge::Subject;
 use crate::clock::Timestamp;
 use crate::error::{Result, StoreError};
 use crate::id::UserId;
@@ -142,6 +143,11 @@ pub(super) async fn lock_guard(_: &mut Connection<'_>) -> Result<(), Failure> {
 
 /// Locks the set of a user's sessions; covered by the write lock.
 pub(super) async fn lock_sessions(_: &mut Connection<'_>, _: UserId) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Locks the set of a subject's challenges; covered by the write lock.
+pub(super) async fn lock_challenges(_: &mut Connection<'_>, _: &Subject) -> Result<(), Failure> {
     Ok(())
 }
 
@@ -308,6 +314,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 10,
         name: "proofs",
         sql: include_str!("../migrations/sqlite/0010_proofs.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "challenges",
+        sql: include_str!("../migrations/sqlite/0011_challenges.sql"),
     },
 ];
 

@@ -7,6 +7,8 @@ mod pool;
 
 #[path = "../adoption.rs"]
 mod adoption;
+#[path = "../challenges.rs"]
+mod challenges;
 #[path = "../connection.rs"]
 mod connection;
 #[path = "../database.rs"]
